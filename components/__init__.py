@@ -1,0 +1,1 @@
+"""The parts of a mesh, one concept per file, each a ComponentResource."""

@@ -1,0 +1,115 @@
+"""What the program needs to know from a kubeconfig: which contexts there are, and where their API servers are.
+
+The Kubernetes provider reads the same files itself, by the same rules; no credential passes through here.
+Follows https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+# A kubeconfig says by this extension of a cluster that its loopback address can be used by the other clusters' peers,
+# because they all run on one machine.
+LAB_EXTENSION = "multicluster-mesh.lab"
+
+
+class KubeconfigError(Exception):
+    """A kubeconfig that can't be read; the message names the file and what is wrong with it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """One context of a kubeconfig."""
+
+    name: str
+    server: str
+    certificate_authority: str | None  # the API server's CA, PEM in base64, as a kubeconfig has it
+    verified: bool  # False where the kubeconfig skips the check of the API server's certificate
+    loopback_peers: bool
+
+
+def paths(environment: Mapping[str, str]) -> list[Path]:
+    """The kubeconfig files: those that `$KUBECONFIG` lists, else `~/.kube/config`."""
+    listed = [part for part in environment.get("KUBECONFIG", "").split(os.pathsep) if part]
+    if listed:
+        return [Path(part).expanduser() for part in listed]
+    home = environment.get("HOME")
+    return [(Path(home) if home else Path.home()) / ".kube" / "config"]
+
+
+def contexts(files: Iterable[Path]) -> dict[str, Context]:
+    """The contexts of several kubeconfig files, merged the way kubectl does: the first that sets a name wins.
+
+    Raises:
+        KubeconfigError: a file isn't a kubeconfig. One that doesn't exist is passed over, as kubectl does.
+    """
+    clusters: dict[str, tuple[Path, dict[str, Any]]] = {}
+    found: dict[str, str] = {}
+    for path in files:
+        content = _read(path)
+        for entry in _entries(content, "clusters", path):
+            clusters.setdefault(str(entry.get("name")), (path, _mapping(entry.get("cluster"))))
+        for entry in _entries(content, "contexts", path):
+            found.setdefault(str(entry.get("name")), str(_mapping(entry.get("context")).get("cluster")))
+    return {name: _context(name, *clusters[cluster]) for name, cluster in found.items() if cluster in clusters}
+
+
+def _context(name: str, path: Path, cluster: dict[str, Any]) -> Context:
+    extensions = cluster.get("extensions")
+    marks = [_mapping(item) for item in extensions] if isinstance(extensions, list) else []
+    lab = [_mapping(mark.get("extension")) for mark in marks if mark.get("name") == LAB_EXTENSION]
+    return Context(
+        name=name,
+        server=str(cluster.get("server", "")),
+        certificate_authority=_certificate_authority(cluster, path),
+        verified=cluster.get("insecure-skip-tls-verify") is not True,
+        loopback_peers=any(mark.get("loopbackPeers") is True for mark in lab),
+    )
+
+
+def _certificate_authority(cluster: dict[str, Any], path: Path) -> str | None:
+    data = cluster.get("certificate-authority-data")
+    if data:
+        return str(data)
+    named = cluster.get("certificate-authority")
+    if not named:
+        return None
+    file = path.parent / str(named)
+    try:
+        return base64.b64encode(file.read_bytes()).decode()
+    except OSError as error:
+        raise KubeconfigError(f"{path}: certificate-authority: {file}: {error.strerror}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise KubeconfigError(f"{path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise KubeconfigError(f"{path}: not YAML: {str(error).splitlines()[0]}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise KubeconfigError(f"{path}: not a kubeconfig: a mapping was expected, not a {type(content).__name__}")
+    return content
+
+
+def _entries(content: dict[str, Any], key: str, path: Path) -> list[dict[str, Any]]:
+    entries = content.get(key) or []
+    if not isinstance(entries, list):
+        raise KubeconfigError(f"{path}: {key}: a list was expected")
+    return [_mapping(entry) for entry in entries]
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

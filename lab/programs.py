@@ -1,0 +1,43 @@
+"""Where the programs come from: the toolchain, asked in one place."""
+
+from pathlib import Path
+
+from lab.errors import LabError
+
+LINKERD_RELEASES = ("2.14.10", "2.13.5")
+"""Releases whose charts the lab serves where they are installed."""
+
+
+def kubernetes() -> Path:
+    """The folder with etcd, the Kubernetes programs and kwok (`bin/`) and kwok's stages (`stages/`).
+
+    Raises:
+        LabError: the toolchain has not been made.
+    """
+    folder = _installed("kubernetes")
+    if folder is None:
+        raise LabError("toolchain: Kubernetes is not installed. Run 'make toolchain' (once, some minutes).")
+    return folder
+
+
+def service_mirror(release: str) -> Path | None:
+    """The service mirror of a Linkerd release such as `2.14.10`, or None where that release is not installed."""
+    folder = _installed(f"linkerd-{release}")
+    program = folder / "bin" / "service-mirror" if folder else None
+    return program if program and program.is_file() else None
+
+
+def chart_folders() -> list[Path]:
+    """The chart folders of all installed Linkerd releases."""
+    found = (_installed(f"linkerd-{release}") for release in LINKERD_RELEASES)
+    return [folder / "charts" for folder in found if folder and (folder / "charts").is_dir()]
+
+
+def _installed(part: str) -> Path | None:
+    # Late, so that a command that needs no program works without the toolchain package.
+    import toolchain
+
+    try:
+        return Path(toolchain.installed(part))
+    except LookupError:
+        return None

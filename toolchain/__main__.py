@@ -1,0 +1,118 @@
+"""`python3 -m toolchain [PART …]`: build what is missing; without parts, what `make up` needs on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+from toolchain import cache, go, pulumi
+from toolchain.build import BuildFailed, build
+from toolchain.parts import ENGINE, KUBECTL, KUBERNETES, MODULES, PARTS, QUICK, Part
+from toolchain.progress import Progress
+
+DEFAULT_RELEASE = "linkerd-2.14.10"
+
+
+def main(arguments: list[str]) -> int:
+    """Build the parts named on the command line, side by side where they share little."""
+    parser = argparse.ArgumentParser(prog="python3 -m toolchain", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"one of {', '.join(PARTS)}, or `all`")
+    wanted = parser.parse_args(arguments).parts
+    unknown = [name for name in wanted if name not in {*PARTS, "all"}]
+    if unknown:
+        parser.error(f"{', '.join(unknown)}: no part of the toolchain; known are {', '.join(PARTS)}, and `all`")
+    try:
+        go.version()
+        _build_missing(_selected(wanted))
+    except (go.GoMissing, BuildFailed) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; the next run goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _selected(wanted: list[str]) -> list[Part]:
+    """The parts to have on this machine: no engine where a suitable Pulumi is on PATH, no kubectl where there is one."""
+    names = set(wanted) or {ENGINE.name, KUBERNETES.name, KUBECTL.name, DEFAULT_RELEASE}
+    if "all" in names:
+        names = set(PARTS)
+    if not wanted or "all" in wanted:
+        if pulumi.on_path() is not None:
+            names -= {ENGINE.name}
+        if shutil.which("kubectl") is not None:
+            names -= {KUBECTL.name}
+    return [part for part in PARTS.values() if part.name in names]
+
+
+def _missing(parts: list[Part]) -> list[Part]:
+    return [part for part in parts if not cache.folder(part.name).is_dir()]
+
+
+def _build_missing(parts: list[Part]) -> None:
+    if not _missing(parts):
+        return
+    with cache.lock("toolchain: another process is building it; waiting for its turn"):
+        missing = _missing(parts)
+        if not missing:
+            return
+        # Modules that share their compiled packages go one after the other, the others side by side: two Go commands
+        # at once would compile what they share twice.
+        lanes = [
+            [part for part in missing if part.main.module != KUBERNETES.main.module],
+            [part for part in missing if part.main.module == KUBERNETES.main.module],
+        ]
+        minutes = sum(part.minutes for part in missing)
+        print(
+            f"toolchain: {', '.join(part.name for part in missing)} to be built from Go modules, once on this machine:\n"
+            f"  about {max(1, round(minutes))} minutes on two cores; stop it whenever you like, it resumes\n"
+            f"  into {cache.root()}",
+            flush=True,
+        )
+        began = time.monotonic()
+        _compile_standard_library()
+        _run([lane for lane in lanes if lane])
+        print(f"toolchain: complete after {(time.monotonic() - began) / 60:.1f} minutes", flush=True)
+
+
+def _compile_standard_library() -> None:
+    """What every part needs, before two Go commands start at once and each compiles its own."""
+    subprocess.run(
+        ["go", "build", f"-gcflags=all={QUICK}", "std"], cwd=MODULES, env=go.environment(), check=True, capture_output=True
+    )
+
+
+def _run(lanes: list[list[Part]]) -> None:
+    failures: list[BaseException] = []
+    with Progress() as progress:
+
+        def run(lane: list[Part]) -> None:
+            for part in lane:
+                if failures:
+                    return
+                began = time.monotonic()
+                progress.started(part.name)
+                try:
+                    build(part, lambda line, name=part.name: progress.line(name, line))
+                    progress.built(part.name, time.monotonic() - began)
+                except Exception as error:
+                    failures.append(error)
+                finally:
+                    progress.ended(part.name)
+
+        threads = [threading.Thread(target=run, args=(lane,), daemon=True) for lane in lanes]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    if failures:
+        raise failures[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

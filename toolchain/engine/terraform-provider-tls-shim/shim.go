@@ -1,0 +1,14 @@
+// Package shim re-exports the constructor of the Terraform TLS provider, which Go's rule on internal packages hides
+// from every module outside that provider's import path.
+package shim
+
+import (
+	framework "github.com/hashicorp/terraform-plugin-framework/provider"
+
+	"github.com/hashicorp/terraform-provider-tls/internal/provider"
+)
+
+// NewProvider returns the Terraform TLS provider.
+func NewProvider() framework.Provider {
+	return provider.New()
+}
