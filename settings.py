@@ -127,10 +127,14 @@ class _Parser:
 
     def _clusters(self, value: Any) -> tuple[Cluster, ...]:
         if value is None or value == {}:
-            self._fault("clusters", value, "at least one cluster is needed", "name your clusters, each with its context")
+            self._fault(
+                "clusters", value, "at least one cluster is needed", "name your clusters, each with its context"
+            )
             return ()
         if not isinstance(value, dict):
-            self._fault("clusters", value, "a mapping of cluster names to their settings was expected", "write `west: {}`")
+            self._fault(
+                "clusters", value, "a mapping of cluster names to their settings was expected", "write `west: {}`"
+            )
             return ()
         files = kubeconfig.paths(self._environment)
         try:
@@ -154,7 +158,9 @@ class _Parser:
         gateway = self._mapping(entry.get("gateway", {}), f"{path}.gateway", ("loadBalancer",))
         load_balancer = gateway.get("loadBalancer", True)
         if not isinstance(load_balancer, bool):
-            self._fault(f"{path}.gateway.loadBalancer", load_balancer, "true or false was expected", "leave it out for true")
+            self._fault(
+                f"{path}.gateway.loadBalancer", load_balancer, "true or false was expected", "leave it out for true"
+            )
         api_server = entry.get("apiServer")
         if api_server is not None:
             api_server = self._url(api_server, f"{path}.apiServer", ("https",))
@@ -163,7 +169,10 @@ class _Parser:
         if wanted not in contexts:
             known = ", ".join(sorted(contexts)) or "none"
             self._fault(
-                f"{path}.context", wanted, f"no such context in {where} (known: {known})", "name one of them, or set $KUBECONFIG"
+                f"{path}.context",
+                wanted,
+                f"no such context in {where} (known: {known})",
+                "name one of them, or set $KUBECONFIG",
             )
             return None
         context = contexts[wanted]
@@ -216,7 +225,9 @@ class _Parser:
         release = LINKERD.get(version.removeprefix("stable-")) if isinstance(version, str) else None
         if release is None:
             known = ", ".join(LINKERD)
-            self._fault("linkerd.version", version, f"not a release that this program knows ({known})", "write it in quotes")
+            self._fault(
+                "linkerd.version", version, f"not a release that this program knows ({known})", "write it in quotes"
+            )
             return LINKERD[DEFAULT_LINKERD]
         return release
 

@@ -27,10 +27,20 @@ LINKERD: Mapping[str, LinkerdRelease] = {
     release.version: release
     for release in (
         LinkerdRelease(
-            version="2.14.10", crds="1.8.0", control_plane="1.16.11", multicluster="30.11.11", remote_discovery=True, mirror_lease=True
+            version="2.14.10",
+            crds="1.8.0",
+            control_plane="1.16.11",
+            multicluster="30.11.11",
+            remote_discovery=True,
+            mirror_lease=True,
         ),
         LinkerdRelease(
-            version="2.13.5", crds="1.6.1", control_plane="1.12.5", multicluster="30.7.5", remote_discovery=False, mirror_lease=False
+            version="2.13.5",
+            crds="1.6.1",
+            control_plane="1.12.5",
+            multicluster="30.7.5",
+            remote_discovery=False,
+            mirror_lease=False,
         ),
     )
 }

@@ -143,7 +143,9 @@ class ClusterLink(pulumi.ComponentResource):
         namespace = source.multicluster.namespace
 
         credentials = _token(f"{name}-token", link, target, self).apply(
-            lambda data: _credentials(target.cluster.name, target.cluster.settings.api_server, target.cluster.settings.context, data)
+            lambda data: _credentials(
+                target.cluster.name, target.cluster.settings.api_server, target.cluster.settings.context, data
+            )
         )
         secrets = [
             _credentials_secret(f"{name}-credentials", namespace, link.target, credentials, here),
@@ -151,7 +153,12 @@ class ClusterLink(pulumi.ComponentResource):
         if linkerd.remote_discovery:
             secrets.append(
                 _credentials_secret(
-                    f"{name}-discovery-credentials", source.linkerd.namespace, link.target, credentials, here, discovery=True
+                    f"{name}-discovery-credentials",
+                    source.linkerd.namespace,
+                    link.target,
+                    credentials,
+                    here,
+                    discovery=True,
                 )
             )
         mirrors = Mirrors(

@@ -93,7 +93,10 @@ class Linkerd(pulumi.ComponentResource):
         self.namespace = namespace.metadata.name
 
         self.issuer = Certificate(
-            f"{cluster.name}-issuer", trust.anchor, "identity.linkerd.cluster.local", opts=pulumi.ResourceOptions(parent=self)
+            f"{cluster.name}-issuer",
+            trust.anchor,
+            "identity.linkerd.cluster.local",
+            opts=pulumi.ResourceOptions(parent=self),
         )
         self.webhooks = Certificate(
             f"{cluster.name}-linkerd-webhooks",
@@ -107,7 +110,9 @@ class Linkerd(pulumi.ComponentResource):
                 f"{name}-issuer-secret", self.namespace, "linkerd-identity-issuer", self.issuer, child, authority=True
             ),
             *(
-                tls_secret(f"{cluster.name}-{service}-secret", self.namespace, f"{service}-k8s-tls", self.webhooks, child)
+                tls_secret(
+                    f"{cluster.name}-{service}-secret", self.namespace, f"{service}-k8s-tls", self.webhooks, child
+                )
                 for service in _WEBHOOKS.values()
             ),
         ]

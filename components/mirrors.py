@@ -36,9 +36,7 @@ class _MirrorsProvider(ResourceProvider):
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         from kubernetes import config  # half a second to import, and needed only here
 
-        remove_mirrors(
-            config.new_client_from_config(context=_props["context"]), _props["namespace"], _props["target"]
-        )
+        remove_mirrors(config.new_client_from_config(context=_props["context"]), _props["namespace"], _props["target"])
 
 
 class Mirrors(Resource, module="multicluster-mesh", name="Mirrors"):

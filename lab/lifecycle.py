@@ -51,9 +51,7 @@ def start(
             _refuse_changes(before, wanted, load_balancers)
             added = [cluster.name for cluster in wanted if cluster.name not in before.names]
             folders = dict.fromkeys((*before.chart_folders, *(str(folder.absolute()) for folder in chart_folders)))
-            spec.save(
-                home, Spec(clusters=before.with_clusters(wanted).clusters, chart_folders=tuple(folders))
-            )
+            spec.save(home, Spec(clusters=before.with_clusters(wanted).clusters, chart_folders=tuple(folders)))
             _ensure_supervisor(home)
         if added:
             say(f"starting {', '.join(added)}; logs in {home.folder / 'clusters'}/<name>/logs")

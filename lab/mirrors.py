@@ -95,9 +95,7 @@ class Mirrors:
         """Begin to watch, in a thread of its own."""
         shutil.rmtree(self._folder / "mirrors", ignore_errors=True)
         loop = asyncio.get_running_loop()
-        threading.Thread(
-            target=self._watch, args=(loop,), name=f"mirrors-{self._identity.name}", daemon=True
-        ).start()
+        threading.Thread(target=self._watch, args=(loop,), name=f"mirrors-{self._identity.name}", daemon=True).start()
 
     async def stop(self) -> None:
         """End all processes and the watch."""
@@ -170,9 +168,7 @@ class Mirrors:
 class _Mirror:
     """One pod's program."""
 
-    def __init__(
-        self, pod: MirrorPod, folder: Path, identity: Identity, pki: Pki, api: ApiClient, dns: str
-    ) -> None:
+    def __init__(self, pod: MirrorPod, folder: Path, identity: Identity, pki: Pki, api: ApiClient, dns: str) -> None:
         self.port = 0
         self._pod = pod
         self._files = folder / "mirrors" / pod.uid

@@ -14,12 +14,16 @@ _given: set[int] = set()
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on this TCP port of 127.0.0.1 now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    """Whether a server could listen on this port of 127.0.0.1 now, by TCP and (for the DNS) by UDP."""
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM) as stream,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
+    ):
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
-            probe.listen()
+            stream.bind(("127.0.0.1", port))
+            stream.listen()
+            datagrams.bind(("127.0.0.1", port))
         except OSError:
             return False
     return True
@@ -40,7 +44,7 @@ def choose(*, preferred: int | None = None, avoid: Iterable[int] = ()) -> int:
         if port not in avoided and is_free(port):
             _given.add(port)
             return port
-    raise OSError(f"no free TCP port on 127.0.0.1 between {_RANGE.start} and {_RANGE.stop - 1}")
+    raise OSError(f"no free port on 127.0.0.1 between {_RANGE.start} and {_RANGE.stop - 1}")
 
 
 def release(port: int) -> None:

@@ -137,9 +137,7 @@ class Supervisor:
     def _begin(self, wanted: ClusterSpec) -> None:
         try:
             settled = identity.settle(self._home, wanted)
-            cluster = Cluster(
-                self._home, settled, programs.kubernetes(), peers=self._peers, dns=self._dns_address
-            )
+            cluster = Cluster(self._home, settled, programs.kubernetes(), peers=self._peers, dns=self._dns_address)
         except (LabError, OSError) as error:
             _log.error("%s: %s", wanted.name, error)
             self._refused[wanted.name] = f"failed: {error}"

@@ -83,7 +83,11 @@ def _build_missing(parts: list[Part]) -> None:
 def _compile_standard_library() -> None:
     """What every part needs, before two Go commands start at once and each compiles its own."""
     subprocess.run(
-        ["go", "build", f"-gcflags=all={QUICK}", "std"], cwd=MODULES, env=go.environment(), check=True, capture_output=True
+        ["go", "build", f"-gcflags=all={QUICK}", "std"],
+        cwd=MODULES,
+        env=go.environment(),
+        check=True,
+        capture_output=True,
     )
 
 

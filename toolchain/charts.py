@@ -27,7 +27,9 @@ def package(source: Path, *, release: str, into: Path) -> None:
     for chart in CHARTS:
         folder = source / chart
         files = _files(folder)
-        files["Chart.yaml"] = re.sub(rb"(?m)^appVersion: .*$", f"appVersion: stable-{release}".encode(), files["Chart.yaml"])
+        files["Chart.yaml"] = re.sub(
+            rb"(?m)^appVersion: .*$", f"appVersion: stable-{release}".encode(), files["Chart.yaml"]
+        )
         files["values.yaml"] = files["values.yaml"].replace(PLACEHOLDER, f"stable-{release}".encode())
         for name, content in _files(source / PARTIALS).items():
             files[f"charts/partials/{name}"] = content

@@ -29,13 +29,17 @@ def version() -> str:
         GoMissing: there is none on PATH, or it is older than the modules ask for.
     """
     if shutil.which("go") is None:
-        raise GoMissing(f"go: not on PATH: the toolchain is built from Go modules; install Go {_dotted(MINIMUM)} or later")
+        raise GoMissing(
+            f"go: not on PATH: the toolchain is built from Go modules; install Go {_dotted(MINIMUM)} or later"
+        )
     found = subprocess.run(
         ["go", "env", "GOVERSION"], env=environment(), check=True, capture_output=True, text=True
     ).stdout.strip()
     numbers = re.match(r"go(\d+)\.(\d+)", found)
     if numbers and (int(numbers[1]), int(numbers[2])) < MINIMUM:
-        raise GoMissing(f"go: {found}: the pinned modules need {_dotted(MINIMUM)}; install Go {_dotted(MINIMUM)} or later")
+        raise GoMissing(
+            f"go: {found}: the pinned modules need {_dotted(MINIMUM)}; install Go {_dotted(MINIMUM)} or later"
+        )
     return found
 
 

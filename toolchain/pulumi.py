@@ -7,16 +7,18 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from toolchain.cache import installed
+from toolchain.cache import installed, root
 
 # The release that the toolchain builds, and the oldest one that the program supports.
 MINIMUM = (3, 218, 0)
 
 
 def on_path() -> Path | None:
-    """The `pulumi` on PATH, where it is recent enough and has its Python language host beside it."""
+    """The user's own `pulumi`, where it is recent enough and has its Python language host beside it."""
     found = shutil.which("pulumi")
     if found is None or shutil.which("pulumi-language-python") is None:
+        return None
+    if Path(found).is_relative_to(root()):  # in a shell that has evaluated `make env`
         return None
     printed = subprocess.run([found, "version"], capture_output=True, text=True, check=False).stdout
     numbers = re.match(r"v?(\d+)\.(\d+)\.(\d+)", printed.strip())

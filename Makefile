@@ -1,0 +1,49 @@
+# The two commands are `make up` and `make test`; both set up whatever they need.
+STACK ?= dev
+PYTHON ?= python3
+PARTS ?=
+VENV := .venv
+PY := $(VENV)/bin/python
+SOURCES := __main__.py settings.py topology.py versions.py kubeconfig.py recovery.py components dev lab toolchain tests
+
+.DEFAULT_GOAL := help
+.PHONY: help up test test-fast check down env lint toolchain venv
+
+help: ## these lines
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+up: ## toolchain, lab, `pulumi up` of STACK (dev), checks
+	@$(MAKE) --no-print-directory --jobs=2 venv toolchain
+	@$(PY) -m dev up $(STACK)
+
+check: $(VENV)/ready ## is the mesh of STACK up? Linkerd's own checks as a table
+	@$(PY) -m dev check $(STACK)
+
+down: $(VENV)/ready ## destroy STACK, stop the lab, leave nothing
+	@$(PY) -m dev down $(STACK)
+
+env: $(VENV)/ready ## eval "$$(make -s env)": pulumi, kubectl and linkerd on the lab
+	@$(PY) -m dev env $(STACK)
+
+test: ## everything that tests, lab included
+	@$(MAKE) --no-print-directory --jobs=2 venv toolchain PARTS=all
+	@$(PY) -m pytest
+
+test-fast: $(VENV)/ready ## seconds: no cluster, no toolchain
+	@$(PY) -m pytest -m "not lab"
+
+lint: $(VENV)/ready ## ruff and strict types
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+
+toolchain: ## build what is missing (PARTS: names, or all)
+	@$(PYTHON) -m toolchain $(PARTS)
+
+venv: $(VENV)/ready
+
+$(VENV)/ready: requirements.txt requirements-dev.txt
+	@echo "virtual environment: $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	@touch $@

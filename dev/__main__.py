@@ -1,0 +1,135 @@
+"""`python -m dev up|check|down|env [STACK]`: what the Makefile's commands of the same names do."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+from lab import lifecycle
+from lab.errors import LabError
+from lab.home import Home, locate
+from lab.spec import LoadBalancer
+from toolchain import NotInstalled, installed
+from toolchain.__main__ import main as build_toolchain
+from toolchain.parts import PARTS
+
+from dev import environment, stack
+from dev.check import Checker, CheckFailed, table
+from dev.engine import Engine, PulumiFailed
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; its exit code."""
+    commands: Mapping[str, Callable[[Home, stack.Stack], int]] = {
+        "up": _up,
+        "check": _check,
+        "down": _down,
+        "env": _env,
+    }
+    parser = argparse.ArgumentParser(prog="python -m dev", description=__doc__)
+    parser.add_argument("command", choices=commands)
+    parser.add_argument("stack", nargs="?", default="dev")
+    chosen = parser.parse_args(arguments)
+    try:
+        return commands[chosen.command](locate(), stack.read(chosen.stack))
+    except (LabError, NotInstalled, stack.StackFileError, PulumiFailed, CheckFailed) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def _up(home: Home, chosen: stack.Stack) -> int:
+    began = time.monotonic()
+    linkerd = f"linkerd-{chosen.release}"
+    if linkerd in PARTS and build_toolchain([linkerd]) != 0:
+        return 1
+    _say(f"Lab: {', '.join(cluster.context for cluster in chosen.clusters)}")
+    lifecycle.start(
+        home,
+        [cluster.context for cluster in chosen.clusters],
+        load_balancers={cluster.context: LoadBalancer.NONE for cluster in chosen.clusters if not cluster.load_balancer},
+        chart_folders=[],
+        timeout=180,
+        say=lambda line: _say(f"  {line.strip()}"),
+    )
+    environment.prepare(home)
+    variables = environment.merged(home, _release(chosen))
+    engine = Engine(home, chosen, variables)
+    engine.initialise()
+    _say(f"\nMesh: pulumi up, stack {chosen.name}, Linkerd {chosen.release}")
+    engine.up()
+    _say("\nChecks")
+    passed = table(Checker(chosen, variables).rows(), _say)
+    _say(_summary(chosen, engine, home, time.monotonic() - began, passed))
+    return 0 if passed else 1
+
+
+def _check(home: Home, chosen: stack.Stack) -> int:
+    return 0 if table(Checker(chosen, environment.merged(home, _release(chosen))).rows(), _say) else 1
+
+
+def _down(home: Home, chosen: stack.Stack) -> int:
+    if not home.folder.is_dir():
+        _say("nothing is there to take down")
+        return 0
+    if not home.supervised() and home.known_clusters():
+        # What the stack has made can only be destroyed in clusters that run.
+        lifecycle.start(home, [], load_balancers={}, chart_folders=[], timeout=180, say=_say)
+    if home.supervised():
+        environment.prepare(home)
+        engine = Engine(home, chosen, environment.merged(home, _release(chosen)))
+        if engine.exists:
+            engine.initialise()
+            engine.destroy()
+    lifecycle.stop(home, [], delete=True)
+    shutil.rmtree(home.folder)
+    _say(f"destroyed, stopped, and {home.folder} removed; the toolchain stays in the cache")
+    return 0
+
+
+def _env(home: Home, chosen: stack.Stack) -> int:
+    print(environment.shell(environment.variables(home, _release(chosen))))
+    return 0
+
+
+def _release(chosen: stack.Stack) -> str:
+    """The Linkerd release whose CLI is used; for one that the toolchain doesn't have, the program says what is wrong."""
+    try:
+        installed(f"linkerd-{chosen.release}")
+    except NotInstalled:
+        return stack.DEFAULT_RELEASE
+    return chosen.release
+
+
+def _summary(chosen: stack.Stack, engine: Engine, home: Home, seconds: float, passed: bool) -> str:
+    outputs = engine.outputs()
+    first = chosen.clusters[0]
+    links = "\n".join(
+        f"    {name}: gateway {spec['gatewayAddress']}:{spec['gatewayPort']}" for name, spec in outputs["links"].items()
+    )
+    return f"""
+{"The mesh is up" if passed else "The mesh is up, but a check has failed"} after {seconds:.0f} s.
+  clusters  {", ".join(f"{cluster.name} ({outputs['clusters'][cluster.name]['linkerd']})" for cluster in chosen.clusters)}
+  links
+{links or "    none"}
+Look at it:
+  eval "$(make -s env)"
+  pulumi stack output -s {chosen.name}
+  kubectl --context {first.context} get services --all-namespaces
+  linkerd --context {first.context} multicluster gateways
+  logs: {home.folder}/clusters/*/logs
+Change Pulumi.{chosen.name}.yaml and see what would happen: pulumi preview -s {chosen.name}
+Take it down: make down"""
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,257 @@
+"""Is the mesh up? Linkerd's own checks on every cluster, and what they don't look at, as a short table."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dev.stack import LabCluster, Stack
+
+# Seconds that a mirror may take to appear, and Linkerd's checks to come true, after `up`.
+PATIENCE = 60
+
+# A place that refuses connections: Linkerd's CLI asks a server on the internet for newer versions, and nothing here
+# leaves the machine. Go does not use a proxy for loopback addresses.
+NOWHERE = "http://127.0.0.1:9"
+
+# What Linkerd warns of in a lab without proxies and without the internet, and nothing else (docs/lab.md).
+EXPECTED_WARNINGS = frozenset(
+    {
+        "can determine the latest version",
+        "cli is up-to-date",
+        "control plane is up-to-date",
+        "control plane proxies are up-to-date",
+        "multicluster extension proxies are healthy",
+        "multicluster extension proxies are up-to-date",
+    }
+)
+
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the table."""
+
+    subject: str
+    check: str
+    passed: bool
+    detail: str
+
+
+class Checker:
+    """Looks at the mesh of one stack.
+
+    Args:
+        stack: the stack.
+        environment: the whole environment of the tools' processes (see `dev.environment`).
+    """
+
+    def __init__(self, stack: Stack, environment: Mapping[str, str]) -> None:
+        self._stack = stack
+        self._environment = {**environment, "HTTPS_PROXY": NOWHERE, "HTTP_PROXY": NOWHERE, "NO_PROXY": ""}
+        self._contexts = {cluster.name: cluster.context for cluster in stack.clusters}
+
+    def rows(self) -> Iterator[Row]:
+        """The table, line by line in a fixed order, while the checks run side by side."""
+        checks: list[Callable[[], list[Row]]] = []
+        for cluster in self._stack.clusters:
+            checks.append(partial(self._linkerd, cluster))
+            if any(source == cluster.name for source, _ in self._stack.links):
+                checks.append(partial(self._gateways, cluster))
+        for source, target in self._stack.links:
+            checks += [partial(self._mirrors, source, target), partial(self._credentials, source, target)]
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            for rows in pool.map(lambda check: check(), checks):
+                yield from rows
+
+    def _linkerd(self, cluster: LabCluster) -> list[Row]:
+        """Linkerd's own checks, once more and again while one fails that may only need time."""
+
+        def look() -> tuple[bool, list[Row]]:
+            rows = list(self._linkerd_now(cluster))
+            return all(row.passed for row in rows), rows
+
+        return _soon(look)[1]
+
+    def _linkerd_now(self, cluster: LabCluster) -> Iterator[Row]:
+        """`linkerd check`, which runs `linkerd multicluster check` too, and prints one JSON document for each."""
+        # Its own waiting would go on until the end for what the lab can't have: healthy proxies.
+        printed = self._output(
+            "linkerd", "--context", cluster.context, "check", "--output=json", "--wait=1s", strict=False
+        )
+        documents = list(_documents(printed))
+        if len(documents) != 2:
+            yield Row(
+                subject=cluster.name,
+                check="linkerd check",
+                passed=False,
+                detail=_last_line(printed) or "printed nothing",
+            )
+        for name, document in zip(("linkerd check", "linkerd multicluster check"), documents, strict=False):
+            results = [check for category in document["categories"] for check in category["checks"]]
+            errors = [
+                f"× {check['description']}: {check.get('error', '')}" for check in results if check["result"] == "error"
+            ]
+            warned = [check for check in results if check["result"] == "warning"]
+            unexpected = [
+                f"‼ {check['description']}: {check.get('error', '')}"
+                for check in warned
+                if check["description"] not in EXPECTED_WARNINGS
+            ]
+            count = sum(check["result"] == "success" for check in results)
+            detail = "; ".join(errors + unexpected) or f"{count} √, {len(warned)} ‼ that the lab explains (docs/lab.md)"
+            yield Row(
+                subject=cluster.name,
+                check=name,
+                passed=bool(document["success"]) and not errors and not unexpected,
+                detail=detail,
+            )
+
+    def _gateways(self, cluster: LabCluster) -> list[Row]:
+        wanted = {target for source, target in self._stack.links if source == cluster.name}
+        counts = {target: len(self._exported(target)) for target in wanted}
+
+        def look() -> tuple[bool, str]:
+            printed = self._output(
+                "linkerd", "--context", cluster.context, "multicluster", "gateways", "--output", "json", strict=False
+            )
+            found = {gateway["clusterName"]: gateway for gateway in next(_documents(printed), None) or []}
+            alive = all(
+                target in found and found[target]["alive"] and found[target]["numberOfServices"] == counts[target]
+                for target in wanted
+            )
+            shown = ", ".join(
+                f"{name} {'alive' if gateway['alive'] else 'not alive'}, {gateway['numberOfServices']} of "
+                f"{counts.get(name, 0)} services"
+                for name, gateway in sorted(found.items())
+            )
+            missing = ", ".join(sorted(wanted - set(found)))
+            return alive, "; ".join(filter(None, (shown, missing and f"none of {missing}")))
+
+        passed, detail = _soon(look)
+        return [Row(subject=cluster.name, check="gateways", passed=passed, detail=detail)]
+
+    def _mirrors(self, source: str, target: str) -> list[Row]:
+        """Every exported service of the target is in the source, with the target's gateway as its endpoint."""
+        exported = self._exported(target)
+
+        def look() -> tuple[bool, str]:
+            link = self._object(source, "links.multicluster.linkerd.io", target, "linkerd-multicluster")
+            gateway = link.get("spec", {}).get("gatewayAddress", "none")
+            faults = []
+            for namespace, name in exported:
+                mirror = f"{name}-{target}"
+                if not self._object(source, "services", mirror, namespace):
+                    faults.append(f"{namespace}/{mirror} is missing")
+                    continue
+                subsets = self._object(source, "endpoints", mirror, namespace).get("subsets") or []
+                addresses = {address["ip"] for subset in subsets for address in subset.get("addresses") or []}
+                if not addresses:
+                    faults.append(f"{namespace}/{mirror} has no endpoint")
+                elif gateway.replace(".", "").isdigit() and addresses != {gateway}:
+                    faults.append(f"{namespace}/{mirror} has {', '.join(sorted(addresses))} in place of {gateway}")
+            names = ", ".join(f"{namespace}/{name}-{target}" for namespace, name in exported) or "nothing is exported"
+            return not faults, "; ".join(faults) or f"{names} at {gateway}"
+
+        passed, detail = _soon(look)
+        return [Row(subject=f"{source} → {target}", check="mirrors", passed=passed, detail=detail)]
+
+    def _credentials(self, source: str, target: str) -> list[Row]:
+        """The link's credentials can list the target's services, and can't read its Secrets."""
+        secret = self._object(source, "secrets", f"cluster-credentials-{target}", "linkerd-multicluster")
+        encoded = secret.get("data", {}).get("kubeconfig")
+        if not encoded:
+            return [
+                Row(subject=f"{source} → {target}", check="credentials", passed=False, detail="the Secret is missing")
+            ]
+        with tempfile.NamedTemporaryFile() as file:
+            Path(file.name).write_bytes(base64.b64decode(encoded))
+            answers = {
+                what: self._output("kubectl", "--kubeconfig", file.name, *command, strict=False).strip()
+                for what, command in {
+                    "services": ("get", "services", "--all-namespaces", "--output=name"),
+                    "secrets": ("get", "secrets", "--all-namespaces", "--output=name"),
+                }.items()
+            }
+        reads, refused = "service/" in answers["services"], "orbidden" in answers["secrets"]
+        services = "lists services" if reads else f"can't list services: {_last_line(answers['services'])}"
+        secrets = "reads no Secret" if refused else "can read Secrets"
+        passed, detail = reads and refused, f"{services}, {secrets}"
+        return [Row(subject=f"{source} → {target}", check="credentials", passed=passed, detail=detail)]
+
+    def _exported(self, cluster: str) -> list[tuple[str, str]]:
+        """Namespace and name of each service that a cluster exports."""
+        printed = self._output(
+            *("kubectl", "--context", self._contexts[cluster], "get", "services", "--all-namespaces"),
+            *("--selector=mirror.linkerd.io/exported=true", "--output=json"),
+        )
+        return [(item["metadata"]["namespace"], item["metadata"]["name"]) for item in json.loads(printed)["items"]]
+
+    def _object(self, cluster: str, kind: str, name: str, namespace: str) -> dict[str, Any]:
+        """One object, or an empty one where there is none."""
+        printed = self._output(
+            *("kubectl", "--context", self._contexts[cluster], "--namespace", namespace),
+            *("get", kind, name, "--ignore-not-found", "--output=json"),
+            strict=False,
+        )
+        return next(_documents(printed), {})
+
+    def _output(self, *command: str, strict: bool = True) -> str:
+        """What a command prints; where it fails, with its complaint after it."""
+        process = subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)
+        if process.returncode == 0 or not strict:
+            return process.stdout if process.returncode == 0 else process.stdout + process.stderr
+        raise CheckFailed(f"{' '.join(command)} ended with {process.returncode}: {_last_line(process.stderr)}")
+
+
+class CheckFailed(Exception):
+    """A tool that a check needs did not work."""
+
+
+def table(rows: Iterator[Row], say: Callable[[str], None]) -> bool:
+    """Print the rows as they come; whether all have passed."""
+    passed = True
+    for row in rows:
+        say(f"  {'√' if row.passed else '×'}  {row.subject:<16}  {row.check:<26}  {row.detail}")
+        passed = passed and row.passed
+    return passed
+
+
+def _soon(look: Callable[[], tuple[bool, Found]]) -> tuple[bool, Found]:
+    """Look until it is true, or patience ends."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        passed, detail = look()
+        if passed or time.monotonic() > deadline:
+            return passed, detail
+        time.sleep(0.5)
+
+
+def _documents(text: str) -> Iterator[Any]:
+    """The JSON documents at the start of a text, which may have other lines after and between them."""
+    decoder = json.JSONDecoder()
+    position = 0
+    while True:
+        starts = [found for found in (text.find("{", position), text.find("[", position)) if found >= 0]
+        if not starts:
+            return
+        try:
+            document, position = decoder.raw_decode(text, min(starts))
+        except ValueError:
+            return
+        yield document
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or [""])[-1]

@@ -1,0 +1,126 @@
+"""Pulumi, run on one stack of the lab."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+from lab.home import Home
+
+from dev.stack import CHECKOUT, PROJECT, Stack
+
+
+class PulumiFailed(Exception):
+    """A Pulumi command that did not succeed; what it printed has said why."""
+
+
+class Engine:
+    """Runs Pulumi for one stack, without writing into its file or asking anything.
+
+    Args:
+        home: the lab's folder, which also holds the state.
+        stack: the stack.
+        environment: the whole environment of its processes (see `dev.environment`).
+    """
+
+    def __init__(self, home: Home, stack: Stack, environment: Mapping[str, str]) -> None:
+        self._home = home
+        self._stack = stack
+        self._environment = dict(environment)
+
+    def initialise(self) -> None:
+        """Make the stack where there is none yet, and free it of the lock of a Pulumi that was killed."""
+        if not self._state.exists():
+            # In a folder of its own, because Pulumi writes the salt of the stack's secrets into the stack file.
+            workspace = self._salted.parent
+            workspace.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(CHECKOUT / "Pulumi.yaml", workspace / "Pulumi.yaml")
+            shutil.copyfile(self._stack.file, self._salted)
+            self._run("stack", "init", self._stack.name, "--non-interactive", folder=workspace, quiet=True)
+        if self._locked_by_the_dead():
+            self._run("cancel", "--yes", "--stack", self._stack.name, quiet=True)
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a state to destroy."""
+        return self._state.exists()
+
+    def up(self, *arguments: str) -> None:
+        """`pulumi up`, without a question and without a preview before it."""
+        self._run("up", "--yes", "--skip-preview", "--suppress-outputs", *self._common, *arguments)
+
+    def preview(self, *arguments: str) -> None:
+        """`pulumi preview`."""
+        self._run("preview", *self._common, *arguments)
+
+    def destroy(self) -> None:
+        """`pulumi destroy`, and the end of the stack itself."""
+        self._run("destroy", "--yes", "--skip-preview", "--remove", *self._common)
+
+    def outputs(self) -> dict[str, Any]:
+        """The stack's outputs, secrets masked."""
+        printed = self._run("stack", "output", "--json", "--stack", self._stack.name, quiet=True)
+        found: dict[str, Any] = json.loads(printed)
+        return found
+
+    @property
+    def _common(self) -> list[str]:
+        options = ["--stack", self._stack.name]
+        if not sys.stdout.isatty():
+            options += ["--non-interactive", "--color=never", "--suppress-progress"]
+        return options if self._is_tracked else [*options, "--config-file", str(self._config_file())]
+
+    @property
+    def _is_tracked(self) -> bool:
+        """Whether Pulumi finds the stack file by itself, with nothing to write into it."""
+        return self._stack.salted and self._stack.file == CHECKOUT / f"Pulumi.{self._stack.name}.yaml"
+
+    @property
+    def _state(self) -> Path:
+        return self._home.folder / "state/.pulumi/stacks" / PROJECT / f"{self._stack.name}.json"
+
+    @property
+    def _salted(self) -> Path:
+        return self._home.folder / "stacks" / self._stack.name / f"Pulumi.{self._stack.name}.yaml"
+
+    def _config_file(self) -> Path:
+        """A copy of the stack file as it is now, with the salt that Pulumi has made for it."""
+        salt = [line for line in self._salted.read_text().splitlines() if line.startswith("encryptionsalt:")]
+        copy = self._salted.with_name("config.yaml")
+        lines = self._stack.file.read_text().splitlines()
+        copy.write_text("\n".join([*salt, *(line for line in lines if not line.startswith("encryptionsalt:")), ""]))
+        return copy
+
+    def _locked_by_the_dead(self) -> bool:
+        """Whether each lock of the stack is that of a process of this machine that has ended."""
+        locks = [json.loads(path.read_text()) for path in self._lock_folder.glob("*.json")]
+        return bool(locks) and all(
+            lock.get("hostname") == socket.gethostname() and not psutil.pid_exists(int(lock["pid"])) for lock in locks
+        )
+
+    @property
+    def _lock_folder(self) -> Path:
+        return self._home.folder / "state/.pulumi/locks/organization" / PROJECT / self._stack.name
+
+    def _run(self, *arguments: str, folder: Path = CHECKOUT, quiet: bool = False) -> str:
+        process = subprocess.run(
+            ["pulumi", *arguments],
+            cwd=folder,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if quiet else None,
+            stderr=subprocess.PIPE if quiet else None,
+            text=True,
+            check=False,
+        )
+        if process.returncode != 0:
+            said = f"\n{process.stderr.strip() or process.stdout.strip()}" if quiet else ""
+            raise PulumiFailed(f"pulumi {arguments[0]} ended with {process.returncode}{said}")
+        return process.stdout or ""

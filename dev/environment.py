@@ -1,0 +1,72 @@
+"""The environment in which pulumi, kubectl and linkerd work on the lab, and on nothing else."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import toolchain.pulumi
+from lab.errors import LabError
+from lab.home import Home
+from toolchain import installed
+
+# The lab's state is worth no secret passphrase; it is what Pulumi.dev.yaml's salt was made with.
+PASSPHRASE = "lab"
+
+
+def variables(home: Home, release: str) -> dict[str, str]:
+    """The variables that differ from the caller's own.
+
+    Args:
+        home: the lab's folder.
+        release: the Linkerd release whose CLI is put on PATH, such as `2.14.10`.
+
+    Raises:
+        LabError: the lab isn't running, so that nobody knows where its chart repository is.
+        toolchain.NotInstalled: the toolchain has not been built.
+    """
+    charts = home.read_status().get("charts") if home.supervised() else None
+    if not charts:
+        raise LabError("the lab isn't running; `make up` starts it")
+    folders = [Path(sys.prefix) / "bin", *toolchain.pulumi.programs(), installed(f"linkerd-{release}") / "bin"]
+    if shutil.which("kubectl") is None:
+        folders.append(installed("kubectl") / "bin")
+    found = {
+        "KUBECONFIG": str(home.kubeconfig),
+        "MULTICLUSTER_MESH_CHARTS": str(charts),
+        "PULUMI_BACKEND_URL": (home.folder / "state").as_uri(),
+        "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PATH": _prepended(folders, os.environ.get("PATH", "")),
+    }
+    if toolchain.pulumi.on_path() is None:
+        found["PULUMI_HOME"] = str(home.folder / "pulumi")
+        # The plugins are the ones that were built; a missing one is an error here, not a download.
+        found["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
+    return found
+
+
+def prepare(home: Home) -> None:
+    """Make the folders that the variables name."""
+    (home.folder / "state").mkdir(parents=True, exist_ok=True)
+    if toolchain.pulumi.on_path() is None:
+        toolchain.pulumi.link_plugins(home.folder / "pulumi")
+
+
+def merged(home: Home, release: str) -> dict[str, str]:
+    """The caller's environment with the lab's variables in it."""
+    return {**os.environ, **variables(home, release)}
+
+
+def shell(variables: Mapping[str, str]) -> str:
+    """Lines for a shell to evaluate."""
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
+
+
+def _prepended(folders: list[Path], path: str) -> str:
+    ours = [str(folder) for folder in folders]
+    return os.pathsep.join([*ours, *(part for part in path.split(os.pathsep) if part not in ours)])
