@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pulumi
+
 import recovery
 import settings
 import topology

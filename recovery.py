@@ -2,9 +2,9 @@
 
 Helm writes a record of each revision of a release into a Secret, as `pending-install` or `pending-upgrade` until it is
 done, and refuses every later operation while the newest one is pending ("another operation is in progress"). When the
-process that wrote it was killed, that is for ever. Removing the record is what `helm rollback` and the well-known manual
-remedy come to: the release is again at its last finished revision, or unknown, and the next operation goes on from
-there; objects that the unfinished one has made carry the release's name, so that Helm takes them over.
+process that wrote it was killed, that is for ever. Removing the record is the well-known manual remedy: the release is
+again at its last finished revision, or unknown, and the next operation goes on from there; objects that the unfinished
+one has made carry the release's name, so that Helm takes them over.
 
 It is safe because Pulumi lets one update of a stack run at a time: whoever holds its lock knows that no other update is
 at work on the stack's releases. Only records of these releases are removed.

@@ -12,11 +12,13 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import kubeconfig
 import pulumi
+
+import kubeconfig
 from topology import Link, targets
 from versions import DEFAULT_LINKERD, LINKERD, LINKERD_CHARTS, LinkerdRelease
 
@@ -235,7 +237,7 @@ class _Parser:
         entry = self._mapping({} if value is None else value, "charts", ("repository",))
         default = self._environment.get(CHARTS_VARIABLE) or LINKERD_CHARTS
         repository = entry.get("repository", default)
-        if isinstance(repository, str) and os.path.isdir(repository):
+        if isinstance(repository, str) and Path(repository).is_dir():
             return repository
         return self._url(repository, "charts.repository", ("https", "http", "oci")) or default
 

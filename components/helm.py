@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -40,8 +40,8 @@ def release(
         location = {"chart": chart}
     elif source.startswith("oci://"):
         location = {"chart": f"{source.rstrip('/')}/{chart}", "version": version}
-    elif os.path.isdir(source):
-        location = {"chart": os.path.join(source, f"{chart}-{version}.tgz")}
+    elif Path(source).is_dir():
+        location = {"chart": str(Path(source) / f"{chart}-{version}.tgz")}
     else:
         location = {"chart": chart, "version": version, "repository_opts": RepositoryOptsArgs(repo=source)}
     return Release(

@@ -12,19 +12,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import kubeconfig
 import pulumi
 import pulumi_kubernetes as kubernetes
 import yaml
-from topology import Link
-from versions import LinkerdRelease
 
+import kubeconfig
 from components.cluster import Cluster
 from components.helm import release
 from components.linkerd import NAMESPACE as LINKERD_NAMESPACE
 from components.linkerd import Linkerd
 from components.mirrors import Mirrors
 from components.multicluster import Multicluster
+from topology import Link
+from versions import LinkerdRelease
 
 # Relative to the program, so that every checkout and every machine has the same inputs.
 MIRROR_CHART = "./charts/service-mirror"

@@ -10,11 +10,11 @@ from typing import Any
 
 import pulumi
 import pulumi_kubernetes as kubernetes
-from versions import LinkerdRelease
 
 from components.cluster import Cluster
 from components.helm import release
 from components.trust import Certificate, Trust
+from versions import LinkerdRelease
 
 NAMESPACE = "linkerd"
 

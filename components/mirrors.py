@@ -1,7 +1,8 @@
 """The mirror services of one link, as something that the stack owns: their removal is part of `destroy`.
 
-Linkerd's controller makes them, and leaves them behind when its Link goes (`linkerd multicluster unlink` is what removes
-them). No Kubernetes object owns them either, so this resource makes nothing, and deletes them when the link is gone.
+Linkerd's controller makes them, and leaves them behind when its Link goes (`linkerd multicluster unlink` is what
+removes them). No Kubernetes object owns them either, so this resource makes nothing, and deletes them when the link is
+gone.
 """
 
 from __future__ import annotations

@@ -9,12 +9,12 @@ from typing import Any
 
 import pulumi
 import pulumi_kubernetes as kubernetes
-from versions import LinkerdRelease
 
 from components.cluster import Cluster
 from components.helm import release
 from components.linkerd import NAMESPACE as LINKERD_NAMESPACE
 from components.linkerd import Linkerd
+from versions import LinkerdRelease
 
 NAMESPACE = "linkerd-multicluster"
 GATEWAY = "linkerd-gateway"

@@ -8,6 +8,9 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
+from dev import environment, stack
+from dev.check import Checker, CheckFailed, table
+from dev.engine import Engine, PulumiFailed
 from lab import lifecycle
 from lab.errors import LabError
 from lab.home import Home, locate
@@ -15,10 +18,6 @@ from lab.spec import LoadBalancer
 from toolchain import NotInstalled, installed
 from toolchain.__main__ import main as build_toolchain
 from toolchain.parts import PARTS
-
-from dev import environment, stack
-from dev.check import Checker, CheckFailed, table
-from dev.engine import Engine, PulumiFailed
 
 
 def main(arguments: list[str]) -> int:
@@ -98,7 +97,7 @@ def _env(home: Home, chosen: stack.Stack) -> int:
 
 
 def _release(chosen: stack.Stack) -> str:
-    """The Linkerd release whose CLI is used; for one that the toolchain doesn't have, the program says what is wrong."""
+    """The Linkerd release whose CLI is used; of one that the toolchain doesn't have, the program will complain."""
     try:
         installed(f"linkerd-{chosen.release}")
     except NotInstalled:
@@ -109,12 +108,13 @@ def _release(chosen: stack.Stack) -> str:
 def _summary(chosen: stack.Stack, engine: Engine, home: Home, seconds: float, passed: bool) -> str:
     outputs = engine.outputs()
     first = chosen.clusters[0]
+    clusters = ", ".join(f"{name} ({cluster['linkerd']})" for name, cluster in outputs["clusters"].items())
     links = "\n".join(
         f"    {name}: gateway {spec['gatewayAddress']}:{spec['gatewayPort']}" for name, spec in outputs["links"].items()
     )
     return f"""
 {"The mesh is up" if passed else "The mesh is up, but a check has failed"} after {seconds:.0f} s.
-  clusters  {", ".join(f"{cluster.name} ({outputs['clusters'][cluster.name]['linkerd']})" for cluster in chosen.clusters)}
+  clusters  {clusters}
   links
 {links or "    none"}
 Look at it:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from lab.home import Home
 
 from dev.stack import CHECKOUT, PROJECT, Stack
+from lab.home import Home
 
 
 class PulumiFailed(Exception):
@@ -62,7 +62,9 @@ class Engine:
 
     def destroy(self) -> None:
         """`pulumi destroy`, and the end of the stack itself."""
-        self._run("destroy", "--yes", "--skip-preview", "--remove", *self._common)
+        self._run("destroy", "--yes", "--skip-preview", *self._common)
+        # `destroy --remove` would remove the stack file as well.
+        self._run("stack", "rm", "--yes", "--preserve-config", "--stack", self._stack.name, quiet=True)
 
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs, secrets masked."""
@@ -102,7 +104,7 @@ class Engine:
         """Whether each lock of the stack is that of a process of this machine that has ended."""
         locks = [json.loads(path.read_text()) for path in self._lock_folder.glob("*.json")]
         return bool(locks) and all(
-            lock.get("hostname") == socket.gethostname() and not psutil.pid_exists(int(lock["pid"])) for lock in locks
+            lock.get("hostname") == socket.gethostname() and not _is_pulumi(int(lock["pid"])) for lock in locks
         )
 
     @property
@@ -124,3 +126,12 @@ class Engine:
             said = f"\n{process.stderr.strip() or process.stdout.strip()}" if quiet else ""
             raise PulumiFailed(f"pulumi {arguments[0]} ended with {process.returncode}{said}")
         return process.stdout or ""
+
+
+def _is_pulumi(pid: int) -> bool:
+    """Whether a process of this number runs Pulumi: not a zombie, and not another one that was given the number since."""
+    try:
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and "pulumi" in process.name()
+    except psutil.NoSuchProcess:
+        return False

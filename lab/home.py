@@ -102,7 +102,7 @@ class Home:
         return read_mapping(self.status)
 
     def _open(self, name: str) -> IO[str]:
-        return open(self.folder / name, "a", encoding="utf-8")  # noqa: SIM115 - the caller keeps it
+        return (self.folder / name).open("a", encoding="utf-8")
 
 
 def locate() -> Home:

@@ -133,7 +133,7 @@ def _ensure_supervisor(home: Home) -> None:
         return
     with home.log.open("ab") as log:
         log.truncate()
-        child = subprocess.Popen(  # noqa: S603 - this very package
+        child = subprocess.Popen(
             [sys.executable, "-m", "lab.supervisor", str(home.folder)],
             stdin=subprocess.DEVNULL,
             stdout=log,

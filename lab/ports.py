@@ -9,7 +9,7 @@ from collections.abc import Iterable
 # yesterday is not some connection's port today.
 _RANGE = range(20000, 32000)
 
-_draw = random.Random(os.urandom(16))  # noqa: S311 - two labs must draw differently, nothing more
+_draw = random.Random(os.urandom(16))
 _given: set[int] = set()
 
 

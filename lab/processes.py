@@ -99,7 +99,7 @@ class Process:
         if command.log.exists() and command.log.stat().st_size > _LARGEST_LOG:
             command.log.replace(command.log.with_suffix(".1.log"))
         with command.log.open("ab") as output:
-            self._child = subprocess.Popen(  # noqa: S603 - the toolchain's own programs
+            self._child = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), *command.argv],
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 
 from toolchain import cache, go, pulumi
 from toolchain.build import BuildFailed, build
@@ -38,7 +39,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _selected(wanted: list[str]) -> list[Part]:
-    """The parts to have on this machine: no engine where a suitable Pulumi is on PATH, no kubectl where there is one."""
+    """The parts to have here: no engine where a suitable Pulumi is on PATH, no kubectl where there is one."""
     names = set(wanted) or {ENGINE.name, KUBERNETES.name, KUBECTL.name, DEFAULT_RELEASE}
     if "all" in names:
         names = set(PARTS)
@@ -69,7 +70,7 @@ def _build_missing(parts: list[Part]) -> None:
         ]
         minutes = sum(part.minutes for part in missing)
         print(
-            f"toolchain: {', '.join(part.name for part in missing)} to be built from Go modules, once on this machine:\n"
+            f"toolchain: {', '.join(part.name for part in missing)} to be built from Go modules, once on this machine\n"
             f"  about {max(1, round(minutes))} minutes on two cores; stop it whenever you like, it resumes\n"
             f"  into {cache.root()}",
             flush=True,
@@ -102,7 +103,7 @@ def _run(lanes: list[list[Part]]) -> None:
                 began = time.monotonic()
                 progress.started(part.name)
                 try:
-                    build(part, lambda line, name=part.name: progress.line(name, line))
+                    build(part, partial(progress.line, part.name))
                     progress.built(part.name, time.monotonic() - began)
                 except Exception as error:
                     failures.append(error)

@@ -100,7 +100,7 @@ def _schemas(step: Build, scratch: Path, report: Report) -> Path:
     (scratch / "kubernetes.json").write_text(json.dumps(schema))
 
     _go_build(step, ["./cmd/pulumi-tfgen-tls"], into=scratch, flags=[], report=report)
-    generate = [scratch / "pulumi-tfgen-tls", "schema", "--out", scratch]
+    generate = [str(scratch / "pulumi-tfgen-tls"), "schema", "--out", str(scratch)]
     subprocess.run(generate, cwd=scratch, check=True, capture_output=True)
 
     replaced = {

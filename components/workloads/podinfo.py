@@ -10,11 +10,11 @@ from typing import Any
 
 import pulumi
 import pulumi_kubernetes as kubernetes
-import settings
-from versions import PODINFO_IMAGE
 
+import settings
 from components.cluster import Cluster
 from components.linkerd import Linkerd
+from versions import PODINFO_IMAGE
 
 NAME = "podinfo"
 _LABELS = {"app": NAME}
