@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
@@ -28,10 +28,12 @@ class Engine:
         home: the lab's folder, which also holds the state.
         stack: the stack.
         environment: the whole environment of its processes (see `dev.environment`).
+        log: where Pulumi's output goes, in place of this process's own.
     """
 
-    def __init__(self, home: Home, stack: Stack, environment: Mapping[str, str]) -> None:
+    def __init__(self, home: Home, stack: Stack, environment: Mapping[str, str], log: IO[str] | None = None) -> None:
         self._home = home
+        self._log = log
         self._stack = stack
         self._environment = dict(environment)
 
@@ -54,7 +56,11 @@ class Engine:
 
     def up(self, *arguments: str) -> None:
         """`pulumi up`, without a question and without a preview before it."""
-        self._run("up", "--yes", "--skip-preview", "--suppress-outputs", *self._common, *arguments)
+        self._run(*self.up_command(*arguments))
+
+    def up_command(self, *arguments: str) -> list[str]:
+        """The arguments of that `pulumi up`."""
+        return ["up", "--yes", "--skip-preview", "--suppress-outputs", *self._common, *arguments]
 
     def preview(self, *arguments: str) -> None:
         """`pulumi preview`."""
@@ -117,8 +123,8 @@ class Engine:
             cwd=folder,
             env=self._environment,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if quiet else None,
-            stderr=subprocess.PIPE if quiet else None,
+            stdout=subprocess.PIPE if quiet else self._log,
+            stderr=subprocess.PIPE if quiet else self._log,
             text=True,
             check=False,
         )

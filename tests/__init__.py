@@ -1,0 +1,1 @@
+"""The tests: sentences, fast by default; those marked `lab` start clusters."""

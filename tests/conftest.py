@@ -1,0 +1,43 @@
+"""One lab for all tests that need one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab import lifecycle
+from lab.home import Home
+from lab.spec import LoadBalancer
+
+# The clusters of the shared lab, and what a LoadBalancer Service gets there.
+CLUSTERS = {
+    "west": LoadBalancer.IP,
+    "east": LoadBalancer.IP,
+    "north": LoadBalancer.IP,
+    "ctx-1": LoadBalancer.NONE,
+    "ctx-2": LoadBalancer.HOSTNAME,
+}
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """A running lab with all CLUSTERS in it."""
+    home = Home(folder=tmp_path_factory.mktemp("lab") / "home")
+    try:
+        lifecycle.start(home, list(CLUSTERS), load_balancers=CLUSTERS, chart_folders=[], timeout=300, say=print)
+        yield home
+    finally:
+        lifecycle.stop(home, [], delete=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The fast tests first, so that a slip is seen at once."""
+    items.sort(key=lambda item: item.get_closest_marker("lab") is not None)
+
+
+@pytest.fixture
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a short path for a lab of one test's own."""
+    return tmp_path_factory.mktemp("scratch")

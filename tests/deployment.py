@@ -1,0 +1,104 @@
+"""A stack that a test brings up on the shared lab, with everything that Pulumi prints kept for it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dev import environment, stack
+from dev.check import Checker, Row
+from dev.engine import Engine
+from lab.home import Home
+
+PROJECT = stack.PROJECT
+
+
+class Deployment:
+    """One stack on the lab.
+
+    Args:
+        lab: the lab.
+        folder: where its stack file and its output go.
+        name: the stack's name.
+        config: its configuration, keys without the project's prefix.
+    """
+
+    def __init__(self, lab: Home, folder: Path, name: str, config: dict[str, Any]) -> None:
+        self.lab = lab
+        self.name = name
+        self.output = folder / "output.log"
+        self._file = folder / "stack.yaml"
+        self.configure(config)
+        self.environment = environment.merged(lab, self.stack.release)
+        environment.prepare(lab)
+
+    def configure(self, config: dict[str, Any]) -> None:
+        """Change the stack file."""
+        self.config = config
+        self._file.write_text(yaml.safe_dump({"config": {f"{PROJECT}:{key}": value for key, value in config.items()}}))
+        self.stack = stack.read(self.name, self._file)
+
+    @contextmanager
+    def engine(self) -> Iterator[Engine]:
+        """Pulumi for this stack; the stack is made if need be."""
+        with self.output.open("a") as log:
+            engine = Engine(self.lab, self.stack, self.environment, log)
+            engine.initialise()
+            yield engine
+
+    def up(self, *arguments: str) -> None:
+        """`pulumi up`."""
+        with self.engine() as engine:
+            engine.up(*arguments)
+
+    def destroy(self) -> None:
+        """`pulumi destroy`."""
+        with self.engine() as engine:
+            engine.destroy()
+
+    def rows(self) -> list[Row]:
+        """The table of `make check`."""
+        return list(Checker(self.stack, self.environment).rows())
+
+    @property
+    def state(self) -> str:
+        """The state file, as it lies on the disk."""
+        return (self.lab.folder / "state/.pulumi/stacks" / PROJECT / f"{self.name}.json").read_text()
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """A tool in the deployment's environment; it sees the lab's clusters only, and not the internet."""
+        offline = {"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}
+        return subprocess.run(
+            command, env={**self.environment, **offline}, check=check, capture_output=True, text=True, timeout=120
+        )
+
+    def kubectl(self, context: str, *arguments: str) -> str:
+        """What `kubectl` prints."""
+        return self.run("kubectl", "--context", context, *arguments).stdout
+
+    def objects(self, context: str, *arguments: str) -> list[dict[str, Any]]:
+        """What `kubectl get … -o json` lists."""
+        items: list[dict[str, Any]] = json.loads(self.kubectl(context, "get", *arguments, "-o", "json"))["items"]
+        return items
+
+
+def everything(deployment: Deployment, context: str) -> dict[str, Any]:
+    """Every object of every kind of an API server, by kind, namespace and name, without what changes by itself."""
+    kinds = deployment.kubectl(context, "api-resources", "--verbs=list", "-o", "name").split()
+    found: dict[str, Any] = {}
+    for kind in kinds:
+        if kind.split(".")[0] in {"events", "leases", "componentstatuses"}:
+            continue
+        for item in deployment.objects(context, kind, "--all-namespaces"):
+            metadata = item["metadata"]
+            for changing in ("resourceVersion", "managedFields", "generation"):
+                metadata.pop(changing, None)
+            item.pop("status", None)
+            found[f"{kind}/{metadata.get('namespace', '')}/{metadata['name']}"] = item
+    return found

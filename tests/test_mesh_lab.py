@@ -1,0 +1,366 @@
+"""The mesh on real API servers, judged by Linkerd's own checks: for both releases, one way and both ways."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dnslib import DNSRecord
+
+from dev.check import EXPECTED_WARNINGS
+from dev.engine import PulumiFailed
+from lab.home import Home
+from tests.deployment import Deployment, everything
+
+pytestmark = pytest.mark.lab
+
+CHECKOUT = Path(__file__).parents[1]
+SECRETS = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----|eyJhbGciOi[\w-]{20,}\.")
+
+TWO_WAY = {
+    "clusters": {"west": {}, "east": {}},
+    "links": [{"source": "west", "target": "east"}, {"source": "east", "target": "west"}],
+    "workloads": [{"podinfo": {"exported": ["west", "east"]}}],
+}
+# A private cluster that nobody reaches, and a public one whose load balancer has a host name.
+ONE_WAY = {
+    "clusters": {
+        "cluster1": {"context": "ctx-1", "gateway": {"loadBalancer": False}},
+        "cluster2": {"context": "ctx-2"},
+    },
+    "links": [{"source": "cluster1", "target": "cluster2"}],
+    "linkerd": {"version": "2.13.5"},
+    "workloads": [{"podinfo": {"namespace": "samples", "exported": ["cluster2"]}}],
+}
+HUB = {
+    "clusters": {"west": {}, "east": {}, "north": {}},
+    "links": [
+        {"source": "west", "target": "north"},
+        {"source": "east", "target": "north"},
+        {"source": "north", "target": "east"},
+    ],
+    "linkerd": {"version": "2.13.5"},
+    "workloads": [{"podinfo": {"exported": ["north", "east"]}}],
+}
+STACKS: dict[str, dict[str, Any]] = {"two-way": TWO_WAY, "one-way": ONE_WAY, "hub": HUB}
+
+Before = dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module", params=STACKS)
+def mesh(request: pytest.FixtureRequest, lab: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """A mesh that is up; what was there before is in its `before`."""
+    name = request.param
+    deployment = Deployment(lab, tmp_path_factory.mktemp(name), name, STACKS[name])
+    before: Before = {cluster.context: everything(deployment, cluster.context) for cluster in deployment.stack.clusters}
+    request.module.before = before
+    with deployment.engine() as engine:
+        engine.preview()
+        engine.up()
+    yield deployment
+    if '"resources"' in _state(deployment):
+        deployment.destroy()
+
+
+before: Before = {}
+
+
+def _state(mesh: Deployment) -> str:
+    try:
+        return mesh.state
+    except FileNotFoundError:
+        return ""
+
+
+def test_every_check_of_the_table_passes(mesh: Deployment) -> None:
+    rows = mesh.rows()
+
+    assert [row for row in rows if not row.passed] == []
+    assert len(rows) >= 2 * len(mesh.stack.clusters) + 2 * len(mesh.stack.links)
+
+
+@pytest.mark.parametrize("command", [("check",), ("multicluster", "check")], ids=" ".join)
+def test_linkerd_itself_says_that_all_is_well(mesh: Deployment, command: tuple[str, ...]) -> None:
+    for cluster in mesh.stack.clusters:
+        ended = mesh.run("linkerd", "--context", cluster.context, *command, "--wait=5s")
+
+        assert ended.stdout.rstrip().splitlines()[-1] == "Status check results are √", ended.stdout
+        warned = {line.removeprefix("‼ ") for line in ended.stdout.splitlines() if line.startswith("‼ ")}
+        assert warned <= EXPECTED_WARNINGS
+        assert "×" not in ended.stdout.replace("results are ×", "")
+
+
+def test_every_gateway_is_alive_with_the_right_number_of_services(mesh: Deployment) -> None:
+    for cluster in mesh.stack.clusters:
+        wanted = {target for source, target in mesh.stack.links if source == cluster.name}
+        printed = mesh.run("linkerd", "--context", cluster.context, "multicluster", "gateways", "-o", "json").stdout
+
+        found = {gateway["clusterName"]: gateway for gateway in json.loads(printed) or []}
+        assert set(found) == wanted
+        assert all(gateway["alive"] and gateway["numberOfServices"] == 1 for gateway in found.values())
+
+
+def test_a_mirrors_endpoint_is_the_targets_gateway(mesh: Deployment) -> None:
+    sample = mesh.config["workloads"][0]["podinfo"]
+    namespace = sample.get("namespace", "test")
+    contexts = {cluster.name: cluster.context for cluster in mesh.stack.clusters}
+    gateways = {name: data["loadBalancer"]["address"] for name, data in mesh.lab.read_status()["clusters"].items()}
+    for source, target in mesh.stack.links:
+        (subset,) = json.loads(
+            mesh.kubectl(contexts[source], "-n", namespace, "get", "endpoints", f"podinfo-{target}", "-o", "json")
+        )["subsets"]
+
+        assert [address["ip"] for address in subset["addresses"]] == [_ip(gateways[contexts[target]], mesh)]
+        assert {port["port"] for port in subset["ports"]} == {4143}
+
+
+def _ip(address: str, mesh: Deployment) -> str:
+    """An address as it is, or what the lab's DNS says of a host name."""
+    if address.replace(".", "").isdigit():
+        return address
+    host, port = mesh.lab.read_status()["dns"].split(":")
+    answer = DNSRecord.parse(DNSRecord.question(address).send(host, int(port)))
+    return str(answer.get_a().rdata)
+
+
+def test_a_links_credentials_read_services_and_nothing_that_matters(mesh: Deployment, tmp_path: Path) -> None:
+    contexts = {cluster.name: cluster.context for cluster in mesh.stack.clusters}
+    for source, target in mesh.stack.links:
+        encoded = mesh.kubectl(
+            *(contexts[source], "-n", "linkerd-multicluster", "get", "secret", f"cluster-credentials-{target}"),
+            "-o=jsonpath={.data.kubeconfig}",
+        )
+        (tmp_path / "credentials").write_bytes(base64.b64decode(encoded))
+
+        def may(verb: str, resource: str) -> bool:
+            allowed = ("auth", "can-i", verb, resource, "--all-namespaces")
+            return (
+                mesh.run("kubectl", "--kubeconfig", str(tmp_path / "credentials"), *allowed, check=False).returncode
+                == 0
+            )
+
+        assert may("list", "services")
+        for verb, resource in (("get", "secrets"), ("list", "configmaps"), ("create", "pods"), ("delete", "services")):
+            assert not may(verb, resource), f"{source}'s credentials may {verb} {resource} in {target}"
+
+
+def test_a_link_is_made_of_the_objects_that_linkerds_own_cli_would_print(mesh: Deployment) -> None:
+    contexts = {cluster.name: cluster.context for cluster in mesh.stack.clusters}
+    for source, target in mesh.stack.links:
+        printed = mesh.run("linkerd", "--context", contexts[target], "multicluster", "link", "--cluster-name", target)
+        for theirs in filter(None, yaml.safe_load_all(printed.stdout)):
+            kind, metadata = theirs["kind"], theirs["metadata"]
+            ours = json.loads(
+                mesh.kubectl(
+                    *(contexts[source], "-n", metadata.get("namespace", "default")),
+                    *("get", kind, metadata["name"], "-o", "json"),
+                )
+            )
+            for field in ("type", "rules", "roleRef", "subjects"):
+                assert ours.get(field) == theirs.get(field), f"{kind} {metadata['name']}"
+            for name, value in (metadata.get("labels") or {}).items():
+                assert ours["metadata"]["labels"][name] == value, f"{kind} {metadata['name']}"
+            if kind == "Link":
+                assert ours["spec"] == theirs["spec"]
+            if kind == "Deployment":
+                _assert_alike(ours["spec"]["template"], theirs["spec"]["template"])
+                assert ours["spec"]["selector"] == theirs["spec"]["selector"]
+            if kind == "Secret":
+                assert _authority_and_server(ours) == _authority_and_server(theirs)
+
+
+def _assert_alike(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+    (our, their) = (template["spec"]["containers"][0] for template in (ours, theirs))
+    assert our["image"] == their["image"]
+    assert our["ports"][0]["containerPort"] == their["ports"][0]["containerPort"]
+    # The format of the log is a flag that only the newer release has, set to its default.
+    assert our["args"] == [argument for argument in their["args"] if not argument.startswith("-log-format")]
+    assert set(theirs["metadata"]["labels"].items()) <= set(ours["metadata"]["labels"].items())
+    assert set(theirs["metadata"]["annotations"].items()) <= set(ours["metadata"]["annotations"].items())
+
+
+def _authority_and_server(secret: dict[str, Any]) -> dict[str, str]:
+    content = yaml.safe_load(base64.b64decode(secret["data"]["kubeconfig"]))
+    found = content["clusters"][0]["cluster"]
+    return {key: found[key] for key in ("certificate-authority-data", "server")}
+
+
+def test_a_service_is_mirrored_as_long_as_it_carries_the_label(mesh: Deployment) -> None:
+    source, target = mesh.stack.links[0]
+    contexts = {cluster.name: cluster.context for cluster in mesh.stack.clusters}
+    service = ("-n", "default", "service", "tea")
+    mesh.kubectl(contexts[target], "-n", "default", "create", "service", "clusterip", "tea", "--tcp=80")
+    try:
+        mesh.kubectl(contexts[target], "label", *service, "mirror.linkerd.io/exported=true")
+        assert _comes_true(lambda: _exists(mesh, contexts[source], f"tea-{target}"))
+        mesh.kubectl(contexts[target], "label", *service, "mirror.linkerd.io/exported-")
+        assert _comes_true(lambda: not _exists(mesh, contexts[source], f"tea-{target}"))
+    finally:
+        mesh.kubectl(contexts[target], "delete", *service)
+
+
+def _exists(mesh: Deployment, context: str, service: str) -> bool:
+    return bool(mesh.kubectl(context, "-n", "default", "get", "service", service, "--ignore-not-found", "-o", "name"))
+
+
+def _comes_true(look: Callable[[], bool], seconds: float = 30) -> bool:
+    deadline = time.monotonic() + seconds
+    while not look():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True
+
+
+def test_a_second_up_changes_nothing_not_even_with_a_refresh(mesh: Deployment) -> None:
+    mesh.up("--expect-no-changes")
+    mesh.up("--expect-no-changes", "--refresh")
+
+
+def test_nothing_secret_is_printed_or_stored_in_clear(mesh: Deployment) -> None:
+    with mesh.engine() as engine:
+        engine.preview()
+        outputs = json.dumps(engine.outputs())
+
+    assert not SECRETS.search(mesh.output.read_text()), "in what preview and up print"
+    assert not SECRETS.search(outputs), "in the stack's outputs"
+    assert not SECRETS.search(mesh.state), "in the state file"
+    for cluster in mesh.stack.clusters:
+        for record in mesh.objects(cluster.context, "secrets", "--all-namespaces", "-l", "owner=helm"):
+            encoded = base64.b64decode(base64.b64decode(record["data"]["release"]))
+            assert not SECRETS.search(gzip.decompress(encoded).decode()), record["metadata"]["name"]
+
+
+def test_the_search_for_secrets_finds_what_it_looks_for(mesh: Deployment) -> None:
+    cluster = mesh.stack.clusters[0]
+    secrets = mesh.objects(cluster.context, "secrets", "--all-namespaces")
+    values = [
+        base64.b64decode(value).decode(errors="replace") for secret in secrets for value in secret["data"].values()
+    ]
+
+    assert sum(bool(SECRETS.search(value)) for value in values) >= 4, "an issuer's key, webhook keys, a token"
+
+
+def test_outputs_say_what_is_installed_how_links_go_and_when_certificates_expire(mesh: Deployment) -> None:
+    with mesh.engine() as engine:
+        outputs = engine.outputs()
+
+    names = {cluster.name for cluster in mesh.stack.clusters}
+    assert {cluster["linkerd"] for cluster in outputs["clusters"].values()} == {f"stable-{mesh.stack.release}"}
+    assert set(outputs["links"]) == {f"{source}-to-{target}" for source, target in mesh.stack.links}
+    assert all(link["gatewayAddress"] for link in outputs["links"].values())
+    expiry = outputs["certificateExpiry"]
+    assert set(expiry["issuers"]) == set(expiry["webhooks"]) == names
+    assert expiry["trustAnchor"] > max(expiry["issuers"].values())
+    assert outputs["topology"].startswith("flowchart LR")
+
+
+def test_no_command_has_left_the_work_tree_dirty(mesh: Deployment) -> None:
+    changed = subprocess.run(
+        ["git", "status", "--porcelain", "--", "Pulumi.yaml", "Pulumi.*.yaml"],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+    assert changed == ""
+
+
+def test_an_up_that_is_killed_while_helm_installs_is_caught_up_by_the_next(mesh: Deployment) -> None:
+    mesh.destroy()
+    with mesh.engine() as engine:
+        killed = subprocess.Popen(
+            ["pulumi", *engine.up_command()],
+            cwd=CHECKOUT,
+            env=mesh.environment,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    context = mesh.stack.clusters[0].context
+    pending = ("secrets", "--all-namespaces", "-l", "owner=helm,status=pending-install")
+    try:
+        assert _comes_true(lambda: bool(mesh.objects(context, *pending)), 60), "no release was ever pending"
+    finally:
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.wait()
+    assert mesh.objects(context, *pending), "the kill came too late to interrupt anything"
+
+    mesh.up()
+
+    assert "the record of an unfinished Helm operation was removed" in mesh.output.read_text()
+    assert [row for row in mesh.rows() if not row.passed] == []
+    mesh.up("--expect-no-changes")
+
+
+def test_a_link_that_is_taken_out_takes_its_mirrors_with_it(mesh: Deployment) -> None:
+    source, target = mesh.stack.links[-1]
+    context = next(cluster.context for cluster in mesh.stack.clusters if cluster.name == source)
+    whole = mesh.config
+
+    mesh.configure({**whole, "links": whole["links"][:-1]})
+    mesh.up()
+
+    of_target = f"mirror.linkerd.io/cluster-name={target}"
+    for kind in ("services", "endpoints", "deployments", "clusterroles"):
+        assert mesh.objects(context, kind, "--all-namespaces", "-l", of_target) == [], kind
+    assert (
+        mesh.objects(
+            context, "links.multicluster.linkerd.io", "--all-namespaces", "--field-selector", f"metadata.name={target}"
+        )
+        == []
+    )
+
+    mesh.configure(whole)
+    mesh.up()
+    assert [row for row in mesh.rows() if not row.passed] == []
+
+
+def test_destroy_leaves_each_api_server_exactly_as_it_was(mesh: Deployment) -> None:
+    target = next(cluster for cluster in mesh.stack.clusters if cluster.name == mesh.stack.links[0][1])
+    exported = ("-n", "default", "service", "coffee")
+    mesh.kubectl(target.context, "-n", "default", "create", "service", "clusterip", "coffee", "--tcp=80")
+    mesh.kubectl(target.context, "label", *exported, "mirror.linkerd.io/exported=true")
+    source = next(cluster for cluster in mesh.stack.clusters if cluster.name == mesh.stack.links[0][0])
+    assert _comes_true(lambda: _exists(mesh, source.context, f"coffee-{target.name}"))
+
+    mesh.destroy()
+
+    mesh.kubectl(target.context, "delete", *exported)
+    for cluster in mesh.stack.clusters:
+        assert _comes_true(
+            lambda context=cluster.context: everything(mesh, context).keys() == before[context].keys()
+        ), everything(mesh, cluster.context).keys() ^ before[cluster.context].keys()
+        assert everything(mesh, cluster.context) == before[cluster.context]
+    assert not SECRETS.search(mesh.output.read_text()), "in what destroy prints"
+
+
+def test_a_wrong_stack_file_is_told_whole_before_anything_is_touched(lab: Home, tmp_path: Path) -> None:
+    wrong = {
+        "clusters": {"west": {"contxt": "west"}, "east": {"context": "nowhere"}},
+        "links": [{"source": "west", "target": "west"}],
+    }
+    deployment = Deployment(lab, tmp_path, "wrong", wrong)
+    there = everything(deployment, "west")
+
+    with pytest.raises(PulumiFailed):
+        deployment.up()
+
+    printed = deployment.output.read_text()
+    assert "3 faults in the configuration; nothing was touched" in printed
+    for path in ("clusters.west.contxt", "clusters.east.context", "links[0]"):
+        assert path in printed
+    assert "Traceback" not in printed
+    assert everything(deployment, "west") == there
