@@ -43,7 +43,7 @@ toolchain: ## build what is missing (PARTS: names, or all)
 venv: $(VENV)/ready
 
 $(VENV)/ready: requirements.txt requirements-dev.txt
-	@echo "virtual environment: $(VENV)"
+	@echo "virtual environment: $(VENV)" >&2
 	@$(PYTHON) -m venv $(VENV)
 	@$(PY) -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
 	@touch $@

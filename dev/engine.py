@@ -135,7 +135,7 @@ class Engine:
 
 
 def _is_pulumi(pid: int) -> bool:
-    """Whether a process of this number runs Pulumi: not a zombie, and not another one that was given the number since."""
+    """Whether a process of this number runs Pulumi: no zombie, and not another one that has the number since."""
     try:
         process = psutil.Process(pid)
         return process.status() != psutil.STATUS_ZOMBIE and "pulumi" in process.name()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,10 @@ CLUSTERS = {
     "ctx-1": LoadBalancer.NONE,
     "ctx-2": LoadBalancer.HOSTNAME,
 }
+
+
+# A run that is told to end takes its lab down, as one that is interrupted does.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
