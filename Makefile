@@ -4,7 +4,6 @@ PYTHON ?= python3
 PARTS ?=
 VENV := .venv
 PY := $(VENV)/bin/python
-SOURCES := __main__.py settings.py topology.py versions.py kubeconfig.py recovery.py components dev lab toolchain tests
 
 .DEFAULT_GOAL := help
 .PHONY: help up test test-fast check down env lint toolchain venv

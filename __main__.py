@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import pulumi
 
-import recovery
 import settings
 import topology
-from components import linkerd as control_plane
-from components import multicluster as extension
 from components.cluster import connect
 from components.link import ClusterLink, Member
 from components.linkerd import Linkerd
@@ -20,11 +17,6 @@ try:
     stack = settings.load()
 except settings.SettingsError as error:
     raise pulumi.RunError(str(error)) from None
-
-if not pulumi.runtime.is_dry_run():
-    contexts = [cluster.context.name for cluster in stack.clusters]
-    for forgotten in recovery.forget_unfinished(contexts, (control_plane.NAMESPACE, extension.NAMESPACE)):
-        pulumi.log.info(f"{forgotten}: the record of an unfinished Helm operation was removed")
 
 targets = topology.targets(stack.links)
 trust = Trust("trust")

@@ -1,18 +1,46 @@
-"""A Helm release as every component of this program makes one."""
+"""A Helm release as every component of this program makes one, whatever a killed update has left of it.
+
+Helm writes a record of each revision of a release into a Secret, pending until its operation is done.
+Two things keep a killed update from being followed by another one. Helm refuses every operation while the newest record
+is pending, for ever if the process that wrote it is dead. And it refuses to install a release that exists, as one does
+that was finished while Pulumi, killed, could not write it down any more.
+
+So before Pulumi creates a release, its records are removed if this stack has made them, and before an update those that
+are pending. Objects that are there already carry the release's name, by which Helm takes them over. It is safe because
+Pulumi lets one update of a stack run at a time: who creates or updates knows that nobody else is at it. A release that
+somebody else has made is left alone, and said so.
+
+Follows https://helm.sh/docs/topics/advanced/#storage-backends (the Secrets, their names and labels).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import base64
+import gzip
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pulumi
 from pulumi_kubernetes.helm.v3 import Release, RepositoryOptsArgs
 
+from components.cluster import Cluster
+
+# Seconds for a cluster to answer when it is asked for records.
+PATIENCE = 30
+
+
+class ForeignRelease(Exception):
+    """A release of this name exists, and this stack has not made it."""
+
 
 def release(
     resource_name: str,
     *,
+    cluster: Cluster,
     name: str,
     namespace: pulumi.Input[str],
     chart: str,
@@ -26,13 +54,14 @@ def release(
 
     Args:
         resource_name: the Pulumi resource's name.
+        cluster: where it goes.
         name: the release's name in the cluster, at most 53 characters.
-        namespace: where it goes; it must exist.
+        namespace: where it goes there; it must exist.
         chart: the chart's name, or without a source the folder that it is in.
         version: the chart's version, where there is a source.
         source: a chart repository's URL, an `oci://` reference, or a folder of chart archives.
         values: what differs from the chart's own values.
-        opts: the usual resource options.
+        opts: further resource options; the provider is the cluster's.
         wait: whether to wait until what it makes is ready, at most five minutes.
     """
     location: dict[str, Any]
@@ -44,19 +73,86 @@ def release(
         location = {"chart": str(Path(source) / f"{chart}-{version}.tgz")}
     else:
         location = {"chart": chart, "version": version, "repository_opts": RepositoryOptsArgs(repo=source)}
+    context = cluster.settings.context.name
+    hooks = pulumi.ResourceHookBinding(
+        before_create=[pulumi.ResourceHook(f"{resource_name}-make-way", _making_way(context, name, creating=True))],
+        before_update=[pulumi.ResourceHook(f"{resource_name}-unblock", _making_way(context, name, creating=False))],
+    )
     return Release(
         resource_name,
         name=name,
         namespace=namespace,
         values=dict(values),
+        description=_description(),
         create_namespace=False,
         # The hooks of Linkerd's charts do one thing: they label a namespace, which this program has done already.
         disable_webhooks=True,
         skip_await=not wait,
-        # What a stopped update has left behind is replaced by the next one, not added to.
+        # What a failed upgrade has made is taken away again.
         cleanup_on_fail=True,
         max_history=5,
         timeout=300,
-        opts=opts,
+        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(provider=cluster.provider, hooks=hooks)),
         **location,
     )
+
+
+def unfinished(record: Mapping[str, Any], *, creating: bool, description: str) -> bool:
+    """Whether a record of a release stands in the way of an operation, and may be removed.
+
+    Args:
+        record: the Secret, as the Kubernetes API has it.
+        creating: whether the release is about to be created, or else updated.
+        description: what the records of this stack are described by.
+
+    Raises:
+        ForeignRelease: the release is about to be created, and somebody else has done so already.
+    """
+    labels = record["metadata"]["labels"]
+    if labels["status"].startswith("pending-"):
+        return True
+    if not creating:
+        return False
+    encoded = base64.b64decode(base64.b64decode(record["data"]["release"]))
+    found = json.loads(gzip.decompress(encoded))
+    # Helm describes a failure itself; Pulumi keeps a failed release in its state, so this one it was killed over.
+    if found["info"].get("description") != description and labels["status"] != "failed":
+        raise ForeignRelease(
+            f"release {labels['name']} in namespace {record['metadata']['namespace']} exists already and was not made "
+            "by this stack; uninstall it (helm uninstall), or choose a cluster without Linkerd"
+        )
+    return True
+
+
+def _description() -> str:
+    """What Helm lists as a release's description: whose it is."""
+    return f"{pulumi.get_project()} stack {pulumi.get_stack()}"
+
+
+def _making_way(context: str, name: str, *, creating: bool) -> Callable[[pulumi.ResourceHookArgs], Awaitable[None]]:
+    description = _description()
+
+    def make_way(namespace: str) -> None:
+        core = _core(context)
+        query = {"label_selector": f"owner=helm,name={name}", "_request_timeout": PATIENCE}
+        # As plain JSON: the client's classes would be made for each field of each record.
+        listed = core.list_namespaced_secret(namespace, _preload_content=False, **query)
+        for record in json.loads(listed.data)["items"]:
+            if unfinished(record, creating=creating, description=description):
+                core.delete_namespaced_secret(record["metadata"]["name"], namespace, _request_timeout=PATIENCE)
+                revision = record["metadata"]["labels"]["version"]
+                pulumi.log.info(f"{context}: removed what an unfinished update left of release {name} ({revision})")
+
+    async def hook(args: pulumi.ResourceHookArgs) -> None:
+        inputs = args.new_inputs or {}
+        await asyncio.to_thread(make_way, str(inputs["namespace"]))
+
+    return hook
+
+
+@cache
+def _core(context: str) -> Any:
+    """A client of a cluster."""
+    from kubernetes import client, config  # half a second to import, and no preview needs it
+
+    return client.CoreV1Api(config.new_client_from_config(context=context))

@@ -172,6 +172,7 @@ class ClusterLink(pulumi.ComponentResource):
         self.gateway_address = self.spec["gatewayAddress"]
         controller = release(
             f"{name}-controller",
+            cluster=source.cluster,
             name=f"link-{link.target}",
             namespace=namespace,
             chart=MIRROR_CHART,

@@ -118,6 +118,7 @@ class Linkerd(pulumi.ComponentResource):
         ]
         crds = release(
             f"{name}-crds",
+            cluster=cluster,
             name="linkerd-crds",
             namespace=self.namespace,
             chart="linkerd-crds",
@@ -128,6 +129,7 @@ class Linkerd(pulumi.ComponentResource):
         )
         self.control_plane = release(
             f"{name}-control-plane",
+            cluster=cluster,
             name="linkerd-control-plane",
             namespace=self.namespace,
             chart="linkerd-control-plane",

@@ -70,6 +70,7 @@ class Multicluster(pulumi.ComponentResource):
         self.namespace = namespace.metadata.name
         self.extension = release(
             name,
+            cluster=cluster,
             name="linkerd-multicluster",
             namespace=self.namespace,
             chart="linkerd-multicluster",

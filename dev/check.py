@@ -123,21 +123,18 @@ class Checker:
         counts = {target: len(self._exported(target)) for target in wanted}
 
         def look() -> tuple[bool, str]:
-            printed = self._output(
-                "linkerd", "--context", cluster.context, "multicluster", "gateways", "--output", "json", strict=False
-            )
-            found = {gateway["clusterName"]: gateway for gateway in next(_documents(printed), None) or []}
-            alive = all(
-                target in found and found[target]["alive"] and found[target]["numberOfServices"] == counts[target]
-                for target in wanted
-            )
+            # As a table, because the older release has no other form: cluster, alive, number of services, latency.
+            printed = self._output("linkerd", "--context", cluster.context, "multicluster", "gateways", strict=False)
+            found = {
+                row[0]: (row[1] == "True", int(row[2])) for row in map(str.split, printed.splitlines()[1:]) if row[2:]
+            }
             shown = ", ".join(
-                f"{name} {'alive' if gateway['alive'] else 'not alive'}, {gateway['numberOfServices']} of "
-                f"{counts.get(name, 0)} services"
-                for name, gateway in sorted(found.items())
+                f"{name} {'alive' if alive else 'not alive'}, {services} of {counts.get(name, 0)} services"
+                for name, (alive, services) in sorted(found.items())
             )
             missing = ", ".join(sorted(wanted - set(found)))
-            return alive, "; ".join(filter(None, (shown, missing and f"none of {missing}")))
+            passed = all(found.get(target) == (True, counts[target]) for target in wanted)
+            return passed, "; ".join(filter(None, (shown, missing and f"none of {missing}")))
 
         passed, detail = _soon(look)
         return [Row(subject=cluster.name, check="gateways", passed=passed, detail=detail)]

@@ -9,6 +9,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -104,11 +105,13 @@ def test_linkerd_itself_says_that_all_is_well(mesh: Deployment, command: tuple[s
 def test_every_gateway_is_alive_with_the_right_number_of_services(mesh: Deployment) -> None:
     for cluster in mesh.stack.clusters:
         wanted = {target for source, target in mesh.stack.links if source == cluster.name}
-        printed = mesh.run("linkerd", "--context", cluster.context, "multicluster", "gateways", "-o", "json").stdout
+        if not wanted:
+            continue
+        printed = mesh.run("linkerd", "--context", cluster.context, "multicluster", "gateways").stdout
 
-        found = {gateway["clusterName"]: gateway for gateway in json.loads(printed) or []}
-        assert set(found) == wanted
-        assert all(gateway["alive"] and gateway["numberOfServices"] == 1 for gateway in found.values())
+        rows = [line.split() for line in printed.splitlines()[1:]]
+        assert {row[0] for row in rows} == wanted, printed
+        assert all(row[1:3] == ["True", "1"] for row in rows), printed
 
 
 def test_a_mirrors_endpoint_is_the_targets_gateway(mesh: Deployment) -> None:
@@ -280,7 +283,9 @@ def test_no_command_has_left_the_work_tree_dirty(mesh: Deployment) -> None:
 
 def test_an_up_that_is_killed_while_helm_installs_is_caught_up_by_the_next(mesh: Deployment) -> None:
     mesh.destroy()
-    with mesh.engine() as engine:
+    context = mesh.stack.clusters[0].context
+    pending = ("secrets", "-n", "linkerd", "-l", "owner=helm,status=pending-install,name=linkerd-control-plane")
+    with _nothing_becomes_ready(mesh, context), mesh.engine() as engine:
         killed = subprocess.Popen(
             ["pulumi", *engine.up_command()],
             cwd=CHECKOUT,
@@ -288,23 +293,58 @@ def test_an_up_that_is_killed_while_helm_installs_is_caught_up_by_the_next(mesh:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-    context = mesh.stack.clusters[0].context
-    pending = ("secrets", "-n", "linkerd", "-l", "owner=helm,status=pending-install,name=linkerd-control-plane")
-    try:
-        assert _comes_true(lambda: bool(mesh.objects(context, *pending)), 60), "no release was ever pending"
-    finally:
-        # The providers too, each of which is in a process group of its own and would end its work.
-        for process in psutil.Process(killed.pid).children(recursive=True):
-            process.kill()
-        killed.kill()
-        killed.wait()
-    assert mesh.objects(context, *pending), "the kill came too late to interrupt anything"
+        try:
+            assert _comes_true(lambda: bool(mesh.objects(context, *pending)), 60), "no release was ever pending"
+        finally:
+            # The providers too, each of which is in a process group of its own and would end its work.
+            for process in psutil.Process(killed.pid).children(recursive=True):
+                process.kill()
+            killed.kill()
+            killed.wait()
+    assert mesh.objects(context, *pending)
 
     mesh.up()
 
-    assert "the record of an unfinished Helm operation was removed" in mesh.output.read_text()
+    assert "removed what an unfinished update left of release linkerd-control-plane" in mesh.output.read_text()
     assert [row for row in mesh.rows() if not row.passed] == []
     mesh.up("--expect-no-changes")
+
+
+@contextmanager
+def _nothing_becomes_ready(mesh: Deployment, context: str) -> Iterator[None]:
+    """Hold a cluster's controllers, so that Helm waits for Deployments as long as this lasts."""
+    processes = mesh.lab.read_status()["clusters"][context]["processes"]
+    (controllers,) = (psutil.Process(found["pid"]) for found in processes if found["name"] == "kube-controller-manager")
+    controllers.suspend()
+    try:
+        yield
+    finally:
+        controllers.resume()
+
+
+def test_releases_that_a_killed_up_could_not_write_down_are_taken_over(mesh: Deployment) -> None:
+    state = json.loads(mesh.state)["checkpoint"]["latest"]["resources"]
+    name = f"{mesh.stack.clusters[0].name}-linkerd-control-plane"
+    (lost,) = (resource["urn"] for resource in state if resource["urn"].endswith(f"Release::{name}"))
+    mesh.run("pulumi", "state", "delete", "--yes", "--target-dependents", "--stack", mesh.name, lost)
+
+    mesh.up()
+
+    assert "removed what an unfinished update left of release linkerd-control-plane (1)" in mesh.output.read_text()
+    assert [row for row in mesh.rows() if not row.passed] == []
+
+
+def test_a_linkerd_that_somebody_else_has_installed_is_left_alone(mesh: Deployment) -> None:
+    context = mesh.stack.clusters[0].context
+    records = ("secrets", "-n", "linkerd", "-l", "owner=helm,name=linkerd-control-plane")
+    other = Deployment(mesh.lab, mesh.output.parent, f"{mesh.name}-other", {"clusters": mesh.config["clusters"]})
+    before = [(record["metadata"]["uid"], record["data"]) for record in mesh.objects(context, *records)]
+
+    with pytest.raises(PulumiFailed):
+        other.up()
+
+    assert "exists already and was not made by this stack" in other.output.read_text()
+    assert [(record["metadata"]["uid"], record["data"]) for record in mesh.objects(context, *records)] == before
 
 
 def test_a_link_that_is_taken_out_takes_its_mirrors_with_it(mesh: Deployment) -> None:

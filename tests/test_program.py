@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import runpy
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import pulumi
 import pytest
+from pulumi import resource_hooks
 from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, set_mocks
 
 from tests import kubeconfigs
@@ -76,6 +78,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         encoded = {f"multicluster-mesh:{key}": json.dumps(value) for key, value in config.items()}
         monkeypatch.setenv("PULUMI_CONFIG", json.dumps(encoded))
         recorder = Recorder()
+        # The recording engine has no server for the hooks' callbacks.
+        monkeypatch.setattr(
+            resource_hooks, "register_resource_hook", lambda hook: asyncio.ensure_future(asyncio.sleep(0))
+        )
         set_mocks(recorder, project="multicluster-mesh", stack="test", preview=True)
 
         @pulumi.runtime.test  # type: ignore[untyped-decorator]

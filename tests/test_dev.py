@@ -1,0 +1,71 @@
+"""What the Makefile's commands read and say, without a lab."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dev import environment, stack
+from dev.check import Row, table
+
+
+def test_the_lab_starts_the_contexts_that_a_stack_file_names(tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.fleet.yaml"
+    file.write_text(
+        """
+        config:
+          multicluster-mesh:clusters:
+            one: {context: ctx-1, gateway: {loadBalancer: false}}
+            two:
+          multicluster-mesh:links: [{source: one, target: two}]
+          multicluster-mesh:linkerd: {version: stable-2.13.5}
+        """
+    )
+
+    found = stack.read("fleet", file)
+
+    assert [(cluster.context, cluster.load_balancer) for cluster in found.clusters] == [("ctx-1", False), ("two", True)]
+    assert found.links == (("one", "two"),)
+    assert found.release == "2.13.5"
+    assert not found.salted
+
+
+@pytest.mark.parametrize("content", ["", "[]", "config:", "config: {multicluster-mesh:clusters: []}", "config: ["])
+def test_a_stack_file_without_clusters_is_refused_by_name(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "Pulumi.empty.yaml"
+    file.write_text(content)
+
+    with pytest.raises(stack.StackFileError, match=r"Pulumi\.empty\.yaml"):
+        stack.read("empty", file)
+
+
+def test_a_stack_that_is_not_there_is_told_with_those_that_are() -> None:
+    with pytest.raises(stack.StackFileError, match=r"stacks here are .*dev"):
+        stack.read("nowhere")
+
+
+def test_a_folder_with_spaces_and_quotes_survives_the_shell() -> None:
+    value = "/a folder/with 'quotes' and $HOME"
+
+    printed = subprocess.run(
+        ["sh", "-c", f'{environment.shell({"KUBECONFIG": value})}; printf %s "$KUBECONFIG"'],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+    assert printed == value
+
+
+def test_one_failed_row_fails_the_table_and_shows_why() -> None:
+    rows = [
+        Row(subject="west", check="linkerd check", passed=True, detail="37 √"),
+        Row(subject="west", check="gateways", passed=False, detail="east not alive"),
+    ]
+    said: list[str] = []
+
+    assert table(iter(rows), said.append) is False
+    assert said[1].split() == ["×", "west", "gateways", "east", "not", "alive"]
+    assert table(iter(rows[:1]), said.append) is True

@@ -1,0 +1,221 @@
+"""The lab itself: real clusters that come, and go completely."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from lab.home import Home
+
+pytestmark = pytest.mark.lab
+
+CHECKOUT = Path(__file__).parents[1]
+
+
+class Lab:
+    """A lab of a test's own, used by its commands as a person would."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = Home(folder=folder)
+        self._environment = {**os.environ, "LAB_HOME": str(folder)}
+
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "lab", *arguments],
+            cwd=CHECKOUT,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str) -> tuple[int, str]:
+        process = self.begin(*arguments)
+        printed = process.communicate(timeout=180)[0]
+        return process.returncode, printed
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything that runs with this lab's folder on its command line."""
+        found = []
+        for process in psutil.process_iter(["cmdline", "status"]):
+            line = process.info["cmdline"] or []
+            if any(str(self.home.folder) in word for word in line) and process.info["status"] != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        return found
+
+
+@pytest.fixture
+def own(scratch: Path) -> Iterator[Lab]:
+    lab = Lab(scratch / "home")
+    yield lab
+    lab.run("stop", "--delete")
+
+
+def kubectl(home: Home, context: str, *arguments: str, check: bool = True) -> str:
+    command = ["kubectl", "--kubeconfig", str(home.kubeconfig), "--context", context, *arguments]
+    return subprocess.run(command, check=check, capture_output=True, text=True, timeout=60).stdout
+
+
+def eventually(look: Callable[[], bool], seconds: float = 30) -> bool:
+    deadline = time.monotonic() + seconds
+    while not look():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def test_a_kubeconfig_verifies_its_server_and_shows_a_certificate(lab: Home) -> None:
+    content = yaml.safe_load(lab.kubeconfig.read_text())
+
+    assert {context["name"] for context in content["contexts"]} >= {"west", "east"}
+    for entry in content["clusters"]:
+        assert "insecure-skip-tls-verify" not in entry["cluster"]
+        assert entry["cluster"]["server"].startswith("https://127.0.0.1:")
+    assert all({"client-certificate-data", "client-key-data"} <= set(entry["user"]) for entry in content["users"])
+    assert lab.kubeconfig.stat().st_mode & 0o077 == 0, "it holds keys"
+
+
+def test_who_has_no_certificate_of_the_cluster_may_do_nothing(lab: Home) -> None:
+    server = lab.read_status()["clusters"]["west"]["apiServer"]
+    anonymous = [
+        "kubectl",
+        "--kubeconfig=/dev/null",
+        f"--server={server}",
+        "--insecure-skip-tls-verify",
+        "get",
+        "secrets",
+    ]
+
+    refused = subprocess.run(anonymous, capture_output=True, text=True, timeout=60, check=False)
+
+    assert refused.returncode != 0
+    assert "provide credentials" in refused.stderr or "orbidden" in refused.stderr, refused.stderr
+    host, port = server.removeprefix("https://").split(":")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        import socket
+
+        with socket.create_connection((host, int(port))) as plain:
+            ssl.create_default_context().wrap_socket(plain, server_hostname=host)
+
+
+@pytest.mark.parametrize(
+    ("context", "expected"),
+    [("west", {"ip"}), ("ctx-2", {"hostname"}), ("ctx-1", set())],
+    ids=["ip", "hostname", "none"],
+)
+def test_a_load_balancer_gives_an_ip_a_host_name_or_nothing(lab: Home, context: str, expected: set[str]) -> None:
+    kubectl(lab, context, "create", "service", "loadbalancer", "shop", "--tcp=80")
+
+    def ingress() -> list[dict[str, Any]]:
+        service = json.loads(kubectl(lab, context, "get", "service", "shop", "-o", "json"))
+        return service["status"]["loadBalancer"].get("ingress") or []
+
+    try:
+        if expected:
+            assert eventually(lambda: bool(ingress()))
+        else:
+            time.sleep(2)
+        assert {key for point in ingress() for key in point if key in {"ip", "hostname"}} == expected
+    finally:
+        kubectl(lab, context, "delete", "service", "shop")
+
+
+def test_a_deployment_becomes_available(lab: Home) -> None:
+    kubectl(lab, "north", "create", "deployment", "shop", "--image=example.com/shop:1", "--replicas=3")
+    try:
+        assert "successfully rolled out" in kubectl(
+            lab, "north", "rollout", "status", "deployment/shop", "--timeout=30s"
+        )
+    finally:
+        kubectl(lab, "north", "delete", "deployment", "shop")
+
+
+def test_no_process_of_the_lab_talks_to_anything_but_loopback(lab: Home) -> None:
+    pids = [process["pid"] for cluster in lab.read_status()["clusters"].values() for process in cluster["processes"]]
+    assert len(pids) >= 20
+
+    remote = [
+        connection.raddr.ip
+        for pid in pids
+        for connection in psutil.Process(pid).net_connections(kind="inet")
+        if connection.raddr
+    ]
+
+    assert remote
+    assert set(remote) == {"127.0.0.1"}
+
+
+def test_stop_leaves_no_process_and_start_brings_the_same_clusters_back(own: Lab) -> None:
+    code, printed = own.run("start", "one")
+    assert code == 0, printed
+    kubectl(own.home, "one", "create", "namespace", "kept")
+    before = own.home.kubeconfig.read_text()
+
+    assert own.run("stop")[0] == 0
+    assert own.processes() == []
+    assert own.run("status")[0] != 0
+
+    assert own.run("start", "one")[0] == 0
+    assert own.home.kubeconfig.read_text() == before
+    assert "kept" in kubectl(own.home, "one", "get", "namespaces")
+
+
+def test_two_labs_and_a_cluster_added_later_are_in_nobodys_way(own: Lab, lab: Home) -> None:
+    assert own.run("start", "west")[0] == 0
+    ours = {process.pid for process in own.processes()}
+    assert own.run("start", "west", "added")[0] == 0
+
+    assert ours <= {process.pid for process in own.processes()}, "what ran has gone on running"
+    own.run("stop")
+    assert "kube-system" in kubectl(lab, "west", "get", "namespaces")
+
+
+@pytest.mark.parametrize("kill", ["starter", "supervisor"])
+def test_stop_cleans_up_after_a_kill(own: Lab, kill: str) -> None:
+    starter = own.begin("start", "one")
+    assert eventually(lambda: len(own.processes()) >= 3)
+    if kill == "starter":
+        starter.kill()
+    else:
+        for process in own.processes():
+            if "lab.supervisor" in " ".join(process.cmdline()):
+                process.kill()
+        starter.terminate()
+    starter.wait()
+
+    assert own.run("stop")[0] == 0
+
+    assert eventually(lambda: own.processes() == [], 10)
+
+
+def test_an_interrupted_start_leaves_nothing_running(own: Lab) -> None:
+    starter = own.begin("start", "one")
+    assert eventually(lambda: len(own.processes()) >= 3)
+
+    starter.send_signal(signal.SIGINT)
+
+    assert starter.wait(timeout=60) == 130
+    assert eventually(lambda: own.processes() == [], 10)
+
+
+@pytest.mark.parametrize("name", ["West", "a_b", "x" * 64, "-a"])
+def test_a_name_that_kubernetes_would_refuse_is_refused_without_a_traceback(own: Lab, name: str) -> None:
+    code, printed = own.run("start", "--", name)
+
+    assert code == 1
+    assert "lower-case letters" in printed
+    assert "Traceback" not in printed

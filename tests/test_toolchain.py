@@ -1,0 +1,118 @@
+"""The toolchain's own logic; building with it is what `make up` does."""
+
+from __future__ import annotations
+
+import re
+import stat
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import versions
+from toolchain import cache, charts, go, pulumi
+from toolchain.parts import ENGINE, PARTS, Build, linkerd
+
+CHECKOUT = Path(__file__).parents[1]
+GO = "go1.26.8"
+
+
+def test_a_part_is_built_anew_when_anything_it_is_made_of_changes(tmp_path: Path) -> None:
+    (tmp_path / "go.mod").write_text("module one")
+    part = replace(ENGINE, builds=(Build(module=str(tmp_path), programs={"./cmd": "program"}),))
+    before = part.key(GO)
+
+    assert part.key(GO) == before
+    assert part.key("go1.27.0") != before
+    assert replace(part, builds=(replace(part.main, variables={"version": "2"}),)).key(GO) != before
+    (tmp_path / "go.mod").write_text("module two")
+    assert part.key(GO) != before
+
+
+def test_a_release_of_linkerd_is_not_built_anew_because_of_the_other(tmp_path: Path) -> None:
+    for release in ("1.0", "2.0"):
+        (tmp_path / f"stable-{release}.mod").write_text(release)
+    one = Build(module=str(tmp_path), modfile="stable-1.0.mod", programs={})
+    before = one.digest()
+
+    (tmp_path / "stable-2.0.mod").write_text("changed")
+    assert one.digest() == before
+    (tmp_path / "stable-1.0.mod").write_text("changed")
+    assert one.digest() != before
+
+
+def test_every_pinned_module_has_its_checksums() -> None:
+    for part in PARTS.values():
+        for build in part.builds:
+            assert (build.root / build.modfile.replace(".mod", ".sum")).is_file(), part.name
+
+
+def test_every_release_that_the_program_knows_can_be_tried_in_the_lab() -> None:
+    assert {linkerd(release).name for release in versions.LINKERD} <= set(PARTS)
+
+
+def test_the_plugins_have_the_versions_of_their_python_packages() -> None:
+    pinned = dict(re.findall(r"^(pulumi[\w-]*)==(\S+)", (CHECKOUT / "requirements.txt").read_text(), re.MULTILINE))
+    kubernetes = (ENGINE.main.root / "cmd/pulumi-resource-kubernetes/main.go").read_text()
+    tls = (ENGINE.main.root / "tls/provider.go").read_text()
+
+    assert f'Version = "{pinned["pulumi-kubernetes"]}"' in kubernetes
+    assert f'Version = "{pinned["pulumi-tls"]}"' in tls
+    assert ".".join(map(str, pulumi.MINIMUM)) == pinned["pulumi"]
+    assert f"v{pinned['pulumi']}" in ENGINE.main.variables.values()
+
+
+def test_a_part_that_was_not_built_says_how_to_build_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(go, "version", lambda: GO)
+
+    with pytest.raises(cache.NotInstalled, match="make toolchain PARTS=kubernetes"):
+        cache.installed("kubernetes")
+
+
+@pytest.mark.parametrize(
+    ("version", "language_host", "found"),
+    [
+        ("v3.218.0", True, True),
+        ("v3.300.1", True, True),
+        ("v3.217.9", True, False),
+        ("v3.218.0", False, False),
+        ("", True, False),
+    ],
+)
+def test_a_pulumi_on_path_is_used_if_it_is_recent_and_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, language_host: bool, found: bool
+) -> None:
+    _program(tmp_path / "pulumi", f"echo {version}")
+    if language_host:
+        _program(tmp_path / "pulumi-language-python", "true")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+
+    assert (pulumi.on_path() is not None) == found
+
+
+def _program(path: Path, line: str) -> None:
+    path.write_text(f"#!/bin/sh\n{line}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+def test_a_chart_is_packaged_as_published_and_the_same_each_time(tmp_path: Path) -> None:
+    for chart in (*charts.CHARTS, charts.PARTIALS):
+        folder = tmp_path / "source" / chart
+        (folder / "templates").mkdir(parents=True)
+        (folder / "Chart.yaml").write_text("name: a-chart\nversion: 1.2.3\nappVersion: edge-XX.X.X\n")
+        (folder / "values.yaml").write_text("linkerdVersion: linkerdVersionValue\n")
+        (folder / "templates/one.yaml").write_text("kind: One\n")
+
+    for into in ("first", "second"):
+        charts.package(tmp_path / "source", release="9.9.9", into=tmp_path / into)
+
+    first, second = ((tmp_path / into / "linkerd-viz-1.2.3.tgz").read_bytes() for into in ("first", "second"))
+    assert first == second
+    with tarfile.open(tmp_path / "first/linkerd-viz-1.2.3.tgz") as archive:
+        names = archive.getnames()
+        values = archive.extractfile("linkerd-viz/values.yaml")
+        assert values is not None
+        assert values.read() == b"linkerdVersion: stable-9.9.9\n"
+    assert "linkerd-viz/charts/partials/templates/one.yaml" in names
