@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-fast check down env lint toolchain venv
+.PHONY: help up test test-fast check down env lint toolchain venv python
 
 help: ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -21,7 +21,7 @@ check: $(VENV)/ready ## is the mesh of STACK up? Linkerd's own checks as a table
 down: $(VENV)/ready ## destroy STACK, stop the lab, leave nothing
 	@$(PY) -m dev down $(STACK)
 
-env: $(VENV)/ready ## eval "$$(make -s env)": pulumi, kubectl and linkerd on the lab
+env: $(VENV)/ready ## eval "$(make -s env)": pulumi, kubectl and linkerd on the lab
 	@$(PY) -m dev env $(STACK)
 
 test: ## everything that tests, lab included
@@ -36,12 +36,15 @@ lint: $(VENV)/ready ## ruff and strict types
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 
-toolchain: ## build what is missing (PARTS: names, or all)
+python:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("python3: 3.11 or later is needed; set PYTHON")'
+
+toolchain: python ## build what is missing (PARTS: names, or all)
 	@$(PYTHON) -m toolchain $(PARTS)
 
 venv: $(VENV)/ready
 
-$(VENV)/ready: requirements.txt requirements-dev.txt
+$(VENV)/ready: requirements.txt requirements-dev.txt | python
 	@echo "virtual environment: $(VENV)" >&2
 	@$(PYTHON) -m venv $(VENV)
 	@$(PY) -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt

@@ -137,6 +137,21 @@ def _ip(address: str, mesh: Deployment) -> str:
     return str(answer.get_a().rdata)
 
 
+def test_the_table_shows_a_gateway_that_is_down(mesh: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = next(cluster for cluster in mesh.stack.clusters if cluster.name == mesh.stack.links[0][1])
+    monkeypatch.setattr("dev.check.PATIENCE", 10)
+    scale = ("-n", "linkerd-multicluster", "scale", "deployment/linkerd-gateway")
+    mesh.kubectl(target.context, *scale, "--replicas=0")
+    try:
+        # The mirrors find it out by their next probes.
+        time.sleep(10)
+        failed = {(row.subject, row.check): row.detail for row in mesh.rows() if not row.passed}
+    finally:
+        mesh.kubectl(target.context, *scale, "--replicas=1")
+
+    assert f"{target.name} not alive" in failed[mesh.stack.links[0][0], "gateways"]
+
+
 def test_a_links_credentials_read_services_and_nothing_that_matters(mesh: Deployment, tmp_path: Path) -> None:
     contexts = {cluster.name: cluster.context for cluster in mesh.stack.clusters}
     for source, target in mesh.stack.links:

@@ -32,6 +32,10 @@ def main(arguments: list[str]) -> int:
     except (go.GoMissing, BuildFailed) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except subprocess.CalledProcessError as error:
+        said = (error.stderr or error.stdout or "").strip()
+        print(f"error: {' '.join(map(str, error.cmd))} ended with {error.returncode}\n{said}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("stopped; the next run goes on from here", file=sys.stderr)
         return 130
@@ -76,6 +80,7 @@ def _build_missing(parts: list[Part]) -> None:
             flush=True,
         )
         began = time.monotonic()
+        cache.remove_unfinished()
         _compile_standard_library()
         _run([lane for lane in lanes if lane])
         print(f"toolchain: complete after {(time.monotonic() - began) / 60:.1f} minutes", flush=True)
@@ -89,6 +94,7 @@ def _compile_standard_library() -> None:
         env=go.environment(),
         check=True,
         capture_output=True,
+        text=True,
     )
 
 

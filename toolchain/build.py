@@ -70,7 +70,7 @@ def _compile(step: Build, programs: Path, report: Report) -> None:
 
 def _go_build(step: Build, packages: list[str], *, into: Path, flags: list[str], report: Report) -> None:
     linker = ["-s", "-w", *(f"-X {variable}={value}" for variable, value in step.variables.items())]
-    command = ["go", "build", "-v", f"-modfile={step.modfile}", f"-gcflags=all={QUICK}"]
+    command = ["go", "build", "-v", "-buildvcs=false", f"-modfile={step.modfile}", f"-gcflags=all={QUICK}"]
     command += [f"-gcflags={pattern}={QUICK} {extra}" for pattern, extra in step.compiler_flags.items()]
     command += [f"-ldflags={' '.join(linker)}", f"-o={into}{os.sep}", *flags, *packages]
     last: deque[str] = deque(maxlen=12)

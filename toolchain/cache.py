@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +47,12 @@ def installed(name: str) -> Path:
     if not path.is_dir():
         raise NotInstalled(f"{name}: not built on this machine; run `make toolchain PARTS={name}`")
     return path
+
+
+def remove_unfinished() -> None:
+    """Remove what builds that were killed have left; only for who holds the lock."""
+    for staging in root().glob(".*-*"):
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 @contextmanager
