@@ -37,5 +37,8 @@ def connect(cluster: settings.Cluster) -> Cluster:
         context=cluster.context.name,
         # What decides whether a changed kubeconfig is still the same cluster: only its name in the stack file.
         cluster_identifier=cluster.name,
+        # A renewed certificate or token changes its Secret; by default it is deleted and made anew, and in between
+        # an issuer or a link would be without.
+        enable_secret_mutable=True,
     )
     return Cluster(settings=cluster, provider=provider)

@@ -362,6 +362,39 @@ def test_a_linkerd_that_somebody_else_has_installed_is_left_alone(mesh: Deployme
     assert [(record["metadata"]["uid"], record["data"]) for record in mesh.objects(context, *records)] == before
 
 
+def test_another_api_server_address_reaches_the_credentials_in_place_and_the_mirror_takes_it_up(
+    mesh: Deployment,
+) -> None:
+    source, target = mesh.stack.links[0]
+    contexts = {cluster.name: cluster.context for cluster in mesh.stack.clusters}
+    whole = mesh.config
+    address = mesh.lab.read_status()["clusters"][contexts[target]]["apiServer"].replace("127.0.0.1", "localhost")
+
+    def credentials() -> tuple[str, str]:
+        secret = ("-n", "linkerd-multicluster", "get", "secret", f"cluster-credentials-{target}", "-o", "json")
+        found = json.loads(mesh.kubectl(contexts[source], *secret))
+        return found["metadata"]["uid"], base64.b64decode(found["data"]["kubeconfig"]).decode()
+
+    def pods() -> set[str]:
+        selector = f"component=linkerd-service-mirror,mirror.linkerd.io/cluster-name={target}"
+        found = mesh.objects(contexts[source], "pods", "--all-namespaces", "-l", selector)
+        return {pod["metadata"]["name"] for pod in found}
+
+    uid, _ = credentials()
+    pods_before = pods()
+    mesh.configure(
+        {**whole, "clusters": {**whole["clusters"], target: {**whole["clusters"][target], "apiServer": address}}}
+    )
+    mesh.up()
+
+    assert credentials()[0] == uid, "the Secret was replaced"
+    assert address in credentials()[1]
+    assert _comes_true(lambda: not pods() & pods_before), "the mirror reads its credentials only when it starts"
+    assert [row for row in mesh.rows() if not row.passed] == []
+    mesh.configure(whole)
+    mesh.up()
+
+
 def test_a_link_that_is_taken_out_takes_its_mirrors_with_it(mesh: Deployment) -> None:
     source, target = mesh.stack.links[-1]
     context = next(cluster.context for cluster in mesh.stack.clusters if cluster.name == source)
