@@ -79,16 +79,22 @@ def _down(home: Home, chosen: stack.Stack) -> int:
     if not home.supervised() and home.known_clusters():
         # What the stack has made can only be destroyed in clusters that run.
         lifecycle.start(home, [], load_balancers={}, chart_folders=[], timeout=180, say=_say)
+    code = 0
     if home.supervised():
         environment.prepare(home)
         engine = Engine(home, chosen, environment.merged(home, _release(chosen)))
-        if engine.exists:
-            engine.initialise()
-            engine.destroy()
+        try:
+            if engine.exists:
+                engine.initialise()
+                engine.destroy()
+        except PulumiFailed as error:
+            # The clusters go, and with them all that is in them; but that it took this is a failure.
+            print(f"error: {error}; the lab is removed all the same", file=sys.stderr)
+            code = 1
     lifecycle.stop(home, [], delete=True)
     shutil.rmtree(home.folder)
-    _say(f"destroyed, stopped, and {home.folder} removed; the toolchain stays in the cache")
-    return 0
+    _say(f"stopped, and {home.folder} removed; the toolchain stays in the cache")
+    return code
 
 
 def _env(home: Home, chosen: stack.Stack) -> int:

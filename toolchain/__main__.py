@@ -81,8 +81,11 @@ def _build_missing(parts: list[Part]) -> None:
         )
         began = time.monotonic()
         cache.remove_unfinished()
-        _compile_standard_library()
-        _run([lane for lane in lanes if lane])
+        with Progress() as progress:
+            progress.started("Go's standard library")
+            _compile_standard_library()
+            progress.ended("Go's standard library")
+            _run([lane for lane in lanes if lane], progress)
         print(f"toolchain: complete after {(time.monotonic() - began) / 60:.1f} minutes", flush=True)
 
 
@@ -98,29 +101,28 @@ def _compile_standard_library() -> None:
     )
 
 
-def _run(lanes: list[list[Part]]) -> None:
+def _run(lanes: list[list[Part]], progress: Progress) -> None:
     failures: list[BaseException] = []
-    with Progress() as progress:
 
-        def run(lane: list[Part]) -> None:
-            for part in lane:
-                if failures:
-                    return
-                began = time.monotonic()
-                progress.started(part.name)
-                try:
-                    build(part, partial(progress.line, part.name))
-                    progress.built(part.name, time.monotonic() - began)
-                except Exception as error:
-                    failures.append(error)
-                finally:
-                    progress.ended(part.name)
+    def run(lane: list[Part]) -> None:
+        for part in lane:
+            if failures:
+                return
+            began = time.monotonic()
+            progress.started(part.name)
+            try:
+                build(part, partial(progress.line, part.name))
+                progress.built(part.name, time.monotonic() - began)
+            except Exception as error:
+                failures.append(error)
+            finally:
+                progress.ended(part.name)
 
-        threads = [threading.Thread(target=run, args=(lane,), daemon=True) for lane in lanes]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+    threads = [threading.Thread(target=run, args=(lane,), daemon=True) for lane in lanes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     if failures:
         raise failures[0]
 
