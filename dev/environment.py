@@ -41,6 +41,8 @@ def variables(home: Home, release: str) -> dict[str, str]:
         "PULUMI_BACKEND_URL": (home.folder / "state").as_uri(),
         "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
         "PULUMI_SKIP_UPDATE_CHECK": "true",
+        # Go's programs never use a proxy for loopback addresses; Python's do, unless told.
+        "NO_PROXY": ",".join(filter(None, (os.environ.get("NO_PROXY"), "127.0.0.1,localhost"))),
         "PATH": _prepended(folders, os.environ.get("PATH", "")),
     }
     if toolchain.pulumi.on_path() is None:

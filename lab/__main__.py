@@ -127,6 +127,7 @@ def _describe(status: dict[str, Any]) -> list[str]:
         balancer = cluster.get("loadBalancer", {})
         address = balancer.get("address") or "no load balancer"
         lines.append(f"{name:<{width}}  {cluster['state']:<8}  {cluster.get('apiServer', '')}  {address}")
+        lines.append(f"{'':<{width}}    logs {cluster['logs']}")
         lines += [
             f"{'':<{width}}    mirror of {mirror['target']}: {mirror['state']}, log {mirror['log']}"
             for mirror in cluster["mirrors"]
