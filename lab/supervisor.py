@@ -166,7 +166,14 @@ class Supervisor:
     def _write_status(self, *, running: bool) -> None:
         clusters = {name: cluster.describe() for name, cluster in self._clusters.items()}
         for name, reason in self._refused.items():
-            clusters[name] = {"context": name, "ready": False, "state": reason, "processes": [], "mirrors": []}
+            clusters[name] = {
+                "context": name,
+                "ready": False,
+                "state": reason,
+                "logs": str(self._home.log),
+                "processes": [],
+                "mirrors": [],
+            }
         content = {
             "running": running,
             "supervisor": {"pid": os.getpid(), "create_time": self._born, "log": str(self._home.log)},
