@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
+from dnslib import DNSRecord
 
 from dev import environment, stack
 from dev.check import Checker, Row
@@ -86,6 +88,24 @@ class Deployment:
         """What `kubectl get … -o json` lists."""
         items: list[dict[str, Any]] = json.loads(self.kubectl(context, "get", *arguments, "-o", "json"))["items"]
         return items
+
+    def resolve(self, address: str) -> str:
+        """An IP address as it is, or what the lab's DNS says of a host name."""
+        if address.replace(".", "").isdigit():
+            return address
+        host, port = self.lab.read_status()["dns"].split(":")
+        answer = DNSRecord.parse(DNSRecord.question(address).send(host, int(port)))
+        return str(answer.get_a().rdata)
+
+
+def comes_true(look: Callable[[], bool], seconds: float = 30) -> bool:
+    """Whether it is so before the time is over."""
+    deadline = time.monotonic() + seconds
+    while not look():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True
 
 
 def everything(deployment: Deployment, context: str) -> dict[str, Any]:

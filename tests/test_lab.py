@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from lab.home import Home
+from tests.deployment import comes_true
 
 pytestmark = pytest.mark.lab
 
@@ -71,15 +72,6 @@ def kubectl(home: Home, context: str, *arguments: str, check: bool = True) -> st
     return subprocess.run(command, check=check, capture_output=True, text=True, timeout=60).stdout
 
 
-def eventually(look: Callable[[], bool], seconds: float = 30) -> bool:
-    deadline = time.monotonic() + seconds
-    while not look():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
-
-
 def test_a_kubeconfig_verifies_its_server_and_shows_a_certificate(lab: Home) -> None:
     content = yaml.safe_load(lab.kubeconfig.read_text())
 
@@ -115,7 +107,7 @@ def test_a_load_balancer_gives_an_ip_a_host_name_or_nothing(lab: Home, context: 
 
     try:
         if expected:
-            assert eventually(lambda: bool(ingress()))
+            assert comes_true(lambda: bool(ingress()))
         else:
             time.sleep(2)
         assert {key for point in ingress() for key in point if key in {"ip", "hostname"}} == expected
@@ -176,29 +168,29 @@ def test_two_labs_and_a_cluster_added_later_are_in_nobodys_way(own: Lab, lab: Ho
 @pytest.mark.parametrize("kill", ["starter", "supervisor"])
 def test_stop_cleans_up_after_a_kill(own: Lab, kill: str) -> None:
     starter = own.begin("start", "one")
-    assert eventually(lambda: len(own.processes()) >= 3)
+    assert comes_true(lambda: len(own.processes()) >= 3)
     if kill == "starter":
         starter.kill()
     else:
         for process in own.processes():
-            if "lab.supervisor" in " ".join(process.cmdline()):
+            if "lab.supervisor" in process.info["cmdline"]:
                 process.kill()
         starter.terminate()
     starter.wait()
 
     assert own.run("stop")[0] == 0
 
-    assert eventually(lambda: own.processes() == [], 10)
+    assert comes_true(lambda: own.processes() == [], 10)
 
 
 def test_an_interrupted_start_leaves_nothing_running(own: Lab) -> None:
     starter = own.begin("start", "one")
-    assert eventually(lambda: len(own.processes()) >= 3)
+    assert comes_true(lambda: len(own.processes()) >= 3)
 
     starter.send_signal(signal.SIGINT)
 
     assert starter.wait(timeout=60) == 130
-    assert eventually(lambda: own.processes() == [], 10)
+    assert comes_true(lambda: own.processes() == [], 10)
 
 
 @pytest.mark.parametrize("name", ["West", "a_b", "x" * 64, "-a"])

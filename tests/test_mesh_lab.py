@@ -8,7 +8,7 @@ import json
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,44 +17,17 @@ from typing import Any
 import psutil
 import pytest
 import yaml
-from dnslib import DNSRecord
 
 from dev.check import EXPECTED_WARNINGS
 from dev.engine import PulumiFailed
 from lab.home import Home
-from tests.deployment import Deployment, everything
+from tests.deployment import Deployment, comes_true, everything
+from tests.stacks import STACKS
 
 pytestmark = pytest.mark.lab
 
 CHECKOUT = Path(__file__).parents[1]
 SECRETS = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----|eyJhbGciOi[\w-]{20,}\.")
-
-TWO_WAY = {
-    "clusters": {"west": {}, "east": {}},
-    "links": [{"source": "west", "target": "east"}, {"source": "east", "target": "west"}],
-    "workloads": [{"podinfo": {"exported": ["west", "east"]}}],
-}
-# A private cluster that nobody reaches, and a public one whose load balancer has a host name.
-ONE_WAY = {
-    "clusters": {
-        "cluster1": {"context": "ctx-1", "gateway": {"loadBalancer": False}},
-        "cluster2": {"context": "ctx-2"},
-    },
-    "links": [{"source": "cluster1", "target": "cluster2"}],
-    "linkerd": {"version": "2.13.5"},
-    "workloads": [{"podinfo": {"namespace": "samples", "exported": ["cluster2"]}}],
-}
-HUB = {
-    "clusters": {"west": {}, "east": {}, "north": {}},
-    "links": [
-        {"source": "west", "target": "north"},
-        {"source": "east", "target": "north"},
-        {"source": "north", "target": "east"},
-    ],
-    "linkerd": {"version": "2.13.5"},
-    "workloads": [{"podinfo": {"exported": ["north", "east"]}}],
-}
-STACKS: dict[str, dict[str, Any]] = {"two-way": TWO_WAY, "one-way": ONE_WAY, "hub": HUB}
 
 Before = dict[str, dict[str, Any]]
 
@@ -124,17 +97,8 @@ def test_a_mirrors_endpoint_is_the_targets_gateway(mesh: Deployment) -> None:
             mesh.kubectl(contexts[source], "-n", namespace, "get", "endpoints", f"podinfo-{target}", "-o", "json")
         )["subsets"]
 
-        assert [address["ip"] for address in subset["addresses"]] == [_ip(gateways[contexts[target]], mesh)]
+        assert [address["ip"] for address in subset["addresses"]] == [mesh.resolve(gateways[contexts[target]])]
         assert {port["port"] for port in subset["ports"]} == {4143}
-
-
-def _ip(address: str, mesh: Deployment) -> str:
-    """An address as it is, or what the lab's DNS says of a host name."""
-    if address.replace(".", "").isdigit():
-        return address
-    host, port = mesh.lab.read_status()["dns"].split(":")
-    answer = DNSRecord.parse(DNSRecord.question(address).send(host, int(port)))
-    return str(answer.get_a().rdata)
 
 
 def test_the_table_shows_a_gateway_that_is_down(mesh: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,24 +185,15 @@ def test_a_service_is_mirrored_as_long_as_it_carries_the_label(mesh: Deployment)
     mesh.kubectl(contexts[target], "-n", "default", "create", "service", "clusterip", "tea", "--tcp=80")
     try:
         mesh.kubectl(contexts[target], "label", *service, "mirror.linkerd.io/exported=true")
-        assert _comes_true(lambda: _exists(mesh, contexts[source], f"tea-{target}"))
+        assert comes_true(lambda: _exists(mesh, contexts[source], f"tea-{target}"))
         mesh.kubectl(contexts[target], "label", *service, "mirror.linkerd.io/exported-")
-        assert _comes_true(lambda: not _exists(mesh, contexts[source], f"tea-{target}"))
+        assert comes_true(lambda: not _exists(mesh, contexts[source], f"tea-{target}"))
     finally:
         mesh.kubectl(contexts[target], "delete", *service)
 
 
 def _exists(mesh: Deployment, context: str, service: str) -> bool:
     return bool(mesh.kubectl(context, "-n", "default", "get", "service", service, "--ignore-not-found", "-o", "name"))
-
-
-def _comes_true(look: Callable[[], bool], seconds: float = 30) -> bool:
-    deadline = time.monotonic() + seconds
-    while not look():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.2)
-    return True
 
 
 def test_a_second_up_changes_nothing_not_even_with_a_refresh(mesh: Deployment) -> None:
@@ -309,7 +264,7 @@ def test_an_up_that_is_killed_while_helm_installs_is_caught_up_by_the_next(mesh:
             stderr=subprocess.DEVNULL,
         )
         try:
-            assert _comes_true(lambda: bool(mesh.objects(context, *pending)), 60), "no release was ever pending"
+            assert comes_true(lambda: bool(mesh.objects(context, *pending)), 60), "no release was ever pending"
         finally:
             # The providers too, each of which is in a process group of its own and would end its work.
             for process in psutil.Process(killed.pid).children(recursive=True):
@@ -389,7 +344,7 @@ def test_another_api_server_address_reaches_the_credentials_in_place_and_the_mir
 
     assert credentials()[0] == uid, "the Secret was replaced"
     assert address in credentials()[1]
-    assert _comes_true(lambda: not pods() & pods_before), "the mirror reads its credentials only when it starts"
+    assert comes_true(lambda: not pods() & pods_before), "the mirror reads its credentials only when it starts"
     assert [row for row in mesh.rows() if not row.passed] == []
     mesh.configure(whole)
     mesh.up()
@@ -424,36 +379,17 @@ def test_destroy_leaves_each_api_server_exactly_as_it_was(mesh: Deployment) -> N
     mesh.kubectl(target.context, "-n", "default", "create", "service", "clusterip", "coffee", "--tcp=80")
     mesh.kubectl(target.context, "label", *exported, "mirror.linkerd.io/exported=true")
     source = next(cluster for cluster in mesh.stack.clusters if cluster.name == mesh.stack.links[0][0])
-    assert _comes_true(lambda: _exists(mesh, source.context, f"coffee-{target.name}"))
+    assert comes_true(lambda: _exists(mesh, source.context, f"coffee-{target.name}"))
 
     mesh.destroy()
 
     mesh.kubectl(target.context, "delete", *exported)
     for cluster in mesh.stack.clusters:
         # The controllers of Kubernetes clear away after what is deleted.
-        _comes_true(partial(_same_objects, mesh, cluster.context))
+        comes_true(partial(_same_objects, mesh, cluster.context))
         assert everything(mesh, cluster.context) == before[cluster.context]
     assert not SECRETS.search(mesh.output.read_text()), "in what destroy prints"
 
 
 def _same_objects(mesh: Deployment, context: str) -> bool:
     return everything(mesh, context).keys() == before[context].keys()
-
-
-def test_a_wrong_stack_file_is_told_whole_before_anything_is_touched(lab: Home, tmp_path: Path) -> None:
-    wrong = {
-        "clusters": {"west": {"contxt": "west"}, "east": {"context": "nowhere"}},
-        "links": [{"source": "west", "target": "west"}],
-    }
-    deployment = Deployment(lab, tmp_path, "wrong", wrong)
-    there = everything(deployment, "west")
-
-    with pytest.raises(PulumiFailed):
-        deployment.up()
-
-    printed = deployment.output.read_text()
-    assert "3 faults in the configuration; nothing was touched" in printed
-    for path in ("clusters.west.contxt", "clusters.east.context", "links[0]"):
-        assert path in printed
-    assert "Traceback" not in printed
-    assert everything(deployment, "west") == there

@@ -1,0 +1,32 @@
+"""A wrong stack file, given to Pulumi as a person would."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dev.engine import PulumiFailed
+from lab.home import Home
+from tests.deployment import Deployment, everything
+
+pytestmark = pytest.mark.lab
+
+
+def test_a_wrong_stack_file_is_told_whole_before_anything_is_touched(lab: Home, tmp_path: Path) -> None:
+    wrong = {
+        "clusters": {"west": {"contxt": "west"}, "east": {"context": "nowhere"}},
+        "links": [{"source": "west", "target": "west"}],
+    }
+    deployment = Deployment(lab, tmp_path, "wrong", wrong)
+    there = everything(deployment, "west")
+
+    with pytest.raises(PulumiFailed):
+        deployment.up()
+
+    printed = deployment.output.read_text()
+    assert "3 faults in the configuration; nothing was touched" in printed
+    for path in ("clusters.west.contxt", "clusters.east.context", "links[0]"):
+        assert path in printed
+    assert "Traceback" not in printed
+    assert everything(deployment, "west") == there
