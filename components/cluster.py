@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 import pulumi_kubernetes as kubernetes
@@ -25,6 +27,29 @@ class Cluster:
     def options(self, parent: pulumi.Resource) -> pulumi.ResourceOptions:
         """Options for a resource on this cluster that is a child of `parent`."""
         return pulumi.ResourceOptions(parent=parent, provider=self.provider)
+
+    def metadata(
+        self,
+        name: pulumi.Input[str],
+        *,
+        namespace: pulumi.Input[str] | None = None,
+        labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """The metadata of an object that this stack owns.
+
+        Pulumi would give each object a field manager with a random name that only its state knows. What a killed `up`
+        made and could not write down would then belong to a manager that is nobody any more, and its first change would
+        be a conflict. By a name that stays it is ours again, while somebody else's object still is a conflict. Follows
+        https://www.pulumi.com/registry/packages/kubernetes/how-to-guides/managing-resources-with-server-side-apply/.
+        """
+        manager = {"pulumi.com/patchFieldManager": f"{pulumi.get_project()}-{pulumi.get_stack()}"}
+        found: dict[str, Any] = {"name": name, "annotations": {**manager, **(annotations or {})}}
+        if namespace is not None:
+            found["namespace"] = namespace
+        if labels:
+            found["labels"] = dict(labels)
+        return found
 
 
 def connect(cluster: settings.Cluster) -> Cluster:

@@ -148,12 +148,13 @@ class ClusterLink(pulumi.ComponentResource):
             )
         )
         secrets = [
-            _credentials_secret(f"{name}-credentials", namespace, link.target, credentials, here),
+            _credentials_secret(f"{name}-credentials", source.cluster, namespace, link.target, credentials, here),
         ]
         if linkerd.remote_discovery:
             secrets.append(
                 _credentials_secret(
                     f"{name}-discovery-credentials",
+                    source.cluster,
                     source.linkerd.namespace,
                     link.target,
                     credentials,
@@ -193,7 +194,7 @@ class ClusterLink(pulumi.ComponentResource):
             f"{name}-link",
             api_version="multicluster.linkerd.io/v1alpha1",
             kind="Link",
-            metadata={"name": link.target, "namespace": namespace},
+            metadata=source.cluster.metadata(link.target, namespace=namespace),
             spec=self.spec,
             # Its kind comes with the extension. It goes before the controller, which then lets its mirrors be.
             opts=pulumi.ResourceOptions.merge(
@@ -224,11 +225,11 @@ def _token(name: str, link: Link, target: Member, parent: pulumi.Resource) -> pu
     """A token of the target's account for links, for this source alone: to revoke it, delete its Secret."""
     secret = kubernetes.core.v1.Secret(
         name,
-        metadata={
-            "name": f"linkerd-service-mirror-remote-access-{link.source}",
-            "namespace": target.multicluster.namespace,
-            "annotations": {"kubernetes.io/service-account.name": REMOTE_ACCESS},
-        },
+        metadata=target.cluster.metadata(
+            f"linkerd-service-mirror-remote-access-{link.source}",
+            namespace=target.multicluster.namespace,
+            annotations={"kubernetes.io/service-account.name": REMOTE_ACCESS},
+        ),
         type="kubernetes.io/service-account-token",
         # The account comes with the extension; without it Kubernetes deletes the Secret at once.
         opts=pulumi.ResourceOptions.merge(
@@ -247,6 +248,7 @@ def _credentials(target: str, server: str, context: kubeconfig.Context, data: Ma
 
 def _credentials_secret(
     name: str,
+    cluster: Cluster,
     namespace: pulumi.Input[str],
     target: str,
     credentials: pulumi.Output[str],
@@ -255,16 +257,18 @@ def _credentials_secret(
     discovery: bool = False,
 ) -> kubernetes.core.v1.Secret:
     """The credentials for the service mirror or, with `discovery`, for the control plane's own look into the target."""
-    metadata: dict[str, Any] = {"name": f"cluster-credentials-{target}", "namespace": namespace}
+    labels, annotations = {}, {}
     if discovery:
-        metadata["labels"] = {"multicluster.linkerd.io/cluster-name": target}
-        metadata["annotations"] = {
+        labels = {"multicluster.linkerd.io/cluster-name": target}
+        annotations = {
             "multicluster.linkerd.io/trust-domain": "cluster.local",
             "multicluster.linkerd.io/cluster-domain": "cluster.local",
         }
     return kubernetes.core.v1.Secret(
         name,
-        metadata=metadata,
+        metadata=cluster.metadata(
+            f"cluster-credentials-{target}", namespace=namespace, labels=labels, annotations=annotations
+        ),
         type="mirror.linkerd.io/remote-kubeconfig",
         string_data={"kubeconfig": credentials},
         opts=opts,

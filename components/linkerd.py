@@ -77,17 +77,17 @@ class Linkerd(pulumi.ComponentResource):
         child = cluster.options(self)
         namespace = kubernetes.core.v1.Namespace(
             f"{name}-namespace",
-            metadata={
-                "name": NAMESPACE,
-                "labels": {
+            metadata=cluster.metadata(
+                NAMESPACE,
+                labels={
                     "linkerd.io/is-control-plane": "true",
                     "linkerd.io/control-plane-ns": NAMESPACE,
                     "config.linkerd.io/admission-webhooks": "disabled",
                     # linkerd-init changes the pod's iptables, which only a privileged namespace allows.
                     "pod-security.kubernetes.io/enforce": "privileged",
                 },
-                "annotations": {"linkerd.io/inject": "disabled"},
-            },
+                annotations={"linkerd.io/inject": "disabled"},
+            ),
             opts=child,
         )
         self.namespace = namespace.metadata.name
@@ -107,11 +107,22 @@ class Linkerd(pulumi.ComponentResource):
         )
         secrets = [
             tls_secret(
-                f"{name}-issuer-secret", self.namespace, "linkerd-identity-issuer", self.issuer, child, authority=True
+                f"{name}-issuer-secret",
+                cluster,
+                self.namespace,
+                "linkerd-identity-issuer",
+                self.issuer,
+                child,
+                authority=True,
             ),
             *(
                 tls_secret(
-                    f"{cluster.name}-{service}-secret", self.namespace, f"{service}-k8s-tls", self.webhooks, child
+                    f"{cluster.name}-{service}-secret",
+                    cluster,
+                    self.namespace,
+                    f"{service}-k8s-tls",
+                    self.webhooks,
+                    child,
                 )
                 for service in _WEBHOOKS.values()
             ),
@@ -146,6 +157,7 @@ class Linkerd(pulumi.ComponentResource):
 
 def tls_secret(
     resource_name: str,
+    cluster: Cluster,
     namespace: pulumi.Input[str],
     name: str,
     certificate: Certificate,
@@ -159,7 +171,7 @@ def tls_secret(
         data["ca.crt"] = certificate.authority
     return kubernetes.core.v1.Secret(
         resource_name,
-        metadata={"name": name, "namespace": namespace},
+        metadata=cluster.metadata(name, namespace=namespace),
         type="kubernetes.io/tls",
         string_data=data,
         opts=opts,

@@ -61,10 +61,10 @@ class Multicluster(pulumi.ComponentResource):
         child = cluster.options(self)
         namespace = kubernetes.core.v1.Namespace(
             f"{name}-namespace",
-            metadata={
-                "name": NAMESPACE,
-                "labels": {"linkerd.io/extension": "multicluster", "pod-security.kubernetes.io/enforce": "privileged"},
-            },
+            metadata=cluster.metadata(
+                NAMESPACE,
+                labels={"linkerd.io/extension": "multicluster", "pod-security.kubernetes.io/enforce": "privileged"},
+            ),
             opts=child,
         )
         self.namespace = namespace.metadata.name

@@ -59,12 +59,12 @@ class Podinfo(pulumi.ComponentResource):
         child = cluster.options(self)
         namespace = kubernetes.core.v1.Namespace(
             f"{name}-namespace",
-            metadata={"name": sample.namespace, "annotations": {"linkerd.io/inject": "enabled"}},
+            metadata=cluster.metadata(sample.namespace, annotations={"linkerd.io/inject": "enabled"}),
             opts=child,
         )
         kubernetes.apps.v1.Deployment(
             name,
-            metadata={"name": NAME, "namespace": namespace.metadata.name, "labels": _LABELS},
+            metadata=cluster.metadata(NAME, namespace=namespace.metadata.name, labels=_LABELS),
             spec={
                 "replicas": 1,
                 "selector": {"matchLabels": _LABELS},
@@ -76,7 +76,7 @@ class Podinfo(pulumi.ComponentResource):
         exported = {"mirror.linkerd.io/exported": "true"} if cluster.name in sample.exported else {}
         kubernetes.core.v1.Service(
             f"{name}-service",
-            metadata={"name": NAME, "namespace": namespace.metadata.name, "labels": {**_LABELS, **exported}},
+            metadata=cluster.metadata(NAME, namespace=namespace.metadata.name, labels={**_LABELS, **exported}),
             spec={
                 "selector": _LABELS,
                 "ports": [
