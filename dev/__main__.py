@@ -18,6 +18,7 @@ from lab.spec import LoadBalancer
 from toolchain import NotInstalled, installed
 from toolchain.__main__ import main as build_toolchain
 from toolchain.parts import PARTS
+from versions import DEFAULT_LINKERD
 
 
 def main(arguments: list[str]) -> int:
@@ -107,7 +108,7 @@ def _release(chosen: stack.Stack) -> str:
     try:
         installed(f"linkerd-{chosen.release}")
     except NotInstalled:
-        return stack.DEFAULT_RELEASE
+        return DEFAULT_LINKERD
     return chosen.release
 
 

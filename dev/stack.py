@@ -8,9 +8,10 @@ from typing import Any
 
 import yaml
 
+from versions import DEFAULT_LINKERD
+
 CHECKOUT = Path(__file__).absolute().parents[1]
 PROJECT = "multicluster-mesh"
-DEFAULT_RELEASE = "2.14.10"
 
 
 class StackFileError(Exception):
@@ -65,7 +66,7 @@ def read(name: str, file: Path | None = None) -> Stack:
         file=file,
         clusters=tuple(_cluster(str(key), _mapping(value)) for key, value in clusters.items()),
         links=tuple((str(link.get("source")), str(link.get("target"))) for link in links),
-        release=str(_mapping(config.get(f"{PROJECT}:linkerd")).get("version", DEFAULT_RELEASE)).removeprefix("stable-"),
+        release=str(_mapping(config.get(f"{PROJECT}:linkerd")).get("version", DEFAULT_LINKERD)).removeprefix("stable-"),
         salted="encryptionsalt" in content,
     )
 
