@@ -1,0 +1,24 @@
+"""Whether cert-manager is there, where it is to renew the issuer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from preflight.api import Api
+from preflight.finding import Finding
+from preflight.question import Question
+from preflight.shapes import mappings, text
+
+_NEEDED = ("certificates", "issuers")
+
+
+def check(question: Question, api: Api) -> Iterator[Finding]:
+    """Findings on cert-manager's CRDs."""
+    # What is served, instead of the CRDs themselves: everybody may look, and it tells a version that is too old.
+    served = api.get("/apis/cert-manager.io/v1", "whether cert-manager is installed") or {}
+    names = {text(resource.get("name")) for resource in mappings(served.get("resources"))}
+    missing = [f"{name}.cert-manager.io" for name in _NEEDED if name not in names]
+    if missing:
+        rule = "trust.certManager is to renew the issuer, but this cluster has no such v1 resources"
+        remedy = "install cert-manager 1.0 or newer there first, or leave trust.certManager out"
+        yield question.finding(rule, remedy, value=", ".join(missing))

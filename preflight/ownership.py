@@ -1,0 +1,135 @@
+"""Whether what the stack would own is there already, made by somebody else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterator
+
+from preflight.api import METADATA, METADATA_LIST, Api, Unseen
+from preflight.finding import Finding, Severity, plain
+from preflight.question import Question
+from preflight.shapes import mapping, mappings, text
+
+MANAGER = "pulumi.com/patchFieldManager"
+_INJECTOR = "linkerd-proxy-injector-webhook-config"
+_UNINSTALL = "remove it (linkerd uninstall | kubectl delete -f -)"
+
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
+
+
+def check_namespace(question: Question, api: Api, namespace: str) -> Iterator[Finding]:
+    """Findings on one of the namespaces that the stack will own."""
+    found = api.get(f"/api/v1/namespaces/{namespace}", f"whether namespace {namespace} is there already", METADATA)
+    if found is None:
+        return
+    manager = text(mapping(found, "metadata", "annotations").get(MANAGER))
+    if manager == question.owner:
+        return
+    if namespace == question.control_plane_namespace and _has_linkerd(question, api):
+        yield from _foreign_linkerd(question, api, manager)
+    elif not question.adopt:
+        rule = "exists already and was not made by this stack; `destroy` would delete it with all that is in it"
+        remedy = (
+            "delete it, choose another namespace in the stack file if it is a workload's, "
+            f"or set {question.path}.adopt: true"
+        )
+        yield question.finding(rule, remedy, value=f"namespace {namespace}")
+
+
+def check_elsewhere(question: Question, api: Api) -> Iterator[Finding]:
+    """Findings on a control plane in another namespace than this stack's."""
+    path = f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{_INJECTOR}"
+    found = api.get(path, "whether Linkerd is in another namespace") or {}
+    services = [mapping(webhook, "clientConfig", "service") for webhook in mappings(found.get("webhooks"))]
+    namespaces = {text(service.get("namespace")) for service in services} - {"", question.control_plane_namespace}
+    for namespace in sorted(namespaces):
+        rule = f"Linkerd is there already ({_INJECTOR}), and two control planes can't share a cluster"
+        remedy = f"uninstall it, or choose another cluster by {question.path}.context"
+        yield question.finding(rule, remedy, value=f"namespace {plain(namespace, 63)}")
+
+
+def _has_linkerd(question: Question, api: Api) -> bool:
+    namespace = question.control_plane_namespace
+    try:
+        path = f"/api/v1/namespaces/{namespace}/configmaps/linkerd-config"
+        return api.get(path, f"whether Linkerd is in namespace {namespace}", METADATA) is not None
+    except Unseen:
+        if question.adopt:
+            raise
+        return False  # the namespace is somebody else's in any case, and that is said of it
+
+
+def _foreign_linkerd(question: Question, api: Api, manager: str) -> Iterator[Finding]:
+    namespace = question.control_plane_namespace
+    value = f"namespace {namespace}"
+    helm = _by_helm(question, api)
+    if manager:
+        by = f" (but by {plain(manager, 80)})"
+    else:
+        by = "" if helm is None else " (but by Helm)" if helm else " (but by hand)"
+    rule = f"Linkerd is there already and was not made by this stack{by}"
+    if helm is False:
+        # Helm takes over only what carries its marks.
+        taken = f", and without Helm's records {question.path}.adopt can't take it over" if question.adopt else ""
+        yield question.finding(f"{rule}{taken}", "destroy that stack" if manager else _UNINSTALL, value=value)
+    elif not question.adopt:
+        uninstall = "destroy that stack" if manager else "uninstall it"
+        yield question.finding(rule, f"{uninstall}, or set {question.path}.adopt: true to take it over", value=value)
+    else:
+        yield from _other_anchor(question, api)
+
+
+def _by_helm(question: Question, api: Api) -> bool | None:
+    """Whether Helm has records in the control plane's namespace; None if nobody may look, and it matters little."""
+    namespace = question.control_plane_namespace
+    path = f"/api/v1/namespaces/{namespace}/secrets?labelSelector=owner%3Dhelm&limit=1"
+    try:
+        listed = api.get(path, f"how Linkerd came to namespace {namespace}", METADATA_LIST) or {}
+    except Unseen:
+        if question.adopt:
+            raise
+        return None
+    return bool(mappings(listed.get("items")))
+
+
+def _other_anchor(question: Question, api: Api) -> Iterator[Finding]:
+    """Proxies that run on would be cut off by a control plane with another anchor than theirs."""
+    namespace = question.control_plane_namespace
+    what = f"which anchor the Linkerd in namespace {namespace} trusts"
+    roots = api.get(f"/api/v1/namespaces/{namespace}/configmaps/linkerd-identity-trust-roots", what)
+    theirs = _certificates(text(mapping(roots, "data").get("ca-bundle.crt")))
+    # Whatever it trusts, it can't be the anchor that this stack would make.
+    if not theirs and question.trust_anchor is not None:
+        raise Unseen(f"{what} (ConfigMap linkerd-identity-trust-roots has none)")
+    ours = _certificates(question.trust_anchor or "")
+    if theirs and ours == theirs:
+        return
+    which = f" ({_shown(theirs)})" if theirs else ""
+    yield Finding(
+        path="trust.anchor",
+        value=_shown(ours) if question.trust_anchor is not None else "not set",
+        rule=(
+            f"the proxies of the Linkerd that {question.path}.adopt takes over trust another anchor"
+            f"{which} and would be cut off"
+        ),
+        remedy="bring that anchor and an issuer that it has signed (trust.anchor, trust.issuers)",
+        severity=Severity.ERROR,
+    )
+
+
+def _certificates(pem: str) -> frozenset[str]:
+    return frozenset("".join(block.split()) for block in _PEM.findall(pem))
+
+
+def _shown(certificates: frozenset[str]) -> str:
+    """Certificates by what a person can compare: the beginnings of their fingerprints."""
+    return ", ".join(sorted(f"SHA-256 {_fingerprint(one)[:16]}..." for one in certificates)) or "no certificate"
+
+
+def _fingerprint(certificate: str) -> str:
+    try:
+        return hashlib.sha256(base64.b64decode(certificate)).hexdigest()
+    except ValueError:
+        return "of nothing that is a certificate"

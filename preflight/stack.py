@@ -1,0 +1,88 @@
+"""The preflight of a stack: its settings as questions, and what is made of the findings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import access
+from access import Access
+from preflight.finding import Finding, Severity
+from preflight.question import Flat, Question
+from preflight.survey import run
+from settings import Cluster, Settings
+from versions import KUBERNETES_TRIED
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+
+
+class PreflightError(Exception):
+    """What stands in the way of an update, one finding per line."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        count = "1 finding" if len(findings) == 1 else f"{len(findings)} findings"
+        super().__init__(
+            "\n".join([f"{count} in the clusters, before anything was changed:", *(str(found) for found in findings)])
+        )
+
+
+def require(
+    stack: Settings, *, owner: str, namespaces: Sequence[str], updating: bool, warn: Callable[[str], None]
+) -> None:
+    """Ask every cluster that can be reached whether `up` can go well.
+
+    Args:
+        stack: the settings.
+        owner: the field manager that this stack writes on its namespaces.
+        namespaces: Linkerd's own, beside the control plane's, that the stack makes on every cluster.
+        updating: whether this is an update, or only its preview, which needs fewer rights.
+        warn: takes what doesn't stand in the way.
+
+    Raises:
+        PreflightError: something does.
+    """
+    if not stack.preflight.enabled:
+        return
+    asked = {cluster.name: cluster for cluster in stack.clusters if cluster.reachable}
+
+    def client(name: str) -> ApiClient:
+        found = asked[name]
+        return access.client(Access(context=found.context.name, kubeconfig=found.kubeconfig))
+
+    questions = [_question(stack, cluster, owner, namespaces) for cluster in asked.values()]
+    flat = [
+        Flat(source=link.source, target=link.target)
+        for link in stack.links
+        if not link.gateway and {link.source, link.target} <= asked.keys()
+    ]
+    grave = {Severity.ERROR, Severity.UPDATE_ERROR} if updating else {Severity.ERROR}
+    findings = run(questions, client, flat, timeout=stack.preflight.timeout)
+    errors = [found for found in findings if found.severity in grave]
+    for found in findings:
+        if found not in errors:
+            warn(str(found))
+    if errors:
+        raise PreflightError(errors)
+
+
+def _question(stack: Settings, cluster: Cluster, owner: str, namespaces: Sequence[str]) -> Question:
+    linkerd = cluster.linkerd
+    samples = [sample.namespace for sample in stack.podinfo if cluster.name in sample.clusters]
+    cni = ["linkerd-cni"] if linkerd.cni else []
+    return Question(
+        name=cluster.name,
+        server=cluster.context.server,
+        minimum=cluster.release.kubernetes,
+        newest_tried=KUBERNETES_TRIED,
+        linkerd=cluster.release.version,
+        namespaces=tuple(dict.fromkeys([linkerd.namespace, *namespaces, *cni, *samples])),
+        control_plane_namespace=linkerd.namespace,
+        owner=owner,
+        adopt=cluster.adopt,
+        trust_anchor=stack.trust.anchor.certificate if stack.trust.anchor is not None else None,
+        load_balancer=cluster.awaits_gateway,
+        pod_networks=tuple(cluster.networks.pods),
+        service_networks=tuple(cluster.networks.services),
+        cert_manager=stack.trust.cert_manager is not None,
+    )

@@ -1,0 +1,118 @@
+"""Asking all clusters everything, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from preflight import cert_manager, clock, gateway, networks, ownership, rights, version
+from preflight.api import Api, Unseen
+from preflight.finding import Finding, Severity
+from preflight.networks import Networks
+from preflight.patience import side_by_side
+from preflight.question import Flat, Question
+from preflight.trouble import Unanswered, Unusable, of_credentials
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+
+# Seconds for credentials: a plugin may have to ask somewhere itself.
+CREDENTIALS_WITHIN = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Told:
+    """What one cluster has told."""
+
+    findings: tuple[Finding, ...]
+    networks: Networks | None = None
+
+
+def run(
+    questions: Sequence[Question],
+    clients: Callable[[str], ApiClient],
+    flat: Sequence[Flat] = (),
+    timeout: float = 5,
+) -> list[Finding]:
+    """Everything that was found, in the order of the questions, then of the links.
+
+    Nothing is changed, and nothing raised for what a cluster answers or doesn't.
+
+    Args:
+        questions: what is asked, one per cluster.
+        clients: gives a cluster's client by its name; called in several threads at once, and may raise.
+        flat: links without a gateway.
+        timeout: seconds for each answer; a cluster that leaves one out isn't asked any more.
+    """
+    linked = {name for link in flat for name in (link.source, link.target)}
+    with ThreadPoolExecutor(max_workers=max(1, len(questions))) as pool:
+        told = list(pool.map(lambda one: _cluster(one, clients, timeout, linked=one.name in linked), questions))
+    known = {one.name: said.networks for one, said in zip(questions, told, strict=True) if said.networks is not None}
+    return [
+        *(finding for said in told for finding in said.findings),
+        *networks.check(flat, {question.name: question for question in questions}, known),
+    ]
+
+
+def _cluster(question: Question, clients: Callable[[str], ApiClient], timeout: float, *, linked: bool) -> _Told:
+    try:
+        api = _connect(question, clients, timeout)
+        findings = tuple(_answers(question, api))
+        found = networks.read(question, api) if linked else None
+        if (user := api.shut_out) is not None:
+            raise Unusable(
+                f"the API server lets the kubeconfig's credentials see nothing: {user} is refused everything (403)"
+            )
+        return _Told(findings=findings, networks=found)
+    except Unanswered as error:
+        remedy = f"start it or mend the way there; to go on without it for now, set {question.path}.reachable: false"
+        finding = question.finding(str(error), remedy)
+    except Unusable as error:
+        remedy = (
+            f"get new credentials (log in again), or mend the user of the context that {question.path}.context names"
+        )
+        finding = question.finding(str(error), remedy)
+    declared = networks.declared(question)
+    return _Told(findings=(finding,), networks=declared if declared.unknown is None else None)
+
+
+def _connect(question: Question, clients: Callable[[str], ApiClient], timeout: float) -> Api:
+    def connect() -> Api:
+        try:
+            client = clients(question.name)
+        except Exception as error:  # a plugin or a kubeconfig may fail in any way
+            raise of_credentials(error) from None
+        return Api(client, timeout)
+
+    try:
+        [api] = side_by_side([connect], patience=CREDENTIALS_WITHIN)
+    except TimeoutError:
+        raise Unusable(
+            f"no credentials came within {CREDENTIALS_WITHIN:g} seconds from the kubeconfig's plugin"
+        ) from None
+    return api
+
+
+def _answers(question: Question, api: Api) -> Iterator[Finding]:
+    first = api.version()
+    checks: list[Iterator[Finding]] = [clock.check(question, first), rights.check(question, api)]
+    if first.content is not None and first.status == 200:
+        checks.insert(0, version.check(question, first.content))
+    checks += [ownership.check_namespace(question, api, namespace) for namespace in question.namespaces]
+    checks.append(ownership.check_elsewhere(question, api))
+    if question.load_balancer:
+        checks.append(gateway.check(question, api, clock.time_of(first) or first.answered))
+    if question.cert_manager:
+        checks.append(cert_manager.check(question, api))
+    unseen = [] if first.status == 200 else ["its version (not allowed)"]
+    for check in checks:
+        try:
+            yield from check
+        except Unseen as error:
+            unseen.append(str(error))
+    if unseen:
+        rule = f"could not be looked at: {', '.join(dict.fromkeys(unseen))}"
+        remedy = f"let the user of {question.path}.context read it, or see to it yourself"
+        yield question.finding(rule, remedy, severity=Severity.WARNING)

@@ -1,0 +1,37 @@
+"""Whether the cluster's Kubernetes is one that the chosen Linkerd runs on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from preflight.finding import Finding, Severity, plain
+from preflight.question import Question
+
+_VERSION = re.compile(r"\s*v?(\d{1,6})\.(\d{1,6})(?!\d)")
+
+
+def check(question: Question, version: dict[str, Any]) -> Iterator[Finding]:
+    """Findings on what `/version` says."""
+    said = version.get("gitVersion") or f"{version.get('major', '')}.{version.get('minor', '')}"
+    running, shown = parsed(said), plain(said, 60)
+    if running is None:
+        rule = f"not a version that can be read, so it is not known whether Linkerd {question.linkerd} runs there"
+        remedy = f"see for yourself that it is Kubernetes {question.minimum} or newer"
+        yield question.finding(rule, remedy, value=shown, severity=Severity.WARNING)
+        return
+    oldest, newest = parsed(question.minimum), parsed(question.newest_tried)
+    if oldest is not None and running < oldest:
+        rule = f"Linkerd {question.linkerd} needs Kubernetes {question.minimum} or newer"
+        yield question.finding(rule, "upgrade the cluster, or choose an older Linkerd by linkerd.version", value=shown)
+    elif newest is not None and running > newest:
+        rule = f"Linkerd {question.linkerd} has not been tried with a Kubernetes newer than {question.newest_tried}"
+        remedy = "look for trouble in this cluster first, or choose a newer Linkerd by linkerd.version"
+        yield question.finding(rule, remedy, value=shown, severity=Severity.WARNING)
+
+
+def parsed(version: object) -> tuple[int, int] | None:
+    """Major and minor of versions such as `v1.27.3-gke.100` or `1.36+`."""
+    found = _VERSION.match(version) if isinstance(version, str) else None
+    return (int(found[1]), int(found[2])) if found else None

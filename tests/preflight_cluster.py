@@ -1,0 +1,152 @@
+"""A cluster that is only an API server: it answers by path, in this process."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from preflight import Question
+
+OWNER = "multicluster-mesh-dev"
+REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+SERVICES = "/api/v1/services"
+NODES = "/api/v1/nodes"
+INJECTOR = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/linkerd-proxy-injector-webhook-config"
+
+
+@dataclass
+class Cluster:
+    """What an API server has, by path; what it hasn't is 404."""
+
+    objects: dict[str, Any] = field(default_factory=dict)
+    statuses: dict[str, int] = field(default_factory=dict)  # by path; "" is for all
+    allowed: Callable[[str, str, str], bool] = lambda verb, group, resource: True
+    date: float | None = None  # seconds by which its clock differs; None sends no date
+    stuck: tuple[str, ...] = ()  # paths that are never answered
+    asked: list[str] = field(default_factory=list)
+    port: int = 0
+    tls: bool = False
+
+    @property
+    def server(self) -> str:
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
+
+    def namespace(self, name: str, manager: str | None = None) -> None:
+        annotations = {} if manager is None else {"pulumi.com/patchFieldManager": manager}
+        self.objects[f"/api/v1/namespaces/{name}"] = {"metadata": {"name": name, "annotations": annotations}}
+
+    def answer(self, path: str, body: Any) -> tuple[int, bytes]:
+        status = self.statuses.get(path, self.statuses.get("", 200))
+        if status != 200:
+            message = 'things is forbidden: User "someone" cannot list resource "things"'
+            return status, json.dumps({"kind": "Status", "message": message}).encode()
+        if path == REVIEWS and path not in self.objects:
+            wanted = body["spec"]["resourceAttributes"]
+            allowed = self.allowed(wanted["verb"], wanted["group"], wanted["resource"])
+            return 201, json.dumps({"status": {"allowed": allowed}}).encode()
+        if path not in self.objects:
+            return 404, json.dumps({"kind": "Status"}).encode()
+        found = self.objects[path]
+        return 200, found if isinstance(found, bytes) else json.dumps(found).encode()
+
+
+@contextmanager
+def running(cluster: Cluster, certificate: tuple[Path, Path] | None = None) -> Iterator[Cluster]:
+    released = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        # The headers and the body are two writes, of which the second would wait for the first to be acknowledged.
+        disable_nagle_algorithm = True
+
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            cluster.asked.append(f"{self.command} {path}")
+            if path in cluster.stuck:
+                released.wait(10)
+                self.close_connection = True
+                return
+            status, content = cluster.answer(path, json.loads(body) if body else None)
+            self.send_response_only(status)
+            if cluster.date is not None:
+                self.send_header("Date", self.date_time_string(time.time() + cluster.date))
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_POST = do_GET
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        block_on_close = False
+
+        def handle_error(self, *_: Any) -> None:
+            pass  # a client that went away
+
+    server = Server(("127.0.0.1", 0), Handler)
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    cluster.port, cluster.tls = server.server_address[1], certificate is not None
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield cluster
+    finally:
+        released.set()
+        server.shutdown()
+        server.server_close()
+
+
+def healthy(**rest: Any) -> Cluster:
+    """A cluster of which nothing is to be said."""
+    objects: dict[str, Any] = {
+        "/version": {"major": "1", "minor": "30", "gitVersion": "v1.30.2"},
+        SERVICES: {"items": []},
+        NODES: {"items": [{"spec": {"providerID": "k3s://one", "podCIDRs": ["10.42.0.0/24"]}}]},
+    }
+    return Cluster(objects=objects, date=0, **rest)
+
+
+def question(name: str = "west", server: str = "https://west.example.com", **rest: Any) -> Question:
+    """What a stack file that says little asks."""
+    said: dict[str, Any] = {
+        "minimum": "1.21",
+        "newest_tried": "1.36",
+        "linkerd": "2.14.10",
+        "namespaces": ("linkerd", "linkerd-multicluster", "test"),
+        "control_plane_namespace": "linkerd",
+        "owner": OWNER,
+        "adopt": False,
+        "trust_anchor": None,
+        "load_balancer": True,
+        "pod_networks": (),
+        "service_networks": (),
+        "cert_manager": False,
+        **rest,
+    }
+    return Question(name=name, server=server, **said)
+
+
+def client(server: str, **configured: Any) -> Any:
+    """A client of an API server, past any proxy."""
+    from kubernetes.client import ApiClient, Configuration
+
+    configuration = Configuration(host=server)
+    configuration.proxy = None
+    for key, value in configured.items():
+        setattr(configuration, key, value)
+    return ApiClient(configuration)
