@@ -1,6 +1,6 @@
 """What the program needs to know from a kubeconfig: which contexts there are, and where their API servers are.
 
-The Kubernetes provider reads the same files itself, by the same rules; no credential passes through here.
+The Kubernetes provider reads the same files itself, by the same rules; no credential is taken from here.
 Follows https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/.
 """
 
@@ -30,9 +30,17 @@ class Context:
 
     name: str
     server: str
-    certificate_authority: str | None  # the API server's CA, PEM in base64, as a kubeconfig has it
-    verified: bool  # False where the kubeconfig skips the check of the API server's certificate
-    loopback_peers: bool
+    certificate_authority: str | None = None  # the API server's CA, PEM in base64, as a kubeconfig has it
+    verified: bool = True  # False where the kubeconfig skips the check of the API server's certificate
+    loopback_peers: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kubeconfig:
+    """What one kubeconfig says, or several that are merged."""
+
+    contexts: Mapping[str, Context]
+    current: str | None
 
 
 def paths(environment: Mapping[str, str]) -> list[Path]:
@@ -44,21 +52,40 @@ def paths(environment: Mapping[str, str]) -> list[Path]:
     return [(Path(home) if home else Path.home()) / ".kube" / "config"]
 
 
-def contexts(files: Iterable[Path]) -> dict[str, Context]:
-    """The contexts of several kubeconfig files, merged the way kubectl does: the first that sets a name wins.
+def read(files: Iterable[Path]) -> Kubeconfig:
+    """Several kubeconfig files as one, merged the way kubectl does: the first that sets a name wins.
 
     Raises:
         KubeconfigError: a file isn't a kubeconfig. One that doesn't exist is passed over, as kubectl does.
     """
+    return _merged([(path, str(path), _read(path)) for path in files])
+
+
+def parse(text: str, label: str) -> Kubeconfig:
+    """A kubeconfig from its content.
+
+    Args:
+        text: the content of a file.
+        label: what it is called in messages.
+
+    Raises:
+        KubeconfigError: it isn't a kubeconfig.
+    """
+    return _merged([(Path(label), label, _loaded(text, label))])
+
+
+def _merged(files: Iterable[tuple[Path, str, dict[str, Any]]]) -> Kubeconfig:
     clusters: dict[str, tuple[Path, dict[str, Any]]] = {}
     found: dict[str, str] = {}
-    for path in files:
-        content = _read(path)
-        for entry in _entries(content, "clusters", path):
+    current: str | None = None
+    for path, label, content in files:
+        for entry in _entries(content, "clusters", label):
             clusters.setdefault(str(entry.get("name")), (path, _mapping(entry.get("cluster"))))
-        for entry in _entries(content, "contexts", path):
+        for entry in _entries(content, "contexts", label):
             found.setdefault(str(entry.get("name")), str(_mapping(entry.get("context")).get("cluster")))
-    return {name: _context(name, *clusters[cluster]) for name, cluster in found.items() if cluster in clusters}
+        current = current or content.get("current-context") or None
+    contexts = {name: _context(name, *clusters[cluster]) for name, cluster in found.items() if cluster in clusters}
+    return Kubeconfig(contexts=contexts, current=str(current) if current else None)
 
 
 def _context(name: str, path: Path, cluster: dict[str, Any]) -> Context:
@@ -90,24 +117,32 @@ def _certificate_authority(cluster: dict[str, Any], path: Path) -> str | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_bytes())
+        content = path.read_bytes()
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise KubeconfigError(f"{path}: {error.strerror}") from None
+    return _loaded(content, str(path))
+
+
+def _loaded(content: bytes | str, label: str) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(content)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise KubeconfigError(f"{path}: not YAML: {str(error).splitlines()[0]}") from None
-    if content is None:
+        # The parser's own words quote the line, which may be a token or a key.
+        mark = getattr(error, "problem_mark", None)
+        raise KubeconfigError(f"{label}: not YAML{f' at line {mark.line + 1}' if mark else ''}") from None
+    if found is None:
         return {}
-    if not isinstance(content, dict):
-        raise KubeconfigError(f"{path}: not a kubeconfig: a mapping was expected, not a {type(content).__name__}")
-    return content
+    if not isinstance(found, dict):
+        raise KubeconfigError(f"{label}: not a kubeconfig: a mapping was expected, not a {type(found).__name__}")
+    return found
 
 
-def _entries(content: dict[str, Any], key: str, path: Path) -> list[dict[str, Any]]:
+def _entries(content: dict[str, Any], key: str, label: str) -> list[dict[str, Any]]:
     entries = content.get(key) or []
     if not isinstance(entries, list):
-        raise KubeconfigError(f"{path}: {key}: a list was expected")
+        raise KubeconfigError(f"{label}: {key}: a list was expected")
     return [_mapping(entry) for entry in entries]
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+Direction = Literal["both", "to-hub", "from-hub"]
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -12,6 +15,7 @@ class Link:
 
     source: str
     target: str
+    gateway: bool = field(default=True, compare=False)  # False: the source's pods reach the target's pods themselves
 
     @property
     def name(self) -> str:
@@ -19,22 +23,43 @@ class Link:
         return f"{self.source}-to-{self.target}"
 
 
+def full_mesh(clusters: Sequence[str], *, gateway: bool = True) -> list[Link]:
+    """Every cluster sees every other."""
+    pairs = [(source, target) for source in clusters for target in clusters if source != target]
+    return [Link(source=source, target=target, gateway=gateway) for source, target in pairs]
+
+
+def hub(clusters: Sequence[str], middle: str, direction: Direction = "both", *, gateway: bool = True) -> list[Link]:
+    """Every cluster and the one in the middle, in one direction or both; the others don't see one another."""
+    spokes = [name for name in clusters if name != middle]
+    inward = [Link(source=spoke, target=middle, gateway=gateway) for spoke in spokes]
+    outward = [Link(source=middle, target=spoke, gateway=gateway) for spoke in spokes]
+    return {"both": inward + outward, "to-hub": inward, "from-hub": outward}[direction]
+
+
 def targets(links: Iterable[Link]) -> frozenset[str]:
     """The clusters that others must be able to reach: their gateway and their API server."""
     return frozenset(link.target for link in links)
 
 
-def mermaid(clusters: Iterable[str], links: Iterable[Link]) -> str:
-    """The topology as a Mermaid flowchart; arrows go the way that requests do, from source to target."""
+def mermaid(clusters: Iterable[str], links: Iterable[Link], pending: Iterable[Link] = ()) -> str:
+    """The topology as a Mermaid flowchart; arrows go the way that requests do, from source to target.
+
+    Args:
+        clusters: all names.
+        links: all links.
+        pending: those of them that wait for a cluster; they are dotted.
+    """
     # Mermaid takes some words ("end") and characters for its own, so that a cluster's name can only be a label.
     node = {name: f"c{number}" for number, name in enumerate(clusters)}
-    wanted = set(links)
+    wanted, waiting = set(links), set(pending)
     lines = ["flowchart LR"]
     lines += [f'  {node[name]}["{name}"]' for name in node]
     for link in sorted(wanted):
         back = Link(source=link.target, target=link.source)
+        line = "-.-" if link in waiting else "--"
         if back not in wanted:
-            lines.append(f"  {node[link.source]} --> {node[link.target]}")
+            lines.append(f"  {node[link.source]} {line}> {node[link.target]}")
         elif link < back:
-            lines.append(f"  {node[link.source]} <--> {node[link.target]}")
+            lines.append(f"  {node[link.source]} <{line}> {node[link.target]}")
     return "\n".join(lines)

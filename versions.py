@@ -14,6 +14,8 @@ class LinkerdRelease:
     crds: str
     control_plane: str
     multicluster: str
+    cni: str
+    kubernetes: str  # the oldest Kubernetes that it runs on
     remote_discovery: bool  # its Link has a selector for services that are reached without a gateway
     mirror_lease: bool  # its service mirror elects a leader
 
@@ -31,6 +33,8 @@ LINKERD: Mapping[str, LinkerdRelease] = {
             crds="1.8.0",
             control_plane="1.16.11",
             multicluster="30.11.11",
+            cni="30.12.2",
+            kubernetes="1.21",
             remote_discovery=True,
             mirror_lease=True,
         ),
@@ -39,12 +43,17 @@ LINKERD: Mapping[str, LinkerdRelease] = {
             crds="1.6.1",
             control_plane="1.12.5",
             multicluster="30.7.5",
+            cni="30.8.3",
+            kubernetes="1.21",
             remote_discovery=False,
             mirror_lease=False,
         ),
     )
 }
 DEFAULT_LINKERD = "2.14.10"
+
+# The newest Kubernetes that this program's tests run on.
+KUBERNETES_TRIED = "1.36"
 
 # The last stable releases that Linkerd published itself.
 LINKERD_CHARTS = "https://helm.linkerd.io/stable"

@@ -19,7 +19,7 @@ def test_the_first_of_several_files_that_sets_a_name_wins(tmp_path: Path) -> Non
     )
     files = kubeconfig.paths({"KUBECONFIG": os.pathsep.join([str(tmp_path / "one"), str(tmp_path / "two")])})
 
-    found = kubeconfig.contexts(files)
+    found = kubeconfig.read(files).contexts
 
     assert {name: context.server for name, context in found.items()} == {
         "west": "https://one.example.com",
@@ -37,7 +37,7 @@ def test_an_authority_in_a_file_is_found_beside_the_kubeconfig(tmp_path: Path) -
         tmp_path / "kubeconfig", west={"server": "https://w.example.com", "certificate-authority": "ca.crt"}
     )
 
-    found = kubeconfig.contexts([tmp_path / "kubeconfig"])["west"]
+    found = kubeconfig.read([tmp_path / "kubeconfig"]).contexts["west"]
 
     assert found.certificate_authority == base64.b64encode(b"PEM").decode()
 
@@ -48,8 +48,8 @@ def test_an_authority_that_is_missing_is_named(tmp_path: Path) -> None:
     )
 
     with pytest.raises(kubeconfig.KubeconfigError, match=r"certificate-authority: .*no\.crt: No such file"):
-        kubeconfig.contexts([tmp_path / "kubeconfig"])
+        kubeconfig.read([tmp_path / "kubeconfig"])
 
 
 def test_a_file_that_does_not_exist_is_passed_over(tmp_path: Path) -> None:
-    assert kubeconfig.contexts([tmp_path / "none"]) == {}
+    assert kubeconfig.read([tmp_path / "none"]).contexts == {}

@@ -1,0 +1,164 @@
+"""The stack file, typed: a strict load, then defaults, then one error that lists every fault.
+
+`load()` is the only place that reads Pulumi's configuration and the environment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Mapping
+from typing import Any, Never
+
+import pulumi
+
+from settings import clusters, links, samples, trust
+from settings.faults import LEFT_OUT, TOP, Faults, SettingsError, read
+from settings.resolved import Cluster, Sample, Settings, merged, overridden
+from settings.stack_file import StackFile
+from settings.text import expanded, is_source
+from versions import LINKERD_CHARTS
+
+__all__ = [
+    "PROJECT",
+    "SECRETS",
+    "Cluster",
+    "Sample",
+    "Settings",
+    "SettingsError",
+    "cluster_names",
+    "load",
+    "merged",
+    "overridden",
+    "parse",
+    "read",
+]
+
+PROJECT = "multicluster-mesh"
+CHARTS_VARIABLE = "MULTICLUSTER_MESH_CHARTS"
+
+# Where secrets belong; they are shown nowhere, and nothing else may be one.
+SECRETS = ("imagePullSecret", "kubeconfigs", "trust")
+# What is a text even where it looks like JSON.
+TEXTS = ("imagePullSecret",)
+
+
+def load() -> Settings:
+    """The settings of the stack that is being previewed or updated.
+
+    Raises:
+        SettingsError: the stack file has faults; no cluster has been contacted yet.
+    """
+    # A project made of this one by `pulumi new` may have another name.
+    prefixes = (f"{pulumi.get_project()}:", f"{PROJECT}:")
+    found: dict[str, Any] = {}
+    secret: set[str] = set()
+    configured = pulumi.runtime.get_config_env()
+    secret_keys = pulumi.runtime.get_config_secret_keys_env()
+    for prefix in prefixes:
+        for key, value in configured.items():
+            if key.startswith(prefix):
+                name = key.removeprefix(prefix)
+                # It makes an empty text of a key with nothing after its colon.
+                found[name] = None if value == "" else value if name in TEXTS else _decoded(value)
+        secret |= {key.removeprefix(prefix) for key in secret_keys if key.startswith(prefix)}
+    return parse(found, os.environ, secret)
+
+
+def parse(config: Mapping[str, Any], environment: Mapping[str, str], secret: Collection[str] = ()) -> Settings:
+    """Settings from the decoded configuration.
+
+    Args:
+        config: its keys without the project's prefix.
+        environment: of the process.
+        secret: the keys that hold secrets.
+
+    Raises:
+        SettingsError: naming every fault.
+    """
+    faults = Faults(hidden={*SECRETS, *secret})
+    # A secret in the wrong place is left out of all that follows, where messages would tell of it.
+    misplaced = sorted((set(secret) & set(TOP)) - set(SECRETS))
+    reading = read({key: value for key, value in config.items() if key not in misplaced}, faults)
+    file = reading.file
+    _secrets(config, file, misplaced, secret, faults)
+    names = cluster_names(config)
+    found = clusters.clusters(file, names, environment, faults)
+    linked = links.links(reading, names, faults)
+    links.targets(found, linked, clusters.release(file, Faults()), faults)
+    trust.check(file.trust, found, names, faults)
+    podinfo = samples.podinfo(reading, names, faults)
+    charts = _charts(file, environment, faults)
+    faults.raise_if_any()
+    pull_secret = file.image_pull_secret
+    return Settings(
+        clusters=tuple(found),
+        links=tuple(linked),
+        charts=charts,
+        trust=file.trust,
+        image_pull_secret=pull_secret.get_secret_value() if pull_secret is not None else None,
+        preflight=file.preflight,
+        podinfo=tuple(podinfo),
+        trust_domain=file.linkerd.trust_domain,
+    )
+
+
+def cluster_names(config: Mapping[str, Any]) -> list[str]:
+    """All names of clusters in a configuration, whatever is wrong with them."""
+    found = config.get("clusters")
+    return [str(name) for name in found] if isinstance(found, dict) else []
+
+
+def _secrets(
+    config: Mapping[str, Any], file: StackFile, misplaced: Collection[str], secret: Collection[str], faults: Faults
+) -> None:
+    for key in misplaced:
+        rule = "nothing in here may be secret: it goes into Helm values, outputs and messages"
+        faults.add((key,), LEFT_OUT, rule, f"write it in clear; secrets belong in {', '.join(SECRETS)}")
+    for key in SECRETS:
+        if key not in secret and _holds_secrets(key, config.get(key)):
+            rule = "a secret stands in the stack file in clear"
+            remedy = "store it with `pulumi config set --secret --path …`, and replace the one that was seen"
+            faults.add((key,), LEFT_OUT, rule, remedy)
+    if file.image_pull_secret is not None and not _is_docker_config(file.image_pull_secret.get_secret_value()):
+        rule = "not the content of a .dockerconfigjson"
+        remedy = 'give it as it is, not in base64: {"auths": {"registry.example.com": {…}}}'
+        faults.add(("imagePullSecret",), LEFT_OUT, rule, remedy)
+
+
+def _holds_secrets(key: str, value: Any) -> bool:
+    if key == "imagePullSecret":
+        return bool(value)
+    if not isinstance(value, dict):
+        return False
+    if key == "kubeconfigs":
+        return any(isinstance(each, str) for each in value.values())
+    issuers = value.get("issuers")
+    holders = [value.get("anchor"), *(issuers.values() if isinstance(issuers, dict) else [])]
+    return any(isinstance(each, dict) and isinstance(each.get("key"), str) for each in holders)
+
+
+def _charts(file: StackFile, environment: Mapping[str, str], faults: Faults) -> str:
+    """Where charts come from."""
+    named = environment.get(CHARTS_VARIABLE)
+    if file.charts.repository is None and named and not is_source(named):
+        rule = "neither the URL of charts nor a folder that is there"
+        faults.add((f"${CHARTS_VARIABLE}",), named, rule, "set it to one of them, or unset it")
+    return expanded(file.charts.repository or named or LINKERD_CHARTS)
+
+
+def _is_docker_config(text: str) -> bool:
+    found = _decoded(text)
+    return isinstance(found, dict) and isinstance(found.get("auths"), dict)
+
+
+def _decoded(value: str) -> Any:
+    """Pulumi hands structured configuration over as JSON, and everything else as a string."""
+    try:
+        return json.loads(value, parse_constant=_refused)
+    except (ValueError, RecursionError):
+        return value
+
+
+def _refused(constant: str) -> Never:
+    raise ValueError(f"{constant} is not JSON")

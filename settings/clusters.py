@@ -1,0 +1,274 @@
+"""The clusters of a stack file: each with its context, its Linkerd, and the rules on what stands beside what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import kubeconfig
+from settings.faults import LEFT_OUT, Faults, listed, suggestion
+from settings.resolved import Cluster, merged
+from settings.stack_file import Cluster as Entry
+from settings.stack_file import ClusterLinkerd, StackFile
+from settings.text import expanded
+from settings.text import is_loopback as leads_to_itself
+from versions import DEFAULT_LINKERD, LINKERD, LinkerdRelease
+
+# Those of the gateway's Service.
+PORT, PROBE_PORT = 4143, 4191
+
+# Values that this program sets itself, because other parts depend on them: and the setting that is meant for them.
+_WEBHOOK = "its certificate is pinned by this program"
+OWN_VALUES: Mapping[str, Mapping[str, str]] = {
+    "linkerd-control-plane": {
+        "linkerdVersion": "set linkerd.version",
+        "clusterDomain": "set linkerd.clusterDomain",
+        "identityTrustDomain": "set linkerd.trustDomain",
+        "identityTrustAnchorsPEM": "set trust.anchor",
+        "identity.issuer.scheme": "set trust.issuers",
+        "identity.issuer.tls": "set trust.issuers",
+        "identity.externalCA": "set trust.anchor",
+        "cniEnabled": "set linkerd.cni",
+        **{
+            f"{webhook}.{key}": _WEBHOOK
+            for webhook in ("proxyInjector", "profileValidator", "policyValidator")
+            for key in ("externalSecret", "crtPEM", "keyPEM", "caBundle", "injectCaFrom", "injectCaFromSecret")
+        },
+    },
+    "linkerd-multicluster": {
+        "linkerdVersion": "set linkerd.version",
+        "linkerdNamespace": "set linkerd.namespace",
+        "identityTrustDomain": "set linkerd.trustDomain",
+        "gateway.enabled": "set gateway.enabled of the cluster",
+        "gateway.name": "it is part of the links",
+        "gateway.serviceType": "set gateway.nodePort of the cluster",
+        "gateway.nodePort": "set gateway.nodePort of the cluster",
+        "gateway.probe.nodePort": "set gateway.nodePort of the cluster",
+        "remoteMirrorServiceAccount": "links need the account",
+        "remoteMirrorServiceAccountName": "it is part of the links",
+    },
+    "service-mirror": {
+        "target": "it is the link's",
+        "tag": "set linkerd.version",
+        "leaderElection": "it is the release's",
+        "credentialsChecksum": "it is the link's",
+        "probePort": "set gateway.probePort of the target",
+    },
+}
+
+
+def release(file: StackFile, faults: Faults) -> LinkerdRelease:
+    """The release of Linkerd that the stack file names."""
+    version = file.linkerd.version
+    found = LINKERD.get(version.removeprefix("stable-"))
+    if found is None:
+        rule = "not a release that this program knows"
+        faults.add(("linkerd", "version"), version, rule, f"choose one of {', '.join(LINKERD)}")
+        return LINKERD[DEFAULT_LINKERD]
+    return found
+
+
+def clusters(file: StackFile, names: list[str], environment: Mapping[str, str], faults: Faults) -> list[Cluster]:
+    """The clusters whose context was found.
+
+    Args:
+        file: the stack file.
+        names: all names of clusters in it, those with faults included.
+        environment: of the process, for `$KUBECONFIG`.
+        faults: where faults go.
+    """
+    if not names and not faults.malformed("clusters"):
+        faults.add(("clusters",), None, "at least one cluster is needed", "name your clusters, each with its context")
+    for name in file.kubeconfigs:
+        if names and name not in names:
+            faults.add(("kubeconfigs", name), None, "no such cluster in `clusters`", suggestion(name, names))
+    chosen = release(file, faults)
+    _own_values(("linkerd", "values"), file.linkerd, faults)
+    contexts = _Contexts(environment, faults)
+    found: list[tuple[Cluster, tuple[Any, ...]]] = []
+    for name, entry in file.clusters.items():
+        path = ("clusters", name)
+        _own_values((*path, "linkerd", "values"), entry.linkerd, faults)
+        _gateway((*path, "gateway"), entry, faults)
+        secret = file.kubeconfigs.get(name)
+        if secret is not None and entry.kubeconfig is not None:
+            rule = f"kubeconfigs.{name} is this cluster's kubeconfig too"
+            faults.add((*path, "kubeconfig"), entry.kubeconfig, rule, "take one of the two out")
+        text = secret.get_secret_value() if secret is not None else None
+        context = contexts.of(name, entry, text)
+        if context is None:
+            continue
+        cluster = Cluster(
+            name=name,
+            context=context,
+            kubeconfig=text or expanded(entry.kubeconfig or ""),
+            kubeconfig_is_secret=text is not None,
+            reachable=entry.reachable is True,
+            forgotten=entry.reachable == "never",
+            api_server=entry.api_server or context.server,
+            gateway=entry.gateway,
+            networks=entry.networks,
+            adopt=entry.adopt,
+            linkerd=_linkerd(file.linkerd, entry.linkerd),
+            release=chosen,
+        )
+        found.append((cluster, contexts.place(entry, text)))
+    _same_cluster_twice(found, faults)
+    return [cluster for cluster, _ in found]
+
+
+class _Contexts:
+    """Finds contexts; each kubeconfig is read once."""
+
+    def __init__(self, environment: Mapping[str, str], faults: Faults) -> None:
+        self._faults = faults
+        self._read: dict[tuple[Path, ...], kubeconfig.Kubeconfig | kubeconfig.KubeconfigError] = {}
+        try:
+            self.default = tuple(kubeconfig.paths(environment))
+        except RuntimeError:  # `~someone` of whom this machine knows no home, or nobody has one
+            self.default = (Path(environment.get("KUBECONFIG", "~/.kube/config")),)
+
+    def of(self, name: str, entry: Entry, secret: str | None) -> kubeconfig.Context | None:
+        own = entry.kubeconfig is not None or secret is not None
+        found = self._kubeconfig(name, entry, secret)
+        wanted = entry.context or name
+        if isinstance(found, kubeconfig.Kubeconfig):
+            if own and entry.context is None and name not in found.contexts:
+                # A kubeconfig for this cluster alone says itself which of its contexts is meant.
+                wanted = found.current or name
+            if wanted in found.contexts:
+                return found.contexts[wanted]
+        if entry.reachable is not True:
+            # What can't be reached needs no way there; nothing of it is asked or changed.
+            return kubeconfig.Context(name=wanted, server=entry.api_server or "")
+        path = ("clusters", name)
+        malformed = [self._faults.malformed(*path, key) for key in ("context", "kubeconfig", "reachable")]
+        if any(malformed) or self._faults.malformed("kubeconfigs", name):
+            return None
+        if isinstance(found, kubeconfig.KubeconfigError):
+            self._unreadable(name, entry, secret, found)
+        else:
+            self._unknown((*path, "context"), wanted, sorted(found.contexts), entry, secret)
+        return None
+
+    def place(self, entry: Entry, secret: str | None) -> tuple[Any, ...]:
+        """Where the cluster's kubeconfig is: the same for two that have the same one."""
+        if secret is not None:
+            return (secret,)
+        return self._files(entry) if entry.kubeconfig is not None else self.default
+
+    def _files(self, entry: Entry) -> tuple[Path, ...]:
+        return (Path(expanded(entry.kubeconfig or "")),)
+
+    def _kubeconfig(
+        self, name: str, entry: Entry, secret: str | None
+    ) -> kubeconfig.Kubeconfig | kubeconfig.KubeconfigError:
+        try:
+            if secret is not None:
+                return kubeconfig.parse(secret, f"kubeconfigs.{name}")
+        except kubeconfig.KubeconfigError as error:
+            return error
+        files = self.default if entry.kubeconfig is None else self._files(entry)
+        if files not in self._read:
+            try:
+                if entry.kubeconfig is not None and not _is_file(files[0]):
+                    raise kubeconfig.KubeconfigError(f"{files[0]}: no such file")
+                self._read[files] = kubeconfig.read(files)
+            except kubeconfig.KubeconfigError as error:
+                self._read[files] = error
+        return self._read[files]
+
+    def _unreadable(self, name: str, entry: Entry, secret: str | None, error: kubeconfig.KubeconfigError) -> None:
+        if secret is not None:
+            what = str(error).removeprefix(f"kubeconfigs.{name}: ")
+            # It would have to be on every machine that runs this program; and it may be anything that was pasted there.
+            rule = "its certificate-authority is a file" if what.startswith("certificate-authority: ") else what
+            remedy = "give it what `kubectl config view --raw --flatten --minify` prints"
+            self._faults.add(("kubeconfigs", name), "[secret]", rule, remedy)
+            return
+        mine = entry.kubeconfig is not None
+        files = self._files(entry) if mine else self.default
+        file = next((file for file in files if str(error).startswith(f"{file}: ")), files[0])
+        path = ("clusters", name, "kubeconfig") if mine else ("$KUBECONFIG",)
+        remedy = "mend it, or name another one" if mine else "mend it, or name another one in $KUBECONFIG"
+        shown = entry.kubeconfig if mine else str(file)
+        self._faults.add(path, shown, str(error).removeprefix(f"{file}: "), remedy)
+
+    def _unknown(
+        self, path: tuple[str, ...], wanted: str, known: Sequence[str], entry: Entry, secret: str | None
+    ) -> None:
+        if secret is not None:
+            where, remedy = f"kubeconfigs.{path[1]}", "name one of them"
+        elif entry.kubeconfig is not None:
+            where, remedy = entry.kubeconfig, "name one of them"
+        else:
+            where, remedy = ", ".join(map(str, self.default)), "name one of them, or set $KUBECONFIG"
+        if not known:
+            remedy = "add it" if secret is not None or entry.kubeconfig else "set $KUBECONFIG to a file that has it"
+        self._faults.add(path, wanted, f"no such context in {where} (known: {listed(known)})", remedy)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _linkerd(everywhere: ClusterLinkerd, here: ClusterLinkerd) -> ClusterLinkerd:
+    """The mesh's settings with what the cluster says over them; charts' values are merged key by key."""
+    own: dict[str, Any] = {key: getattr(here, key) for key in here.model_fields_set}
+    charts = everywhere.values.keys() | here.values.keys()
+    own["values"] = {chart: merged(everywhere.values.get(chart, {}), here.values.get(chart, {})) for chart in charts}
+    return everywhere.model_copy(update=own)
+
+
+def _gateway(path: tuple[str, ...], entry: Entry, faults: Faults) -> None:
+    gateway = entry.gateway
+    if (gateway.port or PORT) == (gateway.probe_port or PROBE_PORT):
+        rule = "the gateway and its probe can't be at the same port"
+        key, value = ("probePort", gateway.probe_port) if gateway.probe_port else ("port", gateway.port)
+        faults.add((*path, key), value, rule, "choose another port")
+    others = gateway.model_fields_set - {"enabled"}
+    if not gateway.enabled and others:
+        rule = "there is no gateway for the other settings to be about"
+        faults.add((*path, "enabled"), False, rule, "leave them out, or enable it")
+    if gateway.node_port is None:
+        return
+    if gateway.load_balancer.model_fields_set and gateway.load_balancer.enabled:
+        rule = "a gateway has node ports or a load balancer"
+        faults.add((*path, "nodePort"), gateway.node_port.model_dump(), rule, "take nodePort or loadBalancer out")
+    if gateway.node_port.port == gateway.node_port.probe_port:
+        rule = "the gateway and its probe can't be at the same port"
+        faults.add((*path, "nodePort", "probePort"), gateway.node_port.probe_port, rule, "choose another port")
+
+
+def _own_values(path: tuple[str, ...], linkerd: ClusterLinkerd, faults: Faults) -> None:
+    for chart, values in linkerd.values.items():
+        for key, remedy in OWN_VALUES.get(chart, {}).items():
+            *outer, last = key.split(".")
+            found: Any = values
+            for part in outer:
+                found = found.get(part) if isinstance(found, dict) else None
+            if isinstance(found, dict) and last in found:
+                faults.add((*path, chart, *outer, last), LEFT_OUT, "this program sets this value itself", remedy)
+
+
+def _same_cluster_twice(found: list[tuple[Cluster, tuple[Any, ...]]], faults: Faults) -> None:
+    seen: dict[tuple[Any, ...], str] = {}
+    for cluster, place in found:
+        key = (*place, cluster.context.name)
+        if key in seen:
+            rule = f"the context of clusters.{seen[key]} too: one cluster can't be in the mesh twice"
+            faults.add(("clusters", cluster.name, "context"), cluster.context.name, rule, "name another context")
+        seen.setdefault(key, cluster.name)
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL leads whoever uses it back to themselves."""
+    try:
+        return leads_to_itself(urlsplit(url).hostname or "")
+    except ValueError:
+        return False

@@ -1,0 +1,147 @@
+"""The links of a stack file, listed or by a pattern, and the rules on the clusters that others must reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import topology
+from settings.clusters import is_loopback
+from settings.faults import Faults, Reading, listed, suggestion
+from settings.resolved import Cluster
+from settings.stack_file import Except
+from settings.text import TARGET_NAME_LENGTH, is_api_server
+from topology import Link
+from versions import LinkerdRelease
+
+Path = tuple[str | int, ...]
+
+
+def links(reading: Reading, names: list[str], faults: Faults) -> list[Link]:
+    """All links: those of the pattern first, then those that are listed.
+
+    Args:
+        reading: the stack file.
+        names: all names of clusters in it.
+        faults: where faults go.
+    """
+    found: dict[Link, Path] = dict.fromkeys(_pattern(reading, names, faults), ("topology",))
+    for number, entry in zip(reading.numbered("links"), reading.file.links, strict=True):
+        path: Path = ("links", number)
+        known = [known_cluster(getattr(entry, end), (*path, end), names, faults) for end in ("source", "target")]
+        if not all(known):
+            continue
+        link = Link(source=entry.source, target=entry.target, gateway=entry.gateway)
+        if link.source == link.target:
+            faults.add(path, link.name, "a cluster can't be linked to itself", "name two clusters")
+        elif link in found:
+            there = "topology" if found[link] == ("topology",) else f"links[{found[link][1]}]"
+            remedy = "take it out here" if there == "topology" else "remove one of them"
+            faults.add(path, link.name, f"the same as {there}" if "[" in there else "topology has it already", remedy)
+        else:
+            found[link] = path
+    _names(found, faults)
+    return list(found)
+
+
+def known_cluster(name: str, path: Path, names: Sequence[str], faults: Faults) -> bool:
+    """Whether the stack file has a cluster of that name; a fault if not, or if it has none at all."""
+    if names and name not in names:
+        faults.add(path, name, "no such cluster in `clusters`", suggestion(name, names))
+    return name in names
+
+
+def _pattern(reading: Reading, names: list[str], faults: Faults) -> list[Link]:
+    pattern = reading.file.topology
+    if pattern is None or not names or faults.malformed("topology", "shape"):
+        return []
+    if pattern.shape == "full-mesh":
+        if pattern.hub is not None:
+            faults.add(("topology", "hub"), pattern.hub, "a full mesh has no hub", "take the hub out, or the shape")
+        elif "direction" in pattern.model_fields_set:
+            rule = "a full mesh has every direction"
+            faults.add(("topology", "direction"), pattern.direction, rule, "take the direction out, or the shape")
+        found = topology.full_mesh(names, gateway=pattern.gateway)
+    elif pattern.hub is None:
+        if not faults.malformed("topology", "hub"):
+            remedy = f"name the cluster in the middle ({listed(names)}), or write `topology: full-mesh`"
+            faults.add(("topology", "hub"), None, "missing", remedy)
+        return []
+    elif not known_cluster(pattern.hub, ("topology", "hub"), names, faults):
+        return []
+    else:
+        found = topology.hub(names, pattern.hub, pattern.direction, gateway=pattern.gateway)
+    for number, exception in zip(reading.numbered("topology", "except"), pattern.exceptions, strict=True):
+        path: Path = ("topology", "except", number)
+        ends = [(end, getattr(exception, end)) for end in ("source", "target")]
+        known = [known_cluster(name, (*path, end), names, faults) for end, name in ends if name is not None]
+        if not all(known):
+            continue
+        left = [link for link in found if not _is_excepted(link, exception)]
+        if len(left) == len(found):
+            shown = f"{exception.source or 'any'} to {exception.target or 'any'}"
+            faults.add(path, shown, "no link of the pattern is taken out by this", "mend it, or take it out")
+        found = left
+    return found
+
+
+def _is_excepted(link: Link, exception: Except) -> bool:
+    return exception.source in (None, link.source) and exception.target in (None, link.target)
+
+
+def _names(found: dict[Link, Path], faults: Faults) -> None:
+    taken: dict[str, Link] = {}
+    for link, path in found.items():
+        if len(link.target) > TARGET_NAME_LENGTH:
+            rule = f"a target's name is part of other names and has at most {TARGET_NAME_LENGTH} characters"
+            end = path if path == ("topology",) else (*path, "target")
+            faults.add(end, link.target, rule, "give the cluster a shorter name; `context` may stay")
+        if link.name in taken:
+            other = taken[link.name]
+            rule = (
+                f"the link of {link.source} to {link.target} has the name of that of {other.source} to {other.target}"
+            )
+            faults.add(path, link.name, rule, "rename one of the clusters")
+        taken.setdefault(link.name, link)
+
+
+def targets(clusters: Iterable[Cluster], found: Sequence[Link], release: LinkerdRelease, faults: Faults) -> None:
+    """Rules on the clusters that others must reach."""
+    for cluster in clusters:
+        path = ("clusters", cluster.name, "apiServer")
+        of_target = [link for link in found if link.target == cluster.name]
+        sources = ", ".join(sorted(link.source for link in of_target))
+        through = ", ".join(sorted(link.source for link in of_target if link.gateway))
+        if through and not cluster.has_reachable_gateway and not faults.malformed(*path[:2], "gateway"):
+            _gateway(cluster, through, faults)
+        if of_target and cluster.reachable and not faults.malformed(*path):
+            remedy = f"set clusters.{cluster.name}.apiServer to the URL at which peers reach this cluster's API server"
+            if not is_api_server(cluster.api_server):
+                rule = f"the kubeconfig's URL is none that {sources} could use"
+                faults.add(path, cluster.api_server, rule, remedy)
+            elif is_loopback(cluster.api_server) and not cluster.context.loopback_peers:
+                rule = f"a loopback address: {sources} would reach nobody but {_self(of_target)} there"
+                faults.add(path, cluster.api_server, rule, remedy)
+    if not release.remote_discovery:
+        flat = next((link for link in found if not link.gateway), None)
+        if flat is not None:
+            rule = f"Linkerd {release.version} links clusters through gateways only, and {flat.name} has none"
+            remedy = "choose 2.14 or later, or take the link's `gateway: false` out"
+            faults.add(("linkerd", "version"), release.version, rule, remedy)
+
+
+def _self(links: Sequence[Link]) -> str:
+    return "itself" if len(links) == 1 else "themselves"
+
+
+def _gateway(cluster: Cluster, sources: str, faults: Faults) -> None:
+    path = ("clusters", cluster.name, "gateway")
+    remedy = "give it an address, or turn the link round"
+    if not cluster.gateway.enabled:
+        faults.add((*path, "enabled"), False, f"{sources} can't reach a target without a gateway", remedy)
+    elif cluster.gateway.node_port:
+        rule = f"node ports alone don't say where {sources} can reach the gateway"
+        faults.add((*path, "addresses"), [], rule, "give the addresses of nodes, or a name that leads to them")
+    else:
+        rule = f"{sources} can't reach the gateway of a target without a load balancer"
+        remedy = "give it one, node ports or gateway.addresses, or turn the link round"
+        faults.add((*path, "loadBalancer"), False, rule, remedy)

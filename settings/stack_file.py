@@ -1,0 +1,366 @@
+"""The stack file as its user writes it: one definition, from which the strict load and the editors' schema come.
+
+Every default is here. What may stand beside what is said in `clusters`, `links`, `trust` and `samples`; what it all
+comes to, in `resolved`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+from settings.text import (
+    Address,
+    ApiServer,
+    ClusterName,
+    ControlPlaneNamespace,
+    Domain,
+    Hours,
+    KubeconfigPath,
+    Namespace,
+    Network,
+    NodePort,
+    Pem,
+    Port,
+    Registry,
+    Secret,
+    SecretName,
+    Source,
+    Text,
+    broken,
+)
+from versions import DEFAULT_LINKERD, LINKERD
+
+# The charts whose values a stack file may override.
+Chart = Literal["linkerd-crds", "linkerd-control-plane", "linkerd2-cni", "linkerd-multicluster", "service-mirror"]
+Policy = Literal["all-unauthenticated", "all-authenticated", "cluster-unauthenticated", "cluster-authenticated", "deny"]
+Values = dict[str, Any]
+
+_VERSIONS = [f"{channel}{version}" for channel in ("", "stable-") for version in LINKERD]
+
+
+class Part(BaseModel):
+    """A mapping of the stack file; a key that it doesn't know is a fault."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, alias_generator=to_camel, use_attribute_docstrings=True
+    )
+
+
+class Short:
+    """Beside a field: what may stand in place of its mapping, in words for who writes something else."""
+
+    def __init__(self, words: str) -> None:
+        self.words = words
+
+
+def _short(key: str, kind: type, schema: Any, words: str) -> tuple[Any, ...]:
+    """Let one value stand for a mapping with nothing but that key."""
+
+    def spelt(value: Any) -> Any:
+        return {key: value} if isinstance(value, kind) else value
+
+    return BeforeValidator(spelt, json_schema_input_type=schema), Short(words)
+
+
+def _may_be_empty(schema: Any) -> BeforeValidator:
+    """Let nothing at all stand for a mapping with all its defaults."""
+    return BeforeValidator(lambda value: {} if value is None else value, json_schema_input_type=schema)
+
+
+def _on_or_off(value: Any) -> Any:
+    return {} if value is True else None if value is False else value
+
+
+def _reachable(value: Any) -> Any:
+    if not isinstance(value, bool) and value != "never":
+        raise broken("not one of true, false, never", "write true or false without quotes, or never")
+    return value
+
+
+class LoadBalancer(Part):
+    """What the gateway's Service asks of the cluster's load balancer."""
+
+    enabled: bool = True
+    """False: nothing gives the gateway an address, and nothing waits for one."""
+    annotations: dict[str, str] = {}
+    """Annotations of the Service, by which clouds configure their load balancers."""
+    source_ranges: list[Network] = []
+    """The networks whose traffic the load balancer lets in; left out, all."""
+
+
+class NodePorts(Part):
+    """The gateway's Service as a NodePort; `gateway.addresses` says at which nodes."""
+
+    port: NodePort
+    """The node port of the gateway, usually 30000-32767."""
+    probe_port: NodePort
+    """The node port of its probe."""
+
+
+class Gateway(Part):
+    """How the cluster's gateway can be reached by the clusters that link to it."""
+
+    enabled: bool = True
+    """False: no gateway at all, so that the cluster can only be a source."""
+    load_balancer: Annotated[LoadBalancer, *_short("enabled", bool, bool | LoadBalancer, "true or false")] = (
+        LoadBalancer()
+    )
+    """A load balancer gives the gateway its address. `false` is short for `{ enabled: false }`."""
+    node_port: NodePorts | None = None
+    """Node ports in place of a load balancer."""
+    addresses: list[Address] = []
+    """Where peers reach the gateway, in place of what its Service says."""
+    port: Port | None = None
+    """The port at which they do, in place of the Service's (4143)."""
+    probe_port: Port | None = None
+    """The port at which they probe it, in place of the Service's (4191)."""
+
+
+class Networks(Part):
+    """The cluster's own networks, where links without a gateway need to know them."""
+
+    pods: list[Network] = []
+    """Pod networks; left out, what the nodes say."""
+    services: list[Network] = []
+    """Service networks."""
+
+
+class Toleration(Part):
+    """A toleration of a node's taint, as Kubernetes has it."""
+
+    key: str | None = None
+    """The taint's key; left out, with the operator Exists, any."""
+    operator: Literal["Equal", "Exists"] | None = None
+    """Whether the taint's value must be the same (left out), or may be any."""
+    value: str | None = None
+    """The taint's value."""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """The taint's effect; left out, any."""
+    toleration_seconds: int | None = None
+    """How long a pod stays on a node that gets a taint with NoExecute; left out, for ever."""
+
+
+class ClusterLinkerd(Part):
+    """What Linkerd is like; the same keys under a cluster override these for that cluster."""
+
+    namespace: ControlPlaneNamespace = "linkerd"
+    """The control plane's namespace."""
+    cluster_domain: Domain = "cluster.local"
+    """The domain of the cluster's DNS names."""
+    trust_domain: Domain = "cluster.local"
+    """The domain of the identities that its issuer signs."""
+    high_availability: bool = False
+    """Three replicas, resources for production, anti-affinity, and pods that don't start without the injector."""
+    cni: bool = False
+    """Set up the pods' traffic by Linkerd's CNI plugin, in place of a privileged init container in each."""
+    default_inbound_policy: Policy = "all-unauthenticated"
+    """Who may call a meshed pod for which no policy says more."""
+    node_selector: dict[str, str] = {}
+    """Labels of the nodes that may run Linkerd."""
+    tolerations: list[Toleration] = []
+    """Taints that Linkerd's pods tolerate."""
+    registry: Registry | None = None
+    """Where Linkerd's images come from, in place of cr.l5d.io/linkerd."""
+    image_pull_secrets: list[SecretName] = []
+    """Names of Secrets to pull images with; `imagePullSecret` makes one of its own."""
+    values: dict[Chart, Values] = {}
+    """Values of charts, by chart, merged over all others, key by key."""
+
+
+class Linkerd(ClusterLinkerd):
+    """The mesh's Linkerd."""
+
+    version: Annotated[str, WithJsonSchema({"type": "string", "enum": _VERSIONS})] = DEFAULT_LINKERD
+    """The release of Linkerd, in quotes, such as "2.14.10"."""
+
+
+class Cluster(Part):
+    """One cluster of the mesh."""
+
+    context: Text | None = None
+    """Its context in the kubeconfig; left out, the cluster's name."""
+    kubeconfig: KubeconfigPath | None = None
+    """The path of its kubeconfig; left out, $KUBECONFIG or ~/.kube/config. As a secret: see `kubeconfigs`."""
+    reachable: Annotated[
+        bool | Literal["never"], BeforeValidator(_reachable, json_schema_input_type=Literal[True, False, "never"])
+    ] = True
+    """False: it is down, and everything of it stays as it is. never: it won't come back, and is to be forgotten."""
+    api_server: ApiServer | None = None
+    """The URL at which the clusters that link to this one reach its API server; left out, the kubeconfig's."""
+    gateway: Annotated[Gateway, *_short("enabled", bool, bool | Gateway, "true or false")] = Gateway()
+    """How its gateway can be reached. `false` is short for `{ enabled: false }`."""
+    networks: Networks = Networks()
+    """Its own networks."""
+    adopt: bool = False
+    """Take over the namespaces and Helm releases of Linkerd that somebody else has made in it."""
+    linkerd: ClusterLinkerd = ClusterLinkerd()
+    """What differs from `linkerd` in this cluster."""
+
+
+class Ends(Part):
+    """A link: the source sees the services that the target exports."""
+
+    source: str
+    """The cluster that sees the other's services."""
+    target: str
+    """The cluster whose exported services are seen."""
+    gateway: bool = True
+    """False: pods reach the target's pods themselves, on one flat network (from 2.14)."""
+
+
+class Except(Part):
+    """Links that a topology leaves out: from a source, to a target, or, with both, one."""
+
+    source: str | None = None
+    """Left out: any."""
+    target: str | None = None
+    """Left out: any."""
+
+
+class Topology(Part):
+    """Links by their pattern; `links` adds more of them. `full-mesh` is short for `{ shape: full-mesh }`."""
+
+    shape: Literal["full-mesh", "hub"] = "hub"
+    """full-mesh: every cluster sees every other. hub: every cluster and the hub."""
+    hub: str | None = None
+    """The cluster in the middle."""
+    direction: Literal["both", "to-hub", "from-hub"] = "both"
+    """Of a hub's links, from source to target. to-hub: the others see what the hub exports."""
+    gateway: bool = True
+    """False: no gateways, on one flat network (from 2.14)."""
+    exceptions: list[Except] = Field(default=[], alias="except")
+    """Links that the pattern has and this mesh has not."""
+
+
+class Charts(Part):
+    """Where charts come from."""
+
+    repository: Source | None = None
+    """A chart repository's URL, an oci:// reference or a folder; else $MULTICLUSTER_MESH_CHARTS, else Linkerd's own."""
+
+
+class Anchor(Part):
+    """A trust anchor of your own."""
+
+    certificate: Pem
+    """PEM. Several, one after the other, are all trusted; the first one signs."""
+    key: Secret | None = None
+    """Its private key, PEM; needed where issuers are made by this program, or by cert-manager without an issuerRef."""
+
+
+class Issuer(Part):
+    """An issuer of your own, for one cluster."""
+
+    certificate: Pem
+    """PEM: the issuer, then intermediates between it and the trust anchor."""
+    key: Secret
+    """Its private key, PEM."""
+
+
+class IssuerReference(Part):
+    """An Issuer of cert-manager that is there already and signs for your trust anchor, in each cluster."""
+
+    name: Text
+    """Its name."""
+    kind: Literal["Issuer", "ClusterIssuer"] = "ClusterIssuer"
+    """Its kind; an Issuer is looked for in Linkerd's namespace."""
+    group: Text = "cert-manager.io"
+    """The API group of its kind, for issuers that cert-manager doesn't bring itself."""
+
+
+class CertManager(Part):
+    """cert-manager renews the issuers; it must run in each cluster already."""
+
+    issuer_ref: IssuerReference | None = None
+    """Who signs; left out, an Issuer is made of the trust anchor and its key."""
+    duration: Hours = 48
+    """Hours that an issuer is valid."""
+    renew_before: Hours = 25
+    """Hours before its end at which it is renewed."""
+
+
+class Lifetimes(Part):
+    """Validity in hours of what this program makes."""
+
+    anchor: Hours = 10 * 8760
+    """The trust anchor: replaced only on purpose."""
+    issuer: Hours = 8760
+    """A cluster's issuer."""
+    webhooks: Hours = 8760
+    """The certificates of webhooks; their CA lives as long as the trust anchor."""
+    renew_before: Hours = 60 * 24
+    """An `up` in these last hours of an issuer or a webhook's certificate renews it."""
+
+
+class Trust(Part):
+    """What the mesh trusts; left out, this program makes it all."""
+
+    anchor: Anchor | None = None
+    """A trust anchor of your own."""
+    issuers: dict[str, Issuer] = {}
+    """Issuers of your own, by cluster: for every cluster, or none."""
+    cert_manager: Annotated[
+        CertManager | None,
+        BeforeValidator(_on_or_off, json_schema_input_type=bool | CertManager | None),
+        Short("true or false"),
+    ] = None
+    """Let cert-manager renew the issuers. `true` is short for its defaults."""
+    lifetimes: Lifetimes = Lifetimes()
+    """Hours of validity."""
+
+
+class Preflight(Part):
+    """What clusters are asked before anything is changed. `false` is short for `{ enabled: false }`."""
+
+    enabled: bool = True
+    """False: nothing is asked."""
+    timeout: Annotated[int, Field(ge=1, le=300)] = 5
+    """Seconds that a cluster has to answer."""
+
+
+class Podinfo(Part):
+    """The podinfo sample: a web service that says which cluster answered."""
+
+    namespace: Namespace = "test"
+    """Its namespace, which is meshed."""
+    clusters: list[str] | None = None
+    """Where it runs; left out, on all clusters."""
+    exported: list[str] = []
+    """The clusters whose podinfo is seen by the clusters that link to them."""
+
+
+class Workload(Part):
+    """One sample workload."""
+
+    podinfo: Annotated[Podinfo | None, _may_be_empty(Podinfo | None)] = None
+    """The podinfo sample; nothing after the colon stands for all its defaults."""
+
+
+class StackFile(Part):
+    """All that `Pulumi.<stack>.yaml` says below `config`, its keys without `multicluster-mesh:`."""
+
+    clusters: dict[ClusterName, Annotated[Cluster, _may_be_empty(Cluster | None)]] = {}
+    """The clusters, by name; nothing after a name's colon stands for all defaults."""
+    topology: Annotated[Topology | None, *_short("shape", str, Literal["full-mesh"] | Topology | None, "full-mesh")] = (
+        None
+    )
+    """Links by a pattern: full-mesh, or a hub."""
+    links: list[Ends] = []
+    """Links, one by one."""
+    linkerd: Linkerd = Linkerd()
+    """What Linkerd is like everywhere, unless a cluster says otherwise."""
+    charts: Charts = Charts()
+    """Where charts come from."""
+    trust: Trust = Trust()
+    """What the mesh trusts."""
+    kubeconfigs: dict[str, Secret] = {}
+    """Kubeconfigs as secrets of the stack, by cluster: the content of a file."""
+    image_pull_secret: Secret | None = None
+    """Registry credentials, the content of a .dockerconfigjson, for all that this program puts on the clusters."""
+    preflight: Annotated[Preflight, *_short("enabled", bool, bool | Preflight, "true or false")] = Preflight()
+    """What clusters are asked before anything is changed."""
+    workloads: list[Workload] = []
+    """Samples."""
