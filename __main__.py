@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import pulumi
 
+import outputs
+import preflight
+import recorded
 import settings
 import topology
-from components.cluster import connect
+from components import multicluster
+from components.cluster import connect, manager
+from components.kept import Registered, keep
 from components.link import ClusterLink, Member
 from components.linkerd import Linkerd
 from components.multicluster import Multicluster
@@ -15,47 +20,38 @@ from components.workloads.podinfo import Podinfo
 
 try:
     stack = settings.load()
-except settings.SettingsError as error:
+    preflight.require(
+        stack,
+        owner=manager(),
+        namespaces=[multicluster.NAMESPACE],
+        updating=not pulumi.runtime.is_dry_run(),
+        warn=pulumi.log.warn,
+    )
+    made = recorded.own() if stack.away else []
+except (settings.SettingsError, preflight.PreflightError, recorded.RecordError) as error:
     raise pulumi.RunError(str(error)) from None
 
+registered = Registered() if stack.away else None
+clusters = {cluster.name: connect(cluster, stack.image_pull_secret) for cluster in stack.clusters}
+trust = Trust("trust", stack.trust, stack.trust_domain)
 targets = topology.targets(stack.links)
-trust = Trust("trust")
 members: dict[str, Member] = {}
-for configured in stack.clusters:
-    cluster = connect(configured)
-    linkerd = Linkerd(cluster, stack.linkerd, stack.charts, trust)
-    multicluster = Multicluster(cluster, linkerd, stack.linkerd, stack.charts, target=cluster.name in targets)
-    members[cluster.name] = Member(cluster=cluster, linkerd=linkerd, multicluster=multicluster)
+for name, cluster in clusters.items():
+    if cluster.settings.reachable:
+        linkerd = Linkerd(cluster, stack.charts, trust)
+        extension = Multicluster(cluster, linkerd, stack.charts, target=name in targets)
+        members[name] = Member(cluster=cluster, linkerd=linkerd, multicluster=extension)
 
-links = {link: ClusterLink(link, members[link.source], members[link.target], stack.linkerd) for link in stack.links}
+links = {
+    link: ClusterLink(link, members[link.source], members[link.target])
+    for link in stack.links
+    if {link.source, link.target} <= members.keys()
+}
 
 for sample in stack.podinfo:
     for name in sample.clusters:
-        Podinfo(members[name].cluster, sample, members[name].linkerd)
+        if name in members:
+            Podinfo(clusters[name], sample, members[name].linkerd)
 
-pulumi.export(
-    "clusters",
-    {
-        name: {
-            "context": member.cluster.settings.context.name,
-            "linkerd": stack.linkerd.tag,
-            "charts": {
-                "linkerd-crds": stack.linkerd.crds,
-                "linkerd-control-plane": stack.linkerd.control_plane,
-                "linkerd-multicluster": stack.linkerd.multicluster,
-            },
-        }
-        for name, member in members.items()
-    },
-)
-pulumi.export("links", {link.name: made.spec for link, made in links.items()})
-pulumi.export(
-    "certificateExpiry",
-    {
-        "trustAnchor": trust.anchor.expires,
-        "webhookAuthority": trust.webhooks.expires,
-        "issuers": {name: member.linkerd.issuer.expires for name, member in members.items()},
-        "webhooks": {name: member.linkerd.webhooks.expires for name, member in members.items()},
-    },
-)
-pulumi.export("topology", topology.mermaid(members, stack.links))
+kept = keep(made, clusters, registered) if registered is not None else []
+outputs.export(stack, trust, members, links, kept)

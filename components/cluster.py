@@ -10,6 +10,10 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 import settings
+from access import Access
+
+# The annotation by which Pulumi names the manager of an object's fields.
+MANAGER = "pulumi.com/patchFieldManager"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,11 +22,17 @@ class Cluster:
 
     settings: settings.Cluster
     provider: kubernetes.Provider
+    pull_credentials: pulumi.Output[str] | None = None  # for images: the content of a .dockerconfigjson, secret
 
     @property
     def name(self) -> str:
         """The cluster's name in the stack file, first in every resource name."""
         return self.settings.name
+
+    @property
+    def access(self) -> Access:
+        """The way to it for what its provider doesn't do."""
+        return Access(context=self.settings.context.name, kubeconfig=self.settings.kubeconfig)
 
     def options(self, parent: pulumi.Resource) -> pulumi.ResourceOptions:
         """Options for a resource on this cluster that is a child of `parent`."""
@@ -43,8 +53,11 @@ class Cluster:
         be a conflict. By a name that stays it is ours again, while somebody else's object still is a conflict. Follows
         https://www.pulumi.com/registry/packages/kubernetes/how-to-guides/managing-resources-with-server-side-apply/.
         """
-        manager = {"pulumi.com/patchFieldManager": f"{pulumi.get_project()}-{pulumi.get_stack()}"}
-        found: dict[str, Any] = {"name": name, "annotations": {**manager, **(annotations or {})}}
+        own = {MANAGER: manager()}
+        if self.settings.adopt:
+            # What somebody else has made is taken over with all its fields.
+            own["pulumi.com/patchForce"] = "true"
+        found: dict[str, Any] = {"name": name, "annotations": {**own, **(annotations or {})}}
         if namespace is not None:
             found["namespace"] = namespace
         if labels:
@@ -52,13 +65,23 @@ class Cluster:
         return found
 
 
-def connect(cluster: settings.Cluster) -> Cluster:
-    """The handle of a cluster; makes nothing but a Kubernetes provider."""
+def manager() -> str:
+    """The name under which this stack owns the fields of its objects."""
+    return f"{pulumi.get_project()}-{pulumi.get_stack()}"
+
+
+def connect(cluster: settings.Cluster, image_pull_secret: str | None = None) -> Cluster:
+    """The handle of a cluster; makes nothing but a Kubernetes provider.
+
+    Args:
+        cluster: its settings.
+        image_pull_secret: credentials to pull images with, the content of a .dockerconfigjson.
+    """
     provider = kubernetes.Provider(
         cluster.name,
         # An empty kubeconfig makes the provider follow $KUBECONFIG as kubectl does, lists included; without it the SDK
         # would store the variable's value, a path of this machine.
-        kubeconfig="",
+        kubeconfig=pulumi.Output.secret(cluster.kubeconfig) if cluster.kubeconfig_is_secret else cluster.kubeconfig,
         context=cluster.context.name,
         # What decides whether a changed kubeconfig is still the same cluster: only its name in the stack file.
         cluster_identifier=cluster.name,
@@ -66,4 +89,5 @@ def connect(cluster: settings.Cluster) -> Cluster:
         # an issuer or a link would be without.
         enable_secret_mutable=True,
     )
-    return Cluster(settings=cluster, provider=provider)
+    credentials = pulumi.Output.secret(image_pull_secret) if image_pull_secret is not None else None
+    return Cluster(settings=cluster, provider=provider, pull_credentials=credentials)

@@ -20,13 +20,14 @@ import base64
 import gzip
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pulumi
 from pulumi_kubernetes.helm.v3 import Release, RepositoryOptsArgs
 
+import access
+from access import Access
 from components.cluster import Cluster
 
 # Seconds for a cluster to answer when it is asked for records.
@@ -73,10 +74,9 @@ def release(
         location = {"chart": str(Path(source) / f"{chart}-{version}.tgz")}
     else:
         location = {"chart": chart, "version": version, "repository_opts": RepositoryOptsArgs(repo=source)}
-    context = cluster.settings.context.name
     hooks = pulumi.ResourceHookBinding(
-        before_create=[pulumi.ResourceHook(f"{resource_name}-make-way", _making_way(context, name, creating=True))],
-        before_update=[pulumi.ResourceHook(f"{resource_name}-unblock", _making_way(context, name, creating=False))],
+        before_create=[pulumi.ResourceHook(f"{resource_name}-make-way", _making_way(cluster, name, creating=True))],
+        before_update=[pulumi.ResourceHook(f"{resource_name}-unblock", _making_way(cluster, name, creating=False))],
     )
     return Release(
         resource_name,
@@ -97,13 +97,14 @@ def release(
     )
 
 
-def unfinished(record: Mapping[str, Any], *, creating: bool, description: str) -> bool:
+def unfinished(record: Mapping[str, Any], *, creating: bool, description: str, adopting: bool = False) -> bool:
     """Whether a record of a release stands in the way of an operation, and may be removed.
 
     Args:
         record: the Secret, as the Kubernetes API has it.
         creating: whether the release is about to be created, or else updated.
         description: what the records of this stack are described by.
+        adopting: whether a release that somebody else has made is to be taken over.
 
     Raises:
         ForeignRelease: the release is about to be created, and somebody else has done so already.
@@ -113,13 +114,15 @@ def unfinished(record: Mapping[str, Any], *, creating: bool, description: str) -
         return True
     if not creating:
         return False
+    if adopting:
+        return True
     encoded = base64.b64decode(base64.b64decode(record["data"]["release"]))
     found = json.loads(gzip.decompress(encoded))
     # Helm describes a failure itself; Pulumi keeps a failed release in its state, so this one it was killed over.
     if found["info"].get("description") != description and labels["status"] != "failed":
         raise ForeignRelease(
             f"release {labels['name']} in namespace {record['metadata']['namespace']} exists already and was not made "
-            "by this stack; uninstall it (helm uninstall), or choose a cluster without Linkerd"
+            "by this stack; uninstall it (helm uninstall), or set `adopt: true` on the cluster to take it over"
         )
     return True
 
@@ -129,19 +132,22 @@ def _description() -> str:
     return f"{pulumi.get_project()} stack {pulumi.get_stack()}"
 
 
-def _making_way(context: str, name: str, *, creating: bool) -> Callable[[pulumi.ResourceHookArgs], Awaitable[None]]:
+def _making_way(cluster: Cluster, name: str, *, creating: bool) -> Callable[[pulumi.ResourceHookArgs], Awaitable[None]]:
     description = _description()
+    way, adopting = cluster.access, cluster.settings.adopt
 
     def make_way(namespace: str) -> None:
-        core = _core(context)
+        core = _core(way)
         query = {"label_selector": f"owner=helm,name={name}", "_request_timeout": PATIENCE}
         # As plain JSON: the client's classes would be made for each field of each record.
         listed = core.list_namespaced_secret(namespace, _preload_content=False, **query)
         for record in json.loads(listed.data)["items"]:
-            if unfinished(record, creating=creating, description=description):
+            if unfinished(record, creating=creating, description=description, adopting=adopting):
                 core.delete_namespaced_secret(record["metadata"]["name"], namespace, _request_timeout=PATIENCE)
                 revision = record["metadata"]["labels"]["version"]
-                pulumi.log.info(f"{context}: removed what an unfinished update left of release {name} ({revision})")
+                pulumi.log.info(
+                    f"{cluster.name}: removed what an unfinished update left of release {name} ({revision})"
+                )
 
     async def hook(args: pulumi.ResourceHookArgs) -> None:
         inputs = args.new_inputs or {}
@@ -150,9 +156,7 @@ def _making_way(context: str, name: str, *, creating: bool) -> Callable[[pulumi.
     return hook
 
 
-@cache
-def _core(context: str) -> Any:
-    """A client of a cluster."""
-    from kubernetes import client, config  # half a second to import, and no preview needs it
+def _core(way: Access) -> Any:
+    from kubernetes import client
 
-    return client.CoreV1Api(config.new_client_from_config(context=context))
+    return client.CoreV1Api(access.client(way))

@@ -16,15 +16,15 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 import yaml
 
-import kubeconfig
+import settings
 from components.cluster import Cluster
 from components.helm import release
-from components.linkerd import NAMESPACE as LINKERD_NAMESPACE
-from components.linkerd import Linkerd
+from components.linkerd import Linkerd, tolerations
 from components.mirrors import Mirrors
-from components.multicluster import Multicluster
+from components.multicluster import GATEWAY, Multicluster, multicluster_values
+from components.multicluster import NAMESPACE as MULTICLUSTER_NAMESPACE
+from components.secrets import pull_secrets
 from topology import Link
-from versions import LinkerdRelease
 
 # Relative to the program, so that every checkout and every machine has the same inputs.
 MIRROR_CHART = "./charts/service-mirror"
@@ -74,42 +74,88 @@ def gateway_addresses(status: Mapping[str, Any]) -> str:
     return ",".join(address for address in found if address)
 
 
-def link_spec(
-    linkerd: LinkerdRelease,
-    *,
-    target: str,
-    gateway_address: str,
-    annotations: Mapping[str, str],
-    ports: Mapping[str, int],
-) -> dict[str, Any]:
+def link_spec(target: settings.Cluster, *, gateway_address: str | None) -> dict[str, Any]:
     """The spec of a Link, `multicluster.linkerd.io/v1alpha1`.
 
     Args:
-        linkerd: the release whose Link it is.
-        target: the target cluster's name.
-        gateway_address: IPs or host names of its gateway.
-        annotations: those of its gateway's Service, which say how the gateway identifies itself and is probed.
-        ports: that Service's ports by name.
+        target: the target cluster.
+        gateway_address: IPs or host names of its gateway; None for a link without one.
     """
-    prefix = "mirror.linkerd.io"
     spec: dict[str, Any] = {
-        "targetClusterName": target,
-        "targetClusterDomain": "cluster.local",
-        "targetClusterLinkerdNamespace": LINKERD_NAMESPACE,
-        "clusterCredentialsSecret": f"cluster-credentials-{target}",
-        "gatewayAddress": gateway_address,
-        "gatewayPort": str(ports["mc-gateway"]),
-        "gatewayIdentity": annotations[f"{prefix}/gateway-identity"],
-        "probeSpec": {
-            "path": annotations[f"{prefix}/probe-path"],
-            "port": str(ports["mc-probe"]),
-            "period": f"{annotations[f'{prefix}/probe-period']}s",
-        },
-        "selector": {"matchLabels": {EXPORTED: "true"}},
+        "targetClusterName": target.name,
+        "targetClusterDomain": target.linkerd.cluster_domain,
+        "targetClusterLinkerdNamespace": target.linkerd.namespace,
+        "clusterCredentialsSecret": f"cluster-credentials-{target.name}",
     }
-    if linkerd.remote_discovery:
+    if gateway_address is None:
+        # What Linkerd's own command writes where there is nothing to say.
+        spec |= {"gatewayAddress": "", "gatewayPort": "0", "gatewayIdentity": "", "selector": {}}
+        spec["probeSpec"] = {"path": "", "port": "0", "period": "0s"}
+    else:
+        port, probe_port = gateway_ports(target)
+        probe = _gateway_values(target)["probe"]
+        domain = f"identity.{target.linkerd.namespace}.{target.linkerd.trust_domain}"
+        spec |= {
+            "gatewayAddress": gateway_address,
+            "gatewayPort": str(port),
+            "gatewayIdentity": f"{GATEWAY}.{MULTICLUSTER_NAMESPACE}.serviceaccount.{domain}",
+            "probeSpec": {"path": probe["path"], "port": str(probe_port), "period": f"{probe['seconds']}s"},
+            "selector": {"matchLabels": {EXPORTED: "true"}},
+        }
+    if target.release.remote_discovery:
         spec["remoteDiscoverySelector"] = {"matchLabels": {EXPORTED: "remote-discovery"}}
     return spec
+
+
+def gateway_ports(target: settings.Cluster) -> tuple[int, int]:
+    """The ports at which peers reach a target's gateway, and its probe."""
+    values, node = _gateway_values(target), target.gateway.node_port
+    port, probe_port = (node.port, node.probe_port) if node else (values["port"], values["probe"]["port"])
+    return target.gateway.port or int(port), target.gateway.probe_port or int(probe_port)
+
+
+def _gateway_values(target: settings.Cluster) -> dict[str, Any]:
+    """The chart's values for the gateway, defaults included."""
+    defaults = {"port": 4143, "probe": {"path": "/ready", "port": 4191, "seconds": 3}}
+    found: dict[str, Any] = settings.merged(defaults, multicluster_values(target)["gateway"])
+    return found
+
+
+def service_mirror_values(
+    source: settings.Cluster,
+    target: settings.Cluster,
+    *,
+    credentials_checksum: pulumi.Input[str],
+    gateway: bool = True,
+    pull: list[dict[str, str]] | None = None,
+) -> dict[str, Any]:
+    """The values of our service-mirror chart.
+
+    Args:
+        source: where it goes.
+        target: whose services it mirrors.
+        credentials_checksum: changes with the credentials.
+        gateway: whether the target is reached through its gateway.
+        pull: references to credentials for images.
+    """
+    linkerd = source.linkerd
+    values: dict[str, Any] = {
+        "target": target.name,
+        "tag": source.release.tag,
+        "leaderElection": source.release.mirror_lease,
+        "credentialsChecksum": credentials_checksum,
+        "probePort": gateway_ports(target)[1] if gateway else 0,
+        "nodeSelector": linkerd.node_selector,
+        "tolerations": tolerations(source),
+    }
+    if linkerd.registry is not None:
+        values["image"] = f"{linkerd.registry}/controller"
+    if pull:
+        values["imagePullSecrets"] = pull
+    if linkerd.high_availability and source.release.mirror_lease:
+        # Without a leader, three would get in each other's way.
+        values |= {"replicas": 3, "enablePodAntiAffinity": True}
+    return settings.merged(values, source.values("service-mirror"))
 
 
 class ClusterLink(pulumi.ComponentResource):
@@ -122,11 +168,9 @@ class ClusterLink(pulumi.ComponentResource):
         link: its two ends.
         source: the cluster that will see the other's services.
         target: the cluster whose exported services are seen.
-        linkerd: the release of Linkerd.
         opts: the usual resource options.
     """
 
-    gateway_address: pulumi.Output[str]
     spec: pulumi.Output[dict[str, Any]]
 
     def __init__(
@@ -134,7 +178,6 @@ class ClusterLink(pulumi.ComponentResource):
         link: Link,
         source: Member,
         target: Member,
-        linkerd: LinkerdRelease,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         name = f"link-{link.name}"
@@ -143,14 +186,12 @@ class ClusterLink(pulumi.ComponentResource):
         namespace = source.multicluster.namespace
 
         credentials = _token(f"{name}-token", link, target, self).apply(
-            lambda data: _credentials(
-                target.cluster.name, target.cluster.settings.api_server, target.cluster.settings.context, data
-            )
+            lambda data: _credentials(target.cluster.settings, data)
         )
         secrets = [
             _credentials_secret(f"{name}-credentials", source.cluster, namespace, link.target, credentials, here),
         ]
-        if linkerd.remote_discovery:
+        if source.cluster.settings.release.remote_discovery:
             secrets.append(
                 _credentials_secret(
                     f"{name}-discovery-credentials",
@@ -159,18 +200,17 @@ class ClusterLink(pulumi.ComponentResource):
                     link.target,
                     credentials,
                     here,
-                    discovery=True,
+                    discovery=target.cluster.settings,
                 )
             )
         mirrors = Mirrors(
             f"{name}-mirrors",
-            context=source.cluster.settings.context.name,
+            cluster=source.cluster,
             namespace=namespace,
             target=link.target,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.spec = _spec(linkerd, link.target, target.multicluster)
-        self.gateway_address = self.spec["gatewayAddress"]
+        self.spec = _spec(link, target)
         controller = release(
             f"{name}-controller",
             cluster=source.cluster,
@@ -180,10 +220,11 @@ class ClusterLink(pulumi.ComponentResource):
             version=None,
             source=None,
             values=service_mirror_values(
-                linkerd,
-                target=link.target,
+                source.cluster.settings,
+                target.cluster.settings,
                 credentials_checksum=pulumi.Output.unsecret(credentials.apply(_checksum)),
-                probe_port=self.spec["probeSpec"]["port"].apply(int),
+                gateway=link.gateway,
+                pull=pull_secrets(source.cluster),
             ),
             # The controller ends when it finds no credentials; its pod must be injected; its mirrors outlive it.
             opts=pulumi.ResourceOptions.merge(
@@ -201,24 +242,7 @@ class ClusterLink(pulumi.ComponentResource):
                 here, pulumi.ResourceOptions(depends_on=[source.multicluster.extension, controller])
             ),
         )
-        self.register_outputs({"gatewayAddress": self.gateway_address})
-
-
-def service_mirror_values(
-    linkerd: LinkerdRelease,
-    *,
-    target: str,
-    credentials_checksum: pulumi.Input[str],
-    probe_port: pulumi.Input[int],
-) -> dict[str, Any]:
-    """The values of our service-mirror chart."""
-    return {
-        "target": target,
-        "tag": linkerd.tag,
-        "leaderElection": linkerd.mirror_lease,
-        "credentialsChecksum": credentials_checksum,
-        "probePort": probe_port,
-    }
+        self.register_outputs({"spec": self.spec})
 
 
 def _token(name: str, link: Link, target: Member, parent: pulumi.Resource) -> pulumi.Output[Mapping[str, str]]:
@@ -239,11 +263,13 @@ def _token(name: str, link: Link, target: Member, parent: pulumi.Resource) -> pu
     return pulumi.Output.secret(secret.data)
 
 
-def _credentials(target: str, server: str, context: kubeconfig.Context, data: Mapping[str, str]) -> str:
+def _credentials(target: settings.Cluster, data: Mapping[str, str]) -> str:
     # What the kubeconfig verifies the API server by; where it verifies nothing, what the cluster itself names.
-    authority = context.certificate_authority if context.verified else data["ca.crt"]
+    authority = target.context.certificate_authority if target.context.verified else data["ca.crt"]
     token = base64.b64decode(data["token"]).decode()
-    return credentials_kubeconfig(target=target, server=server, certificate_authority=authority, token=token)
+    return credentials_kubeconfig(
+        target=target.name, server=target.api_server, certificate_authority=authority, token=token
+    )
 
 
 def _credentials_secret(
@@ -254,15 +280,15 @@ def _credentials_secret(
     credentials: pulumi.Output[str],
     opts: pulumi.ResourceOptions,
     *,
-    discovery: bool = False,
+    discovery: settings.Cluster | None = None,
 ) -> kubernetes.core.v1.Secret:
-    """The credentials for the service mirror or, with `discovery`, for the control plane's own look into the target."""
+    """The credentials for the service mirror or, for `discovery`, for the control plane's own look into the target."""
     labels, annotations = {}, {}
-    if discovery:
+    if discovery is not None:
         labels = {"multicluster.linkerd.io/cluster-name": target}
         annotations = {
-            "multicluster.linkerd.io/trust-domain": "cluster.local",
-            "multicluster.linkerd.io/cluster-domain": "cluster.local",
+            "multicluster.linkerd.io/trust-domain": discovery.linkerd.trust_domain,
+            "multicluster.linkerd.io/cluster-domain": discovery.linkerd.cluster_domain,
         }
     return kubernetes.core.v1.Secret(
         name,
@@ -275,17 +301,16 @@ def _credentials_secret(
     )
 
 
-def _spec(linkerd: LinkerdRelease, target: str, multicluster: Multicluster) -> pulumi.Output[dict[str, Any]]:
-    gateway = multicluster.gateway
-    assert gateway is not None, f"{target} is a link's target, so its gateway has been read"
-    return pulumi.Output.all(gateway.status, gateway.metadata, gateway.spec).apply(
-        lambda parts: link_spec(
-            linkerd,
-            target=target,
-            gateway_address=gateway_addresses(parts[0]),
-            annotations=parts[1]["annotations"],
-            ports={port["name"]: port["port"] for port in parts[2]["ports"]},
-        )
+def _spec(link: Link, target: Member) -> pulumi.Output[dict[str, Any]]:
+    wanted = target.cluster.settings
+    if not link.gateway:
+        return pulumi.Output.from_input(link_spec(wanted, gateway_address=None))
+    if wanted.gateway.addresses:
+        return pulumi.Output.from_input(link_spec(wanted, gateway_address=",".join(wanted.gateway.addresses)))
+    gateway = target.multicluster.gateway
+    assert gateway is not None, f"{link.target} is a link's target, so its gateway has been read"
+    return pulumi.Output.all(gateway.status).apply(
+        lambda found: link_spec(wanted, gateway_address=gateway_addresses(found[0]))
     )
 
 

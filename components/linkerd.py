@@ -1,6 +1,6 @@
 """Linkerd on one cluster: its namespace, its identity, its CRDs and its control plane.
 
-Follows https://linkerd.io/2.14/tasks/install-helm/.
+Follows https://linkerd.io/2.14/tasks/install-helm/ and https://linkerd.io/2.14/features/ha/.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+import settings
 from components.cluster import Cluster
+from components.cni import Cni
 from components.helm import release
+from components.issuer import issuer
+from components.secrets import pull_secret, pull_secrets, tls_secret
 from components.trust import Certificate, Trust
-from versions import LinkerdRelease
-
-NAMESPACE = "linkerd"
 
 # Each webhook of the control plane: the chart's values for it, and its Service, whose name its certificate carries.
 _WEBHOOKS: Mapping[str, str] = {
@@ -26,26 +27,78 @@ _WEBHOOKS: Mapping[str, str] = {
 }
 
 
+def high_availability_values() -> dict[str, Any]:
+    """What the linkerd-control-plane chart's own values-ha.yaml says."""
+    cpu = {"limit": "", "request": "100m"}
+    controller = {"cpu": cpu, "memory": {"limit": "250Mi", "request": "50Mi"}}
+    components = ("controller", "destination", "heartbeat", "proxyInjector", "spValidator", "policyController")
+    return {
+        "enablePodDisruptionBudget": True,
+        "enablePodAntiAffinity": True,
+        "deploymentStrategy": {"rollingUpdate": {"maxUnavailable": 1, "maxSurge": "25%"}},
+        "proxy": {"resources": {"cpu": {"request": "100m"}, "memory": {"limit": "250Mi", "request": "20Mi"}}},
+        "controllerReplicas": 3,
+        **{f"{component}Resources": controller for component in components},
+        "identityResources": {"cpu": cpu, "memory": {"limit": "250Mi", "request": "10Mi"}},
+        "webhookFailurePolicy": "Fail",
+        "highAvailability": True,
+    }
+
+
+def image_values(registry: str) -> dict[str, Any]:
+    """Where the control plane's images, and those that it injects, come from."""
+    return {
+        "controllerImage": f"{registry}/controller",
+        "policyController": {"image": {"name": f"{registry}/policy-controller"}},
+        "proxy": {"image": {"name": f"{registry}/proxy"}},
+        "proxyInit": {"image": {"name": f"{registry}/proxy-init"}},
+        "debugContainer": {"image": {"name": f"{registry}/debug"}},
+    }
+
+
 def control_plane_values(
-    linkerd: LinkerdRelease, *, trust_anchor: pulumi.Input[str], webhook_authority: pulumi.Input[str]
+    cluster: settings.Cluster,
+    *,
+    trust_anchor: pulumi.Input[str],
+    webhook_authority: pulumi.Input[str],
+    pull: list[dict[str, str]] | None = None,
 ) -> dict[str, Any]:
     """The values of the linkerd-control-plane chart: no key among them, and nothing that is made anew on each render.
 
     Args:
-        linkerd: the release that is installed.
+        cluster: where it goes.
         trust_anchor: PEM of what every proxy of the mesh trusts.
         webhook_authority: PEM of what the API server trusts when it calls a webhook.
+        pull: references to credentials for images.
     """
+    linkerd = cluster.linkerd
     webhook = {"externalSecret": True, "caBundle": webhook_authority}
-    return {
-        "linkerdVersion": linkerd.tag,
+    values: dict[str, Any] = {
+        "linkerdVersion": cluster.release.tag,
+        "clusterDomain": linkerd.cluster_domain,
+        "cniEnabled": linkerd.cni,
         "identityTrustAnchorsPEM": trust_anchor,
-        "identityTrustDomain": "cluster.local",
+        "identityTrustDomain": linkerd.trust_domain,
         "identity": {"issuer": {"scheme": "kubernetes.io/tls"}},
+        "proxy": {"defaultInboundPolicy": linkerd.default_inbound_policy},
+        "nodeSelector": {"kubernetes.io/os": "linux", **linkerd.node_selector},
+        "tolerations": tolerations(cluster),
         # The chart would take the minute from the clock, so that each upgrade would change it.
         "heartbeatSchedule": "0 0 * * *",
         **dict.fromkeys(_WEBHOOKS, webhook),
     }
+    if pull:
+        values["imagePullSecrets"] = pull
+    if linkerd.high_availability:
+        values = settings.merged(values, high_availability_values())
+    if linkerd.registry is not None:
+        values = settings.merged(values, image_values(linkerd.registry))
+    return settings.merged(values, cluster.values("linkerd-control-plane"))
+
+
+def tolerations(cluster: settings.Cluster) -> list[dict[str, Any]]:
+    """The tolerations of Linkerd's pods, as Kubernetes has them."""
+    return [toleration.model_dump(by_alias=True, exclude_none=True) for toleration in cluster.linkerd.tolerations]
 
 
 class Linkerd(pulumi.ComponentResource):
@@ -53,7 +106,6 @@ class Linkerd(pulumi.ComponentResource):
 
     Args:
         cluster: where it goes.
-        linkerd: the release.
         charts: where its charts come from.
         trust: what the mesh trusts.
         opts: the usual resource options.
@@ -61,27 +113,24 @@ class Linkerd(pulumi.ComponentResource):
 
     namespace: pulumi.Output[str]
     control_plane: pulumi.Resource  # what must be there before anything is meshed
-    issuer: Certificate
-    webhooks: Certificate
+    issuer_expires: pulumi.Output[str]
+    webhooks_expire: pulumi.Output[str]
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        linkerd: LinkerdRelease,
-        charts: str,
-        trust: Trust,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
+    def __init__(self, cluster: Cluster, charts: str, trust: Trust, opts: pulumi.ResourceOptions | None = None) -> None:
         name = f"{cluster.name}-linkerd"
         super().__init__("multicluster-mesh:index:Linkerd", name, None, opts)
         child = cluster.options(self)
+        linkerd, version = cluster.settings.linkerd, cluster.settings.release
+        before: list[pulumi.Resource] = []
+        if linkerd.cni:
+            before.append(Cni(cluster, charts, pulumi.ResourceOptions(parent=self)).plugin)
         namespace = kubernetes.core.v1.Namespace(
             f"{name}-namespace",
             metadata=cluster.metadata(
-                NAMESPACE,
+                linkerd.namespace,
                 labels={
                     "linkerd.io/is-control-plane": "true",
-                    "linkerd.io/control-plane-ns": NAMESPACE,
+                    "linkerd.io/control-plane-ns": linkerd.namespace,
                     "config.linkerd.io/admission-webhooks": "disabled",
                     # linkerd-init changes the pod's iptables, which only a privileged namespace allows.
                     "pod-security.kubernetes.io/enforce": "privileged",
@@ -91,51 +140,20 @@ class Linkerd(pulumi.ComponentResource):
             opts=child,
         )
         self.namespace = namespace.metadata.name
-
-        self.issuer = Certificate(
-            f"{cluster.name}-issuer",
-            trust.anchor,
-            "identity.linkerd.cluster.local",
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        self.webhooks = Certificate(
-            f"{cluster.name}-linkerd-webhooks",
-            trust.webhooks,
-            f"linkerd-webhooks.{NAMESPACE}.svc",
-            [f"{service}.{NAMESPACE}.svc" for service in _WEBHOOKS.values()],
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        secrets = [
-            tls_secret(
-                f"{name}-issuer-secret",
-                cluster,
-                self.namespace,
-                "linkerd-identity-issuer",
-                self.issuer,
-                child,
-                authority=True,
-            ),
-            *(
-                tls_secret(
-                    f"{cluster.name}-{service}-secret",
-                    cluster,
-                    self.namespace,
-                    f"{service}-k8s-tls",
-                    self.webhooks,
-                    child,
-                )
-                for service in _WEBHOOKS.values()
-            ),
-        ]
+        identity = issuer(cluster, self.namespace, trust, child)
+        self.issuer_expires = identity.expires
+        before += identity.ready
+        before += self._webhook_secrets(cluster, trust, child)
+        before += pull_secret(f"{name}-pull-secret", cluster, self.namespace, child)
         crds = release(
             f"{name}-crds",
             cluster=cluster,
             name="linkerd-crds",
             namespace=self.namespace,
             chart="linkerd-crds",
-            version=linkerd.crds,
+            version=version.crds,
             source=charts,
-            values={},
+            values=cluster.settings.values("linkerd-crds"),
             opts=child,
         )
         self.control_plane = release(
@@ -144,35 +162,43 @@ class Linkerd(pulumi.ComponentResource):
             name="linkerd-control-plane",
             namespace=self.namespace,
             chart="linkerd-control-plane",
-            version=linkerd.control_plane,
+            version=version.control_plane,
             source=charts,
             values=control_plane_values(
-                linkerd, trust_anchor=trust.anchor.certificate, webhook_authority=trust.webhooks.certificate
+                cluster.settings,
+                trust_anchor=trust.anchor.certificate,
+                webhook_authority=trust.webhooks.certificate,
+                pull=pull_secrets(cluster),
             ),
-            # The chart uses the kinds that linkerd-crds defines, and its pods mount the Secrets: it names neither.
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[crds, *secrets])),
+            # The chart uses the kinds that linkerd-crds defines, its pods mount the Secrets, and the CNI plugin sets up
+            # their traffic: it names none of them.
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[crds, *before])),
         )
         self.register_outputs({"namespace": self.namespace})
 
-
-def tls_secret(
-    resource_name: str,
-    cluster: Cluster,
-    namespace: pulumi.Input[str],
-    name: str,
-    certificate: Certificate,
-    opts: pulumi.ResourceOptions,
-    *,
-    authority: bool = False,
-) -> kubernetes.core.v1.Secret:
-    """A `kubernetes.io/tls` Secret; with `authority`, it also holds the signer's certificate as `ca.crt`."""
-    data: dict[str, pulumi.Input[str]] = {"tls.crt": certificate.certificate, "tls.key": certificate.private_key}
-    if authority:
-        data["ca.crt"] = certificate.authority
-    return kubernetes.core.v1.Secret(
-        resource_name,
-        metadata=cluster.metadata(name, namespace=namespace),
-        type="kubernetes.io/tls",
-        string_data=data,
-        opts=opts,
-    )
+    def _webhook_secrets(
+        self, cluster: Cluster, trust: Trust, opts: pulumi.ResourceOptions
+    ) -> list[kubernetes.core.v1.Secret]:
+        namespace = cluster.settings.linkerd.namespace
+        certificate = Certificate(
+            f"{cluster.name}-linkerd-webhooks",
+            trust.webhooks,
+            f"linkerd-webhooks.{namespace}.svc",
+            hours=trust.lifetimes.webhooks,
+            renew_before=trust.lifetimes.renew_before,
+            dns_names=[f"{service}.{namespace}.svc" for service in _WEBHOOKS.values()],
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.webhooks_expire = certificate.expires
+        return [
+            tls_secret(
+                f"{cluster.name}-{service}-secret",
+                cluster,
+                self.namespace,
+                f"{service}-k8s-tls",
+                certificate=certificate.certificate,
+                private_key=certificate.private_key,
+                opts=opts,
+            )
+            for service in _WEBHOOKS.values()
+        ]

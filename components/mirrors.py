@@ -13,8 +13,14 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
 
+import access
+from access import Access
+
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
+
+    # Its packages take seconds to import, and the process that runs the provider doesn't need them.
+    from components.cluster import Cluster
 
 # Seconds that the controller's pods may take to end, after which its mirrors would only come back.
 CONTROLLER_STOPS_WITHIN = 60
@@ -35,9 +41,8 @@ class _MirrorsProvider(ResourceProvider):
         return UpdateResult(outs=_known(_news))
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
-        from kubernetes import config  # half a second to import, and needed only here
-
-        remove_mirrors(config.new_client_from_config(context=_props["context"]), _props["namespace"], _props["target"])
+        way = Access(context=_props["context"], kubeconfig=_props.get("kubeconfig") or "")
+        remove_mirrors(access.client(way), _props["namespace"], _props["target"])
 
 
 class Mirrors(Resource, module="multicluster-mesh", name="Mirrors"):
@@ -45,7 +50,7 @@ class Mirrors(Resource, module="multicluster-mesh", name="Mirrors"):
 
     Args:
         name: the resource name.
-        context: the source's context in the kubeconfig.
+        cluster: the source.
         namespace: the namespace of the multicluster extension there.
         target: the target cluster's name.
         opts: the usual resource options; what makes mirrors must depend on this resource, to be gone before it is.
@@ -55,12 +60,18 @@ class Mirrors(Resource, module="multicluster-mesh", name="Mirrors"):
         self,
         name: str,
         *,
-        context: str,
+        cluster: Cluster,
         namespace: pulumi.Input[str],
         target: str,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        props = {"context": context, "namespace": namespace, "target": target}
+        found = cluster.settings
+        props = {
+            "context": found.context.name,
+            "kubeconfig": pulumi.Output.secret(found.kubeconfig) if found.kubeconfig_is_secret else found.kubeconfig,
+            "namespace": namespace,
+            "target": target,
+        }
         super().__init__(_MirrorsProvider(), name, props, opts)
 
 
@@ -105,4 +116,4 @@ def remove_mirrors(api: ApiClient, namespace: str, target: str) -> None:
 
 
 def _known(props: dict[str, Any]) -> dict[str, Any]:
-    return {key: props.get(key) for key in ("context", "namespace", "target")}
+    return {key: props.get(key) for key in ("context", "kubeconfig", "namespace", "target")}

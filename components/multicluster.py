@@ -10,24 +10,49 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+import settings
 from components.cluster import Cluster
 from components.helm import release
-from components.linkerd import NAMESPACE as LINKERD_NAMESPACE
-from components.linkerd import Linkerd
-from versions import LinkerdRelease
+from components.linkerd import Linkerd, tolerations
+from components.secrets import pull_secret, pull_secrets
 
 NAMESPACE = "linkerd-multicluster"
 GATEWAY = "linkerd-gateway"
 
 
-def multicluster_values(linkerd: LinkerdRelease) -> dict[str, Any]:
-    """The values of the linkerd-multicluster chart."""
-    return {
-        "linkerdVersion": linkerd.tag,
-        "linkerdNamespace": LINKERD_NAMESPACE,
-        "identityTrustDomain": "cluster.local",
-        "gateway": {"name": GATEWAY},
+def multicluster_values(cluster: settings.Cluster, pull: list[dict[str, str]] | None = None) -> dict[str, Any]:
+    """The values of the linkerd-multicluster chart.
+
+    Args:
+        cluster: where it goes.
+        pull: references to credentials for images.
+    """
+    linkerd, wanted = cluster.linkerd, cluster.gateway
+    gateway: dict[str, Any] = {
+        "enabled": wanted.enabled,
+        "name": GATEWAY,
+        "serviceType": "NodePort" if wanted.node_port else "LoadBalancer",
+        "serviceAnnotations": wanted.load_balancer.annotations,
+        "loadBalancerSourceRanges": wanted.load_balancer.source_ranges,
+        "nodeSelector": linkerd.node_selector,
+        "tolerations": tolerations(cluster),
     }
+    if wanted.node_port is not None:
+        gateway |= {"nodePort": wanted.node_port.port, "probe": {"nodePort": wanted.node_port.probe_port}}
+    if linkerd.registry is not None:
+        gateway["pauseImage"] = f"{linkerd.registry}/pause:3.2"
+    if linkerd.high_availability:
+        gateway["replicas"] = 3
+    values: dict[str, Any] = {
+        "linkerdVersion": cluster.release.tag,
+        "linkerdNamespace": linkerd.namespace,
+        "identityTrustDomain": linkerd.trust_domain,
+        "enablePodAntiAffinity": linkerd.high_availability,
+        "gateway": gateway,
+    }
+    if pull:
+        values["imagePullSecrets"] = pull
+    return settings.merged(values, cluster.values("linkerd-multicluster"))
 
 
 class Multicluster(pulumi.ComponentResource):
@@ -36,7 +61,6 @@ class Multicluster(pulumi.ComponentResource):
     Args:
         cluster: where it goes.
         linkerd: the control plane there.
-        version: the release of Linkerd.
         charts: where its charts come from.
         target: whether other clusters link to this one, so that the gateway's address is needed.
         opts: the usual resource options.
@@ -44,13 +68,12 @@ class Multicluster(pulumi.ComponentResource):
 
     namespace: pulumi.Output[str]
     extension: pulumi.Resource  # the release: what must be there before a Link or a credential
-    gateway: kubernetes.core.v1.Service | None  # read from a target, once it has an address
+    gateway: kubernetes.core.v1.Service | None  # read where only its status says the gateway's address
 
     def __init__(
         self,
         cluster: Cluster,
         linkerd: Linkerd,
-        version: LinkerdRelease,
         charts: str,
         *,
         target: bool,
@@ -68,22 +91,25 @@ class Multicluster(pulumi.ComponentResource):
             opts=child,
         )
         self.namespace = namespace.metadata.name
+        credentials = pull_secret(f"{name}-pull-secret", cluster, self.namespace, child)
         self.extension = release(
             name,
             cluster=cluster,
             name="linkerd-multicluster",
             namespace=self.namespace,
             chart="linkerd-multicluster",
-            version=version.multicluster,
+            version=cluster.settings.release.multicluster,
             source=charts,
-            values=multicluster_values(version),
-            # Where there is no load balancer the gateway's Service never becomes ready, and nobody needs it to.
-            wait=cluster.settings.gateway.load_balancer,
-            # The gateway's pod must be injected, and the chart uses the policy CRDs: it names neither.
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[linkerd.control_plane])),
+            values=multicluster_values(cluster.settings, pull_secrets(cluster)),
+            # A Service without a load balancer never becomes ready, and nobody needs it to.
+            wait=cluster.settings.gateway_becomes_ready,
+            # The gateway's pod must be injected and pull its images, and the chart uses the policy CRDs: it names none.
+            opts=pulumi.ResourceOptions.merge(
+                child, pulumi.ResourceOptions(depends_on=[linkerd.control_plane, *credentials])
+            ),
         )
         self.gateway = None
-        if target:
+        if target and cluster.settings.awaits_gateway:
             self.gateway = kubernetes.core.v1.Service.get(
                 f"{name}-gateway", pulumi.Output.concat(self.extension.status.namespace, f"/{GATEWAY}"), opts=child
             )

@@ -1,4 +1,4 @@
-"""What the clusters of a mesh trust: one trust anchor, an issuer per cluster, and the certificates of webhooks.
+"""What the clusters of a mesh trust: one trust anchor, and the certificates that are signed below it and beside it.
 
 Follows https://linkerd.io/2.14/tasks/generate-certificates/ (names, ECDSA P-256, an issuer that is itself a CA) and
 https://linkerd.io/2.14/tasks/automatically-rotating-webhook-tls-credentials/ (the webhooks' own CA).
@@ -7,18 +7,25 @@ https://linkerd.io/2.14/tasks/automatically-rotating-webhook-tls-credentials/ (t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pulumi
 import pulumi_tls as tls
 
-# Hours. The trust anchor and the webhooks' CA are replaced only on purpose, because everything that they have signed
-# goes with them; what they sign is renewed by an ordinary `up` once its last days have begun.
-AUTHORITY_VALIDITY = 10 * 8760
-CERTIFICATE_VALIDITY = 8760
-RENEWAL_BEFORE_EXPIRY = 60 * 24
+from settings.stack_file import Lifetimes
+from settings.stack_file import Trust as TrustSettings
 
 _AUTHORITY_USES = ["cert_signing", "crl_signing"]
 _SERVER_USES = ["digital_signature", "key_encipherment", "server_auth"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signer:
+    """Who signs: made by this program, or brought by the user."""
+
+    certificate: pulumi.Output[str]  # PEM; of a trust anchor that is being rotated, several
+    private_key: pulumi.Output[str] | None  # PEM, PKCS#8, secret; None: somebody else signs
+    expires: pulumi.Output[str]  # RFC 3339
 
 
 class Authority(pulumi.ComponentResource):
@@ -27,14 +34,13 @@ class Authority(pulumi.ComponentResource):
     Args:
         name: the resource name.
         common_name: the subject of its certificate.
+        hours: its validity.
         opts: the usual resource options.
     """
 
-    certificate: pulumi.Output[str]  # PEM
-    private_key: pulumi.Output[str]  # PEM, PKCS#8, secret
-    expires: pulumi.Output[str]  # RFC 3339
+    signer: Signer
 
-    def __init__(self, name: str, common_name: str, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, common_name: str, hours: int, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("multicluster-mesh:index:Authority", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         key = tls.PrivateKey(f"{name}-key", algorithm="ECDSA", ecdsa_curve="P256", opts=child)
@@ -44,14 +50,19 @@ class Authority(pulumi.ComponentResource):
             subject=tls.SelfSignedCertSubjectArgs(common_name=common_name),
             is_ca_certificate=True,
             allowed_uses=_AUTHORITY_USES,
-            validity_period_hours=AUTHORITY_VALIDITY,
+            validity_period_hours=hours,
             set_subject_key_id=True,
-            opts=child,
+            # A new certificate would cut off all that the old one has signed; another setting is for the next one.
+            opts=pulumi.ResourceOptions.merge(
+                child, pulumi.ResourceOptions(ignore_changes=["subject", "validityPeriodHours"])
+            ),
         )
-        self.certificate = certificate.cert_pem
-        self.private_key = key.private_key_pem_pkcs8
-        self.expires = certificate.validity_end_time
-        self.register_outputs({"certificate": self.certificate, "expires": self.expires})
+        self.signer = Signer(
+            certificate=certificate.cert_pem,
+            private_key=key.private_key_pem_pkcs8,
+            expires=certificate.validity_end_time,
+        )
+        self.register_outputs({"certificate": certificate.cert_pem, "expires": certificate.validity_end_time})
 
 
 class Certificate(pulumi.ComponentResource):
@@ -59,8 +70,10 @@ class Certificate(pulumi.ComponentResource):
 
     Args:
         name: the resource name.
-        authority: who signs it.
+        signer: who signs it.
         common_name: the subject.
+        hours: its validity.
+        renew_before: hours before its end from which on it is renewed.
         dns_names: the names that a server's certificate is for; without any, the certificate is an issuer's: a CA
             that signs the identities of a cluster's workloads.
         opts: the usual resource options.
@@ -68,18 +81,21 @@ class Certificate(pulumi.ComponentResource):
 
     certificate: pulumi.Output[str]  # PEM
     private_key: pulumi.Output[str]  # PEM, PKCS#8, secret: SEC1 keys break Linkerd's policy controller
-    authority: pulumi.Output[str]  # PEM of who signed it
     expires: pulumi.Output[str]  # RFC 3339
 
     def __init__(
         self,
         name: str,
-        authority: Authority,
+        signer: Signer,
         common_name: str,
+        *,
+        hours: int,
+        renew_before: int,
         dns_names: Sequence[str] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("multicluster-mesh:index:Certificate", name, None, opts)
+        assert signer.private_key is not None, "settings see to it that who signs has a key"
         child = pulumi.ResourceOptions(parent=self)
         issuer = not dns_names
         key = tls.PrivateKey(f"{name}-key", algorithm="ECDSA", ecdsa_curve="P256", opts=child)
@@ -93,18 +109,17 @@ class Certificate(pulumi.ComponentResource):
         signed = tls.LocallySignedCert(
             f"{name}-certificate",
             cert_request_pem=request.cert_request_pem,
-            ca_private_key_pem=authority.private_key,
-            ca_cert_pem=authority.certificate,
+            ca_private_key_pem=signer.private_key,
+            ca_cert_pem=signer.certificate,
             is_ca_certificate=issuer,
             set_subject_key_id=True,
             allowed_uses=_AUTHORITY_USES if issuer else _SERVER_USES,
-            validity_period_hours=CERTIFICATE_VALIDITY,
-            early_renewal_hours=RENEWAL_BEFORE_EXPIRY,
+            validity_period_hours=hours,
+            early_renewal_hours=renew_before,
             opts=child,
         )
         self.certificate = signed.cert_pem
         self.private_key = key.private_key_pem_pkcs8
-        self.authority = authority.certificate
         self.expires = signed.validity_end_time
         self.register_outputs({"certificate": self.certificate, "expires": self.expires})
 
@@ -116,15 +131,42 @@ class Trust(pulumi.ComponentResource):
 
     Args:
         name: the resource name.
+        settings: what the stack file says of trust.
+        trust_domain: the mesh's.
         opts: the usual resource options.
     """
 
-    anchor: Authority
-    webhooks: Authority
+    settings: TrustSettings
+    anchor: Signer
+    webhooks: Signer
 
-    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, name: str, settings: TrustSettings, trust_domain: str, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         super().__init__("multicluster-mesh:index:Trust", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        self.anchor = Authority(f"{name}-anchor", "root.linkerd.cluster.local", child)
-        self.webhooks = Authority(f"{name}-webhooks", "webhooks.linkerd.cluster.local", child)
+        self.settings = settings
+        hours = settings.lifetimes.anchor
+        if settings.anchor is None:
+            self.anchor = Authority(f"{name}-anchor", f"root.linkerd.{trust_domain}", hours, child).signer
+        else:
+            self.anchor = _given(settings)
+        self.webhooks = Authority(f"{name}-webhooks", f"webhooks.linkerd.{trust_domain}", hours, child).signer
         self.register_outputs({"anchor": self.anchor.certificate, "expires": self.anchor.expires})
+
+    @property
+    def lifetimes(self) -> Lifetimes:
+        """Hours of validity of what is made."""
+        return self.settings.lifetimes
+
+
+def _given(settings: TrustSettings) -> Signer:
+    import certificates
+
+    assert settings.anchor is not None
+    key = settings.anchor.key
+    return Signer(
+        certificate=pulumi.Output.from_input(certificates.plain(settings.anchor.certificate)),
+        private_key=pulumi.Output.secret(certificates.pkcs8(key.get_secret_value())) if key is not None else None,
+        expires=pulumi.Output.from_input(certificates.expiry(settings.anchor.certificate)),
+    )

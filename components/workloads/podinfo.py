@@ -52,7 +52,7 @@ class Podinfo(pulumi.ComponentResource):
     """
 
     def __init__(
-        self, cluster: Cluster, sample: settings.Podinfo, linkerd: Linkerd, opts: pulumi.ResourceOptions | None = None
+        self, cluster: Cluster, sample: settings.Sample, linkerd: Linkerd, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         name = f"{cluster.name}-{sample.namespace}-podinfo"
         super().__init__("multicluster-mesh:index:Podinfo", name, None, opts)

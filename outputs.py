@@ -1,0 +1,72 @@
+"""The stack's outputs: what is installed where, each link, when certificates expire, the picture, what is pending."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pulumi
+
+import settings
+import topology
+from components.link import ClusterLink, Member
+from components.trust import Trust
+from settings import Settings
+from topology import Link
+
+# In place of a link's data, while one of its ends can't be reached.
+PENDING = "pending"
+
+
+def export(
+    stack: Settings, trust: Trust, members: Mapping[str, Member], links: Mapping[Link, ClusterLink], kept: Sequence[str]
+) -> None:
+    """Export them.
+
+    Args:
+        stack: the settings.
+        trust: what the mesh trusts.
+        members: the clusters that can be reached.
+        links: the links between them.
+        kept: names of the resources that wait for a cluster to come back.
+    """
+    pulumi.export("clusters", {cluster.name: _cluster(cluster) for cluster in stack.clusters})
+    pulumi.export("links", {link.name: links[link].spec if link in links else PENDING for link in stack.links})
+    for name in stack.away:
+        waiting = ", ".join(link.name for link in stack.links if name in (link.source, link.target))
+        pulumi.log.warn(
+            f"clusters.{name} is declared unreachable: it stays as it is; pending links: {waiting or 'none'}"
+        )
+    if kept:
+        pulumi.log.info(f"{len(kept)} resources are kept unchanged until their cluster is back")
+    pulumi.export(
+        "certificateExpiry",
+        {
+            "trustAnchor": trust.anchor.expires,
+            "webhookAuthority": trust.webhooks.expires,
+            "issuers": {name: member.linkerd.issuer_expires for name, member in members.items()},
+            "webhooks": {name: member.linkerd.webhooks_expire for name, member in members.items()},
+        },
+    )
+    names = [cluster.name for cluster in stack.clusters]
+    pulumi.export("topology", topology.mermaid(names, stack.links, pending=set(stack.links) - set(links)))
+
+
+def _cluster(cluster: settings.Cluster) -> dict[str, Any]:
+    release, linkerd = cluster.release, cluster.linkerd
+    charts = {
+        "linkerd-crds": release.crds,
+        "linkerd-control-plane": release.control_plane,
+        "linkerd-multicluster": release.multicluster,
+    }
+    if linkerd.cni:
+        charts["linkerd2-cni"] = release.cni
+    found: dict[str, Any] = {
+        "context": cluster.context.name,
+        "linkerd": release.tag,
+        "charts": charts,
+        "overrides": {chart: settings.overridden(values) for chart, values in linkerd.values.items() if values},
+    }
+    if not cluster.reachable:
+        found["reachable"] = "never" if cluster.forgotten else False
+    return found

@@ -1,0 +1,81 @@
+"""What the stack has already made, as Pulumi's own state records it.
+
+Only asked for where a cluster can't be reached: what is there must then be told from what is still to be made.
+Follows https://www.pulumi.com/docs/iac/cli/commands/pulumi_stack_export/.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+
+# Seconds that the state may take to arrive, from a service far away.
+PATIENCE = 120
+
+
+class RecordError(Exception):
+    """The state can't be read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource:
+    """One resource of the state."""
+
+    urn: str
+    type: str
+    parent: str | None = None
+    provider: str | None = None  # the URN of its provider
+    custom: bool = True  # False: a component
+    external: bool = False  # read, and not made by this stack
+    dependencies: tuple[str, ...] = ()  # URNs
+    inputs: Mapping[str, Any] = field(default_factory=dict)  # secrets are encrypted
+    secret_outputs: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name that the program has given it."""
+        return self.urn.rsplit("::", 1)[1]
+
+
+def own() -> list[Resource]:
+    """The resources that the running stack had made before, each after those that it depends on.
+
+    Raises:
+        RecordError: Pulumi doesn't give the state.
+    """
+    stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    command = ["pulumi", "stack", "export", "--stack", stack]
+    try:
+        ended = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise RecordError(f"{' '.join(command)}: {type(error).__name__}") from None
+    if ended.returncode != 0:
+        raise RecordError(f"{' '.join(command)}: {ended.stderr.strip() or f'ended with {ended.returncode}'}")
+    deployment = json.loads(ended.stdout).get("deployment") or {}
+    return parse(deployment.get("resources") or [])
+
+
+def parse(found: Sequence[Mapping[str, Any]]) -> list[Resource]:
+    """Resources from an exported deployment; what waits for its deletion is left out."""
+    return [
+        Resource(
+            urn=entry["urn"],
+            type=entry["type"],
+            parent=entry.get("parent"),
+            provider=entry["provider"].rsplit("::", 1)[0] if entry.get("provider") else None,
+            custom=bool(entry.get("custom")),
+            external=bool(entry.get("external")),
+            dependencies=tuple(entry.get("dependencies") or ()),
+            inputs=entry.get("inputs") or {},
+            secret_outputs=tuple(entry.get("additionalSecretOutputs") or ()),
+        )
+        for entry in found
+        if not entry.get("delete")
+    ]
