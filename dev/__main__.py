@@ -45,14 +45,22 @@ def main(arguments: list[str]) -> int:
 
 def _up(home: Home, chosen: stack.Stack) -> int:
     began = time.monotonic()
+    if chosen.own_kubeconfigs:
+        # The lab's kubeconfig is all that this command may use.
+        raise stack.StackFileError(
+            f"{chosen.file.name}: {', '.join(chosen.own_kubeconfigs)} named with a kubeconfig of their own, and "
+            f"`make up` touches no cluster outside the lab; run `pulumi up -s {chosen.name}` for your own clusters"
+        )
     linkerd = f"linkerd-{chosen.release}"
     if linkerd in PARTS and build_toolchain([linkerd]) != 0:
         return 1
-    _say(f"Lab: {', '.join(cluster.context for cluster in chosen.clusters)}")
+    _say(f"Lab: {', '.join(cluster.context for cluster in chosen.reachable)}")
     lifecycle.start(
         home,
-        [cluster.context for cluster in chosen.clusters],
-        load_balancers={cluster.context: LoadBalancer.NONE for cluster in chosen.clusters if not cluster.load_balancer},
+        [cluster.context for cluster in chosen.reachable],
+        load_balancers={
+            cluster.context: LoadBalancer.NONE for cluster in chosen.reachable if not cluster.load_balancer
+        },
         chart_folders=[],
         timeout=180,
         say=lambda line: _say(f"  {line.strip()}"),
@@ -114,10 +122,10 @@ def _release(chosen: stack.Stack) -> str:
 
 def _summary(chosen: stack.Stack, engine: Engine, home: Home, seconds: float, passed: bool) -> str:
     outputs = engine.outputs()
-    first = chosen.clusters[0]
+    first = (chosen.reachable or chosen.clusters)[0]
     clusters = ", ".join(f"{name} ({cluster['linkerd']})" for name, cluster in outputs["clusters"].items())
     links = "\n".join(
-        f"    {name}: gateway {spec['gatewayAddress']}:{spec['gatewayPort']}" for name, spec in outputs["links"].items()
+        f"    {name}: {spec if isinstance(spec, str) else _gateway(spec)}" for name, spec in outputs["links"].items()
     )
     return f"""
 {"The mesh is up" if passed else "The mesh is up, but a check has failed"} after {seconds:.0f} s.
@@ -132,6 +140,10 @@ Look at it:
   logs: {home.folder}/clusters/*/logs
 Change Pulumi.{chosen.name}.yaml and see what would happen: pulumi preview -s {chosen.name}
 Take it down: make down"""
+
+
+def _gateway(spec: dict[str, str]) -> str:
+    return f"gateway {spec['gatewayAddress']}:{spec['gatewayPort']}" if spec["gatewayAddress"] else "without a gateway"
 
 
 def _say(line: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import subprocess
 import tempfile
 import time
@@ -65,12 +66,14 @@ class Checker:
     def rows(self) -> Iterator[Row]:
         """The table, line by line in a fixed order, while the checks run side by side."""
         checks: list[Callable[[], list[Row]]] = []
-        for cluster in self._stack.clusters:
+        for cluster in self._stack.reachable:
             checks.append(partial(self._linkerd, cluster))
-            if any(source == cluster.name for source, _ in self._stack.links):
+            if self._targets(cluster):
                 checks.append(partial(self._gateways, cluster))
-        for source, target in self._stack.links:
-            checks += [partial(self._mirrors, source, target), partial(self._credentials, source, target)]
+        for link in self._stack.live:
+            if link.gateway:
+                checks.append(partial(self._mirrors, link.source, link.target))
+            checks.append(partial(self._credentials, link.source, link.target))
         with ThreadPoolExecutor(max_workers=8) as pool:
             for rows in pool.map(lambda check: check(), checks):
                 yield from rows
@@ -88,7 +91,9 @@ class Checker:
         """`linkerd check`, which runs `linkerd multicluster check` too, and prints one JSON document for each."""
         # Its own waiting would go on until the end for what the lab can't have: healthy proxies.
         printed = self._output(
-            "linkerd", "--context", cluster.context, "check", "--output=json", "--wait=1s", strict=False
+            *("linkerd", "--context", cluster.context, "--linkerd-namespace", cluster.namespace),
+            *("check", "--output=json", "--wait=1s"),
+            strict=False,
         )
         documents = list(_documents(printed))
         if len(documents) != 2:
@@ -118,8 +123,12 @@ class Checker:
                 detail=detail,
             )
 
+    def _targets(self, cluster: LabCluster) -> set[str]:
+        """The clusters whose gateways a cluster's links go through."""
+        return {link.target for link in self._stack.live if link.source == cluster.name and link.gateway}
+
     def _gateways(self, cluster: LabCluster) -> list[Row]:
-        wanted = {target for source, target in self._stack.links if source == cluster.name}
+        wanted = self._targets(cluster)
         counts = {target: len(self._exported(target)) for target in wanted}
 
         def look() -> tuple[bool, str]:
@@ -156,7 +165,7 @@ class Checker:
                 addresses = {address["ip"] for subset in subsets for address in subset.get("addresses") or []}
                 if not addresses:
                     faults.append(f"{namespace}/{mirror} has no endpoint")
-                elif gateway.replace(".", "").isdigit() and addresses != {gateway}:
+                elif re.fullmatch(r"[0-9.,]+", gateway) and addresses != set(gateway.split(",")):
                     faults.append(f"{namespace}/{mirror} has {', '.join(sorted(addresses))} in place of {gateway}")
             names = ", ".join(f"{namespace}/{name}-{target}" for namespace, name in exported) or "nothing is exported"
             return not faults, "; ".join(faults) or f"{names} at {gateway}"

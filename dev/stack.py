@@ -1,4 +1,4 @@
-"""What the lab must know of a stack file before the program itself reads and judges it."""
+"""What the lab must know of a stack file: which clusters to start, and what the checks will look for."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from typing import Any
 
 import yaml
 
-from versions import DEFAULT_LINKERD
+import settings
+from settings import clusters, links
+from settings.faults import Faults, Reading, SettingsError
+from settings.stack_file import Cluster, StackFile
+from topology import Link
 
 CHECKOUT = Path(__file__).absolute().parents[1]
-PROJECT = "multicluster-mesh"
+PROJECT = settings.PROJECT
 
 
 class StackFileError(Exception):
-    """A stack file that can't be read, or that names no clusters."""
+    """A stack file that can't be read, or that has faults."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +29,8 @@ class LabCluster:
     name: str  # in the stack file
     context: str  # in the kubeconfig, and so the lab's name for it
     load_balancer: bool
+    namespace: str = "linkerd"  # of the control plane
+    reachable: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,18 +40,28 @@ class Stack:
     name: str
     file: Path
     clusters: tuple[LabCluster, ...]
-    links: tuple[tuple[str, str], ...]  # (source, target)
+    links: tuple[Link, ...]
     release: str  # of Linkerd, such as 2.14.10
+    own_kubeconfigs: tuple[str, ...]  # the clusters that aren't found where kubectl looks
     salted: bool  # the file has the salt of its secrets, so that Pulumi has nothing to write into it
+
+    @property
+    def reachable(self) -> tuple[LabCluster, ...]:
+        """The clusters that aren't declared to be down."""
+        return tuple(cluster for cluster in self.clusters if cluster.reachable)
+
+    @property
+    def live(self) -> tuple[Link, ...]:
+        """The links between those."""
+        names = {cluster.name for cluster in self.reachable}
+        return tuple(link for link in self.links if {link.source, link.target} <= names)
 
 
 def read(name: str, file: Path | None = None) -> Stack:
     """Read `Pulumi.<name>.yaml`, or another file for a stack of that name.
 
-    What is wrong in it beyond the names of clusters is left for the program to say, which lists every fault.
-
     Raises:
-        StackFileError: there is no such file, it is not YAML, or it names no clusters.
+        StackFileError: there is no such file, it is not YAML, or it has faults that need no cluster to be seen.
     """
     file = file or CHECKOUT / f"Pulumi.{name}.yaml"
     try:
@@ -55,27 +71,62 @@ def read(name: str, file: Path | None = None) -> Stack:
         raise StackFileError(f"{file}: {error.strerror}; stacks here are {known}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise StackFileError(f"{file}: not YAML: {error}") from None
-    config = _mapping(content.get("config"))
-    clusters = _mapping(config.get(f"{PROJECT}:clusters"))
-    if not clusters:
-        raise StackFileError(f"{file}: config.{PROJECT}:clusters: no clusters; write `west: {{}}` for each")
-    found = config.get(f"{PROJECT}:links")
-    links = [_mapping(link) for link in found] if isinstance(found, list) else []
+    prefix = f"{PROJECT}:"
+    config = {
+        str(key).removeprefix(prefix): _with_secrets(value)
+        for key, value in _mapping(content.get("config")).items()
+        if str(key).startswith(prefix)
+    }
+    try:
+        reading, linked, release = _outline(config)
+    except SettingsError as error:
+        raise StackFileError(f"{file.name}: {error}") from None
     return Stack(
         name=name,
         file=file,
-        clusters=tuple(_cluster(str(key), _mapping(value)) for key, value in clusters.items()),
-        links=tuple((str(link.get("source")), str(link.get("target"))) for link in links),
-        release=str(_mapping(config.get(f"{PROJECT}:linkerd")).get("version", DEFAULT_LINKERD)).removeprefix("stable-"),
+        clusters=tuple(_cluster(key, value, reading.file) for key, value in reading.file.clusters.items()),
+        links=tuple(linked),
+        release=release,
+        own_kubeconfigs=_own_kubeconfigs(reading.file),
         salted="encryptionsalt" in content,
     )
 
 
-def _cluster(name: str, value: dict[str, Any]) -> LabCluster:
-    gateway = _mapping(value.get("gateway"))
+def _outline(config: dict[str, Any]) -> tuple[Reading, list[Link], str]:
+    faults = Faults(hidden=settings.SECRETS)
+    reading = settings.read(config, faults)
+    names = settings.cluster_names(config)
+    if not names:
+        faults.add(("clusters",), None, "at least one cluster is needed", "write `west: {}` for each")
+    linked = links.links(reading, names, faults)
+    release = clusters.release(reading.file, faults).version
+    faults.raise_if_any()
+    return reading, linked, release
+
+
+def _own_kubeconfigs(file: StackFile) -> tuple[str, ...]:
+    return tuple(name for name, entry in file.clusters.items() if entry.kubeconfig or name in file.kubeconfigs)
+
+
+def _cluster(name: str, value: Cluster, file: StackFile) -> LabCluster:
+    gateway = value.gateway
+    linkerd = value.linkerd if "namespace" in value.linkerd.model_fields_set else file.linkerd
     return LabCluster(
-        name=name, context=str(value.get("context", name)), load_balancer=gateway.get("loadBalancer") is not False
+        name=name,
+        context=value.context or name,
+        load_balancer=gateway.enabled and gateway.load_balancer.enabled and not gateway.node_port,
+        namespace=linkerd.namespace,
+        reachable=value.reachable is True,
     )
+
+
+def _with_secrets(value: Any) -> Any:
+    """A value with a text in place of each encrypted secret, which nobody can read here."""
+    if isinstance(value, dict):
+        if value.keys() == {"secure"}:
+            return "[secret]"
+        return {key: _with_secrets(item) for key, item in value.items()}
+    return [_with_secrets(item) for item in value] if isinstance(value, list) else value
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -106,7 +106,12 @@ def nodes(identity: Identity) -> list[dict[str, Any]]:
                     "topology.kubernetes.io/zone": f"lab-{number + 1}",
                 },
             },
-            "spec": {"podCIDR": identity.node_pod_cidr(number), "podCIDRs": [identity.node_pod_cidr(number)]},
+            "spec": {
+                "podCIDR": identity.node_pod_cidr(number),
+                "podCIDRs": [identity.node_pod_cidr(number)],
+                # As a cloud's nodes have one: what a preflight takes for the sign of a load balancer.
+                **({} if identity.load_balancer is LoadBalancer.NONE else {"providerID": f"lab://{name}"}),
+            },
             "status": {
                 "addresses": [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": name}],
                 "daemonEndpoints": {"kubeletEndpoint": {"Port": KUBELET_PORT}},

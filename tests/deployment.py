@@ -35,6 +35,7 @@ class Deployment:
         self.lab = lab
         self.name = name
         self.output = folder / "output.log"
+        self.before: dict[str, dict[str, Any]] = {}
         self._file = folder / "stack.yaml"
         self.configure(config)
         self.environment = environment.merged(lab, self.stack.release)
@@ -45,6 +46,11 @@ class Deployment:
         self.config = config
         self._file.write_text(yaml.safe_dump({"config": {f"{PROJECT}:{key}": value for key, value in config.items()}}))
         self.stack = stack.read(self.name, self._file)
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Source and target of each link."""
+        return [(link.source, link.target) for link in self.stack.links]
 
     @contextmanager
     def engine(self) -> Iterator[Engine]:
@@ -69,6 +75,19 @@ class Deployment:
         return list(Checker(self.stack, self.environment).rows())
 
     @property
+    def contexts(self) -> dict[str, str]:
+        """Each cluster's context."""
+        return {cluster.name: cluster.context for cluster in self.stack.clusters}
+
+    @property
+    def has_resources(self) -> bool:
+        """Whether there is something to destroy."""
+        try:
+            return '"resources"' in self.state
+        except FileNotFoundError:
+            return False
+
+    @property
     def state(self) -> str:
         """The state file, as it lies on the disk."""
         return (self.lab.folder / "state/.pulumi/stacks" / PROJECT / f"{self.name}.json").read_text()
@@ -89,6 +108,10 @@ class Deployment:
         items: list[dict[str, Any]] = json.loads(self.kubectl(context, "get", *arguments, "-o", "json"))["items"]
         return items
 
+    def exists(self, context: str, kind: str, name: str, namespace: str = "default") -> bool:
+        """Whether a cluster has an object."""
+        return bool(self.kubectl(context, "-n", namespace, "get", kind, name, "--ignore-not-found", "-o", "name"))
+
     def resolve(self, address: str) -> str:
         """An IP address as it is, or what the lab's DNS says of a host name."""
         if address.replace(".", "").isdigit():
@@ -96,6 +119,21 @@ class Deployment:
         host, port = self.lab.read_status()["dns"].split(":")
         answer = DNSRecord.parse(DNSRecord.question(address).send(host, int(port)))
         return str(answer.get_a().rdata)
+
+
+@contextmanager
+def brought_up(lab: Home, folder: Path, name: str, config: dict[str, Any]) -> Iterator[Deployment]:
+    """A stack that was previewed and brought up; what was in its clusters before is in `before`."""
+    deployment = Deployment(lab, folder, name, config)
+    deployment.before = {
+        cluster.context: everything(deployment, cluster.context) for cluster in deployment.stack.reachable
+    }
+    with deployment.engine() as engine:
+        engine.preview()
+        engine.up()
+    yield deployment
+    if deployment.has_resources:
+        deployment.destroy()
 
 
 def comes_true(look: Callable[[], bool], seconds: float = 30) -> bool:

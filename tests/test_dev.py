@@ -9,6 +9,7 @@ import pytest
 
 from dev import environment, stack
 from dev.check import Row, table
+from topology import Link
 
 
 def test_the_lab_starts_the_contexts_that_a_stack_file_names(tmp_path: Path) -> None:
@@ -27,7 +28,7 @@ def test_the_lab_starts_the_contexts_that_a_stack_file_names(tmp_path: Path) -> 
     found = stack.read("fleet", file)
 
     assert [(cluster.context, cluster.load_balancer) for cluster in found.clusters] == [("ctx-1", False), ("two", True)]
-    assert found.links == (("one", "two"),)
+    assert found.links == (Link(source="one", target="two"),)
     assert found.release == "2.13.5"
     assert not found.salted
 
