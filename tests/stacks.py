@@ -1,32 +1,34 @@
-"""The stacks that the tests bring up: both ways, one way, and a hub; both releases."""
+"""The stacks that the tests bring up, among them those that the project ships."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-TWO_WAY: dict[str, Any] = {
-    "clusters": {"west": {}, "east": {}},
-    "links": [{"source": "west", "target": "east"}, {"source": "east", "target": "west"}],
-    "workloads": [{"podinfo": {"exported": ["west", "east"]}}],
-}
+import yaml
+
+CHECKOUT = Path(__file__).parents[1]
+
+
+def shipped(name: str, **more: Any) -> dict[str, Any]:
+    """The configuration of a `Pulumi.<name>.yaml`, with something added."""
+    content = yaml.safe_load((CHECKOUT / f"Pulumi.{name}.yaml").read_text())
+    return {key.partition(":")[2]: value for key, value in content["config"].items()} | more
+
+
+TWO_WAY = shipped("dev")
 # A private cluster that nobody reaches, and a public one whose load balancer has a host name.
-ONE_WAY: dict[str, Any] = {
-    "clusters": {
-        "cluster1": {"context": "ctx-1", "gateway": {"loadBalancer": False}},
-        "cluster2": {"context": "ctx-2"},
-    },
-    "links": [{"source": "cluster1", "target": "cluster2"}],
-    "linkerd": {"version": "2.13.5"},
-    "workloads": [{"podinfo": {"namespace": "samples", "exported": ["cluster2"]}}],
-}
+ONE_WAY = shipped("openstack-nks", workloads=[{"podinfo": {"namespace": "samples", "exported": ["cluster2"]}}])
+# A hub that each spoke sees; of the spokes only one is seen by the hub.
 HUB: dict[str, Any] = {
     "clusters": {"west": {}, "east": {}, "north": {}},
-    "links": [
-        {"source": "west", "target": "north"},
-        {"source": "east", "target": "north"},
-        {"source": "north", "target": "east"},
-    ],
+    "topology": {"hub": "north", "except": [{"source": "north", "target": "west"}]},
     "linkerd": {"version": "2.13.5"},
     "workloads": [{"podinfo": {"exported": ["north", "east"]}}],
 }
-STACKS = {"two-way": TWO_WAY, "one-way": ONE_WAY, "hub": HUB}
+
+
+def full_mesh(*names: str, **clusters: dict[str, Any]) -> dict[str, Any]:
+    """Every cluster sees every other, and the podinfo that each exports."""
+    found = {**{name: {} for name in names}, **clusters}
+    return {"clusters": found, "topology": "full-mesh", "workloads": [{"podinfo": {"exported": list(found)}}]}

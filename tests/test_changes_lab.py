@@ -1,0 +1,178 @@
+"""A mesh that is changed, disturbed and interrupted: what follows, and what is left alone."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+import pytest
+
+from dev.engine import PulumiFailed
+from lab.home import Home
+from tests.deployment import Deployment, brought_up, comes_true
+from tests.stacks import CHECKOUT, TWO_WAY
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(scope="module")
+def mesh(lab: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """A mesh that is up, each cluster the source and the target of the other."""
+    with brought_up(lab, tmp_path_factory.mktemp("changes"), "changes", TWO_WAY) as deployment:
+        yield deployment
+
+
+def test_the_table_shows_a_gateway_that_is_down(mesh: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = next(cluster for cluster in mesh.stack.clusters if cluster.name == mesh.pairs[0][1])
+    monkeypatch.setattr("dev.check.PATIENCE", 10)
+    scale = ("-n", "linkerd-multicluster", "scale", "deployment/linkerd-gateway")
+    mesh.kubectl(target.context, *scale, "--replicas=0")
+    try:
+        # The mirrors find it out by their next probes.
+        time.sleep(10)
+        failed = {(row.subject, row.check): row.detail for row in mesh.rows() if not row.passed}
+    finally:
+        mesh.kubectl(target.context, *scale, "--replicas=1")
+
+    assert f"{target.name} not alive" in failed[mesh.pairs[0][0], "gateways"]
+
+
+def test_a_service_is_mirrored_as_long_as_it_carries_the_label(mesh: Deployment) -> None:
+    source, target = mesh.pairs[0]
+    contexts = mesh.contexts
+    service = ("-n", "default", "service", "tea")
+    mesh.kubectl(contexts[target], "-n", "default", "create", "service", "clusterip", "tea", "--tcp=80")
+    try:
+        mesh.kubectl(contexts[target], "label", *service, "mirror.linkerd.io/exported=true")
+        assert comes_true(lambda: mesh.exists(contexts[source], "service", f"tea-{target}"))
+        mesh.kubectl(contexts[target], "label", *service, "mirror.linkerd.io/exported-")
+        assert comes_true(lambda: not mesh.exists(contexts[source], "service", f"tea-{target}"))
+    finally:
+        mesh.kubectl(contexts[target], "delete", *service)
+
+
+def test_an_up_that_is_killed_while_helm_installs_is_caught_up_by_the_next(mesh: Deployment) -> None:
+    mesh.destroy()
+    context = mesh.stack.clusters[0].context
+    pending = ("secrets", "-n", "linkerd", "-l", "owner=helm,status=pending-install,name=linkerd-control-plane")
+    with _nothing_becomes_ready(mesh, context), mesh.engine() as engine:
+        killed = subprocess.Popen(
+            ["pulumi", *engine.up_command()],
+            cwd=CHECKOUT,
+            env=mesh.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            assert comes_true(lambda: bool(mesh.objects(context, *pending)), 60), "no release was ever pending"
+        finally:
+            # The providers too, each of which is in a process group of its own and would end its work.
+            for process in psutil.Process(killed.pid).children(recursive=True):
+                process.kill()
+            killed.kill()
+            killed.wait()
+    assert mesh.objects(context, *pending)
+
+    mesh.up()
+
+    assert "removed what an unfinished update left of release linkerd-control-plane" in mesh.output.read_text()
+    assert [row for row in mesh.rows() if not row.passed] == []
+    mesh.up("--expect-no-changes")
+
+
+@contextmanager
+def _nothing_becomes_ready(mesh: Deployment, context: str) -> Iterator[None]:
+    """Hold a cluster's controllers, so that Helm waits for Deployments as long as this lasts."""
+    processes = mesh.lab.read_status()["clusters"][context]["processes"]
+    (controllers,) = (psutil.Process(found["pid"]) for found in processes if found["name"] == "kube-controller-manager")
+    controllers.suspend()
+    try:
+        yield
+    finally:
+        controllers.resume()
+
+
+def test_releases_that_a_killed_up_could_not_write_down_are_taken_over(mesh: Deployment) -> None:
+    state = json.loads(mesh.state)["checkpoint"]["latest"]["resources"]
+    name = f"{mesh.stack.clusters[0].name}-linkerd-control-plane"
+    (lost,) = (resource["urn"] for resource in state if resource["urn"].endswith(f"Release::{name}"))
+    mesh.run("pulumi", "state", "delete", "--yes", "--target-dependents", "--stack", mesh.name, lost)
+
+    mesh.up()
+
+    assert "removed what an unfinished update left of release linkerd-control-plane (1)" in mesh.output.read_text()
+    assert [row for row in mesh.rows() if not row.passed] == []
+
+
+def test_a_mesh_of_another_stack_is_left_alone(mesh: Deployment) -> None:
+    context = mesh.stack.clusters[0].context
+    records = ("secrets", "-n", "linkerd", "-l", "owner=helm,name=linkerd-control-plane")
+    other = Deployment(mesh.lab, mesh.output.parent, f"{mesh.name}-other", {"clusters": mesh.config["clusters"]})
+    before = [(record["metadata"]["uid"], record["data"]) for record in mesh.objects(context, *records)]
+
+    with pytest.raises(PulumiFailed):
+        other.up()
+
+    assert "Server-Side Apply field conflict" in other.output.read_text(), "its namespaces are another stack's"
+    assert [(record["metadata"]["uid"], record["data"]) for record in mesh.objects(context, *records)] == before
+
+
+def test_another_api_server_address_reaches_the_credentials_in_place_and_the_mirror_takes_it_up(
+    mesh: Deployment,
+) -> None:
+    source, target = mesh.pairs[0]
+    contexts = mesh.contexts
+    whole = mesh.config
+    address = mesh.lab.read_status()["clusters"][contexts[target]]["apiServer"].replace("127.0.0.1", "localhost")
+
+    def credentials() -> tuple[str, str]:
+        secret = ("-n", "linkerd-multicluster", "get", "secret", f"cluster-credentials-{target}", "-o", "json")
+        found = json.loads(mesh.kubectl(contexts[source], *secret))
+        return found["metadata"]["uid"], base64.b64decode(found["data"]["kubeconfig"]).decode()
+
+    def pods() -> set[str]:
+        selector = f"component=linkerd-service-mirror,mirror.linkerd.io/cluster-name={target}"
+        found = mesh.objects(contexts[source], "pods", "--all-namespaces", "-l", selector)
+        return {pod["metadata"]["name"] for pod in found}
+
+    uid, _ = credentials()
+    pods_before = pods()
+    mesh.configure(
+        {**whole, "clusters": {**whole["clusters"], target: {**whole["clusters"][target], "apiServer": address}}}
+    )
+    mesh.up()
+
+    assert credentials()[0] == uid, "the Secret was replaced"
+    assert address in credentials()[1]
+    assert comes_true(lambda: not pods() & pods_before), "the mirror reads its credentials only when it starts"
+    assert [row for row in mesh.rows() if not row.passed] == []
+    mesh.configure(whole)
+    mesh.up()
+
+
+def test_a_link_that_is_taken_out_takes_its_mirrors_with_it(mesh: Deployment) -> None:
+    source, target = mesh.pairs[-1]
+    context = next(cluster.context for cluster in mesh.stack.clusters if cluster.name == source)
+    whole = mesh.config
+
+    mesh.configure({**whole, "links": whole["links"][:-1]})
+    mesh.up()
+
+    of_target = f"mirror.linkerd.io/cluster-name={target}"
+    for kind in ("services", "endpoints", "deployments", "clusterroles"):
+        assert mesh.objects(context, kind, "--all-namespaces", "-l", of_target) == [], kind
+    assert (
+        mesh.objects(
+            context, "links.multicluster.linkerd.io", "--all-namespaces", "--field-selector", f"metadata.name={target}"
+        )
+        == []
+    )
+
+    mesh.configure(whole)
+    mesh.up()
+    assert [row for row in mesh.rows() if not row.passed] == []
