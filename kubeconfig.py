@@ -33,6 +33,7 @@ class Context:
     certificate_authority: str | None = None  # the API server's CA, PEM in base64, as a kubeconfig has it
     verified: bool = True  # False where the kubeconfig skips the check of the API server's certificate
     loopback_peers: bool = False
+    fault: str | None = None  # why it can't be used; others of the same kubeconfig can
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,27 +93,30 @@ def _context(name: str, path: Path, cluster: dict[str, Any]) -> Context:
     extensions = cluster.get("extensions")
     marks = [_mapping(item) for item in extensions] if isinstance(extensions, list) else []
     lab = [_mapping(mark.get("extension")) for mark in marks if mark.get("name") == LAB_EXTENSION]
+    authority, fault = _certificate_authority(cluster, path)
     return Context(
         name=name,
         server=str(cluster.get("server", "")),
-        certificate_authority=_certificate_authority(cluster, path),
+        certificate_authority=authority,
+        fault=fault,
         verified=cluster.get("insecure-skip-tls-verify") is not True,
         loopback_peers=any(mark.get("loopbackPeers") is True for mark in lab),
     )
 
 
-def _certificate_authority(cluster: dict[str, Any], path: Path) -> str | None:
+def _certificate_authority(cluster: dict[str, Any], path: Path) -> tuple[str | None, str | None]:
+    """The certificate authority, and what is wrong with it."""
     data = cluster.get("certificate-authority-data")
     if data:
-        return str(data)
+        return str(data), None
     named = cluster.get("certificate-authority")
     if not named:
-        return None
+        return None, None
     file = path.parent / str(named)
     try:
-        return base64.b64encode(file.read_bytes()).decode()
-    except OSError as error:
-        raise KubeconfigError(f"{path}: certificate-authority: {file}: {error.strerror}") from None
+        return base64.b64encode(file.read_bytes()).decode(), None
+    except (OSError, ValueError) as error:
+        return None, f"certificate-authority: {file}: {getattr(error, 'strerror', None) or 'not a file'}"
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -128,7 +132,16 @@ def _read(path: Path) -> dict[str, Any]:
 def _loaded(content: bytes | str, label: str) -> dict[str, Any]:
     try:
         found = yaml.safe_load(content)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+    # Beside its own errors the parser lets through what Python says of a value that isn't what a tag calls it.
+    except (
+        yaml.YAMLError,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         # The parser's own words quote the line, which may be a token or a key.
         mark = getattr(error, "problem_mark", None)
         raise KubeconfigError(f"{label}: not YAML{f' at line {mark.line + 1}' if mark else ''}") from None

@@ -76,14 +76,14 @@ def parse(config: Mapping[str, Any], environment: Mapping[str, str], secret: Col
     Raises:
         SettingsError: naming every fault.
     """
-    faults = Faults(hidden={*SECRETS, *secret})
+    faults = Faults(hidden={*SECRETS, *secret}, secret=secret)
     # A secret in the wrong place is left out of all that follows, where messages would tell of it.
     misplaced = sorted((set(secret) & set(TOP)) - set(SECRETS))
     reading = read({key: value for key, value in config.items() if key not in misplaced}, faults)
     file = reading.file
     _secrets(config, file, misplaced, secret, faults)
     names = cluster_names(config)
-    found = clusters.clusters(file, names, environment, faults)
+    found = clusters.clusters(reading, names, environment, faults)
     linked = links.links(reading, names, faults)
     links.targets(found, linked, clusters.release(file, Faults()), faults)
     trust.check(file.trust, found, names, faults)
@@ -114,7 +114,7 @@ def _secrets(
 ) -> None:
     for key in misplaced:
         rule = "nothing in here may be secret: it goes into Helm values, outputs and messages"
-        faults.add((key,), LEFT_OUT, rule, f"write it in clear; secrets belong in {', '.join(SECRETS)}")
+        faults.add_of_form((key,), LEFT_OUT, rule, f"write it in clear (secrets belong in {', '.join(SECRETS)})")
     for key in SECRETS:
         if key not in secret and _holds_secrets(key, config.get(key)):
             rule = "a secret stands in the stack file in clear"

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import kubeconfig
-from settings.faults import LEFT_OUT, Faults, listed, suggestion
+from settings.faults import LEFT_OUT, Faults, Reading, listed, suggestion
 from settings.resolved import Cluster, merged
 from settings.stack_file import Cluster as Entry
 from settings.stack_file import ClusterLinkerd, StackFile
 from settings.text import expanded
 from settings.text import is_loopback as leads_to_itself
 from versions import DEFAULT_LINKERD, LINKERD, LinkerdRelease
+
+_MISSING = "no such file"
 
 # Those of the gateway's Service.
 PORT, PROBE_PORT = 4143, 4191
@@ -70,27 +72,32 @@ def release(file: StackFile, faults: Faults) -> LinkerdRelease:
     return found
 
 
-def clusters(file: StackFile, names: list[str], environment: Mapping[str, str], faults: Faults) -> list[Cluster]:
+def clusters(reading: Reading, names: list[str], environment: Mapping[str, str], faults: Faults) -> list[Cluster]:
     """The clusters whose context was found.
 
     Args:
-        file: the stack file.
+        reading: the stack file.
         names: all names of clusters in it, those with faults included.
         environment: of the process, for `$KUBECONFIG`.
         faults: where faults go.
     """
+    file = reading.file
     if not names and not faults.malformed("clusters"):
-        faults.add(("clusters",), None, "at least one cluster is needed", "name your clusters, each with its context")
+        faults.add(
+            ("clusters",), None, "at least one cluster is needed", "name them below `clusters`, as in `west: {}`"
+        )
     for name in file.kubeconfigs:
         if names and name not in names:
-            faults.add(("kubeconfigs", name), None, "no such cluster in `clusters`", suggestion(name, names))
+            faults.add(("kubeconfigs", name), LEFT_OUT, "no such cluster in `clusters`", suggestion(name, names))
     chosen = release(file, faults)
     _own_values(("linkerd", "values"), file.linkerd, faults)
+    _tolerations(("linkerd", "tolerations"), file.linkerd, reading, faults)
     contexts = _Contexts(environment, faults)
     found: list[tuple[Cluster, tuple[Any, ...]]] = []
     for name, entry in file.clusters.items():
         path = ("clusters", name)
         _own_values((*path, "linkerd", "values"), entry.linkerd, faults)
+        _tolerations((*path, "linkerd", "tolerations"), entry.linkerd, reading, faults)
         _gateway((*path, "gateway"), entry, faults)
         secret = file.kubeconfigs.get(name)
         if secret is not None and entry.kubeconfig is not None:
@@ -138,8 +145,11 @@ class _Contexts:
             if own and entry.context is None and name not in found.contexts:
                 # A kubeconfig for this cluster alone says itself which of its contexts is meant.
                 wanted = found.current or name
-            if wanted in found.contexts:
-                return found.contexts[wanted]
+            context = found.contexts.get(wanted)
+            if context is not None and context.fault is None:
+                return context
+            if context is not None:
+                found = kubeconfig.KubeconfigError(context.fault)
         if entry.reachable is not True:
             # What can't be reached needs no way there; nothing of it is asked or changed.
             return kubeconfig.Context(name=wanted, server=entry.api_server or "")
@@ -165,19 +175,15 @@ class _Contexts:
     def _kubeconfig(
         self, name: str, entry: Entry, secret: str | None
     ) -> kubeconfig.Kubeconfig | kubeconfig.KubeconfigError:
-        try:
-            if secret is not None:
-                return kubeconfig.parse(secret, f"kubeconfigs.{name}")
-        except kubeconfig.KubeconfigError as error:
-            return error
+        if secret is not None:
+            label = f"kubeconfigs.{name}"
+            return _tried(lambda: kubeconfig.parse(secret, label), label)
         files = self.default if entry.kubeconfig is None else self._files(entry)
         if files not in self._read:
-            try:
-                if entry.kubeconfig is not None and not _is_file(files[0]):
-                    raise kubeconfig.KubeconfigError(f"{files[0]}: no such file")
-                self._read[files] = kubeconfig.read(files)
-            except kubeconfig.KubeconfigError as error:
-                self._read[files] = error
+            if entry.kubeconfig is not None and not _is_file(files[0]):
+                self._read[files] = kubeconfig.KubeconfigError(f"{files[0]}: {_MISSING}")
+            else:
+                self._read[files] = _tried(lambda: kubeconfig.read(files), str(files[0]))
         return self._read[files]
 
     def _unreadable(self, name: str, entry: Entry, secret: str | None, error: kubeconfig.KubeconfigError) -> None:
@@ -193,8 +199,8 @@ class _Contexts:
         file = next((file for file in files if str(error).startswith(f"{file}: ")), files[0])
         path = ("clusters", name, "kubeconfig") if mine else ("$KUBECONFIG",)
         remedy = "mend it, or name another one" if mine else "mend it, or name another one in $KUBECONFIG"
-        shown = entry.kubeconfig if mine else str(file)
-        self._faults.add(path, shown, str(error).removeprefix(f"{file}: "), remedy)
+        shown, rule = entry.kubeconfig if mine else str(file), str(error).removeprefix(f"{file}: ")
+        self._faults.add(path, shown, rule, "name a file that is there" if rule == _MISSING else remedy)
 
     def _unknown(
         self, path: tuple[str, ...], wanted: str, known: Sequence[str], entry: Entry, secret: str | None
@@ -206,8 +212,18 @@ class _Contexts:
         else:
             where, remedy = ", ".join(map(str, self.default)), "name one of them, or set $KUBECONFIG"
         if not known:
-            remedy = "add it" if secret is not None or entry.kubeconfig else "set $KUBECONFIG to a file that has it"
+            own = secret is not None or entry.kubeconfig is not None
+            remedy = "give a kubeconfig that has it" if own else "set $KUBECONFIG to a file that has it"
         self._faults.add(path, wanted, f"no such context in {where} (known: {listed(known)})", remedy)
+
+
+def _tried(read: Callable[[], kubeconfig.Kubeconfig], label: str) -> kubeconfig.Kubeconfig | kubeconfig.KubeconfigError:
+    try:
+        return read()
+    except kubeconfig.KubeconfigError as error:
+        return error
+    except ValueError:  # a file name that can't be
+        return kubeconfig.KubeconfigError(f"{label}: not a kubeconfig")
 
 
 def _is_file(path: Path) -> bool:
@@ -243,6 +259,22 @@ def _gateway(path: tuple[str, ...], entry: Entry, faults: Faults) -> None:
     if gateway.node_port.port == gateway.node_port.probe_port:
         rule = "the gateway and its probe can't be at the same port"
         faults.add((*path, "nodePort", "probePort"), gateway.node_port.probe_port, rule, "choose another port")
+
+
+def _tolerations(path: tuple[str, ...], linkerd: ClusterLinkerd, reading: Reading, faults: Faults) -> None:
+    """What Kubernetes would refuse, when a part of Linkerd is there already."""
+    for number, each in zip(reading.numbered(*path), linkerd.tolerations, strict=True):
+        here: tuple[str | int, ...] = (*path, number)
+        if faults.malformed(*here):
+            continue
+        if each.operator == "Exists" and each.value:
+            remedy = "take the value out, or the operator"
+            faults.add((*here, "value"), each.value, "`operator: Exists` is about any value", remedy)
+        if each.key is None and each.operator != "Exists":
+            faults.add((*here, "key"), None, "no taint is named", "name its key, or write `operator: Exists` for any")
+        if each.toleration_seconds is not None and each.effect != "NoExecute":
+            remedy = "write `effect: NoExecute`, or take tolerationSeconds out"
+            faults.add((*here, "effect"), each.effect, "only pods under NoExecute stay for seconds", remedy)
 
 
 def _own_values(path: tuple[str, ...], linkerd: ClusterLinkerd, faults: Faults) -> None:

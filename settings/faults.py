@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -23,6 +24,8 @@ _OUT = object()
 DEPTH = 50
 # Stands for a value that a message has no need of.
 LEFT_OUT = "…"
+# Stands for every entry, in a path.
+ANY = "*"
 # Of a long list of names a message has this many.
 NAMED = 12
 
@@ -35,8 +38,8 @@ _KINDS: Mapping[str, tuple[str, str]] = {
     "list_type": ("a list was expected", "write each entry on a line that begins with `- `"),
     "dict_type": ("a mapping was expected", "write `key: value` on lines of their own"),
 }
-# Where numbers can't be secrets.
-_NUMBERS = (("trust", "lifetimes"), ("trust", "certManager"))
+# Where numbers can't be secrets, nor can texts unless the key has some.
+_PLAIN = (("trust", "lifetimes"), ("trust", "certManager"))
 
 
 class SettingsError(Exception):
@@ -53,10 +56,12 @@ class Faults:
 
     Args:
         hidden: top-level keys in which values are secrets, or may be, and are never shown.
+        secret: those of them in which some surely are; left out, all.
     """
 
-    def __init__(self, hidden: Collection[str] = ()) -> None:
+    def __init__(self, hidden: Collection[str] = (), secret: Collection[str] | None = None) -> None:
         self._hidden = hidden
+        self._secret = hidden if secret is None else secret
         self._lines: dict[str, None] = {}
         self._malformed: set[Path] = set()
         self._around: set[Path] = set()
@@ -87,10 +92,11 @@ class Faults:
 
     def _shown(self, path: Sequence[str | int], value: Any) -> str:
         harmless = value is None or isinstance(value, bool)
-        number = isinstance(value, int | float) and tuple(path[:2]) in _NUMBERS
+        top = path[0] if path else ""
+        plain = isinstance(value, int | float) or top not in self._secret
         if value == LEFT_OUT:
             return LEFT_OUT
-        if path and path[0] in self._hidden and not harmless and not number:
+        if top in self._hidden and not harmless and not (plain and tuple(path[:2]) in _PLAIN):
             return "[secret]"
         if isinstance(value, dict | list):
             # What is in it can be anything, and its path says where to look.
@@ -99,7 +105,7 @@ class Faults:
             return _cut(json.dumps(value, default=str), 80)
         # The first line of a kubeconfig or a key says what it is; the others are nobody's business.
         first, *others = value.split("\n", 1)
-        first = re.sub(r"//[^/@\s]*@", f"//{LEFT_OUT}@", first)
+        first = re.sub(r"//\S*@", f"//{LEFT_OUT}@", first)
         return json.dumps(_cut(first, 80) + (LEFT_OUT if others else ""), ensure_ascii=False)
 
 
@@ -110,7 +116,7 @@ def written(path: Sequence[str | int]) -> str:
 
 
 def _key(part: str) -> str:
-    plain = re.fullmatch(r"[\w$/…-]+", part)
+    plain = re.fullmatch(r"[\w$/*…-]+", part)
     return f".{part}" if plain else f"[{json.dumps(part, ensure_ascii=False)}]"
 
 
@@ -159,8 +165,12 @@ def read(config: Mapping[str, Any], faults: Faults) -> Reading:
             # Only the first time: later on, what is missing is what was taken out.
             if first:
                 _report(detail, location, rest, faults)
-        for detail, location in found:
-            _take_out(rest, location[:-1] if detail["type"] == "missing" else _within(rest, location))
+        # All of them are looked up before the first goes: in what is out, nothing is found any more.
+        wrong = [
+            location[:-1] if detail["type"] == "missing" else _within(rest, location) for detail, location in found
+        ]
+        for path in wrong:
+            _take_out(rest, path)
         first = False
 
 
@@ -248,8 +258,8 @@ def _no_mapping(path: Path, value: Any) -> tuple[str, str]:
     short = next((each.words for each in _metadata(path) if isinstance(each, Short)), None)
     if short is None:
         return "a mapping was expected", f"known keys are {', '.join(_keys(path))}"
-    remedy = f"write it without quotes, or keys among {', '.join(_keys(path))}"
-    return f"neither {short} nor a mapping", remedy
+    remedy = f"write {short} without quotes, or keys among {', '.join(_keys(path))}"
+    return f"{short}, or a mapping, was expected", remedy
 
 
 def _unknown(path: Path) -> str:
@@ -257,7 +267,7 @@ def _unknown(path: Path) -> str:
     key, known = str(path[-1]), _keys(path[:-1])
     if difflib.get_close_matches(key, known, n=1, cutoff=0.8):
         return suggestion(key, known)
-    elsewhere = [home for home in _homes(StackFile, ()) if home[-1] == key]
+    elsewhere = [home for home in _every_key() if home[-1] == key]
     # In a cluster it is this one that is meant.
     elsewhere = [(*path[:2], *home[2:]) if home[0] == path[0] == "clusters" else home for home in elsewhere]
     if 1 <= len(elsewhere) <= 2:
@@ -265,13 +275,18 @@ def _unknown(path: Path) -> str:
     return suggestion(key, known)
 
 
-def _homes(kind: Any, path: Path) -> Iterator[Path]:
+@cache
+def _every_key() -> tuple[Path, ...]:
     """The paths of all keys of the definition."""
+    return tuple(_homes(StackFile, ()))
+
+
+def _homes(kind: Any, path: Path) -> Iterator[Path]:
     kind = _plain(kind)
     if get_origin(kind) is list:
-        yield from _homes(get_args(kind)[0], (*path, LEFT_OUT))
+        yield from _homes(get_args(kind)[0], (*path, ANY))
     elif get_origin(kind) is dict:
-        yield from _homes(get_args(kind)[1], (*path, LEFT_OUT))
+        yield from _homes(get_args(kind)[1], (*path, ANY))
     elif _is_part(kind):
         for key, field in _fields(kind).items():
             yield (*path, key)

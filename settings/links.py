@@ -72,6 +72,11 @@ def _pattern(reading: Reading, names: list[str], faults: Faults) -> list[Link]:
         found = topology.hub(names, pattern.hub, pattern.direction, gateway=pattern.gateway)
     for number, exception in zip(reading.numbered("topology", "except"), pattern.exceptions, strict=True):
         path: Path = ("topology", "except", number)
+        if faults.malformed(*path):
+            continue
+        if exception.source is None and exception.target is None:
+            faults.add(path, {}, "every link would be left out", "name a source, a target or both")
+            continue
         ends = [(end, getattr(exception, end)) for end in ("source", "target")]
         known = [known_cluster(name, (*path, end), names, faults) for end, name in ends if name is not None]
         if not all(known):
@@ -94,7 +99,7 @@ def _names(found: dict[Link, Path], faults: Faults) -> None:
         if len(link.target) > TARGET_NAME_LENGTH:
             rule = f"a target's name is part of other names and has at most {TARGET_NAME_LENGTH} characters"
             end = path if path == ("topology",) else (*path, "target")
-            faults.add(end, link.target, rule, "give the cluster a shorter name; `context` may stay")
+            faults.add(end, link.target, rule, "give the cluster a shorter name (its `context` may stay)")
         if link.name in taken:
             other = taken[link.name]
             rule = (
@@ -113,7 +118,8 @@ def targets(clusters: Iterable[Cluster], found: Sequence[Link], release: Linkerd
         through = ", ".join(sorted(link.source for link in of_target if link.gateway))
         if through and not cluster.has_reachable_gateway and not faults.malformed(*path[:2], "gateway"):
             _gateway(cluster, through, faults)
-        if of_target and cluster.reachable and not faults.malformed(*path):
+        unclear = faults.malformed(*path) or faults.malformed(*path[:2], "reachable")
+        if of_target and cluster.reachable and not unclear:
             remedy = f"set clusters.{cluster.name}.apiServer to the URL at which peers reach this cluster's API server"
             if not is_api_server(cluster.api_server):
                 rule = f"the kubeconfig's URL is none that {sources} could use"
@@ -135,9 +141,9 @@ def _self(links: Sequence[Link]) -> str:
 
 def _gateway(cluster: Cluster, sources: str, faults: Faults) -> None:
     path = ("clusters", cluster.name, "gateway")
-    remedy = "give it an address, or turn the link round"
     if not cluster.gateway.enabled:
-        faults.add((*path, "enabled"), False, f"{sources} can't reach a target without a gateway", remedy)
+        rule = f"{sources} can't reach a target without a gateway"
+        faults.add((*path, "enabled"), False, rule, "enable it, or turn the link round")
     elif cluster.gateway.node_port:
         rule = f"node ports alone don't say where {sources} can reach the gateway"
         faults.add((*path, "addresses"), [], rule, "give the addresses of nodes, or a name that leads to them")

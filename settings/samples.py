@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from settings.faults import Faults, Reading
 from settings.links import known_cluster
 from settings.resolved import Sample
@@ -21,42 +19,52 @@ def podinfo(reading: Reading, names: list[str], faults: Faults) -> list[Sample]:
         faults: where faults go.
     """
     found: list[Sample] = []
-    taken: dict[str, str] = {}
+    taken: dict[str, tuple[str, str]] = {}
     for number, entry in zip(reading.numbered("workloads"), reading.file.workloads, strict=True):
-        path: Path = ("workloads", number)
+        path: Path = ("workloads", number, "podinfo")
         if entry.podinfo is None:
-            if not faults.malformed(*path):
-                faults.add(path, {}, "each entry names one workload", "write `- podinfo: {}`, or take the entry out")
+            if not faults.malformed(*path[:2]):
+                remedy = "write `- podinfo: {}`, or take the entry out"
+                faults.add(path[:2], {}, "each entry names one workload", remedy)
             continue
         wanted = entry.podinfo
-        where = (*path, "podinfo", "clusters")
-        chosen = names if wanted.clusters is None else _known(wanted.clusters, where, reading, names, faults).values()
-        exported = _known(wanted.exported, (*path, "podinfo", "exported"), reading, names, faults)
+        listed = _known(wanted.clusters or [], (*path, "clusters"), reading, names, faults).values()
+        chosen = names if wanted.clusters is None else list(listed)
+        exported = _known(wanted.exported, (*path, "exported"), reading, names, faults)
         for place, name in exported.items():
-            if name not in chosen and not faults.malformed(*where):
+            if name not in chosen and not faults.malformed(*path, "clusters"):
                 remedy = f"add it to workloads[{number}].podinfo.clusters"
-                faults.add((*path, "podinfo", "exported", place), name, "podinfo doesn't run there", remedy)
-        _namespace((*path, "podinfo", "namespace"), wanted.namespace, chosen, reading, faults)
-        for name in chosen:
-            # In the names of resources; two pairs may come to the same.
-            joined = f"{name}-{wanted.namespace}"
-            if joined in taken:
-                rule = f"podinfo of {taken[joined]} has the same name"
-                faults.add((*path, "podinfo"), f"{wanted.namespace} of {name}", rule, "choose another namespace")
-            taken.setdefault(joined, f"{wanted.namespace} of {name}")
+                faults.add((*path, "exported", place), name, "podinfo doesn't run there", remedy)
+        if not faults.malformed(*path, "namespace"):
+            _namespace((*path, "namespace"), wanted.namespace, chosen, reading, taken, faults)
         found.append(Sample(podinfo=wanted, clusters=tuple(chosen)))
     return found
 
 
-def _namespace(path: Path, namespace: str, clusters: Collection[str], reading: Reading, faults: Faults) -> None:
-    """Linkerd's namespaces are not meshed, and made by somebody else."""
+def _namespace(
+    path: Path,
+    namespace: str,
+    clusters: list[str],
+    reading: Reading,
+    taken: dict[str, tuple[str, str]],
+    faults: Faults,
+) -> None:
+    """Each cluster has one podinfo in a namespace, and nothing else there that this program makes."""
+    remedy = "choose another namespace"
     for name in clusters:
         entry = reading.file.clusters.get(name)
-        here = entry is not None and "namespace" in entry.linkerd.model_fields_set
-        linkerd = entry.linkerd if entry is not None and here else reading.file.linkerd
+        own = entry is not None and "namespace" in entry.linkerd.model_fields_set
+        linkerd = entry.linkerd if entry is not None and own else reading.file.linkerd
         if namespace in (linkerd.namespace, *LINKERD_NAMESPACES):
-            faults.add(path, namespace, f"Linkerd itself is in that namespace of {name}", "choose another namespace")
-            return
+            faults.add(path, namespace, f"{name} has Linkerd itself in that namespace", remedy)
+        # In the names of resources; two pairs may come to the same.
+        joined = f"{name}-{namespace}"
+        if joined in taken:
+            other, space = taken[joined]
+            rule = f"resources of podinfo in {name} would have the names of those in {space} of {other}"
+            rule = f"{name} has a podinfo in that namespace already" if other == name else rule
+            faults.add(path, namespace, rule, remedy)
+        taken.setdefault(joined, (name, namespace))
 
 
 def _known(listed: list[str], path: Path, reading: Reading, names: list[str], faults: Faults) -> dict[int, str]:

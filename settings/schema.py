@@ -73,8 +73,12 @@ def _plain(node: Any) -> Any:
         # Editors complete keys that are listed.
         found["properties"] = dict.fromkeys(found.pop("propertyNames")["enum"], found.pop("additionalProperties"))
         found["additionalProperties"] = False
-    if all(each.keys() == {"type"} for each in found.get("anyOf", [{}])):
-        found["type"] = [each["type"] for each in found.pop("anyOf")]
+    choices = found.get("anyOf", [])
+    if len(choices) == 2 and choices[1] == {"type": "null"} and isinstance(choices[0].get("type"), str):
+        del found["anyOf"]
+        found = {**choices[0], **found, "type": [choices[0]["type"], "null"]}
+        if "enum" in found:
+            found["enum"] = [*found["enum"], None]
     return found
 
 
@@ -82,5 +86,7 @@ def _or_null(node: dict[str, Any]) -> dict[str, Any]:
     """What a key with nothing after its colon may have as well, because all below it is a comment."""
     if isinstance(node.get("type"), str):
         return {**node, "type": [node["type"], "null"]}
+    if isinstance(node.get("type"), list):
+        return node
     choices = node.pop("anyOf", None) or [{"$ref": node.pop("$ref")}]
     return {**node, "anyOf": choices if {"type": "null"} in choices else [*choices, {"type": "null"}]}

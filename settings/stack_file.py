@@ -19,6 +19,8 @@ from settings.text import (
     Domain,
     Hours,
     KubeconfigPath,
+    LabelKey,
+    LabelValue,
     Namespace,
     Network,
     NodePort,
@@ -85,7 +87,7 @@ class LoadBalancer(Part):
 
     enabled: bool = True
     """False: nothing gives the gateway an address, and nothing waits for one."""
-    annotations: dict[str, str] = {}
+    annotations: dict[LabelKey, str] = {}
     """Annotations of the Service, by which clouds configure their load balancers."""
     source_ranges: list[Network] = []
     """The networks whose traffic the load balancer lets in; left out, all."""
@@ -158,7 +160,7 @@ class ClusterLinkerd(Part):
     """Set up the pods' traffic by Linkerd's CNI plugin, in place of a privileged init container in each."""
     default_inbound_policy: Policy = "all-unauthenticated"
     """Who may call a meshed pod for which no policy says more."""
-    node_selector: dict[str, str] = {}
+    node_selector: dict[LabelKey, LabelValue] = {}
     """Labels of the nodes that may run Linkerd."""
     tolerations: list[Toleration] = []
     """Taints that Linkerd's pods tolerate."""
@@ -261,12 +263,12 @@ class Issuer(Part):
 
 
 class IssuerReference(Part):
-    """An Issuer of cert-manager that is there already and signs for your trust anchor, in each cluster."""
+    """An issuer of cert-manager that is there already and signs for your trust anchor, in each cluster."""
 
     name: Text
     """Its name."""
-    kind: Literal["Issuer", "ClusterIssuer"] = "ClusterIssuer"
-    """Its kind; an Issuer is looked for in Linkerd's namespace."""
+    kind: Annotated[Text, Field(examples=["ClusterIssuer", "Issuer"])] = "ClusterIssuer"
+    """Its kind: ClusterIssuer, or Issuer, which is looked for in Linkerd's namespace, or one of another group."""
     group: Text = "cert-manager.io"
     """The API group of its kind, for issuers that cert-manager doesn't bring itself."""
 

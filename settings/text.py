@@ -21,6 +21,8 @@ _DOMAIN = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-
 LINKERD_NAMESPACES = ("linkerd-multicluster", "linkerd-cni")
 # Namespaces that a cluster has from its beginning: `destroy` would take them along.
 RESERVED_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+_LABEL_NAME = r"[a-zA-Z0-9]([-_.a-zA-Z0-9]{0,61}[a-zA-Z0-9])?"
+_NETWORK = r"^[0-9a-fA-F.:]+/(0|[1-9][0-9]{0,2})$"
 _REGISTRY = r"^[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$"
 
 
@@ -85,7 +87,7 @@ def expanded(path: str) -> str:
 
 def _is_network(value: str) -> bool:
     # Python would also take a mask in place of the length.
-    if not re.fullmatch(r"[0-9a-fA-F.:]+/(0|[1-9][0-9]{0,2})", value):
+    if not re.fullmatch(_NETWORK, value):
         return False
     try:
         ipaddress.ip_network(value)
@@ -146,6 +148,24 @@ SecretName = Annotated[
         253,
     ),
 ]
+LabelKey = Annotated[
+    str,
+    *_matching(
+        rf"^([a-z0-9][-.a-z0-9]*[a-z0-9]/)?{_LABEL_NAME}$",
+        "not a key that Kubernetes accepts",
+        "write it as in `example.com/name`, or without the part before the slash",
+        253 + 64,
+    ),
+]
+LabelValue = Annotated[
+    str,
+    *_matching(
+        rf"^({_LABEL_NAME})?$",
+        "not a label that Kubernetes accepts",
+        "use letters, digits, dashes, dots and underscores, at most 63",
+        63,
+    ),
+]
 ClusterName = Annotated[
     str,
     *_matching(
@@ -177,7 +197,9 @@ KubeconfigPath = Annotated[
     ),
 ]
 ApiServer = Annotated[
-    str, _judged(is_api_server, "not the URL of an API server", "write https://host[:port][/path], and no more")
+    str,
+    _judged(is_api_server, "not the URL of an API server", "write https://host[:port][/path], and no more"),
+    WithJsonSchema({"type": "string", "pattern": "^[hH][tT][tT][pP][sS]://"}),
 ]
 Source = Annotated[
     str,
@@ -192,6 +214,7 @@ Network = Annotated[
     _judged(
         _is_network, "not a network in CIDR form", "write it as in 10.42.0.0/16, with no bit set after the first 16"
     ),
+    WithJsonSchema({"type": "string", "pattern": _NETWORK}),
 ]
 Address = Annotated[
     str,

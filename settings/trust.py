@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 
 from settings.faults import LEFT_OUT, Faults, listed, suggestion
 from settings.resolved import Cluster
-from settings.stack_file import Trust
+from settings.stack_file import IssuerReference, Trust
+
+_KINDS = ("Issuer", "ClusterIssuer")
 
 
 def check(trust: Trust, clusters: Sequence[Cluster], names: Sequence[str], faults: Faults) -> None:
@@ -22,7 +24,7 @@ def check(trust: Trust, clusters: Sequence[Cluster], names: Sequence[str], fault
     _lifetimes(trust, faults)
     for name in trust.issuers:
         if names and name not in names:
-            faults.add(("trust", "issuers", name), None, "no such cluster in `clusters`", suggestion(name, names))
+            faults.add(("trust", "issuers", name), LEFT_OUT, "no such cluster in `clusters`", suggestion(name, names))
     if trust.issuers and trust.cert_manager:
         rule = "trust.certManager makes the issuers"
         faults.add(("trust", "issuers"), LEFT_OUT, rule, "take the issuers out, or certManager")
@@ -45,8 +47,17 @@ def check(trust: Trust, clusters: Sequence[Cluster], names: Sequence[str], fault
     if referred and trust.anchor is None and not faults.malformed("trust", "anchor"):
         rule = "nothing says what the proxies of the mesh shall trust"
         faults.add(("trust", "anchor"), None, rule, "give the certificate of the trust anchor that issuerRef signs for")
+    if trust.cert_manager is not None and trust.cert_manager.issuer_ref is not None:
+        _issuer_kind(trust.cert_manager.issuer_ref, faults)
     if trust.anchor is not None:
         _certificates(trust, clusters, faults)
+
+
+def _issuer_kind(issuer: IssuerReference, faults: Faults) -> None:
+    if issuer.group == "cert-manager.io" and issuer.kind not in _KINDS:
+        path = ("trust", "certManager", "issuerRef", "kind")
+        rule = f"not one of {', '.join(_KINDS)}, which are those of cert-manager.io"
+        faults.add(path, issuer.kind, rule, suggestion(issuer.kind, _KINDS, otherwise="choose one, or set its group"))
 
 
 def _lifetimes(trust: Trust, faults: Faults) -> None:

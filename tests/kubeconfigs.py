@@ -7,15 +7,22 @@ from typing import Any
 
 import yaml
 
+TOKEN = "a-secret-that-nobody-prints"
 
-def write(path: Path, **clusters: dict[str, Any]) -> dict[str, str]:
-    """Write a kubeconfig with one context per cluster, and give the environment that names it."""
+
+def text(clusters: dict[str, dict[str, Any]], current: str | None = None) -> str:
+    """A kubeconfig with one context per cluster, by the context's name."""
     content = {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": f"cluster-{name}", "cluster": cluster} for name, cluster in clusters.items()],
         "contexts": [{"name": name, "context": {"cluster": f"cluster-{name}", "user": "someone"}} for name in clusters],
-        "users": [{"name": "someone", "user": {"token": "a-secret-that-nobody-prints"}}],
+        "users": [{"name": "someone", "user": {"token": TOKEN}}],
     }
-    path.write_text(yaml.safe_dump(content))
+    return yaml.safe_dump(content | ({"current-context": current} if current else {}))
+
+
+def write(path: Path, **clusters: dict[str, Any]) -> dict[str, str]:
+    """Write a kubeconfig with one context per cluster, and give the environment that names it."""
+    path.write_text(text(clusters))
     return {"KUBECONFIG": str(path), "HOME": "/nowhere"}

@@ -42,13 +42,17 @@ def test_an_authority_in_a_file_is_found_beside_the_kubeconfig(tmp_path: Path) -
     assert found.certificate_authority == base64.b64encode(b"PEM").decode()
 
 
-def test_an_authority_that_is_missing_is_named(tmp_path: Path) -> None:
+def test_an_authority_that_is_missing_is_a_fault_of_its_own_context_alone(tmp_path: Path) -> None:
     kubeconfigs.write(
-        tmp_path / "kubeconfig", west={"server": "https://w.example.com", "certificate-authority": "no.crt"}
+        tmp_path / "kubeconfig",
+        west={"server": "https://w.example.com", "certificate-authority": "no.crt"},
+        east={"server": "https://e.example.com"},
     )
 
-    with pytest.raises(kubeconfig.KubeconfigError, match=r"certificate-authority: .*no\.crt: No such file"):
-        kubeconfig.read([tmp_path / "kubeconfig"])
+    found = kubeconfig.read([tmp_path / "kubeconfig"]).contexts
+
+    assert (found["west"].fault or "").endswith("no.crt: No such file or directory")
+    assert found["east"].fault is None
 
 
 def test_a_file_that_does_not_exist_is_passed_over(tmp_path: Path) -> None:
