@@ -30,14 +30,10 @@ def to_keep(resources: Sequence[Resource], clusters: Iterable[str]) -> list[Reso
         clusters: names of the clusters that can't be reached.
     """
     by_urn = {resource.urn: resource for resource in resources}
-    providers = {
-        resource.urn
-        for resource in resources
-        if resource.type == f"{_PROVIDER}kubernetes" and resource.name in set(clusters)
-    }
+    away = set(clusters)
     kept: set[str] = set()
     for resource in resources:
-        if resource.provider not in providers:
+        if _cluster_of(resource, by_urn) not in away:
             continue
         kept.add(resource.urn)
         parent = by_urn.get(resource.parent or "")
@@ -79,7 +75,7 @@ def keep(resources: Sequence[Resource], clusters: Mapping[str, Cluster], registe
     """
     by_urn = {resource.urn: resource for resource in resources}
     away = [name for name, cluster in clusters.items() if not cluster.settings.reachable]
-    forgotten = {clusters[name].settings.context.name: name for name in away if clusters[name].settings.forgotten}
+    forgotten = {name for name in away if clusters[name].settings.forgotten}
     found = to_keep(resources, away)
     for resource in found:
         parent = by_urn.get(resource.parent or "")
@@ -93,7 +89,7 @@ def keep(resources: Sequence[Resource], clusters: Mapping[str, Cluster], registe
             depends_on=[dependency for dependency in before if dependency is not None],
             ignore_changes=["*"],
             additional_secret_outputs=list(resource.secret_outputs),
-            retain_on_delete=_is_on(resource, provider, forgotten) or None,
+            retain_on_delete=_cluster_of(resource, by_urn) in forgotten or None,
         )
         own = registered.find(provider)
         if isinstance(own, pulumi.ProviderResource):
@@ -104,9 +100,10 @@ def keep(resources: Sequence[Resource], clusters: Mapping[str, Cluster], registe
     return [resource.name for resource in found]
 
 
-def _is_on(resource: Resource, provider: Resource | None, clusters: Mapping[str, str]) -> bool:
-    """Whether a resource is something on one of these clusters, given by their contexts."""
+def _cluster_of(resource: Resource, by_urn: Mapping[str, Resource]) -> str | None:
+    """The cluster that a resource is something on."""
+    provider = by_urn.get(resource.provider or "")
     if provider is not None and provider.type == f"{_PROVIDER}kubernetes":
-        return provider.name in clusters.values()
+        return provider.name
     # The mirror services of a link have no Kubernetes provider; they say themselves where they are.
-    return resource.type.endswith(":Mirrors") and resource.inputs.get("context") in clusters
+    return resource.inputs.get("source") if resource.type.endswith(":Mirrors") else None

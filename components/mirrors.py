@@ -32,7 +32,7 @@ class _MirrorsProvider(ResourceProvider):
     serialize_as_secret_always = False
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        return CreateResult(id_=f"{props['context']}/{props['target']}", outs=_known(props))
+        return CreateResult(id_=f"{props['source']}/{props['target']}", outs=_known(props))
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         return DiffResult(changes=_known(_olds) != _known(_news))
@@ -67,6 +67,7 @@ class Mirrors(Resource, module="multicluster-mesh", name="Mirrors"):
     ) -> None:
         found = cluster.settings
         props = {
+            "source": cluster.name,
             "context": found.context.name,
             "kubeconfig": pulumi.Output.secret(found.kubeconfig) if found.kubeconfig_is_secret else found.kubeconfig,
             "namespace": namespace,
@@ -116,4 +117,4 @@ def remove_mirrors(api: ApiClient, namespace: str, target: str) -> None:
 
 
 def _known(props: dict[str, Any]) -> dict[str, Any]:
-    return {key: props.get(key) for key in ("context", "kubeconfig", "namespace", "target")}
+    return {key: props.get(key) for key in ("source", "context", "kubeconfig", "namespace", "target")}

@@ -64,7 +64,11 @@ class Engine:
 
     def preview(self, *arguments: str) -> None:
         """`pulumi preview`."""
-        self._run("preview", *self._common, *arguments)
+        self._run(*self.preview_command(*arguments))
+
+    def preview_command(self, *arguments: str) -> list[str]:
+        """The arguments of that `pulumi preview`."""
+        return ["preview", *self._common, *arguments]
 
     def destroy(self) -> None:
         """`pulumi destroy`, and the end of the stack itself."""

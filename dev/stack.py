@@ -18,6 +18,10 @@ CHECKOUT = Path(__file__).absolute().parents[1]
 PROJECT = settings.PROJECT
 
 
+# In place of an encrypted secret, which nobody can read here; it may stand where a certificate is expected.
+_HIDDEN = "-----BEGIN CERTIFICATE----- (secret)"
+
+
 class StackFileError(Exception):
     """A stack file that can't be read, or that has faults."""
 
@@ -124,7 +128,7 @@ def _with_secrets(value: Any) -> Any:
     """A value with a text in place of each encrypted secret, which nobody can read here."""
     if isinstance(value, dict):
         if value.keys() == {"secure"}:
-            return "[secret]"
+            return _HIDDEN
         return {key: _with_secrets(item) for key, item in value.items()}
     return [_with_secrets(item) for item in value] if isinstance(value, list) else value
 

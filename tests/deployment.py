@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,23 +30,56 @@ class Deployment:
         folder: where its stack file and its output go.
         name: the stack's name.
         config: its configuration, keys without the project's prefix.
+        secrets: values of it that Pulumi encrypts, by their paths, such as `trust.issuers.east.key`.
     """
 
-    def __init__(self, lab: Home, folder: Path, name: str, config: dict[str, Any]) -> None:
+    def __init__(
+        self, lab: Home, folder: Path, name: str, config: dict[str, Any], secrets: Mapping[str, str] | None = None
+    ) -> None:
         self.lab = lab
         self.name = name
         self.output = folder / "output.log"
         self.before: dict[str, dict[str, Any]] = {}
         self._file = folder / "stack.yaml"
-        self.configure(config)
+        self.configure(config, secrets)
         self.environment = environment.merged(lab, self.stack.release)
         environment.prepare(lab)
 
-    def configure(self, config: dict[str, Any]) -> None:
+    def configure(self, config: dict[str, Any], secrets: Mapping[str, str] | None = None) -> None:
         """Change the stack file."""
         self.config = config
-        self._file.write_text(yaml.safe_dump({"config": {f"{PROJECT}:{key}": value for key, value in config.items()}}))
+        self.secrets = dict(secrets or {})
+        self._salt: str | None = None  # with which the stack file's secrets are encrypted
+        self._write(dict.fromkeys(self.secrets, ""))
         self.stack = stack.read(self.name, self._file)
+
+    def _write(self, encrypted: Mapping[str, str]) -> None:
+        found = copy.deepcopy(self.config)
+        for path, value in encrypted.items():
+            *outer, last = path.split(".")
+            place = found
+            for key in outer:
+                place = place.setdefault(key, {})
+            place[last] = {"secure": value}
+        self._file.write_text(yaml.safe_dump({"config": {f"{PROJECT}:{key}": value for key, value in found.items()}}))
+
+    def _encrypt(self) -> None:
+        """Have Pulumi encrypt the secrets, where its copy of the stack file with the salt is."""
+        workspace = self.lab.folder / "stacks" / self.name
+        copied = workspace / f"Pulumi.{self.name}.yaml"
+        if not self.secrets or self._salt == yaml.safe_load(copied.read_text())["encryptionsalt"]:
+            return
+        values = [f"--secret={PROJECT}:{path}={value}" for path, value in self.secrets.items()]
+        self.run("pulumi", "--cwd", str(workspace), "config", "set-all", "--stack", self.name, "--path", *values)
+        content = yaml.safe_load(copied.read_text())
+        encrypted = {}
+        for path in self.secrets:
+            found = content["config"]
+            for key in f"{PROJECT}:{path}".split("."):
+                found = found[key]
+            encrypted[path] = found["secure"]
+        self._salt = content["encryptionsalt"]
+        self._write(encrypted)
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
@@ -58,12 +92,24 @@ class Deployment:
         with self.output.open("a") as log:
             engine = Engine(self.lab, self.stack, self.environment, log)
             engine.initialise()
+            self._encrypt()
             yield engine
 
     def up(self, *arguments: str) -> None:
         """`pulumi up`."""
         with self.engine() as engine:
             engine.up(*arguments)
+
+    def changes(self) -> dict[str, str]:
+        """What `pulumi preview` would do to each resource, as `Kind name`; what stays or is only read, is left out."""
+        with self.engine() as engine:
+            command = ["pulumi", *engine.preview_command("--json")]
+            # Its folder is the program's; unlike other tools it must reach the charts and is asked for no versions.
+            ended = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        steps = json.loads(ended.stdout)["steps"]
+        idle = {"same", "read", "discard"}
+        return {_called(step["urn"]): step["op"] for step in steps if step["op"] not in idle}
 
     def destroy(self) -> None:
         """`pulumi destroy`."""
@@ -122,9 +168,11 @@ class Deployment:
 
 
 @contextmanager
-def brought_up(lab: Home, folder: Path, name: str, config: dict[str, Any]) -> Iterator[Deployment]:
+def brought_up(
+    lab: Home, folder: Path, name: str, config: dict[str, Any], secrets: Mapping[str, str] | None = None
+) -> Iterator[Deployment]:
     """A stack that was previewed and brought up; what was in its clusters before is in `before`."""
-    deployment = Deployment(lab, folder, name, config)
+    deployment = Deployment(lab, folder, name, config, secrets)
     deployment.before = {
         cluster.context: everything(deployment, cluster.context) for cluster in deployment.stack.reachable
     }
@@ -134,6 +182,11 @@ def brought_up(lab: Home, folder: Path, name: str, config: dict[str, Any]) -> It
     yield deployment
     if deployment.has_resources:
         deployment.destroy()
+
+
+def _called(urn: str) -> str:
+    kind, name = urn.rsplit("::", 2)[1:]
+    return f"{kind.rsplit(':', 1)[1]} {name}"
 
 
 def comes_true(look: Callable[[], bool], seconds: float = 30) -> bool:

@@ -208,6 +208,46 @@ def test_only_an_exported_podinfo_has_the_label(run: Run) -> None:
     assert exported == {"west-test-podinfo-service": False, "east-test-podinfo-service": True}
 
 
+def test_credentials_for_images_are_in_each_namespace_of_linkerd_and_in_no_helm_value(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULUMI_CONFIG_SECRET_KEYS", json.dumps(["multicluster-mesh:imagePullSecret"]))
+    login = {"auths": {"registry.example.com": {"auth": "bG9naW4="}}}
+    config = {**mesh("west", links=[]), "imagePullSecret": login, "linkerd": {"cni": True}}
+
+    recorder = run(config)
+
+    found = [secret for secret in recorder.of("core/v1:Secret").values() if "dockerconfigjson" in secret["type"]]
+    assert len(found) == 3, "in linkerd, linkerd-cni and linkerd-multicluster"
+    releases = recorder.of("Release")
+    assert "bG9naW4=" not in json.dumps(releases)
+    for chart in ("west-linkerd-control-plane", "west-cni", "west-multicluster"):
+        assert releases[chart]["values"]["imagePullSecrets"] == [{"name": "multicluster-mesh-registry"}]
+
+
+def test_cert_manager_takes_the_place_of_the_issuers_key(run: Run) -> None:
+    recorder = run({**mesh("west", links=[]), "trust": {"certManager": True}})
+
+    assert "west-linkerd-issuer-secret" not in recorder.of("core/v1:Secret")
+    assert not [name for name in recorder.of("LocallySignedCert") if "issuer" in name]
+    (certificate,) = recorder.of("cert-manager.io/v1:Certificate").values()
+    (issuer,) = recorder.of("cert-manager.io/v1:Issuer").values()
+    assert certificate["spec"]["issuerRef"] == {"name": issuer["metadata"]["name"], "kind": "Issuer"}
+    assert certificate["spec"]["secretName"] == "linkerd-identity-issuer"
+
+
+def test_lifetimes_are_the_stack_files(run: Run) -> None:
+    (anchor,) = (
+        inputs
+        for name, inputs in run({**mesh("west", links=[]), "trust": {"lifetimes": {"anchor": 9000}}})
+        .of("SelfSignedCert")
+        .items()
+        if "anchor" in name
+    )
+
+    assert anchor["validityPeriodHours"] == 9000
+
+
 def test_a_wrong_stack_file_stops_the_program_before_it_asks_for_anything(run: Run) -> None:
     with pytest.raises(pulumi.RunError, match="2 faults in the configuration; nothing was touched"):
         run({**mesh("west", links=[]), "linkerd": {"version": "9"}, "worklods": []})

@@ -12,8 +12,9 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 import settings
-from components.cluster import Cluster
+from components.cluster import NOT_AWAITED, Cluster
 from components.linkerd import Linkerd
+from components.secrets import pull_secret, pull_secrets
 from versions import PODINFO_IMAGE
 
 NAME = "podinfo"
@@ -21,9 +22,16 @@ _LABELS = {"app": NAME}
 _HTTP, _GRPC = 9898, 9999
 
 
-def pod_spec(cluster: str) -> dict[str, Any]:
-    """The pod: its greeting says which cluster it runs on."""
+def pod_spec(cluster: str, pull: list[dict[str, str]] | None = None) -> dict[str, Any]:
+    """The pod: its greeting says which cluster it runs on.
+
+    Args:
+        cluster: the cluster's name.
+        pull: references to credentials for images, that of the proxy among them.
+    """
+    credentials = {"imagePullSecrets": pull} if pull else {}
     return {
+        **credentials,
         "securityContext": {"runAsNonRoot": True, "runAsUser": 100, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [
             {
@@ -62,21 +70,26 @@ class Podinfo(pulumi.ComponentResource):
             metadata=cluster.metadata(sample.namespace, annotations={"linkerd.io/inject": "enabled"}),
             opts=child,
         )
+        credentials = pull_secret(f"{name}-pull-secret", cluster, namespace.metadata.name, child)
         kubernetes.apps.v1.Deployment(
             name,
-            metadata=cluster.metadata(NAME, namespace=namespace.metadata.name, labels=_LABELS),
+            metadata=cluster.metadata(NAME, namespace=namespace.metadata.name, labels=_LABELS, annotations=NOT_AWAITED),
             spec={
                 "replicas": 1,
                 "selector": {"matchLabels": _LABELS},
-                "template": {"metadata": {"labels": _LABELS}, "spec": pod_spec(cluster.name)},
+                "template": {"metadata": {"labels": _LABELS}, "spec": pod_spec(cluster.name, pull_secrets(cluster))},
             },
             # A pod that starts before the injector is ready would stay outside the mesh without a word.
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[linkerd.control_plane])),
+            opts=pulumi.ResourceOptions.merge(
+                child, pulumi.ResourceOptions(depends_on=[linkerd.control_plane, *credentials])
+            ),
         )
         exported = {"mirror.linkerd.io/exported": "true"} if cluster.name in sample.exported else {}
         kubernetes.core.v1.Service(
             f"{name}-service",
-            metadata=cluster.metadata(NAME, namespace=namespace.metadata.name, labels={**_LABELS, **exported}),
+            metadata=cluster.metadata(
+                NAME, namespace=namespace.metadata.name, labels={**_LABELS, **exported}, annotations=NOT_AWAITED
+            ),
             spec={
                 "selector": _LABELS,
                 "ports": [

@@ -1,0 +1,250 @@
+"""A mesh that grows, and clusters of it that are down: for a while, unnoticed, in the middle of an `up`, for ever."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from dev.engine import PulumiFailed
+from lab import lifecycle
+from lab.home import Home
+from tests.deployment import Deployment, brought_up, comes_true, everything
+from tests.stacks import CHECKOUT, full_mesh
+
+pytestmark = pytest.mark.lab
+
+THREE = full_mesh("west", "east", "north")
+FOUR = full_mesh("west", "east", "north", south={"context": "ctx-2"})
+
+
+@pytest.fixture(scope="module")
+def fleet(lab: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """A full mesh of three clusters."""
+    with brought_up(lab, tmp_path_factory.mktemp("fleet"), "fleet", THREE) as deployment:
+        yield deployment
+
+
+def _without(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """A full mesh without one of its clusters."""
+    return full_mesh(**{key: value for key, value in config["clusters"].items() if key != name})
+
+
+def _saying(config: dict[str, Any], name: str, reachable: bool | str) -> dict[str, Any]:
+    """The same configuration, with a cluster's reachability declared."""
+    found = copy.deepcopy(config)
+    found["clusters"][name] = {**found["clusters"][name], "reachable": reachable}
+    return found
+
+
+def _own(deployment: Deployment, context: str) -> dict[str, Any]:
+    """What an API server has, but for the endpoints by which the mirrors say that a gateway is down."""
+    found = everything(deployment, context)
+    return {key: value for key, value in found.items() if not key.startswith(("endpoints", "pods"))}
+
+
+def _start(lab: Home, name: str) -> None:
+    lifecycle.start(lab, [name], load_balancers={}, chart_folders=[], timeout=120, say=print)
+
+
+def _resources(deployment: Deployment) -> dict[str, Any]:
+    """The state's resources by URN, without what every run writes anew."""
+    found = json.loads(deployment.state)["checkpoint"]["latest"]["resources"]
+    return {resource["urn"]: (resource.get("inputs"), resource.get("outputs")) for resource in found}
+
+
+def test_adding_a_cluster_touches_nothing_but_itself_and_its_links(fleet: Deployment) -> None:
+    names = [urn.rsplit("::", 1)[1] for urn in _resources(fleet)]
+    per_cluster = sum(name == "north" or name.startswith("north-") for name in names)
+    per_link = sum(name.startswith("link-west-to-north") for name in names)
+    fleet.configure(FOUR)
+
+    changes = fleet.changes()
+
+    own = {name: op for name, op in changes.items() if " south" in name}
+    links = {name: op for name, op in changes.items() if " link-" in name and "south" in name}
+    assert set(changes) == {*own, *links}
+    assert set(own.values()) == set(links.values()) == {"create"}
+    # The gateway's Service is read and not made.
+    assert len(own) == per_cluster - 1
+    assert len(links) == 6 * per_link
+
+
+def test_a_full_mesh_of_four_clusters_passes_all_checks(fleet: Deployment) -> None:
+    fleet.before["ctx-2"] = everything(fleet, "ctx-2")
+    fleet.configure(FOUR)
+    fleet.up()
+
+    rows = fleet.rows()
+    assert [row for row in rows if not row.passed] == []
+    assert len(rows) == 3 * 4 + 2 * 12
+    fleet.up("--expect-no-changes")
+
+
+def test_a_cluster_that_is_down_undeclared_is_one_error_and_nothing_is_touched(lab: Home, fleet: Deployment) -> None:
+    lifecycle.stop(lab, ["north"], delete=False)
+    there, state = _own(fleet, "west"), _resources(fleet)
+    fleet.output.write_text("")
+    fleet.configure({**FOUR, "workloads": []})
+
+    with pytest.raises(PulumiFailed):
+        fleet.up()
+
+    printed = fleet.output.read_text()
+    assert "clusters.north: https://127.0.0.1:" in printed
+    assert "set clusters.north.reachable: false" in printed
+    assert "Traceback" not in printed
+    assert _own(fleet, "west") == there
+    assert _resources(fleet) == state
+
+
+def test_a_cluster_that_is_declared_down_is_kept_while_the_others_go_on(fleet: Deployment) -> None:
+    before = _resources(fleet)
+    fleet.output.write_text("")
+    changed = _saying(FOUR, "north", False)
+    changed["workloads"] = [{"podinfo": {"exported": ["north", "east", "south"]}}]
+    fleet.configure(changed)
+
+    assert fleet.changes() == {"Service west-test-podinfo-service": "update"}
+    fleet.up()
+
+    after = _resources(fleet)
+    assert {urn for urn in before if before[urn] != after.get(urn)} <= {
+        urn for urn in before if urn.endswith(("::west-test-podinfo-service", "::multicluster-mesh-fleet"))
+    }
+    assert comes_true(lambda: not fleet.exists("east", "service", "podinfo-west", "test")), "west exports no more"
+    assert fleet.exists("east", "service", "podinfo-north", "test"), "what is pending stays as it is"
+    with fleet.engine() as engine:
+        links = engine.outputs()["links"]
+    assert {name for name, link in links.items() if link == "pending"} == {name for name in links if "north" in name}
+    assert "clusters.north is declared unreachable" in fleet.output.read_text()
+    assert [row for row in fleet.rows() if not row.passed] == []
+    fleet.up("--expect-no-changes")
+
+
+def test_back_again_it_catches_up(lab: Home, fleet: Deployment) -> None:
+    changed = {**FOUR, "workloads": [{"podinfo": {"exported": ["west", "east", "south"]}}]}
+    fleet.configure(_saying(changed, "north", False))
+    fleet.up()
+    _start(lab, "north")
+    fleet.configure(changed)
+
+    assert fleet.changes() == {"Service north-test-podinfo-service": "update"}
+    fleet.up()
+
+    # The mirrors of the others find north again by and by.
+    assert comes_true(lambda: not fleet.exists("west", "service", "podinfo-north", "test"), 120)
+    assert [row for row in fleet.rows() if not row.passed] == []
+
+
+def test_one_removed_from_the_middle_leaves_the_others_as_they_were(fleet: Deployment) -> None:
+    fleet.configure(FOUR)
+    fleet.up()
+    fleet.configure(_without(FOUR, "east"))
+    assert {op for op in fleet.changes().values() if op != "update"} == {"delete"}
+    fleet.up()
+
+    assert everything(fleet, "east") == fleet.before["east"]
+    assert [row for row in fleet.rows() if not row.passed] == []
+
+
+def test_after_it_all_destroy_leaves_nothing(fleet: Deployment) -> None:
+    fleet.destroy()
+
+    for context in ("west", "north", "ctx-2"):
+        comes_true(partial(_as_before, fleet, context))
+        assert everything(fleet, context) == fleet.before[context]
+
+
+def _as_before(deployment: Deployment, context: str) -> bool:
+    return everything(deployment, context).keys() == deployment.before[context].keys()
+
+
+@pytest.fixture(scope="module")
+def halved(lab: Home, fleet: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Two clusters, one of which died in the middle of the first `up`."""
+    assert not fleet.has_resources
+    config = full_mesh("east", "north")
+    deployment = Deployment(lab, tmp_path_factory.mktemp("halved"), "halved", config)
+    deployment.before = {"east": everything(deployment, "east")}
+    with deployment.engine() as engine:
+        running = subprocess.Popen(
+            ["pulumi", *engine.up_command()],
+            cwd=CHECKOUT,
+            env=deployment.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            begun = ("deployment", "linkerd-identity", "linkerd")
+            assert comes_true(lambda: deployment.exists("north", *begun), 60), "the control plane never began"
+            lifecycle.stop(lab, ["north"], delete=False)
+        finally:
+            # Helm would wait five minutes for what is no longer there.
+            for process in psutil.Process(running.pid).children(recursive=True):
+                process.kill()
+            running.kill()
+            running.wait()
+    yield deployment
+    if deployment.has_resources:
+        deployment.destroy()
+
+
+def test_a_cluster_that_died_during_up_is_declared_down_and_the_other_is_finished(halved: Deployment) -> None:
+    halved.configure(_saying(full_mesh("east", "north"), "north", False))
+    halved.up()
+
+    assert [row for row in halved.rows() if not row.passed] == []
+    assert not halved.exists("east", "links.multicluster.linkerd.io", "north", "linkerd-multicluster")
+    halved.up("--expect-no-changes")
+
+
+def test_once_it_runs_again_up_finishes_it_too(lab: Home, halved: Deployment) -> None:
+    _start(lab, "north")
+    halved.configure(full_mesh("east", "north"))
+    halved.up()
+
+    assert [row for row in halved.rows() if not row.passed] == []
+    halved.up("--expect-no-changes")
+
+
+def test_a_cluster_that_never_comes_back_is_forgotten_and_destroy_works(lab: Home, halved: Deployment) -> None:
+    lifecycle.stop(lab, ["north"], delete=True)
+    try:
+        halved.configure(_saying(full_mesh("east", "north"), "north", "never"))
+        halved.up()
+        halved.configure(full_mesh("east"))
+        halved.up()
+
+        of_north = ("--all-namespaces", "-l", "mirror.linkerd.io/cluster-name=north")
+        for kind in ("services", "deployments", "clusterroles"):
+            assert halved.objects("east", kind, *of_north) == [], kind
+        assert not halved.exists("east", "secret", "cluster-credentials-north", "linkerd-multicluster")
+        assert not any("north" in urn for urn in _resources(halved))
+        assert [row for row in halved.rows() if not row.passed] == []
+        halved.destroy()
+        comes_true(partial(_as_before, halved, "east"))
+        assert everything(halved, "east") == halved.before["east"]
+    finally:
+        _start(lab, "north")
+
+
+def test_a_cluster_that_is_down_from_the_start_waits_with_its_links(lab: Home, tmp_path: Path) -> None:
+    lifecycle.stop(lab, ["north"], delete=False)
+    try:
+        deployment = Deployment(lab, tmp_path, "waiting", _saying(full_mesh("east", "north"), "north", False))
+        deployment.up()
+
+        assert [row for row in deployment.rows() if not row.passed] == []
+        with deployment.engine() as engine:
+            assert set(engine.outputs()["links"].values()) == {"pending"}
+        deployment.destroy()
+    finally:
+        _start(lab, "north")

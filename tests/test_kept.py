@@ -1,0 +1,107 @@
+"""What of a state stays as it is while a cluster can't be reached."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from components.kept import to_keep
+from recorded import Resource, parse
+
+STACK = "urn:pulumi:dev::mesh::pulumi:pulumi:Stack::mesh-dev"
+WEST = "urn:pulumi:dev::mesh::pulumi:providers:kubernetes::west"
+EAST = "urn:pulumi:dev::mesh::pulumi:providers:kubernetes::east"
+
+
+def component(name: str, kind: str = "Linkerd", parent: str = STACK) -> Resource:
+    return Resource(
+        urn=f"urn:pulumi:dev::mesh::multicluster-mesh:index:{kind}::{name}",
+        type=f"multicluster-mesh:index:{kind}",
+        parent=parent,
+        custom=False,
+    )
+
+
+def secret(name: str, parent: Resource, provider: str | None, **more: Any) -> Resource:
+    kind = "kubernetes:core/v1:Secret"
+    return Resource(
+        urn=f"urn:pulumi:dev::mesh::{parent.type}${kind}::{name}",
+        type=kind,
+        parent=parent.urn,
+        provider=provider,
+        **more,
+    )
+
+
+PROVIDERS = [Resource(urn=urn, type="pulumi:providers:kubernetes", parent=STACK) for urn in (WEST, EAST)]
+WEST_LINKERD, EAST_LINKERD = component("west-linkerd"), component("east-linkerd")
+LINK, OTHER = component("link-west-to-east", "ClusterLink"), component("link-west-to-north", "ClusterLink")
+STATE = [
+    Resource(urn=STACK, type="pulumi:pulumi:Stack", custom=False),
+    *PROVIDERS,
+    WEST_LINKERD,
+    EAST_LINKERD,
+    secret("west-issuer", WEST_LINKERD, WEST),
+    secret("east-issuer", EAST_LINKERD, EAST),
+    secret("east-key", EAST_LINKERD, None),
+    secret("east-gateway", EAST_LINKERD, EAST, external=True),
+    LINK,
+    secret("link-west-to-east-token", LINK, EAST),
+    secret("link-west-to-east-credentials", LINK, WEST),
+    OTHER,
+    secret("link-west-to-north-credentials", OTHER, WEST),
+]
+
+
+def names(*clusters: str) -> list[str]:
+    return [resource.name for resource in to_keep(STATE, clusters)]
+
+
+def test_all_of_an_unreachable_cluster_is_kept_and_of_its_links_both_ends() -> None:
+    assert names("east") == [
+        "east-linkerd",
+        "east-issuer",
+        "east-key",
+        "link-west-to-east",
+        "link-west-to-east-token",
+        "link-west-to-east-credentials",
+    ]
+
+
+def test_nothing_is_kept_where_every_cluster_can_be_reached_or_nothing_was_made_yet() -> None:
+    assert names() == []
+    assert to_keep([], ["east"]) == []
+    assert names("north") == []
+
+
+def test_mirrors_are_kept_with_their_source_even_where_nothing_else_of_the_link_was_made() -> None:
+    begun = component("link-east-to-west", "ClusterLink")
+    mirrors = Resource(
+        urn=f"urn:pulumi:dev::mesh::{begun.type}$pulumi-python:dynamic/multicluster-mesh:Mirrors::link-east-to-west-mirrors",
+        type="pulumi-python:dynamic/multicluster-mesh:Mirrors",
+        parent=begun.urn,
+        inputs={"source": "east", "target": "west"},
+    )
+    state = [*STATE, begun, mirrors]
+
+    assert mirrors in to_keep(state, ["east"])
+    assert mirrors not in to_keep(state, ["west"]), (
+        "in a cluster that can be reached they are removed as they should be"
+    )
+
+
+def test_a_cluster_is_not_taken_for_another_one_whose_name_begins_alike() -> None:
+    state = [*STATE, Resource(urn=f"{EAST}-2", type="pulumi:providers:kubernetes", parent=STACK)]
+    alike = component("east-2-linkerd")
+    state += [alike, secret("east-2-issuer", alike, f"{EAST}-2")]
+
+    assert not any(resource.name.startswith("east-2") for resource in to_keep(state, ["east"]))
+
+
+def test_what_waits_for_its_deletion_is_no_longer_of_the_state() -> None:
+    urn = "urn:pulumi:dev::mesh::kubernetes:core/v1:Secret::old"
+    entry = {"urn": urn, "type": "kubernetes:core/v1:Secret", "custom": True, "provider": f"{WEST}::id"}
+
+    (found,) = parse([{**entry, "delete": True}, entry])
+
+    assert found.provider == WEST
+    assert found.name == "old"
