@@ -158,6 +158,10 @@ class Deployment:
         """Whether a cluster has an object."""
         return bool(self.kubectl(context, "-n", namespace, "get", kind, name, "--ignore-not-found", "-o", "name"))
 
+    def is_as_before(self, context: str) -> bool:
+        """Whether a cluster has the very objects that it had before the stack was brought up."""
+        return everything(self, context).keys() == self.before[context].keys()
+
     def resolve(self, address: str) -> str:
         """An IP address as it is, or what the lab's DNS says of a host name."""
         if address.replace(".", "").isdigit():

@@ -19,6 +19,8 @@ def shipped(name: str, **more: Any) -> dict[str, Any]:
 TWO_WAY = shipped("dev")
 # A private cluster that nobody reaches, and a public one whose load balancer has a host name.
 ONE_WAY = shipped("openstack-nks", workloads=[{"podinfo": {"namespace": "samples", "exported": ["cluster2"]}}])
+# The same contexts, each with a load balancer.
+BOTH_BALANCED = shipped("kpaas", workloads=[{"podinfo": {"exported": ["cluster1", "cluster2"]}}])
 # A hub that each spoke sees; of the spokes only one is seen by the hub.
 HUB: dict[str, Any] = {
     "clusters": {"west": {}, "east": {}, "north": {}},

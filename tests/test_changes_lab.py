@@ -8,13 +8,14 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import psutil
 import pytest
 
 from dev.engine import PulumiFailed
 from lab.home import Home
-from tests.deployment import Deployment, brought_up, comes_true
+from tests.deployment import Deployment, brought_up, comes_true, everything
 from tests.stacks import CHECKOUT, TWO_WAY
 
 pytestmark = pytest.mark.lab
@@ -118,7 +119,11 @@ def test_a_mesh_of_another_stack_is_left_alone(mesh: Deployment) -> None:
     with pytest.raises(PulumiFailed):
         other.up()
 
-    assert "Server-Side Apply field conflict" in other.output.read_text(), "its namespaces are another stack's"
+    printed = other.output.read_text()
+    assert f"clusters.{mesh.stack.clusters[0].name}" in printed
+    assert "before anything was changed" in printed
+    assert "adopt: true" in printed
+    assert f"multicluster-mesh-{mesh.name}" in printed, "whose it is"
     assert [(record["metadata"]["uid"], record["data"]) for record in mesh.objects(context, *records)] == before
 
 
@@ -176,3 +181,36 @@ def test_a_link_that_is_taken_out_takes_its_mirrors_with_it(mesh: Deployment) ->
     mesh.configure(whole)
     mesh.up()
     assert [row for row in mesh.rows() if not row.passed] == []
+
+
+def test_a_mesh_whose_state_is_lost_is_adopted_by_another_stack_with_its_own_trust(mesh: Deployment) -> None:
+    before, issuers = mesh.before, {}
+    for cluster in mesh.stack.clusters:
+        secret = json.loads(
+            mesh.kubectl(cluster.context, "-n", "linkerd", "get", "secret", "linkerd-identity-issuer", "-o", "json")
+        )
+        issuers[cluster.name] = {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
+    anchor = issuers["west"]["ca.crt"]
+    mesh.run("pulumi", "stack", "rm", "--force", "--yes", "--preserve-config", "--stack", mesh.name)
+    config = {
+        **mesh.config,
+        "clusters": {name: {"adopt": True} for name in issuers},
+        "trust": {
+            "anchor": {"certificate": anchor},
+            "issuers": {name: {"certificate": issuer["tls.crt"]} for name, issuer in issuers.items()},
+        },
+    }
+    keys = {f"trust.issuers.{name}.key": issuer["tls.key"] for name, issuer in issuers.items()}
+    there = mesh.kubectl("west", "get", "namespace", "linkerd", "-o", "jsonpath={.metadata.uid}")
+    adopting = Deployment(mesh.lab, mesh.output.parent, "adopting", config, keys)
+    try:
+        adopting.up()
+
+        assert mesh.kubectl("west", "get", "namespace", "linkerd", "-o", "jsonpath={.metadata.uid}") == there
+        assert [row for row in adopting.rows() if not row.passed] == []
+        adopting.up("--expect-no-changes")
+    finally:
+        adopting.destroy()
+    for context, objects in before.items():
+        comes_true(partial(mesh.is_as_before, context))
+        assert everything(mesh, context) == objects

@@ -159,12 +159,8 @@ def test_after_it_all_destroy_leaves_nothing(fleet: Deployment) -> None:
     fleet.destroy()
 
     for context in ("west", "north", "ctx-2"):
-        comes_true(partial(_as_before, fleet, context))
+        comes_true(partial(fleet.is_as_before, context))
         assert everything(fleet, context) == fleet.before[context]
-
-
-def _as_before(deployment: Deployment, context: str) -> bool:
-    return everything(deployment, context).keys() == deployment.before[context].keys()
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +226,7 @@ def test_a_cluster_that_never_comes_back_is_forgotten_and_destroy_works(lab: Hom
         assert not any("north" in urn for urn in _resources(halved))
         assert [row for row in halved.rows() if not row.passed] == []
         halved.destroy()
-        comes_true(partial(_as_before, halved, "east"))
+        comes_true(partial(halved.is_as_before, "east"))
         assert everything(halved, "east") == halved.before["east"]
     finally:
         _start(lab, "north")

@@ -6,8 +6,6 @@ import base64
 import os
 from pathlib import Path
 
-import pytest
-
 import kubeconfig
 from tests import kubeconfigs
 

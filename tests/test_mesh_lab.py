@@ -18,19 +18,20 @@ from dev.check import EXPECTED_WARNINGS
 from lab.home import Home
 from tests.deployment import Deployment, brought_up, comes_true, everything
 from tests.printed import assert_as_printed
-from tests.stacks import HUB, ONE_WAY, TWO_WAY
+from tests.stacks import BOTH_BALANCED, HUB, ONE_WAY, TWO_WAY
 
 pytestmark = pytest.mark.lab
 
 CHECKOUT = Path(__file__).parents[1]
 SECRETS = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----|eyJhbGciOi[\w-]{20,}\.")
 
-STACKS: dict[str, dict[str, Any]] = {"two-way": TWO_WAY, "openstack-nks": ONE_WAY, "hub": HUB}
+STACKS: dict[str, dict[str, Any]] = {"two-way": TWO_WAY, "openstack-nks": ONE_WAY, "kpaas": BOTH_BALANCED, "hub": HUB}
 
 
 @pytest.fixture(scope="module", params=STACKS)
-def mesh(request: pytest.FixtureRequest, lab: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def mesh(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """A mesh that is up."""
+    lab: Home = request.getfixturevalue("balanced_lab" if request.param == "kpaas" else "lab")
     with brought_up(lab, tmp_path_factory.mktemp(request.param), request.param, STACKS[request.param]) as deployment:
         yield deployment
 
@@ -173,10 +174,6 @@ def test_destroy_leaves_each_api_server_exactly_as_it_was(mesh: Deployment) -> N
     mesh.kubectl(target.context, "delete", *exported)
     for cluster in mesh.stack.clusters:
         # The controllers of Kubernetes clear away after what is deleted.
-        comes_true(partial(_same_objects, mesh, cluster.context))
+        comes_true(partial(mesh.is_as_before, cluster.context))
         assert everything(mesh, cluster.context) == mesh.before[cluster.context]
     assert not SECRETS.search(mesh.output.read_text()), "in what destroy prints"
-
-
-def _same_objects(mesh: Deployment, context: str) -> bool:
-    return everything(mesh, context).keys() == mesh.before[context].keys()
