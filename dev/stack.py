@@ -10,7 +10,8 @@ import yaml
 
 import settings
 from settings import clusters, links
-from settings.faults import Faults, Reading, SettingsError
+from settings.faults import Faults, SettingsError
+from settings.reading import Reading
 from settings.stack_file import Cluster, StackFile
 from topology import Link
 

@@ -13,7 +13,9 @@ from typing import Any, Never
 import pulumi
 
 from settings import clusters, links, samples, trust
-from settings.faults import LEFT_OUT, TOP, Faults, SettingsError, read
+from settings.definition import TOP
+from settings.faults import LEFT_OUT, Faults, SettingsError
+from settings.reading import read
 from settings.resolved import Cluster, Sample, Settings, merged, overridden
 from settings.stack_file import StackFile
 from settings.text import expanded, is_source

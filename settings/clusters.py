@@ -8,7 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import kubeconfig
-from settings.faults import LEFT_OUT, Faults, Reading, listed, suggestion
+from settings.faults import LEFT_OUT, Faults, listed, suggestion
+from settings.reading import Reading
 from settings.resolved import Cluster, merged
 from settings.stack_file import Cluster as Entry
 from settings.stack_file import ClusterLinkerd, StackFile

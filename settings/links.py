@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import topology
 from settings.clusters import is_loopback
-from settings.faults import Faults, Reading, listed, suggestion
+from settings.faults import Faults, listed, suggestion
+from settings.reading import Reading
 from settings.resolved import Cluster
 from settings.stack_file import Except
 from settings.text import TARGET_NAME_LENGTH, is_api_server

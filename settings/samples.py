@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from settings.faults import Faults, Reading
+from settings.faults import Faults
 from settings.links import known_cluster
+from settings.reading import Reading
 from settings.resolved import Sample
 from settings.text import LINKERD_NAMESPACES
 

@@ -30,7 +30,7 @@ from pydantic import BaseModel
 import kubeconfig
 import settings
 from settings import schema
-from settings.faults import TOP
+from settings.definition import TOP
 from tests import kubeconfigs
 from tests.authority import DAY, Authority, pem
 

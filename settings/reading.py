@@ -1,0 +1,192 @@
+"""A stack file read by its definition, without whatever is wrong in its form, so that the rest can be judged too."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from settings.definition import TOP, every_key, keys, metadata
+from settings.faults import LEFT_OUT, Faults, Path, suggestion, written
+from settings.stack_file import Short, StackFile
+
+_OUT = object()
+# A stack file with more nesting than this is a mistake, and would exhaust whatever walks it.
+DEPTH = 50
+
+# What is said of a value of the wrong kind, by Pydantic's name for the mistake.
+_KINDS: Mapping[str, tuple[str, str]] = {
+    "string_type": ("a text was expected", "write it in quotes"),
+    "string_unicode": ("there is something in it that isn't text", "write it anew"),
+    "bool_type": ("true or false was expected", "write true or false, without quotes"),
+    "int_type": ("a whole number was expected", "write digits alone, without quotes or a unit"),
+    "list_type": ("a list was expected", "write each entry on a line that begins with `- `"),
+    "dict_type": ("a mapping was expected", "write `key: value` on lines of their own"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """A stack file without whatever is wrong in its form, so that the rest can be judged too."""
+
+    file: StackFile
+    rest: Any  # what it was read from, with _OUT in lists where an entry was taken out
+
+    def numbered(self, *path: str | int) -> list[int]:
+        """The places that the entries of a list have in the stack file."""
+        found = _at(self.rest, path)
+        return [number for number, item in enumerate(found) if item is not _OUT] if isinstance(found, list) else []
+
+
+def read(config: Mapping[str, Any], faults: Faults) -> Reading:
+    """Read a stack file.
+
+    Args:
+        config: decoded, its keys without the project's prefix.
+        faults: where faults of form go.
+    """
+    # A key with nothing after its colon, because all below it is a comment, is as good as none.
+    known = {key: value for key, value in config.items() if value is not None or key not in TOP}
+    rest = _without_depths(known, (), faults)
+    first = True
+    while True:
+        try:
+            return Reading(file=StackFile.model_validate(_without_outs(rest)), rest=rest)
+        except ValidationError as error:
+            places = _Places(rest)
+            found = [(detail, places.translated(detail["loc"])) for detail in error.errors(include_url=False)]
+        for detail, location in found:
+            # Only the first time: later on, what is missing is what was taken out.
+            if first:
+                _report(detail, location, rest, faults)
+        # All of them are looked up before the first goes: in what is out, nothing is found any more.
+        wrong = [
+            location[:-1] if detail["type"] == "missing" else _within(rest, location) for detail, location in found
+        ]
+        for path in wrong:
+            _take_out(rest, path)
+        first = False
+
+
+def _without_depths(value: Any, path: Path, faults: Faults) -> Any:
+    if len(path) > DEPTH:
+        faults.add_of_form((*path[:3], LEFT_OUT), LEFT_OUT, f"nested more than {DEPTH} deep", "write it flat")
+        return None
+    if isinstance(value, dict):
+        return {str(key): _without_depths(item, (*path, str(key)), faults) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_depths(item, (*path, number), faults) for number, item in enumerate(value)]
+    return value
+
+
+def _without_outs(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_outs(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_outs(item) for item in value if item is not _OUT]
+    return value
+
+
+class _Places:
+    """Finds what was at fault in a configuration without what was taken out in the one with it."""
+
+    def __init__(self, rest: Any) -> None:
+        self._rest = rest
+        self._places: dict[Path, list[int]] = {}  # of a list's entries that are still there
+
+    def translated(self, location: Path) -> Path:
+        path: Path = ()
+        for part in location:
+            if isinstance(part, int):
+                if path not in self._places:
+                    here = _at(self._rest, path)
+                    entries = here if isinstance(here, list) else []
+                    self._places[path] = [number for number, item in enumerate(entries) if item is not _OUT]
+                part = self._places[path][part]
+            path = (*path, part)
+        return path
+
+
+def _take_out(rest: Any, path: Path) -> None:
+    parent = _at(rest, path[:-1])
+    if not path:
+        rest.clear()
+    elif isinstance(parent, dict):
+        parent.pop(path[-1], None)
+    elif isinstance(parent, list):
+        parent[int(path[-1])] = _OUT
+
+
+def _report(detail: ErrorDetails, location: Path, config: Any, faults: Faults) -> None:
+    """One of Pydantic's errors as a fault."""
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "missing":
+        faults.add_of_form(location, None, "missing", "write it, or take the entry out")
+        return
+    path = _within(config, location)
+    value = path[-1] if location[-1:] == ("[key]",) and len(location) > len(path) else _at(config, path)
+    if kind == "fault":
+        rule, remedy = context["rule"], context["remedy"]
+    elif kind == "extra_forbidden":
+        rule, remedy = "unknown key", _unknown(path)
+    elif kind == "model_type":
+        rule, remedy = _no_mapping(path, value)
+    elif kind == "literal_error":
+        choices = context["expected"].replace(" or ", ", ").replace("'", "").split(", ")
+        rule, remedy = f"not one of {', '.join(choices)}", suggestion(value, choices, otherwise="choose one of them")
+    elif kind == "greater_than_equal":
+        rule, remedy = f"less than {context['ge']}", f"write {context['ge']} or more"
+    elif kind == "less_than_equal":
+        rule, remedy = f"more than {context['le']}", f"write {context['le']} or less"
+    elif kind == "string_type" and (value is None or isinstance(value, dict | list)):
+        rule = _KINDS[kind][0]
+        remedy = "write it, or take the key out" if value is None else "write one text in its place"
+    elif kind in _KINDS:
+        rule, remedy = _KINDS[kind]
+    else:
+        rule, remedy = detail["msg"][:1].lower() + detail["msg"][1:], "see the settings in README.md"
+    faults.add_of_form(path, value, rule, remedy)
+
+
+def _no_mapping(path: Path, value: Any) -> tuple[str, str]:
+    short = next((each.words for each in metadata(path) if isinstance(each, Short)), None)
+    if short is None:
+        return "a mapping was expected", f"known keys are {', '.join(keys(path))}"
+    remedy = f"write {short} without quotes, or keys among {', '.join(keys(path))}"
+    return f"{short}, or a mapping, was expected", remedy
+
+
+def _unknown(path: Path) -> str:
+    """What to do about a key that isn't known where it is."""
+    key, known = str(path[-1]), keys(path[:-1])
+    if difflib.get_close_matches(key, known, n=1, cutoff=0.8):
+        return suggestion(key, known)
+    elsewhere = [home for home in every_key() if home[-1] == key]
+    # In a cluster it is this one that is meant.
+    elsewhere = [(*path[:2], *home[2:]) if home[0] == path[0] == "clusters" else home for home in elsewhere]
+    if 1 <= len(elsewhere) <= 2:
+        return f"move it to {' or '.join(written(home) for home in elsewhere)}"
+    return suggestion(key, known)
+
+
+def _within(config: Any, location: Path) -> Path:
+    """The part of a location that the configuration has; Pydantic adds names of its own types at the end."""
+    path: Path = ()
+    for part in location:
+        if _at(config, (*path, part)) is _OUT:
+            break
+        path = (*path, part)
+    return path
+
+
+def _at(config: Any, path: Sequence[str | int]) -> Any:
+    for part in path:
+        inside = isinstance(config, list) and isinstance(part, int) and part < len(config)
+        if not inside and not (isinstance(config, dict) and part in config):
+            return _OUT
+        config = config[part]
+    return config

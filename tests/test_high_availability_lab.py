@@ -1,0 +1,42 @@
+"""High availability, compared with the values that each release's own chart has for it."""
+
+from __future__ import annotations
+
+import tarfile
+import urllib.request
+from io import BytesIO
+from typing import Any
+
+import pytest
+import yaml
+
+import settings
+from components.linkerd import high_availability_values
+from lab.home import Home
+from versions import LINKERD, LinkerdRelease
+
+pytestmark = pytest.mark.lab
+
+# What is set beyond the older chart's own values: it knows no such keys, and Linkerd's check asks for the first.
+BEYOND = {"highAvailability", "policyControllerResources"}
+
+
+@pytest.mark.parametrize("release", LINKERD.values(), ids=lambda release: release.version)
+def test_high_availability_is_what_the_charts_own_values_say(lab: Home, release: LinkerdRelease) -> None:
+    defaults, theirs = chart_values(lab, release, "values"), chart_values(lab, release, "values-ha")
+    ours = high_availability_values()
+    beyond = {key: value for key, value in ours.items() if key not in theirs}
+
+    assert theirs["controllerReplicas"] == 3
+    assert settings.merged(defaults, ours) == settings.merged(settings.merged(defaults, theirs), beyond)
+    assert set(beyond) == (BEYOND if release.version == "2.13.5" else set())
+
+
+def chart_values(lab: Home, release: LinkerdRelease, name: str) -> dict[str, Any]:
+    """One of the values files of a release's control plane."""
+    address = f"{lab.read_status()['charts']}/linkerd-control-plane-{release.control_plane}.tgz"
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(address) as answer, tarfile.open(fileobj=BytesIO(answer.read())) as archive:
+        file = archive.extractfile(f"linkerd-control-plane/{name}.yaml")
+        assert file is not None
+        return dict(yaml.safe_load(file))
