@@ -55,11 +55,21 @@ def own() -> list[Resource]:
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise RecordError(f"{' '.join(command)}: {type(error).__name__}") from None
+        why = f"no answer in {PATIENCE} seconds" if isinstance(error, subprocess.TimeoutExpired) else str(error)
+        raise _unreadable(command, why) from None
     if ended.returncode != 0:
-        raise RecordError(f"{' '.join(command)}: {ended.stderr.strip() or f'ended with {ended.returncode}'}")
+        said = (ended.stderr.strip() or ended.stdout.strip()).splitlines()
+        why = said[-1] if said else f"ended with {ended.returncode}"
+        raise _unreadable(command, why)
     deployment = json.loads(ended.stdout).get("deployment") or {}
     return parse(deployment.get("resources") or [])
+
+
+def _unreadable(command: Sequence[str], why: str) -> RecordError:
+    return RecordError(
+        f"{' '.join(command)}: {why}: while a cluster is declared unreachable, what the stack has made is read; "
+        "let this command work where it runs (the backend's login, and PULUMI_CONFIG_PASSPHRASE or its _FILE)"
+    )
 
 
 def parse(found: Sequence[Mapping[str, Any]]) -> list[Resource]:

@@ -15,7 +15,7 @@ from access import Access
 # The annotation by which Pulumi names the manager of an object's fields.
 MANAGER = "pulumi.com/patchFieldManager"
 
-# For samples: Pulumi's own waiting for a Deployment or a Service never ends where the API server dies as it begins.
+# For what nobody waits for: Pulumi's own waiting never ends where the API server dies as it begins.
 NOT_AWAITED = {"pulumi.com/skipAwait": "true"}
 
 

@@ -17,7 +17,7 @@ import pulumi_kubernetes as kubernetes
 import yaml
 
 import settings
-from components.cluster import Cluster
+from components.cluster import NOT_AWAITED, Cluster
 from components.helm import release
 from components.linkerd import Linkerd, tolerations
 from components.mirrors import Mirrors
@@ -235,7 +235,7 @@ class ClusterLink(pulumi.ComponentResource):
             f"{name}-link",
             api_version="multicluster.linkerd.io/v1alpha1",
             kind="Link",
-            metadata=source.cluster.metadata(link.target, namespace=namespace),
+            metadata=source.cluster.metadata(link.target, namespace=namespace, annotations=NOT_AWAITED),
             spec=self.spec,
             # Its kind comes with the extension. It goes before the controller, which then lets its mirrors be.
             opts=pulumi.ResourceOptions.merge(
