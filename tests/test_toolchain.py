@@ -116,3 +116,15 @@ def test_a_chart_is_packaged_as_published_and_the_same_each_time(tmp_path: Path)
         assert values is not None
         assert values.read() == b"linkerdVersion: stable-9.9.9\n"
     assert "linkerd-viz/charts/partials/templates/one.yaml" in names
+
+
+def test_crds_are_taken_out_of_their_chart(tmp_path: Path) -> None:
+    text = "# {{- if .Values.crds }}\nkind: CustomResourceDefinition\n    app: '{{ template \"name\" . }}'\nspec: {}\n"
+    for name in ("certificates", "issuers", "clusterissuers", "challenges"):
+        (tmp_path / f"crd-{name}.yaml").write_text(text)
+
+    charts.plain_crds(tmp_path, into=tmp_path / "crds")
+
+    written = {file.name: file.read_text() for file in (tmp_path / "crds").iterdir()}
+    plain = "kind: CustomResourceDefinition\nspec: {}\n"
+    assert written == dict.fromkeys(["certificates.yaml", "issuers.yaml", "clusterissuers.yaml"], plain)

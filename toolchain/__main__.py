@@ -81,9 +81,10 @@ def _build_missing(parts: list[Part]) -> None:
         began = time.monotonic()
         cache.remove_unfinished()
         with Progress() as progress:
-            progress.started("Go's standard library")
-            _compile_standard_library()
-            progress.ended("Go's standard library")
+            if any(step.programs for part in missing for step in part.builds):
+                progress.started("Go's standard library")
+                _compile_standard_library()
+                progress.ended("Go's standard library")
             _run([lane for lane in lanes if lane], progress)
         print(f"toolchain: complete after {(time.monotonic() - began) / 60:.1f} minutes", flush=True)
 

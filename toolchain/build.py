@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from toolchain import cache, charts, go
-from toolchain.parts import LINKERD, PULUMI_KUBERNETES, PULUMI_SDK, QUICK, Build, Part
+from toolchain.parts import CERT_MANAGER, LINKERD, PULUMI_KUBERNETES, PULUMI_SDK, QUICK, Build, Part
 
 Report = Callable[[str], None]
 
@@ -40,7 +40,8 @@ def build(part: Part, report: Report) -> None:
                 report(line)
 
             for step in part.builds:
-                _compile(step, staging / "bin", told)
+                if step.programs:
+                    _compile(step, staging / "bin", told)
         if part.main.module == "engine":
             _lay_out_plugins(part.main, staging)
             _copy_scripts(part.main, staging / "bin")
@@ -49,6 +50,8 @@ def build(part: Part, report: Report) -> None:
         elif part.main.module == "linkerd":
             source = _sources(part.main, LINKERD)
             charts.package(source, release=part.name.removeprefix("linkerd-"), into=staging / "charts")
+        elif part.main.module == "cert-manager":
+            charts.plain_crds(_sources(part.main, CERT_MANAGER) / "deploy/crds", into=staging / "crds")
         staging.chmod(0o755)
         staging.rename(target)
     except BuildFailed as error:

@@ -1,4 +1,4 @@
-"""Packages Linkerd's charts from its Go module the way its release does: the version set, the partials inside."""
+"""Takes charts from Go modules: Linkerd's, packaged the way its release does, and the CRDs of cert-manager's."""
 
 from __future__ import annotations
 
@@ -36,6 +36,14 @@ def package(source: Path, *, release: str, into: Path) -> None:
         version = re.search(rb'(?m)^version: "?([^"\s]+)"?$', files["Chart.yaml"])
         assert version is not None, f"{folder}/Chart.yaml names no version"
         (into / f"{folder.name}-{version[1].decode()}.tgz").write_bytes(_archive(folder.name, files))
+
+
+def plain_crds(source: Path, *, into: Path) -> None:
+    """Copy the CRDs by which issuers are had from cert-manager, without the chart's own labels and conditions."""
+    into.mkdir(parents=True, exist_ok=True)
+    for name in ("certificates", "issuers", "clusterissuers"):
+        lines = (source / f"crd-{name}.yaml").read_text().splitlines(keepends=True)
+        (into / f"{name}.yaml").write_text("".join(line for line in lines if "{{" not in line))
 
 
 def _files(folder: Path) -> dict[str, bytes]:

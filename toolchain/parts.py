@@ -13,6 +13,7 @@ MODULES = Path(__file__).parent
 PULUMI_SDK = "github.com/pulumi/pulumi/sdk/v3"
 PULUMI_KUBERNETES = "github.com/pulumi/pulumi-kubernetes/provider/v4"
 LINKERD = "github.com/linkerd/linkerd2"
+CERT_MANAGER = "github.com/cert-manager/cert-manager"
 
 # What the recipes in build.py do beside `go build`; raise it when they change, so that installed parts are made anew.
 RECIPE = "1"
@@ -31,7 +32,7 @@ class Build:
     """One run of `go build`, in one pinned module."""
 
     module: str  # the folder in toolchain/ that holds its go.mod and go.sum
-    programs: Mapping[str, str]  # Go package → the program's file name
+    programs: Mapping[str, str]  # Go package → the program's file name; none where only files are taken from modules
     modfile: str = "go.mod"
     variables: Mapping[str, str] = field(default_factory=dict)  # Go string variables that the linker sets
     compiler_flags: Mapping[str, str] = field(default_factory=dict)  # package pattern → flags, beside QUICK
@@ -130,6 +131,7 @@ KUBECTL = Part(
     ),
     minutes=0.5,
 )
+CRDS = Part(name="cert-manager", builds=(Build(module="cert-manager", programs={}),), minutes=0.1)
 
 
 def linkerd(release: str) -> Part:
@@ -144,5 +146,5 @@ def linkerd(release: str) -> Part:
 
 
 PARTS: Mapping[str, Part] = {
-    part.name: part for part in (ENGINE, KUBERNETES, KUBECTL, linkerd("2.14.10"), linkerd("2.13.5"))
+    part.name: part for part in (ENGINE, KUBERNETES, KUBECTL, linkerd("2.14.10"), linkerd("2.13.5"), CRDS)
 }
