@@ -25,6 +25,7 @@ class Authority:
     name: str = "root.linkerd.cluster.local"
     key: Key = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
     signer: Authority | None = None
+    issuer_name: x509.Name | None = None  # None: the signer's, as this program writes it
     begin: datetime = NOW - DAY
     end: datetime = NOW + DAY
     ca: bool | None = True  # None: without basic constraints
@@ -40,7 +41,7 @@ class Authority:
         builder = (
             x509.CertificateBuilder()
             .subject_name(subject(self.name))
-            .issuer_name(subject(signer.name))
+            .issuer_name(self.issuer_name or subject(signer.name))
             .public_key(self.key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(self.begin)

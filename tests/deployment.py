@@ -205,15 +205,18 @@ def comes_true(look: Callable[[], bool], seconds: float = 30) -> bool:
 
 def everything(deployment: Deployment, context: str) -> dict[str, Any]:
     """Every object of every kind of an API server, by kind, namespace and name, without what changes by itself."""
-    kinds = deployment.kubectl(context, "api-resources", "--verbs=list", "-o", "name").split()
+    kinds: dict[tuple[str, str], str] = {}
+    for line in deployment.kubectl(context, "api-resources", "--verbs=list", "--no-headers").splitlines():
+        # Between the name and the version there may be short names.
+        name, *_, version, _, kind = line.split()
+        if name not in {"events", "leases", "componentstatuses"}:
+            kinds[version, kind] = ".".join(filter(None, (name, version.rpartition("/")[0])))
     found: dict[str, Any] = {}
-    for kind in kinds:
-        if kind.split(".")[0] in {"events", "leases", "componentstatuses"}:
-            continue
-        for item in deployment.objects(context, kind, "--all-namespaces"):
-            metadata = item["metadata"]
-            for changing in ("resourceVersion", "managedFields", "generation"):
-                metadata.pop(changing, None)
-            item.pop("status", None)
-            found[f"{kind}/{metadata.get('namespace', '')}/{metadata['name']}"] = item
+    for item in deployment.objects(context, ",".join(kinds.values()), "--all-namespaces"):
+        metadata = item["metadata"]
+        for changing in ("resourceVersion", "managedFields", "generation"):
+            metadata.pop(changing, None)
+        item.pop("status", None)
+        kind = kinds[item["apiVersion"], item["kind"]]
+        found[f"{kind}/{metadata.get('namespace', '')}/{metadata['name']}"] = item
     return found
