@@ -128,9 +128,13 @@ def _of_cert_manager(
         f"{name}-issuer-certificate",
         api_version="cert-manager.io/v1",
         kind="Certificate",
-        metadata=cluster.metadata(SECRET, namespace=namespace),
+        # Without the issuer's Secret the control plane would not start, and Helm would not say why.
+        metadata=cluster.metadata(SECRET, namespace=namespace, annotations={"pulumi.com/waitFor": "condition=Ready"}),
         spec=certificate_spec(cluster.settings.identity, manager),
         # It names its Issuer, which must not go before it.
-        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=before)),
+        opts=pulumi.ResourceOptions.merge(
+            opts,
+            pulumi.ResourceOptions(depends_on=before, custom_timeouts=pulumi.CustomTimeouts(create="2m", update="2m")),
+        ),
     )
     return Issuer(expires=pulumi.Output.from_input("renewed by cert-manager"), ready=[certificate])

@@ -167,7 +167,7 @@ class ClusterLinkerd(Part):
     registry: Registry | None = None
     """Where Linkerd's images come from, in place of cr.l5d.io/linkerd."""
     image_pull_secrets: list[SecretName] = []
-    """Names of Secrets to pull images with; `imagePullSecret` makes one of its own."""
+    """Names of Secrets to pull images with, which something else puts into the namespaces; see `imagePullSecret`."""
     values: dict[Chart, Values] = {}
     """Values of charts, by chart, merged over all others, key by key."""
 
