@@ -17,7 +17,7 @@ from dev.engine import PulumiFailed
 from lab import lifecycle
 from lab.home import Home
 from tests.deployment import Deployment, brought_up, comes_true, everything
-from tests.stacks import CHECKOUT, full_mesh
+from tests.stacks import CHECKOUT, PAIR, full_mesh
 
 pytestmark = pytest.mark.lab
 
@@ -172,8 +172,7 @@ def test_after_it_all_destroy_leaves_nothing(fleet: Deployment) -> None:
 def halved(lab: Home, fleet: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Two clusters, one of which died in the middle of the first `up`."""
     assert not fleet.has_resources
-    config = full_mesh("east", "north")
-    deployment = Deployment(lab, tmp_path_factory.mktemp("halved"), "halved", config)
+    deployment = Deployment(lab, tmp_path_factory.mktemp("halved"), "halved", PAIR)
     deployment.before = {"east": everything(deployment, "east")}
     with deployment.engine() as engine:
         running = subprocess.Popen(
@@ -199,7 +198,7 @@ def halved(lab: Home, fleet: Deployment, tmp_path_factory: pytest.TempPathFactor
 
 
 def test_a_cluster_that_died_during_up_is_declared_down_and_the_other_is_finished(halved: Deployment) -> None:
-    halved.configure(_saying(full_mesh("east", "north"), "north", False))
+    halved.configure(_saying(PAIR, "north", False))
     halved.up()
 
     assert [row for row in halved.rows() if not row.passed] == []
@@ -209,7 +208,7 @@ def test_a_cluster_that_died_during_up_is_declared_down_and_the_other_is_finishe
 
 def test_once_it_runs_again_up_finishes_it_too(lab: Home, halved: Deployment) -> None:
     _start(lab, "north")
-    halved.configure(full_mesh("east", "north"))
+    halved.configure(PAIR)
     halved.up()
 
     assert [row for row in halved.rows() if not row.passed] == []
@@ -219,7 +218,7 @@ def test_once_it_runs_again_up_finishes_it_too(lab: Home, halved: Deployment) ->
 def test_a_cluster_that_never_comes_back_is_forgotten_and_destroy_works(lab: Home, halved: Deployment) -> None:
     lifecycle.stop(lab, ["north"], delete=True)
     try:
-        halved.configure(_saying(full_mesh("east", "north"), "north", "never"))
+        halved.configure(_saying(PAIR, "north", "never"))
         halved.up()
         halved.configure(full_mesh("east"))
         halved.up()
@@ -240,7 +239,7 @@ def test_a_cluster_that_never_comes_back_is_forgotten_and_destroy_works(lab: Hom
 def test_a_cluster_that_is_down_from_the_start_waits_with_its_links(lab: Home, tmp_path: Path) -> None:
     lifecycle.stop(lab, ["north"], delete=False)
     try:
-        deployment = Deployment(lab, tmp_path, "waiting", _saying(full_mesh("east", "north"), "north", False))
+        deployment = Deployment(lab, tmp_path, "waiting", _saying(PAIR, "north", False))
         deployment.up()
 
         assert [row for row in deployment.rows() if not row.passed] == []
