@@ -145,9 +145,8 @@ def _making_way(cluster: Cluster, name: str, *, creating: bool) -> Callable[[pul
             if unfinished(record, creating=creating, description=description, adopting=adopting):
                 core.delete_namespaced_secret(record["metadata"]["name"], namespace, _request_timeout=PATIENCE)
                 revision = record["metadata"]["labels"]["version"]
-                pulumi.log.info(
-                    f"{cluster.name}: removed what an unfinished update left of release {name} ({revision})"
-                )
+                what = "took over" if adopting and creating else "removed what an unfinished update left of"
+                pulumi.log.info(f"{cluster.name}: {what} release {name} ({revision})")
 
     async def hook(args: pulumi.ResourceHookArgs) -> None:
         inputs = args.new_inputs or {}

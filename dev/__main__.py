@@ -107,7 +107,9 @@ def _down(home: Home, chosen: stack.Stack) -> int:
 
 
 def _env(home: Home, chosen: stack.Stack) -> int:
-    print(environment.shell(environment.variables(home, _release(chosen))))
+    variables = environment.variables(home, _release(chosen))
+    environment.prepare(home)
+    print(environment.shell(variables))
     return 0
 
 
@@ -127,19 +129,20 @@ def _summary(chosen: stack.Stack, engine: Engine, home: Home, seconds: float, pa
     links = "\n".join(
         f"    {name}: {spec if isinstance(spec, str) else _gateway(spec)}" for name, spec in outputs["links"].items()
     )
+    option = "" if chosen.name == "dev" else f" STACK={chosen.name}"
     return f"""
 {"The mesh is up" if passed else "The mesh is up, but a check has failed"} after {seconds:.0f} s.
   clusters  {clusters}
   links
 {links or "    none"}
 Look at it:
-  eval "$(make -s env)"
+  eval "$(make -s env{option})"
   pulumi stack output -s {chosen.name}
   kubectl --context {first.context} get services --all-namespaces
   linkerd --context {first.context} multicluster gateways
   logs: {home.folder}/clusters/*/logs
 Change Pulumi.{chosen.name}.yaml and see what would happen: pulumi preview -s {chosen.name}
-Take it down: make down"""
+Take it down: make down{option}"""
 
 
 def _gateway(spec: dict[str, str]) -> str:

@@ -24,6 +24,7 @@ _RESOURCES = (
     ("apps", "deployments"),
     ("apps", "daemonsets"),
     ("batch", "cronjobs"),
+    ("policy", "poddisruptionbudgets"),
     ("apiextensions.k8s.io", "customresourcedefinitions"),
     (_RBAC, "clusterroles"),
     (_RBAC, "clusterrolebindings"),

@@ -55,16 +55,26 @@ def load() -> Settings:
     prefixes = (f"{pulumi.get_project()}:", f"{PROJECT}:")
     found: dict[str, Any] = {}
     secret: set[str] = set()
+    twice: list[str] = []
     configured = pulumi.runtime.get_config_env()
     secret_keys = pulumi.runtime.get_config_secret_keys_env()
     for prefix in prefixes:
         for key, value in configured.items():
             if key.startswith(prefix):
                 name = key.removeprefix(prefix)
+                if name in found and prefix != prefixes[0]:
+                    rule = f"{prefixes[0]}{name} says this already"
+                    twice.append(f"{key}: {LEFT_OUT}: {rule}; take one of the two out")
                 # It makes an empty text of a key with nothing after its colon.
                 found[name] = None if value == "" else value if name in TEXTS else _decoded(value)
         secret |= {key.removeprefix(prefix) for key in secret_keys if key.startswith(prefix)}
-    return parse(found, os.environ, secret)
+    try:
+        settings = parse(found, os.environ, secret)
+    except SettingsError as error:
+        raise SettingsError([*twice, *error.faults]) from None
+    if twice:
+        raise SettingsError(twice)
+    return settings
 
 
 def parse(config: Mapping[str, Any], environment: Mapping[str, str], secret: Collection[str] = ()) -> Settings:

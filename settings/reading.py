@@ -148,7 +148,7 @@ def _report(detail: ErrorDetails, location: Path, config: Any, faults: Faults) -
     elif kind in _KINDS:
         rule, remedy = _KINDS[kind]
     else:
-        rule, remedy = detail["msg"][:1].lower() + detail["msg"][1:], "see the settings in README.md"
+        rule, remedy = detail["msg"][:1].lower() + detail["msg"][1:], "see docs/settings.md"
     faults.add_of_form(path, value, rule, remedy)
 
 

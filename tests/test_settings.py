@@ -644,3 +644,22 @@ def test_any_entry_of_a_kubeconfig_is_either_read_or_a_fault(entry: str, value: 
     spoilt = yaml.safe_load(SOUTH) | {entry: value}
 
     judged({"clusters": {"west": {}}, "kubeconfigs": {"west": json.dumps(spoilt)}}, ["kubeconfigs"], small)
+
+
+def test_a_setting_under_both_names_of_the_project_is_refused(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(pulumi, "get_project", lambda: "my-mesh")
+    clusters = json.dumps({"west": {}})
+    both = {"my-mesh:clusters": clusters, "multicluster-mesh:clusters": clusters}
+    monkeypatch.setenv("PULUMI_CONFIG", json.dumps(both))
+    monkeypatch.setenv("PULUMI_CONFIG_SECRET_KEYS", "[]")
+
+    with pytest.raises(settings.SettingsError) as caught:
+        settings.load()
+
+    assert caught.value.faults == (
+        "multicluster-mesh:clusters: …: my-mesh:clusters says this already; take one of the two out",
+    )
