@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -61,6 +62,12 @@ class Authority:
     @property
     def private(self) -> str:
         return pem(self.key)
+
+
+@cache
+def rsa_key(size: int) -> rsa.RSAPrivateKey:
+    """The same one for all that ask: it takes long to make."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=size)
 
 
 def subject(name: str) -> x509.Name:
