@@ -13,13 +13,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from preflight import Question
+from preflight import Finding, Question, run
 
 OWNER = "multicluster-mesh-dev"
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 SERVICES = "/api/v1/services"
 NODES = "/api/v1/nodes"
+LINKERD = "/api/v1/namespaces/linkerd"
 INJECTOR = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/linkerd-proxy-injector-webhook-config"
+ANCHOR = "-----BEGIN CERTIFICATE-----\nYW5j\naG9y\n-----END CERTIFICATE-----\n"
 
 
 @dataclass
@@ -121,6 +123,16 @@ def healthy(**rest: Any) -> Cluster:
     return Cluster(objects=objects, date=0, **rest)
 
 
+def foreign(manager: str | None = None, *, helm: bool = True) -> Cluster:
+    """A cluster with a Linkerd that somebody else has made."""
+    cluster = healthy()
+    cluster.namespace("linkerd", manager)
+    cluster.objects[f"{LINKERD}/configmaps/linkerd-config"] = {"metadata": {}}
+    cluster.objects[f"{LINKERD}/secrets"] = {"items": [{"metadata": {"name": "sh.helm.release.v1.l5d.v1"}}] * helm}
+    cluster.objects[f"{LINKERD}/configmaps/linkerd-identity-trust-roots"] = {"data": {"ca-bundle.crt": ANCHOR}}
+    return cluster
+
+
 def question(name: str = "west", server: str = "https://west.example.com", **rest: Any) -> Question:
     """What a stack file that says little asks."""
     said: dict[str, Any] = {
@@ -150,3 +162,15 @@ def client(server: str, **configured: Any) -> Any:
     for key, value in configured.items():
         setattr(configuration, key, value)
     return ApiClient(configuration)
+
+
+def ask(cluster: Cluster, **asked: Any) -> list[Finding]:
+    """What is found when it is asked a question."""
+    with running(cluster):
+        return run([question(**asked)], lambda name: client(cluster.server), timeout=2)
+
+
+def only(cluster: Cluster, **asked: Any) -> Finding:
+    """The only finding when it is asked a question."""
+    [found] = ask(cluster, **asked)
+    return found
