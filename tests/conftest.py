@@ -1,4 +1,4 @@
-"""One lab for all tests that need one."""
+"""What tests of several files are given: one lab for all that need one, and the surroundings of stack files."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ import pytest
 from lab import lifecycle
 from lab.home import Home
 from lab.spec import LoadBalancer
+from tests.surroundings import environment as environment
+from tests.surroundings import home as home
+from tests.surroundings import small as small
+from tests.surroundings import texts as texts
 
 # The clusters of the shared lab, and what a LoadBalancer Service gets there.
 CLUSTERS = {

@@ -11,7 +11,8 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from settings import schema
-from tests.test_settings import CHECKOUT, CORPUS, content, expected
+from tests.stack_files import CORPUS, content, expected
+from tests.stacks import CHECKOUT
 
 SCHEMA = schema.schema()
 EDITOR = jsonschema.Draft7Validator(SCHEMA)

@@ -1,0 +1,56 @@
+"""What nobody would write into a stack file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from settings import schema
+from settings.definition import TOP
+
+SCHEMA = schema.schema()
+DEFINITIONS = SCHEMA["definitions"]
+KEYS = sorted({key for definition in DEFINITIONS.values() for key in definition["properties"]})
+
+texts_of_all_kinds = st.sampled_from(
+    [
+        "",
+        "west",
+        "east",
+        "full-mesh",
+        "hub",
+        "never",
+        "true",
+        "2.14.10",
+        "10.0.0.0/8",
+        "https://[::1]:1",
+        "[key]",
+        "\n",
+        "~x",
+        "/",
+    ]
+) | st.text(max_size=20)
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([0, 1, 443, 10**30, -(10**30), 1e308, 0.5])
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts_of_all_kinds
+)
+keys = st.sampled_from([*KEYS, "west", "east"]) | texts_of_all_kinds
+
+
+def nested(leaves: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.recursive(
+        leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=4), max_leaves=12
+    )
+
+
+nonsense = nested(scalars)
+top = st.sampled_from(TOP) | keys
+secret_keys = st.lists(st.sampled_from(TOP), max_size=2)
+quickly = hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
