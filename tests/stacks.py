@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-CHECKOUT = Path(__file__).parents[1]
+from tests.checkout import CHECKOUT
 
 
 def shipped(name: str, **more: Any) -> dict[str, Any]:

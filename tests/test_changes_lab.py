@@ -15,8 +15,9 @@ import pytest
 
 from dev.engine import PulumiFailed
 from lab.home import Home
+from tests.checkout import CHECKOUT
 from tests.deployment import Deployment, brought_up, comes_true, everything
-from tests.stacks import CHECKOUT, TWO_WAY
+from tests.stacks import TWO_WAY
 
 pytestmark = pytest.mark.lab
 

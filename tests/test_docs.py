@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,8 @@ import yaml
 from dev import stack
 from preflight import rights
 from settings import reference
+from tests.checkout import CHECKOUT, listed
 
-CHECKOUT = Path(__file__).parents[1]
 PAGES = sorted([*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/*.md")])
 
 
@@ -96,17 +95,10 @@ def test_a_page_names_only_commands_that_the_makefile_has(page: Path) -> None:
 
 
 def test_what_pulumi_new_would_replace_in_a_file_is_in_none() -> None:
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
     # Written apart, so that this file is none of them.
     placeholders = ["${" + name + "}" for name in ("PROJECT", "DESCRIPTION")]
 
-    for name in filter(None, listed.split("\0")):
+    for name in listed():
         file = CHECKOUT / name
         content = file.read_text(errors="replace") if file.is_file() else ""
         assert not any(placeholder in content or placeholder in name for placeholder in placeholders), name

@@ -16,8 +16,9 @@ import pytest
 from dev.engine import PulumiFailed
 from lab import lifecycle
 from lab.home import Home
+from tests.checkout import CHECKOUT
 from tests.deployment import Deployment, brought_up, comes_true, everything
-from tests.stacks import CHECKOUT, PAIR, full_mesh
+from tests.stacks import PAIR, full_mesh
 
 pytestmark = pytest.mark.lab
 

@@ -20,11 +20,10 @@ import pytest
 import yaml
 
 from lab.home import Home
+from tests.checkout import CHECKOUT
 from tests.deployment import comes_true
 
 pytestmark = pytest.mark.lab
-
-CHECKOUT = Path(__file__).parents[1]
 
 
 class Lab:

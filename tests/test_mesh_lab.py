@@ -15,13 +15,13 @@ import pytest
 
 from dev.check import EXPECTED_WARNINGS
 from lab.home import Home
+from tests.checkout import CHECKOUT
 from tests.deployment import Deployment, brought_up, comes_true, everything
 from tests.printed import assert_as_printed
 from tests.stacks import BOTH_BALANCED, ONE_WAY, TWO_WAY
 
 pytestmark = pytest.mark.lab
 
-CHECKOUT = Path(__file__).parents[1]
 SECRETS = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----|eyJhbGciOi[\w-]{20,}\.")
 
 STACKS: dict[str, dict[str, Any]] = {"two-way": TWO_WAY, "openstack-nks": ONE_WAY, "kpaas": BOTH_BALANCED}

@@ -15,8 +15,8 @@ from pulumi import resource_hooks
 from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, set_mocks
 
 from tests import kubeconfigs
+from tests.checkout import CHECKOUT
 
-CHECKOUT = Path(__file__).parents[1]
 SECRET = "a-private-key"
 
 

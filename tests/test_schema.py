@@ -11,8 +11,8 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from settings import schema
+from tests.checkout import CHECKOUT
 from tests.stack_files import CORPUS, content, expected
-from tests.stacks import CHECKOUT
 
 SCHEMA = schema.schema()
 EDITOR = jsonschema.Draft7Validator(SCHEMA)

@@ -12,8 +12,8 @@ import pytest
 
 import settings
 from tests import kubeconfigs
+from tests.checkout import CHECKOUT
 from tests.stack_files import FAULT, Environment, content, faults, handed_over, load, plain
-from tests.stacks import CHECKOUT
 from tests.surroundings import SOUTH
 
 

@@ -13,8 +13,8 @@ import yaml
 
 from dev import environment
 from lab.home import Home
+from tests.checkout import CHECKOUT, listed
 from tests.deployment import Deployment, comes_true, everything
-from tests.stacks import CHECKOUT
 
 pytestmark = pytest.mark.lab
 
@@ -58,14 +58,7 @@ class Project:
 def project(lab: Home, tmp_path: Path) -> Iterator[Project]:
     """A project made of what the work tree has, without what its user may delete."""
     template = tmp_path / "template"
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    for name in filter(None, listed.split("\0")):
+    for name in listed():
         if (CHECKOUT / name).is_file():
             (template / name).parent.mkdir(parents=True, exist_ok=True)
             (template / name).write_bytes((CHECKOUT / name).read_bytes())

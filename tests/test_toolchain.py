@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import versions
+from tests.checkout import CHECKOUT
 from toolchain import cache, charts, go, pulumi
 from toolchain.parts import ENGINE, PARTS, Build, linkerd
 
-CHECKOUT = Path(__file__).parents[1]
 GO = "go1.26.8"
 
 
