@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 from dnslib import DNSRecord
 
@@ -18,6 +19,7 @@ from dev import environment, stack
 from dev.check import Checker, Row
 from dev.engine import Engine
 from lab.home import Home
+from tests.checkout import CHECKOUT
 
 PROJECT = stack.PROJECT
 
@@ -99,6 +101,26 @@ class Deployment:
         """`pulumi up`."""
         with self.engine() as engine:
             engine.up(*arguments)
+
+    @contextmanager
+    def killed_up(self) -> Iterator[None]:
+        """A `pulumi up` that is under way as long as this is entered, and is then killed with all that it runs."""
+        with self.engine() as engine:
+            process = subprocess.Popen(
+                ["pulumi", *engine.up_command()],
+                cwd=CHECKOUT,
+                env=self.environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            try:
+                yield
+            finally:
+                # The providers, too: each is in a process group of its own, and would end its work or wait for it.
+                for child in psutil.Process(process.pid).children(recursive=True):
+                    child.kill()
+                process.kill()
+                process.wait()
 
     def changes(self) -> dict[str, str]:
         """What `pulumi preview` would do to each resource, as `Kind name`; what stays or is only read, is left out."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,6 @@ import pytest
 
 from dev.engine import PulumiFailed
 from lab.home import Home
-from tests.checkout import CHECKOUT
 from tests.deployment import Deployment, brought_up, comes_true, everything
 from tests.stacks import TWO_WAY
 
@@ -62,22 +60,8 @@ def test_an_up_that_is_killed_while_helm_installs_is_caught_up_by_the_next(mesh:
     mesh.destroy()
     context = mesh.stack.clusters[0].context
     pending = ("secrets", "-n", "linkerd", "-l", "owner=helm,status=pending-install,name=linkerd-control-plane")
-    with _nothing_becomes_ready(mesh, context), mesh.engine() as engine:
-        killed = subprocess.Popen(
-            ["pulumi", *engine.up_command()],
-            cwd=CHECKOUT,
-            env=mesh.environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            assert comes_true(lambda: bool(mesh.objects(context, *pending)), 60), "no release was ever pending"
-        finally:
-            # The providers too, each of which is in a process group of its own and would end its work.
-            for process in psutil.Process(killed.pid).children(recursive=True):
-                process.kill()
-            killed.kill()
-            killed.wait()
+    with _nothing_becomes_ready(mesh, context), mesh.killed_up():
+        assert comes_true(lambda: bool(mesh.objects(context, *pending)), 60), "no release was ever pending"
     assert mesh.objects(context, *pending)
 
     mesh.up()

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import copy
 import json
-import subprocess
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from dev.engine import PulumiFailed
 from lab import lifecycle
 from lab.home import Home
-from tests.checkout import CHECKOUT
 from tests.deployment import Deployment, brought_up, comes_true, everything
 from tests.stacks import PAIR, full_mesh
 
@@ -177,24 +174,11 @@ def halved(lab: Home, fleet: Deployment, tmp_path_factory: pytest.TempPathFactor
     assert not fleet.has_resources
     deployment = Deployment(lab, tmp_path_factory.mktemp("halved"), "halved", PAIR)
     deployment.before = {"east": everything(deployment, "east")}
-    with deployment.engine() as engine:
-        running = subprocess.Popen(
-            ["pulumi", *engine.up_command()],
-            cwd=CHECKOUT,
-            env=deployment.environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            begun = ("deployment", "linkerd-identity", "linkerd")
-            assert comes_true(lambda: deployment.exists("north", *begun), 60), "the control plane never began"
-            lifecycle.stop(lab, ["north"], delete=False)
-        finally:
-            # Helm would wait five minutes for what is no longer there.
-            for process in psutil.Process(running.pid).children(recursive=True):
-                process.kill()
-            running.kill()
-            running.wait()
+    # Helm would wait five minutes for what is no longer there.
+    with deployment.killed_up():
+        begun = ("deployment", "linkerd-identity", "linkerd")
+        assert comes_true(lambda: deployment.exists("north", *begun), 60), "the control plane never began"
+        lifecycle.stop(lab, ["north"], delete=False)
     yield deployment
     if deployment.has_resources:
         deployment.destroy()
