@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 import yaml
 from dnslib import DNSRecord
 
 from dev import environment, stack
 from dev.check import Checker, Row
-from dev.engine import Engine
+from dev.engine import Engine, PulumiFailed
 from lab.home import Home
 from tests.checkout import CHECKOUT
 
@@ -101,6 +102,13 @@ class Deployment:
         """`pulumi up`."""
         with self.engine() as engine:
             engine.up(*arguments)
+
+    def failing_up(self) -> str:
+        """What is printed by a `pulumi up` that must not succeed."""
+        printed_before = len(self.output.read_text()) if self.output.exists() else 0
+        with pytest.raises(PulumiFailed):
+            self.up()
+        return self.output.read_text()[printed_before:]
 
     @contextmanager
     def killed_up(self) -> Iterator[None]:
