@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import runpy
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pulumi
 import pytest
@@ -66,34 +66,49 @@ GATEWAY = {
     "status": {"loadBalancer": {"ingress": [{"hostname": "gateway.example.com"}]}},
 }
 
-Run = Callable[[dict[str, Any]], Recorder]
+
+class Run(Protocol):
+    """Gives what the program asks for with a configuration, of which some keys may be secrets."""
+
+    def __call__(self, config: dict[str, Any], *, secret: Sequence[str] = ()) -> Recorder: ...
 
 
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    def run_program(config: dict[str, Any]) -> Recorder:
-        servers = {name: {"server": f"https://{name}.example.com"} for name in config["clusters"]}
-        for name, value in kubeconfigs.write(tmp_path / "kubeconfig", **servers).items():
-            monkeypatch.setenv(name, value)
-        # No cluster is there to be asked anything.
-        config = {"preflight": False, **config}
-        encoded = {f"multicluster-mesh:{key}": json.dumps(value) for key, value in config.items()}
-        monkeypatch.setenv("PULUMI_CONFIG", json.dumps(encoded))
-        recorder = Recorder()
-        # The recording engine has no server for the hooks' callbacks.
-        monkeypatch.setattr(
-            resource_hooks, "register_resource_hook", lambda hook: asyncio.ensure_future(asyncio.sleep(0))
-        )
-        set_mocks(recorder, project="multicluster-mesh", stack="test", preview=True)
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The program; with the same configuration it runs only once."""
+    kubeconfig = tmp_path_factory.mktemp("program") / "kubeconfig"
+    recorded: dict[str, Recorder] = {}
 
-        @pulumi.runtime.test  # type: ignore[untyped-decorator]
-        def program() -> None:
-            runpy.run_path(str(CHECKOUT / "__main__.py"))
-
-        program()
-        return recorder
+    def run_program(config: dict[str, Any], *, secret: Sequence[str] = ()) -> Recorder:
+        known = json.dumps([config, secret])
+        if known not in recorded:
+            with pytest.MonkeyPatch.context() as patch:
+                recorded[known] = record(config, secret, kubeconfig, patch)
+        return recorded[known]
 
     return run_program
+
+
+def record(config: dict[str, Any], secret: Sequence[str], kubeconfig: Path, patch: pytest.MonkeyPatch) -> Recorder:
+    servers = {name: {"server": f"https://{name}.example.com"} for name in config["clusters"]}
+    for name, value in kubeconfigs.write(kubeconfig, **servers).items():
+        patch.setenv(name, value)
+    # No cluster is there to be asked anything.
+    config = {"preflight": False, **config}
+    encoded = {f"multicluster-mesh:{key}": json.dumps(value) for key, value in config.items()}
+    patch.setenv("PULUMI_CONFIG", json.dumps(encoded))
+    patch.setenv("PULUMI_CONFIG_SECRET_KEYS", json.dumps([f"multicluster-mesh:{key}" for key in secret]))
+    # The recording engine has no server for the hooks' callbacks.
+    patch.setattr(resource_hooks, "register_resource_hook", lambda hook: asyncio.ensure_future(asyncio.sleep(0)))
+    recorder = Recorder()
+    set_mocks(recorder, project="multicluster-mesh", stack="test", preview=True)
+
+    @pulumi.runtime.test  # type: ignore[untyped-decorator]
+    def program() -> None:
+        runpy.run_path(str(CHECKOUT / "__main__.py"))
+
+    program()
+    return recorder
 
 
 def mesh(*names: str, links: list[tuple[str, str]]) -> dict[str, Any]:
@@ -182,10 +197,10 @@ def test_resources_grow_with_clusters_and_links_and_not_with_pairs(run: Run) -> 
         chain = [(names[number], names[(number + 1) % clusters]) for number in range(links)]
         return len(run(mesh(*names, links=chain)).resources)
 
-    base, per_cluster = count(2, 0), count(3, 0) - count(2, 0)
-    assert count(6, 0) == base + 4 * per_cluster
-    per_link = count(6, 1) - count(6, 0) - 1  # one: the target's gateway, which is read
-    assert count(6, 5) == count(6, 0) + 5 * (per_link + 1)
+    base, per_cluster = count(1, 0), count(2, 0) - count(1, 0)
+    assert count(4, 0) == base + 3 * per_cluster
+    per_link = count(4, 1) - count(4, 0) - 1  # one: the target's gateway, which is read
+    assert count(4, 4) == count(4, 0) + 4 * (per_link + 1)
     assert per_cluster <= 25
     assert per_link <= 8
 
@@ -208,14 +223,11 @@ def test_only_an_exported_podinfo_has_the_label(run: Run) -> None:
     assert exported == {"west-test-podinfo-service": False, "east-test-podinfo-service": True}
 
 
-def test_credentials_for_images_are_in_each_namespace_of_linkerd_and_in_no_helm_value(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PULUMI_CONFIG_SECRET_KEYS", json.dumps(["multicluster-mesh:imagePullSecret"]))
+def test_credentials_for_images_are_in_each_namespace_of_linkerd_and_in_no_helm_value(run: Run) -> None:
     login = {"auths": {"registry.example.com": {"auth": "bG9naW4="}}}
     config = {**mesh("west", links=[]), "imagePullSecret": login, "linkerd": {"cni": True}}
 
-    recorder = run(config)
+    recorder = run(config, secret=["imagePullSecret"])
 
     found = [secret for secret in recorder.of("core/v1:Secret").values() if "dockerconfigjson" in secret["type"]]
     assert len(found) == 3, "in linkerd, linkerd-cni and linkerd-multicluster"
