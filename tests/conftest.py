@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,6 +54,11 @@ def balanced_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
         yield home
     finally:
         lifecycle.stop(home, [], delete=True)
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported by now stays: the collector need not look through it time and again."""
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

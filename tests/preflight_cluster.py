@@ -103,7 +103,7 @@ def running(cluster: Cluster, certificate: tuple[Path, Path] | None = None) -> I
         context.load_cert_chain(*certificate)
         server.socket = context.wrap_socket(server.socket, server_side=True)
     cluster.port, cluster.tls = server.server_address[1], certificate is not None
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.001}, daemon=True)
     thread.start()
     try:
         yield cluster

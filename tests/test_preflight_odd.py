@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -47,9 +48,16 @@ ODD = st.recursive(
 )
 
 
+@pytest.fixture(scope="module")
+def odd() -> Iterator[Cluster]:
+    """A cluster that always runs, because to start one takes longer than to ask it everything."""
+    with running(Cluster()) as cluster:
+        yield cluster
+
+
 @hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(version=st.dictionaries(st.sampled_from(KEYS), ODD), answer=ODD, adopt=st.booleans())
-def test_no_answer_is_too_odd(version: dict[str, Any], answer: Any, adopt: bool) -> None:
+def test_no_answer_is_too_odd(version: dict[str, Any], answer: Any, adopt: bool, odd: Cluster) -> None:
     class Odd(dict[str, Any]):
         """The same for every path."""
 
@@ -59,15 +67,15 @@ def test_no_answer_is_too_odd(version: dict[str, Any], answer: Any, adopt: bool)
         def __missing__(self, path: str) -> Any:
             return answer
 
-    cluster = Cluster(objects=Odd({"/version": version}))
+    odd.objects = Odd({"/version": version})
 
-    with running(cluster):
-        found = run(
-            [question(adopt=adopt, cert_manager=True)],
-            lambda name: client(cluster.server),
-            [Flat(source="west", target="west")],
-            timeout=2,
-        )
+    found = run(
+        [question(adopt=adopt, cert_manager=True)],
+        lambda name: client(odd.server),
+        [Flat(source="west", target="west")],
+        timeout=2,
+    )
+
     assert all(str(finding).isprintable() for finding in found)
 
 
