@@ -12,6 +12,7 @@ import pytest
 from lab import lifecycle
 from lab.home import Home
 from lab.spec import LoadBalancer
+from tests import lazy_modules
 from tests.surroundings import environment as environment
 from tests.surroundings import home as home
 from tests.surroundings import small as small
@@ -26,6 +27,7 @@ CLUSTERS = {
     "ctx-2": LoadBalancer.HOSTNAME,
 }
 
+lazy_modules.stay_lazy()
 
 # A run that is told to end takes its lab down, as one that is interrupted does.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
