@@ -23,8 +23,10 @@ from tests.preflight_cluster import REVIEWS, SERVICES, Cluster, client, healthy,
 START = "start it or mend the way there; to go on without it for now, set clusters.west.reachable: false"
 LOG_IN = "get new credentials (log in again), or mend the user of the context that clusters.west.context names"
 
-# Seconds, where there will be no answer.
-HASTE = 0.3
+# Seconds, where there will be no answer; what is waited for once takes less than three times as long.
+HASTE = 0.2
+ONCE = 3 * HASTE
+NOTHING_CAME = f"no answer came within {HASTE} seconds"
 
 
 def ask(server: str, timeout: float = 5, **configured: Any) -> Finding:
@@ -32,6 +34,12 @@ def ask(server: str, timeout: float = 5, **configured: Any) -> Finding:
     [found] = run([question(server=server)], lambda name: client(server, **configured), timeout=timeout)
     assert (found.path, found.value, found.severity) == ("clusters.west", server, Severity.ERROR)
     return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def prepared() -> None:
+    """Everything that a client imports, so that no test takes the time of it."""
+    client("http://127.0.0.1:9")
 
 
 @pytest.fixture
@@ -79,8 +87,8 @@ def test_a_stopped_api_server_is_told_of_after_the_timeout(silent: int, scheme: 
 
     found = ask(f"{scheme}://127.0.0.1:{silent}", HASTE)
 
-    assert time.monotonic() - began < 0.9
-    assert (found.rule, found.remedy) == ("no answer came within 0.3 seconds", START)
+    assert time.monotonic() - began < ONCE
+    assert (found.rule, found.remedy) == (NOTHING_CAME, START)
 
 
 def test_stopped_api_servers_are_waited_for_side_by_side_and_told_of_in_order(silent: int) -> None:
@@ -97,8 +105,8 @@ def test_one_that_stops_in_the_middle_is_asked_no_more() -> None:
     with running(healthy(stuck=(SERVICES,))) as cluster:
         began = time.monotonic()
 
-        assert ask(cluster.server, HASTE).rule == "no answer came within 0.3 seconds"
-        assert time.monotonic() - began < 0.9
+        assert ask(cluster.server, HASTE).rule == NOTHING_CAME
+        assert time.monotonic() - began < ONCE
         assert cluster.asked[-1] == f"GET {SERVICES}"
 
 
@@ -106,8 +114,8 @@ def test_one_that_stops_while_rights_are_asked_for_is_waited_for_once() -> None:
     with running(healthy(stuck=(REVIEWS,))) as cluster:
         began = time.monotonic()
 
-        assert ask(cluster.server, HASTE).rule == "no answer came within 0.3 seconds"
-        assert time.monotonic() - began < 0.9
+        assert ask(cluster.server, HASTE).rule == NOTHING_CAME
+        assert time.monotonic() - began < ONCE
 
 
 def test_an_answer_that_comes_byte_by_byte_is_none() -> None:
@@ -126,8 +134,8 @@ def test_an_answer_that_comes_byte_by_byte_is_none() -> None:
         threading.Thread(target=trickle, daemon=True).start()
         began = time.monotonic()
 
-        assert ask(f"http://127.0.0.1:{server.getsockname()[1]}", HASTE).rule == "no answer came within 0.3 seconds"
-        assert time.monotonic() - began < 0.9
+        assert ask(f"http://127.0.0.1:{server.getsockname()[1]}", HASTE).rule == NOTHING_CAME
+        assert time.monotonic() - began < ONCE
 
 
 def test_a_name_that_is_not_known_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,8 +151,8 @@ def test_a_name_server_that_is_silent_is_not_waited_for(monkeypatch: pytest.Monk
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(2))
     began = time.monotonic()
 
-    assert ask("https://west.example.com", HASTE).rule == "no answer came within 0.3 seconds"
-    assert time.monotonic() - began < 0.9
+    assert ask("https://west.example.com", HASTE).rule == NOTHING_CAME
+    assert time.monotonic() - began < ONCE
 
 
 def test_a_certificate_of_another_authority_is_told_of(certificate: tuple[Path, Path]) -> None:
