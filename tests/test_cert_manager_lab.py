@@ -48,7 +48,7 @@ def mesh(lab: Home, signer: StandInSigner, tmp_path_factory: pytest.TempPathFact
     """The stack, which is up."""
     folder = tmp_path_factory.mktemp("cert-manager")
     kubectl = partial(Deployment(lab, folder, "renewed", STACK).kubectl, CONTEXT)
-    crds = ("-f", str(toolchain.installed("cert-manager") / "crds"))
+    crds = ("-f", str(toolchain.installed("charts") / "cert-manager"))
     kubectl("apply", "--server-side", *crds)
     try:
         kubectl("wait", "--for=condition=Established", *crds)

@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 import versions
 from tests.checkout import CHECKOUT
-from toolchain import cache, charts, go, pulumi
-from toolchain.parts import ENGINE, PARTS, Build, linkerd
+from toolchain import __main__ as command
+from toolchain import add_ons, cache, charts, go, pulumi
+from toolchain.parts import CHARTS, ENGINE, PARTS, Build, Part, linkerd
 
 GO = "go1.26.8"
 
@@ -71,6 +73,16 @@ def test_a_part_that_was_not_built_says_how_to_build_it(tmp_path: Path, monkeypa
         cache.installed("kubernetes")
 
 
+def test_without_parts_all_is_built_that_make_up_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[Part] = []
+    monkeypatch.setattr(go, "version", lambda: GO)
+    monkeypatch.setattr(command, "_build_missing", built.extend)
+
+    assert command.main([]) == 0
+    assert {"kubernetes", linkerd(versions.DEFAULT_LINKERD).name, CHARTS.name} <= {part.name for part in built}
+    assert linkerd("2.13.5").name not in {part.name for part in built}
+
+
 @pytest.mark.parametrize(
     ("version", "language_host", "found"),
     [
@@ -123,8 +135,44 @@ def test_crds_are_taken_out_of_their_chart(tmp_path: Path) -> None:
     for name in ("certificates", "issuers", "clusterissuers", "challenges"):
         (tmp_path / f"crd-{name}.yaml").write_text(text)
 
-    charts.plain_crds(tmp_path, into=tmp_path / "crds")
+    add_ons.plain_crds(tmp_path, into=tmp_path / "crds")
 
     written = {file.name: file.read_text() for file in (tmp_path / "crds").iterdir()}
     plain = "kind: CustomResourceDefinition\nspec: {}\n"
     assert written == dict.fromkeys(["certificates.yaml", "issuers.yaml", "clusterissuers.yaml"], plain)
+
+
+def test_charts_and_manifests_of_others_are_laid_out_the_same_each_time(tmp_path: Path) -> None:
+    for chart in ("charts/metallb", "charts/metallb/charts/crds", "charts/ingress-nginx"):
+        (tmp_path / chart).mkdir(parents=True)
+        (tmp_path / chart / "Chart.yaml").write_text("name: a-chart\nversion: 1.2.3\n")
+    for name in ("certificates", "issuers", "clusterissuers"):
+        (tmp_path / "deploy/crds").mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"deploy/crds/crd-{name}.yaml").write_text("kind: CustomResourceDefinition\n")
+    standard = tmp_path / "config/crd/standard"
+    standard.mkdir(parents=True)
+    for name in ("b", "a", "kustomization"):
+        (standard / f"{name}.yaml").write_text(f"---\nname: {name}\n")
+
+    for into in ("first", "second"):
+        add_ons.take(lambda module: tmp_path, own=CHARTS.main.root, into=tmp_path / into)
+
+    first, second = (
+        {str(file.relative_to(tmp_path / into)): file.read_bytes() for file in (tmp_path / into).rglob("*.tgz")}
+        for into in ("first", "second")
+    )
+    assert first == second
+    assert set(first) == {
+        f"charts/{name}.tgz" for name in ("metallb-1.2.3", "ingress-nginx-1.2.3", "linkerd-smi-1.0.1")
+    }
+    with tarfile.open(tmp_path / "first/charts/metallb-1.2.3.tgz") as archive:
+        assert "metallb/charts/crds/Chart.yaml" in archive.getnames()
+    manifest = (tmp_path / "first/gateway-api/standard-install.yaml").read_text()
+    assert [found["name"] for found in yaml.safe_load_all(manifest)] == ["a", "b"]
+
+
+def test_the_stand_in_for_a_chart_says_that_it_is_one() -> None:
+    chart = CHARTS.main.root / "linkerd-smi"
+
+    for file in ("Chart.yaml", "README.md", "templates/NOTES.txt"):
+        assert re.search(r"stand-in of\s+multicluster-mesh's\s+lab", (chart / file).read_text()), file

@@ -12,7 +12,7 @@ from functools import partial
 
 from toolchain import cache, go, pulumi
 from toolchain.build import BuildFailed, build
-from toolchain.parts import ENGINE, KUBECTL, KUBERNETES, MODULES, PARTS, QUICK, Part, linkerd
+from toolchain.parts import CHARTS, ENGINE, KUBECTL, KUBERNETES, MODULES, PARTS, QUICK, Part, linkerd
 from toolchain.progress import Progress
 from versions import DEFAULT_LINKERD
 
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
 
 def _selected(wanted: list[str]) -> list[Part]:
     """The parts to have here: no engine where a suitable Pulumi is on PATH, no kubectl where there is one."""
-    names = set(wanted) or {ENGINE.name, KUBERNETES.name, KUBECTL.name, linkerd(DEFAULT_LINKERD).name}
+    names = set(wanted) or {ENGINE.name, KUBERNETES.name, KUBECTL.name, linkerd(DEFAULT_LINKERD).name, CHARTS.name}
     if "all" in names:
         names = set(PARTS)
     if not wanted or "all" in wanted:

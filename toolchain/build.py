@@ -10,10 +10,11 @@ import subprocess
 import tempfile
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from toolchain import cache, charts, go
-from toolchain.parts import CERT_MANAGER, LINKERD, PULUMI_KUBERNETES, PULUMI_SDK, QUICK, Build, Part
+from toolchain import add_ons, cache, charts, go
+from toolchain.parts import LINKERD, PULUMI_KUBERNETES, PULUMI_SDK, QUICK, Build, Part
 
 Report = Callable[[str], None]
 
@@ -50,8 +51,8 @@ def build(part: Part, report: Report) -> None:
         elif part.main.module == "linkerd":
             source = _sources(part.main, LINKERD)
             charts.package(source, release=part.name.removeprefix("linkerd-"), into=staging / "charts")
-        elif part.main.module == "cert-manager":
-            charts.plain_crds(_sources(part.main, CERT_MANAGER) / "deploy/crds", into=staging / "crds")
+        elif part.main.module == "add-ons":
+            add_ons.take(partial(_sources, part.main), own=part.main.root, into=staging)
         staging.chmod(0o755)
         staging.rename(target)
     except BuildFailed as error:

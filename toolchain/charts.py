@@ -1,4 +1,4 @@
-"""Takes charts from Go modules: Linkerd's, packaged the way its release does, and the CRDs of cert-manager's."""
+"""Packages charts from their folders: any chart, and Linkerd's the way its release does."""
 
 from __future__ import annotations
 
@@ -33,17 +33,19 @@ def package(source: Path, *, release: str, into: Path) -> None:
         files["values.yaml"] = files["values.yaml"].replace(PLACEHOLDER, f"stable-{release}".encode())
         for name, content in _files(source / PARTIALS).items():
             files[f"charts/partials/{name}"] = content
-        version = re.search(rb'(?m)^version: "?([^"\s]+)"?$', files["Chart.yaml"])
-        assert version is not None, f"{folder}/Chart.yaml names no version"
-        (into / f"{folder.name}-{version[1].decode()}.tgz").write_bytes(_archive(folder.name, files))
+        _write(folder.name, files, into)
 
 
-def plain_crds(source: Path, *, into: Path) -> None:
-    """Copy the CRDs by which issuers are had from cert-manager, without the chart's own labels and conditions."""
+def archive(folder: Path, *, into: Path) -> None:
+    """Write `<chart>-<version>.tgz` of a chart that is complete in its folder, byte for byte the same each time."""
     into.mkdir(parents=True, exist_ok=True)
-    for name in ("certificates", "issuers", "clusterissuers"):
-        lines = (source / f"crd-{name}.yaml").read_text().splitlines(keepends=True)
-        (into / f"{name}.yaml").write_text("".join(line for line in lines if "{{" not in line))
+    _write(folder.name, _files(folder), into)
+
+
+def _write(chart: str, files: dict[str, bytes], into: Path) -> None:
+    version = re.search(rb'(?m)^version: "?([^"\s]+)"?$', files["Chart.yaml"])
+    assert version is not None, f"{chart}/Chart.yaml names no version"
+    (into / f"{chart}-{version[1].decode()}.tgz").write_bytes(_packed(chart, files))
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -54,13 +56,13 @@ def _files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def _archive(chart: str, files: dict[str, bytes]) -> bytes:
+def _packed(chart: str, files: dict[str, bytes]) -> bytes:
     packed = io.BytesIO()
     # A gzip header without a time, and entries without one, so that the same chart always has the same digest.
-    with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as zipped, tarfile.open(fileobj=zipped, mode="w") as archive:
+    with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as zipped, tarfile.open(fileobj=zipped, mode="w") as tar:
         for name, content in sorted(files.items()):
             entry = tarfile.TarInfo(f"{chart}/{name}")
             entry.size = len(content)
             entry.mode = 0o644
-            archive.addfile(entry, io.BytesIO(content))
+            tar.addfile(entry, io.BytesIO(content))
     return packed.getvalue()

@@ -13,7 +13,6 @@ MODULES = Path(__file__).parent
 PULUMI_SDK = "github.com/pulumi/pulumi/sdk/v3"
 PULUMI_KUBERNETES = "github.com/pulumi/pulumi-kubernetes/provider/v4"
 LINKERD = "github.com/linkerd/linkerd2"
-CERT_MANAGER = "github.com/cert-manager/cert-manager"
 
 # What the recipes in build.py do beside `go build`; raise it when they change, so that installed parts are made anew.
 RECIPE = "1"
@@ -131,7 +130,8 @@ KUBECTL = Part(
     ),
     minutes=0.5,
 )
-CRDS = Part(name="cert-manager", builds=(Build(module="cert-manager", programs={}),), minutes=0.1)
+# What the lab offers beside Linkerd: nothing is compiled.
+CHARTS = Part(name="charts", builds=(Build(module="add-ons", programs={}),), minutes=0.1)
 
 
 def linkerd(release: str) -> Part:
@@ -146,5 +146,5 @@ def linkerd(release: str) -> Part:
 
 
 PARTS: Mapping[str, Part] = {
-    part.name: part for part in (ENGINE, KUBERNETES, KUBECTL, linkerd("2.14.10"), linkerd("2.13.5"), CRDS)
+    part.name: part for part in (ENGINE, KUBERNETES, KUBECTL, linkerd("2.14.10"), linkerd("2.13.5"), CHARTS)
 }
