@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def start(
     for folder in chart_folders:
         if not folder.is_dir():
             raise LabError(f"--chart-folder {folder}: there is no such folder.")
+    own_folders = programs.own_chart_folders()
     programs.kubernetes()
     home.create()
     added: list[str] = []
@@ -51,7 +53,9 @@ def start(
             _refuse_changes(before, wanted, load_balancers)
             added = [cluster.name for cluster in wanted if cluster.name not in before.names]
             folders = dict.fromkeys((*before.chart_folders, *(str(folder.absolute()) for folder in chart_folders)))
-            spec.save(home, Spec(clusters=before.with_clusters(wanted).clusters, chart_folders=tuple(folders)))
+            own = dict.fromkeys((*map(str, own_folders), *before.own_chart_folders))
+            after = before.with_clusters(wanted)
+            spec.save(home, replace(after, chart_folders=tuple(folders), own_chart_folders=tuple(own)))
             _ensure_supervisor(home)
         if added:
             say(f"starting {', '.join(added)}; logs in {home.folder / 'clusters'}/<name>/logs")

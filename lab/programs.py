@@ -1,5 +1,6 @@
 """Where the programs come from: the toolchain, asked in one place."""
 
+import os
 from pathlib import Path
 
 from lab.errors import LabError
@@ -28,9 +29,26 @@ def service_mirror(release: str) -> Path | None:
 
 
 def chart_folders() -> list[Path]:
-    """The chart folders of all installed Linkerd releases."""
-    found = (_installed(f"linkerd-{release}") for release in LINKERD_RELEASES)
+    """The chart folders of all installed Linkerd releases, and of what is offered beside them."""
+    found = (_installed(part) for part in (*(f"linkerd-{release}" for release in LINKERD_RELEASES), "charts"))
     return [folder / "charts" for folder in found if folder and (folder / "charts").is_dir()]
+
+
+def own_chart_folders() -> list[Path]:
+    """The folders of a person's own chart archives, from `$LAB_CHARTS`.
+
+    Raises:
+        LabError: one of them isn't there.
+    """
+    folders = [
+        Path(part).expanduser().absolute() for part in os.environ.get("LAB_CHARTS", "").split(os.pathsep) if part
+    ]
+    for folder in folders:
+        if not folder.is_dir():
+            raise LabError(
+                f"LAB_CHARTS: {folder}: there is no such folder. Name folders that hold chart archives (*.tgz)."
+            )
+    return folders
 
 
 def _installed(part: str) -> Path | None:

@@ -34,7 +34,8 @@ class Spec:
     """All that is wanted of one lab; no clusters means that nothing shall run."""
 
     clusters: tuple[ClusterSpec, ...] = ()
-    chart_folders: tuple[str, ...] = ()
+    chart_folders: tuple[str, ...] = ()  # in place of the toolchain's
+    own_chart_folders: tuple[str, ...] = ()  # before all others
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -94,6 +95,8 @@ def load(home: Home) -> Spec:
                 for entry in content["clusters"]
             ),
             chart_folders=tuple(content["chartFolders"]),
+            # A lab that was last used by an earlier version of this program has none.
+            own_chart_folders=tuple(content.get("ownChartFolders", ())),
         )
     except FileNotFoundError:
         return Spec()
@@ -106,5 +109,6 @@ def save(home: Home, spec: Spec) -> None:
     content = {
         "clusters": [{"name": c.name, "loadBalancer": str(c.load_balancer)} for c in spec.clusters],
         "chartFolders": list(spec.chart_folders),
+        "ownChartFolders": list(spec.own_chart_folders),
     }
     write_atomically(home.spec, json.dumps(content, indent=2) + "\n")

@@ -94,7 +94,8 @@ class Supervisor:
         return [repository, *await dns.serve(self._hosts, self._ports["dns"])]
 
     def _chart_folders(self) -> list[Path]:
-        return [Path(folder) for folder in self._spec.chart_folders] or programs.chart_folders()
+        chosen = [Path(folder) for folder in self._spec.chart_folders] or programs.chart_folders()
+        return [*map(Path, self._spec.own_chart_folders), *chosen]
 
     def _hosts(self) -> dict[str, str]:
         known = [cluster.identity for cluster in self._clusters.values()]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import ssl
 import subprocess
 import sys
+import tarfile
 import time
 import urllib.error
 import urllib.request
@@ -33,19 +35,19 @@ class Lab:
         self.home = Home(folder=folder)
         self._environment = {**os.environ, "LAB_HOME": str(folder)}
 
-    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+    def begin(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "lab", *arguments],
             cwd=CHECKOUT,
-            env=self._environment,
+            env={**self._environment, **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
         )
 
-    def run(self, *arguments: str) -> tuple[int, str]:
-        process = self.begin(*arguments)
+    def run(self, *arguments: str, **variables: str) -> tuple[int, str]:
+        process = self.begin(*arguments, **variables)
         printed = process.communicate(timeout=180)[0]
         return process.returncode, printed
 
@@ -137,6 +139,47 @@ def test_no_process_of_the_lab_talks_to_anything_but_loopback(lab: Home) -> None
 
     assert remote
     assert set(remote) == {"127.0.0.1"}
+
+
+def served_charts(home: Home) -> dict[str, Any]:
+    """The index of a lab's chart repository."""
+    with urllib.request.urlopen(home.read_status()["charts"] + "/index.yaml") as answer:
+        entries: dict[str, Any] = yaml.safe_load(answer.read())["entries"]
+    return entries
+
+
+def test_charts_of_others_are_served_beside_linkerds(lab: Home) -> None:
+    served = {name: {entry["version"] for entry in versions} for name, versions in served_charts(lab).items()}
+
+    assert served["metallb"] == {"0.14.9"}
+    assert served["ingress-nginx"] == {"4.11.0"}
+    assert len(served["linkerd-viz"]) == 2, "one for each release of Linkerd"
+
+
+def test_charts_of_ones_own_come_before_the_labs(own: Lab, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+        # A name that no release has: what decides is the chart's own name and version.
+        with tarfile.open(folder / "smi.tgz", "w:gz") as archive:
+            content = f"name: linkerd-smi\nversion: 1.0.1\ndescription: {folder.name}\n".encode()
+            entry = tarfile.TarInfo("linkerd-smi/Chart.yaml")
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+
+    assert own.run("start", "one", LAB_CHARTS=f"{first}:{second}")[0] == 0
+
+    served = served_charts(own.home)
+    assert [entry["description"] for entry in served["linkerd-smi"]] == ["first"]
+    assert "metallb" in served
+
+
+def test_a_folder_of_charts_that_is_not_there_is_named(own: Lab) -> None:
+    code, printed = own.run("start", "one", LAB_CHARTS="/nowhere/charts")
+
+    assert code == 1
+    assert "LAB_CHARTS: /nowhere/charts" in printed
+    assert own.processes() == []
 
 
 def test_stop_leaves_no_process_and_start_brings_the_same_clusters_back(own: Lab) -> None:
