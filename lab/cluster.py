@@ -136,7 +136,7 @@ class Cluster:
     async def _bring_up(self) -> None:
         identity, made = self.identity, (self._programs, self._folder, self.identity, self._pki)
         self._servers = [
-            await egress.serve(identity, self._pki),
+            await egress.serve(identity, self._pki, self.peer.api),
             await web.serve(web.answering(gateway.answering(self.peer, self._peers)), identity.ports.gateway),
             await web.serve(web.answering(metrics.answering(self._mirrors.metrics_ports)), identity.ports.metrics),
         ]

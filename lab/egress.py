@@ -1,19 +1,22 @@
-"""The way out of an API server: to its own nodes' kubelets, to loopback, and nowhere else.
+"""The way out of an API server: to its own nodes' kubelets, to aggregated APIs, to loopback, and nowhere else.
 
 The API server sends its connections to kubelets, webhooks and aggregated APIs here (HTTP CONNECT). Node addresses lead
-to kwok; every other address is refused at once, so that a webhook that may be ignored costs nothing, and no packet
-leaves the machine. https://kubernetes.io/docs/tasks/extend-kubernetes/setup-konnectivity/
+to kwok, those of aggregated APIs to a stand-in; every other address is refused at once, so that a webhook that may be
+ignored costs nothing, and no packet leaves the machine. https://kubernetes.io/docs/tasks/extend-kubernetes/setup-konnectivity/
 """
 
 import asyncio
 import contextlib
+import ipaddress
 import json
 import ssl
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-from lab import web
+from lab import aggregated, web
+from lab.aggregated import NobodyThere
+from lab.api import ApiClient, ApiError
 from lab.home import write_atomically
 from lab.identity import Identity
 from lab.pki import Pki
@@ -47,9 +50,10 @@ def write_selector(path: Path, identity: Identity, pki: Pki) -> None:
     write_atomically(path, json.dumps(content, indent=2) + "\n")
 
 
-async def serve(identity: Identity, pki: Pki) -> asyncio.Server:
+async def serve(identity: Identity, pki: Pki, api: ApiClient) -> asyncio.Server:
     """Run the proxy of one cluster on its port; only that cluster's API server is let in."""
     nodes = set(identity.node_addresses)
+    services = ipaddress.ip_network(identity.service_cidr)
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(pki.certificate("egress-ca")))
     tls.load_cert_chain(pki.certificate("egress"), pki.key("egress"))
     tls.verify_mode = ssl.CERT_REQUIRED
@@ -62,16 +66,16 @@ async def serve(identity: Identity, pki: Pki) -> asyncio.Server:
         if request.method != "CONNECT" or not port.isdigit():
             await _refuse(writer, f"{request.method} {request.target}: only CONNECT host:port is served here")
             return
-        if host in nodes:
-            destination = identity.ports.kubelet
-        elif host in ("127.0.0.1", "localhost"):
-            destination = int(port)
-        else:
-            await _refuse(writer, f"{request.target}: nothing answers there in this lab")
-            return
         try:
-            there_reader, there_writer = await asyncio.open_connection("127.0.0.1", destination)
-        except OSError as error:
+            if host in nodes:
+                there_reader, there_writer = await asyncio.open_connection("127.0.0.1", identity.ports.kubelet)
+            elif host in ("127.0.0.1", "localhost"):
+                there_reader, there_writer = await asyncio.open_connection("127.0.0.1", int(port))
+            elif _within(host, services):
+                there_reader, there_writer = await aggregated.connect(api, host, int(port))
+            else:
+                raise NobodyThere("nothing answers there in this lab")
+        except (NobodyThere, ApiError, OSError) as error:
             await _refuse(writer, f"{request.target}: {error}")
             return
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
@@ -81,6 +85,13 @@ async def serve(identity: Identity, pki: Pki) -> asyncio.Server:
             there_writer.close()
 
     return await web.serve(connect, identity.ports.egress, tls=tls)
+
+
+def _within(host: str, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+    try:
+        return ipaddress.ip_address(host) in network
+    except ValueError:
+        return False
 
 
 async def _refuse(writer: asyncio.StreamWriter, reason: str) -> None:

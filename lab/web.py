@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ _LONGEST_HEAD = 65536  # bytes
 _PATIENCE = 10.0  # seconds for a request's head
 _REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 502: "Bad Gateway"}
 _log = logging.getLogger(__name__)
+_beginning: set[asyncio.Task[None]] = set()  # a task that nobody holds may vanish
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,16 +86,38 @@ async def serve(connection: Connection, port: int, *, tls: ssl.SSLContext | None
     Raises:
         OSError: the port is taken.
     """
+    handle = _closing(connection, f"port {port}")
+    return await asyncio.start_server(handle, "127.0.0.1", port, limit=_LONGEST_HEAD, ssl=tls)
 
+
+def serve_one(connection: Connection, accepted: socket.socket, *, tls: ssl.SSLContext) -> None:
+    """Handle and close the one connection that a socket is, in the background."""
+
+    async def begin() -> None:
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=_LONGEST_HEAD, loop=loop)
+        protocol = asyncio.StreamReaderProtocol(reader, _closing(connection, "a socket"), loop=loop)
+        # Who doesn't trust our certificate hangs up.
+        with contextlib.suppress(OSError):
+            await loop.connect_accepted_socket(
+                lambda: protocol, accepted, ssl=tls, ssl_handshake_timeout=_PATIENCE, ssl_shutdown_timeout=_PATIENCE
+            )
+
+    task = asyncio.create_task(begin())
+    _beginning.add(task)
+    task.add_done_callback(_beginning.discard)
+
+
+def _closing(connection: Connection, where: str) -> Connection:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await connection(reader, writer)
         except (OSError, asyncio.CancelledError):
             pass
         except Exception:
-            _log.exception("serving a connection to port %s", port)
+            _log.exception("serving a connection to %s", where)
         finally:
             with contextlib.suppress(Exception):
                 writer.close()
 
-    return await asyncio.start_server(handle, "127.0.0.1", port, limit=_LONGEST_HEAD, ssl=tls)
+    return handle
