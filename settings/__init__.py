@@ -8,18 +8,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any, Never
 
 import pulumi
+from pydantic import SecretStr
 
-from settings import clusters, links, samples, trust
+from settings import charts, clusters, extensions, links, samples, trust
 from settings.definition import TOP
 from settings.faults import LEFT_OUT, Faults, SettingsError
 from settings.reading import read
 from settings.resolved import Cluster, Sample, Settings, merged, overridden
 from settings.stack_file import StackFile
-from settings.text import expanded, is_source
-from versions import LINKERD_CHARTS
 
 __all__ = [
     "PROJECT",
@@ -37,12 +37,11 @@ __all__ = [
 ]
 
 PROJECT = "multicluster-mesh"
-CHARTS_VARIABLE = "MULTICLUSTER_MESH_CHARTS"
 
 # Where secrets belong; they are shown nowhere, and nothing else may be one.
-SECRETS = ("imagePullSecret", "kubeconfigs", "trust")
+SECRETS = ("buoyantCloud", "dashboardPassword", "imagePullSecret", "kubeconfigs", "trust")
 # What is a text even where it looks like JSON.
-TEXTS = ("imagePullSecret",)
+TEXTS = ("dashboardPassword", "imagePullSecret")
 
 
 def load() -> Settings:
@@ -95,22 +94,24 @@ def parse(config: Mapping[str, Any], environment: Mapping[str, str], secret: Col
     file = reading.file
     _secrets(config, file, misplaced, secret, faults)
     names = cluster_names(config)
+    release = clusters.release(file, Faults())
     found = clusters.clusters(reading, names, environment, faults)
     linked = links.links(reading, names, faults)
-    links.targets(found, linked, clusters.release(file, Faults()), faults)
+    links.targets(found, linked, release, faults)
     trust.check(file.trust, found, names, faults)
-    podinfo = samples.podinfo(reading, names, faults)
-    charts = _charts(file, environment, faults)
+    extended = extensions.extensions(reading, names, linked, release, faults)
+    placed = samples.samples(reading, names, linked, extended, faults)
+    sources = charts.sources(file, environment, faults)
     faults.raise_if_any()
-    pull_secret = file.image_pull_secret
     return Settings(
-        clusters=tuple(found),
+        clusters=tuple(replace(cluster, extensions=extended[cluster.name]) for cluster in found),
         links=tuple(linked),
-        charts=charts,
+        charts=sources,
         trust=file.trust,
-        image_pull_secret=pull_secret.get_secret_value() if pull_secret is not None else None,
+        image_pull_secret=_revealed(file.image_pull_secret),
         preflight=file.preflight,
-        podinfo=tuple(podinfo),
+        dashboard_password=_revealed(file.dashboard_password),
+        samples=tuple(placed),
         trust_domain=file.linkerd.trust_domain,
     )
 
@@ -139,9 +140,9 @@ def _secrets(
 
 
 def _holds_secrets(key: str, value: Any) -> bool:
-    if key == "imagePullSecret":
+    if key in TEXTS:
         return bool(value)
-    if not isinstance(value, dict):
+    if key == "buoyantCloud" or not isinstance(value, dict):
         return False
     if key == "kubeconfigs":
         return any(isinstance(each, str) for each in value.values())
@@ -150,13 +151,8 @@ def _holds_secrets(key: str, value: Any) -> bool:
     return any(isinstance(each, dict) and isinstance(each.get("key"), str) for each in holders)
 
 
-def _charts(file: StackFile, environment: Mapping[str, str], faults: Faults) -> str:
-    """Where charts come from."""
-    named = environment.get(CHARTS_VARIABLE)
-    if file.charts.repository is None and named and not is_source(named):
-        rule = "neither the URL of charts nor a folder that is there"
-        faults.add((f"${CHARTS_VARIABLE}",), named, rule, "set it to one of them, or unset it")
-    return expanded(file.charts.repository or named or LINKERD_CHARTS)
+def _revealed(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret is not None else None
 
 
 def _is_docker_config(text: str) -> bool:

@@ -24,6 +24,7 @@ PORT, PROBE_PORT = 4143, 4191
 
 # Values that this program sets itself, because other parts depend on them: and the setting that is meant for them.
 _WEBHOOK = "its certificate is pinned by this program"
+_PINNED = ("externalSecret", "crtPEM", "keyPEM", "caBundle", "injectCaFrom", "injectCaFromSecret")
 OWN_VALUES: Mapping[str, Mapping[str, str]] = {
     "linkerd-control-plane": {
         "linkerdVersion": "set linkerd.version",
@@ -37,7 +38,7 @@ OWN_VALUES: Mapping[str, Mapping[str, str]] = {
         **{
             f"{webhook}.{key}": _WEBHOOK
             for webhook in ("proxyInjector", "profileValidator", "policyValidator")
-            for key in ("externalSecret", "crtPEM", "keyPEM", "caBundle", "injectCaFrom", "injectCaFromSecret")
+            for key in _PINNED
         },
     },
     "linkerd-multicluster": {
@@ -51,6 +52,20 @@ OWN_VALUES: Mapping[str, Mapping[str, str]] = {
         "gateway.probe.nodePort": "set gateway.nodePort of the cluster",
         "remoteMirrorServiceAccount": "links need the account",
         "remoteMirrorServiceAccountName": "it is part of the links",
+    },
+    "linkerd-viz": {
+        "linkerdVersion": "set linkerd.version",
+        "linkerdNamespace": "set linkerd.namespace",
+        "clusterDomain": "set linkerd.clusterDomain",
+        "identityTrustDomain": "set linkerd.trustDomain",
+        "prometheusUrl": "set extensions.viz.prometheusUrl",
+        **{f"{part}.{key}": _WEBHOOK for part in ("tap", "tapInjector") for key in _PINNED},
+    },
+    "linkerd-jaeger": {
+        "linkerdVersion": "set linkerd.version",
+        "linkerdNamespace": "set linkerd.namespace",
+        "clusterDomain": "set linkerd.clusterDomain",
+        **{f"webhook.{key}": _WEBHOOK for key in _PINNED},
     },
     "service-mirror": {
         "target": "it is the link's",
@@ -120,6 +135,7 @@ def clusters(reading: Reading, names: list[str], environment: Mapping[str, str],
             networks=entry.networks,
             adopt=entry.adopt,
             linkerd=_linkerd(file.linkerd, entry.linkerd),
+            multicluster=len(names) > 1,
             release=chosen,
         )
         found.append((cluster, contexts.place(entry, text)))

@@ -12,7 +12,8 @@ from pydantic_core import ErrorDetails
 
 from settings.definition import TOP, every_key, keys, metadata
 from settings.faults import LEFT_OUT, Faults, Path, suggestion, written
-from settings.stack_file import Short, StackFile
+from settings.part import Short
+from settings.stack_file import StackFile
 
 _OUT = object()
 # A stack file with more nesting than this is a mistake, and would exhaust whatever walks it.
@@ -24,6 +25,7 @@ _KINDS: Mapping[str, tuple[str, str]] = {
     "string_unicode": ("there is something in it that isn't text", "write it anew"),
     "bool_type": ("true or false was expected", "write true or false, without quotes"),
     "int_type": ("a whole number was expected", "write digits alone, without quotes or a unit"),
+    "float_type": ("a number was expected", "write digits alone, without quotes"),
     "list_type": ("a list was expected", "write each entry on a line that begins with `- `"),
     "dict_type": ("a mapping was expected", "write `key: value` on lines of their own"),
 }
@@ -40,6 +42,10 @@ class Reading:
         """The places that the entries of a list have in the stack file."""
         found = _at(self.rest, path)
         return [number for number, item in enumerate(found) if item is not _OUT] if isinstance(found, list) else []
+
+    def spelt(self, *path: str | int) -> Path:
+        """The path of a list in the stack file, where it may stand in place of the mapping that it belongs to."""
+        return path[:-1] if isinstance(_at(self.rest, path[:-1]), list) else path
 
 
 def read(config: Mapping[str, Any], faults: Faults) -> Reading:
@@ -101,6 +107,8 @@ class _Places:
     def translated(self, location: Path) -> Path:
         path: Path = ()
         for part in location:
+            if isinstance(part, str) and isinstance(_at(self._rest, path), list):
+                continue  # a list is short for the mapping with it under this key
             if isinstance(part, int):
                 if path not in self._places:
                     here = _at(self._rest, path)
@@ -166,6 +174,8 @@ def _unknown(path: Path) -> str:
     if difflib.get_close_matches(key, known, n=1, cutoff=0.8):
         return suggestion(key, known)
     elsewhere = [home for home in every_key() if home[-1] == key]
+    # What is said highest up is about most.
+    elsewhere = [home for home in elsewhere if len(home) == min(map(len, elsewhere))]
     # In a cluster it is this one that is meant.
     elsewhere = [(*path[:2], *home[2:]) if home[0] == path[0] == "clusters" else home for home in elsewhere]
     if 1 <= len(elsewhere) <= 2:

@@ -6,9 +6,51 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import kubeconfig
-from settings.stack_file import Chart, ClusterLinkerd, Gateway, Networks, Podinfo, Preflight, Trust, Values
+from settings.extension_parts import GatewayApi, IngressNginx, Smi, Viz
+from settings.part import Values
+from settings.sample_parts import Booksapp, Emojivoto, Form, Helloworld, Podinfo
+from settings.stack_file import Chart, ChartName, ClusterLinkerd, Gateway, Networks, Preflight, Trust
 from topology import Link
 from versions import LinkerdRelease
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadBalancer:
+    """A MetalLB that the stack installs."""
+
+    version: str
+    pool: tuple[str, ...]  # address ranges
+    values: Values
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extensions:
+    """What one cluster has beside Linkerd itself and the multicluster extension."""
+
+    viz: Viz | None = None
+    jaeger: bool = False
+    smi: Smi | None = None
+    metallb: LoadBalancer | None = None
+    ingress_nginx: IngressNginx | None = None
+    gateway_api: GatewayApi | None = None
+    buoyant_cloud: str | None = field(default=None, repr=False)  # a URL or a path, maybe with credentials in it
+
+    @property
+    def dashboard(self) -> bool:
+        """Whether viz' dashboard is behind an Ingress."""
+        return self.viz is not None and self.viz.dashboard is not None and self.ingress_nginx is not None
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """The namespaces that the stack makes for them."""
+        installed = {
+            "linkerd-viz": self.viz is not None,
+            "linkerd-jaeger": self.jaeger,
+            "linkerd-smi": self.smi is not None,
+            "metallb-system": self.metallb is not None,
+            "ingress-nginx": self.ingress_nginx is not None and self.ingress_nginx.install,
+        }
+        return tuple(namespace for namespace, there in installed.items() if there)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,13 +68,21 @@ class Cluster:
     networks: Networks = field(default_factory=Networks)
     adopt: bool = False
     linkerd: ClusterLinkerd = field(default_factory=ClusterLinkerd)
+    extensions: Extensions = field(default_factory=Extensions)
+    multicluster: bool = True  # it has the extension; a single cluster needs none
     release: LinkerdRelease
 
     @property
     def awaits_gateway(self) -> bool:
         """Whether the gateway's Service gets an address that is worth waiting for."""
         gateway = self.gateway
-        return gateway.enabled and gateway.load_balancer.enabled and not gateway.node_port and not gateway.addresses
+        return (
+            self.multicluster
+            and gateway.enabled
+            and gateway.load_balancer.enabled
+            and not gateway.node_port
+            and not gateway.addresses
+        )
 
     @property
     def gateway_becomes_ready(self) -> bool:
@@ -49,6 +99,11 @@ class Cluster:
         """The common name of its issuer."""
         return f"identity.{self.linkerd.namespace}.{self.linkerd.trust_domain}"
 
+    @property
+    def split_form(self) -> Form:
+        """How requests are split where the stack file doesn't say."""
+        return "smi" if self.extensions.smi is not None else "gateway-api"
+
     def values(self, chart: Chart) -> Values:
         """What the stack file says of a chart's values."""
         return self.linkerd.values.get(chart, {})
@@ -56,20 +111,21 @@ class Cluster:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """The podinfo sample, with its clusters."""
+    """A sample workload, with its clusters."""
 
-    podinfo: Podinfo
+    part: Podinfo | Helloworld | Booksapp | Emojivoto
     clusters: tuple[str, ...]
 
     @property
-    def namespace(self) -> str:
-        """Its namespace."""
-        return self.podinfo.namespace
+    def name(self) -> str:
+        """What it is called in the stack file."""
+        return type(self.part).__name__.lower()
 
     @property
-    def exported(self) -> tuple[str, ...]:
-        """The clusters whose podinfo is exported."""
-        return tuple(self.podinfo.exported)
+    def everywhere(self) -> tuple[str, ...]:
+        """All clusters where something of it runs: `sleep` may be where helloworld is not."""
+        more = self.part.sleep if isinstance(self.part, Helloworld) else []
+        return tuple(dict.fromkeys([*self.clusters, *more]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,11 +134,12 @@ class Settings:
 
     clusters: tuple[Cluster, ...]
     links: tuple[Link, ...]
-    charts: str  # a chart repository's URL, an oci:// reference, or a folder of chart archives
+    charts: Mapping[ChartName, str]  # URLs of chart repositories, oci:// references, or folders of chart archives
     trust: Trust
     image_pull_secret: str | None = field(default=None, repr=False)  # the content of a .dockerconfigjson
     preflight: Preflight = field(default_factory=Preflight)
-    podinfo: tuple[Sample, ...] = ()
+    dashboard_password: str | None = field(default=None, repr=False)
+    samples: tuple[Sample, ...] = ()
 
     trust_domain: str = "cluster.local"  # the mesh's; a cluster may have another
 
@@ -90,6 +147,17 @@ class Settings:
     def away(self) -> tuple[str, ...]:
         """The clusters that can't be reached, and are said so."""
         return tuple(cluster.name for cluster in self.clusters if not cluster.reachable)
+
+    @property
+    def dashboard_user(self) -> str | None:
+        """Who may see the dashboards; None where there are none."""
+        found = [cluster.extensions.viz for cluster in self.clusters if cluster.extensions.dashboard]
+        return next((viz.dashboard.user for viz in found if viz is not None and viz.dashboard is not None), None)
+
+    @property
+    def dashboards(self) -> tuple[str, ...]:
+        """The clusters whose dashboard is behind an Ingress."""
+        return tuple(cluster.name for cluster in self.clusters if cluster.extensions.dashboard)
 
 
 def overridden(values: Mapping[str, object], prefix: str = "") -> list[str]:

@@ -2,78 +2,192 @@
 
 from __future__ import annotations
 
-from settings.faults import Faults
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from settings.extensions import listed_clusters
+from settings.faults import LEFT_OUT, Faults, listed
 from settings.links import known_cluster
 from settings.reading import Reading
-from settings.resolved import Sample
-from settings.text import LINKERD_NAMESPACES
+from settings.resolved import Extensions, Sample
+from settings.sample_parts import Booksapp, Form, Helloworld, Podinfo, Split, Workload
+from settings.text import LINKERD_NAMESPACES, OTHER_NAMESPACES
+from topology import Link
 
 Path = tuple[str | int, ...]
 
+# The containers of each sample, whose images may be others.
+CONTAINERS: Mapping[str, tuple[str, ...]] = {
+    "podinfo": ("podinfo", "frontend"),
+    "helloworld": ("helloworld-v1", "helloworld-v2", "sleep"),
+    "booksapp": ("webapp", "authors", "books", "traffic", "error-injector"),
+    "emojivoto": ("web-svc", "emoji-svc", "voting-svc", "vote-bot"),
+}
 
-def podinfo(reading: Reading, names: list[str], faults: Faults) -> list[Sample]:
-    """The podinfo samples.
+
+def samples(
+    reading: Reading,
+    names: Sequence[str],
+    links: Sequence[Link],
+    extensions: Mapping[str, Extensions],
+    faults: Faults,
+) -> list[Sample]:
+    """The sample workloads.
 
     Args:
         reading: the stack file.
         names: all names of clusters in it.
+        links: who sees whose services.
+        extensions: what each cluster has.
         faults: where faults go.
     """
     found: list[Sample] = []
-    taken: dict[str, tuple[str, str]] = {}
+    taken = _Taken()
     for number, entry in zip(reading.numbered("workloads"), reading.file.workloads, strict=True):
-        path: Path = ("workloads", number, "podinfo")
-        if entry.podinfo is None:
-            if not faults.malformed(*path[:2]):
+        sample = _Entry(reading, names, faults, number, entry).sample(links, extensions, taken)
+        if sample is not None:
+            found.append(sample)
+    return found
+
+
+@dataclass
+class _Taken:
+    """What other entries have taken."""
+
+    places: dict[str, tuple[str, str]] = field(default_factory=dict)  # cluster and namespace, by what they are called
+    samples: set[tuple[str, str, str]] = field(default_factory=set)  # with the sample's name as the third
+
+
+class _Entry:
+    """One entry of `workloads`."""
+
+    def __init__(self, reading: Reading, names: Sequence[str], faults: Faults, number: int, entry: Workload) -> None:
+        self._reading, self._names, self._faults = reading, names, faults
+        self._entry: Path = ("workloads", number)
+        given = {name: getattr(entry, name) for name in CONTAINERS}
+        self._given = {name: part for name, part in given.items() if part is not None}
+        self._path: Path = self._entry
+        self._clusters: tuple[str, ...] = ()
+
+    def sample(self, links: Sequence[Link], extensions: Mapping[str, Extensions], taken: _Taken) -> Sample | None:
+        """The sample, unless it isn't clear which."""
+        if len(self._given) != 1:
+            if not self._faults.malformed(*self._entry):
+                rule = "each entry names one workload"
                 remedy = "write `- podinfo: {}`, or take the entry out"
-                faults.add(path[:2], {}, "each entry names one workload", remedy)
-            continue
-        wanted = entry.podinfo
-        listed = _known(wanted.clusters or [], (*path, "clusters"), reading, names, faults).values()
-        chosen = names if wanted.clusters is None else list(listed)
-        exported = _known(wanted.exported, (*path, "exported"), reading, names, faults)
-        for place, name in exported.items():
-            if name not in chosen and not faults.malformed(*path, "clusters"):
-                remedy = f"add it to workloads[{number}].podinfo.clusters"
-                faults.add((*path, "exported", place), name, "podinfo doesn't run there", remedy)
-        if not faults.malformed(*path, "namespace"):
-            _namespace((*path, "namespace"), wanted.namespace, chosen, reading, taken, faults)
-        found.append(Sample(podinfo=wanted, clusters=tuple(chosen)))
-    return found
+                if self._given:
+                    remedy = f"make an entry of its own of each: {', '.join(f'`- {name}:`' for name in self._given)}"
+                self._faults.add(self._entry, LEFT_OUT if self._given else {}, rule, remedy)
+            return None
+        ((name, part),) = self._given.items()
+        self._path = (*self._entry, name)
+        chosen = self._known("clusters", part.clusters or []).values()
+        self._clusters = tuple(self._names if part.clusters is None else chosen)
+        sample = Sample(part=part, clusters=self._clusters)
+        self._exported(name, part.exported)
+        if isinstance(part, Podinfo):
+            self._runs("frontend", self._known("frontend", part.frontend), "podinfo")
+        elif isinstance(part, Helloworld):
+            self._known("sleep", part.sleep)
+            self._versions(part)
+        if isinstance(part, Podinfo | Helloworld):
+            self._splits(part.splits, part.exported, links, extensions)
+        if isinstance(part, Booksapp) and part.fault_injection is not None:
+            for cluster in self._clusters:
+                self._form((*self._path, "faultInjection", "form"), part.fault_injection.form, cluster, extensions)
+        for container in part.images:
+            if container not in CONTAINERS[name]:
+                remedy = f"its containers are {listed(CONTAINERS[name])}"
+                path = (*self._path, "images", container)
+                self._faults.add(path, part.images[container], "no such container", remedy)
+        if not self._faults.malformed(*self._path, "namespace"):
+            self._namespace(sample, taken)
+        return sample
 
+    def _known(self, key: str, wanted: Sequence[str]) -> dict[int, str]:
+        return listed_clusters(wanted, (*self._path, key), self._reading, self._names, self._faults)
 
-def _namespace(
-    path: Path,
-    namespace: str,
-    clusters: list[str],
-    reading: Reading,
-    taken: dict[str, tuple[str, str]],
-    faults: Faults,
-) -> None:
-    """Each cluster has one podinfo in a namespace, and nothing else there that this program makes."""
-    remedy = "choose another namespace"
-    for name in clusters:
-        entry = reading.file.clusters.get(name)
-        own = entry is not None and "namespace" in entry.linkerd.model_fields_set
-        linkerd = entry.linkerd if entry is not None and own else reading.file.linkerd
-        if namespace in (linkerd.namespace, *LINKERD_NAMESPACES):
-            faults.add(path, namespace, f"{name} has Linkerd itself in that namespace", remedy)
-        # In the names of resources; two pairs may come to the same.
-        joined = f"{name}-{namespace}"
-        if joined in taken:
-            other, space = taken[joined]
-            rule = f"resources of podinfo in {name} would have the names of those in {space} of {other}"
-            rule = f"{name} has a podinfo in that namespace already" if other == name else rule
-            faults.add(path, namespace, rule, remedy)
-        taken.setdefault(joined, (name, namespace))
+    def _runs(self, key: str, found: Mapping[int, str], what: str) -> None:
+        for place, name in found.items():
+            if name not in self._clusters and not self._faults.malformed(*self._path, "clusters"):
+                here = f"workloads[{self._entry[1]}].{self._path[2]}.clusters"
+                self._faults.add((*self._path, key, place), name, f"{what} doesn't run there", f"add it to {here}")
 
+    def _exported(self, name: str, wanted: Sequence[str]) -> None:
+        self._runs("exported", self._known("exported", wanted), name)
 
-def _known(listed: list[str], path: Path, reading: Reading, names: list[str], faults: Faults) -> dict[int, str]:
-    """The clusters in a list that there are, by their places in it."""
-    found: dict[int, str] = {}
-    for number, name in zip(reading.numbered(*path), listed, strict=True):
-        if name in found.values():
-            faults.add((*path, number), name, "named twice", "take one of the two out")
-        elif known_cluster(name, (*path, number), names, faults):
-            found[number] = name
-    return found
+    def _versions(self, part: Helloworld) -> None:
+        for name in part.versions:
+            path = (*self._path, "versions", name)
+            if known_cluster(name, path, self._names, self._faults) and name not in self._clusters:
+                remedy = "take it out, or add it to clusters"
+                self._faults.add(path, part.versions[name], "helloworld doesn't run there", remedy)
+
+    def _splits(
+        self,
+        splits: Sequence[Split],
+        exported: Sequence[str],
+        links: Sequence[Link],
+        extensions: Mapping[str, Extensions],
+    ) -> None:
+        seen: set[str] = set()
+        for number, split in zip(self._reading.numbered(*self._path, "splits"), splits, strict=True):
+            path = (*self._path, "splits", number)
+            if self._faults.malformed(*path) or not known_cluster(
+                split.cluster, (*path, "cluster"), self._names, self._faults
+            ):
+                continue
+            if split.cluster in seen:
+                remedy = "put all weights into one of them"
+                self._faults.add((*path, "cluster"), split.cluster, "its requests are split already", remedy)
+            seen.add(split.cluster)
+            if split.cluster not in self._clusters:
+                remedy = "let it run there, or split somewhere else"
+                self._faults.add((*path, "cluster"), split.cluster, f"{self._path[2]} doesn't run there", remedy)
+            self._weights(path, split, exported, links)
+            self._form((*path, "form"), split.form, split.cluster, extensions)
+
+    def _weights(self, path: Path, split: Split, exported: Sequence[str], links: Sequence[Link]) -> None:
+        if not any(split.weights.values()):
+            remedy = "give at least one cluster a weight above 0"
+            self._faults.add((*path, "weights"), dict(split.weights), "no cluster would answer", remedy)
+        for name, weight in split.weights.items():
+            here = (*path, "weights", name)
+            if not known_cluster(name, here, self._names, self._faults) or name == split.cluster:
+                continue
+            link = next((each for each in links if (each.source, each.target) == (split.cluster, name)), None)
+            if link is None:
+                rule = f"{split.cluster} has no link to {name}, and sees none of its services"
+                self._faults.add(here, weight, rule, "add the link, or take the weight out")
+            elif not link.gateway:
+                rule = f"the link to {name} has no gateway, and its services no mirror that requests could go to"
+                self._faults.add(here, weight, rule, "link them through the gateway, or take the weight out")
+            elif name not in exported and not self._faults.malformed(*self._path, "exported"):
+                where = f"workloads[{self._entry[1]}].{self._path[2]}.exported"
+                self._faults.add(here, weight, f"{self._path[2]} is not exported there", f"add it to {where}")
+
+    def _form(self, path: Path, form: Form | None, cluster: str, extensions: Mapping[str, Extensions]) -> None:
+        if form == "smi" and cluster in extensions and extensions[cluster].smi is None:
+            rule = f"{cluster} has no TrafficSplits without Linkerd's smi extension"
+            self._faults.add(path, form, rule, "add it to extensions.smi, or choose gateway-api")
+
+    def _namespace(self, sample: Sample, taken: _Taken) -> None:
+        """Each cluster has one sample of a kind in a namespace, and nothing of this program's own there."""
+        path, namespace = (*self._path, "namespace"), sample.part.namespace
+        remedy = "choose another namespace"
+        for name in sample.everywhere:
+            entry = self._reading.file.clusters.get(name)
+            own = entry is not None and "namespace" in entry.linkerd.model_fields_set
+            linkerd = entry.linkerd if entry is not None and own else self._reading.file.linkerd
+            if namespace == linkerd.namespace or namespace in LINKERD_NAMESPACES:
+                self._faults.add(path, namespace, f"{name} has Linkerd itself in that namespace", remedy)
+            elif namespace in OTHER_NAMESPACES:
+                self._faults.add(path, namespace, "another part of this program goes there", remedy)
+            # In the names of resources; two pairs may come to the same.
+            other = taken.places.setdefault(f"{name}-{namespace}", (name, namespace))
+            if other != (name, namespace):
+                rule = f"resources of {sample.name} in {name} would have the names of those in {other[1]} of {other[0]}"
+                self._faults.add(path, namespace, rule, remedy)
+            elif (name, namespace, sample.name) in taken.samples:
+                self._faults.add(path, namespace, f"{name} has a {sample.name} in that namespace already", remedy)
+            taken.samples.add((name, namespace, sample.name))

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
-from pydantic.alias_generators import to_camel
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from settings.extension_parts import Extensions
+from settings.part import Part, Values, may_be_empty, on_or_off, short
+from settings.sample_parts import Workload
 from settings.text import (
     Address,
     ApiServer,
@@ -18,16 +20,17 @@ from settings.text import (
     ControlPlaneNamespace,
     Domain,
     Hours,
+    InboundPolicy,
     KubeconfigPath,
     LabelKey,
     LabelValue,
-    Namespace,
     Network,
     NodePort,
     Pem,
     Port,
     Registry,
     Secret,
+    SecretManifest,
     SecretName,
     Source,
     Text,
@@ -35,45 +38,21 @@ from settings.text import (
 )
 from versions import DEFAULT_LINKERD, LINKERD
 
-# The charts whose values a stack file may override.
-Chart = Literal["linkerd-crds", "linkerd-control-plane", "linkerd2-cni", "linkerd-multicluster", "service-mirror"]
-Policy = Literal["all-unauthenticated", "all-authenticated", "cluster-unauthenticated", "cluster-authenticated", "deny"]
-Values = dict[str, Any]
+# The charts of Linkerd and its extensions, whose values a stack file may override.
+Chart = Literal[
+    "linkerd-crds",
+    "linkerd-control-plane",
+    "linkerd2-cni",
+    "linkerd-multicluster",
+    "service-mirror",
+    "linkerd-viz",
+    "linkerd-jaeger",
+    "linkerd-smi",
+]
+# Those that are Linkerd's own come from one repository; the others have one each.
+ChartName = Literal["linkerd", "linkerd-smi", "metallb", "ingress-nginx"]
 
 _VERSIONS = [f"{channel}{version}" for channel in ("", "stable-") for version in LINKERD]
-
-
-class Part(BaseModel):
-    """A mapping of the stack file; a key that it doesn't know is a fault."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, alias_generator=to_camel, use_attribute_docstrings=True
-    )
-
-
-class Short:
-    """Beside a field: what may stand in place of its mapping, in words for who writes something else."""
-
-    def __init__(self, words: str) -> None:
-        self.words = words
-
-
-def _short(key: str, kind: type, schema: Any, words: str) -> tuple[Any, ...]:
-    """Let one value stand for a mapping with nothing but that key."""
-
-    def spelt(value: Any) -> Any:
-        return {key: value} if isinstance(value, kind) else value
-
-    return BeforeValidator(spelt, json_schema_input_type=schema), Short(words)
-
-
-def _may_be_empty(schema: Any) -> BeforeValidator:
-    """Let nothing at all stand for a mapping with all its defaults."""
-    return BeforeValidator(lambda value: {} if value is None else value, json_schema_input_type=schema)
-
-
-def _on_or_off(value: Any) -> Any:
-    return {} if value is True else None if value is False else value
 
 
 def _reachable(value: Any) -> Any:
@@ -107,7 +86,7 @@ class Gateway(Part):
 
     enabled: bool = True
     """False: no gateway at all, so that the cluster can only be a source."""
-    load_balancer: Annotated[LoadBalancer, *_short("enabled", bool, bool | LoadBalancer, "true or false")] = (
+    load_balancer: Annotated[LoadBalancer, *short("enabled", bool, bool | LoadBalancer, "true or false")] = (
         LoadBalancer()
     )
     """A load balancer gives the gateway its address. `false` is short for `{ enabled: false }`."""
@@ -158,7 +137,7 @@ class ClusterLinkerd(Part):
     """Three replicas, resources for production, anti-affinity, and pods that don't start without the injector."""
     cni: bool = False
     """Set up the pods' traffic by Linkerd's CNI plugin, in place of a privileged init container in each."""
-    default_inbound_policy: Policy = "all-unauthenticated"
+    default_inbound_policy: InboundPolicy = "all-unauthenticated"
     """Who may call a meshed pod for which no policy says more."""
     node_selector: dict[LabelKey, LabelValue] = {}
     """Labels of the nodes that may run Linkerd."""
@@ -192,7 +171,7 @@ class Cluster(Part):
     """False: it is down, and everything of it stays as it is. never: it won't come back, and is to be forgotten."""
     api_server: ApiServer | None = None
     """The URL at which the clusters that link to this one reach its API server; left out, the kubeconfig's."""
-    gateway: Annotated[Gateway, *_short("enabled", bool, bool | Gateway, "true or false")] = Gateway()
+    gateway: Annotated[Gateway, *short("enabled", bool, bool | Gateway, "true or false")] = Gateway()
     """How its gateway can be reached. `false` is short for `{ enabled: false }`."""
     networks: Networks = Networks()
     """Its own networks."""
@@ -241,7 +220,10 @@ class Charts(Part):
     """Where charts come from."""
 
     repository: Source | None = None
-    """A chart repository's URL, an oci:// reference or a folder; else $MULTICLUSTER_MESH_CHARTS, else Linkerd's own."""
+    """One place that has them all, as a closed network does: a chart repository's URL, an oci:// reference or a folder;
+    left out, $MULTICLUSTER_MESH_CHARTS, else each chart's own repository."""
+    repositories: dict[ChartName, Source] = {}
+    """Where some of them come from, in place of `repository`; `linkerd` stands for Linkerd's own charts."""
 
 
 class Anchor(Part):
@@ -304,11 +286,7 @@ class Trust(Part):
     """A trust anchor of your own."""
     issuers: dict[str, Issuer] = {}
     """Issuers of your own, by cluster: for every cluster, or none."""
-    cert_manager: Annotated[
-        CertManager | None,
-        BeforeValidator(_on_or_off, json_schema_input_type=bool | CertManager | None),
-        Short("true or false"),
-    ] = None
+    cert_manager: Annotated[CertManager | None, *on_or_off(CertManager | None)] = None
     """Let cert-manager renew the issuers. `true` is short for its defaults."""
     lifetimes: Lifetimes = Lifetimes()
     """Hours of validity."""
@@ -323,30 +301,12 @@ class Preflight(Part):
     """Seconds that a cluster has to answer."""
 
 
-class Podinfo(Part):
-    """The podinfo sample: a web service that says which cluster answered."""
-
-    namespace: Namespace = "test"
-    """Its namespace, which is meshed."""
-    clusters: list[str] | None = None
-    """Where it runs; left out, on all clusters."""
-    exported: list[str] = []
-    """The clusters whose podinfo is seen by the clusters that link to them."""
-
-
-class Workload(Part):
-    """One sample workload."""
-
-    podinfo: Annotated[Podinfo | None, _may_be_empty(Podinfo | None)] = None
-    """The podinfo sample; nothing after the colon stands for all its defaults."""
-
-
 class StackFile(Part):
     """All that `Pulumi.<stack>.yaml` says below `config`, its keys without `multicluster-mesh:`."""
 
-    clusters: dict[ClusterName, Annotated[Cluster, _may_be_empty(Cluster | None)]] = {}
+    clusters: dict[ClusterName, Annotated[Cluster, may_be_empty(Cluster | None)]] = {}
     """The clusters, by name; nothing after a name's colon stands for all defaults."""
-    topology: Annotated[Topology | None, *_short("shape", str, Literal["full-mesh"] | Topology | None, "full-mesh")] = (
+    topology: Annotated[Topology | None, *short("shape", str, Literal["full-mesh"] | Topology | None, "full-mesh")] = (
         None
     )
     """Links by a pattern: full-mesh, or a hub."""
@@ -362,7 +322,13 @@ class StackFile(Part):
     """Kubeconfigs as secrets of the stack, by cluster: the content of a file."""
     image_pull_secret: Secret | None = None
     """Registry credentials, the content of a .dockerconfigjson, for all that this program puts on the clusters."""
-    preflight: Annotated[Preflight, *_short("enabled", bool, bool | Preflight, "true or false")] = Preflight()
+    preflight: Annotated[Preflight, *short("enabled", bool, bool | Preflight, "true or false")] = Preflight()
     """What clusters are asked before anything is changed."""
+    extensions: Extensions = Extensions()
+    """Extensions of Linkerd, and what a cluster may lack."""
+    dashboard_password: Secret | None = None
+    """The password of the dashboards' user; left out, one is made: `pulumi stack output dashboards --show-secrets`."""
+    buoyant_cloud: dict[str, SecretManifest] = {}
+    """Manifests of the Buoyant Cloud agent, by cluster: the URL that an account gives, in clear or as a secret."""
     workloads: list[Workload] = []
     """Samples."""

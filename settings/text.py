@@ -6,7 +6,7 @@ import ipaddress
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema
@@ -17,13 +17,24 @@ TARGET_NAME_LENGTH = 48
 
 _LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 _DOMAIN = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$"
-# Where this program puts the multicluster extension and the CNI plugin.
-LINKERD_NAMESPACES = ("linkerd-multicluster", "linkerd-cni")
-# Namespaces that a cluster has from its beginning: `destroy` would take them along.
+# Where this program puts Linkerd's extensions and its CNI plugin.
+LINKERD_NAMESPACES = ("linkerd-multicluster", "linkerd-cni", "linkerd-viz", "linkerd-jaeger", "linkerd-smi")
+# Where it puts what a cluster may lack.
+OTHER_NAMESPACES = ("metallb-system", "ingress-nginx")
+# Namespaces that a cluster has from its beginning: `destroy` would take them along. Only samples may go into `default`.
 RESERVED_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 _LABEL_NAME = r"[a-zA-Z0-9]([-_.a-zA-Z0-9]{0,61}[a-zA-Z0-9])?"
 _NETWORK = r"^[0-9a-fA-F.:]+/(0|[1-9][0-9]{0,2})$"
 _REGISTRY = r"^[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$"
+# A registry's host with its port, the path, and a tag or a digest or both.
+_IMAGE = (
+    r"^([a-zA-Z0-9][-a-zA-Z0-9.]*(:[0-9]{1,5})?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*"
+    r"(:[a-zA-Z0-9_][-a-zA-Z0-9_.]{0,127})?(@sha256:[0-9a-f]{64})?$"
+)
+
+InboundPolicy = Literal[
+    "all-unauthenticated", "all-authenticated", "cluster-unauthenticated", "cluster-authenticated", "deny"
+]
 
 
 def broken(rule: str, remedy: str) -> PydanticCustomError:
@@ -119,15 +130,62 @@ def _is_address(value: str) -> bool:
         return len(name) <= 253 and bool(re.fullmatch(_DOMAIN, name)) and not re.fullmatch(r"[0-9.]+", name)
 
 
+def _is_range(value: str) -> bool:
+    first, dash, last = value.partition("-")
+    if not dash:
+        return _is_network(value)
+    try:
+        ends = ipaddress.ip_address(first.strip()), ipaddress.ip_address(last.strip())
+    except ValueError:
+        return False
+    return ends[0].version == ends[1].version and int(ends[0]) <= int(ends[1])
+
+
+def addresses(span: str) -> tuple[int, int, int]:
+    """An address range as numbers: the version of IP, the first address and the last one."""
+    first, dash, last = span.partition("-")
+    if dash:
+        start, end = ipaddress.ip_address(first.strip()), ipaddress.ip_address(last.strip())
+        return start.version, int(start), int(end)
+    network = ipaddress.ip_network(span)
+    return network.version, int(network[0]), int(network[-1])
+
+
+def _is_regex(value: str) -> bool:
+    # Linkerd's proxy has no look-around and no back references.
+    if re.search(r"\(\?(?!:|P<)|\\[1-9]", value):
+        return False
+    try:
+        re.compile(value)
+    except re.error:
+        return False
+    return True
+
+
+def _is_manifest(value: str) -> bool:
+    if re.match(r"[a-z0-9+.-]+:", value, re.IGNORECASE):
+        parts = urlsplit(value)
+        return parts.scheme in ("https", "http") and bool(parts.hostname) and value.isascii() and " " not in value
+    try:
+        return Path(expanded(value)).is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def _not_reserved(value: str) -> str:
     if value in RESERVED_NAMESPACES:
         raise broken("this namespace is Kubernetes' own, and `destroy` would remove it", "choose another name")
     return value
 
 
+def _not_systems(value: str) -> str:
+    return value if value == "default" else _not_reserved(value)
+
+
 def _not_taken(value: str) -> str:
-    if value in LINKERD_NAMESPACES:
-        raise broken("another part of Linkerd goes there", "choose another name")
+    if value in (*LINKERD_NAMESPACES, *OTHER_NAMESPACES):
+        whose = "Linkerd" if value in LINKERD_NAMESPACES else "this program"
+        raise broken(f"another part of {whose} goes there", "choose another name")
     return value
 
 
@@ -137,8 +195,8 @@ Label = Annotated[
         _LABEL, "not a name that Kubernetes accepts", "use lower-case letters, digits and dashes, at most 63", 63
     ),
 ]
-Namespace = Annotated[Label, AfterValidator(_not_reserved)]
-ControlPlaneNamespace = Annotated[Namespace, AfterValidator(_not_taken)]
+SampleNamespace = Annotated[Label, AfterValidator(_not_systems)]
+ControlPlaneNamespace = Annotated[Label, AfterValidator(_not_reserved), AfterValidator(_not_taken)]
 SecretName = Annotated[
     str,
     *_matching(
@@ -224,6 +282,59 @@ Address = Annotated[
         "write it as in 192.0.2.10 or gateway.example.com, without a port",
     ),
 ]
+AddressRange = Annotated[
+    str,
+    _judged(
+        _is_range,
+        "not a range of addresses",
+        "write it as in 192.0.2.200-192.0.2.209, or as a network, 192.0.2.208/28",
+    ),
+]
+Image = Annotated[
+    str,
+    *_matching(
+        _IMAGE,
+        "not the name of an image",
+        "write it as in registry.example.com/team/image:1.0, without https://",
+        512,
+    ),
+]
+Version = Annotated[
+    str,
+    *_matching(
+        r"^v?(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)([-+][-+.0-9A-Za-z]+)?$",
+        "not the version of a chart",
+        'write all three numbers in quotes, as in "1.0.1"',
+        64,
+    ),
+]
+Duration = Annotated[
+    str,
+    *_matching(
+        r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$",
+        "not a duration",
+        "write a number with ms, s, m or h, as in 300ms",
+        32,
+    ),
+]
+PathRegex = Annotated[
+    str,
+    _judged(
+        _is_regex,
+        "not a regular expression that Linkerd's proxy could read",
+        "write it as in /authors/[^/]*, without look-around and back references",
+    ),
+    _judged(lambda value: value.startswith("/"), "a path begins with a slash", "write it as in /authors/[^/]*"),
+]
+Manifest = Annotated[
+    str,
+    _judged(
+        _is_manifest,
+        "neither the URL of a manifest nor a file that is there",
+        "write https://host/path.yaml, or the path of a file",
+    ),
+]
+Weight = Annotated[int, Field(ge=0, le=1_000_000)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 NodePort = Annotated[int, Field(ge=1, le=65535)]
 Hours = Annotated[int, Field(ge=1, le=100 * 8784)]
@@ -234,6 +345,7 @@ _SECRET: dict[str, Any] = {
     "required": ["secure"],
     "additionalProperties": False,
 }
+_SECRET_OR_TEXT = WithJsonSchema({"anyOf": [{"type": "string"}, _SECRET]})
 # No secret, but it may be among them.
 Pem = Annotated[
     str,
@@ -242,8 +354,10 @@ Pem = Annotated[
         "not a certificate in PEM form",
         "write it as a block (`|`) that begins with -----BEGIN CERTIFICATE-----",
     ),
-    WithJsonSchema({"anyOf": [{"type": "string"}, _SECRET]}),
+    _SECRET_OR_TEXT,
 ]
+# With an account's own credentials in it.
+SecretManifest = Annotated[Manifest, _SECRET_OR_TEXT]
 
 
 def _secret(value: Any) -> Any:

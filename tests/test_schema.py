@@ -128,7 +128,7 @@ def test_no_title_gets_in_the_way_of_an_explanation() -> None:
 def explained(path: tuple[str, ...], node: dict[str, Any]) -> bool:
     # The name of a chart says what its values are about, and one part explains itself wherever it is.
     refers = "$ref" in node or any("$ref" in choice for choice in node.get("anyOf", []))
-    return "description" in node or refers or path[-3:-2] == ("values",) or path[-1] == "secure"
+    return "description" in node or refers or path[-3:-2] in (("values",), ("repositories",)) or path[-1] == "secure"
 
 
 def nodes(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:

@@ -70,8 +70,19 @@ def test_charts_come_from_the_setting_else_from_the_environment(environment: Env
     mirror = {**environment, "MULTICLUSTER_MESH_CHARTS": "http://mirror.example.com/charts"}
     named = {"clusters": {"west": {}}, "charts": {"repository": "https://charts.example.com"}}
 
-    assert settings.parse({"clusters": {"west": {}}}, mirror).charts == "http://mirror.example.com/charts"
-    assert settings.parse(named, mirror).charts == "https://charts.example.com"
+    assert set(settings.parse({"clusters": {"west": {}}}, mirror).charts.values()) == {
+        mirror["MULTICLUSTER_MESH_CHARTS"]
+    }
+    assert set(settings.parse(named, mirror).charts.values()) == {"https://charts.example.com"}
+    assert settings.parse({"clusters": {"west": {}}}, environment).charts == {
+        "linkerd": "https://helm.linkerd.io/stable",
+        "linkerd-smi": "https://linkerd.github.io/linkerd-smi",
+        "metallb": "https://metallb.github.io/metallb",
+        "ingress-nginx": "https://kubernetes.github.io/ingress-nginx",
+    }
+    one = {**named, "charts": {**named["charts"], "repositories": {"linkerd-smi": "https://smi.example.com"}}}
+    assert settings.parse(one, mirror).charts["linkerd-smi"] == "https://smi.example.com"
+    assert settings.parse(one, mirror).charts["linkerd"] == "https://charts.example.com"
     assert faults({"clusters": {"west": {}}}, {**mirror, "MULTICLUSTER_MESH_CHARTS": "/no/folder"}) == (
         '$MULTICLUSTER_MESH_CHARTS: "/no/folder": neither the URL of charts nor a folder that is there; '
         "set it to one of them, or unset it",

@@ -1,0 +1,33 @@
+"""Where charts come from: one place for all of them, or each from its own repository."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import get_args
+
+from settings.faults import Faults
+from settings.stack_file import ChartName, StackFile
+from settings.text import expanded, is_source
+from versions import CHART_SOURCES, LINKERD_CHARTS
+
+VARIABLE = "MULTICLUSTER_MESH_CHARTS"
+
+
+def sources(file: StackFile, environment: Mapping[str, str], faults: Faults) -> dict[ChartName, str]:
+    """The URL of a chart repository, an `oci://` reference or a folder of archives, for each chart.
+
+    Args:
+        file: the stack file.
+        environment: of the process.
+        faults: where faults go.
+    """
+    named = environment.get(VARIABLE)
+    if file.charts.repository is None and named and not is_source(named):
+        rule = "neither the URL of charts nor a folder that is there"
+        faults.add((f"${VARIABLE}",), named, rule, "set it to one of them, or unset it")
+    all_of_them = file.charts.repository or named
+    own = {"linkerd": LINKERD_CHARTS, **CHART_SOURCES}
+    return {
+        chart: expanded(file.charts.repositories.get(chart) or all_of_them or own[chart])
+        for chart in get_args(ChartName)
+    }

@@ -1,0 +1,143 @@
+"""The extensions of a stack file: which cluster gets which, and what each needs beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+
+from settings.extension_parts import Extension, MetalLb
+from settings.faults import LEFT_OUT, Faults, suggestion
+from settings.links import known_cluster
+from settings.reading import Reading
+from settings.resolved import Extensions, LoadBalancer
+from settings.text import addresses
+from topology import Link
+from versions import LinkerdRelease
+
+Path = tuple[str | int, ...]
+
+
+def extensions(
+    reading: Reading, names: Sequence[str], links: Iterable[Link], release: LinkerdRelease, faults: Faults
+) -> dict[str, Extensions]:
+    """What each cluster has, by its name.
+
+    Args:
+        reading: the stack file.
+        names: all names of clusters in it.
+        links: who must reach whom.
+        release: of Linkerd.
+        faults: where faults go.
+    """
+    wanted = reading.file.extensions
+    where = {
+        key: _clusters(key, extension, reading, names, faults)
+        for key, extension in (
+            ("viz", wanted.viz),
+            ("jaeger", wanted.jaeger),
+            ("smi", wanted.smi),
+            ("ingressNginx", wanted.ingress_nginx),
+            ("gatewayApi", wanted.gateway_api),
+        )
+    }
+    _ended(where, release, faults)
+    pools = _pools(wanted.metallb, reading, names, links, faults) if wanted.metallb is not None else {}
+    _dashboard(reading, where, faults)
+    agents = reading.file.buoyant_cloud
+    for name in agents:
+        if names and name not in names:
+            faults.add(("buoyantCloud", name), LEFT_OUT, "no such cluster in `clusters`", suggestion(name, names))
+    return {
+        name: Extensions(
+            viz=wanted.viz if name in where["viz"] else None,
+            jaeger=name in where["jaeger"],
+            smi=wanted.smi if name in where["smi"] else None,
+            metallb=pools.get(name),
+            ingress_nginx=wanted.ingress_nginx if name in where["ingressNginx"] else None,
+            gateway_api=wanted.gateway_api if name in where["gatewayApi"] else None,
+            buoyant_cloud=agents.get(name),
+        )
+        for name in names
+    }
+
+
+def _clusters(
+    key: str, extension: Extension | None, reading: Reading, names: Sequence[str], faults: Faults
+) -> list[str]:
+    if extension is None:
+        return []
+    if extension.clusters is None:
+        return list(names)
+    return list(listed_clusters(extension.clusters, ("extensions", key, "clusters"), reading, names, faults).values())
+
+
+def listed_clusters(
+    listed: Sequence[str], path: Path, reading: Reading, names: Sequence[str], faults: Faults
+) -> dict[int, str]:
+    """The clusters in a list that there are, by their places in it."""
+    found: dict[int, str] = {}
+    path = reading.spelt(*path)
+    for number, name in zip(reading.numbered(*path), listed, strict=True):
+        if name in found.values():
+            faults.add((*path, number), name, "named twice", "take one of the two out")
+        elif known_cluster(name, (*path, number), names, faults):
+            found[number] = name
+    return found
+
+
+def _ended(where: Mapping[str, Sequence[str]], release: LinkerdRelease, faults: Faults) -> None:
+    for key, version in (("viz", release.viz), ("jaeger", release.jaeger)):
+        if where[key] and version is None:
+            rule = f"Linkerd {release.version} has no such extension any more"
+            faults.add(("extensions", key), LEFT_OUT, rule, "take it out, or choose an older linkerd.version")
+
+
+def _pools(
+    metallb: MetalLb, reading: Reading, names: Sequence[str], links: Iterable[Link], faults: Faults
+) -> dict[str, LoadBalancer]:
+    path: Path = ("extensions", "metallb", "pools")
+    if not metallb.pools and not faults.malformed(*path):
+        faults.add(path, {}, "no cluster is named", "give each cluster that needs it its addresses, or take it out")
+    spans: dict[str, list[tuple[Path, str]]] = {}
+    for name, pool in metallb.pools.items():
+        here = (*path, name)
+        if not known_cluster(name, here, names, faults):
+            continue
+        if not pool and not faults.malformed(*here):
+            faults.add(here, [], "no address is given", "write at least one range, as in 192.0.2.200-192.0.2.209")
+        entry = reading.file.clusters.get(name)
+        if entry is not None and not entry.gateway.load_balancer.enabled and not faults.malformed("clusters", name):
+            rule = f"clusters.{name}.gateway.loadBalancer says that nothing gives an address"
+            faults.add(here, LEFT_OUT, rule, "take one of the two out")
+        spans[name] = [((*here, number), span) for number, span in zip(reading.numbered(*here), pool, strict=True)]
+    for spanned in spans.values():
+        _overlaps(list(combinations(spanned, 2)), "given twice", faults)
+    pairs = dict.fromkeys(tuple(sorted((link.source, link.target))) for link in links)
+    for one, other in pairs:
+        both = [(mine, theirs) for theirs in spans.get(one, []) for mine in spans.get(other, [])]
+        _overlaps([(theirs, mine) for mine, theirs in both], f"{one} has them too, and they are linked", faults)
+    return {
+        name: LoadBalancer(version=metallb.version, pool=tuple(span for _, span in spanned), values=metallb.values)
+        for name, spanned in spans.items()
+    }
+
+
+def _overlaps(pairs: Sequence[tuple[tuple[Path, str], tuple[Path, str]]], rule: str, faults: Faults) -> None:
+    for (_, one), (path, other) in pairs:
+        version, first, last = addresses(one)
+        other_version, other_first, other_last = addresses(other)
+        if version == other_version and first <= other_last and other_first <= last:
+            faults.add(path, other, f"addresses of this range: {rule}", "choose ranges that don't overlap")
+
+
+def _dashboard(reading: Reading, where: Mapping[str, Sequence[str]], faults: Faults) -> None:
+    viz = reading.file.extensions.viz
+    wanted = viz is not None and viz.dashboard is not None
+    unclear = faults.malformed("extensions", "viz") or faults.malformed("extensions", "ingressNginx")
+    if wanted and not unclear and where["viz"] and not set(where["viz"]) & set(where["ingressNginx"]):
+        rule = "none of the clusters with viz has ingress-nginx, so nothing would serve it"
+        remedy = "name them in extensions.ingressNginx (with `install: false` where it is there already)"
+        faults.add(("extensions", "viz", "dashboard"), LEFT_OUT, rule, remedy)
+    if reading.file.dashboard_password is not None and not wanted and not unclear:
+        rule = "there is no dashboard that asks for it"
+        faults.add(("dashboardPassword",), LEFT_OUT, rule, "set extensions.viz.dashboard, or take it out")

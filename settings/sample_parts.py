@@ -1,0 +1,149 @@
+"""The part of a stack file that says which sample workloads run where."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from settings.part import Part, may_be_empty, on_or_off
+from settings.text import Duration, Image, InboundPolicy, PathRegex, SampleNamespace, Text, Weight
+
+Form = Literal["smi", "gateway-api"]
+
+
+class Split(Part):
+    """Requests to a service, split between the cluster's own and the mirrors of other clusters' services."""
+
+    cluster: str
+    """Where requests are split: a cluster that runs the sample."""
+    weights: dict[str, Weight]
+    """How they are shared out, by the cluster that answers."""
+    form: Form | None = None
+    """A TrafficSplit (smi) or an HTTPRoute (gateway-api); left out, smi in the clusters of `extensions.smi`."""
+    smi_version: Literal["v1alpha1", "v1alpha2"] = "v1alpha1"
+    """The API version of a TrafficSplit."""
+
+
+class RetryBudget(Part):
+    """How many retries there may be."""
+
+    retry_ratio: Annotated[float, Field(ge=0, le=1000)] = 0.2
+    """Of all requests, beside those below."""
+    min_retries_per_second: Annotated[int, Field(ge=1, le=1_000_000)] = 10
+    """Those that are always allowed."""
+    ttl: Duration = "10s"
+    """How long a request counts."""
+
+
+class Route(Part):
+    """A route of a service: its requests are counted, timed and retried by themselves."""
+
+    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"]
+    """The method of its requests."""
+    path_regex: PathRegex
+    """A regular expression that their whole path matches."""
+    name: Text | None = None
+    """What statistics call it; left out, its method and path."""
+    timeout: Duration | None = None
+    """When a request is given up, as in 300ms."""
+    is_retryable: bool = False
+    """Whether a failed request may be sent again."""
+
+
+class Profile(Part):
+    """A ServiceProfile: routes, timeouts and retries of a service."""
+
+    routes: list[Route] = []
+    """Its routes; left out, those of the sample."""
+    retry_budget: RetryBudget = RetryBudget()
+    """How many retries there may be."""
+
+
+class FaultInjection(Part):
+    """A part of the requests to `books` that an `error-injector` answers, with the status 500."""
+
+    percent: Annotated[int, Field(ge=1, le=100)] = 50
+    """How many of a hundred."""
+    form: Form | None = None
+    """By a TrafficSplit (smi) or an HTTPRoute (gateway-api); left out, smi in the clusters of `extensions.smi`."""
+
+
+class Placed(Part):
+    """What all samples have."""
+
+    clusters: list[str] | None = None
+    """Where it runs; left out, on all clusters."""
+    exported: list[str] = []
+    """The clusters whose services of it are seen by the clusters that link to them."""
+    meshed: bool = True
+    """False: its pods stay outside the mesh."""
+    default_inbound_policy: InboundPolicy | None = None
+    """Who may call its pods where no policy says more; left out, what Linkerd's own setting says."""
+    images: dict[str, Image] = {}
+    """Images in place of the sample's own, by container."""
+
+
+class Podinfo(Placed):
+    """The podinfo sample: a web service that says which cluster answered."""
+
+    namespace: SampleNamespace = "test"
+    """Its namespace."""
+    frontend: list[str] = []
+    """Where a `frontend`, an nginx that asks podinfo, runs beside it."""
+    splits: list[Split] = []
+    """Requests to podinfo, split between clusters."""
+    profile: Annotated[Profile | None, *on_or_off(Profile | None)] = None
+    """A ServiceProfile. `true` is short for the sample's own routes."""
+    policy: Literal["server-authorization", "authorization-policy"] | None = None
+    """Let only meshed pods call it, by one form of Linkerd's policy or the other."""
+
+
+class Helloworld(Placed):
+    """The helloworld sample: a service of which each cluster has one version."""
+
+    namespace: SampleNamespace = "default"
+    """Its namespace."""
+    versions: dict[str, Literal["v1", "v2"]] = {}
+    """Which version runs where, by cluster; left out, v1."""
+    sleep: list[str] = []
+    """Where `sleep`, a pod to send requests from, runs as well."""
+    splits: list[Split] = []
+    """Requests to helloworld, split between clusters."""
+
+
+class Booksapp(Placed):
+    """The booksapp sample: a web application of three services, one of which fails now and then."""
+
+    namespace: SampleNamespace = "booksapp"
+    """Its namespace."""
+    exported_services: list[Literal["webapp", "authors", "books"]] = ["webapp"]
+    """Which of its services `exported` is about."""
+    profile: Annotated[Profile | None, *on_or_off(Profile | None)] = None
+    """A ServiceProfile of webapp. `true` is short for the sample's own routes."""
+    fault_injection: Annotated[FaultInjection | None, *on_or_off(FaultInjection | None)] = None
+    """Faults that are injected into `books`. `true` is short for half of all requests."""
+
+
+class Emojivoto(Placed):
+    """The emojivoto sample: a web application of three services, and a bot that votes."""
+
+    namespace: SampleNamespace = "emojivoto"
+    """Its namespace."""
+    exported_services: list[Literal["web-svc", "emoji-svc", "voting-svc"]] = ["web-svc"]
+    """Which of its services `exported` is about."""
+    policy: Literal["server-authorization", "authorization-policy"] | None = None
+    """Let only `web` call the two services behind it, by one form of Linkerd's policy or the other."""
+
+
+class Workload(Part):
+    """One sample workload; nothing after its name stands for all its defaults."""
+
+    podinfo: Annotated[Podinfo | None, may_be_empty(Podinfo | None)] = None
+    """A web service that says which cluster answered."""
+    helloworld: Annotated[Helloworld | None, may_be_empty(Helloworld | None)] = None
+    """A service of which each cluster has one version."""
+    booksapp: Annotated[Booksapp | None, may_be_empty(Booksapp | None)] = None
+    """A web application that fails now and then."""
+    emojivoto: Annotated[Emojivoto | None, may_be_empty(Emojivoto | None)] = None
+    """A web application with a bot that votes."""
