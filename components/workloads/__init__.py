@@ -1,1 +1,39 @@
 """Sample workloads, one per file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import settings
+from components.cluster import Cluster
+from components.link import ClusterLink
+from components.member import Member
+from components.workloads.booksapp import Booksapp
+from components.workloads.emojivoto import Emojivoto
+from components.workloads.helloworld import Helloworld
+from components.workloads.place import places
+from components.workloads.podinfo import Podinfo
+from topology import Link
+
+_KINDS = {"podinfo": Podinfo, "helloworld": Helloworld, "booksapp": Booksapp, "emojivoto": Emojivoto}
+
+
+def run(
+    stack: settings.Settings,
+    clusters: Mapping[str, Cluster],
+    members: Mapping[str, Member],
+    links: Mapping[Link, ClusterLink],
+) -> None:
+    """All samples of a stack, on the clusters that can be reached.
+
+    Args:
+        stack: the settings.
+        clusters: all clusters.
+        members: those that can be reached.
+        links: the links between those.
+    """
+    found = places(stack, clusters, members, links)
+    for sample in stack.samples:
+        for cluster in sample.everywhere:
+            if cluster in members:
+                _KINDS[sample.name](found[cluster, sample.part.namespace], sample)

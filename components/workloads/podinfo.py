@@ -1,7 +1,7 @@
 """Podinfo: a small web service, the same on each cluster, to see which one answers.
 
 Follows https://github.com/stefanprodan/podinfo (ports, probes, user) and https://linkerd.io/2.14/tasks/multicluster/
-(namespace `test`, exported by a label).
+(namespace `test`, exported by a label, and a `frontend` that asks it).
 """
 
 from __future__ import annotations
@@ -9,94 +9,86 @@ from __future__ import annotations
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as kubernetes
 
 import settings
-from components.cluster import NOT_AWAITED, Cluster
-from components.linkerd import Linkerd
-from components.secrets import pull_secret, pull_secrets
+from components.workloads.nginx import nginx
+from components.workloads.objects import Objects, container
+from components.workloads.place import Place
+from components.workloads.policy import allow
+from components.workloads.profile import service_profile
+from components.workloads.split import backends, split_requests
+from settings.sample_parts import Podinfo as PodinfoSettings
+from settings.sample_parts import Route
 from versions import PODINFO_IMAGE
 
 NAME = "podinfo"
+FRONTEND = "frontend"
 _LABELS = {"app": NAME}
 _HTTP, _GRPC = 9898, 9999
 
+ROUTES = (
+    Route.model_validate({"method": "GET", "pathRegex": "/api/info", "timeout": "300ms", "isRetryable": True}),
+    Route.model_validate({"method": "POST", "pathRegex": "/api/echo"}),
+)
 
-def pod_spec(cluster: str, pull: list[dict[str, str]] | None = None) -> dict[str, Any]:
-    """The pod: its greeting says which cluster it runs on.
+# What the frontend's nginx does with a request.
+_ASK_PODINFO = f"proxy_pass http://{NAME}:{_HTTP};\nproxy_http_version 1.1;"
 
-    Args:
-        cluster: the cluster's name.
-        pull: references to credentials for images, that of the proxy among them.
-    """
-    credentials = {"imagePullSecrets": pull} if pull else {}
-    return {
-        **credentials,
-        "securityContext": {"runAsNonRoot": True, "runAsUser": 100, "seccompProfile": {"type": "RuntimeDefault"}},
-        "containers": [
-            {
-                "name": NAME,
-                "image": PODINFO_IMAGE,
-                "command": ["./podinfo", f"--port={_HTTP}", f"--grpc-port={_GRPC}"],
-                "env": [{"name": "PODINFO_UI_MESSAGE", "value": f"greetings from {cluster}"}],
-                "ports": [{"name": "http", "containerPort": _HTTP}, {"name": "grpc", "containerPort": _GRPC}],
-                "readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}},
-                "livenessProbe": {"httpGet": {"path": "/healthz", "port": "http"}},
-                "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
-                "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-            }
-        ],
-    }
+
+def podinfo_container(cluster: str, image: str) -> dict[str, Any]:
+    """Its container, whose greeting says which cluster it runs on."""
+    return container(
+        NAME,
+        image,
+        ports={"http": _HTTP, "grpc": _GRPC},
+        probe={"httpGet": {"path": "/readyz", "port": "http"}},
+        more={
+            "command": ["./podinfo", f"--port={_HTTP}", f"--grpc-port={_GRPC}"],
+            "env": [{"name": "PODINFO_UI_MESSAGE", "value": f"greetings from {cluster}"}],
+            "livenessProbe": {"httpGet": {"path": "/healthz", "port": "http"}},
+        },
+    )
 
 
 class Podinfo(pulumi.ComponentResource):
-    """Podinfo on one cluster: a meshed namespace, a Deployment, and a Service that may be exported.
+    """Podinfo in one place: a Deployment, a Service that may be exported, and what is wished for beside it.
 
     Args:
-        cluster: where it goes.
+        place: where it goes.
         sample: its settings.
-        linkerd: the control plane there.
         opts: the usual resource options.
     """
 
-    def __init__(
-        self, cluster: Cluster, sample: settings.Sample, linkerd: Linkerd, opts: pulumi.ResourceOptions | None = None
-    ) -> None:
-        name = f"{cluster.name}-{sample.namespace}-podinfo"
+    def __init__(self, place: Place, sample: settings.Sample, opts: pulumi.ResourceOptions | None = None) -> None:
+        cluster = place.cluster.name
+        name = f"{cluster}-{place.name}-podinfo"
         super().__init__("multicluster-mesh:index:Podinfo", name, None, opts)
-        child = cluster.options(self)
-        namespace = kubernetes.core.v1.Namespace(
-            f"{name}-namespace",
-            metadata=cluster.metadata(sample.namespace, annotations={"linkerd.io/inject": "enabled"}),
-            opts=child,
-        )
-        credentials = pull_secret(f"{name}-pull-secret", cluster, namespace.metadata.name, child)
-        kubernetes.apps.v1.Deployment(
-            name,
-            metadata=cluster.metadata(NAME, namespace=namespace.metadata.name, labels=_LABELS, annotations=NOT_AWAITED),
-            spec={
-                "replicas": 1,
-                "selector": {"matchLabels": _LABELS},
-                "template": {"metadata": {"labels": _LABELS}, "spec": pod_spec(cluster.name, pull_secrets(cluster))},
-            },
-            # A pod that starts before the injector is ready would stay outside the mesh without a word.
-            opts=pulumi.ResourceOptions.merge(
-                child, pulumi.ResourceOptions(depends_on=[linkerd.control_plane, *credentials])
-            ),
-        )
-        exported = {"mirror.linkerd.io/exported": "true"} if cluster.name in sample.exported else {}
-        kubernetes.core.v1.Service(
-            f"{name}-service",
-            metadata=cluster.metadata(
-                NAME, namespace=namespace.metadata.name, labels={**_LABELS, **exported}, annotations=NOT_AWAITED
-            ),
-            spec={
-                "selector": _LABELS,
-                "ports": [
-                    {"name": "http", "port": _HTTP, "targetPort": "http"},
-                    {"name": "grpc", "port": _GRPC, "targetPort": "grpc"},
-                ],
-            },
-            opts=child,
-        )
+        wanted = sample.part
+        assert isinstance(wanted, PodinfoSettings)
+        objects = Objects(name, place, sample, self)
+        if cluster in sample.clusters:
+            image = objects.image(NAME, PODINFO_IMAGE)
+            objects.deployment("", NAME, [podinfo_container(cluster, image)], labels=_LABELS, user=100)
+            ports = {"http": (_HTTP, "http"), "grpc": (_GRPC, "grpc")}
+            objects.service("service", NAME, ports, selector=_LABELS, exported=cluster in wanted.exported)
+        if cluster in wanted.frontend:
+            nginx(objects, FRONTEND, _ASK_PODINFO)
+        for split in wanted.splits:
+            if split.cluster == cluster:
+                split_requests(
+                    objects,
+                    place,
+                    "split",
+                    NAME,
+                    form=split.form,
+                    service=NAME,
+                    port=_HTTP,
+                    found=backends(NAME, _HTTP, split),
+                    version=split.smi_version,
+                )
+        if wanted.profile is not None:
+            service_profile(objects, place, NAME, wanted.profile, ROUTES)
+        if wanted.policy is not None:
+            allow(objects, place, wanted.policy, "podinfo-http", selector=_LABELS, port="http", protocol="HTTP/1")
+            allow(objects, place, wanted.policy, "podinfo-grpc", selector=_LABELS, port="grpc", protocol="gRPC")
         self.register_outputs({})

@@ -1,0 +1,133 @@
+"""Booksapp: a web application of three services, one of which fails now and then, and traffic to it.
+
+Follows https://linkerd.io/2.14/tasks/books/, https://github.com/BuoyantIO/booksapp and
+https://linkerd.io/2.14/tasks/fault-injection/ (names, ports, images, labels).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pulumi
+
+import settings
+from components.workloads.nginx import PORT as NGINX_PORT
+from components.workloads.nginx import nginx
+from components.workloads.objects import Objects, container
+from components.workloads.place import Place
+from components.workloads.profile import service_profile
+from components.workloads.split import Backend, split_requests
+from settings.sample_parts import Booksapp as BooksappSettings
+from settings.sample_parts import Route
+from versions import BOOKSAPP_IMAGE, BOOKSAPP_TRAFFIC_IMAGE
+
+# Its services, and the ports that they listen on.
+PORTS: Mapping[str, int] = {"webapp": 7000, "authors": 7001, "books": 7002}
+ERROR_INJECTOR = "error-injector"
+_SITES = {
+    "AUTHORS_SITE": f"http://authors:{PORTS['authors']}",
+    "BOOKS_SITE": f"http://books:{PORTS['books']}",
+}
+# What each of them is told beside where its database is.
+_TOLD: Mapping[str, Mapping[str, str]] = {
+    "webapp": _SITES,
+    # It is there to be seen failing.
+    "authors": {"BOOKS_SITE": _SITES["BOOKS_SITE"], "FAILURE_RATE": "0.5"},
+    "books": {"AUTHORS_SITE": _SITES["AUTHORS_SITE"]},
+}
+
+ROUTES = (
+    Route.model_validate({"name": "GET /", "method": "GET", "pathRegex": "/"}),
+    *(
+        Route.model_validate({"name": f"{method} /{kind}{shown}", "method": method, "pathRegex": f"/{kind}{regex}"})
+        for kind in ("authors", "books")
+        for method, shown, regex in (
+            ("POST", "", ""),
+            ("GET", "/{id}", "/[^/]*"),
+            ("POST", "/{id}/delete", "/[^/]*/delete"),
+            ("POST", "/{id}/edit", "/[^/]*/edit"),
+        )
+    ),
+)
+
+
+class Booksapp(pulumi.ComponentResource):
+    """Booksapp in one place, with a ServiceProfile and injected faults where wished for.
+
+    Args:
+        place: where it goes.
+        sample: its settings.
+        opts: the usual resource options.
+    """
+
+    def __init__(self, place: Place, sample: settings.Sample, opts: pulumi.ResourceOptions | None = None) -> None:
+        cluster = place.cluster.name
+        name = f"{cluster}-{place.name}-booksapp"
+        super().__init__("multicluster-mesh:index:Booksapp", name, None, opts)
+        wanted = sample.part
+        assert isinstance(wanted, BooksappSettings)
+        objects = Objects(name, place, sample, self)
+        for service in PORTS:
+            exported = cluster in wanted.exported and service in wanted.exported_services
+            _service(objects, service, exported=exported)
+        _traffic(objects)
+        if wanted.profile is not None:
+            service_profile(objects, place, "webapp", wanted.profile, ROUTES)
+        faults = wanted.fault_injection
+        if faults is not None:
+            nginx(objects, ERROR_INJECTOR, "return 500;")
+            failing = faults.percent * 10
+            split_requests(
+                objects,
+                place,
+                "error-split",
+                "error-split",
+                form=faults.form,
+                service="books",
+                port=PORTS["books"],
+                found=[
+                    Backend(service="books", port=PORTS["books"], weight=1000 - failing),
+                    Backend(service=ERROR_INJECTOR, port=NGINX_PORT, weight=failing),
+                ],
+                thousandths=True,
+            )
+        self.register_outputs({})
+
+
+def _labels(app: str) -> dict[str, str]:
+    return {"app": app, "project": "booksapp", "app.kubernetes.io/part-of": "booksapp"}
+
+
+def _service(objects: Objects, service: str, *, exported: bool) -> None:
+    told = {"DATABASE_URL": "sqlite3:db/db.sqlite3", **_TOLD[service]}
+    served = container(
+        "service",
+        objects.image(service, BOOKSAPP_IMAGE),
+        ports={"service": PORTS[service]},
+        probe={"httpGet": {"path": "/ping", "port": "service"}},
+        memory="128Mi",
+        at_most="512Mi",
+        more={
+            "args": [f"prod:{service}"],
+            "env": [{"name": key, "value": value} for key, value in told.items()],
+        },
+    )
+    replicas = 3 if service == "webapp" else 1
+    objects.deployment(service, service, [served], labels=_labels(service), replicas=replicas, account=True)
+    objects.service(
+        f"{service}-service",
+        service,
+        {"service": (PORTS[service], "service")},
+        selector={"app": service},
+        labels=_labels(service),
+        exported=exported,
+    )
+
+
+def _traffic(objects: Objects) -> None:
+    sent = container(
+        "traffic",
+        objects.image("traffic", BOOKSAPP_TRAFFIC_IMAGE),
+        more={"args": ["-initial-delay=30s", f"webapp:{PORTS['webapp']}"]},
+    )
+    objects.deployment("traffic", "traffic", [sent], labels=_labels("traffic"), account=True)
