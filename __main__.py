@@ -9,14 +9,13 @@ import preflight
 import recorded
 import settings
 import topology
-from components import multicluster
+from components import multicluster, workloads
 from components.cluster import connect, manager
+from components.dashboard_user import dashboard_user
 from components.kept import Registered, keep
-from components.link import ClusterLink, Member
-from components.linkerd import Linkerd
-from components.multicluster import Multicluster
+from components.link import ClusterLink
+from components.member import join
 from components.trust import Trust
-from components.workloads.podinfo import Podinfo
 
 try:
     stack = settings.load()
@@ -34,24 +33,19 @@ except (settings.SettingsError, preflight.PreflightError, recorded.RecordError) 
 registered = Registered() if stack.away else None
 clusters = {cluster.name: connect(cluster, stack.image_pull_secret) for cluster in stack.clusters}
 trust = Trust("trust", stack.trust, stack.trust_domain)
+user = dashboard_user(stack)
 targets = topology.targets(stack.links)
-members: dict[str, Member] = {}
-for name, cluster in clusters.items():
-    if cluster.settings.reachable:
-        linkerd = Linkerd(cluster, stack.charts, trust)
-        extension = Multicluster(cluster, linkerd, stack.charts, target=name in targets)
-        members[name] = Member(cluster=cluster, linkerd=linkerd, multicluster=extension)
-
+members = {
+    name: join(cluster, stack, trust, target=name in targets, user=user)
+    for name, cluster in clusters.items()
+    if cluster.settings.reachable
+}
 links = {
     link: ClusterLink(link, members[link.source], members[link.target])
     for link in stack.links
     if {link.source, link.target} <= members.keys()
 }
-
-for sample in stack.podinfo:
-    for name in sample.clusters:
-        if name in members:
-            Podinfo(clusters[name], sample, members[name].linkerd)
+workloads.run(stack, clusters, members, links)
 
 kept = keep(made, clusters, registered) if registered is not None else []
-outputs.export(stack, trust, members, links, kept)
+outputs.export(stack, trust, members, links, user, kept)

@@ -9,7 +9,9 @@ import pulumi
 
 import settings
 import topology
-from components.link import ClusterLink, Member
+from components.dashboard_user import DashboardUser
+from components.link import ClusterLink
+from components.member import Member
 from components.trust import Trust
 from settings import Settings
 from topology import Link
@@ -19,7 +21,12 @@ PENDING = "pending"
 
 
 def export(
-    stack: Settings, trust: Trust, members: Mapping[str, Member], links: Mapping[Link, ClusterLink], kept: Sequence[str]
+    stack: Settings,
+    trust: Trust,
+    members: Mapping[str, Member],
+    links: Mapping[Link, ClusterLink],
+    user: DashboardUser | None,
+    kept: Sequence[str],
 ) -> None:
     """Export them.
 
@@ -28,6 +35,7 @@ def export(
         trust: what the mesh trusts.
         members: the clusters that can be reached.
         links: the links between them.
+        user: who may see dashboards, where there are any.
         kept: names of the resources that wait for a cluster to come back.
     """
     pulumi.export("clusters", {cluster.name: _cluster(cluster) for cluster in stack.clusters})
@@ -45,9 +53,11 @@ def export(
             "trustAnchor": trust.anchor.expires,
             "webhookAuthority": trust.webhooks.expires,
             "issuers": {name: member.linkerd.issuer_expires for name, member in members.items()},
-            "webhooks": {name: member.linkerd.webhooks_expire for name, member in members.items()},
+            "webhooks": {name: member.webhooks_expire for name, member in members.items()},
         },
     )
+    if user is not None:
+        pulumi.export("dashboards", {"clusters": stack.dashboards, "user": user.user, "password": user.password})
     names = [cluster.name for cluster in stack.clusters]
     pulumi.export("topology", topology.mermaid(names, stack.links, pending=set(stack.links) - set(links)))
 
@@ -57,10 +67,19 @@ def _cluster(cluster: settings.Cluster) -> dict[str, Any]:
     charts = {
         "linkerd-crds": release.crds,
         "linkerd-control-plane": release.control_plane,
-        "linkerd-multicluster": release.multicluster,
     }
-    if linkerd.cni:
-        charts["linkerd2-cni"] = release.cni
+    extensions = cluster.extensions
+    more = {
+        "linkerd-multicluster": release.multicluster if cluster.multicluster else None,
+        "linkerd2-cni": release.cni if linkerd.cni else None,
+        "linkerd-viz": release.viz if extensions.viz is not None else None,
+        "linkerd-jaeger": release.jaeger if extensions.jaeger else None,
+        "linkerd-smi": extensions.smi.version if extensions.smi is not None else None,
+        "metallb": extensions.metallb.version if extensions.metallb is not None else None,
+    }
+    if extensions.ingress_nginx is not None and extensions.ingress_nginx.install:
+        more["ingress-nginx"] = extensions.ingress_nginx.version
+    charts |= {chart: version for chart, version in more.items() if version is not None}
     found: dict[str, Any] = {
         "context": cluster.context.name,
         "linkerd": release.tag,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import pulumi
@@ -19,7 +18,8 @@ import yaml
 import settings
 from components.cluster import NOT_AWAITED, Cluster
 from components.helm import release
-from components.linkerd import Linkerd, tolerations
+from components.linkerd import tolerations
+from components.member import Member
 from components.mirrors import Mirrors
 from components.multicluster import GATEWAY, Multicluster, multicluster_values
 from components.multicluster import NAMESPACE as MULTICLUSTER_NAMESPACE
@@ -30,15 +30,6 @@ from topology import Link
 MIRROR_CHART = "./charts/service-mirror"
 REMOTE_ACCESS = "linkerd-service-mirror-remote-access-default"
 EXPORTED = "mirror.linkerd.io/exported"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Member:
-    """One cluster with what a link needs of it."""
-
-    cluster: Cluster
-    linkerd: Linkerd
-    multicluster: Multicluster
 
 
 def credentials_kubeconfig(
@@ -183,7 +174,7 @@ class ClusterLink(pulumi.ComponentResource):
         name = f"link-{link.name}"
         super().__init__("multicluster-mesh:index:ClusterLink", name, None, opts)
         here = source.cluster.options(self)
-        namespace = source.multicluster.namespace
+        namespace = _multicluster(source).namespace
 
         credentials = _token(f"{name}-token", link, target, self).apply(
             lambda data: _credentials(target.cluster.settings, data)
@@ -239,10 +230,15 @@ class ClusterLink(pulumi.ComponentResource):
             spec=self.spec,
             # Its kind comes with the extension. It goes before the controller, which then lets its mirrors be.
             opts=pulumi.ResourceOptions.merge(
-                here, pulumi.ResourceOptions(depends_on=[source.multicluster.extension, controller])
+                here, pulumi.ResourceOptions(depends_on=[_multicluster(source).extension, controller])
             ),
         )
         self.register_outputs({"spec": self.spec})
+
+
+def _multicluster(member: Member) -> Multicluster:
+    assert member.multicluster is not None, "a mesh with links has several clusters, and all of them the extension"
+    return member.multicluster
 
 
 def _token(name: str, link: Link, target: Member, parent: pulumi.Resource) -> pulumi.Output[Mapping[str, str]]:
@@ -251,13 +247,13 @@ def _token(name: str, link: Link, target: Member, parent: pulumi.Resource) -> pu
         name,
         metadata=target.cluster.metadata(
             f"linkerd-service-mirror-remote-access-{link.source}",
-            namespace=target.multicluster.namespace,
+            namespace=_multicluster(target).namespace,
             annotations={"kubernetes.io/service-account.name": REMOTE_ACCESS},
         ),
         type="kubernetes.io/service-account-token",
         # The account comes with the extension; without it Kubernetes deletes the Secret at once.
         opts=pulumi.ResourceOptions.merge(
-            target.cluster.options(parent), pulumi.ResourceOptions(depends_on=[target.multicluster.extension])
+            target.cluster.options(parent), pulumi.ResourceOptions(depends_on=[_multicluster(target).extension])
         ),
     )
     return pulumi.Output.secret(secret.data)
@@ -307,7 +303,7 @@ def _spec(link: Link, target: Member) -> pulumi.Output[dict[str, Any]]:
         return pulumi.Output.from_input(link_spec(wanted, gateway_address=None))
     if wanted.gateway.addresses:
         return pulumi.Output.from_input(link_spec(wanted, gateway_address=",".join(wanted.gateway.addresses)))
-    gateway = target.multicluster.gateway
+    gateway = _multicluster(target).gateway
     assert gateway is not None, f"{link.target} is a link's target, so its gateway has been read"
     return pulumi.Output.all(gateway.status).apply(
         lambda found: link_spec(wanted, gateway_address=gateway_addresses(found[0]))

@@ -5,7 +5,7 @@ Follows https://linkerd.io/2.14/tasks/install-helm/ and https://linkerd.io/2.14/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -16,8 +16,9 @@ from components.cluster import Cluster
 from components.cni import Cni
 from components.helm import release
 from components.issuer import issuer
-from components.secrets import pull_secret, pull_secrets, tls_secret
-from components.trust import Certificate, Trust
+from components.secrets import pull_secret, pull_secrets
+from components.trust import Trust
+from components.webhooks import pinned, webhooks
 
 # Each webhook of the control plane: the chart's values for it, and its Service, whose name its certificate carries.
 _WEBHOOKS: Mapping[str, str] = {
@@ -56,6 +57,17 @@ def image_values(registry: str) -> dict[str, Any]:
     }
 
 
+def crds_values(cluster: settings.Cluster) -> dict[str, Any]:
+    """The values of the linkerd-crds chart.
+
+    Args:
+        cluster: where it goes.
+    """
+    # Two owners of the Gateway API's HTTPRoute would take turns.
+    own: dict[str, Any] = {"enableHttpRoutes": False} if cluster.extensions.gateway_api is not None else {}
+    return settings.merged(own, cluster.values("linkerd-crds"))
+
+
 def control_plane_values(
     cluster: settings.Cluster,
     *,
@@ -72,7 +84,6 @@ def control_plane_values(
         pull: references to credentials for images.
     """
     linkerd = cluster.linkerd
-    webhook = {"externalSecret": True, "caBundle": webhook_authority}
     values: dict[str, Any] = {
         "linkerdVersion": cluster.release.tag,
         "clusterDomain": linkerd.cluster_domain,
@@ -85,7 +96,7 @@ def control_plane_values(
         "tolerations": tolerations(cluster),
         # The chart would take the minute from the clock, so that each upgrade would change it.
         "heartbeatSchedule": "0 0 * * *",
-        **dict.fromkeys(_WEBHOOKS, webhook),
+        **dict.fromkeys(_WEBHOOKS, pinned(webhook_authority)),
     }
     if pull:
         values["imagePullSecrets"] = pull
@@ -108,6 +119,7 @@ class Linkerd(pulumi.ComponentResource):
         cluster: where it goes.
         charts: where its charts come from.
         trust: what the mesh trusts.
+        crds_before: CRDs that the control plane looks for and its own charts don't bring.
         opts: the usual resource options.
     """
 
@@ -116,7 +128,14 @@ class Linkerd(pulumi.ComponentResource):
     issuer_expires: pulumi.Output[str]
     webhooks_expire: pulumi.Output[str]
 
-    def __init__(self, cluster: Cluster, charts: str, trust: Trust, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        charts: str,
+        trust: Trust,
+        crds_before: Sequence[pulumi.Resource] = (),
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
         name = f"{cluster.name}-linkerd"
         super().__init__("multicluster-mesh:index:Linkerd", name, None, opts)
         child = cluster.options(self)
@@ -143,7 +162,17 @@ class Linkerd(pulumi.ComponentResource):
         identity = issuer(cluster, self.namespace, trust, child)
         self.issuer_expires = identity.expires
         before += identity.ready
-        before += self._webhook_secrets(cluster, trust, child)
+        served = webhooks(
+            cluster,
+            "linkerd",
+            self.namespace,
+            tuple(_WEBHOOKS.values()),
+            namespace_name=linkerd.namespace,
+            trust=trust,
+            opts=child,
+        )
+        self.webhooks_expire = served.expires
+        before += served.secrets
         before += pull_secret(f"{name}-pull-secret", cluster, self.namespace, child)
         crds = release(
             f"{name}-crds",
@@ -153,8 +182,8 @@ class Linkerd(pulumi.ComponentResource):
             chart="linkerd-crds",
             version=version.crds,
             source=charts,
-            values=cluster.settings.values("linkerd-crds"),
-            opts=child,
+            values=crds_values(cluster.settings),
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=list(crds_before))),
         )
         self.control_plane = release(
             f"{name}-control-plane",
@@ -175,30 +204,3 @@ class Linkerd(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[crds, *before])),
         )
         self.register_outputs({"namespace": self.namespace})
-
-    def _webhook_secrets(
-        self, cluster: Cluster, trust: Trust, opts: pulumi.ResourceOptions
-    ) -> list[kubernetes.core.v1.Secret]:
-        namespace = cluster.settings.linkerd.namespace
-        certificate = Certificate(
-            f"{cluster.name}-linkerd-webhooks",
-            trust.webhooks,
-            f"linkerd-webhooks.{namespace}.svc",
-            hours=trust.lifetimes.webhooks,
-            renew_before=trust.lifetimes.renew_before,
-            dns_names=[f"{service}.{namespace}.svc" for service in _WEBHOOKS.values()],
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        self.webhooks_expire = certificate.expires
-        return [
-            tls_secret(
-                f"{cluster.name}-{service}-secret",
-                cluster,
-                self.namespace,
-                f"{service}-k8s-tls",
-                certificate=certificate.certificate,
-                private_key=certificate.private_key,
-                opts=opts,
-            )
-            for service in _WEBHOOKS.values()
-        ]

@@ -5,6 +5,7 @@ Follows https://linkerd.io/2.14/tasks/installing-multicluster/.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pulumi
@@ -63,6 +64,7 @@ class Multicluster(pulumi.ComponentResource):
         linkerd: the control plane there.
         charts: where its charts come from.
         target: whether other clusters link to this one, so that the gateway's address is needed.
+        before: what gives the gateway its address.
         opts: the usual resource options.
     """
 
@@ -77,6 +79,7 @@ class Multicluster(pulumi.ComponentResource):
         charts: str,
         *,
         target: bool,
+        before: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         name = f"{cluster.name}-multicluster"
@@ -105,7 +108,7 @@ class Multicluster(pulumi.ComponentResource):
             wait=cluster.settings.gateway_becomes_ready,
             # The gateway's pod must be injected and pull its images, and the chart uses the policy CRDs: it names none.
             opts=pulumi.ResourceOptions.merge(
-                child, pulumi.ResourceOptions(depends_on=[linkerd.control_plane, *credentials])
+                child, pulumi.ResourceOptions(depends_on=[linkerd.control_plane, *before, *credentials])
             ),
         )
         self.gateway = None

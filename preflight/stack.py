@@ -35,7 +35,7 @@ def require(
     Args:
         stack: the settings.
         owner: the field manager that this stack writes on its namespaces.
-        namespaces: Linkerd's own, beside the control plane's, that the stack makes on every cluster.
+        namespaces: Linkerd's own, beside the control plane's, that the stack makes on every cluster of several.
         updating: whether this is an update, or only its preview, which needs fewer rights.
         warn: takes what doesn't stand in the way.
 
@@ -68,20 +68,23 @@ def require(
 
 def _question(stack: Settings, cluster: Cluster, owner: str, namespaces: Sequence[str]) -> Question:
     linkerd = cluster.linkerd
-    samples = [sample.namespace for sample in stack.podinfo if cluster.name in sample.clusters]
+    samples = [sample.part.namespace for sample in stack.samples if cluster.name in sample.everywhere]
     cni = ["linkerd-cni"] if linkerd.cni else []
+    linked = namespaces if cluster.multicluster else []
+    owned = [linkerd.namespace, *linked, *cni, *cluster.extensions.namespaces, *samples]
     return Question(
         name=cluster.name,
         server=cluster.context.server,
         minimum=cluster.release.kubernetes,
         newest_tried=KUBERNETES_TRIED,
         linkerd=cluster.release.version,
-        namespaces=tuple(dict.fromkeys([linkerd.namespace, *namespaces, *cni, *samples])),
+        # Nobody owns the one that every cluster has.
+        namespaces=tuple(name for name in dict.fromkeys(owned) if name != "default"),
         control_plane_namespace=linkerd.namespace,
         owner=owner,
         adopt=cluster.adopt,
         trust_anchor=stack.trust.anchor.certificate if stack.trust.anchor is not None else None,
-        load_balancer=cluster.awaits_gateway,
+        load_balancer=cluster.awaits_gateway and cluster.extensions.metallb is None,
         pod_networks=tuple(cluster.networks.pods),
         service_networks=tuple(cluster.networks.services),
         cert_manager=stack.trust.cert_manager is not None,

@@ -133,7 +133,7 @@ def test_every_cluster_gets_its_three_releases_and_every_link_one_in_its_source(
 
 
 def test_the_older_release_has_its_own_charts(run: Run) -> None:
-    config = {**mesh("west", links=[]), "linkerd": {"version": "2.13.5"}}
+    config = {**mesh("west", "east", links=[]), "linkerd": {"version": "2.13.5"}}
 
     versions = {release["chart"]: release["version"] for release in run(config).of("Release").values()}
 
@@ -197,8 +197,8 @@ def test_resources_grow_with_clusters_and_links_and_not_with_pairs(run: Run) -> 
         chain = [(names[number], names[(number + 1) % clusters]) for number in range(links)]
         return len(run(mesh(*names, links=chain)).resources)
 
-    base, per_cluster = count(1, 0), count(2, 0) - count(1, 0)
-    assert count(4, 0) == base + 3 * per_cluster
+    two, per_cluster = count(2, 0), count(3, 0) - count(2, 0)
+    assert count(4, 0) == two + 2 * per_cluster
     per_link = count(4, 1) - count(4, 0) - 1  # one: the target's gateway, which is read
     assert count(4, 4) == count(4, 0) + 4 * (per_link + 1)
     assert per_cluster <= 25
@@ -206,7 +206,7 @@ def test_resources_grow_with_clusters_and_links_and_not_with_pairs(run: Run) -> 
 
 
 def test_a_namespace_of_the_program_carries_the_labels_that_linkerd_looks_for(run: Run) -> None:
-    namespaces = run(mesh("west", links=[])).of("core/v1:Namespace")
+    namespaces = run(mesh("west", "east", links=[])).of("core/v1:Namespace")
 
     labels = {namespace["metadata"]["name"]: namespace["metadata"]["labels"] for namespace in namespaces.values()}
     assert labels["linkerd"]["linkerd.io/is-control-plane"] == "true"
@@ -225,12 +225,12 @@ def test_only_an_exported_podinfo_has_the_label(run: Run) -> None:
 
 def test_credentials_for_images_are_in_each_namespace_of_linkerd_and_in_no_helm_value(run: Run) -> None:
     login = {"auths": {"registry.example.com": {"auth": "bG9naW4="}}}
-    config = {**mesh("west", links=[]), "imagePullSecret": login, "linkerd": {"cni": True}}
+    config = {**mesh("west", "east", links=[]), "imagePullSecret": login, "linkerd": {"cni": True}}
 
     recorder = run(config, secret=["imagePullSecret"])
 
     found = [secret for secret in recorder.of("core/v1:Secret").values() if "dockerconfigjson" in secret["type"]]
-    assert len(found) == 3, "in linkerd, linkerd-cni and linkerd-multicluster"
+    assert len(found) == 2 * 3, "in linkerd, linkerd-cni and linkerd-multicluster of both"
     releases = recorder.of("Release")
     assert "bG9naW4=" not in json.dumps(releases)
     for chart in ("west-linkerd-control-plane", "west-cni", "west-multicluster"):

@@ -1,0 +1,83 @@
+"""A cluster as a member of the mesh: all that runs on it beside links and samples, in the order that it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+
+import settings
+from components.buoyant_cloud import BuoyantCloud
+from components.cluster import Cluster
+from components.dashboard import Dashboard
+from components.dashboard_user import DashboardUser
+from components.gateway_api import GatewayApi
+from components.ingress_nginx import IngressNginx
+from components.jaeger import Jaeger
+from components.linkerd import Linkerd
+from components.metallb import MetalLb
+from components.multicluster import Multicluster
+from components.smi import Smi
+from components.trust import Trust
+from components.viz import Viz
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One cluster with what runs on it."""
+
+    cluster: Cluster
+    linkerd: Linkerd
+    multicluster: Multicluster | None = None
+    viz: Viz | None = None
+    jaeger: Jaeger | None = None
+    smi: Smi | None = None
+
+    @property
+    def injectors(self) -> list[pulumi.Resource]:
+        """What must be there before a pod: one that starts earlier stays without a proxy, and nobody says so."""
+        extensions = [part.extension for part in (self.viz, self.jaeger) if part is not None]
+        return [self.linkerd.control_plane, *extensions]
+
+    @property
+    def webhooks_expire(self) -> dict[str, pulumi.Output[str]]:
+        """When the certificates of webhooks expire, by what they belong to."""
+        parts = {"linkerd": self.linkerd, "viz": self.viz, "jaeger": self.jaeger}
+        return {name: part.webhooks_expire for name, part in parts.items() if part is not None}
+
+
+def join(
+    cluster: Cluster, stack: settings.Settings, trust: Trust, *, target: bool, user: DashboardUser | None
+) -> Member:
+    """Make a cluster a member of the mesh.
+
+    Args:
+        cluster: the cluster.
+        stack: the settings.
+        trust: what the mesh trusts.
+        target: whether other clusters link to this one.
+        user: who may see dashboards, where there are any.
+    """
+    wanted, charts = cluster.settings.extensions, stack.charts
+    crds = [GatewayApi(cluster, wanted.gateway_api)] if wanted.gateway_api is not None else []
+    addresses = [MetalLb(cluster, charts["metallb"]).ready] if wanted.metallb is not None else []
+    linkerd = Linkerd(cluster, charts["linkerd"], trust, [each.crds for each in crds])
+    multicluster = None
+    if cluster.settings.multicluster:
+        multicluster = Multicluster(cluster, linkerd, charts["linkerd"], target=target, before=addresses)
+    viz = Viz(cluster, linkerd, trust, charts["linkerd"]) if wanted.viz is not None else None
+    member = Member(
+        cluster=cluster,
+        linkerd=linkerd,
+        multicluster=multicluster,
+        viz=viz,
+        jaeger=Jaeger(cluster, linkerd, trust, charts["linkerd"]) if wanted.jaeger else None,
+        smi=Smi(cluster, linkerd, charts["linkerd-smi"]) if wanted.smi is not None else None,
+    )
+    installs = wanted.ingress_nginx is not None and wanted.ingress_nginx.install
+    ingress = [IngressNginx(cluster, charts["ingress-nginx"], addresses).ready] if installs else []
+    if wanted.dashboard and viz is not None and user is not None:
+        Dashboard(cluster, viz, user, ingress)
+    if wanted.buoyant_cloud is not None:
+        BuoyantCloud(cluster, wanted.buoyant_cloud, member.injectors)
+    return member
