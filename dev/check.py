@@ -31,14 +31,28 @@ EXPECTED_WARNINGS = frozenset(
         "cli is up-to-date",
         "control plane is up-to-date",
         "control plane proxies are up-to-date",
-        "multicluster extension proxies are healthy",
-        "multicluster extension proxies are up-to-date",
+        *(
+            f"{extension} extension proxies are {what}"
+            for extension in ("multicluster", "viz", "jaeger")
+            for what in ("healthy", "up-to-date")
+        ),
+        "linkerd-viz pods are injected",
+        "jaeger extension pods are injected",
+        "viz extension pods are running",
+        "jaeger injector pods are running",
+        # Linkerd's smi extension has a command of its own.
+        "Linkerd extension command linkerd-smi exists",
     }
 )
+# What it fails with: viz' own API is served by a pod.
+EXPECTED_ERRORS = frozenset({"viz extension self-check"})
 
 # What Linkerd 2.14 says of a link without a gateway, where there is nothing to probe (linkerd/linkerd2#11428).
 PROBES = "probe services able to communicate with all gateway mirrors"
 NO_PROBE = "wrong number (0) of probe gateways for target cluster {target}"
+
+# The extensions that have checks, by the category that comes first in them.
+_EXTENSIONS = {f"linkerd-{extension}": extension for extension in ("multicluster", "viz", "jaeger", "smi")}
 
 Found = TypeVar("Found")
 
@@ -91,25 +105,26 @@ class Checker:
         return _soon(look)[1]
 
     def _linkerd_now(self, cluster: LabCluster) -> Iterator[Row]:
-        """`linkerd check`, which runs `linkerd multicluster check` too, and prints one JSON document for each."""
+        """`linkerd check`, which runs those of all extensions too, and prints one JSON document for each."""
         # Its own waiting would go on until the end for what the lab can't have: healthy proxies.
         printed = self._output(
             *("linkerd", "--context", cluster.context, "--linkerd-namespace", cluster.namespace),
             *("check", "--output=json", "--wait=1s"),
             strict=False,
         )
-        documents = list(_documents(printed))
-        if len(documents) != 2:
-            yield Row(
-                subject=cluster.name,
-                check="linkerd check",
-                passed=False,
-                detail=_last_line(printed) or "printed nothing",
-            )
-        for name, document in zip(("linkerd check", "linkerd multicluster check"), documents, strict=False):
+        documents = {_check(document): document for document in _documents(printed) if document["categories"]}
+        for name in cluster.checks:
+            if name not in documents:
+                said = _last_line(printed) if not documents else "not run: Linkerd doesn't see the extension"
+                yield Row(subject=cluster.name, check=name, passed=False, detail=said or "printed nothing")
+        for name, document in documents.items():
             results = [check for category in document["categories"] for check in category["checks"]]
             wrong = [check for check in results if check["result"] == "error"]
-            errors = [check for check in wrong if not self._is_of_flat_links(cluster, check)]
+            errors = [
+                check
+                for check in wrong
+                if check["description"] not in EXPECTED_ERRORS and not self._is_of_flat_links(cluster, check)
+            ]
             warned = [check for check in results if check["result"] == "warning"]
             unexpected = [check for check in warned if check["description"] not in EXPECTED_WARNINGS]
             count = sum(check["result"] == "success" for check in results)
@@ -262,6 +277,12 @@ def _documents(text: str) -> Iterator[Any]:
         except ValueError:
             return
         yield document
+
+
+def _check(document: Mapping[str, Any]) -> str:
+    """The command that has printed one of the documents, which only its first category tells."""
+    extension = _EXTENSIONS.get(document["categories"][0]["categoryName"])
+    return f"linkerd {extension} check" if extension else "linkerd check"
 
 
 def _told(check: Mapping[str, Any]) -> str:

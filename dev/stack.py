@@ -9,9 +9,10 @@ from typing import Any
 import yaml
 
 import settings
-from settings import clusters, links
+from settings import clusters, extensions, links
 from settings.faults import Faults, SettingsError
 from settings.reading import Reading
+from settings.resolved import Extensions
 from settings.stack_file import Cluster, StackFile
 from topology import Link
 
@@ -36,6 +37,7 @@ class LabCluster:
     load_balancer: bool
     namespace: str = "linkerd"  # of the control plane
     reachable: bool = True
+    checks: tuple[str, ...] = ("linkerd check", "linkerd multicluster check")  # those that must have run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +85,15 @@ def read(name: str, file: Path | None = None) -> Stack:
         if str(key).startswith(prefix)
     }
     try:
-        reading, linked, release = _outline(config)
+        reading, linked, extended, release = _outline(config)
     except SettingsError as error:
         raise StackFileError(f"{file.name}: {error}") from None
     return Stack(
         name=name,
         file=file,
-        clusters=tuple(_cluster(key, value, reading.file) for key, value in reading.file.clusters.items()),
+        clusters=tuple(
+            _cluster(key, value, reading.file, extended[key]) for key, value in reading.file.clusters.items()
+        ),
         links=tuple(linked),
         release=release,
         own_kubeconfigs=_own_kubeconfigs(reading.file),
@@ -97,31 +101,36 @@ def read(name: str, file: Path | None = None) -> Stack:
     )
 
 
-def _outline(config: dict[str, Any]) -> tuple[Reading, list[Link], str]:
+def _outline(config: dict[str, Any]) -> tuple[Reading, list[Link], dict[str, Extensions], str]:
     faults = Faults(hidden=settings.SECRETS)
     reading = settings.read(config, faults)
     names = settings.cluster_names(config)
     if not names:
         faults.add(("clusters",), None, "at least one cluster is needed", "write `west: {}` for each")
     linked = links.links(reading, names, faults)
-    release = clusters.release(reading.file, faults).version
+    release = clusters.release(reading.file, faults)
+    extended = extensions.extensions(reading, names, linked, release, faults)
     faults.raise_if_any()
-    return reading, linked, release
+    return reading, linked, extended, release.version
 
 
 def _own_kubeconfigs(file: StackFile) -> tuple[str, ...]:
     return tuple(name for name, entry in file.clusters.items() if entry.kubeconfig or name in file.kubeconfigs)
 
 
-def _cluster(name: str, value: Cluster, file: StackFile) -> LabCluster:
+def _cluster(name: str, value: Cluster, file: StackFile, extended: Extensions) -> LabCluster:
     gateway = value.gateway
     linkerd = value.linkerd if "namespace" in value.linkerd.model_fields_set else file.linkerd
+    several = len(file.clusters) > 1
+    there = {"multicluster ": several, "viz ": extended.viz is not None, "jaeger ": extended.jaeger}
+    checked = ["", *(extension for extension, installed in there.items() if installed)]
     return LabCluster(
         name=name,
         context=value.context or name,
         load_balancer=gateway.enabled and gateway.load_balancer.enabled and not gateway.node_port,
         namespace=linkerd.namespace,
         reachable=value.reachable is True,
+        checks=tuple(f"linkerd {extension}check" for extension in checked),
     )
 
 

@@ -36,11 +36,14 @@ def test_only_what_the_lab_explains_is_let_pass(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: str, result: str, error: str, passed: bool
 ) -> None:
     monkeypatch.setattr("dev.check.PATIENCE", 0)
-    categories = [{"checks": [{"description": check, "result": result, "error": error}]}]
+    categories = [
+        {"categoryName": "linkerd-multicluster", "checks": [{"description": check, "result": result, "error": error}]}
+    ]
+    core = {"categoryName": "kubernetes-api", "checks": []}
     said = {"success": result != "error", "categories": categories}
     program = tmp_path / "linkerd"
     program.write_text(
-        f"#!/bin/sh\ncat <<'END'\n{json.dumps({'success': True, 'categories': []})}\n{json.dumps(said)}\nEND\n"
+        f"#!/bin/sh\ncat <<'END'\n{json.dumps({'success': True, 'categories': [core]})}\n{json.dumps(said)}\nEND\n"
     )
     program.chmod(0o755)
     file = tmp_path / "stack.yaml"
