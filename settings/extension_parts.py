@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
-
-from settings.part import Part, Short, Values, on_clusters, on_or_off
-from settings.text import AddressRange, Domain, Label, Manifest, Text, Version
+from settings.part import Part, Values, off, on_clusters, on_or_off
+from settings.text import AddressRange, Domain, Label, Manifest, Text, UserName, Version
 from versions import GATEWAY_API, INGRESS_NGINX, METALLB, SMI
 
 
@@ -21,7 +19,7 @@ class Extension(Part):
 class Dashboard(Part):
     """Viz' dashboard behind an Ingress with basic auth, on each of its clusters that `ingressNginx` names."""
 
-    user: Annotated[Text, Field(pattern=r"^[^:\s]+$", max_length=64)] = "admin"
+    user: UserName = "admin"
     """Who may see it; the password is `dashboardPassword`."""
     host: Domain | None = None
     """The host name of the Ingress; left out, any."""
@@ -83,9 +81,7 @@ class Extensions(Part):
     """Distributed tracing."""
     smi: Annotated[Smi | None, *on_clusters(Smi | None)] = None
     """TrafficSplits."""
-    metallb: Annotated[
-        MetalLb | None, BeforeValidator(lambda value: None if value is False else value), Short("false")
-    ] = None
+    metallb: Annotated[MetalLb | None, *off(MetalLb | None)] = None
     """A load balancer."""
     ingress_nginx: Annotated[IngressNginx | None, *on_clusters(IngressNginx | None)] = None
     """An ingress controller, for the dashboard."""

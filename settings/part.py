@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic.alias_generators import to_camel
@@ -20,10 +20,16 @@ class Part(BaseModel):
 
 
 class Short:
-    """Beside a field: what may stand in place of its mapping, in words for who writes something else."""
+    """Beside a field: what may stand in place of its mapping, in words for who writes something else.
 
-    def __init__(self, words: str) -> None:
+    Args:
+        words: what it is.
+        example: how it is written; left out, without quotes.
+    """
+
+    def __init__(self, words: str, example: str | None = None) -> None:
         self.words = words
+        self.example = example or f"{words} without quotes"
 
 
 def short(key: str, kind: type, schema: Any, words: str) -> tuple[Any, ...]:
@@ -52,13 +58,22 @@ def on_or_off(schema: Any) -> tuple[Any, ...]:
     return BeforeValidator(_spelt_out, json_schema_input_type=bool | schema), Short("true or false")
 
 
+def off(schema: Any) -> tuple[Any, ...]:
+    """Let `false` stand for none."""
+    spelt = BeforeValidator(
+        lambda value: None if value is False else value, json_schema_input_type=Literal[False] | schema
+    )
+    return spelt, Short("false")
+
+
 def on_clusters(schema: Any) -> tuple[Any, ...]:
     """Let a list of clusters stand for a mapping with nothing but them, and `true` for one with all its defaults."""
 
     def spelt(value: Any) -> Any:
         return {"clusters": value} if isinstance(value, list) else _spelt_out(value)
 
-    return BeforeValidator(spelt, json_schema_input_type=bool | list[str] | schema), Short("a list of clusters")
+    may_stand = Short("true, false, a list of clusters", "true or false without quotes, a list such as [west, east]")
+    return BeforeValidator(spelt, json_schema_input_type=bool | list[str] | schema), may_stand
 
 
 def _spelt_out(value: Any) -> Any:

@@ -147,9 +147,9 @@ def _report(detail: ErrorDetails, location: Path, config: Any, faults: Faults) -
         choices = context["expected"].replace(" or ", ", ").replace("'", "").split(", ")
         rule, remedy = f"not one of {', '.join(choices)}", suggestion(value, choices, otherwise="choose one of them")
     elif kind == "greater_than_equal":
-        rule, remedy = f"less than {context['ge']}", f"write {context['ge']} or more"
+        rule, remedy = f"less than {_plain(context['ge'])}", f"write {_plain(context['ge'])} or more"
     elif kind == "less_than_equal":
-        rule, remedy = f"more than {context['le']}", f"write {context['le']} or less"
+        rule, remedy = f"more than {_plain(context['le'])}", f"write {_plain(context['le'])} or less"
     elif kind == "string_type" and (value is None or isinstance(value, dict | list)):
         rule = _KINDS[kind][0]
         remedy = "write it, or take the key out" if value is None else "write one text in its place"
@@ -160,12 +160,17 @@ def _report(detail: ErrorDetails, location: Path, config: Any, faults: Faults) -
     faults.add_of_form(path, value, rule, remedy)
 
 
+def _plain(limit: float) -> float:
+    """A limit as its reader would write it: 0 and not 0.0."""
+    return int(limit) if limit == int(limit) else limit
+
+
 def _no_mapping(path: Path, value: Any) -> tuple[str, str]:
-    short = next((each.words for each in metadata(path) if isinstance(each, Short)), None)
+    short = next((each for each in metadata(path) if isinstance(each, Short)), None)
     if short is None:
         return "a mapping was expected", f"known keys are {', '.join(keys(path))}"
-    remedy = f"write {short} without quotes, or keys among {', '.join(keys(path))}"
-    return f"{short}, or a mapping, was expected", remedy
+    remedy = f"write {short.example}, or keys among {', '.join(keys(path))}"
+    return f"{short.words}, or a mapping, was expected", remedy
 
 
 def _unknown(path: Path) -> str:

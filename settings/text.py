@@ -28,7 +28,7 @@ _NETWORK = r"^[0-9a-fA-F.:]+/(0|[1-9][0-9]{0,2})$"
 _REGISTRY = r"^[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$"
 # A registry's host with its port, the path, and a tag or a digest or both.
 _IMAGE = (
-    r"^([a-zA-Z0-9][-a-zA-Z0-9.]*(:[0-9]{1,5})?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*"
+    r"^([a-zA-Z0-9][-a-zA-Z0-9.]*(:[0-9]{1,5})?/)?[a-z0-9]+((\.|/|__?|-+)[a-z0-9]+)*"
     r"(:[a-zA-Z0-9_][-a-zA-Z0-9_.]{0,127})?(@sha256:[0-9a-f]{64})?$"
 )
 
@@ -134,6 +134,8 @@ def _is_range(value: str) -> bool:
     first, dash, last = value.partition("-")
     if not dash:
         return _is_network(value)
+    if "%" in value:  # an interface of this machine
+        return False
     try:
         ends = ipaddress.ip_address(first.strip()), ipaddress.ip_address(last.strip())
     except ValueError:
@@ -157,15 +159,23 @@ def _is_regex(value: str) -> bool:
         return False
     try:
         re.compile(value)
-    except re.error:
+    except (re.error, OverflowError, RecursionError):  # the last two by numbers and brackets beyond all measure
         return False
     return True
 
 
+def _is_manifest_url(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        plain = value.isascii() and value.isprintable() and " " not in value
+        return plain and parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 def _is_manifest(value: str) -> bool:
     if re.match(r"[a-z0-9+.-]+:", value, re.IGNORECASE):
-        parts = urlsplit(value)
-        return parts.scheme in ("https", "http") and bool(parts.hostname) and value.isascii() and " " not in value
+        return _is_manifest_url(value)
     try:
         return Path(expanded(value)).is_file()
     except (OSError, ValueError):
@@ -299,6 +309,15 @@ Image = Annotated[
         512,
     ),
 ]
+UserName = Annotated[
+    str,
+    *_matching(
+        r"^[^:\s]+$",
+        "not a name that basic auth can carry",
+        "write it without colons and spaces, at most 64 long",
+        64,
+    ),
+]
 Version = Annotated[
     str,
     *_matching(
@@ -333,6 +352,7 @@ Manifest = Annotated[
         "neither the URL of a manifest nor a file that is there",
         "write https://host/path.yaml, or the path of a file",
     ),
+    AfterValidator(expanded),
 ]
 Weight = Annotated[int, Field(ge=0, le=1_000_000)]
 Port = Annotated[int, Field(ge=1, le=65535)]
