@@ -111,29 +111,31 @@ def _pools(
             faults.add(here, LEFT_OUT, rule, "take one of the two out")
         spans[name] = [((*here, number), span) for number, span in zip(reading.numbered(*here), pool, strict=True)]
     for spanned in spans.values():
-        _overlaps(list(combinations(spanned, 2)), "given twice", faults)
+        _overlaps(list(combinations(spanned, 2)), "an earlier range of this pool", faults)
     pairs = dict.fromkeys(tuple(sorted((link.source, link.target))) for link in links)
     for one, other in pairs:
         both = [(mine, theirs) for theirs in spans.get(one, []) for mine in spans.get(other, [])]
-        _overlaps([(theirs, mine) for mine, theirs in both], f"{one} has them too, and they are linked", faults)
+        _overlaps([(theirs, mine) for mine, theirs in both], f"the pool of {one}, and the two are linked", faults)
     return {
         name: LoadBalancer(version=metallb.version, pool=tuple(span for _, span in spanned), values=metallb.values)
         for name, spanned in spans.items()
     }
 
 
-def _overlaps(pairs: Sequence[tuple[tuple[Path, str], tuple[Path, str]]], rule: str, faults: Faults) -> None:
+def _overlaps(pairs: Sequence[tuple[tuple[Path, str], tuple[Path, str]]], where: str, faults: Faults) -> None:
     for (_, one), (path, other) in pairs:
         version, first, last = addresses(one)
         other_version, other_first, other_last = addresses(other)
         if version == other_version and first <= other_last and other_first <= last:
-            faults.add(path, other, f"addresses of this range: {rule}", "choose ranges that don't overlap")
+            faults.add(path, other, f"some of its addresses are in {where}", "choose ranges that don't overlap")
 
 
 def _dashboard(reading: Reading, where: Mapping[str, Sequence[str]], faults: Faults) -> None:
     viz = reading.file.extensions.viz
     wanted = viz is not None and viz.dashboard is not None
-    unclear = faults.malformed("extensions", "viz") or faults.malformed("extensions", "ingressNginx")
+    ingress = reading.file.extensions.ingress_nginx
+    misspelt = ingress is not None and not set(ingress.clusters or ()) <= set(where["ingressNginx"])
+    unclear = misspelt or faults.malformed("extensions", "viz") or faults.malformed("extensions", "ingressNginx")
     if wanted and not unclear and where["viz"] and not set(where["viz"]) & set(where["ingressNginx"]):
         rule = "none of the clusters with viz has ingress-nginx, so nothing would serve it"
         remedy = "name them in extensions.ingressNginx (with `install: false` where it is there already)"

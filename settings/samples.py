@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from settings.extensions import listed_clusters
-from settings.faults import LEFT_OUT, Faults, listed
+from settings.faults import LEFT_OUT, Faults, listed, written
 from settings.links import known_cluster
 from settings.reading import Reading
 from settings.resolved import Extensions, Sample
@@ -109,9 +109,16 @@ class _Entry:
 
     def _runs(self, key: str, found: Mapping[int, str], what: str) -> None:
         for place, name in found.items():
-            if name not in self._clusters and not self._faults.malformed(*self._path, "clusters"):
-                here = f"workloads[{self._entry[1]}].{self._path[2]}.clusters"
+            if not self._may_run(name):
+                here = f"{self._place}.clusters"
                 self._faults.add((*self._path, key, place), name, f"{what} doesn't run there", f"add it to {here}")
+
+    def _may_run(self, cluster: str) -> bool:
+        return cluster in self._clusters or self._faults.malformed(*self._path, "clusters")
+
+    @property
+    def _place(self) -> str:
+        return written(self._path)
 
     def _exported(self, name: str, wanted: Sequence[str]) -> None:
         self._runs("exported", self._known("exported", wanted), name)
@@ -119,8 +126,8 @@ class _Entry:
     def _versions(self, part: Helloworld) -> None:
         for name in part.versions:
             path = (*self._path, "versions", name)
-            if known_cluster(name, path, self._names, self._faults) and name not in self._clusters:
-                remedy = "take it out, or add it to clusters"
+            if known_cluster(name, path, self._names, self._faults) and not self._may_run(name):
+                remedy = f"take it out, or add it to {self._place}.clusters"
                 self._faults.add(path, part.versions[name], "helloworld doesn't run there", remedy)
 
     def _splits(
@@ -141,7 +148,7 @@ class _Entry:
                 remedy = "put all weights into one of them"
                 self._faults.add((*path, "cluster"), split.cluster, "its requests are split already", remedy)
             seen.add(split.cluster)
-            if split.cluster not in self._clusters:
+            if not self._may_run(split.cluster):
                 remedy = "let it run there, or split somewhere else"
                 self._faults.add((*path, "cluster"), split.cluster, f"{self._path[2]} doesn't run there", remedy)
             self._weights(path, split, exported, links)
@@ -156,6 +163,8 @@ class _Entry:
             if not known_cluster(name, here, self._names, self._faults) or name == split.cluster:
                 continue
             link = next((each for each in links if (each.source, each.target) == (split.cluster, name)), None)
+            if link is None and (self._faults.malformed("links") or self._faults.malformed("topology")):
+                continue
             if link is None:
                 rule = f"{split.cluster} has no link to {name}, and sees none of its services"
                 self._faults.add(here, weight, rule, "add the link, or take the weight out")
@@ -163,11 +172,14 @@ class _Entry:
                 rule = f"the link to {name} has no gateway, and its services no mirror that requests could go to"
                 self._faults.add(here, weight, rule, "link them through the gateway, or take the weight out")
             elif name not in exported and not self._faults.malformed(*self._path, "exported"):
-                where = f"workloads[{self._entry[1]}].{self._path[2]}.exported"
-                self._faults.add(here, weight, f"{self._path[2]} is not exported there", f"add it to {where}")
+                remedy = f"add it to {self._place}.exported"
+                self._faults.add(here, weight, f"{self._path[2]} is not exported there", remedy)
 
     def _form(self, path: Path, form: Form | None, cluster: str, extensions: Mapping[str, Extensions]) -> None:
-        if form == "smi" and cluster in extensions and extensions[cluster].smi is None:
+        smi = self._reading.file.extensions.smi
+        misspelt = smi is not None and not set(smi.clusters or ()) <= set(self._names)
+        unclear = misspelt or self._faults.malformed("extensions", "smi")
+        if form == "smi" and not unclear and cluster in extensions and extensions[cluster].smi is None:
             rule = f"{cluster} has no TrafficSplits without Linkerd's smi extension"
             self._faults.add(path, form, rule, "add it to extensions.smi, or choose gateway-api")
 
