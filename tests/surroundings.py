@@ -27,6 +27,8 @@ KUBECONFIGS = {
     ),
     "empty.yaml": "",
     "list.yaml": "- a list\n",
+    # Beside them, a manifest.
+    "gateway-api.yaml": "{}\n",
     "broken.yaml": f"users:\n- name: someone\n  user: {{token: {kubeconfigs.TOKEN}\n",
 }
 
@@ -67,7 +69,7 @@ def small(home: Path) -> Environment:
 
 
 @pytest.fixture(scope="session")
-def texts() -> dict[str, str]:
+def texts(home: Path) -> dict[str, str]:
     """The texts that the corpus only names: nothing expires, and no key is kept."""
     begin, yesterday, end = (datetime.now(UTC) + days * DAY for days in (-60, -1, 30))
     identity = "identity.linkerd.cluster.local"
@@ -99,6 +101,9 @@ def texts() -> dict[str, str]:
         "pull.base64": base64.b64encode(json.dumps(pull).encode()).decode(),
         "token": kubeconfigs.TOKEN,
         "blank": " \n",
+        "digits": "12345",
+        "agent": f"https://buoyant.example.com/agent.yaml?token={kubeconfigs.TOKEN}",
+        "gateway-api": str(home / "fleet" / "gateway-api.yaml"),
         "south": SOUTH,
         "two": KUBECONFIGS["two.yaml"],
         "broken": KUBECONFIGS["broken.yaml"],

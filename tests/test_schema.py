@@ -89,6 +89,11 @@ def test_many_faults_are_of_form() -> None:
         ("trust", {"certManager": True}),
         ("preflight", False),
         ("workloads", [{"podinfo": None}]),
+        ("workloads", [{"booksapp": {"profile": True, "faultInjection": False}}]),
+        ("extensions", {"viz": True, "jaeger": ["west"], "smi": False, "metallb": False}),
+        ("extensions", {"viz": {"dashboard": True}, "ingressNginx": None}),
+        ("buoyantCloud", {"west": {"secure": "v1:…"}, "east": "https://example.com/agent.yaml"}),
+        ("dashboardPassword", {"secure": "v1:…"}),
         ("links", None),
     ],
 )
@@ -100,6 +105,8 @@ def test_every_short_form_is_valid_in_an_editor(key: str, value: Any) -> None:
     ("key", "value"),
     [
         ("imagePullSecret", "in clear"),
+        ("dashboardPassword", "in clear"),
+        ("extensions", {"viz": {"dashboard": {"user": {"secure": "v1:…"}}}}),
         ("kubeconfigs", {"west": "in clear"}),
         ("trust", {"anchor": {"certificate": "PEM", "key": "in clear"}}),
         ("trust", {"issuers": {"west": {"certificate": "PEM", "key": "in clear"}}}),

@@ -68,7 +68,7 @@ def test_a_whole_key_may_be_one_secret(environment: Environment) -> None:
 
 def test_charts_come_from_the_setting_else_from_the_environment(environment: Environment) -> None:
     mirror = {**environment, "MULTICLUSTER_MESH_CHARTS": "http://mirror.example.com/charts"}
-    named = {"clusters": {"west": {}}, "charts": {"repository": "https://charts.example.com"}}
+    named: dict[str, Any] = {"clusters": {"west": {}}, "charts": {"repository": "https://charts.example.com"}}
 
     assert set(settings.parse({"clusters": {"west": {}}}, mirror).charts.values()) == {
         mirror["MULTICLUSTER_MESH_CHARTS"]

@@ -79,7 +79,7 @@ def outcome(loaded: settings.Settings, path: str) -> Any:
     }.get(first)
     found = found if found is not None else getattr(loaded, snake(first))
     for part in rest:
-        if isinstance(found, tuple):
+        if isinstance(found, tuple | list):
             found = found[int(part)]
         else:
             found = found[part] if isinstance(found, dict) and part in found else getattr(found, snake(part))
