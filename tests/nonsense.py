@@ -30,6 +30,10 @@ texts_of_all_kinds = st.sampled_from(
         "[key]",
         "\n",
         "~x",
+        "192.0.2.1-192.0.2.9",
+        "/a{99999999999999999999}",
+        "300ms",
+        "smi",
         "/",
     ]
 ) | st.text(max_size=20)

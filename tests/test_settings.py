@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import pulumi
 import pytest
 
 import settings
+from settings import clusters
 from tests import kubeconfigs
 from tests.checkout import CHECKOUT
 from tests.stack_files import FAULT, Environment, content, faults, handed_over, load, plain
 from tests.surroundings import SOUTH
+from versions import LINKERD
 
 
 @pytest.mark.parametrize("file", sorted(CHECKOUT.glob("Pulumi.*.yaml")), ids=lambda file: file.name)
@@ -173,3 +176,18 @@ def test_thousands_of_faults_are_told_in_no_time(environment: Environment) -> No
     assert found[0] == "links[0].target: null: missing; write it, or take the entry out"
     assert found[-1] == 'links[2998].target: "nobody": no such cluster in `clusters`; known are west'
     assert time.monotonic() - started < 5
+
+
+def test_an_extension_that_a_release_no_longer_has_is_refused(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_up = replace(LINKERD["2.14.10"], version="9.0.0", viz=None, jaeger=None)
+    monkeypatch.setattr(clusters, "LINKERD", {**LINKERD, "9.0.0": made_up})
+    config: dict[str, Any] = {"clusters": {"west": {}, "east": {}}, "linkerd": {"version": "9.0.0"}}
+
+    assert faults({**config, "extensions": {"viz": True, "jaeger": ["east"], "smi": True}}, environment) == tuple(
+        f"extensions.{name}: …: Linkerd 9.0.0 has no such extension any more; "
+        "take it out, or choose an older linkerd.version"
+        for name in ("viz", "jaeger")
+    )
+    assert settings.parse({**config, "extensions": {"viz": [], "jaeger": False}}, environment).clusters

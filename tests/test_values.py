@@ -7,35 +7,16 @@ from typing import Any
 import pytest
 import yaml
 
-import settings
 from components.cni import cni_values
 from components.issuer import certificate_spec
 from components.link import credentials_kubeconfig, gateway_addresses, gateway_ports, link_spec, service_mirror_values
 from components.linkerd import control_plane_values
 from components.multicluster import multicluster_values
-from kubeconfig import Context
-from settings.stack_file import CertManager, ClusterLinkerd, Gateway
+from settings.stack_file import CertManager
+from tests.cluster_settings import NEW, OLD, cluster
 from versions import LINKERD, LinkerdRelease
 
-NEW, OLD = LINKERD["2.14.10"], LINKERD["2.13.5"]
 releases = pytest.mark.parametrize("release", LINKERD.values(), ids=lambda release: release.version)
-
-
-def cluster(
-    name: str = "east",
-    *,
-    gateway: dict[str, Any] | None = None,
-    linkerd: dict[str, Any] | None = None,
-    release: LinkerdRelease = NEW,
-) -> settings.Cluster:
-    return settings.Cluster(
-        name=name,
-        context=Context(name=name, server="https://192.0.2.1:6443"),
-        api_server="https://192.0.2.1:6443",
-        gateway=Gateway.model_validate(gateway or {}),
-        linkerd=ClusterLinkerd.model_validate(linkerd or {}),
-        release=release,
-    )
 
 
 def values(**linkerd: Any) -> dict[str, Any]:
