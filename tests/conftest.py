@@ -13,6 +13,7 @@ from lab import lifecycle
 from lab.home import Home
 from lab.spec import LoadBalancer
 from tests import lazy_modules
+from tests.recording import run as run
 from tests.surroundings import environment as environment
 from tests.surroundings import home as home
 from tests.surroundings import small as small

@@ -2,119 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import runpy
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Protocol
 
 import pulumi
 import pytest
-from pulumi import resource_hooks
-from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, set_mocks
 
-from tests import kubeconfigs
-from tests.checkout import CHECKOUT
-
-SECRET = "a-private-key"
-
-
-class Recorder(Mocks):
-    """Answers as the providers would, and keeps what was asked for."""
-
-    def __init__(self) -> None:
-        self.resources: list[MockResourceArgs] = []
-
-    def new_resource(self, args: MockResourceArgs) -> tuple[str, dict[str, Any]]:
-        self.resources.append(args)
-        outputs = dict(args.inputs)
-        if args.typ == "tls:index/privateKey:PrivateKey":
-            outputs["privateKeyPemPkcs8"] = SECRET
-        elif args.typ.startswith("tls:"):
-            outputs |= {
-                "certPem": f"certificate of {args.name}",
-                "certRequestPem": "request",
-                "validityEndTime": "2030",
-            }
-        elif args.typ == "kubernetes:helm.sh/v3:Release":
-            outputs["status"] = {"namespace": args.inputs["namespace"], "name": args.inputs["name"]}
-        elif args.name.endswith("-token"):
-            outputs["data"] = {"token": "dG9rZW4=", "ca.crt": "Q0E="}
-        elif args.name.endswith("-multicluster-gateway"):
-            outputs |= GATEWAY
-        return f"{args.name}-id", outputs
-
-    def call(self, args: MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
-        return {}, None
-
-    def of(self, kind: str) -> dict[str, dict[str, Any]]:
-        """The inputs of every resource whose type ends so, by name."""
-        return {found.name: found.inputs for found in self.resources if found.typ.endswith(kind)}
-
-
-GATEWAY = {
-    "metadata": {
-        "name": "linkerd-gateway",
-        "annotations": {
-            "mirror.linkerd.io/gateway-identity": "gateway.identity.example",
-            "mirror.linkerd.io/probe-path": "/ready",
-            "mirror.linkerd.io/probe-period": "3",
-        },
-    },
-    "spec": {"ports": [{"name": "mc-gateway", "port": 4143}, {"name": "mc-probe", "port": 4191}]},
-    "status": {"loadBalancer": {"ingress": [{"hostname": "gateway.example.com"}]}},
-}
-
-
-class Run(Protocol):
-    """Gives what the program asks for with a configuration, of which some keys may be secrets."""
-
-    def __call__(self, config: dict[str, Any], *, secret: Sequence[str] = ()) -> Recorder: ...
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The program; with the same configuration it runs only once."""
-    kubeconfig = tmp_path_factory.mktemp("program") / "kubeconfig"
-    recorded: dict[str, Recorder] = {}
-
-    def run_program(config: dict[str, Any], *, secret: Sequence[str] = ()) -> Recorder:
-        known = json.dumps([config, secret])
-        if known not in recorded:
-            with pytest.MonkeyPatch.context() as patch:
-                recorded[known] = record(config, secret, kubeconfig, patch)
-        return recorded[known]
-
-    return run_program
-
-
-def record(config: dict[str, Any], secret: Sequence[str], kubeconfig: Path, patch: pytest.MonkeyPatch) -> Recorder:
-    servers = {name: {"server": f"https://{name}.example.com"} for name in config["clusters"]}
-    for name, value in kubeconfigs.write(kubeconfig, **servers).items():
-        patch.setenv(name, value)
-    # No cluster is there to be asked anything.
-    config = {"preflight": False, **config}
-    encoded = {f"multicluster-mesh:{key}": json.dumps(value) for key, value in config.items()}
-    patch.setenv("PULUMI_CONFIG", json.dumps(encoded))
-    patch.setenv("PULUMI_CONFIG_SECRET_KEYS", json.dumps([f"multicluster-mesh:{key}" for key in secret]))
-    # The recording engine has no server for the hooks' callbacks.
-    patch.setattr(resource_hooks, "register_resource_hook", lambda hook: asyncio.ensure_future(asyncio.sleep(0)))
-    recorder = Recorder()
-    set_mocks(recorder, project="multicluster-mesh", stack="test", preview=True)
-
-    @pulumi.runtime.test  # type: ignore[untyped-decorator]
-    def program() -> None:
-        runpy.run_path(str(CHECKOUT / "__main__.py"))
-
-    program()
-    return recorder
-
-
-def mesh(*names: str, links: list[tuple[str, str]]) -> dict[str, Any]:
-    """A configuration of these clusters and links."""
-    pairs = [{"source": source, "target": target} for source, target in links]
-    return {"clusters": {name: {} for name in names}, "links": pairs}
+from tests.recording import SECRET, Run, mesh
 
 
 def test_every_cluster_gets_its_three_releases_and_every_link_one_in_its_source(run: Run) -> None:
