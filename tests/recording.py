@@ -7,20 +7,24 @@ import json
 import runpy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
 import pulumi
 import pytest
-from pulumi import resource_hooks
-from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, set_mocks
+from pulumi import _types, resource_hooks
+from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, resource, set_mocks
 from pulumi.runtime.mocks import MockMonitor
+from pulumi.runtime.proto import source_pb2
 
 import recorded
 from tests import kubeconfigs
 from tests.checkout import CHECKOUT
 
 SECRET = "a-private-key"
+# Other releases of Pulumi may have none of it; the tests only take longer then.
+_types_once = cache(getattr(_types, "_types_from_py_properties", lambda cls: {}))
 # By which Pulumi marks a secret among inputs.
 _MARK = "4dabf18193072939515e22adb298388d"
 
@@ -86,7 +90,7 @@ class Recorder(Mocks):
                 "validityEndTime": "2030",
             }
         elif args.typ == "kubernetes:helm.sh/v3:Release":
-            outputs["status"] = {"namespace": args.inputs["namespace"], "name": args.inputs["name"]}
+            outputs["status"] = {"namespace": args.inputs.get("namespace"), "name": args.inputs.get("name")}
         elif args.typ.endswith(":DashboardUser"):
             outputs |= {"password": SECRET, "htpasswd": f"{args.inputs['user']}:hash"}
         elif args.name.endswith("-token"):
@@ -187,9 +191,11 @@ def record(config: dict[str, Any], secret: Sequence[str], kubeconfig: Path, patc
         patch.setenv(name, value)
     # No cluster is there to be asked anything.
     config = {"preflight": False, **config}
-    encoded = {f"multicluster-mesh:{key}": json.dumps(value) for key, value in config.items()}
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
+    encoded = {f"multicluster-mesh:{key}": value for key, value in texts.items()}
     patch.setenv("PULUMI_CONFIG", json.dumps(encoded))
     patch.setenv("PULUMI_CONFIG_SECRET_KEYS", json.dumps([f"multicluster-mesh:{key}" for key in secret]))
+    _hurry(patch)
     # The recording engine has no server for the hooks' callbacks.
     patch.setattr(resource_hooks, "register_resource_hook", lambda hook: asyncio.ensure_future(asyncio.sleep(0)))
     recorder = Recorder()
@@ -201,6 +207,14 @@ def record(config: dict[str, Any], secret: Sequence[str], kubeconfig: Path, patc
 
     program()
     return recorder
+
+
+def _hurry(patch: pytest.MonkeyPatch) -> None:
+    """Leave out what takes Pulumi half of the time: types that it looks up again for each resource, and its origin."""
+    if hasattr(_types, "_types_from_py_properties"):
+        patch.setattr(_types, "_types_from_py_properties", _types_once)
+    if hasattr(resource, "_get_stack_trace"):
+        patch.setattr(resource, "_get_stack_trace", source_pb2.StackTrace)
 
 
 def mesh(*names: str, links: list[tuple[str, str]]) -> dict[str, Any]:

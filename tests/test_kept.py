@@ -89,6 +89,20 @@ def test_mirrors_are_kept_with_their_source_even_where_nothing_else_of_the_link_
     )
 
 
+def test_what_is_exported_is_kept_with_its_target_and_not_with_those_that_see_it() -> None:
+    begun = component("east-test-podinfo", "Podinfo")
+    export = Resource(
+        urn=f"urn:pulumi:dev::mesh::{begun.type}$pulumi-python:dynamic/multicluster-mesh:Export::east-test-podinfo-service-export",
+        type="pulumi-python:dynamic/multicluster-mesh:Export",
+        parent=begun.urn,
+        inputs={"target": "east", "sources": {"west": {"context": "west"}}},
+    )
+    state = [*STATE, begun, export]
+
+    assert export in to_keep(state, ["east"]), "even where its service was not made yet"
+    assert export not in to_keep(state, ["west"]), "that a source is away changes nothing of it"
+
+
 def test_a_cluster_is_not_taken_for_another_one_whose_name_begins_alike() -> None:
     state = [*STATE, Resource(urn=f"{EAST}-2", type="pulumi:providers:kubernetes", parent=STACK)]
     alike = component("east-2-linkerd")
