@@ -85,7 +85,7 @@ def running(cluster: Cluster, certificate: tuple[Path, Path] | None = None) -> I
             self.end_headers()
             self.wfile.write(content)
 
-        do_POST = do_GET
+        do_POST = do_DELETE = do_GET
 
         def log_message(self, *_: Any) -> None:
             pass

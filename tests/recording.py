@@ -53,7 +53,7 @@ class Monitor(MockMonitor):
         self.asked: list[Asked] = []
 
     def RegisterResource(self, request: Any) -> Any:
-        response = super().RegisterResource(request)
+        response = super().RegisterResource(request)  # type: ignore[no-untyped-call]
         self.asked.append(
             Asked(
                 urn=response.urn,

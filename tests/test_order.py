@@ -213,3 +213,14 @@ def test_what_a_cluster_exported_that_does_not_come_back_is_forgotten_with_it(ru
         "west-test-booksapp-webapp-service-export": True,
         "east-test-podinfo-service-export": False,
     }
+
+
+@pytest.mark.parametrize("names", [("west", "east"), ("west",)], ids=["several", "one"])
+def test_the_last_link_can_go_without_a_wait_for_mirrors_of_what_is_still_exported(
+    run: Run, names: tuple[str, ...]
+) -> None:
+    config = {**mesh(*names, links=[]), "workloads": [{"podinfo": {"clusters": ["west"], "exported": ["west"]}}]}
+
+    (export,) = run(config).of(":Export").values()
+
+    assert export["sources"] == {}, "the resource stays, and only its removal would wait"

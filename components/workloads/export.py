@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 # Seconds that controllers have for it; they watch, and need one or two.
 MIRRORS_GO_WITHIN = 60
-# Seconds that a cluster has to answer.
-PATIENCE = 30
+# Seconds that a cluster has to be reached, which is tried four times, and to answer.
+PATIENCE = (5, 30)
 
 
 class _ExportProvider(ResourceProvider):
@@ -56,7 +56,7 @@ class Export(Resource, module="multicluster-mesh", name="Export"):
         service: the service's name.
         namespace: its namespace, of the same name in every cluster.
         target: the cluster that exports it.
-        sources: the clusters that see it.
+        sources: the clusters that see it; as they come and go, this resource stays, and nothing is waited for.
         opts: the usual resource options; the service must depend on this resource, to be gone before it is.
     """
 
@@ -97,9 +97,13 @@ def remove_mirror(way: Access, namespace: str, service: str, target: str, deadli
     """
     from kubernetes import client
     from kubernetes.client import ApiException
+    from kubernetes.config import ConfigException
     from urllib3.exceptions import HTTPError
 
-    core = client.CoreV1Api(access.client(way))
+    try:
+        core = client.CoreV1Api(access.client(way))
+    except ConfigException:
+        return  # the kubeconfig of one that is away may know nothing of it
     name = f"{service}-{target}"
     try:
         while True:

@@ -165,18 +165,17 @@ class Objects:
             multicluster = self._place.member.multicluster
             # The gateway goes after what is seen through it.
             before = [multicluster.extension] if multicluster is not None else []
-            if self._place.sources:
-                before.append(
-                    Export(
-                        self._resource(f"{role}-export"),
-                        service=name,
-                        namespace=self._place.name,
-                        target=self._cluster.name,
-                        sources=self._place.sources,
-                        # The links' controllers are what removes its mirrors.
-                        opts=pulumi.ResourceOptions(parent=self._parent, depends_on=list(self._place.links)),
-                    )
+            before.append(
+                Export(
+                    self._resource(f"{role}-export"),
+                    service=name,
+                    namespace=self._place.name,
+                    target=self._cluster.name,
+                    sources=self._place.sources,
+                    # The links' controllers are what removes its mirrors.
+                    opts=pulumi.ResourceOptions(parent=self._parent, depends_on=list(self._place.links)),
                 )
+            )
         kubernetes.core.v1.Service(
             self._resource(role),
             metadata=self._metadata(name, labels=own),
