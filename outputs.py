@@ -57,7 +57,9 @@ def export(
         },
     )
     if user is not None:
-        pulumi.export("dashboards", {"clusters": stack.dashboards, "user": user.user, "password": user.password})
+        pulumi.export("dashboards", {"clusters": stack.dashboards, "user": user.user})
+        # By itself, so that no other output is a secret for its sake.
+        pulumi.export("dashboardPassword", user.password)
     names = [cluster.name for cluster in stack.clusters]
     pulumi.export("topology", topology.mermaid(names, stack.links, pending=set(stack.links) - set(links)))
 

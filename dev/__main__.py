@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from dev import environment, stack
 from dev.check import Checker, CheckFailed, table
-from dev.engine import Engine, PulumiFailed
+from dev.engine import Engine, PulumiFailed, stacks
 from lab import lifecycle
 from lab.errors import LabError
 from lab.home import Home, locate
@@ -98,12 +98,25 @@ def _down(home: Home, chosen: stack.Stack) -> int:
                 engine.destroy()
         except PulumiFailed as error:
             # The clusters go, and with them all that is in them; but that it took this is a failure.
-            print(f"error: {error}; the lab is removed all the same", file=sys.stderr)
+            print(f"error: {error}; its clusters are removed all the same", file=sys.stderr)
             code = 1
+    if others := [name for name in stacks(home) if name != chosen.name]:
+        _leave_to_others(home, chosen, others)
+        return code
     lifecycle.stop(home, [], delete=True)
     shutil.rmtree(home.folder)
     _say(f"stopped, and {home.folder} removed; the toolchain stays in the cache")
     return code
+
+
+def _leave_to_others(home: Home, chosen: stack.Stack, others: list[str]) -> None:
+    """Stop the clusters of a stack that no other one on the lab has too."""
+    needed = {cluster.context for name in others for cluster in stack.read(name).clusters}
+    there = set(home.known_clusters()) - needed
+    spare = [cluster.context for cluster in chosen.clusters if cluster.context in there]
+    # Of no names, all would be stopped.
+    stopped = lifecycle.stop(home, spare, delete=True) if spare else []
+    _say(f"stopped {', '.join(stopped) or 'no cluster'}; the lab goes on for {', '.join(others)}")
 
 
 def _env(home: Home, chosen: stack.Stack) -> int:

@@ -96,7 +96,7 @@ class Engine:
 
     @property
     def _state(self) -> Path:
-        return self._home.folder / "state/.pulumi/stacks" / PROJECT / f"{self._stack.name}.json"
+        return _states(self._home) / f"{self._stack.name}.json"
 
     @property
     def _salted(self) -> Path:
@@ -136,6 +136,15 @@ class Engine:
             said = f"\n{process.stderr.strip() or process.stdout.strip()}" if quiet else ""
             raise PulumiFailed(f"pulumi {arguments[0]} ended with {process.returncode}{said}")
         return process.stdout or ""
+
+
+def stacks(home: Home) -> list[str]:
+    """The stacks that have something on a lab."""
+    return sorted(path.stem for path in _states(home).glob("*.json") if '"resources"' in path.read_text())
+
+
+def _states(home: Home) -> Path:
+    return home.folder / "state/.pulumi/stacks" / PROJECT
 
 
 def _is_pulumi(pid: int) -> bool:

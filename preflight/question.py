@@ -25,6 +25,7 @@ class Question:
     pod_networks: tuple[str, ...]  # CIDRs; if empty, they are read from the nodes
     service_networks: tuple[str, ...]
     cert_manager: bool  # it is to renew the issuer
+    kinds: tuple[tuple[str, str], ...] = ()  # group and resource of what is made there beside Linkerd itself
 
     @property
     def path(self) -> str:

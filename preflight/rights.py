@@ -36,8 +36,9 @@ _RESOURCES = (
     ("policy.linkerd.io", "servers"),
 )
 _ESCALATE = ("escalate", _RBAC, "clusterroles")
+_VERBS = ("create", "patch", "delete")
 _NEEDED = (
-    *((verb, group, resource) for group, resource in _RESOURCES for verb in ("create", "patch", "delete")),
+    *((verb, group, resource) for group, resource in _RESOURCES for verb in _VERBS),
     # Helm looks for its records and rewrites them.
     ("list", "", "secrets"),
     ("update", "", "secrets"),
@@ -49,8 +50,9 @@ def check(question: Question, api: Api) -> Iterator[Finding]:
     """Findings on what is not allowed."""
     if _allowed(api, [("*", "*", "*")]) == [True]:
         return
-    answers = _allowed(api, list(_NEEDED))
-    missing = [right for right, allowed in zip(_NEEDED, answers, strict=True) if not allowed]
+    needed = [*_NEEDED, *((verb, group, resource) for group, resource in question.kinds for verb in _VERBS)]
+    answers = _allowed(api, needed)
+    missing = [right for right, allowed in zip(needed, answers, strict=True) if not allowed]
     if missing == [_ESCALATE]:
         rule = (
             "the kubeconfig's user may not escalate clusterroles: it can give Linkerd only such rights as it has itself"

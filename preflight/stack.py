@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import access
@@ -88,4 +88,25 @@ def _question(stack: Settings, cluster: Cluster, owner: str, namespaces: Sequenc
         pod_networks=tuple(cluster.networks.pods),
         service_networks=tuple(cluster.networks.services),
         cert_manager=stack.trust.cert_manager is not None,
+        kinds=tuple(_kinds(stack, cluster)),
     )
+
+
+def _kinds(stack: Settings, cluster: Cluster) -> Iterator[tuple[str, str]]:
+    """Group and resource of what extensions and samples are made of, where Linkerd itself has none."""
+    extensions = cluster.extensions
+    if extensions.viz is not None:
+        yield "apiregistration.k8s.io", "apiservices"
+    if extensions.dashboard:
+        yield "networking.k8s.io", "ingresses"
+    if extensions.ingress_nginx is not None and extensions.ingress_nginx.install:
+        yield "networking.k8s.io", "ingressclasses"
+    if extensions.metallb is not None:
+        yield "metallb.io", "ipaddresspools"
+        yield "metallb.io", "l2advertisements"
+    if any(cluster.name in sample.everywhere for sample in stack.samples):
+        yield "linkerd.io", "serviceprofiles"
+        yield "policy.linkerd.io", "serverauthorizations"
+        yield cluster.release.http_route.partition("/")[0], "httproutes"
+        if extensions.smi is not None:
+            yield "split.smi-spec.io", "trafficsplits"

@@ -327,7 +327,8 @@ class StackFile(Part):
     extensions: Extensions = Extensions()
     """Extensions of Linkerd, and what a cluster may lack."""
     dashboard_password: Secret | None = None
-    """The password of the dashboards' user; left out, one is made: `pulumi stack output dashboards --show-secrets`."""
+    """The password of the dashboards' user; left out, one is made: `pulumi stack output dashboardPassword
+    --show-secrets`."""
     buoyant_cloud: dict[str, SecretManifest] = {}
     """Manifests of the Buoyant Cloud agent, by cluster: the URL that an account gives, in clear or as a secret."""
     workloads: list[Workload] = []

@@ -45,20 +45,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
         lifecycle.stop(home, [], delete=True)
 
 
-@pytest.fixture(scope="module")
-def balanced_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    """A lab of its own for a stack that has a load balancer where the shared lab has none."""
-    home = Home(folder=tmp_path_factory.mktemp("balanced") / "home")
-    load_balancers = {"ctx-1": LoadBalancer.IP, "ctx-2": LoadBalancer.HOSTNAME}
-    try:
-        lifecycle.start(
-            home, list(load_balancers), load_balancers=load_balancers, chart_folders=[], timeout=300, say=print
-        )
-        yield home
-    finally:
-        lifecycle.stop(home, [], delete=True)
-
-
 def pytest_collection_finish() -> None:
     """What has been imported by now stays: the collector need not look through it time and again."""
     gc.freeze()

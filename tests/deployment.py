@@ -6,10 +6,11 @@ import copy
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 import pytest
@@ -23,6 +24,7 @@ from lab.home import Home
 from tests.checkout import CHECKOUT
 
 PROJECT = stack.PROJECT
+Result = TypeVar("Result")
 
 
 class Deployment:
@@ -184,6 +186,17 @@ class Deployment:
         items: list[dict[str, Any]] = json.loads(self.kubectl(context, "get", *arguments, "-o", "json"))["items"]
         return items
 
+    def one(self, context: str, kind: str, name: str, namespace: str = "default") -> dict[str, Any]:
+        """One object."""
+        found: dict[str, Any] = json.loads(self.kubectl(context, "-n", namespace, "get", kind, name, "-o", "json"))
+        return found
+
+    def exported(self, cluster: str) -> list[tuple[str, str]]:
+        """Namespace and name of each service that a cluster exports."""
+        label = ("-l", "mirror.linkerd.io/exported=true")
+        found = self.objects(self.contexts[cluster], "services", "--all-namespaces", *label)
+        return [(item["metadata"]["namespace"], item["metadata"]["name"]) for item in found]
+
     def exists(self, context: str, kind: str, name: str, namespace: str = "default") -> bool:
         """Whether a cluster has an object."""
         return bool(self.kubectl(context, "-n", namespace, "get", kind, name, "--ignore-not-found", "-o", "name"))
@@ -216,6 +229,23 @@ def brought_up(
     yield deployment
     if deployment.has_resources:
         deployment.destroy()
+
+
+def at_once(act: Callable[[str], Result], names: Iterable[str]) -> dict[str, Result]:
+    """Do something for each name, side by side; all that fails is told, by name."""
+    found: dict[str, Result] = {}
+    failed: list[Exception] = []
+    with ThreadPoolExecutor() as pool:
+        running = {name: pool.submit(act, name) for name in names}
+    for name, future in running.items():
+        try:
+            found[name] = future.result()
+        except Exception as error:
+            error.add_note(f"of {name}")
+            failed.append(error)
+    if failed:
+        raise ExceptionGroup(f"{len(failed)} of {len(running)} failed", failed)
+    return found
 
 
 def _called(urn: str) -> str:

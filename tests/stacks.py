@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from lab.spec import LoadBalancer
 from tests.checkout import CHECKOUT
 
 
@@ -16,10 +17,18 @@ def shipped(name: str, **more: Any) -> dict[str, Any]:
 
 
 TWO_WAY = shipped("dev")
-# A private cluster that nobody reaches, and a public one whose load balancer has a host name.
-ONE_WAY = shipped("openstack-nks", workloads=[{"podinfo": {"namespace": "samples", "exported": ["cluster2"]}}])
-# The same contexts, each with a load balancer.
-BOTH_BALANCED = shipped("kpaas", workloads=[{"podinfo": {"exported": ["cluster1", "cluster2"]}}])
+
+# The set-ups that the project ships, as they are.
+SET_UPS = ("openstack-nks", "kpaas", "east-west", "emojivoto")
+# The clusters of theirs that the shared lab hasn't from the beginning, and what a LoadBalancer Service gets there.
+SET_UP_CLUSTERS = {
+    "kpaas-1": LoadBalancer.IP,
+    "kpaas-2": LoadBalancer.HOSTNAME,
+    "kind-east": LoadBalancer.IP,
+    "kind-west": LoadBalancer.IP,
+    "kind-demo": LoadBalancer.NONE,
+}
+
 # Two clusters, one of which is the hub of the other.
 PAIR: dict[str, Any] = {
     "clusters": {"east": {}, "north": {}},

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from dev import __main__ as command
 from dev import environment, stack
 from dev.check import Row, table
+from lab.home import Home
 from topology import Link
 
 
@@ -70,3 +72,29 @@ def test_one_failed_row_fails_the_table_and_shows_why() -> None:
     assert table(iter(rows), said.append) is False
     assert said[1].split() == ["×", "west", "gateways", "east", "not", "alive"]
     assert table(iter(rows[:1]), said.append) is True
+
+
+def test_taking_down_one_stack_leaves_the_clusters_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = Home(folder=tmp_path)
+    states = tmp_path / "state/.pulumi/stacks" / stack.PROJECT
+    states.mkdir(parents=True)
+    (states / "kpaas.json").write_text('{"resources": []}')
+    (states / "emojivoto.json").write_text("{}")
+    for name in ("west", "east", "kpaas-1", "kpaas-2"):
+        home.cluster(name).mkdir(parents=True)
+        (home.cluster(name) / "identity.json").touch()
+    stopped: list[list[str]] = []
+
+    def stop(_home: Home, names: list[str], *, delete: bool) -> list[str]:
+        stopped.append(names)
+        return names
+
+    monkeypatch.setattr("lab.lifecycle.start", lambda *_, **__: None)
+    monkeypatch.setattr("lab.lifecycle.stop", stop)
+
+    assert command._down(home, stack.read("dev")) == 0
+
+    assert stopped == [["west", "east"]]
+    assert capsys.readouterr().out == "stopped west, east; the lab goes on for kpaas\n"

@@ -83,7 +83,8 @@ def test_charts_come_from_the_setting_else_from_the_environment(environment: Env
         "metallb": "https://metallb.github.io/metallb",
         "ingress-nginx": "https://kubernetes.github.io/ingress-nginx",
     }
-    one = {**named, "charts": {**named["charts"], "repositories": {"linkerd-smi": "https://smi.example.com"}}}
+    but = {"repository": "https://charts.example.com", "repositories": {"linkerd-smi": "https://smi.example.com"}}
+    one = {**named, "charts": but}
     assert settings.parse(one, mirror).charts["linkerd-smi"] == "https://smi.example.com"
     assert settings.parse(one, mirror).charts["linkerd"] == "https://charts.example.com"
     assert faults({"clusters": {"west": {}}}, {**mirror, "MULTICLUSTER_MESH_CHARTS": "/no/folder"}) == (
