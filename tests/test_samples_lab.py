@@ -98,7 +98,7 @@ def test_the_api_server_takes_every_object_by_the_letter(samples: Deployment) ->
 def test_an_object_with_a_slip_would_have_been_seen(samples: Deployment) -> None:
     (profile, *_) = [item for item in made(samples) if item["kind"] == "ServiceProfile"]
 
-    assert "unknown field" in refused(samples, {**profile, "spec": {**profile["spec"], "rotues": []}})
+    assert "not declared in schema" in refused(samples, {**profile, "spec": {**profile["spec"], "rotues": []}})
 
 
 def test_a_manifest_of_somebody_else_is_applied_in_the_right_order(samples: Deployment) -> None:
