@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-fast check down env lint schema toolchain venv python
+.PHONY: help up test test-fast check verify down env lint schema toolchain venv python
 
 help: ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -17,6 +17,9 @@ up: ## toolchain, lab, `pulumi up` of STACK (dev), checks
 
 check: $(VENV)/ready ## is the mesh of STACK up? Linkerd's own checks as a table
 	@$(PY) -m dev check $(STACK)
+
+verify: $(VENV)/ready ## do STACK's splits come true on your own clusters? asks from a pod, and counts
+	@$(PY) -m dev verify $(STACK)
 
 down: $(VENV)/ready ## destroy STACK, stop the lab, leave nothing
 	@$(PY) -m dev down $(STACK)

@@ -1,1 +1,1 @@
-"""The two commands behind the Makefile: a stack on the lab, from nothing to checked, and away again."""
+"""What is behind the Makefile's commands: a stack on the lab, from nothing to checked, and away again."""

@@ -1,8 +1,9 @@
-"""`python -m dev up|check|down|env [STACK]`: what the Makefile's commands of the same names do."""
+"""`python -m dev up|check|verify|down|env [STACK]`: what the Makefile's commands of the same names do."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import time
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dev import environment, stack
 from dev.check import Checker, CheckFailed, table
 from dev.engine import Engine, PulumiFailed, stacks
+from dev.verify import Verifier, VerifyFailed
 from lab import lifecycle
 from lab.errors import LabError
 from lab.home import Home, locate
@@ -26,6 +28,7 @@ def main(arguments: list[str]) -> int:
     commands: Mapping[str, Callable[[Home, stack.Stack], int]] = {
         "up": _up,
         "check": _check,
+        "verify": _verify,
         "down": _down,
         "env": _env,
     }
@@ -35,7 +38,7 @@ def main(arguments: list[str]) -> int:
     chosen = parser.parse_args(arguments)
     try:
         return commands[chosen.command](locate(), stack.read(chosen.stack))
-    except (LabError, NotInstalled, stack.StackFileError, PulumiFailed, CheckFailed) as error:
+    except (LabError, NotInstalled, stack.StackFileError, PulumiFailed, CheckFailed, VerifyFailed) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -79,6 +82,11 @@ def _up(home: Home, chosen: stack.Stack) -> int:
 
 def _check(home: Home, chosen: stack.Stack) -> int:
     return 0 if table(Checker(chosen, environment.merged(home, _release(chosen))).rows(), _say) else 1
+
+
+def _verify(_: Home, chosen: stack.Stack) -> int:
+    # The one command that is for clusters of one's own: its environment is the caller's.
+    return 0 if table(Verifier(chosen, os.environ).rows(), _say) else 1
 
 
 def _down(home: Home, chosen: stack.Stack) -> int:

@@ -9,10 +9,10 @@ from typing import Any
 import yaml
 
 import settings
-from settings import clusters, extensions, links
+from settings import clusters, extensions, links, samples
 from settings.faults import Faults, SettingsError
 from settings.reading import Reading
-from settings.resolved import Extensions
+from settings.resolved import Extensions, Sample
 from settings.stack_file import Cluster, StackFile
 from topology import Link
 
@@ -38,6 +38,7 @@ class LabCluster:
     namespace: str = "linkerd"  # of the control plane
     reachable: bool = True
     checks: tuple[str, ...] = ("linkerd check", "linkerd multicluster check")  # those that must have run
+    kubeconfig: str | None = None  # the path of one of its own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,7 @@ class Stack:
     release: str  # of Linkerd, such as 2.14.10
     own_kubeconfigs: tuple[str, ...]  # the clusters that aren't found where kubectl looks
     salted: bool  # the file has the salt of its secrets, so that Pulumi has nothing to write into it
+    samples: tuple[Sample, ...] = ()
 
     @property
     def reachable(self) -> tuple[LabCluster, ...]:
@@ -78,14 +80,16 @@ def read(name: str, file: Path | None = None) -> Stack:
         raise StackFileError(f"{file}: {error.strerror}; stacks here are {known}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise StackFileError(f"{file}: not YAML: {error}") from None
-    prefix = f"{PROJECT}:"
-    config = {
-        str(key).removeprefix(prefix): _with_secrets(value)
-        for key, value in _mapping(content.get("config")).items()
-        if str(key).startswith(prefix)
-    }
+    config: dict[str, Any] = {}
+    for project in _projects():
+        prefix = f"{project}:"
+        config |= {
+            str(key).removeprefix(prefix): _with_secrets(value)
+            for key, value in _mapping(content.get("config")).items()
+            if str(key).startswith(prefix)
+        }
     try:
-        reading, linked, extended, release = _outline(config)
+        reading, linked, extended, placed, release = _outline(config)
     except SettingsError as error:
         raise StackFileError(f"{file.name}: {error}") from None
     return Stack(
@@ -98,10 +102,16 @@ def read(name: str, file: Path | None = None) -> Stack:
         release=release,
         own_kubeconfigs=_own_kubeconfigs(reading.file),
         salted="encryptionsalt" in content,
+        samples=tuple(placed),
     )
 
 
-def _outline(config: dict[str, Any]) -> tuple[Reading, list[Link], dict[str, Extensions], str]:
+def _projects() -> tuple[str, ...]:
+    """The names that top keys may begin with: this project's, and that of one that `pulumi new` has made of it."""
+    return tuple(dict.fromkeys((PROJECT, str(yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text())["name"]))))
+
+
+def _outline(config: dict[str, Any]) -> tuple[Reading, list[Link], dict[str, Extensions], list[Sample], str]:
     faults = Faults(hidden=settings.SECRETS)
     reading = settings.read(config, faults)
     names = settings.cluster_names(config)
@@ -110,8 +120,9 @@ def _outline(config: dict[str, Any]) -> tuple[Reading, list[Link], dict[str, Ext
     linked = links.links(reading, names, faults)
     release = clusters.release(reading.file, faults)
     extended = extensions.extensions(reading, names, linked, release, faults)
+    placed = samples.samples(reading, names, linked, extended, faults)
     faults.raise_if_any()
-    return reading, linked, extended, release.version
+    return reading, linked, extended, placed, release.version
 
 
 def _own_kubeconfigs(file: StackFile) -> tuple[str, ...]:
@@ -131,6 +142,7 @@ def _cluster(name: str, value: Cluster, file: StackFile, extended: Extensions) -
         namespace=linkerd.namespace,
         reachable=value.reachable is True,
         checks=tuple(f"linkerd {extension}check" for extension in checked),
+        kubeconfig=value.kubeconfig,
     )
 
 
