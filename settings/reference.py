@@ -24,8 +24,8 @@ language server complete and check them:
 ```
 
 A key that isn't here is a mistake, and all mistakes of a file are told at once, before any cluster is asked. Secrets
-have their places in `trust`, `kubeconfigs` and `imagePullSecret`, where `pulumi config set --secret --path …` writes
-them; nothing else may be one.
+have their places in `trust`, `kubeconfigs`, `imagePullSecret`, `dashboardPassword` and `buoyantCloud`, where
+`pulumi config set --secret --path …` writes them; nothing else may be one.
 """
 _NULL = {"type": "null"}
 _WORDS = {"string": "text", "boolean": "`true`, `false`", "integer": "number", "object": "any mapping"}
@@ -103,7 +103,8 @@ class _Page:
     def _description(self, node: Node) -> str:
         refs = [self._definition(choice) for choice in _choices(node) if "$ref" in choice]
         found = node.get("description") or (refs[0].get("description", "") if refs else "")
-        return str(found).replace("|", "\\|").replace("<", "&lt;")
+        # A row of a table is one line.
+        return " ".join(str(found).split()).replace("|", "\\|").replace("<", "&lt;")
 
     def _value(self, node: Node) -> str:
         """What a node may be, in a few words; nothing if all there is to say are its keys."""
@@ -116,7 +117,8 @@ class _Page:
             elif "secure" in choice.get("properties", {}):
                 found.append("or a secret" if found else "a secret")
             elif "items" in choice:
-                found.append(f"a list of {self._value(choice['items']) or 'mapping'}s")
+                each = self._value(choice["items"]) or "mapping"
+                found.append(f"a list of {each}{'' if each.startswith('`') else 's'}")
             elif (item := _item(choice)) is not None:
                 found.append(_by_key(self._value(item)))
             elif "properties" in choice:
