@@ -1,0 +1,29 @@
+"""The hash of the dashboard's password: what `openssl passwd -apr1` prints, and what nginx reads."""
+
+from __future__ import annotations
+
+import pytest
+
+from components.htpasswd import apr1, line
+
+
+@pytest.mark.parametrize(
+    ("password", "salt", "hashed"),
+    [
+        ("admin", "abcdefgh", "$apr1$abcdefgh$mMZnMi5KMcUTRCidnJ3Px0"),
+        ("x-longer-password-äö", "abcdefgh", "$apr1$abcdefgh$dwWuxlGdZfF3D8p1TBZ950"),
+        ("", "abcdefgh", "$apr1$abcdefgh$L.PT565ESX4Tp2bqNs7Ie."),
+        ("a" * 40, "./Zz09aA", "$apr1$./Zz09aA$F8KWhrB4JTrEAXFbUQMvD."),
+    ],
+    ids=["short", "beyond a block", "empty", "long"],
+)
+def test_a_hash_is_the_one_that_openssl_prints(password: str, salt: str, hashed: str) -> None:
+    assert apr1(password, salt) == hashed
+
+
+def test_each_line_has_a_salt_of_its_own() -> None:
+    one, other = line("admin", "word"), line("admin", "word")
+
+    assert one != other
+    assert one.startswith("admin:$apr1$")
+    assert apr1("word", one.split("$")[2]) == one.removeprefix("admin:")
