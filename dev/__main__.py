@@ -160,7 +160,7 @@ Look at it:
   eval "$(make -s env{option})"
   pulumi stack output -s {chosen.name}
   kubectl --context {first.context} get services --all-namespaces
-  linkerd --context {first.context} multicluster gateways
+  linkerd --context {first.context} {"multicluster gateways" if outputs["links"] else "check"}
   logs: {home.folder}/clusters/*/logs
 Change Pulumi.{chosen.name}.yaml and see what would happen: pulumi preview -s {chosen.name}
 Take it down: make down{option}"""
