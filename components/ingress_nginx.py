@@ -28,11 +28,14 @@ def ingress_nginx_values(cluster: settings.Cluster, pull: list[dict[str, str]] |
     """
     extensions = cluster.extensions
     assert extensions.ingress_nginx is not None
+    balanced = cluster.gateway.load_balancer.enabled and not cluster.gateway.node_port
     controller: dict[str, Any] = {
+        # Annotations are another way in (CVE-2025-1097, CVE-2025-1098, CVE-2025-24514); this looks at what they say.
+        "enableAnnotationValidations": True,
         # Its certificate comes from a hook's Job, and it has been a way into the cluster (CVE-2025-1974).
         "admissionWebhooks": {"enabled": False},
         # Without a load balancer its Service would wait for an address for ever.
-        "service": {"type": "LoadBalancer" if cluster.gateway.load_balancer.enabled else "NodePort"},
+        "service": {"type": "LoadBalancer" if balanced else "NodePort"},
     }
     if extensions.dashboard and extensions.viz is not None and extensions.viz.dashboard is not None:
         ingress_class = extensions.viz.dashboard.ingress_class

@@ -92,6 +92,8 @@ class _Entry:
             self._versions(part)
         if isinstance(part, Podinfo | Helloworld):
             self._splits(part.splits, part.exported, links, extensions)
+        if isinstance(part, Podinfo) and part.profile is not None:
+            self._profiled(part.splits, extensions)
         if isinstance(part, Booksapp) and part.fault_injection is not None:
             for cluster in self._clusters:
                 self._form((*self._path, "faultInjection", "form"), part.fault_injection.form, cluster, extensions)
@@ -174,6 +176,17 @@ class _Entry:
             elif name not in exported and not self._faults.malformed(*self._path, "exported"):
                 remedy = f"add it to {self._place}.exported"
                 self._faults.add(here, weight, f"{self._path[2]} is not exported there", remedy)
+
+    def _profiled(self, splits: Sequence[Split], extensions: Mapping[str, Extensions]) -> None:
+        """While a service has a ServiceProfile, Linkerd's proxies don't look at its HTTPRoutes."""
+        for number, split in zip(self._reading.numbered(*self._path, "splits"), splits, strict=True):
+            path = (*self._path, "splits", number, "form")
+            smi = split.cluster in extensions and extensions[split.cluster].smi is not None
+            by_route = split.form == "gateway-api" or (split.form is None and not smi)
+            if by_route and split.cluster in extensions and not self._faults.malformed("extensions", "smi"):
+                rule = f"{self._path[2]}.profile would make Linkerd overlook the HTTPRoute"
+                remedy = "choose smi (with extensions.smi), or take the profile out"
+                self._faults.add(path, split.form or LEFT_OUT, rule, remedy)
 
     def _form(self, path: Path, form: Form | None, cluster: str, extensions: Mapping[str, Extensions]) -> None:
         smi = self._reading.file.extensions.smi

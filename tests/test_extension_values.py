@@ -174,7 +174,11 @@ def test_ingress_nginx_allows_snippets_only_for_the_dashboard() -> None:
     wanted = {**ALL, "viz": {"dashboard": {"ingressClass": "internal"}}}
     found = ingress_nginx_values(cluster(extensions=wanted))["controller"]
 
-    assert plain == {"admissionWebhooks": {"enabled": False}, "service": {"type": "LoadBalancer"}}
+    assert plain == {
+        "admissionWebhooks": {"enabled": False},
+        "enableAnnotationValidations": True,
+        "service": {"type": "LoadBalancer"},
+    }
     assert found["allowSnippetAnnotations"] is True
     assert found["config"] == {"annotations-risk-level": "Critical"}
     assert found["ingressClass"] == found["ingressClassResource"]["name"] == "internal"
@@ -184,6 +188,8 @@ def test_ingress_nginx_waits_for_no_address_where_nothing_gives_one() -> None:
     found = ingress_nginx_values(cluster(gateway={"loadBalancer": {"enabled": False}}, extensions=ALL))
 
     assert found["controller"]["service"] == {"type": "NodePort"}
+    nodes = ingress_nginx_values(cluster(gateway={"nodePort": {"port": 30143, "probePort": 30191}}, extensions=ALL))
+    assert nodes["controller"]["service"] == {"type": "NodePort"}
 
 
 def test_linkerds_crds_leave_the_gateway_apis_to_whoever_else_brings_them() -> None:

@@ -29,13 +29,18 @@ ALL: dict[str, Any] = {
                 "policy": "authorization-policy",
                 "splits": [
                     {"cluster": "west", "weights": {"west": 1, "east": 1}},
-                    {"cluster": "east", "weights": {"west": 1, "east": 1}, "form": "gateway-api"},
                 ],
             }
         },
         {"booksapp": {"namespace": "test", "clusters": ["west"], "exported": ["west"], "faultInjection": True}},
         {"emojivoto": {"clusters": ["west"], "policy": "server-authorization", "meshed": False}},
-        {"helloworld": {"clusters": [], "sleep": ["west"]}},
+        {
+            "helloworld": {
+                "clusters": ["east"],
+                "sleep": ["west"],
+                "splits": [{"cluster": "east", "weights": {"east": 1}, "form": "gateway-api"}],
+            }
+        },
     ],
 }
 SECRET = ["imagePullSecret"]
@@ -77,7 +82,7 @@ def test_an_injector_waits_for_linkerd_and_its_certificates(whole: Recorder, nam
     [
         (":TrafficSplit", "west-test-podinfo-split", "west-smi"),
         (":TrafficSplit", "west-test-booksapp-error-split", "west-smi"),
-        (":HTTPRoute", "east-test-podinfo-split", "east-linkerd-control-plane"),
+        (":HTTPRoute", "east-default-helloworld-split", "east-linkerd-control-plane"),
         (":ServiceProfile", "west-test-podinfo-profile", "west-linkerd-control-plane"),
         (":Server", "west-test-podinfo-podinfo-http-server", "west-linkerd-control-plane"),
         (":AuthorizationPolicy", "west-test-podinfo-podinfo-grpc-policy", "west-linkerd-control-plane"),
@@ -127,7 +132,7 @@ def test_samples_of_one_namespace_share_it_and_sleep_needs_no_helloworld(whole: 
     assert shared == {"west-test-namespace", "east-test-namespace"}
     assert "default" not in namespaces.values()
     assert "west-default-helloworld-sleep" in whole.of("Deployment")
-    assert not [name for name in whole.of("Deployment") if "helloworld-v" in name]
+    assert [name for name in whole.of("Deployment") if "helloworld-v" in name] == ["east-default-helloworld-v1"]
     assert "west-default-pull-secret" in whole.of("core/v1:Secret")
 
 

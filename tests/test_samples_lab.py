@@ -36,13 +36,19 @@ def config(agent: Path) -> dict[str, Any]:
         "extensions": {"smi": True, "jaeger": True, "gatewayApi": {"manifest": str(crds)}},
         "buoyantCloud": {CONTEXT: str(agent)},
         "workloads": [
-            {"podinfo": {"namespace": "one", "policy": "server-authorization", "profile": True, "frontend": [CONTEXT]}},
+            {
+                "podinfo": {
+                    "namespace": "one",
+                    "policy": "server-authorization",
+                    "profile": {"routes": [{"method": "GET", "pathRegex": "/slow/[^/]+", "timeout": "1m30s"}]},
+                    "frontend": [CONTEXT],
+                }
+            },
             {
                 "podinfo": {
                     "namespace": "two",
                     "policy": "authorization-policy",
                     "images": {"podinfo": OWN_IMAGE},
-                    "profile": {"routes": [{"method": "GET", "pathRegex": "/slow/[^/]+", "timeout": "1m30s"}]},
                     "splits": [{"cluster": CONTEXT, "weights": {CONTEXT: 7}, "form": "gateway-api"}],
                 }
             },

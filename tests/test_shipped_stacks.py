@@ -192,7 +192,7 @@ def test_east_west_has_every_part_of_the_tour_where_the_tour_has_it(run: Run) ->
         "west booksapp/webapp": {"service": 7000},
         "west booksapp/authors": {"service": 7001},
         "west booksapp/books": {"service": 7002},
-        "west booksapp/error-injector": {"http": 8080},
+        "west booksapp/error-injector": {"http": 8080, "books": 7002},
     }
     booksapp = ["ghcr.io/buoyantio/booksapp:v0.0.5"]
     assert images(found) == {

@@ -31,8 +31,7 @@ _SITES = {
 # What each of them is told beside where its database is.
 _TOLD: Mapping[str, Mapping[str, str]] = {
     "webapp": _SITES,
-    # It is there to be seen failing.
-    "authors": {"BOOKS_SITE": _SITES["BOOKS_SITE"], "FAILURE_RATE": "0.5"},
+    "authors": {"BOOKS_SITE": _SITES["BOOKS_SITE"]},
     "books": {"AUTHORS_SITE": _SITES["AUTHORS_SITE"]},
 }
 
@@ -69,13 +68,16 @@ class Booksapp(pulumi.ComponentResource):
         objects = Objects(name, place, sample, self)
         for service in PORTS:
             exported = cluster in wanted.exported and service in wanted.exported_services
-            _service(objects, service, exported=exported)
+            # Beside faults that are injected, its own would only be in the way.
+            fails = service == "authors" and wanted.fault_injection is None
+            _service(objects, service, exported=exported, fails=fails)
         _traffic(objects)
         if wanted.profile is not None:
             service_profile(objects, place, "webapp", wanted.profile, ROUTES)
         faults = wanted.fault_injection
         if faults is not None:
-            nginx(objects, ERROR_INJECTOR, "return 500;")
+            # What is split by a TrafficSplit arrives at the port that it was sent to.
+            nginx(objects, ERROR_INJECTOR, "return 500;", {"books": PORTS["books"]})
             failing = faults.percent * 10
             split_requests(
                 objects,
@@ -98,8 +100,10 @@ def _labels(app: str) -> dict[str, str]:
     return {"app": app, "project": "booksapp", "app.kubernetes.io/part-of": "booksapp"}
 
 
-def _service(objects: Objects, service: str, *, exported: bool) -> None:
+def _service(objects: Objects, service: str, *, exported: bool, fails: bool) -> None:
     told = {"DATABASE_URL": "sqlite3:db/db.sqlite3", **_TOLD[service]}
+    if fails:
+        told["FAILURE_RATE"] = "0.5"
     served = container(
         "service",
         objects.image(service, BOOKSAPP_IMAGE),

@@ -100,12 +100,9 @@ def remove_mirror(way: Access, namespace: str, service: str, target: str, deadli
     from kubernetes.config import ConfigException
     from urllib3.exceptions import HTTPError
 
-    try:
-        core = client.CoreV1Api(access.client(way))
-    except ConfigException:
-        return  # the kubeconfig of one that is away may know nothing of it
     name = f"{service}-{target}"
     try:
+        core = client.CoreV1Api(access.client(way))
         while True:
             found = core.read_namespaced_service(name, namespace, _request_timeout=PATIENCE)
             if (found.metadata.labels or {}).get("mirror.linkerd.io/cluster-name") != target:
@@ -117,8 +114,8 @@ def remove_mirror(way: Access, namespace: str, service: str, target: str, deadli
     except ApiException as error:
         if error.status != 404:
             raise
-    except HTTPError:
-        return
+    except (HTTPError, ConfigException):
+        return  # the kubeconfig of one that is away may know nothing of it
 
 
 def _known(props: dict[str, Any]) -> dict[str, Any]:

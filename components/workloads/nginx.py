@@ -5,6 +5,8 @@ Follows https://hub.docker.com/_/nginx (running nginx as a non-root user).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from components.workloads.objects import Objects, container
 from versions import NGINX_IMAGE
 
@@ -44,13 +46,14 @@ def configuration(location: str) -> str:
     return _CONFIGURATION.format(port=PORT, location=indented)
 
 
-def nginx(objects: Objects, name: str, location: str) -> None:
+def nginx(objects: Objects, name: str, location: str, ports: Mapping[str, int] | None = None) -> None:
     """A Deployment of one nginx with its ConfigMap and its Service, all of one name.
 
     Args:
         objects: makes the sample's objects.
         name: theirs.
         location: what it does with every request, a directive per line.
+        ports: further ports of its Service, by name, all of which lead to it.
     """
     labels = {"app": name}
     objects.config_map(f"{name}-config", name, {"nginx.conf": configuration(location)})
@@ -68,4 +71,6 @@ def nginx(objects: Objects, name: str, location: str) -> None:
     served["securityContext"]["readOnlyRootFilesystem"] = True
     volumes = [{"name": "config", "configMap": {"name": name}}, {"name": "tmp", "emptyDir": {}}]
     objects.deployment(name, name, [served], labels=labels, user=_USER, volumes=volumes)
-    objects.service(f"{name}-service", name, {"http": (PORT, "http")}, selector=labels)
+    served_at: dict[str, tuple[int, int | str]] = {"http": (PORT, "http")}
+    served_at |= {key: (port, "http") for key, port in (ports or {}).items()}
+    objects.service(f"{name}-service", name, served_at, selector=labels)
