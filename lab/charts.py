@@ -5,6 +5,7 @@ https://helm.sh/docs/topics/chart_repository/
 
 import datetime
 import hashlib
+import json
 import logging
 import tarfile
 from collections.abc import Callable, Sequence
@@ -16,6 +17,8 @@ import yaml
 from lab import web
 
 _log = logging.getLogger(__name__)
+# The same content, ten times as fast: there may be a hundred charts to read, and all else in the lab waits.
+_loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _seen: dict[tuple[Path, int, int], dict[str, Any] | None] = {}
 
 
@@ -47,9 +50,9 @@ def answering(folders: Callable[[], Sequence[Path]]) -> web.Answer:
         if request.method not in ("GET", "HEAD"):
             return web.Response(status=405)
         if name == "index.yaml":
-            return web.Response(
-                status=200, body=yaml.safe_dump(index(folders())).encode(), media_type="application/yaml"
-            )
+            # JSON is YAML, and what both sides are quickest with.
+            body = json.dumps(index(folders()), default=str).encode()
+            return web.Response(status=200, body=body, media_type="application/yaml")
         path = archives(folders()).get(name)
         if path is None:
             return web.Response(status=404, body=f"{name}: not in this repository\n".encode())
@@ -75,8 +78,9 @@ def _read(path: Path, modified: float) -> dict[str, Any] | None:
             # A chart's own Chart.yaml is one level down; those of its dependencies are deeper.
             member = next(m for m in archive if m.name.count("/") == 1 and m.name.endswith("/Chart.yaml"))
             handle = archive.extractfile(member)
-            metadata = yaml.safe_load(handle.read()) if handle else {}
+            metadata = yaml.load(handle.read(), Loader=_loader) if handle else {}
         entry: dict[str, Any] = dict(metadata)
+        entry.pop("annotations", None)  # pages of them for a hub's web page, which Helm takes from the chart
         entry["name"], entry["version"] = str(entry["name"]), str(entry["version"])
     except (OSError, tarfile.TarError, StopIteration, yaml.YAMLError, TypeError, ValueError, KeyError) as error:
         _log.warning("%s: not a chart archive (%r); left out of the repository", path, error)
