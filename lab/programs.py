@@ -8,6 +8,8 @@ from lab.errors import LabError
 LINKERD_RELEASES = ("2.14.10", "2.13.5")
 """Releases whose charts the lab serves where they are installed."""
 
+_OTHERS = ("charts", "cilium")  # parts that have charts beside Linkerd's
+
 
 def kubernetes() -> Path:
     """The folder with etcd, the Kubernetes programs and kwok (`bin/`) and kwok's stages (`stages/`).
@@ -30,7 +32,7 @@ def service_mirror(release: str) -> Path | None:
 
 def chart_folders() -> list[Path]:
     """The chart folders of all installed Linkerd releases, and of what is offered beside them."""
-    found = (_installed(part) for part in (*(f"linkerd-{release}" for release in LINKERD_RELEASES), "charts"))
+    found = (_installed(part) for part in (*(f"linkerd-{release}" for release in LINKERD_RELEASES), *_OTHERS))
     return [folder / "charts" for folder in found if folder and (folder / "charts").is_dir()]
 
 

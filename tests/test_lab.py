@@ -154,6 +154,7 @@ def test_charts_of_others_are_served_beside_linkerds(lab: Home) -> None:
     assert served["metallb"] == {"0.14.9"}
     assert served["ingress-nginx"] == {"4.11.0"}
     assert len(served["linkerd-viz"]) == 2, "one for each release of Linkerd"
+    assert {"1.14.0", "1.19.0"} <= served["cilium"]
 
 
 def test_charts_of_ones_own_come_before_the_labs(own: Lab, tmp_path: Path) -> None:

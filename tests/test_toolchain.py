@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import stat
 import tarfile
@@ -15,7 +16,7 @@ import versions
 from tests.checkout import CHECKOUT
 from toolchain import __main__ as command
 from toolchain import add_ons, cache, charts, go, pulumi
-from toolchain.parts import CHARTS, ENGINE, PARTS, Build, Part, linkerd
+from toolchain.parts import CHARTS, CILIUM, ENGINE, PARTS, Build, Part, linkerd
 
 GO = "go1.26.8"
 
@@ -80,7 +81,7 @@ def test_without_parts_all_is_built_that_make_up_needs(monkeypatch: pytest.Monke
 
     assert command.main([]) == 0
     assert {"kubernetes", linkerd(versions.DEFAULT_LINKERD).name, CHARTS.name} <= {part.name for part in built}
-    assert linkerd("2.13.5").name not in {part.name for part in built}
+    assert not {linkerd("2.13.5").name, CILIUM.name} & {part.name for part in built}
 
 
 @pytest.mark.parametrize(
@@ -169,6 +170,29 @@ def test_charts_and_manifests_of_others_are_laid_out_the_same_each_time(tmp_path
         assert "metallb/charts/crds/Chart.yaml" in archive.getnames()
     manifest = (tmp_path / "first/gateway-api/standard-install.yaml").read_text()
     assert [found["name"] for found in yaml.safe_load_all(manifest)] == ["a", "b"]
+
+
+def test_of_ciliums_charts_the_releases_are_taken_that_a_stack_may_name(tmp_path: Path) -> None:
+    published = {"1.13.18", "1.14.0", "1.14.0-rc.1", "1.15.0-pre.3", "1.14.0-snapshot.4", "1.19.10", "1.20.0"}
+    for name in (*(f"cilium-{version}" for version in published), "tetragon-1.14.0"):
+        (tmp_path / f"{name}.tgz").write_text(name)
+
+    add_ons.take_cilium(tmp_path, into=tmp_path / "charts")
+
+    taken = {file.name: file.read_text() for file in (tmp_path / "charts").iterdir()}
+    assert taken == {f"cilium-{version}.tgz": f"cilium-{version}" for version in ("1.14.0", "1.19.10", "1.20.0")}
+
+
+def test_ciliums_charts_are_copied_where_they_cannot_be_linked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Path) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr("os.link", refuse)
+    (tmp_path / "cilium-1.14.0.tgz").write_text("a chart")
+
+    add_ons.take_cilium(tmp_path, into=tmp_path / "charts")
+
+    assert (tmp_path / "charts/cilium-1.14.0.tgz").read_text() == "a chart"
 
 
 def test_the_stand_in_for_a_chart_says_that_it_is_one() -> None:

@@ -53,6 +53,8 @@ def build(part: Part, report: Report) -> None:
             charts.package(source, release=part.name.removeprefix("linkerd-"), into=staging / "charts")
         elif part.main.module == "add-ons":
             add_ons.take(partial(_sources, part.main), own=part.main.root, into=staging)
+        elif part.main.module == "cilium":
+            add_ons.take_cilium(_sources(part.main, add_ons.CILIUM), into=staging / "charts")
         staging.chmod(0o755)
         staging.rename(target)
     except BuildFailed as error:

@@ -132,6 +132,8 @@ KUBECTL = Part(
 )
 # What the lab offers beside Linkerd: nothing is compiled.
 CHARTS = Part(name="charts", builds=(Build(module="add-ons", programs={}),), minutes=0.1)
+# Of no use to a stack without Cilium, and so not of the parts that `make up` builds for all.
+CILIUM = Part(name="cilium", builds=(Build(module="cilium", programs={}),), minutes=0.2)
 
 
 def linkerd(release: str) -> Part:
@@ -146,5 +148,5 @@ def linkerd(release: str) -> Part:
 
 
 PARTS: Mapping[str, Part] = {
-    part.name: part for part in (ENGINE, KUBERNETES, KUBECTL, linkerd("2.14.10"), linkerd("2.13.5"), CHARTS)
+    part.name: part for part in (ENGINE, KUBERNETES, KUBECTL, linkerd("2.14.10"), linkerd("2.13.5"), CHARTS, CILIUM)
 }
