@@ -19,7 +19,7 @@ from lab.home import Home, locate
 from lab.spec import LoadBalancer
 from toolchain import NotInstalled, installed
 from toolchain.__main__ import main as build_toolchain
-from toolchain.parts import PARTS
+from toolchain.parts import CILIUM, PARTS
 from versions import DEFAULT_LINKERD
 
 
@@ -54,8 +54,9 @@ def _up(home: Home, chosen: stack.Stack) -> int:
             f"{chosen.file.name}: {', '.join(chosen.own_kubeconfigs)} named with a kubeconfig of their own, and "
             f"`make up` touches no cluster outside the lab; run `pulumi up -s {chosen.name}` for your own clusters"
         )
-    linkerd = f"linkerd-{chosen.release}"
-    if linkerd in PARTS and build_toolchain([linkerd]) != 0:
+    # What `make up` has not built yet, since not every stack needs it.
+    own = [name for name in (f"linkerd-{chosen.release}", *([CILIUM.name] if chosen.cilium else [])) if name in PARTS]
+    if own and build_toolchain(own) != 0:
         return 1
     _say(f"Lab: {', '.join(cluster.context for cluster in chosen.reachable)}")
     lifecycle.start(

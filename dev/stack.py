@@ -53,6 +53,7 @@ class Stack:
     own_kubeconfigs: tuple[str, ...]  # the clusters that aren't found where kubectl looks
     salted: bool  # the file has the salt of its secrets, so that Pulumi has nothing to write into it
     samples: tuple[Sample, ...] = ()
+    cilium: bool = False  # its charts are needed
 
     @property
     def reachable(self) -> tuple[LabCluster, ...]:
@@ -103,6 +104,7 @@ def read(name: str, file: Path | None = None) -> Stack:
         own_kubeconfigs=_own_kubeconfigs(reading.file),
         salted="encryptionsalt" in content,
         samples=tuple(placed),
+        cilium="cilium" in config,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from dev import environment, stack
 from dev.check import Row, table
 from lab.home import Home
 from topology import Link
+
+DEV = stack.read("dev")
 
 
 def test_the_lab_starts_the_contexts_that_a_stack_file_names(tmp_path: Path) -> None:
@@ -33,6 +36,24 @@ def test_the_lab_starts_the_contexts_that_a_stack_file_names(tmp_path: Path) -> 
     assert found.links == (Link(source="one", target="two"),)
     assert found.release == "2.13.5"
     assert not found.salted
+
+
+@pytest.mark.parametrize("cilium", [False, True])
+def test_ciliums_charts_are_had_by_a_stack_that_needs_them_before_the_lab_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cilium: bool
+) -> None:
+    asked: list[list[str]] = []
+
+    def out_of_disk(parts: list[str]) -> int:
+        asked.append(parts)
+        return 1
+
+    monkeypatch.setattr(command, "build_toolchain", out_of_disk)
+    monkeypatch.setattr(stack, "read", lambda _: replace(DEV, cilium=cilium))
+    monkeypatch.setattr(command, "locate", lambda: Home(folder=tmp_path))
+
+    assert command.main(["up"]) == 1
+    assert asked == [[f"linkerd-{DEV.release}", *(["cilium"] if cilium else [])]]
 
 
 @pytest.mark.parametrize("content", ["", "[]", "config:", "config: {multicluster-mesh:clusters: []}", "config: ["])
