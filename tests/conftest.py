@@ -46,8 +46,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
 
 
 def pytest_collection_finish() -> None:
-    """What has been imported by now stays: the collector need not look through it time and again."""
+    """What has been imported by now stays, and tests keep much: the collector need not look through it all so often."""
     gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
