@@ -182,19 +182,23 @@ class _Entry:
         for number, split in zip(self._reading.numbered(*self._path, "splits"), splits, strict=True):
             path = (*self._path, "splits", number, "form")
             smi = split.cluster in extensions and extensions[split.cluster].smi is not None
-            by_route = split.form == "gateway-api" or (split.form is None and not smi)
-            if by_route and split.cluster in extensions and not self._faults.malformed("extensions", "smi"):
+            unclear = self._faults.malformed(*path[:-1]) or self._smi_is_unclear
+            by_route = split.form == "gateway-api" or (split.form is None and not smi and not unclear)
+            if by_route and split.cluster in extensions:
                 rule = f"{self._path[2]}.profile would make Linkerd overlook the HTTPRoute"
                 remedy = "choose smi (with extensions.smi), or take the profile out"
                 self._faults.add(path, split.form or LEFT_OUT, rule, remedy)
 
     def _form(self, path: Path, form: Form | None, cluster: str, extensions: Mapping[str, Extensions]) -> None:
-        smi = self._reading.file.extensions.smi
-        misspelt = smi is not None and not set(smi.clusters or ()) <= set(self._names)
-        unclear = misspelt or self._faults.malformed("extensions", "smi")
-        if form == "smi" and not unclear and cluster in extensions and extensions[cluster].smi is None:
+        if form == "smi" and not self._smi_is_unclear and cluster in extensions and extensions[cluster].smi is None:
             rule = f"{cluster} has no TrafficSplits without Linkerd's smi extension"
             self._faults.add(path, form, rule, "add it to extensions.smi, or choose gateway-api")
+
+    @property
+    def _smi_is_unclear(self) -> bool:
+        smi = self._reading.file.extensions.smi
+        misspelt = smi is not None and not set(smi.clusters or ()) <= set(self._names)
+        return misspelt or self._faults.malformed("extensions", "smi")
 
     def _namespace(self, sample: Sample, taken: _Taken) -> None:
         """Each cluster has one sample of a kind in a namespace, and nothing of this program's own there."""
