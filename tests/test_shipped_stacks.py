@@ -255,7 +255,57 @@ def test_emojivoto_is_one_cluster_without_what_only_several_need(run: Run) -> No
     assert made_namespaces(found) == {"linkerd", "linkerd-viz", "emojivoto"}
 
 
-@pytest.mark.parametrize("stack", ["openstack-nks", "kpaas", "east-west", "emojivoto"])
+def test_emojivotos_parts_find_one_another(run: Run) -> None:
+    found = objects(run(shipped("emojivoto")), "Deployment")
+    pods = {name.rpartition("/")[2]: each["spec"]["template"] for name, each in found.items()}
+    told = {
+        name: {each["name"]: each["value"] for each in pod["spec"]["containers"][0]["env"]}
+        for name, pod in pods.items()
+    }
+
+    assert told["web"]["EMOJISVC_HOST"] == "emoji-svc.emojivoto:8080"
+    assert told["web"]["VOTINGSVC_HOST"] == "voting-svc.emojivoto:8080"
+    assert told["vote-bot"] == {"WEB_HOST": "web-svc.emojivoto:80"}
+    assert {name: pod["metadata"]["labels"] for name, pod in pods.items()} == {
+        "web": {"app": "web-svc", "version": "v11"},
+        "emoji": {"app": "emoji-svc", "version": "v11"},
+        "voting": {"app": "voting-svc", "version": "v11"},
+        "vote-bot": {"app": "vote-bot", "version": "v11"},
+    }
+    selected = {
+        name.rpartition("/")[2]: each["spec"]["selector"]
+        for name, each in objects(run(shipped("emojivoto")), "core/v1:Service").items()
+    }
+    assert selected == {name: {"app": name} for name in ("web-svc", "emoji-svc", "voting-svc")}
+
+
+STACKS = pytest.mark.parametrize("stack", ["openstack-nks", "kpaas", "east-west", "emojivoto"])
+
+
+@STACKS
+def test_no_sample_may_do_more_than_it_must(run: Run, stack: str) -> None:
+    for name, found in objects(run(shipped(stack)), "Deployment").items():
+        pod = found["spec"]["template"]["spec"]
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert "serviceAccountName" in pod or pod["automountServiceAccountToken"] is False, name
+        for each in pod["containers"]:
+            assert each["securityContext"]["capabilities"] == {"drop": ["ALL"]}, name
+            assert each["securityContext"]["allowPrivilegeEscalation"] is False, name
+            assert each["resources"]["limits"]["memory"], name
+
+
+@STACKS
+def test_every_object_belongs_to_the_stack_that_made_it(run: Run, stack: str) -> None:
+    asked = run(shipped(stack))
+
+    for kind in ("core/v1:Namespace", "core/v1:Service", "Deployment", "ConfigMap", "Ingress", ":TrafficSplit"):
+        for name, found in asked.of(kind).items():
+            if "metadata" in found:
+                annotations = found["metadata"]["annotations"]
+                assert annotations["pulumi.com/patchFieldManager"] == "multicluster-mesh-test", name
+
+
+@STACKS
 def test_no_password_and_no_key_is_in_a_helm_value(run: Run, stack: str) -> None:
     values = json.dumps([each["values"] for each in run(shipped(stack)).of("Release").values()])
 
