@@ -11,6 +11,7 @@ import settings
 import topology
 from components import multicluster, workloads
 from components.cluster import connect, manager
+from components.clustermesh import ClusterMesh
 from components.dashboard_user import dashboard_user
 from components.kept import Registered, keep
 from components.link import ClusterLink
@@ -32,11 +33,14 @@ except (settings.SettingsError, preflight.PreflightError, recorded.RecordError) 
 
 registered = Registered() if stack.away else None
 clusters = {cluster.name: connect(cluster, stack.image_pull_secret) for cluster in stack.clusters}
-trust = Trust("trust", stack.trust, stack.trust_domain)
+mesh = ClusterMesh(stack, clusters, made) if stack.cilium is not None else None
+trust = Trust("trust", stack.trust, stack.trust_domain) if stack.linkerd else None
 user = dashboard_user(stack)
 targets = topology.targets(stack.links)
 members = {
-    name: join(cluster, stack, trust, target=name in targets, user=user)
+    name: join(
+        cluster, stack, trust, mesh.members[name] if mesh is not None else None, target=name in targets, user=user
+    )
     for name, cluster in clusters.items()
     if cluster.settings.reachable
 }
@@ -48,4 +52,4 @@ links = {
 workloads.run(stack, clusters, members, links)
 
 kept = keep(made, clusters, registered) if registered is not None else []
-outputs.export(stack, trust, members, links, user, kept)
+outputs.export(stack, trust, mesh, members, links, user, kept)

@@ -9,6 +9,8 @@ import pulumi
 
 import settings
 import topology
+from components.clustermesh import OUTPUT as CLUSTERMESH
+from components.clustermesh import ClusterMesh
 from components.dashboard_user import DashboardUser
 from components.link import ClusterLink
 from components.member import Member
@@ -22,7 +24,8 @@ PENDING = "pending"
 
 def export(
     stack: Settings,
-    trust: Trust,
+    trust: Trust | None,
+    mesh: ClusterMesh | None,
     members: Mapping[str, Member],
     links: Mapping[Link, ClusterLink],
     user: DashboardUser | None,
@@ -32,13 +35,14 @@ def export(
 
     Args:
         stack: the settings.
-        trust: what the mesh trusts.
+        trust: what Linkerd's mesh trusts; None where there is no Linkerd.
+        mesh: the ClusterMesh, if there is one.
         members: the clusters that can be reached.
         links: the links between them.
         user: who may see dashboards, where there are any.
         kept: names of the resources that wait for a cluster to come back.
     """
-    pulumi.export("clusters", {cluster.name: _cluster(cluster) for cluster in stack.clusters})
+    pulumi.export("clusters", {cluster.name: _cluster(cluster, stack) for cluster in stack.clusters})
     pulumi.export("links", {link.name: links[link].spec if link in links else PENDING for link in stack.links})
     for name in stack.away:
         waiting = ", ".join(link.name for link in stack.links if name in (link.source, link.target))
@@ -47,15 +51,20 @@ def export(
         )
     if kept:
         pulumi.log.info(f"{len(kept)} resources are kept unchanged until their cluster is back")
-    pulumi.export(
-        "certificateExpiry",
-        {
+    expiry: dict[str, Any] = {}
+    if trust is not None:
+        expiry |= {
             "trustAnchor": trust.anchor.expires,
             "webhookAuthority": trust.webhooks.expires,
             "issuers": {name: member.linkerd.issuer_expires for name, member in members.items()},
             "webhooks": {name: member.webhooks_expire for name, member in members.items()},
-        },
-    )
+        }
+    if mesh is not None:
+        expiry["ciliumAuthority"] = mesh.authority.signer.expires
+        expiry["cilium"] = {name: cilium.expires for name, cilium in mesh.members.items()}
+        told = {name: {"addresses": peer.addresses, "port": peer.port} for name, peer in mesh.peers.items()}
+        pulumi.export(CLUSTERMESH, told)
+    pulumi.export("certificateExpiry", expiry)
     if user is not None:
         pulumi.export("dashboards", {"clusters": stack.dashboards, "user": user.user})
         # By itself, so that no other output is a secret for its sake.
@@ -64,30 +73,34 @@ def export(
     pulumi.export("topology", topology.mermaid(names, stack.links, pending=set(stack.links) - set(links)))
 
 
-def _cluster(cluster: settings.Cluster) -> dict[str, Any]:
+def _cluster(cluster: settings.Cluster, stack: Settings) -> dict[str, Any]:
     release, linkerd = cluster.release, cluster.linkerd
-    charts = {
-        "linkerd-crds": release.crds,
-        "linkerd-control-plane": release.control_plane,
-    }
     extensions = cluster.extensions
-    more = {
+    charts = {
+        "cilium": stack.cilium.version if stack.cilium is not None else None,
+        "linkerd-crds": release.crds if stack.linkerd else None,
+        "linkerd-control-plane": release.control_plane if stack.linkerd else None,
         "linkerd-multicluster": release.multicluster if cluster.multicluster else None,
-        "linkerd2-cni": release.cni if linkerd.cni else None,
+        "linkerd2-cni": release.cni if stack.linkerd and linkerd.cni else None,
         "linkerd-viz": release.viz if extensions.viz is not None else None,
         "linkerd-jaeger": release.jaeger if extensions.jaeger else None,
         "linkerd-smi": extensions.smi.version if extensions.smi is not None else None,
         "metallb": extensions.metallb.version if extensions.metallb is not None else None,
     }
     if extensions.ingress_nginx is not None and extensions.ingress_nginx.install:
-        more["ingress-nginx"] = extensions.ingress_nginx.version
-    charts |= {chart: version for chart, version in more.items() if version is not None}
+        charts["ingress-nginx"] = extensions.ingress_nginx.version
+    overrides: dict[str, dict[str, Any]] = {str(chart): values for chart, values in linkerd.values.items()}
+    if cluster.cilium is not None:
+        overrides["cilium"] = cluster.cilium.values
     found: dict[str, Any] = {
         "context": cluster.context.name,
-        "linkerd": release.tag,
-        "charts": charts,
-        "overrides": {chart: settings.overridden(values) for chart, values in linkerd.values.items() if values},
+        "charts": {chart: version for chart, version in charts.items() if version is not None},
+        "overrides": {chart: settings.overridden(values) for chart, values in overrides.items() if values},
     }
+    if stack.linkerd:
+        found["linkerd"] = release.tag
+    if cluster.cilium is not None:
+        found["cilium"] = {"id": cluster.cilium.id}
     if not cluster.reachable:
         found["reachable"] = "never" if cluster.forgotten else False
     return found

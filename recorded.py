@@ -34,6 +34,7 @@ class Resource:
     external: bool = False  # read, and not made by this stack
     dependencies: tuple[str, ...] = ()  # URNs
     inputs: Mapping[str, Any] = field(default_factory=dict)  # secrets are encrypted
+    outputs: Mapping[str, Any] = field(default_factory=dict)  # secrets are encrypted
     secret_outputs: tuple[str, ...] = ()
 
     @property
@@ -84,6 +85,7 @@ def parse(found: Sequence[Mapping[str, Any]]) -> list[Resource]:
             external=bool(entry.get("external")),
             dependencies=tuple(entry.get("dependencies") or ()),
             inputs=entry.get("inputs") or {},
+            outputs=entry.get("outputs") or {},
             secret_outputs=tuple(entry.get("additionalSecretOutputs") or ()),
         )
         for entry in found

@@ -69,6 +69,7 @@ KUBERNETES_TRIED = "1.36"
 LINKERD_CHARTS = "https://helm.linkerd.io/stable"
 CHART_SOURCES: Mapping[str, str] = {
     "linkerd-smi": "https://linkerd.github.io/linkerd-smi",
+    "cilium": "https://helm.cilium.io",
     "metallb": "https://metallb.github.io/metallb",
     "ingress-nginx": "https://kubernetes.github.io/ingress-nginx",
 }
@@ -77,6 +78,7 @@ CHART_SOURCES: Mapping[str, str] = {
 SMI = "1.0.1"  # linkerd-smi v0.2.1
 METALLB = "0.14.9"
 INGRESS_NGINX = "4.11.0"
+CILIUM = "1.19.0"
 GATEWAY_API = "https://github.com/kubernetes-sigs/gateway-api/releases/download/v1.4.0/standard-install.yaml"
 
 # The samples' images, as the guides that they come from have them.
@@ -86,4 +88,5 @@ HELLOWORLD_IMAGE = "docker.io/istio/examples-helloworld"  # -v1, -v2
 CURL_IMAGE = "curlimages/curl"
 BOOKSAPP_IMAGE = "ghcr.io/buoyantio/booksapp:v0.0.5"
 BOOKSAPP_TRAFFIC_IMAGE = "ghcr.io/buoyantio/booksapp-traffic:v0.0.3"
+USERLIST_IMAGE = "ssongman/userlist:v1"
 EMOJIVOTO_IMAGE = "docker.l5d.io/buoyantio/emojivoto-{}:v11"

@@ -19,6 +19,7 @@ import settings
 from components.cluster import NOT_AWAITED, Cluster
 from components.helm import release
 from components.linkerd import tolerations
+from components.load_balancer import addresses
 from components.member import Member
 from components.mirrors import Mirrors
 from components.multicluster import GATEWAY, Multicluster, multicluster_values
@@ -56,13 +57,6 @@ def credentials_kubeconfig(
         "current-context": target,
     }
     return yaml.safe_dump(content, sort_keys=True)
-
-
-def gateway_addresses(status: Mapping[str, Any]) -> str:
-    """The addresses of a LoadBalancer Service, IPs or host names, with commas between them as a Link has them."""
-    ingress = (status.get("load_balancer") or {}).get("ingress") or []
-    found = [point.get("ip") or point.get("hostname") for point in ingress]
-    return ",".join(address for address in found if address)
 
 
 def link_spec(target: settings.Cluster, *, gateway_address: str | None) -> dict[str, Any]:
@@ -306,7 +300,7 @@ def _spec(link: Link, target: Member) -> pulumi.Output[dict[str, Any]]:
     gateway = _multicluster(target).gateway
     assert gateway is not None, f"{link.target} is a link's target, so its gateway has been read"
     return pulumi.Output.all(gateway.status).apply(
-        lambda found: link_spec(wanted, gateway_address=gateway_addresses(found[0]))
+        lambda found: link_spec(wanted, gateway_address=",".join(addresses(found[0])))
     )
 
 

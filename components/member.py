@@ -8,6 +8,7 @@ import pulumi
 
 import settings
 from components.buoyant_cloud import BuoyantCloud
+from components.cilium import Cilium
 from components.cluster import Cluster
 from components.dashboard import Dashboard
 from components.dashboard_user import DashboardUser
@@ -27,7 +28,8 @@ class Member:
     """One cluster with what runs on it."""
 
     cluster: Cluster
-    linkerd: Linkerd
+    cilium: Cilium | None = None
+    own_linkerd: Linkerd | None = None
     multicluster: Multicluster | None = None
     viz: Viz | None = None
     jaeger: Jaeger | None = None
@@ -36,39 +38,57 @@ class Member:
     @property
     def injectors(self) -> list[pulumi.Resource]:
         """What must be there before a pod: one that starts earlier stays without a proxy, and nobody says so."""
-        extensions = [part.extension for part in (self.viz, self.jaeger) if part is not None]
-        return [self.linkerd.control_plane, *extensions]
+        network = [self.cilium.installed] if self.cilium is not None else []
+        linkerd = [self.own_linkerd.control_plane] if self.own_linkerd is not None else []
+        return [*network, *linkerd, *(part.extension for part in (self.viz, self.jaeger) if part is not None)]
+
+    @property
+    def linkerd(self) -> Linkerd:
+        """Linkerd, for what is only where Linkerd is."""
+        assert self.own_linkerd is not None, "settings see to it that nothing of Linkerd's is without it"
+        return self.own_linkerd
 
     @property
     def webhooks_expire(self) -> dict[str, pulumi.Output[str]]:
         """When the certificates of webhooks expire, by what they belong to."""
-        parts = {"linkerd": self.linkerd, "viz": self.viz, "jaeger": self.jaeger}
+        parts = {"linkerd": self.own_linkerd, "viz": self.viz, "jaeger": self.jaeger}
         return {name: part.webhooks_expire for name, part in parts.items() if part is not None}
 
 
 def join(
-    cluster: Cluster, stack: settings.Settings, trust: Trust, *, target: bool, user: DashboardUser | None
+    cluster: Cluster,
+    stack: settings.Settings,
+    trust: Trust | None,
+    cilium: Cilium | None,
+    *,
+    target: bool,
+    user: DashboardUser | None,
 ) -> Member:
     """Make a cluster a member of the mesh.
 
     Args:
         cluster: the cluster.
         stack: the settings.
-        trust: what the mesh trusts.
+        trust: what Linkerd's mesh trusts; None where there is no Linkerd.
+        cilium: what the cluster has of a ClusterMesh.
         target: whether other clusters link to this one.
         user: who may see dashboards, where there are any.
     """
     wanted, charts = cluster.settings.extensions, stack.charts
     crds = [GatewayApi(cluster, wanted.gateway_api)] if wanted.gateway_api is not None else []
-    addresses = [MetalLb(cluster, charts["metallb"]).ready] if wanted.metallb is not None else []
-    linkerd = Linkerd(cluster, charts["linkerd"], trust, [each.crds for each in crds])
+    network = [cilium.installed] if cilium is not None else []
+    addresses = [MetalLb(cluster, charts["metallb"], network).ready] if wanted.metallb is not None else []
+    if trust is None:
+        return Member(cluster=cluster, cilium=cilium)
+    linkerd = Linkerd(cluster, charts["linkerd"], trust, [*network, *(each.crds for each in crds)])
     multicluster = None
     if cluster.settings.multicluster:
         multicluster = Multicluster(cluster, linkerd, charts["linkerd"], target=target, before=addresses)
     viz = Viz(cluster, linkerd, trust, charts["linkerd"]) if wanted.viz is not None else None
     member = Member(
         cluster=cluster,
-        linkerd=linkerd,
+        cilium=cilium,
+        own_linkerd=linkerd,
         multicluster=multicluster,
         viz=viz,
         jaeger=Jaeger(cluster, linkerd, trust, charts["linkerd"]) if wanted.jaeger else None,

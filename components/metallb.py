@@ -5,6 +5,7 @@ Follows https://metallb.universe.tf/installation/#installation-with-helm and htt
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pulumi
@@ -46,12 +47,19 @@ class MetalLb(pulumi.ComponentResource):
     Args:
         cluster: where it goes.
         charts: where its chart comes from.
+        before: what must be there before a pod.
         opts: the usual resource options.
     """
 
     ready: pulumi.Resource  # what must be there before a Service gets an address
 
-    def __init__(self, cluster: Cluster, charts: str, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        charts: str,
+        before: Sequence[pulumi.Resource] = (),
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
         name = f"{cluster.name}-metallb"
         super().__init__("multicluster-mesh:index:MetalLb", name, None, opts)
         child = cluster.options(self)
@@ -78,7 +86,7 @@ class MetalLb(pulumi.ComponentResource):
             source=charts,
             values=metallb_values(cluster.settings, pull_secrets(cluster)),
             # Its pods pull their images by these credentials, which the chart only names.
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=credentials)),
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[*before, *credentials])),
         )
         # The kinds of both come with the release.
         pool = kubernetes.apiextensions.CustomResource(

@@ -17,6 +17,7 @@ from settings.stack_file import Trust as TrustSettings
 
 _AUTHORITY_USES = ["cert_signing", "crl_signing"]
 _SERVER_USES = ["digital_signature", "key_encipherment", "server_auth"]
+_PEER_USES = [*_SERVER_USES, "client_auth"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +77,8 @@ class Certificate(pulumi.ComponentResource):
         renew_before: hours before its end from which on it is renewed.
         dns_names: the names that a server's certificate is for; without any, the certificate is an issuer's: a CA
             that signs the identities of a cluster's workloads.
+        ip_addresses: the addresses that it is for beside them.
+        client: whether it is also, or only, by which its holder is known to a server.
         opts: the usual resource options.
     """
 
@@ -91,19 +94,23 @@ class Certificate(pulumi.ComponentResource):
         *,
         hours: int,
         renew_before: int,
-        dns_names: Sequence[str] = (),
+        dns_names: pulumi.Input[Sequence[str]] = (),
+        ip_addresses: Sequence[str] = (),
+        client: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("multicluster-mesh:index:Certificate", name, None, opts)
         assert signer.private_key is not None, "settings see to it that who signs has a key"
         child = pulumi.ResourceOptions(parent=self)
-        issuer = not dns_names
+        issuer = dns_names == () and not client
+        uses = _AUTHORITY_USES if issuer else _PEER_USES if client else _SERVER_USES
         key = tls.PrivateKey(f"{name}-key", algorithm="ECDSA", ecdsa_curve="P256", opts=child)
         request = tls.CertRequest(
             f"{name}-request",
             private_key_pem=key.private_key_pem_pkcs8,
             subject=tls.CertRequestSubjectArgs(common_name=common_name),
-            dns_names=list(dns_names) or None,
+            dns_names=_some(dns_names),
+            ip_addresses=list(ip_addresses) or None,
             opts=child,
         )
         signed = tls.LocallySignedCert(
@@ -113,7 +120,7 @@ class Certificate(pulumi.ComponentResource):
             ca_cert_pem=signer.certificate,
             is_ca_certificate=issuer,
             set_subject_key_id=True,
-            allowed_uses=_AUTHORITY_USES if issuer else _SERVER_USES,
+            allowed_uses=uses,
             validity_period_hours=hours,
             early_renewal_hours=renew_before,
             opts=child,
@@ -122,6 +129,14 @@ class Certificate(pulumi.ComponentResource):
         self.private_key = key.private_key_pem_pkcs8
         self.expires = signed.validity_end_time
         self.register_outputs({"certificate": self.certificate, "expires": self.expires})
+
+
+def _some(names: pulumi.Input[Sequence[str]]) -> pulumi.Input[Sequence[pulumi.Input[str]]] | None:
+    """Names as the provider wants them: none is no list."""
+    if isinstance(names, pulumi.Output):
+        return names.apply(list)
+    assert isinstance(names, Sequence), "names that are awaited are never given"
+    return list(names) or None
 
 
 class Trust(pulumi.ComponentResource):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import access
@@ -56,6 +57,9 @@ def require(
         for link in stack.links
         if not link.gateway and {link.source, link.target} <= asked.keys()
     ]
+    if stack.cilium is not None:
+        # Pods of a ClusterMesh reach one another by their own addresses.
+        flat += [Flat(source=one, target=other) for one, other in combinations(asked, 2)]
     grave = {Severity.ERROR, Severity.UPDATE_ERROR} if updating else {Severity.ERROR}
     findings = run(questions, client, flat, timeout=stack.preflight.timeout)
     errors = [found for found in findings if found.severity in grave]
@@ -70,8 +74,9 @@ def _question(stack: Settings, cluster: Cluster, owner: str, namespaces: Sequenc
     linkerd = cluster.linkerd
     samples = [sample.part.namespace for sample in stack.samples if cluster.name in sample.everywhere]
     cni = ["linkerd-cni"] if linkerd.cni else []
+    core = [linkerd.namespace, *cni] if stack.linkerd else []
     linked = namespaces if cluster.multicluster else []
-    owned = [linkerd.namespace, *linked, *cni, *cluster.extensions.namespaces, *samples]
+    owned = [*core, *linked, *cluster.extensions.namespaces, *samples]
     return Question(
         name=cluster.name,
         server=cluster.context.server,

@@ -14,7 +14,7 @@ from typing import Any, Never
 import pulumi
 from pydantic import SecretStr
 
-from settings import charts, clusters, extensions, links, samples, trust
+from settings import charts, cilium, clusters, extensions, links, samples, trust
 from settings.definition import TOP
 from settings.faults import LEFT_OUT, Faults, SettingsError
 from settings.reading import read
@@ -99,15 +99,29 @@ def parse(config: Mapping[str, Any], environment: Mapping[str, str], secret: Col
     linked = links.links(reading, names, faults)
     links.targets(found, linked, release, faults)
     trust.check(file.trust, found, names, faults)
+    joined = cilium.members(reading, names, faults)
+    linkerd = cilium.has_linkerd(config)
+    if not linkerd:
+        cilium.without_linkerd(config, faults)
     extended = extensions.extensions(reading, names, linked, release, faults)
-    placed = samples.samples(reading, names, linked, extended, faults)
+    placed = samples.samples(reading, names, linked, extended, faults, linkerd=linkerd)
     sources = charts.sources(file, environment, faults)
     faults.raise_if_any()
     return Settings(
-        clusters=tuple(replace(cluster, extensions=extended[cluster.name]) for cluster in found),
+        clusters=tuple(
+            replace(
+                cluster,
+                extensions=extended[cluster.name],
+                cilium=joined.get(cluster.name),
+                multicluster=linkerd and len(names) > 1,
+            )
+            for cluster in found
+        ),
         links=tuple(linked),
         charts=sources,
         trust=file.trust,
+        linkerd=linkerd,
+        cilium=file.cilium,
         image_pull_secret=_revealed(file.image_pull_secret),
         preflight=file.preflight,
         dashboard_password=_revealed(file.dashboard_password),

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import kubeconfig
 from settings.faults import LEFT_OUT, Faults, listed, suggestion
+from settings.own_values import of_linkerd
 from settings.reading import Reading
 from settings.resolved import Cluster, merged
 from settings.stack_file import Cluster as Entry
@@ -21,60 +22,6 @@ _MISSING = "no such file"
 
 # Those of the gateway's Service.
 PORT, PROBE_PORT = 4143, 4191
-
-# Values that this program sets itself, because other parts depend on them: and the setting that is meant for them.
-_WEBHOOK = "its certificate is pinned by this program"
-_PINNED = ("externalSecret", "crtPEM", "keyPEM", "caBundle", "injectCaFrom", "injectCaFromSecret")
-OWN_VALUES: Mapping[str, Mapping[str, str]] = {
-    "linkerd-control-plane": {
-        "linkerdVersion": "set linkerd.version",
-        "clusterDomain": "set linkerd.clusterDomain",
-        "identityTrustDomain": "set linkerd.trustDomain",
-        "identityTrustAnchorsPEM": "set trust.anchor",
-        "identity.issuer.scheme": "set trust.issuers",
-        "identity.issuer.tls": "set trust.issuers",
-        "identity.externalCA": "set trust.anchor",
-        "cniEnabled": "set linkerd.cni",
-        **{
-            f"{webhook}.{key}": _WEBHOOK
-            for webhook in ("proxyInjector", "profileValidator", "policyValidator")
-            for key in _PINNED
-        },
-    },
-    "linkerd-multicluster": {
-        "linkerdVersion": "set linkerd.version",
-        "linkerdNamespace": "set linkerd.namespace",
-        "identityTrustDomain": "set linkerd.trustDomain",
-        "gateway.enabled": "set gateway.enabled of the cluster",
-        "gateway.name": "it is part of the links",
-        "gateway.serviceType": "set gateway.nodePort of the cluster",
-        "gateway.nodePort": "set gateway.nodePort of the cluster",
-        "gateway.probe.nodePort": "set gateway.nodePort of the cluster",
-        "remoteMirrorServiceAccount": "links need the account",
-        "remoteMirrorServiceAccountName": "it is part of the links",
-    },
-    "linkerd-viz": {
-        "linkerdVersion": "set linkerd.version",
-        "linkerdNamespace": "set linkerd.namespace",
-        "clusterDomain": "set linkerd.clusterDomain",
-        "identityTrustDomain": "set linkerd.trustDomain",
-        "prometheusUrl": "set extensions.viz.prometheusUrl",
-        **{f"{part}.{key}": _WEBHOOK for part in ("tap", "tapInjector") for key in _PINNED},
-    },
-    "linkerd-jaeger": {
-        "linkerdVersion": "set linkerd.version",
-        "linkerdNamespace": "set linkerd.namespace",
-        "clusterDomain": "set linkerd.clusterDomain",
-        **{f"webhook.{key}": _WEBHOOK for key in _PINNED},
-    },
-    "service-mirror": {
-        "target": "it is the link's",
-        "tag": "set linkerd.version",
-        "leaderElection": "it is the release's",
-        "credentialsChecksum": "it is the link's",
-        "probePort": "set gateway.probePort of the target",
-    },
-}
 
 
 def release(file: StackFile, faults: Faults) -> LinkerdRelease:
@@ -106,13 +53,13 @@ def clusters(reading: Reading, names: list[str], environment: Mapping[str, str],
         if names and name not in names:
             faults.add(("kubeconfigs", name), LEFT_OUT, "no such cluster in `clusters`", suggestion(name, names))
     chosen = release(file, faults)
-    _own_values(("linkerd", "values"), file.linkerd, faults)
+    of_linkerd(("linkerd", "values"), file.linkerd, faults)
     _tolerations(("linkerd", "tolerations"), file.linkerd, reading, faults)
     contexts = _Contexts(environment, faults)
     found: list[tuple[Cluster, tuple[Any, ...]]] = []
     for name, entry in file.clusters.items():
         path = ("clusters", name)
-        _own_values((*path, "linkerd", "values"), entry.linkerd, faults)
+        of_linkerd((*path, "linkerd", "values"), entry.linkerd, faults)
         _tolerations((*path, "linkerd", "tolerations"), entry.linkerd, reading, faults)
         _gateway((*path, "gateway"), entry, faults)
         secret = file.kubeconfigs.get(name)
@@ -135,7 +82,6 @@ def clusters(reading: Reading, names: list[str], environment: Mapping[str, str],
             networks=entry.networks,
             adopt=entry.adopt,
             linkerd=_linkerd(file.linkerd, entry.linkerd),
-            multicluster=len(names) > 1,
             release=chosen,
         )
         found.append((cluster, contexts.place(entry, text)))
@@ -292,17 +238,6 @@ def _tolerations(path: tuple[str, ...], linkerd: ClusterLinkerd, reading: Readin
         if each.toleration_seconds is not None and each.effect != "NoExecute":
             remedy = "write `effect: NoExecute`, or take tolerationSeconds out"
             faults.add((*here, "effect"), each.effect, "only pods under NoExecute stay for seconds", remedy)
-
-
-def _own_values(path: tuple[str, ...], linkerd: ClusterLinkerd, faults: Faults) -> None:
-    for chart, values in linkerd.values.items():
-        for key, remedy in OWN_VALUES.get(chart, {}).items():
-            *outer, last = key.split(".")
-            found: Any = values
-            for part in outer:
-                found = found.get(part) if isinstance(found, dict) else None
-            if isinstance(found, dict) and last in found:
-                faults.add((*path, chart, *outer, last), LEFT_OUT, "this program sets this value itself", remedy)
 
 
 def _same_cluster_twice(found: list[tuple[Cluster, tuple[Any, ...]]], faults: Faults) -> None:

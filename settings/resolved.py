@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import kubeconfig
+from settings.cilium_parts import Cilium, ServiceType
 from settings.extension_parts import GatewayApi, IngressNginx, Smi, Viz
 from settings.part import Values
-from settings.sample_parts import Booksapp, Emojivoto, Form, Helloworld, Podinfo
+from settings.sample_parts import Booksapp, Emojivoto, Form, Helloworld, Podinfo, Userlist
 from settings.stack_file import Chart, ChartName, ClusterLinkerd, Gateway, Networks, Preflight, Trust
 from topology import Link
 from versions import LinkerdRelease
@@ -54,6 +55,18 @@ class Extensions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MeshedCilium:
+    """One cluster's part in a ClusterMesh."""
+
+    id: int
+    service: ServiceType
+    addresses: tuple[str, ...]  # where the others reach its API server for them; empty: what the cluster itself says
+    port: int
+    annotations: Mapping[str, str]
+    values: Values
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cluster:
     """One cluster of the mesh."""
 
@@ -69,6 +82,7 @@ class Cluster:
     adopt: bool = False
     linkerd: ClusterLinkerd = field(default_factory=ClusterLinkerd)
     extensions: Extensions = field(default_factory=Extensions)
+    cilium: MeshedCilium | None = None
     multicluster: bool = True  # it has the extension; a single cluster needs none
     release: LinkerdRelease
 
@@ -113,7 +127,7 @@ class Cluster:
 class Sample:
     """A sample workload, with its clusters."""
 
-    part: Podinfo | Helloworld | Booksapp | Emojivoto
+    part: Podinfo | Helloworld | Booksapp | Emojivoto | Userlist
     clusters: tuple[str, ...]
 
     @property
@@ -124,7 +138,11 @@ class Sample:
     @property
     def everywhere(self) -> tuple[str, ...]:
         """All clusters where something of it runs: `sleep` may be where helloworld is not."""
-        more = self.part.sleep if isinstance(self.part, Helloworld) else []
+        more: list[str] = []
+        if isinstance(self.part, Helloworld):
+            more = self.part.sleep
+        elif isinstance(self.part, Userlist):
+            more = self.part.curltest or []
         return tuple(dict.fromkeys([*self.clusters, *more]))
 
 
@@ -136,6 +154,8 @@ class Settings:
     links: tuple[Link, ...]
     charts: Mapping[ChartName, str]  # URLs of chart repositories, oci:// references, or folders of chart archives
     trust: Trust
+    linkerd: bool = True
+    cilium: Cilium | None = None
     image_pull_secret: str | None = field(default=None, repr=False)  # the content of a .dockerconfigjson
     preflight: Preflight = field(default_factory=Preflight)
     dashboard_password: str | None = field(default=None, repr=False)

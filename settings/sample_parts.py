@@ -136,6 +136,19 @@ class Emojivoto(Placed):
     """Let only `web` call the two services behind it, by one form of Linkerd's policy or the other."""
 
 
+class Userlist(Placed):
+    """The userlist sample: a service that all clusters of a ClusterMesh answer for, and a pod to ask it from."""
+
+    namespace: SampleNamespace = "song"
+    """Its namespace."""
+    shared: list[str] | None = None
+    """The clusters whose pods answer requests of others; left out, all that run it."""
+    affinity: Literal["local", "remote", "none"] = "none"
+    """Who answers first: pods of the cluster itself, those of others, or any."""
+    curltest: list[str] | None = None
+    """Where `curltest`, a pod to send requests from, runs as well; left out, wherever userlist does."""
+
+
 class Workload(Part):
     """One sample workload; nothing after its name stands for all its defaults."""
 
@@ -147,3 +160,5 @@ class Workload(Part):
     """A web application that fails now and then."""
     emojivoto: Annotated[Emojivoto | None, may_be_empty(Emojivoto | None)] = None
     """A web application with a bot that votes."""
+    userlist: Annotated[Userlist | None, may_be_empty(Userlist | None)] = None
+    """A service that all clusters of a ClusterMesh answer for."""

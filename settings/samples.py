@@ -10,7 +10,7 @@ from settings.faults import LEFT_OUT, Faults, listed, written
 from settings.links import known_cluster
 from settings.reading import Reading
 from settings.resolved import Extensions, Sample
-from settings.sample_parts import Booksapp, Form, Helloworld, Podinfo, Split, Workload
+from settings.sample_parts import Booksapp, Form, Helloworld, Placed, Podinfo, Split, Userlist, Workload
 from settings.text import LINKERD_NAMESPACES, OTHER_NAMESPACES
 from topology import Link
 
@@ -22,6 +22,7 @@ CONTAINERS: Mapping[str, tuple[str, ...]] = {
     "helloworld": ("helloworld-v1", "helloworld-v2", "sleep"),
     "booksapp": ("webapp", "authors", "books", "traffic", "error-injector"),
     "emojivoto": ("web-svc", "emoji-svc", "voting-svc", "vote-bot"),
+    "userlist": ("userlist", "curltest"),
 }
 
 
@@ -31,6 +32,8 @@ def samples(
     links: Sequence[Link],
     extensions: Mapping[str, Extensions],
     faults: Faults,
+    *,
+    linkerd: bool = True,
 ) -> list[Sample]:
     """The sample workloads.
 
@@ -40,11 +43,12 @@ def samples(
         links: who sees whose services.
         extensions: what each cluster has.
         faults: where faults go.
+        linkerd: whether Linkerd is there.
     """
     found: list[Sample] = []
     taken = _Taken()
     for number, entry in zip(reading.numbered("workloads"), reading.file.workloads, strict=True):
-        sample = _Entry(reading, names, faults, number, entry).sample(links, extensions, taken)
+        sample = _Entry(reading, names, faults, number, entry).sample(links, extensions, taken, linkerd=linkerd)
         if sample is not None:
             found.append(sample)
     return found
@@ -69,7 +73,9 @@ class _Entry:
         self._path: Path = self._entry
         self._clusters: tuple[str, ...] = ()
 
-    def sample(self, links: Sequence[Link], extensions: Mapping[str, Extensions], taken: _Taken) -> Sample | None:
+    def sample(
+        self, links: Sequence[Link], extensions: Mapping[str, Extensions], taken: _Taken, *, linkerd: bool
+    ) -> Sample | None:
         """The sample, unless it isn't clear which."""
         if len(self._given) != 1:
             if not self._faults.malformed(*self._entry):
@@ -85,6 +91,10 @@ class _Entry:
         self._clusters = tuple(self._names if part.clusters is None else chosen)
         sample = Sample(part=part, clusters=self._clusters)
         self._exported(name, part.exported)
+        if not linkerd:
+            self._without_linkerd(part)
+        if isinstance(part, Userlist):
+            self._userlist(part)
         if isinstance(part, Podinfo):
             self._runs("frontend", self._known("frontend", part.frontend), "podinfo")
         elif isinstance(part, Helloworld):
@@ -176,6 +186,26 @@ class _Entry:
             elif name not in exported and not self._faults.malformed(*self._path, "exported"):
                 remedy = f"add it to {self._place}.exported"
                 self._faults.add(here, weight, f"{self._path[2]} is not exported there", remedy)
+
+    def _without_linkerd(self, part: Placed) -> None:
+        for key in ("exported", "splits", "profile", "policy", "fault_injection", "default_inbound_policy"):
+            if getattr(part, key, None):
+                remedy = "take it out, or set `linkerd: {}` beside `cilium`"
+                alias = type(part).model_fields[key].alias or key
+                self._faults.add((*self._path, alias), LEFT_OUT, "it is Linkerd's, which isn't there", remedy)
+
+    def _userlist(self, part: Userlist) -> None:
+        cilium = self._reading.file.cilium
+        if cilium is None and not self._faults.malformed("cilium"):
+            rule = "its service is global in a ClusterMesh, and there is none"
+            self._faults.add(self._path, LEFT_OUT, rule, "set `cilium`, or take the entry out")
+        for key, wanted in (("shared", part.shared), ("curltest", part.curltest)):
+            found = self._known(key, wanted or [])
+            if key == "shared":
+                self._runs(key, found, "userlist")
+        if part.exported:
+            rule = "its service is seen by way of `shared`"
+            self._faults.add((*self._path, "exported"), LEFT_OUT, rule, "take it out")
 
     def _profiled(self, splits: Sequence[Split], extensions: Mapping[str, Extensions]) -> None:
         """While a service has a ServiceProfile, Linkerd's proxies don't look at its HTTPRoutes."""

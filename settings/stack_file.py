@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from settings.cilium_parts import Cilium, ClusterCilium
 from settings.extension_parts import Extensions
 from settings.part import Part, Values, may_be_empty, on_or_off, short
 from settings.sample_parts import Workload
@@ -50,7 +51,7 @@ Chart = Literal[
     "linkerd-smi",
 ]
 # Those that are Linkerd's own come from one repository; the others have one each.
-ChartName = Literal["linkerd", "linkerd-smi", "metallb", "ingress-nginx"]
+ChartName = Literal["linkerd", "linkerd-smi", "metallb", "ingress-nginx", "cilium"]
 
 _VERSIONS = [f"{channel}{version}" for channel in ("", "stable-") for version in LINKERD]
 
@@ -179,6 +180,8 @@ class Cluster(Part):
     """Take over the namespaces and Helm releases of Linkerd that somebody else has made in it."""
     linkerd: ClusterLinkerd = ClusterLinkerd()
     """What differs from `linkerd` in this cluster."""
+    cilium: ClusterCilium = ClusterCilium()
+    """Its part in the ClusterMesh, where `cilium` is set."""
 
 
 class Ends(Part):
@@ -314,6 +317,8 @@ class StackFile(Part):
     """Links, one by one."""
     linkerd: Linkerd = Linkerd()
     """What Linkerd is like everywhere, unless a cluster says otherwise."""
+    cilium: Annotated[Cilium | None, *on_or_off(Cilium | None)] = None
+    """Cilium and its ClusterMesh: in place of Linkerd, or beside it where `linkerd` is set too."""
     charts: Charts = Charts()
     """Where charts come from."""
     trust: Trust = Trust()

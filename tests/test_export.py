@@ -24,7 +24,11 @@ PROPS = {
     "service": "podinfo",
     "namespace": "test",
     "target": "east",
-    "sources": {"west": {"context": "west", "kubeconfig": ""}},
+    "targetContext": "ctx-east",
+    "targetKubeconfig": "",
+    "source": "west",
+    "sourceContext": "ctx-west",
+    "sourceKubeconfig": "text",
 }
 LONG, OVER = 10.0, -1.0
 
@@ -131,29 +135,47 @@ def test_a_source_that_no_kubeconfig_knows_any_more_is_passed_over(
     remove_mirror(Access(context="gone", kubeconfig=kubeconfig), "test", "podinfo", "east", time.monotonic() + LONG)
 
 
-def test_every_source_is_looked_at_and_all_within_one_time(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("there", "waits"),
+    [
+        ({"labels": {"mirror.linkerd.io/exported": "true"}}, False),
+        ({"labels": {"app": "podinfo"}}, True),
+        (None, True),
+    ],
+    ids=["still exported", "exported no longer", "gone"],
+)
+def test_mirrors_are_waited_for_unless_it_is_the_link_that_goes(
+    monkeypatch: pytest.MonkeyPatch, there: dict[str, Any] | None, waits: bool
+) -> None:
     seen: list[tuple[Any, ...]] = []
     monkeypatch.setattr(export, "remove_mirror", lambda *asked: seen.append(asked))
-    sources = {"west": {"context": "ctx-west", "kubeconfig": "text"}, "north": {"context": "ctx-north"}}
+    path = "/api/v1/namespaces/test/services/podinfo"
 
-    _ExportProvider().delete("east/test/podinfo", {**PROPS, "sources": sources})
+    with source(monkeypatch, Source(objects={path: {"metadata": there}} if there is not None else {})):
+        _ExportProvider().delete("east/test/podinfo/west", PROPS)
 
-    assert [asked[:4] for asked in seen] == [
-        (Access(context="ctx-west", kubeconfig="text"), "test", "podinfo", "east"),
-        (Access(context="ctx-north"), "test", "podinfo", "east"),
-    ]
-    assert len({asked[4] for asked in seen}) == 1
-    assert 0 < seen[0][4] - time.monotonic() <= export.MIRRORS_GO_WITHIN
+    wanted = (Access(context="ctx-west", kubeconfig="text"), "test", "podinfo", "east")
+    assert [asked[:4] for asked in seen] == ([wanted] if waits else [])
+    assert all(0 < asked[4] - time.monotonic() <= export.MIRRORS_GO_WITHIN for asked in seen)
 
 
-def test_sources_come_and_go_without_anything_to_wait_for() -> None:
+def test_a_target_that_can_not_be_reached_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "remove_mirror", lambda *_: pytest.fail("it would wait for what can't happen"))
+    with running(Source()) as east:
+        server = east.server
+    monkeypatch.setattr(access, "client", lambda way: client(server))
+
+    _ExportProvider().delete("east/test/podinfo/west", PROPS)
+
+
+def test_another_kubeconfig_is_taken_up_in_place() -> None:
     provider = _ExportProvider()
     made = provider.create(PROPS)
-    assert made.id == "east/test/podinfo"
+    assert made.id == "east/test/podinfo/west"
     assert made.outs is not None
     assert not provider.diff(made.id, made.outs, {**PROPS, "__provider": "another"}).changes
 
-    alone = {**PROPS, "sources": {}}
+    moved = {**PROPS, "sourceContext": "another"}
 
-    assert provider.diff(made.id, made.outs, alone).changes
-    assert provider.update(made.id, made.outs, alone).outs == alone
+    assert provider.diff(made.id, made.outs, moved).changes
+    assert provider.update(made.id, made.outs, moved).outs == moved

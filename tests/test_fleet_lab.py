@@ -64,17 +64,19 @@ def _resources(deployment: Deployment) -> dict[str, Any]:
 
 
 def test_adding_a_cluster_touches_nothing_but_itself_and_its_links(fleet: Deployment) -> None:
-    names = [urn.rsplit("::", 1)[1] for urn in _resources(fleet)]
+    names = [urn.rsplit("::", 1)[1] for urn in _resources(fleet) if "-export-" not in urn]
     per_cluster = sum(name == "north" or name.startswith("north-") for name in names)
     per_link = sum(name.startswith("link-west-to-north") for name in names)
     fleet.configure(FOUR)
 
     changes = fleet.changes()
 
-    own = {name: op for name, op in changes.items() if " south" in name}
+    exports = {name: op for name, op in changes.items() if "-export-" in name}
+    own = {name: op for name, op in changes.items() if " south" in name and name not in exports}
     links = {name: op for name, op in changes.items() if " link-" in name and "south" in name}
-    assert set(changes) == {*own, *links}
-    assert set(own.values()) == set(links.values()) == {"create"}
+    assert set(changes) == {*own, *links, *exports}
+    assert set(own.values()) == set(links.values()) == set(exports.values()) == {"create"}
+    assert len(exports) == 6, "what each exports, for each that is linked to it"
     assert len(own) == per_cluster
     assert len(links) == 6 * per_link
 
@@ -111,13 +113,15 @@ def test_a_cluster_that_is_declared_down_is_kept_while_the_others_go_on(fleet: D
     config["workloads"] = [{"podinfo": {"exported": ["north", "east", "south"]}}]
     fleet.configure(config)
 
-    assert fleet.changes() == {"Service west-test-podinfo-service": "update"}
+    exports = {f"Export west-test-podinfo-service-export-{source}" for source in ("east", "north", "south")}
+    assert fleet.changes() == {"Service west-test-podinfo-service": "update", **dict.fromkeys(exports, "delete")}
     fleet.up()
 
     after = _resources(fleet)
     changed = {urn.rsplit("::", 1)[1] for urn in before if before[urn] != after.get(urn)}
-    assert changed == {"west-test-podinfo-service", "multicluster-mesh-fleet"}
-    assert comes_true(lambda: not fleet.exists("east", "service", "podinfo-west", "test")), "west exports no more"
+    gone = {name.removeprefix("Export ") for name in exports}
+    assert changed == {"west-test-podinfo-service", "multicluster-mesh-fleet", *gone}
+    assert not fleet.exists("east", "service", "podinfo-west", "test"), "west exports no more"
     assert fleet.exists("east", "service", "podinfo-north", "test"), "what is pending stays as it is"
     with fleet.engine() as engine:
         links = engine.outputs()["links"]
@@ -137,7 +141,8 @@ def test_back_again_it_catches_up(lab: Home, fleet: Deployment) -> None:
     _start(lab, "north")
     fleet.configure(changed)
 
-    assert fleet.changes() == {"Service north-test-podinfo-service": "update"}
+    exports = {f"Export north-test-podinfo-service-export-{source}" for source in ("west", "east", "south")}
+    assert fleet.changes() == {"Service north-test-podinfo-service": "update", **dict.fromkeys(exports, "delete")}
     fleet.up()
 
     # The mirrors of the others find north again by and by.

@@ -82,6 +82,7 @@ def test_charts_come_from_the_setting_else_from_the_environment(environment: Env
         "linkerd-smi": "https://linkerd.github.io/linkerd-smi",
         "metallb": "https://metallb.github.io/metallb",
         "ingress-nginx": "https://kubernetes.github.io/ingress-nginx",
+        "cilium": "https://helm.cilium.io",
     }
     but = {"repository": "https://charts.example.com", "repositories": {"linkerd-smi": "https://smi.example.com"}}
     one = {**named, "charts": but}

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
+from components import load_balancer
 from components.cni import cni_values
 from components.issuer import certificate_spec
-from components.link import credentials_kubeconfig, gateway_addresses, gateway_ports, link_spec, service_mirror_values
+from components.link import credentials_kubeconfig, gateway_ports, link_spec, service_mirror_values
 from components.linkerd import control_plane_values
 from components.multicluster import multicluster_values
 from settings.stack_file import CertManager
@@ -139,12 +140,11 @@ def test_a_flat_link_has_no_gateway_and_its_mirror_no_probe() -> None:
     assert mirror["probePort"] == 0
 
 
-def test_a_gateway_has_ips_or_host_names_or_nothing_yet() -> None:
-    assert gateway_addresses({"load_balancer": {"ingress": [{"ip": "198.51.100.7"}]}}) == "198.51.100.7"
-    assert gateway_addresses({"load_balancer": {"ingress": [{"hostname": "lb.example.com"}]}}) == "lb.example.com"
+def test_a_load_balancer_has_given_ips_or_host_names_or_nothing_yet() -> None:
+    assert load_balancer.addresses({"load_balancer": {"ingress": [{"ip": "198.51.100.7"}]}}) == ["198.51.100.7"]
     both = [{"ip": "198.51.100.7"}, {"hostname": "lb.example.com"}]
-    assert gateway_addresses({"load_balancer": {"ingress": both}}) == "198.51.100.7,lb.example.com"
-    assert gateway_addresses({}) == gateway_addresses({"load_balancer": {"ingress": None}}) == ""
+    assert load_balancer.addresses({"load_balancer": {"ingress": both}}) == ["198.51.100.7", "lb.example.com"]
+    assert load_balancer.addresses({}) == load_balancer.addresses({"load_balancer": {"ingress": None}}) == []
 
 
 def test_credentials_are_a_kubeconfig_with_one_token() -> None:

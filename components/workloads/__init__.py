@@ -13,9 +13,16 @@ from components.workloads.emojivoto import Emojivoto
 from components.workloads.helloworld import Helloworld
 from components.workloads.place import places
 from components.workloads.podinfo import Podinfo
+from components.workloads.userlist import Userlist
 from topology import Link
 
-_KINDS = {"podinfo": Podinfo, "helloworld": Helloworld, "booksapp": Booksapp, "emojivoto": Emojivoto}
+_KINDS = {
+    "podinfo": Podinfo,
+    "helloworld": Helloworld,
+    "booksapp": Booksapp,
+    "emojivoto": Emojivoto,
+    "userlist": Userlist,
+}
 
 
 def run(

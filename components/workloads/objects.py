@@ -11,10 +11,8 @@ import pulumi_kubernetes as kubernetes
 import settings
 from components.cluster import NOT_AWAITED
 from components.secrets import pull_secrets
-from components.workloads.export import Export
+from components.workloads.export import EXPORTED, Export
 from components.workloads.place import Place
-
-EXPORTED = "mirror.linkerd.io/exported"
 
 
 def container(
@@ -130,7 +128,7 @@ class Objects:
                 "replicas": replicas,
                 "selector": {"matchLabels": dict(labels)},
                 "template": {
-                    "metadata": {"labels": dict(labels), "annotations": pod_annotations(self._sample)},
+                    "metadata": {"labels": dict(labels), "annotations": self._pod_annotations()},
                     "spec": spec,
                 },
             },
@@ -146,6 +144,7 @@ class Objects:
         *,
         selector: Mapping[str, str],
         labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
         exported: bool = False,
     ) -> None:
         """A Service.
@@ -156,6 +155,7 @@ class Objects:
             ports: its ports and those of its pods, by name.
             selector: the labels of its pods.
             labels: its own; left out, the selector.
+            annotations: its own.
             exported: whether the clusters that link to this one see it.
         """
         own = dict(selector if labels is None else labels)
@@ -165,20 +165,21 @@ class Objects:
             multicluster = self._place.member.multicluster
             # The gateway goes after what is seen through it.
             before = [multicluster.extension] if multicluster is not None else []
-            before.append(
+            before += [
                 Export(
-                    self._resource(f"{role}-export"),
+                    self._resource(f"{role}-export-{source.name}"),
                     service=name,
                     namespace=self._place.name,
-                    target=self._cluster.name,
-                    sources=self._place.sources,
-                    # The links' controllers are what removes its mirrors.
-                    opts=pulumi.ResourceOptions(parent=self._parent, depends_on=list(self._place.links)),
+                    target=self._cluster,
+                    source=source,
+                    # The link's controller is what removes its mirror.
+                    opts=pulumi.ResourceOptions(parent=self._parent, depends_on=link),
                 )
-            )
+                for source, link in self._place.sources
+            ]
         kubernetes.core.v1.Service(
             self._resource(role),
-            metadata=self._metadata(name, labels=own),
+            metadata=self._metadata(name, labels=own, annotations=annotations),
             spec={
                 "selector": dict(selector),
                 "ports": [{"name": key, "port": port, "targetPort": to} for key, (port, to) in ports.items()],
@@ -222,11 +223,17 @@ class Objects:
             opts=self._after(before),
         )
 
+    def _pod_annotations(self) -> dict[str, str]:
+        return pod_annotations(self._sample) if self._place.member.own_linkerd is not None else {}
+
     def _resource(self, role: str) -> str:
         return f"{self._name}-{role}" if role else self._name
 
-    def _metadata(self, name: str, labels: Mapping[str, str] | None = None) -> dict[str, Any]:
-        return self._cluster.metadata(name, namespace=self._place.namespace, labels=labels, annotations=NOT_AWAITED)
+    def _metadata(
+        self, name: str, labels: Mapping[str, str] | None = None, annotations: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        own = {**NOT_AWAITED, **(annotations or {})}
+        return self._cluster.metadata(name, namespace=self._place.namespace, labels=labels, annotations=own)
 
     def _after(self, before: Sequence[pulumi.Resource]) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions.merge(self._options, pulumi.ResourceOptions(depends_on=list(before)))

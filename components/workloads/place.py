@@ -27,8 +27,8 @@ class Place:
     namespace: pulumi.Input[str]
     name: str  # the namespace's
     ready: Sequence[pulumi.Resource]  # what must be there before a pod
-    sources: Mapping[str, Cluster]  # the clusters that see what is exported from here, by name
-    links: Sequence[ClusterLink]  # the links by which they do
+    # The clusters that see what is exported from here, each with the link by which it does, if both ends are there.
+    sources: Sequence[tuple[Cluster, ClusterLink | None]]
 
     @property
     def cluster(self) -> Cluster:
@@ -43,6 +43,7 @@ class Namespace(pulumi.ComponentResource):
         cluster: where it is.
         namespace: its name.
         samples: those that go there.
+        linkerd: whether Linkerd is on the cluster.
         opts: the usual resource options.
     """
 
@@ -54,6 +55,8 @@ class Namespace(pulumi.ComponentResource):
         cluster: Cluster,
         namespace: str,
         samples: Sequence[settings.Sample],
+        *,
+        linkerd: bool,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         name = f"{cluster.name}-{namespace}"
@@ -63,7 +66,8 @@ class Namespace(pulumi.ComponentResource):
         if namespace == DEFAULT:
             self.name = namespace
         else:
-            meshed = {"linkerd.io/inject": "enabled"} if all(sample.part.meshed for sample in samples) else {}
+            inject = linkerd and all(sample.part.meshed for sample in samples)
+            meshed = {"linkerd.io/inject": "enabled"} if inject else {}
             self.name = kubernetes.core.v1.Namespace(
                 f"{name}-namespace",
                 metadata=cluster.metadata(namespace, annotations=meshed),
@@ -122,7 +126,7 @@ def _place(
     clusters: Mapping[str, Cluster],
     links: Mapping[Link, ClusterLink],
 ) -> Place:
-    made = Namespace(member.cluster, namespace, samples)
+    made = Namespace(member.cluster, namespace, samples, linkerd=stack.linkerd)
     # Those that can't be reached as well: that they are away changes nothing here.
     inward = [link for link in stack.links if link.target == member.cluster.name and link.gateway]
     return Place(
@@ -130,6 +134,5 @@ def _place(
         namespace=made.name,
         name=namespace,
         ready=[*member.injectors, *made.credentials],
-        sources={link.source: clusters[link.source] for link in inward},
-        links=[links[link] for link in inward if link in links],
+        sources=[(clusters[link.source], links.get(link)) for link in inward],
     )

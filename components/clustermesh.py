@@ -1,0 +1,140 @@
+"""A ClusterMesh: where the clusters reach one another, and Cilium on each with all others as its peers.
+
+Where a load balancer gives the address, a Service of this program's own asks for it before Cilium is there: the chart's
+Service would get it too late, each release needing the addresses of all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+import access
+import recorded
+import settings
+from components import load_balancer
+from components.cilium import NAMESPACE, Cilium, CiliumAuthority, Peer
+from components.cluster import Cluster
+
+# The Service by which a load balancer leads to the ClusterMesh API server.
+SERVICE = "clustermesh-apiserver-peers"
+OUTPUT = "clustermesh"
+# Of a cluster's nodes, so many are told to the others.
+NODES = 3
+# Seconds that a cluster has to answer.
+PATIENCE = 30
+
+
+class ClusterMesh(pulumi.ComponentResource):
+    """Cilium on every cluster that can be reached, and one authority for all.
+
+    Args:
+        stack: the settings, which say that Cilium is wanted.
+        clusters: all clusters.
+        made: what the stack has made before, where a cluster can't be reached: its address is what it was.
+        opts: the usual resource options.
+    """
+
+    authority: CiliumAuthority
+    members: dict[str, Cilium]  # by cluster, those that can be reached
+    peers: dict[str, Peer]  # by cluster, those whose address is known
+
+    def __init__(
+        self,
+        stack: settings.Settings,
+        clusters: Mapping[str, Cluster],
+        made: Sequence[recorded.Resource],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("multicluster-mesh:index:ClusterMesh", "clustermesh", None, opts)
+        assert stack.cilium is not None
+        child = pulumi.ResourceOptions(parent=self)
+        self.authority = CiliumAuthority(stack.trust.lifetimes, child)
+        whole = next((resource for resource in made if resource.type == "pulumi:pulumi:Stack"), None)
+        before = whole.outputs.get(OUTPUT) or {} if whole is not None else {}
+        found = {name: _peer(cluster, before.get(name), self) for name, cluster in clusters.items()}
+        self.peers = {name: peer for name, peer in found.items() if peer is not None}
+        self.members = {
+            name: Cilium(
+                cluster,
+                stack.cilium,
+                self.authority,
+                self.peers[name],
+                # In an order that doesn't change when the stack file is sorted anew.
+                [self.peers[other] for other in sorted(self.peers) if other != name],
+                stack.charts["cilium"],
+                linkerd=stack.linkerd,
+                opts=child,
+            )
+            for name, cluster in clusters.items()
+            if cluster.settings.reachable
+        }
+        self.register_outputs({})
+
+
+def _peer(cluster: Cluster, before: Mapping[str, Any] | None, parent: pulumi.Resource) -> Peer | None:
+    """A cluster as the others know it; None for one that is away, and was never there."""
+    member = cluster.settings.cilium
+    assert member is not None
+    addresses: pulumi.Input[Sequence[str]] = member.addresses
+    if not member.addresses:
+        if not cluster.settings.reachable:
+            if cluster.settings.forgotten or not before:
+                return None
+            addresses = before["addresses"]
+        elif member.service == "LoadBalancer":
+            addresses = _balanced(cluster, member.annotations, parent)
+        else:
+            addresses = node_addresses(cluster)
+    return Peer(name=cluster.name, addresses=addresses, port=member.port)
+
+
+def _balanced(cluster: Cluster, annotations: Mapping[str, str], parent: pulumi.Resource) -> pulumi.Output[list[str]]:
+    service = kubernetes.core.v1.Service(
+        f"{cluster.name}-{SERVICE}",
+        metadata=cluster.metadata(SERVICE, namespace=NAMESPACE, annotations=annotations),
+        spec={
+            "type": "LoadBalancer",
+            "selector": {"k8s-app": "clustermesh-apiserver"},
+            "ports": [{"name": "etcd", "port": 2379, "targetPort": 2379}],
+        },
+        # Without an address of each, none of the clusters could be told of the others.
+        opts=pulumi.ResourceOptions.merge(
+            cluster.options(parent),
+            pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m")),
+        ),
+    )
+    return pulumi.Output.all(service.status).apply(lambda found: load_balancer.addresses(found[0]))
+
+
+def node_addresses(cluster: Cluster) -> list[str]:
+    """The addresses of the first nodes of a cluster by their names, which a node port is reached at.
+
+    Raises:
+        pulumi.RunError: nobody may look, or there are none.
+    """
+    from kubernetes import client
+    from kubernetes.client import ApiException
+    from kubernetes.config import ConfigException
+    from urllib3.exceptions import HTTPError
+
+    path = f"clusters.{cluster.name}.cilium.addresses"
+    remedy = "say there where the others reach it, or let its nodes be listed"
+    try:
+        nodes = client.CoreV1Api(access.client(cluster.access)).list_node(_request_timeout=PATIENCE).items
+    except (ApiException, ConfigException, HTTPError) as error:
+        why = str(error).strip().splitlines()[0]
+        raise pulumi.RunError(f"{path}: not set: its nodes can't be asked for theirs ({why}); {remedy}") from None
+    found = {
+        node.metadata.name: next((each.address for each in node.status.addresses if each.type == "InternalIP"), None)
+        for node in nodes
+        # A node that is going away is no good address.
+        if node.metadata.deletion_timestamp is None
+    }
+    addresses = [address for _, address in sorted(found.items()) if address][:NODES]
+    if not addresses:
+        raise pulumi.RunError(f"{path}: not set: no node of its has an address; {remedy}")
+    return addresses

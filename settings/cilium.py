@@ -1,0 +1,139 @@
+"""The ClusterMesh of a stack file: what `cilium clustermesh connect` would refuse or warn of, before anything is made.
+
+Follows https://docs.cilium.io/en/stable/network/clustermesh/clustermesh/ (prerequisites).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from settings.cilium_parts import Cilium, ClusterCilium
+from settings.faults import LEFT_OUT, Faults
+from settings.own_values import of_chart
+from settings.reading import Reading
+from settings.resolved import MeshedCilium, merged
+
+# The port of a ClusterMesh API server.
+PORT = 2379
+# The longest name of a cluster that Cilium takes.
+NAME_LENGTH = 32
+_OLDEST = (1, 14)
+_LARGE_SINCE = (1, 15)
+
+
+def has_linkerd(config: Mapping[str, Any]) -> bool:
+    """Whether Linkerd is wanted: always, unless Cilium is asked for and Linkerd isn't mentioned."""
+    return config.get("cilium") in (None, False) or config.get("linkerd") is not None
+
+
+def members(reading: Reading, names: Sequence[str], faults: Faults) -> dict[str, MeshedCilium]:
+    """Each cluster's part in the ClusterMesh, by its name; none if there is no Cilium.
+
+    Args:
+        reading: the stack file.
+        names: all names of clusters in it.
+        faults: where faults go.
+    """
+    cilium = reading.file.cilium
+    entries = {name: entry.cilium for name, entry in reading.file.clusters.items()}
+    if cilium is None:
+        for name, entry in entries.items():
+            if entry.model_fields_set and not faults.malformed("cilium"):
+                rule = "there is no ClusterMesh for it to be part of"
+                faults.add(("clusters", name, "cilium"), LEFT_OUT, rule, "set `cilium: {}` as well, or take it out")
+        return {}
+    _version(cilium, faults)
+    of_chart(("cilium", "values"), "cilium", cilium.values, faults)
+    _ids(cilium, entries, names, faults)
+    found = {}
+    for name, entry in entries.items():
+        path = ("clusters", name, "cilium")
+        of_chart((*path, "values"), "cilium", entry.values, faults)
+        if len(name) > NAME_LENGTH or name == "default":
+            rule = f"no name that Cilium takes: at most {NAME_LENGTH} characters, and not `default`"
+            faults.add(("clusters", name), LEFT_OUT, rule, "rename it, and leave the old name in its `context`")
+        service = entry.service or cilium.service
+        if service == "ClusterIP" and not entry.addresses and not faults.malformed(*path):
+            rule = "a ClusterIP is no address that another cluster could reach"
+            faults.add((*path, "addresses"), [], rule, "say where the others reach it, or choose another service")
+        if service == "LoadBalancer" and not entry.addresses and name in _balanced_here(reading):
+            rule = "MetalLB would need Cilium's network before it could give Cilium an address"
+            faults.add((*path, "service"), service, rule, "choose NodePort, or say where the others reach it")
+        port = entry.port or (cilium.node_port if service == "NodePort" else PORT)
+        found[name] = MeshedCilium(
+            id=entry.id or 0,
+            service=service,
+            addresses=tuple(entry.addresses),
+            port=port,
+            annotations=entry.annotations,
+            values=merged(cilium.values, entry.values),
+        )
+    return found
+
+
+def _balanced_here(reading: Reading) -> Collection[str]:
+    """The clusters whose load balancer is a MetalLB of this program's."""
+    metallb = reading.file.extensions.metallb
+    return metallb.pools if metallb is not None else ()
+
+
+def without_linkerd(config: Mapping[str, Any], faults: Faults) -> None:
+    """Faults of what is about Linkerd alone, where there is none.
+
+    Args:
+        config: decoded, its keys without the project's prefix.
+        faults: where faults go.
+    """
+    for key, what in (
+        ("links", "links are Linkerd's, and a ClusterMesh joins all clusters"),
+        ("topology", "links are Linkerd's, and a ClusterMesh joins all clusters"),
+        ("buoyantCloud", "it is about Linkerd"),
+    ):
+        if config.get(key):
+            faults.add((key,), LEFT_OUT, what, "take it out, or set `linkerd: {}` to have both")
+    extensions = config.get("extensions")
+    for key in ("viz", "jaeger", "smi"):
+        if isinstance(extensions, dict) and extensions.get(key):
+            remedy = "take it out, or set `linkerd: {}` to have both"
+            faults.add(("extensions", key), LEFT_OUT, "an extension of Linkerd, which isn't there", remedy)
+
+
+def _version(cilium: Cilium, faults: Faults) -> None:
+    if faults.malformed("cilium", "version"):
+        return
+    found = minor(cilium.version)
+    if found < _OLDEST:
+        rule = f"older than {_OLDEST[0]}.{_OLDEST[1]}, from which on this program knows Cilium"
+        faults.add(("cilium", "version"), cilium.version, rule, "choose a later one")
+    if cilium.max_connected_clusters > 255 and found < _LARGE_SINCE:
+        rule = f"Cilium {cilium.version} has at most 255"
+        faults.add(("cilium", "maxConnectedClusters"), cilium.max_connected_clusters, rule, "choose 1.15 or later")
+
+
+def minor(version: str) -> tuple[int, int]:
+    """The first two numbers of a version."""
+    major, following, *_ = version.removeprefix("v").split(".")
+    return int(major), int(following)
+
+
+def _ids(cilium: Cilium, entries: Mapping[str, ClusterCilium], names: Sequence[str], faults: Faults) -> None:
+    taken: dict[int, str] = {}
+    highest = cilium.max_connected_clusters
+    free = (number for number in range(1, highest + 1) if number not in {entry.id for entry in entries.values()})
+    for name in names:
+        path = ("clusters", name, "cilium", "id")
+        entry = entries.get(name)
+        if entry is None or faults.malformed(*path) or faults.malformed(*path[:3]):
+            continue
+        if entry.id is None:
+            remedy = f"give it one that no other cluster has, such as {next(free, highest)}"
+            faults.add(path, None, "every cluster of a ClusterMesh has a number", remedy)
+        elif entry.id > highest:
+            remedy = f"choose one of 1 to {highest}"
+            if highest == 255:
+                remedy += ", or set cilium.maxConnectedClusters to 511"
+            faults.add(path, entry.id, f"more than cilium.maxConnectedClusters ({highest})", remedy)
+        elif entry.id in taken:
+            faults.add(path, entry.id, f"clusters.{taken[entry.id]} has this number too", "choose another one")
+        taken.setdefault(entry.id or 0, name)
