@@ -83,7 +83,8 @@ def cilium_values(
     """
     member = cluster.cilium
     assert member is not None
-    service: dict[str, Any] = {"type": "ClusterIP"}
+    # The chart's own policy for traffic from outside is one that a ClusterIP must not have.
+    service: dict[str, Any] = {"type": "ClusterIP", "externalTrafficPolicy": ""}
     if member.service == "NodePort":
         service = {"type": "NodePort", "nodePort": cilium.node_port}
     apiserver: dict[str, Any] = {

@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from dev import environment, stack
 from dev.check import Checker, CheckFailed, table
@@ -73,7 +74,8 @@ def _up(home: Home, chosen: stack.Stack) -> int:
     variables = environment.merged(home, _release(chosen))
     engine = Engine(home, chosen, variables)
     engine.initialise()
-    _say(f"\nMesh: pulumi up, stack {chosen.name}, Linkerd {chosen.release}")
+    meshes = [*([f"Linkerd {chosen.release}"] if chosen.linkerd else []), *(["Cilium"] if chosen.cilium else [])]
+    _say(f"\nMesh: pulumi up, stack {chosen.name}, {' and '.join(meshes)}")
     engine.up()
     _say("\nChecks")
     passed = table(Checker(chosen, variables).rows(), _say)
@@ -147,7 +149,7 @@ def _release(chosen: stack.Stack) -> str:
 def _summary(chosen: stack.Stack, engine: Engine, home: Home, seconds: float, passed: bool) -> str:
     outputs = engine.outputs()
     first = (chosen.reachable or chosen.clusters)[0]
-    clusters = ", ".join(f"{name} ({cluster['linkerd']})" for name, cluster in outputs["clusters"].items())
+    clusters = ", ".join(f"{name} ({_meshes(cluster)})" for name, cluster in outputs["clusters"].items())
     links = "\n".join(
         f"    {name}: {spec if isinstance(spec, str) else _gateway(spec)}" for name, spec in outputs["links"].items()
     )
@@ -161,10 +163,22 @@ Look at it:
   eval "$(make -s env{option})"
   pulumi stack output -s {chosen.name}
   kubectl --context {first.context} get services --all-namespaces
-  linkerd --context {first.context} {"multicluster gateways" if outputs["links"] else "check"}
+  {_next(chosen, first.context, outputs)}
   logs: {home.folder}/clusters/*/logs
 Change Pulumi.{chosen.name}.yaml and see what would happen: pulumi preview -s {chosen.name}
 Take it down: make down{option}"""
+
+
+def _meshes(cluster: Mapping[str, Any]) -> str:
+    """What joins a cluster to the others, and its release."""
+    cilium = [f"Cilium {cluster['charts']['cilium']}, id {cluster['cilium']['id']}"] if "cilium" in cluster else []
+    return ", ".join([*([cluster["linkerd"]] if "linkerd" in cluster else []), *cilium])
+
+
+def _next(chosen: stack.Stack, context: str, outputs: Mapping[str, Any]) -> str:
+    if not chosen.linkerd:
+        return f"kubectl --context {context} --namespace kube-system get pods,secrets"
+    return f"linkerd --context {context} {'multicluster gateways' if outputs['links'] else 'check'}"
 
 
 def _gateway(spec: dict[str, str]) -> str:

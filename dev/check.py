@@ -10,11 +10,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from dev import clustermesh
+from dev.row import Row
 from dev.stack import LabCluster, Stack
 
 # Seconds that a mirror may take to appear, and Linkerd's checks to come true, after `up`.
@@ -57,16 +58,6 @@ _EXTENSIONS = {f"linkerd-{extension}": extension for extension in ("multicluster
 Found = TypeVar("Found")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One line of the table."""
-
-    subject: str
-    check: str
-    passed: bool
-    detail: str
-
-
 class Checker:
     """Looks at the mesh of one stack.
 
@@ -83,7 +74,9 @@ class Checker:
     def rows(self) -> Iterator[Row]:
         """The table, line by line in a fixed order, while the checks run side by side."""
         checks: list[Callable[[], list[Row]]] = []
-        for cluster in self._stack.reachable:
+        if self._stack.cilium:
+            checks.append(self._clustermesh)
+        for cluster in self._stack.reachable if self._stack.linkerd else ():
             checks.append(partial(self._linkerd, cluster))
             if self._targets(cluster):
                 checks.append(partial(self._gateways, cluster))
@@ -94,6 +87,15 @@ class Checker:
         with ThreadPoolExecutor(max_workers=8) as pool:
             for rows in pool.map(lambda check: check(), checks):
                 yield from rows
+
+    def _clustermesh(self) -> list[Row]:
+        names = [cluster.name for cluster in self._stack.reachable]
+
+        def look() -> tuple[bool, list[Row]]:
+            rows = list(clustermesh.rows(names, self._object))
+            return all(row.passed for row in rows), rows
+
+        return _soon(look)[1]
 
     def _linkerd(self, cluster: LabCluster) -> list[Row]:
         """Linkerd's own checks, once more and again while one fails that may only need time."""

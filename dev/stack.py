@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 import settings
-from settings import clusters, extensions, links, samples
+from settings import cilium, clusters, extensions, links, samples
 from settings.faults import Faults, SettingsError
 from settings.reading import Reading
 from settings.resolved import Extensions, Sample
@@ -53,7 +53,8 @@ class Stack:
     own_kubeconfigs: tuple[str, ...]  # the clusters that aren't found where kubectl looks
     salted: bool  # the file has the salt of its secrets, so that Pulumi has nothing to write into it
     samples: tuple[Sample, ...] = ()
-    cilium: bool = False  # its charts are needed
+    linkerd: bool = True
+    cilium: bool = False
 
     @property
     def reachable(self) -> tuple[LabCluster, ...]:
@@ -104,7 +105,8 @@ def read(name: str, file: Path | None = None) -> Stack:
         own_kubeconfigs=_own_kubeconfigs(reading.file),
         salted="encryptionsalt" in content,
         samples=tuple(placed),
-        cilium="cilium" in config,
+        linkerd=cilium.has_linkerd(config),
+        cilium=reading.file.cilium is not None,
     )
 
 
@@ -122,7 +124,11 @@ def _outline(config: dict[str, Any]) -> tuple[Reading, list[Link], dict[str, Ext
     linked = links.links(reading, names, faults)
     release = clusters.release(reading.file, faults)
     extended = extensions.extensions(reading, names, linked, release, faults)
-    placed = samples.samples(reading, names, linked, extended, faults)
+    cilium.members(reading, names, faults)
+    linkerd = cilium.has_linkerd(config)
+    if not linkerd:
+        cilium.without_linkerd(config, faults)
+    placed = samples.samples(reading, names, linked, extended, faults, linkerd=linkerd)
     faults.raise_if_any()
     return reading, linked, extended, placed, release.version
 

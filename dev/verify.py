@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import ceil
 
 import kubeconfig
-from dev.check import Row
+from dev.row import Row
 from dev.stack import LabCluster, Stack
 from settings.resolved import Sample
 from settings.sample_parts import Helloworld, Podinfo

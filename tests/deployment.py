@@ -18,8 +18,9 @@ import yaml
 from dnslib import DNSRecord
 
 from dev import environment, stack
-from dev.check import Checker, Row
+from dev.check import Checker
 from dev.engine import Engine, PulumiFailed
+from dev.row import Row
 from lab.home import Home
 from tests.checkout import CHECKOUT
 

@@ -10,7 +10,8 @@ import pytest
 
 from dev import __main__ as command
 from dev import environment, stack
-from dev.check import Row, table
+from dev.check import table
+from dev.row import Row
 from lab.home import Home
 from topology import Link
 

@@ -1,0 +1,15 @@
+"""A line of the table that `make check` prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the table."""
+
+    subject: str
+    check: str
+    passed: bool
+    detail: str
