@@ -102,7 +102,7 @@ def parse(config: Mapping[str, Any], environment: Mapping[str, str], secret: Col
     joined = cilium.members(reading, names, faults)
     linkerd = cilium.has_linkerd(config)
     if not linkerd:
-        cilium.without_linkerd(config, faults)
+        cilium.without_linkerd(reading, faults)
     extended = extensions.extensions(reading, names, linked, release, faults)
     placed = samples.samples(reading, names, linked, extended, faults, linkerd=linkerd)
     sources = charts.sources(file, environment, faults)

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from settings.cilium_parts import Cilium, ClusterCilium
+from settings.extension_parts import Extension
 from settings.faults import LEFT_OUT, Faults
 from settings.own_values import of_chart
 from settings.reading import Reading
@@ -51,7 +52,7 @@ def members(reading: Reading, names: Sequence[str], faults: Faults) -> dict[str,
         path = ("clusters", name, "cilium")
         of_chart((*path, "values"), "cilium", entry.values, faults)
         if len(name) > NAME_LENGTH or name == "default":
-            rule = f"no name that Cilium takes: at most {NAME_LENGTH} characters, and not `default`"
+            rule = f"Cilium takes names of at most {NAME_LENGTH} characters, and not `default`"
             faults.add(("clusters", name), LEFT_OUT, rule, "rename it, and leave the old name in its `context`")
         service = entry.service or cilium.service
         if service == "ClusterIP" and not entry.addresses and not faults.malformed(*path):
@@ -60,6 +61,9 @@ def members(reading: Reading, names: Sequence[str], faults: Faults) -> dict[str,
         if service == "LoadBalancer" and not entry.addresses and name in _balanced_here(reading):
             rule = "MetalLB would need Cilium's network before it could give Cilium an address"
             faults.add((*path, "service"), service, rule, "choose NodePort, or say where the others reach it")
+        if entry.port is not None and not entry.addresses and not faults.malformed(*path, "addresses"):
+            rule = "it is the port at `addresses`, and there are none"
+            faults.add((*path, "port"), entry.port, rule, "say where the others reach it, or take the port out")
         port = entry.port or (cilium.node_port if service == "NodePort" else PORT)
         found[name] = MeshedCilium(
             id=entry.id or 0,
@@ -78,25 +82,40 @@ def _balanced_here(reading: Reading) -> Collection[str]:
     return metallb.pools if metallb is not None else ()
 
 
-def without_linkerd(config: Mapping[str, Any], faults: Faults) -> None:
+def without_linkerd(reading: Reading, faults: Faults) -> None:
     """Faults of what is about Linkerd alone, where there is none.
 
     Args:
-        config: decoded, its keys without the project's prefix.
+        reading: the stack file.
         faults: where faults go.
     """
-    for key, what in (
-        ("links", "links are Linkerd's, and a ClusterMesh joins all clusters"),
-        ("topology", "links are Linkerd's, and a ClusterMesh joins all clusters"),
-        ("buoyantCloud", "it is about Linkerd"),
-    ):
-        if config.get(key):
-            faults.add((key,), LEFT_OUT, what, "take it out, or set `linkerd: {}` to have both")
-    extensions = config.get("extensions")
-    for key in ("viz", "jaeger", "smi"):
-        if isinstance(extensions, dict) and extensions.get(key):
-            remedy = "take it out, or set `linkerd: {}` to have both"
-            faults.add(("extensions", key), LEFT_OUT, "an extension of Linkerd, which isn't there", remedy)
+    file = reading.file
+    extensions, trust = file.extensions, file.trust
+    link = "links are Linkerd's, and a ClusterMesh joins all clusters"
+    extension, other = "an extension of Linkerd, which isn't there", "it is about Linkerd, which isn't there"
+    wanted: dict[tuple[str, ...], tuple[object, str]] = {
+        ("links",): (file.links, link),
+        ("topology",): (file.topology, link),
+        ("buoyantCloud",): (file.buoyant_cloud, other),
+        ("trust", "anchor"): (trust.anchor, other),
+        ("trust", "issuers"): (trust.issuers, other),
+        ("trust", "certManager"): (trust.cert_manager, other),
+        ("extensions", "viz"): (_somewhere(extensions.viz), extension),
+        ("extensions", "jaeger"): (_somewhere(extensions.jaeger), extension),
+        ("extensions", "smi"): (_somewhere(extensions.smi), extension),
+        # What a cluster says of Linkerd doesn't bring it.
+        **{
+            ("clusters", name, "linkerd"): (entry.linkerd.model_fields_set, other)
+            for name, entry in file.clusters.items()
+        },
+    }
+    for path, (value, rule) in wanted.items():
+        if value:
+            faults.add(path, LEFT_OUT, rule, "take it out, or set `linkerd: {}` to have both")
+
+
+def _somewhere(extension: Extension | None) -> bool:
+    return extension is not None and extension.clusters != []
 
 
 def _version(cilium: Cilium, faults: Faults) -> None:
@@ -104,11 +123,13 @@ def _version(cilium: Cilium, faults: Faults) -> None:
         return
     found = minor(cilium.version)
     if found < _OLDEST:
-        rule = f"older than {_OLDEST[0]}.{_OLDEST[1]}, from which on this program knows Cilium"
-        faults.add(("cilium", "version"), cilium.version, rule, "choose a later one")
+        oldest = ".".join(map(str, _OLDEST))
+        rule = f"older than {oldest}, the first Cilium that this program knows"
+        faults.add(("cilium", "version"), cilium.version, rule, f"choose {oldest}.0 or later")
     if cilium.max_connected_clusters > 255 and found < _LARGE_SINCE:
-        rule = f"Cilium {cilium.version} has at most 255"
-        faults.add(("cilium", "maxConnectedClusters"), cilium.max_connected_clusters, rule, "choose 1.15 or later")
+        rule = f"Cilium {cilium.version} joins 255 clusters at most"
+        remedy = "set cilium.version to 1.15.0 or later, or leave it at 255"
+        faults.add(("cilium", "maxConnectedClusters"), cilium.max_connected_clusters, rule, remedy)
 
 
 def minor(version: str) -> tuple[int, int]:
@@ -127,13 +148,18 @@ def _ids(cilium: Cilium, entries: Mapping[str, ClusterCilium], names: Sequence[s
         if entry is None or faults.malformed(*path) or faults.malformed(*path[:3]):
             continue
         if entry.id is None:
-            remedy = f"give it one that no other cluster has, such as {next(free, highest)}"
+            number = next(free, None)
+            remedy = f"give it one that no other cluster has, such as {number}"
+            if number is None:
+                remedy = f"take a cluster out{_more(highest)}"
             faults.add(path, None, "every cluster of a ClusterMesh has a number", remedy)
         elif entry.id > highest:
-            remedy = f"choose one of 1 to {highest}"
-            if highest == 255:
-                remedy += ", or set cilium.maxConnectedClusters to 511"
+            remedy = f"choose one of 1 to {highest}{_more(highest)}"
             faults.add(path, entry.id, f"more than cilium.maxConnectedClusters ({highest})", remedy)
         elif entry.id in taken:
             faults.add(path, entry.id, f"clusters.{taken[entry.id]} has this number too", "choose another one")
         taken.setdefault(entry.id or 0, name)
+
+
+def _more(highest: int) -> str:
+    return ", or set cilium.maxConnectedClusters to 511" if highest == 255 else ""

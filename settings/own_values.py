@@ -11,7 +11,7 @@ from settings.stack_file import ClusterLinkerd
 
 # Values that this program sets itself, because other parts depend on them: and the setting that is meant for them.
 _WEBHOOK = "its certificate is pinned by this program"
-_AUTHORITY = "its certificates are made by this program, of one authority for all clusters"
+_AUTHORITY = "one authority signs for all clusters"
 _PINNED = ("externalSecret", "crtPEM", "keyPEM", "caBundle", "injectCaFrom", "injectCaFromSecret")
 OWN_VALUES: Mapping[str, Mapping[str, str]] = {
     "linkerd-control-plane": {

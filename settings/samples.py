@@ -91,8 +91,6 @@ class _Entry:
         self._clusters = tuple(self._names if part.clusters is None else chosen)
         sample = Sample(part=part, clusters=self._clusters)
         self._exported(name, part.exported)
-        if not linkerd:
-            self._without_linkerd(part)
         if isinstance(part, Userlist):
             self._userlist(part)
         if isinstance(part, Podinfo):
@@ -100,13 +98,10 @@ class _Entry:
         elif isinstance(part, Helloworld):
             self._known("sleep", part.sleep)
             self._versions(part)
-        if isinstance(part, Podinfo | Helloworld):
-            self._splits(part.splits, part.exported, links, extensions)
-        if isinstance(part, Podinfo) and part.profile is not None:
-            self._profiled(part.splits, extensions)
-        if isinstance(part, Booksapp) and part.fault_injection is not None:
-            for cluster in self._clusters:
-                self._form((*self._path, "faultInjection", "form"), part.fault_injection.form, cluster, extensions)
+        if linkerd:
+            self._of_linkerd(part, links, extensions)
+        else:
+            self._without_linkerd(part)
         for container in part.images:
             if container not in CONTAINERS[name]:
                 remedy = f"its containers are {listed(CONTAINERS[name])}"
@@ -115,6 +110,15 @@ class _Entry:
         if not self._faults.malformed(*self._path, "namespace"):
             self._namespace(sample, taken)
         return sample
+
+    def _of_linkerd(self, part: Placed, links: Sequence[Link], extensions: Mapping[str, Extensions]) -> None:
+        if isinstance(part, Podinfo | Helloworld):
+            self._splits(part.splits, part.exported, links, extensions)
+        if isinstance(part, Podinfo) and part.profile is not None:
+            self._profiled(part.splits, extensions)
+        if isinstance(part, Booksapp) and part.fault_injection is not None:
+            for cluster in self._clusters:
+                self._form((*self._path, "faultInjection", "form"), part.fault_injection.form, cluster, extensions)
 
     def _known(self, key: str, wanted: Sequence[str]) -> dict[int, str]:
         return listed_clusters(wanted, (*self._path, key), self._reading, self._names, self._faults)
@@ -189,7 +193,8 @@ class _Entry:
 
     def _without_linkerd(self, part: Placed) -> None:
         for key in ("exported", "splits", "profile", "policy", "fault_injection", "default_inbound_policy"):
-            if getattr(part, key, None):
+            # Of userlist, nothing is exported whether Linkerd is there or not.
+            if getattr(part, key, None) and not (key == "exported" and isinstance(part, Userlist)):
                 remedy = "take it out, or set `linkerd: {}` beside `cilium`"
                 alias = type(part).model_fields[key].alias or key
                 self._faults.add((*self._path, alias), LEFT_OUT, "it is Linkerd's, which isn't there", remedy)
