@@ -5,6 +5,7 @@ Follows https://linkerd.io/2.14/features/cni/.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pulumi
@@ -39,12 +40,19 @@ class Cni(pulumi.ComponentResource):
     Args:
         cluster: where it goes.
         charts: where its chart comes from.
+        before: what must be there before it: the plugin that it goes after.
         opts: the usual resource options.
     """
 
     plugin: pulumi.Resource  # what must be there before a pod is meshed
 
-    def __init__(self, cluster: Cluster, charts: str, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        charts: str,
+        before: Sequence[pulumi.Resource] = (),
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
         name = f"{cluster.name}-cni"
         super().__init__("multicluster-mesh:index:Cni", name, None, opts)
         child = cluster.options(self)
@@ -73,6 +81,6 @@ class Cni(pulumi.ComponentResource):
             source=charts,
             values=cni_values(cluster.settings, pull_secrets(cluster)),
             # Its pods pull their image by these credentials, which the chart only names.
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=credentials)),
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[*before, *credentials])),
         )
         self.register_outputs({})

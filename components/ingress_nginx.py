@@ -58,7 +58,7 @@ class IngressNginx(pulumi.ComponentResource):
     Args:
         cluster: where it goes.
         charts: where its chart comes from.
-        before: what gives its Service an address.
+        before: what gives its pods a network and its Service an address.
         opts: the usual resource options.
     """
 

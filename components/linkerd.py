@@ -119,6 +119,7 @@ class Linkerd(pulumi.ComponentResource):
         cluster: where it goes.
         charts: where its charts come from.
         trust: what the mesh trusts.
+        network: what must be there before a pod has a network, where this program brings that.
         crds_before: CRDs that the control plane looks for and its own charts don't bring.
         opts: the usual resource options.
     """
@@ -133,6 +134,7 @@ class Linkerd(pulumi.ComponentResource):
         cluster: Cluster,
         charts: str,
         trust: Trust,
+        network: Sequence[pulumi.Resource] = (),
         crds_before: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -142,7 +144,7 @@ class Linkerd(pulumi.ComponentResource):
         linkerd, version = cluster.settings.linkerd, cluster.settings.release
         before: list[pulumi.Resource] = []
         if linkerd.cni:
-            before.append(Cni(cluster, charts, pulumi.ResourceOptions(parent=self)).plugin)
+            before.append(Cni(cluster, charts, network, pulumi.ResourceOptions(parent=self)).plugin)
         namespace = kubernetes.core.v1.Namespace(
             f"{name}-namespace",
             metadata=cluster.metadata(
@@ -183,7 +185,7 @@ class Linkerd(pulumi.ComponentResource):
             version=version.crds,
             source=charts,
             values=crds_values(cluster.settings),
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=list(crds_before))),
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[*network, *crds_before])),
         )
         self.control_plane = release(
             f"{name}-control-plane",

@@ -78,9 +78,12 @@ def join(
     crds = [GatewayApi(cluster, wanted.gateway_api)] if wanted.gateway_api is not None else []
     network = [cilium.installed] if cilium is not None else []
     addresses = [MetalLb(cluster, charts["metallb"], network).ready] if wanted.metallb is not None else []
+    # Its pods need a network, and its Service an address.
+    installs = wanted.ingress_nginx is not None and wanted.ingress_nginx.install
+    ingress = [IngressNginx(cluster, charts["ingress-nginx"], [*network, *addresses]).ready] if installs else []
     if trust is None:
         return Member(cluster=cluster, cilium=cilium)
-    linkerd = Linkerd(cluster, charts["linkerd"], trust, [*network, *(each.crds for each in crds)])
+    linkerd = Linkerd(cluster, charts["linkerd"], trust, network, [each.crds for each in crds])
     multicluster = None
     if cluster.settings.multicluster:
         multicluster = Multicluster(cluster, linkerd, charts["linkerd"], target=target, before=addresses)
@@ -94,8 +97,6 @@ def join(
         jaeger=Jaeger(cluster, linkerd, trust, charts["linkerd"]) if wanted.jaeger else None,
         smi=Smi(cluster, linkerd, charts["linkerd-smi"]) if wanted.smi is not None else None,
     )
-    installs = wanted.ingress_nginx is not None and wanted.ingress_nginx.install
-    ingress = [IngressNginx(cluster, charts["ingress-nginx"], addresses).ready] if installs else []
     if wanted.dashboard and viz is not None and user is not None:
         Dashboard(cluster, viz, user, ingress)
     if wanted.buoyant_cloud is not None:
