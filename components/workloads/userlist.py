@@ -35,7 +35,7 @@ def service_annotations(wanted: UserlistSettings, cluster: str) -> dict[str, str
 
 
 class Userlist(pulumi.ComponentResource):
-    """Userlist in one place: a Deployment, a global Service, and `curltest` where wished for.
+    """Userlist in one place: a global Service, its Deployment unless others answer, and `curltest` where wished for.
 
     Args:
         place: where it goes.
@@ -61,9 +61,10 @@ class Userlist(pulumi.ComponentResource):
                 at_most="512Mi",
             )
             objects.deployment("", NAME, [served], labels=labels)
-            ports: dict[str, tuple[int, int | str]] = {"http": (80, PORT)}
-            told = service_annotations(wanted, cluster)
-            objects.service("service", SERVICE, ports, selector=labels, annotations=told)
+        # A cluster has a global service only by a Service of its own, be there pods behind it or not.
+        ports: dict[str, tuple[int, int | str]] = {"http": (80, PORT)}
+        told = service_annotations(wanted, cluster)
+        objects.service("service", SERVICE, ports, selector=labels, annotations=told)
         if cluster in (sample.clusters if wanted.curltest is None else wanted.curltest):
             waiting = container(
                 CURLTEST,
