@@ -5,8 +5,9 @@ cluster. So what the state has of an unreachable cluster is asked for once more,
 name, with all changes to it ignored; what it has not is left for the time when the cluster is back.
 
 Kept are the resources of such a cluster, the components around them, and all that those hold: of a link, that is the
-other end too. A cluster that won't come back is kept likewise, marked so that its removal from the stack file takes
-its resources out of the state without asking it (https://www.pulumi.com/docs/iac/concepts/resources/options/retainondelete/).
+other end too. Only in what all clusters share, a ClusterMesh, the others' parts aren't. A cluster that won't come back
+is kept likewise, marked so that its removal from the stack file takes its resources out of the state without asking it
+(https://www.pulumi.com/docs/iac/concepts/resources/options/retainondelete/).
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from recorded import Resource
 
 _PROVIDER = "pulumi:providers:"
 _STACK = "pulumi:pulumi:Stack"
+# Components around what belongs to several clusters, each of which may be there or not.
+_SHARED = "multicluster-mesh:index:ClusterMesh"
 
 
 def to_keep(resources: Sequence[Resource], clusters: Iterable[str]) -> list[Resource]:
@@ -42,7 +45,7 @@ def to_keep(resources: Sequence[Resource], clusters: Iterable[str]) -> list[Reso
             parent = by_urn.get(parent.parent or "")
     # Parents come before their children.
     for resource in resources:
-        if resource.parent in kept:
+        if resource.parent in kept and by_urn[resource.parent].type != _SHARED:
             kept.add(resource.urn)
     return [resource for resource in resources if resource.urn in kept and not resource.external]
 
@@ -77,6 +80,8 @@ def keep(resources: Sequence[Resource], clusters: Mapping[str, Cluster], registe
     away = [name for name, cluster in clusters.items() if not cluster.settings.reachable]
     forgotten = {name for name in away if clusters[name].settings.forgotten}
     found = to_keep(resources, away)
+    # What is shared is asked for already, unless nobody wants it any more.
+    found = [resource for resource in found if registered.find(resource) is None]
     for resource in found:
         parent = by_urn.get(resource.parent or "")
         options = pulumi.ResourceOptions(parent=registered.find(parent))
