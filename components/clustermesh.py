@@ -17,7 +17,8 @@ import recorded
 import settings
 from components import load_balancer
 from components.cilium import NAMESPACE, Cilium, CiliumAuthority, Peer
-from components.cluster import Cluster
+from components.cluster import NOT_AWAITED, Cluster
+from settings.resolved import MeshedCilium
 
 # The Service by which a load balancer leads to the ClusterMesh API server.
 SERVICE = "clustermesh-apiserver-peers"
@@ -76,23 +77,30 @@ class ClusterMesh(pulumi.ComponentResource):
 
 
 def _peer(cluster: Cluster, before: Mapping[str, Any] | None, parent: pulumi.Resource) -> Peer | None:
-    """A cluster as the others know it; None for one that is away, and was never there."""
+    """A cluster as the others know it; None for one that is away, and was never there.
+
+    One that won't come back is as it was, too: only its removal from the stack file changes the others.
+    """
     member = cluster.settings.cilium
     assert member is not None
     addresses: pulumi.Input[Sequence[str]] = member.addresses
-    if not member.addresses:
-        if not cluster.settings.reachable:
-            if cluster.settings.forgotten or not before:
+    port = member.port
+    if not cluster.settings.reachable:
+        if not member.addresses:
+            if not before or not before.get("addresses"):
                 return None
-            addresses = before["addresses"]
-        elif member.service == "LoadBalancer":
-            addresses = _balanced(cluster, member.annotations, parent)
-        else:
-            addresses = node_addresses(cluster)
-    return Peer(name=cluster.name, addresses=addresses, port=member.port)
+            addresses, port = before["addresses"], int(before.get("port", port))
+    elif member.service == "LoadBalancer":
+        balanced = _balanced(cluster, member, parent)
+        addresses = member.addresses or balanced
+    elif not member.addresses:
+        addresses = node_addresses(cluster)
+    return Peer(name=cluster.name, addresses=addresses, port=port)
 
 
-def _balanced(cluster: Cluster, annotations: Mapping[str, str], parent: pulumi.Resource) -> pulumi.Output[list[str]]:
+def _balanced(cluster: Cluster, member: MeshedCilium, parent: pulumi.Resource) -> pulumi.Output[list[str]]:
+    # Where the stack file says the addresses, nobody waits for them.
+    annotations = {**(NOT_AWAITED if member.addresses else {}), **member.annotations}
     service = kubernetes.core.v1.Service(
         f"{cluster.name}-{SERVICE}",
         metadata=cluster.metadata(SERVICE, namespace=NAMESPACE, annotations=annotations),
@@ -126,15 +134,19 @@ def node_addresses(cluster: Cluster) -> list[str]:
     try:
         nodes = client.CoreV1Api(access.client(cluster.access)).list_node(_request_timeout=PATIENCE).items
     except (ApiException, ConfigException, HTTPError) as error:
-        why = str(error).strip().splitlines()[0]
+        said = f"{error.status} {error.reason}" if isinstance(error, ApiException) else str(error).strip()
+        why = (said.splitlines() or [type(error).__name__])[0]
         raise pulumi.RunError(f"{path}: not set: its nodes can't be asked for theirs ({why}); {remedy}") from None
     found = {
-        node.metadata.name: next((each.address for each in node.status.addresses if each.type == "InternalIP"), None)
+        # One that has just come has none yet.
+        node.metadata.name: next(
+            (each.address for each in node.status.addresses or [] if each.type == "InternalIP"), None
+        )
         for node in nodes
         # A node that is going away is no good address.
         if node.metadata.deletion_timestamp is None
     }
     addresses = [address for _, address in sorted(found.items()) if address][:NODES]
     if not addresses:
-        raise pulumi.RunError(f"{path}: not set: no node of its has an address; {remedy}")
+        raise pulumi.RunError(f"{path}: not set: none of its nodes has an address; {remedy}")
     return addresses
