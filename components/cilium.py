@@ -87,6 +87,9 @@ def cilium_values(
     service: dict[str, Any] = {"type": "ClusterIP", "externalTrafficPolicy": ""}
     if member.service == "NodePort":
         service = {"type": "NodePort", "nodePort": cilium.node_port}
+    if member.annotations and member.service != "LoadBalancer":
+        # Those of a load balancer are on a Service of this program's own.
+        service["annotations"] = dict(member.annotations)
     apiserver: dict[str, Any] = {
         "service": service,
         # Each cluster's client is known by its own name.
