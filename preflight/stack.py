@@ -109,7 +109,7 @@ def _kinds(stack: Settings, cluster: Cluster) -> Iterator[tuple[str, str]]:
     if extensions.metallb is not None:
         yield "metallb.io", "ipaddresspools"
         yield "metallb.io", "l2advertisements"
-    if any(cluster.name in sample.everywhere for sample in stack.samples):
+    if stack.linkerd and any(cluster.name in sample.everywhere for sample in stack.samples):
         yield "linkerd.io", "serviceprofiles"
         yield "policy.linkerd.io", "serverauthorizations"
         yield cluster.release.http_route.partition("/")[0], "httproutes"
