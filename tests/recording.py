@@ -7,7 +7,7 @@ import json
 import runpy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +19,8 @@ from pulumi.runtime.mocks import MockMonitor
 from pulumi.runtime.proto import source_pb2
 
 import recorded
+from components import clustermesh
+from components.cluster import Cluster
 from tests import kubeconfigs
 from tests.checkout import CHECKOUT
 
@@ -76,6 +78,7 @@ class Recorder(Mocks):
 
     def __init__(self) -> None:
         self.resources: list[MockResourceArgs] = []
+        self.outputs: dict[str, Any] = {}  # the stack's
         self.monitor = Monitor(self)
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str, dict[str, Any]]:
@@ -97,6 +100,8 @@ class Recorder(Mocks):
             outputs["data"] = {"token": "dG9rZW4=", "ca.crt": "Q0E="}
         elif args.name.endswith("-multicluster-gateway"):
             outputs |= GATEWAY
+        elif args.name.endswith("-clustermesh-apiserver-peers"):
+            outputs["status"] = {"loadBalancer": {"ingress": [{"hostname": f"{args.name}.example.com"}]}}
         return f"{args.name}-id", outputs
 
     def call(self, args: MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
@@ -118,7 +123,8 @@ class Recorder(Mocks):
     def state(self) -> list[recorded.Resource]:
         """What the state would have after an update."""
         inputs = {(each.typ, each.name): each.inputs for each in self.resources}
-        return [
+        whole = recorded.Resource(urn=STACK, type="pulumi:pulumi:Stack", custom=False, outputs=self.outputs)
+        return [whole] + [
             recorded.Resource(
                 urn=each.urn,
                 type=each.type,
@@ -133,6 +139,7 @@ class Recorder(Mocks):
         ]
 
 
+STACK = "urn:pulumi:test::multicluster-mesh::pulumi:pulumi:Stack::multicluster-mesh-test"
 GATEWAY = {
     "metadata": {
         "name": "linkerd-gateway",
@@ -199,6 +206,12 @@ def record(config: dict[str, Any], secret: Sequence[str], kubeconfig: Path, patc
     # The recording engine has no server for the hooks' callbacks.
     patch.setattr(resource_hooks, "register_resource_hook", lambda hook: asyncio.ensure_future(asyncio.sleep(0)))
     recorder = Recorder()
+
+    def export(name: str, value: Any) -> None:
+        pulumi.Output.from_input(value).apply(partial(recorder.outputs.__setitem__, name))
+
+    patch.setattr(pulumi, "export", export)
+    patch.setattr(clustermesh, "node_addresses", nodes)
     set_mocks(recorder, project="multicluster-mesh", stack="test", preview=True, monitor=recorder.monitor)
 
     @pulumi.runtime.test  # type: ignore[untyped-decorator]
@@ -207,6 +220,12 @@ def record(config: dict[str, Any], secret: Sequence[str], kubeconfig: Path, patc
 
     program()
     return recorder
+
+
+def nodes(cluster: Cluster) -> list[str]:
+    """The addresses of a cluster's nodes."""
+    assert cluster.settings.cilium is not None
+    return [f"192.0.2.{cluster.settings.cilium.id}", f"2001:db8::{cluster.settings.cilium.id}"]
 
 
 def _hurry(patch: pytest.MonkeyPatch) -> None:
