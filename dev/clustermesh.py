@@ -69,7 +69,10 @@ def _told(source: str, target: str, look: Look) -> tuple[str, list[str]]:
     else:
         return "", []
     found = re.search(r"https://\S+", base64.b64decode(encoded).decode())
-    agents = look(source, "daemonset", "cilium", NAMESPACE).get("spec", {}).get("template", {}).get("spec", {})
-    aliases = agents.get("hostAliases") or []
+    aliases: list[Mapping[str, Any]] = []
+    for kind, called in (("daemonset", "cilium"), ("deployment", "clustermesh-apiserver")):
+        pod = look(source, kind, called, NAMESPACE).get("spec", {}).get("template", {}).get("spec", {})
+        # The agents know the name, or, with a copy, only who keeps that.
+        aliases = aliases or pod.get("hostAliases") or []
     named = [alias["ip"] for alias in aliases if f"{target}.mesh.cilium.io" in alias["hostnames"]]
     return found[0] if found else "", named
