@@ -103,6 +103,18 @@ def test_what_is_exported_is_kept_with_its_target_and_not_with_those_that_see_it
     assert export not in to_keep(state, ["west"]), "that a source is away changes nothing of it"
 
 
+def test_of_a_clustermesh_only_the_part_of_the_one_that_is_away_is_kept() -> None:
+    mesh = component("clustermesh", "ClusterMesh")
+    west, east = (component(f"{name}-cilium", "Cilium", mesh.urn) for name in ("west", "east"))
+    parts = [secret("west-cilium-ca", west, WEST), secret("east-cilium-ca", east, EAST), secret("east-key", east, None)]
+    balanced = [secret("west-peers", mesh, WEST), secret("east-peers", mesh, EAST)]
+    state = [*STATE[:3], mesh, component("cilium", "CiliumAuthority", mesh.urn), *balanced, west, east, *parts]
+
+    kept = [resource.name for resource in to_keep(state, ["east"])]
+
+    assert kept == ["clustermesh", "east-peers", "east-cilium", "east-cilium-ca", "east-key"]
+
+
 def test_a_cluster_is_not_taken_for_another_one_whose_name_begins_alike() -> None:
     state = [*STATE, Resource(urn=f"{EAST}-2", type="pulumi:providers:kubernetes", parent=STACK)]
     alike = component("east-2-linkerd")

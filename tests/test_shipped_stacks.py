@@ -279,7 +279,7 @@ def test_emojivotos_parts_find_one_another(run: Run) -> None:
     assert selected == {name: {"app": name} for name in ("web-svc", "emoji-svc", "voting-svc")}
 
 
-STACKS = pytest.mark.parametrize("stack", ["openstack-nks", "kpaas", "east-west", "emojivoto"])
+STACKS = pytest.mark.parametrize("stack", ["openstack-nks", "kpaas", "east-west", "emojivoto", "clustermesh"])
 
 
 @STACKS
