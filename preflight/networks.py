@@ -1,4 +1,4 @@
-"""Whether two clusters that are linked without a gateway have networks of their own."""
+"""Whether two clusters whose pods reach one another, by a link without a gateway or by Cilium, have own networks."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def read(question: Question, api: Api) -> Networks:
 
 
 def check(flat: Iterable[Flat], questions: Mapping[str, Question], known: Mapping[str, Networks]) -> Iterator[Finding]:
-    """Findings on all links without a gateway, as far as their clusters are known."""
-    doubtful: dict[str, str] = {}
+    """Findings on all links without a gateway and all pairs of a ClusterMesh, as far as their clusters are known."""
+    doubtful: dict[str, tuple[str, bool]] = {}
     for link in flat:
         if link.source not in known or link.target not in known:
             continue
@@ -70,25 +70,31 @@ def check(flat: Iterable[Flat], questions: Mapping[str, Question], known: Mappin
             (ours, kind, theirs, their_kind)
             for kind, ours in source.named()
             for their_kind, theirs in target.named()
-            if ours.version == theirs.version and ours.overlaps(theirs)
+            if ours.version == theirs.version
+            and ours.overlaps(theirs)
+            # A service of a ClusterMesh has an address of each cluster's own.
+            and not (link.mesh and kind == their_kind == "service")
         ]
         if overlaps:
             ours, kind, theirs, their_kind = overlaps[0]
             more = f" (and {len(overlaps) - 1} more)" if len(overlaps) > 1 else ""
+            why, otherwise = "the link to it has no gateway", ", or link them through a gateway"
+            if link.mesh:
+                why, otherwise = "pods of a ClusterMesh reach one another by their own addresses", ""
             yield questions[link.source].finding(
-                f"a {kind} network that overlaps {link.target}'s {their_kind} network {theirs}{more}, "
-                "and the link to it has no gateway",
-                "give one of them other networks, or link them through a gateway; if these aren't their networks, "
+                f"a {kind} network that overlaps {link.target}'s {their_kind} network {theirs}{more}, and {why}",
+                f"give one of them other networks{otherwise}; if these aren't their networks, "
                 f"declare clusters.{link.source}.networks and clusters.{link.target}.networks",
                 value=str(ours),
             )
             continue
         for name in (link.source, link.target):
             if (unknown := known[name].unknown) is not None:
-                doubtful.setdefault(name, unknown)
-    for name, unknown in doubtful.items():
+                doubtful.setdefault(name, (unknown, link.mesh))
+    for name, (unknown, mesh) in doubtful.items():
+        whose = "the other clusters of the ClusterMesh" if mesh else "clusters linked to it without a gateway"
         yield questions[name].finding(
-            f"whether its networks overlap those of clusters linked to it without a gateway isn't known: {unknown}",
+            f"whether its networks overlap those of {whose} isn't known: {unknown}",
             f"list its pods' CIDRs in clusters.{name}.networks.pods",
             value="none",
             setting="networks.pods",

@@ -56,7 +56,8 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class Flat:
-    """A link without a gateway: pods reach pods, so the two clusters' networks must not overlap."""
+    """Two clusters whose pods reach one another, by a link without a gateway: their networks must not overlap."""
 
     source: str
     target: str
+    mesh: bool = False  # a ClusterMesh, and no link of Linkerd's

@@ -59,7 +59,7 @@ def require(
     ]
     if stack.cilium is not None:
         # Pods of a ClusterMesh reach one another by their own addresses.
-        flat += [Flat(source=one, target=other) for one, other in combinations(asked, 2)]
+        flat += [Flat(source=one, target=other, mesh=True) for one, other in combinations(asked, 2)]
     grave = {Severity.ERROR, Severity.UPDATE_ERROR} if updating else {Severity.ERROR}
     findings = run(questions, client, flat, timeout=stack.preflight.timeout)
     errors = [found for found in findings if found.severity in grave]

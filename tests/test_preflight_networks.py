@@ -8,15 +8,15 @@ from preflight import Finding, Flat, Severity, run
 from tests.preflight_cluster import NODES, client, healthy, question, running
 
 
-def flat(west: dict[str, Any], east: dict[str, Any], **asked: Any) -> list[Finding]:
-    """What is found for a link without a gateway from west to east, whose lists of nodes are given."""
+def flat(west: dict[str, Any], east: dict[str, Any], *, mesh: bool = False, **asked: Any) -> list[Finding]:
+    """What is found for a link without a gateway or a ClusterMesh of west and east, whose lists of nodes are given."""
     clusters = {"west": healthy(), "east": healthy()}
     clusters["west"].objects[NODES], clusters["east"].objects[NODES] = west, east
     with running(clusters["west"]), running(clusters["east"]):
         return run(
             [question(name, load_balancer=False, **asked) for name in clusters],
             lambda name: client(clusters[name].server),
-            [Flat(source="west", target="east")],
+            [Flat(source="west", target="east", mesh=mesh)],
             timeout=2,
         )
 
@@ -36,6 +36,39 @@ def test_pod_networks_that_overlap_are_an_error() -> None:
     assert (found.path, found.value, found.severity) == ("clusters.west", "10.42.0.0/24", Severity.ERROR)
     assert found.rule == (
         "a pod network that overlaps east's pod network 10.42.0.0/16, and the link to it has no gateway"
+    )
+
+
+def test_pod_networks_of_a_clustermesh_that_overlap_are_told_without_a_word_of_links() -> None:
+    [found] = flat(
+        {"items": [{"spec": {"podCIDR": "10.42.0.0/24"}}]},
+        {"items": [{"spec": {"podCIDR": "10.42.0.0/24"}}]},
+        mesh=True,
+    )
+
+    assert found.rule == (
+        "a pod network that overlaps east's pod network 10.42.0.0/24, "
+        "and pods of a ClusterMesh reach one another by their own addresses"
+    )
+    assert found.remedy == (
+        "give one of them other networks; if these aren't their networks, "
+        "declare clusters.west.networks and clusters.east.networks"
+    )
+
+
+def test_service_networks_of_a_clustermesh_may_be_the_same() -> None:
+    first, second = ({"items": [{"spec": {"podCIDR": f"10.{number}.0.0/16"}}]} for number in (1, 2))
+
+    assert flat(first, second, mesh=True, service_networks=("10.96.0.0/12",)) == []
+    assert len(flat(first, second, mesh=True, service_networks=("10.2.0.0/16",))) == 1
+
+
+def test_what_is_not_known_of_a_clustermesh_is_told_of_it() -> None:
+    [found] = flat({"items": [{"spec": {}}]}, {"items": [{"spec": {"podCIDR": "10.1.0.0/16"}}]}, mesh=True)
+
+    assert found.rule == (
+        "whether its networks overlap those of the other clusters of the ClusterMesh isn't known: "
+        "its nodes don't tell theirs"
     )
 
 
