@@ -46,6 +46,10 @@ def run(
         flat: links without a gateway.
         timeout: seconds for each answer; a cluster that leaves one out isn't asked any more.
     """
+    # Here, and not in several threads at once, of which one would find the package half imported.
+    import kubernetes.client
+    import kubernetes.config  # noqa: F401
+
     linked = {name for link in flat for name in (link.source, link.target)}
     with ThreadPoolExecutor(max_workers=max(1, len(questions))) as pool:
         told = list(pool.map(lambda one: _cluster(one, clients, timeout, linked=one.name in linked), questions))
