@@ -7,7 +7,6 @@ the name that the chart mounts, so that no key is a Helm value.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,12 +20,18 @@ from components.cluster import Cluster
 from components.helm import release
 from components.secrets import tls_secret
 from components.trust import Authority, Certificate, Signer
+from settings.cilium import minor
 from settings.cilium_parts import Cilium as CiliumSettings
 from settings.stack_file import Lifetimes
+from settings.text import is_ip
 
 NAMESPACE = "kube-system"
 # A way to make certificates that the chart doesn't know, so that it makes none.
 _PROVIDED = {"auto": {"enabled": True, "method": "provided"}}
+# From here on the chart says of its Service what only one that can be reached from outside may have.
+OUTSIDE_SINCE = (1, 16)
+# From here on it lets somebody else make the Service.
+EXTERNAL_SINCE = (1, 19)
 # What the chart's own certificates are for, whatever the cluster.
 _SERVER = "clustermesh-apiserver.cilium.io"
 
@@ -48,7 +53,7 @@ def peer_values(name: str, addresses: Sequence[str], port: int) -> dict[str, Any
         addresses: IPs, or else a host name, of which only the first counts.
         port: at which it is reached.
     """
-    if addresses and all(_is_ip(address) for address in addresses):
+    if addresses and all(is_ip(address) for address in addresses):
         # Cilium gives them a name below mesh.cilium.io, which is in the peer's certificate.
         return {"name": name, "port": port, "ips": list(addresses)}
     return {"name": name, "port": port, "address": addresses[0] if addresses else ""}
@@ -56,14 +61,6 @@ def peer_values(name: str, addresses: Sequence[str], port: int) -> dict[str, Any
 
 def _told(peer: Peer, found: Sequence[Sequence[str]]) -> dict[str, Any]:
     return peer_values(peer.name, found[0], peer.port)
-
-
-def _is_ip(address: str) -> bool:
-    try:
-        ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return True
 
 
 def cilium_values(
@@ -83,15 +80,8 @@ def cilium_values(
     """
     member = cluster.cilium
     assert member is not None
-    # The chart's own policy for traffic from outside is one that a ClusterIP must not have.
-    service: dict[str, Any] = {"type": "ClusterIP", "externalTrafficPolicy": ""}
-    if member.service == "NodePort":
-        service = {"type": "NodePort", "nodePort": cilium.node_port}
-    if member.annotations and member.service != "LoadBalancer":
-        # Those of a load balancer are on a Service of this program's own.
-        service["annotations"] = dict(member.annotations)
     apiserver: dict[str, Any] = {
-        "service": service,
+        "service": _service(member, cilium),
         # Each cluster's client is known by its own name.
         "tls": {**_PROVIDED, "authMode": "cluster"},
     }
@@ -111,11 +101,27 @@ def cilium_values(
         "cluster": {"id": member.id, "name": cluster.name},
         "clustermesh": mesh,
         "hubble": hubble,
+        # Of the nodes' own networks, which differ; the chart's default is one network that all clusters would have.
+        "ipam": {"mode": "kubernetes"},
     }
     if linkerd:
         # https://linkerd.io/2.14/reference/cluster-configuration/#cilium
         values |= {"cni": {"exclusive": False}, "socketLB": {"hostNamespaceOnly": True}}
     return settings.merged(values, member.values)
+
+
+def _service(member: settings.MeshedCilium, cilium: CiliumSettings) -> dict[str, Any]:
+    """What the chart makes of its Service, beside which this program may make one of its own."""
+    # Those of a load balancer are on a Service of this program's own.
+    annotations = {"annotations": dict(member.annotations)} if member.annotations else {}
+    if member.service == "NodePort":
+        return {"type": "NodePort", "nodePort": cilium.node_port, **annotations}
+    if minor(cilium.version) < OUTSIDE_SINCE:
+        return {"type": "ClusterIP", **(annotations if member.service == "ClusterIP" else {})}
+    if member.service == "ClusterIP":
+        return {"externallyCreated": True}
+    # At any node port: a load balancer's Service is beside it.
+    return {"type": "NodePort", "nodePort": 0}
 
 
 class CiliumAuthority(pulumi.ComponentResource):
@@ -148,11 +154,12 @@ class Cilium(pulumi.ComponentResource):
         peers: the others.
         charts: where its chart comes from.
         linkerd: whether Linkerd runs there, too.
+        before: what the chart expects to be there.
         opts: the usual resource options.
     """
 
     installed: pulumi.Resource  # what must be there before a pod has a network
-    expires: pulumi.Output[str]
+    expires: pulumi.Output[str]  # RFC 3339: when the first of its certificates does
 
     def __init__(
         self,
@@ -164,6 +171,7 @@ class Cilium(pulumi.ComponentResource):
         charts: str,
         *,
         linkerd: bool,
+        before: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         name = f"{cluster.name}-cilium"
@@ -181,7 +189,7 @@ class Cilium(pulumi.ComponentResource):
             source=charts,
             values=cilium_values(cluster.settings, cilium, told, linkerd=linkerd),
             # Its pods mount the Secrets, which the chart doesn't name.
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=secrets)),
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[*secrets, *before])),
         )
         self.register_outputs({})
 
@@ -194,7 +202,7 @@ class Cilium(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions,
     ) -> list[pulumi.Resource]:
         hosts = pulumi.Output.all(addresses=own.addresses).apply(
-            lambda found: [address for address in found["addresses"] if not _is_ip(address)]
+            lambda found: [address for address in found["addresses"] if not is_ip(address)]
         )
         server = ["*.mesh.cilium.io", f"clustermesh-apiserver.{NAMESPACE}.svc", "localhost"]
         # The chart's own names, in the Secrets that its pods mount.
@@ -219,6 +227,7 @@ class Cilium(pulumi.ComponentResource):
                 opts=opts,
             )
         ]
+        ends: list[pulumi.Output[str]] = []
         for secret, (common_name, names) in wanted.items():
             certificate = Certificate(
                 f"{cluster.name}-{secret}",
@@ -231,7 +240,7 @@ class Cilium(pulumi.ComponentResource):
                 client=True,
                 opts=pulumi.ResourceOptions(parent=self),
             )
-            self.expires = certificate.expires
+            ends.append(certificate.expires)
             made.append(
                 tls_secret(
                     f"{cluster.name}-{secret}-secret",
@@ -244,4 +253,6 @@ class Cilium(pulumi.ComponentResource):
                     opts=opts,
                 )
             )
+        # All in the same form and the same zone, so that the earliest comes first.
+        self.expires = pulumi.Output.all(*ends).apply(min)
         return made

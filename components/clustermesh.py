@@ -17,8 +17,9 @@ import access
 import recorded
 import settings
 from components import load_balancer
-from components.cilium import NAMESPACE, Cilium, CiliumAuthority, Peer
+from components.cilium import EXTERNAL_SINCE, NAMESPACE, Cilium, CiliumAuthority, Peer
 from components.cluster import NOT_AWAITED, Cluster
+from settings.cilium import minor
 from settings.resolved import MeshedCilium
 
 # The Service by which a load balancer leads to the ClusterMesh API server.
@@ -28,6 +29,10 @@ OUTPUT = "clustermesh"
 NODES = 3
 # Seconds that a cluster has to answer.
 PATIENCE = 30
+_SERVED = {
+    "selector": {"k8s-app": "clustermesh-apiserver"},
+    "ports": [{"name": "etcd", "port": 2379, "targetPort": 2379}],
+}
 
 
 class ClusterMesh(pulumi.ComponentResource):
@@ -59,6 +64,7 @@ class ClusterMesh(pulumi.ComponentResource):
         before = whole.outputs.get(OUTPUT) or {} if whole is not None else {}
         found = {name: _peer(cluster, before.get(name), self) for name, cluster in clusters.items()}
         self.peers = {name: peer for name, peer in found.items() if peer is not None}
+        external = minor(stack.cilium.version) >= EXTERNAL_SINCE
         self.members = {
             name: Cilium(
                 cluster,
@@ -69,6 +75,7 @@ class ClusterMesh(pulumi.ComponentResource):
                 [self.peers[other] for other in sorted(self.peers) if other != name],
                 stack.charts["cilium"],
                 linkerd=stack.linkerd,
+                before=_inside(cluster, self) if external else [],
                 opts=child,
             )
             for name, cluster in clusters.items()
@@ -105,11 +112,7 @@ def _balanced(cluster: Cluster, member: MeshedCilium, parent: pulumi.Resource) -
     service = kubernetes.core.v1.Service(
         f"{cluster.name}-{SERVICE}",
         metadata=cluster.metadata(SERVICE, namespace=NAMESPACE, annotations=annotations),
-        spec={
-            "type": "LoadBalancer",
-            "selector": {"k8s-app": "clustermesh-apiserver"},
-            "ports": [{"name": "etcd", "port": 2379, "targetPort": 2379}],
-        },
+        spec={"type": "LoadBalancer", **_SERVED},
         # Without an address of each, none of the clusters could be told of the others.
         opts=pulumi.ResourceOptions.merge(
             cluster.options(parent),
@@ -117,6 +120,31 @@ def _balanced(cluster: Cluster, member: MeshedCilium, parent: pulumi.Resource) -
         ),
     )
     return pulumi.Output.all(service.status).apply(lambda found: load_balancer.addresses(found[0]))
+
+
+def _inside(cluster: Cluster, parent: pulumi.Resource) -> list[pulumi.Resource]:
+    """The Service of a cluster that is to have no other, where the chart can only make one for traffic from outside."""
+    member = cluster.settings.cilium
+    if member is None or member.service != "ClusterIP":
+        return []
+    service = kubernetes.core.v1.Service(
+        f"{cluster.name}-clustermesh-apiserver",
+        metadata=cluster.metadata(
+            "clustermesh-apiserver",
+            namespace=NAMESPACE,
+            labels={"k8s-app": "clustermesh-apiserver"},
+            # An older release may have made it, and would take it away.
+            annotations={
+                **NOT_AWAITED,
+                "pulumi.com/patchForce": "true",
+                "helm.sh/resource-policy": "keep",
+                **member.annotations,
+            },
+        ),
+        spec={"type": "ClusterIP", **_SERVED},
+        opts=cluster.options(parent),
+    )
+    return [service]
 
 
 def node_addresses(cluster: Cluster) -> list[str]:

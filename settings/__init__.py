@@ -18,13 +18,14 @@ from settings import charts, cilium, clusters, extensions, links, samples, trust
 from settings.definition import TOP
 from settings.faults import LEFT_OUT, Faults, SettingsError
 from settings.reading import read
-from settings.resolved import Cluster, Sample, Settings, merged, overridden
+from settings.resolved import Cluster, MeshedCilium, Sample, Settings, merged, overridden
 from settings.stack_file import StackFile
 
 __all__ = [
     "PROJECT",
     "SECRETS",
     "Cluster",
+    "MeshedCilium",
     "Sample",
     "Settings",
     "SettingsError",

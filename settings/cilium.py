@@ -14,6 +14,7 @@ from settings.faults import LEFT_OUT, Faults
 from settings.own_values import of_chart
 from settings.reading import Reading
 from settings.resolved import MeshedCilium, merged
+from settings.text import is_ip
 
 # The port of a ClusterMesh API server.
 PORT = 2379
@@ -21,6 +22,8 @@ PORT = 2379
 NAME_LENGTH = 32
 _OLDEST = (1, 14)
 _LARGE_SINCE = (1, 15)
+# Between these, the chart says of its Service what a ClusterIP must not have, and lets nobody else make it.
+_NO_CLUSTER_IP = ((1, 16), (1, 19))
 
 
 def has_linkerd(config: Mapping[str, Any]) -> bool:
@@ -55,9 +58,17 @@ def members(reading: Reading, names: Sequence[str], faults: Faults) -> dict[str,
             rule = f"Cilium takes names of at most {NAME_LENGTH} characters, and not `default`"
             faults.add(("clusters", name), LEFT_OUT, rule, "rename it, and leave the old name in its `context`")
         service = entry.service or cilium.service
+        hosts = [address for address in entry.addresses if not is_ip(address)]
+        if hosts and len(entry.addresses) > 1:
+            rule = "the others can be told of several IPs, or of one host name"
+            faults.add((*path, "addresses"), entry.addresses, rule, "leave the host name alone, or take it out")
         if service == "ClusterIP" and not entry.addresses and not faults.malformed(*path):
             rule = "a ClusterIP is no address that another cluster could reach"
             faults.add((*path, "addresses"), [], rule, "say where the others reach it, or choose another service")
+        if service == "ClusterIP" and _NO_CLUSTER_IP[0] <= minor(cilium.version) < _NO_CLUSTER_IP[1]:
+            rule = f"the chart of Cilium {cilium.version} can't make a ClusterIP"
+            remedy = "choose 1.19 or later, or another service"
+            faults.add((*path, "service") if entry.service else ("cilium", "service"), service, rule, remedy)
         if service == "LoadBalancer" and not entry.addresses and name in _balanced_here(reading):
             rule = "MetalLB would need Cilium's network before it could give Cilium an address"
             faults.add((*path, "service"), service, rule, "choose NodePort, or say where the others reach it")

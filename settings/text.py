@@ -118,6 +118,15 @@ def is_loopback(host: str) -> bool:
     return bool(inside.is_loopback or inside.is_unspecified)
 
 
+def is_ip(value: str) -> bool:
+    """Whether a text is the IP address of a host."""
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return True
+
+
 def _is_address(value: str) -> bool:
     if is_loopback(value):
         return False
