@@ -50,7 +50,7 @@ def test_pages_show_stack_files() -> None:
     assert len(BLOCKS) >= 5
 
 
-@pytest.mark.parametrize("name", ["east-west", "emojivoto", "kpaas", "openstack-nks"])
+@pytest.mark.parametrize("name", ["clustermesh", "east-west", "emojivoto", "kpaas", "openstack-nks"])
 def test_a_shipped_stack_file_is_shown_as_it_is(name: str) -> None:
     shipped = yaml.safe_load((CHECKOUT / f"Pulumi.{name}.yaml").read_text())
 
