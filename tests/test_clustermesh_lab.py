@@ -158,7 +158,6 @@ def test_the_set_up_is_what_its_guide_shows(mesh: Deployment) -> None:
 def test_a_second_up_changes_nothing_and_restarts_nothing(mesh: Deployment) -> None:
     before = agents(mesh, "bastion02", "bastion03")
 
-    mesh.up("--expect-no-changes")
     mesh.up("--expect-no-changes", "--refresh")
 
     assert agents(mesh, "bastion02", "bastion03") == before

@@ -228,7 +228,8 @@ def test_stop_cleans_up_after_a_kill(own: Lab, kill: str) -> None:
 
 def test_an_interrupted_start_leaves_nothing_running(own: Lab) -> None:
     starter = own.begin("start", "one")
-    assert comes_true(lambda: len(own.processes()) >= 3)
+    # On a busy machine all could be up by the time that a few of them have been seen.
+    assert comes_true(lambda: len(own.processes()) >= 1)
 
     starter.send_signal(signal.SIGINT)
 
