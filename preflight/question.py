@@ -15,7 +15,7 @@ class Question:
     server: str  # URL of its API server, for messages
     minimum: str  # the oldest Kubernetes that the chosen Linkerd supports, such as 1.21
     newest_tried: str  # the newest Kubernetes that it has been tried with, such as 1.36
-    linkerd: str  # the release of Linkerd, for messages
+    linkerd: str | None  # the release of Linkerd, for messages; None: there is to be none
     namespaces: tuple[str, ...]  # that the stack will own
     control_plane_namespace: str
     owner: str  # the field manager that this stack writes on its namespaces

@@ -82,7 +82,7 @@ def _question(stack: Settings, cluster: Cluster, owner: str, namespaces: Sequenc
         server=cluster.context.server,
         minimum=cluster.release.kubernetes,
         newest_tried=KUBERNETES_TRIED,
-        linkerd=cluster.release.version,
+        linkerd=cluster.release.version if stack.linkerd else None,
         # Nobody owns the one that every cluster has.
         namespaces=tuple(name for name in dict.fromkeys(owned) if name != "default"),
         control_plane_namespace=linkerd.namespace,
@@ -90,11 +90,24 @@ def _question(stack: Settings, cluster: Cluster, owner: str, namespaces: Sequenc
         adopt=cluster.adopt,
         trust_anchor=stack.trust.anchor.certificate if stack.trust.anchor is not None else None,
         load_balancer=cluster.awaits_gateway and cluster.extensions.metallb is None,
-        pod_networks=tuple(cluster.networks.pods),
+        pod_networks=_pod_networks(cluster),
         service_networks=tuple(cluster.networks.services),
         cert_manager=stack.trust.cert_manager is not None,
         kinds=tuple(_kinds(stack, cluster)),
     )
+
+
+def _pod_networks(cluster: Cluster) -> tuple[str, ...]:
+    """The pod networks that the stack file names: its own setting, or else those that Cilium gives addresses of."""
+    if cluster.networks.pods or cluster.cilium is None:
+        return tuple(cluster.networks.pods)
+    ipam = cluster.cilium.values.get("ipam")
+    if not isinstance(ipam, dict) or ipam.get("mode") != "cluster-pool":
+        return ()
+    operator = ipam.get("operator")
+    pool = operator.get("clusterPoolIPv4PodCIDRList") if isinstance(operator, dict) else None
+    # What the chart has by default is the same in every cluster.
+    return (pool,) if isinstance(pool, str) else tuple(pool or ("10.0.0.0/8",))
 
 
 def _kinds(stack: Settings, cluster: Cluster) -> Iterator[tuple[str, str]]:

@@ -105,7 +105,8 @@ def _answers(question: Question, api: Api) -> Iterator[Finding]:
     if first.content is not None and first.status == 200:
         checks.insert(0, version.check(question, first.content))
     checks += [ownership.check_namespace(question, api, namespace) for namespace in question.namespaces]
-    checks.append(ownership.check_elsewhere(question, api))
+    if question.linkerd is not None:
+        checks.append(ownership.check_elsewhere(question, api))
     if question.load_balancer:
         checks.append(gateway.check(question, api, clock.time_of(first) or first.answered))
     if question.cert_manager:

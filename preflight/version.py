@@ -1,4 +1,4 @@
-"""Whether the cluster's Kubernetes is one that the chosen Linkerd runs on."""
+"""Whether the cluster's Kubernetes is one that the chosen Linkerd, or Cilium, runs on."""
 
 from __future__ import annotations
 
@@ -16,19 +16,25 @@ def check(question: Question, version: dict[str, Any]) -> Iterator[Finding]:
     """Findings on what `/version` says."""
     said = version.get("gitVersion") or f"{version.get('major', '')}.{version.get('minor', '')}"
     running, shown = parsed(said), plain(said, 60)
+    what = "Cilium" if question.linkerd is None else f"Linkerd {question.linkerd}"
     if running is None:
-        rule = f"not a version that can be read, so it is not known whether Linkerd {question.linkerd} runs there"
+        rule = f"not a version that can be read, so it is not known whether {what} runs there"
         remedy = f"see for yourself that it is Kubernetes {question.minimum} or newer"
         yield question.finding(rule, remedy, value=shown, severity=Severity.WARNING)
         return
     oldest, newest = parsed(question.minimum), parsed(question.newest_tried)
     if oldest is not None and running < oldest:
-        rule = f"Linkerd {question.linkerd} needs Kubernetes {question.minimum} or newer"
-        yield question.finding(rule, "upgrade the cluster, or choose an older Linkerd by linkerd.version", value=shown)
+        rule = f"{what} needs Kubernetes {question.minimum} or newer"
+        remedy = f"upgrade the cluster, or choose an older {_setting(question)}"
+        yield question.finding(rule, remedy, value=shown)
     elif newest is not None and running > newest:
-        rule = f"Linkerd {question.linkerd} has not been tried with a Kubernetes newer than {question.newest_tried}"
-        remedy = "look for trouble in this cluster first, or choose a newer Linkerd by linkerd.version"
+        rule = f"{what} has not been tried with a Kubernetes newer than {question.newest_tried}"
+        remedy = f"look for trouble in this cluster first, or choose a newer {_setting(question)}"
         yield question.finding(rule, remedy, value=shown, severity=Severity.WARNING)
+
+
+def _setting(question: Question) -> str:
+    return "Cilium by cilium.version" if question.linkerd is None else "Linkerd by linkerd.version"
 
 
 def parsed(version: object) -> tuple[int, int] | None:

@@ -167,3 +167,18 @@ def test_cert_manager_is_found_where_it_is_served() -> None:
     cluster.objects["/apis/cert-manager.io/v1"] = {"resources": [{"name": "certificates"}, {"name": "issuers"}]}
 
     assert ask(cluster, cert_manager=True) == []
+
+
+def test_without_linkerd_it_is_cilium_that_must_run_there_and_no_linkerd_is_looked_for() -> None:
+    cluster = healthy()
+    cluster.objects["/version"] = {"gitVersion": "v1.20.15"}
+    services = [{"clientConfig": {"service": {"namespace": "elsewhere"}}}]
+    injector = "linkerd-proxy-injector-webhook-config"
+    cluster.objects[f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{injector}"] = {
+        "webhooks": services
+    }
+
+    found = only(cluster, linkerd=None, load_balancer=False, namespaces=())
+
+    assert found.rule == "Cilium needs Kubernetes 1.21 or newer"
+    assert found.remedy == "upgrade the cluster, or choose an older Cilium by cilium.version"
