@@ -20,10 +20,10 @@ from components.cluster import Cluster
 from components.helm import release
 from components.secrets import tls_secret
 from components.trust import Authority, Certificate, Signer
+from settings.address import is_ip
 from settings.cilium import minor
 from settings.cilium_parts import Cilium as CiliumSettings
 from settings.stack_file import Lifetimes
-from settings.text import is_ip
 
 NAMESPACE = "kube-system"
 # A way to make certificates that the chart doesn't know, so that it makes none.

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from settings.address import is_ip
 from settings.cilium_parts import Cilium, ClusterCilium
 from settings.extension_parts import Extension
 from settings.faults import LEFT_OUT, Faults
 from settings.own_values import of_chart
 from settings.reading import Reading
 from settings.resolved import MeshedCilium, merged
-from settings.text import is_ip
 
 # The port of a ClusterMesh API server.
 PORT = 2379

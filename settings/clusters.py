@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import kubeconfig
+from settings.address import is_loopback as leads_to_itself
 from settings.faults import LEFT_OUT, Faults, listed, suggestion
 from settings.own_values import of_linkerd
 from settings.reading import Reading
@@ -15,7 +16,6 @@ from settings.resolved import Cluster, merged
 from settings.stack_file import Cluster as Entry
 from settings.stack_file import ClusterLinkerd, StackFile
 from settings.text import expanded
-from settings.text import is_loopback as leads_to_itself
 from versions import DEFAULT_LINKERD, LINKERD, LinkerdRelease
 
 _MISSING = "no such file"

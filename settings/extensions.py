@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
+from settings.address import addresses
 from settings.extension_parts import Extension, MetalLb
 from settings.faults import LEFT_OUT, Faults, suggestion
 from settings.links import known_cluster
 from settings.reading import Reading
 from settings.resolved import Extensions, LoadBalancer
-from settings.text import addresses
 from topology import Link
 from versions import LinkerdRelease
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +11,12 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from settings.address import DOMAIN, NETWORK, is_address, is_network, is_range
+
 # Helm's limit of 53 on a release's name, less `link-`; Linkerd's own limit is 49 (a Service `probe-gateway-<target>`).
 TARGET_NAME_LENGTH = 48
 
 _LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
-_DOMAIN = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$"
 # Where this program puts Linkerd's extensions and its CNI plugin.
 LINKERD_NAMESPACES = ("linkerd-multicluster", "linkerd-cni", "linkerd-viz", "linkerd-jaeger", "linkerd-smi")
 # Where it puts what a cluster may lack.
@@ -24,7 +24,6 @@ OTHER_NAMESPACES = ("metallb-system", "ingress-nginx")
 # Namespaces that a cluster has from its beginning: `destroy` would take them along. Only samples may go into `default`.
 RESERVED_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 _LABEL_NAME = r"[a-zA-Z0-9]([-_.a-zA-Z0-9]{0,61}[a-zA-Z0-9])?"
-_NETWORK = r"^[0-9a-fA-F.:]+/(0|[1-9][0-9]{0,2})$"
 _REGISTRY = r"^[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$"
 # A registry's host with its port, the path, and a tag or a digest or both.
 _IMAGE = (
@@ -96,72 +95,6 @@ def expanded(path: str) -> str:
         return path
 
 
-def _is_network(value: str) -> bool:
-    # Python would also take a mask in place of the length.
-    if not re.fullmatch(_NETWORK, value):
-        return False
-    try:
-        ipaddress.ip_network(value)
-    except ValueError:
-        return False
-    return True
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host leads whoever uses it back to themselves."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        name = host.lower().removesuffix(".")
-        return name.endswith(".localhost") or name in ("localhost", "localhost.localdomain")
-    inside = getattr(address, "ipv4_mapped", None) or address
-    return bool(inside.is_loopback or inside.is_unspecified)
-
-
-def is_ip(value: str) -> bool:
-    """Whether a text is the IP address of a host."""
-    try:
-        ipaddress.ip_address(value)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_address(value: str) -> bool:
-    if is_loopback(value):
-        return False
-    try:
-        # The API server refuses these in the endpoints of mirrored services.
-        return not (ipaddress.ip_address(value).is_link_local or ipaddress.ip_address(value).is_multicast)
-    except ValueError:
-        # Four numbers that are no address are no host name either.
-        name = value.lower()
-        return len(name) <= 253 and bool(re.fullmatch(_DOMAIN, name)) and not re.fullmatch(r"[0-9.]+", name)
-
-
-def _is_range(value: str) -> bool:
-    first, dash, last = value.partition("-")
-    if not dash:
-        return _is_network(value)
-    if "%" in value:  # an interface of this machine
-        return False
-    try:
-        ends = ipaddress.ip_address(first.strip()), ipaddress.ip_address(last.strip())
-    except ValueError:
-        return False
-    return ends[0].version == ends[1].version and int(ends[0]) <= int(ends[1])
-
-
-def addresses(span: str) -> tuple[int, int, int]:
-    """An address range as numbers: the version of IP, the first address and the last one."""
-    first, dash, last = span.partition("-")
-    if dash:
-        start, end = ipaddress.ip_address(first.strip()), ipaddress.ip_address(last.strip())
-        return start.version, int(start), int(end)
-    network = ipaddress.ip_network(span)
-    return network.version, int(network[0]), int(network[-1])
-
-
 def _is_regex(value: str) -> bool:
     # Linkerd's proxy has no look-around and no back references.
     if re.search(r"\(\?(?!:|P<)|\\[1-9]", value):
@@ -219,7 +152,7 @@ ControlPlaneNamespace = Annotated[Label, AfterValidator(_not_reserved), AfterVal
 SecretName = Annotated[
     str,
     *_matching(
-        _DOMAIN,
+        DOMAIN,
         "not a name that a Secret can have",
         "use lower-case letters, digits, dashes and dots, at most 253",
         253,
@@ -253,7 +186,7 @@ ClusterName = Annotated[
     ),
 ]
 Domain = Annotated[
-    str, *_matching(_DOMAIN, "not a DNS domain", "write it as in `cluster.local`: lower case, no dot at its end", 253)
+    str, *_matching(DOMAIN, "not a DNS domain", "write it as in `cluster.local`: lower case, no dot at its end", 253)
 ]
 Registry = Annotated[
     str,
@@ -289,14 +222,14 @@ Source = Annotated[
 Network = Annotated[
     str,
     _judged(
-        _is_network, "not a network in CIDR form", "write it as in 10.42.0.0/16, with no bit set after the first 16"
+        is_network, "not a network in CIDR form", "write it as in 10.42.0.0/16, with no bit set after the first 16"
     ),
-    WithJsonSchema({"type": "string", "pattern": _NETWORK}),
+    WithJsonSchema({"type": "string", "pattern": NETWORK}),
 ]
 Address = Annotated[
     str,
     _judged(
-        _is_address,
+        is_address,
         "neither an IP address nor a host name that a peer could reach",
         "write it as in 192.0.2.10 or gateway.example.com, without a port",
     ),
@@ -304,7 +237,7 @@ Address = Annotated[
 AddressRange = Annotated[
     str,
     _judged(
-        _is_range,
+        is_range,
         "not a range of addresses",
         "write it as in 192.0.2.200-192.0.2.209, or as a network, 192.0.2.208/28",
     ),
