@@ -10,6 +10,7 @@ NETWORK = r"^[0-9a-fA-F.:]+/(0|[1-9][0-9]{0,2})$"
 
 
 def is_network(value: str) -> bool:
+    """Whether a text is a network in CIDR form."""
     # Python would also take a mask in place of the length.
     if not re.fullmatch(NETWORK, value):
         return False
@@ -41,6 +42,7 @@ def is_ip(value: str) -> bool:
 
 
 def is_address(value: str) -> bool:
+    """Whether a text is an IP address or a host name that a peer could reach."""
     if is_loopback(value):
         return False
     try:
@@ -53,6 +55,7 @@ def is_address(value: str) -> bool:
 
 
 def is_range(value: str) -> bool:
+    """Whether a text is a range of addresses: a network, or the first and the last of them."""
     first, dash, last = value.partition("-")
     if not dash:
         return is_network(value)
