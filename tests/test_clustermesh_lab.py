@@ -201,6 +201,18 @@ def test_four_clusters_at_node_ports_and_load_balancers_all_let_one_another_in(m
     mesh.up("--expect-no-changes", "--refresh")
 
 
+def test_those_that_are_declared_down_change_nothing_for_the_others(lab: Home, mesh: Deployment) -> None:
+    config = four()
+    for name in ("cluster2", "cluster10"):
+        config["clusters"][name]["reachable"] = False
+    lifecycle.stop(lab, ["bastion03", "bastion04"], delete=False)
+    mesh.configure(config)
+    try:
+        assert mesh.changes() == {}
+    finally:
+        lifecycle.start(lab, ["bastion03", "bastion04"], load_balancers={}, chart_folders=[], timeout=120, say=print)
+
+
 def test_one_taken_from_the_middle_leaves_the_others_their_numbers(mesh: Deployment) -> None:
     config = four()
     del config["clusters"]["cluster2"]
