@@ -43,6 +43,8 @@ def test_by_default_the_values_say_who_the_cluster_is_and_who_the_others_are() -
             },
         },
         "hubble": {"enabled": True, "tls": PROVIDED, "relay": {"enabled": False}},
+        # The chart's default would be the same network in every cluster.
+        "ipam": {"mode": "kubernetes"},
     }
 
 
@@ -55,20 +57,27 @@ def test_beside_linkerd_its_plugin_and_its_proxies_get_their_share() -> None:
 
 
 @pytest.mark.parametrize(
-    ("service", "expected"),
+    ("version", "service", "expected"),
     [
-        ("NodePort", {"type": "NodePort", "nodePort": 31000}),
+        ("1.14.1", "NodePort", {"type": "NodePort", "nodePort": 31000}),
+        ("1.19.0", "NodePort", {"type": "NodePort", "nodePort": 31000}),
         # A Service of this program's own has the load balancer's address.
-        ("LoadBalancer", {"type": "ClusterIP", "externalTrafficPolicy": ""}),
-        ("ClusterIP", {"type": "ClusterIP", "externalTrafficPolicy": ""}),
+        ("1.14.1", "LoadBalancer", {"type": "ClusterIP"}),
+        # From 1.16 on, a ClusterIP would be refused for what the chart says of it.
+        ("1.19.0", "LoadBalancer", {"type": "NodePort", "nodePort": 0}),
+        ("1.14.1", "ClusterIP", {"type": "ClusterIP"}),
+        ("1.19.0", "ClusterIP", {"externallyCreated": True}),
     ],
 )
-def test_each_way_to_an_api_server_is_a_service_of_its_own_kind(service: str, expected: dict[str, Any]) -> None:
-    cilium, annotations = {"nodePort": 31000}, {"example.com/a": "b"}
+def test_each_way_to_an_api_server_is_a_service_of_its_own_kind(
+    version: str, service: str, expected: dict[str, Any]
+) -> None:
+    cilium, annotations = {"nodePort": 31000, "version": version}, {"example.com/a": "b"}
 
     assert values(cilium, service=service)["clustermesh"]["apiserver"]["service"] == expected
     found = values(cilium, service=service, annotations=annotations)["clustermesh"]["apiserver"]["service"]
-    assert found == expected | ({} if service == "LoadBalancer" else {"annotations": annotations})
+    own = service == "LoadBalancer" or "externallyCreated" in expected
+    assert found == expected | ({} if own else {"annotations": annotations})
 
 
 @pytest.mark.parametrize(("said", "expected"), [(None, None), (True, {"enabled": True}), (False, {"enabled": False})])
