@@ -2,6 +2,8 @@
 STACK ?= dev
 PYTHON ?= python3
 PARTS ?=
+# Files of tests: much of a test on the lab is waiting. Each worker has a lab of its own.
+TWO_AT_A_TIME := --numprocesses=2 --dist=loadfile
 VENV := .venv
 PY := $(VENV)/bin/python
 
@@ -29,10 +31,10 @@ env: $(VENV)/ready ## eval "$(make -s env)": pulumi, kubectl and linkerd on the 
 
 test: ## everything that tests, lab included
 	@$(MAKE) --no-print-directory --jobs=2 venv toolchain PARTS=all
-	@$(PY) -m pytest
+	@$(PY) -m pytest $(TWO_AT_A_TIME)
 
 test-fast: $(VENV)/ready ## seconds: no cluster, no toolchain
-	@$(PY) -m pytest -m "not lab"
+	@$(PY) -m pytest -m "not lab" $(TWO_AT_A_TIME)
 
 lint: $(VENV)/ready ## ruff and strict types
 	@$(VENV)/bin/ruff check .

@@ -44,6 +44,8 @@ class Lab:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            # A runner in the background has it ignored, and its children inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def run(self, *arguments: str, **variables: str) -> tuple[int, str]:

@@ -25,7 +25,7 @@ EXPORTED = "mirror.linkerd.io/exported"
 _ID = ("target", "namespace", "service", "source")
 _KEYS = (*_ID, "targetContext", "targetKubeconfig", "sourceContext", "sourceKubeconfig")
 # Seconds that controllers have for it; they watch, and need one or two.
-MIRRORS_GO_WITHIN = 60
+MIRRORS_GO_WITHIN = 30
 # Seconds that a cluster has to be reached, which is tried four times, and to answer.
 PATIENCE = (5, 30)
 
