@@ -202,10 +202,14 @@ def _wait_until_stopped(home: Home, names: Sequence[str]) -> None:
 
 
 def _end_leftovers(home: Home, names: Sequence[str], before: dict[str, Any]) -> list[int]:
-    """Kill what a dead supervisor left of these clusters (no names: of all); the pids that survive that."""
+    """Kill what a dead supervisor left of these clusters (no names: of all), and itself; the pids that survive that."""
     clusters = {**before.get("clusters", {}), **home.read_status().get("clusters", {})}
     gone = {*(names or clusters)}.difference(spec.load(home).names)
-    return processes.end(processes.recorded(clusters[name] for name in gone if name in clusters), seconds=5)
+    left = processes.recorded(clusters[name] for name in gone if name in clusters)
+    if not home.supervised():
+        # It lets go of its lock a moment before its process is gone.
+        left.append(before.get("supervisor", {}))
+    return processes.end(left, seconds=5)
 
 
 def _delete(home: Home, names: Sequence[str]) -> None:
