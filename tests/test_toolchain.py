@@ -15,8 +15,8 @@ import yaml
 import versions
 from tests.checkout import CHECKOUT
 from toolchain import __main__ as command
-from toolchain import add_ons, cache, charts, go, pulumi
-from toolchain.parts import CHARTS, CILIUM, ENGINE, PARTS, Build, Part, linkerd
+from toolchain import add_ons, cache, charts, go, helm, pulumi
+from toolchain.parts import CHARTS, CILIUM, ENGINE, HELM, PARTS, Build, Part, linkerd
 
 GO = "go1.26.8"
 
@@ -200,3 +200,21 @@ def test_the_stand_in_for_a_chart_says_that_it_is_one() -> None:
 
     for file in ("Chart.yaml", "README.md", "templates/NOTES.txt"):
         assert re.search(r"stand-in of\s+multicluster-mesh's\s+lab", (chart / file).read_text()), file
+
+
+@pytest.mark.parametrize(("version", "found"), [("v3.13.0", True), ("v4.1.0", True), ("v3.12.9", False), ("", False)])
+def test_a_helm_on_path_is_used_if_it_is_recent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, found: bool
+) -> None:
+    _program(tmp_path / "helm", f"echo {version}")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+
+    assert (helm.on_path() is not None) == found
+
+
+def test_the_helm_that_is_built_is_the_one_that_the_provider_installs_with() -> None:
+    pinned = re.search(r"helm.sh/helm/v3 (v\S+)", (ENGINE.main.root / "go.mod").read_text())
+
+    assert pinned is not None
+    assert HELM.main.module == ENGINE.main.module
+    assert pinned[1] in HELM.main.variables.values()

@@ -10,9 +10,9 @@ import threading
 import time
 from functools import partial
 
-from toolchain import cache, go, pulumi
+from toolchain import cache, go, helm, pulumi
 from toolchain.build import BuildFailed, build
-from toolchain.parts import CHARTS, ENGINE, KUBECTL, KUBERNETES, MODULES, PARTS, QUICK, Part, linkerd
+from toolchain.parts import CHARTS, ENGINE, HELM, KUBECTL, KUBERNETES, MODULES, PARTS, QUICK, Part, linkerd
 from toolchain.progress import Progress
 from versions import DEFAULT_LINKERD
 
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _selected(wanted: list[str]) -> list[Part]:
-    """The parts to have here: no engine where a suitable Pulumi is on PATH, no kubectl where there is one."""
+    """The parts to have here: no engine where a suitable Pulumi is on PATH, no kubectl or Helm where there is one."""
     names = set(wanted) or {ENGINE.name, KUBERNETES.name, KUBECTL.name, linkerd(DEFAULT_LINKERD).name, CHARTS.name}
     if "all" in names:
         names = set(PARTS)
@@ -51,6 +51,8 @@ def _selected(wanted: list[str]) -> list[Part]:
             names -= {ENGINE.name}
         if shutil.which("kubectl") is not None:
             names -= {KUBECTL.name}
+        if helm.on_path() is not None:
+            names -= {HELM.name}
     return [part for part in PARTS.values() if part.name in names]
 
 

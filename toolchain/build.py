@@ -43,7 +43,7 @@ def build(part: Part, report: Report) -> None:
             for step in part.builds:
                 if step.programs:
                     _compile(step, staging / "bin", told)
-        if part.main.module == "engine":
+        if part.name == "engine":
             _lay_out_plugins(part.main, staging)
             _copy_scripts(part.main, staging / "bin")
         elif part.name == "kubernetes":
@@ -65,7 +65,8 @@ def build(part: Part, report: Report) -> None:
 
 def _compile(step: Build, programs: Path, report: Report) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        flags = [f"-overlay={_schemas(step, Path(scratch), report)}"] if step.module == "engine" else []
+        plugins = "./cmd/pulumi-resource-kubernetes" in step.programs
+        flags = [f"-overlay={_schemas(step, Path(scratch), report)}"] if plugins else []
         _go_build(step, list(step.programs), into=programs, flags=flags, report=report)
     for package, program in step.programs.items():
         # Go names a program after the last element of its package's path that is not a major version.

@@ -102,6 +102,18 @@ ENGINE = Part(
     ),
     minutes=5.5,
 )
+# Renders charts for `make review`: of the engine's module, so that it is the very Helm that the provider installs with.
+HELM = Part(
+    name="helm",
+    builds=(
+        Build(
+            module="engine",
+            programs={"helm.sh/helm/v3/cmd/helm": "helm"},
+            variables={"helm.sh/helm/v3/internal/version.version": "v3.18.6"},
+        ),
+    ),
+    minutes=1,
+)
 KUBERNETES = Part(
     name="kubernetes",
     builds=(
@@ -148,5 +160,6 @@ def linkerd(release: str) -> Part:
 
 
 PARTS: Mapping[str, Part] = {
-    part.name: part for part in (ENGINE, KUBERNETES, KUBECTL, linkerd("2.14.10"), linkerd("2.13.5"), CHARTS, CILIUM)
+    part.name: part
+    for part in (ENGINE, HELM, KUBERNETES, KUBECTL, linkerd("2.14.10"), linkerd("2.13.5"), CHARTS, CILIUM)
 }
