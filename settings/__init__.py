@@ -32,6 +32,7 @@ __all__ = [
     "cluster_names",
     "load",
     "merged",
+    "of_stack",
     "overridden",
     "parse",
     "read",
@@ -51,13 +52,29 @@ def load() -> Settings:
     Raises:
         SettingsError: the stack file has faults; no cluster has been contacted yet.
     """
+    configured = pulumi.runtime.get_config_env()
+    return of_stack(configured, pulumi.runtime.get_config_secret_keys_env(), pulumi.get_project(), os.environ)
+
+
+def of_stack(
+    configured: Mapping[str, str], secret_keys: Collection[str], project: str, environment: Mapping[str, str]
+) -> Settings:
+    """Settings from a stack's configuration as Pulumi hands it out.
+
+    Args:
+        configured: all of it, structured values as JSON.
+        secret_keys: the keys that hold secrets.
+        project: the project's name.
+        environment: of the process.
+
+    Raises:
+        SettingsError: naming every fault.
+    """
     # A project made of this one by `pulumi new` may have another name.
-    prefixes = (f"{pulumi.get_project()}:", f"{PROJECT}:")
+    prefixes = (f"{project}:", f"{PROJECT}:")
     found: dict[str, Any] = {}
     secret: set[str] = set()
     twice: list[str] = []
-    configured = pulumi.runtime.get_config_env()
-    secret_keys = pulumi.runtime.get_config_secret_keys_env()
     for prefix in prefixes:
         for key, value in configured.items():
             if key.startswith(prefix):
@@ -69,7 +86,7 @@ def load() -> Settings:
                 found[name] = None if value == "" else value if name in TEXTS else _decoded(value)
         secret |= {key.removeprefix(prefix) for key in secret_keys if key.startswith(prefix)}
     try:
-        settings = parse(found, os.environ, secret)
+        settings = parse(found, environment, secret)
     except SettingsError as error:
         raise SettingsError([*twice, *error.faults]) from None
     if twice:
