@@ -1,0 +1,78 @@
+"""The review for programs: what was announced, as JSON, with signs in place of secrets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from review.changes import Change
+from review.differences import NOTHING, Field
+from review.masking import plain
+from review.report import Report
+
+
+def data(report: Report) -> dict[str, Any]:
+    """The whole review."""
+    return {
+        "stack": report.stack,
+        "changes": dict(sorted(report.operations().items())),
+        "unchanged": report.unchanged,
+        "clusters": {
+            name: {
+                "unseen": report.clusters.get(name),
+                "objects": [_object(change) for change in report.objects(name)],
+                "releases": [
+                    {
+                        "name": release.name,
+                        "operation": release.operation,
+                        "charts": list(release.charts),
+                        "values": [_field(field) for field in release.values],
+                        "fromState": release.from_state,
+                        "failure": release.failure,
+                    }
+                    for release in report.releases
+                    if release.cluster == name
+                ],
+            }
+            for name in report.names
+            if name
+        },
+        "resources": [
+            {
+                "cluster": each.cluster,
+                "operation": each.operation,
+                "type": each.type,
+                "name": each.name,
+                "fields": [_field(field) for field in each.fields],
+            }
+            for each in report.resources
+        ],
+        "lost": [vars(loss) for loss in report.losses],
+        "restarts": [{"cluster": name, "object": str(change.identity)} for name, change in report.restarts],
+        "expiring": [
+            {"certificate": each.what, "ends": each.ends.isoformat(), "renewed": each.renewed}
+            for each in report.expiring
+        ],
+        "policy": [{"mandatory": each.mandatory, "text": each.text} for each in report.findings],
+        "topology": list(report.topology),
+        "warnings": list(report.warnings),
+    }
+
+
+def _object(change: Change) -> dict[str, Any]:
+    identity = change.identity
+    return {
+        "verb": change.verb,
+        "kind": identity.kind,
+        "group": identity.group,
+        "namespace": identity.namespace,
+        "name": identity.name,
+        "restarts": change.restarts,
+        "fields": [_field(field) for field in change.fields],
+        "before": plain(change.before),
+        "after": plain(change.after),
+    }
+
+
+def _field(field: Field) -> dict[str, Any]:
+    sides = {"before": field.before, "after": field.after}
+    return {"path": field.path, **{key: plain(value) for key, value in sides.items() if value is not NOTHING}}

@@ -1,0 +1,60 @@
+"""What Helm has written down in a cluster about a release.
+
+Follows https://helm.sh/docs/topics/advanced/#storage-backends (the Secrets, their names and labels).
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from preflight.api import Api, Unseen
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A release as it was installed last."""
+
+    manifest: str = field(repr=False)
+    values: Mapping[str, Any] = field(repr=False)  # those that were given, in clear
+    version: str  # of the chart
+    revision: int
+
+
+def read(api: Api, namespace: str, name: str) -> Record | None:
+    """The record of a release; None where there is none.
+
+    Raises:
+        Unseen: it can't be looked at.
+        Unanswered, Unusable: nothing can.
+    """
+    what = f"Helm's records in namespace {namespace}"
+    query = quote(f"owner=helm,name={name},status=deployed")
+    path = f"/api/v1/namespaces/{quote(namespace, safe='')}/secrets?labelSelector={query}"
+    found = api.get(path, what) or {}
+    records = sorted(found.get("items") or (), key=_revision)
+    if not records:
+        return None
+    try:
+        content = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(records[-1]["data"]["release"]))))
+        version = str(content["chart"]["metadata"]["version"])
+        return Record(
+            manifest=str(content["manifest"]),
+            values=content.get("config") or {},
+            version=version,
+            revision=int(content["version"]),
+        )
+    except (KeyError, TypeError, ValueError, OSError):
+        raise Unseen(f"{what} (that of release {name} can't be read)") from None
+
+
+def _revision(record: dict[str, Any]) -> int:
+    try:
+        return int(record["metadata"]["labels"]["version"])
+    except (KeyError, ValueError):
+        return 0

@@ -1,0 +1,172 @@
+"""The objects behind each Helm release, before and after."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from preflight.api import Unseen
+from review.clusters import Seen
+from review.objects import Identity, Object, documents, made
+from review.offer import Offer
+from review.preview import RELEASE, SECRET, Preview, State, Step
+from review.records import Record
+from review.rendering import Renderer, RenderError, Wanted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """A release before the change, or after it."""
+
+    inputs: Mapping[str, Any]
+    objects: Mapping[Identity, Object] = field(default_factory=dict, repr=False)
+    hooks: tuple[Identity, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """A release that changes."""
+
+    step: Step
+    cluster: str
+    before: Side | None
+    after: Side | None
+    from_state: str | None = None  # why what is there was rendered from the state and not read from the cluster
+    failure: str | None = None  # why there are no objects to compare
+
+    @property
+    def name(self) -> str:
+        """What Helm calls it, with its namespace."""
+        inputs = self.step.state.inputs
+        return f"{inputs.get('namespace')}/{inputs.get('name')}"
+
+
+def changed(preview: Preview) -> list[Step]:
+    """The releases of a preview that don't stay as they are."""
+    return [step for step in preview.steps if step.type == RELEASE and step.operation != "same"]
+
+
+class Releases:
+    """Finds out what is behind releases.
+
+    Args:
+        preview: the whole preview.
+        clusters: what is known of the clusters, by their names.
+        renderer: renders charts.
+    """
+
+    def __init__(self, preview: Preview, clusters: Mapping[str, Seen], renderer: Renderer) -> None:
+        self._steps = {step.urn: step for step in preview.steps}
+        self._clusters = clusters
+        self._renderer = renderer
+        self._definitions: dict[str, list[dict[str, Any]]] = {}
+
+    def look(self, step: Step) -> Release:
+        """One release with its objects. Never raises: what fails is told in its place."""
+        cluster = step.cluster or ""
+        seen = self._clusters.get(cluster, Seen(name=cluster, unseen="it is no cluster of the stack file"))
+        try:
+            before, from_state = self._before(step, seen)
+            after = self._after(step, seen)
+        except RenderError as error:
+            return Release(
+                step=step,
+                cluster=cluster,
+                before=Side(inputs=step.before.inputs) if step.before else None,
+                after=Side(inputs=step.after.inputs) if step.after else None,
+                failure=str(error),
+            )
+        return Release(step=step, cluster=cluster, before=before, after=after, from_state=from_state)
+
+    def _before(self, step: Step, seen: Seen) -> tuple[Side | None, str | None]:
+        if step.before is None:
+            return None, None
+        wanted = Wanted.of(step.before.inputs, first=False)
+        offer = self._offer(step, seen)
+        why = None
+        try:
+            record = seen.record(wanted.namespace, wanted.name)
+            if record is not None:
+                found = documents(_without_secrets(record, step.before.inputs))
+                return self._side(step.before, found, wanted, offer), None
+            why = f"Helm has no record of release {wanted.name} there"
+        except Unseen as error:
+            why = f"can't be seen: {error}"
+        except yaml.YAMLError:
+            why = f"Helm's record of release {wanted.name} can't be read"
+        found = self._renderer.render(wanted, offer, seen.way)
+        return self._side(step.before, found, wanted, offer), why
+
+    def _after(self, step: Step, seen: Seen) -> Side | None:
+        if step.after is None:
+            return None
+        wanted = Wanted.of(step.after.inputs, first=step.operation != "update")
+        offer = self._offer(step, seen)
+        return self._side(step.after, self._renderer.render(wanted, offer, seen.way), wanted, offer)
+
+    def _side(self, state: State, bodies: Iterable[Mapping[str, Any]], wanted: Wanted, offer: Offer) -> Side:
+        found = made(bodies, wanted.namespace, offer.namespaced)
+        hooks = tuple(sorted(identity for identity, each in found.items() if each.hook))
+        objects = {identity: each for identity, each in found.items() if not each.hook}
+        return Side(inputs=state.inputs, objects=objects, hooks=hooks if wanted.hooks else ())
+
+    def _offer(self, step: Step, seen: Seen) -> Offer:
+        """What the cluster will offer when the release's turn comes: also what is made before it."""
+        definitions: list[dict[str, Any]] = []
+        for urn in self._needs(step):
+            needed = self._steps[urn]
+            if needed.cluster == step.cluster and needed.after is not None:
+                definitions += self._defined(needed, seen)
+        return seen.offer.with_definitions(definitions)
+
+    def _needs(self, step: Step) -> Sequence[str]:
+        """The URNs of all that a resource depends on, near or far."""
+        found: set[str] = set()
+        waiting = list(step.state.dependencies)
+        while waiting:
+            urn = waiting.pop()
+            if urn not in found and urn in self._steps:
+                found.add(urn)
+                waiting += self._steps[urn].state.dependencies
+        return sorted(found)
+
+    def _defined(self, step: Step, seen: Seen) -> list[dict[str, Any]]:
+        """The CustomResourceDefinitions that a resource brings."""
+        if step.after is None or step.operation == "same":
+            return []
+        if step.type != RELEASE:
+            inputs = dict(step.after.inputs)
+            return [inputs] if inputs.get("kind") == "CustomResourceDefinition" else []
+        if step.urn not in self._definitions:
+            try:
+                wanted = Wanted.of(step.after.inputs, first=step.operation != "update")
+                bodies = self._renderer.render(wanted, seen.offer, seen.way)
+            except RenderError:
+                bodies = []
+            self._definitions[step.urn] = [body for body in bodies if body.get("kind") == "CustomResourceDefinition"]
+        return self._definitions[step.urn]
+
+
+def _without_secrets(record: Record, inputs: Mapping[str, Any]) -> str:
+    """A record's manifest with Pulumi's sign in place of the values that Pulumi holds as secrets."""
+    manifest = record.manifest
+    for secret in _secrets_in(record.values, inputs.get("values")):
+        for form in (secret, base64.b64encode(secret.encode()).decode()):
+            manifest = manifest.replace(form, SECRET)
+    return manifest
+
+
+def _secrets_in(clear: Any, shown: Any) -> list[str]:
+    """The texts in a record's values of which Pulumi shows a sign alone; longest first."""
+    found: list[str] = []
+    if shown == SECRET:
+        found = [clear] if isinstance(clear, str) and clear else []
+    elif isinstance(shown, Mapping) and isinstance(clear, Mapping):
+        found = [text for key in shown for text in _secrets_in(clear.get(key), shown[key])]
+    elif isinstance(shown, list) and isinstance(clear, list):
+        found = [text for pair in zip(clear, shown, strict=False) for text in _secrets_in(*pair)]
+    return sorted(found, key=len, reverse=True)

@@ -1,0 +1,105 @@
+"""Previews, in the form in which Pulumi prints them, made of little."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from review import preview
+from review.preview import Preview
+
+_URN = "urn:pulumi:dev::multicluster-mesh::"
+
+
+def urn(kind: str, name: str) -> str:
+    """The URN of a resource."""
+    return f"{_URN}{kind}::{name}"
+
+
+def provider(cluster: str) -> str:
+    """How the resources of a cluster refer to its provider."""
+    return f"{urn(preview.PROVIDER, cluster)}::0e8c1a1e"
+
+
+def step(
+    operation: str,
+    kind: str,
+    name: str,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    *,
+    cluster: str | None = "west",
+    changed: Sequence[str] = (),
+    needs: Sequence[str] = (),
+    outputs: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """One step of a preview.
+
+    Args:
+        operation: Pulumi's name of it.
+        kind: the type of the resource.
+        name: its name.
+        before: its inputs as they are.
+        after: its inputs as they will be.
+        cluster: where it is.
+        changed: paths that differ, as Pulumi says.
+        needs: URNs of what it depends on.
+        outputs: what it has given so far.
+    """
+    found: dict[str, Any] = {"op": operation, "urn": urn(kind, name)}
+    for side, inputs in (("oldState", before), ("newState", after)):
+        if inputs is not None:
+            found[side] = {"type": kind, "inputs": inputs, "outputs": outputs or {}, "dependencies": list(needs)}
+            if cluster is not None:
+                found[side]["provider"] = provider(cluster)
+    if changed:
+        found["detailedDiff"] = {path: {"kind": "update", "inputDiff": True} for path in changed}
+    return found
+
+
+def of(*steps: Mapping[str, Any], diagnostics: Sequence[Mapping[str, str]] = ()) -> Preview:
+    """A preview of these steps."""
+    return preview.parse(json.dumps({"steps": list(steps), "diagnostics": list(diagnostics)}))
+
+
+def release(version: str = "1.0.0", **values: Any) -> dict[str, Any]:
+    """The inputs of a release."""
+    return {
+        "name": "shop",
+        "namespace": "shops",
+        "chart": "shop",
+        "version": version,
+        "disableWebhooks": True,
+        "repositoryOpts": {"repo": "https://charts.example.com"},
+        "values": values,
+    }
+
+
+def deployment(name: str = "shop", image: str = "example.com/shop:1", replicas: int = 1) -> dict[str, Any]:
+    """A Deployment."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": "shops"},
+        "spec": {
+            "replicas": replicas,
+            "template": {"spec": {"containers": [{"name": "web", "image": image}]}},
+        },
+    }
+
+
+def definition(kind: str = "Cup", version: str = "v1") -> dict[str, Any]:
+    """A CustomResourceDefinition."""
+    plural = f"{kind.lower()}s"
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.example.com"},
+        "spec": {
+            "group": "example.com",
+            "scope": "Namespaced",
+            "names": {"kind": kind, "plural": plural},
+            "versions": [{"name": version, "served": True}],
+        },
+    }

@@ -1,0 +1,67 @@
+"""What a reviewer reads of a change, field by field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from review.differences import fields
+from review.preview import SECRET, UNKNOWN
+
+
+def lines(before: Any, after: Any) -> list[str]:
+    return [line for field in fields(before, after) for line in field.lines]
+
+
+def test_equal_things_have_no_differences() -> None:
+    assert fields({"a": [1, {"b": None}]}, {"a": [1, {"b": None}]}) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ({"replicas": 1}, {"replicas": 3}, ["- replicas: 1", "+ replicas: 3"]),
+        ({}, {"a": {"b": {"c": True}}}, ["+ a.b.c: true"]),
+        ({"a": {"b": 1}}, {"a": {}}, ["- a.b: 1"]),
+        ({"a": 1}, {"a": None}, ["- a: 1", "+ a: null"]),
+        ({"a": ""}, {"a": {}}, ['- a: ""', "+ a: {}"]),
+        ({"x.io/a-b": "1"}, {"x.io/a-b": "2"}, ['- ["x.io/a-b"]: 1', '+ ["x.io/a-b"]: 2']),
+        ({"verbs": ["get"]}, {"verbs": ["get", "list"]}, ["- verbs: [get]", "+ verbs: [get, list]"]),
+        ({"spec": 1}, {"spec": UNKNOWN}, ["- spec: 1", "+ spec: (known only after the update)"]),
+        ({"a": SECRET}, {}, ["- a: [secret]"]),
+    ],
+)
+def test_a_field_is_told_by_its_path(before: Any, after: Any, expected: list[str]) -> None:
+    assert lines(before, after) == expected
+
+
+def test_entries_of_a_list_are_told_by_their_names_wherever_they_stand() -> None:
+    before = [{"name": "web", "image": "a:1"}, {"name": "proxy", "image": "p:1"}]
+    after = [{"name": "init", "image": "i:1"}, {"name": "web", "image": "a:2"}, {"name": "proxy", "image": "p:1"}]
+
+    assert lines({"containers": before}, {"containers": after}) == [
+        "- containers[web].image: a:1",
+        "+ containers[web].image: a:2",
+        "+ containers[init].image: i:1",
+        "+ containers[init].name: init",
+    ]
+
+
+def test_another_order_alone_is_told_too() -> None:
+    one, other = {"name": "A", "value": "1"}, {"name": "B", "value": "2"}
+
+    assert lines({"env": [one, other]}, {"env": [other, one]}) == ["- env (order): [A, B]", "+ env (order): [B, A]"]
+
+
+def test_of_a_long_text_only_the_lines_that_change_are_shown_with_one_around_them() -> None:
+    before = "\n".join(f"line {number}" for number in range(100))
+    after = before.replace("line 50\n", "line fifty\n")
+
+    assert lines({"text": before}, {"text": after}) == [
+        "! text:",
+        " line 49",
+        "-line 50",
+        "+line fifty",
+        " line 51",
+    ]
