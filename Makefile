@@ -8,7 +8,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-fast check verify down env lint schema toolchain venv python
+.PHONY: help up review test test-fast check verify down env lint schema toolchain venv python
 
 help: ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -16,6 +16,10 @@ help: ## these lines
 up: ## toolchain, lab, `pulumi up` of STACK (dev), checks
 	@$(MAKE) --no-print-directory --jobs=2 venv toolchain
 	@$(PY) -m dev up $(STACK)
+
+review: ## what would change inside the clusters of STACK, as Markdown
+	@$(MAKE) --no-print-directory --jobs=2 venv toolchain >&2
+	@$(PY) -m dev review $(STACK)
 
 check: $(VENV)/ready ## is the mesh of STACK up? Linkerd's own checks as a table
 	@$(PY) -m dev check $(STACK)

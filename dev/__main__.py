@@ -1,8 +1,9 @@
-"""`python -m dev up|check|verify|down|env [STACK]`: what the Makefile's commands of the same names do."""
+"""`python -m dev up|review|check|verify|down|env [STACK]`: what the Makefile's commands of the same names do."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 import sys
@@ -18,9 +19,9 @@ from lab import lifecycle
 from lab.errors import LabError
 from lab.home import Home, locate
 from lab.spec import LoadBalancer
-from toolchain import NotInstalled, installed
+from toolchain import NotInstalled, helm, installed
 from toolchain.__main__ import main as build_toolchain
-from toolchain.parts import CILIUM, PARTS
+from toolchain.parts import CILIUM, HELM, PARTS
 from versions import DEFAULT_LINKERD
 
 
@@ -28,6 +29,7 @@ def main(arguments: list[str]) -> int:
     """Run one command; its exit code."""
     commands: Mapping[str, Callable[[Home, stack.Stack], int]] = {
         "up": _up,
+        "review": _review,
         "check": _check,
         "verify": _verify,
         "down": _down,
@@ -49,16 +51,33 @@ def main(arguments: list[str]) -> int:
 
 def _up(home: Home, chosen: stack.Stack) -> int:
     began = time.monotonic()
+    if not _start(home, chosen):
+        return 1
+    variables = environment.merged(home, _release(chosen))
+    engine = Engine(home, chosen, variables)
+    engine.initialise()
+    meshes = [*([f"Linkerd {chosen.release}"] if chosen.linkerd else []), *(["Cilium"] if chosen.cilium else [])]
+    _say(f"\nMesh: pulumi up, stack {chosen.name}, {' and '.join(meshes)}")
+    engine.up()
+    _say("\nChecks")
+    passed = table(Checker(chosen, variables).rows(), _say)
+    _say(_summary(chosen, engine, home, time.monotonic() - began, passed))
+    return 0 if passed else 1
+
+
+def _start(home: Home, chosen: stack.Stack) -> bool:
+    """Have the lab's clusters of a stack run, and what else Pulumi needs; whether they do."""
     if chosen.own_kubeconfigs:
         # The lab's kubeconfig is all that this command may use.
         raise stack.StackFileError(
             f"{chosen.file.name}: {', '.join(chosen.own_kubeconfigs)} named with a kubeconfig of their own, and "
-            f"`make up` touches no cluster outside the lab; run `pulumi up -s {chosen.name}` for your own clusters"
+            f"`make` touches no cluster outside the lab; run `pulumi up -s {chosen.name}`, or "
+            f"`python -m review -s {chosen.name}`, for your own clusters"
         )
     # What `make up` has not built yet, since not every stack needs it.
     own = [name for name in (f"linkerd-{chosen.release}", *([CILIUM.name] if chosen.cilium else [])) if name in PARTS]
     if own and build_toolchain(own) != 0:
-        return 1
+        return False
     _say(f"Lab: {', '.join(cluster.context for cluster in chosen.reachable)}")
     lifecycle.start(
         home,
@@ -71,16 +90,19 @@ def _up(home: Home, chosen: stack.Stack) -> int:
         say=lambda line: _say(f"  {line.strip()}"),
     )
     environment.prepare(home)
-    variables = environment.merged(home, _release(chosen))
-    engine = Engine(home, chosen, variables)
+    return True
+
+
+def _review(home: Home, chosen: stack.Stack) -> int:
+    if helm.on_path() is None and build_toolchain([HELM.name]) != 0:
+        return 1
+    # What is printed is the review itself, for a file or a pager.
+    with contextlib.redirect_stdout(sys.stderr):
+        if not _start(home, chosen):
+            return 1
+    engine = Engine(home, chosen, environment.merged(home, _release(chosen)))
     engine.initialise()
-    meshes = [*([f"Linkerd {chosen.release}"] if chosen.linkerd else []), *(["Cilium"] if chosen.cilium else [])]
-    _say(f"\nMesh: pulumi up, stack {chosen.name}, {' and '.join(meshes)}")
-    engine.up()
-    _say("\nChecks")
-    passed = table(Checker(chosen, variables).rows(), _say)
-    _say(_summary(chosen, engine, home, time.monotonic() - began, passed))
-    return 0 if passed else 1
+    return engine.review()
 
 
 def _check(home: Home, chosen: stack.Stack) -> int:

@@ -70,6 +70,17 @@ class Engine:
         """The arguments of that `pulumi preview`."""
         return ["preview", *self._common, *arguments]
 
+    def review(self, *arguments: str) -> int:
+        """`python -m review`; its exit code."""
+        return subprocess.run(
+            self.review_command(*arguments), cwd=CHECKOUT, env=self._environment, check=False
+        ).returncode
+
+    def review_command(self, *arguments: str) -> list[str]:
+        """The whole command of that review."""
+        file = self._stack.file if self._is_tracked else self._config_file()
+        return [sys.executable, "-m", "review", "--stack", self._stack.name, "--config-file", str(file), *arguments]
+
     def destroy(self) -> None:
         """`pulumi destroy`, and the end of the stack itself."""
         self._run("destroy", "--yes", "--skip-preview", *self._common)
