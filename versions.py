@@ -81,11 +81,11 @@ INGRESS_NGINX = "4.11.0"
 CILIUM = "1.19.0"
 GATEWAY_API = "https://github.com/kubernetes-sigs/gateway-api/releases/download/v1.4.0/standard-install.yaml"
 
-# The samples' images, as the guides that they come from have them.
+# The samples' images, as the guides that they come from have them; where those name no tag, with one.
 PODINFO_IMAGE = "ghcr.io/stefanprodan/podinfo:6.7.1"
 NGINX_IMAGE = "nginx:alpine"
-HELLOWORLD_IMAGE = "docker.io/istio/examples-helloworld"  # -v1, -v2
-CURL_IMAGE = "curlimages/curl"
+HELLOWORLD_IMAGE = "docker.io/istio/examples-helloworld-{}:1.0"  # v1, v2
+CURL_IMAGE = "curlimages/curl:8.12.1"
 BOOKSAPP_IMAGE = "ghcr.io/buoyantio/booksapp:v0.0.5"
 BOOKSAPP_TRAFFIC_IMAGE = "ghcr.io/buoyantio/booksapp-traffic:v0.0.3"
 USERLIST_IMAGE = "ssongman/userlist:v1"

@@ -135,7 +135,7 @@ def test_all_samples_run_and_are_meshed_or_not_as_is_said(samples: Deployment) -
         for name, item in pods.items()
     }
     assert images["two/podinfo"] == [OWN_IMAGE]
-    assert images["default/helloworld-v1"] == ["docker.io/istio/examples-helloworld-v1"]
+    assert images["default/helloworld-v1"] == ["docker.io/istio/examples-helloworld-v1:1.0"]
     denied = pods["emojivoto/web"]["spec"]["template"]["metadata"]["annotations"]
     assert denied["config.linkerd.io/default-inbound-policy"] == "deny"
 

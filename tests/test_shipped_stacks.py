@@ -82,9 +82,9 @@ def test_openstack_nks_runs_the_versions_of_helloworld_and_sleep_where_its_guide
     labels = {"app": "helloworld", "service": "helloworld"}
 
     assert images(found) == {
-        "cluster1 default/helloworld-v1": ["docker.io/istio/examples-helloworld-v1"],
-        "cluster1 default/sleep": ["curlimages/curl"],
-        "cluster2 default/helloworld-v2": ["docker.io/istio/examples-helloworld-v2"],
+        "cluster1 default/helloworld-v1": ["docker.io/istio/examples-helloworld-v1:1.0"],
+        "cluster1 default/sleep": ["curlimages/curl:8.12.1"],
+        "cluster2 default/helloworld-v2": ["docker.io/istio/examples-helloworld-v2:1.0"],
     }
     assert services(found) == {
         "cluster1 default/helloworld": (labels, {"http": 5000}),

@@ -62,7 +62,7 @@ def _version(objects: Objects, version: str, *, exported: bool) -> None:
     called = f"{NAME}-{version}"
     served = container(
         NAME,
-        objects.image(called, f"{HELLOWORLD_IMAGE}-{version}"),
+        objects.image(called, HELLOWORLD_IMAGE.format(version)),
         ports={"http": PORT},
         probe={"httpGet": {"path": "/health", "port": "http"}},
         cpu="100m",
