@@ -15,6 +15,9 @@ from access import Access
 # The annotation by which Pulumi names the manager of an object's fields.
 MANAGER = "pulumi.com/patchFieldManager"
 
+# The label by which a namespace says what has made it; `managed-by` would be Helm's, where one is adopted from it.
+PART_OF = {"app.kubernetes.io/part-of": "multicluster-mesh"}
+
 # For what nobody waits for: Pulumi's own waiting never ends where the API server dies as it begins.
 NOT_AWAITED = {"pulumi.com/skipAwait": "true"}
 
@@ -66,6 +69,16 @@ class Cluster:
         if labels:
             found["labels"] = dict(labels)
         return found
+
+    def namespace_metadata(
+        self,
+        name: str,
+        *,
+        labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """The metadata of a namespace of this stack, which says by a label what has made it."""
+        return self.metadata(name, labels={**PART_OF, **(labels or {})}, annotations=annotations)
 
 
 def manager() -> str:

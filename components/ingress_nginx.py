@@ -76,7 +76,9 @@ class IngressNginx(pulumi.ComponentResource):
         child = cluster.options(self)
         wanted = cluster.settings.extensions.ingress_nginx
         assert wanted is not None
-        namespace = kubernetes.core.v1.Namespace(f"{name}-namespace", metadata=cluster.metadata(NAMESPACE), opts=child)
+        namespace = kubernetes.core.v1.Namespace(
+            f"{name}-namespace", metadata=cluster.namespace_metadata(NAMESPACE), opts=child
+        )
         credentials = pull_secret(f"{name}-pull-secret", cluster, namespace.metadata.name, child)
         self.ready = release(
             name,

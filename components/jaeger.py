@@ -81,7 +81,7 @@ class Jaeger(pulumi.ComponentResource):
         child = cluster.options(self)
         namespace = kubernetes.core.v1.Namespace(
             f"{name}-namespace",
-            metadata=cluster.metadata(
+            metadata=cluster.namespace_metadata(
                 NAMESPACE,
                 labels={"linkerd.io/extension": "jaeger", "pod-security.kubernetes.io/enforce": "privileged"},
             ),

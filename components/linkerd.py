@@ -147,7 +147,7 @@ class Linkerd(pulumi.ComponentResource):
             before.append(Cni(cluster, charts, network, pulumi.ResourceOptions(parent=self)).plugin)
         namespace = kubernetes.core.v1.Namespace(
             f"{name}-namespace",
-            metadata=cluster.metadata(
+            metadata=cluster.namespace_metadata(
                 linkerd.namespace,
                 labels={
                     "linkerd.io/is-control-plane": "true",

@@ -67,7 +67,7 @@ class MetalLb(pulumi.ComponentResource):
         assert wanted is not None
         namespace = kubernetes.core.v1.Namespace(
             f"{name}-namespace",
-            metadata=cluster.metadata(
+            metadata=cluster.namespace_metadata(
                 NAMESPACE,
                 # The speakers answer for addresses in the nodes' own network.
                 labels={f"pod-security.kubernetes.io/{mode}": "privileged" for mode in ("enforce", "audit", "warn")},

@@ -87,7 +87,7 @@ class Multicluster(pulumi.ComponentResource):
         child = cluster.options(self)
         namespace = kubernetes.core.v1.Namespace(
             f"{name}-namespace",
-            metadata=cluster.metadata(
+            metadata=cluster.namespace_metadata(
                 NAMESPACE,
                 labels={"linkerd.io/extension": "multicluster", "pod-security.kubernetes.io/enforce": "privileged"},
             ),

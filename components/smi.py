@@ -65,7 +65,7 @@ class Smi(pulumi.ComponentResource):
         assert wanted is not None
         namespace = kubernetes.core.v1.Namespace(
             f"{name}-namespace",
-            metadata=cluster.metadata(
+            metadata=cluster.namespace_metadata(
                 NAMESPACE,
                 labels={"linkerd.io/extension": "smi", "pod-security.kubernetes.io/enforce": "privileged"},
             ),

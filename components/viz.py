@@ -104,7 +104,7 @@ class Viz(pulumi.ComponentResource):
         external = {"viz.linkerd.io/external-prometheus": wanted.prometheus_url} if wanted.prometheus_url else {}
         namespace = kubernetes.core.v1.Namespace(
             f"{name}-namespace",
-            metadata=cluster.metadata(
+            metadata=cluster.namespace_metadata(
                 NAMESPACE,
                 labels={"linkerd.io/extension": "viz", "pod-security.kubernetes.io/enforce": "privileged"},
                 annotations=external,

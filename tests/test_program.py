@@ -107,6 +107,13 @@ def test_a_namespace_of_the_program_carries_the_labels_that_linkerd_looks_for(ru
     assert labels["linkerd-multicluster"]["linkerd.io/extension"] == "multicluster"
 
 
+def test_every_namespace_says_by_a_label_what_has_made_it(run: Run) -> None:
+    namespaces = run({**mesh("west", "east", links=[]), "workloads": [{"podinfo": {}}]}).of("core/v1:Namespace")
+
+    labels = [namespace["metadata"]["labels"]["app.kubernetes.io/part-of"] for namespace in namespaces.values()]
+    assert labels == ["multicluster-mesh"] * 6
+
+
 def test_only_an_exported_podinfo_has_the_label(run: Run) -> None:
     config = {**mesh("west", "east", links=[]), "workloads": [{"podinfo": {"exported": ["east"]}}]}
 

@@ -70,7 +70,7 @@ class Namespace(pulumi.ComponentResource):
             meshed = {"linkerd.io/inject": "enabled"} if inject else {}
             self.name = kubernetes.core.v1.Namespace(
                 f"{name}-namespace",
-                metadata=cluster.metadata(namespace, annotations=meshed),
+                metadata=cluster.namespace_metadata(namespace, annotations=meshed),
                 opts=pulumi.ResourceOptions.merge(child, aliases.get("namespace")),
             ).metadata.name
         self.credentials = pull_secret(
