@@ -16,9 +16,12 @@ from components.cluster import Cluster
 from components.helm import release
 from components.linkerd import Linkerd, tolerations
 from components.secrets import pull_secret, pull_secrets
+from settings.stack_file import Gateway
 
 NAMESPACE = "linkerd-multicluster"
 GATEWAY = "linkerd-gateway"
+# The annotation by which its Service says who is meant to come in, for readers and policies: `public`, or `none`.
+EXPOSURE = "multicluster-mesh/exposure"
 
 
 def multicluster_values(cluster: settings.Cluster, pull: list[dict[str, str]] | None = None) -> dict[str, Any]:
@@ -33,7 +36,7 @@ def multicluster_values(cluster: settings.Cluster, pull: list[dict[str, str]] | 
         "enabled": wanted.enabled,
         "name": GATEWAY,
         "serviceType": "NodePort" if wanted.node_port else "LoadBalancer",
-        "serviceAnnotations": wanted.load_balancer.annotations,
+        "serviceAnnotations": {**_exposure(wanted), **wanted.load_balancer.annotations},
         "loadBalancerSourceRanges": wanted.load_balancer.source_ranges,
         "nodeSelector": linkerd.node_selector,
         "tolerations": tolerations(cluster),
@@ -54,6 +57,13 @@ def multicluster_values(cluster: settings.Cluster, pull: list[dict[str, str]] | 
     if pull:
         values["imagePullSecrets"] = pull
     return settings.merged(values, cluster.values("linkerd-multicluster"))
+
+
+def _exposure(gateway: Gateway) -> dict[str, str]:
+    """What the stack file says on purpose of who may come in through a load balancer."""
+    if gateway.load_balancer.public:
+        return {EXPOSURE: "public"}
+    return {} if gateway.load_balancer.enabled else {EXPOSURE: "none"}
 
 
 class Multicluster(pulumi.ComponentResource):

@@ -214,6 +214,9 @@ def _gateway(path: tuple[str, ...], entry: Entry, faults: Faults) -> None:
     if not gateway.enabled and others:
         rule = "there is no gateway for the other settings to be about"
         faults.add((*path, "enabled"), False, rule, "leave them out, or enable it")
+    if gateway.load_balancer.public and gateway.load_balancer.source_ranges:
+        rule = "sourceRanges says who may come in: not all"
+        faults.add((*path, "loadBalancer", "public"), True, rule, "take one of the two out")
     if gateway.node_port is None:
         return
     if gateway.load_balancer.model_fields_set and gateway.load_balancer.enabled:

@@ -71,6 +71,8 @@ class LoadBalancer(Part):
     """Annotations of the Service, by which clouds configure their load balancers."""
     source_ranges: list[Network] = []
     """The networks whose traffic the load balancer lets in; left out, all."""
+    public: bool = False
+    """True says that all may come in on purpose: an annotation of the Service, for who reads it and for policies."""
 
 
 class NodePorts(Part):

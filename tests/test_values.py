@@ -92,6 +92,21 @@ def test_a_gateway_is_what_its_cluster_can_have() -> None:
     assert multicluster_values(cluster(gateway={"enabled": False}))["gateway"]["enabled"] is False
 
 
+@pytest.mark.parametrize(
+    ("balanced", "said"),
+    [
+        (True, {}),
+        (False, {"multicluster-mesh/exposure": "none"}),
+        ({"public": True}, {"multicluster-mesh/exposure": "public"}),
+        ({"sourceRanges": ["192.0.2.0/24"]}, {}),
+    ],
+)
+def test_a_gateways_service_says_what_the_stack_file_says_of_who_may_come_in(
+    balanced: Any, said: dict[str, str]
+) -> None:
+    assert multicluster_values(cluster(gateway={"loadBalancer": balanced}))["gateway"]["serviceAnnotations"] == said
+
+
 @releases
 def test_a_link_leads_to_the_targets_gateway(release: LinkerdRelease) -> None:
     spec = link_spec(cluster(release=release), gateway_address="198.51.100.7")
