@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from policy import violations
+from tests.planned import planned
 from tests.recording import Recorder, Run, plain
 from tests.stacks import shipped
 
@@ -311,3 +313,17 @@ def test_no_password_and_no_key_is_in_a_helm_value(run: Run, stack: str) -> None
 
     assert "a-private-key" not in values
     assert "admin:hash" not in values
+
+
+@pytest.mark.parametrize("stack", ["clustermesh", "dev", "east-west", "emojivoto", "kpaas", "openstack-nks"])
+def test_no_policy_has_anything_to_say(run: Run, stack: str) -> None:
+    resources = planned(run(shipped(stack)))
+
+    assert [violation.line() for violation in violations(resources)] == []
+    assert {"pulumi:providers:kubernetes", "kubernetes:helm.sh/v3:Release"} <= {each.type for each in resources}
+
+
+def test_a_policy_sees_a_gateway_that_nobody_says_anything_of(run: Run) -> None:
+    found = violations(planned(run({"clusters": {"west": {}, "east": {"gateway": {"loadBalancer": False}}}})))
+
+    assert [(each.name, each.rule, each.mandatory) for each in found] == [("west-multicluster", "gateways", False)]
