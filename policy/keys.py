@@ -18,7 +18,7 @@ from policy.rule import Found, Rule
 from policy.violation import Path
 
 _PRIVATE_KEY = re.compile(r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----")
-_JWT = re.compile(r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*")
+_JWT = re.compile(r"\beyJ[\w-]{8,2000}\.eyJ[\w-]{8,}\.[\w-]*")
 _KUBECONFIG = re.compile(r"\bclient-key-data\b|^\s*[\"']?kind[\"']?\s*:\s*[\"']?Config\b", re.MULTILINE)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{40,}={0,2}")
 # What a value is called that is a key, with nothing but letters: a Secret's name is called otherwise.

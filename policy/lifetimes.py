@@ -29,18 +29,22 @@ def _find(resource: Resource, bounds: Bounds) -> Iterator[Found]:
     authority = resource.type == _SELF_SIGNED and resource.properties.get("isCaCertificate") is True
     longest = bounds.authority if authority else bounds.certificate
     if hours > longest:
-        yield (_HOURS,), f"{hours:.10g} hours are more than {longest} ({_years(longest)})", _REMEDY
+        yield (_HOURS,), f"{_written(hours)} hours are more than {longest} ({_years(longest)})", _REMEDY
     if hours < bounds.shortest:
-        yield (_HOURS,), f"{hours:.10g} hours are less than {bounds.shortest}", _REMEDY
+        yield (_HOURS,), f"{_written(hours)} hours are less than {bounds.shortest}", _REMEDY
     renewed = _number(resource.properties.get(_RENEWED))
     if renewed is not None and renewed >= hours:
-        message = f"{renewed:.10g} hours before its end is all of its {hours:.10g}, so that each `up` makes it anew"
+        message = f"{_written(renewed)} hours before its end is all of its {_written(hours)}, so that each `up` makes it anew"
         yield (_RENEWED,), message, _REMEDY
 
 
 def _number(value: Any) -> float | None:
     """A number; None where nobody knows it yet."""
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _written(hours: float) -> str:
+    return f"{hours:.10g}" if isinstance(hours, float) else str(hours)
 
 
 def _years(hours: int) -> str:

@@ -327,3 +327,14 @@ def test_a_policy_sees_a_gateway_that_nobody_says_anything_of(run: Run) -> None:
     found = violations(planned(run({"clusters": {"west": {}, "east": {"gateway": {"loadBalancer": False}}}})))
 
     assert [(each.name, each.rule, each.mandatory) for each in found] == [("west-multicluster", "gateways", False)]
+
+
+def test_a_policy_sees_a_load_balancer_of_cilium_unless_an_annotation_says_that_it_is_public(run: Run) -> None:
+    config = shipped("clustermesh") | {"cilium": {"service": "LoadBalancer"}}
+    config["clusters"]["cluster1"]["cilium"]["annotations"] = {"multicluster-mesh/exposure": "public"}
+
+    found = violations(planned(run(config)))
+
+    assert [(each.name, each.path) for each in found] == [
+        ("cluster2-clustermesh-apiserver-peers", "spec.loadBalancerSourceRanges")
+    ]
