@@ -34,7 +34,7 @@ def _find(resource: Resource, bounds: Bounds) -> Iterator[Found]:
         yield (_HOURS,), f"{_written(hours)} hours are less than {bounds.shortest}", _REMEDY
     renewed = _number(resource.properties.get(_RENEWED))
     if renewed is not None and renewed >= hours:
-        message = f"{_written(renewed)} hours before its end is all of its {_written(hours)}, so that each `up` makes it anew"
+        message = f"{_written(renewed)} of its {_written(hours)} hours are for renewal, so that each `up` makes it anew"
         yield (_RENEWED,), message, _REMEDY
 
 

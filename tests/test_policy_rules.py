@@ -70,7 +70,7 @@ def test_a_certificate_within_bounds_is_good(kind: str, properties: dict[str, An
         (SELF_SIGNED, {"validityPeriodHours": 87600}, "validityPeriodHours", "are more than 8784 (1 year)"),
         (SIGNED, {"isCaCertificate": True, "validityPeriodHours": 8785}, "validityPeriodHours", "more than 8784"),
         (SIGNED, {"validityPeriodHours": 23}, "validityPeriodHours", "23 hours are less than 24"),
-        (SIGNED, {"validityPeriodHours": 48, "earlyRenewalHours": 48}, "earlyRenewalHours", "all of its 48"),
+        (SIGNED, {"validityPeriodHours": 48, "earlyRenewalHours": 48}, "earlyRenewalHours", "48 of its 48 hours are"),
     ],
 )
 def test_a_certificate_out_of_bounds_is_told(kind: str, properties: dict[str, Any], path: str, message: str) -> None:

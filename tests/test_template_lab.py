@@ -23,7 +23,7 @@ PROJECT = "my-mesh"
 NOT_NEEDED = (
     *("lab", "dev", "toolchain", "tests", ".ci", "docs", "Makefile", "pyproject.toml", "requirements-dev.txt"),
     *("Pulumi.dev.yaml", "Pulumi.kpaas.yaml", "Pulumi.openstack-nks.yaml", "README.md", "CONTRIBUTING.md"),
-    "stack.schema.json",
+    *("policy", "stack.schema.json"),
 )
 CONFIG = {
     "clusters": {"west": {"gateway": {"loadBalancer": False}}, "east": {}},
