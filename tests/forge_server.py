@@ -1,0 +1,140 @@
+"""A forge that is only an API: comments of one request on GitHub or GitLab, in this process."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+TOKEN = "a-token-that-nobody-may-see"
+PAGE = 2  # comments; a real one has a hundred
+
+
+@dataclass
+class Forge:
+    """What it has, what it was asked, and how it misbehaves."""
+
+    kind: str  # github or gitlab
+    comments: list[dict[str, Any]] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    # What is answered in place of the truth, one after the other: after the work is done where `late`.
+    failures: list[tuple[int, dict[str, str], str]] = field(default_factory=list)
+    failing: str = ""  # of these methods only
+    late: bool = False
+    elsewhere: str = ""  # where the next page is said to be
+    me: str = "github-actions[bot]"
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/api"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the forge's CI sets in a job."""
+        if self.kind == "github":
+            return {
+                "GITHUB_API_URL": self.url,
+                "GITHUB_GRAPHQL_URL": f"{self.url}/graphql",
+                "GITHUB_REPOSITORY": "ours/mesh",
+                "GITHUB_REF": "refs/pull/7/merge",
+                "GITHUB_TOKEN": TOKEN,
+                "GITHUB_SERVER_URL": "https://github.example.com",
+                "GITHUB_RUN_ID": "99",
+            }
+        return {
+            "CI_API_V4_URL": self.url,
+            "CI_PROJECT_ID": "12",
+            "CI_MERGE_REQUEST_IID": "7",
+            "COMMENT_TOKEN": TOKEN,
+            "CI_PIPELINE_URL": "https://gitlab.example.com/ours/mesh/-/pipelines/99",
+        }
+
+    @property
+    def place(self) -> str:
+        github = "/api/repos/ours/mesh/issues/7/comments"
+        return github if self.kind == "github" else "/api/projects/12/merge_requests/7/notes"
+
+    def add(self, text: str, author: str = "", **rest: Any) -> None:
+        user = {"login" if self.kind == "github" else "username": author or self.me}
+        whose = "user" if self.kind == "github" else "author"
+        self.comments.append({"id": 100 + len(self.comments), "body": text, whose: user, **rest})
+
+    @property
+    def texts(self) -> list[str]:
+        return [comment["body"] for comment in self.comments]
+
+    def answer(self, method: str, path: str, query: str, body: Any) -> tuple[int, dict[str, str], Any]:
+        if (method, path) == ("POST", "/api/graphql"):
+            return 200, {}, {"data": {"viewer": {"login": self.me}}}
+        if (method, path) == ("GET", "/api/user"):
+            return 200, {}, {"username": self.me}
+        if path == self.place and method == "POST":
+            self.add(body["body"])
+            return 201, {}, self.comments[-1]
+        if path == self.place:
+            found = re.search(r"\bpage=(\d+)", query)
+            page = int(found[1]) if found else 1
+            more = len(self.comments) > page * PAGE
+            return 200, self.paging(page, more), self.comments[(page - 1) * PAGE : page * PAGE]
+        changed = self.place.replace("/7/comments", "/comments") + "/"
+        if path.startswith(changed) and method == ("PATCH" if self.kind == "github" else "PUT"):
+            [comment] = [comment for comment in self.comments if comment["id"] == int(path.removeprefix(changed))]
+            comment["body"] = body["body"]
+            return 200, {}, comment
+        return 404, {}, {"message": "Not Found"}
+
+    def paging(self, page: int, more: bool) -> dict[str, str]:
+        if self.kind == "gitlab":
+            return {"X-Next-Page": str(page + 1) if more else ""}
+        url = f"{self.elsewhere or self.url.removesuffix('/api')}{self.place}?per_page=100&page="
+        return {"Link": f'<{url}1>; rel="first", <{url}{page + 1}>; rel="next"'} if more else {}
+
+
+@contextmanager
+def running(kind: str) -> Iterator[Forge]:
+    forge = Forge(kind=kind, me="github-actions[bot]" if kind == "github" else "project_12_bot")
+
+    class Handler(BaseHTTPRequestHandler):
+        disable_nagle_algorithm = True
+
+        def do_GET(self) -> None:
+            path, _, query = self.path.partition("?")
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            forge.asked.append(f"{self.command} {path}")
+            given = self.headers.get("Authorization") or f"Bearer {self.headers.get('PRIVATE-TOKEN')}"
+            headers: dict[str, str] = {}
+            status, content = 401, '{"message": "Bad credentials"}'
+            if given == f"Bearer {TOKEN}":
+                failing = bool(forge.failures) and self.command in (forge.failing or self.command)
+                if not failing or forge.late:
+                    status, headers, answer = forge.answer(self.command, path, query, json.loads(body or b"null"))
+                    content = json.dumps(answer)
+                if failing:
+                    status, headers, content = forge.failures.pop(0)
+            self.send_response_only(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content.encode())))
+            self.end_headers()
+            self.wfile.write(content.encode())
+
+        do_POST = do_PATCH = do_PUT = do_GET
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    forge.port = server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.001}, daemon=True)
+    thread.start()
+    try:
+        yield forge
+    finally:
+        server.shutdown()
+        server.server_close()
