@@ -146,6 +146,12 @@ KUBECTL = Part(
 CHARTS = Part(name="charts", builds=(Build(module="add-ons", programs={}),), minutes=0.1)
 # Of no use to a stack without Cilium, and so not of the parts that `make up` builds for all.
 CILIUM = Part(name="cilium", builds=(Build(module="cilium", programs={}),), minutes=0.2)
+# Judges workflows for `make lint`, which builds it; nothing else needs it.
+ACTIONLINT = Part(
+    name="actionlint",
+    builds=(Build(module="actionlint", programs={"github.com/rhysd/actionlint/cmd/actionlint": "actionlint"}),),
+    minutes=0.3,
+)
 
 
 def linkerd(release: str) -> Part:
@@ -161,5 +167,5 @@ def linkerd(release: str) -> Part:
 
 PARTS: Mapping[str, Part] = {
     part.name: part
-    for part in (ENGINE, HELM, KUBERNETES, KUBECTL, linkerd("2.14.10"), linkerd("2.13.5"), CHARTS, CILIUM)
+    for part in (ENGINE, HELM, KUBERNETES, KUBECTL, linkerd("2.14.10"), linkerd("2.13.5"), CHARTS, CILIUM, ACTIONLINT)
 }
