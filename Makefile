@@ -40,10 +40,16 @@ test: ## everything that tests, lab included
 test-fast: $(VENV)/ready ## seconds: no cluster, no toolchain
 	@$(PY) -m pytest -m "not lab" $(TWO_AT_A_TIME)
 
-lint: $(VENV)/ready ## ruff and strict types
+# actionlint would use shellcheck and pyflakes where it finds them; without, it says the same on every machine.
+lint: $(VENV)/ready ## ruff, strict types, and what judges the pipelines
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
+	@$(PYTHON) -m toolchain actionlint
+	@"$$($(PYTHON) -c 'import toolchain; print(toolchain.installed("actionlint"))')/bin/actionlint" \
+		-shellcheck= -pyflakes= .github/workflows/*.yml
+	@$(VENV)/bin/zizmor --offline --persona=auditor --strict-collection --no-progress --quiet .github
+	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.gitlab-ci .gitlab-ci.yml
 
 schema: $(VENV)/ready ## write stack.schema.json anew, by which editors know stack files
 	@$(PY) -m settings
