@@ -35,7 +35,6 @@ class Request:
     stack: str
     config_file: Path
     expires_within: int = EXPIRES_WITHIN  # days
-    previewed: Path | None = None  # what `pulumi preview --json --show-sames` has printed already
 
 
 def main(arguments: list[str]) -> int:
@@ -43,7 +42,6 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m review", description=__doc__)
     parser.add_argument("--stack", "-s", required=True, help="the stack's name")
     parser.add_argument("--config-file", type=Path, help="its stack file (Pulumi.<stack>.yaml)")
-    parser.add_argument("--preview", type=Path, help="use what `pulumi preview --json --show-sames` has printed")
     parser.add_argument("--output", type=Path, help="write the full Markdown here, and not to standard output")
     parser.add_argument("--comment", type=Path, help=f"write Markdown of at most {markdown.LIMIT} characters here")
     parser.add_argument("--json", type=Path, help="write what a program can read here")
@@ -60,7 +58,6 @@ def main(arguments: list[str]) -> int:
         stack=chosen.stack,
         config_file=(chosen.config_file or stack.ROOT / f"Pulumi.{name}.yaml").absolute(),
         expires_within=chosen.expires_within,
-        previewed=chosen.preview and chosen.preview.absolute(),
     )
     code = 0
     try:
@@ -111,11 +108,8 @@ def review(request: Request, environment: Mapping[str, str], say: Say) -> report
             if away := sorted(name for name in reachable if seen[name].unseen is not None):
                 say(f"can't see {', '.join(away)}; going on without")
                 stack.without(read, away)
-        if request.previewed is not None:
-            found = preview.parse(_content(request.previewed))
-        else:
-            say(f"pulumi preview of {request.stack}")
-            found = preview.run(request.stack, read.file, environment)
+        say(f"pulumi preview of {request.stack}")
+        found = preview.run(request.stack, read.file, folder, environment)
         seen |= _former(found, seen, _timeout(read))
         changed = releases.changed(found)
         if changed:
@@ -135,13 +129,6 @@ def review(request: Request, environment: Mapping[str, str], say: Say) -> report
         warnings=tuple(scrubbed(warning, read.secrets) for warning in found.warnings),
         unchanged=sum(step.operation == "same" for step in found.steps),
     )
-
-
-def _content(path: Path) -> str:
-    try:
-        return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise PreviewFailed(f"{path}: {error}; give what `pulumi preview --json --show-sames` has printed") from None
 
 
 def _timeout(read: stack.Stack) -> float:

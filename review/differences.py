@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from review.masking import Masked
-from review.preview import SECRET, UNKNOWN
+from review.preview import SECRET
+from review.registered import UNKNOWN
 
 
 class _Nothing:
@@ -106,8 +107,8 @@ def _written(value: Any) -> list[str]:
         return []
     if isinstance(value, Masked):
         value = value.shown
-    if value == UNKNOWN:
-        return ["(known only after the update)"]
+    if isinstance(value, str):
+        value = value.replace(UNKNOWN, "(known only after the update)")
     if isinstance(value, str) and value != SECRET:
         return value.splitlines() if "\n" in value.strip() else [value.strip("\n") or '""']
     if isinstance(value, bool):

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-# In place of a value that only the update itself will know. Pulumi's own sign for it.
-UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+from review.registered import Registered
+
 # In place of a secret. Pulumi's own sign for it, on both sides of a change.
 SECRET = "[secret]"
 
@@ -101,12 +101,13 @@ class Preview:
         return next((step for step in self.steps if step.type == STACK), None)
 
 
-def run(stack: str, config_file: Path, environment: Mapping[str, str]) -> Preview:
+def run(stack: str, config_file: Path, folder: Path, environment: Mapping[str, str]) -> Preview:
     """Run `pulumi preview`.
 
     Args:
         stack: the stack's name.
         config_file: its stack file.
+        folder: for what it needs meanwhile.
         environment: the whole environment of the process.
 
     Raises:
@@ -114,19 +115,30 @@ def run(stack: str, config_file: Path, environment: Mapping[str, str]) -> Previe
     """
     command = ["pulumi", "preview", "--json", "--show-sames", "--non-interactive", "--color=never"]
     command += ["--stack", stack, "--config-file", str(config_file)]
+    registered = Registered()
     try:
-        ended = subprocess.run(
-            command, env=dict(environment), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
+        with registered.listening(folder) as variables:
+            ended = subprocess.run(
+                command,
+                env={**environment, **variables},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
     except OSError as error:
         raise PreviewFailed(f"pulumi: {error.strerror}: install Pulumi 3.218.0 or later") from None
     if ended.returncode != 0:
         raise PreviewFailed(_reason(ended.stdout, ended.stderr))
-    return parse(ended.stdout)
+    return parse(ended.stdout, registered)
 
 
-def parse(text: str) -> Preview:
+def parse(text: str, registered: Registered | None = None) -> Preview:
     """A preview from what Pulumi printed.
+
+    Args:
+        text: what it printed.
+        registered: what its program asked for.
 
     Raises:
         PreviewFailed: that is no preview, or one that has failed.
@@ -143,14 +155,15 @@ def parse(text: str) -> Preview:
     for entry in entries:
         if entry["op"] in _OPERATIONS:
             by_urn.setdefault(entry["urn"], []).append(entry)
+    asked = registered or Registered()
     return Preview(
-        steps=tuple(_step(urn, by_urn[urn]) for urn in sorted(by_urn)),
+        steps=tuple(_step(urn, by_urn[urn], asked) for urn in sorted(by_urn)),
         warnings=tuple(_said(content, "warning")),
         raw=content,
     )
 
 
-def _step(urn: str, entries: Sequence[Mapping[str, Any]]) -> Step:
+def _step(urn: str, entries: Sequence[Mapping[str, Any]], registered: Registered) -> Step:
     operations = {_OPERATIONS[entry["op"]] for entry in entries}
     (operation,) = operations if len(operations) == 1 else ("replace",)
     before = next((entry["oldState"] for entry in entries if entry.get("oldState")), None)
@@ -158,15 +171,17 @@ def _step(urn: str, entries: Sequence[Mapping[str, Any]]) -> Step:
     return Step(
         operation=operation,
         urn=urn,
-        before=_state(before) if before and operation != "create" else None,
-        after=_state(after) if after and operation != "delete" else None,
+        before=_state(before, before.get("inputs") or {}) if before and operation != "create" else None,
+        after=_state(after, registered.completed(urn, after.get("inputs") or {}))
+        if after and operation != "delete"
+        else None,
         changed=tuple(sorted({path for entry in entries for path in entry.get("detailedDiff") or {}})),
     )
 
 
-def _state(entry: Mapping[str, Any]) -> State:
+def _state(entry: Mapping[str, Any], inputs: Mapping[str, Any]) -> State:
     return State(
-        inputs=entry.get("inputs") or {},
+        inputs=inputs,
         outputs=entry.get("outputs") or {},
         provider=entry.get("provider") or "",
         dependencies=tuple(entry.get("dependencies") or ()),

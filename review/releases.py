@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import yaml
 
 from preflight.api import Unseen
+from review import unknown
 from review.clusters import Seen
 from review.objects import Identity, Object, documents, made
 from review.offer import Offer
@@ -106,7 +107,18 @@ class Releases:
             return None
         wanted = Wanted.of(step.after.inputs, first=step.operation != "update")
         offer = self._offer(step, seen)
-        return self._side(step.after, self._renderer.render(wanted, offer, seen.way), wanted, offer)
+        return self._side(step.after, self._rendered(wanted, offer, seen), wanted, offer)
+
+    def _rendered(self, wanted: Wanted, offer: Offer, seen: Seen) -> list[dict[str, Any]]:
+        """The objects of a release, with the sign for what nobody knows wherever something of that is in them."""
+        if not unknown.is_in(wanted.values):
+            return self._renderer.render(wanted, offer, seen.way)
+        # What comes out otherwise for another value depends on it, through a checksum or an encoding too.
+        one, other = (
+            self._renderer.render(replace(wanted, values=unknown.filled(wanted.values, text)), offer, seen.way)
+            for text in unknown.STAND_INS
+        )
+        return [unknown.common(*pair) for pair in zip(one, other, strict=False)]
 
     def _side(self, state: State, bodies: Iterable[Mapping[str, Any]], wanted: Wanted, offer: Offer) -> Side:
         found = made(bodies, wanted.namespace, offer.namespaced)
@@ -144,7 +156,7 @@ class Releases:
         if step.urn not in self._definitions:
             try:
                 wanted = Wanted.of(step.after.inputs, first=step.operation != "update")
-                bodies = self._renderer.render(wanted, seen.offer, seen.way)
+                bodies = self._rendered(wanted, seen.offer, seen)
             except RenderError:
                 bodies = []
             self._definitions[step.urn] = [body for body in bodies if body.get("kind") == "CustomResourceDefinition"]

@@ -22,7 +22,8 @@ from access import Access
 from review.masking import scrubbed
 from review.objects import documents
 from review.offer import Offer
-from review.preview import SECRET, UNKNOWN
+from review.preview import SECRET
+from review.registered import UNKNOWN
 
 # Seconds for one chart to arrive, or to be rendered.
 PATIENCE = 120

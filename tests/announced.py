@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from review.preview import SECRET, UNKNOWN
+from review.preview import SECRET
+from review.registered import UNKNOWN
 
 Identity = tuple[str, str, str, str]  # kind, API group, namespace, name
 

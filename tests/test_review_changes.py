@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from review.clusters import Seen
 from review.offer import Offer
 from review.preview import PROVIDER, RELEASE, SECRET, STACK, Preview, PreviewFailed
 from review.records import Record
+from review.registered import UNKNOWN, Registered
 from review.rendering import RenderError, Wanted
 from review.report import Report, expiring
 from tests import previews
@@ -306,3 +309,55 @@ def test_the_newest_record_that_was_deployed_is_read() -> None:
 
     assert found is not None
     assert (found.revision, found.manifest, found.values) == (10, "n: 10", {})
+
+
+def test_what_nobody_knows_yet_is_neither_shown_as_gone_nor_guessed() -> None:
+    secret = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "value": UNKNOWN}
+    asked = {"values": {"ca": UNKNOWN, "size": 3}, "repositoryOpts": {"password": secret}}
+    line = {"method": "/pulumirpc.ResourceMonitor/RegisterResource", "request": {"object": asked}}
+    registered = Registered()
+    registered.take(json.dumps({**line, "response": {"urn": urn(RELEASE, "west-shop")}}))
+    # As the provider leaves it: without what it doesn't know.
+    steps = [step("update", RELEASE, "west-shop", release(ca="old", size=1), release(size=3))]
+    found = preview.parse(json.dumps({"steps": steps}), registered)
+
+    class Hashing(Charts):
+        def render(self, wanted: Wanted, offer: Offer, way: Access | None) -> list[dict[str, Any]]:
+            text = str(wanted.values["ca"])
+            digest = hashlib.sha256(text.encode()).hexdigest()
+            data = {"ca": text, "sum": digest, "all": f"size: {wanted.values['size']}\nca: {digest}\n"}
+            return [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ca"}, "data": data}]
+
+    before = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ca"}, "data": {"all": "size: 1\n"}}
+    (change,) = reviewed(found, seen(shops_shop=record(before)), Hashing())
+
+    assert [line for field in change.values for line in field.lines] == [
+        "- ca: old",
+        "+ ca: (known only after the update)",
+        "- size: 1",
+        "+ size: 3",
+    ]
+    told = {field.path: field.lines for field in change.objects[0].fields}
+    assert told["data.ca"] == ["+ data.ca: (known only after the update)"]
+    assert told["data.sum"] == ["+ data.sum: (known only after the update)"]
+    assert "+(known only after the update)" in told["data.all"]
+    assert "+size: 3" in told["data.all"]
+
+
+def test_pulumis_log_goes_through_a_pipe_and_is_gone_afterwards(tmp_path: Path) -> None:
+    registered = Registered()
+    entry = {
+        "method": "/pulumirpc.ResourceMonitor/RegisterResource",
+        "request": {"object": {"spec": UNKNOWN, "size": "x" * 100_000}},
+        "response": {"urn": "urn"},
+    }
+
+    with registered.listening(tmp_path) as variables:
+        pipe = Path(variables["PULUMI_DEBUG_GRPC"])
+        assert pipe.is_fifo()
+        for _ in range(3):
+            with pipe.open("a") as log:
+                log.write(json.dumps(entry) + "\n")
+
+    assert list(tmp_path.iterdir()) == []
+    assert registered.completed("urn", {"size": 1}) == {"size": 1, "spec": UNKNOWN}

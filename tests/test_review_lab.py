@@ -105,7 +105,8 @@ class Reviewed:
             )
             for context in contexts
         }
-        assert {context: each for context, each in wrong.items() if each} == {}
+        broken = [f"{context}: {each}" for context, found in wrong.items() for each in found]
+        assert not broken, "\n".join(broken)
         return told
 
 
