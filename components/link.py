@@ -59,7 +59,7 @@ def credentials_kubeconfig(
     return yaml.safe_dump(content, sort_keys=True)
 
 
-def link_spec(target: settings.Cluster, *, gateway_address: str | None) -> dict[str, Any]:
+def link_spec(target: settings.Cluster, *, gateway_address: pulumi.Input[str] | None) -> dict[str, Any]:
     """The spec of a Link, `multicluster.linkerd.io/v1alpha1`.
 
     Args:
@@ -156,7 +156,7 @@ class ClusterLink(pulumi.ComponentResource):
         opts: the usual resource options.
     """
 
-    spec: pulumi.Output[dict[str, Any]]
+    spec: dict[str, Any]
 
     def __init__(
         self,
@@ -291,17 +291,17 @@ def _credentials_secret(
     )
 
 
-def _spec(link: Link, target: Member) -> pulumi.Output[dict[str, Any]]:
+def _spec(link: Link, target: Member) -> dict[str, Any]:
     wanted = target.cluster.settings
     if not link.gateway:
-        return pulumi.Output.from_input(link_spec(wanted, gateway_address=None))
+        return link_spec(wanted, gateway_address=None)
     if wanted.gateway.addresses:
-        return pulumi.Output.from_input(link_spec(wanted, gateway_address=",".join(wanted.gateway.addresses)))
+        return link_spec(wanted, gateway_address=",".join(wanted.gateway.addresses))
     gateway = _multicluster(target).gateway
     assert gateway is not None, f"{link.target} is a link's target, so its gateway has been read"
-    return pulumi.Output.all(gateway.status).apply(
-        lambda found: link_spec(wanted, gateway_address=",".join(addresses(found[0])))
-    )
+    # An output inside of plain values: a preview that can't know the address yet still shows the rest.
+    address = pulumi.Output.all(gateway.status).apply(lambda found: ",".join(addresses(found[0])))
+    return link_spec(wanted, gateway_address=address)
 
 
 def _checksum(text: str) -> str:

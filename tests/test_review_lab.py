@@ -162,7 +162,7 @@ def test_a_secret_that_alone_changes_is_announced_and_shown_nowhere(reviewed: Re
 
 def test_a_cluster_without_rights_and_one_that_is_down_are_named_and_the_others_reviewed(reviewed: Reviewed) -> None:
     deployment = reviewed.deployment
-    config = {**UPGRADED, "workloads": [{"podinfo": {"exported": []}}]}
+    config = {**UPGRADED, "workloads": [{"podinfo": {"exported": ["west"]}}]}
     deployment.configure(config, {"imagePullSecret": PULL_SECRET})
     roles = [
         found
@@ -192,13 +192,14 @@ def test_a_cluster_without_rights_and_one_that_is_down_are_named_and_the_others_
 
 
 def test_a_preview_that_fails_is_a_review_that_says_why(reviewed: Reviewed) -> None:
-    reviewed.deployment.configure({**UPGRADED, "linkerd": {"version": "2.14.10", "trustDomain": "Not A Domain"}})
+    reviewed.deployment.configure({**UPGRADED, "clusters": {"west": {}, "east": {"context": "nowhere"}}})
 
     told = reviewed.review()
 
     assert told.code == 1
     assert told.comment.startswith("## `review`: the preview failed")
-    assert "linkerd.trustDomain" in told.comment
+    assert "clusters.east" in told.comment
+    assert "nowhere" in told.comment
     assert "Traceback" not in told.comment + told.progress
 
 
