@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import topology
@@ -117,6 +117,7 @@ def review(request: Request, environment: Mapping[str, str], say: Say) -> report
         looking = releases.Releases(found, seen, Renderer(helm, folder, environment))
         with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
             behind = list(pool.map(looking.look, changed))
+    broken, older = report.findings(found)
     scopes: dict[str, Scope] = {name: each.offer.namespaced for name, each in seen.items()}
     return report.Report(
         stack=request.stack,
@@ -126,6 +127,8 @@ def review(request: Request, environment: Mapping[str, str], say: Say) -> report
         topology=_pictures(found, read),
         expiring=tuple(report.expiring(found, request.expires_within)),
         expires_within=request.expires_within,
+        findings=tuple(replace(each, text=scrubbed(each.text, read.secrets)) for each in broken),
+        older_findings=older,
         warnings=tuple(scrubbed(warning, read.secrets) for warning in found.warnings),
         unchanged=sum(step.operation == "same" for step in found.steps),
     )

@@ -12,8 +12,8 @@ from review.escaping import code, markup
 from review.fitting import Part, fitted
 from review.report import OPERATIONS, Report
 
-# What GitHub takes as one comment, in characters; GitLab takes more.
-LIMIT = 65_536
+# What GitHub takes as one comment, in characters, but for the line by which the comment is found again; GitLab takes more.
+LIMIT = 65_536 - 336
 
 _SIGNS = {"create": "+", "update": "~", "replace": "±", "delete": "−"}
 _VERBS: Mapping[Verb, str] = {
@@ -128,10 +128,12 @@ def _expiring(report: Report) -> Iterable[Part]:
 
 def _findings(report: Report) -> Iterable[Part]:
     if report.findings:
-        lines = [f"- {'**must**' if each.mandatory else 'should'}: {code(each.text)}" for each in report.findings]
+        lines = [f"- {code(each.text)}" for each in report.findings]
         yield Part(text=f"### Policy: {len(lines)}")
         for chunk in _chunks(lines):
             yield Part(text="\n".join(chunk), short=f"_{len(chunk)} more_", rank=2)
+    if report.older_findings:
+        yield Part(text=f"_Policy: {report.older_findings} more of resources that don't change (`python -m policy`)._")
 
 
 def _topology(report: Report) -> Iterable[Part]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import policy
 from review.changes import Change, ReleaseChange, ResourceChange
 from review.preview import Preview
 
@@ -67,6 +68,7 @@ class Report:
     expiring: tuple[Expiry, ...] = ()
     expires_within: int = 0  # days
     findings: tuple[Finding, ...] = ()
+    older_findings: int = 0  # of resources that don't change
     warnings: tuple[str, ...] = ()
     unchanged: int = 0  # resources
 
@@ -124,6 +126,22 @@ def _why(change: Change) -> str | None:
     if change.verb == "replaced":
         return "it is deleted and made anew"
     return None
+
+
+def findings(preview: Preview) -> tuple[list[Finding], int]:
+    """What the policies have against the resources that change, and how many things against the others."""
+    planned, changing = [], set()
+    for step in preview.steps:
+        if step.after is not None:
+            after = step.after
+            planned.append(
+                policy.Resource(urn=step.urn, type=step.type, properties=after.inputs, provider=after.provider)
+            )
+            if step.operation != "same":
+                changing.add(step.urn)
+    found = policy.violations(planned)
+    new = [Finding(mandatory=each.mandatory, text=each.line()) for each in found if each.urn in changing]
+    return new, len(found) - len(new)
 
 
 def expiring(preview: Preview, days: int, now: datetime | None = None) -> list[Expiry]:

@@ -24,7 +24,7 @@ from review.preview import PROVIDER, RELEASE, SECRET, STACK, Preview, PreviewFai
 from review.records import Record
 from review.registered import UNKNOWN, Registered
 from review.rendering import RenderError, Wanted
-from review.report import Report, expiring
+from review.report import Report, expiring, findings
 from tests import previews
 from tests.previews import definition, deployment, provider, release, step, urn
 
@@ -361,3 +361,18 @@ def test_pulumis_log_goes_through_a_pipe_and_is_gone_afterwards(tmp_path: Path) 
 
     assert list(tmp_path.iterdir()) == []
     assert registered.completed("urn", {"size": 1}) == {"size": 1, "spec": UNKNOWN}
+
+
+def test_policies_judge_what_changes_and_count_the_rest() -> None:
+    kind = "kubernetes:apps/v1:Deployment"
+    found = previews.of(
+        step("create", kind, "west-new", after=deployment(image="example.com/new:latest")),
+        step("same", kind, "west-old", deployment(image="old"), deployment(image="old")),
+        step("delete", kind, "west-gone", deployment(image="gone")),
+    )
+
+    new, older = findings(found)
+
+    assert [each.mandatory for each in new] == [True]
+    assert "west-new" in new[0].text
+    assert older == 1
