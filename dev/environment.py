@@ -38,7 +38,9 @@ def variables(home: Home, release: str) -> dict[str, str]:
     found = {
         "KUBECONFIG": str(home.kubeconfig),
         "MULTICLUSTER_MESH_CHARTS": str(charts),
-        "PULUMI_BACKEND_URL": (home.folder / "state").as_uri(),
+        # Without the attributes that are kept beside each file: unlike the state itself they are written bit by bit, and
+        # a Pulumi that is killed over it leaves a state that can't be loaded ("failed to load checkpoint: EOF").
+        "PULUMI_BACKEND_URL": f"{(home.folder / 'state').as_uri()}?metadata=skip",
         "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         # Go's programs never use a proxy for loopback addresses; Python's do, unless told.

@@ -12,7 +12,7 @@ from review.escaping import code, markup
 from review.fitting import Part, fitted
 from review.report import OPERATIONS, Report
 
-# What GitHub takes as one comment, in characters, but for the line by which the comment is found again; GitLab takes more.
+# What GitHub takes as one comment, in characters, less the line by which it is found again. GitLab takes more.
 LIMIT = 65_536 - 336
 
 _SIGNS = {"create": "+", "update": "~", "replace": "±", "delete": "−"}

@@ -219,13 +219,12 @@ class Deployment:
 def brought_up(
     lab: Home, folder: Path, name: str, config: dict[str, Any], secrets: Mapping[str, str] | None = None
 ) -> Iterator[Deployment]:
-    """A stack that was previewed and brought up; what was in its clusters before is in `before`."""
+    """A stack that was brought up; what was in its clusters before is in `before`."""
     deployment = Deployment(lab, folder, name, config, secrets)
     deployment.before = {
         cluster.context: everything(deployment, cluster.context) for cluster in deployment.stack.reachable
     }
     with deployment.engine() as engine:
-        engine.preview()
         engine.up()
     yield deployment
     if deployment.has_resources:
