@@ -2,6 +2,7 @@
 STACK ?= dev
 PYTHON ?= python3
 PARTS ?=
+REVIEW ?=
 # Files of tests: much of a test on the lab is waiting. Each worker has a lab of its own.
 TWO_AT_A_TIME := --numprocesses=2 --dist=loadfile
 VENV := .venv
@@ -17,9 +18,9 @@ up: ## toolchain, lab, `pulumi up` of STACK (dev), checks
 	@$(MAKE) --no-print-directory --jobs=2 venv toolchain
 	@$(PY) -m dev up $(STACK)
 
-review: ## what would change inside the clusters of STACK, as Markdown
+review: ## what would change inside the clusters of STACK, as Markdown (REVIEW: options, docs/review.md)
 	@$(MAKE) --no-print-directory --jobs=2 venv toolchain >&2
-	@$(PY) -m dev review $(STACK)
+	@$(PY) -m dev review $(STACK) $(REVIEW)
 
 check: $(VENV)/ready ## is the mesh of STACK up? Linkerd's own checks as a table
 	@$(PY) -m dev check $(STACK)

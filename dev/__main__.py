@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
     """Run one command; its exit code."""
     commands: Mapping[str, Callable[[Home, stack.Stack], int]] = {
         "up": _up,
-        "review": _review,
+        "review": lambda home, chosen: _review(home, chosen, options),
         "check": _check,
         "verify": _verify,
         "down": _down,
@@ -38,7 +38,9 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m dev", description=__doc__)
     parser.add_argument("command", choices=commands)
     parser.add_argument("stack", nargs="?", default="dev")
-    chosen = parser.parse_args(arguments)
+    chosen, options = parser.parse_known_args(arguments)
+    if options and chosen.command != "review":
+        parser.error(f"unrecognized arguments: {' '.join(options)}")
     try:
         return commands[chosen.command](locate(), stack.read(chosen.stack))
     except (LabError, NotInstalled, stack.StackFileError, PulumiFailed, CheckFailed, VerifyFailed) as error:
@@ -93,7 +95,7 @@ def _start(home: Home, chosen: stack.Stack) -> bool:
     return True
 
 
-def _review(home: Home, chosen: stack.Stack) -> int:
+def _review(home: Home, chosen: stack.Stack, options: list[str]) -> int:
     if helm.on_path() is None and build_toolchain([HELM.name]) != 0:
         return 1
     # What is printed is the review itself, for a file or a pager.
@@ -102,7 +104,7 @@ def _review(home: Home, chosen: stack.Stack) -> int:
             return 1
     engine = Engine(home, chosen, environment.merged(home, _release(chosen)))
     engine.initialise()
-    return engine.review()
+    return engine.review(*options)
 
 
 def _check(home: Home, chosen: stack.Stack) -> int:

@@ -40,11 +40,12 @@ class Registered:
             return
         try:
             entry = json.loads(line)
-        except ValueError:
+            urn = entry["response"]["urn"]
+            asked = entry["request"].get("object")
+        except (ValueError, KeyError, TypeError, AttributeError):
+            # A call that has no answer yet, or one of something else that only speaks of this one.
             return
-        urn = (entry.get("response") or {}).get("urn")
-        if urn and str(entry.get("method", "")).endswith("ResourceMonitor/RegisterResource"):
-            self._unknown[urn] = _unknown((entry.get("request") or {}).get("object") or {})
+        self._unknown[urn] = _unknown(asked)
 
     def completed(self, urn: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """A resource's inputs with the sign in place of each value that nobody knows yet."""
