@@ -3,8 +3,8 @@ STACK ?= dev
 PYTHON ?= python3
 PARTS ?=
 REVIEW ?=
-# Files of tests: much of a test on the lab is waiting. Each worker has a lab of its own.
-TWO_AT_A_TIME := --numprocesses=2 --dist=loadfile
+# Files of tests, in the order of tests/conftest.py: much of a test on the lab is waiting. Each worker has its own lab.
+TWO_AT_A_TIME := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 VENV := .venv
 PY := $(VENV)/bin/python
 

@@ -12,7 +12,6 @@ import pytest
 from lab import lifecycle
 from lab.home import Home
 from lab.spec import LoadBalancer
-from tests import lazy_modules
 from tests.recording import run as run
 from tests.surroundings import environment as environment
 from tests.surroundings import home as home
@@ -27,8 +26,6 @@ CLUSTERS = {
     "ctx-1": LoadBalancer.NONE,
     "ctx-2": LoadBalancer.HOSTNAME,
 }
-
-lazy_modules.stay_lazy()
 
 # A run that is told to end takes its lab down, as one that is interrupted does.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -52,8 +49,13 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The fast tests first, so that a slip is seen at once."""
-    items.sort(key=lambda item: item.get_closest_marker("lab") is not None)
+    """The fast tests first, so that a slip is seen at once; then what takes long, so that nothing long comes last."""
+
+    def minutes(item: pytest.Item) -> float:
+        marker = item.get_closest_marker("lab")
+        return -1 if marker is None else float(marker.kwargs.get("minutes", 0))
+
+    items.sort(key=lambda item: (minutes(item) >= 0, -minutes(item)))
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from pulumi import _utils
 
 
 def stay_lazy() -> None:
-    """Let lazy modules tell their `__file__` without being loaded.
+    """Let lazy modules tell their names and files without being loaded.
 
-    Hypothesis and `inspect` ask every module that is imported for its file, time and again. Hundreds of modules that
-    no test needs would be loaded by that, for more than a second, some of it within the first test that draws a value.
+    Hypothesis, Pydantic and `inspect` ask every module that is imported for them, time and again. Hundreds of modules
+    that no test needs would be loaded by that, for more than a second, some of it within the first test that draws a value.
     """
     lazy = getattr(_utils, "_LazyModule", None)
     if lazy is None:
@@ -20,6 +20,7 @@ def stay_lazy() -> None:
     load = lazy.__getattribute__
 
     def attribute(module: ModuleType, name: str) -> Any:
-        return ModuleType.__getattribute__(module, name) if name == "__file__" else load(module, name)
+        told = name in ("__file__", "__name__", "__loader__", "__spec__")
+        return ModuleType.__getattribute__(module, name) if told else load(module, name)
 
     lazy.__getattribute__ = attribute

@@ -167,7 +167,7 @@ def client(server: str, **configured: Any) -> Any:
 def ask(cluster: Cluster, **asked: Any) -> list[Finding]:
     """What is found when it is asked a question."""
     with running(cluster):
-        return run([question(**asked)], lambda name: client(cluster.server), timeout=2)
+        return run([question(**asked)], lambda name: client(cluster.server), timeout=20)
 
 
 def only(cluster: Cluster, **asked: Any) -> Finding:

@@ -23,7 +23,7 @@ from tests.deployment import Deployment, brought_up, comes_true, everything
 from tests.etcd_peer import Identity, serving
 from tests.stacks import shipped
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab(minutes=2.5)
 
 NAMESPACE = "kube-system"
 CLUSTERS = {

@@ -25,7 +25,7 @@ from lab.home import Home
 from tests.checkout import CHECKOUT
 from tests.deployment import comes_true
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab(minutes=1.5)
 
 
 class Lab:

@@ -25,7 +25,7 @@ from tests.deployment import Deployment, at_once, brought_up, comes_true, everyt
 from tests.printed import assert_as_printed
 from tests.stacks import SET_UP_CLUSTERS, SET_UPS, TWO_WAY, shipped
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab(minutes=6)
 
 SECRETS = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----|eyJhbGciOi[\w-]{20,}\.")
 

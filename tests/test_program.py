@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 
 import pulumi
 import pytest
@@ -85,6 +86,7 @@ def test_a_changed_kubeconfig_is_still_the_same_cluster(run: Run) -> None:
 
 
 def test_resources_grow_with_clusters_and_links_and_not_with_pairs(run: Run) -> None:
+    @cache
     def count(clusters: int, links: int) -> int:
         names = [f"c{number}" for number in range(clusters)]
         chain = [(names[number], names[(number + 1) % clusters]) for number in range(links)]

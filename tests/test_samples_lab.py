@@ -13,7 +13,7 @@ from lab.home import Home
 from tests.custom_objects import made, refused
 from tests.deployment import Deployment, brought_up, everything
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab(minutes=2.5)
 
 CONTEXT = "north"
 # In place of what an account of Buoyant Cloud gives.

@@ -16,7 +16,7 @@ from lab.home import Home
 from tests.checkout import CHECKOUT, listed
 from tests.deployment import Deployment, comes_true, everything
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab(minutes=1)
 
 PROJECT = "my-mesh"
 # What the docs say can be deleted of it.
