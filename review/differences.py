@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import Any
 
 from review.masking import Masked
@@ -33,6 +35,12 @@ class Field:
     @property
     def lines(self) -> list[str]:
         """The lines of a diff: what goes with `-`, what comes with `+`, and, of long texts, what stays around it."""
+        if _are_long_lists(self.before, self.after):
+            # Of a long list, what goes and what comes.
+            sides = ("-", self.before, self.after), ("+", self.after, self.before)
+            only = [(sign, [item for item in one if item not in other]) for sign, one, other in sides]
+            if any(items for _, items in only):
+                return [f"{sign} {self.path}: {_written(items)[0]}" for sign, items in only if items]
         before, after = _written(self.before), _written(self.after)
         if before == after and self.before is not NOTHING:
             return [f"! {self.path}: {_summary(before)} (changed)"]
@@ -62,7 +70,7 @@ def fields(before: Any, after: Any, path: str = "") -> list[Field]:
         return _of_lists(before, after, path)
     for value, other in ((before, after), (after, before)):
         # What comes or goes whole is told by its fields, so that nothing of it is only hinted at.
-        if value is NOTHING and isinstance(other, (Mapping, list)) and other:
+        if (value is NOTHING or value is None) and isinstance(other, (Mapping, list)) and other:
             empty: Any = {} if isinstance(other, Mapping) else []
             return fields(empty, other, path) if value is before else fields(other, empty, path)
     return [Field(path=path, before=before, after=after)]
@@ -73,11 +81,7 @@ def _of_lists(before: Sequence[Any], after: Sequence[Any], path: str) -> list[Fi
     if key is None:
         if all(not isinstance(item, (Mapping, list)) for item in [*before, *after]):
             return [Field(path=path, before=before or NOTHING, after=after or NOTHING)]
-        found: list[Field] = []
-        for number in range(max(len(before), len(after))):
-            old, new = (side[number] if number < len(side) else NOTHING for side in (before, after))
-            found += fields(old, new, f"{path}[{number}]")
-        return found
+        return _of_entries(before, after, path)
     sides = [{str(item[key]): item for item in side} for side in (before, after)]
     if any(len(side) != len(items) for side, items in zip(sides, (before, after), strict=True)):
         return [Field(path=path, before=before, after=after)]
@@ -88,6 +92,24 @@ def _of_lists(before: Sequence[Any], after: Sequence[Any], path: str) -> list[Fi
         # Nothing but the order, which can matter.
         found = [Field(path=f"{path} (order)", before=list(sides[0]), after=list(sides[1]))]
     return found
+
+
+def _of_entries(before: Sequence[Any], after: Sequence[Any], path: str) -> list[Field]:
+    """Of entries that nothing but their place tells apart: one that comes in between only moves the others."""
+    one_side, other_side = (
+        [json.dumps(item, sort_keys=True, default=_fingerprint) for item in side] for side in (before, after)
+    )
+    found: list[Field] = []
+    for _, old, old_end, new, new_end in SequenceMatcher(None, one_side, other_side, autojunk=False).get_opcodes():
+        for number in range(max(old_end - old, new_end - new)):
+            one = before[old + number] if old + number < old_end else NOTHING
+            other = after[new + number] if new + number < new_end else NOTHING
+            found += fields(one, other, f"{path}[{(old if other is NOTHING else new) + number}]")
+    return found
+
+
+def _fingerprint(value: Masked) -> str:
+    return value.fingerprint
 
 
 def _key(items: Sequence[Any]) -> str | None:
@@ -118,6 +140,10 @@ def _written(value: Any) -> list[str]:
     if isinstance(value, Mapping):
         return ["{" + ", ".join(f"{key}: {' '.join(_written(item))}" for key, item in sorted(value.items())) + "}"]
     return ["null" if value is None else str(value)]
+
+
+def _are_long_lists(before: Any, after: Any) -> bool:
+    return isinstance(before, list) and isinstance(after, list) and len(before) + len(after) > 10
 
 
 def _summary(lines: Sequence[str]) -> str:

@@ -171,7 +171,8 @@ def _release(release: ReleaseChange) -> Iterable[Part]:
     if release.from_state:
         yield Part(text=f"What is there now is taken from the stack's state: {code(release.from_state)}")
     if release.values:
-        yield _folded(f"{len(release.values)} values", [_block(release.values)], rank=5)
+        count = len(release.values)
+        yield _folded(f"{count} value{'s' if count > 1 else ''}", [_block(release.values)], rank=5)
     if release.hooks:
         yield Part(text="Helm also runs: " + ", ".join(code(str(each)) for each in release.hooks))
     ranks: Mapping[Verb, int] = {"removed": 3, "changed": 4, "added": 6, "kept": 6}

@@ -120,6 +120,8 @@ def _leftover(before: Any, after: Any, live: Any, path: str) -> Iterable[str]:
     if isinstance(before, Mapping) and isinstance(live, Mapping):
         for key, value in before.items():
             inner = after.get(key) if isinstance(after, Mapping) else None
+            if key == "serviceAccount":
+                continue  # an old name of serviceAccountName, which the server keeps equal to it
             if (not isinstance(after, Mapping) or key not in after) and not isinstance(value, (Mapping, list)):
                 if key in live and live[key] == value:
                     yield f"{path}.{key}: still {value!r}"
@@ -153,6 +155,9 @@ def _is_sign(value: Any) -> bool:
 
 
 def _is_hidden(change: Mapping[str, Any]) -> bool:
+    """Whether a change may not be seen: of what signs stand for, and of defaults that are now given by name."""
+    if all("before" not in field for field in change["fields"]):
+        return True
     sides = [side for field in change["fields"] for side in (field.get("before"), field.get("after"))]
     return all(side is None or _is_sign(side) for side in sides)
 

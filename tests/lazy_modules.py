@@ -12,7 +12,8 @@ def stay_lazy() -> None:
     """Let lazy modules tell their names and files without being loaded.
 
     Hypothesis, Pydantic and `inspect` ask every module that is imported for them, time and again. Hundreds of modules
-    that no test needs would be loaded by that, for more than a second, some of it within the first test that draws a value.
+    that no test needs would be loaded by that, for more than a second, some of it within the first test that draws a
+    value.
     """
     lazy = getattr(_utils, "_LazyModule", None)
     if lazy is None:

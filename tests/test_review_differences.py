@@ -26,6 +26,7 @@ def test_equal_things_have_no_differences() -> None:
         ({}, {"a": {"b": {"c": True}}}, ["+ a.b.c: true"]),
         ({"a": {"b": 1}}, {"a": {}}, ["- a.b: 1"]),
         ({"a": 1}, {"a": None}, ["- a: 1", "+ a: null"]),
+        ({"a": None}, {"a": {"b": 1}}, ["+ a.b: 1"]),
         ({"a": ""}, {"a": {}}, ['- a: ""', "+ a: {}"]),
         ({"x.io/a-b": "1"}, {"x.io/a-b": "2"}, ['- ["x.io/a-b"]: 1', '+ ["x.io/a-b"]: 2']),
         ({"verbs": ["get"]}, {"verbs": ["get", "list"]}, ["- verbs: [get]", "+ verbs: [get, list]"]),
@@ -65,4 +66,23 @@ def test_of_a_long_text_only_the_lines_that_change_are_shown_with_one_around_the
         "-line 50",
         "+line fifty",
         " line 51",
+    ]
+
+
+def test_of_a_long_list_only_what_comes_and_goes_is_shown() -> None:
+    before = [f"kind-{number}" for number in range(20)]
+
+    assert lines({"resources": before}, {"resources": [*before[1:], "new"]}) == [
+        "- resources: [kind-0]",
+        "+ resources: [new]",
+    ]
+    assert len(lines({"resources": before}, {"resources": before[::-1]})) == 2, "another order"
+
+
+def test_an_entry_that_comes_in_between_does_not_change_the_others() -> None:
+    one, two, three = ({"apiGroups": [group], "verbs": ["get"]} for group in ("a", "b", "c"))
+
+    assert lines({"rules": [one, three]}, {"rules": [one, two, three]}) == [
+        "+ rules[1].apiGroups: [b]",
+        "+ rules[1].verbs: [get]",
     ]

@@ -106,5 +106,13 @@ def test_secrets_of_the_stack_file_are_hidden_in_every_text_and_in_base64() -> N
         assert scrubbed(f"error: {text}", known) == "error: [secret]"
 
 
+def test_of_entries_without_names_a_secret_that_changes_is_seen() -> None:
+    before, after = ([{"verb": "x", "password": text}, {"verb": "y"}] for text in ("open-sesame-7", "open-sesame-8"))
+
+    assert [field.lines for field in fields(masked(before), masked(after), "rules")] == [
+        ["! rules[0].password: [secret] (changed)"]
+    ]
+
+
 def test_short_words_are_not_taken_for_secrets() -> None:
     assert masked({"mode": "lab mode"}, secrets_of("lab")) == {"mode": "lab mode"}
