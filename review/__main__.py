@@ -74,11 +74,14 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("interrupted; nothing was changed", file=sys.stderr)
         return 130
-    for path, content in ((chosen.output, full), (chosen.comment, short)):
-        if path is not None:
-            path.write_text(content)
-    if chosen.json is not None:
-        chosen.json.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+    as_json = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    try:
+        for path, content in ((chosen.output, full), (chosen.comment, short), (chosen.json, as_json)):
+            if path is not None:
+                path.write_text(content)
+    except OSError as error:
+        print(f"error: {error.filename}: {error.strerror}; name a file in a folder that is there", file=sys.stderr)
+        return 2
     if chosen.output is None and code == 0:
         print(full)
     return code
@@ -109,7 +112,10 @@ def review(request: Request, environment: Mapping[str, str], say: Say) -> report
                 say(f"can't see {', '.join(away)}; going on without")
                 stack.without(read, away)
         say(f"pulumi preview of {request.stack}")
-        found = preview.run(request.stack, read.file, folder, environment)
+        try:
+            found = preview.run(request.stack, read.file, folder, environment)
+        except PreviewFailed as error:
+            raise PreviewFailed(scrubbed(str(error), read.secrets)) from None
         seen |= _former(found, seen, _timeout(read))
         changed = releases.changed(found)
         if changed:

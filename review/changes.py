@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from review.differences import Field, fields
-from review.masking import Masked, masked
+from review.masking import Masked, masked, scrubbed
 from review.objects import Identity, Object, Scope, identify
 from review.preview import RELEASE, SECRET, Preview, Step
 from review.releases import Release
@@ -79,7 +79,7 @@ def of_release(release: Release, known: Collection[str]) -> ReleaseChange:
         objects=tuple(found),
         hooks=after.hooks if after else (),
         from_state=release.from_state,
-        failure=release.failure,
+        failure=scrubbed(release.failure, known) if release.failure else None,
     )
 
 

@@ -22,8 +22,6 @@ class Record:
 
     manifest: str = field(repr=False)
     values: Mapping[str, Any] = field(repr=False)  # those that were given, in clear
-    version: str  # of the chart
-    revision: int
 
 
 def read(api: Api, namespace: str, name: str) -> Record | None:
@@ -42,13 +40,7 @@ def read(api: Api, namespace: str, name: str) -> Record | None:
         return None
     try:
         content = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(records[-1]["data"]["release"]))))
-        version = str(content["chart"]["metadata"]["version"])
-        return Record(
-            manifest=str(content["manifest"]),
-            values=content.get("config") or {},
-            version=version,
-            revision=int(content["version"]),
-        )
+        return Record(manifest=str(content["manifest"]), values=content.get("config") or {})
     except (KeyError, TypeError, ValueError, OSError):
         raise Unseen(f"{what} (that of release {name} can't be read)") from None
 

@@ -62,7 +62,7 @@ def seen(**records: Record | str) -> Cluster:
 
 
 def record(*objects: Mapping[str, Any], **values: Any) -> Record:
-    return Record(manifest=yaml.safe_dump_all(objects), values=values, version="1.0.0", revision=3)
+    return Record(manifest=yaml.safe_dump_all(objects), values=values)
 
 
 def reviewed(found: Preview, cluster: Seen | None = None, charts: Charts | None = None) -> list[ReleaseChange]:
@@ -308,7 +308,7 @@ def test_the_newest_record_that_was_deployed_is_read() -> None:
     found = records.read(Api(), "shops", "shop")  # type: ignore[arg-type]
 
     assert found is not None
-    assert (found.revision, found.manifest, found.values) == (10, "n: 10", {})
+    assert (found.manifest, found.values) == ("n: 10", {})
 
 
 def test_what_nobody_knows_yet_is_neither_shown_as_gone_nor_guessed() -> None:

@@ -23,7 +23,7 @@ PROJECT = "my-mesh"
 NOT_NEEDED = (
     *("lab", "dev", "toolchain", "tests", ".ci", "docs", "Makefile", "pyproject.toml", "requirements-dev.txt"),
     *("Pulumi.dev.yaml", "Pulumi.kpaas.yaml", "Pulumi.openstack-nks.yaml", "README.md", "CONTRIBUTING.md"),
-    *("policy", "stack.schema.json"),
+    *("policy", "review", "forge", ".github", ".gitlab-ci.yml", "stack.schema.json"),
 )
 CONFIG = {
     "clusters": {"west": {"gateway": {"loadBalancer": False}}, "east": {}},
