@@ -23,22 +23,23 @@ def visible(text: str) -> str:
     )
 
 
-def line(text: str) -> str:
-    """A text as one line that isn't too long."""
+def line(text: str, longest: int = LONGEST_LINE) -> str:
+    """A text as one line of at most so many characters."""
     shown = visible(" ".join(text.split("\n")))
-    if len(shown) <= LONGEST_LINE:
+    if len(shown) <= longest:
         return shown
-    return f"{shown[:LONGEST_LINE]}… ({len(shown) - LONGEST_LINE} more characters)"
+    return f"{shown[:longest]}… ({len(shown) - longest} more characters)"
 
 
-def code(text: str, *, cell: bool = False) -> str:
+def code(text: str, *, cell: bool = False, longest: int = LONGEST_LINE) -> str:
     """A text as code in a line.
 
     Args:
         text: the text.
         cell: whether it stands in a table, where a bar would end its cell.
+        longest: characters of it that are shown.
     """
-    shown = line(text).strip()
+    shown = line(text, longest).strip()
     if cell:
         shown = shown.replace("|", "\\|")
     fence = "`" * (_longest_run(shown) + 1)

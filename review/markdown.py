@@ -15,6 +15,9 @@ from review.report import OPERATIONS, Report
 # What GitHub takes as one comment, in characters, less the line by which it is found again. GitLab takes more.
 LIMIT = 65_536 - 336
 
+# Characters of a message, at whose end stands what to do.
+_REMEDY = 1000
+
 _SIGNS = {"create": "+", "update": "~", "replace": "±", "delete": "−"}
 _VERBS: Mapping[Verb, str] = {
     "added": "added",
@@ -92,7 +95,7 @@ def _head(report: Report) -> Iterable[Part]:
         yield Part(text="\n".join(rows), short=f"{len(rows) - 2} clusters", rank=1)
     unseen = {name: why for name, why in report.clusters.items() if why is not None}
     if unseen:
-        lines = [f"- {_name(name)}: {code(why)}" for name, why in sorted(unseen.items())]
+        lines = [f"- {_name(name)}: {code(why, longest=_REMEDY)}" for name, why in sorted(unseen.items())]
         told = "Not seen, and reviewed as if declared `reachable: false`: nothing on them changes until they are back."
         yield Part(text="\n".join([f"**{told}**", "", *lines]), short=f"**{len(unseen)} clusters not seen**", rank=1)
 
@@ -128,7 +131,7 @@ def _expiring(report: Report) -> Iterable[Part]:
 
 def _findings(report: Report) -> Iterable[Part]:
     if report.findings:
-        lines = [f"- {code(each.text)}" for each in report.findings]
+        lines = [f"- {code(each.text, longest=_REMEDY)}" for each in report.findings]
         yield Part(text=f"### Policy: {len(lines)}")
         for chunk in _chunks(lines):
             yield Part(text="\n".join(chunk), short=f"_{len(chunk)} more_", rank=2)

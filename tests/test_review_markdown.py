@@ -13,7 +13,7 @@ from review.changes import Change, ReleaseChange, of_resources
 from review.differences import fields
 from review.fitting import Part, fitted
 from review.objects import Identity
-from review.report import Report
+from review.report import Finding, Report
 from tests import previews
 
 HOSTILE = [
@@ -89,6 +89,12 @@ def test_a_long_line_is_cut_and_says_by_how_much() -> None:
 
     assert len(shown) < 300
     assert shown.endswith("(760 more characters)")
+
+
+def test_what_a_policy_wants_is_told_to_its_end() -> None:
+    finding = Finding(mandatory=True, text=f"west-shop: {'x' * 400}: set it")
+
+    assert "set it`" in markdown.text(report(findings=(finding,)))
 
 
 def test_a_comment_is_never_longer_than_it_may_be_and_counts_what_it_leaves_out() -> None:
