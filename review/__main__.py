@@ -14,10 +14,11 @@ from pathlib import Path
 
 import topology
 from access import Access
+from policy.planned import SECRET
 from review import changes, clusters, machine, markdown, preview, releases, report, stack
+from review.engine import PreviewFailed
 from review.masking import scrubbed
 from review.objects import Scope
-from review.preview import PreviewFailed
 from review.rendering import Renderer
 from toolchain.cache import NotInstalled
 from toolchain.helm import program
@@ -155,7 +156,7 @@ def _former(found: preview.Preview, seen: Mapping[str, clusters.Seen], timeout: 
     for step in gone:
         inputs = step.state.inputs
         kubeconfig = str(inputs.get("kubeconfig") or "")
-        if kubeconfig == preview.SECRET:
+        if kubeconfig == SECRET:
             why = "its kubeconfig is a secret that only the state has"
             hidden[step.name] = clusters.Seen(name=step.name, unseen=why)
         else:

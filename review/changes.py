@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from policy.planned import SECRET
 from review.differences import Field, fields
 from review.masking import Masked, masked, scrubbed
 from review.objects import Identity, Object, Scope, identify
-from review.preview import RELEASE, SECRET, Preview, Step
+from review.preview import RELEASE, Preview, Step
 from review.releases import Release
 
 Verb = Literal["added", "changed", "removed", "replaced", "kept"]

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
+from policy.planned import SECRET, UNKNOWN
 from review.masking import Masked
-from review.preview import SECRET
-from review.registered import UNKNOWN
 
 
 class _Nothing:

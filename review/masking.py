@@ -18,7 +18,7 @@ import yaml
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from review.preview import SECRET
+from policy.planned import SECRET
 
 # Shorter secrets would be found in words that are none.
 SHORTEST = 6

@@ -6,16 +6,13 @@ Follows https://www.pulumi.com/docs/iac/cli/commands/pulumi_preview/ (`--json`).
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from review.engine import PreviewFailed, pulumi
 from review.registered import Registered
-
-# In place of a secret. Pulumi's own sign for it, on both sides of a change.
-SECRET = "[secret]"
 
 PROVIDER = "pulumi:providers:kubernetes"
 RELEASE = "kubernetes:helm.sh/v3:Release"
@@ -35,10 +32,6 @@ _OPERATIONS = {
 }
 
 
-class PreviewFailed(Exception):
-    """There is no preview; the message is what Pulumi said."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class State:
     """A resource before or after the change."""
@@ -47,7 +40,6 @@ class State:
     outputs: Mapping[str, Any]
     provider: str = ""  # the URN of its provider, then `::` and an id
     dependencies: tuple[str, ...] = ()
-    parent: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +85,6 @@ class Preview:
 
     steps: tuple[Step, ...]
     warnings: tuple[str, ...] = ()
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def stack(self) -> Step | None:
@@ -113,21 +104,19 @@ def run(stack: str, config_file: Path, folder: Path, environment: Mapping[str, s
     Raises:
         PreviewFailed: it didn't succeed.
     """
-    command = ["pulumi", "preview", "--json", "--show-sames", "--non-interactive", "--color=never"]
-    command += ["--stack", stack, "--config-file", str(config_file)]
+    command = [
+        "preview",
+        "--json",
+        "--show-sames",
+        "--color=never",
+        "--stack",
+        stack,
+        "--config-file",
+        str(config_file),
+    ]
     registered = Registered()
-    try:
-        with registered.listening(folder) as variables:
-            ended = subprocess.run(
-                command,
-                env={**environment, **variables},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-    except OSError as error:
-        raise PreviewFailed(f"pulumi: {error.strerror}: install Pulumi 3.218.0 or later") from None
+    with registered.listening(folder) as variables:
+        ended = pulumi(command, {**environment, **variables})
     if ended.returncode != 0:
         raise PreviewFailed(_reason(ended.stdout, ended.stderr))
     return parse(ended.stdout, registered)
@@ -159,7 +148,6 @@ def parse(text: str, registered: Registered | None = None) -> Preview:
     return Preview(
         steps=tuple(_step(urn, by_urn[urn], asked) for urn in sorted(by_urn)),
         warnings=tuple(_said(content, "warning")),
-        raw=content,
     )
 
 
@@ -185,7 +173,6 @@ def _state(entry: Mapping[str, Any], inputs: Mapping[str, Any]) -> State:
         outputs=entry.get("outputs") or {},
         provider=entry.get("provider") or "",
         dependencies=tuple(entry.get("dependencies") or ()),
-        parent=entry.get("parent") or "",
     )
 
 

@@ -17,8 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# In place of a value that only the update itself will know. Pulumi's own sign for it.
-UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+from policy.planned import UNKNOWN
 
 # Follows https://github.com/pulumi/pulumi/blob/master/sdk/go/common/resource/sig/sig.go.
 _SIGNATURE = "4dabf18193072939515e22adb298388d"

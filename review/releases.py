@@ -9,12 +9,13 @@ from typing import Any
 
 import yaml
 
+from policy.planned import SECRET
 from preflight.api import Unseen
 from review import unknown
 from review.clusters import Seen
 from review.objects import Identity, Object, documents, made
 from review.offer import Offer
-from review.preview import RELEASE, SECRET, Preview, State, Step
+from review.preview import RELEASE, Preview, State, Step
 from review.records import Record
 from review.rendering import Renderer, RenderError, Wanted
 

@@ -19,11 +19,10 @@ from typing import Any
 import yaml
 
 from access import Access
+from policy.planned import SECRET, UNKNOWN
 from review.masking import scrubbed
 from review.objects import documents
 from review.offer import Offer
-from review.preview import SECRET
-from review.registered import UNKNOWN
 
 # Seconds for one chart to arrive, or to be rendered.
 PATIENCE = 120

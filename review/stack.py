@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import Any
 import yaml
 
 import settings
+from review.engine import PreviewFailed, pulumi
 from review.masking import secrets_of
-from review.preview import PreviewFailed
 
 ROOT = Path(__file__).absolute().parents[1]
 
@@ -71,18 +70,8 @@ def without(stack: Stack, clusters: Collection[str]) -> None:
 
 def _configuration(name: str, file: Path, environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     """All of a stack's configuration in clear, and the keys of it that hold secrets."""
-    command = ["pulumi", "config", "--json", "--show-secrets", "--non-interactive", "--stack", name]
-    try:
-        ended = subprocess.run(
-            [*command, "--config-file", str(file)],
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except OSError as error:
-        raise PreviewFailed(f"pulumi: {error.strerror}: install Pulumi 3.218.0 or later") from None
+    command = ["config", "--json", "--show-secrets", "--stack", name, "--config-file", str(file)]
+    ended = pulumi(command, environment)
     if ended.returncode != 0:
         raise PreviewFailed(ended.stderr.strip() or f"pulumi config ended with {ended.returncode}")
     entries: Mapping[str, Mapping[str, Any]] = json.loads(ended.stdout)

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from review.preview import SECRET
-from review.registered import UNKNOWN
+from policy.planned import SECRET, UNKNOWN
 
 Identity = tuple[str, str, str, str]  # kind, API group, namespace, name
 

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import base64
 import textwrap
+from itertools import count
 from typing import Any
 
 import pytest
 
 from policy.planned import SECRET, UNKNOWN
+from tests.authority import Authority
 from tests.planned import found, judged, release, resource
 
-# Put together here, so that this file isn't taken for one with a key in it.
-KEY = "-----BEGIN {}PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg\n-----END {}PRIVATE KEY-----\n"
-CERTIFICATE = (
-    "-----BEGIN CERTIFICATE-----\nMIIBjTCCATOgAwIBAgIBATAKBggqhkjOPQQDAjApMScwJQYDVQQD\n-----END CERTIFICATE-----\n"
-)
+_MADE = Authority()
+
+
+def key(label: str = "") -> str:
+    """A private key, made for this run, in a block of PEM of that kind."""
+    return _MADE.private.replace("PRIVATE KEY", f"{label}PRIVATE KEY")
+
+
+CERTIFICATE = _MADE.pem
 TOKEN = ".".join(["eyJhbGciOiJSUzI1NiJ9", "eyJpc3MiOiJrdWJlcm5ldGVzIn0", "c2lnbmF0dXJl"])
 
 
@@ -29,23 +35,23 @@ kind: Config
 users:
 - name: one
   user:
-    client-key-data: {encoded(KEY.format("RSA ", "RSA "))}
+    client-key-data: {encoded(key("RSA "))}
 """
 
 
 @pytest.mark.parametrize(
     "value",
     [
-        KEY.format("", ""),
-        KEY.format("EC ", "EC "),
-        KEY.format("ENCRYPTED ", "ENCRYPTED "),
-        KEY.format("OPENSSH ", "OPENSSH "),
-        CERTIFICATE + KEY.format("RSA ", "RSA "),
-        encoded(KEY.format("", "")),
-        encoded(KEY.format("", "")).rstrip("="),
-        encoded(encoded(KEY.format("", ""))),
-        "\n".join(textwrap.wrap(encoded(KEY.format("", "")), 64)),
-        f"tls.key: {encoded(KEY.format('', ''))}\n",
+        key(),
+        key("EC "),
+        key("ENCRYPTED "),
+        key("OPENSSH "),
+        CERTIFICATE + key("RSA "),
+        encoded(key()),
+        encoded(key()).rstrip("="),
+        encoded(encoded(key())),
+        "\n".join(textwrap.wrap(encoded(key()), 64)),
+        f"tls.key: {encoded(key())}\n",
         TOKEN,
         f"Authorization: Bearer {TOKEN}",
         encoded(TOKEN),
@@ -54,6 +60,7 @@ users:
         '{"kind": "Config",\n "kind": "Config"}\nkind: Config',
         SECRET,
     ],
+    ids=count(),  # a key is another one in each process of a run
 )
 def test_a_key_is_found_whatever_it_is_called_and_is_not_told(value: str) -> None:
     (violation,) = judged(release({"harmless": {"list": [["plain", value]]}}))
@@ -111,11 +118,11 @@ def test_all_values_being_secret_is_one_violation() -> None:
 
 
 def test_a_key_in_place_of_a_name_is_not_told() -> None:
-    (violation,) = judged(release({KEY.format("", ""): {"password": "abc"}}))
+    (violation,) = judged(release({key(): {"password": "abc"}}))
 
     assert violation.path == 'values["…"].password'
 
 
 def test_a_key_outside_helm_values_is_where_it_belongs() -> None:
-    assert found(resource("kubernetes:core/v1:Secret", stringData={"tls.key": KEY.format("", "")})) == []
+    assert found(resource("kubernetes:core/v1:Secret", stringData={"tls.key": key()})) == []
     assert found(resource("kubernetes:helm.sh/v3:Release", chart="./some", repositoryOpts={"password": SECRET})) == []

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
+from policy.planned import SECRET, UNKNOWN
 from review.differences import fields
-from review.preview import SECRET
-from review.registered import UNKNOWN
 
 
 def lines(before: Any, after: Any) -> list[str]:

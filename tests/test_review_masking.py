@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from itertools import count
 from typing import Any
 
 import pytest
@@ -11,9 +12,10 @@ import yaml
 
 from review.differences import fields
 from review.masking import masked, plain, scrubbed, secrets_of
-from tests import authority
+from tests.authority import Authority
 
-KEY = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIIrYSSNQFaA2Hwf1duRSxKtL\n-----END EC PRIVATE KEY-----\n"
+KEY = Authority().private
+KEY_LINE = KEY.splitlines()[1]
 TOKEN = "eyJhbGciOiJSUzI1NiIsImtpZCI6In.eyJpc3MiOiJrdWJlcm5ldGVzL3NlcnZpY2VhY2.c2lnbmF0dXJl"
 KUBECONFIG = yaml.safe_dump(
     {
@@ -31,7 +33,7 @@ def encoded(text: str) -> str:
 @pytest.mark.parametrize(
     ("value", "secret"),
     [
-        ({"tls.key": KEY}, "MHcCAQEEIIrYSSNQFaA2Hwf1duRSxKtL"),
+        ({"tls.key": KEY}, KEY_LINE),
         ({"bundle": encoded(KEY)}, encoded(KEY)[60:70]),
         ({"note": f"take {TOKEN} and go"}, TOKEN),
         ({"kubeconfig.yaml": KUBECONFIG}, "open-sesame-7"),
@@ -51,6 +53,7 @@ def encoded(text: str) -> str:
         ({"apiVersion": "v1", "kind": "Secret", "data": {"anything": encoded("open-sesame-7")}}, "b3Blbi1zZXNhbWU"),
         ({"apiVersion": "v1", "kind": "Secret", "stringData": {"anything": "open-sesame-7"}}, "open-sesame-7"),
     ],
+    ids=count(),  # a key is another one in each process of a run
 )
 def test_a_secret_is_hidden_wherever_it_stands_and_its_change_is_seen(value: dict[str, Any], secret: str) -> None:
     shown = json.dumps(plain(masked(value)))
@@ -83,7 +86,7 @@ def test_what_only_speaks_of_secrets_is_shown(value: dict[str, Any]) -> None:
 
 
 def test_a_certificate_is_told_by_its_name_its_end_and_its_fingerprint() -> None:
-    certificate = authority.Authority().pem
+    certificate = Authority().pem
     shown = masked({"caBundle": encoded(certificate), "pem": certificate})
 
     assert str(shown["pem"]).startswith("certificate root.linkerd.cluster.local, until 20")
