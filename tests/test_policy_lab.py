@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 import toolchain.pulumi
 from policy.check import main
 from tests.checkout import CHECKOUT
+from tests.pulumi_command import pulumi
 
 pytestmark = pytest.mark.lab
 
@@ -62,16 +62,7 @@ class Project:
 
     def pulumi(self, *arguments: str) -> tuple[int, str]:
         """How it ends, and what it prints."""
-        ended = subprocess.run(
-            ["pulumi", *arguments, "--non-interactive", "--color=never"],
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-        )
+        ended = pulumi(self.folder, self.environment, *arguments)
         return ended.returncode, ended.stdout or ended.stderr
 
     def preview(self, said: dict[str, Any], *arguments: str) -> tuple[int, str]:

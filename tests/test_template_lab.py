@@ -15,6 +15,7 @@ from dev import environment
 from lab.home import Home
 from tests.checkout import CHECKOUT, listed
 from tests.deployment import Deployment, comes_true, everything
+from tests.pulumi_command import pulumi
 
 pytestmark = pytest.mark.lab(minutes=1)
 
@@ -40,16 +41,7 @@ class Project:
 
     def pulumi(self, *arguments: str) -> str:
         """What it prints."""
-        ended = subprocess.run(
-            ["pulumi", *arguments, "--non-interactive"],
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-        )
+        ended = pulumi(self.folder, self.environment, *arguments)
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return ended.stdout
 
