@@ -20,6 +20,8 @@ from components.trust import Trust
 
 try:
     stack = settings.load()
+    for warning in stack.warnings:
+        pulumi.log.warn(warning)
     preflight.require(
         stack,
         owner=manager(),

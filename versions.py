@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, kw_only=True)
 class LinkerdRelease:
-    """A release of Linkerd, and the versions of the charts that belong to it."""
+    """A release of Linkerd: the versions of its charts, and what differs from one release to the next."""
 
-    version: str  # as the stack file has it, such as 2.14.10
+    version: str  # as the stack file has it, without the channel: 2.14.10, 2.18, edge-25.4.4
+    tag: str  # of its images, and what Linkerd itself reports
+    line: str  # the version of Linkerd that it belongs to, such as 2.14; the newest one's successor has none yet
     crds: str
     control_plane: str
     multicluster: str
@@ -18,55 +21,260 @@ class LinkerdRelease:
     viz: str | None  # None: this release has no such extension any more
     jaeger: str | None
     kubernetes: str  # the oldest Kubernetes that it runs on
+    newest_kubernetes: str  # the newest that Linkerd itself names for it
     remote_discovery: bool  # its Link has a selector for services that are reached without a gateway
+    federation: bool  # and one for services that join a federated service
+    excluded_metadata: bool  # and lists of labels and annotations that mirrors don't get
+    probe_threshold: bool  # and, for the probe, a timeout and a number of failures
+    link_api: str  # the API version of its Link
+    link_controllers: (
+        bool  # `controllers` of linkerd-multicluster mirror a link's services; else a release of their own
+    )
+    link_status: bool  # the service mirror reports to its Link, and needs the right to
     mirror_lease: bool  # its service mirror elects a leader
     http_route: str  # the API version of the HTTPRoute by which it splits requests to a Service
+    grpc_route: str | None  # and of the GRPCRoute
+    gateway_api: str | None  # the version of the Gateway API that Linkerd's guides install with it; None: its own alone
+    gateway_api_value: str  # the value of linkerd-crds that says whether it brings the Gateway API's CRDs
+    namespace_metadata_value: bool  # charts have a value that leaves out the Job which labels their namespaces
+    smi_deprecated: bool  # TrafficSplits still work, and Linkerd advises against them
+    known: bool = True  # False: nothing is known but its charts; it is taken for the newest generation
 
     @property
-    def tag(self) -> str:
-        """The tag of its images, and the version that Linkerd itself reports."""
-        return f"stable-{self.version}"
+    def channel(self) -> str:
+        """The kind of release: stable, edge, or another one's."""
+        return self.tag.partition("-")[0]
 
 
-LINKERD: Mapping[str, LinkerdRelease] = {
-    release.version: release
-    for release in (
-        LinkerdRelease(
-            version="2.14.10",
-            crds="1.8.0",
-            control_plane="1.16.11",
-            multicluster="30.11.11",
-            cni="30.12.2",
-            viz="30.12.11",
-            jaeger="30.12.11",
-            kubernetes="1.21",
-            remote_discovery=True,
-            mirror_lease=True,
-            http_route="gateway.networking.k8s.io/v1beta1",
-        ),
-        LinkerdRelease(
-            version="2.13.5",
-            crds="1.6.1",
-            control_plane="1.12.5",
-            multicluster="30.7.5",
-            cni="30.8.3",
-            viz="30.8.5",
-            jaeger="30.8.5",
-            kubernetes="1.21",
-            remote_discovery=False,
-            mirror_lease=False,
-            http_route="policy.linkerd.io/v1beta2",
-        ),
-    )
+# Stable releases of Linkerd itself ended with 2.14.10: crds, control plane, multicluster, CNI, viz and jaeger.
+_STABLE_CHARTS: Mapping[str, tuple[str, str, str, str, str, str]] = {
+    "2.14.10": ("1.8.0", "1.16.11", "30.11.11", "30.12.2", "30.12.11", "30.12.11"),
+    "2.14.9": ("1.8.0", "1.16.10", "30.11.10", "30.12.2", "30.12.10", "30.12.10"),
+    "2.14.8": ("1.8.0", "1.16.9", "30.11.9", "30.12.1", "30.12.9", "30.12.9"),
+    "2.14.7": ("1.8.0", "1.16.8", "30.11.8", "30.12.1", "30.12.8", "30.12.8"),
+    "2.14.6": ("1.8.0", "1.16.7", "30.11.7", "30.12.1", "30.12.7", "30.12.7"),
+    "2.14.5": ("1.8.0", "1.16.6", "30.11.6", "30.12.1", "30.12.6", "30.12.6"),
+    "2.14.4": ("1.8.0", "1.16.5", "30.11.5", "30.12.1", "30.12.5", "30.12.5"),
+    "2.14.3": ("1.8.0", "1.16.4", "30.11.4", "30.12.1", "30.12.4", "30.12.4"),
+    "2.14.2": ("1.8.0", "1.16.3", "30.11.3", "30.12.1", "30.12.3", "30.12.3"),
+    "2.14.1": ("1.8.0", "1.16.2", "30.11.2", "30.12.1", "30.12.2", "30.12.2"),
+    "2.14.0": ("1.8.0", "1.15.0", "30.10.0", "30.11.0", "30.11.0", "30.11.0"),
+    "2.13.7": ("1.6.1", "1.12.7", "30.7.7", "30.8.5", "30.8.7", "30.8.7"),
+    "2.13.6": ("1.6.1", "1.12.6", "30.7.6", "30.8.4", "30.8.6", "30.8.6"),
+    "2.13.5": ("1.6.1", "1.12.5", "30.7.5", "30.8.3", "30.8.5", "30.8.5"),
+    "2.13.4": ("1.6.1", "1.12.4", "30.7.4", "30.8.3", "30.8.4", "30.8.4"),
+    "2.13.3": ("1.6.1", "1.12.3", "30.7.3", "30.8.3", "30.8.3", "30.8.3"),
+    "2.13.2": ("1.6.1", "1.12.2", "30.7.2", "30.8.2", "30.8.2", "30.8.2"),
+    "2.13.1": ("1.6.0", "1.12.1", "30.7.1", "30.8.1", "30.8.1", "30.8.1"),
+    "2.13.0": ("1.6.0", "1.12.0", "30.7.0", "30.8.0", "30.8.0", "30.8.0"),
+}
+
+Edge = tuple[int, int, int]  # year (of two digits), month, number in the month
+
+# Since then a version of Linkerd is a milestone of its edge releases, and names one: https://linkerd.io/releases/.
+ANNOUNCED: Mapping[str, Edge] = {
+    "2.15": (24, 2, 4),
+    "2.16": (24, 8, 2),
+    "2.17": (24, 11, 8),
+    "2.18": (25, 4, 4),
+    "2.19": (25, 10, 7),
+    "2.20": (26, 6, 3),
+}
+# The first edge release that this program takes, and the newest that it was tried with.
+OLDEST_EDGE: Edge = (24, 1, 1)
+NEWEST_EDGE_TRIED: Edge = (26, 8, 3)
+# What https://linkerd.io/2/reference/k8s-versions/ says is the newest Kubernetes for each.
+_NEWEST_KUBERNETES: Mapping[str, str] = {
+    "2.13": "1.28",
+    "2.14": "1.28",
+    "2.15": "1.29",
+    "2.16": "1.29",
+    "2.17": "1.31",
+    "2.18": "1.32",
+    "2.19": "1.35",
+    "2.20": "1.35",
 }
 DEFAULT_LINKERD = "2.14.10"
+
+_EDGE_NAME = re.compile(r"(?:edge-|20)(\d\d)\.(\d{1,2})\.(\d{1,3})")
+
+
+def linkerd_release(version: str) -> LinkerdRelease | None:
+    """The release of a name such as `2.14.10`, `2.18`, `edge-25.4.4` or `2025.4.4`; None for one that isn't known.
+
+    Args:
+        version: the name; a channel before it, as in `stable-2.14.10` or `version-2.18`, makes no difference.
+    """
+    plain = version.removeprefix("stable-")
+    if plain in _STABLE_CHARTS:
+        return _stable(plain)
+    announced = ANNOUNCED.get(version.removeprefix("version-"))
+    if announced is not None:
+        return _of_edge(version.removeprefix("version-"), announced)
+    named = edge(version)
+    return _of_edge(version, named) if named is not None and named >= OLDEST_EDGE else None
+
+
+def unknown_release(version: str, tag: str, charts: Mapping[str, str]) -> LinkerdRelease:
+    """A release of which a chart source has charts, and nothing else is known: as if it came after all others.
+
+    Args:
+        version: its name in the stack file.
+        tag: of its images.
+        charts: the versions of its charts, by their names.
+    """
+    found = replace(_of_edge(version, NEWEST_EDGE_TRIED), tag=tag, line="", known=False)
+    return of_charts(found, charts)
+
+
+def of_charts(release: LinkerdRelease, charts: Mapping[str, str]) -> LinkerdRelease:
+    """The same release with other versions of its charts.
+
+    Args:
+        release: the release.
+        charts: the versions of its charts, by their names.
+    """
+    return replace(
+        release,
+        crds=charts["linkerd-crds"],
+        control_plane=charts["linkerd-control-plane"],
+        multicluster=charts.get("linkerd-multicluster", release.multicluster),
+        cni=charts.get("linkerd2-cni", release.cni),
+        viz=charts.get("linkerd-viz", release.viz if release.known else None),
+        jaeger=charts.get("linkerd-jaeger", release.jaeger if release.known else None),
+    )
+
+
+def edge(name: str) -> Edge | None:
+    """The edge release of a name such as `edge-25.4.4`, or of a chart's version such as `2025.4.4`."""
+    found = _EDGE_NAME.fullmatch(name)
+    return (int(found[1]), int(found[2]), int(found[3])) if found is not None else None
+
+
+def is_of_the_past(name: str) -> bool:
+    """Whether a name that isn't known can't be that of a newer release than those that are."""
+    named = edge(name)
+    if named is not None:
+        return named < OLDEST_EDGE
+    found = re.match(r"(?:stable-|version-)?v?(\d+)\.(\d+)(?!\d)", name)
+    return found is not None and (int(found[1]), int(found[2])) <= (2, 14)
+
+
+def age(tag: str) -> tuple[int, ...] | None:
+    """What orders releases by their tags, oldest first; None for a tag that says nothing of it."""
+    found = re.fullmatch(r"stable-(\d+)\.(\d+)\.(\d+)", tag)
+    if found is not None:
+        return (0, *map(int, found.groups()))
+    named = edge(tag)
+    return (1, *named) if named is not None else None
+
+
+def line(tag: str) -> int | None:
+    """The version of Linkerd that a tag belongs to, as a number: 14 for 2.14, and one more for what comes after it.
+
+    Args:
+        tag: of a release's images.
+    """
+    named = edge(tag)
+    if named is not None:
+        after = sum(named > announced for announced in ANNOUNCED.values())
+        return 15 + after
+    found = re.fullmatch(r"stable-2\.(\d+)\.\d+", tag)
+    return int(found[1]) if found is not None else None
+
+
+def _listed(version: str) -> LinkerdRelease:
+    found = linkerd_release(version)
+    assert found is not None, f"{version} is of the names above"
+    return found
+
+
+def _stable(version: str) -> LinkerdRelease:
+    crds, control_plane, multicluster, cni, viz, jaeger = _STABLE_CHARTS[version]
+    later = version.startswith("2.14.")
+    minor = version.rpartition(".")[0]
+    return LinkerdRelease(
+        version=version,
+        tag=f"stable-{version}",
+        line=minor,
+        crds=crds,
+        control_plane=control_plane,
+        multicluster=multicluster,
+        cni=cni,
+        viz=viz,
+        jaeger=jaeger,
+        kubernetes="1.21",
+        newest_kubernetes=_NEWEST_KUBERNETES[minor],
+        remote_discovery=later,
+        federation=False,
+        excluded_metadata=False,
+        probe_threshold=False,
+        link_api="multicluster.linkerd.io/v1alpha1",
+        link_controllers=False,
+        link_status=False,
+        mirror_lease=later,
+        http_route="gateway.networking.k8s.io/v1beta1" if later else "policy.linkerd.io/v1beta2",
+        grpc_route=None,
+        gateway_api="0.7.1" if later else None,
+        gateway_api_value="enableHttpRoutes",
+        namespace_metadata_value=False,
+        smi_deprecated=False,
+    )
+
+
+def _of_edge(version: str, found: Edge) -> LinkerdRelease:
+    year, month, number = found
+    chart = f"20{year}.{month}.{number}"
+    link_api = "v1alpha3" if found >= (25, 3, 3) else "v1alpha2" if found >= (24, 11, 1) else "v1alpha1"
+    number_of_line = line(f"edge-{year}.{month}.{number}")
+    minor = f"2.{number_of_line}"
+    return LinkerdRelease(
+        version=version,
+        tag=f"edge-{year}.{month}.{number}",
+        line=minor if minor in ANNOUNCED else "",
+        crds=chart,
+        control_plane=chart,
+        multicluster=chart,
+        cni=chart,
+        viz=chart,
+        jaeger=chart if found < (25, 10, 1) else None,
+        kubernetes="1.31" if found >= (26, 5, 1) else "1.23" if found >= (25, 2, 3) else "1.22",
+        newest_kubernetes=_NEWEST_KUBERNETES.get(minor, max(_NEWEST_KUBERNETES.values())),
+        remote_discovery=True,
+        federation=found >= (24, 11, 2),
+        excluded_metadata=found >= (25, 3, 3),
+        probe_threshold=found >= (24, 9, 3),
+        link_api=f"multicluster.linkerd.io/{link_api}",
+        link_controllers=found >= (25, 3, 3),
+        link_status=found >= (24, 11, 1),
+        mirror_lease=True,
+        http_route=f"gateway.networking.k8s.io/{'v1' if found >= (25, 2, 3) else 'v1beta1'}",
+        grpc_route=_grpc_route(found),
+        gateway_api="1.2.1" if found >= (25, 2, 3) else "1.1.1" if found >= (24, 5, 2) else "0.7.1",
+        gateway_api_value="installGatewayAPI" if found >= (25, 3, 1) else "enableHttpRoutes",
+        namespace_metadata_value=True,
+        smi_deprecated=True,
+    )
+
+
+def _grpc_route(found: Edge) -> str | None:
+    if found < (24, 5, 2):
+        return None
+    return f"gateway.networking.k8s.io/{'v1' if found >= (25, 2, 3) else 'v1alpha2'}"
+
+
+# What stack files and documents name; any other stable or edge release may be chosen, too.
+LINKERD: Mapping[str, LinkerdRelease] = {
+    version: _listed(version) for version in ("2.14.10", "2.13.5", *sorted(ANNOUNCED, reverse=True))
+}
 
 # The newest Kubernetes that this program's tests run on.
 KUBERNETES_TRIED = "1.36"
 
 # Where each chart comes from, unless the stack file or $MULTICLUSTER_MESH_CHARTS says otherwise. Linkerd's stable
-# repository has the last releases that Linkerd published itself.
+# repository has the last stable releases that Linkerd published itself, the other one all edge releases.
 LINKERD_CHARTS = "https://helm.linkerd.io/stable"
+LINKERD_EDGE_CHARTS = "https://helm.linkerd.io/edge"
 CHART_SOURCES: Mapping[str, str] = {
     "linkerd-smi": "https://linkerd.github.io/linkerd-smi",
     "cilium": "https://helm.cilium.io",

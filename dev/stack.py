@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 import settings
-from settings import cilium, clusters, extensions, links, samples
+from settings import cilium, extensions, links, release, samples
 from settings.faults import Faults, SettingsError
 from settings.reading import Reading
 from settings.resolved import Extensions, Sample
@@ -122,15 +122,15 @@ def _outline(config: dict[str, Any]) -> tuple[Reading, list[Link], dict[str, Ext
     if not names:
         faults.add(("clusters",), None, "at least one cluster is needed", "write `west: {}` for each")
     linked = links.links(reading, names, faults)
-    release = clusters.release(reading.file, faults)
-    extended = extensions.extensions(reading, names, linked, release, faults)
+    chosen = release.named(reading.file)
+    extended = extensions.extensions(reading, names, linked, chosen, faults)
     cilium.members(reading, names, faults)
     linkerd = cilium.has_linkerd(config)
     if not linkerd:
         cilium.without_linkerd(reading, faults)
     placed = samples.samples(reading, names, linked, extended, faults, linkerd=linkerd)
     faults.raise_if_any()
-    return reading, linked, extended, placed, release.version
+    return reading, linked, extended, placed, chosen.version
 
 
 def _own_kubeconfigs(file: StackFile) -> tuple[str, ...]:

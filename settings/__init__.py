@@ -14,7 +14,7 @@ from typing import Any, Never
 import pulumi
 from pydantic import SecretStr
 
-from settings import charts, cilium, clusters, extensions, links, samples, trust
+from settings import charts, cilium, clusters, extensions, links, release, samples, trust
 from settings.definition import TOP
 from settings.faults import LEFT_OUT, Faults, SettingsError
 from settings.reading import read
@@ -112,18 +112,19 @@ def parse(config: Mapping[str, Any], environment: Mapping[str, str], secret: Col
     file = reading.file
     _secrets(config, file, misplaced, secret, faults)
     names = cluster_names(config)
-    release = clusters.release(file, Faults())
-    found = clusters.clusters(reading, names, environment, faults)
+    sources = charts.sources(file, environment, release.named(file), faults)
+    linkerd_charts = sources["linkerd"]
+    chosen = release.release(file, linkerd_charts, own=charts.is_linkerds_own(linkerd_charts), faults=faults)
+    found = clusters.clusters(reading, names, chosen, environment, faults)
     linked = links.links(reading, names, faults)
-    links.targets(found, linked, release, faults)
+    links.targets(found, linked, chosen, faults)
     trust.check(file.trust, found, names, faults)
     joined = cilium.members(reading, names, faults)
     linkerd = cilium.has_linkerd(config)
     if not linkerd:
         cilium.without_linkerd(reading, faults)
-    extended = extensions.extensions(reading, names, linked, release, faults)
+    extended = extensions.extensions(reading, names, linked, chosen, faults)
     placed = samples.samples(reading, names, linked, extended, faults, linkerd=linkerd)
-    sources = charts.sources(file, environment, faults)
     faults.raise_if_any()
     return Settings(
         clusters=tuple(
@@ -145,6 +146,7 @@ def parse(config: Mapping[str, Any], environment: Mapping[str, str], secret: Col
         dashboard_password=_revealed(file.dashboard_password),
         samples=tuple(placed),
         trust_domain=file.linkerd.trust_domain,
+        warnings=faults.warnings,
     )
 
 

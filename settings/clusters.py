@@ -14,9 +14,9 @@ from settings.own_values import of_linkerd
 from settings.reading import Reading
 from settings.resolved import Cluster, merged
 from settings.stack_file import Cluster as Entry
-from settings.stack_file import ClusterLinkerd, StackFile
+from settings.stack_file import ClusterLinkerd
 from settings.text import expanded
-from versions import DEFAULT_LINKERD, LINKERD, LinkerdRelease
+from versions import LinkerdRelease
 
 _MISSING = "no such file"
 
@@ -24,23 +24,15 @@ _MISSING = "no such file"
 PORT, PROBE_PORT = 4143, 4191
 
 
-def release(file: StackFile, faults: Faults) -> LinkerdRelease:
-    """The release of Linkerd that the stack file names."""
-    version = file.linkerd.version
-    found = LINKERD.get(version.removeprefix("stable-"))
-    if found is None:
-        rule = "not a release that this program knows"
-        faults.add(("linkerd", "version"), version, rule, f"choose one of {', '.join(LINKERD)}")
-        return LINKERD[DEFAULT_LINKERD]
-    return found
-
-
-def clusters(reading: Reading, names: list[str], environment: Mapping[str, str], faults: Faults) -> list[Cluster]:
+def clusters(
+    reading: Reading, names: list[str], chosen: LinkerdRelease, environment: Mapping[str, str], faults: Faults
+) -> list[Cluster]:
     """The clusters whose context was found.
 
     Args:
         reading: the stack file.
         names: all names of clusters in it, those with faults included.
+        chosen: the release of Linkerd.
         environment: of the process, for `$KUBECONFIG`.
         faults: where faults go.
     """
@@ -52,7 +44,6 @@ def clusters(reading: Reading, names: list[str], environment: Mapping[str, str],
     for name in file.kubeconfigs:
         if names and name not in names:
             faults.add(("kubeconfigs", name), LEFT_OUT, "no such cluster in `clusters`", suggestion(name, names))
-    chosen = release(file, faults)
     of_linkerd(("linkerd", "values"), file.linkerd, faults)
     _tolerations(("linkerd", "tolerations"), file.linkerd, reading, faults)
     contexts = _Contexts(environment, faults)

@@ -40,13 +40,22 @@ class Faults:
         self._hidden = hidden
         self._secret = hidden if secret is None else secret
         self._lines: dict[str, None] = {}
+        self._warnings: dict[str, None] = {}
         self._malformed: set[Path] = set()
         self._around: set[Path] = set()
 
     def add(self, path: Sequence[str | int], value: Any, rule: str, remedy: str) -> None:
         """Add a fault; a fault that is there already is not added twice."""
-        line = f"{written(path)}: {self._shown(path, value)}: {rule}; {remedy}"
-        self._lines[_printable(line)] = None
+        self._lines[self._line(path, value, rule, remedy)] = None
+
+    def warn(self, path: Sequence[str | int], value: Any, rule: str, remedy: str) -> None:
+        """Add what doesn't stand in the way, and its reader should know."""
+        self._warnings[self._line(path, value, rule, remedy)] = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What doesn't stand in the way, in the form of faults."""
+        return tuple(self._warnings)
 
     def add_of_form(self, path: Path, value: Any, rule: str, remedy: str) -> None:
         """Add a fault for which a value is left out of all that follows."""
@@ -66,6 +75,9 @@ class Faults:
         """
         if self._lines:
             raise SettingsError(self._lines)
+
+    def _line(self, path: Sequence[str | int], value: Any, rule: str, remedy: str) -> str:
+        return _printable(f"{written(path)}: {self._shown(path, value)}: {rule}; {remedy}")
 
     def _shown(self, path: Sequence[str | int], value: Any) -> str:
         harmless = value is None or isinstance(value, bool)

@@ -162,6 +162,7 @@ class Settings:
     samples: tuple[Sample, ...] = ()
 
     trust_domain: str = "cluster.local"  # the mesh's; a cluster may have another
+    warnings: tuple[str, ...] = ()  # of what doesn't stand in the way, in the form of faults
 
     @property
     def away(self) -> tuple[str, ...]:

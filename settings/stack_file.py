@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field
 
 from settings.cilium_parts import Cilium, ClusterCilium
 from settings.extension_parts import Extensions
@@ -25,6 +25,7 @@ from settings.text import (
     KubeconfigPath,
     LabelKey,
     LabelValue,
+    LinkerdVersion,
     Network,
     NodePort,
     Pem,
@@ -52,8 +53,6 @@ Chart = Literal[
 ]
 # Those that are Linkerd's own come from one repository; the others have one each.
 ChartName = Literal["linkerd", "linkerd-smi", "metallb", "ingress-nginx", "cilium"]
-
-_VERSIONS = [f"{channel}{version}" for channel in ("", "stable-") for version in LINKERD]
 
 
 def _reachable(value: Any) -> Any:
@@ -157,8 +156,9 @@ class ClusterLinkerd(Part):
 class Linkerd(ClusterLinkerd):
     """The mesh's Linkerd."""
 
-    version: Annotated[str, WithJsonSchema({"type": "string", "enum": _VERSIONS})] = DEFAULT_LINKERD
-    """The release of Linkerd, in quotes, such as "2.14.10"."""
+    version: Annotated[LinkerdVersion, Field(examples=list(LINKERD))] = DEFAULT_LINKERD
+    """The release of Linkerd, in quotes: a stable one such as "2.14.10", a version of the edge line such as "2.18", or
+    one edge release such as "edge-25.4.4"."""
 
 
 class Cluster(Part):

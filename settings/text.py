@@ -260,6 +260,15 @@ UserName = Annotated[
         64,
     ),
 ]
+LinkerdVersion = Annotated[
+    str,
+    *_matching(
+        r"^[0-9A-Za-z]([-+.0-9A-Za-z]{0,62}[0-9A-Za-z])?$",
+        "not the name of a release",
+        'write it in quotes, as in "2.14.10" or "edge-25.4.4"',
+        64,
+    ),
+]
 Version = Annotated[
     str,
     *_matching(

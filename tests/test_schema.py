@@ -28,7 +28,6 @@ FORM = (
     "not one of Equal",
     "not one of linkerd-",
     "not one of all-",
-    "not a release",
     "not a text",
     "less than 1;",
     "more than 300;",

@@ -1,0 +1,120 @@
+"""The release of Linkerd that a stack file names: known by itself, or found in the chart source that has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from settings.faults import Faults, listed
+from settings.stack_file import StackFile
+from versions import (
+    DEFAULT_LINKERD,
+    LINKERD,
+    NEWEST_EDGE_TRIED,
+    LinkerdRelease,
+    edge,
+    is_of_the_past,
+    linkerd_release,
+    of_charts,
+    unknown_release,
+)
+
+if TYPE_CHECKING:
+    from chart_source import Chart
+
+PATH = ("linkerd", "version")
+_NEEDED = ("linkerd-crds", "linkerd-control-plane")
+# Only where there are links, CNI or viz; that Helm doesn't find one is said by Helm.
+_MORE = ("linkerd-multicluster", "linkerd2-cni", "linkerd-viz", "linkerd-jaeger")
+
+
+def named(file: StackFile) -> LinkerdRelease:
+    """The release by its name alone, which asks nobody; one that isn't known is taken for the newest generation."""
+    version = file.linkerd.version
+    found = linkerd_release(version)
+    return found if found is not None else unknown_release(version, version, _same(version))
+
+
+def release(file: StackFile, source: str, *, own: bool, faults: Faults) -> LinkerdRelease:
+    """The release that the stack file names, with the versions of its charts.
+
+    The versions of edge releases' charts are as Linkerd publishes them. In another place they may have others, as may
+    releases that this program doesn't know: there the source's index decides.
+
+    Args:
+        file: the stack file.
+        source: where Linkerd's charts come from.
+        own: whether that is Linkerd's own repository.
+        faults: where faults and warnings go.
+    """
+    version = file.linkerd.version
+    known = linkerd_release(version)
+    if known is not None and (known.channel == "stable" or own):
+        _newer_than_tried(version, known, faults)
+        return known
+    if known is None and is_of_the_past(version):
+        faults.add(PATH, version, "not a release that this program knows", f"choose one of {', '.join(LINKERD)}")
+        return LINKERD[DEFAULT_LINKERD]
+    found = _found(version, known, source, faults)
+    if found is None:
+        return LINKERD[DEFAULT_LINKERD]
+    _newer_than_tried(version, found, faults)
+    return found
+
+
+def _newer_than_tried(version: str, found: LinkerdRelease, faults: Faults) -> None:
+    if not found.known:
+        rule = "not a release that this program knows; it is taken for one after the newest that it does"
+        faults.warn(PATH, version, rule, f"try it on clusters that may break, or choose one of {', '.join(LINKERD)}")
+        return
+    named = edge(found.tag)
+    if named is not None and named > NEWEST_EDGE_TRIED:
+        year, month, number = NEWEST_EDGE_TRIED
+        rule = f"newer than edge-{year}.{month}.{number}, the newest that this program was tried with"
+        faults.warn(PATH, version, rule, "try it on clusters that may break first")
+
+
+def _found(version: str, known: LinkerdRelease | None, source: str, faults: Faults) -> LinkerdRelease | None:
+    """The release as a chart source has it; a fault if it hasn't."""
+    # Slow to import, and of no use to a stack of a stable release.
+    import chart_source
+
+    try:
+        there = chart_source.charts(source, (*_NEEDED, *_MORE))
+    except chart_source.ChartSourceError as error:
+        if known is not None:
+            return known  # Helm finds its charts, or says so
+        if source.startswith("oci://"):
+            return unknown_release(version, version, _same(version))
+        rule = f"not a release that this program knows, and the chart source can't be asked for it ({error})"
+        faults.add(PATH, version, rule, f"choose one of {', '.join(LINKERD)}, or let charts.repository be reached")
+        return None
+    wanted = {version, f"edge-{version}", f"stable-{version}"} if known is None else {known.tag, known.control_plane}
+    control_planes = [chart for chart in there if chart.name == "linkerd-control-plane"]
+    main = next((chart for chart in control_planes if {chart.version, chart.app_version} & wanted), None)
+    if main is None:
+        rule = f"{source} has no linkerd-control-plane of it"
+        remedy = f"choose one that it has: {listed(_names(control_planes))}"
+        faults.add(PATH, version, rule, remedy if control_planes else "name a place that has Linkerd's charts")
+        return None
+
+    def belongs(chart: Chart) -> bool:
+        return chart.version == main.version or (bool(main.app_version) and chart.app_version == main.app_version)
+
+    versions = {chart.name: chart.version for chart in reversed(there) if belongs(chart)}
+    missing = [name for name in _NEEDED if name not in versions]
+    if missing:
+        rule = f"{source} has a linkerd-control-plane {main.version}, and no {' and no '.join(missing)} of it"
+        faults.add(PATH, version, rule, "add it there, or choose another release")
+        return None
+    tag = main.app_version or version
+    recognised = known or linkerd_release(tag)
+    return of_charts(recognised, versions) if recognised is not None else unknown_release(version, tag, versions)
+
+
+def _names(control_planes: Sequence[Chart]) -> list[str]:
+    return list(dict.fromkeys(chart.app_version or chart.version for chart in control_planes))
+
+
+def _same(version: str) -> Mapping[str, str]:
+    return dict.fromkeys((*_NEEDED, *_MORE), version)
