@@ -8,8 +8,7 @@ import outputs
 import preflight
 import recorded
 import settings
-import topology
-from components import multicluster, workloads
+from components import gateway, workloads
 from components.cluster import connect, manager
 from components.clustermesh import ClusterMesh
 from components.dashboard_user import dashboard_user
@@ -25,7 +24,7 @@ try:
     preflight.require(
         stack,
         owner=manager(),
-        namespaces=[multicluster.NAMESPACE],
+        namespaces=[gateway.NAMESPACE],
         updating=not pulumi.runtime.is_dry_run(),
         warn=pulumi.log.warn,
     )
@@ -38,16 +37,13 @@ clusters = {cluster.name: connect(cluster, stack.image_pull_secret) for cluster 
 mesh = ClusterMesh(stack, clusters, made) if stack.cilium is not None else None
 trust = Trust("trust", stack.trust, stack.trust_domain) if stack.linkerd else None
 user = dashboard_user(stack)
-targets = topology.targets(stack.links)
 members = {
-    name: join(
-        cluster, stack, trust, mesh.members[name] if mesh is not None else None, target=name in targets, user=user
-    )
+    name: join(cluster, stack, trust, mesh.members[name] if mesh is not None else None, user=user)
     for name, cluster in clusters.items()
     if cluster.settings.reachable
 }
 links = {
-    link: ClusterLink(link, members[link.source], members[link.target])
+    link: ClusterLink(link, members[link.source], members[link.target], stack.options(link))
     for link in stack.links
     if {link.source, link.target} <= members.keys()
 }

@@ -23,17 +23,17 @@ class Link:
         return f"{self.source}-to-{self.target}"
 
 
-def full_mesh(clusters: Sequence[str], *, gateway: bool = True) -> list[Link]:
+def full_mesh(clusters: Sequence[str]) -> list[Link]:
     """Every cluster sees every other."""
     pairs = [(source, target) for source in clusters for target in clusters if source != target]
-    return [Link(source=source, target=target, gateway=gateway) for source, target in pairs]
+    return [Link(source=source, target=target) for source, target in pairs]
 
 
-def hub(clusters: Sequence[str], middle: str, direction: Direction = "both", *, gateway: bool = True) -> list[Link]:
+def hub(clusters: Sequence[str], middle: str, direction: Direction = "both") -> list[Link]:
     """Every cluster and the one in the middle, in one direction or both; the others don't see one another."""
     spokes = [name for name in clusters if name != middle]
-    inward = [Link(source=spoke, target=middle, gateway=gateway) for spoke in spokes]
-    outward = [Link(source=middle, target=spoke, gateway=gateway) for spoke in spokes]
+    inward = [Link(source=spoke, target=middle) for spoke in spokes]
+    outward = [Link(source=middle, target=spoke) for spoke in spokes]
     return {"both": inward + outward, "to-hub": inward, "from-hub": outward}[direction]
 
 

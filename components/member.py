@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pulumi
 
 import settings
+import topology
 from components.buoyant_cloud import BuoyantCloud
 from components.cilium import Cilium
 from components.cluster import Cluster
@@ -17,7 +18,7 @@ from components.ingress_nginx import IngressNginx
 from components.jaeger import Jaeger
 from components.linkerd import Linkerd
 from components.metallb import MetalLb
-from components.multicluster import Multicluster
+from components.multicluster import Multicluster, OutwardLink
 from components.smi import Smi
 from components.trust import Trust
 from components.viz import Viz
@@ -61,7 +62,6 @@ def join(
     trust: Trust | None,
     cilium: Cilium | None,
     *,
-    target: bool,
     user: DashboardUser | None,
 ) -> Member:
     """Make a cluster a member of the mesh.
@@ -71,7 +71,6 @@ def join(
         stack: the settings.
         trust: what Linkerd's mesh trusts; None where there is no Linkerd.
         cilium: what the cluster has of a ClusterMesh.
-        target: whether other clusters link to this one.
         user: who may see dashboards, where there are any.
     """
     wanted, charts = cluster.settings.extensions, stack.charts
@@ -86,7 +85,14 @@ def join(
     linkerd = Linkerd(cluster, charts["linkerd"], trust, network, [each.crds for each in crds])
     multicluster = None
     if cluster.settings.multicluster:
-        multicluster = Multicluster(cluster, linkerd, charts["linkerd"], target=target, before=addresses)
+        multicluster = Multicluster(
+            cluster,
+            linkerd,
+            charts["linkerd"],
+            target=cluster.name in topology.targets(stack.links),
+            links=_outward(cluster, stack),
+            before=addresses,
+        )
     viz = Viz(cluster, linkerd, trust, charts["linkerd"]) if wanted.viz is not None else None
     member = Member(
         cluster=cluster,
@@ -102,3 +108,10 @@ def join(
     if wanted.buoyant_cloud is not None:
         BuoyantCloud(cluster, wanted.buoyant_cloud, member.injectors)
     return member
+
+
+def _outward(cluster: Cluster, stack: settings.Settings) -> list[OutwardLink]:
+    """The links that a cluster is the source of, but those to clusters that are forgotten."""
+    targets = {each.name: each for each in stack.clusters if not each.forgotten}
+    links = [link for link in stack.links if link.source == cluster.name and link.target in targets]
+    return [(link, targets[link.target], stack.options(link)) for link in links]

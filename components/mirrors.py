@@ -1,8 +1,9 @@
-"""The mirror services of one link, as something that the stack owns: their removal is part of `destroy`.
+"""What a link's controller makes, as something that the stack owns: its removal is part of `destroy`.
 
-Linkerd's controller makes them, and leaves them behind when its Link goes (`linkerd multicluster unlink` is what
-removes them). No Kubernetes object owns them either, so this resource makes nothing, and deletes them when the link is
-gone.
+Linkerd's controllers make mirror services and federated services, and leave them behind when their Link goes (`linkerd
+multicluster unlink` is what removes them). No Kubernetes object owns them either, so this resource makes nothing, and
+deletes them when the link is gone. From Linkerd 2.18 it also restarts the controller when the link's credentials are
+new: it reads them only with its Link.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider,
 
 import access
 from access import Access
+from components import federation
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -22,8 +24,12 @@ if TYPE_CHECKING:
     # Its packages take seconds to import, and the process that runs the provider doesn't need them.
     from components.cluster import Cluster
 
-# Seconds that the controller's pods may take to end, after which its mirrors would only come back.
+# Seconds that pods of controllers that go may take to end, after which their mirrors would only come back.
 CONTROLLER_STOPS_WITHIN = 60
+# Seconds in which a controller that stays may still finish what it was at when its Link went.
+CONTROLLER_FORGETS_WITHIN = 1
+CREDENTIALS_CHECKSUM = "multicluster-mesh/credentials-checksum"
+_KEYS = ("source", "context", "kubeconfig", "namespace", "target", "controller", "credentialsChecksum")
 
 
 class _MirrorsProvider(ResourceProvider):
@@ -38,21 +44,25 @@ class _MirrorsProvider(ResourceProvider):
         return DiffResult(changes=_known(_olds) != _known(_news))
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        controller, checksum = _news.get("controller"), _news.get("credentialsChecksum")
+        if controller and _olds.get("controller") == controller and _olds.get("credentialsChecksum") != checksum:
+            restart(access.client(_way(_news)), _news["namespace"], controller, str(checksum))
         return UpdateResult(outs=_known(_news))
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
-        way = Access(context=_props["context"], kubeconfig=_props.get("kubeconfig") or "")
-        remove_mirrors(access.client(way), _props["namespace"], _props["target"])
+        remove_mirrors(access.client(_way(_props)), _props["namespace"], _props["target"])
 
 
 class Mirrors(Resource, module="multicluster-mesh", name="Mirrors"):
-    """The mirror services of one target in one source cluster.
+    """The mirror services of one target in one source cluster, and its members of federated services there.
 
     Args:
         name: the resource name.
         cluster: the source.
         namespace: the namespace of the multicluster extension there.
-        target: the target cluster's name.
+        target: the target cluster's name; empty for the cluster's own members of federated services.
+        controller: the Deployment that is restarted when the credentials change; None where something else sees to it.
+        credentials_checksum: changes with the credentials.
         opts: the usual resource options; what makes mirrors must depend on this resource, to be gone before it is.
     """
 
@@ -63,17 +73,41 @@ class Mirrors(Resource, module="multicluster-mesh", name="Mirrors"):
         cluster: Cluster,
         namespace: pulumi.Input[str],
         target: str,
+        controller: str | None = None,
+        credentials_checksum: pulumi.Input[str] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         found = cluster.settings
-        props = {
+        props: dict[str, Any] = {
             "source": cluster.name,
             "context": found.context.name,
             "kubeconfig": pulumi.Output.secret(found.kubeconfig) if found.kubeconfig_is_secret else found.kubeconfig,
             "namespace": namespace,
             "target": target,
         }
+        if controller is not None:
+            props |= {"controller": controller, "credentialsChecksum": credentials_checksum}
         super().__init__(_MirrorsProvider(), name, props, opts)
+
+
+def restart(api: ApiClient, namespace: str, controller: str, checksum: str) -> None:
+    """Have a controller's pods made anew, one after the other, as `kubectl rollout restart` does.
+
+    Args:
+        api: a client of the source cluster.
+        namespace: where the controller runs.
+        controller: its Deployment.
+        checksum: of the credentials that it is to read.
+    """
+    from kubernetes import client
+    from kubernetes.client import ApiException
+
+    changed = {"spec": {"template": {"metadata": {"annotations": {CREDENTIALS_CHECKSUM: checksum}}}}}
+    try:
+        client.AppsV1Api(api).patch_namespaced_deployment(controller, namespace, changed)
+    except ApiException as error:
+        if error.status != 404:  # one that isn't there reads them when it comes
+            raise
 
 
 def remove_mirrors(api: ApiClient, namespace: str, target: str) -> None:
@@ -82,7 +116,7 @@ def remove_mirrors(api: ApiClient, namespace: str, target: str) -> None:
     Args:
         api: a client of the source cluster.
         namespace: where the controller ran.
-        target: the target cluster's name.
+        target: the target cluster's name; empty for the controller of the cluster's own members.
 
     Raises:
         TimeoutError: the controller is still running; nothing was deleted.
@@ -91,17 +125,38 @@ def remove_mirrors(api: ApiClient, namespace: str, target: str) -> None:
     from kubernetes.client import ApiException
 
     core = client.CoreV1Api(api)
-    controller = f"component=linkerd-service-mirror,mirror.linkerd.io/cluster-name={target}"
+    own = f"component=linkerd-service-mirror,mirror.linkerd.io/cluster-name={target}"
+    _await_end(core, namespace, own if target else "component=local-service-mirror")
+    federation.leave_all(core, target)
+    if target:
+        _remove_services(core, target)
+        if core.list_namespaced_pod(namespace, label_selector=f"component=controller,{federation.of(target)}").items:
+            time.sleep(CONTROLLER_FORGETS_WITHIN)
+            federation.leave_all(core, target)
+            _remove_services(core, target)
+    lease = f"service-mirror-write-{target}" if target else "local-service-mirror-write"
+    try:
+        client.CoordinationV1Api(api).delete_namespaced_lease(lease, namespace)
+    except ApiException as error:
+        if error.status != 404:
+            raise
+
+
+def _await_end(core: Any, namespace: str, selector: str) -> None:
     deadline = time.monotonic() + CONTROLLER_STOPS_WITHIN
-    while core.list_namespaced_pod(namespace, label_selector=controller).items:
+    while core.list_namespaced_pod(namespace, label_selector=selector).items:
         if time.monotonic() > deadline:
             raise TimeoutError(
-                f"namespace {namespace}: pods with {controller} still run after {CONTROLLER_STOPS_WITHIN} seconds, and "
+                f"namespace {namespace}: pods with {selector} still run after {CONTROLLER_STOPS_WITHIN} seconds, and "
                 "would make their mirror services again; look why they don't end, and run this once more"
             )
         time.sleep(0.2)
 
-    mirrored = f"mirror.linkerd.io/mirrored-service=true,mirror.linkerd.io/cluster-name={target}"
+
+def _remove_services(core: Any, target: str) -> None:
+    from kubernetes.client import ApiException
+
+    mirrored = f"{federation.MIRRORED},{federation.of(target)}"
     for kind in ("service", "endpoints"):
         for item in getattr(core, f"list_{kind}_for_all_namespaces")(label_selector=mirrored).items:
             try:
@@ -109,12 +164,11 @@ def remove_mirrors(api: ApiClient, namespace: str, target: str) -> None:
             except ApiException as error:
                 if error.status != 404:
                     raise
-    try:
-        client.CoordinationV1Api(api).delete_namespaced_lease(f"service-mirror-write-{target}", namespace)
-    except ApiException as error:
-        if error.status != 404:
-            raise
+
+
+def _way(props: dict[str, Any]) -> Access:
+    return Access(context=props["context"], kubeconfig=props.get("kubeconfig") or "")
 
 
 def _known(props: dict[str, Any]) -> dict[str, Any]:
-    return {key: props.get(key) for key in ("source", "context", "kubeconfig", "namespace", "target")}
+    return {key: props[key] for key in _KEYS if props.get(key) is not None}

@@ -1,11 +1,12 @@
 """The multicluster extension on one cluster: what others need in order to link to it, and what it needs to link.
 
-Follows https://linkerd.io/2.14/tasks/installing-multicluster/.
+Follows https://linkerd.io/2.14/tasks/installing-multicluster/ and, for `controllers`,
+https://linkerd.io/2/tasks/installing-multicluster/.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pulumi
@@ -13,25 +14,33 @@ import pulumi_kubernetes as kubernetes
 
 import settings
 from components.cluster import Cluster
+from components.gateway import GATEWAY, NAMESPACE
 from components.helm import release
 from components.linkerd import Linkerd, tolerations
+from components.mirrors import Mirrors
 from components.secrets import pull_secret, pull_secrets
+from components.service_mirror import controllers_values
+from settings.link_parts import LinkOptions
 from settings.stack_file import Gateway
+from topology import Link
 
-NAMESPACE = "linkerd-multicluster"
-GATEWAY = "linkerd-gateway"
+# A link of which the cluster is the source, with its target and what the stack file says of it.
+OutwardLink = tuple[Link, settings.Cluster, LinkOptions]
 # The annotation by which its Service says who is meant to come in, for readers and policies: `public`, or `none`.
 EXPOSURE = "multicluster-mesh/exposure"
 
 
-def multicluster_values(cluster: settings.Cluster, pull: list[dict[str, str]] | None = None) -> dict[str, Any]:
+def multicluster_values(
+    cluster: settings.Cluster, pull: list[dict[str, str]] | None = None, links: Iterable[OutwardLink] = ()
+) -> dict[str, Any]:
     """The values of the linkerd-multicluster chart.
 
     Args:
         cluster: where it goes.
         pull: references to credentials for images.
+        links: those that the cluster is the source of.
     """
-    linkerd, wanted = cluster.linkerd, cluster.gateway
+    linkerd, wanted, chart = cluster.linkerd, cluster.gateway, cluster.release
     gateway: dict[str, Any] = {
         "enabled": wanted.enabled,
         "name": GATEWAY,
@@ -48,15 +57,38 @@ def multicluster_values(cluster: settings.Cluster, pull: list[dict[str, str]] | 
     if linkerd.high_availability:
         gateway["replicas"] = 3
     values: dict[str, Any] = {
-        "linkerdVersion": cluster.release.tag,
+        "linkerdVersion": chart.tag,
         "linkerdNamespace": linkerd.namespace,
         "identityTrustDomain": linkerd.trust_domain,
         "enablePodAntiAffinity": linkerd.high_availability,
         "gateway": gateway,
     }
+    if chart.namespace_metadata_value:
+        # What the Job would write is there from the beginning.
+        values["createNamespaceMetadataJob"] = False
+    if chart.federation:
+        values |= _local_mirror(cluster)
+    if chart.link_controllers:
+        values |= controllers_values(cluster, links)
     if pull:
         values["imagePullSecrets"] = pull
     return settings.merged(values, cluster.values("linkerd-multicluster"))
+
+
+def _local_mirror(cluster: settings.Cluster) -> dict[str, Any]:
+    """The controller that writes the cluster's own members into federated services."""
+    linkerd = cluster.linkerd
+    mirror: dict[str, Any] = {}
+    if linkerd.registry is not None:
+        mirror["image"] = {"name": f"{linkerd.registry}/controller"}
+    if linkerd.high_availability:
+        mirror["replicas"] = 3
+    values: dict[str, Any] = {"localServiceMirror": mirror} if mirror else {}
+    if linkerd.node_selector:
+        values["nodeSelector"] = linkerd.node_selector
+    if linkerd.tolerations:
+        values["tolerations"] = tolerations(cluster)
+    return values
 
 
 def _exposure(gateway: Gateway) -> dict[str, str]:
@@ -74,6 +106,7 @@ class Multicluster(pulumi.ComponentResource):
         linkerd: the control plane there.
         charts: where its charts come from.
         target: whether other clusters link to this one, so that the gateway's address is needed.
+        links: those that it is the source of.
         before: what gives the gateway its address.
         opts: the usual resource options.
     """
@@ -89,6 +122,7 @@ class Multicluster(pulumi.ComponentResource):
         charts: str,
         *,
         target: bool,
+        links: Sequence[OutwardLink] = (),
         before: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -105,24 +139,37 @@ class Multicluster(pulumi.ComponentResource):
         )
         self.namespace = namespace.metadata.name
         credentials = pull_secret(f"{name}-pull-secret", cluster, self.namespace, child)
+        wanted = cluster.settings
+        # They outlive the controller that makes them.
+        own_members: list[pulumi.Resource] = []
+        if wanted.release.federation:
+            own_members.append(
+                Mirrors(
+                    f"{name}-members",
+                    cluster=cluster,
+                    namespace=self.namespace,
+                    target="",
+                    opts=pulumi.ResourceOptions(parent=self),
+                )
+            )
         self.extension = release(
             name,
             cluster=cluster,
             name="linkerd-multicluster",
             namespace=self.namespace,
             chart="linkerd-multicluster",
-            version=cluster.settings.release.multicluster,
+            version=wanted.release.multicluster,
             source=charts,
-            values=multicluster_values(cluster.settings, pull_secrets(cluster)),
+            values=multicluster_values(wanted, pull_secrets(cluster), links),
             # A Service without a load balancer never becomes ready, and nobody needs it to.
-            wait=cluster.settings.gateway_becomes_ready,
+            wait=wanted.gateway_becomes_ready,
             # The gateway's pod must be injected and pull its images, and the chart uses the policy CRDs: it names none.
             opts=pulumi.ResourceOptions.merge(
-                child, pulumi.ResourceOptions(depends_on=[linkerd.control_plane, *before, *credentials])
+                child, pulumi.ResourceOptions(depends_on=[linkerd.control_plane, *before, *credentials, *own_members])
             ),
         )
         self.gateway = None
-        if target and cluster.settings.awaits_gateway:
+        if target and wanted.awaits_gateway:
             self.gateway = kubernetes.core.v1.Service.get(
                 f"{name}-gateway", pulumi.Output.concat(self.extension.status.namespace, f"/{GATEWAY}"), opts=child
             )

@@ -121,7 +121,7 @@ def _outline(config: dict[str, Any]) -> tuple[Reading, list[Link], dict[str, Ext
     names = settings.cluster_names(config)
     if not names:
         faults.add(("clusters",), None, "at least one cluster is needed", "write `west: {}` for each")
-    linked = links.links(reading, names, faults)
+    linked = list(links.links(reading, names, faults))
     chosen = release.named(reading.file)
     extended = extensions.extensions(reading, names, linked, chosen, faults)
     cilium.members(reading, names, faults)

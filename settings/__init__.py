@@ -14,7 +14,7 @@ from typing import Any, Never
 import pulumi
 from pydantic import SecretStr
 
-from settings import charts, cilium, clusters, extensions, links, release, samples, trust
+from settings import charts, cilium, clusters, extensions, link_rules, links, release, samples, trust
 from settings.definition import TOP
 from settings.faults import LEFT_OUT, Faults, SettingsError
 from settings.reading import read
@@ -117,14 +117,15 @@ def parse(config: Mapping[str, Any], environment: Mapping[str, str], secret: Col
     chosen = release.release(file, linkerd_charts, own=charts.is_linkerds_own(linkerd_charts), faults=faults)
     found = clusters.clusters(reading, names, chosen, environment, faults)
     linked = links.links(reading, names, faults)
-    links.targets(found, linked, chosen, faults)
+    links.targets(found, list(linked), chosen, faults)
+    link_rules.check(reading, linked, chosen, faults)
     trust.check(file.trust, found, names, faults)
     joined = cilium.members(reading, names, faults)
     linkerd = cilium.has_linkerd(config)
     if not linkerd:
         cilium.without_linkerd(reading, faults)
     extended = extensions.extensions(reading, names, linked, chosen, faults)
-    placed = samples.samples(reading, names, linked, extended, faults, linkerd=linkerd)
+    placed = samples.samples(reading, names, list(linked), extended, faults, linkerd=linkerd)
     faults.raise_if_any()
     return Settings(
         clusters=tuple(
@@ -137,6 +138,7 @@ def parse(config: Mapping[str, Any], environment: Mapping[str, str], secret: Col
             for cluster in found
         ),
         links=tuple(linked),
+        link_options=linked,
         charts=sources,
         trust=file.trust,
         linkerd=linkerd,

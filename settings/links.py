@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import topology
 from settings.clusters import is_loopback
 from settings.faults import Faults, listed, suggestion
+from settings.link_parts import LinkOptions
 from settings.reading import Reading
 from settings.resolved import Cluster
 from settings.stack_file import Except
@@ -17,8 +19,8 @@ from versions import LinkerdRelease
 Path = tuple[str | int, ...]
 
 
-def links(reading: Reading, names: list[str], faults: Faults) -> list[Link]:
-    """All links: those of the pattern first, then those that are listed.
+def links(reading: Reading, names: list[str], faults: Faults) -> dict[Link, LinkOptions]:
+    """All links with what is said of them: those of the pattern first, then those that are listed.
 
     Args:
         reading: the stack file.
@@ -26,12 +28,13 @@ def links(reading: Reading, names: list[str], faults: Faults) -> list[Link]:
         faults: where faults go.
     """
     found: dict[Link, Path] = dict.fromkeys(_pattern(reading, names, faults), ("topology",))
+    said: dict[Link, LinkOptions] = {link: reading.file.topology or LinkOptions() for link in found}
     for number, entry in zip(reading.numbered("links"), reading.file.links, strict=True):
         path: Path = ("links", number)
         known = [known_cluster(getattr(entry, end), (*path, end), names, faults) for end in ("source", "target")]
         if not all(known):
             continue
-        link = Link(source=entry.source, target=entry.target, gateway=entry.gateway)
+        link = Link(source=entry.source, target=entry.target)
         if link.source == link.target:
             faults.add(path, link.name, "a cluster can't be linked to itself", "name two clusters")
         elif link in found:
@@ -40,8 +43,24 @@ def links(reading: Reading, names: list[str], faults: Faults) -> list[Link]:
             faults.add(path, link.name, f"the same as {there}" if "[" in there else "topology has it already", remedy)
         else:
             found[link] = path
+            said[link] = entry
     _names(found, faults)
-    return list(found)
+    return {replace(link, gateway=_by_gateway(reading, link, options)): options for link, options in said.items()}
+
+
+def _by_gateway(reading: Reading, link: Link, options: LinkOptions) -> bool:
+    """Whether a link leads through the target's gateway."""
+    if options.gateway is not None:
+        return options.gateway
+    return not on_one_network(reading, link)
+
+
+def on_one_network(reading: Reading, link: Link) -> bool:
+    """Whether both clusters say that their pods are on the same flat network."""
+    source, target = (reading.file.clusters.get(name) for name in (link.source, link.target))
+    if source is None or target is None or source.networks.flat is None:
+        return False
+    return source.networks.flat == target.networks.flat
 
 
 def known_cluster(name: str, path: Path, names: Sequence[str], faults: Faults) -> bool:
@@ -61,7 +80,7 @@ def _pattern(reading: Reading, names: list[str], faults: Faults) -> list[Link]:
         elif "direction" in pattern.model_fields_set:
             rule = "a full mesh has every direction"
             faults.add(("topology", "direction"), pattern.direction, rule, "take the direction out, or the shape")
-        found = topology.full_mesh(names, gateway=pattern.gateway)
+        found = topology.full_mesh(names)
     elif pattern.hub is None:
         if not faults.malformed("topology", "hub"):
             remedy = f"name the cluster in the middle ({listed(names)}), or write `topology: full-mesh`"
@@ -70,7 +89,7 @@ def _pattern(reading: Reading, names: list[str], faults: Faults) -> list[Link]:
     elif not known_cluster(pattern.hub, ("topology", "hub"), names, faults):
         return []
     else:
-        found = topology.hub(names, pattern.hub, pattern.direction, gateway=pattern.gateway)
+        found = topology.hub(names, pattern.hub, pattern.direction)
     for number, exception in zip(reading.numbered("topology", "except"), pattern.exceptions, strict=True):
         path: Path = ("topology", "except", number)
         if faults.malformed(*path):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import kubeconfig
 from settings.cilium_parts import Cilium, ServiceType
 from settings.extension_parts import GatewayApi, IngressNginx, Smi, Viz
+from settings.link_parts import LinkOptions
 from settings.part import Values
 from settings.sample_parts import Booksapp, Emojivoto, Form, Helloworld, Podinfo, Userlist
 from settings.stack_file import Chart, ChartName, ClusterLinkerd, Gateway, Networks, Preflight, Trust
@@ -152,6 +153,7 @@ class Settings:
 
     clusters: tuple[Cluster, ...]
     links: tuple[Link, ...]
+    link_options: Mapping[Link, LinkOptions] = field(default_factory=dict)
     charts: Mapping[ChartName, str]  # URLs of chart repositories, oci:// references, or folders of chart archives
     trust: Trust
     linkerd: bool = True
@@ -163,6 +165,10 @@ class Settings:
 
     trust_domain: str = "cluster.local"  # the mesh's; a cluster may have another
     warnings: tuple[str, ...] = ()  # of what doesn't stand in the way, in the form of faults
+
+    def options(self, link: Link) -> LinkOptions:
+        """What the stack file says of a link."""
+        return self.link_options.get(link, LinkOptions())
 
     @property
     def away(self) -> tuple[str, ...]:

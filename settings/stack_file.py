@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field
 
 from settings.cilium_parts import Cilium, ClusterCilium
 from settings.extension_parts import Extensions
+from settings.link_parts import LinkOptions
 from settings.part import Part, Values, may_be_empty, on_or_off, short
 from settings.sample_parts import Workload
 from settings.text import (
@@ -23,6 +24,7 @@ from settings.text import (
     Hours,
     InboundPolicy,
     KubeconfigPath,
+    Label,
     LabelKey,
     LabelValue,
     LinkerdVersion,
@@ -109,6 +111,8 @@ class Networks(Part):
     """Pod networks; left out, what the nodes say."""
     services: list[Network] = []
     """Service networks."""
+    flat: Label | None = None
+    """The flat network that its pods are on, by any name: pods of clusters of the same one reach one another."""
 
 
 class Toleration(Part):
@@ -187,14 +191,16 @@ class Cluster(Part):
 
 
 class Ends(Part):
-    """A link: the source sees the services that the target exports."""
+    """The two clusters of a link."""
 
     source: str
     """The cluster that sees the other's services."""
     target: str
     """The cluster whose exported services are seen."""
-    gateway: bool = True
-    """False: pods reach the target's pods themselves, on one flat network (from 2.14)."""
+
+
+class ListedLink(LinkOptions, Ends):
+    """A link: the source sees the services that the target exports."""
 
 
 class Except(Part):
@@ -206,8 +212,8 @@ class Except(Part):
     """Left out: any."""
 
 
-class Topology(Part):
-    """Links by their pattern; `links` adds more of them. `full-mesh` is short for `{ shape: full-mesh }`."""
+class Pattern(Part):
+    """Which links there are."""
 
     shape: Literal["full-mesh", "hub"] = "hub"
     """full-mesh: every cluster sees every other. hub: every cluster and the hub."""
@@ -215,10 +221,12 @@ class Topology(Part):
     """The cluster in the middle."""
     direction: Literal["both", "to-hub", "from-hub"] = "both"
     """Of a hub's links, from source to target. to-hub: the others see what the hub exports."""
-    gateway: bool = True
-    """False: no gateways, on one flat network (from 2.14)."""
     exceptions: list[Except] = Field(default=[], alias="except")
     """Links that the pattern has and this mesh has not."""
+
+
+class Topology(LinkOptions, Pattern):
+    """Links by their pattern, all alike; `links` adds more of them. `full-mesh` is short for `{ shape: full-mesh }`."""
 
 
 class Charts(Part):
@@ -315,7 +323,7 @@ class StackFile(Part):
         None
     )
     """Links by a pattern: full-mesh, or a hub."""
-    links: list[Ends] = []
+    links: list[ListedLink] = []
     """Links, one by one."""
     linkerd: Linkerd = Linkerd()
     """What Linkerd is like everywhere, unless a cluster says otherwise."""

@@ -167,6 +167,15 @@ LabelKey = Annotated[
         253 + 64,
     ),
 ]
+LabelPattern = Annotated[
+    str,
+    *_matching(
+        rf"^([a-z0-9][-.a-z0-9]*[a-z0-9]/\*|([a-z0-9][-.a-z0-9]*[a-z0-9]/)?{_LABEL_NAME})$",
+        "not a key that Kubernetes accepts",
+        "write it as in `example.com/name`, or `example.com/*` for all that begin so",
+        253 + 64,
+    ),
+]
 LabelValue = Annotated[
     str,
     *_matching(

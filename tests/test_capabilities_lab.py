@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.multicluster import NAMESPACE as MULTICLUSTER
+from components.gateway import NAMESPACE as MULTICLUSTER
 from components.secrets import PULL_SECRET
 from lab.home import Home
 from tests import odd_stack

@@ -9,10 +9,13 @@ import yaml
 
 from components import load_balancer
 from components.cni import cni_values
+from components.credentials import credentials_kubeconfig
+from components.gateway import gateway_ports
 from components.issuer import certificate_spec
-from components.link import credentials_kubeconfig, gateway_ports, link_spec, service_mirror_values
+from components.link_spec import link_spec
 from components.linkerd import control_plane_values
 from components.multicluster import multicluster_values
+from components.service_mirror import service_mirror_values
 from settings.stack_file import CertManager
 from tests.cluster_settings import NEW, OLD, cluster
 from versions import LINKERD, LinkerdRelease

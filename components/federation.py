@@ -1,0 +1,73 @@
+"""Federated services: the members that Linkerd's controllers write into them, and how one leaves.
+
+A federated service `<name>-federated` is a union of services of that name. Each cluster's controllers write their
+members into two of its annotations, and delete it with the last one. What leaves while no controller is at work,
+leaves by this.
+Follows https://linkerd.io/2/tasks/federated-services/ and https://linkerd.io/2/reference/multicluster/#federated-services.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+MEMBER = "mirror.linkerd.io/federated"
+MIRRORED = "mirror.linkerd.io/mirrored-service=true"
+_CLUSTER = "mirror.linkerd.io/cluster-name"
+_REMOTE = "multicluster.linkerd.io/remote-discovery"
+_LOCAL = "multicluster.linkerd.io/local-discovery"
+
+
+def federated_name(service: str) -> str:
+    """What the federated service of a service is called."""
+    return f"{service}-federated"
+
+
+def of(target: str) -> str:
+    """The selector of what controllers have made for a target."""
+    return f"{_CLUSTER}={target}"
+
+
+def members(annotations: Mapping[str, str] | None) -> list[tuple[str, str]]:
+    """The members of a federated service: each service's name, with its cluster's; the cluster itself has none."""
+    found = annotations or {}
+    remote = [member.rpartition("@") for member in (found.get(_REMOTE) or "").split(",") if "@" in member]
+    local = [(found[_LOCAL], "")] if found.get(_LOCAL) else []
+    return [*((service, cluster) for service, _, cluster in remote), *local]
+
+
+def leave(core: Any, service: Any, target: str) -> None:
+    """Take a cluster's service out of a federated service; with its last member, the federated service goes.
+
+    Args:
+        core: a client of the core API.
+        service: the federated service, as that client has it.
+        target: the member's cluster; empty for the cluster itself.
+    """
+    from kubernetes.client import ApiException
+
+    metadata = service.metadata
+    left = [member for member in members(metadata.annotations) if member[1] != target]
+    try:
+        if not left:
+            core.delete_namespaced_service(metadata.name, metadata.namespace)
+            return
+        remote = ",".join(f"{name}@{cluster}" for name, cluster in left if cluster)
+        local = next((name for name, cluster in left if not cluster), None)
+        changed = {"metadata": {"annotations": {_REMOTE: remote or None, _LOCAL: local}}}
+        core.patch_namespaced_service(metadata.name, metadata.namespace, changed)
+    except ApiException as error:
+        if error.status != 404:
+            raise
+
+
+def leave_all(core: Any, target: str) -> None:
+    """Take all services of a cluster out of the federated services that they are members of.
+
+    Args:
+        core: a client of the core API of the cluster that has the federated services.
+        target: the members' cluster; empty for the cluster itself.
+    """
+    for service in core.list_service_for_all_namespaces(label_selector=f"{MIRRORED},!{_CLUSTER}").items:
+        if any(cluster == target for _, cluster in members(service.metadata.annotations)):
+            leave(core, service, target)

@@ -1,0 +1,30 @@
+"""What of a cluster's gateway its own chart and the links to it must agree on: its ports, its probe, its identity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import settings
+
+NAMESPACE = "linkerd-multicluster"
+GATEWAY = "linkerd-gateway"
+# The chart's own values for what links are about.
+_DEFAULTS = {"port": 4143, "probe": {"path": "/ready", "port": 4191, "seconds": 3}}
+
+
+def gateway_values(target: settings.Cluster) -> dict[str, Any]:
+    """The chart's values for what links are about, with what the stack file says of them.
+
+    Args:
+        target: the gateway's cluster.
+    """
+    said = target.values("linkerd-multicluster").get("gateway")
+    found: dict[str, Any] = settings.merged(_DEFAULTS, said if isinstance(said, dict) else {})
+    return found
+
+
+def gateway_ports(target: settings.Cluster) -> tuple[int, int]:
+    """The ports at which peers reach a target's gateway, and its probe."""
+    values, node = gateway_values(target), target.gateway.node_port
+    port, probe_port = (node.port, node.probe_port) if node else (values["port"], values["probe"]["port"])
+    return target.gateway.port or int(port), target.gateway.probe_port or int(probe_port)
