@@ -50,7 +50,7 @@ class Cluster:
         *,
         namespace: pulumi.Input[str] | None = None,
         labels: Mapping[str, str] | None = None,
-        annotations: Mapping[str, str] | None = None,
+        annotations: Mapping[str, pulumi.Input[str]] | None = None,
     ) -> dict[str, Any]:
         """The metadata of an object that this stack owns.
 

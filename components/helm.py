@@ -50,6 +50,7 @@ def release(
     values: Mapping[str, Any],
     opts: pulumi.ResourceOptions,
     wait: bool = True,
+    after: Callable[[str], None] | None = None,
 ) -> Release:
     """A release of one chart.
 
@@ -64,6 +65,7 @@ def release(
         values: what differs from the chart's own values.
         opts: further resource options; the provider is the cluster's.
         wait: whether to wait until what it makes is ready, at most five minutes.
+        after: what is done, with the namespace, each time that it has been created or updated.
     """
     location: dict[str, Any]
     if source is None:
@@ -74,9 +76,12 @@ def release(
         location = {"chart": str(Path(source) / f"{chart}-{version}.tgz")}
     else:
         location = {"chart": chart, "version": version, "repository_opts": RepositoryOptsArgs(repo=source)}
+    done = pulumi.ResourceHook(f"{resource_name}-after", _with_namespace(after)) if after is not None else None
     hooks = pulumi.ResourceHookBinding(
         before_create=[pulumi.ResourceHook(f"{resource_name}-make-way", _making_way(cluster, name, creating=True))],
         before_update=[pulumi.ResourceHook(f"{resource_name}-unblock", _making_way(cluster, name, creating=False))],
+        after_create=[done] if done is not None else None,
+        after_update=[done] if done is not None else None,
     )
     return Release(
         resource_name,
@@ -148,9 +153,13 @@ def _making_way(cluster: Cluster, name: str, *, creating: bool) -> Callable[[pul
                 what = "took over" if adopting and creating else "removed what an unfinished update left of"
                 pulumi.log.info(f"{cluster.name}: {what} release {name} ({revision})")
 
+    return _with_namespace(make_way)
+
+
+def _with_namespace(call: Callable[[str], None]) -> Callable[[pulumi.ResourceHookArgs], Awaitable[None]]:
     async def hook(args: pulumi.ResourceHookArgs) -> None:
         inputs = args.new_inputs or {}
-        await asyncio.to_thread(make_way, str(inputs["namespace"]))
+        await asyncio.to_thread(call, str(inputs["namespace"]))
 
     return hook
 

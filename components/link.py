@@ -68,10 +68,12 @@ class ClusterLink(pulumi.ComponentResource):
         self.spec = self._spec()
         mirrored = self._by_extension if self._release.link_controllers else self._by_own_controller
         before = mirrored(extension, kubeconfig, secrets)
-        annotations = dict(NOT_AWAITED)
+        annotations: dict[str, pulumi.Input[str]] = dict(NOT_AWAITED)
         if self._release.link_controllers:
-            # As Linkerd's own command writes it, by which `multicluster check` compares versions.
-            annotations["linkerd.io/created-by"] = f"linkerd/cli {self._release.tag}"
+            # As Linkerd's own command writes it, by which `multicluster check` compares versions. An output, because a
+            # preview can't ask the cluster about a version of the Link that the extension is still to bring.
+            tag = f"linkerd/cli {self._release.tag}"
+            annotations["linkerd.io/created-by"] = extension.extension.status.apply(lambda _: tag)
         others = [api for api in _LINK_APIS if api != self._release.link_api]
         kubernetes.apiextensions.CustomResource(
             f"{name}-link",

@@ -11,11 +11,13 @@ from typing import Any
 
 import pulumi
 import pulumi_kubernetes as kubernetes
+from pulumi_kubernetes.helm.v3 import Release
 
 import settings
 from components.cluster import Cluster
 from components.gateway import GATEWAY, NAMESPACE
 from components.helm import release
+from components.link_api import carry_over
 from components.linkerd import Linkerd, tolerations
 from components.mirrors import Mirrors
 from components.secrets import pull_secret, pull_secrets
@@ -112,7 +114,7 @@ class Multicluster(pulumi.ComponentResource):
     """
 
     namespace: pulumi.Output[str]
-    extension: pulumi.Resource  # the release: what must be there before a Link or a credential
+    extension: Release  # what must be there before a Link or a credential
     gateway: kubernetes.core.v1.Service | None  # read where only its status says the gateway's address
 
     def __init__(
@@ -163,6 +165,7 @@ class Multicluster(pulumi.ComponentResource):
             values=multicluster_values(wanted, pull_secrets(cluster), links),
             # A Service without a load balancer never becomes ready, and nobody needs it to.
             wait=wanted.gateway_becomes_ready,
+            after=lambda there: carry_over(cluster.access, there, wanted.release.link_api),
             # The gateway's pod must be injected and pull its images, and the chart uses the policy CRDs: it names none.
             opts=pulumi.ResourceOptions.merge(
                 child, pulumi.ResourceOptions(depends_on=[linkerd.control_plane, *before, *credentials, *own_members])
