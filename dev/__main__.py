@@ -18,11 +18,11 @@ from dev.verify import Verifier, VerifyFailed
 from lab import lifecycle
 from lab.errors import LabError
 from lab.home import Home, locate
+from lab.linkerd import VARIABLE as LAB_LINKERD
 from lab.spec import LoadBalancer
-from toolchain import NotInstalled, helm, installed
+from toolchain import NotInstalled, helm
 from toolchain.__main__ import main as build_toolchain
 from toolchain.parts import CILIUM, HELM, PARTS
-from versions import DEFAULT_LINKERD
 
 
 def main(arguments: list[str]) -> int:
@@ -53,15 +53,19 @@ def main(arguments: list[str]) -> int:
 
 def _up(home: Home, chosen: stack.Stack) -> int:
     began = time.monotonic()
+    if f"linkerd-{chosen.release}" not in PARTS:
+        # What nobody can build here is missed before anything starts.
+        environment.cli(home, chosen.release)
     if not _start(home, chosen):
         return 1
-    variables = environment.merged(home, _release(chosen))
+    variables = environment.merged(home, chosen.release)
     engine = Engine(home, chosen, variables)
     engine.initialise()
     meshes = [*([f"Linkerd {chosen.release}"] if chosen.linkerd else []), *(["Cilium"] if chosen.cilium else [])]
     _say(f"\nMesh: pulumi up, stack {chosen.name}, {' and '.join(meshes)}")
     engine.up()
     _say("\nChecks")
+    _tell_cli(home, chosen)
     passed = table(Checker(chosen, variables).rows(), _say)
     _say(_summary(chosen, engine, home, time.monotonic() - began, passed))
     return 0 if passed else 1
@@ -102,13 +106,15 @@ def _review(home: Home, chosen: stack.Stack, options: list[str]) -> int:
     with contextlib.redirect_stdout(sys.stderr):
         if not _start(home, chosen):
             return 1
-    engine = Engine(home, chosen, environment.merged(home, _release(chosen)))
+    engine = Engine(home, chosen, environment.merged(home, environment.with_any_cli(home, chosen.release)))
     engine.initialise()
     return engine.review(*options)
 
 
 def _check(home: Home, chosen: stack.Stack) -> int:
-    return 0 if table(Checker(chosen, environment.merged(home, _release(chosen))).rows(), _say) else 1
+    variables = environment.merged(home, chosen.release)
+    _tell_cli(home, chosen)
+    return 0 if table(Checker(chosen, variables).rows(), _say) else 1
 
 
 def _verify(_: Home, chosen: stack.Stack) -> int:
@@ -126,7 +132,7 @@ def _down(home: Home, chosen: stack.Stack) -> int:
     code = 0
     if home.supervised():
         environment.prepare(home)
-        engine = Engine(home, chosen, environment.merged(home, _release(chosen)))
+        engine = Engine(home, chosen, environment.merged(home, environment.with_any_cli(home, chosen.release)))
         try:
             if engine.exists:
                 engine.initialise()
@@ -155,19 +161,17 @@ def _leave_to_others(home: Home, chosen: stack.Stack, others: list[str]) -> None
 
 
 def _env(home: Home, chosen: stack.Stack) -> int:
-    variables = environment.variables(home, _release(chosen))
+    variables = environment.variables(home, environment.with_any_cli(home, chosen.release))
     environment.prepare(home)
     print(environment.shell(variables))
     return 0
 
 
-def _release(chosen: stack.Stack) -> str:
-    """The Linkerd release whose CLI is used; of one that the toolchain doesn't have, the program will complain."""
-    try:
-        installed(f"linkerd-{chosen.release}")
-    except NotInstalled:
-        return DEFAULT_LINKERD
-    return chosen.release
+def _tell_cli(home: Home, chosen: stack.Stack) -> None:
+    """Say so where Linkerd's checks are those of another release."""
+    used = environment.cli(home, chosen.release).release if chosen.linkerd else chosen.release
+    if used != chosen.release:
+        _say(f"  by Linkerd's CLI of {used}: {LAB_LINKERD} has none of {chosen.release}")
 
 
 def _summary(chosen: stack.Stack, engine: Engine, home: Home, seconds: float, passed: bool) -> str:

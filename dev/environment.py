@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import toolchain.pulumi
+from lab import linkerd
 from lab.errors import LabError
 from lab.home import Home
-from toolchain import installed
+from toolchain import NotInstalled, installed
+from toolchain.parts import PARTS
+from versions import DEFAULT_LINKERD
 
 # The lab's state is worth no secret passphrase; it is what Pulumi.dev.yaml's salt was made with.
 PASSPHRASE = "lab"
@@ -23,16 +26,16 @@ def variables(home: Home, release: str) -> dict[str, str]:
 
     Args:
         home: the lab's folder.
-        release: the Linkerd release whose CLI is put on PATH, such as `2.14.10`.
+        release: the Linkerd release whose CLI is put on PATH, such as `2.14.10` or `edge-26.8.3`.
 
     Raises:
-        LabError: the lab isn't running, so that nobody knows where its chart repository is.
+        LabError: the lab isn't running, so that nobody knows where its chart repository is; or there is no CLI.
         toolchain.NotInstalled: the toolchain has not been built.
     """
     charts = home.read_status().get("charts") if home.supervised() else None
     if not charts:
         raise LabError("the lab isn't running; `make up` starts it")
-    folders = [Path(sys.prefix) / "bin", *toolchain.pulumi.programs(), installed(f"linkerd-{release}") / "bin"]
+    folders = [Path(sys.prefix) / "bin", *toolchain.pulumi.programs(), cli(home, release).path.parent]
     if shutil.which("kubectl") is None:
         folders.append(installed("kubectl") / "bin")
     found = {
@@ -54,6 +57,27 @@ def variables(home: Home, release: str) -> dict[str, str]:
         # The plugins are the ones that were built; a missing one is an error here, not a download.
         found["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
     return found
+
+
+def cli(home: Home, release: str) -> linkerd.Program:
+    """Linkerd's CLI for a release: the toolchain's, or else one of `$LAB_LINKERD`, if need be of another release.
+
+    Raises:
+        LabError: the toolchain doesn't know the release, and no folder is named.
+        toolchain.NotInstalled: the toolchain knows it, and hasn't built it.
+    """
+    if f"linkerd-{release}" in PARTS:
+        return linkerd.Program(path=installed(f"linkerd-{release}") / "bin" / linkerd.CLI, release=release)
+    return linkerd.cli(release, linkerd.folders(home))
+
+
+def with_any_cli(home: Home, release: str) -> str:
+    """The release itself, or the default one where there is no CLI of it, for who can do without."""
+    try:
+        cli(home, release)
+    except (LabError, NotInstalled):
+        return DEFAULT_LINKERD
+    return release
 
 
 def prepare(home: Home) -> None:

@@ -128,11 +128,14 @@ def _describe(status: dict[str, Any]) -> list[str]:
         address = balancer.get("address") or "no load balancer"
         lines.append(f"{name:<{width}}  {cluster['state']:<8}  {cluster.get('apiServer', '')}  {address}")
         lines.append(f"{'':<{width}}    logs {cluster['logs']}")
-        lines += [
-            f"{'':<{width}}    mirror of {mirror['target']}: {mirror['state']}, log {mirror['log']}"
-            for mirror in cluster["mirrors"]
-        ]
+        lines += [f"{'':<{width}}    {_mirror(mirror)}, log {mirror['log']}" for mirror in cluster["mirrors"]]
     return [*lines, f"charts      {status.get('charts', '')}", f"kubeconfig  {status.get('kubeconfig', '')}"]
+
+
+def _mirror(mirror: dict[str, Any]) -> str:
+    name = f"mirror of {mirror['target']}" if mirror["target"] else "local mirror"
+    other = f" ({mirror['program']} in place of {mirror['release']})" if mirror["program"] != mirror["release"] else ""
+    return f"{name}: {mirror['state']}{other if mirror['program'] else ''}"
 
 
 def _say(line: str) -> None:

@@ -36,6 +36,7 @@ class Cluster:
         *,
         peers: Callable[[], Sequence[Peer]],
         dns: Callable[[], str],
+        linkerd: Callable[[], Sequence[Path]],
     ) -> None:
         """Write the cluster's files; `start` runs it."""
         self.identity = identity
@@ -45,7 +46,7 @@ class Cluster:
         self._pki = pki.ensure(self._folder / "pki", identity)
         self._write_files()
         self.peer = Peer(identity=identity, api=api.connect(self._pki, identity))
-        self._mirrors = Mirrors(self._folder, identity, self._pki, self.peer.api, dns)
+        self._mirrors = Mirrors(self._folder, identity, self._pki, self.peer.api, dns, linkerd)
         self._processes: list[Process] = []
         self._servers: list[asyncio.Server] = []
         self._began = time.monotonic()

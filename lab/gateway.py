@@ -1,8 +1,9 @@
 """The answer to a service mirror's gateway probe, found the way the packet would have gone.
 
-The mirror asks `http://probe-gateway-<target>:4191/ready`, by HTTP_PROXY, here. Through the source cluster's Service
-and Endpoints of that name we get an address; the cluster of this lab that owns it must have a gateway Service with that
-address, port and path, and pods behind it. Only then is the answer 200; else it is 502 and says what is missing.
+The mirror asks `http://probe-gateway-<target>:4191/ready`, or in later releases `http://probe-<link>:4191/ready`, by
+HTTP_PROXY, here. Through the source cluster's Service and Endpoints of that name we get an address; the cluster of this
+lab that owns it must have a gateway Service with that address, port and path, and pods behind it. Only then is the
+answer 200; else it is 502 and says what is missing.
 """
 
 import asyncio
@@ -52,7 +53,7 @@ def answering(source: Peer, peers: Callable[[], Sequence[Peer]]) -> web.Answer:
     async def answer(request: web.Request) -> web.Response:
         probe = _parse(request)
         if probe is None or request.method != "GET":
-            return web.Response(status=400, body=b"this proxy answers gateway probes: GET http://probe-gateway-...\n")
+            return web.Response(status=400, body=b"this proxy answers gateway probes: GET http://probe-...\n")
         made, verdict = verdicts.get(probe, (float("-inf"), None))
         if verdict is None or time.monotonic() - made > _KEEP:
             verdict = await asyncio.to_thread(_verdict, source, list(peers()), probe)

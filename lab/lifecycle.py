@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lab import identity, kubeconfig, processes, programs, spec
+from lab import identity, kubeconfig, linkerd, processes, programs, spec
 from lab.errors import LabError
 from lab.home import CHECKOUT, Home
 from lab.spec import ClusterSpec, LoadBalancer, Spec
@@ -43,7 +43,7 @@ def start(
     for folder in chart_folders:
         if not folder.is_dir():
             raise LabError(f"--chart-folder {folder}: there is no such folder.")
-    own_folders = programs.own_chart_folders()
+    own_folders, linkerd_folders = programs.own_chart_folders(), linkerd.named_folders()
     programs.kubernetes()
     home.create()
     added: list[str] = []
@@ -54,8 +54,14 @@ def start(
             added = [cluster.name for cluster in wanted if cluster.name not in before.names]
             folders = dict.fromkeys((*before.chart_folders, *(str(folder.absolute()) for folder in chart_folders)))
             own = dict.fromkeys((*map(str, own_folders), *before.own_chart_folders))
-            after = before.with_clusters(wanted)
-            spec.save(home, replace(after, chart_folders=tuple(folders), own_chart_folders=tuple(own)))
+            releases = dict.fromkeys((*map(str, linkerd_folders), *before.linkerd_folders))
+            after = replace(
+                before.with_clusters(wanted),
+                chart_folders=tuple(folders),
+                own_chart_folders=tuple(own),
+                linkerd_folders=tuple(releases),
+            )
+            spec.save(home, after)
             _ensure_supervisor(home)
         if added:
             say(f"starting {', '.join(added)}; logs in {home.folder / 'clusters'}/<name>/logs")

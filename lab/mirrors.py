@@ -1,4 +1,8 @@
-"""The service mirrors of one cluster: for each of their fake pods the real program, as a local process."""
+"""The service mirrors of one cluster: for each of their fake pods the real program, as a local process.
+
+A link has a mirror, whose pods are the link's own or, in later releases, those of the multicluster extension. These
+releases also have a local mirror in each cluster, for the federated services that the cluster itself is a member of.
+"""
 
 import asyncio
 import contextlib
@@ -7,19 +11,21 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab import kubeconfig, ports, programs
+from lab import kubeconfig, linkerd, ports
 from lab.api import ApiClient, ApiError
+from lab.errors import LabError
 from lab.home import write_atomically
 from lab.identity import Identity
 from lab.pki import Pki
 from lab.processes import Command, Process
 
-_SELECTOR = "component=linkerd-service-mirror"
+_SELECTOR = "component in (linkerd-service-mirror, controller, local-service-mirror)"
+_LOCAL = re.compile(r"--?local-mirror(=true)?")
 _TOKEN_SECONDS = 24 * 3600
 _GRACE = 3.0  # seconds between SIGTERM and SIGKILL
 _TAG = re.compile(r":(?:stable-)?v?(?P<release>[^:@/]+)(?:@[^@]*)?$")
@@ -34,7 +40,7 @@ class MirrorPod:
     uid: str
     namespace: str
     name: str
-    target: str
+    target: str | None  # None: the local mirror
     service_account: str
     release: str
     arguments: tuple[str, ...]
@@ -51,11 +57,12 @@ def parse(pod: dict[str, Any]) -> MirrorPod | None:
         if arguments[:1] != ["service-mirror"]:
             continue
         tag = _TAG.search(container["image"])
+        local = any(map(_LOCAL.fullmatch, arguments))
         return MirrorPod(
             uid=metadata["uid"],
             namespace=metadata["namespace"],
             name=metadata["name"],
-            target=metadata.get("labels", {}).get("mirror.linkerd.io/cluster-name", arguments[-1]),
+            target=None if local else metadata.get("labels", {}).get("mirror.linkerd.io/cluster-name", arguments[-1]),
             service_account=spec.get("serviceAccountName", "default"),
             release=tag["release"] if tag else container["image"],
             arguments=tuple(arguments[1:]),
@@ -80,13 +87,22 @@ def arguments(given: tuple[str, ...], *, kubeconfig_file: Path, metrics_port: in
 class Mirrors:
     """Watches a cluster's mirror pods and runs a process for each."""
 
-    def __init__(self, folder: Path, identity: Identity, pki: Pki, api: ApiClient, dns: Callable[[], str]) -> None:
-        """Nothing runs yet; `dns` is the address (host:port) of the lab's DNS."""
+    def __init__(
+        self,
+        folder: Path,
+        identity: Identity,
+        pki: Pki,
+        api: ApiClient,
+        dns: Callable[[], str],
+        releases: Callable[[], Sequence[Path]],
+    ) -> None:
+        """Nothing runs yet; `dns` is the address (host:port) of the lab's DNS, `releases` those of `$LAB_LINKERD`."""
         self._folder = folder
         self._identity = identity
         self._pki = pki
         self._api = api
         self._dns = dns
+        self._releases = releases
         self._running: dict[str, _Mirror] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._stopped = threading.Event()
@@ -126,7 +142,9 @@ class Mirrors:
             task.add_done_callback(self._ending.discard)
         for uid, pod in wanted.items():
             if uid not in self._running:
-                self._running[uid] = _Mirror(pod, self._folder, self._identity, self._pki, self._api, self._dns())
+                self._running[uid] = _Mirror(
+                    pod, self._folder, self._identity, self._pki, self._api, self._dns(), self._releases
+                )
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         while not self._stopped.is_set():
@@ -168,7 +186,16 @@ class Mirrors:
 class _Mirror:
     """One pod's program."""
 
-    def __init__(self, pod: MirrorPod, folder: Path, identity: Identity, pki: Pki, api: ApiClient, dns: str) -> None:
+    def __init__(
+        self,
+        pod: MirrorPod,
+        folder: Path,
+        identity: Identity,
+        pki: Pki,
+        api: ApiClient,
+        dns: str,
+        releases: Callable[[], Sequence[Path]],
+    ) -> None:
         self.port = 0
         self._pod = pod
         self._files = folder / "mirrors" / pod.uid
@@ -177,6 +204,8 @@ class _Mirror:
         self._pki = pki
         self._api = api
         self._dns = dns
+        self._releases = releases
+        self._program: linkerd.Program | None = None
         self._state = "starting"
         self._process: Process | None = None
         self._task = asyncio.create_task(self._run())
@@ -190,6 +219,7 @@ class _Mirror:
             "pod": f"{self._pod.namespace}/{self._pod.name}",
             "target": self._pod.target,
             "release": self._pod.release,
+            "program": self._program.release if self._program else None,
             "pid": process.get("pid"),
             "create_time": process.get("create_time"),
             "restarts": process.get("restarts", 0),
@@ -213,11 +243,8 @@ class _Mirror:
         shutil.rmtree(self._files, ignore_errors=True)
 
     async def _run(self) -> None:
-        program = programs.service_mirror(self._pod.release)
-        if program is None:
-            self._state = f"no service-mirror of release {self._pod.release} is installed"
-            _log.error("%s: pod %s: %s", self._identity.name, self._pod.name, self._state)
-            return
+        self._program = program = await self._find()
+        self._state = "starting"
         self._files.mkdir(parents=True, exist_ok=True)
         token, configuration = self._files / "token", self._files / "kubeconfig"
         write_atomically(configuration, kubeconfig.for_token(self._pki, self._identity, token))
@@ -233,14 +260,36 @@ class _Mirror:
                 self._start(program, configuration)
             await asyncio.sleep(max(60.0, renewal - time.time()))
 
-    def _start(self, program: Path, configuration: Path) -> None:
+    async def _find(self) -> linkerd.Program:
+        """The program for the pod's release; folders with it may be named at any time."""
+        pod, said = self._pod, ""
+        while True:
+            try:
+                found = await asyncio.to_thread(linkerd.service_mirror, pod.release, self._releases())
+                if found is not None:
+                    if found.release != pod.release:
+                        _log.warning(
+                            "%s: pod %s: %s in place of %s", self._identity.name, pod.name, found.release, pod.release
+                        )
+                    return found
+                self._state = (
+                    f"neither the toolchain nor {linkerd.VARIABLE} has a service mirror for release {pod.release}"
+                )
+            except LabError as error:
+                self._state = str(error)
+            if self._state != said:
+                _log.error("%s: pod %s: %s", self._identity.name, pod.name, self._state)
+                said = self._state
+            await asyncio.sleep(2)
+
+    def _start(self, program: linkerd.Program, configuration: Path) -> None:
         self.port = ports.choose()
         pod = self._pod
         given = arguments(pod.arguments, kubeconfig_file=configuration, metrics_port=self.port)
         process = Process(
             Command(
                 name=f"service-mirror {pod.name}",
-                argv=(str(program), *given),
+                argv=(str(program.path), *program.arguments, *given),
                 log=self._log,
                 port=self.port,
                 environment={

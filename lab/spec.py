@@ -36,6 +36,7 @@ class Spec:
     clusters: tuple[ClusterSpec, ...] = ()
     chart_folders: tuple[str, ...] = ()  # in place of the toolchain's
     own_chart_folders: tuple[str, ...] = ()  # before all others
+    linkerd_folders: tuple[str, ...] = ()  # with programs of releases that the toolchain doesn't have
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -97,6 +98,7 @@ def load(home: Home) -> Spec:
             chart_folders=tuple(content["chartFolders"]),
             # A lab that was last used by an earlier version of this program has none.
             own_chart_folders=tuple(content.get("ownChartFolders", ())),
+            linkerd_folders=tuple(content.get("linkerdFolders", ())),
         )
     except FileNotFoundError:
         return Spec()
@@ -110,5 +112,6 @@ def save(home: Home, spec: Spec) -> None:
         "clusters": [{"name": c.name, "loadBalancer": str(c.load_balancer)} for c in spec.clusters],
         "chartFolders": list(spec.chart_folders),
         "ownChartFolders": list(spec.own_chart_folders),
+        "linkerdFolders": list(spec.linkerd_folders),
     }
     write_atomically(home.spec, json.dumps(content, indent=2) + "\n")

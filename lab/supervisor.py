@@ -97,6 +97,9 @@ class Supervisor:
         chosen = [Path(folder) for folder in self._spec.chart_folders] or programs.chart_folders()
         return [*map(Path, self._spec.own_chart_folders), *chosen]
 
+    def _linkerd_folders(self) -> list[Path]:
+        return [Path(folder) for folder in self._spec.linkerd_folders]
+
     def _hosts(self) -> dict[str, str]:
         known = [cluster.identity for cluster in self._clusters.values()]
         return {i.load_balancer_hostname: i.load_balancer_address for i in known}
@@ -138,7 +141,14 @@ class Supervisor:
     def _begin(self, wanted: ClusterSpec) -> None:
         try:
             settled = identity.settle(self._home, wanted)
-            cluster = Cluster(self._home, settled, programs.kubernetes(), peers=self._peers, dns=self._dns_address)
+            cluster = Cluster(
+                self._home,
+                settled,
+                programs.kubernetes(),
+                peers=self._peers,
+                dns=self._dns_address,
+                linkerd=self._linkerd_folders,
+            )
         except (LabError, OSError) as error:
             _log.error("%s: %s", wanted.name, error)
             self._refused[wanted.name] = f"failed: {error}"
