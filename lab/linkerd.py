@@ -125,9 +125,9 @@ def _exact(wanted: str, folders: Sequence[Path]) -> Path | None:
 
 
 def _reads_same_links(one: str, other: str) -> bool:
-    """Whether mirrors of two releases read Links alike; of a release without a date nobody knows, so that it may."""
-    numbers = [found for found in (number(one), number(other)) if found]
-    return len({found >= _LINKS_CHANGED for found in numbers}) <= 1
+    """Whether mirrors of two edge releases read Links alike; what isn't of an edge release is like nothing else."""
+    numbers = [number(each) for each in (one, other)]
+    return all(numbers) and len({each >= _LINKS_CHANGED for each in numbers}) == 1
 
 
 def _refuse_unusable(program: Path) -> None:

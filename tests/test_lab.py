@@ -22,8 +22,10 @@ import pytest
 import yaml
 
 from lab.home import Home
+from tests import edge
 from tests.checkout import CHECKOUT
 from tests.deployment import comes_true
+from tests.edge import EDGE, programs
 
 pytestmark = pytest.mark.lab(minutes=1.5)
 
@@ -155,7 +157,7 @@ def test_charts_of_others_are_served_beside_linkerds(lab: Home) -> None:
 
     assert served["metallb"] == {"0.14.9"}
     assert served["ingress-nginx"] == {"4.11.0"}
-    assert len(served["linkerd-viz"]) == 2, "one for each release of Linkerd"
+    assert {"30.12.11", "30.8.5"} <= served["linkerd-viz"], "one for each release of Linkerd"
     assert {"1.14.0", "1.19.0"} <= served["cilium"]
 
 
@@ -183,6 +185,60 @@ def test_a_folder_of_charts_that_is_not_there_is_named(own: Lab) -> None:
     assert code == 1
     assert "LAB_CHARTS: /nowhere/charts" in printed
     assert own.processes() == []
+
+
+def test_a_folder_of_linkerds_programs_that_is_not_there_is_named(own: Lab) -> None:
+    code, printed = own.run("start", "one", LAB_LINKERD="/nowhere/linkerd")
+
+    assert code == 1
+    assert "LAB_LINKERD: /nowhere/linkerd: there is no such folder" in printed
+    assert own.processes() == []
+
+
+def test_mirrors_of_a_release_that_is_named_run_for_their_pods(own: Lab, tmp_path: Path) -> None:
+    folder = programs(tmp_path, "edge-98.1.2")
+    assert own.run("start", "one", LAB_LINKERD="")[0] == 0
+    for component, argument in (("controller", "east"), ("local-service-mirror", "-local-mirror")):
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": component, "labels": {"component": component}},
+            "spec": {
+                "containers": [
+                    {
+                        "name": "mirror",
+                        "image": "example.com/controller:edge-98.1.3",
+                        "args": ["service-mirror", "-namespace=default", argument],
+                    }
+                ]
+            },
+        }
+        file = tmp_path / f"{component}.json"
+        file.write_text(json.dumps(pod))
+        kubectl(own.home, "one", "apply", "-f", str(file))
+
+    assert comes_true(
+        lambda: own.run("status")[1].count("LAB_LINKERD has a service mirror for release edge-98.1.3") == 2
+    )
+    # The lab that runs is told of it, and what has been missing is there.
+    assert own.run("start", "one", LAB_LINKERD=str(folder))[0] == 0
+
+    substituted = "running (edge-98.1.2 in place of edge-98.1.3)"
+    wanted = {f"mirror of east: {substituted}", f"local mirror: {substituted}"}
+    assert comes_true(lambda: wanted <= {line.partition(",")[0].strip() for line in own.run("status")[1].splitlines()})
+    mirrors = own.home.read_status()["clusters"]["one"]["mirrors"]
+    begun = f"{folder}/controller service-mirror -kubeconfig="
+    assert all(Path(mirror["log"]).read_text().startswith(begun) for mirror in mirrors)
+
+
+@EDGE
+def test_edge_releases_of_linkerd_are_served_beside_the_others(lab: Home) -> None:
+    served = served_charts(lab)
+
+    for release, charts in edge.releases().items():
+        for name, version in charts.items():
+            assert (version, release) in {(entry["version"], entry.get("appVersion")) for entry in served[name]}
+    assert edge.newest_release() in edge.releases()
 
 
 def test_stop_leaves_no_process_and_start_brings_the_same_clusters_back(own: Lab) -> None:
