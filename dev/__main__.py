@@ -18,7 +18,6 @@ from dev.verify import Verifier, VerifyFailed
 from lab import lifecycle
 from lab.errors import LabError
 from lab.home import Home, locate
-from lab.linkerd import VARIABLE as LAB_LINKERD
 from lab.spec import LoadBalancer
 from toolchain import NotInstalled, helm
 from toolchain.__main__ import main as build_toolchain
@@ -65,7 +64,6 @@ def _up(home: Home, chosen: stack.Stack) -> int:
     _say(f"\nMesh: pulumi up, stack {chosen.name}, {' and '.join(meshes)}")
     engine.up()
     _say("\nChecks")
-    _tell_cli(home, chosen)
     passed = table(Checker(chosen, variables).rows(), _say)
     _say(_summary(chosen, engine, home, time.monotonic() - began, passed))
     return 0 if passed else 1
@@ -112,9 +110,7 @@ def _review(home: Home, chosen: stack.Stack, options: list[str]) -> int:
 
 
 def _check(home: Home, chosen: stack.Stack) -> int:
-    variables = environment.merged(home, chosen.release)
-    _tell_cli(home, chosen)
-    return 0 if table(Checker(chosen, variables).rows(), _say) else 1
+    return 0 if table(Checker(chosen, environment.merged(home, chosen.release)).rows(), _say) else 1
 
 
 def _verify(_: Home, chosen: stack.Stack) -> int:
@@ -165,13 +161,6 @@ def _env(home: Home, chosen: stack.Stack) -> int:
     environment.prepare(home)
     print(environment.shell(variables))
     return 0
-
-
-def _tell_cli(home: Home, chosen: stack.Stack) -> None:
-    """Say so where Linkerd's checks are those of another release."""
-    used = environment.cli(home, chosen.release).release if chosen.linkerd else chosen.release
-    if used != chosen.release:
-        _say(f"  by Linkerd's CLI of {used}: {LAB_LINKERD} has none of {chosen.release}")
 
 
 def _summary(chosen: stack.Stack, engine: Engine, home: Home, seconds: float, passed: bool) -> str:

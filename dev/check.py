@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,8 +52,25 @@ EXPECTED_ERRORS = frozenset({"viz extension self-check"})
 PROBES = "probe services able to communicate with all gateway mirrors"
 NO_PROBE = "wrong number (0) of probe gateways for target cluster {target}"
 
+# What it warns of where the CLI isn't of the stack's release, but the newest that there is.
+OF_ANOTHER_CLI = frozenset(
+    {
+        "Link and CLI versions match",
+        *(
+            f"{what} and cli versions match"
+            for what in (
+                "control plane",
+                "control plane proxies",
+                *(f"{extension} extension proxies" for extension in ("multicluster", "viz", "jaeger")),
+            )
+        ),
+    }
+)
+
 # The extensions that have checks, by the category that comes first in them.
 _EXTENSIONS = {f"linkerd-{extension}": extension for extension in ("multicluster", "viz", "jaeger", "smi")}
+
+_TAG = re.compile(r"[a-z]+-[\w.]+")
 
 Found = TypeVar("Found")
 
@@ -114,6 +131,8 @@ class Checker:
             *("check", "--output=json", "--wait=1s"),
             strict=False,
         )
+        other = self._other_cli
+        expected = EXPECTED_WARNINGS | (OF_ANOTHER_CLI if other else frozenset())
         documents = {_check(document): document for document in _documents(printed) if document["categories"]}
         for name in cluster.checks:
             if name not in documents:
@@ -128,7 +147,7 @@ class Checker:
                 if check["description"] not in EXPECTED_ERRORS and not self._is_of_flat_links(cluster, check)
             ]
             warned = [check for check in results if check["result"] == "warning"]
-            unexpected = [check for check in warned if check["description"] not in EXPECTED_WARNINGS]
+            unexpected = [check for check in warned if check["description"] not in expected]
             count = sum(check["result"] == "success" for check in results)
             explained = f"{len(warned)} ‼" + (f" and {len(wrong)} ×" if wrong else "")
             faults = [*(f"× {_told(check)}" for check in errors), *(f"‼ {_told(check)}" for check in unexpected)]
@@ -136,8 +155,15 @@ class Checker:
                 subject=cluster.name,
                 check=name,
                 passed=(bool(document["success"]) or bool(wrong)) and not faults,
-                detail="; ".join(faults) or f"{count} √, {explained} that the lab explains (docs/lab.md)",
+                detail=("; ".join(faults) or f"{count} √, {explained} that the lab explains (docs/lab.md)")
+                + (f", by the CLI of {other}" if other else ""),
             )
+
+    @cached_property
+    def _other_cli(self) -> str:
+        """The release of the CLI, if it isn't the stack's: of a release that nobody has built there is none."""
+        said = self._output("linkerd", "version", "--client", "--short", strict=False).strip()
+        return said if _TAG.fullmatch(said) and said != self._stack.tag else ""
 
     def _is_of_flat_links(self, cluster: LabCluster, check: Mapping[str, Any]) -> bool:
         """Whether a failed check complains of nothing but links that have no gateway to probe."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import toolchain.pulumi
+from dev.stack import tag
 from lab import linkerd
 from lab.errors import LabError
 from lab.home import Home
@@ -66,9 +67,10 @@ def cli(home: Home, release: str) -> linkerd.Program:
         LabError: the toolchain doesn't know the release, and no folder is named.
         toolchain.NotInstalled: the toolchain knows it, and hasn't built it.
     """
-    if f"linkerd-{release}" in PARTS:
-        return linkerd.Program(path=installed(f"linkerd-{release}") / "bin" / linkerd.CLI, release=release)
-    return linkerd.cli(release, linkerd.folders(home))
+    wanted = tag(release).removeprefix("stable-")
+    if f"linkerd-{wanted}" in PARTS:
+        return linkerd.Program(path=installed(f"linkerd-{wanted}") / "bin" / linkerd.CLI, release=wanted)
+    return linkerd.cli(wanted, linkerd.folders(home))
 
 
 def with_any_cli(home: Home, release: str) -> str:

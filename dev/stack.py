@@ -15,6 +15,7 @@ from settings.reading import Reading
 from settings.resolved import Extensions, Sample
 from settings.stack_file import Cluster, StackFile
 from topology import Link
+from versions import linkerd_release
 
 CHECKOUT = Path(__file__).absolute().parents[1]
 PROJECT = settings.PROJECT
@@ -57,6 +58,11 @@ class Stack:
     cilium: bool = False
 
     @property
+    def tag(self) -> str:
+        """What Linkerd itself calls the release."""
+        return tag(self.release)
+
+    @property
     def reachable(self) -> tuple[LabCluster, ...]:
         """The clusters that aren't declared to be down."""
         return tuple(cluster for cluster in self.clusters if cluster.reachable)
@@ -66,6 +72,12 @@ class Stack:
         """The links between those."""
         names = {cluster.name for cluster in self.reachable}
         return tuple(link for link in self.links if {link.source, link.target} <= names)
+
+
+def tag(release: str) -> str:
+    """What Linkerd itself calls a release of a stack file, such as `edge-25.4.4` for `2.18`."""
+    known = linkerd_release(release)
+    return known.tag if known is not None else release
 
 
 def read(name: str, file: Path | None = None) -> Stack:

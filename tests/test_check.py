@@ -11,12 +11,31 @@ import yaml
 
 from dev import stack
 from dev.check import NO_PROBE, PROBES, Checker
+from dev.row import Row
 
 STACK = {
     "clusters": {"west": {}, "east": {}, "north": {}},
     "links": [{"source": "west", "target": "east"}, {"source": "west", "target": "north", "gateway": False}],
 }
 OF_EAST, OF_NORTH = (NO_PROBE.format(target=target) for target in ("east", "north"))
+
+
+def rows(tmp_path: Path, *, check: str, result: str, error: str = "", cli: str = "stable-2.14.10") -> list[Row]:
+    """The rows of west where one of Linkerd's checks has a result, by a CLI of some release."""
+    categories = [
+        {"categoryName": "linkerd-multicluster", "checks": [{"description": check, "result": result, "error": error}]}
+    ]
+    core = {"categoryName": "kubernetes-api", "checks": []}
+    said = {"success": result != "error", "categories": categories}
+    printed = f"{json.dumps({'success': True, 'categories': [core]})}\n{json.dumps(said)}"
+    program = tmp_path / "linkerd"
+    program.write_text(f"#!/bin/sh\ntest \"$1\" = version && echo {cli} && exit\ncat <<'END'\n{printed}\nEND\n")
+    program.chmod(0o755)
+    file = tmp_path / "stack.yaml"
+    file.write_text(yaml.safe_dump({"config": {f"{stack.PROJECT}:{key}": value for key, value in STACK.items()}}))
+    chosen = stack.read("odd", file)
+    checker = Checker(chosen, {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    return checker._linkerd(next(cluster for cluster in chosen.clusters if cluster.name == "west"))
 
 
 @pytest.mark.parametrize(
@@ -36,22 +55,20 @@ def test_only_what_the_lab_explains_is_let_pass(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: str, result: str, error: str, passed: bool
 ) -> None:
     monkeypatch.setattr("dev.check.PATIENCE", 0)
-    categories = [
-        {"categoryName": "linkerd-multicluster", "checks": [{"description": check, "result": result, "error": error}]}
-    ]
-    core = {"categoryName": "kubernetes-api", "checks": []}
-    said = {"success": result != "error", "categories": categories}
-    program = tmp_path / "linkerd"
-    program.write_text(
-        f"#!/bin/sh\ncat <<'END'\n{json.dumps({'success': True, 'categories': [core]})}\n{json.dumps(said)}\nEND\n"
-    )
-    program.chmod(0o755)
-    file = tmp_path / "stack.yaml"
-    file.write_text(yaml.safe_dump({"config": {f"{stack.PROJECT}:{key}": value for key, value in STACK.items()}}))
-    chosen = stack.read("odd", file)
-    checker = Checker(chosen, {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"})
 
-    (west,) = (cluster for cluster in chosen.clusters if cluster.name == "west")
-    found = {row.check: row.passed for row in checker._linkerd(west)}
+    found = {row.check: row.passed for row in rows(tmp_path, check=check, result=result, error=error)}
 
     assert found == {"linkerd check": True, "linkerd multicluster check": passed}
+
+
+@pytest.mark.parametrize("check", ["control plane and cli versions match", "Link and CLI versions match"])
+@pytest.mark.parametrize(("cli", "passed"), [("stable-2.14.10", False), ("edge-26.8.3", True)])
+def test_a_cli_of_another_release_may_say_so_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: str, cli: str, passed: bool
+) -> None:
+    monkeypatch.setattr("dev.check.PATIENCE", 0)
+
+    found = rows(tmp_path, check=check, result="warning", cli=cli)
+
+    assert [row.passed for row in found] == [True, passed]
+    assert [row.detail.endswith(f", by the CLI of {cli}") for row in found] == [passed, passed]

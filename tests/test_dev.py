@@ -13,7 +13,6 @@ from dev import environment, stack
 from dev.check import table
 from dev.row import Row
 from lab.home import Home
-from tests.edge import programs
 from topology import Link
 
 DEV = stack.read("dev")
@@ -69,18 +68,6 @@ def test_a_release_whose_cli_nobody_has_is_missed_before_anything_starts(
 
     assert "error: Linkerd edge-26.8.3: the toolchain has no such release." in capsys.readouterr().err
     assert not (tmp_path / "home").exists()
-
-
-def test_checks_by_the_cli_of_another_release_are_told_as_such(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("LAB_LINKERD", str(programs(tmp_path, "edge-26.9.1")))
-    home = Home(folder=tmp_path / "home")
-
-    for release in ("edge-26.8.3", "edge-26.9.1"):
-        command._tell_cli(home, replace(DEV, release=release))
-
-    assert capsys.readouterr().out == "  by Linkerd's CLI of edge-26.9.1: LAB_LINKERD has none of edge-26.8.3\n"
 
 
 @pytest.mark.parametrize("content", ["", "[]", "config:", "config: {multicluster-mesh:clusters: []}", "config: ["])

@@ -109,7 +109,7 @@ def test_the_cli_is_that_of_the_release_or_the_newest(tmp_path: Path, monkeypatc
     monkeypatch.setenv("LAB_LINKERD", ":".join(map(str, folders)))
     home = Home(folder=tmp_path / "home")
 
-    for wanted, taken in {"edge-26.8.3": "edge-26.8.3", "edge-25.4.4": "edge-26.10.1"}.items():
+    for wanted, taken in {"edge-26.8.3": "edge-26.8.3", "2.17": "edge-24.11.8", "edge-25.4.4": "edge-26.10.1"}.items():
         found = environment.cli(home, wanted)
         assert (found.path, found.release) == (tmp_path / taken / "linkerd", taken)
 
