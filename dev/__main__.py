@@ -199,7 +199,9 @@ def _next(chosen: stack.Stack, context: str, outputs: Mapping[str, Any]) -> str:
 
 
 def _gateway(spec: dict[str, str]) -> str:
-    return f"gateway {spec['gatewayAddress']}:{spec['gatewayPort']}" if spec["gatewayAddress"] else "without a gateway"
+    # A Link of a later release has no address where it has no gateway, one of an earlier release an empty one.
+    address = spec.get("gatewayAddress")
+    return f"gateway {address}:{spec['gatewayPort']}" if address else "without a gateway"
 
 
 def _say(line: str) -> None:
