@@ -140,7 +140,7 @@ def _outline(config: dict[str, Any]) -> tuple[Reading, list[Link], dict[str, Ext
     linkerd = cilium.has_linkerd(config)
     if not linkerd:
         cilium.without_linkerd(reading, faults)
-    placed = samples.samples(reading, names, linked, extended, faults, linkerd=linkerd)
+    placed = samples.samples(reading, names, linked, extended, chosen, faults, linkerd=linkerd)
     faults.raise_if_any()
     return reading, linked, extended, placed, chosen.version
 

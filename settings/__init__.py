@@ -125,7 +125,7 @@ def parse(config: Mapping[str, Any], environment: Mapping[str, str], secret: Col
     if not linkerd:
         cilium.without_linkerd(reading, faults)
     extended = extensions.extensions(reading, names, linked, chosen, faults)
-    placed = samples.samples(reading, names, list(linked), extended, faults, linkerd=linkerd)
+    placed = samples.samples(reading, names, list(linked), extended, chosen, faults, linkerd=linkerd)
     faults.raise_if_any()
     return Settings(
         clusters=tuple(

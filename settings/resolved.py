@@ -10,7 +10,7 @@ from settings.cilium_parts import Cilium, ServiceType
 from settings.extension_parts import GatewayApi, IngressNginx, Smi, Viz
 from settings.link_parts import LinkOptions
 from settings.part import Values
-from settings.sample_parts import Booksapp, Emojivoto, Form, Helloworld, Podinfo, Userlist
+from settings.sample_parts import Booksapp, Emojivoto, ExportMode, Form, Helloworld, Podinfo, Userlist
 from settings.stack_file import Chart, ChartName, ClusterLinkerd, Gateway, Networks, Preflight, Trust
 from topology import Link
 from versions import LinkerdRelease
@@ -130,6 +130,7 @@ class Sample:
 
     part: Podinfo | Helloworld | Booksapp | Emojivoto | Userlist
     clusters: tuple[str, ...]
+    export_modes: Mapping[str, ExportMode] = field(default_factory=dict)  # by the clusters that export it
 
     @property
     def name(self) -> str:

@@ -10,6 +10,8 @@ from settings.part import Part, may_be_empty, on_or_off
 from settings.text import Duration, Image, InboundPolicy, PathRegex, SampleNamespace, Text, Weight
 
 Form = Literal["smi", "gateway-api"]
+# How an exported service is reached: through the target's gateway, or its pods themselves.
+ExportMode = Literal["gateway", "remote-discovery"]
 
 
 class Split(Part):
@@ -76,6 +78,11 @@ class Placed(Part):
     """Where it runs; left out, on all clusters."""
     exported: list[str] = []
     """The clusters whose services of it are seen by the clusters that link to them."""
+    export_mode: ExportMode | None = None
+    """How those are reached: through the gateway, or their pods themselves, on one flat network. Left out, as the links
+    to the cluster do."""
+    federated: list[str] = []
+    """The clusters whose services of it are members of a federated service, `<service>-federated` (from 2.17)."""
     meshed: bool = True
     """False: its pods stay outside the mesh."""
     default_inbound_policy: InboundPolicy | None = None

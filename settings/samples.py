@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from settings.exports import Exports, export_mode
 from settings.extensions import listed_clusters
 from settings.faults import LEFT_OUT, Faults, listed, written
 from settings.links import known_cluster
@@ -13,6 +14,7 @@ from settings.resolved import Extensions, Sample
 from settings.sample_parts import Booksapp, Form, Helloworld, Placed, Podinfo, Split, Userlist, Workload
 from settings.text import LINKERD_NAMESPACES, OTHER_NAMESPACES
 from topology import Link
+from versions import LinkerdRelease
 
 Path = tuple[str | int, ...]
 
@@ -31,6 +33,7 @@ def samples(
     names: Sequence[str],
     links: Sequence[Link],
     extensions: Mapping[str, Extensions],
+    release: LinkerdRelease,
     faults: Faults,
     *,
     linkerd: bool = True,
@@ -42,13 +45,17 @@ def samples(
         names: all names of clusters in it.
         links: who sees whose services.
         extensions: what each cluster has.
+        release: of Linkerd.
         faults: where faults go.
         linkerd: whether Linkerd is there.
     """
     found: list[Sample] = []
     taken = _Taken()
+    exports = Exports(reading, links, release, faults)
     for number, entry in zip(reading.numbered("workloads"), reading.file.workloads, strict=True):
-        sample = _Entry(reading, names, faults, number, entry).sample(links, extensions, taken, linkerd=linkerd)
+        sample = _Entry(reading, names, faults, number, entry).sample(
+            links, extensions, exports, taken, linkerd=linkerd
+        )
         if sample is not None:
             found.append(sample)
     return found
@@ -74,7 +81,13 @@ class _Entry:
         self._clusters: tuple[str, ...] = ()
 
     def sample(
-        self, links: Sequence[Link], extensions: Mapping[str, Extensions], taken: _Taken, *, linkerd: bool
+        self,
+        links: Sequence[Link],
+        extensions: Mapping[str, Extensions],
+        exports: Exports,
+        taken: _Taken,
+        *,
+        linkerd: bool,
     ) -> Sample | None:
         """The sample, unless it isn't clear which."""
         if len(self._given) != 1:
@@ -89,8 +102,10 @@ class _Entry:
         self._path = (*self._entry, name)
         chosen = self._known("clusters", part.clusters or []).values()
         self._clusters = tuple(self._names if part.clusters is None else chosen)
-        sample = Sample(part=part, clusters=self._clusters)
-        self._exported(name, part.exported)
+        modes = {cluster: export_mode(part, cluster, links) for cluster in part.exported}
+        sample = Sample(part=part, clusters=self._clusters, export_modes=modes)
+        exported = self._placed("exported", part.exported, name)
+        federated = self._placed("federated", part.federated, name)
         if isinstance(part, Userlist):
             self._userlist(part)
         if isinstance(part, Podinfo):
@@ -100,6 +115,8 @@ class _Entry:
             self._versions(part)
         if linkerd:
             self._of_linkerd(part, links, extensions)
+            if not isinstance(part, Userlist):
+                exports.check(self._path, part, exported, federated)
         else:
             self._without_linkerd(part)
         for container in part.images:
@@ -136,8 +153,10 @@ class _Entry:
     def _place(self) -> str:
         return written(self._path)
 
-    def _exported(self, name: str, wanted: Sequence[str]) -> None:
-        self._runs("exported", self._known("exported", wanted), name)
+    def _placed(self, key: str, wanted: Sequence[str], name: str) -> dict[int, str]:
+        found = self._known(key, wanted)
+        self._runs(key, found, name)
+        return found
 
     def _versions(self, part: Helloworld) -> None:
         for name in part.versions:
@@ -192,9 +211,18 @@ class _Entry:
                 self._faults.add(here, weight, f"{self._path[2]} is not exported there", remedy)
 
     def _without_linkerd(self, part: Placed) -> None:
-        for key in ("exported", "splits", "profile", "policy", "fault_injection", "default_inbound_policy"):
+        for key in (
+            "exported",
+            "federated",
+            "export_mode",
+            "splits",
+            "profile",
+            "policy",
+            "fault_injection",
+            "default_inbound_policy",
+        ):
             # Of userlist, nothing is exported whether Linkerd is there or not.
-            if getattr(part, key, None) and not (key == "exported" and isinstance(part, Userlist)):
+            if getattr(part, key, None) and not (key in ("exported", "federated") and isinstance(part, Userlist)):
                 remedy = "take it out, or set `linkerd: {}` beside `cilium`"
                 alias = type(part).model_fields[key].alias or key
                 self._faults.add((*self._path, alias), LEFT_OUT, "it is Linkerd's, which isn't there", remedy)
@@ -208,9 +236,10 @@ class _Entry:
             found = self._known(key, wanted or [])
             if key == "shared":
                 self._runs(key, found, "userlist")
-        if part.exported:
-            rule = "its service is seen by way of `shared`"
-            self._faults.add((*self._path, "exported"), LEFT_OUT, rule, "take it out")
+        for key in ("exported", "federated"):
+            if getattr(part, key):
+                rule = "its service is seen by way of `shared`"
+                self._faults.add((*self._path, key), LEFT_OUT, rule, "take it out")
 
     def _profiled(self, splits: Sequence[Split], extensions: Mapping[str, Extensions]) -> None:
         """While a service has a ServiceProfile, Linkerd's proxies don't look at its HTTPRoutes."""

@@ -67,10 +67,9 @@ class Booksapp(pulumi.ComponentResource):
         assert isinstance(wanted, BooksappSettings)
         objects = Objects(name, place, sample, self)
         for service in PORTS:
-            exported = cluster in wanted.exported and service in wanted.exported_services
             # Beside faults that are injected, its own would only be in the way.
             fails = service == "authors" and wanted.fault_injection is None
-            _service(objects, service, exported=exported, fails=fails)
+            _service(objects, service, offered=service in wanted.exported_services, fails=fails)
         _traffic(objects)
         if wanted.profile is not None:
             service_profile(objects, place, "webapp", wanted.profile, ROUTES)
@@ -100,7 +99,7 @@ def _labels(app: str) -> dict[str, str]:
     return {"app": app, "project": "booksapp", "app.kubernetes.io/part-of": "booksapp"}
 
 
-def _service(objects: Objects, service: str, *, exported: bool, fails: bool) -> None:
+def _service(objects: Objects, service: str, *, offered: bool, fails: bool) -> None:
     told = {"DATABASE_URL": "sqlite3:db/db.sqlite3", **_TOLD[service]}
     if fails:
         told["FAILURE_RATE"] = "0.5"
@@ -124,7 +123,7 @@ def _service(objects: Objects, service: str, *, exported: bool, fails: bool) -> 
         {"service": (PORTS[service], "service")},
         selector={"app": service},
         labels=_labels(service),
-        exported=exported,
+        offered=offered,
     )
 
 

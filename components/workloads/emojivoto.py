@@ -39,9 +39,8 @@ class Emojivoto(pulumi.ComponentResource):
         wanted = sample.part
         assert isinstance(wanted, EmojivotoSettings)
         objects = Objects(name, place, sample, self)
-        exported = wanted.exported_services if cluster in wanted.exported else []
         for behind in ("emoji", "voting"):
-            _behind(objects, behind, exported=f"{behind}-svc" in exported)
+            _behind(objects, behind, offered=f"{behind}-svc" in wanted.exported_services)
             if wanted.policy is not None:
                 allow(
                     objects,
@@ -53,7 +52,7 @@ class Emojivoto(pulumi.ComponentResource):
                     protocol="gRPC",
                     accounts=["web"],
                 )
-        _web(objects, place.name, exported="web-svc" in exported)
+        _web(objects, place.name, offered="web-svc" in wanted.exported_services)
         _vote_bot(objects, place.name)
         self.register_outputs({})
 
@@ -74,7 +73,7 @@ def _environment(found: Mapping[str, str]) -> dict[str, object]:
     return {"env": [{"name": key, "value": value} for key, value in found.items()]}
 
 
-def _behind(objects: Objects, name: str, *, exported: bool) -> None:
+def _behind(objects: Objects, name: str, *, offered: bool) -> None:
     called = f"{name}-svc"
     served = container(
         called,
@@ -88,10 +87,10 @@ def _behind(objects: Objects, name: str, *, exported: bool) -> None:
         name, name, [served], labels=_pod_labels(called), object_labels=_labels(name), user=_USER, account=True
     )
     ports: dict[str, tuple[int, int | str]] = {"grpc": (_GRPC, "grpc"), "prom": (_PROMETHEUS, "prom")}
-    objects.service(called, called, ports, selector={"app": called}, labels={}, exported=exported)
+    objects.service(called, called, ports, selector={"app": called}, labels={}, offered=offered)
 
 
-def _web(objects: Objects, namespace: str, *, exported: bool) -> None:
+def _web(objects: Objects, namespace: str, *, offered: bool) -> None:
     told = {
         "WEB_PORT": "8080",
         "EMOJISVC_HOST": f"emoji-svc.{namespace}:{_GRPC}",
@@ -110,7 +109,7 @@ def _web(objects: Objects, namespace: str, *, exported: bool) -> None:
         "web", "web", [served], labels=_pod_labels("web-svc"), object_labels=_labels("web"), user=_USER, account=True
     )
     objects.service(
-        "web-svc", "web-svc", {"http": (80, "http")}, selector={"app": "web-svc"}, labels={}, exported=exported
+        "web-svc", "web-svc", {"http": (80, "http")}, selector={"app": "web-svc"}, labels={}, offered=offered
     )
 
 

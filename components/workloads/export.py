@@ -3,12 +3,14 @@
 Linkerd's controller in the source removes it, some moments later. An update that ends before it has would leave a
 service that leads nowhere, and a `destroy` would take the controller away first. So this resource makes nothing, and
 its removal waits; what is still there after that, because no controller is at work, it removes itself. There is one for
-each source, so that a new cluster changes nothing for the others.
+each source, so that a new cluster changes nothing for the others. It is the same for a member of a federated service,
+which leaves it; there the cluster itself is one of those that see it.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -16,6 +18,7 @@ from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider,
 
 import access
 from access import Access
+from components import federation
 
 if TYPE_CHECKING:
     # Its packages take seconds to import, and the process that runs the provider doesn't need them.
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
 EXPORTED = "mirror.linkerd.io/exported"
 _ID = ("target", "namespace", "service", "source")
-_KEYS = (*_ID, "targetContext", "targetKubeconfig", "sourceContext", "sourceKubeconfig")
+_KEYS = (*_ID, "federated", "targetContext", "targetKubeconfig", "sourceContext", "sourceKubeconfig")
 # Seconds that controllers have for it; they watch, and need one or two.
 MIRRORS_GO_WITHIN = 30
 # Seconds that a cluster has to be reached, which is tried four times, and to answer.
@@ -36,7 +39,8 @@ class _ExportProvider(ResourceProvider):
     serialize_as_secret_always = False
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        return CreateResult(id_="/".join(props[key] for key in _ID), outs=_known(props))
+        end = "/member" if props.get("federated") else ""
+        return CreateResult(id_="/".join(props[key] for key in _ID) + end, outs=_known(props))
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         return DiffResult(changes=_known(_olds) != _known(_news))
@@ -46,9 +50,14 @@ class _ExportProvider(ResourceProvider):
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         namespace, service, target = _props["namespace"], _props["service"], _props["target"]
-        if _is_exported(_way(_props, "target"), namespace, service):
+        federated = bool(_props.get("federated"))
+        if _has_label(_way(_props, "target"), namespace, service, federation.MEMBER if federated else EXPORTED):
             return  # it is the link that goes, and it takes all its mirrors along
-        remove_mirror(_way(_props, "source"), namespace, service, target, time.monotonic() + MIRRORS_GO_WITHIN)
+        source, deadline = _way(_props, "source"), time.monotonic() + MIRRORS_GO_WITHIN
+        if federated:
+            leave_federation(source, namespace, service, "" if target == _props["source"] else target, deadline)
+        else:
+            remove_mirror(source, namespace, service, target, deadline)
 
 
 class Export(Resource, module="multicluster-mesh", name="Export"):
@@ -60,6 +69,7 @@ class Export(Resource, module="multicluster-mesh", name="Export"):
         namespace: its namespace, of the same name in every cluster.
         target: the cluster that exports it.
         source: the cluster that sees it.
+        federated: whether it is seen as a member of a federated service; the source may be the target itself.
         opts: the usual resource options; the service must depend on this resource, to be gone before it is.
     """
 
@@ -71,9 +81,12 @@ class Export(Resource, module="multicluster-mesh", name="Export"):
         namespace: str,
         target: Cluster,
         source: Cluster,
+        federated: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         props: dict[str, Any] = {"service": service, "namespace": namespace}
+        if federated:
+            props["federated"] = True
         for end, cluster in (("target", target), ("source", source)):
             found = cluster.settings
             secret = found.kubeconfig_is_secret
@@ -87,8 +100,8 @@ def _way(props: dict[str, Any], end: str) -> Access:
     return Access(context=props[f"{end}Context"], kubeconfig=props.get(f"{end}Kubeconfig") or "")
 
 
-def _is_exported(way: Access, namespace: str, service: str) -> bool:
-    """Whether a service is there, and exported; also where nobody can tell, because then no mirror goes."""
+def _has_label(way: Access, namespace: str, service: str, label: str) -> bool:
+    """Whether a service is there, and has a label; also where nobody can tell, because then no mirror goes."""
     from kubernetes import client
     from kubernetes.client import ApiException
     from kubernetes.config import ConfigException
@@ -104,7 +117,7 @@ def _is_exported(way: Access, namespace: str, service: str) -> bool:
         return False
     except (HTTPError, ConfigException):
         return True
-    return bool((found.metadata.labels or {}).get(EXPORTED))
+    return bool((found.metadata.labels or {}).get(label))
 
 
 def remove_mirror(way: Access, namespace: str, service: str, target: str, deadline: float) -> None:
@@ -119,20 +132,56 @@ def remove_mirror(way: Access, namespace: str, service: str, target: str, deadli
         target: the target cluster's name.
         deadline: when to wait no longer, of `time.monotonic()`.
     """
+
+    def is_there(found: Any) -> bool:
+        # Else it is somebody else's, of the same name.
+        return bool((found.metadata.labels or {}).get("mirror.linkerd.io/cluster-name") == target)
+
+    def remove(core: Any, found: Any) -> None:
+        core.delete_namespaced_service(found.metadata.name, namespace, _request_timeout=PATIENCE)
+
+    _wait(way, namespace, f"{service}-{target}", is_there, remove, deadline)
+
+
+def leave_federation(way: Access, namespace: str, service: str, target: str, deadline: float) -> None:
+    """Wait until a service is no member of its federated service any more, and take it out if nobody else does.
+
+    Args:
+        way: to the cluster that has the federated service.
+        namespace: the service's.
+        service: its name.
+        target: its cluster; empty for the one that has the federated service.
+        deadline: when to wait no longer, of `time.monotonic()`.
+    """
+
+    def is_member(found: Any) -> bool:
+        return (service, target) in federation.members(found.metadata.annotations)
+
+    def take_out(core: Any, found: Any) -> None:
+        federation.leave(core, found, target)
+
+    _wait(way, namespace, federation.federated_name(service), is_member, take_out, deadline)
+
+
+def _wait(
+    way: Access,
+    namespace: str,
+    name: str,
+    remains: Callable[[Any], bool],
+    end: Callable[[Any, Any], None],
+    deadline: float,
+) -> None:
+    """Wait until nothing of a service remains, and end it oneself when it is time."""
     from kubernetes import client
     from kubernetes.client import ApiException
     from kubernetes.config import ConfigException
     from urllib3.exceptions import HTTPError
 
-    name = f"{service}-{target}"
     try:
         core = client.CoreV1Api(access.client(way))
-        while True:
-            found = core.read_namespaced_service(name, namespace, _request_timeout=PATIENCE)
-            if (found.metadata.labels or {}).get("mirror.linkerd.io/cluster-name") != target:
-                return  # somebody else's, of the same name
+        while remains(found := core.read_namespaced_service(name, namespace, _request_timeout=PATIENCE)):
             if time.monotonic() > deadline:
-                core.delete_namespaced_service(name, namespace, _request_timeout=PATIENCE)
+                end(core, found)
                 return
             time.sleep(0.2)
     except ApiException as error:
@@ -143,4 +192,4 @@ def remove_mirror(way: Access, namespace: str, service: str, target: str, deadli
 
 
 def _known(props: dict[str, Any]) -> dict[str, Any]:
-    return {key: props.get(key) for key in _KEYS}
+    return {key: props[key] for key in _KEYS if props.get(key) is not None}

@@ -39,7 +39,7 @@ class Helloworld(pulumi.ComponentResource):
         assert isinstance(wanted, HelloworldSettings)
         objects = Objects(name, place, sample, self)
         if cluster in sample.clusters:
-            _version(objects, wanted.versions.get(cluster, "v1"), exported=cluster in wanted.exported)
+            _version(objects, wanted.versions.get(cluster, "v1"))
         if cluster in wanted.sleep:
             _sleep(objects)
         for split in wanted.splits:
@@ -58,7 +58,7 @@ class Helloworld(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def _version(objects: Objects, version: str, *, exported: bool) -> None:
+def _version(objects: Objects, version: str) -> None:
     called = f"{NAME}-{version}"
     served = container(
         NAME,
@@ -72,7 +72,7 @@ def _version(objects: Objects, version: str, *, exported: bool) -> None:
     # A version is a Deployment of its own, and moving to another one makes that first.
     objects.deployment(version, called, [served], labels={"app": NAME, "version": version}, user=_HELLO_USER)
     labels = {"app": NAME, "service": NAME}
-    objects.service("service", NAME, {"http": (PORT, "http")}, selector={"app": NAME}, labels=labels, exported=exported)
+    objects.service("service", NAME, {"http": (PORT, "http")}, selector={"app": NAME}, labels=labels, offered=True)
 
 
 def _sleep(objects: Objects) -> None:

@@ -9,10 +9,11 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 import settings
-from components.cluster import NOT_AWAITED
+from components.cluster import NOT_AWAITED, Cluster
+from components.federation import MEMBER
 from components.secrets import pull_secrets
 from components.workloads.export import EXPORTED, Export
-from components.workloads.place import Place
+from components.workloads.place import Inward, Place
 
 
 def container(
@@ -145,7 +146,7 @@ class Objects:
         selector: Mapping[str, str],
         labels: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
-        exported: bool = False,
+        offered: bool = False,
     ) -> None:
         """A Service.
 
@@ -156,27 +157,12 @@ class Objects:
             selector: the labels of its pods.
             labels: its own; left out, the selector.
             annotations: its own.
-            exported: whether the clusters that link to this one see it.
+            offered: whether it is of those that other clusters see where the sample is exported or federated.
         """
         own = dict(selector if labels is None else labels)
         before: list[pulumi.Resource] = []
-        if exported:
-            own[EXPORTED] = "true"
-            multicluster = self._place.member.multicluster
-            # The gateway goes after what is seen through it.
-            before = [multicluster.extension] if multicluster is not None else []
-            before += [
-                Export(
-                    self._resource(f"{role}-export-{source.name}"),
-                    service=name,
-                    namespace=self._place.name,
-                    target=self._cluster,
-                    source=source,
-                    # The link's controller is what removes its mirror.
-                    opts=pulumi.ResourceOptions(parent=self._parent, depends_on=link),
-                )
-                for source, link in self._place.sources
-            ]
+        if offered:
+            before = self._offer(role, name, own)
         kubernetes.core.v1.Service(
             self._resource(role),
             metadata=self._metadata(name, labels=own, annotations=annotations),
@@ -185,6 +171,46 @@ class Objects:
                 "ports": [{"name": key, "port": port, "targetPort": to} for key, (port, to) in ports.items()],
             },
             opts=self._after(before),
+        )
+
+    def _offer(self, role: str, name: str, labels: dict[str, str]) -> list[pulumi.Resource]:
+        """Label a service as the sample is exported and federated; what must be there before it, and goes after it."""
+        mode = self._sample.export_modes.get(self._cluster.name)
+        federated = self._cluster.name in self._sample.part.federated
+        inward = self._place.inward
+        seen: list[tuple[str, Inward, bool]] = []
+        if mode is not None:
+            labels[EXPORTED] = "true" if mode == "gateway" else mode
+            through = [each for each in inward if each.link.gateway or mode == "remote-discovery"]
+            seen += [("export", each, False) for each in through]
+        if federated:
+            labels[MEMBER] = "member"
+            seen += [("member", each, True) for each in inward]
+        if not labels.keys() & {EXPORTED, MEMBER}:
+            return []
+        multicluster = self._place.member.multicluster
+        # The gateway goes after what is seen through it, and the cluster's own controllers after what they look at.
+        before: list[pulumi.Resource] = [multicluster.extension] if multicluster is not None else []
+        # A link's controller is what removes its mirror.
+        before += [
+            self._export(f"{role}-{what}-{each.source.name}", name, each.source, as_member, each.made)
+            for what, each, as_member in seen
+        ]
+        if federated and multicluster is not None:
+            before.append(self._export(f"{role}-member", name, self._cluster, True, multicluster))
+        return before
+
+    def _export(
+        self, role: str, service: str, source: Cluster, federated: bool, by: pulumi.Resource | None
+    ) -> pulumi.Resource:
+        return Export(
+            self._resource(role),
+            service=service,
+            namespace=self._place.name,
+            target=self._cluster,
+            source=source,
+            federated=federated,
+            opts=pulumi.ResourceOptions(parent=self._parent, depends_on=by),
         )
 
     def config_map(self, role: str, name: str, data: Mapping[str, str]) -> None:

@@ -20,6 +20,15 @@ DEFAULT = "default"
 
 
 @dataclass(frozen=True, kw_only=True)
+class Inward:
+    """A link to a cluster, as what is exported from there sees it."""
+
+    link: Link
+    source: Cluster
+    made: ClusterLink | None  # None: one of its ends isn't there
+
+
+@dataclass(frozen=True, kw_only=True)
 class Place:
     """A namespace on one cluster, as samples see it."""
 
@@ -27,8 +36,7 @@ class Place:
     namespace: pulumi.Input[str]
     name: str  # the namespace's
     ready: Sequence[pulumi.Resource]  # what must be there before a pod
-    # The clusters that see what is exported from here, each with the link by which it does, if both ends are there.
-    sources: Sequence[tuple[Cluster, ClusterLink | None]]
+    inward: Sequence[Inward]  # the links to here
 
     @property
     def cluster(self) -> Cluster:
@@ -128,11 +136,11 @@ def _place(
 ) -> Place:
     made = Namespace(member.cluster, namespace, samples, linkerd=stack.linkerd)
     # Those that can't be reached as well: that they are away changes nothing here.
-    inward = [link for link in stack.links if link.target == member.cluster.name and link.gateway]
+    inward = [link for link in stack.links if link.target == member.cluster.name]
     return Place(
         member=member,
         namespace=made.name,
         name=namespace,
         ready=[*member.injectors, *made.credentials],
-        sources=[(clusters[link.source], links.get(link)) for link in inward],
+        inward=[Inward(link=link, source=clusters[link.source], made=links.get(link)) for link in inward],
     )

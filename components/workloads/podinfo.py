@@ -70,7 +70,7 @@ class Podinfo(pulumi.ComponentResource):
             image = objects.image(NAME, PODINFO_IMAGE)
             objects.deployment("", NAME, [podinfo_container(cluster, image)], labels=_LABELS, user=100)
             ports = {"http": (_HTTP, "http"), "grpc": (_GRPC, "grpc")}
-            objects.service("service", NAME, ports, selector=_LABELS, exported=cluster in wanted.exported)
+            objects.service("service", NAME, ports, selector=_LABELS, offered=True)
         if cluster in wanted.frontend:
             nginx(objects, FRONTEND, _ASK_PODINFO)
         for split in wanted.splits:
