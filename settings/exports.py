@@ -60,6 +60,10 @@ class Exports:
             self._faults.add((*path, "federated"), LEFT_OUT, rule, "choose 2.17 or later, or take it out")
             return
         for place, cluster in federated.items():
+            if cluster in exported.values():
+                rule = "Linkerd's controllers mirror a service that is exported too, and overlook that it is a member"
+                remedy = "take it out of `exported`, since the federated service leads to it; or out here"
+                self._faults.add((*path, "federated", place), cluster, rule, remedy)
             for link in self._apart(cluster):
                 rule = (
                     f"a federated service leads to its members' pods themselves, which those of {link.source} can't "
