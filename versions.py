@@ -34,8 +34,13 @@ class LinkerdRelease:
     mirror_lease: bool  # its service mirror elects a leader
     http_route: str  # the API version of the HTTPRoute by which it splits requests to a Service
     grpc_route: str | None  # and of the GRPCRoute
-    gateway_api: str | None  # the version of the Gateway API that Linkerd's guides install with it; None: its own alone
-    gateway_api_value: str  # the value of linkerd-crds that says whether it brings the Gateway API's CRDs
+    route_annotations: bool  # retries and timeouts of both are annotations of theirs
+    gateway_api: str | None  # the version of the Gateway API that goes with it; None: it knows none
+    gateway_api_range: tuple[str, str] | None  # the oldest and the newest that Linkerd itself names for it
+    # The values of linkerd-crds that say whether it brings the Gateway API's CRDs: the first one of most, or of all.
+    gateway_api_values: tuple[str, ...]
+    gateway_api_told: bool  # it must be told to bring them
+    gateway_api_kept: bool  # Helm leaves those that it brought behind
     namespace_metadata_value: bool  # charts have a value that leaves out the Job which labels their namespaces
     smi_deprecated: bool  # TrafficSplits still work, and Linkerd advises against them
     known: bool = True  # False: nothing is known but its charts; it is taken for the newest generation
@@ -44,6 +49,15 @@ class LinkerdRelease:
     def channel(self) -> str:
         """The kind of release: stable, edge, or another one's."""
         return self.tag.partition("-")[0]
+
+    @property
+    def gateway_api_manifest(self) -> str | None:
+        """Where the Gateway API's own project has its CRDs, in the version that goes with this release."""
+        if self.gateway_api is None:
+            return None
+        # The standard channel has never served the alpha of the GRPCRoute.
+        alpha = self.grpc_route is not None and "alpha" in self.grpc_route
+        return gateway_api_manifest(self.gateway_api, "experimental" if alpha else "standard")
 
 
 # Stable releases of Linkerd itself ended with 2.14.10: crds, control plane, multicluster, CNI, viz and jaeger.
@@ -145,6 +159,11 @@ def of_charts(release: LinkerdRelease, charts: Mapping[str, str]) -> LinkerdRele
     )
 
 
+def gateway_api_manifest(version: str, channel: str = "standard") -> str:
+    """Where the Gateway API's project has the CRDs of one version, and of one channel."""
+    return f"https://github.com/kubernetes-sigs/gateway-api/releases/download/v{version}/{channel}-install.yaml"
+
+
 def edge(name: str) -> Edge | None:
     """The edge release of a name such as `edge-25.4.4`, or of a chart's version such as `2025.4.4`."""
     found = _EDGE_NAME.fullmatch(name)
@@ -215,8 +234,12 @@ def _stable(version: str) -> LinkerdRelease:
         mirror_lease=later,
         http_route="gateway.networking.k8s.io/v1beta1" if later else "policy.linkerd.io/v1beta2",
         grpc_route=None,
-        gateway_api="0.7.1" if later else None,
-        gateway_api_value="enableHttpRoutes",
+        route_annotations=False,
+        gateway_api="1.1.1" if later else None,
+        gateway_api_range=("0.7", "1.1.1") if later else None,
+        gateway_api_values=("enableHttpRoutes",) if later else (),
+        gateway_api_told=False,
+        gateway_api_kept=False,
         namespace_metadata_value=False,
         smi_deprecated=False,
     )
@@ -250,8 +273,13 @@ def _of_edge(version: str, found: Edge) -> LinkerdRelease:
         mirror_lease=True,
         http_route=f"gateway.networking.k8s.io/{'v1' if found >= (25, 2, 3) else 'v1beta1'}",
         grpc_route=_grpc_route(found),
-        gateway_api="1.2.1" if found >= (25, 2, 3) else "1.1.1" if found >= (24, 5, 2) else "0.7.1",
-        gateway_api_value="installGatewayAPI" if found >= (25, 3, 1) else "enableHttpRoutes",
+        route_annotations=found >= (24, 7, 5),
+        # Until 0.7.1 the project's manifest brought a webhook with pods of its own as well.
+        gateway_api="1.2.1" if found >= (25, 2, 3) else "1.1.1",
+        gateway_api_range=_gateway_api_range(found, number_of_line or 0),
+        gateway_api_values=_gateway_api_values(found),
+        gateway_api_told=found >= (25, 3, 1),
+        gateway_api_kept=found >= (25, 3, 1),
         namespace_metadata_value=True,
         smi_deprecated=True,
     )
@@ -261,6 +289,19 @@ def _grpc_route(found: Edge) -> str | None:
     if found < (24, 5, 2):
         return None
     return f"gateway.networking.k8s.io/{'v1' if found >= (25, 2, 3) else 'v1alpha2'}"
+
+
+# https://linkerd.io/2/features/gateway-api/
+def _gateway_api_range(found: Edge, number_of_line: int) -> tuple[str, str]:
+    if number_of_line >= 20:
+        return "1.2.1", "1.5.1"
+    return ("1.1.1", "1.2.1") if found >= (25, 2, 3) else ("0.7", "1.1.1")
+
+
+def _gateway_api_values(found: Edge) -> tuple[str, ...]:
+    if found >= (25, 3, 1):
+        return ("installGatewayAPI",)
+    return ("enableHttpRoutes", "enableTlsRoutes", "enableTcpRoutes") if found >= (24, 10, 4) else ("enableHttpRoutes",)
 
 
 # What stack files and documents name; any other stable or edge release may be chosen, too.
@@ -287,7 +328,7 @@ SMI = "1.0.1"  # linkerd-smi v0.2.1
 METALLB = "0.14.9"
 INGRESS_NGINX = "4.11.0"
 CILIUM = "1.19.0"
-GATEWAY_API = "https://github.com/kubernetes-sigs/gateway-api/releases/download/v1.4.0/standard-install.yaml"
+GATEWAY_API_ALONE = "1.4.0"  # where there is no Linkerd to say which
 
 # The samples' images, as the guides that they come from have them; where those name no tag, with one.
 PODINFO_IMAGE = "ghcr.io/stefanprodan/podinfo:6.7.1"

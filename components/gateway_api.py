@@ -1,14 +1,34 @@
 """The CRDs of the Gateway API on one cluster, as its project publishes them in one manifest.
 
-Follows https://gateway-api.sigs.k8s.io/guides/#installing-gateway-api.
+Linkerd's own chart may have brought some of them before. Then they are taken over where they are, so that no route goes
+with them: Helm must let go of the fields that change, and must not delete what its chart brings no longer.
+
+Follows https://gateway-api.sigs.k8s.io/guides/#installing-gateway-api and, for the annotation by which Helm leaves
+something where it is, https://helm.sh/docs/howto/charts_tips_and_tricks/#tell-helm-not-to-uninstall-a-resource.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import pulumi
 
 from components.cluster import Cluster
 from settings.extension_parts import GatewayApi as GatewayApiSettings
+
+
+def annotated(kind: str, props: dict[str, Any]) -> dict[str, Any]:
+    """The inputs of an object of the manifest, those of a CRD with what it takes to take it over.
+
+    Args:
+        kind: the type of its resource.
+        props: its inputs.
+    """
+    if not kind.endswith(":CustomResourceDefinition"):
+        return props
+    metadata = props.get("metadata") or {}
+    own = {"pulumi.com/patchForce": "true", "helm.sh/resource-policy": "keep"}
+    return {**props, "metadata": {**metadata, "annotations": {**(metadata.get("annotations") or {}), **own}}}
 
 
 class GatewayApi(pulumi.ComponentResource):
@@ -28,7 +48,13 @@ class GatewayApi(pulumi.ComponentResource):
         # It takes its time to be imported, and few stacks have a manifest.
         from pulumi_kubernetes.yaml.v2 import ConfigFile
 
+        assert wanted.manifest is not None, "settings see to it that there is one"
         name = f"{cluster.name}-gateway-api"
         super().__init__("multicluster-mesh:index:GatewayApi", name, None, opts)
-        self.crds = ConfigFile(f"{name}-crds", file=wanted.manifest, opts=cluster.options(self))
+        options = pulumi.ResourceOptions.merge(cluster.options(self), pulumi.ResourceOptions(transforms=[_taken_over]))
+        self.crds = ConfigFile(f"{name}-crds", file=wanted.manifest, opts=options)
         self.register_outputs({})
+
+
+def _taken_over(args: pulumi.ResourceTransformArgs) -> pulumi.ResourceTransformResult:
+    return pulumi.ResourceTransformResult(props=annotated(args.type_, dict(args.props)), opts=args.opts)

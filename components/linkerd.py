@@ -16,9 +16,11 @@ from components.cluster import Cluster
 from components.cni import Cni
 from components.helm import release
 from components.issuer import issuer
+from components.kept_crds import KeptCrds
 from components.secrets import pull_secret, pull_secrets
 from components.trust import Trust
 from components.webhooks import pinned, webhooks
+from marks import LINKERD_CRDS
 
 # Each webhook of the control plane: the chart's values for it, and its Service, whose name its certificate carries.
 _WEBHOOKS: Mapping[str, str] = {
@@ -63,8 +65,12 @@ def crds_values(cluster: settings.Cluster) -> dict[str, Any]:
     Args:
         cluster: where it goes.
     """
-    # Two owners of the Gateway API's HTTPRoute would take turns.
-    own: dict[str, Any] = {"enableHttpRoutes": False} if cluster.extensions.gateway_api is not None else {}
+    release, own = cluster.release, dict[str, Any]()
+    if cluster.extensions.gateway_api is not None:
+        # Two owners of the Gateway API's HTTPRoute would take turns.
+        own = dict.fromkeys(release.gateway_api_values, False)
+    elif release.gateway_api_told:
+        own = dict.fromkeys(release.gateway_api_values, True)
     return settings.merged(own, cluster.values("linkerd-crds"))
 
 
@@ -176,16 +182,27 @@ class Linkerd(pulumi.ComponentResource):
         self.webhooks_expire = served.expires
         before += served.secrets
         before += pull_secret(f"{name}-pull-secret", cluster, self.namespace, child)
+        crds_after: list[pulumi.Resource] = [*network, *crds_before]
+        if version.gateway_api_kept:
+            crds_after.append(
+                KeptCrds(
+                    f"{name}-kept-crds",
+                    cluster=cluster,
+                    release=LINKERD_CRDS,
+                    namespace=self.namespace,
+                    opts=pulumi.ResourceOptions(parent=self),
+                )
+            )
         crds = release(
             f"{name}-crds",
             cluster=cluster,
-            name="linkerd-crds",
+            name=LINKERD_CRDS,
             namespace=self.namespace,
             chart="linkerd-crds",
             version=version.crds,
             source=charts,
             values=crds_values(cluster.settings),
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[*network, *crds_before])),
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=crds_after)),
         )
         self.control_plane = release(
             f"{name}-control-plane",

@@ -74,7 +74,8 @@ def join(
         user: who may see dashboards, where there are any.
     """
     wanted, charts = cluster.settings.extensions, stack.charts
-    crds = [GatewayApi(cluster, wanted.gateway_api)] if wanted.gateway_api is not None else []
+    routes = wanted.gateway_api
+    crds = [GatewayApi(cluster, routes)] if routes is not None and routes.install else []
     network = [cilium.installed] if cilium is not None else []
     addresses = [MetalLb(cluster, charts["metallb"], network).ready] if wanted.metallb is not None else []
     # Its pods need a network, and its Service an address.

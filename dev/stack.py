@@ -135,7 +135,7 @@ def _outline(config: dict[str, Any]) -> tuple[Reading, list[Link], dict[str, Ext
         faults.add(("clusters",), None, "at least one cluster is needed", "write `west: {}` for each")
     linked = list(links.links(reading, names, faults))
     chosen = release.named(reading.file)
-    extended = extensions.extensions(reading, names, linked, chosen, faults)
+    extended = extensions.extensions(reading, names, linked, chosen, faults, linkerd=cilium.has_linkerd(config))
     cilium.members(reading, names, faults)
     linkerd = cilium.has_linkerd(config)
     if not linkerd:

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from preflight.finding import Finding, Severity
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayApi:
+    """What is asked about the Gateway API's CRDs."""
+
+    brought_by: Literal["linkerd-crds", "manifest", "others"]
+    served: tuple[tuple[str, str], ...]  # resource and API version of the routes that are needed
+    oldest: str  # the versions that the chosen Linkerd supports
+    newest: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +36,7 @@ class Question:
     pod_networks: tuple[str, ...]  # CIDRs; if empty, they are read from the nodes
     service_networks: tuple[str, ...]
     cert_manager: bool  # it is to renew the issuer
+    gateway_api: GatewayApi | None = None  # None: it doesn't matter
     kinds: tuple[tuple[str, str], ...] = ()  # group and resource of what is made there beside Linkerd itself
 
     @property

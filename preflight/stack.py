@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import access
 from access import Access
 from preflight.finding import Finding, Severity
-from preflight.question import Flat, Question
+from preflight.question import Flat, GatewayApi, Question
 from preflight.survey import run
 from settings import Cluster, Settings
 from versions import KUBERNETES_TRIED
@@ -93,7 +93,24 @@ def _question(stack: Settings, cluster: Cluster, owner: str, namespaces: Sequenc
         pod_networks=_pod_networks(cluster),
         service_networks=tuple(cluster.networks.services),
         cert_manager=stack.trust.cert_manager is not None,
+        gateway_api=_gateway_api(stack, cluster) if stack.linkerd else None,
         kinds=tuple(_kinds(stack, cluster)),
+    )
+
+
+def _gateway_api(stack: Settings, cluster: Cluster) -> GatewayApi | None:
+    release, wanted = cluster.release, cluster.extensions.gateway_api
+    if release.gateway_api_range is None or (wanted is None and not cluster.crds_bring_gateway_api):
+        return None  # values of linkerd-crds say so
+    served = [("httproutes", release.http_route)]
+    if release.grpc_route is not None and stack.has_grpc_routes(cluster):
+        served.append(("grpcroutes", release.grpc_route))
+    oldest, newest = release.gateway_api_range
+    return GatewayApi(
+        brought_by="linkerd-crds" if wanted is None else "manifest" if wanted.install else "others",
+        served=tuple(served),
+        oldest=oldest,
+        newest=newest,
     )
 
 
@@ -126,5 +143,7 @@ def _kinds(stack: Settings, cluster: Cluster) -> Iterator[tuple[str, str]]:
         yield "linkerd.io", "serviceprofiles"
         yield "policy.linkerd.io", "serverauthorizations"
         yield cluster.release.http_route.partition("/")[0], "httproutes"
+        if cluster.release.grpc_route is not None and stack.has_grpc_routes(cluster):
+            yield cluster.release.grpc_route.partition("/")[0], "grpcroutes"
         if extensions.smi is not None:
             yield "split.smi-spec.io", "trafficsplits"

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from preflight import cert_manager, clock, gateway, networks, ownership, rights, version
+from preflight import cert_manager, clock, gateway, gateway_api, networks, ownership, rights, version
 from preflight.api import Api, Unseen
 from preflight.finding import Finding, Severity
 from preflight.networks import Networks
@@ -111,6 +111,8 @@ def _answers(question: Question, api: Api) -> Iterator[Finding]:
         checks.append(gateway.check(question, api, clock.time_of(first) or first.answered))
     if question.cert_manager:
         checks.append(cert_manager.check(question, api))
+    if question.gateway_api is not None:
+        checks.append(gateway_api.check(question, question.gateway_api, api))
     unseen = [] if first.status == 200 else ["its version (not allowed)"]
     for check in checks:
         try:

@@ -124,7 +124,7 @@ def parse(config: Mapping[str, Any], environment: Mapping[str, str], secret: Col
     linkerd = cilium.has_linkerd(config)
     if not linkerd:
         cilium.without_linkerd(reading, faults)
-    extended = extensions.extensions(reading, names, linked, chosen, faults)
+    extended = extensions.extensions(reading, names, linked, chosen, faults, linkerd=linkerd)
     placed = samples.samples(reading, names, list(linked), extended, chosen, faults, linkerd=linkerd)
     faults.raise_if_any()
     return Settings(

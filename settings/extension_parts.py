@@ -6,7 +6,7 @@ from typing import Annotated
 
 from settings.part import Part, Values, off, on_clusters, on_or_off
 from settings.text import AddressRange, Domain, Label, Manifest, Text, UserName, Version
-from versions import GATEWAY_API, INGRESS_NGINX, METALLB, SMI
+from versions import INGRESS_NGINX, METALLB, SMI
 
 
 class Extension(Part):
@@ -68,8 +68,10 @@ class IngressNginx(Extension):
 class GatewayApi(Extension):
     """The CRDs of the Gateway API, in place of those that Linkerd's own charts may bring."""
 
-    manifest: Manifest = GATEWAY_API
-    """The URL of a release's manifest, or the path of a file with it."""
+    install: bool = True
+    """False: they are there already."""
+    manifest: Manifest | None = None
+    """The URL of a release's manifest, or the path of a file with it; left out, of the one that goes with Linkerd's."""
 
 
 class Extensions(Part):

@@ -6,19 +6,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
 from settings.address import addresses
-from settings.extension_parts import Extension, MetalLb
+from settings.extension_parts import Extension, GatewayApi, MetalLb
 from settings.faults import LEFT_OUT, Faults, suggestion
 from settings.links import known_cluster
 from settings.reading import Reading
 from settings.resolved import Extensions, LoadBalancer
 from topology import Link
-from versions import LinkerdRelease
+from versions import GATEWAY_API_ALONE, LinkerdRelease, gateway_api_manifest
 
 Path = tuple[str | int, ...]
 
 
 def extensions(
-    reading: Reading, names: Sequence[str], links: Iterable[Link], release: LinkerdRelease, faults: Faults
+    reading: Reading,
+    names: Sequence[str],
+    links: Iterable[Link],
+    release: LinkerdRelease,
+    faults: Faults,
+    *,
+    linkerd: bool = True,
 ) -> dict[str, Extensions]:
     """What each cluster has, by its name.
 
@@ -28,6 +34,7 @@ def extensions(
         links: who must reach whom.
         release: of Linkerd.
         faults: where faults go.
+        linkerd: whether Linkerd is there.
     """
     wanted = reading.file.extensions
     where = {
@@ -41,6 +48,7 @@ def extensions(
         )
     }
     _ended(where, release, faults)
+    gateway_api = _gateway_api(wanted.gateway_api, release if linkerd else None, faults)
     pools = _pools(wanted.metallb, reading, names, links, faults) if wanted.metallb is not None else {}
     _dashboard(reading, where, faults)
     agents = reading.file.buoyant_cloud
@@ -54,7 +62,7 @@ def extensions(
             smi=wanted.smi if name in where["smi"] else None,
             metallb=pools.get(name),
             ingress_nginx=wanted.ingress_nginx if name in where["ingressNginx"] else None,
-            gateway_api=wanted.gateway_api if name in where["gatewayApi"] else None,
+            gateway_api=gateway_api if name in where["gatewayApi"] else None,
             buoyant_cloud=agents.get(name),
         )
         for name in names
@@ -90,6 +98,21 @@ def _ended(where: Mapping[str, Sequence[str]], release: LinkerdRelease, faults: 
         if where[key] and version is None:
             rule = f"Linkerd {release.version} has no such extension any more"
             faults.add(("extensions", key), LEFT_OUT, rule, "take it out, or choose an older linkerd.version")
+
+
+def _gateway_api(wanted: GatewayApi | None, release: LinkerdRelease | None, faults: Faults) -> GatewayApi | None:
+    """With the manifest of the version that goes with Linkerd, where the stack file names none."""
+    if wanted is None or (wanted.install and wanted.manifest is not None):
+        return wanted
+    usual = gateway_api_manifest(GATEWAY_API_ALONE) if release is None else release.gateway_api_manifest
+    if usual is None and release is not None:
+        rule = f"Linkerd {release.version} knows routes of its own group alone, and no version of the Gateway API"
+        remedy = "take it out, choose a newer linkerd.version, or name the manifest that is wanted beside it"
+        faults.add(("extensions", "gatewayApi"), LEFT_OUT, rule, remedy)
+    if not wanted.install and wanted.manifest is not None:
+        rule = "nothing of it is installed where `install` is false"
+        faults.add(("extensions", "gatewayApi", "manifest"), wanted.manifest, rule, "take one of the two out")
+    return wanted.model_copy(update={"manifest": usual})
 
 
 def _pools(

@@ -115,6 +115,16 @@ class Cluster:
         return f"identity.{self.linkerd.namespace}.{self.linkerd.trust_domain}"
 
     @property
+    def crds_bring_gateway_api(self) -> bool:
+        """Whether linkerd-crds brings the Gateway API's routes, so that Helm must own them."""
+        switches = self.release.gateway_api_values
+        if not switches:
+            return False
+        said = self.values("linkerd-crds")
+        usual = said.get(switches[0], self.extensions.gateway_api is None)
+        return bool(said.get("enableHttpRoutes", usual))
+
+    @property
     def split_form(self) -> Form:
         """How requests are split where the stack file doesn't say."""
         return "smi" if self.extensions.smi is not None else "gateway-api"
@@ -175,6 +185,15 @@ class Settings:
     def away(self) -> tuple[str, ...]:
         """The clusters that can't be reached, and are said so."""
         return tuple(cluster.name for cluster in self.clusters if not cluster.reachable)
+
+    def has_grpc_routes(self, cluster: Cluster) -> bool:
+        """Whether a sample shares out gRPC requests in a cluster by a GRPCRoute, if Linkerd's release has that."""
+        parts = [sample.part for sample in self.samples if isinstance(sample.part, Podinfo)]
+        return any(
+            split.cluster == cluster.name and (split.form or cluster.split_form) == "gateway-api"
+            for part in parts
+            for split in part.splits
+        )
 
     @property
     def dashboard_user(self) -> str | None:

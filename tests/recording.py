@@ -16,7 +16,7 @@ import pytest
 from pulumi import _types, resource_hooks
 from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, resource, set_mocks
 from pulumi.runtime.mocks import MockMonitor
-from pulumi.runtime.proto import source_pb2
+from pulumi.runtime.proto import callback_pb2, source_pb2
 
 import recorded
 from components import clustermesh
@@ -205,6 +205,8 @@ def record(config: dict[str, Any], secret: Sequence[str], kubeconfig: Path, patc
     _hurry(patch)
     # The recording engine has no server for the hooks' callbacks.
     patch.setattr(resource_hooks, "register_resource_hook", lambda hook: asyncio.ensure_future(asyncio.sleep(0)))
+    patch.setattr(resource, "_sync_monitor_supports_transforms", lambda: True)
+    patch.setattr(resource, "_get_callbacks", _no_callbacks)
     recorder = Recorder()
 
     def export(name: str, value: Any) -> None:
@@ -226,6 +228,17 @@ def nodes(cluster: Cluster) -> list[str]:
     """The addresses of a cluster's nodes."""
     assert cluster.settings.cilium is not None
     return [f"192.0.2.{cluster.settings.cilium.id}", f"2001:db8::{cluster.settings.cilium.id}"]
+
+
+class _Callbacks:
+    """In place of the server by which the engine would have transforms."""
+
+    def register_transform(self, _: Any) -> callback_pb2.Callback:
+        return callback_pb2.Callback()
+
+
+async def _no_callbacks() -> _Callbacks:
+    return _Callbacks()
 
 
 def _hurry(patch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import settings
+from components.gateway_api import annotated
 from components.ingress_nginx import ingress_nginx_values
 from components.jaeger import jaeger_values
 from components.linkerd import crds_values
@@ -16,7 +17,7 @@ from components.metallb import metallb_values
 from components.smi import smi_values
 from components.viz import viz_values
 from tests.cluster_settings import NEW, OLD, cluster
-from versions import LinkerdRelease
+from versions import LinkerdRelease, linkerd_release
 
 ALL: dict[str, Any] = {
     "viz": {},
@@ -192,8 +193,42 @@ def test_ingress_nginx_waits_for_no_address_where_nothing_gives_one() -> None:
     assert nodes["controller"]["service"] == {"type": "NodePort"}
 
 
-def test_linkerds_crds_leave_the_gateway_apis_to_whoever_else_brings_them() -> None:
-    assert crds_values(cluster()) == {}
-    assert crds_values(cluster(extensions=ALL)) == {"enableHttpRoutes": False}
+@pytest.mark.parametrize(
+    ("version", "own", "beside"),
+    [
+        ("2.13.5", {}, {}),
+        ("2.14.10", {}, {"enableHttpRoutes": False}),
+        ("2.16", {}, {"enableHttpRoutes": False}),
+        ("2.17", {}, dict.fromkeys(("enableHttpRoutes", "enableTlsRoutes", "enableTcpRoutes"), False)),
+        ("2.18", {"installGatewayAPI": True}, {"installGatewayAPI": False}),
+        ("2.20", {"installGatewayAPI": True}, {"installGatewayAPI": False}),
+    ],
+)
+def test_linkerds_crds_leave_the_gateway_apis_to_whoever_else_brings_them(
+    version: str, own: Values, beside: Values
+) -> None:
+    release = linkerd_release(version)
+    assert release is not None
+
+    assert crds_values(cluster(release=release)) == own
+    assert crds_values(cluster(extensions=ALL, release=release)) == beside
+    assert crds_values(cluster(extensions={"gatewayApi": {"install": False}}, release=release)) == beside
+
+
+def test_a_users_values_of_linkerds_crds_come_last() -> None:
     own = {"values": {"linkerd-crds": {"enableHttpRoutes": True}}}
+
     assert crds_values(cluster(extensions=ALL, linkerd=own)) == {"enableHttpRoutes": True}
+
+
+def test_crds_of_a_manifest_are_taken_over_where_they_are_and_left_by_helm() -> None:
+    props = {"metadata": {"name": "httproutes", "annotations": {"bundle": "v1.2.1"}}, "spec": {"group": "gateway"}}
+
+    found = annotated("kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition", props)
+
+    assert found["spec"] == props["spec"]
+    assert found["metadata"] == {
+        "name": "httproutes",
+        "annotations": {"bundle": "v1.2.1", "pulumi.com/patchForce": "true", "helm.sh/resource-policy": "keep"},
+    }
+    assert annotated("kubernetes:core/v1:Namespace", props) == props

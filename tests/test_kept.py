@@ -89,6 +89,19 @@ def test_mirrors_are_kept_with_their_source_even_where_nothing_else_of_the_link_
     )
 
 
+def test_crds_that_helm_leaves_are_kept_with_their_cluster() -> None:
+    begun = component("east-linkerd", "Linkerd")
+    crds = Resource(
+        urn=f"urn:pulumi:dev::mesh::{begun.type}$pulumi-python:dynamic/multicluster-mesh:KeptCrds::east-linkerd-kept-crds",
+        type="pulumi-python:dynamic/multicluster-mesh:KeptCrds",
+        parent=begun.urn,
+        inputs={"cluster": "east", "release": "linkerd-crds"},
+    )
+
+    assert crds in to_keep([*STATE[:3], begun, crds], ["east"])
+    assert crds not in to_keep([*STATE[:3], begun, crds], ["west"])
+
+
 def test_what_is_exported_is_kept_with_its_target_and_not_with_those_that_see_it() -> None:
     begun = component("east-test-podinfo", "Podinfo")
     export = Resource(

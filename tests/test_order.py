@@ -166,6 +166,14 @@ def test_gateway_apis_crds_come_before_those_of_linkerd(whole: Recorder) -> None
     assert values == {"west-linkerd-crds": {"enableHttpRoutes": False}, "east-linkerd-crds": {}}
 
 
+def test_what_helm_leaves_behind_goes_after_its_release_and_before_the_namespace(run: Run, whole: Recorder) -> None:
+    found = run({**mesh("west", links=[]), "linkerd": {"version": "2.20"}})
+
+    assert "KeptCrds west-linkerd-kept-crds" in found.before("Release", "west-linkerd-crds")
+    assert "Namespace west-linkerd-namespace" in found.before(":KeptCrds", "west-linkerd-kept-crds")
+    assert not whole.of(":KeptCrds"), "2.14's chart leaves nothing behind"
+
+
 def test_the_agents_manifest_is_a_secret_and_waits_for_the_injectors(whole: Recorder) -> None:
     agent = whole.of(":ConfigFile")["west-buoyant-cloud-agent"]
 

@@ -218,3 +218,45 @@ def test_a_chart_source_that_can_not_be_asked_is_told(environment: Environment) 
     (fault,) = caught.value.faults
     assert "the chart source can't be asked for it (http://127.0.0.1:9/index.yaml: " in fault
     assert "Traceback" not in fault
+
+
+@pytest.mark.parametrize(
+    ("version", "manifest", "supported"),
+    [
+        ("2.14.10", "v1.1.1/standard-install.yaml", ("0.7", "1.1.1")),
+        ("2.15", "v1.1.1/standard-install.yaml", ("0.7", "1.1.1")),
+        ("2.16", "v1.1.1/experimental-install.yaml", ("0.7", "1.1.1")),
+        ("edge-25.2.2", "v1.1.1/experimental-install.yaml", ("0.7", "1.1.1")),
+        ("edge-25.2.3", "v1.2.1/standard-install.yaml", ("1.1.1", "1.2.1")),
+        ("2.19", "v1.2.1/standard-install.yaml", ("1.1.1", "1.2.1")),
+        ("2.20", "v1.2.1/standard-install.yaml", ("1.2.1", "1.5.1")),
+    ],
+)
+def test_a_release_has_the_gateway_api_that_goes_with_it(
+    version: str, manifest: str, supported: tuple[str, str]
+) -> None:
+    found = named(version)
+
+    assert found.gateway_api_manifest is not None
+    assert found.gateway_api_manifest.endswith(manifest)
+    assert found.gateway_api_range == supported
+    assert found.gateway_api_kept == found.gateway_api_told == (version in ("2.19", "2.20"))
+
+
+def test_2_13_knows_no_gateway_api_and_takes_one_only_by_name(environment: Environment) -> None:
+    config: dict[str, Any] = {"clusters": {"west": {}}, "linkerd": {"version": "2.13.5"}}
+    manifest = "https://example.com/gateway-api.yaml"
+
+    for said in (True, {"install": False}):
+        with pytest.raises(settings.SettingsError, match=r"extensions\.gatewayApi: .* knows routes of its own group"):
+            settings.parse({**config, "extensions": {"gatewayApi": said}}, environment)
+    found = settings.parse({**config, "extensions": {"gatewayApi": {"manifest": manifest}}}, environment)
+    assert found.clusters[0].extensions.gateway_api is not None
+    assert found.clusters[0].extensions.gateway_api.manifest == manifest
+
+
+def test_what_is_not_installed_has_no_manifest(environment: Environment) -> None:
+    wanted = {"install": False, "manifest": "https://example.com/gateway-api.yaml"}
+
+    with pytest.raises(settings.SettingsError, match=r"gatewayApi\.manifest: .* take one of the two out"):
+        settings.parse({"clusters": {"west": {}}, "extensions": {"gatewayApi": wanted}}, environment)

@@ -1,0 +1,171 @@
+"""The Gateway API's CRDs of linkerd-crds, as something that the stack owns: their removal is part of `destroy`.
+
+The chart asks Helm to leave them where they are, so that nobody's routes go with Linkerd. Then they would stay when
+everything else goes. So this resource makes nothing, and deletes them when the release is gone: those that the release
+has brought, that nobody else has applied since, and of which no object is left.
+
+Follows https://helm.sh/docs/howto/charts_tips_and_tricks/#tell-helm-not-to-uninstall-a-resource and
+https://linkerd.io/2.18/tasks/gateway-api-ownership-migration/.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
+
+import access
+from access import Access
+from marks import GATEWAY_API, is_of_release
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+
+    # Its packages take seconds to import, and the process that runs the provider doesn't need them.
+    from components.cluster import Cluster
+
+_KEYS = ("cluster", "context", "kubeconfig", "release", "namespace")
+# Seconds that the API server has to take a kind away.
+CRDS_GO_WITHIN = 60
+# Seconds that a cluster has to be reached, which is tried four times, and to answer.
+PATIENCE = (5, 30)
+
+
+class _KeptCrdsProvider(ResourceProvider):
+    """Runs in a process of its own, from state alone: `destroy` does not run the program."""
+
+    serialize_as_secret_always = False
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        return CreateResult(id_=f"{props['cluster']}/{props['release']}", outs=_known(props))
+
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        return DiffResult(changes=_known(_olds) != _known(_news))
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        return UpdateResult(outs=_known(_news))
+
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        way = Access(context=_props["context"], kubeconfig=_props.get("kubeconfig") or "")
+        for said in remove_kept(access.client(way), _props["release"], _props["namespace"]):
+            pulumi.log.warn(f"{_props['cluster']}: {said}")
+
+
+class KeptCrds(Resource, module="multicluster-mesh", name="KeptCrds"):
+    """The CRDs that one Helm release leaves behind in a cluster.
+
+    Args:
+        name: the resource name.
+        cluster: the cluster.
+        release: the release's name.
+        namespace: the release's namespace.
+        opts: the usual resource options; the release must depend on this resource, to be gone before it is.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        cluster: Cluster,
+        release: str,
+        namespace: pulumi.Input[str],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        found = cluster.settings
+        props = {
+            "cluster": cluster.name,
+            "context": found.context.name,
+            "kubeconfig": pulumi.Output.secret(found.kubeconfig) if found.kubeconfig_is_secret else found.kubeconfig,
+            "release": release,
+            "namespace": namespace,
+        }
+        super().__init__(_KeptCrdsProvider(), name, props, opts)
+
+
+def remove_kept(api: ApiClient, release: str, namespace: str) -> Iterator[str]:
+    """Delete the CRDs that a release has left behind; gives what is to be said of those that stay.
+
+    Nothing is deleted while the release is there: then another release of Linkerd has no such resource, or somebody
+    else brings the CRDs from now on.
+
+    Args:
+        api: a client of the cluster.
+        release: the release's name.
+        namespace: where it was.
+    """
+    from kubernetes import client
+
+    if (
+        client.CoreV1Api(api)
+        .list_namespaced_secret(
+            namespace, label_selector=f"owner=helm,name={release}", limit=1, _request_timeout=PATIENCE
+        )
+        .items
+    ):
+        return
+    crds = client.ApiextensionsV1Api(api)
+    listed = crds.list_custom_resource_definition(_preload_content=False, _request_timeout=PATIENCE).json()
+    brought = [crd for crd in listed["items"] if is_of_release(crd["metadata"], release, namespace)]
+    going = []
+    for crd in brought:
+        if crd["spec"]["group"] != GATEWAY_API:
+            continue
+        name = crd["metadata"]["name"]
+        left = _objects(api, crd)
+        if left:
+            there = "1 object of it is" if left == 1 else f"{left} objects of it are"
+            yield f"{name} stays, because {there} there; when nobody needs them any more: kubectl delete crd {name}"
+        else:
+            _delete(crds, name)
+            going.append(name)
+    deadline = time.monotonic() + CRDS_GO_WITHIN
+    while going and time.monotonic() < deadline:
+        going = [name for name in going if _exists(crds, name)]
+        time.sleep(0.2 if going else 0)
+
+
+def _objects(api: ApiClient, crd: dict[str, Any]) -> int:
+    """How many objects of a kind there are."""
+    spec = crd["spec"]
+    version = next((each["name"] for each in spec["versions"] if each["served"]), None)
+    if version is None:
+        return 0
+    from kubernetes import client
+
+    listed = (
+        client.CustomObjectsApi(api)
+        .list_cluster_custom_object(
+            GATEWAY_API, version, spec["names"]["plural"], limit=1, _preload_content=False, _request_timeout=PATIENCE
+        )
+        .json()
+    )
+    return len(listed["items"]) + int(listed["metadata"].get("remainingItemCount") or 0)
+
+
+def _delete(crds: Any, name: str) -> None:
+    from kubernetes.client import ApiException
+
+    try:
+        crds.delete_custom_resource_definition(name, _request_timeout=PATIENCE)
+    except ApiException as error:
+        if error.status != 404:
+            raise
+
+
+def _exists(crds: Any, name: str) -> bool:
+    from kubernetes.client import ApiException
+
+    try:
+        crds.read_custom_resource_definition(name, _preload_content=False, _request_timeout=PATIENCE)
+    except ApiException as error:
+        if error.status != 404:
+            raise
+        return False
+    return True
+
+
+def _known(props: dict[str, Any]) -> dict[str, Any]:
+    return {key: props.get(key) for key in _KEYS}
