@@ -189,11 +189,9 @@ class Settings:
     def has_grpc_routes(self, cluster: Cluster) -> bool:
         """Whether a sample shares out gRPC requests in a cluster by a GRPCRoute, if Linkerd's release has that."""
         parts = [sample.part for sample in self.samples if isinstance(sample.part, Podinfo)]
-        return any(
-            split.cluster == cluster.name and (split.form or cluster.split_form) == "gateway-api"
-            for part in parts
-            for split in part.splits
-        )
+        splits = [split for part in parts for split in part.splits if split.cluster == cluster.name]
+        by_route = any((split.form or cluster.split_form) == "gateway-api" for split in splits)
+        return by_route or any(failover.cluster == cluster.name for part in parts for failover in part.failover)
 
     @property
     def dashboard_user(self) -> str | None:

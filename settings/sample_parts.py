@@ -22,9 +22,18 @@ class Split(Part):
     weights: dict[str, Weight]
     """How they are shared out, by the cluster that answers."""
     form: Form | None = None
-    """A TrafficSplit (smi) or an HTTPRoute (gateway-api); left out, smi in the clusters of `extensions.smi`."""
+    """A TrafficSplit (smi) or Gateway API routes (gateway-api); left out, smi in the clusters of `extensions.smi`."""
     smi_version: Literal["v1alpha1", "v1alpha2"] = "v1alpha1"
     """The API version of a TrafficSplit."""
+
+
+class Failover(Part):
+    """Requests to a service, answered by other clusters while the cluster's own service is unavailable."""
+
+    cluster: str
+    """Where requests are sent: a cluster that runs the sample."""
+    backups: list[str]
+    """The clusters that answer in its place, each as often as the others."""
 
 
 class RetryBudget(Part):
@@ -51,15 +60,19 @@ class Route(Part):
     """When a request is given up, as in 300ms."""
     is_retryable: bool = False
     """Whether a failed request may be sent again."""
+    retry_limit: Annotated[int, Field(ge=1, le=100)] | None = None
+    """How often it may be, in the form gateway-api; left out, once."""
 
 
 class Profile(Part):
-    """A ServiceProfile: routes, timeouts and retries of a service."""
+    """Routes, timeouts and retries of a service."""
 
+    form: Literal["service-profile", "gateway-api"] = "service-profile"
+    """A ServiceProfile, or an HTTPRoute for each route (gateway-api; from Linkerd 2.16)."""
     routes: list[Route] = []
     """Its routes; left out, those of the sample."""
     retry_budget: RetryBudget = RetryBudget()
-    """How many retries there may be."""
+    """How many retries there may be; of a ServiceProfile alone."""
 
 
 class FaultInjection(Part):
@@ -100,8 +113,10 @@ class Podinfo(Placed):
     """Where a `frontend`, an nginx that asks podinfo, runs beside it."""
     splits: list[Split] = []
     """Requests to podinfo, split between clusters."""
+    failover: list[Failover] = []
+    """Requests to podinfo, answered elsewhere while it is unavailable."""
     profile: Annotated[Profile | None, *on_or_off(Profile | None)] = None
-    """A ServiceProfile. `true` is short for the sample's own routes."""
+    """Routes of podinfo. `true` is short for a ServiceProfile with the sample's own."""
     policy: Literal["server-authorization", "authorization-policy"] | None = None
     """Let only meshed pods call it, by one form of Linkerd's policy or the other."""
 
@@ -117,6 +132,8 @@ class Helloworld(Placed):
     """Where `sleep`, a pod to send requests from, runs as well."""
     splits: list[Split] = []
     """Requests to helloworld, split between clusters."""
+    failover: list[Failover] = []
+    """Requests to helloworld, answered elsewhere while it is unavailable."""
 
 
 class Booksapp(Placed):
@@ -127,7 +144,7 @@ class Booksapp(Placed):
     exported_services: list[Literal["webapp", "authors", "books"]] = ["webapp"]
     """Which of its services `exported` is about."""
     profile: Annotated[Profile | None, *on_or_off(Profile | None)] = None
-    """A ServiceProfile of webapp. `true` is short for the sample's own routes."""
+    """Routes of webapp. `true` is short for a ServiceProfile with the sample's own."""
     fault_injection: Annotated[FaultInjection | None, *on_or_off(FaultInjection | None)] = None
     """Faults that are injected into `books`. `true` is short for half of all requests."""
 

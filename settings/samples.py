@@ -11,7 +11,8 @@ from settings.faults import LEFT_OUT, Faults, listed, written
 from settings.links import known_cluster
 from settings.reading import Reading
 from settings.resolved import Extensions, Sample
-from settings.sample_parts import Booksapp, Form, Helloworld, Placed, Podinfo, Split, Userlist, Workload
+from settings.routes import Routes
+from settings.sample_parts import Helloworld, Placed, Podinfo, Userlist, Workload
 from settings.text import LINKERD_NAMESPACES, OTHER_NAMESPACES
 from topology import Link
 from versions import LinkerdRelease
@@ -52,10 +53,9 @@ def samples(
     found: list[Sample] = []
     taken = _Taken()
     exports = Exports(reading, links, release, faults)
+    routes = Routes(reading, names, links, extensions, release, faults)
     for number, entry in zip(reading.numbered("workloads"), reading.file.workloads, strict=True):
-        sample = _Entry(reading, names, faults, number, entry).sample(
-            links, extensions, exports, taken, linkerd=linkerd
-        )
+        sample = _Entry(reading, names, faults, number, entry).sample(links, routes, exports, taken, linkerd=linkerd)
         if sample is not None:
             found.append(sample)
     return found
@@ -83,7 +83,7 @@ class _Entry:
     def sample(
         self,
         links: Sequence[Link],
-        extensions: Mapping[str, Extensions],
+        routes: Routes,
         exports: Exports,
         taken: _Taken,
         *,
@@ -114,7 +114,7 @@ class _Entry:
             self._known("sleep", part.sleep)
             self._versions(part)
         if linkerd:
-            self._of_linkerd(part, links, extensions)
+            routes.check(self._path, part, self._clusters)
             if not isinstance(part, Userlist):
                 exports.check(self._path, part, exported, federated)
         else:
@@ -127,15 +127,6 @@ class _Entry:
         if not self._faults.malformed(*self._path, "namespace"):
             self._namespace(sample, taken)
         return sample
-
-    def _of_linkerd(self, part: Placed, links: Sequence[Link], extensions: Mapping[str, Extensions]) -> None:
-        if isinstance(part, Podinfo | Helloworld):
-            self._splits(part.splits, part.exported, links, extensions)
-        if isinstance(part, Podinfo) and part.profile is not None:
-            self._profiled(part.splits, extensions)
-        if isinstance(part, Booksapp) and part.fault_injection is not None:
-            for cluster in self._clusters:
-                self._form((*self._path, "faultInjection", "form"), part.fault_injection.form, cluster, extensions)
 
     def _known(self, key: str, wanted: Sequence[str]) -> dict[int, str]:
         return listed_clusters(wanted, (*self._path, key), self._reading, self._names, self._faults)
@@ -165,57 +156,13 @@ class _Entry:
                 remedy = f"take it out, or add it to {self._place}.clusters"
                 self._faults.add(path, part.versions[name], "helloworld doesn't run there", remedy)
 
-    def _splits(
-        self,
-        splits: Sequence[Split],
-        exported: Sequence[str],
-        links: Sequence[Link],
-        extensions: Mapping[str, Extensions],
-    ) -> None:
-        seen: set[str] = set()
-        for number, split in zip(self._reading.numbered(*self._path, "splits"), splits, strict=True):
-            path = (*self._path, "splits", number)
-            if self._faults.malformed(*path) or not known_cluster(
-                split.cluster, (*path, "cluster"), self._names, self._faults
-            ):
-                continue
-            if split.cluster in seen:
-                remedy = "put all weights into one of them"
-                self._faults.add((*path, "cluster"), split.cluster, "its requests are split already", remedy)
-            seen.add(split.cluster)
-            if not self._may_run(split.cluster):
-                remedy = "let it run there, or split somewhere else"
-                self._faults.add((*path, "cluster"), split.cluster, f"{self._path[2]} doesn't run there", remedy)
-            self._weights(path, split, exported, links)
-            self._form((*path, "form"), split.form, split.cluster, extensions)
-
-    def _weights(self, path: Path, split: Split, exported: Sequence[str], links: Sequence[Link]) -> None:
-        if not any(split.weights.values()):
-            remedy = "give at least one cluster a weight above 0"
-            self._faults.add((*path, "weights"), dict(split.weights), "no cluster would answer", remedy)
-        for name, weight in split.weights.items():
-            here = (*path, "weights", name)
-            if not known_cluster(name, here, self._names, self._faults) or name == split.cluster:
-                continue
-            link = next((each for each in links if (each.source, each.target) == (split.cluster, name)), None)
-            if link is None and (self._faults.malformed("links") or self._faults.malformed("topology")):
-                continue
-            if link is None:
-                rule = f"{split.cluster} has no link to {name}, and sees none of its services"
-                self._faults.add(here, weight, rule, "add the link, or take the weight out")
-            elif not link.gateway:
-                rule = f"the link to {name} has no gateway, and its services no mirror that requests could go to"
-                self._faults.add(here, weight, rule, "link them through the gateway, or take the weight out")
-            elif name not in exported and not self._faults.malformed(*self._path, "exported"):
-                remedy = f"add it to {self._place}.exported"
-                self._faults.add(here, weight, f"{self._path[2]} is not exported there", remedy)
-
     def _without_linkerd(self, part: Placed) -> None:
         for key in (
             "exported",
             "federated",
             "export_mode",
             "splits",
+            "failover",
             "profile",
             "policy",
             "fault_injection",
@@ -240,29 +187,6 @@ class _Entry:
             if getattr(part, key):
                 rule = "its service is seen by way of `shared`"
                 self._faults.add((*self._path, key), LEFT_OUT, rule, "take it out")
-
-    def _profiled(self, splits: Sequence[Split], extensions: Mapping[str, Extensions]) -> None:
-        """While a service has a ServiceProfile, Linkerd's proxies don't look at its HTTPRoutes."""
-        for number, split in zip(self._reading.numbered(*self._path, "splits"), splits, strict=True):
-            path = (*self._path, "splits", number, "form")
-            smi = split.cluster in extensions and extensions[split.cluster].smi is not None
-            unclear = self._faults.malformed(*path[:-1]) or self._smi_is_unclear
-            by_route = split.form == "gateway-api" or (split.form is None and not smi and not unclear)
-            if by_route and split.cluster in extensions:
-                rule = f"{self._path[2]}.profile would make Linkerd overlook the HTTPRoute"
-                remedy = "choose smi (with extensions.smi), or take the profile out"
-                self._faults.add(path, split.form or LEFT_OUT, rule, remedy)
-
-    def _form(self, path: Path, form: Form | None, cluster: str, extensions: Mapping[str, Extensions]) -> None:
-        if form == "smi" and not self._smi_is_unclear and cluster in extensions and extensions[cluster].smi is None:
-            rule = f"{cluster} has no TrafficSplits without Linkerd's smi extension"
-            self._faults.add(path, form, rule, "add it to extensions.smi, or choose gateway-api")
-
-    @property
-    def _smi_is_unclear(self) -> bool:
-        smi = self._reading.file.extensions.smi
-        misspelt = smi is not None and not set(smi.clusters or ()) <= set(self._names)
-        return misspelt or self._faults.malformed("extensions", "smi")
 
     def _namespace(self, sample: Sample, taken: _Taken) -> None:
         """Each cluster has one sample of a kind in a namespace, and nothing of this program's own there."""

@@ -13,7 +13,7 @@ from components.workloads.nginx import configuration
 from components.workloads.objects import container, pod_annotations
 from components.workloads.policy import authentication_spec, authorization_spec, server_spec
 from components.workloads.profile import profile_spec
-from components.workloads.split import Backend, backends, http_route_spec, traffic_split_spec
+from components.workloads.split import Backend, backends, shared_out_spec, traffic_split_spec
 from settings.sample_parts import Podinfo, Profile, Split
 
 BOTH = Split.model_validate({"cluster": "west", "weights": {"west": 50, "east": 30, "north": 0}})
@@ -48,7 +48,7 @@ def test_a_traffic_split_has_whole_weights_or_thousandths() -> None:
 
 
 def test_an_http_route_is_the_services_own_and_names_ports() -> None:
-    assert http_route_spec("books", 7002, BOOKS) == {
+    assert shared_out_spec("books", 7002, BOOKS) == {
         "parentRefs": [{"group": "core", "kind": "Service", "name": "books", "port": 7002}],
         "rules": [
             {

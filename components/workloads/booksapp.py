@@ -15,7 +15,7 @@ from components.workloads.nginx import PORT as NGINX_PORT
 from components.workloads.nginx import nginx
 from components.workloads.objects import Objects, container
 from components.workloads.place import Place
-from components.workloads.profile import service_profile
+from components.workloads.profile import make_profile
 from components.workloads.split import Backend, split_requests
 from settings.sample_parts import Booksapp as BooksappSettings
 from settings.sample_parts import Route
@@ -72,7 +72,7 @@ class Booksapp(pulumi.ComponentResource):
             _service(objects, service, offered=service in wanted.exported_services, fails=fails)
         _traffic(objects)
         if wanted.profile is not None:
-            service_profile(objects, place, "webapp", wanted.profile, ROUTES)
+            make_profile(objects, place, "webapp", PORTS["webapp"], wanted.profile, ROUTES)
         faults = wanted.fault_injection
         if faults is not None:
             # What is split by a TrafficSplit arrives at the port that it was sent to.

@@ -6,12 +6,14 @@ labels).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pulumi
 
 import settings
 from components.workloads.objects import Objects, container
 from components.workloads.place import Place
-from components.workloads.split import backends, split_requests
+from components.workloads.split import ACCRUAL, backends, fail_over, split_requests
 from settings.sample_parts import Helloworld as HelloworldSettings
 from versions import CURL_IMAGE, HELLOWORLD_IMAGE
 
@@ -39,7 +41,8 @@ class Helloworld(pulumi.ComponentResource):
         assert isinstance(wanted, HelloworldSettings)
         objects = Objects(name, place, sample, self)
         if cluster in sample.clusters:
-            _version(objects, wanted.versions.get(cluster, "v1"))
+            accrual = ACCRUAL if any(each.cluster == cluster for each in wanted.failover) else None
+            _version(objects, wanted.versions.get(cluster, "v1"), accrual)
         if cluster in wanted.sleep:
             _sleep(objects)
         for split in wanted.splits:
@@ -55,10 +58,13 @@ class Helloworld(pulumi.ComponentResource):
                     found=backends(NAME, PORT, split),
                     version=split.smi_version,
                 )
+        for failover in wanted.failover:
+            if failover.cluster == cluster:
+                fail_over(objects, place, NAME, PORT, failover)
         self.register_outputs({})
 
 
-def _version(objects: Objects, version: str) -> None:
+def _version(objects: Objects, version: str, annotations: Mapping[str, str] | None) -> None:
     called = f"{NAME}-{version}"
     served = container(
         NAME,
@@ -72,7 +78,15 @@ def _version(objects: Objects, version: str) -> None:
     # A version is a Deployment of its own, and moving to another one makes that first.
     objects.deployment(version, called, [served], labels={"app": NAME, "version": version}, user=_HELLO_USER)
     labels = {"app": NAME, "service": NAME}
-    objects.service("service", NAME, {"http": (PORT, "http")}, selector={"app": NAME}, labels=labels, offered=True)
+    objects.service(
+        "service",
+        NAME,
+        {"http": (PORT, "http")},
+        selector={"app": NAME},
+        labels=labels,
+        annotations=annotations,
+        offered=True,
+    )
 
 
 def _sleep(objects: Objects) -> None:

@@ -228,6 +228,8 @@ class Objects:
         spec: Mapping[str, Any],
         before: Sequence[pulumi.Resource],
         labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+        once: Sequence[str] = (),
     ) -> None:
         """An object of a kind that a CRD defines.
 
@@ -239,14 +241,17 @@ class Objects:
             spec: its spec.
             before: what brings its kind.
             labels: its labels.
+            annotations: its annotations.
+            once: other API versions in which it may have been made: by any of them it is the same object.
         """
+        former = [pulumi.Alias(type_=f"kubernetes:{version}:{kind}") for version in once if version != api_version]
         kubernetes.apiextensions.CustomResource(
             self._resource(role),
             api_version=api_version,
             kind=kind,
-            metadata=self._metadata(name, labels=labels),
+            metadata=self._metadata(name, labels=labels, annotations=annotations),
             spec=dict(spec),
-            opts=self._after(before),
+            opts=pulumi.ResourceOptions.merge(self._after(before), pulumi.ResourceOptions(aliases=former)),
         )
 
     def _pod_annotations(self) -> dict[str, str]:

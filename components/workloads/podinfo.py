@@ -15,8 +15,8 @@ from components.workloads.nginx import nginx
 from components.workloads.objects import Objects, container
 from components.workloads.place import Place
 from components.workloads.policy import allow
-from components.workloads.profile import service_profile
-from components.workloads.split import backends, split_requests
+from components.workloads.profile import make_profile
+from components.workloads.split import ACCRUAL, backends, fail_over, split_requests
 from settings.sample_parts import Podinfo as PodinfoSettings
 from settings.sample_parts import Route
 from versions import PODINFO_IMAGE
@@ -70,7 +70,8 @@ class Podinfo(pulumi.ComponentResource):
             image = objects.image(NAME, PODINFO_IMAGE)
             objects.deployment("", NAME, [podinfo_container(cluster, image)], labels=_LABELS, user=100)
             ports = {"http": (_HTTP, "http"), "grpc": (_GRPC, "grpc")}
-            objects.service("service", NAME, ports, selector=_LABELS, offered=True)
+            accrual = ACCRUAL if any(each.cluster == cluster for each in wanted.failover) else None
+            objects.service("service", NAME, ports, selector=_LABELS, annotations=accrual, offered=True)
         if cluster in wanted.frontend:
             nginx(objects, FRONTEND, _ASK_PODINFO)
         for split in wanted.splits:
@@ -84,10 +85,14 @@ class Podinfo(pulumi.ComponentResource):
                     service=NAME,
                     port=_HTTP,
                     found=backends(NAME, _HTTP, split),
+                    grpc_port=_GRPC,
                     version=split.smi_version,
                 )
+        for failover in wanted.failover:
+            if failover.cluster == cluster:
+                fail_over(objects, place, NAME, _HTTP, failover, _GRPC)
         if wanted.profile is not None:
-            service_profile(objects, place, NAME, wanted.profile, ROUTES)
+            make_profile(objects, place, NAME, _HTTP, wanted.profile, ROUTES)
         if wanted.policy is not None:
             allow(objects, place, wanted.policy, "podinfo-http", selector=_LABELS, port="http", protocol="HTTP/1")
             allow(objects, place, wanted.policy, "podinfo-grpc", selector=_LABELS, port="grpc", protocol="gRPC")
