@@ -37,6 +37,7 @@ class Question:
     service_networks: tuple[str, ...]
     cert_manager: bool  # it is to renew the issuer
     gateway_api: GatewayApi | None = None  # None: it doesn't matter
+    linkerd_tag: str | None = None  # what the chosen release of Linkerd calls itself, such as stable-2.14.10
     kinds: tuple[tuple[str, str], ...] = ()  # group and resource of what is made there beside Linkerd itself
 
     @property

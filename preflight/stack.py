@@ -11,6 +11,7 @@ from access import Access
 from preflight.finding import Finding, Severity
 from preflight.question import Flat, GatewayApi, Question
 from preflight.survey import run
+from preflight.version import parsed
 from settings import Cluster, Settings
 from versions import KUBERNETES_TRIED
 
@@ -81,7 +82,8 @@ def _question(stack: Settings, cluster: Cluster, owner: str, namespaces: Sequenc
         name=cluster.name,
         server=cluster.context.server,
         minimum=cluster.release.kubernetes,
-        newest_tried=KUBERNETES_TRIED,
+        # Linkerd itself names newer ones only with its next release.
+        newest_tried=max(KUBERNETES_TRIED, cluster.release.newest_kubernetes, key=lambda each: parsed(each) or (0, 0)),
         linkerd=cluster.release.version if stack.linkerd else None,
         # Nobody owns the one that every cluster has.
         namespaces=tuple(name for name in dict.fromkeys(owned) if name != "default"),
@@ -94,6 +96,7 @@ def _question(stack: Settings, cluster: Cluster, owner: str, namespaces: Sequenc
         service_networks=tuple(cluster.networks.services),
         cert_manager=stack.trust.cert_manager is not None,
         gateway_api=_gateway_api(stack, cluster) if stack.linkerd else None,
+        linkerd_tag=cluster.release.tag if stack.linkerd else None,
         kinds=tuple(_kinds(stack, cluster)),
     )
 

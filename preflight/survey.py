@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from preflight import cert_manager, clock, gateway, gateway_api, networks, ownership, rights, version
+from preflight import cert_manager, clock, gateway, gateway_api, networks, ownership, rights, running, version
 from preflight.api import Api, Unseen
 from preflight.finding import Finding, Severity
 from preflight.networks import Networks
@@ -107,6 +107,7 @@ def _answers(question: Question, api: Api) -> Iterator[Finding]:
     checks += [ownership.check_namespace(question, api, namespace) for namespace in question.namespaces]
     if question.linkerd is not None:
         checks.append(ownership.check_elsewhere(question, api))
+        checks.append(running.check(question, api))
     if question.load_balancer:
         checks.append(gateway.check(question, api, clock.time_of(first) or first.answered))
     if question.cert_manager:

@@ -139,6 +139,7 @@ def question(name: str = "west", server: str = "https://west.example.com", **res
         "minimum": "1.21",
         "newest_tried": "1.36",
         "linkerd": "2.14.10",
+        "linkerd_tag": "stable-2.14.10",
         "namespaces": ("linkerd", "linkerd-multicluster", "test"),
         "control_plane_namespace": "linkerd",
         "owner": OWNER,

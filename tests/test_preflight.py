@@ -20,6 +20,7 @@ def test_a_healthy_cluster_is_left_alone_after_few_requests() -> None:
         "GET /api/v1/namespaces/linkerd-multicluster",
         "GET /api/v1/namespaces/test",
         f"GET {INJECTOR}",
+        f"GET {LINKERD}/configmaps/linkerd-config",
         f"GET {SERVICES}",
         f"GET {NODES}",
     ]
