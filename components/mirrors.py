@@ -104,7 +104,8 @@ def restart(api: ApiClient, namespace: str, controller: str, checksum: str) -> N
 
     changed = {"spec": {"template": {"metadata": {"annotations": {CREDENTIALS_CHECKSUM: checksum}}}}}
     try:
-        client.AppsV1Api(api).patch_namespaced_deployment(controller, namespace, changed)
+        # As plain JSON: nothing of the answer matters.
+        client.AppsV1Api(api).patch_namespaced_deployment(controller, namespace, changed, _preload_content=False)
     except ApiException as error:
         if error.status != 404:  # one that isn't there reads them when it comes
             raise

@@ -14,7 +14,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dev import clustermesh
+from dev import clustermesh, services
 from dev.row import Row
 from dev.stack import LabCluster, Stack
 
@@ -97,9 +97,12 @@ class Checker:
             checks.append(partial(self._linkerd, cluster))
             if self._targets(cluster):
                 checks.append(partial(self._gateways, cluster))
+            if self._stack.federates:
+                targets = [link.target for link in self._stack.live if link.source == cluster.name]
+                checks.append(partial(self._seen, services.federated, cluster.name, targets))
         for link in self._stack.live:
-            if link.gateway:
-                checks.append(partial(self._mirrors, link.source, link.target))
+            seen = services.mirrors if link.gateway else services.discovered
+            checks.append(partial(self._seen, seen, link.source, link.target))
             checks.append(partial(self._credentials, link.source, link.target))
         with ThreadPoolExecutor(max_workers=8) as pool:
             for rows in pool.map(lambda check: check(), checks):
@@ -177,7 +180,7 @@ class Checker:
 
     def _gateways(self, cluster: LabCluster) -> list[Row]:
         wanted = self._targets(cluster)
-        counts = {target: len(self._exported(target)) for target in wanted}
+        counts = {target: len(self._services(target, f"{services.EXPORTED}=true")) for target in wanted}
 
         def look() -> tuple[bool, str]:
             # As a table, because the older release has no other form: cluster, alive, number of services, latency.
@@ -186,8 +189,8 @@ class Checker:
                 row[0]: (row[1] == "True", int(row[2])) for row in map(str.split, printed.splitlines()[1:]) if row[2:]
             }
             shown = ", ".join(
-                f"{name} {'alive' if alive else 'not alive'}, {services} of {counts.get(name, 0)} services"
-                for name, (alive, services) in sorted(found.items())
+                f"{name} {'alive' if alive else 'not alive'}, {count} of {counts.get(name, 0)} services"
+                for name, (alive, count) in sorted(found.items())
             )
             missing = ", ".join(sorted(wanted - set(found)))
             passed = all(found.get(target) == (True, counts[target]) for target in wanted)
@@ -196,30 +199,9 @@ class Checker:
         passed, detail = _soon(look)
         return [Row(subject=cluster.name, check="gateways", passed=passed, detail=detail)]
 
-    def _mirrors(self, source: str, target: str) -> list[Row]:
-        """Every exported service of the target is in the source, with the target's gateway as its endpoint."""
-        exported = self._exported(target)
-
-        def look() -> tuple[bool, str]:
-            link = self._object(source, "links.multicluster.linkerd.io", target, "linkerd-multicluster")
-            gateway = link.get("spec", {}).get("gatewayAddress", "none")
-            faults = []
-            for namespace, name in exported:
-                mirror = f"{name}-{target}"
-                if not self._object(source, "services", mirror, namespace):
-                    faults.append(f"{namespace}/{mirror} is missing")
-                    continue
-                subsets = self._object(source, "endpoints", mirror, namespace).get("subsets") or []
-                addresses = {address["ip"] for subset in subsets for address in subset.get("addresses") or []}
-                if not addresses:
-                    faults.append(f"{namespace}/{mirror} has no endpoint")
-                elif re.fullmatch(r"[0-9.,]+", gateway) and addresses != set(gateway.split(",")):
-                    faults.append(f"{namespace}/{mirror} has {', '.join(sorted(addresses))} in place of {gateway}")
-            names = ", ".join(f"{namespace}/{name}-{target}" for namespace, name in exported) or "nothing is exported"
-            return not faults, "; ".join(faults) or f"{names} at {gateway}"
-
-        passed, detail = _soon(look)
-        return [Row(subject=f"{source} → {target}", check="mirrors", passed=passed, detail=detail)]
+    def _seen(self, told: Callable[..., services.Told], *subject: Any) -> list[Row]:
+        """Rows on services, once more and again while the controllers may only need time."""
+        return _soon(lambda: told(*subject, self._object, self._services))[1]
 
     def _credentials(self, source: str, target: str) -> list[Row]:
         """The link's credentials can list the target's services, and can't read its Secrets."""
@@ -244,11 +226,11 @@ class Checker:
         passed, detail = reads and refused, f"{services}, {secrets}"
         return [Row(subject=f"{source} → {target}", check="credentials", passed=passed, detail=detail)]
 
-    def _exported(self, cluster: str) -> list[tuple[str, str]]:
-        """Namespace and name of each service that a cluster exports."""
+    def _services(self, cluster: str, selector: str) -> list[tuple[str, str]]:
+        """Namespace and name of each service of a cluster that a selector finds."""
         printed = self._output(
             *("kubectl", "--context", self._contexts[cluster], "get", "services", "--all-namespaces"),
-            *("--selector=mirror.linkerd.io/exported=true", "--output=json"),
+            *(f"--selector={selector}", "--output=json"),
         )
         return [(item["metadata"]["namespace"], item["metadata"]["name"]) for item in json.loads(printed)["items"]]
 
@@ -314,7 +296,8 @@ def _check(document: Mapping[str, Any]) -> str:
 
 
 def _told(check: Mapping[str, Any]) -> str:
-    return f"{check['description']}: {check.get('error', '')}"
+    said = (check.get("error") or "").strip().splitlines()
+    return f"{check['description']}: {said[0] if said else ''}"
 
 
 def _last_line(text: str) -> str:

@@ -63,6 +63,12 @@ class Stack:
         return tag(self.release)
 
     @property
+    def federates(self) -> bool:
+        """Whether the release has federated services."""
+        known = linkerd_release(self.release)
+        return self.linkerd and (known is None or known.federation)
+
+    @property
     def reachable(self) -> tuple[LabCluster, ...]:
         """The clusters that aren't declared to be down."""
         return tuple(cluster for cluster in self.clusters if cluster.reachable)

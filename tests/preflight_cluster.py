@@ -70,7 +70,8 @@ def running(cluster: Cluster, certificate: tuple[Path, Path] | None = None) -> I
         disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
-            path = self.path.partition("?")[0]
+            # A list may be another one for each selector.
+            path = self.path if self.path in cluster.objects else self.path.partition("?")[0]
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             cluster.asked.append(f"{self.command} {path}")
             if path in cluster.stuck:
@@ -85,7 +86,7 @@ def running(cluster: Cluster, certificate: tuple[Path, Path] | None = None) -> I
             self.end_headers()
             self.wfile.write(content)
 
-        do_POST = do_DELETE = do_GET
+        do_POST = do_PATCH = do_DELETE = do_GET
 
         def log_message(self, *_: Any) -> None:
             pass
