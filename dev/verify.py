@@ -96,8 +96,8 @@ def questions(stack: Stack) -> list[Question]:
     up = {cluster.name for cluster in stack.reachable}
     if not found:
         raise VerifyFailed(
-            f"{stack.file.name}: nothing to verify: no request is split (workloads[].helloworld.splits, "
-            "workloads[].podinfo.splits)"
+            f"{stack.file.name}: nothing to verify: no request is split (splits or failover of workloads[].helloworld, "
+            "workloads[].podinfo)"
         )
     if not any(each.cluster in up for each in found):
         away = ", ".join(dict.fromkeys(each.cluster for each in found))
@@ -249,33 +249,37 @@ class Verifier:
 
 def _of_sample(sample: Sample, names: list[str]) -> Iterator[Question]:
     part = sample.part
-    if isinstance(part, Helloworld):
-        for split in part.splits:
+    if not isinstance(part, Helloworld | Podinfo):
+        return
+    shares: list[tuple[str, Mapping[str, int]]] = [(split.cluster, split.weights) for split in part.splits]
+    # In good times the others have one request in a million.
+    shares += [(each.cluster, {each.cluster: 1, **dict.fromkeys(each.backups, 0)}) for each in part.failover]
+    for cluster, weights in shares:
+        if isinstance(part, Helloworld):
             yield Question(
                 sample="helloworld",
-                cluster=split.cluster,
+                cluster=cluster,
                 namespace=part.namespace,
                 client="sleep",
                 asked="workloads[].helloworld.sleep",
                 url="http://helloworld:5000/hello",
                 says=r"version: (v[0-9]+)",
                 answers={name: part.versions.get(name, "v1") for name in names},
-                weights=split.weights,
-                runs=split.cluster in part.sleep,
+                weights=weights,
+                runs=cluster in part.sleep,
             )
-    elif isinstance(part, Podinfo):
-        for split in part.splits:
+        else:
             yield Question(
                 sample="podinfo",
-                cluster=split.cluster,
+                cluster=cluster,
                 namespace=part.namespace,
                 client="frontend",
                 asked="workloads[].podinfo.frontend",
                 url="http://podinfo:9898/",
                 says=r"greetings from ([-a-z0-9]+)",
                 answers={name: name for name in names},
-                weights=split.weights,
-                runs=split.cluster in part.frontend,
+                weights=weights,
+                runs=cluster in part.frontend,
             )
 
 

@@ -43,6 +43,7 @@ class Asked:
     custom: bool
     dependencies: tuple[str, ...]  # URNs, those of inputs included
     aliases: tuple[tuple[str, str], ...]  # names and URNs of parents
+    alias_types: tuple[str, ...]
     ignore_changes: tuple[str, ...]
     retain_on_delete: bool
 
@@ -66,6 +67,7 @@ class Monitor(MockMonitor):
                 custom=request.custom,
                 dependencies=tuple(request.dependencies),
                 aliases=tuple((alias.spec.name, alias.spec.parentUrn) for alias in request.aliases),
+                alias_types=tuple(alias.spec.type for alias in request.aliases if alias.spec.type),
                 ignore_changes=tuple(request.ignoreChanges),
                 retain_on_delete=request.retainOnDelete,
             )

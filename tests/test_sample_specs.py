@@ -12,9 +12,9 @@ from components.workloads import booksapp, podinfo
 from components.workloads.nginx import configuration
 from components.workloads.objects import container, pod_annotations
 from components.workloads.policy import authentication_spec, authorization_spec, server_spec
-from components.workloads.profile import profile_spec
-from components.workloads.split import Backend, backends, shared_out_spec, traffic_split_spec
-from settings.sample_parts import Podinfo, Profile, Split
+from components.workloads.profile import http_routes, milliseconds, profile_spec
+from components.workloads.split import Backend, backends, failover_backends, shared_out_spec, traffic_split_spec
+from settings.sample_parts import Failover, Podinfo, Profile, Split
 
 BOTH = Split.model_validate({"cluster": "west", "weights": {"west": 50, "east": 30, "north": 0}})
 BOOKS = [Backend(service="books", port=7002, weight=500), Backend(service="error-injector", port=8080, weight=500)]
@@ -59,6 +59,60 @@ def test_an_http_route_is_the_services_own_and_names_ports() -> None:
             }
         ],
     }
+
+
+def test_a_failover_leads_elsewhere_only_by_the_least_chance_that_there_is() -> None:
+    failover = Failover.model_validate({"cluster": "west", "backups": ["east", "north"]})
+
+    assert failover_backends("podinfo", 9898, failover) == [
+        Backend(service="podinfo", port=9898, weight=1_000_000),
+        Backend(service="podinfo-east", port=9898, weight=1),
+        Backend(service="podinfo-north", port=9898, weight=1),
+    ]
+
+
+def test_each_route_of_a_profile_is_an_http_route_and_one_is_for_the_rest() -> None:
+    found = http_routes("podinfo", Profile(form="gateway-api"), podinfo.ROUTES)
+
+    assert [(each.name, each.annotations) for each in found] == [
+        ("podinfo-get-api-info", {"retry.linkerd.io/http": "5xx", "timeout.linkerd.io/request": "300ms"}),
+        ("podinfo-post-api-echo", {}),
+        ("podinfo-other", {}),
+    ]
+    path = {"type": "RegularExpression", "value": "/api/info"}
+    assert found[0].rule == {"matches": [{"path": path, "method": "GET"}]}
+    assert found[-1].rule == {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}]}
+
+
+def test_http_routes_have_names_of_their_own_whatever_the_routes_are_called() -> None:
+    paths = ["/a", "/a/", "/[^/]+", "/b" * 60, "/b" * 61]
+    routes = [{"method": "GET", "pathRegex": path} for path in paths]
+    routes += [{"method": "PUT", "pathRegex": "/", "name": name} for name in ("other", "日本", "Put it")]
+    said = {"form": "gateway-api", "routes": routes}
+
+    names = [each.name for each in http_routes("webapp", Profile.model_validate(said), ())]
+
+    assert names[:3] == ["webapp-get-a", "webapp-get-a-2", "webapp-get"]
+    assert names[-4:] == ["webapp-other-2", "webapp-put", "webapp-put-it", "webapp-other"]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name) for name in names)
+
+
+def test_a_routes_limit_is_its_own() -> None:
+    route = {"method": "GET", "pathRegex": "/", "isRetryable": True, "retryLimit": 3, "timeout": "0s"}
+    said = {"form": "gateway-api", "routes": [route]}
+
+    found, _ = http_routes("webapp", Profile.model_validate(said), ())
+
+    assert found.annotations == {"retry.linkerd.io/http": "5xx", "retry.linkerd.io/limit": "3"}
+
+
+@pytest.mark.parametrize(
+    ("duration", "found"),
+    [("300ms", 300), ("1m30.5s", 90_500), ("2h", 7_200_000), ("0.1s", 100), ("0.2ms", 1), ("0s", 0)],
+)
+def test_a_duration_has_whole_milliseconds(duration: str, found: int) -> None:
+    assert milliseconds(duration) == found
 
 
 def test_podinfos_own_profile_times_one_route_out_and_retries_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,12 @@ from typing import Any
 import pytest
 
 import toolchain
+from components.workloads import booksapp
+from components.workloads.profile import http_routes
+from components.workloads.route import route_spec
+from components.workloads.split import failover_backends, shared_out_spec
 from lab.home import Home
+from settings.sample_parts import Failover, Profile
 from tests.custom_objects import made, refused
 from tests.deployment import Deployment, brought_up, everything
 
@@ -105,6 +111,33 @@ def test_an_object_with_a_slip_would_have_been_seen(samples: Deployment) -> None
     (profile, *_) = [item for item in made(samples) if item["kind"] == "ServiceProfile"]
 
     assert "not declared in schema" in refused(samples, {**profile, "spec": {**profile["spec"], "rotues": []}})
+
+
+def test_the_api_server_takes_the_routes_of_later_releases(samples: Deployment) -> None:
+    failover = Failover.model_validate({"cluster": CONTEXT, "backups": ["east"]})
+    profile = Profile.model_validate({"form": "gateway-api"})
+    specs = [
+        (kind, "podinfo-failover", shared_out_spec("podinfo", port, failover_backends("podinfo", port, failover)))
+        for kind, port in (("HTTPRoute", 9898), ("GRPCRoute", 9999))
+    ]
+    specs += [
+        ("HTTPRoute", each.name, route_spec("webapp", 7000, each.rule))
+        for each in http_routes("webapp", profile, booksapp.ROUTES)
+    ]
+    metadata = {"namespace": "two"}
+    routes = [
+        {
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            "kind": kind,
+            "metadata": {**metadata, "name": name},
+            "spec": spec,
+        }
+        for kind, name, spec in specs
+    ]
+
+    assert [said for said in (refused(samples, {**route, "context": CONTEXT}) for route in routes) if said] == []
+    too_heavy = json.loads(json.dumps(routes[0]).replace("1000000", "1000001"))
+    assert "less than or equal to 1000000" in refused(samples, {**too_heavy, "context": CONTEXT})
 
 
 def test_a_manifest_of_somebody_else_is_applied_in_the_right_order(samples: Deployment) -> None:

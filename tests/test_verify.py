@@ -275,3 +275,17 @@ def test_top_keys_may_begin_with_the_name_of_a_project_that_was_made_of_this_one
     (tmp_path / "Pulumi.prod.yaml").write_text("config: {'my-mesh:clusters': {one: }}")
 
     assert [cluster.name for cluster in stack.read("prod").clusters] == ["one"]
+
+
+def test_a_failover_is_asked_whether_the_cluster_itself_answers(tmp_path: Path) -> None:
+    backups = {"failover": [{"cluster": "west", "backups": ["east"]}]}
+    workloads = [
+        {name: {**part, "splits": [], **backups}} for name, part in (("podinfo", PODINFO), ("helloworld", HELLOWORLD))
+    ]
+
+    found = questions(chosen(tmp_path, *workloads))
+
+    assert [(each.sample, each.cluster, each.weights, each.requests) for each in found] == [
+        ("podinfo", "west", {"west": 1, "east": 0}, 20),
+        ("helloworld", "west", {"west": 1, "east": 0}, 20),
+    ]
