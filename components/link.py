@@ -69,7 +69,7 @@ class ClusterLink(pulumi.ComponentResource):
         mirrored = self._by_extension if self._release.link_controllers else self._by_own_controller
         before = mirrored(extension, kubeconfig, secrets)
         annotations: dict[str, pulumi.Input[str]] = dict(NOT_AWAITED)
-        if self._release.link_controllers:
+        if self._release.link_status:
             # As Linkerd's own command writes it, by which `multicluster check` compares versions. An output, because a
             # preview can't ask the cluster about a version of the Link that the extension is still to bring.
             tag = f"linkerd/cli {self._release.tag}"

@@ -48,7 +48,6 @@ class Deployment:
         self.before: dict[str, dict[str, Any]] = {}
         self._file = folder / "stack.yaml"
         self.configure(config, secrets)
-        self.environment = environment.merged(lab, self.stack.release)
         environment.prepare(lab)
 
     def configure(self, config: dict[str, Any], secrets: Mapping[str, str] | None = None) -> None:
@@ -58,6 +57,8 @@ class Deployment:
         self._salt: str | None = None  # with which the stack file's secrets are encrypted
         self._write(dict.fromkeys(self.secrets, ""))
         self.stack = stack.read(self.name, self._file)
+        # Another release of Linkerd has another CLI.
+        self.environment = environment.merged(self.lab, self.stack.release)
 
     def _write(self, encrypted: Mapping[str, str]) -> None:
         found = copy.deepcopy(self.config)
