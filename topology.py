@@ -16,6 +16,8 @@ class Link:
     source: str
     target: str
     gateway: bool = field(default=True, compare=False)  # False: the source's pods reach the target's pods themselves
+    # False: the clusters say that their pods are on different networks, so what is reached pod by pod isn't seen.
+    discovers: bool = field(default=True, compare=False)
 
     @property
     def name(self) -> str:

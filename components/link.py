@@ -177,15 +177,16 @@ class ClusterLink(pulumi.ComponentResource):
 
     def _spec(self) -> dict[str, Any]:
         wanted: settings.Cluster = self._target.cluster.settings
-        if not self._link.gateway:
-            return link_spec(wanted, gateway_address=None, options=self._options)
+        address: pulumi.Input[str] | None = self._gateway_address(wanted) if self._link.gateway else None
+        return link_spec(wanted, gateway_address=address, discovers=self._link.discovers, options=self._options)
+
+    def _gateway_address(self, wanted: settings.Cluster) -> pulumi.Input[str]:
         if wanted.gateway.addresses:
-            return link_spec(wanted, gateway_address=",".join(wanted.gateway.addresses), options=self._options)
+            return ",".join(wanted.gateway.addresses)
         gateway = _multicluster(self._target).gateway
         assert gateway is not None, f"{self._link.target} is a link's target, so its gateway has been read"
         # An output inside of plain values: a preview that can't know the address yet still shows the rest.
-        address = pulumi.Output.all(gateway.status).apply(lambda found: ",".join(addresses(found[0])))
-        return link_spec(wanted, gateway_address=address, options=self._options)
+        return pulumi.Output.all(gateway.status).apply(lambda found: ",".join(addresses(found[0])))
 
 
 def _multicluster(member: Member) -> Multicluster:

@@ -16,13 +16,18 @@ from settings.link_parts import LinkOptions
 
 
 def link_spec(
-    target: settings.Cluster, *, gateway_address: pulumi.Input[str] | None, options: LinkOptions | None = None
+    target: settings.Cluster,
+    *,
+    gateway_address: pulumi.Input[str] | None,
+    discovers: bool = True,
+    options: LinkOptions | None = None,
 ) -> dict[str, Any]:
     """The spec of a Link.
 
     Args:
         target: the target cluster.
         gateway_address: IPs or host names of its gateway; None for a link without one.
+        discovers: whether services are seen that are reached pod by pod.
         options: what the stack file says of the link.
     """
     options = options or LinkOptions()
@@ -41,9 +46,9 @@ def link_spec(
         # What Linkerd's own command wrote where there is nothing to say.
         spec |= {"gatewayAddress": "", "gatewayPort": "0", "gatewayIdentity": "", "selector": {}}
         spec["probeSpec"] = {"path": "", "port": "0", "period": "0s"}
-    if release.remote_discovery:
+    if release.remote_discovery and discovers:
         spec["remoteDiscoverySelector"] = {"matchLabels": selectors.remote_discovery}
-    if release.federation:
+    if release.federation and discovers:
         spec["federatedServiceSelector"] = {"matchLabels": selectors.federated}
     if options.excluded_labels:
         spec["excludedLabels"] = options.excluded_labels

@@ -98,7 +98,7 @@ class Checker:
             if self._targets(cluster):
                 checks.append(partial(self._gateways, cluster))
             if self._stack.federates:
-                targets = [link.target for link in self._stack.live if link.source == cluster.name]
+                targets = [link.target for link in self._stack.live if link.source == cluster.name and link.discovers]
                 checks.append(partial(self._seen, services.federated, cluster.name, targets))
         for link in self._stack.live:
             seen = services.mirrors if link.gateway else services.discovered

@@ -93,8 +93,8 @@ class Exports:
             self._faults.add(path, cluster, rule, remedy)
 
     def _apart(self, cluster: str) -> list[Link]:
-        """The links to a cluster whose sources' pods don't reach its pods."""
-        inward = [link for link in self._links if link.target == cluster and link.gateway]
+        """The links that see what is reached pod by pod, of clusters whose pods, as far as they say, don't reach it."""
+        inward = [link for link in self._links if link.target == cluster and link.gateway and link.discovers]
         return [link for link in inward if not on_one_network(self._reading, link)]
 
     @staticmethod

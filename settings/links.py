@@ -45,7 +45,12 @@ def links(reading: Reading, names: list[str], faults: Faults) -> dict[Link, Link
             found[link] = path
             said[link] = entry
     _names(found, faults)
-    return {replace(link, gateway=_by_gateway(reading, link, options)): options for link, options in said.items()}
+    return {_resolved(reading, link, options): options for link, options in said.items()}
+
+
+def _resolved(reading: Reading, link: Link, options: LinkOptions) -> Link:
+    gateway = _by_gateway(reading, link, options)
+    return replace(link, gateway=gateway, discovers=not gateway or not _on_other_networks(reading, link))
 
 
 def _by_gateway(reading: Reading, link: Link, options: LinkOptions) -> bool:
@@ -57,10 +62,19 @@ def _by_gateway(reading: Reading, link: Link, options: LinkOptions) -> bool:
 
 def on_one_network(reading: Reading, link: Link) -> bool:
     """Whether both clusters say that their pods are on the same flat network."""
-    source, target = (reading.file.clusters.get(name) for name in (link.source, link.target))
-    if source is None or target is None or source.networks.flat is None:
-        return False
-    return source.networks.flat == target.networks.flat
+    source, target = _networks(reading, link)
+    return source is not None and source == target
+
+
+def _on_other_networks(reading: Reading, link: Link) -> bool:
+    """Whether the clusters say that their pods aren't on the same flat network: then at least one names its own."""
+    source, target = _networks(reading, link)
+    return source != target
+
+
+def _networks(reading: Reading, link: Link) -> list[str | None]:
+    found = (reading.file.clusters.get(name) for name in (link.source, link.target))
+    return [cluster.networks.flat if cluster is not None else None for cluster in found]
 
 
 def known_cluster(name: str, path: Path, names: Sequence[str], faults: Faults) -> bool:

@@ -149,6 +149,18 @@ def test_a_member_of_a_federated_service_is_labelled_and_leaves_everywhere_befor
     assert {f"Export east-test-podinfo-service-member{end}" for end in ("", "-west", "-north")} <= before
 
 
+def test_a_source_on_another_network_has_no_part_in_what_is_reached_pod_by_pod(run: Run) -> None:
+    networks = {"west": {"networks": {"flat": "lan"}}, "east": {"networks": {"flat": "lan"}}, "north": {}}
+    config = {**FLAT, "clusters": networks, "topology": "full-mesh", "workloads": FLAT["workloads"][:1]}
+    found = run(config)
+    links = {name: each["spec"] for name, each in plain(found.of(":Link")).items()}
+
+    assert "federatedServiceSelector" in links["link-west-to-east-link"]
+    assert "gatewayAddress" not in links["link-west-to-east-link"]
+    assert "federatedServiceSelector" not in links["link-north-to-east-link"]
+    assert {each["source"] for each in plain(found.of(":Export")).values()} == {"west", "east"}
+
+
 def test_over_links_without_a_gateway_a_service_is_exported_for_remote_discovery(run: Run) -> None:
     found = run(FLAT)
     service = plain(found.of("core/v1:Service"))["east-default-helloworld-service"]

@@ -92,6 +92,13 @@ def test_an_older_link_has_the_selectors_that_its_release_knows(release: Linkerd
     assert ("federatedServiceSelector" in spec) == (release.version == "2.17")
 
 
+def test_a_link_between_networks_sees_only_what_the_gateway_passes_on() -> None:
+    spec = link_spec(cluster(release=NEWEST), gateway_address="198.51.100.7", discovers=False)
+
+    assert spec["selector"] == {"matchLabels": {"mirror.linkerd.io/exported": "true"}}
+    assert not spec.keys() & {"remoteDiscoverySelector", "federatedServiceSelector"}
+
+
 def test_a_link_says_what_the_stack_file_says_of_it() -> None:
     spec = link_spec(cluster(release=NEWEST), gateway_address="198.51.100.7", options=options(**FULL))
 

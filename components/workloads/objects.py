@@ -181,11 +181,11 @@ class Objects:
         seen: list[tuple[str, Inward, bool]] = []
         if mode is not None:
             labels[EXPORTED] = "true" if mode == "gateway" else mode
-            through = [each for each in inward if each.link.gateway or mode == "remote-discovery"]
-            seen += [("export", each, False) for each in through]
+            seeing = [each for each in inward if (each.link.gateway if mode == "gateway" else each.link.discovers)]
+            seen += [("export", each, False) for each in seeing]
         if federated:
             labels[MEMBER] = "member"
-            seen += [("member", each, True) for each in inward]
+            seen += [("member", each, True) for each in inward if each.link.discovers]
         if not labels.keys() & {EXPORTED, MEMBER}:
             return []
         multicluster = self._place.member.multicluster
