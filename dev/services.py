@@ -56,7 +56,9 @@ def federated(cluster: str, targets: Iterable[str], look: Look, services: Servic
     wanted: dict[tuple[str, str], set[str]] = {}
     for member in (cluster, *targets):
         for namespace, name in services(member, FEDERATED):
-            wanted.setdefault((namespace, name), set()).add(member)
+            # Controllers make none where there is no such namespace.
+            if member == cluster or look(cluster, "namespaces", namespace, "default"):
+                wanted.setdefault((namespace, name), set()).add(member)
     if not wanted:
         return True, []
     faults = []
