@@ -47,6 +47,8 @@ def jaeger_values(
     }
     # The chart would take its tag from a default that only Linkerd's own command overrides.
     values["webhook"]["image"] = {"version": cluster.release.tag}
+    if cluster.release.namespace_metadata_value:
+        values["createNamespaceMetadataJob"] = False
     if linkerd.registry is not None:
         values["webhook"]["image"]["name"] = f"{linkerd.registry}/jaeger-webhook"
     if pull:

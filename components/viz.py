@@ -50,6 +50,8 @@ def viz_values(
         "metricsAPI": nodes,
         "prometheus": nodes,
     }
+    if cluster.release.namespace_metadata_value:
+        values["createNamespaceMetadataJob"] = False
     if linkerd.registry is not None:
         values["defaultRegistry"] = linkerd.registry
     if pull:

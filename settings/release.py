@@ -52,10 +52,12 @@ def release(file: StackFile, source: str, *, own: bool, faults: Faults) -> Linke
     if known is not None and (known.channel == "stable" or own):
         _newer_than_tried(version, known, faults)
         return known
-    if known is None and is_of_the_past(version):
+    # Charts may have numbers of their own anywhere but in Linkerd's repository.
+    past = own and is_of_the_past(version)
+    found = None if past else _found(version, known, source, faults)
+    if past or (found is not None and is_of_the_past(found.tag)):
         faults.add(PATH, version, "not a release that this program knows", f"choose one of {', '.join(LINKERD)}")
-        return LINKERD[DEFAULT_LINKERD]
-    found = _found(version, known, source, faults)
+        found = None
     if found is None:
         return LINKERD[DEFAULT_LINKERD]
     _newer_than_tried(version, found, faults)
@@ -108,7 +110,7 @@ def _found(version: str, known: LinkerdRelease | None, source: str, faults: Faul
         faults.add(PATH, version, rule, "add it there, or choose another release")
         return None
     tag = main.app_version or version
-    recognised = known or linkerd_release(tag)
+    recognised = known or linkerd_release(tag) or linkerd_release(main.version)
     return of_charts(recognised, versions) if recognised is not None else unknown_release(version, tag, versions)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -155,14 +156,18 @@ metadata:
   name: nodes
   namespace: default
   labels: {mirror.linkerd.io/exported: "true", example.com/team: tea, plain: "yes"}
-spec: {clusterIP: None, ports: [{port: 80}]}
+spec: {clusterIP: None, selector: {app: nodes}, ports: [{port: 80}]}
 ---
-apiVersion: v1
-kind: Endpoints
+apiVersion: apps/v1
+kind: StatefulSet
 metadata: {name: nodes, namespace: default}
-subsets:
-  - addresses: [{ip: 203.0.113.7, hostname: nodes-0}, {ip: 203.0.113.8, hostname: nodes-1}]
-    ports: [{port: 80}]
+spec:
+  replicas: 2
+  serviceName: nodes
+  selector: {matchLabels: {app: nodes}}
+  template:
+    metadata: {labels: {app: nodes}}
+    spec: {containers: [{name: node, image: example.com/node}]}
 """
 
 
@@ -171,7 +176,8 @@ def test_headless_services_are_mirrored_as_such_without_the_labels_that_are_left
     file.write_text(HEADLESS)
     mesh.kubectl("east", "apply", "-f", str(file))
     try:
-        assert comes_true(lambda: mesh.exists("west", "service", "nodes-0-east"))
+        for name in ("nodes-0-east", "nodes-1-east"):
+            assert comes_true(partial(mesh.exists, "west", "service", name))
         mirror = mesh.one("west", "service", "nodes-east")
     finally:
         mesh.kubectl("east", "delete", "-f", str(file))

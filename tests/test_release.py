@@ -15,6 +15,7 @@ import settings
 from tests.stack_files import Environment
 from versions import LINKERD, NEWEST_EDGE_TRIED, LinkerdRelease, age, line, linkerd_release
 
+NOT_KNOWN = r"not a release that this program knows; choose one of 2\.14\.10"
 THREE = ("linkerd-crds", "linkerd-control-plane", "linkerd-multicluster")
 
 
@@ -186,6 +187,26 @@ def test_a_release_that_the_chart_source_has_not_is_refused_with_what_it_has(
             f'linkerd.version: "{version}": {source} has no linkerd-control-plane of it; '
             "choose one that it has: edge-26.8.3",
         )
+
+
+def test_charts_with_numbers_of_their_own_are_taken_by_them(environment: Environment, tmp_path: Path) -> None:
+    source = folder(tmp_path, *({"name": name, "version": "0.1.0", "appVersion": "edge-26.8.3"} for name in THREE))
+
+    release, warnings, _ = chosen("0.1.0", environment, source)
+
+    assert (release.control_plane, release.tag, release.known, warnings) == ("0.1.0", "edge-26.8.3", True, ())
+
+
+def test_a_release_before_those_that_this_program_knows_is_refused_wherever_it_is(
+    environment: Environment, tmp_path: Path
+) -> None:
+    source = folder(tmp_path, *({"name": name, "version": "1.9.8", "appVersion": "stable-2.12.6"} for name in THREE))
+
+    for version in ("2.12.6", "1.9.8"):
+        with pytest.raises(settings.SettingsError, match=NOT_KNOWN):
+            chosen(version, environment, source)
+    with pytest.raises(settings.SettingsError, match=NOT_KNOWN):
+        chosen("2.12.6", environment)
 
 
 def test_a_chart_source_that_lacks_a_part_of_the_release_is_told(environment: Environment, tmp_path: Path) -> None:
