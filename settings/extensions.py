@@ -98,6 +98,10 @@ def _ended(where: Mapping[str, Sequence[str]], release: LinkerdRelease, faults: 
         if where[key] and version is None:
             rule = f"Linkerd {release.version} has no such extension any more"
             faults.add(("extensions", key), LEFT_OUT, rule, "take it out, or choose an older linkerd.version")
+    if where["smi"] and release.smi_deprecated:
+        rule = "Linkerd advises against TrafficSplits, and will not go on with them"
+        remedy = "split by the Gateway API (form: gateway-api), and take it out an update later"
+        faults.warn(("extensions", "smi"), LEFT_OUT, rule, remedy)
 
 
 def _gateway_api(wanted: GatewayApi | None, release: LinkerdRelease | None, faults: Faults) -> GatewayApi | None:

@@ -186,3 +186,11 @@ def test_an_extension_that_a_release_no_longer_has_is_refused(environment: Envir
         "take it out, or choose an older linkerd.version",
     )
     assert settings.parse({**config, "extensions": {"viz": [], "jaeger": False}}, environment).clusters
+
+
+def test_an_extension_that_linkerd_advises_against_is_a_warning(environment: Environment) -> None:
+    config: dict[str, Any] = {"clusters": {"west": {}}, "extensions": {"smi": True}}
+
+    assert settings.parse(config, environment).warnings == ()
+    (warning,) = settings.parse({**config, "linkerd": {"version": "2.20"}}, environment).warnings
+    assert warning.startswith("extensions.smi: …: Linkerd advises against TrafficSplits")
