@@ -16,9 +16,10 @@ VARIABLE = "LAB_LINKERD"
 
 # Since then mirrors read Links of v1alpha3, and are told the name of their probe's Service.
 _LINKS_CHANGED = (25, 3, 3)
+_STABLE = re.compile(r"2\.(\d|1[0-4])\.\d+")
 _EDGE = re.compile(r"edge-(\d+)\.(\d+)\.(\d+)")
 _CLI_VERSION = ("version", "--client", "--short")
-_UNDEFINED = "dev-undefined"  # what a program says that was built without a version, as the controller of an image is
+UNDEFINED = "dev-undefined"  # what a program says that was built without a version, as the controller of an image is
 _PATIENCE = 20.0  # seconds for a program to say what it is
 _REMEDY = f"Name folders that have Linkerd's '{CLI}' and '{CONTROLLER}' in them (docs/lab.md)."
 _told: dict[tuple[Path, int, int], str] = {}
@@ -59,17 +60,18 @@ def folders(home: Home) -> list[Path]:
 
 
 def release(folder: Path) -> str:
-    """What the programs in a folder say that they are, such as `edge-26.8.3`.
+    """What the programs in a folder say that they are, such as `edge-26.8.3`, or that they are of none.
 
     Raises:
         LabError: neither says anything, or each something else.
     """
-    said = {_said(folder / CONTROLLER, "service-mirror", "-version"), _said(folder / CLI, *_CLI_VERSION)}
-    said -= {"", _UNDEFINED}
+    said = {_said(folder / CONTROLLER, "service-mirror", "-version"), _said(folder / CLI, *_CLI_VERSION)} - {""}
+    if len(said) > 1:
+        said -= {UNDEFINED}
     if not said:
         raise LabError(
             f"{VARIABLE}: {folder}: neither '{CLI} {' '.join(_CLI_VERSION)}' nor '{CONTROLLER} service-mirror "
-            "-version' tells a release. Are they Linkerd's, for this machine, and built with a version (docs/lab.md)?"
+            "-version' says what it is. Are they Linkerd's, and for this machine (docs/lab.md)?"
         )
     if len(said) > 1:
         raise LabError(
@@ -125,9 +127,14 @@ def _exact(wanted: str, folders: Sequence[Path]) -> Path | None:
 
 
 def _reads_same_links(one: str, other: str) -> bool:
-    """Whether mirrors of two edge releases read Links alike; what isn't of an edge release is like nothing else."""
-    numbers = [number(each) for each in (one, other)]
-    return all(numbers) and len({each >= _LINKS_CHANGED for each in numbers}) == 1
+    """Whether mirrors of two releases read Links alike; what isn't known is taken for later than all that is."""
+    # A stable release is like nothing else.
+    return not any(map(_STABLE.fullmatch, (one, other))) and _reads_newer_links(one) == _reads_newer_links(other)
+
+
+def _reads_newer_links(release: str) -> bool:
+    found = number(release)
+    return not found or found >= _LINKS_CHANGED
 
 
 def _refuse_unusable(program: Path) -> None:
