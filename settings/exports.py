@@ -84,13 +84,11 @@ class Exports:
         elif part.export_mode is None and through and len(through) < len(inward):
             flat = next(link for link in inward if not link.gateway)
             rule = (
-                f"{through[0].source} reaches {cluster} through its gateway and {flat.source} without it, and a "
-                "service is exported in one mode"
+                f"{through[0].source} reaches {cluster} through its gateway and {flat.source} without it; a service is "
+                "exported in one mode, and this one for the first alone"
             )
-            remedy = (
-                "set exportMode: gateway, for the first alone, or remote-discovery where all pods are on one network"
-            )
-            self._faults.add(path, cluster, rule, remedy)
+            remedy = "say so (exportMode: gateway), or set remote-discovery where all their pods are on one network"
+            self._faults.warn(path, cluster, rule, remedy)
 
     def _apart(self, cluster: str) -> list[Link]:
         """The links that see what is reached pod by pod, of clusters whose pods, as far as they say, don't reach it."""

@@ -51,17 +51,17 @@ def _networks(reading: Reading, link: Link, options: LinkOptions, path: Path, fa
 
 
 def _namespaces(reading: Reading, link: Link, path: Path, faults: Faults) -> None:
-    """A proxy expects of a pod that it reaches itself an identity from a control plane in the same namespace."""
+    """A control plane tells of identities only where the other one is in a namespace of the same name."""
     if link.gateway:
         return
     source, target = (_namespace(reading, name) for name in (link.source, link.target))
     if source != target:
         rule = (
-            f"without a gateway the control planes of {link.source} ({source}) and {link.target} ({target}) must be in "
-            "namespaces of the same name"
+            f"the control planes of {link.source} ({source}) and {link.target} ({target}) are in namespaces of "
+            "different names, so that requests from pod to pod go without mutual TLS"
         )
         remedy = "give both the same linkerd.namespace, or link them through the gateway"
-        faults.add((*path, "gateway"), False, rule, remedy)
+        faults.warn((*path, "gateway"), False, rule, remedy)
 
 
 def _namespace(reading: Reading, name: str) -> str:

@@ -83,6 +83,7 @@ def test_every_check_of_the_table_passes(mesh: Deployment) -> None:
         ("private-1", "gateways"),
         ("private-1 → edge", "mirrors"),
         ("private-1 → north", "mirrors"),
+        ("north → edge", "mirrors"),
     }
 
 
