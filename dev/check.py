@@ -296,8 +296,8 @@ def _check(document: Mapping[str, Any]) -> str:
 
 
 def _told(check: Mapping[str, Any]) -> str:
-    said = (check.get("error") or "").strip().splitlines()
-    return f"{check['description']}: {said[0] if said else ''}"
+    # It may have several lines, and paragraphs; a row of the table is one.
+    return f"{check['description']}: {' '.join((check.get('error') or '').split())}"
 
 
 def _last_line(text: str) -> str:
