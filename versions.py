@@ -13,7 +13,6 @@ class LinkerdRelease:
 
     version: str  # as the stack file has it, without the channel: 2.14.10, 2.18, edge-25.4.4
     tag: str  # of its images, and what Linkerd itself reports
-    line: str  # the version of Linkerd that it belongs to, such as 2.14; the newest one's successor has none yet
     crds: str
     control_plane: str
     multicluster: str
@@ -137,7 +136,7 @@ def unknown_release(version: str, tag: str, charts: Mapping[str, str]) -> Linker
         tag: of its images.
         charts: the versions of its charts, by their names.
     """
-    found = replace(_of_edge(version, NEWEST_EDGE_TRIED), tag=tag, line="", known=False)
+    found = replace(_of_edge(version, NEWEST_EDGE_TRIED), tag=tag, known=False)
     return of_charts(found, charts)
 
 
@@ -215,7 +214,6 @@ def _stable(version: str) -> LinkerdRelease:
     return LinkerdRelease(
         version=version,
         tag=f"stable-{version}",
-        line=minor,
         crds=crds,
         control_plane=control_plane,
         multicluster=multicluster,
@@ -254,7 +252,6 @@ def _of_edge(version: str, found: Edge) -> LinkerdRelease:
     return LinkerdRelease(
         version=version,
         tag=f"edge-{year}.{month}.{number}",
-        line=minor if minor in ANNOUNCED else "",
         crds=chart,
         control_plane=chart,
         multicluster=chart,

@@ -70,7 +70,7 @@ def test_other_names_are_not_known(name: str) -> None:
 
 
 def test_each_release_has_the_generation_that_it_came_with() -> None:
-    by_controllers = [release.line for release in LINKERD.values() if release.link_controllers]
+    by_controllers = [release.version for release in LINKERD.values() if release.link_controllers]
     link_apis = {release.version: release.link_api.rpartition("/")[2] for release in LINKERD.values()}
 
     assert by_controllers == ["2.20", "2.19", "2.18"]
