@@ -207,7 +207,6 @@ def record(config: dict[str, Any], secret: Sequence[str], kubeconfig: Path, patc
     _hurry(patch)
     # The recording engine has no server for the hooks' callbacks.
     patch.setattr(resource_hooks, "register_resource_hook", lambda hook: asyncio.ensure_future(asyncio.sleep(0)))
-    patch.setattr(resource, "_sync_monitor_supports_transforms", lambda: True)
     patch.setattr(resource, "_get_callbacks", _no_callbacks)
     recorder = Recorder()
 

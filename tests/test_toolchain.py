@@ -63,8 +63,8 @@ def test_the_plugins_have_the_versions_of_their_python_packages() -> None:
 
     assert f'Version = "{pinned["pulumi-kubernetes"]}"' in kubernetes
     assert f'Version = "{pinned["pulumi-tls"]}"' in tls
-    assert ".".join(map(str, pulumi.MINIMUM)) == pinned["pulumi"]
-    assert f"v{pinned['pulumi']}" in ENGINE.main.variables.values()
+    assert f"v{'.'.join(map(str, pulumi.MINIMUM))}" in ENGINE.main.variables.values()
+    assert tuple(map(int, pinned["pulumi"].split("."))) >= pulumi.MINIMUM, "the SDK may be newer than the engine"
 
 
 def test_a_part_that_was_not_built_says_how_to_build_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
