@@ -13,11 +13,11 @@ from functools import partial
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as kubernetes
 
 import settings
 from components.cluster import Cluster
 from components.helm import release
+from components.kubernetes_object import KubernetesObject
 from components.secrets import tls_secret
 from components.trust import Authority, Certificate, Signer
 from settings.address import is_ip
@@ -220,10 +220,12 @@ class Cilium(pulumi.ComponentResource):
                 wanted["hubble-relay-client-certs"] = (relay, [relay])
         # By which `cilium clustermesh` tells that two clusters have one authority; its key stays where it was made.
         made: list[pulumi.Resource] = [
-            kubernetes.core.v1.Secret(
+            KubernetesObject(
                 f"{cluster.name}-cilium-ca",
+                "v1",
+                "Secret",
                 metadata=cluster.metadata("cilium-ca", namespace=NAMESPACE),
-                string_data={"ca.crt": authority.signer.certificate},
+                stringData={"ca.crt": authority.signer.certificate},
                 opts=opts,
             )
         ]

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as kubernetes
 
 import access
 import recorded
@@ -19,6 +18,7 @@ import settings
 from components import load_balancer
 from components.cilium import EXTERNAL_SINCE, NAMESPACE, Cilium, CiliumAuthority, Peer
 from components.cluster import NOT_AWAITED, Cluster
+from components.kubernetes_object import KubernetesObject
 from settings.cilium import minor
 from settings.resolved import MeshedCilium
 
@@ -109,8 +109,10 @@ def _peer(cluster: Cluster, before: Mapping[str, Any] | None, parent: pulumi.Res
 def _balanced(cluster: Cluster, member: MeshedCilium, parent: pulumi.Resource) -> pulumi.Output[list[str]]:
     # Where the stack file says the addresses, nobody waits for them.
     annotations = {**(NOT_AWAITED if member.addresses else {}), **member.annotations}
-    service = kubernetes.core.v1.Service(
+    service = KubernetesObject(
         f"{cluster.name}-{SERVICE}",
+        "v1",
+        "Service",
         metadata=cluster.metadata(SERVICE, namespace=NAMESPACE, annotations=annotations),
         spec={"type": "LoadBalancer", **_SERVED},
         # Without an address of each, none of the clusters could be told of the others.
@@ -127,8 +129,10 @@ def _inside(cluster: Cluster, parent: pulumi.Resource) -> list[pulumi.Resource]:
     member = cluster.settings.cilium
     if member is None or member.service != "ClusterIP":
         return []
-    service = kubernetes.core.v1.Service(
+    service = KubernetesObject(
         f"{cluster.name}-clustermesh-apiserver",
+        "v1",
+        "Service",
         metadata=cluster.metadata(
             "clustermesh-apiserver",
             namespace=NAMESPACE,

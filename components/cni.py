@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as kubernetes
 
 import settings
 from components.cluster import Cluster
 from components.helm import release
+from components.kubernetes_object import KubernetesObject
 from components.secrets import pull_secret, pull_secrets
 
 NAMESPACE = "linkerd-cni"
@@ -56,8 +56,10 @@ class Cni(pulumi.ComponentResource):
         name = f"{cluster.name}-cni"
         super().__init__("multicluster-mesh:index:Cni", name, None, opts)
         child = cluster.options(self)
-        namespace = kubernetes.core.v1.Namespace(
+        namespace = KubernetesObject(
             f"{name}-namespace",
+            "v1",
+            "Namespace",
             metadata=cluster.namespace_metadata(
                 NAMESPACE,
                 labels={
@@ -70,12 +72,12 @@ class Cni(pulumi.ComponentResource):
             ),
             opts=child,
         )
-        credentials = pull_secret(f"{name}-pull-secret", cluster, namespace.metadata.name, child)
+        credentials = pull_secret(f"{name}-pull-secret", cluster, namespace.name, child)
         self.plugin = release(
             name,
             cluster=cluster,
             name="linkerd2-cni",
-            namespace=namespace.metadata.name,
+            namespace=namespace.name,
             chart="linkerd2-cni",
             version=cluster.settings.release.cni,
             source=charts,

@@ -10,11 +10,11 @@ import hashlib
 from collections.abc import Mapping
 
 import pulumi
-import pulumi_kubernetes as kubernetes
 import yaml
 
 import settings
 from components.cluster import Cluster
+from components.kubernetes_object import KubernetesObject
 from topology import Link
 
 REMOTE_ACCESS = "linkerd-service-mirror-remote-access-default"
@@ -66,8 +66,10 @@ def credentials(
         before: what brings the account; without it, Kubernetes deletes the token's Secret at once.
         parent: the link's component.
     """
-    secret = kubernetes.core.v1.Secret(
+    secret = KubernetesObject(
         name,
+        "v1",
+        "Secret",
         metadata=target.metadata(
             f"linkerd-service-mirror-remote-access-{link.source}",
             namespace=namespace,
@@ -94,7 +96,7 @@ def credentials_secret(
     opts: pulumi.ResourceOptions,
     *,
     discovery: settings.Cluster | None = None,
-) -> kubernetes.core.v1.Secret:
+) -> KubernetesObject:
     """The credentials for the service mirror or, for `discovery`, for the control plane's own look into the target.
 
     Args:
@@ -113,13 +115,15 @@ def credentials_secret(
             "multicluster.linkerd.io/trust-domain": discovery.linkerd.trust_domain,
             "multicluster.linkerd.io/cluster-domain": discovery.linkerd.cluster_domain,
         }
-    return kubernetes.core.v1.Secret(
+    return KubernetesObject(
         name,
+        "v1",
+        "Secret",
         metadata=source.metadata(
             f"cluster-credentials-{target}", namespace=namespace, labels=labels, annotations=annotations
         ),
         type="mirror.linkerd.io/remote-kubeconfig",
-        string_data={"kubeconfig": kubeconfig},
+        stringData={"kubeconfig": kubeconfig},
         opts=opts,
     )
 

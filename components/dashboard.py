@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pulumi
-import pulumi_kubernetes as kubernetes
 
 from components.cluster import NOT_AWAITED, Cluster
 from components.dashboard_user import DashboardUser
+from components.kubernetes_object import KubernetesObject
 from components.viz import Viz
 
 SECRET = "web-ingress-auth"
@@ -60,11 +60,13 @@ class Dashboard(pulumi.ComponentResource):
         found = cluster.settings.extensions.viz
         wanted = found.dashboard if found is not None else None
         assert wanted is not None
-        auth = kubernetes.core.v1.Secret(
+        auth = KubernetesObject(
             f"{name}-auth",
+            "v1",
+            "Secret",
             metadata=cluster.metadata(SECRET, namespace=viz.namespace),
             type="Opaque",
-            string_data={"auth": pulumi.Output.concat(user.htpasswd, "\n")},
+            stringData={"auth": pulumi.Output.concat(user.htpasswd, "\n")},
             opts=child,
         )
         path = {
@@ -73,8 +75,10 @@ class Dashboard(pulumi.ComponentResource):
             "backend": {"service": {"name": "web", "port": {"number": 8084}}},
         }
         host = {"host": wanted.host} if wanted.host is not None else {}
-        kubernetes.networking.v1.Ingress(
+        KubernetesObject(
             f"{name}-ingress",
+            "networking.k8s.io/v1",
+            "Ingress",
             metadata=cluster.metadata(
                 "web-ingress",
                 namespace=viz.namespace,

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as kubernetes
 
 import settings
 from components.cluster import Cluster
 from components.helm import release
+from components.kubernetes_object import KubernetesObject
 from components.secrets import pull_secret, pull_secrets
 
 NAMESPACE = "ingress-nginx"
@@ -76,15 +76,15 @@ class IngressNginx(pulumi.ComponentResource):
         child = cluster.options(self)
         wanted = cluster.settings.extensions.ingress_nginx
         assert wanted is not None
-        namespace = kubernetes.core.v1.Namespace(
-            f"{name}-namespace", metadata=cluster.namespace_metadata(NAMESPACE), opts=child
+        namespace = KubernetesObject(
+            f"{name}-namespace", "v1", "Namespace", metadata=cluster.namespace_metadata(NAMESPACE), opts=child
         )
-        credentials = pull_secret(f"{name}-pull-secret", cluster, namespace.metadata.name, child)
+        credentials = pull_secret(f"{name}-pull-secret", cluster, namespace.name, child)
         self.ready = release(
             name,
             cluster=cluster,
             name="ingress-nginx",
-            namespace=namespace.metadata.name,
+            namespace=namespace.name,
             chart="ingress-nginx",
             version=wanted.version,
             source=charts,

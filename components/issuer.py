@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as kubernetes
 
 from components.cluster import Cluster
+from components.kubernetes_object import KubernetesObject
 from components.secrets import tls_secret
 from components.trust import Certificate, Trust
 from settings.stack_file import CertManager
@@ -115,16 +115,16 @@ def _of_cert_manager(
             opts=opts,
         )
         before.append(
-            kubernetes.apiextensions.CustomResource(
+            KubernetesObject(
                 f"{name}-anchor-issuer",
                 api_version="cert-manager.io/v1",
                 kind="Issuer",
                 metadata=cluster.metadata(ANCHOR, namespace=namespace),
-                spec={"ca": {"secretName": secret.metadata.name}},
+                spec={"ca": {"secretName": secret.name}},
                 opts=opts,
             )
         )
-    certificate = kubernetes.apiextensions.CustomResource(
+    certificate = KubernetesObject(
         f"{name}-issuer-certificate",
         api_version="cert-manager.io/v1",
         kind="Certificate",

@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as kubernetes
 
 import settings
 from components.cluster import Cluster
 from components.helm import release
+from components.kubernetes_object import KubernetesObject
 from components.linkerd import Linkerd, tolerations
 from components.secrets import pull_secret, pull_secrets
 from components.trust import Trust
@@ -81,15 +81,17 @@ class Jaeger(pulumi.ComponentResource):
         name = f"{cluster.name}-jaeger"
         super().__init__("multicluster-mesh:index:Jaeger", name, None, opts)
         child = cluster.options(self)
-        namespace = kubernetes.core.v1.Namespace(
+        namespace = KubernetesObject(
             f"{name}-namespace",
+            "v1",
+            "Namespace",
             metadata=cluster.namespace_metadata(
                 NAMESPACE,
                 labels={"linkerd.io/extension": "jaeger", "pod-security.kubernetes.io/enforce": "privileged"},
             ),
             opts=child,
         )
-        there = namespace.metadata.name
+        there = namespace.name
         served = webhooks(cluster, "jaeger", there, _SERVICES, namespace_name=NAMESPACE, trust=trust, opts=child)
         self.webhooks_expire = served.expires
         credentials = pull_secret(f"{name}-pull-secret", cluster, there, child)

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as kubernetes
 
 import settings
 from components.cluster import NOT_AWAITED
 from components.credentials import checksum, credentials, credentials_secret
 from components.helm import release
+from components.kubernetes_object import KubernetesObject
 from components.link_spec import link_spec
 from components.load_balancer import addresses
 from components.member import Member
@@ -75,7 +75,7 @@ class ClusterLink(pulumi.ComponentResource):
             tag = f"linkerd/cli {self._release.tag}"
             annotations["linkerd.io/created-by"] = extension.extension.status.apply(lambda _: tag)
         others = [api for api in _LINK_APIS if api != self._release.link_api]
-        kubernetes.apiextensions.CustomResource(
+        KubernetesObject(
             f"{name}-link",
             api_version=self._release.link_api,
             kind="Link",

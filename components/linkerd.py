@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as kubernetes
 
 import settings
 from components.cluster import Cluster
@@ -17,6 +16,7 @@ from components.cni import Cni
 from components.helm import release
 from components.issuer import issuer
 from components.kept_crds import KeptCrds
+from components.kubernetes_object import KubernetesObject
 from components.secrets import pull_secret, pull_secrets
 from components.trust import Trust
 from components.webhooks import pinned, webhooks
@@ -151,8 +151,10 @@ class Linkerd(pulumi.ComponentResource):
         before: list[pulumi.Resource] = []
         if linkerd.cni:
             before.append(Cni(cluster, charts, network, pulumi.ResourceOptions(parent=self)).plugin)
-        namespace = kubernetes.core.v1.Namespace(
+        namespace = KubernetesObject(
             f"{name}-namespace",
+            "v1",
+            "Namespace",
             metadata=cluster.namespace_metadata(
                 linkerd.namespace,
                 labels={
@@ -166,7 +168,7 @@ class Linkerd(pulumi.ComponentResource):
             ),
             opts=child,
         )
-        self.namespace = namespace.metadata.name
+        self.namespace = namespace.name
         identity = issuer(cluster, self.namespace, trust, child)
         self.issuer_expires = identity.expires
         before += identity.ready

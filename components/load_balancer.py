@@ -12,6 +12,6 @@ def addresses(status: Mapping[str, Any]) -> list[str]:
     Args:
         status: the Service's, as Pulumi has it.
     """
-    ingress = (status.get("load_balancer") or {}).get("ingress") or []
+    ingress = (status.get("loadBalancer") or {}).get("ingress") or []
     found = [point.get("ip") or point.get("hostname") for point in ingress]
     return [address for address in found if address]

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as kubernetes
 
 import settings
 from components.cluster import NOT_AWAITED, Cluster
 from components.helm import release
+from components.kubernetes_object import KubernetesObject
 from components.secrets import pull_secret, pull_secrets
 
 NAMESPACE = "metallb-system"
@@ -65,8 +65,10 @@ class MetalLb(pulumi.ComponentResource):
         child = cluster.options(self)
         wanted = cluster.settings.extensions.metallb
         assert wanted is not None
-        namespace = kubernetes.core.v1.Namespace(
+        namespace = KubernetesObject(
             f"{name}-namespace",
+            "v1",
+            "Namespace",
             metadata=cluster.namespace_metadata(
                 NAMESPACE,
                 # The speakers answer for addresses in the nodes' own network.
@@ -74,7 +76,7 @@ class MetalLb(pulumi.ComponentResource):
             ),
             opts=child,
         )
-        there = namespace.metadata.name
+        there = namespace.name
         credentials = pull_secret(f"{name}-pull-secret", cluster, there, child)
         installed = release(
             name,
@@ -89,7 +91,7 @@ class MetalLb(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[*before, *credentials])),
         )
         # The kinds of both come with the release.
-        pool = kubernetes.apiextensions.CustomResource(
+        pool = KubernetesObject(
             f"{name}-pool",
             api_version="metallb.io/v1beta1",
             kind="IPAddressPool",
@@ -97,7 +99,7 @@ class MetalLb(pulumi.ComponentResource):
             spec={"addresses": list(wanted.pool)},
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[installed])),
         )
-        self.ready = kubernetes.apiextensions.CustomResource(
+        self.ready = KubernetesObject(
             f"{name}-advertisement",
             api_version="metallb.io/v1beta1",
             kind="L2Advertisement",

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as kubernetes
 from pulumi_kubernetes.helm.v3 import Release
 
 import settings
 from components.cluster import Cluster
 from components.gateway import GATEWAY, NAMESPACE
 from components.helm import release
+from components.kubernetes_object import KubernetesObject, read
 from components.link_api import carry_over
 from components.linkerd import Linkerd, tolerations
 from components.mirrors import Mirrors
@@ -115,7 +115,7 @@ class Multicluster(pulumi.ComponentResource):
 
     namespace: pulumi.Output[str]
     extension: Release  # what must be there before a Link or a credential
-    gateway: kubernetes.core.v1.Service | None  # read where only its status says the gateway's address
+    gateway: KubernetesObject | None  # read where only its status says the gateway's address
 
     def __init__(
         self,
@@ -131,15 +131,17 @@ class Multicluster(pulumi.ComponentResource):
         name = f"{cluster.name}-multicluster"
         super().__init__("multicluster-mesh:index:Multicluster", name, None, opts)
         child = cluster.options(self)
-        namespace = kubernetes.core.v1.Namespace(
+        namespace = KubernetesObject(
             f"{name}-namespace",
+            "v1",
+            "Namespace",
             metadata=cluster.namespace_metadata(
                 NAMESPACE,
                 labels={"linkerd.io/extension": "multicluster", "pod-security.kubernetes.io/enforce": "privileged"},
             ),
             opts=child,
         )
-        self.namespace = namespace.metadata.name
+        self.namespace = namespace.name
         credentials = pull_secret(f"{name}-pull-secret", cluster, self.namespace, child)
         wanted = cluster.settings
         # They outlive the controller that makes them.
@@ -173,7 +175,6 @@ class Multicluster(pulumi.ComponentResource):
         )
         self.gateway = None
         if target and wanted.awaits_gateway:
-            self.gateway = kubernetes.core.v1.Service.get(
-                f"{name}-gateway", pulumi.Output.concat(self.extension.status.namespace, f"/{GATEWAY}"), opts=child
-            )
+            path = pulumi.Output.concat(self.extension.status.namespace, f"/{GATEWAY}")
+            self.gateway = read(f"{name}-gateway", "v1", "Service", path, child)
         self.register_outputs({"namespace": self.namespace})

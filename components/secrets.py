@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pulumi
-import pulumi_kubernetes as kubernetes
 
 from components.cluster import Cluster
+from components.kubernetes_object import KubernetesObject
 
 # The Secret of the stack's own credentials for images, in each namespace that needs them.
 PULL_SECRET = "multicluster-mesh-registry"
@@ -21,16 +21,18 @@ def tls_secret(
     private_key: pulumi.Input[str],
     authority: pulumi.Input[str] | None = None,
     opts: pulumi.ResourceOptions,
-) -> kubernetes.core.v1.Secret:
+) -> KubernetesObject:
     """A `kubernetes.io/tls` Secret; with `authority`, it also holds the signer's certificate as `ca.crt`."""
     data = {"tls.crt": certificate, "tls.key": private_key}
     if authority is not None:
         data["ca.crt"] = authority
-    return kubernetes.core.v1.Secret(
+    return KubernetesObject(
         resource_name,
+        "v1",
+        "Secret",
         metadata=cluster.metadata(name, namespace=namespace),
         type="kubernetes.io/tls",
-        string_data=data,
+        stringData=data,
         opts=opts,
     )
 
@@ -48,11 +50,13 @@ def pull_secret(
     if cluster.pull_credentials is None:
         return []
     return [
-        kubernetes.core.v1.Secret(
+        KubernetesObject(
             resource_name,
+            "v1",
+            "Secret",
             metadata=cluster.metadata(PULL_SECRET, namespace=namespace),
             type="kubernetes.io/dockerconfigjson",
-            string_data={".dockerconfigjson": cluster.pull_credentials},
+            stringData={".dockerconfigjson": cluster.pull_credentials},
             opts=opts,
         )
     ]

@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as kubernetes
 
 import settings
 from components.cluster import Cluster
 from components.helm import release
+from components.kubernetes_object import KubernetesObject
 from components.linkerd import Linkerd, tolerations
 from components.secrets import pull_secret, pull_secrets
 
@@ -63,20 +63,22 @@ class Smi(pulumi.ComponentResource):
         child = cluster.options(self)
         wanted = cluster.settings.extensions.smi
         assert wanted is not None
-        namespace = kubernetes.core.v1.Namespace(
+        namespace = KubernetesObject(
             f"{name}-namespace",
+            "v1",
+            "Namespace",
             metadata=cluster.namespace_metadata(
                 NAMESPACE,
                 labels={"linkerd.io/extension": "smi", "pod-security.kubernetes.io/enforce": "privileged"},
             ),
             opts=child,
         )
-        credentials = pull_secret(f"{name}-pull-secret", cluster, namespace.metadata.name, child)
+        credentials = pull_secret(f"{name}-pull-secret", cluster, namespace.name, child)
         self.extension = release(
             name,
             cluster=cluster,
             name="linkerd-smi",
-            namespace=namespace.metadata.name,
+            namespace=namespace.name,
             chart="linkerd-smi",
             version=wanted.version,
             source=charts,

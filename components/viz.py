@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as kubernetes
 
 import settings
 from components.cluster import Cluster
 from components.helm import release
+from components.kubernetes_object import KubernetesObject
 from components.linkerd import Linkerd, tolerations
 from components.secrets import pull_secret, pull_secrets
 from components.trust import Trust
@@ -104,8 +104,10 @@ class Viz(pulumi.ComponentResource):
         wanted = cluster.settings.extensions.viz
         assert wanted is not None
         external = {"viz.linkerd.io/external-prometheus": wanted.prometheus_url} if wanted.prometheus_url else {}
-        namespace = kubernetes.core.v1.Namespace(
+        namespace = KubernetesObject(
             f"{name}-namespace",
+            "v1",
+            "Namespace",
             metadata=cluster.namespace_metadata(
                 NAMESPACE,
                 labels={"linkerd.io/extension": "viz", "pod-security.kubernetes.io/enforce": "privileged"},
@@ -113,7 +115,7 @@ class Viz(pulumi.ComponentResource):
             ),
             opts=child,
         )
-        self.namespace = namespace.metadata.name
+        self.namespace = namespace.name
         served = webhooks(cluster, "viz", self.namespace, _SERVICES, namespace_name=NAMESPACE, trust=trust, opts=child)
         self.webhooks_expire = served.expires
         credentials = pull_secret(f"{name}-pull-secret", cluster, self.namespace, child)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as kubernetes
 
 from components.cluster import Cluster
+from components.kubernetes_object import KubernetesObject
 from components.secrets import tls_secret
 from components.trust import Certificate, Trust
 
@@ -22,7 +22,7 @@ from components.trust import Certificate, Trust
 class Webhooks:
     """The certificate of some services, in the Secrets that their pods mount."""
 
-    secrets: list[kubernetes.core.v1.Secret]
+    secrets: list[KubernetesObject]
     expires: pulumi.Output[str]  # RFC 3339
 
 

@@ -126,10 +126,10 @@ def test_a_peer_is_told_of_by_its_addresses_or_by_one_name(addresses: list[str],
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        ({"load_balancer": {"ingress": [{"ip": "192.0.2.1"}, {"hostname": "a.example.com"}]}}, 2),
-        ({"load_balancer": {"ingress": [{"ip": None, "hostname": "a.example.com", "ip_mode": "VIP"}, {}]}}, 1),
-        ({"load_balancer": {"ingress": None}}, 0),
-        ({"load_balancer": None}, 0),
+        ({"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}, {"hostname": "a.example.com"}]}}, 2),
+        ({"loadBalancer": {"ingress": [{"ip": None, "hostname": "a.example.com", "ipMode": "VIP"}, {}]}}, 1),
+        ({"loadBalancer": {"ingress": None}}, 0),
+        ({"loadBalancer": None}, 0),
         ({}, 0),
     ],
 )

@@ -159,10 +159,10 @@ def test_a_flat_link_has_no_gateway_and_its_mirror_no_probe() -> None:
 
 
 def test_a_load_balancer_has_given_ips_or_host_names_or_nothing_yet() -> None:
-    assert load_balancer.addresses({"load_balancer": {"ingress": [{"ip": "198.51.100.7"}]}}) == ["198.51.100.7"]
+    assert load_balancer.addresses({"loadBalancer": {"ingress": [{"ip": "198.51.100.7"}]}}) == ["198.51.100.7"]
     both = [{"ip": "198.51.100.7"}, {"hostname": "lb.example.com"}]
-    assert load_balancer.addresses({"load_balancer": {"ingress": both}}) == ["198.51.100.7", "lb.example.com"]
-    assert load_balancer.addresses({}) == load_balancer.addresses({"load_balancer": {"ingress": None}}) == []
+    assert load_balancer.addresses({"loadBalancer": {"ingress": both}}) == ["198.51.100.7", "lb.example.com"]
+    assert load_balancer.addresses({}) == load_balancer.addresses({"loadBalancer": {"ingress": None}}) == []
 
 
 def test_credentials_are_a_kubeconfig_with_one_token() -> None:

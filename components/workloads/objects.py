@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as kubernetes
 
 import settings
 from components.cluster import NOT_AWAITED, Cluster
 from components.federation import MEMBER
+from components.kubernetes_object import KubernetesObject
 from components.secrets import pull_secrets
 from components.workloads.export import EXPORTED, Export
 from components.workloads.place import Inward, Place
@@ -113,17 +113,21 @@ class Objects:
         if volumes:
             spec["volumes"] = [dict(volume) for volume in volumes]
         if account:
-            made = kubernetes.core.v1.ServiceAccount(
+            made = KubernetesObject(
                 self._resource(f"{role}-account"),
+                "v1",
+                "ServiceAccount",
                 metadata=self._metadata(name, labels=labels),
                 opts=self._options,
             )
-            spec["serviceAccountName"] = made.metadata.name
+            spec["serviceAccountName"] = made.name
         else:
             # Nothing in a sample asks the API server for anything; its proxy has a token of its own.
             spec["automountServiceAccountToken"] = False
-        kubernetes.apps.v1.Deployment(
+        KubernetesObject(
             self._resource(role),
+            "apps/v1",
+            "Deployment",
             metadata=self._metadata(name, labels=object_labels or labels),
             spec={
                 "replicas": replicas,
@@ -163,8 +167,10 @@ class Objects:
         before: list[pulumi.Resource] = []
         if offered:
             before = self._offer(role, name, own)
-        kubernetes.core.v1.Service(
+        KubernetesObject(
             self._resource(role),
+            "v1",
+            "Service",
             metadata=self._metadata(name, labels=own, annotations=annotations),
             spec={
                 "selector": dict(selector),
@@ -215,8 +221,13 @@ class Objects:
 
     def config_map(self, role: str, name: str, data: Mapping[str, str]) -> None:
         """A ConfigMap."""
-        kubernetes.core.v1.ConfigMap(
-            self._resource(role), metadata=self._metadata(name), data=dict(data), opts=self._options
+        KubernetesObject(
+            self._resource(role),
+            "v1",
+            "ConfigMap",
+            metadata=self._metadata(name),
+            data=dict(data),
+            opts=self._options,
         )
 
     def custom(
@@ -245,7 +256,7 @@ class Objects:
             once: other API versions in which it may have been made: by any of them it is the same object.
         """
         former = [pulumi.Alias(type_=f"kubernetes:{version}:{kind}") for version in once if version != api_version]
-        kubernetes.apiextensions.CustomResource(
+        KubernetesObject(
             self._resource(role),
             api_version=api_version,
             kind=kind,

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
-import pulumi_kubernetes as kubernetes
 
 import settings
 from components.cluster import Cluster
+from components.kubernetes_object import KubernetesObject
 from components.link import ClusterLink
 from components.member import Member
 from components.secrets import pull_secret
@@ -76,11 +76,13 @@ class Namespace(pulumi.ComponentResource):
         else:
             inject = linkerd and all(sample.part.meshed for sample in samples)
             meshed = {"linkerd.io/inject": "enabled"} if inject else {}
-            self.name = kubernetes.core.v1.Namespace(
+            self.name = KubernetesObject(
                 f"{name}-namespace",
+                "v1",
+                "Namespace",
                 metadata=cluster.namespace_metadata(namespace, annotations=meshed),
                 opts=pulumi.ResourceOptions.merge(child, aliases.get("namespace")),
-            ).metadata.name
+            ).name
         self.credentials = pull_secret(
             f"{name}-pull-secret",
             cluster,
