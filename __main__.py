@@ -8,7 +8,7 @@ import outputs
 import preflight
 import recorded
 import settings
-from components import gateway, workloads
+from components import gateway
 from components.cluster import connect, manager
 from components.clustermesh import ClusterMesh
 from components.dashboard_user import dashboard_user
@@ -16,6 +16,7 @@ from components.kept import Registered, keep
 from components.link import ClusterLink
 from components.member import join
 from components.trust import Trust
+from components.workloads import samples
 
 try:
     stack = settings.load()
@@ -47,7 +48,7 @@ links = {
     for link in stack.links
     if {link.source, link.target} <= members.keys()
 }
-workloads.run(stack, clusters, members, links)
+samples.run(stack, clusters, members, links)
 
 kept = keep(made, clusters, registered) if registered is not None else []
 outputs.export(stack, trust, mesh, members, links, user, kept)

@@ -1,4 +1,4 @@
-"""Sample workloads, one per file."""
+"""The samples of a stack, each where it is wanted."""
 
 from __future__ import annotations
 

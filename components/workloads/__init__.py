@@ -1,0 +1,1 @@
+"""Sample workloads, one per file."""

@@ -1,0 +1,22 @@
+"""What a process imports: each preview waits for it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.checkout import CHECKOUT
+
+# The modules with dynamic resources, of which Pulumi imports those of the state into a process of their own.
+DYNAMIC = "components.mirrors, components.workloads.export, components.kept_crds, components.dashboard_user"
+
+
+def test_the_process_of_dynamic_resources_imports_nothing_of_the_rest_of_the_program() -> None:
+    program = f"import sys; sys.path.insert(0, '.'); import {DYNAMIC}; print(*sys.modules, sep='\\n')"
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True, check=True, timeout=60
+    )
+
+    loaded = set(ended.stdout.split())
+    assert "components.mirrors" in loaded
+    assert not {"settings", "pydantic", "pulumi_kubernetes", "kubernetes", "preflight"} & loaded
