@@ -204,6 +204,8 @@ class Linkerd(pulumi.ComponentResource):
             version=version.crds,
             source=charts,
             values=crds_values(cluster.settings),
+            # They are there at once; Helm looks every other second.
+            wait=False,
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=crds_after)),
         )
         self.control_plane = release(
