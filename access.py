@@ -6,15 +6,22 @@ It is asked before an update (`preflight`), and it clears away what no Kubernete
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import yaml
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
+
+# Seconds that a cluster has to answer.
+PATIENCE = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,3 +48,58 @@ def client(access: Access) -> ApiClient:
 
 def _is_path(kubeconfig: str) -> bool:
     return "\n" not in kubeconfig and not kubeconfig.lstrip().startswith("{") and Path(kubeconfig).exists()
+
+
+def ask(
+    api: ApiClient,
+    method: str,
+    path: str,
+    *,
+    body: Mapping[str, Any] | None = None,
+    timeout: float | tuple[float, float] = PATIENCE,
+) -> dict[str, Any] | None:
+    """What an API server answers, as plain JSON; None where there is no such object.
+
+    The client's own calls need a class for each kind there is, which take a second to import, and refuse a whole object
+    for one field that they don't expect.
+
+    Args:
+        api: a client of the cluster.
+        method: of HTTP; PATCH is a JSON merge patch.
+        path: what is asked for, with a query if there is one.
+        body: what is sent.
+        timeout: seconds for the answer, or for the connection and for the answer.
+
+    Raises:
+        kubernetes.client.ApiException: the API server refuses.
+        urllib3.exceptions.HTTPError: it can't be reached, or doesn't answer.
+    """
+    from kubernetes.client import ApiException
+
+    headers = {"Accept": "application/json"}
+    if body is not None:
+        headers["Content-Type"] = "application/merge-patch+json" if method == "PATCH" else "application/json"
+    request = api.param_serialize(method, path, header_params=headers, body=body, auth_settings=["BearerToken"])
+    response = api.call_api(*request, _request_timeout=timeout)
+    response.read()
+    if response.status == HTTPStatus.NOT_FOUND:
+        return None
+    if not 200 <= response.status < 300:
+        raise ApiException(http_resp=response)
+    answered: dict[str, Any] = json.loads(response.data)
+    return answered
+
+
+def listed(
+    api: ApiClient, path: str, selector: str = "", *, timeout: float | tuple[float, float] = PATIENCE
+) -> list[dict[str, Any]]:
+    """The objects of a kind; none where there is no such kind. Raises as `ask` does.
+
+    Args:
+        api: a client of the cluster.
+        path: the kind's.
+        selector: the labels that they have.
+        timeout: as of `ask`.
+    """
+    found = ask(api, "GET", f"{path}?labelSelector={quote(selector)}" if selector else path, timeout=timeout) or {}
+    return list(found.get("items") or ())

@@ -6,7 +6,6 @@ Service would get it too late, each release needing the addresses of all others.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -157,7 +156,6 @@ def node_addresses(cluster: Cluster) -> list[str]:
     Raises:
         pulumi.RunError: nobody may look, or there are none.
     """
-    from kubernetes import client
     from kubernetes.client import ApiException
     from kubernetes.config import ConfigException
     from urllib3.exceptions import HTTPError
@@ -165,10 +163,7 @@ def node_addresses(cluster: Cluster) -> list[str]:
     path = f"clusters.{cluster.name}.cilium.addresses"
     remedy = "say there where the others reach it, or let its nodes be listed"
     try:
-        # As plain JSON: the client's classes refuse a whole node for one field that they don't expect.
-        core = client.CoreV1Api(access.client(cluster.access))
-        listed = core.list_node(_preload_content=False, _request_timeout=PATIENCE)
-        nodes = json.loads(listed.data)["items"]
+        nodes = access.listed(access.client(cluster.access), "/api/v1/nodes", timeout=PATIENCE)
     except (ApiException, ConfigException, HTTPError) as error:
         said = f"{error.status} {error.reason}" if isinstance(error, ApiException) else str(error).strip()
         why = (said.splitlines() or [type(error).__name__])[0]

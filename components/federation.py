@@ -9,7 +9,12 @@ Follows https://linkerd.io/2/tasks/federated-services/ and https://linkerd.io/2/
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import access
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
 
 MEMBER = "mirror.linkerd.io/federated"
 MIRRORED = "mirror.linkerd.io/mirrored-service=true"
@@ -36,38 +41,32 @@ def members(annotations: Mapping[str, str] | None) -> list[tuple[str, str]]:
     return [*((service, cluster) for service, _, cluster in remote), *local]
 
 
-def leave(core: Any, service: Any, target: str) -> None:
+def leave(api: ApiClient, service: Mapping[str, Any], target: str) -> None:
     """Take a cluster's service out of a federated service; with its last member, the federated service goes.
 
     Args:
-        core: a client of the core API.
-        service: the federated service, as that client has it.
+        api: a client of the cluster that has it.
+        service: the federated service.
         target: the member's cluster; empty for the cluster itself.
     """
-    from kubernetes.client import ApiException
-
-    metadata = service.metadata
-    left = [member for member in members(metadata.annotations) if member[1] != target]
-    try:
-        if not left:
-            core.delete_namespaced_service(metadata.name, metadata.namespace)
-            return
-        remote = ",".join(f"{name}@{cluster}" for name, cluster in left if cluster)
-        local = next((name for name, cluster in left if not cluster), None)
-        changed = {"metadata": {"annotations": {_REMOTE: remote or None, _LOCAL: local}}}
-        core.patch_namespaced_service(metadata.name, metadata.namespace, changed)
-    except ApiException as error:
-        if error.status != 404:
-            raise
+    metadata = service["metadata"]
+    path = f"/api/v1/namespaces/{metadata['namespace']}/services/{metadata['name']}"
+    left = [member for member in members(metadata.get("annotations")) if member[1] != target]
+    if not left:
+        access.ask(api, "DELETE", path)
+        return
+    remote = ",".join(f"{name}@{cluster}" for name, cluster in left if cluster)
+    local = next((name for name, cluster in left if not cluster), None)
+    access.ask(api, "PATCH", path, body={"metadata": {"annotations": {_REMOTE: remote or None, _LOCAL: local}}})
 
 
-def leave_all(core: Any, target: str) -> None:
+def leave_all(api: ApiClient, target: str) -> None:
     """Take all services of a cluster out of the federated services that they are members of.
 
     Args:
-        core: a client of the core API of the cluster that has the federated services.
+        api: a client of the cluster that has the federated services.
         target: the members' cluster; empty for the cluster itself.
     """
-    for service in core.list_service_for_all_namespaces(label_selector=f"{MIRRORED},!{_CLUSTER}").items:
-        if any(cluster == target for _, cluster in members(service.metadata.annotations)):
-            leave(core, service, target)
+    for service in access.listed(api, "/api/v1/services", f"{MIRRORED},!{_CLUSTER}"):
+        if any(cluster == target for _, cluster in members(service["metadata"].get("annotations"))):
+            leave(api, service, target)

@@ -27,11 +27,7 @@ import pulumi
 from pulumi_kubernetes.helm.v3 import Release, RepositoryOptsArgs
 
 import access
-from access import Access
 from components.cluster import Cluster
-
-# Seconds for a cluster to answer when it is asked for records.
-PATIENCE = 30
 
 
 class ForeignRelease(Exception):
@@ -142,13 +138,11 @@ def _making_way(cluster: Cluster, name: str, *, creating: bool) -> Callable[[pul
     way, adopting = cluster.access, cluster.settings.adopt
 
     def make_way(namespace: str) -> None:
-        core = _core(way)
-        query = {"label_selector": f"owner=helm,name={name}", "_request_timeout": PATIENCE}
-        # As plain JSON: the client's classes would be made for each field of each record.
-        listed = core.list_namespaced_secret(namespace, _preload_content=False, **query)
-        for record in json.loads(listed.data)["items"]:
+        api = access.client(way)
+        secrets = f"/api/v1/namespaces/{namespace}/secrets"
+        for record in access.listed(api, secrets, f"owner=helm,name={name}"):
             if unfinished(record, creating=creating, description=description, adopting=adopting):
-                core.delete_namespaced_secret(record["metadata"]["name"], namespace, _request_timeout=PATIENCE)
+                access.ask(api, "DELETE", f"{secrets}/{record['metadata']['name']}")
                 revision = record["metadata"]["labels"]["version"]
                 what = "took over" if adopting and creating else "removed what an unfinished update left of"
                 pulumi.log.info(f"{cluster.name}: {what} release {name} ({revision})")
@@ -162,9 +156,3 @@ def _with_namespace(call: Callable[[str], None]) -> Callable[[pulumi.ResourceHoo
         await asyncio.to_thread(call, str(inputs["namespace"]))
 
     return hook
-
-
-def _core(way: Access) -> Any:
-    from kubernetes import client
-
-    return client.CoreV1Api(access.client(way))

@@ -32,6 +32,7 @@ _KEYS = ("cluster", "context", "kubeconfig", "release", "namespace")
 CRDS_GO_WITHIN = 60
 # Seconds that a cluster has to be reached, which is tried four times, and to answer.
 PATIENCE = (5, 30)
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
 class _KeptCrdsProvider(ResourceProvider):
@@ -96,19 +97,12 @@ def remove_kept(api: ApiClient, release: str, namespace: str) -> Iterator[str]:
         release: the release's name.
         namespace: where it was.
     """
-    from kubernetes import client
-
-    if (
-        client.CoreV1Api(api)
-        .list_namespaced_secret(
-            namespace, label_selector=f"owner=helm,name={release}", limit=1, _request_timeout=PATIENCE
-        )
-        .items
-    ):
+    records = f"/api/v1/namespaces/{namespace}/secrets"
+    if access.listed(api, records, f"owner=helm,name={release}", timeout=PATIENCE):
         return
-    crds = client.ApiextensionsV1Api(api)
-    listed = crds.list_custom_resource_definition(_preload_content=False, _request_timeout=PATIENCE).json()
-    brought = [crd for crd in listed["items"] if is_of_release(crd["metadata"], release, namespace)]
+    brought = [
+        crd for crd in access.listed(api, CRDS, timeout=PATIENCE) if is_of_release(crd["metadata"], release, namespace)
+    ]
     going = []
     for crd in brought:
         if crd["spec"]["group"] != GATEWAY_API:
@@ -119,11 +113,11 @@ def remove_kept(api: ApiClient, release: str, namespace: str) -> Iterator[str]:
             there = "1 object of it is" if left == 1 else f"{left} objects of it are"
             yield f"{name} stays, because {there} there; when nobody needs them any more: kubectl delete crd {name}"
         else:
-            _delete(crds, name)
+            access.ask(api, "DELETE", f"{CRDS}/{name}", timeout=PATIENCE)
             going.append(name)
     deadline = time.monotonic() + CRDS_GO_WITHIN
     while going and time.monotonic() < deadline:
-        going = [name for name in going if _exists(crds, name)]
+        going = [name for name in going if access.ask(api, "GET", f"{CRDS}/{name}", timeout=PATIENCE) is not None]
         time.sleep(0.2 if going else 0)
 
 
@@ -133,38 +127,11 @@ def _objects(api: ApiClient, crd: dict[str, Any]) -> int:
     version = next((each["name"] for each in spec["versions"] if each["served"]), None)
     if version is None:
         return 0
-    from kubernetes import client
-
-    listed = (
-        client.CustomObjectsApi(api)
-        .list_cluster_custom_object(
-            GATEWAY_API, version, spec["names"]["plural"], limit=1, _preload_content=False, _request_timeout=PATIENCE
-        )
-        .json()
-    )
+    path = f"/apis/{GATEWAY_API}/{version}/{spec['names']['plural']}?limit=1"
+    listed = access.ask(api, "GET", path, timeout=PATIENCE)
+    if listed is None:
+        return 0
     return len(listed["items"]) + int(listed["metadata"].get("remainingItemCount") or 0)
-
-
-def _delete(crds: Any, name: str) -> None:
-    from kubernetes.client import ApiException
-
-    try:
-        crds.delete_custom_resource_definition(name, _request_timeout=PATIENCE)
-    except ApiException as error:
-        if error.status != 404:
-            raise
-
-
-def _exists(crds: Any, name: str) -> bool:
-    from kubernetes.client import ApiException
-
-    try:
-        crds.read_custom_resource_definition(name, _preload_content=False, _request_timeout=PATIENCE)
-    except ApiException as error:
-        if error.status != 404:
-            raise
-        return False
-    return True
 
 
 def _known(props: dict[str, Any]) -> dict[str, Any]:

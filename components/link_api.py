@@ -15,9 +15,6 @@ from typing import Any
 import access
 from access import Access
 
-# Seconds for a cluster to answer.
-PATIENCE = 30
-
 
 def carry_over(way: Access, namespace: str, api: str) -> None:
     """Have all Links of a namespace be managed in one version of their API.
@@ -27,21 +24,16 @@ def carry_over(way: Access, namespace: str, api: str) -> None:
         namespace: where they are.
         api: group and version, which the cluster has.
     """
-    from kubernetes import client
-
-    group, _, version = api.partition("/")
-    links = client.CustomObjectsApi(access.client(way))
-    listed = links.list_namespaced_custom_object(group, version, namespace, "links", _request_timeout=PATIENCE)
-    for link in listed["items"]:
+    group, client = api.partition("/")[0], access.client(way)
+    links = f"/apis/{api}/namespaces/{namespace}/links"
+    for link in access.listed(client, links):
         metadata = link["metadata"]
         managed = metadata.get("managedFields") or []
         carried = [_in_version(entry, group, api) for entry in managed]
         if carried != managed:
             # With the version of the object, so that nobody else's change is lost.
             changed = {"metadata": {"managedFields": carried, "resourceVersion": metadata["resourceVersion"]}}
-            links.patch_namespaced_custom_object(
-                group, version, namespace, "links", metadata["name"], changed, _request_timeout=PATIENCE
-            )
+            access.ask(client, "PATCH", f"{links}/{metadata['name']}", body=changed)
 
 
 def _in_version(entry: dict[str, Any], group: str, api: str) -> dict[str, Any]:

@@ -99,16 +99,9 @@ def restart(api: ApiClient, namespace: str, controller: str, checksum: str) -> N
         controller: its Deployment.
         checksum: of the credentials that it is to read.
     """
-    from kubernetes import client
-    from kubernetes.client import ApiException
-
     changed = {"spec": {"template": {"metadata": {"annotations": {CREDENTIALS_CHECKSUM: checksum}}}}}
-    try:
-        # As plain JSON: nothing of the answer matters.
-        client.AppsV1Api(api).patch_namespaced_deployment(controller, namespace, changed, _preload_content=False)
-    except ApiException as error:
-        if error.status != 404:  # one that isn't there reads them when it comes
-            raise
+    # One that isn't there reads them when it comes.
+    access.ask(api, "PATCH", f"/apis/apps/v1/namespaces/{namespace}/deployments/{controller}", body=changed)
 
 
 def remove_mirrors(api: ApiClient, namespace: str, target: str) -> None:
@@ -122,30 +115,26 @@ def remove_mirrors(api: ApiClient, namespace: str, target: str) -> None:
     Raises:
         TimeoutError: the controller is still running; nothing was deleted.
     """
-    from kubernetes import client
-    from kubernetes.client import ApiException
-
-    core = client.CoreV1Api(api)
     own = f"component=linkerd-service-mirror,mirror.linkerd.io/cluster-name={target}"
-    _await_end(core, namespace, own if target else "component=local-service-mirror")
-    federation.leave_all(core, target)
+    _await_end(api, namespace, own if target else "component=local-service-mirror")
+    federation.leave_all(api, target)
     if target:
-        _remove_services(core, target)
-        if core.list_namespaced_pod(namespace, label_selector=f"component=controller,{federation.of(target)}").items:
+        _remove_services(api, target)
+        if _pods(api, namespace, f"component=controller,{federation.of(target)}"):
             time.sleep(CONTROLLER_FORGETS_WITHIN)
-            federation.leave_all(core, target)
-            _remove_services(core, target)
+            federation.leave_all(api, target)
+            _remove_services(api, target)
     lease = f"service-mirror-write-{target}" if target else "local-service-mirror-write"
-    try:
-        client.CoordinationV1Api(api).delete_namespaced_lease(lease, namespace)
-    except ApiException as error:
-        if error.status != 404:
-            raise
+    access.ask(api, "DELETE", f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{lease}")
 
 
-def _await_end(core: Any, namespace: str, selector: str) -> None:
+def _pods(api: ApiClient, namespace: str, selector: str) -> bool:
+    return bool(access.listed(api, f"/api/v1/namespaces/{namespace}/pods", selector))
+
+
+def _await_end(api: ApiClient, namespace: str, selector: str) -> None:
     deadline = time.monotonic() + CONTROLLER_STOPS_WITHIN
-    while core.list_namespaced_pod(namespace, label_selector=selector).items:
+    while _pods(api, namespace, selector):
         if time.monotonic() > deadline:
             raise TimeoutError(
                 f"namespace {namespace}: pods with {selector} still run after {CONTROLLER_STOPS_WITHIN} seconds, and "
@@ -154,17 +143,12 @@ def _await_end(core: Any, namespace: str, selector: str) -> None:
         time.sleep(0.2)
 
 
-def _remove_services(core: Any, target: str) -> None:
-    from kubernetes.client import ApiException
-
+def _remove_services(api: ApiClient, target: str) -> None:
     mirrored = f"{federation.MIRRORED},{federation.of(target)}"
-    for kind in ("service", "endpoints"):
-        for item in getattr(core, f"list_{kind}_for_all_namespaces")(label_selector=mirrored).items:
-            try:
-                getattr(core, f"delete_namespaced_{kind}")(item.metadata.name, item.metadata.namespace)
-            except ApiException as error:
-                if error.status != 404:
-                    raise
+    for kind in ("services", "endpoints"):
+        for item in access.listed(api, f"/api/v1/{kind}", mirrored):
+            metadata = item["metadata"]
+            access.ask(api, "DELETE", f"/api/v1/namespaces/{metadata['namespace']}/{kind}/{metadata['name']}")
 
 
 def _way(props: dict[str, Any]) -> Access:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -19,10 +20,14 @@ SHOP = "/api/v1/namespaces/shop/services/till-federated"
 REMOTE, LOCAL = "multicluster.linkerd.io/remote-discovery", "multicluster.linkerd.io/local-discovery"
 
 
+@dataclass
 class Source(Cluster):
     """A cluster with federated services and mirrors, in which whatever is changed or deleted was there."""
 
+    sent: list[Any] = field(default_factory=list)
+
     def answer(self, path: str, body: Any) -> tuple[int, bytes]:
+        self.sent.append(body)
         return super().answer(path, body) if self.asked[-1].startswith("GET") else (200, b"{}")
 
 
@@ -61,25 +66,13 @@ def test_members_are_told_by_annotations(annotations: dict[str, str] | None, exp
 def test_a_member_leaves_and_the_last_one_takes_the_service_along(
     remote: str, local: str, target: str, changed: dict[str, str | None] | None
 ) -> None:
-    class Service:
-        metadata = type("Metadata", (), federated(**said(remote, local))["metadata"])
+    found = Source()
 
-    class Core:
-        done: tuple[Any, ...] = ()
+    with running(found):
+        federation.leave(client(found.server), federated(**said(remote, local)), target)
 
-        def delete_namespaced_service(self, *what: Any) -> None:
-            self.done = ("deleted", *what)
-
-        def patch_namespaced_service(self, *what: Any) -> None:
-            self.done = ("patched", *what)
-
-    core = Core()
-    federation.leave(core, Service, target)
-
-    if changed is None:
-        assert core.done == ("deleted", "till-federated", "shop")
-    else:
-        assert core.done == ("patched", "till-federated", "shop", {"metadata": {"annotations": changed}})
+    assert found.asked == [f"DELETE {SHOP}" if changed is None else f"PATCH {SHOP}"]
+    assert found.sent == [None if changed is None else {"metadata": {"annotations": changed}}]
 
 
 def left(monkeypatch: pytest.MonkeyPatch, found: Source, target: str, seconds: float) -> list[str]:

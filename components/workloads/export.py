@@ -21,6 +21,8 @@ from access import Access
 from components import federation
 
 if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+
     # Its packages take seconds to import, and the process that runs the provider doesn't need them.
     from components.cluster import Cluster
 
@@ -102,22 +104,18 @@ def _way(props: dict[str, Any], end: str) -> Access:
 
 def _has_label(way: Access, namespace: str, service: str, label: str) -> bool:
     """Whether a service is there, and has a label; also where nobody can tell, because then no mirror goes."""
-    from kubernetes import client
-    from kubernetes.client import ApiException
     from kubernetes.config import ConfigException
     from urllib3.exceptions import HTTPError
 
     try:
-        found = client.CoreV1Api(access.client(way)).read_namespaced_service(
-            service, namespace, _request_timeout=PATIENCE
-        )
-    except ApiException as error:
-        if error.status != 404:
-            raise
-        return False
+        found = access.ask(access.client(way), "GET", _path(namespace, service), timeout=PATIENCE)
     except (HTTPError, ConfigException):
         return True
-    return bool((found.metadata.labels or {}).get(label))
+    return found is not None and bool((found["metadata"].get("labels") or {}).get(label))
+
+
+def _path(namespace: str, service: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/services/{service}"
 
 
 def remove_mirror(way: Access, namespace: str, service: str, target: str, deadline: float) -> None:
@@ -133,12 +131,12 @@ def remove_mirror(way: Access, namespace: str, service: str, target: str, deadli
         deadline: when to wait no longer, of `time.monotonic()`.
     """
 
-    def is_there(found: Any) -> bool:
+    def is_there(found: dict[str, Any]) -> bool:
         # Else it is somebody else's, of the same name.
-        return bool((found.metadata.labels or {}).get("mirror.linkerd.io/cluster-name") == target)
+        return bool((found["metadata"].get("labels") or {}).get("mirror.linkerd.io/cluster-name") == target)
 
-    def remove(core: Any, found: Any) -> None:
-        core.delete_namespaced_service(found.metadata.name, namespace, _request_timeout=PATIENCE)
+    def remove(api: ApiClient, found: dict[str, Any]) -> None:
+        access.ask(api, "DELETE", _path(namespace, found["metadata"]["name"]), timeout=PATIENCE)
 
     _wait(way, namespace, f"{service}-{target}", is_there, remove, deadline)
 
@@ -154,11 +152,11 @@ def leave_federation(way: Access, namespace: str, service: str, target: str, dea
         deadline: when to wait no longer, of `time.monotonic()`.
     """
 
-    def is_member(found: Any) -> bool:
-        return (service, target) in federation.members(found.metadata.annotations)
+    def is_member(found: dict[str, Any]) -> bool:
+        return (service, target) in federation.members(found["metadata"].get("annotations"))
 
-    def take_out(core: Any, found: Any) -> None:
-        federation.leave(core, found, target)
+    def take_out(api: ApiClient, found: dict[str, Any]) -> None:
+        federation.leave(api, found, target)
 
     _wait(way, namespace, federation.federated_name(service), is_member, take_out, deadline)
 
@@ -167,26 +165,22 @@ def _wait(
     way: Access,
     namespace: str,
     name: str,
-    remains: Callable[[Any], bool],
-    end: Callable[[Any, Any], None],
+    remains: Callable[[dict[str, Any]], bool],
+    end: Callable[[ApiClient, dict[str, Any]], None],
     deadline: float,
 ) -> None:
     """Wait until nothing of a service remains, and end it oneself when it is time."""
-    from kubernetes import client
-    from kubernetes.client import ApiException
     from kubernetes.config import ConfigException
     from urllib3.exceptions import HTTPError
 
     try:
-        core = client.CoreV1Api(access.client(way))
-        while remains(found := core.read_namespaced_service(name, namespace, _request_timeout=PATIENCE)):
+        api = access.client(way)
+        path = _path(namespace, name)
+        while (found := access.ask(api, "GET", path, timeout=PATIENCE)) is not None and remains(found):
             if time.monotonic() > deadline:
-                end(core, found)
+                end(api, found)
                 return
             time.sleep(0.2)
-    except ApiException as error:
-        if error.status != 404:
-            raise
     except (HTTPError, ConfigException):
         return  # the kubeconfig of one that is away may know nothing of it
 
