@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import runpy
 from collections.abc import Sequence
@@ -221,7 +222,10 @@ def record(config: dict[str, Any], secret: Sequence[str], kubeconfig: Path, patc
     def program() -> None:
         runpy.run_path(str(CHECKOUT / "__main__.py"))
 
-    program()
+    try:
+        program()
+    finally:
+        gc.enable()  # which the program does without; this process goes on
     return recorder
 
 
