@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import yaml
+import strict_yaml
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -43,7 +43,7 @@ def client(access: Access) -> ApiClient:
 
     if not access.kubeconfig or _is_path(access.kubeconfig):
         return config.new_client_from_config(config_file=access.kubeconfig or None, context=access.context)
-    return config.new_client_from_config_dict(yaml.safe_load(access.kubeconfig), context=access.context)
+    return config.new_client_from_config_dict(strict_yaml.load(access.kubeconfig), context=access.context)
 
 
 def _is_path(kubeconfig: str) -> bool:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+import files
+import strict_yaml
 
 # A kubeconfig says by this extension of a cluster that its loopback address can be used by the other clusters' peers,
 # because they all run on one machine.
@@ -53,13 +54,13 @@ def paths(environment: Mapping[str, str]) -> list[Path]:
     return [(Path(home) if home else Path.home()) / ".kube" / "config"]
 
 
-def read(files: Iterable[Path]) -> Kubeconfig:
+def read(those: Iterable[Path]) -> Kubeconfig:
     """Several kubeconfig files as one, merged the way kubectl does: the first that sets a name wins.
 
     Raises:
         KubeconfigError: a file isn't a kubeconfig. One that doesn't exist is passed over, as kubectl does.
     """
-    return _merged([(path, str(path), _read(path)) for path in files])
+    return _merged([(path, str(path), _read(path)) for path in those])
 
 
 def parse(text: str, label: str) -> Kubeconfig:
@@ -75,11 +76,11 @@ def parse(text: str, label: str) -> Kubeconfig:
     return _merged([(Path(label), label, _loaded(text, label))])
 
 
-def _merged(files: Iterable[tuple[Path, str, dict[str, Any]]]) -> Kubeconfig:
+def _merged(contents: Iterable[tuple[Path, str, dict[str, Any]]]) -> Kubeconfig:
     clusters: dict[str, tuple[Path, dict[str, Any]]] = {}
     found: dict[str, str] = {}
     current: str | None = None
-    for path, label, content in files:
+    for path, label, content in contents:
         for entry in _entries(content, "clusters", label):
             clusters.setdefault(str(entry.get("name")), (path, _mapping(entry.get("cluster"))))
         for entry in _entries(content, "contexts", label):
@@ -114,14 +115,14 @@ def _certificate_authority(cluster: dict[str, Any], path: Path) -> tuple[str | N
         return None, None
     file = path.parent / str(named)
     try:
-        return base64.b64encode(file.read_bytes()).decode(), None
+        return base64.b64encode(files.content(file)).decode(), None
     except (OSError, ValueError) as error:
         return None, f"certificate-authority: {file}: {getattr(error, 'strerror', None) or 'not a file'}"
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = path.read_bytes()
+        content = files.content(path)
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -131,20 +132,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _loaded(content: bytes | str, label: str) -> dict[str, Any]:
     try:
-        found = yaml.safe_load(content)
-    # Beside its own errors the parser lets through what Python says of a value that isn't what a tag calls it.
-    except (
-        yaml.YAMLError,
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        RecursionError,
-        TypeError,
-        ValueError,
-    ) as error:
-        # The parser's own words quote the line, which may be a token or a key.
-        mark = getattr(error, "problem_mark", None)
-        raise KubeconfigError(f"{label}: not YAML{f' at line {mark.line + 1}' if mark else ''}") from None
+        found = strict_yaml.load(content)
+    except strict_yaml.StrictYamlError as error:
+        raise KubeconfigError(f"{label}: {error}") from None
     if found is None:
         return {}
     if not isinstance(found, dict):

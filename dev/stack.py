@@ -8,7 +8,9 @@ from typing import Any
 
 import yaml
 
+import files
 import settings
+import strict_yaml
 from settings import cilium, extensions, links, release, samples
 from settings.faults import Faults, SettingsError
 from settings.reading import Reading
@@ -94,12 +96,14 @@ def read(name: str, file: Path | None = None) -> Stack:
     """
     file = file or CHECKOUT / f"Pulumi.{name}.yaml"
     try:
-        content = _mapping(yaml.safe_load(file.read_text()))
-    except OSError as error:
+        content = _mapping(strict_yaml.load(files.content(file), loader=strict_yaml.PulumiLoader))
+    except FileNotFoundError as error:
         known = ", ".join(sorted(path.name.split(".")[1] for path in CHECKOUT.glob("Pulumi.*.yaml")))
         raise StackFileError(f"{file}: {error.strerror}; stacks here are {known}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise StackFileError(f"{file}: not YAML: {error}") from None
+    except OSError as error:
+        raise StackFileError(f"{file}: {error.strerror}; mend it") from None
+    except strict_yaml.StrictYamlError as error:
+        raise StackFileError(f"{file}: {error}; mend it") from None
     config: dict[str, Any] = {}
     for project in _projects():
         prefix = f"{project}:"

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-import yaml
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+import strict_yaml
 from policy.planned import SECRET
 
 # Shorter secrets would be found in words that are none.
@@ -26,22 +26,22 @@ SHORTEST = 6
 _KEY = r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----"
 _PATTERNS = [
     re.compile(_KEY + r".*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.DOTALL),
-    re.compile(r"eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*"),  # a JSON Web Token
+    re.compile(r"eyJ[\w-]{8,2000}+\.eyJ[\w-]{8,}\.[\w-]*"),  # a JSON Web Token
     re.compile(r"\$(?:apr1|1|2[abxy]?|5|6|y)\$[^\s\"',]+"),  # htpasswd, crypt
     re.compile(r"\{SHA\}[\w+/=]{20,}"),
     re.compile(r"\b(?:gh[opsur]|github_pat|glpat|xox[abpr]|pul)[-_][\w-]{16,}"),
     re.compile(r"\bAKIA[0-9A-Z]{16}\b"),
 ]
-# What comes after these words is a secret.
+# What comes after these words is a secret. A word is looked through once, from its beginning.
 _INTRODUCED = re.compile(
-    r"""((?:[\w.-]*(?:passw(?:or)?d|passphrase|token|secret[_-]?key|api[_-]?key|private[_-]?key|client[_-]?secret"""
+    r"""((?:(?<![\w.-])[\w.-]*(?:passw(?:or)?d|passphrase|token|secret[_-]?key|api[_-]?key|private[_-]?key|client[_-]?secret"""
     r"""|client-key-data|_auth|authorization)["']?\s*[:=]\s*["']?(?:(?:Bearer|Basic)\s+)?)|\b(?:Bearer|Basic)\s+)"""
     r"""(?!["']?(?:true|false|null|none)\b)([^\s"',;}{]{3,})""",
     re.IGNORECASE,
 )
-_USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/@:]*:)([^\s/@]+)(@)", re.IGNORECASE)
-_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.DOTALL)
-_BASE64 = re.compile(r"[A-Za-z0-9+/\s]{40,}={0,2}\s*")
+_USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]{0,30}://[^\s/@:]*:)([^\s/@]+)(@)", re.IGNORECASE)
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----\n?")
+_BASE64 = re.compile(r"[A-Za-z0-9+/\s]{40,}(?:={1,2}\s*)?")
 # A mapping's key, or an environment variable, by whose name its text is a secret.
 _NAMED = re.compile(
     r"(?:^|[._-])(?:passw(?:or)?d|passphrase|token|secret|secret[._-]?key|api[._-]?key|private[._-]?key|auth"
@@ -87,12 +87,12 @@ def secrets_of(text: str) -> set[str]:
     if len(lines := text.strip().splitlines()) > 1:
         found |= {line.strip() for line in lines if len(line.strip()) >= 32}
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError:
+        content = strict_yaml.load(text)
+    except strict_yaml.StrictYamlError:
         content = None
     if isinstance(content, (dict, list)):
         found |= set(_secret_leaves(content))
-    encoded = {base64.b64encode(each.encode()).decode() for each in found}
+    encoded = {base64.b64encode(each.encode(errors="surrogatepass")).decode() for each in found}
     return {each for each in found | encoded if len(each) >= SHORTEST}
 
 
@@ -138,7 +138,7 @@ def _hidden(value: Any) -> Masked:
 
 
 def _fingerprint(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def _decoded(key: str, value: Any) -> Any:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
+import strict_yaml
 
-# libyaml, where the package has it: charts' CRDs are long.
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# Charts' CRDs are long.
+LIMITS = strict_yaml.Limits(size=64 * 2**20, values=2_000_000)
 
 # An object that Helm leaves in the cluster, whatever becomes of its release.
 KEEP = "helm.sh/resource-policy"
@@ -90,9 +90,9 @@ def documents(manifest: str) -> list[dict[str, Any]]:
     """The objects of a manifest, those of lists too.
 
     Raises:
-        yaml.YAMLError: it isn't YAML.
+        StrictYamlError: it isn't YAML, or more than there ever is.
     """
-    return list(_flat(yaml.load_all(manifest, Loader=_Loader)))
+    return list(_flat(strict_yaml.load_all(manifest, LIMITS)))
 
 
 def made(bodies: Iterable[Mapping[str, Any]], namespace: str, scope: Scope) -> dict[Identity, Object]:

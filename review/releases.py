@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import yaml
-
 from policy.planned import SECRET
 from preflight.api import Unseen
 from review import unknown
@@ -18,6 +16,7 @@ from review.offer import Offer
 from review.preview import RELEASE, Preview, State, Step
 from review.records import Record
 from review.rendering import Renderer, RenderError, Wanted
+from strict_yaml import StrictYamlError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +97,7 @@ class Releases:
             why = f"Helm has no record of release {wanted.name} there"
         except Unseen as error:
             why = f"can't be seen: {error}"
-        except yaml.YAMLError:
+        except StrictYamlError:
             why = f"Helm's record of release {wanted.name} can't be read"
         found = self._renderer.render(wanted, offer, seen.way)
         return self._side(step.before, found, wanted, offer), why

@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from access import Access
 from policy.planned import SECRET, UNKNOWN
 from review.masking import scrubbed
 from review.objects import documents
 from review.offer import Offer
+from strict_yaml import StrictYamlError
 
 # Seconds for one chart to arrive, or to be rendered.
 PATIENCE = 120
@@ -117,8 +116,8 @@ class Renderer:
             except RenderError:
                 if number == len(tries) - 1:
                     raise
-            except yaml.YAMLError as error:
-                raise RenderError(f"what the chart renders is no YAML: {scrubbed(str(error))}") from None
+            except StrictYamlError as error:
+                raise RenderError(f"what the chart renders can't be read: {scrubbed(str(error))}") from None
         raise AssertionError("a try either returns or raises")
 
     def _looking_up(self, way: Access) -> list[str]:

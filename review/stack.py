@@ -10,7 +10,9 @@ from typing import Any
 
 import yaml
 
+import files
 import settings
+import strict_yaml
 from review.engine import PreviewFailed, pulumi
 from review.masking import secrets_of
 
@@ -41,11 +43,11 @@ def read(name: str, file: Path, folder: Path, environment: Mapping[str, str]) ->
     """
     copy = folder / f"Pulumi.{name.rpartition('/')[2]}.yaml"
     try:
-        copy.write_bytes(file.read_bytes())
+        copy.write_bytes(files.content(file))
     except OSError as error:
         raise PreviewFailed(f"{file}: {error.strerror}; give the stack file by --config-file") from None
     configured, secret_keys = _configuration(name, copy, environment)
-    written = yaml.safe_load(copy.read_text()) or {}
+    written = _read(copy) or {}
     secrets: set[str] = set()
     for key in secret_keys:
         for text in _secret_texts((written.get("config") or {}).get(key), _decoded(configured[key])):
@@ -59,13 +61,20 @@ def read(name: str, file: Path, folder: Path, environment: Mapping[str, str]) ->
 
 def without(stack: Stack, clusters: Collection[str]) -> None:
     """Declare clusters unreachable in the copy of the stack file, so that the others can be previewed."""
-    content: dict[str, Any] = yaml.safe_load(stack.file.read_text())
+    content: dict[str, Any] = _read(stack.file)
     for key, value in content["config"].items():
         if key.rpartition(":")[2] != "clusters":
             continue
         for name in clusters:
             value[name] = {**(value[name] or {}), "reachable": False}
     stack.file.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+def _read(file: Path) -> Any:
+    try:
+        return strict_yaml.load(file.read_bytes(), loader=strict_yaml.PulumiLoader)
+    except strict_yaml.StrictYamlError as error:
+        raise PreviewFailed(f"{file.name}: {error}; mend it") from None
 
 
 def _configuration(name: str, file: Path, environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:

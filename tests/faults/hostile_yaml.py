@@ -1,0 +1,73 @@
+"""YAML that nobody means well with, and what has to be said of it wherever it is read."""
+
+from __future__ import annotations
+
+import strict_yaml
+
+
+def laughs(levels: int) -> str:
+    """A few lines that stand for 10^levels values."""
+    lines = ["a0: &a0 lol"]
+    for level in range(1, levels + 1):
+        lines.append(f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]")
+    return "\n".join(lines) + "\n"
+
+
+def merges(levels: int) -> str:
+    """The same by merge keys."""
+    lines = ["m0: &m0 {k: v}"]
+    for level in range(1, levels + 1):
+        inner = ", ".join(f"k{number}: *m{level - 1}" for number in range(10))
+        lines.append(f"m{level}: &m{level} {{<<: *m{level - 1}, {inner}}}")
+    return "\n".join(lines) + "\n"
+
+
+def _encoded(text: object) -> bytes:
+    return text if isinstance(text, bytes) else str(text).encode()
+
+
+TOO_MANY = rf"line \d+: more than {strict_yaml.USUAL.values} values, aliases written out"
+TOO_DEEP = rf"line \d+: nested more than {strict_yaml.DEPTH} deep"
+TWICE = r'line \d+: the key "west" is there twice; take one of the two out'
+
+# By name: the file, and what is said of it, as a regular expression.
+REFUSED: dict[str, tuple[bytes, str]] = {
+    name: (_encoded(text), said)
+    for name, (text, said) in {
+        "a billion laughs": (laughs(9), TOO_MANY),
+        "a billion laughs by merge keys": (merges(9), TOO_MANY),
+        "a long list again and again": (
+            f"x: &x [{', '.join('1' * 1000)}]\ny: [{', '.join(['*x'] * 1000)}]\n",
+            TOO_MANY,
+        ),
+        "more values than anybody writes": ("- 1\n" * (strict_yaml.USUAL.values + 1), TOO_MANY),
+        "an alias for what it stands in": ("a: &a [1, *a]\n", r"line 1: an alias for what it stands in"),
+        "a key that is an alias for what it stands in": ("&a {*a : 1}\n", r"line 1: an alias for what it stands in"),
+        "lists in lists": ("[" * 100_000, TOO_DEEP),
+        "mappings in mappings": ("{a: " * 100_000, TOO_DEEP),
+        "keys in keys": ("? " * 100_000, TOO_DEEP),
+        "lists in lists, line by line": ("- " * 100_000, TOO_DEEP),
+        "mappings in mappings, line by line": ("".join(f"{' ' * n}a:\n" for n in range(300)), TOO_DEEP),
+        "a key twice": ("west: 1\neast: 2\nwest: 3\n", TWICE),
+        "a key twice, once in quotes": ("west: 1\n'west': 3\n", TWICE),
+        "a key twice, deep down": ("a: {b: [{west: {}, 'west': {}}]}\n", TWICE),
+        "a key twice, as a mapping": ("west: {}\nwest: {}\n", TWICE),
+        "binary": (bytes(range(256)), "not YAML"),
+        "bytes of Latin-1": ("a: caf\xe9\n".encode("latin-1"), "not YAML"),
+        "UTF-16 cut off": ("a: b\n".encode("utf-16")[:-1], "not YAML"),
+        "a NUL": (b"a: b\0c\n", "not YAML"),
+        "an escape": (b"a: \x1b[31m\n", "not YAML"),
+        "a tag of Python's": ("a: !!python/object/apply:os.system ['id']\n", "not YAML at line 1"),
+        "a name of Python's": ("a: !!python/name:os.system\n", "not YAML at line 1"),
+        "a tag of nobody's": ("a: !secret x\n", "not YAML at line 1"),
+        "a tag that lies": ("a: !!int _\n", "not YAML"),
+        "a date that isn't": ("a: !!timestamp 2026-99-99\n", "not YAML"),
+        "a number of 10,000 digits": (f"a: {'9' * 10_000}\n", "not YAML"),
+        "a mapping as a key": ("? {a: b}\n: c\n", "not YAML at line 1"),
+        "two documents": ("a: 1\n---\nb: 2\n", "not YAML at line 2"),
+        "an alias of nothing": ("a: *b\n", "not YAML at line 1"),
+        "a tab": ("a:\n\tb: 1\n", "not YAML at line 2"),
+        "an open quote": ('a: "b\n', "not YAML"),
+        "no end to a line": (b"a: " + b"x" * (strict_yaml.USUAL.size + 1), "larger than 16 MiB"),
+    }.items()
+}
