@@ -6,19 +6,32 @@ Follows https://helm.sh/docs/topics/chart_repository/.
 
 from __future__ import annotations
 
+import gzip
+import http.client
+import io
+import re
 import tarfile
-import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from patience import side_by_side
+from strict_yaml import Limits, StrictYamlError, load
 
-# Seconds for a repository to answer, and bytes that its index may have.
+# Seconds for a repository to answer, to the last byte, and what its index, or an archive's Chart.yaml, may hold.
 PATIENCE = 15
-LARGEST = 64 * 1024 * 1024
+INDEX = Limits(size=64 * 2**20, values=2_000_000)
+METADATA = Limits(size=2**20, values=10_000)
+# Bytes of an unpacked archive before its Chart.yaml must have come.
+LARGEST = 64 * 2**20
+
+# What Helm could ask for, and what may stand in a label.
+_VERSION = re.compile(r"[0-9A-Za-z][-+._0-9A-Za-z]{0,127}")
+# What reading an archive, or an answer, may end in.
+_TORN = (OSError, EOFError, LookupError, StopIteration, TypeError, ValueError, tarfile.TarError, zlib.error)
 
 
 class ChartSourceError(Exception):
@@ -46,49 +59,93 @@ def charts(source: str, names: Collection[str]) -> list[Chart]:
     """
     if source.startswith("oci://"):
         raise ChartSourceError("an oci:// reference has no index")
-    found = _archives(Path(source)) if Path(source).is_dir() else _entries(source)
-    return [chart for chart in found if chart.name in names]
-
-
-def _entries(source: str) -> Iterator[Chart]:
+    if Path(source).is_dir():
+        return [chart for chart in _archives(Path(source)) if chart.name in names]
     address = f"{source.rstrip('/')}/index.yaml"
     try:
-        with urllib.request.urlopen(address, timeout=PATIENCE) as answer:
-            index = _parsed(answer.read(LARGEST))
-        for name, versions in index["entries"].items():
-            for entry in versions:
-                yield _chart({"name": name, **entry})
-    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        # A timeout of a connection begins anew with each byte.
+        (content,) = side_by_side([lambda: _fetched(address)], patience=PATIENCE)
+        return [chart for chart in _entries(content) if chart.name in names]
+    except (*_TORN, http.client.HTTPException, StrictYamlError) as error:
         raise ChartSourceError(f"{address}: {_plain(error)}") from None
+
+
+def metadata(archive: Path) -> dict[str, Any]:
+    """The Chart.yaml of a chart's archive.
+
+    Raises:
+        ChartSourceError: it has none, or isn't a chart.
+    """
+    try:
+        if not archive.is_file():  # a pipe would never end
+            raise ValueError("not a file")
+        with gzip.open(archive) as packed:
+            # As far as the Chart.yaml can be: a few kilobytes unpack to whatever somebody likes.
+            unpacked = io.BytesIO(packed.read(LARGEST))
+        with tarfile.open(fileobj=unpacked, mode="r:") as files:
+            # A chart's own is one level down; those of its dependencies are deeper.
+            member = next(each for each in files if each.name.count("/") == 1 and each.name.endswith("/Chart.yaml"))
+            file = files.extractfile(member)
+            return _mapping(load(file.read(METADATA.size + 1) if file is not None else b"", METADATA))
+    except (*_TORN, StrictYamlError) as error:
+        raise ChartSourceError(f"{archive}: {_plain(error)}") from None
+
+
+def _fetched(address: str) -> bytes:
+    # Without files and FTP, to which a redirect could lead.
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler,
+        urllib.request.UnknownHandler,
+        urllib.request.HTTPHandler,
+        urllib.request.HTTPSHandler,
+        urllib.request.HTTPDefaultErrorHandler,
+        urllib.request.HTTPRedirectHandler,
+        urllib.request.HTTPErrorProcessor,
+    ):
+        opener.add_handler(handler())
+    with opener.open(address, timeout=PATIENCE) as answer:
+        content: bytes = answer.read(INDEX.size + 1)
+    return content
+
+
+def _entries(content: bytes) -> Iterator[Chart]:
+    for name, versions in _mapping(_mapping(load(content, INDEX))["entries"]).items():
+        for entry in versions:
+            chart = _chart({"name": name, **entry})
+            if chart is not None:
+                yield chart
 
 
 def _archives(folder: Path) -> Iterator[Chart]:
     for path in sorted(folder.glob("*.tgz")):
         try:
-            with tarfile.open(path) as archive:
-                # A chart's own Chart.yaml is one level down; those of its dependencies are deeper.
-                member = next(
-                    each for each in archive if each.name.count("/") == 1 and each.name.endswith("/Chart.yaml")
-                )
-                file = archive.extractfile(member)
-                yield _chart(_parsed(file.read(LARGEST)) if file is not None else {})
-        except (OSError, ValueError, tarfile.TarError, StopIteration, yaml.YAMLError, KeyError, TypeError):
+            chart = _chart(metadata(path))
+        except (ChartSourceError, KeyError):
             continue  # not a chart, or not one that Helm could use
+        if chart is not None:
+            yield chart
 
 
-def _chart(entry: dict[str, Any]) -> Chart:
-    return Chart(name=str(entry["name"]), version=str(entry["version"]), app_version=str(entry.get("appVersion") or ""))
+def _chart(entry: dict[str, Any]) -> Chart | None:
+    """One version of a chart; None for one that Helm couldn't use."""
+    version, app_version = str(entry["version"]), str(entry.get("appVersion") or "")
+    if not _VERSION.fullmatch(version):
+        return None
+    return Chart(
+        name=str(entry["name"]), version=version, app_version=app_version if _VERSION.fullmatch(app_version) else ""
+    )
 
 
-def _parsed(content: bytes) -> dict[str, Any]:
-    # The same content, ten times as fast: a public repository's index has thousands of entries.
-    found = yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+def _mapping(found: Any) -> dict[str, Any]:
     if not isinstance(found, dict):
-        raise ValueError("not an index of charts")
+        raise ValueError("not what a chart repository has")
     return found
 
 
 def _plain(error: Exception) -> str:
+    if isinstance(error, LookupError | StopIteration | TypeError):
+        return "not what a chart repository has"
     reason = getattr(error, "reason", None)
-    first = str(reason or error).strip().splitlines() or [type(error).__name__]
-    return first[0][:200]
+    first = (str(reason or error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return first if first.isprintable() else "not an answer that could be read"
