@@ -28,6 +28,9 @@ _BLOCK = re.compile(
     r"^-----BEGIN ([A-Z0-9 ]+)-----[ \t]*\r?\n(.*?)^-----END \1-----[ \t]*\r?$", re.DOTALL | re.MULTILINE
 )
 
+# Beyond these it is something else; each block that has no end is looked for to the end of the text.
+_LONGEST, _MOST = 2**20, 100
+
 _SHA256 = {SignatureAlgorithmOID.ECDSA_WITH_SHA256, SignatureAlgorithmOID.RSA_WITH_SHA256}
 _SERVER, _CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
 # Which extended key usages are enough, if there are any: the proxies never see the anchor's, and know no wildcard.
@@ -139,7 +142,7 @@ def _tried(read: Callable[[str], _Read], text: str) -> tuple[_Read | None, list[
 
 def _certificates(text: str) -> _Certificates:
     """At least one; comments around them don't matter."""
-    blocks = list(_BLOCK.finditer(text))
+    blocks = _blocks(text)
     others = [block[1] for block in blocks if block[1] != "CERTIFICATE"]
     if others:
         raise _UnreadableError(f"it has {_content(others[0])} in it", "give certificates there, and nothing else")
@@ -148,6 +151,14 @@ def _certificates(text: str) -> _Certificates:
         remedy = "give whole PEM blocks, from the line -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----"
         raise _UnreadableError(f"there is {part} in it", remedy)
     return [_certificate(block[0], number) for number, block in enumerate(blocks, start=1)]
+
+
+def _blocks(text: str) -> list[re.Match[str]]:
+    """The blocks of PEM in a text of which somebody could have made that many."""
+    if len(text) > _LONGEST or text.count("-----BEGIN ") > _MOST:
+        rule = f"there are more than {_LONGEST} characters or {_MOST} PEM blocks in it"
+        raise _UnreadableError(rule, "give those that are needed, and nothing else")
+    return list(_BLOCK.finditer(text))
 
 
 def _certificate(block: str, number: int) -> x509.Certificate:
@@ -163,7 +174,7 @@ def _certificate(block: str, number: int) -> x509.Certificate:
 
 
 def _private_key(text: str) -> PrivateKeyTypes:
-    blocks = list(_BLOCK.finditer(text))
+    blocks = _blocks(text)
     keys = [block[0] for block in blocks if block[1].endswith("PRIVATE KEY")]
     if len(keys) != 1:
         found = f"there are {len(keys)} private keys in it" if keys else "there is no private key in it"

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from settings import charts, cilium, clusters, extensions, link_rules, links, release, samples, trust
 from settings.definition import TOP
-from settings.faults import LEFT_OUT, Faults, SettingsError
+from settings.faults import LEFT_OUT, Faults, SettingsError, written
 from settings.reading import read
 from settings.resolved import Cluster, MeshedCilium, Sample, Settings, merged, overridden
 from settings.stack_file import StackFile
@@ -82,8 +82,13 @@ def of_stack(
                 if name in found and prefix != prefixes[0]:
                     rule = f"{prefixes[0]}{name} says this already"
                     twice.append(f"{key}: {LEFT_OUT}: {rule}; take one of the two out")
+                repeated: list[str] = []
                 # It makes an empty text of a key with nothing after its colon.
-                found[name] = None if value == "" else value if name in TEXTS else _decoded(value)
+                found[name] = None if value == "" else value if name in TEXTS else _decoded(value, repeated)
+                if repeated:
+                    which = "a key" if name in SECRETS or key in secret_keys else f"the key {_quoted(repeated[0])}"
+                    rule = f"{which} is there twice in one mapping"
+                    twice.append(f"{written((name,))}: {LEFT_OUT}: {rule}; take one of the two out")
         secret |= {key.removeprefix(prefix) for key in secret_keys if key.startswith(prefix)}
     try:
         settings = parse(found, environment, secret)
@@ -196,12 +201,30 @@ def _is_docker_config(text: str) -> bool:
     return isinstance(found, dict) and isinstance(found.get("auths"), dict)
 
 
-def _decoded(value: str) -> Any:
-    """Pulumi hands structured configuration over as JSON, and everything else as a string."""
+def _decoded(value: str, repeated: list[str] | None = None) -> Any:
+    """Pulumi hands structured configuration over as JSON, and everything else as a string.
+
+    Args:
+        value: what it hands over.
+        repeated: where keys go that a mapping has more than once, of which the last one counts.
+    """
+
+    def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, item in pairs:
+            if repeated is not None and key in found:
+                repeated.append(key)
+            found[key] = item
+        return found
+
     try:
-        return json.loads(value, parse_constant=_refused)
+        return json.loads(value, parse_constant=_refused, object_pairs_hook=mapping)
     except (ValueError, RecursionError):
         return value
+
+
+def _quoted(key: str) -> str:
+    return json.dumps(key if len(key) <= 80 else f"{key[:79]}{LEFT_OUT}")
 
 
 def _refused(constant: str) -> Never:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,10 @@ from settings.stack_file import StackFile
 _OUT = object()
 # A stack file with more nesting than this is a mistake, and would exhaust whatever walks it.
 DEPTH = 50
+# Pulumi carries every number as a float; larger ones would arrive as others.
+LARGEST = 2**53 - 1
+# By which Pulumi's engine tells secrets, files and what is not known yet from other values.
+MARKS = ("4dabf18193072939515e22adb298388d", "04da6b54-80e4-46f7-96ec-b56ff0331ba9")
 
 # What is said of a value of the wrong kind, by Pydantic's name for the mistake.
 _KINDS: Mapping[str, tuple[str, str]] = {
@@ -57,7 +62,7 @@ def read(config: Mapping[str, Any], faults: Faults) -> Reading:
     """
     # A key with nothing after its colon, because all below it is a comment, is as good as none.
     known = {key: value for key, value in config.items() if value is not None or key not in TOP}
-    rest = _without_depths(known, (), faults)
+    rest = _carried(known, (), faults)
     first = True
     while True:
         try:
@@ -78,15 +83,46 @@ def read(config: Mapping[str, Any], faults: Faults) -> Reading:
         first = False
 
 
-def _without_depths(value: Any, path: Path, faults: Faults) -> Any:
-    if len(path) > DEPTH:
-        faults.add_of_form((*path[:3], LEFT_OUT), LEFT_OUT, f"nested more than {DEPTH} deep", "write it flat")
-        return None
+def _carried(value: Any, path: Path, faults: Faults) -> Any:
+    """A value without what can't get to a cluster as it is written; _OUT for one that can't itself."""
+    wrong = _not_carried(value, path)
+    if wrong is not None:
+        # So deep down, it is only told once where that is.
+        place = (*path[:3], LEFT_OUT) if len(path) > DEPTH else path
+        faults.add_of_form(place, LEFT_OUT if len(path) > DEPTH else value, *wrong)
+        return _OUT
     if isinstance(value, dict):
-        return {str(key): _without_depths(item, (*path, str(key)), faults) for key, item in value.items()}
+        entries = {str(key): _carried(item, (*path, str(key)), faults) for key, item in value.items()}
+        return {key: item for key, item in entries.items() if item is not _OUT}
     if isinstance(value, list):
-        return [_without_depths(item, (*path, number), faults) for number, item in enumerate(value)]
+        return [_carried(item, (*path, number), faults) for number, item in enumerate(value)]
     return value
+
+
+def _not_carried(value: Any, path: Path) -> tuple[str, str] | None:
+    """Why a value can't get to a cluster as it is written, and what to do about it."""
+    if len(path) > DEPTH:
+        return f"nested more than {DEPTH} deep", "write it flat"
+    if isinstance(value, int | float) and not -LARGEST <= value <= LARGEST:
+        # Numbers with a fraction are inexact as such; of those it is only what is beyond all bounds.
+        exact = isinstance(value, int)
+        if exact or not math.isfinite(value):
+            return "a number too large to be carried", "write a smaller one, or in quotes if it is a text"
+    texts = [value] if isinstance(value, str) else [str(key) for key in value] if isinstance(value, dict) else []
+    if not all(_is_text(each) for each in texts):
+        return _KINDS["string_unicode"]
+    if not set(MARKS).isdisjoint(texts):
+        return "Pulumi would take it for a mark of its own", "write something else"
+    return None
+
+
+def _is_text(value: str) -> bool:
+    """Whether it can be encoded: half of a pair of surrogates is no character."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _without_outs(value: Any) -> Any:
