@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+import files
 from forge import github, gitlab
 from forge.api import ForgeError
 from forge.comment import Forge, keep
@@ -42,7 +43,7 @@ def main(arguments: list[str]) -> int:
 
 def _text(file: Path) -> str | None:
     try:
-        return file.read_bytes().decode()
+        return files.piped(file).decode()
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:

@@ -101,7 +101,7 @@ class Api:
             if len(body) > LONGEST_ANSWER:
                 raise ValueError
             return json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ForgeError(
                 f"{what}: {len(body)} bytes that aren't JSON, or too many: not an API's answer; set the API's URL"
             ) from None
@@ -109,7 +109,7 @@ class Api:
     def _refusal(self, what: str, error: HTTPError) -> ForgeError:
         try:
             said = json.loads(error.read(10_000))
-        except (ValueError, OSError, HTTPException):
+        except (ValueError, RecursionError, OSError, HTTPException):
             said = None
         reason = (said.get("message") or said.get("error")) if isinstance(said, dict) else None
         detail = f" ({self._shown(reason if isinstance(reason, str) else json.dumps(reason))})" if reason else ""

@@ -7,9 +7,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import files
 from policy.config import Config, ConfigError, parse
 from policy.preview import PreviewError, read
 from policy.rules import violations
+
+# Bytes of a preview: a fleet's has a tenth of them.
+LARGEST = 128 * 2**20
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -44,7 +48,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _text(file: str) -> str:
-    return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    if file == "-":
+        return files.read(sys.stdin.buffer, LARGEST).decode()
+    return files.piped(Path(file), LARGEST).decode()
 
 
 def _broken(file: str, error: Exception) -> int:

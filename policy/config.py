@@ -42,7 +42,7 @@ def parse(text: str) -> Config:
         ConfigError: it isn't one.
     """
     try:
-        found = json.loads(text)
+        found = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError):
         raise ConfigError("not JSON") from None
     if not isinstance(found, dict):
@@ -83,6 +83,16 @@ def bounds(properties: Mapping[str, Any]) -> Bounds:
             raise ConfigError(f"lifetimes.{key}: not a number of hours")
         chosen[HOURS[key]] = int(value)
     return Bounds(**chosen)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A mapping of JSON, which would take the last of two keys of one name without a word."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ConfigError(f"the key {json.dumps(key[:80])} is there twice in one mapping; take one of the two out")
+        found[key] = value
+    return found
 
 
 def _level(rule: str, value: Any) -> Level:

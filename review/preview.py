@@ -136,14 +136,14 @@ def parse(text: str, registered: Registered | None = None) -> Preview:
         content = json.loads(text)
         entries = content["steps"]
         errors = _said(content, "error")
-    except (ValueError, KeyError, TypeError, AttributeError):
+        by_urn: dict[str, list[Mapping[str, Any]]] = {}
+        for entry in entries:
+            if entry["op"] in _OPERATIONS:
+                by_urn.setdefault(entry["urn"], []).append(entry)
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         raise PreviewFailed("this is not what `pulumi preview --json` prints") from None
     if errors:
         raise PreviewFailed("\n".join(errors))
-    by_urn: dict[str, list[Mapping[str, Any]]] = {}
-    for entry in entries:
-        if entry["op"] in _OPERATIONS:
-            by_urn.setdefault(entry["urn"], []).append(entry)
     asked = registered or Registered()
     return Preview(
         steps=tuple(_step(urn, by_urn[urn], asked) for urn in sorted(by_urn)),

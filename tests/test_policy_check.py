@@ -87,7 +87,8 @@ def test_a_replacement_is_judged_once() -> None:
 
 
 def test_a_preview_comes_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(preview(step("create")))))
+    text = json.dumps(preview(step("create")))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
 
     assert main(["-"]) == 1
 
