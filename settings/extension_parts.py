@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from settings.part import Part, Values, off, on_clusters, on_or_off
-from settings.text import AddressRange, Domain, Label, Manifest, Text, UserName, Version
+from settings.text import AddressRange, Domain, Label, Manifest, Url, UserName, Version
 from versions import INGRESS_NGINX, METALLB, SMI
 
 
@@ -32,7 +32,7 @@ class Viz(Extension):
 
     dashboard: Annotated[Dashboard | None, *on_or_off(Dashboard | None)] = None
     """The dashboard behind an Ingress. `true` is short for its defaults."""
-    prometheus_url: Text | None = None
+    prometheus_url: Url | None = None
     """A Prometheus that is there already, in place of one of its own."""
 
 

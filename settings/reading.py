@@ -108,21 +108,21 @@ def _not_carried(value: Any, path: Path) -> tuple[str, str] | None:
         exact = isinstance(value, int)
         if exact or not math.isfinite(value):
             return "a number too large to be carried", "write a smaller one, or in quotes if it is a text"
-    texts = [value] if isinstance(value, str) else [str(key) for key in value] if isinstance(value, dict) else []
-    if not all(_is_text(each) for each in texts):
-        return _KINDS["string_unicode"]
-    if not set(MARKS).isdisjoint(texts):
-        return "Pulumi would take it for a mark of its own", "write something else"
+    if isinstance(value, str | dict):
+        texts = [value] if isinstance(value, str) else list(map(str, value))
+        if not all(map(_is_text, texts)):
+            return _KINDS["string_unicode"]
+        if any(mark in texts for mark in MARKS):
+            return "Pulumi would take it for a mark of its own", "write something else"
     return None
 
 
 def _is_text(value: str) -> bool:
     """Whether it can be encoded: half of a pair of surrogates is no character."""
     try:
-        value.encode()
+        return value.isascii() or bool(value.encode())
     except UnicodeEncodeError:
         return False
-    return True
 
 
 def _without_outs(value: Any) -> Any:

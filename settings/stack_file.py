@@ -118,11 +118,11 @@ class Networks(Part):
 class Toleration(Part):
     """A toleration of a node's taint, as Kubernetes has it."""
 
-    key: str | None = None
+    key: LabelKey | None = None
     """The taint's key; left out, with the operator Exists, any."""
     operator: Literal["Equal", "Exists"] | None = None
     """Whether the taint's value must be the same (left out), or may be any."""
-    value: str | None = None
+    value: LabelValue | None = None
     """The taint's value."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """The taint's effect; left out, any."""

@@ -228,6 +228,14 @@ Source = Annotated[
         "write https://host[:port][/path], oci://host/path, or the path of a folder with chart archives",
     ),
 ]
+# As a chart writes it into an argument of a container, unquoted.
+Url = Annotated[
+    Text,
+    _judged(
+        _url("https", "http"), "not a URL that others can use", "write http://host[:port][/path], without a password"
+    ),
+    WithJsonSchema({"type": "string", "pattern": "^[hH][tT][tT][pP][sS]?://"}),
+]
 Network = Annotated[
     str,
     _judged(
