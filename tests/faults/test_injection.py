@@ -22,9 +22,9 @@ from tests.stack_files import Environment, read_once
 CONFIGS = {"linkerd": LINKERD, "cilium": CILIUM}
 # Each has a mark, by which it is found again wherever it goes.
 HOSTILE = (
-    "evil$(id)`id`${HOME}{{ .Values.x }}%s%n\\\"'#: - *a &b !c |>\n---\nkind: ClusterRole\n\ttab\u202e\u200b\x07<b>",
+    "*evil: {{ fail }}$(id)`id`${HOME}{{ .Values.x }}%s%n\\\"'#: - *a &b !c |>\n"
+    "---\nkind: ClusterRole\n\ttab\u202e\u200b\x07<b>",
     '../../evil"]-->{{.Values.x}}$(id)`id`<script>|**b**[c](d)',
-    "*evil: {{ fail }}",
 )
 # What a stack file need not say here: it names files of this machine, excludes something else, or is a secret's.
 NOT_SAID = {
