@@ -225,6 +225,7 @@ def record(config: dict[str, Any], secret: Sequence[str], kubeconfig: Path, patc
     try:
         program()
     finally:
+        gc.freeze()  # what tests keep of a run need not be looked through with every other one
         gc.enable()  # which the program does without; this process goes on
     return recorder
 
