@@ -3,13 +3,16 @@ STACK ?= dev
 PYTHON ?= python3
 PARTS ?=
 REVIEW ?=
+SEED ?= random
+MOMENTS ?= 20
+CLUSTERS ?= 2
 # Files of tests, in the order of tests/conftest.py: much of a test on the lab is waiting. Each worker has its own lab.
 TWO_AT_A_TIME := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 VENV := .venv
 PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help up review test test-fast check verify down env lint schema toolchain venv python
+.PHONY: help up review test test-fast faults check verify down env lint schema toolchain venv python
 
 help: ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -40,6 +43,10 @@ test: ## everything that tests, lab included
 
 test-fast: $(VENV)/ready ## seconds: no cluster, no toolchain
 	@$(PY) -m pytest -m "not lab" $(TWO_AT_A_TIME)
+
+faults: ## what must be true after kills and other faults, at length (SEED, MOMENTS, CLUSTERS; docs/faults.md)
+	@$(MAKE) --no-print-directory --jobs=2 venv toolchain
+	@$(PY) -m pytest $(TWO_AT_A_TIME) --seed=$(SEED) --moments=$(MOMENTS) --clusters=$(CLUSTERS) tests/faults
 
 # actionlint would use shellcheck and pyflakes where it finds them; without, it says the same on every machine.
 lint: $(VENV)/ready ## ruff, strict types, and what judges the pipelines

@@ -12,6 +12,7 @@ import pytest
 from lab import lifecycle
 from lab.home import Home
 from lab.spec import LoadBalancer
+from tests.faults import options
 from tests.recording import run as run
 from tests.surroundings import environment as environment
 from tests.surroundings import home as home
@@ -29,6 +30,21 @@ CLUSTERS = {
 
 # A run that is told to end takes its lab down, as one that is interrupted does.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options of the tests of faults; pytest takes options from here alone."""
+    options.add(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Settle them before workers are given them."""
+    options.settle(config)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """How to run the tests of faults as this run does."""
+    return options.header(config)
 
 
 @pytest.fixture(scope="session")

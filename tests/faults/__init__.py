@@ -1,1 +1,1 @@
-"""Tests of what happens when something goes wrong, or somebody means ill."""
+"""What may go wrong while a mesh is made, changed or taken away, and what must be true afterwards: `make faults`."""
