@@ -13,6 +13,7 @@ from typing import IO, Any
 
 import psutil
 
+from dev import unfinished
 from dev.stack import CHECKOUT, PROJECT, Stack
 from lab.home import Home
 
@@ -38,7 +39,7 @@ class Engine:
         self._environment = dict(environment)
 
     def initialise(self) -> None:
-        """Make the stack where there is none yet, and free it of the lock of a Pulumi that was killed."""
+        """Make the stack where there is none yet, and free it of what a Pulumi that was killed has left."""
         if not self._state.exists():
             # In a folder of its own, because Pulumi writes the salt of the stack's secrets into the stack file.
             workspace = self._salted.parent
@@ -46,6 +47,7 @@ class Engine:
             shutil.copyfile(CHECKOUT / "Pulumi.yaml", workspace / "Pulumi.yaml")
             shutil.copyfile(self._stack.file, self._salted)
             self._run("stack", "init", self._stack.name, "--non-interactive", folder=workspace, quiet=True)
+        unfinished.end_orphans(self._environment["PULUMI_BACKEND_URL"])
         if self._locked_by_the_dead():
             self._run("cancel", "--yes", "--stack", self._stack.name, quiet=True)
 
@@ -57,6 +59,10 @@ class Engine:
     def up(self, *arguments: str) -> None:
         """`pulumi up`, without a question and without a preview before it."""
         self._run(*self.up_command(*arguments))
+        if self._pending:
+            deployment = self._export()
+            if unfinished.forget_done(deployment["deployment"]):
+                self._import(deployment)
 
     def up_command(self, *arguments: str) -> list[str]:
         """The arguments of that `pulumi up`."""
@@ -83,9 +89,20 @@ class Engine:
 
     def destroy(self) -> None:
         """`pulumi destroy`, and the end of the stack itself."""
-        self._run("destroy", "--yes", "--skip-preview", *self._common)
+        arguments: list[str] = []
+        if self._pending:
+            deployment = self._export()
+            unfinished.take_up(deployment["deployment"])
+            self._import(deployment)
+            # What isn't there is no longer known then; Helm would fail to uninstall it.
+            arguments.append("--refresh")
+        self._run(*self.destroy_command(*arguments))
         # `destroy --remove` would remove the stack file as well.
         self._run("stack", "rm", "--yes", "--preserve-config", "--stack", self._stack.name, quiet=True)
+
+    def destroy_command(self, *arguments: str) -> list[str]:
+        """The arguments of that `pulumi destroy`."""
+        return ["destroy", "--yes", "--skip-preview", *self._common, *arguments]
 
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs, secrets masked."""
@@ -112,6 +129,21 @@ class Engine:
     @property
     def _salted(self) -> Path:
         return self._home.folder / "stacks" / self._stack.name / f"Pulumi.{self._stack.name}.yaml"
+
+    @property
+    def _pending(self) -> bool:
+        """Whether the state says that something was begun whose end isn't known."""
+        return bool(json.loads(self._state.read_text())["checkpoint"]["latest"].get("pending_operations"))
+
+    def _export(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self._run("stack", "export", "--stack", self._stack.name, quiet=True))
+        return found
+
+    def _import(self, deployment: Mapping[str, Any]) -> None:
+        file = self._salted.with_name("state.json")
+        file.write_text(json.dumps(deployment))
+        self._run("stack", "import", "--stack", self._stack.name, "--file", str(file), quiet=True)
+        file.unlink()
 
     def _config_file(self) -> Path:
         """A copy of the stack file as it is now, with the salt that Pulumi has made for it."""
