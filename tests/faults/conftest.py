@@ -12,8 +12,6 @@ from lab.spec import LoadBalancer
 from tests.faults import options
 from tests.faults.options import Faults
 
-_NAMES = ("west", "east", "north", "south")
-
 
 @pytest.fixture(scope="session")
 def faults(pytestconfig: pytest.Config) -> Faults:
@@ -21,20 +19,13 @@ def faults(pytestconfig: pytest.Config) -> Faults:
     return options.chosen(pytestconfig)
 
 
-@pytest.fixture(scope="session")
-def names(faults: Faults) -> list[str]:
-    """The clusters of the lab."""
-    more = [f"cluster-{number}" for number in range(len(_NAMES) + 1, faults.clusters + 1)]
-    return [*_NAMES, *more][: faults.clusters]
-
-
 @pytest.fixture(scope="package")
-def lab(names: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+def lab(faults: Faults, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     """A running lab with as many clusters as were asked for."""
     home = Home(folder=tmp_path_factory.mktemp("faults") / "home")
-    balancers = dict.fromkeys(names, LoadBalancer.IP)
+    balancers = dict.fromkeys(faults.names, LoadBalancer.IP)
     try:
-        lifecycle.start(home, names, load_balancers=balancers, chart_folders=[], timeout=300, say=print)
+        lifecycle.start(home, faults.names, load_balancers=balancers, chart_folders=[], timeout=300, say=print)
         yield home
     finally:
         lifecycle.stop(home, [], delete=True)

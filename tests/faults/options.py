@@ -9,9 +9,10 @@ import pytest
 
 # What `make test` runs: the same each time.
 DEFAULT_SEED = "1"
-DEFAULT_MOMENTS = 2
+DEFAULT_MOMENTS = 1
 DEFAULT_CLUSTERS = 2
 _LARGEST_SEED = 1_000_000
+_NAMES = ("west", "east", "north", "south")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +27,11 @@ class Faults:
         """Chance for one purpose, by the seed: what others draw doesn't change it."""
         return random.Random(f"{self.seed}/{what}")
 
-    def fractions(self, what: str) -> list[float]:
-        """Moments of a run, uniformly distributed: 0 is its beginning, 1 its end."""
-        chance = self.random(what)
-        return [chance.random() for _ in range(self.moments)]
+    @property
+    def names(self) -> list[str]:
+        """The clusters of the lab."""
+        more = [f"cluster-{number}" for number in range(len(_NAMES) + 1, self.clusters + 1)]
+        return [*_NAMES, *more][: self.clusters]
 
 
 def add(parser: pytest.Parser) -> None:

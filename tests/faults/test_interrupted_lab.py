@@ -1,0 +1,139 @@
+"""`up` and `destroy` that are struck at random moments: the same command once more ends it all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import psutil
+import pytest
+
+from lab.home import Home
+from tests.deployment import Deployment
+from tests.faults import options, proxy
+from tests.faults.disturbed import Run, disturbed
+from tests.faults.options import Faults
+from tests.faults.proxy import Proxy
+from tests.faults.reference import Reference, assert_is_gone, assert_is_whole, measure
+from tests.faults.strikes import Strike, drawn
+from tests.stacks import full_mesh
+
+pytestmark = pytest.mark.lab(minutes=2)
+
+# A run may be faster than the one that was measured, and be over before it is struck.
+_TRIES = 4
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Both tests one after the other, for each pair of strikes: what the first makes the second takes away."""
+    if "strikes" in metafunc.fixturenames:
+        faults = options.chosen(metafunc.config)
+        pairs = list(zip(*(drawn(faults, what, faults.names) for what in ("up", "destroy")), strict=True))
+        names = [f"{number}:{up},{destroy}" for number, (up, destroy) in enumerate(pairs, 1)]
+        metafunc.parametrize("strikes", pairs, ids=names, scope="module")
+
+
+@dataclass(kw_only=True)
+class Mesh:
+    """A mesh of all clusters, what it is after an undisturbed run, and ways to its API servers."""
+
+    deployment: Deployment
+    reference: Reference
+    proxies: dict[str, Proxy]
+    kubeconfig: Path  # that leads through them
+
+    def struck(self, command: Callable[[], list[str]], strike: Strike, seconds: float) -> Run:
+        """Run a Pulumi command with a fault in it."""
+        deployment = self.deployment
+        with deployment.output.open("a") as log:
+            log.write(f"\n{strike} of pulumi {command()[0]}, {strike.moment * seconds:.2f} s after its beginning\n")
+        act = partial(
+            strike.disturb, lab=deployment.lab, context=deployment.contexts[strike.cluster], proxies=self.proxies
+        )
+        through = isinstance(strike.fault, proxy.Trouble)
+        run = disturbed(
+            deployment,
+            command(),
+            by=act,
+            after=strike.moment * seconds,
+            kubeconfig=self.kubeconfig if through else None,
+        )
+        if not strike.is_kill and run.code:
+            assert strike.cluster in run.printed.partition("Diagnostics:")[2], "the message says which cluster"
+        return run
+
+
+@pytest.fixture(scope="module")
+def mesh(lab: Home, faults: Faults, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    """A mesh that isn't up."""
+    servers = {name: lab.read_status()["clusters"][name]["apiServer"] for name in faults.names}
+    # Peers go straight to the API servers.
+    config = full_mesh(**{name: {"apiServer": server} for name, server in servers.items()})
+    folder = tmp_path_factory.mktemp("interrupted")
+    deployment = Deployment(lab, folder, "interrupted", config)
+    reference = measure(deployment)
+    with ExitStack() as stack:
+        made = {name: Proxy(lab, name, faults.random(f"proxy {name}")) for name in faults.names}
+        proxies = {name: stack.enter_context(found.serving()) for name, found in made.items()}
+        kubeconfig = folder / "kubeconfig"
+        proxy.kubeconfig(lab, proxies, kubeconfig)
+        yield Mesh(deployment=deployment, reference=reference, proxies=proxies, kubeconfig=kubeconfig)
+    if deployment.has_resources:
+        deployment.destroy()
+
+
+def test_an_up_that_was_struck_is_caught_up_by_the_next(mesh: Mesh, strikes: tuple[Strike, Strike]) -> None:
+    deployment, seconds = mesh.deployment, mesh.reference.up
+    for _ in range(_TRIES):
+        if deployment.has_resources:
+            deployment.destroy()
+        with deployment.engine() as engine:
+            run = mesh.struck(engine.up_command, strikes[0], seconds)
+        if run.disturbed:
+            break
+        seconds = run.seconds
+    assert run.disturbed
+
+    deployment.up()
+
+    assert_is_whole(deployment, mesh.reference)
+
+
+def test_a_destroy_that_was_struck_is_ended_by_the_next(mesh: Mesh, strikes: tuple[Strike, Strike]) -> None:
+    deployment, seconds = mesh.deployment, mesh.reference.destroy
+    for _ in range(_TRIES):
+        if not deployment.has_resources:
+            deployment.up()
+        with deployment.engine() as engine:
+            run = mesh.struck(engine.destroy_command, strikes[1], seconds)
+        if run.disturbed:
+            break
+        seconds = run.seconds
+    assert run.disturbed
+
+    deployment.destroy()
+
+    assert_is_gone(deployment)
+
+
+def test_of_two_ups_at_once_one_is_told_so_and_the_other_goes_on(mesh: Mesh) -> None:
+    deployment = mesh.deployment
+    if deployment.has_resources:  # of an earlier failure
+        deployment.destroy()
+    printed: list[str] = []
+
+    @contextmanager
+    def beside_another(_: psutil.Process) -> Iterator[None]:
+        printed.append(deployment.failing_up())
+        yield
+
+    with deployment.engine() as engine:
+        run = disturbed(deployment, engine.up_command(), by=beside_another, after=mesh.reference.up / 10)
+
+    assert run.disturbed
+    assert "the stack is currently locked by 1 lock(s)" in printed[0]
+    assert run.code == 0
+    assert_is_whole(deployment, mesh.reference)
