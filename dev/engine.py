@@ -89,12 +89,14 @@ class Engine:
 
     def destroy(self) -> None:
         """`pulumi destroy`, and the end of the stack itself."""
-        arguments: list[str] = []
-        if self._pending:
+        pending = self._pending
+        if pending:
             deployment = self._export()
             unfinished.take_up(deployment["deployment"])
             self._import(deployment)
-            # What isn't there is no longer known then; Helm would fail to uninstall it.
+        arguments = []
+        if pending or self._failed_to_destroy:
+            # What is gone is forgotten then. Helm fails to uninstall a release that it has uninstalled before.
             arguments.append("--refresh")
         self._run(*self.destroy_command(*arguments))
         # `destroy --remove` would remove the stack file as well.
@@ -134,6 +136,15 @@ class Engine:
     def _pending(self) -> bool:
         """Whether the state says that something was begun whose end isn't known."""
         return bool(json.loads(self._state.read_text())["checkpoint"]["latest"].get("pending_operations"))
+
+    @property
+    def _failed_to_destroy(self) -> bool:
+        """Whether the last command that changed something was a `destroy` that failed."""
+        ended = sorted(
+            (self._home.folder / "state/.pulumi/history" / PROJECT / self._stack.name).glob("*.history.json")
+        )
+        last = json.loads(ended[-1].read_text()) if ended else {}
+        return last.get("kind") == "destroy" and last.get("result") == "failed"
 
     def _export(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self._run("stack", "export", "--stack", self._stack.name, quiet=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,9 +12,11 @@ import psutil
 
 from tests.checkout import CHECKOUT
 from tests.deployment import Deployment
+from tests.faults.progress import Moment, Watch
 
 # Seconds after which a command hangs: Helm gives up after five minutes, and Pulumi's own waiting after ten.
 _ENDS_WITHIN = 900
+_TICK = 0.05  # seconds between looks at what has been done
 
 Disturbance = Callable[[psutil.Process], AbstractContextManager[None]]
 
@@ -26,7 +27,6 @@ class Run:
 
     disturbed: bool  # or else it had ended by then
     code: int
-    seconds: float
     printed: str
 
 
@@ -35,7 +35,7 @@ def disturbed(
     command: list[str],
     *,
     by: Disturbance,
-    after: float,
+    at: Moment,
     kubeconfig: Path | None = None,
 ) -> Run:
     """Run a Pulumi command with a disturbance, which lasts until it ends by itself or with the command.
@@ -44,31 +44,34 @@ def disturbed(
         deployment: whose stack it is.
         command: the arguments of `pulumi`.
         by: what disturbs, given the command's process.
-        after: seconds from its beginning.
+        at: when.
         kubeconfig: what it uses in place of the lab's own.
     """
     environment = deployment.environment
     if kubeconfig is not None:
         environment = {**environment, "KUBECONFIG": str(kubeconfig)}
-    printed_before = deployment.output.stat().st_size
-    began = time.monotonic()
+    watch = Watch(deployment.output)
     with deployment.output.open("a") as log:
         process = subprocess.Popen(["pulumi", *command], cwd=CHECKOUT, env=environment, stdout=log, stderr=log)
         try:
-            in_time = _ended(process, after)
-            if not in_time:
+            in_time = _reached(process, watch, at)
+            if in_time:
                 with by(psutil.Process(process.pid)):
                     assert _ended(process, _ENDS_WITHIN), f"pulumi {command[0]} hangs"
         finally:
             if process.poll() is None:
                 process.kill()
                 process.wait()
-    return Run(
-        disturbed=not in_time,
-        code=process.returncode,
-        seconds=time.monotonic() - began,
-        printed=deployment.output.read_bytes()[printed_before:].decode(),
-    )
+    return Run(disturbed=in_time, code=process.returncode, printed=watch.printed.decode())
+
+
+def _reached(process: subprocess.Popen[bytes], watch: Watch, at: Moment) -> bool:
+    """Whether a command that runs has come so far."""
+    while watch.done < at.done:
+        if _ended(process, _TICK):
+            return False
+    pace = watch.seconds / at.reached if at.done else 1
+    return not _ended(process, at.after * pace)
 
 
 def _ended(process: subprocess.Popen[bytes], seconds: float) -> bool:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from tests.deployment import Deployment, comes_true, everything
 from tests.faults.objects import comparable, difference
+from tests.faults.progress import Progress, recorded
 
 # Seconds for controllers to make, or to remove, what follows from the objects of a mesh.
 _SETTLES_WITHIN = 60
@@ -22,8 +22,8 @@ _RELEASE = "kubernetes:helm.sh/v3:Release"
 class Reference:
     """An uninterrupted `up`, and the uninterrupted `destroy` after it."""
 
-    up: float  # seconds
-    destroy: float
+    up: Progress
+    destroy: Progress
     objects: Mapping[str, Mapping[str, Any]]  # by context, comparable
     urns: frozenset[str]
 
@@ -31,13 +31,15 @@ class Reference:
 def measure(deployment: Deployment) -> Reference:
     """Bring a mesh up and take it away. What was in its clusters is kept in `before`."""
     deployment.before = {context: everything(deployment, context) for context in deployment.contexts.values()}
-    up = _seconds(deployment.up)
+    with recorded(deployment.output) as up:
+        deployment.up()
     assert [row for row in deployment.rows() if not row.passed] == []
     found = {context: comparable(everything(deployment, context)) for context in deployment.before}
     urns = frozenset(resource["urn"] for resource in latest(deployment)["resources"])
-    destroy = _seconds(deployment.destroy)
+    with recorded(deployment.output) as destroy:
+        deployment.destroy()
     assert_is_gone(deployment)
-    return Reference(up=up, destroy=destroy, objects=found, urns=urns)
+    return Reference(up=up[0], destroy=destroy[0], objects=found, urns=urns)
 
 
 def latest(deployment: Deployment) -> dict[str, Any]:
@@ -69,12 +71,6 @@ def assert_is_gone(deployment: Deployment) -> None:
         comes_true(partial(deployment.is_as_before, context), _SETTLES_WITHIN)
         left = everything(deployment, context).keys()
         assert (sorted(left - before.keys()), sorted(before.keys() - left)) == ([], []), context
-
-
-def _seconds(run: Callable[[], None]) -> float:
-    began = time.monotonic()
-    run()
-    return time.monotonic() - began
 
 
 def _is_like(
