@@ -10,6 +10,10 @@ are pending. Objects that are there already carry the release's name, by which H
 Pulumi lets one update of a stack run at a time: who creates or updates knows that nobody else is at it. A release that
 somebody else has made is left alone, and said so.
 
+Helm also refuses to upgrade a release that was never deployed and never failed. With one that it knows, Pulumi tries
+nothing else; and it knows one whose first record got lost, or could not be brought to an end, because the API server
+went. So before an update such a release is given what Helm itself would have left: a record that it failed.
+
 Follows https://helm.sh/docs/topics/advanced/#storage-backends (the Secrets, their names and labels).
 """
 
@@ -19,7 +23,7 @@ import asyncio
 import base64
 import gzip
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +32,10 @@ from pulumi_kubernetes.helm.v3 import Release, RepositoryOptsArgs
 
 import access
 from components.cluster import Cluster
+
+# What Helm upgrades from: what is there, or what there was.
+_STARTABLE = {"deployed", "failed", "superseded"}
+_FAILED = "an update was interrupted before it could say how this ended"
 
 
 class ForeignRelease(Exception):
@@ -114,11 +122,10 @@ def unfinished(record: Mapping[str, Any], *, creating: bool, description: str, a
     if labels["status"].startswith("pending-"):
         return True
     if not creating:
-        return False
+        return str(labels["status"]) == "uninstalling"
     if adopting:
         return True
-    encoded = base64.b64decode(base64.b64decode(record["data"]["release"]))
-    found = json.loads(gzip.decompress(encoded))
+    found = _content(record)
     # Helm describes a failure itself; Pulumi keeps a failed release in its state, so this one it was killed over.
     if found["info"].get("description") != description and labels["status"] != "failed":
         raise ForeignRelease(
@@ -126,6 +133,47 @@ def unfinished(record: Mapping[str, Any], *, creating: bool, description: str, a
             "by this stack; uninstall it (helm uninstall), or set `adopt: true` on the cluster to take it over"
         )
     return True
+
+
+def failure(records: Sequence[Mapping[str, Any]], name: str, namespace: str) -> dict[str, Any] | None:
+    """The record that a release must have before Helm upgrades it: that it failed; None if it has one to start from.
+
+    Args:
+        records: all that there are of the release.
+        name: the release's name.
+        namespace: where it is.
+    """
+    if any(record["metadata"]["labels"]["status"] in _STARTABLE for record in records):
+        return None
+    if records:
+        newest = max(records, key=lambda record: int(record["metadata"]["labels"]["version"]))
+        content, revision = _content(newest), newest["metadata"]["labels"]["version"]
+    else:
+        never = "0001-01-01T00:00:00Z"
+        content, revision = {"name": name, "namespace": namespace, "version": 1, "manifest": ""}, "1"
+        content["info"] = {"first_deployed": never, "last_deployed": never, "deleted": ""}
+    content["info"] |= {"status": "failed", "description": _FAILED}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "helm.sh/release.v1",
+        "metadata": {
+            "name": f"sh.helm.release.v1.{name}.v{revision}",
+            "namespace": namespace,
+            "labels": {"name": name, "owner": "helm", "status": "failed", "version": revision},
+        },
+        "data": {"release": _encoded(content)},
+    }
+
+
+def _content(record: Mapping[str, Any]) -> dict[str, Any]:
+    encoded = base64.b64decode(base64.b64decode(record["data"]["release"]))
+    found: dict[str, Any] = json.loads(gzip.decompress(encoded))
+    return found
+
+
+def _encoded(content: Mapping[str, Any]) -> str:
+    return base64.b64encode(base64.b64encode(gzip.compress(json.dumps(content).encode()))).decode()
 
 
 def _description() -> str:
@@ -140,12 +188,16 @@ def _making_way(cluster: Cluster, name: str, *, creating: bool) -> Callable[[pul
     def make_way(namespace: str) -> None:
         api = access.client(way)
         secrets = f"/api/v1/namespaces/{namespace}/secrets"
-        for record in access.listed(api, secrets, f"owner=helm,name={name}"):
+        records = access.listed(api, secrets, f"owner=helm,name={name}")
+        failed = None if creating else failure(records, name, namespace)
+        for record in records:
             if unfinished(record, creating=creating, description=description, adopting=adopting):
                 access.ask(api, "DELETE", f"{secrets}/{record['metadata']['name']}")
                 revision = record["metadata"]["labels"]["version"]
                 what = "took over" if adopting and creating else "removed what an unfinished update left of"
                 pulumi.log.info(f"{cluster.name}: {what} release {name} ({revision})")
+        if failed is not None:
+            access.ask(api, "POST", secrets, body=failed)
 
     return _with_namespace(make_way)
 

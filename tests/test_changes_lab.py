@@ -94,6 +94,22 @@ def test_releases_that_a_killed_up_could_not_write_down_are_taken_over(mesh: Dep
     assert [row for row in mesh.rows() if not row.passed] == []
 
 
+def test_a_release_whose_records_got_lost_is_updated(mesh: Deployment) -> None:
+    whole, context = mesh.config, mesh.stack.clusters[0].context
+    records = ("-n", "linkerd", "secrets", "-l", "owner=helm,name=linkerd-control-plane")
+    mesh.kubectl(context, "delete", *records)
+
+    values = {"linkerd-control-plane": {"controllerLogLevel": "debug"}}
+    mesh.configure({**whole, "linkerd": {**whole["linkerd"], "values": values}})
+    mesh.up()
+
+    found = json.loads(mesh.kubectl(context, "get", *records, "-o", "json"))["items"]
+    assert [record["metadata"]["labels"]["status"] for record in found][-1] == "deployed"
+    assert [row for row in mesh.rows() if not row.passed] == []
+    mesh.configure(whole)
+    mesh.up()
+
+
 def test_a_mesh_of_another_stack_is_left_alone(mesh: Deployment) -> None:
     context = mesh.stack.clusters[0].context
     records = ("secrets", "-n", "linkerd", "-l", "owner=helm,name=linkerd-control-plane")

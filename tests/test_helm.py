@@ -9,19 +9,20 @@ from typing import Any
 
 import pytest
 
-from components.helm import ForeignRelease, unfinished
+from components.helm import ForeignRelease, failure, unfinished
 
 OURS = "multicluster-mesh stack dev"
 
 
-def record(status: str, description: str) -> dict[str, Any]:
+def record(status: str, description: str = OURS, revision: int = 1) -> dict[str, Any]:
     """A release's Secret as Helm writes it: JSON in gzip in base64, in the base64 of every Secret."""
-    content = gzip.compress(json.dumps({"info": {"description": description, "status": status}}).encode())
+    found = {"info": {"description": description, "status": status}, "manifest": f"of revision {revision}"}
+    content = gzip.compress(json.dumps(found).encode())
     return {
         "metadata": {
-            "name": "sh.helm.release.v1.linkerd.v1",
+            "name": f"sh.helm.release.v1.linkerd.v{revision}",
             "namespace": "linkerd",
-            "labels": {"name": "linkerd", "status": status, "version": "1"},
+            "labels": {"name": "linkerd", "status": status, "version": str(revision)},
         },
         "data": {"release": base64.b64encode(base64.b64encode(content)).decode()},
     }
@@ -48,3 +49,32 @@ def test_a_release_of_somebody_else_is_never_touched(description: str) -> None:
     with pytest.raises(ForeignRelease, match="release linkerd in namespace linkerd exists already"):
         unfinished(record("deployed", description), creating=True, description=OURS)
     assert not unfinished(record("deployed", description), creating=False, description=OURS)
+
+
+def test_a_release_whose_uninstalling_was_killed_is_in_the_way_of_an_update() -> None:
+    assert unfinished(record("uninstalling"), creating=False, description=OURS)
+
+
+@pytest.mark.parametrize("status", ["deployed", "failed", "superseded"])
+def test_helm_can_upgrade_from_what_was_deployed_or_failed(status: str) -> None:
+    assert failure([record(status), record("pending-upgrade", revision=2)], "linkerd", "linkerd") is None
+
+
+@pytest.mark.parametrize("status", ["pending-install", "uninstalling"])
+def test_an_installation_without_an_end_counts_as_failed_before_an_update(status: str) -> None:
+    found = failure([record("pending-install"), record(status, revision=2)], "linkerd", "linkerd")
+
+    assert found is not None
+    assert found["metadata"]["name"] == "sh.helm.release.v1.linkerd.v2"
+    assert found["metadata"]["labels"] == {"name": "linkerd", "owner": "helm", "status": "failed", "version": "2"}
+    content = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(found["data"]["release"]))))
+    assert content["info"]["status"] == "failed"
+    assert content["manifest"] == "of revision 2", "what it may have made"
+
+
+def test_a_release_whose_first_record_got_lost_counts_as_failed_before_an_update() -> None:
+    found = failure([], "linkerd", "linkerd")
+
+    assert found is not None
+    assert found["metadata"]["name"] == "sh.helm.release.v1.linkerd.v1"
+    assert found["metadata"]["labels"]["status"] == "failed"
