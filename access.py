@@ -20,6 +20,10 @@ import strict_yaml
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
+# How most objects are changed; the other way is Kubernetes' own, which knows what tells entries of lists apart.
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
+
 # Seconds that a cluster has to answer.
 PATIENCE = 30.0
 
@@ -56,6 +60,7 @@ def ask(
     path: str,
     *,
     body: Mapping[str, Any] | None = None,
+    form: str = MERGE_PATCH,
     timeout: float | tuple[float, float] = PATIENCE,
 ) -> dict[str, Any] | None:
     """What an API server answers, as plain JSON; None where there is no such object.
@@ -65,9 +70,10 @@ def ask(
 
     Args:
         api: a client of the cluster.
-        method: of HTTP; PATCH is a JSON merge patch.
+        method: of HTTP.
         path: what is asked for, with a query if there is one.
         body: what is sent.
+        form: of a PATCH, by its media type.
         timeout: seconds for the answer, or for the connection and for the answer.
 
     Raises:
@@ -78,7 +84,7 @@ def ask(
 
     headers = {"Accept": "application/json"}
     if body is not None:
-        headers["Content-Type"] = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        headers["Content-Type"] = form if method == "PATCH" else "application/json"
     request = api.param_serialize(method, path, header_params=headers, body=body, auth_settings=["BearerToken"])
     response = api.call_api(*request, _request_timeout=timeout)
     response.read()

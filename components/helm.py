@@ -26,12 +26,16 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pulumi
 from pulumi_kubernetes.helm.v3 import Release, RepositoryOptsArgs
 
 import access
 from components.cluster import Cluster
+from components.upkeep import Upkeep
+
+_upkeeps: WeakKeyDictionary[Release, Upkeep] = WeakKeyDictionary()
 
 # What Helm upgrades from: what is there, or what there was.
 _STARTABLE = {"deployed", "failed", "superseded"}
@@ -56,7 +60,7 @@ def release(
     wait: bool = True,
     after: Callable[[str], None] | None = None,
 ) -> Release:
-    """A release of one chart.
+    """A release of one chart, and beside it its upkeep (see `upkeep_of`).
 
     Args:
         resource_name: the Pulumi resource's name.
@@ -87,7 +91,7 @@ def release(
         after_create=[done] if done is not None else None,
         after_update=[done] if done is not None else None,
     )
-    return Release(
+    made = Release(
         resource_name,
         name=name,
         namespace=namespace,
@@ -104,6 +108,20 @@ def release(
         opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(provider=cluster.provider, hooks=hooks)),
         **location,
     )
+    _upkeeps[made] = Upkeep(
+        f"{resource_name}-upkeep",
+        cluster=cluster,
+        namespace=namespace,
+        release=name,
+        wait=wait,
+        opts=pulumi.ResourceOptions(parent=opts.parent, depends_on=[made]),
+    )
+    return made
+
+
+def upkeep_of(made: Release) -> Upkeep:
+    """What to depend on where a release's objects must be there, and not its record alone."""
+    return _upkeeps[made]
 
 
 def unfinished(record: Mapping[str, Any], *, creating: bool, description: str, adopting: bool = False) -> bool:

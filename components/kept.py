@@ -111,6 +111,8 @@ def _cluster_of(resource: Resource, by_urn: Mapping[str, Resource]) -> str | Non
     if provider is not None and provider.type == f"{_PROVIDER}kubernetes":
         return provider.name
     # These have no Kubernetes provider, and say themselves where they are: the mirror services of a link, CRDs that
-    # Helm leaves, and what a target exports, after which nobody needs to look any more when the target is forgotten.
-    end = {"Mirrors": "source", "Export": "target", "KeptCrds": "cluster"}.get(resource.type.rpartition(":")[2])
+    # Helm leaves, what Helm has made, and what a target exports, after which nobody needs to look any more when the
+    # target is forgotten.
+    kind = resource.type.rpartition(":")[2]
+    end = {"Mirrors": "source", "Export": "target", "KeptCrds": "cluster", "Upkeep": "cluster"}.get(kind)
     return resource.inputs.get(end) if end is not None else None

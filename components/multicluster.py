@@ -15,7 +15,7 @@ from pulumi_kubernetes.helm.v3 import Release
 import settings
 from components.cluster import Cluster
 from components.gateway import GATEWAY, NAMESPACE
-from components.helm import release
+from components.helm import release, upkeep_of
 from components.kubernetes_object import KubernetesObject, read
 from components.link_api import carry_over
 from components.linkerd import Linkerd, tolerations
@@ -175,6 +175,8 @@ class Multicluster(pulumi.ComponentResource):
         )
         self.gateway = None
         if target and wanted.awaits_gateway:
-            path = pulumi.Output.concat(self.extension.status.namespace, f"/{GATEWAY}")
+            # Where the Service is about to be mended, a preview can't read it yet.
+            found = pulumi.Output.all(self.extension.status.namespace, upkeep_of(self.extension).drift)
+            path = found.apply(lambda known: f"{known[0]}/{GATEWAY}")
             self.gateway = read(f"{name}-gateway", "v1", "Service", path, child)
         self.register_outputs({"namespace": self.namespace})

@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import access
+import helm_records
 import settings
 from access import Access
+from helm_records import Record
 from preflight.api import METADATA_LIST, Api, Unseen
 from preflight.trouble import Unanswered, Unusable, of_credentials
-from review import offer, records
+from review import offer
 from review.offer import Offer
-from review.records import Record
 
 # Without these, a preview of what is on a cluster fails.
 _NEEDED = ("namespaces", "services", "configmaps")
@@ -38,7 +39,7 @@ class Seen:
         if self.api is None:
             raise Unseen(f"cluster {self.name} ({self.unseen or 'not asked'})")
         try:
-            return records.read(self.api, namespace, name)
+            return helm_records.read(self.api, namespace, name)
         except (Unanswered, Unusable) as error:
             raise Unseen(f"Helm's records in namespace {namespace} ({error})") from None
 

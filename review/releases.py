@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from helm_records import Record
 from policy.planned import SECRET
 from preflight.api import Unseen
 from review import unknown
@@ -14,7 +15,6 @@ from review.clusters import Seen
 from review.objects import Identity, Object, documents, made
 from review.offer import Offer
 from review.preview import RELEASE, Preview, State, Step
-from review.records import Record
 from review.rendering import Renderer, RenderError, Wanted
 from strict_yaml import StrictYamlError
 

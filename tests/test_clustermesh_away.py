@@ -109,11 +109,13 @@ def test_what_needs_a_network_waits_for_it(both: Recorder, name: str) -> None:
 
 
 def test_linkerd_and_samples_wait_for_both(both: Recorder) -> None:
-    assert {"Release west-linkerd-crds", "Release west-cni"} <= both.before("Release", "west-linkerd-control-plane")
+    assert {"Upkeep west-linkerd-crds-upkeep", "Release west-cni"} <= both.before(
+        "Release", "west-linkerd-control-plane"
+    )
     deployments = both.of("Deployment")
     assert deployments.keys() == {"west-test-podinfo", "west-song-userlist", "west-song-userlist-curltest"}
     for name, each in deployments.items():
-        assert {"Release west-cilium", "Release west-linkerd-control-plane"} <= both.before("Deployment", name)
+        assert {"Release west-cilium", "Upkeep west-linkerd-control-plane-upkeep"} <= both.before("Deployment", name)
         assert each["spec"]["template"]["metadata"]["annotations"] == {"linkerd.io/inject": "enabled"}
     for each in values(both).values():
         assert (each["cni"], each["socketLB"]) == ({"exclusive": False}, {"hostNamespaceOnly": True})

@@ -8,7 +8,10 @@ import sys
 from tests.checkout import CHECKOUT
 
 # The modules with dynamic resources, of which Pulumi imports those of the state into a process of their own.
-DYNAMIC = "components.mirrors, components.workloads.export, components.kept_crds, components.dashboard_user"
+DYNAMIC = (
+    "components.mirrors, components.workloads.export, components.kept_crds, components.upkeep, "
+    "components.dashboard_user"
+)
 
 
 def test_the_process_of_dynamic_resources_imports_nothing_of_the_rest_of_the_program() -> None:

@@ -47,7 +47,7 @@ ALL: dict[str, Any] = {
     ],
 }
 SECRET = ["imagePullSecret", "dashboardPassword", "buoyantCloud"]
-INJECTORS = {"Release west-linkerd-control-plane", "Release west-viz", "Release west-jaeger"}
+INJECTORS = {"Upkeep west-linkerd-control-plane-upkeep", "Release west-viz", "Release west-jaeger"}
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_an_injector_waits_for_linkerd_and_its_certificates(whole: Recorder, nam
 
     before = whole.before("Release", f"west-{name}")
 
-    assert {"Release west-linkerd-control-plane", f"Secret west-{name}-pull-secret", *secrets} <= before
+    assert {"Upkeep west-linkerd-control-plane-upkeep", f"Secret west-{name}-pull-secret", *secrets} <= before
 
 
 @pytest.mark.parametrize(
@@ -96,11 +96,11 @@ def test_an_injector_waits_for_linkerd_and_its_certificates(whole: Recorder, nam
     ],
 )
 def test_an_object_waits_for_what_brings_its_kind(whole: Recorder, kind: str, name: str, brought_by: str) -> None:
-    assert f"Release {brought_by}" in whole.before(kind, name)
+    assert {f"Release {brought_by}", f"Upkeep {brought_by}-upkeep"} & whole.before(kind, name)
 
 
 def test_control_planes_wait_for_crds_that_somebody_else_brings(whole: Recorder) -> None:
-    assert "Release west-linkerd-crds" in whole.before("Release", "west-linkerd-control-plane")
+    assert "Upkeep west-linkerd-crds-upkeep" in whole.before("Release", "west-linkerd-control-plane")
 
 
 @pytest.mark.parametrize("name", ["west-multicluster", "west-ingress-nginx"])

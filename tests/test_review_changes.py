@@ -14,16 +14,17 @@ from typing import Any
 import pytest
 import yaml
 
+import helm_records
 from access import Access
+from helm_records import Record
 from policy.planned import SECRET, UNKNOWN
 from preflight.api import Unseen
-from review import changes, machine, markdown, preview, records, releases
+from review import changes, machine, markdown, preview, releases
 from review.changes import ReleaseChange
 from review.clusters import Seen
 from review.engine import PreviewFailed
 from review.offer import Offer
 from review.preview import PROVIDER, RELEASE, STACK, Preview
-from review.records import Record
 from review.registered import Registered
 from review.rendering import RenderError, Wanted
 from review.report import Report, expiring, findings
@@ -306,7 +307,7 @@ def test_the_newest_record_that_was_deployed_is_read() -> None:
             assert path.endswith("labelSelector=owner%3Dhelm%2Cname%3Dshop%2Cstatus%3Ddeployed")
             return {"items": [secret(9), secret(10)]}
 
-    found = records.read(Api(), "shops", "shop")  # type: ignore[arg-type]
+    found = helm_records.read(Api(), "shops", "shop")  # type: ignore[arg-type]
 
     assert found is not None
     assert (found.manifest, found.values) == ("n: 10", {})

@@ -1,0 +1,99 @@
+"""A Helm release's objects, as something that `refresh` looks at and `up` mends.
+
+Pulumi's own refresh of a release asks Helm for its record, and no cluster for an object. So each release has this
+resource beside it, which makes nothing. `pulumi preview --refresh` asks it what is missing or differs in the cluster,
+which makes an update of it, and that update mends it. Without a refresh no cluster is asked.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
+
+import access
+from access import Access
+
+if TYPE_CHECKING:
+    # Its packages take seconds to import, and the process that runs the provider doesn't need them.
+    from components.cluster import Cluster
+
+_KEYS = ("cluster", "context", "kubeconfig", "namespace", "release", "wait")
+
+
+class _UpkeepProvider(ResourceProvider):
+    """Runs in a process of its own, from state alone: a refresh does not run the program."""
+
+    serialize_as_secret_always = False
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        return CreateResult(id_=f"{props['cluster']}/{props['namespace']}/{props['release']}", outs=_known(props))
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        import upkeep
+        from preflight.api import Api
+
+        api = Api(access.client(_way(props)), upkeep.mending.ANSWERS_WITHIN)
+        found = [str(each) for each in upkeep.look(api, props["namespace"], props["release"])]
+        for each in found:
+            # A preview shows of this resource only that it is to be updated.
+            pulumi.log.warn(f"{props['cluster']}: not as Helm has made it: {each} ({props['release']})")
+        return ReadResult(id_, {**_known(props), "drift": found})
+
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        return DiffResult(changes=_known(_olds) != _known(_news) or bool(_olds.get("drift")))
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        if _olds.get("drift"):
+            import upkeep
+
+            client = access.client(_way(_news))
+            for mended in upkeep.mend(client, _news["namespace"], _news["release"], wait=_news["wait"]):
+                pulumi.log.info(f"{_news['cluster']}: mended {mended}")
+        return UpdateResult(outs=_known(_news))
+
+
+class Upkeep(Resource, module="multicluster-mesh", name="Upkeep"):
+    """The objects of one Helm release in a cluster.
+
+    Args:
+        name: the resource name.
+        cluster: the cluster.
+        namespace: the release's namespace.
+        release: the release's name.
+        wait: whether to wait until what was mended is ready.
+        opts: the usual resource options; the resource must depend on the release, whose last update it keeps up.
+    """
+
+    drift: pulumi.Output[list[str]]  # what isn't as it was made; known only once it is mended
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        cluster: Cluster,
+        namespace: pulumi.Input[str],
+        release: str,
+        wait: bool,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        found = cluster.settings
+        props = {
+            "cluster": cluster.name,
+            "context": found.context.name,
+            "kubeconfig": pulumi.Output.secret(found.kubeconfig) if found.kubeconfig_is_secret else found.kubeconfig,
+            "namespace": namespace,
+            "release": release,
+            "wait": wait,
+            "drift": None,
+        }
+        super().__init__(_UpkeepProvider(), name, props, opts)
+
+
+def _way(props: dict[str, Any]) -> Access:
+    return Access(context=props["context"], kubeconfig=props.get("kubeconfig") or "")
+
+
+def _known(props: dict[str, Any]) -> dict[str, Any]:
+    return {**{key: props.get(key) for key in _KEYS}, "drift": []}

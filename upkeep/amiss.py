@@ -1,0 +1,119 @@
+"""Finding what isn't as Helm has made it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import Any
+from urllib.parse import quote
+
+import helm_records
+import strict_yaml
+from patience import side_by_side
+from preflight.api import Api
+from upkeep.comparison import differing
+
+# Charts' CRDs are long.
+_LIMITS = strict_yaml.Limits(size=64 * 2**20, values=2_000_000)
+# How many objects are asked for at a time, and seconds for the next answer.
+_AT_A_TIME = 5
+_PATIENCE = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where the API server has the objects of a kind, and one of them."""
+
+    collection: str
+    name: str
+
+    @property
+    def path(self) -> str:
+        """The path of the object."""
+        return f"{self.collection}/{quote(self.name, safe='')}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amiss:
+    """An object of a release that is missing, or that differs."""
+
+    wanted: Mapping[str, Any] = field(repr=False)
+    place: Place | None  # None: the cluster doesn't know its kind
+    fields: tuple[str, ...] = ()  # those that differ; none: it is missing
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        metadata = self.wanted["metadata"]
+        return f"{self.wanted['kind']} {metadata['name']}"
+
+    def __str__(self) -> str:
+        return f"{self.name}: {', '.join(self.fields)}" if self.fields else f"{self.name} is missing"
+
+
+def look(api: Api, namespace: str, release: str) -> list[Amiss]:
+    """The objects of a release that aren't as Helm has made them, in the order in which Helm makes them.
+
+    Nothing, where Helm has no record of a release that it has finished: what to do there, Pulumi sees itself.
+
+    Args:
+        api: the cluster.
+        namespace: the release's.
+        release: its name.
+
+    Raises:
+        preflight.api.Unseen: something can't be looked at.
+        strict_yaml.StrictYamlError: Helm's manifest can't be read.
+        preflight.trouble.Unanswered, preflight.trouble.Unusable: nothing can.
+    """
+    record = helm_records.read(api, namespace, release)
+    if record is None:
+        return []
+    wanted = list(_objects(record.manifest))
+    served = cache(partial(_served, api))
+    jobs = [partial(_compare, api, body, place_of(served(body["apiVersion"]), body, namespace)) for body in wanted]
+    found = side_by_side(jobs, patience=_PATIENCE, threads=_AT_A_TIME)
+    return [each for each in found if each is not None]
+
+
+def place_of(served: Mapping[str, tuple[str, bool]], body: Mapping[str, Any], namespace: str) -> Place | None:
+    """Where an object is; None where the API server doesn't know its kind.
+
+    Args:
+        served: the kinds of its API version.
+        body: the object.
+        namespace: its own, if it names none.
+    """
+    if body["kind"] not in served:
+        return None
+    plural, namespaced = served[body["kind"]]
+    metadata = body["metadata"]
+    within = f"/namespaces/{quote(str(metadata.get('namespace') or namespace), safe='')}" if namespaced else ""
+    return Place(collection=f"{_root(body['apiVersion'])}{within}/{plural}", name=str(metadata["name"]))
+
+
+def _objects(manifest: str) -> Iterable[dict[str, Any]]:
+    for document in strict_yaml.load_all(manifest, _LIMITS):
+        if isinstance(document, dict) and document.get("kind") and document.get("metadata"):
+            yield document
+
+
+def _served(api: Api, version: str) -> Mapping[str, tuple[str, bool]]:
+    """The kinds of an API version: the name of each in paths, and whether its objects are in namespaces."""
+    found = (api.get(_root(version), f"which kinds {version} has") or {}).get("resources") or ()
+    return {each["kind"]: (each["name"], bool(each["namespaced"])) for each in found if "/" not in each["name"]}
+
+
+def _root(version: str) -> str:
+    return f"/apis/{version}" if "/" in version else f"/api/{version}"
+
+
+def _compare(api: Api, wanted: Mapping[str, Any], place: Place | None) -> Amiss | None:
+    live = None
+    if place is not None:
+        live = api.get(place.path, f"{wanted['kind']} {place.name}")
+    if live is None:
+        return Amiss(wanted=wanted, place=place)
+    fields = tuple(differing(wanted, live))
+    return Amiss(wanted=wanted, place=place, fields=fields) if fields else None
