@@ -56,7 +56,8 @@ def credentials(
 ) -> pulumi.Output[str]:
     """A kubeconfig with a token of the target's account for links, for this source alone.
 
-    To revoke the token, delete its Secret.
+    A new generation of tokens is a Secret of another name, which Pulumi makes before it deletes the old one: in
+    between, both tokens are valid, and what uses them changes over. To revoke a token at once, delete its Secret.
 
     Args:
         name: the resource name.
@@ -71,7 +72,7 @@ def credentials(
         "v1",
         "Secret",
         metadata=target.metadata(
-            f"linkerd-service-mirror-remote-access-{link.source}",
+            token_name(link.source, target.settings.linkerd.link_tokens),
             namespace=namespace,
             annotations={"kubernetes.io/service-account.name": REMOTE_ACCESS},
         ),
@@ -80,6 +81,16 @@ def credentials(
     )
     found: pulumi.Output[Mapping[str, str]] = pulumi.Output.secret(secret.data)
     return found.apply(lambda data: _kubeconfig(target.settings, data))
+
+
+def token_name(source: str, generation: str | None) -> str:
+    """The name of a token's Secret in the target.
+
+    Args:
+        source: the cluster that has the token.
+        generation: of the target's tokens; no cluster's name has a dot, so that it can't be taken for a part of that.
+    """
+    return ".".join(filter(None, (f"linkerd-service-mirror-remote-access-{source}", generation)))
 
 
 def checksum(kubeconfig: pulumi.Output[str]) -> pulumi.Output[str]:

@@ -139,6 +139,9 @@ class ClusterLinkerd(Part):
     """The domain of the cluster's DNS names."""
     trust_domain: Domain = "cluster.local"
     """The domain of the identities that its issuer signs."""
+    link_tokens: Label | None = None
+    """The generation of the tokens by which other clusters read this one's services, such as "2026-11" (in quotes): a
+    new one renews them all, and the service mirrors that use them."""
     high_availability: bool = False
     """Three replicas, resources for production, anti-affinity, and pods that don't start without the injector."""
     cni: bool = False

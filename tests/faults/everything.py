@@ -35,6 +35,7 @@ _LINKERD = {
     "namespace": "mesh",
     "clusterDomain": "cluster.local",
     "trustDomain": "cluster.local",
+    "linkTokens": "2026-11",
     "defaultInboundPolicy": "all-unauthenticated",
     "nodeSelector": {"example.com/pool": "mesh"},
     "tolerations": [{"key": "a", "operator": "Equal", "value": "b", "effect": "NoExecute", "tolerationSeconds": 5}],
