@@ -1,4 +1,4 @@
-"""An API server that dies, and one that hangs."""
+"""An API server that dies, or its etcd, and one that hangs."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _BACK_WITHIN = 60
 
 
 @contextmanager
-def killed(lab: Home, context: str) -> Iterator[None]:
+def killed(lab: Home, context: str, name: str = "kube-apiserver") -> Iterator[None]:
     """It dies on entering, and the lab starts it again at once."""
-    _process(lab, context).kill()
+    _process(lab, context, name).kill()
     yield
     assert comes_true(lambda: bool(lab.read_status()["clusters"][context]["ready"]), _BACK_WITHIN)
 
@@ -26,7 +26,7 @@ def killed(lab: Home, context: str) -> Iterator[None]:
 @contextmanager
 def hanging(lab: Home, context: str, seconds: float) -> Iterator[None]:
     """It takes connections, and answers nothing; for so long, or until this is left."""
-    process = _process(lab, context)
+    process = _process(lab, context, "kube-apiserver")
     process.suspend()
     waking = threading.Timer(seconds, process.resume)
     waking.start()
@@ -38,7 +38,7 @@ def hanging(lab: Home, context: str, seconds: float) -> Iterator[None]:
         process.resume()
 
 
-def _process(lab: Home, context: str) -> psutil.Process:
+def _process(lab: Home, context: str, name: str) -> psutil.Process:
     processes = lab.read_status()["clusters"][context]["processes"]
-    (pid,) = (found["pid"] for found in processes if found["name"] == "kube-apiserver")
+    (pid,) = (found["pid"] for found in processes if found["name"] == name)
     return psutil.Process(pid)

@@ -11,7 +11,7 @@ from enum import StrEnum
 import psutil
 
 from lab.home import Home
-from tests.faults import api_server, kill
+from tests.faults import api_server, kill, webhook
 from tests.faults.kill import Victim
 from tests.faults.options import Faults
 from tests.faults.proxy import Proxy, Trouble
@@ -24,7 +24,19 @@ class ApiServer(StrEnum):
     HANGS = "api-server-hangs"
 
 
-Fault = Victim | ApiServer | Trouble
+class Etcd(StrEnum):
+    """What the etcd of one cluster does."""
+
+    DIES = "etcd-dies"
+
+
+class Webhook(StrEnum):
+    """What a webhook of one cluster does."""
+
+    IS_DOWN = "webhook-is-down"
+
+
+Fault = Victim | ApiServer | Etcd | Webhook | Trouble
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +65,10 @@ class Strike:
                 return proxies[context].troubled(self.fault, self.share)
             case ApiServer.DIES:
                 return api_server.killed(lab, context)
+            case Etcd.DIES:
+                return api_server.killed(lab, context, "etcd")
+            case Webhook.IS_DOWN:
+                return webhook.unanswered(lab, context)
             case ApiServer.HANGS:
                 return api_server.hanging(lab, context, self.hangs)
 
@@ -69,7 +85,8 @@ def drawn(faults: Faults, what: str, names: list[str]) -> list[Strike]:
         names: the clusters.
     """
     chance = faults.random(what)
-    others: list[Fault] = [*(victim for victim in Victim if victim is not Victim.EVERYTHING), *ApiServer, *Trouble]
+    victims = [victim for victim in Victim if victim is not Victim.EVERYTHING]
+    others: list[Fault] = [*victims, *ApiServer, *Etcd, *Webhook, *Trouble]
     chance.shuffle(others)
     chosen = [fault for n in range(faults.moments) for fault in (Victim.EVERYTHING, others[n % len(others)])]
     return [_strike(chance, fault, names) for fault in chosen]

@@ -13,13 +13,13 @@ import pytest
 
 from lab.home import Home
 from tests.deployment import Deployment
-from tests.faults import options, proxy
+from tests.faults import options, proxy, webhook
 from tests.faults.disturbed import Run, disturbed
 from tests.faults.options import Faults
 from tests.faults.progress import Moment
 from tests.faults.proxy import Proxy
 from tests.faults.reference import Reference, assert_is_gone, assert_is_whole, measure
-from tests.faults.strikes import Strike, drawn
+from tests.faults.strikes import Strike, Webhook, drawn
 from tests.stacks import full_mesh
 
 pytestmark = pytest.mark.lab(minutes=2)
@@ -63,7 +63,9 @@ class Mesh:
             kubeconfig=self.kubeconfig if through else None,
         )
         if not strike.is_kill and run.code:
-            assert strike.cluster in run.printed.partition("Diagnostics:")[2], "the message says which cluster"
+            said = run.printed.partition("Diagnostics:")[2]
+            assert strike.cluster in said, "the message says which cluster"
+            assert webhook.NAME in said or not isinstance(strike.fault, Webhook), "and which webhook"
         return run
 
 
