@@ -19,6 +19,13 @@ def faults(pytestconfig: pytest.Config) -> Faults:
     return options.chosen(pytestconfig)
 
 
+@pytest.fixture
+def at_length(faults: Faults) -> None:
+    """For a test that is left to `make faults`, because a shorter one shows the most of it."""
+    if not faults.at_length:
+        pytest.skip("left to `make faults`")
+
+
 @pytest.fixture(scope="package")
 def lab(faults: Faults, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     """A running lab with as many clusters as were asked for."""

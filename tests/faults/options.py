@@ -23,6 +23,11 @@ class Faults:
     moments: int
     clusters: int
 
+    @property
+    def at_length(self) -> bool:
+        """Whether more is asked for than `make test` does."""
+        return self.moments > DEFAULT_MOMENTS or self.clusters > DEFAULT_CLUSTERS
+
     def random(self, what: str) -> random.Random:
         """Chance for one purpose, by the seed: what others draw doesn't change it."""
         return random.Random(f"{self.seed}/{what}")
