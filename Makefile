@@ -6,13 +6,18 @@ REVIEW ?=
 SEED ?= random
 MOMENTS ?= 20
 CLUSTERS ?= 2
+# Of `make bench`: rounds, figures (mesh destroy preview scale-lab scale-mock; none: all), numbers of clusters.
+RUNS ?= 5
+ONLY ?=
+LAB_SIZES ?= 2 4 8 12
+SIZES ?= 50 100 250
 # Files of tests, in the order of tests/conftest.py: much of a test on the lab is waiting. Each worker has its own lab.
 TWO_AT_A_TIME := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 VENV := .venv
 PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help up review test test-fast faults check verify down env lint schema toolchain venv python
+.PHONY: help up review test test-fast faults check verify down env bench lint schema toolchain venv python
 
 help: ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -59,6 +64,10 @@ lint: $(VENV)/ready ## ruff, strict types, and what judges the pipelines
 	@$(VENV)/bin/zizmor --offline --persona=auditor --strict-collection --no-progress --quiet .github
 	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.gitlab-ci .gitlab-ci.yml
 
+bench: ## figures into benchmarks/results.md (RUNS, ONLY, LAB_SIZES, SIZES: benchmarks/README.md)
+	@$(MAKE) --no-print-directory --jobs=2 $(VENV)/bench toolchain
+	@$(PY) -m benchmarks --runs $(RUNS) --only $(ONLY) --lab-sizes $(LAB_SIZES) --sizes $(SIZES)
+
 schema: $(VENV)/ready ## write stack.schema.json anew, by which editors know stack files
 	@$(PY) -m settings
 
@@ -69,6 +78,10 @@ toolchain: python ## build what is missing (PARTS: names, or all)
 	@$(PYTHON) -m toolchain $(PARTS)
 
 venv: $(VENV)/ready
+
+$(VENV)/bench: requirements-bench.txt $(VENV)/ready
+	@$(PY) -m pip install --quiet --disable-pip-version-check --requirement requirements-bench.txt
+	@touch $@
 
 $(VENV)/ready: requirements.txt requirements-dev.txt | python
 	@echo "virtual environment: $(VENV)" >&2

@@ -1,0 +1,189 @@
+"""A two-way mesh of two clusters, from nothing to passing checks and back to nothing: ours and the other ways."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+
+from benchmarks import objects, ready, remains, stacks
+from benchmarks.ground import Ground
+from benchmarks.ready import Wanted
+from benchmarks.results import Comparison, Section, Series
+from benchmarks.timeline import Timeline
+from benchmarks.ways.floor import Floor
+from benchmarks.ways.ours import Ours
+from benchmarks.ways.script import CLI, GUIDES, Script
+from benchmarks.ways.way import Way
+from dev.check import Checker
+from dev.stack import PROJECT, Stack
+
+# About how long one round takes on two cores.
+SECONDS = 150
+_READY_WITHIN, _GONE_WITHIN = 120.0, 90.0
+
+_GUIDES, _GUIDES_AT_ONCE = "guides", "guides, clusters side by side"
+_CLI, _CLI_AT_ONCE = "linkerd CLI", "linkerd CLI, clusters side by side"
+
+_UP = """
+From two empty clusters to a two-way mesh with podinfo exported by both, as `Pulumi.dev.yaml` has it. Every way ends
+when its commands have ended and the same look finds the mesh there: every Deployment available, every mirror of
+podinfo with endpoints, every link's gateway alive by its probe. `up to its end` is the time of the commands alone; a
+gateway is alive three seconds after its mirror began, which is Linkerd's first probe, and every way has to wait for
+it. Linkerd's own checks take several seconds per cluster, so they are run once for each way, off the clock; all rows
+of `make check` passed for each.
+
+- **guides**: `helm install --wait` of linkerd-crds, linkerd-control-plane and linkerd-multicluster on one cluster
+  after the other, `linkerd multicluster link | kubectl apply` for each direction, podinfo by kubectl, as Linkerd's
+  guides print it; certificates by openssl, where they take step.
+- **linkerd CLI**: `linkerd install`, `linkerd multicluster install` and `link`, each into `kubectl apply`.
+- **side by side**: the same commands by a careful engineer, who does both clusters at once. The guides don't.
+- **floor**: the very objects that ours has made, credentials included, applied by one client with eight requests under
+  way per cluster, and nothing else: no chart is rendered, no key is made, nothing is remembered.
+"""
+_DOWN = """
+From that mesh to clusters that have what they had before it, and nothing else: every object of every kind is compared
+by name, and the clock stops when nothing is left. The other ways remove what theirs have made: unlink, uninstall, and
+the namespaces, which Helm leaves.
+"""
+_NOT_HAD = (
+    "OpenTofu and Terraform: left out, since no provider that can install a chart is to be had. OpenTofu 1.10.6 builds "
+    "from its Go module; of the providers there are helm 1.3.2 and kubernetes 1.13.4 as Go modules, both of 2020, and "
+    "neither builds, because a module that they need (vbom.ml/util) is nowhere any more. Newer ones come from "
+    "registries that a closed network doesn't reach."
+)
+
+
+def figure(ground: Ground, rounds: int, date: str, machine: str) -> dict[str, Section]:
+    """Both sections."""
+    config = stacks.two_way()
+    chosen = stacks.read(ground, "mesh", config)
+    wanted = stacks.wanted(chosen)
+    clusters = [cluster.context for cluster in chosen.clusters]
+    empty = remains.names(ground, clusters)
+    ours = Ours(ground, chosen)
+    ground.say("ours, once, to see what it makes and to profile it")
+    profile_up, profile_down, made = _first(ground, ours, chosen, wanted)
+    remains.wait_until_none(ground, empty, _GONE_WITHIN)
+    ways = _ways(ground, ours, made)
+    _check(ground, ways, chosen, wanted, empty)
+    seconds: dict[str, list[float]] = defaultdict(list)
+    for number in range(1, rounds + 1):
+        for way in ways:
+            for what, value in _round(ground, way, wanted, empty).items():
+                seconds[what].append(value)
+            shown = f"{seconds[f'{way.name}: up'][-1]:.1f} s up, {seconds[f'{way.name}: down'][-1]:.1f} s down"
+            ground.say(f"round {number} of {rounds}: {way.name}: {shown}")
+    series = [Series(name=name, unit="s", values=tuple(values)) for name, values in seconds.items()]
+    return {
+        "mesh": Section(
+            title="Two-cluster two-way mesh",
+            date=date,
+            machine=machine,
+            rounds=rounds,
+            text=_UP,
+            series=_of(series, "up", "up to its end"),
+            comparisons=(
+                *_against("up", _GUIDES, 0.5),
+                *_against("up", _CLI, 0.8),
+                *_against("up", "floor", 2.0),
+                *_against("up", _GUIDES_AT_ONCE),
+                *_against("up", _CLI_AT_ONCE),
+                *_against("up to its end", _GUIDES),
+                *_against("up to its end", _CLI),
+                *_against("up to its end", "floor"),
+            ),
+            profile=profile_up,
+            notes=(_NOT_HAD,),
+        ),
+        "destroy": Section(
+            title="Destroy",
+            date=date,
+            machine=machine,
+            rounds=rounds,
+            text=_DOWN,
+            series=_of(series, "down"),
+            comparisons=(
+                *_against("down", _GUIDES, 0.4),
+                *_against("down", _GUIDES_AT_ONCE),
+                *_against("down", _CLI),
+                *_against("down", _CLI_AT_ONCE),
+                *_against("down", "floor"),
+            ),
+            profile=profile_down,
+        ),
+    }
+
+
+def _first(
+    ground: Ground, ours: Ours, chosen: Stack, wanted: Wanted
+) -> tuple[str, str, dict[str, list[dict[str, object]]]]:
+    """Profiles of both directions, and what is made, by cluster."""
+    up = Timeline(ground.work / "up.events")
+    up.begin()
+    ours.up_with(*up.options, meanwhile=up.look)
+    up.look()
+    ready.wait(ground, wanted, _READY_WITHIN)
+    manager = f"{PROJECT}-{chosen.name}"
+    made = {cluster.context: objects.made(ground, cluster.context, manager) for cluster in chosen.clusters}
+    down = Timeline(ground.work / "down.events")
+    down.begin()
+    ours.down_with(*down.options, meanwhile=down.look)
+    down.look()
+    return up.markdown("up"), down.markdown("destroy"), made
+
+
+def _ways(ground: Ground, ours: Ours, made: dict[str, list[dict[str, object]]]) -> list[Way]:
+    namespace = stacks.NAMESPACE
+    podinfo = {cluster: objects.in_namespace(found, namespace) for cluster, found in made.items()}
+    scripts = [
+        Script(ground, script, podinfo, namespace, side_by_side=at_once, name=name)
+        for name, script, at_once in (
+            (_GUIDES, GUIDES, False),
+            (_CLI, CLI, False),
+            (_GUIDES_AT_ONCE, GUIDES, True),
+            (_CLI_AT_ONCE, CLI, True),
+        )
+    ]
+    return [ours, *scripts, Floor(ground, made)]
+
+
+def _check(
+    ground: Ground, ways: Sequence[Way], chosen: Stack, wanted: Wanted, empty: dict[str, frozenset[str]]
+) -> None:
+    """Each way once, to see by Linkerd's own checks that what it makes is right, and that it leaves nothing."""
+    for way in ways:
+        ground.say(f"{way.name}: Linkerd's own checks, once and off the clock")
+        way.up()
+        ready.wait(ground, wanted, _READY_WITHIN)
+        way.before_checks()
+        failed = [row for row in Checker(chosen, ground.runner.environment).rows() if not row.passed]
+        if failed:
+            shown = "; ".join(f"{row.subject}: {row.check}: {row.detail}" for row in failed)
+            raise ready.NotReady(f"{way.name}: {shown}")
+        way.down()
+        remains.wait_until_none(ground, empty, _GONE_WITHIN)
+
+
+def _round(ground: Ground, way: Way, wanted: Wanted, empty: dict[str, frozenset[str]]) -> dict[str, float]:
+    began = time.perf_counter()
+    way.up()
+    ended = time.perf_counter()
+    ready.wait(ground, wanted, _READY_WITHIN)
+    there = time.perf_counter()
+    way.down()
+    remains.wait_until_none(ground, empty, _GONE_WITHIN)
+    gone = time.perf_counter()
+    return {
+        f"{way.name}: up": there - began,
+        f"{way.name}: up to its end": ended - began,
+        f"{way.name}: down": gone - there,
+    }
+
+
+def _of(series: Sequence[Series], *ends: str) -> tuple[Series, ...]:
+    return tuple(each for end in ends for each in series if each.name.partition(": ")[2] == end)
+
+
+def _against(what: str, peer: str, at_most: float | None = None) -> tuple[Comparison]:
+    return (Comparison(what=f"{what}, ours : {peer}", ours=f"ours: {what}", peer=f"{peer}: {what}", at_most=at_most),)

@@ -1,0 +1,118 @@
+"""The program itself, without an engine or a provider beside it: on an engine and API servers that answer at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.mock_engine import PROJECT, STACK, serving
+from benchmarks.process import CommandFailed, Ran, Runner
+from dev.stack import CHECKOUT
+from lab.kubeconfig import LOOPBACK_PEERS
+from toolchain.cache import NotInstalled
+
+_EXEC = "pulumi-language-python-exec"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """One run of the program."""
+
+    ran: Ran
+    resources: int
+    counts: Mapping[str, int]  # by type
+
+
+@contextmanager
+def api_servers(work: Path, clusters: Sequence[str]) -> Iterator[Path]:
+    """A kubeconfig for so many API servers, which run as long as this is entered."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.fake_apis"],
+        cwd=CHECKOUT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        port = int(process.stdout.readline())
+        path = work / f"kubeconfig-{len(clusters)}"
+        path.write_text(_kubeconfig(port, clusters))
+        yield path
+    finally:
+        process.stdin.close()
+        process.wait()
+        process.stdout.close()
+
+
+def run(
+    runner: Runner,
+    kubeconfig: Path,
+    config: Mapping[str, Any],
+    *,
+    python: Sequence[str] = (),
+    memory: bool = False,
+) -> Told:
+    """Run the program as for a preview.
+
+    Args:
+        runner: runs it.
+        kubeconfig: the clusters.
+        config: what the stack file says.
+        python: options of Python.
+        memory: whether its memory is looked at.
+    """
+    script = shutil.which(_EXEC, path=runner.environment["PATH"])
+    if script is None:
+        raise NotInstalled(f"{_EXEC}: not on PATH; it is beside `pulumi` where that is installed")
+    encoded = {
+        f"{PROJECT}:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in config.items()
+    }
+    environment = {
+        "KUBECONFIG": str(kubeconfig),
+        "PULUMI_CONFIG": json.dumps(encoded),
+        "PULUMI_CONFIG_SECRET_KEYS": "[]",
+    }
+    with serving() as engine:
+        options = {
+            "monitor": engine.address,
+            "engine": engine.address,
+            "project": PROJECT,
+            "stack": STACK,
+            "organization": "organization",
+            "parallel": str(4 * (os.cpu_count() or 1)),  # Pulumi's own default
+            "dry_run": "true",
+            "pwd": str(CHECKOUT),
+            "root_directory": str(CHECKOUT),
+        }
+        command = [sys.executable, *python, script, *(f"--{key}={value}" for key, value in options.items()), "."]
+        try:
+            ran = runner.run(command, CHECKOUT, environment=environment, memory=memory)
+        except CommandFailed as error:
+            raise CommandFailed("\n".join([str(error), *engine.errors])) from None
+        return Told(ran=ran, resources=engine.resources, counts=engine.counts)
+
+
+def _kubeconfig(port: int, clusters: Sequence[str]) -> str:
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [
+            {"name": name, "cluster": {"server": f"http://127.0.0.1:{port}/{name}", "extensions": [LOOPBACK_PEERS]}}
+            for name in clusters
+        ],
+        "users": [{"name": "someone", "user": {"token": "none"}}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": "someone"}} for name in clusters],
+    }
+    return yaml.safe_dump(content)
