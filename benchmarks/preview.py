@@ -9,9 +9,11 @@ from typing import Any
 from benchmarks import imports, stacks
 from benchmarks.empty_program import Empty
 from benchmarks.ground import Ground
+from benchmarks.imports import Imported
 from benchmarks.memory import Peak
 from benchmarks.report import table
 from benchmarks.results import Comparison, Section, Series, Table
+from benchmarks.spread import Spread
 from benchmarks.timeline import Timeline
 from benchmarks.ways.ours import Ours
 
@@ -21,6 +23,7 @@ SECONDS = 18
 _EMPTY = "empty program"
 _OURS = "ours"
 _UNASKED = "ours, preflight off"
+_DEV = "`Pulumi.dev.yaml`"
 
 _TEXT = """
 `pulumi preview` of a mesh that is up and unchanged, against the same of a program that makes two Kubernetes providers
@@ -70,7 +73,11 @@ def figure(ground: Ground, rounds: int, date: str, machine: str) -> dict[str, Se
         Series(name=f"{name}: peak memory", unit="MiB", values=tuple(peak.total for peak in found))
         for name, found in peaks.items()
     ]
-    imported = {name: imports.of(ground.runner, ground.work, found) for name, found in _stacks(config).items()}
+    ground.say("imports")
+    imported = {
+        name: [imports.of(ground.runner, ground.work, found) for _ in range(rounds)]
+        for name, found in _stacks(config).items()
+    }
     return {
         "preview": Section(
             title="No-op preview",
@@ -98,7 +105,7 @@ def _stacks(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     dev = {**config, "clusters": clusters}
     return {
         "two clusters without links or workloads": stacks.without(dev, "links", "workloads"),
-        "`Pulumi.dev.yaml`": dev,
+        _DEV: dev,
         "and viz, jaeger, smi, and three more samples": {
             **dev,
             "extensions": {"viz": list(clusters), "jaeger": list(clusters), "smi": list(clusters)},
@@ -129,16 +136,17 @@ def _part(name: str, found: list[Peak]) -> str:
     return f"{size:.0f} ({number:.0f} processes)" if number > 1 else f"{size:.0f}"
 
 
-def _imports(imported: dict[str, imports.Imported]) -> Table:
+def _imports(imported: dict[str, list[Imported]]) -> Table:
     return Table(
         columns=("stack", "imports, s", "modules", "of them the program's own"),
         rows=tuple(
-            (name, f"{found.seconds:.2f}", str(found.modules), str(len(found.own))) for name, found in imported.items()
+            (name, Spread.of([each.seconds for each in found]).text(2), str(found[0].modules), str(len(found[0].own)))
+            for name, found in imported.items()
         ),
     )
 
 
-def _packages(imported: dict[str, imports.Imported]) -> str:
-    found = imported["`Pulumi.dev.yaml`"]
+def _packages(imported: dict[str, list[Imported]]) -> str:
+    found = imported[_DEV][0]
     rows = [(name, f"{seconds:.3f}") for name, seconds in list(found.packages.items())[:10]]
-    return f"Its imports by package:\n\n{table(['package', 's'], rows)}"
+    return f"Its imports by package, in one run:\n\n{table(['package', 's'], rows)}"

@@ -33,7 +33,7 @@ def mesh(clusters: Sequence[str], shape: str, *, named: bool = False) -> dict[st
 
     Args:
         clusters: their names.
-        shape: full-mesh, hub, ring or chain; in the last two each cluster is the source of the next one.
+        shape: full-mesh, hub, or ring: each cluster is the source of the next one.
         named: whether each is given an address for its peers, which a kubeconfig of fake API servers hasn't.
     """
     gateway = {"loadBalancer": {"sourceRanges": ["127.0.0.0/8"]}}
@@ -48,7 +48,7 @@ def mesh(clusters: Sequence[str], shape: str, *, named: bool = False) -> dict[st
         return {**found, "topology": "full-mesh"}
     if shape == "hub":
         return {**found, "topology": {"hub": clusters[0]}}
-    pairs = [*pairwise(clusters), *([(clusters[-1], clusters[0])] if shape == "ring" else [])]
+    pairs = pairwise([*clusters, clusters[0]])
     return {**found, "links": [{"source": source, "target": target} for source, target in pairs]}
 
 
