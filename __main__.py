@@ -17,9 +17,10 @@ from components import gateway
 from components.cluster import connect, manager
 from components.clustermesh import ClusterMesh
 from components.dashboard_user import dashboard_user
-from components.kept import Registered, keep
+from components.kept import keep
 from components.link import ClusterLink
 from components.member import join
+from components.registered import Registered
 from components.trust import Trust
 from components.workloads import samples
 
@@ -38,7 +39,7 @@ try:
 except (settings.SettingsError, preflight.PreflightError, recorded.RecordError) as error:
     raise pulumi.RunError(str(error)) from None
 
-registered = Registered() if stack.away else None
+registered = Registered()
 clusters = {cluster.name: connect(cluster, stack.image_pull_secret) for cluster in stack.clusters}
 mesh = ClusterMesh(stack, clusters, made) if stack.cilium is not None else None
 trust = Trust("trust", stack.trust, stack.trust_domain) if stack.linkerd else None
@@ -55,5 +56,6 @@ links = {
 }
 samples.run(stack, clusters, members, links)
 
-kept = keep(made, clusters, registered) if registered is not None else []
+kept = keep(made, clusters, registered) if stack.away else []
 outputs.export(stack, trust, mesh, members, links, user, kept)
+pulumi.run(registered.settle)

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import pulumi
 
 from components.cluster import Cluster
+from components.registered import Registered
 from recorded import Resource
 
 _PROVIDER = "pulumi:providers:"
@@ -48,21 +49,6 @@ def to_keep(resources: Sequence[Resource], clusters: Iterable[str]) -> list[Reso
         if resource.parent in kept and by_urn[resource.parent].type != _SHARED:
             kept.add(resource.urn)
     return [resource for resource in resources if resource.urn in kept and not resource.external]
-
-
-class Registered:
-    """Remembers every resource that the program asks for, to be named by its type and name in a state."""
-
-    def __init__(self) -> None:
-        self._found: dict[tuple[str, str], pulumi.Resource] = {}
-        pulumi.runtime.register_stack_transformation(self._remember)
-
-    def _remember(self, args: pulumi.ResourceTransformationArgs) -> None:
-        self._found[args.type_, args.name] = args.resource
-
-    def find(self, resource: Resource | None) -> pulumi.Resource | None:
-        """The registered resource that one of the state is."""
-        return self._found.get((resource.type, resource.name)) if resource is not None else None
 
 
 def keep(resources: Sequence[Resource], clusters: Mapping[str, Cluster], registered: Registered) -> list[str]:

@@ -215,6 +215,8 @@ def record(config: dict[str, Any], secret: Sequence[str], kubeconfig: Path, patc
         pulumi.Output.from_input(value).apply(partial(recorder.outputs.__setitem__, name))
 
     patch.setattr(pulumi, "export", export)
+    # It has no stack to run something in, and waits for everything itself.
+    patch.setattr(pulumi, "run", lambda program: None)
     patch.setattr(clustermesh, "node_addresses", nodes)
     set_mocks(recorder, project="multicluster-mesh", stack="test", preview=True, monitor=recorder.monitor)
 

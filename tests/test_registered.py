@@ -1,0 +1,62 @@
+"""The wait until the engine has answered everything that the program asks for."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pulumi
+from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, set_mocks
+
+from components.registered import Registered
+
+
+class Thing(pulumi.CustomResource):
+    def __init__(self, name: str, after: pulumi.Input[str] | None = None) -> None:
+        super().__init__("test:index:Thing", name, {"after": after})
+
+
+class Engine(Mocks):
+    """Refuses what is called so."""
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        if args.name.startswith("refused"):
+            raise ValueError(f"{args.name}: refused")
+        return f"{args.name}-id", dict(args.inputs)
+
+    def call(self, args: MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
+        return {}, None
+
+
+def urns(*names: str) -> list[Any]:
+    """What becomes of the URNs of resources, each of which needs the one before it, once all are said to be settled."""
+
+    async def program() -> list[Any]:
+        set_mocks(Engine(), project="test", stack="test")
+        registered = Registered()
+        made: list[Thing] = []
+        for name in names:
+            made.append(Thing(name, made[-1].id if made else None))
+        await asyncio.wait_for(registered.settle(), 20)
+        futures = [asyncio.ensure_future(thing.urn.future()) for thing in made]
+        # What is settled is there at once.
+        await asyncio.wait(futures, timeout=0.5)
+        assert all(future.done() for future in futures)
+        return [future.exception() or future.result() for future in futures]
+
+    # One that stays, as other tests need it.
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    return loop.run_until_complete(program())
+
+
+def test_everything_is_there_once_it_is_settled() -> None:
+    assert [urn.rpartition("::")[2] for urn in urns("one", "two", "three")] == ["one", "two", "three"]
+
+
+def test_what_is_refused_holds_up_nothing() -> None:
+    first, refused, after = urns("one", "refused", "three")
+
+    assert first.endswith("::one")
+    assert isinstance(refused, Exception)
+    assert isinstance(after, Exception), "it needed what was refused"
