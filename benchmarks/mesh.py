@@ -47,10 +47,11 @@ by name, and the clock stops when nothing is left. The other ways remove what th
 the namespaces, which Helm leaves.
 """
 _NOT_HAD = (
-    "OpenTofu and Terraform: left out, since no provider that can install a chart is to be had. OpenTofu 1.10.6 builds "
-    "from its Go module; of the providers there are helm 1.3.2 and kubernetes 1.13.4 as Go modules, both of 2020, and "
-    "neither builds, because a module that they need (vbom.ml/util) is nowhere any more. Newer ones come from "
-    "registries that a closed network doesn't reach."
+    "OpenTofu and Terraform are left out, since no provider that can install a chart is to be had here: helm 1.3.2 and "
+    "kubernetes 1.13.4, both of 2020, are the only ones that are Go modules, and neither builds, because a module that "
+    "they need (vbom.ml/util) is nowhere any more.",
+    "helmfile 1.8.0 is left out: it builds only with the replacements of its own go.mod, has no links, and runs the "
+    "same Helm as the guides with clusters side by side, which stands for it.",
 )
 
 
@@ -94,7 +95,7 @@ def figure(ground: Ground, rounds: int, date: str, machine: str) -> dict[str, Se
                 *_against("up to its end", "floor"),
             ),
             profile=profile_up,
-            notes=(_NOT_HAD,),
+            notes=_NOT_HAD,
         ),
         "destroy": Section(
             title="Destroy",
