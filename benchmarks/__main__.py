@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import shutil
 import signal
 import sys
 import time
@@ -23,7 +24,7 @@ from dev.stack import StackFileError
 from lab.errors import LabError
 from toolchain import NotInstalled, helm
 from toolchain.__main__ import main as build_toolchain
-from toolchain.parts import HELM
+from toolchain.parts import HELM, HELMFILE
 
 HERE = Path(__file__).parent
 RESULTS, REPORT = HERE / "results.json", HERE / "results.md"
@@ -50,7 +51,8 @@ def main(arguments: Sequence[str]) -> int:
     def say(line: str) -> None:
         print(f"{_clock(time.monotonic() - began)}  {line}", flush=True)
 
-    if helm.on_path() is None and build_toolchain([HELM.name]) != 0:
+    built = [*([HELM.name] if helm.on_path() is None else []), *([] if shutil.which("helmfile") else [HELMFILE.name])]
+    if built and build_toolchain(built) != 0:
         return 1
     print(_forecast(chosen, options.runs, options.lab_sizes, options.sizes), flush=True)
     try:

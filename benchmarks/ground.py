@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from lab import identity, lifecycle
 from lab.api import ApiClient, connect
 from lab.home import Home, locate
 from lab.pki import Pki
-from toolchain import helm
+from toolchain import helm, installed
 from versions import DEFAULT_LINKERD
 
 Say = Callable[[str], None]
@@ -85,7 +86,7 @@ def ground(clusters: Sequence[str], say: Say) -> Iterator[Ground]:
         )
         environment.prepare(home)
         variables = environment.merged(home, DEFAULT_LINKERD)
-        variables["PATH"] = f"{helm.program().parent}:{variables['PATH']}"
+        variables["PATH"] = os.pathsep.join([str(helm.program().parent), *_helmfile(), variables["PATH"]])
         work = home.folder / "work"
         work.mkdir(exist_ok=True)
         yield Ground(home=home, runner=Runner(variables, work / "output.log", watch), work=work, say=say)
@@ -94,6 +95,11 @@ def ground(clusters: Sequence[str], say: Say) -> Iterator[Ground]:
         lifecycle.stop(home, [], delete=True)
         pipe.close()
         keeper.wait()
+
+
+def _helmfile() -> list[str]:
+    """Where the helmfile is that was built here; nothing where there is one on PATH."""
+    return [] if shutil.which("helmfile") else [str(installed("helmfile") / "bin")]
 
 
 def _silent(_: str) -> None:

@@ -10,19 +10,20 @@ from benchmarks import objects, ready, remains, stacks
 from benchmarks.ground import Ground
 from benchmarks.ready import Wanted
 from benchmarks.results import Comparison, Section, Series
-from benchmarks.timeline import Timeline
+from benchmarks.timeline import ENGINE, PROGRAM, Timeline
 from benchmarks.ways.floor import Floor
 from benchmarks.ways.ours import Ours
-from benchmarks.ways.script import CLI, GUIDES, Script
+from benchmarks.ways.script import CLI, GUIDES, HELMFILE, Script
 from benchmarks.ways.way import Way
 from dev.check import Checker
 from dev.stack import PROJECT, Stack
 
 # About how long one round takes on two cores.
-SECONDS = 150
+SECONDS = 180
 _READY_WITHIN, _GONE_WITHIN = 120.0, 90.0
 
 _GUIDES, _GUIDES_AT_ONCE = "guides", "guides, clusters side by side"
+_HELMFILE = "helmfile"
 _CLI, _CLI_AT_ONCE = "linkerd CLI", "linkerd CLI, clusters side by side"
 
 _UP = """
@@ -38,6 +39,8 @@ of `make check` passed for each.
   guides print it; certificates by openssl, where they take step.
 - **linkerd CLI**: `linkerd install`, `linkerd multicluster install` and `link`, each into `kubectl apply`.
 - **side by side**: the same commands by a careful engineer, who does both clusters at once. The guides don't.
+- **helmfile**: `helmfile sync` of the same releases on both clusters, as far at once as they need each other; links and
+  podinfo like the guides.
 - **floor**: the very objects that ours has made, credentials included, applied by one client with eight requests under
   way per cluster, and nothing else: no chart is rendered, no key is made, nothing is remembered.
 """
@@ -50,8 +53,6 @@ _NOT_HAD = (
     "OpenTofu and Terraform are left out, since no provider that can install a chart is to be had here: helm 1.3.2 and "
     "kubernetes 1.13.4, both of 2020, are the only ones that are Go modules, and neither builds, because a module that "
     "they need (vbom.ml/util) is nowhere any more.",
-    "helmfile 1.8.0 is left out: it builds only with the replacements of its own go.mod, has no links, and runs the "
-    "same Helm as the guides with clusters side by side, which stands for it.",
 )
 
 
@@ -90,6 +91,7 @@ def figure(ground: Ground, rounds: int, date: str, machine: str) -> dict[str, Se
                 *_against("up", "floor", 2.0),
                 *_against("up", _GUIDES_AT_ONCE),
                 *_against("up", _CLI_AT_ONCE),
+                *_against("up", _HELMFILE),
                 *_against("up to its end", _GUIDES),
                 *_against("up to its end", _CLI),
                 *_against("up to its end", "floor"),
@@ -109,6 +111,7 @@ def figure(ground: Ground, rounds: int, date: str, machine: str) -> dict[str, Se
                 *_against("down", _GUIDES_AT_ONCE),
                 *_against("down", _CLI),
                 *_against("down", _CLI_AT_ONCE),
+                *_against("down", _HELMFILE),
                 *_against("down", "floor"),
             ),
             profile=profile_down,
@@ -131,7 +134,7 @@ def _first(
     down.begin()
     ours.down_with(*down.options, meanwhile=down.look)
     down.look()
-    return up.markdown("up"), down.markdown("destroy"), made
+    return up.markdown("up", before=PROGRAM), down.markdown("destroy", before=ENGINE), made
 
 
 def _ways(ground: Ground, ours: Ours, made: dict[str, list[dict[str, object]]]) -> list[Way]:
@@ -144,6 +147,7 @@ def _ways(ground: Ground, ours: Ours, made: dict[str, list[dict[str, object]]]) 
             (_CLI, CLI, False),
             (_GUIDES_AT_ONCE, GUIDES, True),
             (_CLI_AT_ONCE, CLI, True),
+            (_HELMFILE, HELMFILE, True),
         )
     ]
     return [ours, *scripts, Floor(ground, made)]

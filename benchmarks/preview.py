@@ -14,7 +14,7 @@ from benchmarks.memory import Peak
 from benchmarks.report import table
 from benchmarks.results import Comparison, Section, Series, Table
 from benchmarks.spread import Spread
-from benchmarks.timeline import Timeline
+from benchmarks.timeline import PROGRAM, Timeline
 from benchmarks.ways.ours import Ours
 
 # About how long one round takes on two cores.
@@ -32,8 +32,8 @@ and nothing else (`benchmarks/empty`), with the same engine, providers and clust
 update. Memory is that of all processes at one moment (engine, language host, Python, every provider; what several
 share is counted once). It is measured in rounds of its own, because looking takes time.
 
-The last table has what the program imports for three stacks, by `python -X importtime`, which itself slows imports
-down: a stack pays for no component that it doesn't use.
+The last table has what the program imports for three stacks, from the least to nearly everything, by `python -X
+importtime`, which itself slows imports down: the difference is what a stack is spared that uses less.
 """
 
 
@@ -92,7 +92,7 @@ def figure(ground: Ground, rounds: int, date: str, machine: str) -> dict[str, Se
                 _against("peak memory", _EMPTY),
             ),
             tables=(_memory(peaks), _imports(imported)),
-            profile=f"{timeline.markdown('preview')}\n{_packages(imported)}",
+            profile=f"{timeline.markdown('preview', before=PROGRAM)}\n{_packages(imported)}",
         )
     }
 

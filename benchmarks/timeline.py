@@ -14,6 +14,9 @@ from typing import Any
 from benchmarks.report import table
 
 _MOST = 12  # rows
+# What comes before the first resource.
+PROGRAM = "the engine, Python, its imports, the questions to the clusters"
+ENGINE = "the engine, which runs no program"
 
 
 @dataclass
@@ -65,15 +68,21 @@ class Timeline:
         self._last = now
         if "resourcePreEvent" in event:
             metadata = event["resourcePreEvent"]["metadata"]
-            # One that has nothing to do ends at once, and has no place here.
-            self._steps[metadata["urn"]] = _Step(_called(metadata["urn"]), now)
+            # A component is there as long as what it is made of.
+            if (metadata.get("new") or metadata.get("old") or {}).get("custom"):
+                self._steps[metadata["urn"]] = _Step(_called(metadata["urn"]), now)
         for ended in ("resOutputsEvent", "resOpFailedEvent"):
             if ended in event and event[ended]["metadata"]["urn"] in self._steps:
                 self._steps[event[ended]["metadata"]["urn"]].ended = now
 
-    def markdown(self, what: str) -> str:
-        """The longest steps, in the order in which they began."""
-        done = [step for step in self._steps.values() if step.ended is not None and "Stack" not in step.name]
+    def markdown(self, what: str, *, before: str) -> str:
+        """The longest steps, in the order in which they began.
+
+        Args:
+            what: the command.
+            before: what it is at before the first of them.
+        """
+        done = [step for step in self._steps.values() if step.ended is not None]
         if not done:
             return f"Pulumi told of no resource during {what}."
         longest = sorted(done, key=lambda step: (step.ended or 0) - step.began, reverse=True)[:_MOST]
@@ -83,9 +92,9 @@ class Timeline:
         ]
         first, last = min(step.began for step in done), max(step.ended or 0 for step in done)
         head = (
-            f"One `{what}`, by Pulumi's own events: the first resource began after {first:.2f} s (the engine, Python, "
-            f"imports, the questions to the clusters), the last ended after {last:.2f} s, and Pulumi itself after "
-            f"{self._last:.2f} s. Of {len(done)} resources, those that took longest:"
+            f"One `{what}`, by Pulumi's own events: the first resource began after {first:.2f} s ({before}), the last "
+            f"ended after {last:.2f} s, and Pulumi itself after {self._last:.2f} s. Of {len(done)} resources, those that "
+            "took longest:"
         )
         return f"{head}\n\n{table(['resource', 'began, s', 'ended, s', 'took, s'], rows)}"
 

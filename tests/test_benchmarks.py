@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from benchmarks.fit import Shape
 from benchmarks.process import CommandFailed, Runner
 from benchmarks.results import Comparison, Fact, Section, Series, Table
 from benchmarks.spread import Spread, ratios
+from benchmarks.timeline import Timeline
 from dev import stack
 from dev.stack import PROJECT
 from tests.checkout import CHECKOUT
@@ -206,3 +208,42 @@ time.sleep(60)
         time.sleep(0.05)
     assert not child.is_running()
     assert not home.exists(), "the lab's folder goes last"
+
+
+def test_a_timeline_has_the_resources_that_took_longest_and_no_components(tmp_path: Path) -> None:
+    log = tmp_path / "events"
+    timeline = Timeline(log)
+    timeline.begin()
+
+    def tell(event: str, kind: str, *, custom: bool) -> None:
+        step = {"urn": f"urn:pulumi:s::p::{kind}::east-{kind}", "new": {"custom": custom}}
+        with log.open("a") as lines:
+            lines.write(json.dumps({event: {"metadata": step}}) + "\n")
+        timeline.look()
+
+    timeline.look()
+    tell("resourcePreEvent", "Linkerd", custom=False)
+    tell("resourcePreEvent", "a:b:Release", custom=True)
+    tell("resourcePreEvent", "a:b:Unfinished", custom=True)
+    tell("resOutputsEvent", "a:b:Release", custom=True)
+    tell("resOutputsEvent", "Linkerd", custom=False)
+
+    printed = timeline.markdown("up", before="what comes first")
+    assert "Of 1 resources" in printed
+    assert "| Release east-a:b:Release |" in printed
+
+
+def test_an_event_that_is_half_written_is_read_when_it_is_whole(tmp_path: Path) -> None:
+    log = tmp_path / "events"
+    timeline = Timeline(log)
+    timeline.begin()
+    whole = b"".join(
+        json.dumps({event: {"metadata": {"urn": "urn:pulumi:s::p::Release::crds", "new": {"custom": True}}}}).encode()
+        + b"\n"
+        for event in ("resourcePreEvent", "resOutputsEvent")
+    )
+    for end in (0, 10, len(whole) - 5, len(whole)):
+        log.write_bytes(whole[:end])
+        timeline.look()
+
+    assert "Release crds" in timeline.markdown("up", before="")

@@ -12,7 +12,7 @@ from functools import partial
 
 from toolchain import cache, go, helm, pulumi
 from toolchain.build import BuildFailed, build
-from toolchain.parts import CHARTS, ENGINE, HELM, KUBECTL, KUBERNETES, MODULES, PARTS, QUICK, Part, linkerd
+from toolchain.parts import CHARTS, ENGINE, HELM, HELMFILE, KUBECTL, KUBERNETES, MODULES, PARTS, QUICK, Part, linkerd
 from toolchain.progress import Progress
 from versions import DEFAULT_LINKERD
 
@@ -45,7 +45,8 @@ def _selected(wanted: list[str]) -> list[Part]:
     """The parts to have here: no engine where a suitable Pulumi is on PATH, no kubectl or Helm where there is one."""
     names = set(wanted) or {ENGINE.name, KUBERNETES.name, KUBECTL.name, linkerd(DEFAULT_LINKERD).name, CHARTS.name}
     if "all" in names:
-        names = set(PARTS)
+        # What only figures need is built by `make bench`.
+        names = set(PARTS) - {HELMFILE.name}
     if not wanted or "all" in wanted:
         if pulumi.on_path() is not None:
             names -= {ENGINE.name}

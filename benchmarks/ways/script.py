@@ -1,4 +1,4 @@
-"""Shell scripts: the guides' way with Helm, and Linkerd's CLI alone; as printed, and with clusters side by side."""
+"""Shell scripts: the guides' way with Helm, Linkerd's CLI alone, helmfile; as printed, or clusters side by side."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from versions import DEFAULT_LINKERD, linkerd_release
 
 GUIDES = "guides.sh"
 CLI = "linkerd-cli.sh"
+HELMFILE = "helmfile.sh"
 
 
 class Script:
