@@ -39,8 +39,8 @@ of `make check` passed for each.
   guides print it; certificates by openssl, where they take step.
 - **linkerd CLI**: `linkerd install`, `linkerd multicluster install` and `link`, each into `kubectl apply`.
 - **side by side**: the same commands by a careful engineer, who does both clusters at once. The guides don't.
-- **helmfile**: `helmfile sync` of the same releases on both clusters, as far at once as they need each other; links and
-  podinfo like the guides.
+- **helmfile**: `helmfile sync` of the same releases on both clusters, as far at once as they need each other; links
+  and podinfo like the guides.
 - **floor**: the very objects that ours has made, credentials included, applied by one client with eight requests under
   way per cluster, and nothing else: no chart is rendered, no key is made, nothing is remembered.
 """

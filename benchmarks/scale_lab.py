@@ -24,7 +24,8 @@ _TEXT = """
 Full meshes of N lab clusters, each with its own etcd, API server, controllers and scheduler, and a service mirror for
 every link, all on this one machine: so `up` measures the clusters' work as much as ours. Each cluster exports podinfo.
 A mesh is brought up until the same look as above finds it there, previewed unchanged, and destroyed until nothing is
-left. Memory is that of Pulumi's processes (engine, language host, Python, one provider for each cluster) in a preview.
+left. Memory is that of Pulumi's processes (engine, language host, Python, one provider for each cluster) in a preview,
+with `GOGC=400`, as the lab sets it.
 """
 
 

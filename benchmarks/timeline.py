@@ -93,8 +93,8 @@ class Timeline:
         first, last = min(step.began for step in done), max(step.ended or 0 for step in done)
         head = (
             f"One `{what}`, by Pulumi's own events: the first resource began after {first:.2f} s ({before}), the last "
-            f"ended after {last:.2f} s, and Pulumi itself after {self._last:.2f} s. Of {len(done)} resources, those that "
-            "took longest:"
+            f"ended after {last:.2f} s, and Pulumi itself after {self._last:.2f} s. Of {len(done)} resources, "
+            "those that took longest:"
         )
         return f"{head}\n\n{table(['resource', 'began, s', 'ended, s', 'took, s'], rows)}"
 
