@@ -18,6 +18,7 @@ from access import Access
 if TYPE_CHECKING:
     # Its packages take seconds to import, and the process that runs the provider doesn't need them.
     from components.cluster import Cluster
+    from preflight.api import Api
 
 _KEYS = ("cluster", "context", "kubeconfig", "namespace", "release", "wait")
 
@@ -32,13 +33,18 @@ class _UpkeepProvider(ResourceProvider):
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         import upkeep
-        from preflight.api import Api
+        from preflight.trouble import Unanswered, Unusable
 
-        api = Api(access.client(_way(props)), upkeep.mending.ANSWERS_WITHIN)
-        found = [str(each) for each in upkeep.look(api, props["namespace"], props["release"])]
+        where = f"{props['cluster']}: release {props['release']}"
+        try:
+            found = [str(each) for each in upkeep.look(_api(props), props["namespace"], props["release"])]
+        except (Unanswered, Unusable, TimeoutError) as error:
+            # What Pulumi itself reads there is an error already.
+            pulumi.log.warn(f"{where} couldn't be compared with what is there: {error}")
+            return ReadResult(id_, props)
         for each in found:
             # A preview shows of this resource only that it is to be updated.
-            pulumi.log.warn(f"{props['cluster']}: not as Helm has made it: {each} ({props['release']})")
+            pulumi.log.warn(f"{where} isn't as Helm has made it: {each}")
         return ReadResult(id_, {**_known(props), "drift": found})
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
@@ -89,6 +95,18 @@ class Upkeep(Resource, module="multicluster-mesh", name="Upkeep"):
             "drift": None,
         }
         super().__init__(_UpkeepProvider(), name, props, opts)
+
+
+def _api(props: dict[str, Any]) -> Api:
+    import upkeep
+    from preflight.api import Api
+    from preflight.trouble import of_credentials
+
+    try:
+        client = access.client(_way(props))
+    except Exception as error:  # a plugin or a kubeconfig may fail in any way
+        raise of_credentials(error) from None
+    return Api(client, upkeep.mending.ANSWERS_WITHIN)
 
 
 def _way(props: dict[str, Any]) -> Access:

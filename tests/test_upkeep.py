@@ -225,11 +225,44 @@ def test_what_does_not_become_ready_is_an_error(server: Server, monkeypatch: pyt
         mended(server)
 
 
-def test_what_may_not_be_read_is_an_error_and_not_taken_for_whole(server: Server) -> None:
+def test_what_may_not_be_read_is_not_taken_for_whole(server: Server) -> None:
     server.statuses[WEBHOOK] = 403
 
-    with pytest.raises(Unseen, match="MutatingWebhookConfiguration injector"):
+    [found] = looked(server)
+    assert found.startswith("MutatingWebhookConfiguration injector can't be looked at: ")
+    with pytest.raises(MendError, match="let the user of the kubeconfig read it"):
+        mended(server)
+
+
+def test_a_record_that_may_not_be_read_is_an_error(server: Server) -> None:
+    server.statuses[RECORDS] = 403
+
+    with pytest.raises(Unseen, match="Helm's records"):
         looked(server)
+
+
+def test_a_cluster_that_does_not_answer_stays_as_it_was_known(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(access, "client", lambda way: client("http://127.0.0.1:9"))
+    monkeypatch.setattr("pulumi.log.warn", print)
+    before = {**PROPS, "drift": ["Deployment web is missing"]}
+
+    assert _UpkeepProvider().read("west", before).outs == before
+    assert "west: release linkerd-control-plane couldn't be compared" in capsys.readouterr().out
+
+
+def test_a_kubeconfig_that_cannot_be_used_is_told_of_in_the_same_way(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(way: Access) -> None:
+        raise ValueError("no such context")
+
+    monkeypatch.setattr(access, "client", fail)
+    monkeypatch.setattr("pulumi.log.warn", print)
+
+    assert _UpkeepProvider().read("west", PROPS).outs == PROPS
+    assert "couldn't be compared" in capsys.readouterr().out
 
 
 def test_a_release_of_which_helm_has_no_record_is_left_to_pulumi(server: Server) -> None:
@@ -256,7 +289,10 @@ def test_a_refresh_finds_it_an_update_mends_it_and_nothing_else_asks(
     del server.objects[DEPLOYMENT]
     state = provider.read("west/linkerd/linkerd-control-plane", made.outs).outs
     assert state is not None
-    assert "west: not as Helm has made it: Deployment web is missing (linkerd-control-plane)" in capsys.readouterr().out
+    assert (
+        "west: release linkerd-control-plane isn't as Helm has made it: Deployment web is missing\n"
+        in capsys.readouterr().out
+    )
     assert provider.diff("", state, PROPS).changes is True
     after = provider.update("", state, PROPS).outs
     assert after is not None

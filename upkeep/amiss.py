@@ -11,7 +11,7 @@ from urllib.parse import quote
 import helm_records
 import strict_yaml
 from patience import side_by_side
-from preflight.api import Api
+from preflight.api import Api, Unseen
 from upkeep.comparison import differing
 
 # Charts' CRDs are long.
@@ -41,6 +41,7 @@ class Amiss:
     wanted: Mapping[str, Any] = field(repr=False)
     place: Place | None  # None: the cluster doesn't know its kind
     fields: tuple[str, ...] = ()  # those that differ; none: it is missing
+    unseen: str | None = None  # why nobody knows
 
     @property
     def name(self) -> str:
@@ -49,6 +50,8 @@ class Amiss:
         return f"{self.wanted['kind']} {metadata['name']}"
 
     def __str__(self) -> str:
+        if self.unseen is not None:
+            return f"{self.name} can't be looked at: {self.unseen}"
         return f"{self.name}: {', '.join(self.fields)}" if self.fields else f"{self.name} is missing"
 
 
@@ -63,7 +66,7 @@ def look(api: Api, namespace: str, release: str) -> list[Amiss]:
         release: its name.
 
     Raises:
-        preflight.api.Unseen: something can't be looked at.
+        preflight.api.Unseen: Helm's record can't be looked at.
         strict_yaml.StrictYamlError: Helm's manifest can't be read.
         preflight.trouble.Unanswered, preflight.trouble.Unusable: nothing can.
     """
@@ -112,7 +115,10 @@ def _root(version: str) -> str:
 def _compare(api: Api, wanted: Mapping[str, Any], place: Place | None) -> Amiss | None:
     live = None
     if place is not None:
-        live = api.get(place.path, f"{wanted['kind']} {place.name}")
+        try:
+            live = api.get(place.path, f"{wanted['kind']} {place.name}")
+        except Unseen as error:
+            return Amiss(wanted=wanted, place=place, unseen=str(error))
     if live is None:
         return Amiss(wanted=wanted, place=place)
     fields = tuple(differing(wanted, live))

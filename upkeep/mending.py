@@ -56,6 +56,8 @@ def _mend(client: ApiClient, amiss: Amiss, release: str) -> None:
     from kubernetes.client import ApiException
 
     what = f"{amiss.name} of {release}"
+    if amiss.unseen is not None:
+        raise MendError(f"{what} can't be looked at: {amiss.unseen}; let the user of the kubeconfig read it")
     if amiss.place is None:
         remedy = "mend what brings its CustomResourceDefinition first"
         raise MendError(f"{what}: the cluster has no kind {amiss.wanted['kind']}; {remedy}")
