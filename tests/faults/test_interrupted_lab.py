@@ -22,7 +22,7 @@ from tests.faults.reference import Reference, assert_is_gone, assert_is_whole, m
 from tests.faults.strikes import Strike, Webhook, drawn
 from tests.stacks import full_mesh
 
-pytestmark = pytest.mark.lab(minutes=2)
+pytestmark = pytest.mark.lab(minutes=2.5)
 
 # Near its end, a run may be over before it is struck.
 _TRIES = 3
