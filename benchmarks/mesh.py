@@ -50,9 +50,9 @@ by name, and the clock stops when nothing is left. The other ways remove what th
 the namespaces, which Helm leaves.
 """
 _NOT_HAD = (
-    "OpenTofu and Terraform are left out, since no provider that can install a chart is to be had here: helm 1.3.2 and "
-    "kubernetes 1.13.4, both of 2020, are the only ones that are Go modules, and neither builds, because a module that "
-    "they need (vbom.ml/util) is nowhere any more.",
+    "OpenTofu and Terraform are not compared yet: of their providers there are helm 1.3.2 and kubernetes 1.13.4 as Go "
+    "modules, both of 2020, which build only with replacements of what they need, and were not tried on today's "
+    "Kubernetes.",
 )
 
 
