@@ -1,4 +1,4 @@
-# What both scripts share. They are given CLUSTERS, WORK, NAMESPACE, and SIDE_BY_SIDE (not empty: for all clusters at once).
+# What the scripts share. They are given CLUSTERS, WORK, NAMESPACE, and SIDE_BY_SIDE (not empty: for all clusters at once).
 
 # A step on every cluster: one after the other, as guides print it, or all at once.
 each() {
@@ -70,4 +70,15 @@ label_namespaces() {
   kubectl --context "$1" label --overwrite namespace linkerd-multicluster linkerd.io/extension=multicluster
   kubectl --context "$1" label --overwrite namespace linkerd linkerd.io/is-control-plane=true \
     linkerd.io/control-plane-ns=linkerd config.linkerd.io/admission-webhooks=disabled
+}
+
+# Where a script's own `uninstall` takes from a cluster all that was installed there.
+down() {
+  each no_podinfo
+  each_pair unlink
+  each uninstall
+}
+
+label() {
+  each label_namespaces
 }

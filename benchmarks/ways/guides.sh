@@ -56,14 +56,4 @@ uninstall() {
   kubectl --context "$1" delete namespace linkerd
 }
 
-down() {
-  each no_podinfo
-  each_pair unlink
-  each uninstall
-}
-
-label() {
-  each label_namespaces
-}
-
 "$1"

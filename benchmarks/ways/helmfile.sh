@@ -29,8 +29,4 @@ down() {
   each namespaces
 }
 
-label() {
-  each label_namespaces
-}
-
 "$1"

@@ -57,14 +57,4 @@ uninstall() {
   linkerd --context "$1" uninstall | kubectl --context "$1" delete -f -
 }
 
-down() {
-  each no_podinfo
-  each_pair unlink
-  each uninstall
-}
-
-label() {
-  each label_namespaces
-}
-
 "$1"
