@@ -36,6 +36,11 @@ class Access:
     kubeconfig: str = field(default="", repr=False)  # a path, or the content of a file; empty: as kubectl finds it
 
 
+def of(props: Mapping[str, Any]) -> Access:
+    """The way that a dynamic resource was given (see `components.cluster.Cluster.way`)."""
+    return Access(context=props["context"], kubeconfig=props.get("kubeconfig") or "")
+
+
 @cache
 def client(access: Access) -> ApiClient:
     """A client, made once for each way.

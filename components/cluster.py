@@ -40,6 +40,11 @@ class Cluster:
         """The way to it for what its provider doesn't do."""
         return Access(context=self.settings.context.name, kubeconfig=self.settings.kubeconfig)
 
+    @property
+    def way(self) -> dict[str, pulumi.Input[str]]:
+        """The same as inputs of a dynamic resource, whose process knows nothing else (see `access.of`)."""
+        return {"context": self.settings.context.name, "kubeconfig": _kubeconfig(self.settings)}
+
     def options(self, parent: pulumi.Resource) -> pulumi.ResourceOptions:
         """Options for a resource on this cluster that is a child of `parent`."""
         return pulumi.ResourceOptions(parent=parent, provider=self.provider)
@@ -86,6 +91,10 @@ def manager() -> str:
     return f"{pulumi.get_project()}-{pulumi.get_stack()}"
 
 
+def _kubeconfig(cluster: settings.Cluster) -> pulumi.Input[str]:
+    return pulumi.Output.secret(cluster.kubeconfig) if cluster.kubeconfig_is_secret else cluster.kubeconfig
+
+
 def connect(cluster: settings.Cluster, image_pull_secret: str | None = None) -> Cluster:
     """The handle of a cluster; makes nothing but a Kubernetes provider.
 
@@ -97,7 +106,7 @@ def connect(cluster: settings.Cluster, image_pull_secret: str | None = None) -> 
         cluster.name,
         # An empty kubeconfig makes the provider follow $KUBECONFIG as kubectl does, lists included; without it the SDK
         # would store the variable's value, a path of this machine.
-        kubeconfig=pulumi.Output.secret(cluster.kubeconfig) if cluster.kubeconfig_is_secret else cluster.kubeconfig,
+        kubeconfig=_kubeconfig(cluster),
         context=cluster.context.name,
         # What decides whether a changed kubeconfig is still the same cluster: only its name in the stack file.
         cluster_identifier=cluster.name,

@@ -18,7 +18,6 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
 
 import access
-from access import Access
 from marks import GATEWAY_API, is_of_release
 
 if TYPE_CHECKING:
@@ -50,8 +49,7 @@ class _KeptCrdsProvider(ResourceProvider):
         return UpdateResult(outs=_known(_news))
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
-        way = Access(context=_props["context"], kubeconfig=_props.get("kubeconfig") or "")
-        for said in remove_kept(access.client(way), _props["release"], _props["namespace"]):
+        for said in remove_kept(access.client(access.of(_props)), _props["release"], _props["namespace"]):
             pulumi.log.warn(f"{_props['cluster']}: {said}")
 
 
@@ -75,11 +73,9 @@ class KeptCrds(Resource, module="multicluster-mesh", name="KeptCrds"):
         namespace: pulumi.Input[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        found = cluster.settings
         props = {
             "cluster": cluster.name,
-            "context": found.context.name,
-            "kubeconfig": pulumi.Output.secret(found.kubeconfig) if found.kubeconfig_is_secret else found.kubeconfig,
+            **cluster.way,
             "release": release,
             "namespace": namespace,
         }

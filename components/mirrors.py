@@ -15,7 +15,6 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
 
 import access
-from access import Access
 from components import federation
 
 if TYPE_CHECKING:
@@ -46,11 +45,11 @@ class _MirrorsProvider(ResourceProvider):
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
         controller, checksum = _news.get("controller"), _news.get("credentialsChecksum")
         if controller and _olds.get("controller") == controller and _olds.get("credentialsChecksum") != checksum:
-            restart(access.client(_way(_news)), _news["namespace"], controller, str(checksum))
+            restart(access.client(access.of(_news)), _news["namespace"], controller, str(checksum))
         return UpdateResult(outs=_known(_news))
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
-        remove_mirrors(access.client(_way(_props)), _props["namespace"], _props["target"])
+        remove_mirrors(access.client(access.of(_props)), _props["namespace"], _props["target"])
 
 
 class Mirrors(Resource, module="multicluster-mesh", name="Mirrors"):
@@ -77,11 +76,9 @@ class Mirrors(Resource, module="multicluster-mesh", name="Mirrors"):
         credentials_checksum: pulumi.Input[str] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        found = cluster.settings
         props: dict[str, Any] = {
             "source": cluster.name,
-            "context": found.context.name,
-            "kubeconfig": pulumi.Output.secret(found.kubeconfig) if found.kubeconfig_is_secret else found.kubeconfig,
+            **cluster.way,
             "namespace": namespace,
             "target": target,
         }
@@ -149,10 +146,6 @@ def _remove_services(api: ApiClient, target: str) -> None:
         for item in access.listed(api, f"/api/v1/{kind}", mirrored):
             metadata = item["metadata"]
             access.ask(api, "DELETE", f"/api/v1/namespaces/{metadata['namespace']}/{kind}/{metadata['name']}")
-
-
-def _way(props: dict[str, Any]) -> Access:
-    return Access(context=props["context"], kubeconfig=props.get("kubeconfig") or "")
 
 
 def _known(props: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,6 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
 import access
-from access import Access
 
 if TYPE_CHECKING:
     # Its packages take seconds to import, and the process that runs the provider doesn't need them.
@@ -54,7 +53,7 @@ class _UpkeepProvider(ResourceProvider):
         if _olds.get("drift"):
             import upkeep
 
-            client = access.client(_way(_news))
+            client = access.client(access.of(_news))
             for mended in upkeep.mend(client, _news["namespace"], _news["release"], wait=_news["wait"]):
                 pulumi.log.info(f"{_news['cluster']}: mended {mended}")
         return UpdateResult(outs=_known(_news))
@@ -84,11 +83,9 @@ class Upkeep(Resource, module="multicluster-mesh", name="Upkeep"):
         wait: bool,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        found = cluster.settings
         props = {
             "cluster": cluster.name,
-            "context": found.context.name,
-            "kubeconfig": pulumi.Output.secret(found.kubeconfig) if found.kubeconfig_is_secret else found.kubeconfig,
+            **cluster.way,
             "namespace": namespace,
             "release": release,
             "wait": wait,
@@ -103,14 +100,10 @@ def _api(props: dict[str, Any]) -> Api:
     from preflight.trouble import of_credentials
 
     try:
-        client = access.client(_way(props))
+        client = access.client(access.of(props))
     except Exception as error:  # a plugin or a kubeconfig may fail in any way
         raise of_credentials(error) from None
     return Api(client, upkeep.mending.ANSWERS_WITHIN)
-
-
-def _way(props: dict[str, Any]) -> Access:
-    return Access(context=props["context"], kubeconfig=props.get("kubeconfig") or "")
 
 
 def _known(props: dict[str, Any]) -> dict[str, Any]:
