@@ -55,7 +55,7 @@ class _UpkeepProvider(ResourceProvider):
 
             client = access.client(access.of(_news))
             for mended in upkeep.mend(client, _news["namespace"], _news["release"], wait=_news["wait"]):
-                pulumi.log.info(f"{_news['cluster']}: mended {mended}")
+                pulumi.log.info(f"{_news['cluster']}: mended: {mended}")
         return UpdateResult(outs=_known(_news))
 
 
