@@ -24,9 +24,9 @@ import base64
 import gzip
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import pulumi
 from pulumi_kubernetes.helm.v3 import Release, RepositoryOptsArgs
@@ -35,8 +35,6 @@ import access
 from components.cluster import Cluster
 from components.upkeep import Upkeep
 
-_upkeeps: WeakKeyDictionary[Release, Upkeep] = WeakKeyDictionary()
-
 # What Helm upgrades from: what is there, or what there was.
 _STARTABLE = {"deployed", "failed", "superseded"}
 _FAILED = "an update was interrupted before it could say how this ended"
@@ -44,6 +42,14 @@ _FAILED = "an update was interrupted before it could say how this ended"
 
 class ForeignRelease(Exception):
     """A release of this name exists, and this stack has not made it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HelmRelease:
+    """A release, and its upkeep beside it."""
+
+    release: Release
+    upkeep: Upkeep  # what to depend on: an `up` that mends has brought back by then what of the release was missing
 
 
 def release(
@@ -59,8 +65,8 @@ def release(
     opts: pulumi.ResourceOptions,
     wait: bool = True,
     after: Callable[[str], None] | None = None,
-) -> Release:
-    """A release of one chart, and beside it its upkeep (see `upkeep_of`).
+) -> HelmRelease:
+    """A release of one chart.
 
     Args:
         resource_name: the Pulumi resource's name.
@@ -108,7 +114,7 @@ def release(
         opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(provider=cluster.provider, hooks=hooks)),
         **location,
     )
-    _upkeeps[made] = Upkeep(
+    upkeep = Upkeep(
         f"{resource_name}-upkeep",
         cluster=cluster,
         namespace=namespace,
@@ -116,12 +122,7 @@ def release(
         wait=wait,
         opts=pulumi.ResourceOptions(parent=opts.parent, depends_on=[made]),
     )
-    return made
-
-
-def upkeep_of(made: Release) -> Upkeep:
-    """What to depend on where a release's objects must be there, and not its record alone."""
-    return _upkeeps[made]
+    return HelmRelease(release=made, upkeep=upkeep)
 
 
 def unfinished(record: Mapping[str, Any], *, creating: bool, description: str, adopting: bool = False) -> bool:

@@ -110,5 +110,5 @@ class Jaeger(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions.merge(
                 child, pulumi.ResourceOptions(depends_on=[linkerd.control_plane, *served.secrets, *credentials])
             ),
-        )
+        ).upkeep
         self.register_outputs({})

@@ -73,7 +73,7 @@ class ClusterLink(pulumi.ComponentResource):
             # As Linkerd's own command writes it, by which `multicluster check` compares versions. An output, because a
             # preview can't ask the cluster about a version of the Link that the extension is still to bring.
             tag = f"linkerd/cli {self._release.tag}"
-            annotations["linkerd.io/created-by"] = extension.extension.status.apply(lambda _: tag)
+            annotations["linkerd.io/created-by"] = extension.installed.apply(lambda _: tag)
         others = [api for api in _LINK_APIS if api != self._release.link_api]
         KubernetesObject(
             f"{name}-link",
@@ -171,7 +171,7 @@ class ClusterLink(pulumi.ComponentResource):
                 self._here,
                 pulumi.ResourceOptions(depends_on=[*secrets, self._source.linkerd.control_plane, mirrors]),
             ),
-        )
+        ).upkeep
         # The Link goes before the controller, which then lets its mirrors be.
         return [controller]
 

@@ -13,7 +13,7 @@ import pulumi
 import settings
 from components.cluster import Cluster
 from components.cni import Cni
-from components.helm import release, upkeep_of
+from components.helm import release
 from components.issuer import issuer
 from components.kept_crds import KeptCrds
 from components.kubernetes_object import KubernetesObject
@@ -207,8 +207,8 @@ class Linkerd(pulumi.ComponentResource):
             # They are there at once; Helm looks every other second.
             wait=False,
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=crds_after)),
-        )
-        control_plane = release(
+        ).upkeep
+        self.control_plane = release(
             f"{name}-control-plane",
             cluster=cluster,
             name="linkerd-control-plane",
@@ -224,7 +224,6 @@ class Linkerd(pulumi.ComponentResource):
             ),
             # The chart uses the kinds that linkerd-crds defines, its pods mount the Secrets, and the CNI plugin sets up
             # their traffic: it names none of them.
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[upkeep_of(crds), *before])),
-        )
-        self.control_plane = upkeep_of(control_plane)
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[crds, *before])),
+        ).upkeep
         self.register_outputs({"namespace": self.namespace})

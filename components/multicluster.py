@@ -10,12 +10,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pulumi
-from pulumi_kubernetes.helm.v3 import Release
 
 import settings
 from components.cluster import Cluster
 from components.gateway import GATEWAY, NAMESPACE
-from components.helm import release, upkeep_of
+from components.helm import release
 from components.kubernetes_object import KubernetesObject, read
 from components.link_api import carry_over
 from components.linkerd import Linkerd, tolerations
@@ -114,7 +113,8 @@ class Multicluster(pulumi.ComponentResource):
     """
 
     namespace: pulumi.Output[str]
-    extension: Release  # what must be there before a Link or a credential
+    extension: pulumi.Resource  # what must be there before a Link or a credential
+    installed: pulumi.Output[str]  # the namespace of its release; unknown to a preview that changes or mends it
     gateway: KubernetesObject | None  # read where only its status says the gateway's address
 
     def __init__(
@@ -156,7 +156,7 @@ class Multicluster(pulumi.ComponentResource):
                     opts=pulumi.ResourceOptions(parent=self),
                 )
             )
-        self.extension = release(
+        made = release(
             name,
             cluster=cluster,
             name="linkerd-multicluster",
@@ -173,10 +173,13 @@ class Multicluster(pulumi.ComponentResource):
                 child, pulumi.ResourceOptions(depends_on=[linkerd.control_plane, *before, *credentials, *own_members])
             ),
         )
+        self.extension = made.upkeep
+        self.installed = pulumi.Output.all(made.release.status.namespace, made.upkeep.drift).apply(
+            lambda known: known[0]
+        )
         self.gateway = None
         if target and wanted.awaits_gateway:
             # Where the Service is about to be mended, a preview can't read it yet.
-            found = pulumi.Output.all(self.extension.status.namespace, upkeep_of(self.extension).drift)
-            path = found.apply(lambda known: f"{known[0]}/{GATEWAY}")
+            path = self.installed.apply(lambda there: f"{there}/{GATEWAY}")
             self.gateway = read(f"{name}-gateway", "v1", "Service", path, child)
         self.register_outputs({"namespace": self.namespace})

@@ -134,5 +134,5 @@ class Viz(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions.merge(
                 child, pulumi.ResourceOptions(depends_on=[linkerd.control_plane, *served.secrets, *credentials])
             ),
-        )
+        ).upkeep
         self.register_outputs({"namespace": self.namespace})

@@ -97,6 +97,8 @@ class Recorder(Mocks):
             }
         elif args.typ == "kubernetes:helm.sh/v3:Release":
             outputs["status"] = {"namespace": args.inputs.get("namespace"), "name": args.inputs.get("name")}
+        elif args.typ.endswith(":Upkeep"):
+            outputs["drift"] = []
         elif args.typ.endswith(":DashboardUser"):
             outputs |= {"password": SECRET, "htpasswd": f"{args.inputs['user']}:hash"}
         elif args.name.endswith("-token"):

@@ -223,4 +223,4 @@ def test_a_global_service_is_wherever_somebody_asks_it(run: Run) -> None:
     assert sorted(deployments) == ["east-song-userlist", "north-song-userlist-curltest", "west-song-userlist"]
     for name, each in deployments.items():
         assert not each["spec"]["template"]["metadata"]["annotations"], "nothing of Linkerd's"
-        assert f"Release {name.partition('-')[0]}-cilium" in found.before("Deployment", name)
+        assert f"Upkeep {name.partition('-')[0]}-cilium-upkeep" in found.before("Deployment", name)

@@ -70,11 +70,11 @@ def test_a_link_goes_first_then_its_mirrors_then_its_credentials_and_the_control
     link = newer.before(":Link", "link-west-to-east-link")
     mirrors = newer.before(":Mirrors", "link-west-to-east-mirrors")
 
-    assert {"Mirrors link-west-to-east-mirrors", "Release west-multicluster"} <= link
+    assert {"Mirrors link-west-to-east-mirrors", "Upkeep west-multicluster-upkeep"} <= link
     assert {
         "Secret link-west-to-east-credentials",
         "Secret link-west-to-east-discovery-credentials",
-        "Release west-multicluster",
+        "Upkeep west-multicluster-upkeep",
     } <= mirrors
 
 

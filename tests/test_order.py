@@ -47,7 +47,7 @@ ALL: dict[str, Any] = {
     ],
 }
 SECRET = ["imagePullSecret", "dashboardPassword", "buoyantCloud"]
-INJECTORS = {"Upkeep west-linkerd-control-plane-upkeep", "Release west-viz", "Release west-jaeger"}
+INJECTORS = {"Upkeep west-linkerd-control-plane-upkeep", "Upkeep west-viz-upkeep", "Upkeep west-jaeger-upkeep"}
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_an_injector_waits_for_linkerd_and_its_certificates(whole: Recorder, nam
     ],
 )
 def test_an_object_waits_for_what_brings_its_kind(whole: Recorder, kind: str, name: str, brought_by: str) -> None:
-    assert {f"Release {brought_by}", f"Upkeep {brought_by}-upkeep"} & whole.before(kind, name)
+    assert f"Upkeep {brought_by}-upkeep" in whole.before(kind, name)
 
 
 def test_control_planes_wait_for_crds_that_somebody_else_brings(whole: Recorder) -> None:
@@ -113,8 +113,8 @@ def test_an_exported_service_goes_before_the_gateway_and_its_mirrors_before_the_
     service = whole.before("core/v1:Service", "west-test-podinfo-service")
     export = whole.before(":Export", "west-test-podinfo-service-export-east")
 
-    assert {"Release west-multicluster", "Export west-test-podinfo-service-export-east"} <= service
-    assert {"Link link-east-to-west-link", "Release link-east-to-west-controller"} <= export
+    assert {"Upkeep west-multicluster-upkeep", "Export west-test-podinfo-service-export-east"} <= service
+    assert {"Link link-east-to-west-link", "Upkeep link-east-to-west-controller-upkeep"} <= export
     assert not [name for name in export if "west-to-east" in name], "only those that see it"
 
 
