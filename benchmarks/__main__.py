@@ -19,6 +19,7 @@ from benchmarks.process import CommandFailed
 from benchmarks.ready import NotReady
 from benchmarks.remains import SomethingLeft
 from benchmarks.results import Section
+from dev import interrupts
 from dev.engine import PulumiFailed
 from dev.stack import StackFileError
 from lab.errors import LabError
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     chosen = set(options.only or FIGURES)
     chosen |= {"mesh"} if "destroy" in chosen else set()
     signal.signal(signal.SIGTERM, _interrupt)
+    interrupts.heed_in_children()
     began = time.monotonic()
 
     def say(line: str) -> None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dev import environment, stack
+from dev import environment, interrupts, stack
 from dev.check import Checker, CheckFailed, table
 from dev.engine import Engine, PulumiFailed, stacks
 from dev.verify import Verifier, VerifyFailed
@@ -38,6 +38,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("command", choices=commands)
     parser.add_argument("stack", nargs="?", default="dev")
     chosen, options = parser.parse_known_args(arguments)
+    interrupts.heed_in_children()
     if options and chosen.command != "review":
         parser.error(f"unrecognized arguments: {' '.join(options)}")
     try:

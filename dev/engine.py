@@ -17,6 +17,8 @@ from dev import unfinished
 from dev.stack import CHECKOUT, PROJECT, Stack
 from lab.home import Home
 
+_REFRESHED = ("--refresh",)
+
 
 class PulumiFailed(Exception):
     """A Pulumi command that did not succeed; what it printed has said why."""
@@ -58,7 +60,9 @@ class Engine:
 
     def up(self, *arguments: str) -> None:
         """`pulumi up`, without a question and without a preview before it."""
-        self._run(*self.up_command(*arguments))
+        # What a `destroy` that was interrupted has removed may stand in the state still.
+        halved = self._failed_to_destroy or unfinished.DELETING in self._pending
+        self._run(*self.up_command(*arguments, *(_REFRESHED if halved else ())))
         if self._pending:
             deployment = self._export()
             if unfinished.forget_done(deployment["deployment"]):
@@ -94,11 +98,9 @@ class Engine:
             deployment = self._export()
             unfinished.take_up(deployment["deployment"])
             self._import(deployment)
-        arguments = []
-        if pending or self._failed_to_destroy:
-            # What is gone is forgotten then. Helm fails to uninstall a release that it has uninstalled before.
-            arguments.append("--refresh")
-        self._run(*self.destroy_command(*arguments))
+        # What is gone is forgotten then. Helm fails to uninstall a release that it has uninstalled before.
+        refreshed = _REFRESHED if pending or self._failed_to_destroy else ()
+        self._run(*self.destroy_command(*refreshed))
         # `destroy --remove` would remove the stack file as well.
         self._run("stack", "rm", "--yes", "--preserve-config", "--stack", self._stack.name, quiet=True)
 
@@ -133,9 +135,10 @@ class Engine:
         return self._home.folder / "stacks" / self._stack.name / f"Pulumi.{self._stack.name}.yaml"
 
     @property
-    def _pending(self) -> bool:
-        """Whether the state says that something was begun whose end isn't known."""
-        return bool(json.loads(self._state.read_text())["checkpoint"]["latest"].get("pending_operations"))
+    def _pending(self) -> set[str]:
+        """What the state says was begun, and doesn't know the end of: the kinds of operations."""
+        latest = json.loads(self._state.read_text())["checkpoint"].get("latest") or {}
+        return {operation["type"] for operation in latest.get("pending_operations") or ()}
 
     @property
     def _failed_to_destroy(self) -> bool:

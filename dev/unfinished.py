@@ -16,6 +16,8 @@ from typing import Any
 
 import psutil
 
+# What the engine was at, as it notes it down.
+CREATING, DELETING = "creating", "deleting"
 _KUBERNETES = "kubernetes:"
 _RELEASE = "kubernetes:helm.sh/v3:Release"
 
@@ -57,7 +59,7 @@ def take_up(deployment: dict[str, Any]) -> None:
     forget_done(deployment)
     for operation in deployment.pop("pending_operations"):
         resource = operation["resource"]
-        if operation["type"] == "creating" and resource["type"].startswith(_KUBERNETES):
+        if operation["type"] == CREATING and resource["type"].startswith(_KUBERNETES):
             deployment.setdefault("resources", []).append({**resource, "id": _id(resource)})
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dev import interrupts
 from lab import lifecycle
 from lab.home import Home
 from lab.spec import LoadBalancer
@@ -30,6 +31,7 @@ CLUSTERS = {
 
 # A run that is told to end takes its lab down, as one that is interrupted does.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
+interrupts.heed_in_children()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -115,7 +115,9 @@ def test_linkerd_and_samples_wait_for_both(both: Recorder) -> None:
     deployments = both.of("Deployment")
     assert deployments.keys() == {"west-test-podinfo", "west-song-userlist", "west-song-userlist-curltest"}
     for name, each in deployments.items():
-        assert {"Upkeep west-cilium-upkeep", "Upkeep west-linkerd-control-plane-upkeep"} <= both.before("Deployment", name)
+        assert {"Upkeep west-cilium-upkeep", "Upkeep west-linkerd-control-plane-upkeep"} <= both.before(
+            "Deployment", name
+        )
         assert each["spec"]["template"]["metadata"]["annotations"] == {"linkerd.io/inject": "enabled"}
     for each in values(both).values():
         assert (each["cni"], each["socketLB"]) == ({"exclusive": False}, {"hostNamespaceOnly": True})

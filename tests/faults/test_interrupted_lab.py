@@ -122,6 +122,20 @@ def test_a_destroy_that_was_struck_is_ended_by_the_next(mesh: Mesh, strikes: tup
     assert_is_gone(deployment)
 
 
+@pytest.mark.usefixtures("at_length")
+def test_an_up_brings_back_what_a_destroy_that_was_struck_has_taken_away(mesh: Mesh, faults: Faults) -> None:
+    deployment = mesh.deployment
+    strike, *_ = drawn(faults, "destroy and up", faults.names)
+    deployment.up()
+    with deployment.engine() as engine:
+        run = mesh.struck(engine.destroy_command, strike, mesh.reference.destroy.moment(strike.moment * _EARLIER))
+    assert run.disturbed
+
+    deployment.up()
+
+    assert_is_whole(deployment, mesh.reference)
+
+
 def test_of_two_ups_at_once_one_is_told_so_and_the_other_goes_on(mesh: Mesh) -> None:
     deployment = mesh.deployment
     if deployment.has_resources:  # of an earlier failure
