@@ -169,6 +169,7 @@ def test_a_command_that_fails_says_what_it_printed(tmp_path: Path) -> None:
         runner.run([sys.executable, "-c", "raise SystemExit('no such thing')"], tmp_path)
 
 
+@pytest.mark.thorough
 def test_the_memory_of_a_command_is_that_of_all_that_it_starts(tmp_path: Path) -> None:
     child = "import time; block = bytearray(40 * 2**20); time.sleep(0.6)"
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
@@ -180,6 +181,7 @@ def test_the_memory_of_a_command_is_that_of_all_that_it_starts(tmp_path: Path) -
     assert sum(ran.peak.processes.values()) == 2
 
 
+@pytest.mark.thorough
 def test_a_command_under_way_ends_with_whoever_measures_it_even_if_killed(tmp_path: Path) -> None:
     # Stands for the benchmarks: it tells its keeper what runs, and is then killed.
     home = tmp_path / "home"

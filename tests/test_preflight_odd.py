@@ -26,6 +26,8 @@ from tests.preflight_cluster import (
     running,
 )
 
+pytestmark = pytest.mark.thorough
+
 KEYS = [
     "items",
     "metadata",

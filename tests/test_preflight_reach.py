@@ -101,6 +101,24 @@ def test_stopped_api_servers_are_waited_for_side_by_side_and_told_of_in_order(si
     assert [finding.path for finding in found] == [f"clusters.{name}" for name in names]
 
 
+def test_of_hundreds_of_clusters_so_many_are_asked_at_a_time_as_can_be_listened_to() -> None:
+    names = [f"c{number}" for number in range(5 * survey.AT_ONCE)]
+    under_way, most = set[str](), 0
+
+    def clients(name: str) -> Any:
+        nonlocal most
+        under_way.add(name)
+        most = max(most, len(under_way))
+        time.sleep(0.005)
+        under_way.discard(name)
+        raise ValueError
+
+    found = run([question(name) for name in names], clients)
+
+    assert [finding.path for finding in found] == [f"clusters.{name}" for name in names]
+    assert 1 < most <= survey.AT_ONCE
+
+
 def test_one_that_stops_in_the_middle_is_asked_no_more() -> None:
     with running(healthy(stuck=(SERVICES,))) as cluster:
         began = time.monotonic()

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,6 +28,8 @@ from tests.nonsense import (
 )
 from tests.stack_files import CORPUS, Environment, cached, decoded, handed_over, judged
 from tests.surroundings import SOUTH
+
+pytestmark = pytest.mark.thorough
 
 
 def shaped(node: Mapping[str, Any]) -> st.SearchStrategy[Any]:

@@ -20,7 +20,7 @@ from lab import charts as lab_charts
 from tests.faults.bounds import bounded as bounded
 from tests.faults.hostile_yaml import REFUSED, laughs
 
-pytestmark = pytest.mark.usefixtures("bounded")
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("bounded")]
 
 OK = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
 PATIENCE = 0.5

@@ -22,7 +22,7 @@ from tests.authority import begins
 from tests.faults.bounds import bounded as bounded
 from tests.stack_files import Environment, judged
 
-pytestmark = pytest.mark.usefixtures("bounded")
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("bounded")]
 
 
 def pipe(path: Path) -> None:

@@ -15,7 +15,7 @@ from tests.authority import DAY, Authority, begins
 from tests.faults.bounds import bounded as bounded
 from tests.stack_files import Environment, judged
 
-pytestmark = pytest.mark.usefixtures("bounded")
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("bounded")]
 
 VALUES = "linkerd.values.linkerd-viz"
 VERY_LONG = "x" * 2**20

@@ -18,7 +18,7 @@ from tests.faults.bounds import bounded as bounded
 from tests.faults.hostile_yaml import REFUSED, laughs
 from tests.stack_files import Environment, judged
 
-pytestmark = pytest.mark.usefixtures("bounded")
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("bounded")]
 everything = pytest.mark.parametrize(("content", "said"), REFUSED.values(), ids=REFUSED.keys())
 SHORT = {name: each for name, each in REFUSED.items() if len(each[0]) < 500_000}
 all_that_is_short = pytest.mark.parametrize(("content", "said"), SHORT.values(), ids=SHORT.keys())

@@ -19,6 +19,8 @@ from tests.nonsense import DEFINITIONS, SCHEMA
 from tests.recording import Recorder, Run, plain
 from tests.stack_files import Environment, read_once
 
+pytestmark = pytest.mark.thorough
+
 CONFIGS = {"linkerd": LINKERD, "cilium": CILIUM}
 # Each has a mark, by which it is found again wherever it goes.
 HOSTILE = (
