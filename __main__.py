@@ -13,7 +13,7 @@ import outputs
 import preflight
 import recorded
 import settings
-from components import gateway
+from components import gateway, unheard
 from components.cluster import connect, manager
 from components.clustermesh import ClusterMesh
 from components.dashboard_user import dashboard_user
@@ -24,6 +24,7 @@ from components.registered import Registered
 from components.trust import Trust
 from components.workloads import samples
 
+unheard.mute()
 try:
     stack = settings.load()
     for warning in stack.warnings:

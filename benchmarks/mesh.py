@@ -50,8 +50,8 @@ by name, and the clock stops when nothing is left. The other ways remove what th
 the namespaces, which Helm leaves.
 """
 _NOT_HAD = (
-    "OpenTofu and Terraform are not compared: of their providers only helm 1.3.2 and kubernetes 1.13.4 are to be had as "
-    "Go modules, both of 2020; they build only with replacements of what they need, and were not tried on today's "
+    "OpenTofu and Terraform are not compared: of their providers only helm 1.3.2 and kubernetes 1.13.4 are to be had "
+    "as Go modules, both of 2020; they build only with replacements of what they need, and were not tried on today's "
     "Kubernetes. helmfile stands for the tools that are told what there shall be.",
 )
 

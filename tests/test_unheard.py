@@ -1,0 +1,40 @@
+"""Messages of Pulumi's SDK: which reach the engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi.runtime.proto import engine_pb2
+from pulumi.runtime.settings import SETTINGS
+
+from components import unheard
+
+
+class Engine:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[int, str]] = []
+
+    def Log(self, request: Any) -> None:
+        self.told.append((request.severity, request.message))
+
+
+def test_debug_messages_keep_nobody_waiting_and_all_others_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine()
+    monkeypatch.setattr(SETTINGS, "engine", engine)
+    monkeypatch.setattr(pulumi.log, "debug", pulumi.log.debug)  # put back at the end
+
+    unheard.mute()
+    pulumi.log.debug("registering", stream_id=1)
+    pulumi.log.info("an info")
+    pulumi.log.warn("a warning")
+    pulumi.log.error("an error")
+
+    assert engine.told == [
+        (engine_pb2.INFO, "an info"),
+        (engine_pb2.WARNING, "a warning"),
+        (engine_pb2.ERROR, "an error"),
+    ]
