@@ -7,11 +7,13 @@ It is asked before an update (`preflight`), and it clears away what no Kubernete
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -26,6 +28,8 @@ STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 
 # Seconds that a cluster has to answer.
 PATIENCE = 30.0
+# Of threads that want the same file, one reads it.
+_READING = Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +54,38 @@ def client(access: Access) -> ApiClient:
     """
     from kubernetes import config  # half a second to import, and most previews don't need it
 
-    if not access.kubeconfig or _is_path(access.kubeconfig):
-        return config.new_client_from_config(config_file=access.kubeconfig or None, context=access.context)
-    return config.new_client_from_config_dict(strict_yaml.load(access.kubeconfig), context=access.context)
+    if access.kubeconfig and not _is_path(access.kubeconfig):
+        return config.new_client_from_config_dict(strict_yaml.load(access.kubeconfig), context=access.context)
+    from kubernetes.client import ApiClient, Configuration
+
+    files = access.kubeconfig or config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION
+    with _READING:
+        merged = _merged(files, _stamps(files))
+    loader = config.kube_config.KubeConfigLoader(
+        merged.config, active_context=access.context, config_persister=merged.save_changes
+    )
+    chosen = Configuration()
+    loader.load_and_set(chosen)
+    return ApiClient(configuration=chosen)
+
+
+@cache
+def _merged(files: str, _stamps: tuple[tuple[int, int], ...]) -> Any:
+    """A kubeconfig, or a list of them as `$KUBECONFIG` has it, read once as long as they stay as they are.
+
+    The client's own way would read all of it anew for each context: with hundreds, most of a preview.
+    """
+    from kubernetes import config
+
+    found = config.kube_config.KubeConfigMerger(files)
+    if found.config is None:
+        raise config.ConfigException("no kubeconfig was found")
+    return found
+
+
+def _stamps(files: str) -> tuple[tuple[int, int], ...]:
+    paths = [Path(file).expanduser() for file in files.split(os.pathsep) if file]
+    return tuple((found.st_mtime_ns, found.st_size) for found in (path.stat() for path in paths if path.exists()))
 
 
 def _is_path(kubeconfig: str) -> bool:
