@@ -46,7 +46,7 @@ test: ## everything that tests, lab included
 	@$(MAKE) --no-print-directory --jobs=2 venv toolchain PARTS=all
 	@$(PY) -m pytest $(TWO_AT_A_TIME)
 
-test-fast: $(VENV)/ready ## seconds: no cluster, no toolchain, and nothing of what only tries very much
+test-fast: $(VENV)/ready ## seconds: no cluster, no toolchain, no fuzzing
 	@$(PY) -m pytest -m "not lab and not thorough" $(TWO_AT_A_TIME)
 
 faults: ## what must be true after kills and other faults, at length (SEED, MOMENTS, CLUSTERS; docs/faults.md)

@@ -28,7 +28,7 @@ STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 
 # Seconds that a cluster has to answer.
 PATIENCE = 30.0
-# Of threads that want the same file, one reads it.
+# Of threads that want the same kubeconfig, one reads it.
 _READING = Lock()
 
 
@@ -55,7 +55,9 @@ def client(access: Access) -> ApiClient:
     from kubernetes import config  # half a second to import, and most previews don't need it
 
     if access.kubeconfig and not _is_path(access.kubeconfig):
-        return config.new_client_from_config_dict(strict_yaml.load(access.kubeconfig), context=access.context)
+        with _READING:
+            content = _parsed(access.kubeconfig)
+        return config.new_client_from_config_dict(content, context=access.context)
     from kubernetes.client import ApiClient, Configuration
 
     files = access.kubeconfig or config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION
@@ -70,7 +72,12 @@ def client(access: Access) -> ApiClient:
 
 
 @cache
-def _merged(files: str, _stamps: tuple[tuple[int, int], ...]) -> Any:
+def _parsed(content: str) -> Any:
+    return strict_yaml.load(content)
+
+
+@cache
+def _merged(files: str, _seen: tuple[tuple[int, int], ...]) -> Any:
     """A kubeconfig, or a list of them as `$KUBECONFIG` has it, read once as long as they stay as they are.
 
     The client's own way would read all of it anew for each context: with hundreds, most of a preview.

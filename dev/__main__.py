@@ -38,9 +38,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("command", choices=commands)
     parser.add_argument("stack", nargs="?", default="dev")
     chosen, options = parser.parse_known_args(arguments)
-    interrupts.heed_in_children()
     if options and chosen.command != "review":
         parser.error(f"unrecognized arguments: {' '.join(options)}")
+    interrupts.heed_in_children()
     try:
         return commands[chosen.command](locate(), stack.read(chosen.stack))
     except (LabError, NotInstalled, stack.StackFileError, PulumiFailed, CheckFailed, VerifyFailed) as error:

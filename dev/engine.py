@@ -61,8 +61,8 @@ class Engine:
     def up(self, *arguments: str) -> None:
         """`pulumi up`, without a question and without a preview before it."""
         # What a `destroy` that was interrupted has removed may stand in the state still.
-        halved = self._failed_to_destroy or unfinished.DELETING in self._pending
-        self._run(*self.up_command(*arguments, *(_REFRESHED if halved else ())))
+        half_gone = self._failed_to_destroy or unfinished.DELETING in self._pending
+        self._run(*self.up_command(*arguments, *(_REFRESHED if half_gone else ())))
         if self._pending:
             deployment = self._export()
             if unfinished.forget_done(deployment["deployment"]):

@@ -10,6 +10,7 @@ import yaml
 from kubernetes.config import ConfigException, kube_config
 
 import access
+import strict_yaml
 from access import Access
 
 
@@ -48,6 +49,26 @@ def test_a_kubeconfig_is_read_once_for_all_of_its_contexts_until_it_changes(
 
     assert hosts(range(5, 7)) == ["https://changed.example.com/c5", "https://changed.example.com/c6"]
     assert reads == [file, file]
+
+
+def test_a_kubeconfig_that_is_content_is_parsed_once_for_all_of_its_contexts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads: list[str] = []
+    load = strict_yaml.load
+
+    def counting(text: str) -> Any:
+        loads.append(text)
+        return load(text)
+
+    monkeypatch.setattr(strict_yaml, "load", counting)
+    content = Path(write(tmp_path / "config", "https://content.example.com", 3)).read_text()
+    ways = [Access(context=f"c{number}", kubeconfig=content) for number in range(3)]
+
+    found = [access.client(way).configuration.host for way in ways]
+
+    assert found == [f"https://content.example.com/c{number}" for number in range(3)]
+    assert loads == [content]
 
 
 def test_a_list_of_kubeconfigs_is_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -224,3 +224,18 @@ def test_what_nobody_is_linked_to_has_no_mirrors_to_wait_for(run: Run) -> None:
     config = {**mesh("west", links=[]), "workloads": [{"podinfo": {"exported": ["west"]}}]}
 
     assert run(config).of(":Export") == {}
+
+
+def test_what_a_crd_defines_is_deleted_without_the_garbage_collector_and_what_it_knows_by_it(whole: Recorder) -> None:
+    policy = "pulumi.com/deletionPropagationPolicy"
+    found = {
+        each.typ: plain(each.inputs).get("metadata", {}).get("annotations", {}).get(policy)
+        for each in whole.resources
+        if each.typ.startswith("kubernetes:") and each.typ != "kubernetes:helm.sh/v3:Release"
+    }
+
+    by_crd = {kind for kind in found if "linkerd.io/" in kind or "metallb.io/" in kind}
+    assert any(kind.endswith(":Link") for kind in by_crd)
+    assert {found[kind] for kind in by_crd} == {"background"}
+    built_in = {kind for kind in found if kind.startswith(("kubernetes:core/", "kubernetes:apps/"))}
+    assert {found[kind] for kind in built_in} == {None}

@@ -101,15 +101,15 @@ def test_stopped_api_servers_are_waited_for_side_by_side_and_told_of_in_order(si
     assert [finding.path for finding in found] == [f"clusters.{name}" for name in names]
 
 
-def test_of_hundreds_of_clusters_so_many_are_asked_at_a_time_as_can_be_listened_to() -> None:
-    names = [f"c{number}" for number in range(5 * survey.AT_ONCE)]
+def test_of_many_clusters_so_many_are_asked_at_a_time_as_can_be_listened_to() -> None:
+    names = [f"c{number}" for number in range(2 * survey.AT_ONCE + 1)]
     under_way, most = set[str](), 0
 
     def clients(name: str) -> Any:
         nonlocal most
         under_way.add(name)
         most = max(most, len(under_way))
-        time.sleep(0.005)
+        time.sleep(0.1)
         under_way.discard(name)
         raise ValueError
 
