@@ -18,6 +18,10 @@ MANAGER = "pulumi.com/patchFieldManager"
 # The label by which a namespace says what has made it; `managed-by` would be Helm's, where one is adopted from it.
 PART_OF = {"app.kubernetes.io/part-of": "multicluster-mesh"}
 
+# Unless told, Pulumi leaves deletion to Kubernetes' garbage collector. It changes an object first, which a webhook that is
+# down refuses, and may hear of a kind only half a minute after its CRD came.
+_DELETED_AT_ONCE = {"pulumi.com/deletionPropagationPolicy": "background"}
+
 # For what nobody waits for: Pulumi's own waiting never ends where the API server dies as it begins.
 NOT_AWAITED = {"pulumi.com/skipAwait": "true"}
 
@@ -64,7 +68,7 @@ class Cluster:
         be a conflict. By a name that stays it is ours again, while somebody else's object still is a conflict. Follows
         https://www.pulumi.com/registry/packages/kubernetes/how-to-guides/managing-resources-with-server-side-apply/.
         """
-        own = {MANAGER: manager()}
+        own = {MANAGER: manager(), **_DELETED_AT_ONCE}
         if self.settings.adopt:
             # What somebody else has made is taken over with all its fields.
             own["pulumi.com/patchForce"] = "true"

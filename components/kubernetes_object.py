@@ -15,9 +15,6 @@ import pulumi
 
 # What of a Secret is one.
 _SECRET = ("data", "stringData")
-# Nothing hangs on an object of a kind that a CRD defines. By default Pulumi has Kubernetes' garbage collector delete it
-# all the same, and that one may hear of a CRD only half a minute after it came.
-_AT_ONCE = {"pulumi.com/deletionPropagationPolicy": "background"}
 
 
 class KubernetesObject(pulumi.CustomResource):
@@ -42,9 +39,6 @@ class KubernetesObject(pulumi.CustomResource):
             hidden = pulumi.ResourceOptions(additional_secret_outputs=list(_SECRET))
             opts = pulumi.ResourceOptions.merge(opts, hidden)
             fields |= {key: pulumi.Output.secret(fields[key]) for key in _SECRET if key in fields}
-        if _by_crd(api_version) and fields:
-            metadata = fields["metadata"]
-            fields["metadata"] = {**metadata, "annotations": {**metadata["annotations"], **_AT_ONCE}}
         if fields:
             fields |= {"apiVersion": api_version, "kind": kind}
         group = api_version if "/" in api_version else f"core/{api_version}"
@@ -56,12 +50,6 @@ class KubernetesObject(pulumi.CustomResource):
     def name(self) -> pulumi.Output[str]:
         """Its name, known once it is there."""
         return self.metadata["name"]
-
-
-def _by_crd(api_version: str) -> bool:
-    """Whether it isn't Kubernetes itself that defines the kinds of an API."""
-    group = api_version.rpartition("/")[0]
-    return "." in group and (group == "gateway.networking.k8s.io" or not group.endswith(".k8s.io"))
 
 
 def read(
