@@ -18,8 +18,8 @@ MANAGER = "pulumi.com/patchFieldManager"
 # The label by which a namespace says what has made it; `managed-by` would be Helm's, where one is adopted from it.
 PART_OF = {"app.kubernetes.io/part-of": "multicluster-mesh"}
 
-# Unless told, Pulumi leaves deletion to Kubernetes' garbage collector. It changes an object first, which a webhook that is
-# down refuses, and may hear of a kind only half a minute after its CRD came.
+# Unless told, Pulumi leaves deletion to Kubernetes' garbage collector. That changes an object first, which a webhook
+# that is down refuses, and may hear of a kind only half a minute after its CRD came.
 _DELETED_AT_ONCE = {"pulumi.com/deletionPropagationPolicy": "background"}
 
 # For what nobody waits for: Pulumi's own waiting never ends where the API server dies as it begins.

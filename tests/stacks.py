@@ -6,7 +6,6 @@ from typing import Any
 
 import yaml
 
-from lab.spec import LoadBalancer
 from tests.checkout import CHECKOUT
 
 
@@ -20,15 +19,6 @@ TWO_WAY = shipped("dev")
 
 # The set-ups that the project ships, as they are.
 SET_UPS = ("openstack-nks", "kpaas", "east-west", "emojivoto")
-# The clusters of theirs that the shared lab hasn't from the beginning, and what a LoadBalancer Service gets there.
-SET_UP_CLUSTERS = {
-    "kpaas-1": LoadBalancer.IP,
-    "kpaas-2": LoadBalancer.HOSTNAME,
-    "kind-east": LoadBalancer.IP,
-    "kind-west": LoadBalancer.IP,
-    "kind-demo": LoadBalancer.NONE,
-}
-
 # Two clusters, one of which is the hub of the other.
 PAIR: dict[str, Any] = {
     "clusters": {"east": {}, "north": {}},

@@ -21,7 +21,7 @@ from tests.authority import DAY, Authority
 from tests.deployment import comes_true
 from tests.test_lab import kubectl
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab("north")
 
 CONTEXT = "north"
 NAMESPACE = "kitchen"

@@ -22,7 +22,7 @@ from tests.deployment import Deployment, brought_up, comes_true, everything
 from tests.odd_stack import NAMESPACES, REGISTRY
 from tests.printed import assert_as_printed
 
-pytestmark = pytest.mark.lab(minutes=2)
+pytestmark = pytest.mark.lab("west", "north", "ctx-1", minutes=2)
 
 WORKLOADS = ("deployments", "daemonsets", "cronjobs")
 

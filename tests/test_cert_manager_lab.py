@@ -17,7 +17,7 @@ from lab.home import Home
 from tests.deployment import Deployment, brought_up, comes_true, everything
 from tests.signer import StandInSigner
 
-pytestmark = pytest.mark.lab(minutes=1)
+pytestmark = pytest.mark.lab("east", minutes=1)
 
 CONTEXT = "east"
 STACK: dict[str, Any] = {

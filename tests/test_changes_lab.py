@@ -16,7 +16,7 @@ from lab.home import Home
 from tests.deployment import Deployment, brought_up, comes_true, everything
 from tests.stacks import TWO_WAY
 
-pytestmark = pytest.mark.lab(minutes=4)
+pytestmark = pytest.mark.lab("west", "east", minutes=4)
 
 
 @pytest.fixture(scope="module")

@@ -17,21 +17,16 @@ import pytest
 
 from lab import lifecycle
 from lab.home import Home
-from lab.spec import LoadBalancer
 from tests.authority import DAY, Authority
 from tests.deployment import Deployment, brought_up, comes_true, everything
 from tests.etcd_peer import Identity, serving
 from tests.stacks import shipped
 
-pytestmark = pytest.mark.lab(minutes=2.5)
+CLUSTERS = ("bastion02", "bastion03", "bastion04", "bastion05")
+
+pytestmark = pytest.mark.lab(*CLUSTERS, minutes=2.5)
 
 NAMESPACE = "kube-system"
-CLUSTERS = {
-    "bastion02": LoadBalancer.NONE,
-    "bastion03": LoadBalancer.NONE,
-    "bastion04": LoadBalancer.IP,
-    "bastion05": LoadBalancer.HOSTNAME,
-}
 KEY = re.compile(r"BEGIN [A-Z ]*PRIVATE KEY")
 TWO = shipped("clustermesh")
 
@@ -52,14 +47,10 @@ def four() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def mesh(lab: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """The shipped stack, which is up, beside two clusters that aren't in it yet."""
-    lifecycle.start(lab, list(CLUSTERS), load_balancers=CLUSTERS, chart_folders=[], timeout=300, say=print)
-    try:
-        with brought_up(lab, tmp_path_factory.mktemp("clustermesh"), "clustermesh", TWO) as deployment:
-            for context in CLUSTERS:
-                deployment.before.setdefault(context, everything(deployment, context))
-            yield deployment
-    finally:
-        lifecycle.stop(lab, list(CLUSTERS), delete=True)
+    with brought_up(lab, tmp_path_factory.mktemp("clustermesh"), "clustermesh", TWO) as deployment:
+        for context in CLUSTERS:
+            deployment.before.setdefault(context, everything(deployment, context))
+        yield deployment
 
 
 def secret(mesh: Deployment, cluster: str, name: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ from tests.deployment import Deployment, brought_up, comes_true, everything
 from tests.edge import EDGE, newest_release
 from versions import linkerd_release
 
-pytestmark = [pytest.mark.lab(minutes=6), EDGE]
+pytestmark = [pytest.mark.lab("west", "east", "north", "ctx-1", minutes=6), EDGE]
 
 NAMESPACE = "linkerd-multicluster"
 STABLE: dict[str, Any] = {

@@ -16,7 +16,7 @@ from lab.home import Home
 from tests.deployment import Deployment, brought_up, comes_true, everything
 from tests.stacks import PAIR, full_mesh
 
-pytestmark = pytest.mark.lab(minutes=5)
+pytestmark = pytest.mark.lab("west", "east", "north", "ctx-2", minutes=5)
 
 TWO = full_mesh("west", "north")
 THREE = full_mesh("west", "north", south={"context": "ctx-2"})

@@ -15,7 +15,7 @@ from components.linkerd import high_availability_values
 from lab.home import Home
 from versions import LINKERD, LinkerdRelease
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab("west")
 
 STABLE = [release for release in LINKERD.values() if release.channel == "stable"]
 # What is set beyond the older chart's own values: it knows no such keys, and Linkerd's check asks for the first.

@@ -27,7 +27,7 @@ from tests.checkout import CHECKOUT
 from tests.deployment import comes_true
 from tests.edge import EDGE, programs
 
-pytestmark = pytest.mark.lab(minutes=1.5)
+pytestmark = pytest.mark.lab("west", "east", "north", "ctx-1", "ctx-2", minutes=1.5)
 
 
 class Lab:

@@ -17,19 +17,19 @@ import pytest
 
 from components.htpasswd import apr1
 from dev.check import EXPECTED_WARNINGS
-from lab import lifecycle
 from lab.home import Home
 from tests.checkout import CHECKOUT
 from tests.custom_objects import made, refused
 from tests.deployment import Deployment, at_once, brought_up, comes_true, everything
 from tests.printed import assert_as_printed
-from tests.stacks import SET_UP_CLUSTERS, SET_UPS, TWO_WAY, shipped
-
-pytestmark = pytest.mark.lab(minutes=6)
-
-SECRETS = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----|eyJhbGciOi[\w-]{20,}\.")
+from tests.stacks import SET_UPS, TWO_WAY, shipped
 
 STACKS: dict[str, dict[str, Any]] = {"two-way": TWO_WAY, **{name: shipped(name) for name in SET_UPS}}
+CLUSTERS = [value.get("context", name) for stack in STACKS.values() for name, value in stack["clusters"].items()]
+
+pytestmark = pytest.mark.lab(*CLUSTERS, minutes=6)
+
+SECRETS = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----|eyJhbGciOi[\w-]{20,}\.")
 
 
 def _stack_files() -> dict[str, str]:
@@ -43,20 +43,12 @@ STACK_FILES = _stack_files()
 @pytest.fixture(scope="module")
 def meshes(lab: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Deployment]]:
     """All stacks, each of which is up."""
-    lifecycle.start(
-        lab, list(SET_UP_CLUSTERS), load_balancers=SET_UP_CLUSTERS, chart_folders=[], timeout=300, say=print
-    )
-    try:
-        with ExitStack() as up:
-            stacks = {
-                name: brought_up(lab, tmp_path_factory.mktemp(name), name, config) for name, config in STACKS.items()
-            }
-            # Each waits for its clusters most of the time.
-            deployments = at_once(lambda name: up.enter_context(stacks[name]), STACKS)
-            yield deployments
-            at_once(lambda name: deployments[name].destroy(), [n for n, d in deployments.items() if d.has_resources])
-    finally:
-        lifecycle.stop(lab, list(SET_UP_CLUSTERS), delete=True)
+    with ExitStack() as up:
+        stacks = {name: brought_up(lab, tmp_path_factory.mktemp(name), name, config) for name, config in STACKS.items()}
+        # Each waits for its clusters most of the time.
+        deployments = at_once(lambda name: up.enter_context(stacks[name]), STACKS)
+        yield deployments
+        at_once(lambda name: deployments[name].destroy(), [n for n, d in deployments.items() if d.has_resources])
 
 
 @pytest.fixture(params=STACKS)

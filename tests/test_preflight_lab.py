@@ -11,7 +11,7 @@ import yaml
 from lab.home import Home
 from tests.deployment import Deployment, everything
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab("west")
 
 
 def _as_user(lab: Home, folder: Path, token: str) -> str:

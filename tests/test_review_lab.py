@@ -19,7 +19,7 @@ from tests.announced import broken_promises
 from tests.checkout import CHECKOUT
 from tests.deployment import Deployment, everything
 
-pytestmark = pytest.mark.lab(minutes=3)
+pytestmark = pytest.mark.lab("west", "east", "north", minutes=3)
 
 PULL_SECRET = json.dumps({"auths": {"registry.example.com": {"auth": "b3Blbi1zZXNhbWUtNw=="}}})
 OTHER_PULL_SECRET = PULL_SECRET.replace("b3Blbi1zZXNhbWUtNw", "b3Blbi1zZXNhbWUtOA")

@@ -19,7 +19,7 @@ from settings.sample_parts import Failover, Profile
 from tests.custom_objects import made, refused
 from tests.deployment import Deployment, brought_up, everything
 
-pytestmark = pytest.mark.lab(minutes=2.5)
+pytestmark = pytest.mark.lab("north", minutes=2.5)
 
 CONTEXT = "north"
 # In place of what an account of Buoyant Cloud gives.

@@ -17,7 +17,7 @@ from tests.checkout import CHECKOUT, listed
 from tests.deployment import Deployment, comes_true, everything
 from tests.pulumi_command import pulumi
 
-pytestmark = pytest.mark.lab(minutes=1)
+pytestmark = pytest.mark.lab("west", "east", minutes=1)
 
 PROJECT = "my-mesh"
 # What the docs say can be deleted of it.

@@ -10,7 +10,7 @@ import yaml
 from lab.home import Home
 from tests.deployment import PROJECT, Deployment, everything
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab("west")
 
 
 def test_a_wrong_stack_file_is_told_whole_before_anything_is_touched(lab: Home, tmp_path: Path) -> None:

@@ -1,14 +1,9 @@
-"""The lab of the tests of faults: its own, since these kill and stop what others would need."""
+"""How much the tests of faults do, and with how many clusters."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from lab import lifecycle
-from lab.home import Home
-from lab.spec import LoadBalancer
 from tests.faults import options
 from tests.faults.options import Faults
 
@@ -26,16 +21,10 @@ def at_length(faults: Faults) -> None:
         pytest.skip("left to `make faults`")
 
 
-@pytest.fixture(scope="package")
-def lab(faults: Faults, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    """A running lab with as many clusters as were asked for."""
-    home = Home(folder=tmp_path_factory.mktemp("faults") / "home")
-    balancers = dict.fromkeys(faults.names, LoadBalancer.IP)
-    try:
-        lifecycle.start(home, faults.names, load_balancers=balancers, chart_folders=[], timeout=300, say=print)
-        yield home
-    finally:
-        lifecycle.stop(home, [], delete=True)
+@pytest.fixture(scope="module")
+def lab_clusters(faults: Faults) -> list[str]:
+    """As many clusters as were asked for."""
+    return faults.names
 
 
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
