@@ -6,6 +6,8 @@ import errno
 import re
 import stat
 import tarfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -109,6 +111,31 @@ def test_a_pulumi_on_path_is_used_if_it_is_recent_and_complete(
 def _program(path: Path, line: str) -> None:
     path.write_text(f"#!/bin/sh\n{line}\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+def test_commands_that_run_at_once_install_the_same_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = tmp_path / "engine"
+    programs = [built / "plugins" / f"resource-{number}" / "program" for number in range(20)]
+    for program in programs:
+        program.parent.mkdir(parents=True)
+        program.touch()
+    monkeypatch.setattr(pulumi, "installed", lambda _: built)
+    exists = Path.exists
+
+    def unhurried(path: Path) -> bool:
+        found = exists(path)
+        time.sleep(0.01)
+        return found
+
+    monkeypatch.setattr(Path, "exists", unhurried)
+
+    with ThreadPoolExecutor() as pool:
+        for running in [pool.submit(pulumi.link_plugins, tmp_path / "home") for _ in range(4)]:
+            running.result()
+
+    there = {path.resolve() for path in (tmp_path / "home").rglob("program")}
+    assert there == set(programs)
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["plugins"]
 
 
 def test_a_chart_is_packaged_as_published_and_the_same_each_time(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from toolchain.cache import installed, root
@@ -39,14 +40,17 @@ def programs() -> list[Path]:
 
 
 def link_plugins(home: Path) -> None:
-    """Make the plugins that were built here the installed ones of a PULUMI_HOME."""
-    for plugin in (installed("engine") / "plugins").iterdir():
-        # The engine passes over a plugin's folder that is itself a link.
-        folder = home / "plugins" / plugin.name
-        folder.mkdir(parents=True, exist_ok=True)
-        for program in plugin.iterdir():
-            link = folder / program.name
-            if link.is_symlink() and link.resolve() != program:
-                link.unlink()
-            if not link.exists():
-                link.symlink_to(program)
+    """Make the plugins that were built here the installed ones of a PULUMI_HOME; others may do the same meanwhile."""
+    home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home) as fresh:
+        for plugin in (installed("engine") / "plugins").iterdir():
+            # The engine passes over a plugin's folder that is itself a link.
+            folder = home / "plugins" / plugin.name
+            folder.mkdir(parents=True, exist_ok=True)
+            for program in plugin.iterdir():
+                link = folder / program.name
+                if link.exists() and link.resolve() == program:
+                    continue
+                made = Path(fresh) / program.name
+                made.symlink_to(program)
+                made.replace(link)
