@@ -31,10 +31,12 @@ def start(
     chart_folders: Sequence[Path],
     timeout: float,
     say: Say,
+    owner: int | None = None,
 ) -> None:
     """Have these clusters run, besides those that do; return when they are ready.
 
-    Whatever this call began is stopped again when it fails or is interrupted.
+    Whatever this call began is stopped again when it fails or is interrupted. A lab that it begins with an `owner`, the
+    number of a process, stops by itself when that process is gone.
 
     Raises:
         LabError: something is wrong with what was asked for, or a cluster did not get ready within `timeout` seconds.
@@ -62,7 +64,7 @@ def start(
                 linkerd_folders=tuple(releases),
             )
             spec.save(home, after)
-            _ensure_supervisor(home)
+            _ensure_supervisor(home, owner)
         if added:
             say(f"starting {', '.join(added)}; logs in {home.folder / 'clusters'}/<name>/logs")
         _wait_until_ready(home, [cluster.name for cluster in wanted], added, timeout, say)
@@ -137,14 +139,14 @@ def _refuse_changes(before: Spec, wanted: Sequence[ClusterSpec], load_balancers:
             )
 
 
-def _ensure_supervisor(home: Home) -> None:
+def _ensure_supervisor(home: Home, owner: int | None) -> None:
     """Have a supervisor. Called with the edit lock held, so that two `start`s make one."""
     if home.supervised():
         return
     with home.log.open("ab") as log:
         log.truncate()
         child = subprocess.Popen(
-            [sys.executable, "-m", "lab.supervisor", str(home.folder)],
+            [sys.executable, "-m", "lab.supervisor", str(home.folder), *([] if owner is None else [str(owner)])],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

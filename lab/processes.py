@@ -135,6 +135,15 @@ def recorded(clusters: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [entry for cluster in clusters for entry in (*cluster["processes"], *cluster["mirrors"])]
 
 
+def record(pid: int) -> dict[str, Any]:
+    """What a process is known by again.
+
+    Raises:
+        psutil.NoSuchProcess: there is none with this number.
+    """
+    return {"pid": pid, "create_time": psutil.Process(pid).create_time()}
+
+
 def alive(entries: Iterable[Mapping[str, Any]]) -> list[psutil.Process]:
     """Those recorded processes that still run, and are still the ones that were recorded."""
     found = []

@@ -1,9 +1,10 @@
 """The one process that makes a lab be what its spec says, and says in its status what there is.
 
-    python -m lab.supervisor <the lab's folder>
+    python -m lab.supervisor <the lab's folder> [<number of a process>]
 
 Commands start it and talk to it through files only; they may die, it goes on. It ends when no cluster is wanted, when
-it is told to (SIGTERM), or when the lab's folder is gone. Its children can't outlive it.
+it is told to (SIGTERM), when the lab's folder is gone, or with the process that it is told of. Its children can't
+outlive it.
 """
 
 import asyncio
@@ -13,7 +14,9 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -32,9 +35,10 @@ _log = logging.getLogger("lab.supervisor")
 class Supervisor:
     """Reconciles one lab."""
 
-    def __init__(self, home: Home) -> None:
-        """Nothing runs yet: `run` does it all."""
+    def __init__(self, home: Home, owner: Mapping[str, Any] | None) -> None:
+        """Nothing runs yet: `run` does it all. It won't outlive its `owner`."""
         self._home = home
+        self._owner = owner
         self._clusters: dict[str, Cluster] = {}
         self._ending: dict[str, asyncio.Task[None]] = {}
         self._refused: dict[str, str] = {}
@@ -43,7 +47,7 @@ class Supervisor:
         self._ports: dict[str, int] = {}
         self._written = ""
         self._stopping = asyncio.Event()
-        self._born = psutil.Process().create_time()
+        self._itself = processes.record(os.getpid())
 
     async def run(self) -> None:
         """Supervise until there is nothing left to do."""
@@ -72,6 +76,10 @@ class Supervisor:
                 for cluster in self._clusters.values():
                     cluster.kill()
                 return
+            if self._owner is not None and not processes.alive([self._owner]):
+                _log.warning("process %s is gone; stopping everything", self._owner["pid"])
+                self._owner = None
+                self._stopping.set()
             try:
                 if self._stopping.is_set():
                     self._spec = Spec()
@@ -187,7 +195,7 @@ class Supervisor:
             }
         content = {
             "running": running,
-            "supervisor": {"pid": os.getpid(), "create_time": self._born, "log": str(self._home.log)},
+            "supervisor": {**self._itself, "log": str(self._home.log)},
             "kubeconfig": str(self._home.kubeconfig),
             "charts": f"http://127.0.0.1:{self._ports['charts']}",
             "dns": self._dns_address(),
@@ -201,9 +209,14 @@ class Supervisor:
 
 
 def main() -> int:
-    """Run the supervisor of the lab in the folder that is the only argument."""
+    """Run the supervisor of a lab; see above for the arguments."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     home = Home(folder=Path(sys.argv[1]))
+    try:
+        owner = processes.record(int(sys.argv[2])) if len(sys.argv) > 2 else None
+    except psutil.NoSuchProcess as error:
+        _log.error("%s", error)
+        return 1
     deadline = time.monotonic() + _LOCK_PATIENCE
     while (lock := home.try_lock("supervisor.lock")) is None:
         if time.monotonic() > deadline:
@@ -211,7 +224,7 @@ def main() -> int:
             return 1
         time.sleep(0.05)
     try:
-        asyncio.run(_run(home))
+        asyncio.run(_run(home, owner))
     except (LabError, OSError) as error:
         _log.error("%s", error)
         return 1
@@ -220,8 +233,8 @@ def main() -> int:
     return 0
 
 
-async def _run(home: Home) -> None:
-    await Supervisor(home).run()
+async def _run(home: Home, owner: Mapping[str, Any] | None) -> None:
+    await Supervisor(home, owner).run()
 
 
 if __name__ == "__main__":

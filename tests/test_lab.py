@@ -266,6 +266,26 @@ def test_two_labs_and_a_cluster_added_later_are_in_nobodys_way(own: Lab, lab: Ho
     assert "kube-system" in kubectl(lab, "west", "get", "namespaces")
 
 
+def test_a_lab_that_has_an_owner_ends_with_it(own: Lab) -> None:
+    program = f"""
+import os, time
+from pathlib import Path
+from lab import lifecycle
+from lab.home import Home
+home = Home(folder=Path({str(own.home.folder)!r}))
+lifecycle.start(home, ["one"], load_balancers={{}}, chart_folders=[], timeout=120, say=print, owner=os.getpid())
+time.sleep(600)
+"""
+    owner = subprocess.Popen([sys.executable, "-c", program], cwd=CHECKOUT, stdout=subprocess.DEVNULL)
+    try:
+        assert comes_true(lambda: own.home.read_status().get("clusters", {}).get("one", {}).get("ready", False), 60)
+    finally:
+        owner.kill()
+        owner.wait()
+
+    assert comes_true(lambda: own.processes() == [], 15)
+
+
 @pytest.mark.parametrize("kill", ["starter", "supervisor"])
 def test_stop_cleans_up_after_a_kill(own: Lab, kill: str) -> None:
     starter = own.begin("start", "one")
