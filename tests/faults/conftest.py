@@ -8,6 +8,10 @@ from tests.faults import options
 from tests.faults.options import Faults
 
 
+# What differs is to be seen where its assertions fail, too.
+pytest.register_assert_rewrite("tests.faults.reference")
+
+
 @pytest.fixture(scope="session")
 def faults(pytestconfig: pytest.Config) -> Faults:
     """The seed, and how much is asked for."""

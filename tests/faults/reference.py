@@ -54,7 +54,7 @@ def assert_is_whole(deployment: Deployment, reference: Reference) -> None:
     objects: dict[str, Mapping[str, Any]] = {}
     for context, wanted in reference.objects.items():
         comes_true(partial(_is_like, deployment, context, wanted, objects), _SETTLES_WITHIN)
-        assert difference(wanted, comparable(objects[context])) == [], context
+        assert {context: difference(wanted, comparable(objects[context]))} == {context: []}
     deployment.up("--expect-no-changes")
     state = latest(deployment)
     assert state.get("pending_operations", []) == []
