@@ -20,7 +20,7 @@ from urllib.parse import quote
 import strict_yaml
 
 if TYPE_CHECKING:
-    from kubernetes.client import ApiClient
+    from kubernetes.client import ApiClient, ApiException
 
 # How most objects are changed; the other way is Kubernetes' own, which knows what tells entries of lists apart.
 MERGE_PATCH = "application/merge-patch+json"
@@ -154,3 +154,11 @@ def listed(
     """
     found = ask(api, "GET", f"{path}?labelSelector={quote(selector)}" if selector else path, timeout=timeout) or {}
     return list(found.get("items") or ())
+
+
+def reason(error: ApiException) -> str:
+    """Why an API server refuses."""
+    try:
+        return str(json.loads(error.body or "")["message"])
+    except (ValueError, LookupError, TypeError):
+        return str(error.reason)

@@ -14,6 +14,10 @@ Helm also refuses to upgrade a release that was never deployed and never failed.
 nothing else; and it knows one whose first record got lost, or could not be brought to an end, because the API server
 went. So before an update such a release is given what Helm itself would have left: a record that it failed.
 
+And Helm calls an installation done although its record could not be brought to an end, as where a webhook refuses that.
+Its record would be pending until the next update. So whatever comes after the release waits until that was made up for,
+and where it can't be, `up` fails, and the next one tries again.
+
 Follows https://helm.sh/docs/topics/advanced/#storage-backends (the Secrets, their names and labels).
 """
 
@@ -42,6 +46,10 @@ _FAILED = "an update was interrupted before it could say how this ended"
 
 class ForeignRelease(Exception):
     """A release of this name exists, and this stack has not made it."""
+
+
+class UnfinishedRecord(Exception):
+    """A release is installed, and that can't be written down."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,13 +122,18 @@ def release(
         opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(provider=cluster.provider, hooks=hooks)),
         **location,
     )
+    ending = pulumi.ResourceHook(f"{resource_name}-end", _with_namespace(_ending(cluster, name)))
     upkeep = Upkeep(
         f"{resource_name}-upkeep",
         cluster=cluster,
         namespace=namespace,
         release=name,
         wait=wait,
-        opts=pulumi.ResourceOptions(parent=opts.parent, depends_on=[made]),
+        opts=pulumi.ResourceOptions(
+            parent=opts.parent,
+            depends_on=[made],
+            hooks=pulumi.ResourceHookBinding(before_create=[ending], before_update=[ending]),
+        ),
     )
     return HelmRelease(release=made, upkeep=upkeep)
 
@@ -185,6 +198,22 @@ def failure(records: Sequence[Mapping[str, Any]], name: str, namespace: str) -> 
     }
 
 
+def installed(record: Mapping[str, Any], *, description: str) -> dict[str, Any]:
+    """The record of an installation that is done, as Helm would have brought it to its end.
+
+    Args:
+        record: the Secret, pending.
+        description: what the records of this stack are described by.
+    """
+    content, metadata = _content(record), record["metadata"]
+    content["info"] |= {"status": "deployed", "description": description}
+    return {
+        **record,
+        "metadata": {**metadata, "labels": {**metadata["labels"], "status": "deployed"}},
+        "data": {"release": _encoded(content)},
+    }
+
+
 def _content(record: Mapping[str, Any]) -> dict[str, Any]:
     encoded = base64.b64decode(base64.b64decode(record["data"]["release"]))
     found: dict[str, Any] = json.loads(gzip.decompress(encoded))
@@ -219,6 +248,30 @@ def _making_way(cluster: Cluster, name: str, *, creating: bool) -> Callable[[pul
             access.ask(api, "POST", secrets, body=failed)
 
     return _with_namespace(make_way)
+
+
+def _ending(cluster: Cluster, name: str) -> Callable[[str], None]:
+    description, way = _description(), cluster.access
+
+    def end(namespace: str) -> None:
+        from kubernetes.client import ApiException
+
+        api = access.client(way)
+        secrets = f"/api/v1/namespaces/{namespace}/secrets"
+        for record in access.listed(api, secrets, f"owner=helm,name={name},status=pending-install"):
+            ended = installed(record, description=description)
+            try:
+                access.ask(api, "PUT", f"{secrets}/{record['metadata']['name']}", body=ended)
+            except ApiException as error:
+                what = (
+                    f"{cluster.name}: release {name} is installed, and Helm's record of it can't be brought to an end"
+                )
+                raise UnfinishedRecord(
+                    f"{what}: {access.reason(error)}; see to that, and run `pulumi up` again"
+                ) from None
+            pulumi.log.info(f"{cluster.name}: wrote down that release {name} is installed, which Helm couldn't")
+
+    return end
 
 
 def _with_namespace(call: Callable[[str], None]) -> Callable[[pulumi.ResourceHookArgs], Awaitable[None]]:

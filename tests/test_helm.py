@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components.helm import ForeignRelease, failure, unfinished
+from components.helm import ForeignRelease, failure, installed, unfinished
 
 OURS = "multicluster-mesh stack dev"
 
@@ -26,6 +26,10 @@ def record(status: str, description: str = OURS, revision: int = 1) -> dict[str,
         },
         "data": {"release": base64.b64encode(base64.b64encode(content)).decode()},
     }
+
+
+def content_of(record: dict[str, Any]) -> Any:
+    return json.loads(gzip.decompress(base64.b64decode(base64.b64decode(record["data"]["release"]))))
 
 
 @pytest.mark.parametrize("creating", [True, False])
@@ -67,7 +71,7 @@ def test_an_installation_without_an_end_counts_as_failed_before_an_update(status
     assert found is not None
     assert found["metadata"]["name"] == "sh.helm.release.v1.linkerd.v2"
     assert found["metadata"]["labels"] == {"name": "linkerd", "owner": "helm", "status": "failed", "version": "2"}
-    content = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(found["data"]["release"]))))
+    content = content_of(found)
     assert content["info"]["status"] == "failed"
     assert content["manifest"] == "of revision 2", "what it may have made"
 
@@ -78,3 +82,13 @@ def test_a_release_whose_first_record_got_lost_counts_as_failed_before_an_update
     assert found is not None
     assert found["metadata"]["name"] == "sh.helm.release.v1.linkerd.v1"
     assert found["metadata"]["labels"]["status"] == "failed"
+
+
+def test_an_installation_that_helm_could_not_write_down_is_recorded_as_this_stack_s() -> None:
+    found = installed(record("pending-install", "Initial install underway"), description=OURS)
+
+    assert found["metadata"]["name"] == "sh.helm.release.v1.linkerd.v1"
+    assert found["metadata"]["labels"] == {"name": "linkerd", "status": "deployed", "version": "1"}
+    info = {"description": OURS, "status": "deployed"}
+    assert content_of(found) == {"info": info, "manifest": "of revision 1"}
+    assert unfinished(found, creating=True, description=OURS), "it is this stack's to make way"

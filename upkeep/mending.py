@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
@@ -13,7 +12,7 @@ from preflight.api import Api
 from upkeep.amiss import Amiss, look
 
 if TYPE_CHECKING:
-    from kubernetes.client import ApiClient, ApiException
+    from kubernetes.client import ApiClient
 
 # Seconds for an answer; for a kind that another release is about to bring; until what was mended is ready, as Helm's.
 ANSWERS_WITHIN = 30
@@ -71,7 +70,7 @@ def _mend(client: ApiClient, amiss: Amiss, release: str) -> None:
         if error.status == HTTPStatus.CONFLICT and not amiss.fields:
             return  # somebody else was faster; the next refresh sees what it is like
         remedy = "mend it by hand, or delete it, and run `pulumi up --refresh` again, which makes it anew"
-        raise MendError(f"{what} can't be mended (HTTP {error.status}: {_said(error)}); {remedy}") from None
+        raise MendError(f"{what} can't be mended (HTTP {error.status}: {access.reason(error)}); {remedy}") from None
 
 
 def _patch(client: ApiClient, path: str, body: Mapping[str, Any]) -> None:
@@ -86,14 +85,6 @@ def _patch(client: ApiClient, path: str, body: Mapping[str, Any]) -> None:
             raise
         # A kind that a CustomResourceDefinition has brought.
         access.ask(client, "PATCH", where, body=body, timeout=ANSWERS_WITHIN)
-
-
-def _said(error: ApiException) -> str:
-    """Why the API server refuses."""
-    try:
-        return str(json.loads(error.body or "")["message"])
-    except (ValueError, LookupError, TypeError):
-        return str(error.reason)
 
 
 def _without_nothing(value: Any) -> Any:

@@ -7,7 +7,6 @@ import pytest
 from tests.faults import options
 from tests.faults.options import Faults
 
-
 # What differs is to be seen where its assertions fail, too.
 pytest.register_assert_rewrite("tests.faults.reference")
 

@@ -1,8 +1,8 @@
-"""A webhook of somebody's that must be asked of new objects, and that nobody answers."""
+"""A webhook of somebody's that must be asked of objects, and that nobody answers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,47 +15,50 @@ from tests.deployment import comes_true
 
 NAME = "down.example.com"
 _PATH = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
-_CONFIGURATION: dict[str, Any] = {
-    "metadata": {"name": NAME},
-    "webhooks": [
+_WEBHOOK: dict[str, Any] = {
+    "name": NAME,
+    "clientConfig": {"service": {"name": "nobody", "namespace": "default"}},
+    # Helm's records and tokens are Secrets. No pods: for those Helm would wait as long as it may.
+    "rules": [
         {
-            "name": NAME,
-            "clientConfig": {"service": {"name": "nobody", "namespace": "default"}},
-            # Helm's records and tokens are Secrets. No pods: for those Helm would wait as long as it may.
-            "rules": [
-                {
-                    "operations": ["CREATE", "UPDATE"],
-                    "apiGroups": [""],
-                    "apiVersions": ["v1"],
-                    "resources": ["secrets", "services"],
-                }
-            ],
-            "failurePolicy": "Fail",
-            "sideEffects": "None",
-            "admissionReviewVersions": ["v1"],
-            "timeoutSeconds": 2,
+            "operations": ["CREATE", "UPDATE"],
+            "apiGroups": [""],
+            "apiVersions": ["v1"],
+            "resources": ["secrets", "services"],
         }
     ],
+    "failurePolicy": "Fail",
+    "sideEffects": "None",
+    "admissionReviewVersions": ["v1"],
+    "timeoutSeconds": 2,
 }
 # Seconds for the API server to learn of it.
 _KNOWN_WITHIN = 30
 
 
 @contextmanager
-def unanswered(lab: Home, context: str) -> Iterator[None]:
-    """It is there, and down, until this is left."""
+def unanswered(lab: Home, context: str, labels: Mapping[str, str] | None = None) -> Iterator[None]:
+    """It is there, and down, until this is left.
+
+    Args:
+        lab: where the cluster is.
+        context: of the cluster.
+        labels: of the objects that it must be asked of; all, if there are none.
+    """
     api = access.client(Access(context=context, kubeconfig=str(lab.kubeconfig)))
-    access.ask(api, "POST", _PATH, body=_CONFIGURATION)
+    selector = {"matchLabels": dict(labels or {})}
+    configuration = {"metadata": {"name": NAME}, "webhooks": [{**_WEBHOOK, "objectSelector": selector}]}
+    access.ask(api, "POST", _PATH, body=configuration)
     try:
-        assert comes_true(lambda: _refuses(api), _KNOWN_WITHIN)
+        assert comes_true(lambda: _refuses(api, selector["matchLabels"]), _KNOWN_WITHIN)
         yield
     finally:
         access.ask(api, "DELETE", f"{_PATH}/{NAME}")
-        assert comes_true(lambda: not _refuses(api), _KNOWN_WITHIN)
+        assert comes_true(lambda: not _refuses(api, selector["matchLabels"]), _KNOWN_WITHIN)
 
 
-def _refuses(api: Any) -> bool:
-    secret = {"metadata": {"name": "down"}}
+def _refuses(api: Any, labels: Mapping[str, str]) -> bool:
+    secret = {"metadata": {"name": "down", "labels": labels}}
     try:
         access.ask(api, "POST", "/api/v1/namespaces/default/secrets?dryRun=All", body=secret)
     except ApiException:
