@@ -9,6 +9,21 @@ GATEWAY_API = "gateway.networking.k8s.io"
 LINKERD_CRDS = "linkerd-crds"  # the Helm release of that chart
 
 
+def of_helm(release: str, namespace: str) -> dict[str, dict[str, str]]:
+    """What Helm writes into the metadata of each object of a release, besides what its manifest has.
+
+    Without these, Helm refuses to take over an object that is there already.
+
+    Args:
+        release: the release's name.
+        namespace: the release's namespace.
+    """
+    return {
+        "labels": {"app.kubernetes.io/managed-by": "Helm"},
+        "annotations": {"meta.helm.sh/release-name": release, "meta.helm.sh/release-namespace": namespace},
+    }
+
+
 def is_of_release(metadata: Mapping[str, Any], release: str, namespace: str) -> bool:
     """Whether an object is a Helm release's, and nobody has applied it since.
 
@@ -18,10 +33,10 @@ def is_of_release(metadata: Mapping[str, Any], release: str, namespace: str) -> 
         namespace: the release's namespace.
     """
     annotations = _mapping(metadata.get("annotations"))
-    marks = (annotations.get("meta.helm.sh/release-name"), annotations.get("meta.helm.sh/release-namespace"))
+    marked = all(annotations.get(key) == value for key, value in of_helm(release, namespace)["annotations"].items())
     # By kubectl, or by whatever else applies on the server's side; Helm 3 doesn't.
     applied = "kubectl.kubernetes.io/last-applied-configuration" in annotations or bool(appliers(metadata))
-    return marks == (release, namespace) and not applied
+    return marked and not applied
 
 
 def appliers(metadata: Mapping[str, Any]) -> list[str]:

@@ -30,6 +30,7 @@ WEB: dict[str, Any] = {
     "metadata": {"name": "web", "labels": {"app": "web"}, "annotations": None},
     "spec": {
         "replicas": 1,
+        "paused": None,
         "template": {
             "spec": {
                 "containers": [
@@ -65,6 +66,22 @@ PROPS = {
     "release": "linkerd-control-plane",
     "wait": True,
 }
+
+
+# By which Helm knows what it has made.
+MARKS = {
+    "labels": {"app.kubernetes.io/managed-by": "Helm"},
+    "annotations": {
+        "meta.helm.sh/release-name": "linkerd-control-plane",
+        "meta.helm.sh/release-namespace": "linkerd",
+    },
+}
+
+
+def made(body: dict[str, Any]) -> dict[str, Any]:
+    """An object of a manifest as Helm makes it."""
+    marks = {key: {**(body["metadata"].get(key) or {}), **found} for key, found in MARKS.items()}
+    return {**body, "metadata": {**body["metadata"], **marks}}
 
 
 def changed(body: dict[str, Any], *path: str | int, to: Any) -> dict[str, Any]:
@@ -148,7 +165,8 @@ def record(*bodies: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture
 def server() -> Iterator[Server]:
     """A release of two objects, both of which are there."""
-    objects: dict[str, Any] = {RECORDS: {"items": [record(WEB, INJECTOR)]}, DEPLOYMENT: WEB, WEBHOOK: INJECTOR}
+    objects: dict[str, Any] = {RECORDS: {"items": [record(WEB, INJECTOR)]}}
+    objects |= {DEPLOYMENT: made(WEB), WEBHOOK: made(INJECTOR)}
     for path, kinds in KINDS.items():
         resources = [{"name": name, "kind": kind, "namespaced": there} for name, kind, there in kinds]
         objects[path] = {"resources": resources}
@@ -173,14 +191,16 @@ def test_nothing_is_said_of_a_release_that_is_as_it_was_made(server: Server) -> 
 
 def test_what_is_missing_is_made_and_what_differs_gets_its_value_back(server: Server) -> None:
     del server.objects[DEPLOYMENT]
-    server.objects[WEBHOOK] = changed(INJECTOR, "webhooks", 0, "clientConfig", "caBundle", to="b3RoZXI=")
+    server.objects[WEBHOOK] = changed(made(INJECTOR), "webhooks", 0, "clientConfig", "caBundle", to="b3RoZXI=")
 
     found = ["Deployment web is missing", "MutatingWebhookConfiguration injector: " + CA]
     assert looked(server) == found
     assert mended(server) == found
 
     assert [what for what, _ in server.sent] == [f"POST {DEPLOYMENT.rpartition('/')[0]}", f"PATCH {WEBHOOK}"]
-    assert "annotations" not in server.sent[0][1]["metadata"], "null would be a wish to delete"
+    [(_, deployment), _] = server.sent
+    assert deployment["metadata"] == made(WEB)["metadata"], "Helm knows it for its own again"
+    assert "paused" not in deployment["spec"], "null would be a wish to delete"
     assert looked(server) == []
 
 
@@ -188,7 +208,7 @@ CA = "webhooks[injector.example.com].clientConfig.caBundle"
 
 
 def test_a_kind_without_merge_keys_is_merged_as_a_whole(server: Server) -> None:
-    server.objects[DEPLOYMENT] = changed(WEB, "spec", "replicas", to=0)
+    server.objects[DEPLOYMENT] = changed(made(WEB), "spec", "replicas", to=0)
     server.without_strategic = True
 
     mended(server)
@@ -198,7 +218,7 @@ def test_a_kind_without_merge_keys_is_merged_as_a_whole(server: Server) -> None:
 
 
 def test_what_the_api_server_refuses_is_said_with_the_object_and_a_remedy(server: Server) -> None:
-    server.objects[DEPLOYMENT] = changed(WEB, "spec", "replicas", to=0)
+    server.objects[DEPLOYMENT] = changed(made(WEB), "spec", "replicas", to=0)
     server.refused = 422
 
     with pytest.raises(MendError, match=r"Deployment web of release .*HTTP 422: field is immutable.*--refresh"):

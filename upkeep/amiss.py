@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 import helm_records
+import marks
 import strict_yaml
 from patience import side_by_side
 from preflight.api import Api, Unseen
@@ -73,7 +74,7 @@ def look(api: Api, namespace: str, release: str) -> list[Amiss]:
     record = helm_records.read(api, namespace, release)
     if record is None:
         return []
-    wanted = list(_objects(record.manifest))
+    wanted = [_marked(body, marks.of_helm(release, namespace)) for body in _objects(record.manifest)]
     served = cache(partial(_served, api))
     jobs = [partial(_compare, api, body, place_of(served(body["apiVersion"]), body, namespace)) for body in wanted]
     found = side_by_side(jobs, patience=_PATIENCE, threads=_AT_A_TIME)
@@ -100,6 +101,12 @@ def _objects(manifest: str) -> Iterable[dict[str, Any]]:
     for document in strict_yaml.load_all(manifest, _LIMITS):
         if isinstance(document, dict) and document.get("kind") and document.get("metadata"):
             yield document
+
+
+def _marked(body: Mapping[str, Any], additions: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    metadata = body["metadata"]
+    marked = {key: {**(metadata.get(key) or {}), **added} for key, added in additions.items()}
+    return {**body, "metadata": {**metadata, **marked}}
 
 
 def _served(api: Api, version: str) -> Mapping[str, tuple[str, bool]]:
