@@ -32,7 +32,8 @@ def read(api: Api, namespace: str, name: str) -> Record | None:
         Unanswered, Unusable: nothing can.
     """
     what = f"Helm's records in namespace {namespace}"
-    query = quote(f"owner=helm,name={name},status=deployed")
+    # What was being uninstalled when that was interrupted was deployed before.
+    query = quote(f"owner=helm,name={name},status in (deployed,uninstalling)")
     path = f"/api/v1/namespaces/{quote(namespace, safe='')}/secrets?labelSelector={query}"
     found = api.get(path, what) or {}
     records = sorted(found.get("items") or (), key=_revision)

@@ -14,9 +14,10 @@ Helm also refuses to upgrade a release that was never deployed and never failed.
 nothing else; and it knows one whose first record got lost, or could not be brought to an end, because the API server
 went. So before an update such a release is given what Helm itself would have left: a record that it failed.
 
-And Helm calls an installation done although its record could not be brought to an end, as where a webhook refuses that.
-Its record would be pending until the next update. So whatever comes after the release waits until that was made up for,
-and where it can't be, `up` fails, and the next one tries again.
+Two other things Pulumi takes for a release that is as it was made. Helm calls an installation done although its record
+could not be brought to an end, as where a webhook refuses that. And a `destroy` that was interrupted may have removed
+some of a release's objects, of which Helm has written down no more than that it is at it. So what comes after a release
+waits until that was made up for, record and objects; where it can't be, `up` fails, and the next one tries again.
 
 Follows https://helm.sh/docs/topics/advanced/#storage-backends (the Secrets, their names and labels).
 """
@@ -36,6 +37,7 @@ import pulumi
 from pulumi_kubernetes.helm.v3 import Release, RepositoryOptsArgs
 
 import access
+import upkeep  # not in the hook, which runs when Pulumi has taken the program's folder off the path
 from components.cluster import Cluster
 from components.upkeep import Upkeep
 
@@ -49,7 +51,7 @@ class ForeignRelease(Exception):
 
 
 class UnfinishedRecord(Exception):
-    """A release is installed, and that can't be written down."""
+    """A release is installed, and this can't be written down."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +124,7 @@ def release(
         opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(provider=cluster.provider, hooks=hooks)),
         **location,
     )
-    ending = pulumi.ResourceHook(f"{resource_name}-end", _with_namespace(_ending(cluster, name)))
+    completing = pulumi.ResourceHook(f"{resource_name}-complete", _with_namespace(_completing(cluster, name, wait)))
     upkeep = Upkeep(
         f"{resource_name}-upkeep",
         cluster=cluster,
@@ -132,7 +134,7 @@ def release(
         opts=pulumi.ResourceOptions(
             parent=opts.parent,
             depends_on=[made],
-            hooks=pulumi.ResourceHookBinding(before_create=[ending], before_update=[ending]),
+            hooks=pulumi.ResourceHookBinding(before_create=[completing], before_update=[completing]),
         ),
     )
     return HelmRelease(release=made, upkeep=upkeep)
@@ -199,14 +201,14 @@ def failure(records: Sequence[Mapping[str, Any]], name: str, namespace: str) -> 
 
 
 def installed(record: Mapping[str, Any], *, description: str) -> dict[str, Any]:
-    """The record of an installation that is done, as Helm would have brought it to its end.
+    """The record of a release that is there, as Helm would have brought it to its end.
 
     Args:
-        record: the Secret, pending.
+        record: the Secret, which says that the release is still to be installed, or about to be uninstalled.
         description: what the records of this stack are described by.
     """
     content, metadata = _content(record), record["metadata"]
-    content["info"] |= {"status": "deployed", "description": description}
+    content["info"] |= {"status": "deployed", "description": description, "deleted": ""}
     return {
         **record,
         "metadata": {**metadata, "labels": {**metadata["labels"], "status": "deployed"}},
@@ -250,28 +252,30 @@ def _making_way(cluster: Cluster, name: str, *, creating: bool) -> Callable[[pul
     return _with_namespace(make_way)
 
 
-def _ending(cluster: Cluster, name: str) -> Callable[[str], None]:
+def _completing(cluster: Cluster, name: str, wait: bool) -> Callable[[str], None]:
     description, way = _description(), cluster.access
 
-    def end(namespace: str) -> None:
+    def complete(namespace: str) -> None:
         from kubernetes.client import ApiException
 
         api = access.client(way)
         secrets = f"/api/v1/namespaces/{namespace}/secrets"
-        for record in access.listed(api, secrets, f"owner=helm,name={name},status=pending-install"):
-            ended = installed(record, description=description)
+        records = access.listed(api, secrets, f"owner=helm,name={name},status in (pending-install,uninstalling)")
+        if any(record["metadata"]["labels"]["status"] == "uninstalling" for record in records):
+            for mended in upkeep.mend(api, namespace, name, wait=wait):
+                pulumi.log.info(f"{cluster.name}: mended: {mended}")
+        for record in records:
             try:
-                access.ask(api, "PUT", f"{secrets}/{record['metadata']['name']}", body=ended)
+                body = installed(record, description=description)
+                access.ask(api, "PUT", f"{secrets}/{record['metadata']['name']}", body=body)
             except ApiException as error:
-                what = (
-                    f"{cluster.name}: release {name} is installed, and Helm's record of it can't be brought to an end"
-                )
                 raise UnfinishedRecord(
-                    f"{what}: {access.reason(error)}; see to that, and run `pulumi up` again"
+                    f"{cluster.name}: release {name} is installed, and Helm's record of it can't be brought to an end: "
+                    f"{access.reason(error)}; see to that, and run `pulumi up` again"
                 ) from None
-            pulumi.log.info(f"{cluster.name}: wrote down that release {name} is installed, which Helm couldn't")
+            pulumi.log.info(f"{cluster.name}: wrote down that release {name} is installed, which Helm hadn't")
 
-    return end
+    return complete
 
 
 def _with_namespace(call: Callable[[str], None]) -> Callable[[pulumi.ResourceHookArgs], Awaitable[None]]:

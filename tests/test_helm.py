@@ -84,11 +84,12 @@ def test_a_release_whose_first_record_got_lost_counts_as_failed_before_an_update
     assert found["metadata"]["labels"]["status"] == "failed"
 
 
-def test_an_installation_that_helm_could_not_write_down_is_recorded_as_this_stack_s() -> None:
-    found = installed(record("pending-install", "Initial install underway"), description=OURS)
+@pytest.mark.parametrize("status", ["pending-install", "uninstalling"])
+def test_a_release_that_is_there_is_recorded_as_this_stack_s(status: str) -> None:
+    found = installed(record(status, "as Helm describes it"), description=OURS)
 
     assert found["metadata"]["name"] == "sh.helm.release.v1.linkerd.v1"
     assert found["metadata"]["labels"] == {"name": "linkerd", "status": "deployed", "version": "1"}
-    info = {"description": OURS, "status": "deployed"}
+    info = {"description": OURS, "status": "deployed", "deleted": ""}
     assert content_of(found) == {"info": info, "manifest": "of revision 1"}
     assert unfinished(found, creating=True, description=OURS), "it is this stack's to make way"

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 import yaml
@@ -304,7 +305,8 @@ def test_the_newest_record_that_was_deployed_is_read() -> None:
 
     class Api:
         def get(self, path: str, what: str) -> dict[str, Any]:
-            assert path.endswith("labelSelector=owner%3Dhelm%2Cname%3Dshop%2Cstatus%3Ddeployed")
+            selector = unquote(path.partition("?labelSelector=")[2])
+            assert selector == "owner=helm,name=shop,status in (deployed,uninstalling)"
             return {"items": [secret(9), secret(10)]}
 
     found = helm_records.read(Api(), "shops", "shop")  # type: ignore[arg-type]
