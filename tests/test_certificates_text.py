@@ -170,11 +170,13 @@ PIECES = [
 ]
 
 
+@pytest.mark.thorough
 @given(st.one_of(st.text(), st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=8))).map("".join)))
 def test_garbage_is_found_and_never_raises(text: str) -> None:
     assert every_finding(text)
 
 
+@pytest.mark.thorough
 @hypothesis_settings(max_examples=300)
 @given(
     label=st.sampled_from(LABELS),
