@@ -124,8 +124,8 @@ def release(
         opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(provider=cluster.provider, hooks=hooks)),
         **location,
     )
-    completing = pulumi.ResourceHook(f"{resource_name}-complete", _with_namespace(_completing(cluster, name, wait)))
-    upkeep = Upkeep(
+    completing = pulumi.ResourceHook(f"{resource_name}-complete", _completing(cluster, name, wait=wait))
+    kept = Upkeep(
         f"{resource_name}-upkeep",
         cluster=cluster,
         namespace=namespace,
@@ -137,7 +137,7 @@ def release(
             hooks=pulumi.ResourceHookBinding(before_create=[completing], before_update=[completing]),
         ),
     )
-    return HelmRelease(release=made, upkeep=upkeep)
+    return HelmRelease(release=made, upkeep=kept)
 
 
 def unfinished(record: Mapping[str, Any], *, creating: bool, description: str, adopting: bool = False) -> bool:
@@ -252,7 +252,7 @@ def _making_way(cluster: Cluster, name: str, *, creating: bool) -> Callable[[pul
     return _with_namespace(make_way)
 
 
-def _completing(cluster: Cluster, name: str, wait: bool) -> Callable[[str], None]:
+def _completing(cluster: Cluster, name: str, *, wait: bool) -> Callable[[pulumi.ResourceHookArgs], Awaitable[None]]:
     description, way = _description(), cluster.access
 
     def complete(namespace: str) -> None:
@@ -275,7 +275,7 @@ def _completing(cluster: Cluster, name: str, wait: bool) -> Callable[[str], None
                 ) from None
             pulumi.log.info(f"{cluster.name}: wrote down that release {name} is installed, which Helm hadn't")
 
-    return complete
+    return _with_namespace(complete)
 
 
 def _with_namespace(call: Callable[[str], None]) -> Callable[[pulumi.ResourceHookArgs], Awaitable[None]]:

@@ -2,7 +2,8 @@
 
 Pulumi's own refresh of a release asks Helm for its record, and no cluster for an object. So each release has this
 resource beside it, which makes nothing. `pulumi preview --refresh` asks it what is missing or differs in the cluster,
-which makes an update of it, and that update mends it. Without a refresh no cluster is asked.
+which makes an update of it, and that update mends it. Without a refresh no cluster is asked, but for one thing just
+before it is made: whether Helm has brought the release to an end (see `components.helm`).
 """
 
 from __future__ import annotations

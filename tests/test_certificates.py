@@ -89,7 +89,7 @@ def test_an_anchor_may_have_an_rsa_key_of_a_size_that_linkerd_knows() -> None:
     assert anchor_rules(anchor.pem) == []
     assert certificates.anchor_key_findings(anchor.pem, anchor.private) == []
     assert issuer_rules(issuer.pem, issuer.private, anchor=anchor.pem) == []
-    assert certificates.anchor_findings(Authority(key=rsa_key(1024), signer=anchor).pem, now=NOW) == [
+    assert certificates.anchor_findings(Authority(key=rsa_key(3072), signer=anchor).pem, now=NOW) == [
         Finding(
             rule="the anchor has a kind of key that Linkerd doesn't take",
             remedy="make it with an ECDSA P-256 key, or RSA with 2048 or 4096 bits",

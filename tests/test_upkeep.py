@@ -204,6 +204,14 @@ def test_what_is_missing_is_made_and_what_differs_gets_its_value_back(server: Se
     assert looked(server) == []
 
 
+def test_an_object_that_helm_would_not_know_for_its_own_gets_its_marks_back(server: Server) -> None:
+    server.objects[WEBHOOK] = changed(made(INJECTOR), "metadata", "annotations", to=None)
+
+    assert looked(server) == ["MutatingWebhookConfiguration injector: metadata.annotations"]
+    mended(server)
+    assert looked(server) == []
+
+
 CA = "webhooks[injector.example.com].clientConfig.caBundle"
 
 

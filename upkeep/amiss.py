@@ -59,7 +59,7 @@ class Amiss:
 def look(api: Api, namespace: str, release: str) -> list[Amiss]:
     """The objects of a release that aren't as Helm has made them, in the order in which Helm makes them.
 
-    Nothing, where Helm has no record of a release that it has finished: what to do there, Pulumi sees itself.
+    Nothing, where Helm has no record of a release that it has installed: what to do there, Pulumi sees itself.
 
     Args:
         api: the cluster.
