@@ -24,11 +24,10 @@ Follows https://helm.sh/docs/topics/advanced/#storage-backends (the Secrets, the
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import gzip
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +38,7 @@ from pulumi_kubernetes.helm.v3 import Release, RepositoryOptsArgs
 import access
 import upkeep  # not in the hook, which runs when Pulumi has taken the program's folder off the path
 from components.cluster import Cluster
+from components.hooks import Hook, with_namespace
 from components.upkeep import Upkeep
 
 # What Helm upgrades from: what is there, or what there was.
@@ -100,7 +100,7 @@ def release(
         location = {"chart": str(Path(source) / f"{chart}-{version}.tgz")}
     else:
         location = {"chart": chart, "version": version, "repository_opts": RepositoryOptsArgs(repo=source)}
-    done = pulumi.ResourceHook(f"{resource_name}-after", _with_namespace(after)) if after is not None else None
+    done = pulumi.ResourceHook(f"{resource_name}-after", with_namespace(after)) if after is not None else None
     hooks = pulumi.ResourceHookBinding(
         before_create=[pulumi.ResourceHook(f"{resource_name}-make-way", _making_way(cluster, name, creating=True))],
         before_update=[pulumi.ResourceHook(f"{resource_name}-unblock", _making_way(cluster, name, creating=False))],
@@ -231,7 +231,7 @@ def _description() -> str:
     return f"{pulumi.get_project()} stack {pulumi.get_stack()}"
 
 
-def _making_way(cluster: Cluster, name: str, *, creating: bool) -> Callable[[pulumi.ResourceHookArgs], Awaitable[None]]:
+def _making_way(cluster: Cluster, name: str, *, creating: bool) -> Hook:
     description = _description()
     way, adopting = cluster.access, cluster.settings.adopt
 
@@ -249,10 +249,10 @@ def _making_way(cluster: Cluster, name: str, *, creating: bool) -> Callable[[pul
         if failed is not None:
             access.ask(api, "POST", secrets, body=failed)
 
-    return _with_namespace(make_way)
+    return with_namespace(make_way)
 
 
-def _completing(cluster: Cluster, name: str, *, wait: bool) -> Callable[[pulumi.ResourceHookArgs], Awaitable[None]]:
+def _completing(cluster: Cluster, name: str, *, wait: bool) -> Hook:
     description, way = _description(), cluster.access
 
     def complete(namespace: str) -> None:
@@ -275,12 +275,4 @@ def _completing(cluster: Cluster, name: str, *, wait: bool) -> Callable[[pulumi.
                 ) from None
             pulumi.log.info(f"{cluster.name}: wrote down that release {name} is installed, which Helm hadn't")
 
-    return _with_namespace(complete)
-
-
-def _with_namespace(call: Callable[[str], None]) -> Callable[[pulumi.ResourceHookArgs], Awaitable[None]]:
-    async def hook(args: pulumi.ResourceHookArgs) -> None:
-        inputs = args.new_inputs or {}
-        await asyncio.to_thread(call, str(inputs["namespace"]))
-
-    return hook
+    return with_namespace(complete)
