@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import linear_regression, median
 
@@ -13,6 +13,7 @@ from benchmarks.memory import Peak
 from benchmarks.results import Curve, Fact, Section, Series, Table
 from benchmarks.spread import Spread
 from benchmarks.ways.ours import Ours
+from dev.stack import Stack
 from lab import lifecycle
 
 _PROVIDER = "pulumi-resource-kubernetes"
@@ -20,23 +21,41 @@ _GOAL = 1.1
 # A hub of so many clusters, and what it is to fit in.
 _FLEET, _MIB_GOAL = 250, 8 * 1024
 
+# Pulumi's own variables for a state that is written when a command ends (https://github.com/pulumi/pulumi/issues/10668).
+_ONCE = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
+# What Go does where nobody says otherwise.
+_FRUGAL = {"GOGC": "100"}
+
 _TEXT = """
 Full meshes of N lab clusters, each with its own etcd, API server, controllers and scheduler, and a service mirror for
 every link, all on this one machine: so `up` measures the clusters' work as much as ours. Each cluster exports podinfo.
 A mesh is brought up until the same look as above finds it there, previewed unchanged, and destroyed until nothing is
 left. Memory is that of Pulumi's processes (engine, language host, Python, one provider for each cluster) in a preview,
-with `GOGC=400`, as the lab sets it.
+with `GOGC=100`, which is Go's default; the lab has its programs collect garbage less often.
+
+A state in a file or a bucket is written anew, all of it, before and after each step, and steps wait for it: that grows
+with the square of the mesh. It is Pulumi's default, by which the next `up` knows what a killed one had done. `state
+written once` is the same with the variables that have Pulumi write it when it ends
+([docs/large-meshes.md](../docs/large-meshes.md)).
 """
+
+
+@dataclass
+class _Times:
+    """Of one way to keep the state."""
+
+    rounds: int
+    up: list[float] = field(default_factory=list)
+    down: list[float] = field(default_factory=list)
 
 
 @dataclass
 class _Size:
     clusters: int
-    rounds: int
+    each_step: _Times
+    once: _Times
     resources: int = 0
-    up: list[float] = field(default_factory=list)
     preview: list[float] = field(default_factory=list)
-    down: list[float] = field(default_factory=list)
     peaks: list[Peak] = field(default_factory=list)
 
     @property
@@ -48,14 +67,27 @@ class _Size:
         return self.clusters + self.links
 
 
-def rounds_of(runs: int, clusters: int) -> int:
-    """How often a mesh is brought up: large ones less often, since they take minutes."""
-    return runs if clusters <= 4 else max(1, runs // 2) if clusters <= 8 else 1
+def _size(runs: int, clusters: int) -> _Size:
+    """What is measured: large meshes are brought up less often, since they take minutes, or half an hour."""
+    half = max(1, runs // 2)
+    if clusters <= 2:
+        rounds = runs, runs
+    elif clusters <= 4:
+        rounds = half, runs
+    elif clusters <= 8:
+        rounds = 1, half
+    else:
+        rounds = 0, 1
+    return _Size(clusters=clusters, each_step=_Times(rounds[0]), once=_Times(rounds[1]))
 
 
 def seconds(runs: int, sizes: Sequence[int]) -> float:
     """About how long the figure takes."""
-    return sum(rounds_of(runs, n) * (25 + 1.5 * n * n) + runs * (6 + 2 * n) + 5 * n for n in sizes)
+    total = 0.0
+    for size in (_size(runs, clusters) for clusters in sizes):
+        total += size.each_step.rounds * (30 + 0.16 * size.parts**2) + size.once.rounds * (30 + 1.6 * size.parts)
+        total += runs * (6 + 0.6 * size.parts) + 5 * size.clusters
+    return total
 
 
 def figure(ground: Ground, runs: int, sizes: Sequence[int], date: str, machine: str) -> dict[str, Section]:
@@ -65,11 +97,10 @@ def figure(ground: Ground, runs: int, sizes: Sequence[int], date: str, machine: 
     try:
         lifecycle.stop(ground.home, [], delete=False)
         for number in sorted(set(sizes)):
-            found.append(_measure(ground, _Size(clusters=number, rounds=rounds_of(runs, number)), runs))
+            found.append(_measure(ground, _size(runs, number), runs))
     finally:
         lifecycle.stop(ground.home, [], delete=False)
         ground.start(running)
-    shown = [size for size in found if size.up]
     return {
         "scale-lab": Section(
             title="Scale, on the lab",
@@ -79,28 +110,45 @@ def figure(ground: Ground, runs: int, sizes: Sequence[int], date: str, machine: 
             text=_TEXT,
             series=tuple(
                 Series(name=f"N = {size.clusters}: {what}", unit=unit, values=tuple(values))
-                for size in shown
+                for size in found
                 for what, unit, values in (
-                    ("up", "s", size.up),
+                    ("up", "s", size.each_step.up),
+                    ("up, state written once", "s", size.once.up),
                     ("no-op preview", "s", size.preview),
-                    ("destroy", "s", size.down),
+                    ("destroy", "s", size.each_step.down),
+                    ("destroy, state written once", "s", size.once.down),
                     ("peak memory of a preview", "MiB", [peak.total for peak in size.peaks]),
                 )
+                if values
             ),
-            facts=(*_growth(shown), *_fleet(shown)),
-            tables=(_counts(shown),),
-            curves=(
-                Curve(name="up (s)", points=tuple((size.parts, median(size.up)) for size in shown)),
-                Curve(name="no-op preview (s)", points=tuple((size.parts, median(size.preview)) for size in shown)),
-                Curve(name="destroy (s)", points=tuple((size.parts, median(size.down)) for size in shown)),
+            facts=(*_growth(found), *_fleet(found)),
+            tables=(_counts(found),),
+            curves=tuple(
+                Curve(name=name, points=points)
+                for name, points in (
+                    ("up (s)", _points(found, lambda size: size.each_step.up)),
+                    ("up, state written once (s)", _points(found, lambda size: size.once.up)),
+                    ("no-op preview (s)", _points(found, lambda size: size.preview)),
+                    ("destroy, state written once (s)", _points(found, lambda size: size.once.down)),
+                )
             ),
-            notes=tuple(
-                f"N = {size.clusters}: up and destroy in {size.rounds} of {runs} rounds, because they take minutes."
-                for size in shown
-                if size.rounds < runs
-            ),
+            notes=tuple(_less_often(size, runs) for size in found if size.each_step.rounds < runs),
         )
     }
+
+
+def _points(sizes: Sequence[_Size], of: Callable[[_Size], Sequence[float]]) -> tuple[tuple[float, float], ...]:
+    """The median for each N + links, where there is any."""
+    return tuple((size.parts, median(of(size))) for size in sizes if of(size))
+
+
+def _less_often(size: _Size, runs: int) -> str:
+    each = f"in {size.each_step.rounds} of {runs} rounds" if size.each_step.rounds else "not at all"
+    once = f"in {size.once.rounds} of {runs}" if size.once.rounds < runs else "in all"
+    return (
+        f"N = {size.clusters}: up and destroy with a state that is written at each step {each}, because they take "
+        f"minutes and more, and with one that is written once {once}."
+    )
 
 
 def _measure(ground: Ground, size: _Size, runs: int) -> _Size:
@@ -108,31 +156,36 @@ def _measure(ground: Ground, size: _Size, runs: int) -> _Size:
     ground.start(names)
     chosen = stacks.read(ground, f"scale-{size.clusters}", stacks.mesh(names, "full-mesh"))
     wanted = stacks.wanted(chosen)
-    ours = Ours(ground, chosen)
     patience = 120 + 5.0 * size.parts
     empty = remains.names(ground, names)
-    for number in range(1, size.rounds + 1):
-        began = time.perf_counter()
-        ours.up()
-        ready.wait(ground, wanted, patience)
-        size.up.append(time.perf_counter() - began)
-        ground.say(f"N = {size.clusters}, round {number} of {size.rounds}: {size.up[-1]:.1f} s up")
-        if number == size.rounds:
-            size.resources = ours.resources()
-            for each in range(1, runs + 1):
-                size.preview.append(ours.preview("--expect-no-changes").seconds)
-                peak = ours.preview(memory=True).peak
-                assert peak is not None, "it was looked at"
-                size.peaks.append(peak)
-                ground.say(
-                    f"N = {size.clusters}, preview {each} of {runs}: {size.preview[-1]:.1f} s, {peak.total:.0f} MiB"
-                )
-        began = time.perf_counter()
-        ours.down()
-        remains.wait_until_none(ground, empty, patience)
-        size.down.append(time.perf_counter() - began)
-        ground.say(f"N = {size.clusters}, round {number} of {size.rounds}: {size.down[-1]:.1f} s down")
+    for what, times, environment in (("", size.each_step, {}), (", state written once", size.once, _ONCE)):
+        ours = Ours(ground, chosen, environment=environment)
+        for number in range(1, times.rounds + 1):
+            which = f"N = {size.clusters}{what}, round {number} of {times.rounds}"
+            began = time.perf_counter()
+            ours.up()
+            ready.wait(ground, wanted, patience)
+            times.up.append(time.perf_counter() - began)
+            ground.say(f"{which}: {times.up[-1]:.1f} s up")
+            if times is size.once and number == times.rounds:
+                size.resources = ours.resources()
+                _preview(ground, chosen, size, runs)
+            began = time.perf_counter()
+            ours.down()
+            remains.wait_until_none(ground, empty, patience)
+            times.down.append(time.perf_counter() - began)
+            ground.say(f"{which}: {times.down[-1]:.1f} s down")
     return size
+
+
+def _preview(ground: Ground, chosen: Stack, size: _Size, runs: int) -> None:
+    timed, looked_at = Ours(ground, chosen), Ours(ground, chosen, environment=_FRUGAL)
+    for number in range(1, runs + 1):
+        size.preview.append(timed.preview("--expect-no-changes").seconds)
+        peak = looked_at.preview(memory=True).peak
+        assert peak is not None, "it was looked at"
+        size.peaks.append(peak)
+        ground.say(f"N = {size.clusters}, preview {number} of {runs}: {size.preview[-1]:.1f} s, {peak.total:.0f} MiB")
 
 
 def _growth(sizes: Sequence[_Size]) -> list[Fact]:
@@ -140,7 +193,7 @@ def _growth(sizes: Sequence[_Size]) -> list[Fact]:
         return []
     parts = [size.parts for size in sizes]
     facts = []
-    # Of the preview one exponent for each round; of up, which large meshes have fewer rounds of, one of the medians.
+    # Of the preview one exponent for each round; of what large meshes have fewer rounds of, one of the medians.
     previews = [fit.exponent(parts, values) for values in zip(*(size.preview for size in sizes), strict=True)]
     spread = Spread.of(previews)
     facts.append(
@@ -151,12 +204,25 @@ def _growth(sizes: Sequence[_Size]) -> list[Fact]:
             met=spread.median <= _GOAL,
         )
     )
-    ups = fit.exponent(parts, [median(size.up) for size in sizes])
-    facts.append(
-        Fact(what="exponent of up's time in N + links", value=f"{ups:.2f}", goal=f"≤ {_GOAL}", met=ups <= _GOAL)
-    )
-    downs = fit.exponent(parts, [median(size.down) for size in sizes])
-    facts.append(Fact(what="exponent of destroy's time in N + links", value=f"{downs:.2f}"))
+    for what, of, goal in (
+        ("up's time", lambda size: size.each_step.up, _GOAL),
+        ("up's time, state written once", lambda size: size.once.up, _GOAL),
+        ("destroy's time", lambda size: size.each_step.down, None),
+        ("destroy's time, state written once", lambda size: size.once.down, None),
+    ):
+        points = _points(sizes, of)
+        if len(points) < 2:
+            continue
+        found = fit.exponent(*zip(*points, strict=True))
+        met = found <= goal if goal is not None else None
+        facts.append(
+            Fact(
+                what=f"exponent of {what} in N + links",
+                value=f"{found:.2f}",
+                goal=f"≤ {goal}" if goal is not None else "",
+                met=met,
+            )
+        )
     memory = fit.exponent(parts, [median(peak.total for peak in size.peaks) for size in sizes])
     facts.append(Fact(what="exponent of a preview's memory in N + links", value=f"{memory:.2f}"))
     return facts

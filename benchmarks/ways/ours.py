@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.ground import Ground
@@ -25,11 +25,15 @@ class Ours:
         ground: the lab.
         stack: the stack.
         name: how results call it.
+        environment: further variables of Pulumi.
     """
 
-    def __init__(self, ground: Ground, stack: Stack, name: str = "ours") -> None:
+    def __init__(
+        self, ground: Ground, stack: Stack, name: str = "ours", *, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name
         self._ground = ground
+        self._further = dict(environment or {})
         self._stack = stack.name
         self._engine = Engine(ground.home, stack, ground.runner.environment)
         self._engine.initialise()
@@ -81,4 +85,5 @@ class Ours:
         command = ["pulumi", *arguments, *(option for option in _PLAIN if option not in arguments)]
         # Without it Pulumi knows no `--event-log`.
         debugging = {"PULUMI_DEBUG_COMMANDS": "true"} if "--event-log" in command else {}
-        return self._ground.runner.run(command, folder, environment=debugging, memory=memory, meanwhile=meanwhile)
+        environment = {**self._further, **debugging}
+        return self._ground.runner.run(command, folder, environment=environment, memory=memory, meanwhile=meanwhile)
