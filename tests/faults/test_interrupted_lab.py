@@ -22,7 +22,8 @@ from tests.faults.reference import Reference, assert_is_gone, assert_is_whole, m
 from tests.faults.strikes import Strike, Webhook, drawn
 from tests.stacks import full_mesh
 
-pytestmark = pytest.mark.lab(minutes=2.5)
+# A command that is struck has a limit of its own (`disturbed`); an attempt may be the third.
+pytestmark = [pytest.mark.lab(minutes=2.5), pytest.mark.timeout(3600)]
 
 # Near its end, a run may be over before it is struck; it is struck that much earlier then.
 _TRIES, _EARLIER = 3, 0.6
