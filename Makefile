@@ -16,6 +16,9 @@ TWO_AT_A_TIME := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 VENV := .venv
 PY := $(VENV)/bin/python
 
+# Where Python is told to keep nothing that it has compiled, each command, and each preview, would compile all anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help up review test test-fast faults check verify down env bench lint schema toolchain venv python
 

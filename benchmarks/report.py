@@ -62,7 +62,10 @@ def _summary(sections: Mapping[str, Section]) -> str:
         aimed = [each for each in section.comparisons if each.at_most is not None]
         rows += [(section.title, *compared(section, each)) for each in aimed]
         rows += [(section.title, *_fact(each)) for each in section.facts if each.met is not None]
-    return f"## Goals\n\n{table(['figure', 'what', 'value or ratio', 'goal', ''], rows)}" if rows else ""
+    if not rows:
+        return ""
+    tried = "[What was tried](README.md#what-was-tried-where-a-goal-is-missed) where a goal is missed.\n"
+    return f"## Goals\n\n{table(['figure', 'what', 'value or ratio', 'goal', ''], rows)}\n{tried}"
 
 
 def _tables(section: Section) -> Iterable[str]:

@@ -13,7 +13,7 @@ from benchmarks.ground import Ground
 from benchmarks.memory import Peak
 from benchmarks.results import Curve, Fact, Section, Series, Table
 from benchmarks.spread import Spread
-from benchmarks.ways.ours import Ours
+from benchmarks.ways.ours import STATE_ONCE, Ours
 from dev.stack import Stack
 from lab import lifecycle
 
@@ -22,8 +22,6 @@ _GOAL = 1.1
 # A hub of so many clusters, and what it is to fit in.
 _FLEET, _MIB_GOAL = 250, 8 * 1024
 
-# Pulumi's own variables for a state that is written when a command ends (https://github.com/pulumi/pulumi/issues/10668).
-_ONCE = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
 # What Go does where nobody says otherwise.
 _FRUGAL = {"GOGC": "100"}
 
@@ -160,7 +158,7 @@ def _measure(ground: Ground, size: _Size, runs: int) -> _Size:
     wanted = stacks.wanted(chosen)
     patience = 120 + 5.0 * size.parts
     empty = remains.names(ground, names)
-    for what, times, environment in (("", size.each_step, {}), (", state written once", size.once, _ONCE)):
+    for what, times, environment in (("", size.each_step, {}), (", state written once", size.once, STATE_ONCE)):
         ours = Ours(ground, chosen, environment=environment)
         for number in range(1, times.rounds + 1):
             which = f"N = {size.clusters}{what}, round {number} of {times.rounds}"

@@ -12,6 +12,9 @@ from benchmarks.process import Ran
 from dev.engine import Engine
 from dev.stack import CHECKOUT, Stack
 
+# Pulumi's own variables for a state that is written when a command ends (https://github.com/pulumi/pulumi/issues/10668).
+STATE_ONCE = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
+
 # Nobody looks at it.
 _PLAIN = ("--non-interactive", "--color=never", "--suppress-progress")
 
