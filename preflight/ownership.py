@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 from collections.abc import Iterator
 
+from preflight import anchor
 from preflight.api import METADATA, METADATA_LIST, Api, Unseen
-from preflight.finding import Finding, Severity, plain
+from preflight.finding import Finding, plain
 from preflight.question import Question
 from preflight.shapes import mapping, mappings, text
 
 MANAGER = "pulumi.com/patchFieldManager"
 _INJECTOR = "linkerd-proxy-injector-webhook-config"
 _UNINSTALL = "remove it (linkerd uninstall | kubectl delete -f -)"
-
-_PEM = re.compile(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
 
 
 def check_namespace(question: Question, api: Api, namespace: str) -> Iterator[Finding]:
@@ -26,6 +22,8 @@ def check_namespace(question: Question, api: Api, namespace: str) -> Iterator[Fi
         return
     manager = text(mapping(found, "metadata", "annotations").get(MANAGER))
     if manager == question.owner:
+        if namespace == question.control_plane_namespace:
+            yield from anchor.check(question, api)
         return
     if namespace == question.control_plane_namespace and _has_linkerd(question, api):
         yield from _foreign_linkerd(question, api, manager)
@@ -78,7 +76,7 @@ def _foreign_linkerd(question: Question, api: Api, manager: str) -> Iterator[Fin
         uninstall = "destroy that stack" if manager else "uninstall it"
         yield question.finding(rule, f"{uninstall}, or set {question.path}.adopt: true to take it over", value=value)
     else:
-        yield from _other_anchor(question, api)
+        yield from anchor.check_adopted(question, api)
 
 
 def _by_helm(question: Question, api: Api) -> bool | None:
@@ -92,44 +90,3 @@ def _by_helm(question: Question, api: Api) -> bool | None:
             raise
         return None
     return bool(mappings(listed.get("items")))
-
-
-def _other_anchor(question: Question, api: Api) -> Iterator[Finding]:
-    """Proxies that run on would be cut off by a control plane with another anchor than theirs."""
-    namespace = question.control_plane_namespace
-    what = f"which anchor the Linkerd in namespace {namespace} trusts"
-    roots = api.get(f"/api/v1/namespaces/{namespace}/configmaps/linkerd-identity-trust-roots", what)
-    theirs = _certificates(text(mapping(roots, "data").get("ca-bundle.crt")))
-    # Whatever it trusts, it can't be the anchor that this stack would make.
-    if not theirs and question.trust_anchor is not None:
-        raise Unseen(f"{what} (ConfigMap linkerd-identity-trust-roots has none)")
-    ours = _certificates(question.trust_anchor or "")
-    if theirs and ours == theirs:
-        return
-    which = f" ({_shown(theirs)})" if theirs else ""
-    yield Finding(
-        path="trust.anchor",
-        value=_shown(ours) if question.trust_anchor is not None else "not set",
-        rule=(
-            f"the proxies of the Linkerd that {question.path}.adopt takes over trust another anchor"
-            f"{which} and would be cut off"
-        ),
-        remedy="bring that anchor and an issuer that it has signed (trust.anchor, trust.issuers)",
-        severity=Severity.ERROR,
-    )
-
-
-def _certificates(pem: str) -> frozenset[str]:
-    return frozenset("".join(block.split()) for block in _PEM.findall(pem))
-
-
-def _shown(certificates: frozenset[str]) -> str:
-    """Certificates by what a person can compare: the beginnings of their fingerprints."""
-    return ", ".join(sorted(f"SHA-256 {_fingerprint(one)[:16]}..." for one in certificates)) or "no certificate"
-
-
-def _fingerprint(certificate: str) -> str:
-    try:
-        return hashlib.sha256(base64.b64decode(certificate)).hexdigest()
-    except ValueError:
-        return "of nothing that is a certificate"

@@ -7,12 +7,14 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
 
 import psutil
 import pytest
 
 from lab.home import Home
+from tests.authority import DAY, Authority
 from tests.deployment import Deployment, brought_up, comes_true, everything
 from tests.stacks import TWO_WAY
 
@@ -181,7 +183,9 @@ def test_a_link_that_is_taken_out_takes_its_mirrors_with_it(mesh: Deployment) ->
     assert [row for row in mesh.rows() if not row.passed] == []
 
 
-def test_a_mesh_whose_state_is_lost_is_adopted_by_another_stack_with_its_own_trust(mesh: Deployment) -> None:
+def test_a_mesh_whose_state_is_lost_is_adopted_by_another_stack_with_its_anchor_alone(
+    mesh: Deployment,
+) -> None:
     before, issuers = mesh.before, {}
     for cluster in mesh.stack.clusters:
         secret = json.loads(
@@ -207,6 +211,12 @@ def test_a_mesh_whose_state_is_lost_is_adopted_by_another_stack_with_its_own_tru
         assert mesh.kubectl("west", "get", "namespace", "linkerd", "-o", "jsonpath={.metadata.uid}") == there
         assert [row for row in adopting.rows() if not row.passed] == []
         adopting.up("--expect-no-changes")
+        now = datetime.now(UTC)
+        other = Authority(begin=now - DAY, end=now + 1000 * DAY)
+        trust = {"anchor": {"certificate": other.pem}}
+        adopting.configure({**config, "trust": trust}, {"trust.anchor.key": other.private})
+        refused = " ".join(adopting.failing_up().split())
+        assert all(f"the proxies of clusters.{name} trust another anchor" in refused for name in issuers)
     finally:
         adopting.destroy()
     for context, objects in before.items():

@@ -97,6 +97,22 @@ def test_a_linkerd_whose_anchor_is_not_to_be_found_is_a_warning() -> None:
     assert only(cluster, adopt=True).severity is Severity.ERROR  # one that this stack makes is another in any case
 
 
+@pytest.mark.parametrize("anchor", [ANCHOR, ANCHOR + OTHER_ANCHOR, None])
+def test_this_stack_s_linkerd_keeps_its_anchor_beside_others(anchor: str | None) -> None:
+    assert ask(foreign(OWNER), trust_anchor=anchor) == []
+
+
+def test_another_anchor_would_cut_off_the_proxies_of_this_stack_s_own_linkerd() -> None:
+    found = only(foreign(OWNER), trust_anchor=OTHER_ANCHOR)
+
+    assert found.severity is Severity.ERROR
+    assert str(found) == (
+        "trust.anchor: SHA-256 dedc89fb03575108...: the proxies of clusters.west trust another anchor "
+        "(SHA-256 79bfb0e2ba76b9d4...) and would be cut off; bring that anchor back; for a mesh with another one, "
+        "destroy the stack first"
+    )
+
+
 def test_a_linkerd_in_another_namespace_is_an_error() -> None:
     cluster = healthy()
     webhook = {"clientConfig": {"service": {"name": "linkerd-proxy-injector", "namespace": "mesh"}}}
