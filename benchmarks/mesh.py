@@ -137,6 +137,7 @@ def _first(
     ready.wait(ground, wanted, _READY_WITHIN)
     manager = f"{PROJECT}-{chosen.name}"
     made = {cluster.context: objects.made(ground, cluster.context, manager) for cluster in chosen.clusters}
+    remains.warm(ground, made)
     down = Timeline(ground.work / "down.events")
     down.begin()
     ours.down_with(*down.options, meanwhile=down.look)
@@ -173,6 +174,7 @@ def _check(
         if failed:
             shown = "; ".join(f"{row.subject}: {row.check}: {row.detail}" for row in failed)
             raise ready.NotReady(f"{way.name}: {shown}")
+        remains.warm(ground, empty)
         way.down()
         remains.wait_until_none(ground, empty, _GONE_WITHIN)
 
@@ -183,13 +185,15 @@ def _round(ground: Ground, way: Way, wanted: Wanted, empty: dict[str, frozenset[
     ended = time.perf_counter()
     ready.wait(ground, wanted, _READY_WITHIN)
     there = time.perf_counter()
+    remains.warm(ground, empty)
+    leaving = time.perf_counter()
     way.down()
     remains.wait_until_none(ground, empty, _GONE_WITHIN)
     gone = time.perf_counter()
     return {
         f"{way.name}: up": there - began,
         f"{way.name}: up to its end": ended - began,
-        f"{way.name}: down": gone - there,
+        f"{way.name}: down": gone - leaving,
     }
 
 

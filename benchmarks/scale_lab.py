@@ -170,6 +170,7 @@ def _measure(ground: Ground, size: _Size, runs: int) -> _Size:
             if times is size.once and number == times.rounds:
                 size.resources = ours.resources()
                 _preview(ground, chosen, size, runs)
+            remains.warm(ground, names)
             began = time.perf_counter()
             ours.down()
             remains.wait_until_none(ground, empty, patience)
