@@ -28,6 +28,8 @@ from tests.checkout import CHECKOUT
 SECRET = "a-private-key"
 # Other releases of Pulumi may have none of it; the tests only take longer then.
 _types_once = cache(getattr(_types, "_types_from_py_properties", lambda cls: {}))
+# Of all runs, as Outputs keep to theirs; `asyncio.run`, in other tests, leaves its thread without one.
+_LOOP = asyncio.new_event_loop()
 # By which Pulumi marks a secret among inputs.
 _MARK = "4dabf18193072939515e22adb298388d"
 
@@ -220,6 +222,7 @@ def record(config: dict[str, Any], secret: Sequence[str], kubeconfig: Path, patc
     # It has no stack to run something in, and waits for everything itself.
     patch.setattr(pulumi, "run", lambda program: None)
     patch.setattr(clustermesh, "node_addresses", nodes)
+    asyncio.set_event_loop(_LOOP)
     set_mocks(recorder, project="multicluster-mesh", stack="test", preview=True, monitor=recorder.monitor)
 
     @pulumi.runtime.test  # type: ignore[untyped-decorator]

@@ -44,10 +44,7 @@ def urns(*names: str) -> list[Any]:
         assert all(future.done() for future in futures)
         return [future.exception() or future.result() for future in futures]
 
-    # One that stays, as other tests need it.
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    return loop.run_until_complete(program())
+    return asyncio.run(program())
 
 
 def test_everything_is_there_once_it_is_settled() -> None:
