@@ -17,7 +17,7 @@ from preflight.finding import Finding, Severity
 from preflight.question import Question
 from preflight.shapes import mapping, text
 
-PATH = "trust.anchor"
+_PATH = "trust.anchor"
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -29,7 +29,7 @@ def check(question: Question, api: Api) -> Iterator[Finding]:
     if not theirs or not ours.isdisjoint(theirs):
         return
     yield Finding(
-        path=PATH,
+        path=_PATH,
         value=_shown(ours),
         rule=f"the proxies of {question.path} trust another anchor ({_shown(theirs)}) and would be cut off",
         remedy="bring that anchor back; for a mesh with another one, destroy the stack first",
@@ -47,7 +47,7 @@ def check_adopted(question: Question, api: Api) -> Iterator[Finding]:
         return
     which = f" ({_shown(theirs)})" if theirs else ""
     yield Finding(
-        path=PATH,
+        path=_PATH,
         value=_shown(ours) if question.trust_anchor is not None else "not set",
         rule=(
             f"the proxies of the Linkerd that {question.path}.adopt takes over trust another anchor"
