@@ -19,6 +19,9 @@ could not be brought to an end, as where a webhook refuses that. And a `destroy`
 some of a release's objects, of which Helm has written down no more than that it is at it. So what comes after a release
 waits until that was made up for, record and objects; where it can't be, `up` fails, and the next one tries again.
 
+And Helm takes over what is there although it is on its way out, as CRDs may be for minutes. So before Pulumi creates a
+release, those of the one before it must be gone.
+
 Follows https://helm.sh/docs/topics/advanced/#storage-backends (the Secrets, their names and labels).
 """
 
@@ -37,6 +40,7 @@ from pulumi_kubernetes.helm.v3 import Release, RepositoryOptsArgs
 
 import access
 import upkeep  # not in the hook, which runs when Pulumi has taken the program's folder off the path
+from components import going_crds
 from components.cluster import Cluster
 from components.hooks import Hook, with_namespace
 from components.upkeep import Upkeep
@@ -248,6 +252,8 @@ def _making_way(cluster: Cluster, name: str, *, creating: bool) -> Hook:
                 pulumi.log.info(f"{cluster.name}: {what} release {name} ({revision})")
         if failed is not None:
             access.ask(api, "POST", secrets, body=failed)
+        if creating:
+            going_crds.await_end(api, cluster.name, name, namespace)
 
     return with_namespace(make_way)
 

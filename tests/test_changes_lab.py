@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -82,6 +83,29 @@ def _nothing_becomes_ready(mesh: Deployment, context: str) -> Iterator[None]:
         yield
     finally:
         controllers.resume()
+
+
+def test_an_up_waits_until_the_crds_of_the_destroy_before_it_are_gone(mesh: Deployment) -> None:
+    context, crd = mesh.stack.clusters[0].context, "crd/serviceprofiles.linkerd.io"
+
+    def hold(by: str) -> None:
+        mesh.kubectl(context, "patch", crd, "--type=merge", "--patch", f'{{"metadata": {{"finalizers": {by}}}}}')
+
+    # As by an API server that has forgotten it.
+    hold('["example.com/hold"]')
+    mesh.destroy()
+    deleted = mesh.kubectl(context, "get", crd, "-o", "jsonpath={.metadata.deletionTimestamp} {.metadata.uid}")
+    with ThreadPoolExecutor() as pool:
+        up = pool.submit(mesh.up)
+        try:
+            assert comes_true(lambda: "until the deleted serviceprofiles.linkerd.io is gone" in mesh.output.read_text())
+        finally:
+            hold("[]")
+            up.result()
+
+    there = mesh.kubectl(context, "get", crd, "-o", "jsonpath={.metadata.deletionTimestamp} {.metadata.uid}")
+    assert there.split()[0] not in deleted.split(), "another one, that stays"
+    assert [row for row in mesh.rows() if not row.passed] == []
 
 
 def test_releases_that_a_killed_up_could_not_write_down_are_taken_over(mesh: Deployment) -> None:
