@@ -106,6 +106,7 @@ def ask(
     *,
     body: Mapping[str, Any] | None = None,
     form: str = MERGE_PATCH,
+    accept: str = "application/json",
     timeout: float | tuple[float, float] = PATIENCE,
 ) -> dict[str, Any] | None:
     """What an API server answers, as plain JSON; None where there is no such object.
@@ -119,6 +120,7 @@ def ask(
         path: what is asked for, with a query if there is one.
         body: what is sent.
         form: of a PATCH, by its media type.
+        accept: in which form the answer is wanted.
         timeout: seconds for the answer, or for the connection and for the answer.
 
     Raises:
@@ -127,7 +129,7 @@ def ask(
     """
     from kubernetes.client import ApiException
 
-    headers = {"Accept": "application/json"}
+    headers = {"Accept": accept}
     if body is not None:
         headers["Content-Type"] = form if method == "PATCH" else "application/json"
     request = api.param_serialize(method, path, header_params=headers, body=body, auth_settings=["BearerToken"])
@@ -142,7 +144,12 @@ def ask(
 
 
 def listed(
-    api: ApiClient, path: str, selector: str = "", *, timeout: float | tuple[float, float] = PATIENCE
+    api: ApiClient,
+    path: str,
+    selector: str = "",
+    *,
+    accept: str = "application/json",
+    timeout: float | tuple[float, float] = PATIENCE,
 ) -> list[dict[str, Any]]:
     """The objects of a kind; none where there is no such kind. Raises as `ask` does.
 
@@ -150,9 +157,10 @@ def listed(
         api: a client of the cluster.
         path: the kind's.
         selector: the labels that they have.
-        timeout: as of `ask`.
+        accept, timeout: as of `ask`.
     """
-    found = ask(api, "GET", f"{path}?labelSelector={quote(selector)}" if selector else path, timeout=timeout) or {}
+    wanted = f"{path}?labelSelector={quote(selector)}" if selector else path
+    found = ask(api, "GET", wanted, accept=accept, timeout=timeout) or {}
     return list(found.get("items") or ())
 
 

@@ -117,14 +117,21 @@ def remove_kept(api: ApiClient, release: str, namespace: str) -> Iterator[str]:
         time.sleep(0.2 if going else 0)
 
 
-def _objects(api: ApiClient, crd: dict[str, Any]) -> int:
-    """How many objects of a kind there are."""
+def objects_path(crd: dict[str, Any]) -> str | None:
+    """The path of all objects of a kind; None where none is served.
+
+    Args:
+        crd: the CustomResourceDefinition.
+    """
     spec = crd["spec"]
     version = next((each["name"] for each in spec["versions"] if each["served"]), None)
-    if version is None:
-        return 0
-    path = f"/apis/{GATEWAY_API}/{version}/{spec['names']['plural']}?limit=1"
-    listed = access.ask(api, "GET", path, timeout=PATIENCE)
+    return None if version is None else f"/apis/{spec['group']}/{version}/{spec['names']['plural']}"
+
+
+def _objects(api: ApiClient, crd: dict[str, Any]) -> int:
+    """How many objects of a kind there are."""
+    path = objects_path(crd)
+    listed = access.ask(api, "GET", f"{path}?limit=1", timeout=PATIENCE) if path is not None else None
     if listed is None:
         return 0
     return len(listed["items"]) + int(listed["metadata"].get("remainingItemCount") or 0)

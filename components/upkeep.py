@@ -3,11 +3,13 @@
 Pulumi's own refresh of a release asks Helm for its record, and no cluster for an object. So each release has this
 resource beside it, which makes nothing. `pulumi preview --refresh` asks it what is missing or differs in the cluster,
 which makes an update of it, and that update mends it. Without a refresh no cluster is asked, but for one thing just
-before it is made: whether Helm has brought the release to an end (see `components.helm`).
+before it is made: whether Helm has brought the release to an end (see `components.helm`). And when it is removed, which
+is just before the release is, the release's kinds are read (see `components.going_crds`).
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from components.cluster import Cluster
     from preflight.api import Api
 
+# Seconds for an answer on which nothing depends.
+_READ_WITHIN = 5
 _KEYS = ("cluster", "context", "kubeconfig", "namespace", "release", "wait")
 
 
@@ -37,7 +41,12 @@ class _UpkeepProvider(ResourceProvider):
 
         where = f"{props['cluster']}: release {props['release']}"
         try:
-            found = [str(each) for each in upkeep.look(_api(props), props["namespace"], props["release"])]
+            found = [
+                str(each)
+                for each in upkeep.look(
+                    _api(props, upkeep.mending.ANSWERS_WITHIN), props["namespace"], props["release"]
+                )
+            ]
         except (Unanswered, Unusable, TimeoutError) as error:
             # What Pulumi itself reads there is an error already.
             pulumi.log.warn(f"{where} couldn't be compared with what is there: {error}")
@@ -58,6 +67,16 @@ class _UpkeepProvider(ResourceProvider):
             for mended in upkeep.mend(client, _news["namespace"], _news["release"], wait=_news["wait"]):
                 pulumi.log.info(f"{_news['cluster']}: mended: {mended}")
         return UpdateResult(outs=_known(_news))
+
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        """The release is the next to go, with its CRDs."""
+        from components import going_crds
+        from preflight.api import Unseen
+        from preflight.trouble import Unanswered, Unusable
+
+        # What can't be read only goes later.
+        with suppress(Unseen, Unanswered, Unusable, TimeoutError):
+            going_crds.read_kinds(_api(_props, _READ_WITHIN), _props["release"], _props["namespace"])
 
 
 class Upkeep(Resource, module="multicluster-mesh", name="Upkeep"):
@@ -95,8 +114,7 @@ class Upkeep(Resource, module="multicluster-mesh", name="Upkeep"):
         super().__init__(_UpkeepProvider(), name, props, opts)
 
 
-def _api(props: dict[str, Any]) -> Api:
-    import upkeep
+def _api(props: dict[str, Any], answers_within: float) -> Api:
     from preflight.api import Api
     from preflight.trouble import of_credentials
 
@@ -104,7 +122,7 @@ def _api(props: dict[str, Any]) -> Api:
         client = access.client(access.of(props))
     except Exception as error:  # a plugin or a kubeconfig may fail in any way
         raise of_credentials(error) from None
-    return Api(client, upkeep.mending.ANSWERS_WITHIN)
+    return Api(client, answers_within)
 
 
 def _known(props: dict[str, Any]) -> dict[str, Any]:
