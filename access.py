@@ -22,6 +22,7 @@ import strict_yaml
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient, ApiException
 
+_JSON = "application/json"
 # How most objects are changed; the other way is Kubernetes' own, which knows what tells entries of lists apart.
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
@@ -106,7 +107,7 @@ def ask(
     *,
     body: Mapping[str, Any] | None = None,
     form: str = MERGE_PATCH,
-    accept: str = "application/json",
+    accept: str = _JSON,
     timeout: float | tuple[float, float] = PATIENCE,
 ) -> dict[str, Any] | None:
     """What an API server answers, as plain JSON; None where there is no such object.
@@ -131,7 +132,7 @@ def ask(
 
     headers = {"Accept": accept}
     if body is not None:
-        headers["Content-Type"] = form if method == "PATCH" else "application/json"
+        headers["Content-Type"] = form if method == "PATCH" else _JSON
     request = api.param_serialize(method, path, header_params=headers, body=body, auth_settings=["BearerToken"])
     response = api.call_api(*request, _request_timeout=timeout)
     response.read()
@@ -148,7 +149,7 @@ def listed(
     path: str,
     selector: str = "",
     *,
-    accept: str = "application/json",
+    accept: str = _JSON,
     timeout: float | tuple[float, float] = PATIENCE,
 ) -> list[dict[str, Any]]:
     """The objects of a kind; none where there is no such kind. Raises as `ask` does.

@@ -92,7 +92,7 @@ def await_end(client: ApiClient, cluster: str, release: str, namespace: str) -> 
                 f"{names}; see what holds them (kubectl describe crd), and run `pulumi up` again"
             )
         if not said:
-            pulumi.log.info(f"{cluster}: waiting, up to five minutes, until the deleted {names} is gone")
+            pulumi.log.info(f"{cluster}: waiting, up to five minutes, until these deleted CRDs are gone: {names}")
             said = True
         time.sleep(1)
 

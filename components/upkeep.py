@@ -41,12 +41,8 @@ class _UpkeepProvider(ResourceProvider):
 
         where = f"{props['cluster']}: release {props['release']}"
         try:
-            found = [
-                str(each)
-                for each in upkeep.look(
-                    _api(props, upkeep.mending.ANSWERS_WITHIN), props["namespace"], props["release"]
-                )
-            ]
+            api = _api(props, upkeep.mending.ANSWERS_WITHIN)
+            found = [str(each) for each in upkeep.look(api, props["namespace"], props["release"])]
         except (Unanswered, Unusable, TimeoutError) as error:
             # What Pulumi itself reads there is an error already.
             pulumi.log.warn(f"{where} couldn't be compared with what is there: {error}")

@@ -87,25 +87,33 @@ def _nothing_becomes_ready(mesh: Deployment, context: str) -> Iterator[None]:
 
 def test_an_up_waits_until_the_crds_of_the_destroy_before_it_are_gone(mesh: Deployment) -> None:
     context, crd = mesh.stack.clusters[0].context, "crd/serviceprofiles.linkerd.io"
-
-    def hold(by: str) -> None:
-        mesh.kubectl(context, "patch", crd, "--type=merge", "--patch", f'{{"metadata": {{"finalizers": {by}}}}}')
-
-    # As by an API server that has forgotten it.
-    hold('["example.com/hold"]')
-    mesh.destroy()
-    deleted = mesh.kubectl(context, "get", crd, "-o", "jsonpath={.metadata.deletionTimestamp} {.metadata.uid}")
+    identity = ("get", crd, "-o", "jsonpath={.metadata.uid}")
     with ThreadPoolExecutor() as pool:
-        up = pool.submit(mesh.up)
-        try:
-            assert comes_true(lambda: "until the deleted serviceprofiles.linkerd.io is gone" in mesh.output.read_text())
-        finally:
-            hold("[]")
-            up.result()
+        # As by an API server that has forgotten it.
+        with _held(mesh, context, crd):
+            mesh.destroy()
+            deleted = mesh.kubectl(context, *identity)
+            up = pool.submit(mesh.up)
+            assert comes_true(lambda: "CRDs are gone: serviceprofiles.linkerd.io" in mesh.output.read_text())
+        up.result()
 
-    there = mesh.kubectl(context, "get", crd, "-o", "jsonpath={.metadata.deletionTimestamp} {.metadata.uid}")
-    assert there.split()[0] not in deleted.split(), "another one, that stays"
+    assert mesh.kubectl(context, *identity) != deleted
     assert [row for row in mesh.rows() if not row.passed] == []
+
+
+@contextmanager
+def _held(mesh: Deployment, context: str, held: str) -> Iterator[None]:
+    """Let an object that is deleted stay as long as this lasts."""
+
+    def patch(finalizers: list[str]) -> None:
+        said = json.dumps({"metadata": {"finalizers": finalizers}})
+        mesh.kubectl(context, "patch", held, "--type=merge", "--patch", said)
+
+    patch(["example.com/hold"])
+    try:
+        yield
+    finally:
+        patch([])
 
 
 def test_releases_that_a_killed_up_could_not_write_down_are_taken_over(mesh: Deployment) -> None:

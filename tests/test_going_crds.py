@@ -134,7 +134,7 @@ def test_a_release_is_installed_when_its_deleted_crds_are_gone(
 
     wait(server)
 
-    assert said == ["west: waiting, up to five minutes, until the deleted servers.example.com is gone"]
+    assert said == ["west: waiting, up to five minutes, until these deleted CRDs are gone: servers.example.com"]
     assert server.asked == [f"GET {CRDS}"] * 2
 
 
