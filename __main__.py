@@ -9,22 +9,23 @@ gc.disable()
 
 import pulumi
 
-import outputs
 import preflight
 import recorded
 import settings
-from components import gateway, unheard
+from components import stack_outputs
+from components.cilium.clustermesh import ClusterMesh
 from components.cluster import connect, manager
-from components.clustermesh import ClusterMesh
-from components.dashboard_user import dashboard_user
-from components.kept import keep
-from components.link import ClusterLink
-from components.member import join
-from components.registered import Registered
-from components.trust import Trust
+from components.linkerd import gateway_spec
+from components.linkerd.dashboard_user import dashboard_user
+from components.linkerd.link import ClusterLink
+from components.linkerd.pki import Trust
+from components.mesh_cluster import join
+from components.sdk import sdk_log
+from components.sdk.resource_registry import Registered
+from components.unreachable import keep
 from components.workloads import samples
 
-unheard.mute()
+sdk_log.mute()
 try:
     stack = settings.load()
     for warning in stack.warnings:
@@ -32,7 +33,7 @@ try:
     preflight.require(
         stack,
         owner=manager(),
-        namespaces=[gateway.NAMESPACE],
+        namespaces=[gateway_spec.NAMESPACE],
         updating=not pulumi.runtime.is_dry_run(),
         warn=pulumi.log.warn,
     )
@@ -58,5 +59,5 @@ links = {
 samples.run(stack, clusters, members, links)
 
 kept = keep(made, clusters, registered) if stack.away else []
-outputs.export(stack, trust, mesh, members, links, user, kept)
+stack_outputs.export(stack, trust, mesh, members, links, user, kept)
 pulumi.run(registered.settle)

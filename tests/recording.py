@@ -20,7 +20,7 @@ from pulumi.runtime.mocks import MockMonitor
 from pulumi.runtime.proto import callback_pb2, source_pb2
 
 import recorded
-from components import clustermesh
+from components.cilium import clustermesh
 from components.cluster import Cluster
 from tests import kubeconfigs
 from tests.checkout import CHECKOUT

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from components.gateway import NAMESPACE as MULTICLUSTER
-from components.secrets import PULL_SECRET
+from components.linkerd.gateway_spec import NAMESPACE as MULTICLUSTER
+from components.sdk.secrets import PULL_SECRET
 from lab.home import Home
 from tests import odd_stack
 from tests.authority import Authority

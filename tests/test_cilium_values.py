@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import settings
-from components import load_balancer
-from components.cilium import cilium_values, peer_values
+from components.cilium.cilium import cilium_values, peer_values
+from components.sdk import load_balancer
 from components.workloads.userlist import service_annotations
 from settings.cilium import minor
 from settings.cilium_parts import Cilium

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from components.dashboard_user import _DashboardUserProvider
-from components.htpasswd import apr1
+from components.linkerd.dashboard_user import _DashboardUserProvider
+from components.linkerd.htpasswd import apr1
 
 PROVIDER = _DashboardUserProvider()
 MADE = {"user": "admin", "given": None}

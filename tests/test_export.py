@@ -14,8 +14,8 @@ from kubernetes.client import ApiException
 
 import access
 from access import Access
-from components.workloads import export
-from components.workloads.export import _ExportProvider, remove_mirror
+from components.workloads import export_cleanup
+from components.workloads.export_cleanup import _ExportProvider, remove_mirror
 from tests import kubeconfigs
 from tests.preflight_cluster import Cluster, client, running
 
@@ -119,7 +119,7 @@ def test_a_source_that_can_not_be_reached_is_left_to_its_own_controller(monkeypa
 
 
 def test_a_source_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "PATIENCE", (0.01, 0.01))
+    monkeypatch.setattr(export_cleanup, "PATIENCE", (0.01, 0.01))
     with source(monkeypatch, Source(stuck=(MIRROR,))) as west:
         remove(LONG)
 
@@ -148,7 +148,7 @@ def test_mirrors_are_waited_for_unless_it_is_the_link_that_goes(
     monkeypatch: pytest.MonkeyPatch, there: dict[str, Any] | None, waits: bool
 ) -> None:
     seen: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(export, "remove_mirror", lambda *asked: seen.append(asked))
+    monkeypatch.setattr(export_cleanup, "remove_mirror", lambda *asked: seen.append(asked))
     path = "/api/v1/namespaces/test/services/podinfo"
 
     with source(monkeypatch, Source(objects={path: {"metadata": there}} if there is not None else {})):
@@ -156,11 +156,11 @@ def test_mirrors_are_waited_for_unless_it_is_the_link_that_goes(
 
     wanted = (Access(context="ctx-west", kubeconfig="text"), "test", "podinfo", "east")
     assert [asked[:4] for asked in seen] == ([wanted] if waits else [])
-    assert all(0 < asked[4] - time.monotonic() <= export.MIRRORS_GO_WITHIN for asked in seen)
+    assert all(0 < asked[4] - time.monotonic() <= export_cleanup.MIRRORS_GO_WITHIN for asked in seen)
 
 
 def test_a_target_that_can_not_be_reached_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "remove_mirror", lambda *_: pytest.fail("it would wait for what can't happen"))
+    monkeypatch.setattr(export_cleanup, "remove_mirror", lambda *_: pytest.fail("it would wait for what can't happen"))
     with running(Source()) as east:
         server = east.server
     monkeypatch.setattr(access, "client", lambda way: client(server))

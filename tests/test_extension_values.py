@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 import settings
-from components.gateway_api import annotated
-from components.ingress_nginx import ingress_nginx_values
-from components.jaeger import jaeger_values
-from components.linkerd import crds_values
-from components.metallb import metallb_values
-from components.smi import smi_values
-from components.viz import viz_values
+from components.addons.gateway_api import annotated
+from components.addons.ingress_nginx import ingress_nginx_values
+from components.addons.metallb import metallb_values
+from components.linkerd.control_plane import crds_values
+from components.linkerd.jaeger import jaeger_values
+from components.linkerd.smi import smi_values
+from components.linkerd.viz import viz_values
 from tests.cluster_settings import NEW, OLD, cluster
 from versions import LinkerdRelease, linkerd_release
 

@@ -11,9 +11,9 @@ import pytest
 
 import access
 from access import Access
-from components import federation
-from components.mirrors import CREDENTIALS_CHECKSUM, _MirrorsProvider, remove_mirrors, restart
-from components.workloads.export import _ExportProvider, leave_federation
+from components.linkerd import federated_services
+from components.linkerd.mirror_cleanup import CREDENTIALS_CHECKSUM, _MirrorsProvider, remove_mirrors, restart
+from components.workloads.export_cleanup import _ExportProvider, leave_federation
 from tests.preflight_cluster import Cluster, client, running
 
 SHOP = "/api/v1/namespaces/shop/services/till-federated"
@@ -50,7 +50,7 @@ def said(remote: str = "", local: str = "") -> dict[str, str]:
     ],
 )
 def test_members_are_told_by_annotations(annotations: dict[str, str] | None, expected: list[tuple[str, str]]) -> None:
-    assert federation.members(annotations) == expected
+    assert federated_services.members(annotations) == expected
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_member_leaves_and_the_last_one_takes_the_service_along(
     found = Source()
 
     with running(found):
-        federation.leave(client(found.server), federated(**said(remote, local)), target)
+        federated_services.leave(client(found.server), federated(**said(remote, local)), target)
 
     assert found.asked == [f"DELETE {SHOP}" if changed is None else f"PATCH {SHOP}"]
     assert found.sent == [None if changed is None else {"metadata": {"annotations": changed}}]
@@ -104,8 +104,8 @@ def test_the_provider_of_a_member_tells_the_cluster_itself_from_others(monkeypat
         labels.append(asked[-1])
         return False
 
-    monkeypatch.setattr("components.workloads.export._has_label", has_label)
-    monkeypatch.setattr("components.workloads.export.leave_federation", lambda *asked: members.append(asked[3]))
+    monkeypatch.setattr("components.workloads.export_cleanup._has_label", has_label)
+    monkeypatch.setattr("components.workloads.export_cleanup.leave_federation", lambda *asked: members.append(asked[3]))
     props = {
         **dict.fromkeys(("targetContext", "sourceContext"), "ctx"),
         **dict.fromkeys(("targetKubeconfig", "sourceKubeconfig"), ""),
@@ -130,7 +130,7 @@ LEASES = "/apis/coordination.k8s.io/v1/namespaces/linkerd-multicluster/leases"
 
 def removed(monkeypatch: pytest.MonkeyPatch, found: Source, target: str) -> list[str]:
     with running(found):
-        monkeypatch.setattr("components.mirrors.CONTROLLER_FORGETS_WITHIN", 0)
+        monkeypatch.setattr("components.linkerd.mirror_cleanup.CONTROLLER_FORGETS_WITHIN", 0)
         remove_mirrors(client(found.server), "linkerd-multicluster", target)
     return [each for each in found.asked if not each.startswith("GET")]
 
@@ -197,7 +197,7 @@ def test_only_new_credentials_restart_a_controller(
     monkeypatch: pytest.MonkeyPatch, olds: dict[str, str], news: dict[str, str], restarted: bool
 ) -> None:
     done: list[Any] = []
-    monkeypatch.setattr("components.mirrors.restart", lambda *what: done.append(what[1:]))
+    monkeypatch.setattr("components.linkerd.mirror_cleanup.restart", lambda *what: done.append(what[1:]))
     monkeypatch.setattr(access, "client", lambda way: way)
     props = {"source": "west", "context": "w", "kubeconfig": "", "namespace": "mc", "target": "east"}
 

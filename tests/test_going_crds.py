@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 import access
-from components import going_crds
-from components.going_crds import GoingCrds
-from components.kept_crds import CRDS
-from components.upkeep import _UpkeepProvider
+from components.helm import terminating_crds
+from components.helm.release_drift import _UpkeepProvider
+from components.helm.retained_crds import CRDS
+from components.helm.terminating_crds import GoingCrds
 from preflight.api import Api
 from preflight.trouble import Unanswered
 from tests.preflight_cluster import Cluster, client, running
@@ -41,11 +41,11 @@ def server() -> Iterator[Cluster]:
 
 
 def wait(server: Cluster) -> None:
-    going_crds.await_end(client(server.server), "west", "linkerd-crds", "linkerd")
+    terminating_crds.await_end(client(server.server), "west", "linkerd-crds", "linkerd")
 
 
 def read(server: Cluster) -> None:
-    going_crds.read_kinds(Api(client(server.server), 5), "linkerd-crds", "linkerd")
+    terminating_crds.read_kinds(Api(client(server.server), 5), "linkerd-crds", "linkerd")
 
 
 def test_the_kinds_of_a_release_are_read_and_no_others(server: Cluster) -> None:
@@ -72,7 +72,7 @@ def test_a_kind_that_does_not_get_ready_is_not_asked_for_without_end(
 ) -> None:
     bring(server, crd("servers"))
     server.statuses[SERVERS] = 429
-    monkeypatch.setattr(going_crds, "READABLE_WITHIN", 0.2)
+    monkeypatch.setattr(terminating_crds, "READABLE_WITHIN", 0.2)
 
     with pytest.raises(Unanswered):
         read(server)
@@ -96,7 +96,7 @@ def test_the_kinds_are_read_before_their_release_goes_and_nothing_depends_on_it(
     bring(server, crd("servers"))
     server.statuses[SERVERS] = status
     monkeypatch.setattr(access, "client", lambda _: client(server.server))
-    monkeypatch.setattr(going_crds, "READABLE_WITHIN", 0.2)
+    monkeypatch.setattr(terminating_crds, "READABLE_WITHIN", 0.2)
 
     _UpkeepProvider().delete("", {"context": "ctx-west", "release": "linkerd-crds", "namespace": "linkerd"})
 
@@ -140,7 +140,7 @@ def test_a_release_is_installed_when_its_deleted_crds_are_gone(
 
 def test_crds_that_do_not_go_are_named(server: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     server.objects[CRDS] = {"items": [crd("servers")]}
-    monkeypatch.setattr(going_crds, "GONE_WITHIN", -1)
+    monkeypatch.setattr(terminating_crds, "GONE_WITHIN", -1)
 
     with pytest.raises(
         GoingCrds, match=r"west: CRDs of release linkerd-crds are.*: servers\.example\.com; see what holds"

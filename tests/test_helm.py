@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components.helm import ForeignRelease, failure, installed, unfinished
+from components.helm.release import ForeignRelease, failure, installed, unfinished
 
 OURS = "multicluster-mesh stack dev"
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import settings
-from components.linkerd import high_availability_values
+from components.linkerd.control_plane import high_availability_values
 from lab.home import Home
 from versions import LINKERD, LinkerdRelease
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pulumi
 
-from components.hooks import with_namespace
+from components.sdk.hooks import with_namespace
 
 
 def test_a_hook_is_run_although_registrations_that_wait_for_it_have_taken_all_threads_of_the_loop() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from components.htpasswd import apr1, line
+from components.linkerd.htpasswd import apr1, line
 
 
 @pytest.mark.parametrize(

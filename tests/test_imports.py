@@ -21,5 +21,5 @@ def test_the_process_of_dynamic_resources_imports_nothing_of_the_rest_of_the_pro
     )
 
     loaded = set(ended.stdout.split())
-    assert "components.mirrors" in loaded
+    assert "components.linkerd.mirror_cleanup" in loaded
     assert not {"settings", "pydantic", "pulumi_kubernetes", "kubernetes", "preflight"} & loaded

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.kept import to_keep
+from components.unreachable import to_keep
 from recorded import Resource, parse
 
 STACK = "urn:pulumi:dev::mesh::pulumi:pulumi:Stack::mesh-dev"

@@ -10,8 +10,8 @@ import pytest
 
 import access
 from access import Access
-from components import kept_crds
-from components.kept_crds import _KeptCrdsProvider, remove_kept
+from components.helm import retained_crds
+from components.helm.retained_crds import _KeptCrdsProvider, remove_kept
 from tests.preflight_cluster import Cluster, client, running
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -121,7 +121,7 @@ def test_a_crd_with_objects_of_somebody_stays_and_is_told_of() -> None:
 
 
 def test_an_api_server_that_takes_its_time_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_crds, "CRDS_GO_WITHIN", 0)
+    monkeypatch.setattr(retained_crds, "CRDS_GO_WITHIN", 0)
     server = Server()
     server.crd("httproutes")
 
@@ -139,7 +139,7 @@ def test_the_provider_makes_nothing_and_says_what_stays(
         return ["one stays"]
 
     monkeypatch.setattr(access, "client", lambda way: way)
-    monkeypatch.setattr(kept_crds, "remove_kept", remove)
+    monkeypatch.setattr(retained_crds, "remove_kept", remove)
     monkeypatch.setattr("pulumi.log.warn", told.append)
     provider = _KeptCrdsProvider()
     made = provider.create(PROPS)

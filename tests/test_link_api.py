@@ -8,7 +8,7 @@ import pytest
 
 import access
 from access import Access
-from components.link_api import carry_over
+from components.linkerd.link_migration import carry_over
 from tests.preflight_cluster import Cluster, client, running
 
 GROUP = "multicluster.linkerd.io"

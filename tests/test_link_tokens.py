@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.credentials import token_name
+from components.linkerd.link_credentials import token_name
 from tests.recording import Run
 from tests.stacks import full_mesh
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 import settings
-from components.link_spec import link_spec
-from components.multicluster import OutwardLink, multicluster_values
-from components.service_mirror import controllers_values, service_mirror_values
+from components.linkerd.link_spec import link_spec
+from components.linkerd.multicluster import OutwardLink, multicluster_values
+from components.linkerd.service_mirror import controllers_values, service_mirror_values
 from settings.link_parts import LinkOptions
 from tests.cluster_settings import NEW, cluster
 from topology import Link

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from components.htpasswd import apr1
+from components.linkerd.htpasswd import apr1
 from dev.check import EXPECTED_WARNINGS
 from lab.home import Home
 from tests.checkout import CHECKOUT

@@ -10,7 +10,7 @@ import pulumi
 import pytest
 
 import access
-from components import clustermesh
+from components.cilium import clustermesh
 from components.cluster import Cluster
 from tests import kubeconfigs, recording
 from tests.cluster_settings import cluster

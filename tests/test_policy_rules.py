@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.multicluster import EXPOSURE
+from components.linkerd.multicluster import EXPOSURE
 from policy import RULES, Bounds, violations
 from policy import gateways as gateways_rule
 from policy.charts import chart

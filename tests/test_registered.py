@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, set_mocks
 
-from components.registered import Registered
+from components.sdk.resource_registry import Registered
 
 
 class Thing(pulumi.CustomResource):

@@ -9,11 +9,11 @@ import pytest
 
 import settings
 from components.workloads import booksapp, podinfo
+from components.workloads.authorization_policy import authentication_spec, authorization_spec, server_spec
+from components.workloads.manifests import container, pod_annotations
 from components.workloads.nginx import configuration
-from components.workloads.objects import container, pod_annotations
-from components.workloads.policy import authentication_spec, authorization_spec, server_spec
-from components.workloads.profile import http_routes, milliseconds, profile_spec
-from components.workloads.split import Backend, backends, failover_backends, shared_out_spec, traffic_split_spec
+from components.workloads.service_profile import http_routes, milliseconds, profile_spec
+from components.workloads.traffic_split import Backend, backends, failover_backends, shared_out_spec, traffic_split_spec
 from settings.sample_parts import Failover, Podinfo, Profile, Split
 
 BOTH = Split.model_validate({"cluster": "west", "weights": {"west": 50, "east": 30, "north": 0}})

@@ -11,9 +11,9 @@ import pytest
 
 import toolchain
 from components.workloads import booksapp
-from components.workloads.profile import http_routes
-from components.workloads.route import route_spec
-from components.workloads.split import failover_backends, shared_out_spec
+from components.workloads.http_route import route_spec
+from components.workloads.service_profile import http_routes
+from components.workloads.traffic_split import failover_backends, shared_out_spec
 from lab.home import Home
 from settings.sample_parts import Failover, Profile
 from tests.custom_objects import made, refused

@@ -8,7 +8,7 @@ import pulumi
 import pytest
 from pulumi.runtime import set_mocks
 
-from components.trust import Certificate, Signer
+from components.linkerd.pki import Certificate, Signer
 from tests.recording import Recorder
 
 AUTHORITY = ["cert_signing", "crl_signing"]

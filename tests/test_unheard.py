@@ -9,7 +9,7 @@ import pytest
 from pulumi.runtime.proto import engine_pb2
 from pulumi.runtime.settings import SETTINGS
 
-from components import unheard
+from components.sdk import sdk_log
 
 
 class Engine:
@@ -27,7 +27,7 @@ def test_debug_messages_keep_nobody_waiting_and_all_others_arrive(monkeypatch: p
     monkeypatch.setattr(SETTINGS, "engine", engine)
     monkeypatch.setattr(pulumi.log, "debug", pulumi.log.debug)  # put back at the end
 
-    unheard.mute()
+    sdk_log.mute()
     pulumi.log.debug("registering", stream_id=1)
     pulumi.log.info("an info")
     pulumi.log.warn("a warning")

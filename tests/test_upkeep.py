@@ -15,7 +15,7 @@ import yaml
 import access
 import upkeep
 from access import Access
-from components.upkeep import _UpkeepProvider
+from components.helm.release_drift import _UpkeepProvider
 from preflight.api import Api, Unseen
 from tests.preflight_cluster import Cluster, client, running
 from upkeep import MendError, mending

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 import yaml
 
-from components import load_balancer
-from components.cni import cni_values
-from components.credentials import credentials_kubeconfig
-from components.gateway import gateway_ports
-from components.issuer import certificate_spec
-from components.link_spec import link_spec
-from components.linkerd import control_plane_values
-from components.multicluster import multicluster_values
-from components.service_mirror import service_mirror_values
+from components.linkerd.cni import cni_values
+from components.linkerd.control_plane import control_plane_values
+from components.linkerd.gateway_spec import gateway_ports
+from components.linkerd.identity_issuer import certificate_spec
+from components.linkerd.link_credentials import credentials_kubeconfig
+from components.linkerd.link_spec import link_spec
+from components.linkerd.multicluster import multicluster_values
+from components.linkerd.service_mirror import service_mirror_values
+from components.sdk import load_balancer
 from settings.stack_file import CertManager
 from tests.cluster_settings import NEW, OLD, cluster
 from versions import LINKERD, LinkerdRelease

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 import pulumi
 
 import settings
+from components.workloads.manifests import Objects, container
 from components.workloads.nginx import PORT as NGINX_PORT
 from components.workloads.nginx import nginx
-from components.workloads.objects import Objects, container
-from components.workloads.place import Place
-from components.workloads.profile import make_profile
-from components.workloads.split import Backend, split_requests
+from components.workloads.sample_namespace import Place
+from components.workloads.service_profile import make_profile
+from components.workloads.traffic_split import Backend, split_requests
 from settings.sample_parts import Booksapp as BooksappSettings
 from settings.sample_parts import Route
 from versions import BOOKSAPP_IMAGE, BOOKSAPP_TRAFFIC_IMAGE

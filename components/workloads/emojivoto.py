@@ -11,9 +11,9 @@ from collections.abc import Mapping
 import pulumi
 
 import settings
-from components.workloads.objects import Objects, container
-from components.workloads.place import Place
-from components.workloads.policy import allow
+from components.workloads.authorization_policy import allow
+from components.workloads.manifests import Objects, container
+from components.workloads.sample_namespace import Place
 from settings.sample_parts import Emojivoto as EmojivotoSettings
 from versions import EMOJIVOTO_IMAGE
 

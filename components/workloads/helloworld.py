@@ -11,9 +11,9 @@ from collections.abc import Mapping
 import pulumi
 
 import settings
-from components.workloads.objects import Objects, container
-from components.workloads.place import Place
-from components.workloads.split import ACCRUAL, backends, fail_over, split_requests
+from components.workloads.manifests import Objects, container
+from components.workloads.sample_namespace import Place
+from components.workloads.traffic_split import ACCRUAL, backends, fail_over, split_requests
 from settings.sample_parts import Helloworld as HelloworldSettings
 from versions import CURL_IMAGE, HELLOWORLD_IMAGE
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from components.workloads.objects import Objects, container
+from components.workloads.manifests import Objects, container
 from versions import NGINX_IMAGE
 
 PORT = 8080

@@ -11,12 +11,12 @@ from typing import Any
 import pulumi
 
 import settings
+from components.workloads.authorization_policy import allow
+from components.workloads.manifests import Objects, container
 from components.workloads.nginx import nginx
-from components.workloads.objects import Objects, container
-from components.workloads.place import Place
-from components.workloads.policy import allow
-from components.workloads.profile import make_profile
-from components.workloads.split import ACCRUAL, backends, fail_over, split_requests
+from components.workloads.sample_namespace import Place
+from components.workloads.service_profile import make_profile
+from components.workloads.traffic_split import ACCRUAL, backends, fail_over, split_requests
 from settings.sample_parts import Podinfo as PodinfoSettings
 from settings.sample_parts import Route
 from versions import PODINFO_IMAGE

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 import settings
 from components.cluster import Cluster
-from components.link import ClusterLink
-from components.member import Member
+from components.linkerd.link import ClusterLink
+from components.mesh_cluster import Member
 from components.workloads.booksapp import Booksapp
 from components.workloads.emojivoto import Emojivoto
 from components.workloads.helloworld import Helloworld
-from components.workloads.place import places
 from components.workloads.podinfo import Podinfo
+from components.workloads.sample_namespace import places
 from components.workloads.userlist import Userlist
 from topology import Link
 

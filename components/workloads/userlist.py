@@ -8,8 +8,8 @@ from __future__ import annotations
 import pulumi
 
 import settings
-from components.workloads.objects import Objects, container
-from components.workloads.place import Place
+from components.workloads.manifests import Objects, container
+from components.workloads.sample_namespace import Place
 from settings.sample_parts import Userlist as UserlistSettings
 from versions import CURL_IMAGE, USERLIST_IMAGE
 

@@ -1,0 +1,1 @@
+"""Software that the mesh needs on some clusters: MetalLB, ingress-nginx, the Gateway API."""

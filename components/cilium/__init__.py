@@ -1,0 +1,1 @@
+"""Cilium on a cluster, and the ClusterMesh that joins its clusters."""

@@ -1,0 +1,1 @@
+"""Helm releases, with recovery from interrupted updates and drift repair."""

@@ -1,0 +1,125 @@
+"""A Helm release's objects, as something that `refresh` looks at and `up` mends.
+
+Pulumi's own refresh of a release asks Helm for its record, and no cluster for an object. So each release has this
+resource beside it, which makes nothing. `pulumi preview --refresh` asks it what is missing or differs in the cluster,
+which makes an update of it, and that update mends it. Without a refresh no cluster is asked, but for one thing just
+before it is made: whether Helm has brought the release to an end (see `components.helm`). And when it is removed, which
+is just before the release is, the release's kinds are read (see `components.going_crds`).
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
+
+import access
+
+if TYPE_CHECKING:
+    # Its packages take seconds to import, and the process that runs the provider doesn't need them.
+    from components.cluster import Cluster
+    from preflight.api import Api
+
+# Seconds for an answer on which nothing depends.
+_READ_WITHIN = 5
+_KEYS = ("cluster", "context", "kubeconfig", "namespace", "release", "wait")
+
+
+class _UpkeepProvider(ResourceProvider):
+    """Runs in a process of its own, from state alone: a refresh does not run the program."""
+
+    serialize_as_secret_always = False
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        return CreateResult(id_=f"{props['cluster']}/{props['namespace']}/{props['release']}", outs=_known(props))
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        import upkeep
+        from preflight.trouble import Unanswered, Unusable
+
+        where = f"{props['cluster']}: release {props['release']}"
+        try:
+            api = _api(props, upkeep.mending.ANSWERS_WITHIN)
+            found = [str(each) for each in upkeep.look(api, props["namespace"], props["release"])]
+        except (Unanswered, Unusable, TimeoutError) as error:
+            # What Pulumi itself reads there is an error already.
+            pulumi.log.warn(f"{where} couldn't be compared with what is there: {error}")
+            return ReadResult(id_, props)
+        for each in found:
+            # A preview shows of this resource only that it is to be updated.
+            pulumi.log.warn(f"{where} isn't as Helm has made it: {each}")
+        return ReadResult(id_, {**_known(props), "drift": found})
+
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        return DiffResult(changes=_known(_olds) != _known(_news) or bool(_olds.get("drift")))
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        if _olds.get("drift"):
+            import upkeep
+
+            client = access.client(access.of(_news))
+            for mended in upkeep.mend(client, _news["namespace"], _news["release"], wait=_news["wait"]):
+                pulumi.log.info(f"{_news['cluster']}: mended: {mended}")
+        return UpdateResult(outs=_known(_news))
+
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        """The release is the next to go, with its CRDs."""
+        from components.helm import terminating_crds
+        from preflight.api import Unseen
+        from preflight.trouble import Unanswered, Unusable
+
+        # What can't be read only goes later.
+        with suppress(Unseen, Unanswered, Unusable, TimeoutError):
+            terminating_crds.read_kinds(_api(_props, _READ_WITHIN), _props["release"], _props["namespace"])
+
+
+class Upkeep(Resource, module="multicluster-mesh", name="Upkeep"):
+    """The objects of one Helm release in a cluster.
+
+    Args:
+        name: the resource name.
+        cluster: the cluster.
+        namespace: the release's namespace.
+        release: the release's name.
+        wait: whether to wait until what was mended is ready.
+        opts: the usual resource options; the resource must depend on the release, whose last update it keeps up.
+    """
+
+    drift: pulumi.Output[list[str]]  # what isn't as it was made; known only once it is mended
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        cluster: Cluster,
+        namespace: pulumi.Input[str],
+        release: str,
+        wait: bool,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        props = {
+            "cluster": cluster.name,
+            **cluster.way,
+            "namespace": namespace,
+            "release": release,
+            "wait": wait,
+            "drift": None,
+        }
+        super().__init__(_UpkeepProvider(), name, props, opts)
+
+
+def _api(props: dict[str, Any], answers_within: float) -> Api:
+    from preflight.api import Api
+    from preflight.trouble import of_credentials
+
+    try:
+        client = access.client(access.of(props))
+    except Exception as error:  # a plugin or a kubeconfig may fail in any way
+        raise of_credentials(error) from None
+    return Api(client, answers_within)
+
+
+def _known(props: dict[str, Any]) -> dict[str, Any]:
+    return {**{key: props.get(key) for key in _KEYS}, "drift": []}

@@ -1,0 +1,1 @@
+"""Linkerd on a cluster: control plane, trust, multicluster links and extensions."""

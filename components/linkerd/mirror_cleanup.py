@@ -1,0 +1,152 @@
+"""What a link's controller makes, as something that the stack owns: its removal is part of `destroy`.
+
+Linkerd's controllers make mirror services and federated services, and leave them behind when their Link goes (`linkerd
+multicluster unlink` is what removes them). No Kubernetes object owns them either, so this resource makes nothing, and
+deletes them when the link is gone. From Linkerd 2.18 it also restarts the controller when the link's credentials are
+new: it reads them only with its Link.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
+
+import access
+from components.linkerd import federated_services
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+
+    # Its packages take seconds to import, and the process that runs the provider doesn't need them.
+    from components.cluster import Cluster
+
+# Seconds that pods of controllers that go may take to end, after which their mirrors would only come back.
+CONTROLLER_STOPS_WITHIN = 60
+# Seconds in which a controller that stays may still finish what it was at when its Link went.
+CONTROLLER_FORGETS_WITHIN = 1
+CREDENTIALS_CHECKSUM = "multicluster-mesh/credentials-checksum"
+_KEYS = ("source", "context", "kubeconfig", "namespace", "target", "controller", "credentialsChecksum")
+
+
+class _MirrorsProvider(ResourceProvider):
+    """Runs in a process of its own, from state alone: `destroy` does not run the program."""
+
+    serialize_as_secret_always = False
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        return CreateResult(id_=f"{props['source']}/{props['target']}", outs=_known(props))
+
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        return DiffResult(changes=_known(_olds) != _known(_news))
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        controller, checksum = _news.get("controller"), _news.get("credentialsChecksum")
+        if controller and _olds.get("controller") == controller and _olds.get("credentialsChecksum") != checksum:
+            restart(access.client(access.of(_news)), _news["namespace"], controller, str(checksum))
+        return UpdateResult(outs=_known(_news))
+
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        remove_mirrors(access.client(access.of(_props)), _props["namespace"], _props["target"])
+
+
+class Mirrors(Resource, module="multicluster-mesh", name="Mirrors"):
+    """The mirror services of one target in one source cluster, and its members of federated services there.
+
+    Args:
+        name: the resource name.
+        cluster: the source.
+        namespace: the namespace of the multicluster extension there.
+        target: the target cluster's name; empty for the cluster's own members of federated services.
+        controller: the Deployment that is restarted when the credentials change; None where something else sees to it.
+        credentials_checksum: changes with the credentials.
+        opts: the usual resource options; what makes mirrors must depend on this resource, to be gone before it is.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        cluster: Cluster,
+        namespace: pulumi.Input[str],
+        target: str,
+        controller: str | None = None,
+        credentials_checksum: pulumi.Input[str] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        props: dict[str, Any] = {
+            "source": cluster.name,
+            **cluster.way,
+            "namespace": namespace,
+            "target": target,
+        }
+        if controller is not None:
+            props |= {"controller": controller, "credentialsChecksum": credentials_checksum}
+        super().__init__(_MirrorsProvider(), name, props, opts)
+
+
+def restart(api: ApiClient, namespace: str, controller: str, checksum: str) -> None:
+    """Have a controller's pods made anew, one after the other, as `kubectl rollout restart` does.
+
+    Args:
+        api: a client of the source cluster.
+        namespace: where the controller runs.
+        controller: its Deployment.
+        checksum: of the credentials that it is to read.
+    """
+    changed = {"spec": {"template": {"metadata": {"annotations": {CREDENTIALS_CHECKSUM: checksum}}}}}
+    # One that isn't there reads them when it comes.
+    access.ask(api, "PATCH", f"/apis/apps/v1/namespaces/{namespace}/deployments/{controller}", body=changed)
+
+
+def remove_mirrors(api: ApiClient, namespace: str, target: str) -> None:
+    """Delete what a link's controller has made: mirror Services, their Endpoints, and its Lease.
+
+    Args:
+        api: a client of the source cluster.
+        namespace: where the controller ran.
+        target: the target cluster's name; empty for the controller of the cluster's own members.
+
+    Raises:
+        TimeoutError: the controller is still running; nothing was deleted.
+    """
+    own = f"component=linkerd-service-mirror,mirror.linkerd.io/cluster-name={target}"
+    _await_end(api, namespace, own if target else "component=local-service-mirror")
+    federated_services.leave_all(api, target)
+    if target:
+        _remove_services(api, target)
+        if _pods(api, namespace, f"component=controller,{federated_services.of(target)}"):
+            time.sleep(CONTROLLER_FORGETS_WITHIN)
+            federated_services.leave_all(api, target)
+            _remove_services(api, target)
+    lease = f"service-mirror-write-{target}" if target else "local-service-mirror-write"
+    access.ask(api, "DELETE", f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{lease}")
+
+
+def _pods(api: ApiClient, namespace: str, selector: str) -> bool:
+    return bool(access.listed(api, f"/api/v1/namespaces/{namespace}/pods", selector))
+
+
+def _await_end(api: ApiClient, namespace: str, selector: str) -> None:
+    deadline = time.monotonic() + CONTROLLER_STOPS_WITHIN
+    while _pods(api, namespace, selector):
+        if time.monotonic() > deadline:
+            raise TimeoutError(
+                f"namespace {namespace}: pods with {selector} still run after {CONTROLLER_STOPS_WITHIN} seconds, and "
+                "would make their mirror services again; look why they don't end, and run this once more"
+            )
+        time.sleep(0.2)
+
+
+def _remove_services(api: ApiClient, target: str) -> None:
+    mirrored = f"{federated_services.MIRRORED},{federated_services.of(target)}"
+    for kind in ("services", "endpoints"):
+        for item in access.listed(api, f"/api/v1/{kind}", mirrored):
+            metadata = item["metadata"]
+            access.ask(api, "DELETE", f"/api/v1/namespaces/{metadata['namespace']}/{kind}/{metadata['name']}")
+
+
+def _known(props: dict[str, Any]) -> dict[str, Any]:
+    return {key: props[key] for key in _KEYS if props.get(key) is not None}

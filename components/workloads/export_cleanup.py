@@ -1,0 +1,189 @@
+"""An exported service as one source sees it: when it is exported no longer, its mirror there goes.
+
+Linkerd's controller in the source removes it, some moments later. An update that ends before it has would leave a
+service that leads nowhere, and a `destroy` would take the controller away first. So this resource makes nothing, and
+its removal waits; what is still there after that, because no controller is at work, it removes itself. There is one for
+each source, so that a new cluster changes nothing for the others. It is the same for a member of a federated service,
+which leaves it; there the cluster itself is one of those that see it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
+
+import access
+from access import Access
+from components.linkerd import federated_services
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+
+    # Its packages take seconds to import, and the process that runs the provider doesn't need them.
+    from components.cluster import Cluster
+
+EXPORTED = "mirror.linkerd.io/exported"
+_ID = ("target", "namespace", "service", "source")
+_KEYS = (*_ID, "federated", "targetContext", "targetKubeconfig", "sourceContext", "sourceKubeconfig")
+# Seconds that controllers have for it; they watch, and need one or two.
+MIRRORS_GO_WITHIN = 30
+# Seconds that a cluster has to be reached, which is tried four times, and to answer.
+PATIENCE = (5, 30)
+
+
+class _ExportProvider(ResourceProvider):
+    """Runs in a process of its own, from state alone: `destroy` does not run the program."""
+
+    serialize_as_secret_always = False
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        end = "/member" if props.get("federated") else ""
+        return CreateResult(id_="/".join(props[key] for key in _ID) + end, outs=_known(props))
+
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        return DiffResult(changes=_known(_olds) != _known(_news))
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        return UpdateResult(outs=_known(_news))
+
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        namespace, service, target = _props["namespace"], _props["service"], _props["target"]
+        federated = bool(_props.get("federated"))
+        if _has_label(_way(_props, "target"), namespace, service, federated_services.MEMBER if federated else EXPORTED):
+            return  # it is the link that goes, and it takes all its mirrors along
+        source, deadline = _way(_props, "source"), time.monotonic() + MIRRORS_GO_WITHIN
+        if federated:
+            leave_federation(source, namespace, service, "" if target == _props["source"] else target, deadline)
+        else:
+            remove_mirror(source, namespace, service, target, deadline)
+
+
+class Export(Resource, module="multicluster-mesh", name="Export"):
+    """One exported service, as one source sees it.
+
+    Args:
+        name: the resource name.
+        service: the service's name.
+        namespace: its namespace, of the same name in every cluster.
+        target: the cluster that exports it.
+        source: the cluster that sees it.
+        federated: whether it is seen as a member of a federated service; the source may be the target itself.
+        opts: the usual resource options; the service must depend on this resource, to be gone before it is.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        service: str,
+        namespace: str,
+        target: Cluster,
+        source: Cluster,
+        federated: bool = False,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        props: dict[str, Any] = {"service": service, "namespace": namespace}
+        if federated:
+            props["federated"] = True
+        for end, cluster in (("target", target), ("source", source)):
+            found = cluster.settings
+            secret = found.kubeconfig_is_secret
+            props[end] = cluster.name
+            props[f"{end}Context"] = found.context.name
+            props[f"{end}Kubeconfig"] = pulumi.Output.secret(found.kubeconfig) if secret else found.kubeconfig
+        super().__init__(_ExportProvider(), name, props, opts)
+
+
+def _way(props: dict[str, Any], end: str) -> Access:
+    return Access(context=props[f"{end}Context"], kubeconfig=props.get(f"{end}Kubeconfig") or "")
+
+
+def _has_label(way: Access, namespace: str, service: str, label: str) -> bool:
+    """Whether a service is there, and has a label; also where nobody can tell, because then no mirror goes."""
+    from kubernetes.config import ConfigException
+    from urllib3.exceptions import HTTPError
+
+    try:
+        found = access.ask(access.client(way), "GET", _path(namespace, service), timeout=PATIENCE)
+    except (HTTPError, ConfigException):
+        return True
+    return found is not None and bool((found["metadata"].get("labels") or {}).get(label))
+
+
+def _path(namespace: str, service: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/services/{service}"
+
+
+def remove_mirror(way: Access, namespace: str, service: str, target: str, deadline: float) -> None:
+    """Wait until the mirror of a service is gone, and remove it if nobody else does.
+
+    A source that can't be reached is left to its own controller, which finds out when it is back.
+
+    Args:
+        way: to the source cluster.
+        namespace: the service's.
+        service: its name in the target.
+        target: the target cluster's name.
+        deadline: when to wait no longer, of `time.monotonic()`.
+    """
+
+    def is_there(found: dict[str, Any]) -> bool:
+        # Else it is somebody else's, of the same name.
+        return bool((found["metadata"].get("labels") or {}).get("mirror.linkerd.io/cluster-name") == target)
+
+    def remove(api: ApiClient, found: dict[str, Any]) -> None:
+        access.ask(api, "DELETE", _path(namespace, found["metadata"]["name"]), timeout=PATIENCE)
+
+    _wait(way, namespace, f"{service}-{target}", is_there, remove, deadline)
+
+
+def leave_federation(way: Access, namespace: str, service: str, target: str, deadline: float) -> None:
+    """Wait until a service is no member of its federated service any more, and take it out if nobody else does.
+
+    Args:
+        way: to the cluster that has the federated service.
+        namespace: the service's.
+        service: its name.
+        target: its cluster; empty for the one that has the federated service.
+        deadline: when to wait no longer, of `time.monotonic()`.
+    """
+
+    def is_member(found: dict[str, Any]) -> bool:
+        return (service, target) in federated_services.members(found["metadata"].get("annotations"))
+
+    def take_out(api: ApiClient, found: dict[str, Any]) -> None:
+        federated_services.leave(api, found, target)
+
+    _wait(way, namespace, federated_services.federated_name(service), is_member, take_out, deadline)
+
+
+def _wait(
+    way: Access,
+    namespace: str,
+    name: str,
+    remains: Callable[[dict[str, Any]], bool],
+    end: Callable[[ApiClient, dict[str, Any]], None],
+    deadline: float,
+) -> None:
+    """Wait until nothing of a service remains, and end it oneself when it is time."""
+    from kubernetes.config import ConfigException
+    from urllib3.exceptions import HTTPError
+
+    try:
+        api = access.client(way)
+        path = _path(namespace, name)
+        while (found := access.ask(api, "GET", path, timeout=PATIENCE)) is not None and remains(found):
+            if time.monotonic() > deadline:
+                end(api, found)
+                return
+            time.sleep(0.2)
+    except (HTTPError, ConfigException):
+        return  # the kubeconfig of one that is away may know nothing of it
+
+
+def _known(props: dict[str, Any]) -> dict[str, Any]:
+    return {key: props[key] for key in _KEYS if props.get(key) is not None}
