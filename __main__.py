@@ -10,7 +10,6 @@ gc.disable()
 import pulumi
 
 import preflight
-import recorded
 import settings
 from components import stack_outputs
 from components.cilium.clustermesh import ClusterMesh
@@ -24,6 +23,7 @@ from components.sdk import sdk_log
 from components.sdk.resource_registry import Registered
 from components.unreachable import keep
 from components.workloads import samples
+from mesh import stack_state
 
 sdk_log.mute()
 try:
@@ -37,8 +37,8 @@ try:
         updating=not pulumi.runtime.is_dry_run(),
         warn=pulumi.log.warn,
     )
-    made = recorded.own() if stack.away else []
-except (settings.SettingsError, preflight.PreflightError, recorded.RecordError) as error:
+    made = stack_state.own() if stack.away else []
+except (settings.SettingsError, preflight.PreflightError, stack_state.RecordError) as error:
     raise pulumi.RunError(str(error)) from None
 
 registered = Registered()

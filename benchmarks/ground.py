@@ -20,8 +20,8 @@ from lab import identity, lifecycle
 from lab.api import ApiClient, connect
 from lab.home import Home, locate
 from lab.pki import Pki
+from mesh.linkerd_releases import DEFAULT_LINKERD
 from toolchain import helm, installed
-from versions import DEFAULT_LINKERD
 
 Say = Callable[[str], None]
 

@@ -10,7 +10,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 import settings
-from access import Access
+from mesh.kube.client import Access
 
 # The annotation by which Pulumi names the manager of an object's fields.
 MANAGER = "pulumi.com/patchFieldManager"

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import pulumi
 
 import settings
-import topology
 from components.addons.gateway_api import GatewayApi
 from components.addons.ingress_nginx import IngressNginx
 from components.addons.metallb import MetalLb
@@ -22,6 +21,7 @@ from components.linkerd.multicluster import Multicluster, OutwardLink
 from components.linkerd.pki import Trust
 from components.linkerd.smi import Smi
 from components.linkerd.viz import Viz
+from mesh import topology
 
 
 @dataclass(frozen=True, kw_only=True)

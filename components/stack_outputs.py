@@ -8,15 +8,15 @@ from typing import Any
 import pulumi
 
 import settings
-import topology
 from components.cilium.clustermesh import OUTPUT as CLUSTERMESH
 from components.cilium.clustermesh import ClusterMesh
 from components.linkerd.dashboard_user import DashboardUser
 from components.linkerd.link import ClusterLink
 from components.linkerd.pki import Trust
 from components.mesh_cluster import Member
+from mesh import topology
+from mesh.topology import Link
 from settings import Settings
-from topology import Link
 
 # In place of a link's data, while one of its ends can't be reached.
 PENDING = "pending"

@@ -18,7 +18,7 @@ import pulumi
 
 from components.cluster import Cluster
 from components.sdk.resource_registry import Registered
-from recorded import Resource
+from mesh.stack_state import Resource
 
 _PROVIDER = "pulumi:providers:"
 _STACK = "pulumi:pulumi:Stack"

@@ -14,9 +14,9 @@ from dev.stack import tag
 from lab import linkerd
 from lab.errors import LabError
 from lab.home import Home
+from mesh.linkerd_releases import DEFAULT_LINKERD
 from toolchain import NotInstalled, installed
 from toolchain.parts import PARTS
-from versions import DEFAULT_LINKERD
 
 # The lab's state is worth no secret passphrase; it is what Pulumi.dev.yaml's salt was made with.
 PASSPHRASE = "lab"

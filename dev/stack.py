@@ -8,16 +8,15 @@ from typing import Any
 
 import yaml
 
-import files
 import settings
-import strict_yaml
+from mesh import bounded_io, strict_yaml
+from mesh.linkerd_releases import linkerd_release
+from mesh.topology import Link
 from settings import cilium, extensions, links, release, samples
 from settings.faults import Faults, SettingsError
 from settings.reading import Reading
 from settings.resolved import Extensions, Sample
 from settings.stack_file import Cluster, StackFile
-from topology import Link
-from versions import linkerd_release
 
 CHECKOUT = Path(__file__).absolute().parents[1]
 PROJECT = settings.PROJECT
@@ -96,7 +95,7 @@ def read(name: str, file: Path | None = None) -> Stack:
     """
     file = file or CHECKOUT / f"Pulumi.{name}.yaml"
     try:
-        content = _mapping(strict_yaml.load(files.content(file), loader=strict_yaml.PulumiLoader))
+        content = _mapping(strict_yaml.load(bounded_io.content(file), loader=strict_yaml.PulumiLoader))
     except FileNotFoundError as error:
         known = ", ".join(sorted(path.name.split(".")[1] for path in CHECKOUT.glob("Pulumi.*.yaml")))
         raise StackFileError(f"{file}: {error.strerror}; stacks here are {known}") from None

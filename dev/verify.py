@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
 
-import kubeconfig
 from dev.row import Row
 from dev.stack import LabCluster, Stack
+from mesh.kube import kubeconfig
 from settings.resolved import Sample
 from settings.sample_parts import Helloworld, Podinfo
 from settings.text import expanded

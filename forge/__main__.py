@@ -7,10 +7,10 @@ import os
 import sys
 from pathlib import Path
 
-import files
 from forge import github, gitlab
 from forge.api import ForgeError
 from forge.comment import Forge, keep
+from mesh import bounded_io
 
 
 def main(arguments: list[str]) -> int:
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
 
 def _text(file: Path) -> str | None:
     try:
-        return files.piped(file).decode()
+        return bounded_io.piped(file).decode()
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from chart_source import ChartSourceError, metadata
 from lab import web
+from mesh.chart_repository import ChartSourceError, metadata
 
 _log = logging.getLogger(__name__)
 _seen: dict[tuple[Path, int, int], dict[str, Any] | None] = {}

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import files
+from mesh import bounded_io
 from policy.config import Config, ConfigError, parse
 from policy.preview import PreviewError, read
 from policy.rules import violations
@@ -49,8 +49,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _text(file: str) -> str:
     if file == "-":
-        return files.read(sys.stdin.buffer, LARGEST).decode()
-    return files.piped(Path(file), LARGEST).decode()
+        return bounded_io.read(sys.stdin.buffer, LARGEST).decode()
+    return bounded_io.piped(Path(file), LARGEST).decode()
 
 
 def _broken(file: str, error: Exception) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from patience import side_by_side
+from mesh.concurrency import side_by_side
 from preflight.finding import plain
 from preflight.shapes import text
 from preflight.trouble import Unanswered, Unusable, of_credentials, of_request

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from marks import GATEWAY_API, LINKERD_CRDS, appliers, is_of_release
+from mesh.kube.ownership import GATEWAY_API, LINKERD_CRDS, appliers, is_of_release
 from preflight.api import METADATA_LIST, Api
 from preflight.finding import Finding, Severity, plain
 from preflight.question import GatewayApi, Question

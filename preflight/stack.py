@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-import access
-from access import Access
+from mesh.kube import client as kube_client
+from mesh.kube.client import Access
+from mesh.linkerd_releases import KUBERNETES_TRIED
 from preflight.finding import Finding, Severity
 from preflight.question import Flat, GatewayApi, Question
 from preflight.survey import run
 from preflight.version import parsed
 from settings import Cluster, Settings
-from versions import KUBERNETES_TRIED
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -50,7 +50,7 @@ def require(
 
     def client(name: str) -> ApiClient:
         found = asked[name]
-        return access.client(Access(context=found.context.name, kubeconfig=found.kubeconfig))
+        return kube_client.client(Access(context=found.context.name, kubeconfig=found.kubeconfig))
 
     questions = [_question(stack, cluster, owner, namespaces) for cluster in asked.values()]
     flat = [

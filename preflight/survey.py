@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from patience import side_by_side
+from mesh.concurrency import side_by_side
 from preflight import cert_manager, clock, gateway, gateway_api, networks, ownership, rights, running, version
 from preflight.api import Api, Unseen
 from preflight.finding import Finding, Severity

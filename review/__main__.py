@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import topology
-from access import Access
+from mesh import topology
+from mesh.kube.client import Access
 from policy.planned import SECRET
 from review import changes, clusters, machine, markdown, preview, releases, report, stack
 from review.engine import PreviewFailed

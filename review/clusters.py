@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-import access
-import helm_records
 import settings
-from access import Access
-from helm_records import Record
+from mesh.helm import release_storage
+from mesh.helm.release_storage import Record
+from mesh.kube import client as kube_client
+from mesh.kube.client import Access
 from preflight.api import METADATA_LIST, Api, Unseen
 from preflight.trouble import Unanswered, Unusable, of_credentials
 from review import offer
@@ -39,7 +39,7 @@ class Seen:
         if self.api is None:
             raise Unseen(f"cluster {self.name} ({self.unseen or 'not asked'})")
         try:
-            return helm_records.read(self.api, namespace, name)
+            return release_storage.read(self.api, namespace, name)
         except (Unanswered, Unusable) as error:
             raise Unseen(f"Helm's records in namespace {namespace} ({error})") from None
 
@@ -76,7 +76,7 @@ def ask(ways: Mapping[str, Access], timeout: float) -> dict[str, Seen]:
 def _ask(name: str, way: Access, timeout: float) -> Seen:
     try:
         try:
-            client = access.client(way)
+            client = kube_client.client(way)
         except Exception as error:  # a plugin or a kubeconfig may fail in any way
             raise of_credentials(error) from None
         api = Api(client, timeout)

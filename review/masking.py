@@ -17,7 +17,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-import strict_yaml
+from mesh import strict_yaml
 from policy.planned import SECRET
 
 # Shorter secrets would be found in words that are none.

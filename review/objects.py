@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import strict_yaml
+from mesh import strict_yaml
 
 # Charts' CRDs are long.
 LIMITS = strict_yaml.Limits(size=64 * 2**20, values=2_000_000)

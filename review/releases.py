@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from helm_records import Record
+from mesh.helm.release_storage import Record
+from mesh.strict_yaml import StrictYamlError
 from policy.planned import SECRET
 from preflight.api import Unseen
 from review import unknown
@@ -16,7 +17,6 @@ from review.objects import Identity, Object, documents, made
 from review.offer import Offer
 from review.preview import RELEASE, Preview, State, Step
 from review.rendering import Renderer, RenderError, Wanted
-from strict_yaml import StrictYamlError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from access import Access
+from mesh.kube.client import Access
+from mesh.strict_yaml import StrictYamlError
 from policy.planned import SECRET, UNKNOWN
 from review.masking import scrubbed
 from review.objects import documents
 from review.offer import Offer
-from strict_yaml import StrictYamlError
 
 # Seconds for one chart to arrive, or to be rendered.
 PATIENCE = 120

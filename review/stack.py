@@ -10,9 +10,8 @@ from typing import Any
 
 import yaml
 
-import files
 import settings
-import strict_yaml
+from mesh import bounded_io, strict_yaml
 from review.engine import PreviewFailed, pulumi
 from review.masking import secrets_of
 
@@ -43,7 +42,7 @@ def read(name: str, file: Path, folder: Path, environment: Mapping[str, str]) ->
     """
     copy = folder / f"Pulumi.{name.rpartition('/')[2]}.yaml"
     try:
-        copy.write_bytes(files.content(file))
+        copy.write_bytes(bounded_io.content(file))
     except OSError as error:
         raise PreviewFailed(f"{file}: {error.strerror}; give the stack file by --config-file") from None
     configured, secret_keys = _configuration(name, copy, environment)

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from mesh.linkerd_releases import CILIUM
 from settings.part import Part, Values, on_or_off
 from settings.text import Address, LabelKey, NodePort, Port, Version
-from versions import CILIUM
 
 ServiceType = Literal["NodePort", "LoadBalancer", "ClusterIP"]
 

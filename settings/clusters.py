@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import kubeconfig
+from mesh.kube import kubeconfig
+from mesh.linkerd_releases import LinkerdRelease
 from settings.address import is_loopback as leads_to_itself
 from settings.faults import LEFT_OUT, Faults, listed, suggestion
 from settings.own_values import of_linkerd
@@ -16,7 +17,6 @@ from settings.resolved import Cluster, merged
 from settings.stack_file import Cluster as Entry
 from settings.stack_file import ClusterLinkerd
 from settings.text import expanded
-from versions import LinkerdRelease
 
 _MISSING = "no such file"
 

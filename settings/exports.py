@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from mesh.linkerd_releases import LinkerdRelease
+from mesh.topology import Link
 from settings.faults import LEFT_OUT, Faults
 from settings.links import on_one_network
 from settings.reading import Reading
 from settings.sample_parts import ExportMode, Placed
-from topology import Link
-from versions import LinkerdRelease
 
 Path = tuple[str | int, ...]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from mesh.linkerd_releases import LinkerdRelease
+from mesh.topology import Link
 from settings.faults import LEFT_OUT, Faults
 from settings.link_parts import LinkOptions
 from settings.reading import Reading
-from topology import Link
-from versions import LinkerdRelease
 
 Path = tuple[str | int, ...]
 

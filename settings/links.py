@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-import topology
+from mesh import topology
+from mesh.linkerd_releases import LinkerdRelease
+from mesh.topology import Link
 from settings.clusters import is_loopback
 from settings.faults import Faults, listed, suggestion
 from settings.link_parts import LinkOptions
@@ -13,8 +15,6 @@ from settings.reading import Reading
 from settings.resolved import Cluster
 from settings.stack_file import Except
 from settings.text import TARGET_NAME_LENGTH, is_api_server
-from topology import Link
-from versions import LinkerdRelease
 
 Path = tuple[str | int, ...]
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from settings.faults import Faults, listed
-from settings.stack_file import StackFile
-from versions import (
+from mesh.linkerd_releases import (
     DEFAULT_LINKERD,
     LINKERD,
     NEWEST_EDGE_TRIED,
@@ -18,9 +16,11 @@ from versions import (
     of_charts,
     unknown_release,
 )
+from settings.faults import Faults, listed
+from settings.stack_file import StackFile
 
 if TYPE_CHECKING:
-    from chart_source import Chart
+    from mesh.chart_repository import Chart
 
 PATH = ("linkerd", "version")
 _NEEDED = ("linkerd-crds", "linkerd-control-plane")
@@ -79,11 +79,11 @@ def _newer_than_tried(version: str, found: LinkerdRelease, faults: Faults) -> No
 def _found(version: str, known: LinkerdRelease | None, source: str, faults: Faults) -> LinkerdRelease | None:
     """The release as a chart source has it; a fault if it hasn't."""
     # Slow to import, and of no use to a stack of a stable release.
-    import chart_source
+    from mesh import chart_repository
 
     try:
-        there = chart_source.charts(source, (*_NEEDED, *_MORE))
-    except chart_source.ChartSourceError as error:
+        there = chart_repository.charts(source, (*_NEEDED, *_MORE))
+    except chart_repository.ChartSourceError as error:
         if known is not None:
             return known  # Helm finds its charts, or says so
         if source.startswith("oci://"):

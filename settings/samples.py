@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from mesh.linkerd_releases import LinkerdRelease
+from mesh.topology import Link
 from settings.exports import Exports, export_mode
 from settings.extensions import listed_clusters
 from settings.faults import LEFT_OUT, Faults, listed, written
@@ -14,8 +16,6 @@ from settings.resolved import Extensions, Sample
 from settings.routes import Routes
 from settings.sample_parts import Helloworld, Placed, Podinfo, Userlist, Workload
 from settings.text import LINKERD_NAMESPACES, OTHER_NAMESPACES
-from topology import Link
-from versions import LinkerdRelease
 
 Path = tuple[str | int, ...]
 

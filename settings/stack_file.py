@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from mesh.linkerd_releases import DEFAULT_LINKERD, LINKERD
 from settings.cilium_parts import Cilium, ClusterCilium
 from settings.extension_parts import Extensions
 from settings.link_parts import LinkOptions
@@ -40,7 +41,6 @@ from settings.text import (
     Text,
     broken,
 )
-from versions import DEFAULT_LINKERD, LINKERD
 
 # The charts of Linkerd and its extensions, whose values a stack file may override.
 Chart = Literal[

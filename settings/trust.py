@@ -78,21 +78,21 @@ def _lifetimes(trust: Trust, faults: Faults) -> None:
 
 
 def _certificates(trust: Trust, clusters: Sequence[Cluster], faults: Faults) -> None:
-    import certificates  # and cryptography with it, which nobody else needs
+    from mesh import certificate_validation  # and cryptography with it, which nobody else needs
 
     assert trust.anchor is not None
     now = datetime.now(UTC)
-    for found in certificates.anchor_findings(trust.anchor.certificate, now=now):
+    for found in certificate_validation.anchor_findings(trust.anchor.certificate, now=now):
         faults.add(("trust", "anchor", "certificate"), LEFT_OUT, found.rule, found.remedy)
     if trust.anchor.key is not None:
         key = trust.anchor.key.get_secret_value()
-        for found in certificates.anchor_key_findings(trust.anchor.certificate, key):
+        for found in certificate_validation.anchor_key_findings(trust.anchor.certificate, key):
             faults.add(("trust", "anchor", "key"), "[secret]", found.rule, found.remedy)
     for cluster in clusters:
         issuer = trust.issuers.get(cluster.name)
         if issuer is None:
             continue
-        for found in certificates.issuer_findings(
+        for found in certificate_validation.issuer_findings(
             issuer.certificate,
             issuer.key.get_secret_value(),
             anchor=trust.anchor.certificate,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import certificates
+from mesh import certificate_validation
 from tests.authority import NOW, Authority
 
 NAME = "identity.linkerd.cluster.local"
@@ -12,9 +12,9 @@ ISSUER = Authority(name=NAME, signer=ANCHOR, path_length=0)
 
 
 def anchor_rules(certificate: str) -> list[str]:
-    return [finding.rule for finding in certificates.anchor_findings(certificate, now=NOW)]
+    return [finding.rule for finding in certificate_validation.anchor_findings(certificate, now=NOW)]
 
 
 def issuer_rules(certificate: str, key: str, *, anchor: str, common_name: str | None = NAME) -> list[str]:
-    findings = certificates.issuer_findings(certificate, key, anchor=anchor, common_name=common_name, now=NOW)
+    findings = certificate_validation.issuer_findings(certificate, key, anchor=anchor, common_name=common_name, now=NOW)
     return [finding.rule for finding in findings]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import settings
-from kubeconfig import Context
+from mesh.kube.kubeconfig import Context
+from mesh.linkerd_releases import LINKERD, LinkerdRelease
 from settings.extension_parts import Extensions as ExtensionParts
 from settings.resolved import Extensions, LoadBalancer
 from settings.stack_file import ClusterLinkerd, Gateway
-from versions import LINKERD, LinkerdRelease
 
 NEW, OLD = LINKERD["2.14.10"], LINKERD["2.13.5"]
 

@@ -19,9 +19,9 @@ from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, resource, set_
 from pulumi.runtime.mocks import MockMonitor
 from pulumi.runtime.proto import callback_pb2, source_pb2
 
-import recorded
 from components.cilium import clustermesh
 from components.cluster import Cluster
+from mesh import stack_state
 from tests import kubeconfigs
 from tests.checkout import CHECKOUT
 
@@ -127,12 +127,12 @@ class Recorder(Mocks):
         """What a resource waits for: types without their package, and names."""
         return {_called(urn) for urn in self.asked(kind, name).dependencies}
 
-    def state(self) -> list[recorded.Resource]:
+    def state(self) -> list[stack_state.Resource]:
         """What the state would have after an update."""
         inputs = {(each.typ, each.name): each.inputs for each in self.resources}
-        whole = recorded.Resource(urn=STACK, type="pulumi:pulumi:Stack", custom=False, outputs=self.outputs)
+        whole = stack_state.Resource(urn=STACK, type="pulumi:pulumi:Stack", custom=False, outputs=self.outputs)
         return [whole] + [
-            recorded.Resource(
+            stack_state.Resource(
                 urn=each.urn,
                 type=each.type,
                 parent=each.parent,
@@ -191,7 +191,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         known = json.dumps([config, secret, id(state)])
         if known not in runs:
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(recorded, "own", lambda: state.state() if state is not None else [])
+                patch.setattr(stack_state, "own", lambda: state.state() if state is not None else [])
                 runs[known] = record(config, secret, kubeconfig, patch)
         return runs[known]
 

@@ -20,8 +20,8 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-import kubeconfig
 import settings
+from mesh.kube import kubeconfig
 
 CORPUS = Path(__file__).parent / "testdata" / "settings"
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-import access
 import toolchain
-from access import Access
 from lab.home import Home
+from mesh.kube import client as kube_client
+from mesh.kube.client import Access
 from tests.deployment import Deployment, brought_up, comes_true, everything
 from tests.signer import StandInSigner
 
@@ -39,7 +39,7 @@ STACK: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def signer(lab: Home) -> Iterator[StandInSigner]:
     """A signer at work in a cluster with cert-manager's CRDs."""
-    with StandInSigner(access.client(Access(context=CONTEXT, kubeconfig=str(lab.kubeconfig)))) as stand_in:
+    with StandInSigner(kube_client.client(Access(context=CONTEXT, kubeconfig=str(lab.kubeconfig)))) as stand_in:
         yield stand_in
 
 

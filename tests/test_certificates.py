@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-import certificates
-from certificates import Finding
+from mesh import certificate_validation
+from mesh.certificate_validation import Finding
 from tests.authority import DAY, NOW, Authority, rsa_key
 from tests.certificate_rules import ANCHOR, ISSUER, NAME, anchor_rules, issuer_rules
 
@@ -19,15 +19,15 @@ ANY = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
 
 
 def test_an_anchor_and_an_issuer_as_linkerds_guide_makes_them_have_no_findings() -> None:
-    assert certificates.anchor_findings(ANCHOR.pem, now=NOW) == []
-    assert certificates.anchor_key_findings(ANCHOR.pem, ANCHOR.private) == []
+    assert certificate_validation.anchor_findings(ANCHOR.pem, now=NOW) == []
+    assert certificate_validation.anchor_key_findings(ANCHOR.pem, ANCHOR.private) == []
     assert issuer_rules(ISSUER.pem, ISSUER.private, anchor=ANCHOR.pem) == []
 
 
 def test_a_finding_says_what_is_wrong_and_what_to_do() -> None:
     old = Authority(begin=NOW - 2 * DAY, end=NOW - DAY)
 
-    assert certificates.anchor_findings(old.pem, now=NOW) == [
+    assert certificate_validation.anchor_findings(old.pem, now=NOW) == [
         Finding(rule="the anchor expired on 2030-01-01T03:04:05Z", remedy="renew it")
     ]
 
@@ -87,9 +87,9 @@ def test_an_anchor_may_have_an_rsa_key_of_a_size_that_linkerd_knows() -> None:
     issuer = Authority(name=NAME, signer=anchor)
 
     assert anchor_rules(anchor.pem) == []
-    assert certificates.anchor_key_findings(anchor.pem, anchor.private) == []
+    assert certificate_validation.anchor_key_findings(anchor.pem, anchor.private) == []
     assert issuer_rules(issuer.pem, issuer.private, anchor=anchor.pem) == []
-    assert certificates.anchor_findings(Authority(key=rsa_key(3072), signer=anchor).pem, now=NOW) == [
+    assert certificate_validation.anchor_findings(Authority(key=rsa_key(3072), signer=anchor).pem, now=NOW) == [
         Finding(
             rule="the anchor has a kind of key that Linkerd doesn't take",
             remedy="make it with an ECDSA P-256 key, or RSA with 2048 or 4096 bits",
@@ -100,7 +100,7 @@ def test_an_anchor_may_have_an_rsa_key_of_a_size_that_linkerd_knows() -> None:
 def test_an_issuer_must_have_an_ecdsa_key_even_where_its_anchor_needs_none() -> None:
     issuer = Authority(name=NAME, signer=ANCHOR, key=rsa_key(2048))
 
-    assert certificates.issuer_findings(issuer.pem, issuer.private, anchor=ANCHOR.pem, now=NOW) == [
+    assert certificate_validation.issuer_findings(issuer.pem, issuer.private, anchor=ANCHOR.pem, now=NOW) == [
         Finding(rule="the issuer has a kind of key that Linkerd doesn't take", remedy="make it with an ECDSA P-256 key")
     ]
 
@@ -130,7 +130,7 @@ def test_a_signature_must_be_made_with_sha_256() -> None:
 def test_an_rsa_anchor_must_be_signed_by_an_rsa_key() -> None:
     crossed = Authority(key=rsa_key(2048), signer=ANCHOR)
 
-    assert certificates.anchor_findings(crossed.pem, now=NOW) == [
+    assert certificate_validation.anchor_findings(crossed.pem, now=NOW) == [
         Finding(
             rule="the anchor has a signature that Linkerd doesn't take", remedy="sign it with an RSA key and SHA-256"
         )
@@ -140,8 +140,8 @@ def test_an_rsa_anchor_must_be_signed_by_an_rsa_key() -> None:
 def test_an_anchors_key_must_be_that_of_the_first_certificate() -> None:
     other = Authority()
 
-    assert certificates.anchor_key_findings(ANCHOR.pem + other.pem, ANCHOR.private) == []
-    assert certificates.anchor_key_findings(ANCHOR.pem + other.pem, other.private) == [
+    assert certificate_validation.anchor_key_findings(ANCHOR.pem + other.pem, ANCHOR.private) == []
+    assert certificate_validation.anchor_key_findings(ANCHOR.pem + other.pem, other.private) == [
         Finding(rule="the key belongs to another certificate than the anchor's", remedy="give the two that are a pair")
     ]
 
@@ -149,8 +149,8 @@ def test_an_anchors_key_must_be_that_of_the_first_certificate() -> None:
 def test_an_anchor_with_a_key_must_leave_room_for_issuers() -> None:
     short, enough = Authority(path_length=0), Authority(path_length=1)
 
-    assert certificates.anchor_key_findings(enough.pem, enough.private) == []
-    assert certificates.anchor_key_findings(short.pem, short.private) == [
+    assert certificate_validation.anchor_key_findings(enough.pem, enough.private) == []
+    assert certificate_validation.anchor_key_findings(short.pem, short.private) == [
         Finding(
             rule="the anchor has the path length 0, and 1 CA below it",
             remedy="make it with the path length 1 or more, or without one",
@@ -159,5 +159,5 @@ def test_an_anchor_with_a_key_must_leave_room_for_issuers() -> None:
 
 
 def test_an_anchor_that_cannot_be_read_is_told_once() -> None:
-    assert certificates.anchor_key_findings("nonsense", ANCHOR.private) == []
+    assert certificate_validation.anchor_key_findings("nonsense", ANCHOR.private) == []
     assert issuer_rules(ISSUER.pem, ISSUER.private, anchor="nonsense") == []

@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-import certificates
-from certificates import Finding
+from mesh import certificate_validation
+from mesh.certificate_validation import Finding
 from tests.authority import NOW, Authority, pem, rsa_key
 from tests.certificate_rules import ANCHOR, ISSUER, NAME, issuer_rules
 
@@ -40,7 +40,7 @@ def test_any_anchor_of_a_rotation_may_have_signed_the_issuer() -> None:
 
 @pytest.mark.parametrize("stranger", [Authority(), Authority(name="elsewhere", key=ANCHOR.key)], ids=["key", "name"])
 def test_an_issuer_of_another_anchor_is_refused(stranger: Authority) -> None:
-    assert certificates.issuer_findings(ISSUER.pem, ISSUER.private, anchor=stranger.pem, now=NOW) == [
+    assert certificate_validation.issuer_findings(ISSUER.pem, ISSUER.private, anchor=stranger.pem, now=NOW) == [
         Finding(
             rule="the anchor hasn't signed the issuer",
             remedy="let the anchor sign it, or append the intermediates between the two",

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-import certificates
-from certificates import Finding
+from mesh import certificate_validation
+from mesh.certificate_validation import Finding
 from tests.authority import NOW, PEM, Authority, begins, pem, rsa_key, subject
 from tests.certificate_rules import ANCHOR, ISSUER, NAME, anchor_rules, issuer_rules
 
@@ -38,12 +38,12 @@ def test_comments_and_windows_line_ends_do_no_harm() -> None:
         ANCHOR.pem.strip(),
     ):
         assert anchor_rules(decorated) == []
-        assert certificates.plain(decorated) == ANCHOR.pem
+        assert certificate_validation.plain(decorated) == ANCHOR.pem
         assert issuer_rules(ISSUER.pem, ISSUER.private.replace("\n", "\r\n"), anchor=decorated) == []
 
 
 def test_plain_keeps_every_certificate_in_its_place() -> None:
-    assert certificates.plain(f"one\n{ISSUER.pem}\ntwo\n{ANCHOR.pem}\n") == ISSUER.pem + ANCHOR.pem
+    assert certificate_validation.plain(f"one\n{ISSUER.pem}\ntwo\n{ANCHOR.pem}\n") == ISSUER.pem + ANCHOR.pem
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_text_that_is_no_certificate_is_one_finding(text: str, rule: str) -> N
 
     assert rule in found
     assert issuer_rules(text, ISSUER.private, anchor=ANCHOR.pem) == [found]
-    for read in (certificates.plain, certificates.expiry):
+    for read in (certificate_validation.plain, certificate_validation.expiry):
         with pytest.raises(ValueError, match=rule):
             read(text)
 
@@ -98,12 +98,12 @@ def test_a_text_that_is_no_certificate_is_one_finding(text: str, rule: str) -> N
 )
 def test_a_text_that_is_no_key_is_one_finding(text: str, rule: str) -> None:
     for findings in (
-        certificates.anchor_key_findings(ISSUER.pem, text),
-        certificates.issuer_findings(ISSUER.pem, text, anchor=ANCHOR.pem, now=NOW),
+        certificate_validation.anchor_key_findings(ISSUER.pem, text),
+        certificate_validation.issuer_findings(ISSUER.pem, text, anchor=ANCHOR.pem, now=NOW),
     ):
         assert [finding.rule for finding in findings] == [rule]
     with pytest.raises(ValueError, match=rule):
-        certificates.pkcs8(text)
+        certificate_validation.pkcs8(text)
 
 
 @pytest.mark.parametrize(
@@ -136,28 +136,28 @@ def test_a_key_becomes_pkcs8_from_any_form() -> None:
     assert sec1.startswith(begins("EC PRIVATE KEY"))
     assert pkcs1.startswith(begins("RSA PRIVATE KEY"))
     for text in (sec1, parameters + sec1, sec1.replace("\n", "\r\n"), f"Bag Attributes\n{ISSUER.private}\n\n"):
-        assert certificates.pkcs8(text) == ISSUER.private
+        assert certificate_validation.pkcs8(text) == ISSUER.private
         assert issuer_rules(ISSUER.pem, text, anchor=ANCHOR.pem) == []
-    assert certificates.pkcs8(pkcs1) == pem(rsa_key(2048))
+    assert certificate_validation.pkcs8(pkcs1) == pem(rsa_key(2048))
 
 
 def test_expiry_is_that_of_the_certificate_that_goes_first() -> None:
     early = Authority(end=datetime(2030, 1, 2, 3, 4, 6, tzinfo=UTC))
 
-    assert certificates.expiry(ANCHOR.pem) == "2030-01-03T03:04:05Z"
+    assert certificate_validation.expiry(ANCHOR.pem) == "2030-01-03T03:04:05Z"
     for bundle in (early.pem + ANCHOR.pem, ANCHOR.pem + early.pem):
-        assert certificates.expiry(bundle) == "2030-01-02T03:04:06Z"
+        assert certificate_validation.expiry(bundle) == "2030-01-02T03:04:06Z"
 
 
 def every_finding(text: str) -> list[Finding]:
     """What all functions say of a text, in the place of each of their arguments."""
     return [
-        *certificates.anchor_findings(text, now=NOW),
-        *certificates.anchor_key_findings(text, ANCHOR.private),
-        *certificates.anchor_key_findings(ANCHOR.pem, text),
-        *certificates.issuer_findings(text, ISSUER.private, anchor=ANCHOR.pem, now=NOW),
-        *certificates.issuer_findings(ISSUER.pem, text, anchor=ANCHOR.pem, now=NOW),
-        *certificates.issuer_findings(ISSUER.pem, ISSUER.private, anchor=text, now=NOW),
+        *certificate_validation.anchor_findings(text, now=NOW),
+        *certificate_validation.anchor_key_findings(text, ANCHOR.private),
+        *certificate_validation.anchor_key_findings(ANCHOR.pem, text),
+        *certificate_validation.issuer_findings(text, ISSUER.private, anchor=ANCHOR.pem, now=NOW),
+        *certificate_validation.issuer_findings(ISSUER.pem, text, anchor=ANCHOR.pem, now=NOW),
+        *certificate_validation.issuer_findings(ISSUER.pem, ISSUER.private, anchor=text, now=NOW),
     ]
 
 

@@ -13,7 +13,7 @@ from dev import environment, stack
 from dev.check import table
 from dev.row import Row
 from lab.home import Home
-from topology import Link
+from mesh.topology import Link
 
 DEV = stack.read("dev")
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from lab.home import Home
+from mesh.linkerd_releases import linkerd_release
 from tests.deployment import Deployment, brought_up, comes_true, everything
 from tests.edge import EDGE, newest_release
-from versions import linkerd_release
 
 pytestmark = [pytest.mark.lab("west", "east", "north", "ctx-1", minutes=6), EDGE]
 

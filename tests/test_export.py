@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from kubernetes.client import ApiException
 
-import access
-from access import Access
 from components.workloads import export_cleanup
 from components.workloads.export_cleanup import _ExportProvider, remove_mirror
+from mesh.kube import client as kube_client
+from mesh.kube.client import Access
 from tests import kubeconfigs
 from tests.preflight_cluster import Cluster, client, running
 
@@ -57,7 +57,7 @@ class Source(Cluster):
 @contextmanager
 def source(monkeypatch: pytest.MonkeyPatch, found: Source) -> Iterator[Source]:
     with running(found):
-        monkeypatch.setattr(access, "client", lambda way: client(found.server))
+        monkeypatch.setattr(kube_client, "client", lambda way: client(found.server))
         yield found
 
 
@@ -113,7 +113,7 @@ def test_a_refusal_is_told_of(monkeypatch: pytest.MonkeyPatch, verb: str) -> Non
 def test_a_source_that_can_not_be_reached_is_left_to_its_own_controller(monkeypatch: pytest.MonkeyPatch) -> None:
     with running(Source()) as west:
         server = west.server
-    monkeypatch.setattr(access, "client", lambda way: client(server))
+    monkeypatch.setattr(kube_client, "client", lambda way: client(server))
 
     remove(LONG)
 
@@ -163,7 +163,7 @@ def test_a_target_that_can_not_be_reached_keeps_nobody_waiting(monkeypatch: pyte
     monkeypatch.setattr(export_cleanup, "remove_mirror", lambda *_: pytest.fail("it would wait for what can't happen"))
     with running(Source()) as east:
         server = east.server
-    monkeypatch.setattr(access, "client", lambda way: client(server))
+    monkeypatch.setattr(kube_client, "client", lambda way: client(server))
 
     _ExportProvider().delete("east/test/podinfo/west", PROPS)
 

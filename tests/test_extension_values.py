@@ -16,8 +16,8 @@ from components.linkerd.control_plane import crds_values
 from components.linkerd.jaeger import jaeger_values
 from components.linkerd.smi import smi_values
 from components.linkerd.viz import viz_values
+from mesh.linkerd_releases import LinkerdRelease, linkerd_release
 from tests.cluster_settings import NEW, OLD, cluster
-from versions import LinkerdRelease, linkerd_release
 
 ALL: dict[str, Any] = {
     "viz": {},

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-import access
-from access import Access
 from components.linkerd import federated_services
 from components.linkerd.mirror_cleanup import CREDENTIALS_CHECKSUM, _MirrorsProvider, remove_mirrors, restart
 from components.workloads.export_cleanup import _ExportProvider, leave_federation
+from mesh.kube import client as kube_client
+from mesh.kube.client import Access
 from tests.preflight_cluster import Cluster, client, running
 
 SHOP = "/api/v1/namespaces/shop/services/till-federated"
@@ -77,7 +77,7 @@ def test_a_member_leaves_and_the_last_one_takes_the_service_along(
 
 def left(monkeypatch: pytest.MonkeyPatch, found: Source, target: str, seconds: float) -> list[str]:
     with running(found):
-        monkeypatch.setattr(access, "client", lambda way: client(found.server))
+        monkeypatch.setattr(kube_client, "client", lambda way: client(found.server))
         leave_federation(Access(context="west"), "shop", "till", target, time.monotonic() + seconds)
     return found.asked
 
@@ -198,7 +198,7 @@ def test_only_new_credentials_restart_a_controller(
 ) -> None:
     done: list[Any] = []
     monkeypatch.setattr("components.linkerd.mirror_cleanup.restart", lambda *what: done.append(what[1:]))
-    monkeypatch.setattr(access, "client", lambda way: way)
+    monkeypatch.setattr(kube_client, "client", lambda way: way)
     props = {"source": "west", "context": "w", "kubeconfig": "", "namespace": "mc", "target": "east"}
 
     updated = _MirrorsProvider().update("west/east", {**props, **olds}, {**props, **news, "__provider": "x"})

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-import access
 from components.helm import terminating_crds
 from components.helm.release_drift import _UpkeepProvider
 from components.helm.retained_crds import CRDS
 from components.helm.terminating_crds import GoingCrds
+from mesh.kube import client as kube_client
 from preflight.api import Api
 from preflight.trouble import Unanswered
 from tests.preflight_cluster import Cluster, client, running
@@ -95,7 +95,7 @@ def test_the_kinds_are_read_before_their_release_goes_and_nothing_depends_on_it(
 ) -> None:
     bring(server, crd("servers"))
     server.statuses[SERVERS] = status
-    monkeypatch.setattr(access, "client", lambda _: client(server.server))
+    monkeypatch.setattr(kube_client, "client", lambda _: client(server.server))
     monkeypatch.setattr(terminating_crds, "READABLE_WITHIN", 0.2)
 
     _UpkeepProvider().delete("", {"context": "ctx-west", "release": "linkerd-crds", "namespace": "linkerd"})
@@ -104,10 +104,10 @@ def test_the_kinds_are_read_before_their_release_goes_and_nothing_depends_on_it(
 
 
 def test_a_cluster_that_is_not_there_is_not_in_the_way_of_a_removal(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: access.Access) -> None:
+    def fail(_: kube_client.Access) -> None:
         raise ValueError("no such context")
 
-    monkeypatch.setattr(access, "client", fail)
+    monkeypatch.setattr(kube_client, "client", fail)
 
     _UpkeepProvider().delete("", {"context": "ctx-west", "release": "linkerd-crds", "namespace": "linkerd"})
 

@@ -13,7 +13,7 @@ import yaml
 import settings
 from components.linkerd.control_plane import high_availability_values
 from lab.home import Home
-from versions import LINKERD, LinkerdRelease
+from mesh.linkerd_releases import LINKERD, LinkerdRelease
 
 pytestmark = pytest.mark.lab("west")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from components.unreachable import to_keep
-from recorded import Resource, parse
+from mesh.stack_state import Resource, parse
 
 STACK = "urn:pulumi:dev::mesh::pulumi:pulumi:Stack::mesh-dev"
 WEST = "urn:pulumi:dev::mesh::pulumi:providers:kubernetes::west"

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-import access
-from access import Access
 from components.helm import retained_crds
 from components.helm.retained_crds import _KeptCrdsProvider, remove_kept
+from mesh.kube import client as kube_client
+from mesh.kube.client import Access
 from tests.preflight_cluster import Cluster, client, running
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -138,7 +138,7 @@ def test_the_provider_makes_nothing_and_says_what_stays(
         asked.extend(said)
         return ["one stays"]
 
-    monkeypatch.setattr(access, "client", lambda way: way)
+    monkeypatch.setattr(kube_client, "client", lambda way: way)
     monkeypatch.setattr(retained_crds, "remove_kept", remove)
     monkeypatch.setattr("pulumi.log.warn", told.append)
     provider = _KeptCrdsProvider()

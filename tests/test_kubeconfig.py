@@ -6,7 +6,7 @@ import base64
 import os
 from pathlib import Path
 
-import kubeconfig
+from mesh.kube import kubeconfig
 from tests import kubeconfigs
 
 

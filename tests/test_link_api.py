@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-import access
-from access import Access
 from components.linkerd.link_migration import carry_over
+from mesh.kube import client as kube_client
+from mesh.kube.client import Access
 from tests.preflight_cluster import Cluster, client, running
 
 GROUP = "multicluster.linkerd.io"
@@ -39,7 +39,7 @@ def carried(monkeypatch: pytest.MonkeyPatch, *links: dict[str, Any]) -> Links:
     found = Links(objects={LINKS: {"items": list(links)}})
     found.bodies = []
     with running(found):
-        monkeypatch.setattr(access, "client", lambda way: client(found.server))
+        monkeypatch.setattr(kube_client, "client", lambda way: client(found.server))
         carry_over(Access(context="west"), "mc", f"{GROUP}/v1alpha3")
     return found
 

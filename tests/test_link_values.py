@@ -10,10 +10,10 @@ import settings
 from components.linkerd.link_spec import link_spec
 from components.linkerd.multicluster import OutwardLink, multicluster_values
 from components.linkerd.service_mirror import controllers_values, service_mirror_values
+from mesh.linkerd_releases import LINKERD, LinkerdRelease, linkerd_release
+from mesh.topology import Link
 from settings.link_parts import LinkOptions
 from tests.cluster_settings import NEW, cluster
-from topology import Link
-from versions import LINKERD, LinkerdRelease, linkerd_release
 
 NEWEST = LINKERD["2.20"]
 BY_CONTROLLERS = [release for release in LINKERD.values() if release.link_controllers]

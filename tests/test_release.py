@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 import settings
+from mesh.linkerd_releases import LINKERD, NEWEST_EDGE_TRIED, LinkerdRelease, age, line, linkerd_release
 from tests.stack_files import Environment
-from versions import LINKERD, NEWEST_EDGE_TRIED, LinkerdRelease, age, line, linkerd_release
 
 NOT_KNOWN = r"not a release that this program knows; choose one of 2\.14\.10"
 THREE = ("linkerd-crds", "linkerd-control-plane", "linkerd-multicluster")

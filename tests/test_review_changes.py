@@ -15,9 +15,9 @@ from urllib.parse import unquote
 import pytest
 import yaml
 
-import helm_records
-from access import Access
-from helm_records import Record
+from mesh.helm import release_storage
+from mesh.helm.release_storage import Record
+from mesh.kube.client import Access
 from policy.planned import SECRET, UNKNOWN
 from preflight.api import Unseen
 from review import changes, machine, markdown, preview, releases
@@ -309,7 +309,7 @@ def test_the_newest_record_that_was_deployed_is_read() -> None:
             assert selector == "owner=helm,name=shop,status in (deployed,uninstalling)"
             return {"items": [secret(9), secret(10)]}
 
-    found = helm_records.read(Api(), "shops", "shop")  # type: ignore[arg-type]
+    found = release_storage.read(Api(), "shops", "shop")  # type: ignore[arg-type]
 
     assert found is not None
     assert (found.manifest, found.values) == ("n: 10", {})

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-import versions
+from mesh import linkerd_releases
 from tests.checkout import CHECKOUT
 from toolchain import __main__ as command
 from toolchain import add_ons, cache, charts, go, helm, pulumi
@@ -54,7 +54,7 @@ def test_every_pinned_module_has_its_checksums() -> None:
 
 
 def test_every_stable_release_that_the_program_lists_can_be_tried_in_the_lab() -> None:
-    stable = [release.version for release in versions.LINKERD.values() if release.channel == "stable"]
+    stable = [release.version for release in linkerd_releases.LINKERD.values() if release.channel == "stable"]
     assert {linkerd(release).name for release in stable} <= set(PARTS)
 
 
@@ -83,7 +83,7 @@ def test_without_parts_all_is_built_that_make_up_needs(monkeypatch: pytest.Monke
     monkeypatch.setattr(command, "_build_missing", built.extend)
 
     assert command.main([]) == 0
-    assert {"kubernetes", linkerd(versions.DEFAULT_LINKERD).name, CHARTS.name} <= {part.name for part in built}
+    assert {"kubernetes", linkerd(linkerd_releases.DEFAULT_LINKERD).name, CHARTS.name} <= {part.name for part in built}
     assert not {linkerd("2.13.5").name, CILIUM.name} & {part.name for part in built}
 
 
@@ -168,7 +168,7 @@ def test_crds_are_taken_out_of_their_chart(tmp_path: Path) -> None:
 
     written = {file.name: file.read_text() for file in (tmp_path / "crds").iterdir()}
     plain = "kind: CustomResourceDefinition\nspec: {}\n"
-    assert written == dict.fromkeys(["certificates.yaml", "issuers.yaml", "clusterissuers.yaml"], plain)
+    assert written == dict.fromkeys(["mesh.certificate_validation.yaml", "issuers.yaml", "clusterissuers.yaml"], plain)
 
 
 def test_charts_and_manifests_of_others_are_laid_out_the_same_each_time(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from topology import Link, mermaid, targets
+from mesh.topology import Link, mermaid, targets
 
 
 def test_only_the_far_end_of_a_link_must_be_reachable() -> None:

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 import yaml
 
-import access
-import upkeep
-from access import Access
 from components.helm.release_drift import _UpkeepProvider
+from mesh.helm import drift
+from mesh.helm.drift import MendError, repair
+from mesh.helm.drift.diff import differing
+from mesh.kube import client as kube_client
+from mesh.kube.client import Access
 from preflight.api import Api, Unseen
 from tests.preflight_cluster import Cluster, client, running
-from upkeep import MendError, mending
-from upkeep.comparison import differing
 
 RECORDS = "/api/v1/namespaces/linkerd/secrets"
 DEPLOYMENT = "/apis/apps/v1/namespaces/linkerd/deployments/web"
@@ -176,11 +176,11 @@ def server() -> Iterator[Server]:
 
 
 def looked(server: Server) -> list[str]:
-    return [str(each) for each in upkeep.look(Api(client(server.server), 20), "linkerd", "linkerd-control-plane")]
+    return [str(each) for each in drift.look(Api(client(server.server), 20), "linkerd", "linkerd-control-plane")]
 
 
 def mended(server: Server) -> list[str]:
-    return upkeep.mend(client(server.server), "linkerd", "linkerd-control-plane", wait=True)
+    return drift.mend(client(server.server), "linkerd", "linkerd-control-plane", wait=True)
 
 
 def test_nothing_is_said_of_a_release_that_is_as_it_was_made(server: Server) -> None:
@@ -236,7 +236,7 @@ def test_what_the_api_server_refuses_is_said_with_the_object_and_a_remedy(server
 def test_a_kind_that_the_cluster_does_not_have_is_waited_for_and_then_said(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mending, "KINDS_COME_WITHIN", 0)
+    monkeypatch.setattr(repair, "KINDS_COME_WITHIN", 0)
     server.objects["/apis/apps/v1"] = {"resources": []}
 
     assert looked(server) == ["Deployment web is missing"]
@@ -245,8 +245,8 @@ def test_a_kind_that_the_cluster_does_not_have_is_waited_for_and_then_said(
 
 
 def test_what_does_not_become_ready_is_an_error(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mending, "READY_WITHIN", 0)
-    monkeypatch.setattr(mending, "_is_ready", lambda live: False)
+    monkeypatch.setattr(repair, "READY_WITHIN", 0)
+    monkeypatch.setattr(repair, "_is_ready", lambda live: False)
     del server.objects[DEPLOYMENT]
 
     with pytest.raises(MendError, match="Deployment web: mended, and not ready after"):
@@ -272,7 +272,7 @@ def test_a_record_that_may_not_be_read_is_an_error(server: Server) -> None:
 def test_a_cluster_that_does_not_answer_stays_as_it_was_known(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(access, "client", lambda way: client("http://127.0.0.1:9"))
+    monkeypatch.setattr(kube_client, "client", lambda way: client("http://127.0.0.1:9"))
     monkeypatch.setattr("pulumi.log.warn", print)
     before = {**PROPS, "drift": ["Deployment web is missing"]}
 
@@ -286,7 +286,7 @@ def test_a_kubeconfig_that_cannot_be_used_is_told_of_in_the_same_way(
     def fail(way: Access) -> None:
         raise ValueError("no such context")
 
-    monkeypatch.setattr(access, "client", fail)
+    monkeypatch.setattr(kube_client, "client", fail)
     monkeypatch.setattr("pulumi.log.warn", print)
 
     assert _UpkeepProvider().read("west", PROPS).outs == PROPS
@@ -304,7 +304,7 @@ def test_a_refresh_finds_it_an_update_mends_it_and_nothing_else_asks(
     server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     way = Access(context="ctx-west", kubeconfig="text")
-    monkeypatch.setattr(access, "client", lambda asked: client(server.server) if asked == way else None)
+    monkeypatch.setattr(kube_client, "client", lambda asked: client(server.server) if asked == way else None)
     for level in ("warn", "info"):
         monkeypatch.setattr(f"pulumi.log.{level}", print)
     provider = _UpkeepProvider()

@@ -10,11 +10,11 @@ import threading
 import time
 from functools import partial
 
+from mesh.linkerd_releases import DEFAULT_LINKERD
 from toolchain import cache, go, helm, pulumi
 from toolchain.build import BuildFailed, build
 from toolchain.parts import CHARTS, ENGINE, HELM, HELMFILE, KUBECTL, KUBERNETES, MODULES, PARTS, QUICK, Part, linkerd
 from toolchain.progress import Progress
-from versions import DEFAULT_LINKERD
 
 
 def main(arguments: list[str]) -> int:

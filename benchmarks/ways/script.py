@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ground import Ground
-from versions import DEFAULT_LINKERD, linkerd_release
+from mesh.linkerd_releases import DEFAULT_LINKERD, linkerd_release
 
 GUIDES = "guides.sh"
 CLI = "linkerd-cli.sh"

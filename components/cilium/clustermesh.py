@@ -11,13 +11,13 @@ from typing import Any
 
 import pulumi
 
-import access
-import recorded
 import settings
 from components.cilium.cilium import EXTERNAL_SINCE, NAMESPACE, Cilium, CiliumAuthority, Peer
 from components.cluster import NOT_AWAITED, Cluster
 from components.sdk import load_balancer
 from components.sdk.kubernetes_object import KubernetesObject
+from mesh import stack_state
+from mesh.kube import client as kube_client
 from settings.cilium import minor
 from settings.resolved import MeshedCilium
 
@@ -52,7 +52,7 @@ class ClusterMesh(pulumi.ComponentResource):
         self,
         stack: settings.Settings,
         clusters: Mapping[str, Cluster],
-        made: Sequence[recorded.Resource],
+        made: Sequence[stack_state.Resource],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("multicluster-mesh:index:ClusterMesh", "clustermesh", None, opts)
@@ -163,7 +163,7 @@ def node_addresses(cluster: Cluster) -> list[str]:
     path = f"clusters.{cluster.name}.cilium.addresses"
     remedy = "say there where the others reach it, or let its nodes be listed"
     try:
-        nodes = access.listed(access.client(cluster.access), "/api/v1/nodes", timeout=PATIENCE)
+        nodes = kube_client.listed(kube_client.client(cluster.access), "/api/v1/nodes", timeout=PATIENCE)
     except (ApiException, ConfigException, HTTPError) as error:
         said = f"{error.status} {error.reason}" if isinstance(error, ApiException) else str(error).strip()
         why = (said.splitlines() or [type(error).__name__])[0]

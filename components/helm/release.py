@@ -38,12 +38,12 @@ from typing import Any
 import pulumi
 from pulumi_kubernetes.helm.v3 import Release, RepositoryOptsArgs
 
-import access
-import upkeep  # not in the hook, which runs when Pulumi has taken the program's folder off the path
 from components.cluster import Cluster
 from components.helm import terminating_crds
 from components.helm.release_drift import Upkeep
 from components.sdk.hooks import Hook, with_namespace
+from mesh.helm import drift  # not in the hook, which runs when Pulumi has taken the program's folder off the path
+from mesh.kube import client as kube_client
 
 # What Helm upgrades from: what is there, or what there was.
 _STARTABLE = {"deployed", "failed", "superseded"}
@@ -240,18 +240,18 @@ def _making_way(cluster: Cluster, name: str, *, creating: bool) -> Hook:
     way, adopting = cluster.access, cluster.settings.adopt
 
     def make_way(namespace: str) -> None:
-        api = access.client(way)
+        api = kube_client.client(way)
         secrets = f"/api/v1/namespaces/{namespace}/secrets"
-        records = access.listed(api, secrets, f"owner=helm,name={name}")
+        records = kube_client.listed(api, secrets, f"owner=helm,name={name}")
         failed = None if creating else failure(records, name, namespace)
         for record in records:
             if unfinished(record, creating=creating, description=description, adopting=adopting):
-                access.ask(api, "DELETE", f"{secrets}/{record['metadata']['name']}")
+                kube_client.ask(api, "DELETE", f"{secrets}/{record['metadata']['name']}")
                 revision = record["metadata"]["labels"]["version"]
                 what = "took over" if adopting and creating else "removed what an unfinished update left of"
                 pulumi.log.info(f"{cluster.name}: {what} release {name} ({revision})")
         if failed is not None:
-            access.ask(api, "POST", secrets, body=failed)
+            kube_client.ask(api, "POST", secrets, body=failed)
         if creating:
             terminating_crds.await_end(api, cluster.name, name, namespace)
 
@@ -264,20 +264,20 @@ def _completing(cluster: Cluster, name: str, *, wait: bool) -> Hook:
     def complete(namespace: str) -> None:
         from kubernetes.client import ApiException
 
-        api = access.client(way)
+        api = kube_client.client(way)
         secrets = f"/api/v1/namespaces/{namespace}/secrets"
-        records = access.listed(api, secrets, f"owner=helm,name={name},status in (pending-install,uninstalling)")
+        records = kube_client.listed(api, secrets, f"owner=helm,name={name},status in (pending-install,uninstalling)")
         if any(record["metadata"]["labels"]["status"] == "uninstalling" for record in records):
-            for mended in upkeep.mend(api, namespace, name, wait=wait):
+            for mended in drift.mend(api, namespace, name, wait=wait):
                 pulumi.log.info(f"{cluster.name}: mended: {mended}")
         for record in records:
             try:
                 body = installed(record, description=description)
-                access.ask(api, "PUT", f"{secrets}/{record['metadata']['name']}", body=body)
+                kube_client.ask(api, "PUT", f"{secrets}/{record['metadata']['name']}", body=body)
             except ApiException as error:
                 raise UnfinishedRecord(
                     f"{cluster.name}: release {name} is installed, and Helm's record of it can't be brought to an end: "
-                    f"{access.reason(error)}; see to that, and run `pulumi up` again"
+                    f"{kube_client.reason(error)}; see to that, and run `pulumi up` again"
                 ) from None
             pulumi.log.info(f"{cluster.name}: wrote down that release {name} is installed, which Helm hadn't")
 

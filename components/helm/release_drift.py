@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
-import access
+from mesh.kube import client as kube_client
 
 if TYPE_CHECKING:
     # Its packages take seconds to import, and the process that runs the provider doesn't need them.
@@ -36,12 +36,12 @@ class _UpkeepProvider(ResourceProvider):
         return CreateResult(id_=f"{props['cluster']}/{props['namespace']}/{props['release']}", outs=_known(props))
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        import upkeep
+        from mesh.helm import drift as upkeep
         from preflight.trouble import Unanswered, Unusable
 
         where = f"{props['cluster']}: release {props['release']}"
         try:
-            api = _api(props, upkeep.mending.ANSWERS_WITHIN)
+            api = _api(props, upkeep.repair.ANSWERS_WITHIN)
             found = [str(each) for each in upkeep.look(api, props["namespace"], props["release"])]
         except (Unanswered, Unusable, TimeoutError) as error:
             # What Pulumi itself reads there is an error already.
@@ -57,9 +57,9 @@ class _UpkeepProvider(ResourceProvider):
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
         if _olds.get("drift"):
-            import upkeep
+            from mesh.helm import drift as upkeep
 
-            client = access.client(access.of(_news))
+            client = kube_client.client(kube_client.of(_news))
             for mended in upkeep.mend(client, _news["namespace"], _news["release"], wait=_news["wait"]):
                 pulumi.log.info(f"{_news['cluster']}: mended: {mended}")
         return UpdateResult(outs=_known(_news))
@@ -115,7 +115,7 @@ def _api(props: dict[str, Any], answers_within: float) -> Api:
     from preflight.trouble import of_credentials
 
     try:
-        client = access.client(access.of(props))
+        client = kube_client.client(kube_client.of(props))
     except Exception as error:  # a plugin or a kubeconfig may fail in any way
         raise of_credentials(error) from None
     return Api(client, answers_within)

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
 
-import access
-from marks import GATEWAY_API, is_of_release
+from mesh.kube import client as kube_client
+from mesh.kube.ownership import GATEWAY_API, is_of_release
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -49,7 +49,7 @@ class _KeptCrdsProvider(ResourceProvider):
         return UpdateResult(outs=_known(_news))
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
-        for said in remove_kept(access.client(access.of(_props)), _props["release"], _props["namespace"]):
+        for said in remove_kept(kube_client.client(kube_client.of(_props)), _props["release"], _props["namespace"]):
             pulumi.log.warn(f"{_props['cluster']}: {said}")
 
 
@@ -94,10 +94,12 @@ def remove_kept(api: ApiClient, release: str, namespace: str) -> Iterator[str]:
         namespace: where it was.
     """
     records = f"/api/v1/namespaces/{namespace}/secrets"
-    if access.listed(api, records, f"owner=helm,name={release}", timeout=PATIENCE):
+    if kube_client.listed(api, records, f"owner=helm,name={release}", timeout=PATIENCE):
         return
     brought = [
-        crd for crd in access.listed(api, CRDS, timeout=PATIENCE) if is_of_release(crd["metadata"], release, namespace)
+        crd
+        for crd in kube_client.listed(api, CRDS, timeout=PATIENCE)
+        if is_of_release(crd["metadata"], release, namespace)
     ]
     going = []
     for crd in brought:
@@ -109,11 +111,11 @@ def remove_kept(api: ApiClient, release: str, namespace: str) -> Iterator[str]:
             there = "1 object of it is" if left == 1 else f"{left} objects of it are"
             yield f"{name} stays, because {there} there; when nobody needs them any more: kubectl delete crd {name}"
         else:
-            access.ask(api, "DELETE", f"{CRDS}/{name}", timeout=PATIENCE)
+            kube_client.ask(api, "DELETE", f"{CRDS}/{name}", timeout=PATIENCE)
             going.append(name)
     deadline = time.monotonic() + CRDS_GO_WITHIN
     while going and time.monotonic() < deadline:
-        going = [name for name in going if access.ask(api, "GET", f"{CRDS}/{name}", timeout=PATIENCE) is not None]
+        going = [name for name in going if kube_client.ask(api, "GET", f"{CRDS}/{name}", timeout=PATIENCE) is not None]
         time.sleep(0.2 if going else 0)
 
 
@@ -131,7 +133,7 @@ def objects_path(crd: dict[str, Any]) -> str | None:
 def _objects(api: ApiClient, crd: dict[str, Any]) -> int:
     """How many objects of a kind there are."""
     path = objects_path(crd)
-    listed = access.ask(api, "GET", f"{path}?limit=1", timeout=PATIENCE) if path is not None else None
+    listed = kube_client.ask(api, "GET", f"{path}?limit=1", timeout=PATIENCE) if path is not None else None
     if listed is None:
         return 0
     return len(listed["items"]) + int(listed["metadata"].get("remainingItemCount") or 0)

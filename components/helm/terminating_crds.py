@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-import access
 from components.helm.retained_crds import CRDS, objects_path
-from marks import is_of_release
-from patience import side_by_side
+from mesh.concurrency import side_by_side
+from mesh.kube import client as kube_client
+from mesh.kube.ownership import is_of_release
 from preflight.api import METADATA_LIST, Api
 from preflight.shapes import mapping, mappings, text
 from preflight.trouble import Unanswered
@@ -101,7 +101,7 @@ def _going(client: ApiClient, release: str, namespace: str) -> list[str]:
     from kubernetes.client import ApiException
 
     try:
-        listed = access.listed(client, CRDS, accept=METADATA_LIST)
+        listed = kube_client.listed(client, CRDS, accept=METADATA_LIST)
     except ApiException as error:
         if error.status == HTTPStatus.FORBIDDEN:
             return []  # who may not list them can still install a release that brings none

@@ -20,7 +20,7 @@ from components.linkerd.pki import Trust
 from components.linkerd.webhook_certificates import pinned, webhooks
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import pull_secret, pull_secrets
-from marks import LINKERD_CRDS
+from mesh.kube.ownership import LINKERD_CRDS
 
 # Each webhook of the control plane: the chart's values for it, and its Service, whose name its certificate carries.
 _WEBHOOKS: Mapping[str, str] = {

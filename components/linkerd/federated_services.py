@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import access
+from mesh.kube import client as kube_client
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -53,11 +53,11 @@ def leave(api: ApiClient, service: Mapping[str, Any], target: str) -> None:
     path = f"/api/v1/namespaces/{metadata['namespace']}/services/{metadata['name']}"
     left = [member for member in members(metadata.get("annotations")) if member[1] != target]
     if not left:
-        access.ask(api, "DELETE", path)
+        kube_client.ask(api, "DELETE", path)
         return
     remote = ",".join(f"{name}@{cluster}" for name, cluster in left if cluster)
     local = next((name for name, cluster in left if not cluster), None)
-    access.ask(api, "PATCH", path, body={"metadata": {"annotations": {_REMOTE: remote or None, _LOCAL: local}}})
+    kube_client.ask(api, "PATCH", path, body={"metadata": {"annotations": {_REMOTE: remote or None, _LOCAL: local}}})
 
 
 def leave_all(api: ApiClient, target: str) -> None:
@@ -67,6 +67,6 @@ def leave_all(api: ApiClient, target: str) -> None:
         api: a client of the cluster that has the federated services.
         target: the members' cluster; empty for the cluster itself.
     """
-    for service in access.listed(api, "/api/v1/services", f"{MIRRORED},!{_CLUSTER}"):
+    for service in kube_client.listed(api, "/api/v1/services", f"{MIRRORED},!{_CLUSTER}"):
         if any(cluster == target for _, cluster in members(service["metadata"].get("annotations"))):
             leave(api, service, target)

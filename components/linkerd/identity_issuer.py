@@ -45,11 +45,11 @@ def issuer(cluster: Cluster, namespace: pulumi.Input[str], trust: Trust, opts: p
         return _of_cert_manager(cluster, namespace, trust, manager, opts)
     given = trust.settings.issuers.get(cluster.name)
     if given is not None:
-        import certificates
+        from mesh import certificate_validation
 
-        certificate: pulumi.Input[str] = certificates.plain(given.certificate)
-        key: pulumi.Input[str] = pulumi.Output.secret(certificates.pkcs8(given.key.get_secret_value()))
-        expires = pulumi.Output.from_input(certificates.expiry(given.certificate))
+        certificate: pulumi.Input[str] = certificate_validation.plain(given.certificate)
+        key: pulumi.Input[str] = pulumi.Output.secret(certificate_validation.pkcs8(given.key.get_secret_value()))
+        expires = pulumi.Output.from_input(certificate_validation.expiry(given.certificate))
     else:
         made = Certificate(
             f"{cluster.name}-issuer",

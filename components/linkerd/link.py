@@ -23,8 +23,8 @@ from components.mesh_cluster import Member
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.load_balancer import addresses
 from components.sdk.secrets import pull_secrets
+from mesh.topology import Link
 from settings.link_parts import LinkOptions
-from topology import Link
 
 # Relative to the program, so that every checkout and every machine has the same inputs.
 MIRROR_CHART = "./charts/service-mirror"

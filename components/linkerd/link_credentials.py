@@ -15,7 +15,7 @@ import yaml
 import settings
 from components.cluster import Cluster
 from components.sdk.kubernetes_object import KubernetesObject
-from topology import Link
+from mesh.topology import Link
 
 REMOTE_ACCESS = "linkerd-service-mirror-remote-access-default"
 

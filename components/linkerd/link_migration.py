@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import access
-from access import Access
+from mesh.kube import client as kube_client
+from mesh.kube.client import Access
 
 
 def carry_over(way: Access, namespace: str, api: str) -> None:
@@ -24,16 +24,16 @@ def carry_over(way: Access, namespace: str, api: str) -> None:
         namespace: where they are.
         api: group and version, which the cluster has.
     """
-    group, client = api.partition("/")[0], access.client(way)
+    group, client = api.partition("/")[0], kube_client.client(way)
     links = f"/apis/{api}/namespaces/{namespace}/links"
-    for link in access.listed(client, links):
+    for link in kube_client.listed(client, links):
         metadata = link["metadata"]
         managed = metadata.get("managedFields") or []
         carried = [_in_version(entry, group, api) for entry in managed]
         if carried != managed:
             # With the version of the object, so that nobody else's change is lost.
             changed = {"metadata": {"managedFields": carried, "resourceVersion": metadata["resourceVersion"]}}
-            access.ask(client, "PATCH", f"{links}/{metadata['name']}", body=changed)
+            kube_client.ask(client, "PATCH", f"{links}/{metadata['name']}", body=changed)
 
 
 def _in_version(entry: dict[str, Any], group: str, api: str) -> dict[str, Any]:

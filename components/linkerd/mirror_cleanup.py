@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
 
-import access
 from components.linkerd import federated_services
+from mesh.kube import client as kube_client
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -45,11 +45,11 @@ class _MirrorsProvider(ResourceProvider):
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
         controller, checksum = _news.get("controller"), _news.get("credentialsChecksum")
         if controller and _olds.get("controller") == controller and _olds.get("credentialsChecksum") != checksum:
-            restart(access.client(access.of(_news)), _news["namespace"], controller, str(checksum))
+            restart(kube_client.client(kube_client.of(_news)), _news["namespace"], controller, str(checksum))
         return UpdateResult(outs=_known(_news))
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
-        remove_mirrors(access.client(access.of(_props)), _props["namespace"], _props["target"])
+        remove_mirrors(kube_client.client(kube_client.of(_props)), _props["namespace"], _props["target"])
 
 
 class Mirrors(Resource, module="multicluster-mesh", name="Mirrors"):
@@ -98,7 +98,7 @@ def restart(api: ApiClient, namespace: str, controller: str, checksum: str) -> N
     """
     changed = {"spec": {"template": {"metadata": {"annotations": {CREDENTIALS_CHECKSUM: checksum}}}}}
     # One that isn't there reads them when it comes.
-    access.ask(api, "PATCH", f"/apis/apps/v1/namespaces/{namespace}/deployments/{controller}", body=changed)
+    kube_client.ask(api, "PATCH", f"/apis/apps/v1/namespaces/{namespace}/deployments/{controller}", body=changed)
 
 
 def remove_mirrors(api: ApiClient, namespace: str, target: str) -> None:
@@ -122,11 +122,11 @@ def remove_mirrors(api: ApiClient, namespace: str, target: str) -> None:
             federated_services.leave_all(api, target)
             _remove_services(api, target)
     lease = f"service-mirror-write-{target}" if target else "local-service-mirror-write"
-    access.ask(api, "DELETE", f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{lease}")
+    kube_client.ask(api, "DELETE", f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{lease}")
 
 
 def _pods(api: ApiClient, namespace: str, selector: str) -> bool:
-    return bool(access.listed(api, f"/api/v1/namespaces/{namespace}/pods", selector))
+    return bool(kube_client.listed(api, f"/api/v1/namespaces/{namespace}/pods", selector))
 
 
 def _await_end(api: ApiClient, namespace: str, selector: str) -> None:
@@ -143,9 +143,9 @@ def _await_end(api: ApiClient, namespace: str, selector: str) -> None:
 def _remove_services(api: ApiClient, target: str) -> None:
     mirrored = f"{federated_services.MIRRORED},{federated_services.of(target)}"
     for kind in ("services", "endpoints"):
-        for item in access.listed(api, f"/api/v1/{kind}", mirrored):
+        for item in kube_client.listed(api, f"/api/v1/{kind}", mirrored):
             metadata = item["metadata"]
-            access.ask(api, "DELETE", f"/api/v1/namespaces/{metadata['namespace']}/{kind}/{metadata['name']}")
+            kube_client.ask(api, "DELETE", f"/api/v1/namespaces/{metadata['namespace']}/{kind}/{metadata['name']}")
 
 
 def _known(props: dict[str, Any]) -> dict[str, Any]:

@@ -21,9 +21,9 @@ from components.linkerd.mirror_cleanup import Mirrors
 from components.linkerd.service_mirror import controllers_values
 from components.sdk.kubernetes_object import KubernetesObject, read
 from components.sdk.secrets import pull_secret, pull_secrets
+from mesh.topology import Link
 from settings.link_parts import LinkOptions
 from settings.stack_file import Gateway
-from topology import Link
 
 # A link of which the cluster is the source, with its target and what the stack file says of it.
 OutwardLink = tuple[Link, settings.Cluster, LinkOptions]

@@ -176,12 +176,14 @@ class Trust(pulumi.ComponentResource):
 
 
 def _given(settings: TrustSettings) -> Signer:
-    import certificates
+    from mesh import certificate_validation
 
     assert settings.anchor is not None
     key = settings.anchor.key
     return Signer(
-        certificate=pulumi.Output.from_input(certificates.plain(settings.anchor.certificate)),
-        private_key=pulumi.Output.secret(certificates.pkcs8(key.get_secret_value())) if key is not None else None,
-        expires=pulumi.Output.from_input(certificates.expiry(settings.anchor.certificate)),
+        certificate=pulumi.Output.from_input(certificate_validation.plain(settings.anchor.certificate)),
+        private_key=pulumi.Output.secret(certificate_validation.pkcs8(key.get_secret_value()))
+        if key is not None
+        else None,
+        expires=pulumi.Output.from_input(certificate_validation.expiry(settings.anchor.certificate)),
     )

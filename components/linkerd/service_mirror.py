@@ -14,8 +14,8 @@ import pulumi
 import settings
 from components.linkerd.control_plane import tolerations
 from components.linkerd.gateway_spec import gateway_ports
+from mesh.topology import Link
 from settings.link_parts import LinkOptions
-from topology import Link
 
 # What a stack file may say of the values of our own chart, which the other one calls the same.
 _SAME = ("replicas", "enablePodAntiAffinity", "logLevel", "logFormat", "resources", "nodeSelector", "tolerations")

@@ -6,7 +6,7 @@ import asyncio
 
 import pulumi
 
-from recorded import Resource
+from mesh.stack_state import Resource
 
 
 class Registered:

@@ -17,9 +17,9 @@ from components.workloads.nginx import nginx
 from components.workloads.sample_namespace import Place
 from components.workloads.service_profile import make_profile
 from components.workloads.traffic_split import Backend, split_requests
+from mesh.linkerd_releases import BOOKSAPP_IMAGE, BOOKSAPP_TRAFFIC_IMAGE
 from settings.sample_parts import Booksapp as BooksappSettings
 from settings.sample_parts import Route
-from versions import BOOKSAPP_IMAGE, BOOKSAPP_TRAFFIC_IMAGE
 
 # Its services, and the ports that they listen on.
 PORTS: Mapping[str, int] = {"webapp": 7000, "authors": 7001, "books": 7002}

@@ -14,8 +14,8 @@ import settings
 from components.workloads.authorization_policy import allow
 from components.workloads.manifests import Objects, container
 from components.workloads.sample_namespace import Place
+from mesh.linkerd_releases import EMOJIVOTO_IMAGE
 from settings.sample_parts import Emojivoto as EmojivotoSettings
-from versions import EMOJIVOTO_IMAGE
 
 _VERSION = "v11"
 _GRPC, _PROMETHEUS = 8080, 8801

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
 
-import access
-from access import Access
 from components.linkerd import federated_services
+from mesh.kube import client as kube_client
+from mesh.kube.client import Access
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -108,7 +108,7 @@ def _has_label(way: Access, namespace: str, service: str, label: str) -> bool:
     from urllib3.exceptions import HTTPError
 
     try:
-        found = access.ask(access.client(way), "GET", _path(namespace, service), timeout=PATIENCE)
+        found = kube_client.ask(kube_client.client(way), "GET", _path(namespace, service), timeout=PATIENCE)
     except (HTTPError, ConfigException):
         return True
     return found is not None and bool((found["metadata"].get("labels") or {}).get(label))
@@ -136,7 +136,7 @@ def remove_mirror(way: Access, namespace: str, service: str, target: str, deadli
         return bool((found["metadata"].get("labels") or {}).get("mirror.linkerd.io/cluster-name") == target)
 
     def remove(api: ApiClient, found: dict[str, Any]) -> None:
-        access.ask(api, "DELETE", _path(namespace, found["metadata"]["name"]), timeout=PATIENCE)
+        kube_client.ask(api, "DELETE", _path(namespace, found["metadata"]["name"]), timeout=PATIENCE)
 
     _wait(way, namespace, f"{service}-{target}", is_there, remove, deadline)
 
@@ -174,9 +174,9 @@ def _wait(
     from urllib3.exceptions import HTTPError
 
     try:
-        api = access.client(way)
+        api = kube_client.client(way)
         path = _path(namespace, name)
-        while (found := access.ask(api, "GET", path, timeout=PATIENCE)) is not None and remains(found):
+        while (found := kube_client.ask(api, "GET", path, timeout=PATIENCE)) is not None and remains(found):
             if time.monotonic() > deadline:
                 end(api, found)
                 return

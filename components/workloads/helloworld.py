@@ -14,8 +14,8 @@ import settings
 from components.workloads.manifests import Objects, container
 from components.workloads.sample_namespace import Place
 from components.workloads.traffic_split import ACCRUAL, backends, fail_over, split_requests
+from mesh.linkerd_releases import CURL_IMAGE, HELLOWORLD_IMAGE
 from settings.sample_parts import Helloworld as HelloworldSettings
-from versions import CURL_IMAGE, HELLOWORLD_IMAGE
 
 NAME = "helloworld"
 SLEEP = "sleep"

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from components.workloads.manifests import Objects
 from components.workloads.sample_namespace import Place
-from marks import GATEWAY_API
+from mesh.kube.ownership import GATEWAY_API
 
 Kind = Literal["HTTPRoute", "GRPCRoute"]
 

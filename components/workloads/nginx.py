@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from components.workloads.manifests import Objects, container
-from versions import NGINX_IMAGE
+from mesh.linkerd_releases import NGINX_IMAGE
 
 PORT = 8080
 # The user of the image.

@@ -17,9 +17,9 @@ from components.workloads.nginx import nginx
 from components.workloads.sample_namespace import Place
 from components.workloads.service_profile import make_profile
 from components.workloads.traffic_split import ACCRUAL, backends, fail_over, split_requests
+from mesh.linkerd_releases import PODINFO_IMAGE
 from settings.sample_parts import Podinfo as PodinfoSettings
 from settings.sample_parts import Route
-from versions import PODINFO_IMAGE
 
 NAME = "podinfo"
 FRONTEND = "frontend"

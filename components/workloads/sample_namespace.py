@@ -13,7 +13,7 @@ from components.linkerd.link import ClusterLink
 from components.mesh_cluster import Member
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import pull_secret
-from topology import Link
+from mesh.topology import Link
 
 # What every cluster has, and no stack owns.
 DEFAULT = "default"

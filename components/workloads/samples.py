@@ -14,7 +14,7 @@ from components.workloads.helloworld import Helloworld
 from components.workloads.podinfo import Podinfo
 from components.workloads.sample_namespace import places
 from components.workloads.userlist import Userlist
-from topology import Link
+from mesh.topology import Link
 
 _KINDS = {
     "podinfo": Podinfo,

@@ -10,8 +10,8 @@ import pulumi
 import settings
 from components.workloads.manifests import Objects, container
 from components.workloads.sample_namespace import Place
+from mesh.linkerd_releases import CURL_IMAGE, USERLIST_IMAGE
 from settings.sample_parts import Userlist as UserlistSettings
-from versions import CURL_IMAGE, USERLIST_IMAGE
 
 NAME, SERVICE, CURLTEST = "userlist", "userlist-svc", "curltest"
 PORT = 8181

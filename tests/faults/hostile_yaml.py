@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import strict_yaml
+from mesh import strict_yaml
 
 
 def laughs(levels: int) -> str:

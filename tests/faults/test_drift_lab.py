@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-import helm_records
-from access import Access, client
 from dev.engine import PulumiFailed
 from lab.home import Home
+from mesh.helm import release_storage
+from mesh.kube.client import Access, client
 from preflight.api import Api
 from tests.deployment import Deployment, brought_up, comes_true
 from tests.faults.options import Faults
@@ -111,7 +111,7 @@ def of_helm(mesh: Deployment) -> list[Thing]:
         secrets = mesh.objects(context, "secrets", "--all-namespaces", "-l", "owner=helm,status=deployed")
         for secret in secrets:
             namespace, release = secret["metadata"]["namespace"], secret["metadata"]["labels"]["name"]
-            record = helm_records.read(api, namespace, release)
+            record = release_storage.read(api, namespace, release)
             assert record is not None
             for body in filter(None, yaml.safe_load_all(record.manifest)):
                 metadata = body["metadata"]

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-import files
-import kubeconfig
 from forge import __main__ as forge
 from lab import __main__ as lab
+from mesh import bounded_io
+from mesh.kube import kubeconfig
 from policy import check as policy
 from review import masking, preview
 from review.engine import PreviewFailed
@@ -209,6 +209,6 @@ def test_a_hostile_text_is_masked_in_no_time(text: str) -> None:
 def test_what_is_read_of_a_file_has_an_end(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(bytes(2**20))
 
-    assert len(files.content(tmp_path / "file", 2**20)) == 2**20
+    assert len(bounded_io.content(tmp_path / "file", 2**20)) == 2**20
     with pytest.raises(OSError, match="larger than 0 MiB"):
-        files.content(tmp_path / "file", 2**20 - 1)
+        bounded_io.content(tmp_path / "file", 2**20 - 1)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-import certificates
+from mesh import certificate_validation
 from settings.reading import MARKS
 from settings.text import _is_regex
 from tests.authority import DAY, Authority, begins
@@ -103,9 +103,9 @@ KEY = f"{begins('EC PRIVATE KEY')}\n"
 def test_a_hostile_certificate_is_a_finding(text: str) -> None:
     now = datetime.now(UTC)
 
-    found = certificates.anchor_findings(text, now=now)
-    found += certificates.anchor_key_findings(text, text)
-    found += certificates.issuer_findings(text, text, anchor=text, now=now)
+    found = certificate_validation.anchor_findings(text, now=now)
+    found += certificate_validation.anchor_key_findings(text, text)
+    found += certificate_validation.issuer_findings(text, text, anchor=text, now=now)
 
     assert found
     assert all(each.rule.isprintable() and len(each.rule) < 200 and each.remedy for each in found)
@@ -117,6 +117,6 @@ def test_a_chain_in_which_all_could_have_signed_all_is_judged_in_no_time() -> No
     issuer = Authority(name="west.example", signer=anchors[0], begin=now - DAY, end=now + 10 * DAY, path_length=0)
     between: Any = "".join(each.pem for each in anchors[1:])
 
-    found = certificates.issuer_findings(issuer.pem + between, issuer.private, anchor=anchors[0].pem, now=now)
+    found = certificate_validation.issuer_findings(issuer.pem + between, issuer.private, anchor=anchors[0].pem, now=now)
 
     assert found == []

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-import kubeconfig
-import strict_yaml
 from dev import __main__ as command
 from dev import stack
 from lab import lifecycle
+from mesh import strict_yaml
+from mesh.kube import kubeconfig
 from review import masking
 from tests import kubeconfigs
 from tests.faults.bounds import bounded as bounded

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-import kubeconfig
 import settings
+from mesh.kube import kubeconfig
 from settings.definition import ANY, every_key
 from settings.faults import Path
 from tests import kubeconfigs

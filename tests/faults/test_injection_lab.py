@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import toolchain
+from mesh.linkerd_releases import DEFAULT_LINKERD
 from review.objects import Identity, identify
 from review.offer import Offer
 from review.rendering import Renderer, Wanted
@@ -17,7 +18,6 @@ from tests.faults.everything import LINKERD
 from tests.faults.test_injection import HOSTILE, leaves
 from tests.recording import Recorder, Run, plain
 from toolchain.helm import program
-from versions import DEFAULT_LINKERD
 
 pytestmark = pytest.mark.lab(minutes=0.5)
 

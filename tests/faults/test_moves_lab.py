@@ -13,10 +13,10 @@ import pytest
 import yaml
 from kubernetes.client import ApiException, CoreV1Api
 
-from access import Access, client
 from lab import lifecycle
 from lab.home import Home
 from lab.spec import LoadBalancer
+from mesh.kube.client import Access, client
 from tests.deployment import Deployment, brought_up, comes_true
 from tests.faults.options import Faults
 from tests.stacks import full_mesh

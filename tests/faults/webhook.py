@@ -8,9 +8,9 @@ from typing import Any
 
 from kubernetes.client import ApiException
 
-import access
-from access import Access
 from lab.home import Home
+from mesh.kube import client as kube_client
+from mesh.kube.client import Access
 from tests.deployment import comes_true
 
 NAME = "down.example.com"
@@ -41,23 +41,23 @@ def unanswered(
         before: before which operations it must be asked; CREATE among them.
         labels: of the objects that it must be asked of; all, if there are none.
     """
-    api = access.client(Access(context=context, kubeconfig=str(lab.kubeconfig)))
+    api = kube_client.client(Access(context=context, kubeconfig=str(lab.kubeconfig)))
     labels = labels or {}
     which = {"rules": [{"operations": before, **_OBJECTS}], "objectSelector": {"matchLabels": labels}}
     configuration = {"metadata": {"name": NAME}, "webhooks": [_WEBHOOK | which]}
-    access.ask(api, "POST", _PATH, body=configuration)
+    kube_client.ask(api, "POST", _PATH, body=configuration)
     try:
         assert comes_true(lambda: _refuses(api, labels), _KNOWN_WITHIN)
         yield
     finally:
-        access.ask(api, "DELETE", f"{_PATH}/{NAME}")
+        kube_client.ask(api, "DELETE", f"{_PATH}/{NAME}")
         assert comes_true(lambda: not _refuses(api, labels), _KNOWN_WITHIN)
 
 
 def _refuses(api: Any, labels: Mapping[str, str]) -> bool:
     secret = {"metadata": {"name": "down", "labels": labels}}
     try:
-        access.ask(api, "POST", "/api/v1/namespaces/default/secrets?dryRun=All", body=secret)
+        kube_client.ask(api, "POST", "/api/v1/namespaces/default/secrets?dryRun=All", body=secret)
     except ApiException:
         return True
     return False

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import files
-import strict_yaml
+from mesh import bounded_io, strict_yaml
 
 # A kubeconfig says by this extension of a cluster that its loopback address can be used by the other clusters' peers,
 # because they all run on one machine.
@@ -115,14 +114,14 @@ def _certificate_authority(cluster: dict[str, Any], path: Path) -> tuple[str | N
         return None, None
     file = path.parent / str(named)
     try:
-        return base64.b64encode(files.content(file)).decode(), None
+        return base64.b64encode(bounded_io.content(file)).decode(), None
     except (OSError, ValueError) as error:
         return None, f"certificate-authority: {file}: {getattr(error, 'strerror', None) or 'not a file'}"
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = files.content(path)
+        content = bounded_io.content(path)
     except FileNotFoundError:
         return {}
     except OSError as error:

@@ -5,7 +5,7 @@ manifest that Helm has written down, and with the marks by which Helm knows its 
 would: what is missing is made, and a field that differs gets its value back. What others have added is left alone.
 """
 
-from upkeep.amiss import Amiss, look
-from upkeep.mending import MendError, mend
+from mesh.helm.drift.detect import Amiss, look
+from mesh.helm.drift.repair import MendError, mend
 
 __all__ = ["Amiss", "MendError", "look", "mend"]

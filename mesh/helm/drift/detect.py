@@ -8,12 +8,12 @@ from functools import cache, partial
 from typing import Any
 from urllib.parse import quote
 
-import helm_records
-import marks
-import strict_yaml
-from patience import side_by_side
+from mesh import strict_yaml
+from mesh.concurrency import side_by_side
+from mesh.helm import release_storage
+from mesh.helm.drift.diff import differing
+from mesh.kube import ownership
 from preflight.api import Api, Unseen
-from upkeep.comparison import differing
 
 # Charts' CRDs are long.
 _LIMITS = strict_yaml.Limits(size=64 * 2**20, values=2_000_000)
@@ -71,10 +71,10 @@ def look(api: Api, namespace: str, release: str) -> list[Amiss]:
         strict_yaml.StrictYamlError: Helm's manifest can't be read.
         preflight.trouble.Unanswered, preflight.trouble.Unusable: nothing can.
     """
-    record = helm_records.read(api, namespace, release)
+    record = release_storage.read(api, namespace, release)
     if record is None:
         return []
-    wanted = [_marked(body, marks.of_helm(release, namespace)) for body in _objects(record.manifest)]
+    wanted = [_marked(body, ownership.of_helm(release, namespace)) for body in _objects(record.manifest)]
     served = cache(partial(_served, api))
     jobs = [partial(_compare, api, body, place_of(served(body["apiVersion"]), body, namespace)) for body in wanted]
     found = side_by_side(jobs, patience=_PATIENCE, threads=_AT_A_TIME)

@@ -17,7 +17,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import strict_yaml
+from mesh import strict_yaml
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient, ApiException

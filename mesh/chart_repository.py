@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from patience import side_by_side
-from strict_yaml import Limits, StrictYamlError, load
+from mesh.concurrency import side_by_side
+from mesh.strict_yaml import Limits, StrictYamlError, load
 
 # Seconds for a repository to answer, to the last byte, and what its index, or an archive's Chart.yaml, may hold.
 PATIENCE = 15

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-import access
+from mesh.helm.drift.detect import Amiss, look
+from mesh.kube import client as kube_client
 from preflight.api import Api
-from upkeep.amiss import Amiss, look
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -65,12 +65,14 @@ def _mend(client: ApiClient, amiss: Amiss, release: str) -> None:
         if amiss.fields:
             _patch(client, amiss.place.path, body)
         else:
-            access.ask(client, "POST", f"{amiss.place.collection}?{_MANAGER}", body=body, timeout=ANSWERS_WITHIN)
+            kube_client.ask(client, "POST", f"{amiss.place.collection}?{_MANAGER}", body=body, timeout=ANSWERS_WITHIN)
     except ApiException as error:
         if error.status == HTTPStatus.CONFLICT and not amiss.fields:
             return  # somebody else was faster; the next refresh sees what it is like
         remedy = "mend it by hand, or delete it, and run `pulumi up --refresh` again, which makes it anew"
-        raise MendError(f"{what} can't be mended (HTTP {error.status}: {access.reason(error)}); {remedy}") from None
+        raise MendError(
+            f"{what} can't be mended (HTTP {error.status}: {kube_client.reason(error)}); {remedy}"
+        ) from None
 
 
 def _patch(client: ApiClient, path: str, body: Mapping[str, Any]) -> None:
@@ -79,12 +81,14 @@ def _patch(client: ApiClient, path: str, body: Mapping[str, Any]) -> None:
 
     where = f"{path}?{_MANAGER}"
     try:
-        access.ask(client, "PATCH", where, body=body, form=access.STRATEGIC_MERGE_PATCH, timeout=ANSWERS_WITHIN)
+        kube_client.ask(
+            client, "PATCH", where, body=body, form=kube_client.STRATEGIC_MERGE_PATCH, timeout=ANSWERS_WITHIN
+        )
     except ApiException as error:
         if error.status != HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
             raise
         # A kind that a CustomResourceDefinition has brought.
-        access.ask(client, "PATCH", where, body=body, timeout=ANSWERS_WITHIN)
+        kube_client.ask(client, "PATCH", where, body=body, timeout=ANSWERS_WITHIN)
 
 
 def _without_nothing(value: Any) -> Any:

@@ -1,0 +1,1 @@
+"""Library of the program: registers no resource, imports no component."""

@@ -1,0 +1,1 @@
+"""Helm's storage of releases, and the drift of their objects."""
