@@ -10,7 +10,6 @@ gc.disable()
 import pulumi
 
 import preflight
-import settings
 from components import stack_outputs
 from components.cilium.clustermesh import ClusterMesh
 from components.cluster import connect, manager
@@ -23,11 +22,11 @@ from components.sdk import sdk_log
 from components.sdk.resource_registry import Registered
 from components.unreachable import keep
 from components.workloads import samples
-from mesh import stack_state
+from mesh import config, stack_state
 
 sdk_log.mute()
 try:
-    stack = settings.load()
+    stack = config.load()
     for warning in stack.warnings:
         pulumi.log.warn(warning)
     preflight.require(
@@ -38,7 +37,7 @@ try:
         warn=pulumi.log.warn,
     )
     made = stack_state.own() if stack.away else []
-except (settings.SettingsError, preflight.PreflightError, stack_state.RecordError) as error:
+except (config.SettingsError, preflight.PreflightError, stack_state.RecordError) as error:
     raise pulumi.RunError(str(error)) from None
 
 registered = Registered()

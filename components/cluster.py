@@ -9,7 +9,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-import settings
+from mesh import config
 from mesh.kube.client import Access
 
 # The annotation by which Pulumi names the manager of an object's fields.
@@ -95,11 +95,11 @@ def manager() -> str:
     return f"{pulumi.get_project()}-{pulumi.get_stack()}"
 
 
-def _kubeconfig(cluster: settings.Cluster) -> pulumi.Input[str]:
+def _kubeconfig(cluster: config.Cluster) -> pulumi.Input[str]:
     return pulumi.Output.secret(cluster.kubeconfig) if cluster.kubeconfig_is_secret else cluster.kubeconfig
 
 
-def connect(cluster: settings.Cluster, image_pull_secret: str | None = None) -> Cluster:
+def connect(cluster: config.Cluster, image_pull_secret: str | None = None) -> Cluster:
     """The handle of a cluster; makes nothing but a Kubernetes provider.
 
     Args:

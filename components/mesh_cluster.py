@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import pulumi
 
-import settings
 from components.addons.gateway_api import GatewayApi
 from components.addons.ingress_nginx import IngressNginx
 from components.addons.metallb import MetalLb
@@ -21,7 +20,7 @@ from components.linkerd.multicluster import Multicluster, OutwardLink
 from components.linkerd.pki import Trust
 from components.linkerd.smi import Smi
 from components.linkerd.viz import Viz
-from mesh import topology
+from mesh import config, topology
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +57,7 @@ class Member:
 
 def join(
     cluster: Cluster,
-    stack: settings.Settings,
+    stack: config.Settings,
     trust: Trust | None,
     cilium: Cilium | None,
     *,
@@ -111,7 +110,7 @@ def join(
     return member
 
 
-def _outward(cluster: Cluster, stack: settings.Settings) -> list[OutwardLink]:
+def _outward(cluster: Cluster, stack: config.Settings) -> list[OutwardLink]:
     """The links that a cluster is the source of, but those to clusters that are forgotten."""
     targets = {each.name: each for each in stack.clusters if not each.forgotten}
     links = [link for link in stack.links if link.source == cluster.name and link.target in targets]

@@ -7,16 +7,15 @@ from typing import Any
 
 import pulumi
 
-import settings
 from components.cilium.clustermesh import OUTPUT as CLUSTERMESH
 from components.cilium.clustermesh import ClusterMesh
 from components.linkerd.dashboard_user import DashboardUser
 from components.linkerd.link import ClusterLink
 from components.linkerd.pki import Trust
 from components.mesh_cluster import Member
-from mesh import topology
+from mesh import config, topology
+from mesh.config import Settings
 from mesh.topology import Link
-from settings import Settings
 
 # In place of a link's data, while one of its ends can't be reached.
 PENDING = "pending"
@@ -73,7 +72,7 @@ def export(
     pulumi.export("topology", topology.mermaid(names, stack.links, pending=set(stack.links) - set(links)))
 
 
-def _cluster(cluster: settings.Cluster, stack: Settings) -> dict[str, Any]:
+def _cluster(cluster: config.Cluster, stack: Settings) -> dict[str, Any]:
     release, linkerd = cluster.release, cluster.linkerd
     extensions = cluster.extensions
     charts = {
@@ -95,7 +94,7 @@ def _cluster(cluster: settings.Cluster, stack: Settings) -> dict[str, Any]:
     found: dict[str, Any] = {
         "context": cluster.context.name,
         "charts": {chart: version for chart, version in charts.items() if version is not None},
-        "overrides": {chart: settings.overridden(values) for chart, values in overrides.items() if values},
+        "overrides": {chart: config.overridden(values) for chart, values in overrides.items() if values},
     }
     if stack.linkerd:
         found["linkerd"] = release.tag

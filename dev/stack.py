@@ -8,15 +8,16 @@ from typing import Any
 
 import yaml
 
-import settings
 from mesh import bounded_io, strict_yaml
+from mesh import config as settings
+from mesh.config import linkerd_release as release
+from mesh.config.errors import Faults, SettingsError
+from mesh.config.models.stack_file import Cluster, StackFile
+from mesh.config.parser import Reading
+from mesh.config.resolved import Extensions, Sample
+from mesh.config.validation import cilium, extensions, links, samples
 from mesh.linkerd_releases import linkerd_release
 from mesh.topology import Link
-from settings import cilium, extensions, links, release, samples
-from settings.faults import Faults, SettingsError
-from settings.reading import Reading
-from settings.resolved import Extensions, Sample
-from settings.stack_file import Cluster, StackFile
 
 CHECKOUT = Path(__file__).absolute().parents[1]
 PROJECT = settings.PROJECT

@@ -15,10 +15,10 @@ from math import ceil
 
 from dev.row import Row
 from dev.stack import LabCluster, Stack
+from mesh.config.field_types import expanded
+from mesh.config.models.samples import Helloworld, Podinfo
+from mesh.config.resolved import Sample
 from mesh.kube import kubeconfig
-from settings.resolved import Sample
-from settings.sample_parts import Helloworld, Podinfo
-from settings.text import expanded
 
 # How often a split is asked at least, and at most; in between, five times for the smallest share of it.
 LEAST, MOST, PER_SHARE = 20, 500, 5

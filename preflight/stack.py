@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from mesh.config import Cluster, Settings
 from mesh.kube import client as kube_client
 from mesh.kube.client import Access
 from mesh.linkerd_releases import KUBERNETES_TRIED
@@ -13,7 +14,6 @@ from preflight.finding import Finding, Severity
 from preflight.question import Flat, GatewayApi, Question
 from preflight.survey import run
 from preflight.version import parsed
-from settings import Cluster, Settings
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-import settings
+from mesh import config
 from mesh.helm import release_storage
 from mesh.helm.release_storage import Record
 from mesh.kube import client as kube_client
@@ -44,7 +44,7 @@ class Seen:
             raise Unseen(f"Helm's records in namespace {namespace} ({error})") from None
 
 
-def look(clusters: Sequence[settings.Cluster], timeout: float) -> dict[str, Seen]:
+def look(clusters: Sequence[config.Cluster], timeout: float) -> dict[str, Seen]:
     """Ask all clusters of a stack at once.
 
     Args:

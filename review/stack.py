@@ -10,8 +10,7 @@ from typing import Any
 
 import yaml
 
-import settings
-from mesh import bounded_io, strict_yaml
+from mesh import bounded_io, config, strict_yaml
 from review.engine import PreviewFailed, pulumi
 from review.masking import secrets_of
 
@@ -52,8 +51,8 @@ def read(name: str, file: Path, folder: Path, environment: Mapping[str, str]) ->
         for text in _secret_texts((written.get("config") or {}).get(key), _decoded(configured[key])):
             secrets |= secrets_of(text)
     try:
-        found = settings.of_stack(configured, secret_keys, _project(), environment)
-    except settings.SettingsError:
+        found = config.of_stack(configured, secret_keys, _project(), environment)
+    except config.SettingsError:
         found = None
     return Stack(name=name, file=copy, settings=found, secrets=frozenset(secrets))
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import settings
+from mesh import config
+from mesh.config.models.extensions import Extensions as ExtensionParts
+from mesh.config.models.stack_file import ClusterLinkerd, Gateway
+from mesh.config.resolved import Extensions, LoadBalancer
 from mesh.kube.kubeconfig import Context
 from mesh.linkerd_releases import LINKERD, LinkerdRelease
-from settings.extension_parts import Extensions as ExtensionParts
-from settings.resolved import Extensions, LoadBalancer
-from settings.stack_file import ClusterLinkerd, Gateway
 
 NEW, OLD = LINKERD["2.14.10"], LINKERD["2.13.5"]
 
@@ -21,9 +21,9 @@ def cluster(
     linkerd: dict[str, Any] | None = None,
     extensions: dict[str, Any] | None = None,
     release: LinkerdRelease = NEW,
-) -> settings.Cluster:
+) -> config.Cluster:
     """One cluster; what is said of it is said as in a stack file."""
-    return settings.Cluster(
+    return config.Cluster(
         name=name,
         context=Context(name=name, server="https://192.0.2.1:6443"),
         api_server="https://192.0.2.1:6443",

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from settings import schema
-from settings.definition import TOP
+from mesh.config import schema
+from mesh.config.schema_lookup import TOP
 
 SCHEMA = schema.schema()
 DEFINITIONS = SCHEMA["definitions"]

@@ -20,7 +20,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-import settings
+from mesh import config as settings
 from mesh.kube import kubeconfig
 
 CORPUS = Path(__file__).parent / "testdata" / "settings"

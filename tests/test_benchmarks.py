@@ -145,7 +145,7 @@ def test_imports_are_summed_by_package_each_module_once() -> None:
 
     assert found.modules == 3
     assert found.seconds == pytest.approx(0.0024)
-    assert found.own == {"settings.reading"}
+    assert found.own == {"mesh.config.parser"}
     assert list(found.packages) == ["settings", "yaml"]
 
 

@@ -7,21 +7,21 @@ from typing import Any
 
 import pytest
 
-import settings
 from components.cilium.cilium import cilium_values, peer_values
 from components.sdk import load_balancer
 from components.workloads.userlist import service_annotations
-from settings.cilium import minor
-from settings.cilium_parts import Cilium
-from settings.resolved import MeshedCilium
-from settings.sample_parts import Userlist
+from mesh import config
+from mesh.config.models.cilium import Cilium
+from mesh.config.models.samples import Userlist
+from mesh.config.resolved import MeshedCilium
+from mesh.config.validation.cilium import minor
 from tests.cluster_settings import cluster
 
 PEER = {"name": "east", "port": 32379, "ips": ["192.0.2.2"]}
 PROVIDED = {"auto": {"enabled": True, "method": "provided"}}
 
 
-def member(**more: Any) -> settings.Cluster:
+def member(**more: Any) -> config.Cluster:
     said: dict[str, Any] = {"service": "NodePort", "addresses": (), "port": 32379, "annotations": {}, "values": {}}
     return replace(cluster("west"), cilium=MeshedCilium(id=7, **{**said, **more}))
 

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from dev import stack
+from mesh.config import docs_generator
 from preflight import rights
-from settings import reference
 from tests.checkout import CHECKOUT, listed
 
 PAGES = sorted([*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/*.md")])
@@ -31,7 +31,7 @@ BLOCKS = [
 
 
 def test_the_page_with_all_settings_is_the_one_that_the_definition_makes() -> None:
-    assert (CHECKOUT / reference.FILE).read_text() == reference.text(), "run `make schema`"
+    assert (CHECKOUT / docs_generator.FILE).read_text() == docs_generator.text(), "run `make schema`"
 
 
 @pytest.mark.parametrize("block", BLOCKS)

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-import settings
 from components.addons.gateway_api import annotated
 from components.addons.ingress_nginx import ingress_nginx_values
 from components.addons.metallb import metallb_values
@@ -16,6 +15,7 @@ from components.linkerd.control_plane import crds_values
 from components.linkerd.jaeger import jaeger_values
 from components.linkerd.smi import smi_values
 from components.linkerd.viz import viz_values
+from mesh import config
 from mesh.linkerd_releases import LinkerdRelease, linkerd_release
 from tests.cluster_settings import NEW, OLD, cluster
 
@@ -32,11 +32,11 @@ PINNED = {"externalSecret": True, "caBundle": "WEBHOOKS"}
 Values = dict[str, Any]
 
 
-def viz(of: settings.Cluster, pull: list[dict[str, str]] | None = None) -> Values:
+def viz(of: config.Cluster, pull: list[dict[str, str]] | None = None) -> Values:
     return viz_values(of, webhook_authority="WEBHOOKS", pull=pull)
 
 
-def jaeger(of: settings.Cluster, pull: list[dict[str, str]] | None = None) -> Values:
+def jaeger(of: config.Cluster, pull: list[dict[str, str]] | None = None) -> Values:
     return jaeger_values(of, webhook_authority="WEBHOOKS", pull=pull)
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-import settings
 from components.linkerd.control_plane import high_availability_values
 from lab.home import Home
+from mesh import config
 from mesh.linkerd_releases import LINKERD, LinkerdRelease
 
 pytestmark = pytest.mark.lab("west")
@@ -29,7 +29,7 @@ def test_high_availability_is_what_the_charts_own_values_say(lab: Home, release:
     beyond = {key: value for key, value in ours.items() if key not in theirs}
 
     assert theirs["controllerReplicas"] == 3
-    assert settings.merged(defaults, ours) == settings.merged(settings.merged(defaults, theirs), beyond)
+    assert config.merged(defaults, ours) == config.merged(config.merged(defaults, theirs), beyond)
     assert set(beyond) == (BEYOND if release.version == "2.13.5" else set())
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-import settings
 from components.linkerd.link_spec import link_spec
 from components.linkerd.multicluster import OutwardLink, multicluster_values
 from components.linkerd.service_mirror import controllers_values, service_mirror_values
+from mesh import config
+from mesh.config.models.links import LinkOptions
 from mesh.linkerd_releases import LINKERD, LinkerdRelease, linkerd_release
 from mesh.topology import Link
-from settings.link_parts import LinkOptions
 from tests.cluster_settings import NEW, cluster
 
 NEWEST = LINKERD["2.20"]
@@ -43,7 +43,7 @@ def outward(*targets: str, gateway: bool = True, **said: Any) -> list[OutwardLin
     return [(link, cluster(link.target, release=NEWEST), options(**said)) for link in links]
 
 
-def west(**said: Any) -> settings.Cluster:
+def west(**said: Any) -> config.Cluster:
     return cluster("west", release=NEWEST, **said)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import preflight
-import settings
+from mesh import config as settings
 from preflight import Question, Severity
 from preflight.question import GatewayApi
 from tests.preflight_cluster import Cluster, ask, healthy, only

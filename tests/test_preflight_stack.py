@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import preflight
-import settings
+from mesh import config as settings
 from preflight import Flat, Question
 from tests.stack_files import Environment
 

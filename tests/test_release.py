@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-import settings
+from mesh import config as settings
 from mesh.linkerd_releases import LINKERD, NEWEST_EDGE_TRIED, LinkerdRelease, age, line, linkerd_release
 from tests.stack_files import Environment
 

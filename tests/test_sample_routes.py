@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-import settings
+from mesh import config as settings
 from tests.recording import Recorder, Run, mesh
 from tests.stack_files import Environment
 

@@ -7,21 +7,21 @@ from typing import Any
 
 import pytest
 
-import settings
 from components.workloads import booksapp, podinfo
 from components.workloads.authorization_policy import authentication_spec, authorization_spec, server_spec
 from components.workloads.manifests import container, pod_annotations
 from components.workloads.nginx import configuration
 from components.workloads.service_profile import http_routes, milliseconds, profile_spec
 from components.workloads.traffic_split import Backend, backends, failover_backends, shared_out_spec, traffic_split_spec
-from settings.sample_parts import Failover, Podinfo, Profile, Split
+from mesh import config
+from mesh.config.models.samples import Failover, Podinfo, Profile, Split
 
 BOTH = Split.model_validate({"cluster": "west", "weights": {"west": 50, "east": 30, "north": 0}})
 BOOKS = [Backend(service="books", port=7002, weight=500), Backend(service="error-injector", port=8080, weight=500)]
 
 
-def sample(**part: Any) -> settings.Sample:
-    return settings.Sample(part=Podinfo.model_validate(part), clusters=("west",))
+def sample(**part: Any) -> config.Sample:
+    return config.Sample(part=Podinfo.model_validate(part), clusters=("west",))
 
 
 def test_a_split_leads_to_the_own_service_and_to_the_mirrors_of_the_others() -> None:

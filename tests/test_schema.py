@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from settings import schema
+from mesh.config import schema
 from tests.checkout import CHECKOUT
 from tests.stack_files import CORPUS, content, expected
 
@@ -48,7 +48,7 @@ def test_the_schema_is_that_of_the_definition() -> None:
 
 
 def test_editors_find_the_schema() -> None:
-    found = json.loads((CHECKOUT / ".vscode" / "settings.json").read_text())["yaml.schemas"]
+    found = json.loads((CHECKOUT / ".vscode" / "mesh.config.json").read_text())["yaml.schemas"]
 
     assert found == {f"./{schema.FILE}": "Pulumi.*.yaml"}
     for file in CHECKOUT.glob("Pulumi.*.yaml"):

@@ -10,7 +10,7 @@ from typing import Any
 import pulumi
 import pytest
 
-import settings
+from mesh import config as settings
 from tests import kubeconfigs
 from tests.checkout import CHECKOUT
 from tests.stack_files import FAULT, Environment, content, faults, handed_over, load, plain

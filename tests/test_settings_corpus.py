@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-import settings
+from mesh import config as settings
 from tests import kubeconfigs
 from tests.stack_files import (
     CORPUS,

@@ -11,9 +11,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-import settings
-from settings import schema
-from settings.definition import TOP
+from mesh import config as settings
+from mesh.config import schema
+from mesh.config.schema_lookup import TOP
 from tests.nonsense import (
     DEFINITIONS,
     SCHEMA,

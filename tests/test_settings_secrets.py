@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from settings.definition import TOP
+from mesh.config.schema_lookup import TOP
 from tests.authority import begins
 from tests.nonsense import nested, quickly
 from tests.stack_files import Environment, judged

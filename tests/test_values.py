@@ -16,8 +16,8 @@ from components.linkerd.link_spec import link_spec
 from components.linkerd.multicluster import multicluster_values
 from components.linkerd.service_mirror import service_mirror_values
 from components.sdk import load_balancer
+from mesh.config.models.stack_file import CertManager
 from mesh.linkerd_releases import LINKERD, LinkerdRelease
-from settings.stack_file import CertManager
 from tests.cluster_settings import NEW, OLD, cluster
 
 releases = pytest.mark.parametrize("release", LINKERD.values(), ids=lambda release: release.version)

@@ -14,7 +14,7 @@ from typing import Any
 import pulumi
 
 from components.cluster import Cluster
-from settings.extension_parts import GatewayApi as GatewayApiSettings
+from mesh.config.models.extensions import GatewayApi as GatewayApiSettings
 
 
 def annotated(kind: str, props: dict[str, Any]) -> dict[str, Any]:

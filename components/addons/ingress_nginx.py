@@ -10,16 +10,16 @@ from typing import Any
 
 import pulumi
 
-import settings
 from components.cluster import Cluster
 from components.helm.release import release
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import pull_secret, pull_secrets
+from mesh import config
 
 NAMESPACE = "ingress-nginx"
 
 
-def ingress_nginx_values(cluster: settings.Cluster, pull: list[dict[str, str]] | None = None) -> dict[str, Any]:
+def ingress_nginx_values(cluster: config.Cluster, pull: list[dict[str, str]] | None = None) -> dict[str, Any]:
     """The values of the ingress-nginx chart.
 
     Args:
@@ -49,7 +49,7 @@ def ingress_nginx_values(cluster: settings.Cluster, pull: list[dict[str, str]] |
     values: dict[str, Any] = {"controller": controller}
     if pull:
         values["imagePullSecrets"] = pull
-    return settings.merged(values, extensions.ingress_nginx.values)
+    return config.merged(values, extensions.ingress_nginx.values)
 
 
 class IngressNginx(pulumi.ComponentResource):

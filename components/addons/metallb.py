@@ -10,17 +10,17 @@ from typing import Any
 
 import pulumi
 
-import settings
 from components.cluster import NOT_AWAITED, Cluster
 from components.helm.release import release
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import pull_secret, pull_secrets
+from mesh import config
 
 NAMESPACE = "metallb-system"
 POOL = "multicluster-mesh"
 
 
-def metallb_values(cluster: settings.Cluster, pull: list[dict[str, str]] | None = None) -> dict[str, Any]:
+def metallb_values(cluster: config.Cluster, pull: list[dict[str, str]] | None = None) -> dict[str, Any]:
     """The values of the metallb chart.
 
     Args:
@@ -38,7 +38,7 @@ def metallb_values(cluster: settings.Cluster, pull: list[dict[str, str]] | None 
     }
     if pull:
         values["imagePullSecrets"] = pull
-    return settings.merged(values, wanted.values)
+    return config.merged(values, wanted.values)
 
 
 class MetalLb(pulumi.ComponentResource):

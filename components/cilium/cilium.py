@@ -14,16 +14,16 @@ from typing import Any
 
 import pulumi
 
-import settings
 from components.cluster import Cluster
 from components.helm.release import release
 from components.linkerd.pki import Authority, Certificate, Signer
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import tls_secret
-from settings.address import is_ip
-from settings.cilium import minor
-from settings.cilium_parts import Cilium as CiliumSettings
-from settings.stack_file import Lifetimes
+from mesh import config
+from mesh.config.models.cilium import Cilium as CiliumSettings
+from mesh.config.models.stack_file import Lifetimes
+from mesh.config.network_types import is_ip
+from mesh.config.validation.cilium import minor
 
 NAMESPACE = "kube-system"
 # A way to make certificates that the chart doesn't know, so that it makes none.
@@ -64,7 +64,7 @@ def _told(peer: Peer, found: Sequence[Sequence[str]]) -> dict[str, Any]:
 
 
 def cilium_values(
-    cluster: settings.Cluster,
+    cluster: config.Cluster,
     cilium: CiliumSettings,
     peers: Sequence[pulumi.Input[Mapping[str, Any]]],
     *,
@@ -107,10 +107,10 @@ def cilium_values(
     if linkerd:
         # https://linkerd.io/2.14/reference/cluster-configuration/#cilium
         values |= {"cni": {"exclusive": False}, "socketLB": {"hostNamespaceOnly": True}}
-    return settings.merged(values, member.values)
+    return config.merged(values, member.values)
 
 
-def _service(member: settings.MeshedCilium, cilium: CiliumSettings) -> dict[str, Any]:
+def _service(member: config.MeshedCilium, cilium: CiliumSettings) -> dict[str, Any]:
     """What the chart makes of its Service, beside which this program may make one of its own."""
     # Those of a load balancer are on a Service of this program's own.
     annotations = {"annotations": dict(member.annotations)} if member.annotations else {}

@@ -11,15 +11,14 @@ from typing import Any
 
 import pulumi
 
-import settings
 from components.cilium.cilium import EXTERNAL_SINCE, NAMESPACE, Cilium, CiliumAuthority, Peer
 from components.cluster import NOT_AWAITED, Cluster
 from components.sdk import load_balancer
 from components.sdk.kubernetes_object import KubernetesObject
-from mesh import stack_state
+from mesh import config, stack_state
+from mesh.config.resolved import MeshedCilium
+from mesh.config.validation.cilium import minor
 from mesh.kube import client as kube_client
-from settings.cilium import minor
-from settings.resolved import MeshedCilium
 
 # The Service by which a load balancer leads to the ClusterMesh API server.
 SERVICE = "clustermesh-apiserver-peers"
@@ -50,7 +49,7 @@ class ClusterMesh(pulumi.ComponentResource):
 
     def __init__(
         self,
-        stack: settings.Settings,
+        stack: config.Settings,
         clusters: Mapping[str, Cluster],
         made: Sequence[stack_state.Resource],
         opts: pulumi.ResourceOptions | None = None,

@@ -10,16 +10,16 @@ from typing import Any
 
 import pulumi
 
-import settings
 from components.cluster import Cluster
 from components.helm.release import release
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import pull_secret, pull_secrets
+from mesh import config
 
 NAMESPACE = "linkerd-cni"
 
 
-def cni_values(cluster: settings.Cluster, pull: list[dict[str, str]]) -> dict[str, Any]:
+def cni_values(cluster: config.Cluster, pull: list[dict[str, str]]) -> dict[str, Any]:
     """The values of the linkerd2-cni chart.
 
     Args:
@@ -31,7 +31,7 @@ def cni_values(cluster: settings.Cluster, pull: list[dict[str, str]]) -> dict[st
         values["image"] = {"name": f"{cluster.linkerd.registry}/cni-plugin"}
     if pull:
         values["imagePullSecrets"] = pull
-    return settings.merged(values, cluster.values("linkerd2-cni"))
+    return config.merged(values, cluster.values("linkerd2-cni"))
 
 
 class Cni(pulumi.ComponentResource):

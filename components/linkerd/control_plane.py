@@ -10,7 +10,6 @@ from typing import Any
 
 import pulumi
 
-import settings
 from components.cluster import Cluster
 from components.helm.release import release
 from components.helm.retained_crds import KeptCrds
@@ -20,6 +19,7 @@ from components.linkerd.pki import Trust
 from components.linkerd.webhook_certificates import pinned, webhooks
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import pull_secret, pull_secrets
+from mesh import config
 from mesh.kube.ownership import LINKERD_CRDS
 
 # Each webhook of the control plane: the chart's values for it, and its Service, whose name its certificate carries.
@@ -59,7 +59,7 @@ def image_values(registry: str) -> dict[str, Any]:
     }
 
 
-def crds_values(cluster: settings.Cluster) -> dict[str, Any]:
+def crds_values(cluster: config.Cluster) -> dict[str, Any]:
     """The values of the linkerd-crds chart.
 
     Args:
@@ -71,11 +71,11 @@ def crds_values(cluster: settings.Cluster) -> dict[str, Any]:
         own = dict.fromkeys(release.gateway_api_values, False)
     elif release.gateway_api_told:
         own = dict.fromkeys(release.gateway_api_values, True)
-    return settings.merged(own, cluster.values("linkerd-crds"))
+    return config.merged(own, cluster.values("linkerd-crds"))
 
 
 def control_plane_values(
-    cluster: settings.Cluster,
+    cluster: config.Cluster,
     *,
     trust_anchor: pulumi.Input[str],
     webhook_authority: pulumi.Input[str],
@@ -107,13 +107,13 @@ def control_plane_values(
     if pull:
         values["imagePullSecrets"] = pull
     if linkerd.high_availability:
-        values = settings.merged(values, high_availability_values())
+        values = config.merged(values, high_availability_values())
     if linkerd.registry is not None:
-        values = settings.merged(values, image_values(linkerd.registry))
-    return settings.merged(values, cluster.values("linkerd-control-plane"))
+        values = config.merged(values, image_values(linkerd.registry))
+    return config.merged(values, cluster.values("linkerd-control-plane"))
 
 
-def tolerations(cluster: settings.Cluster) -> list[dict[str, Any]]:
+def tolerations(cluster: config.Cluster) -> list[dict[str, Any]]:
     """The tolerations of Linkerd's pods, as Kubernetes has them."""
     return [toleration.model_dump(by_alias=True, exclude_none=True) for toleration in cluster.linkerd.tolerations]
 

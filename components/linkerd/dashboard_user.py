@@ -12,7 +12,7 @@ from components.linkerd import htpasswd
 
 if TYPE_CHECKING:
     # The process that runs the provider doesn't need it.
-    from settings import Settings
+    from mesh.config import Settings
 
 
 class _DashboardUserProvider(ResourceProvider):

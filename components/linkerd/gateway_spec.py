@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import settings
+from mesh import config
 
 NAMESPACE = "linkerd-multicluster"
 GATEWAY = "linkerd-gateway"
@@ -12,18 +12,18 @@ GATEWAY = "linkerd-gateway"
 _DEFAULTS = {"port": 4143, "probe": {"path": "/ready", "port": 4191, "seconds": 3}}
 
 
-def gateway_values(target: settings.Cluster) -> dict[str, Any]:
+def gateway_values(target: config.Cluster) -> dict[str, Any]:
     """The chart's values for what links are about, with what the stack file says of them.
 
     Args:
         target: the gateway's cluster.
     """
     said = target.values("linkerd-multicluster").get("gateway")
-    found: dict[str, Any] = settings.merged(_DEFAULTS, said if isinstance(said, dict) else {})
+    found: dict[str, Any] = config.merged(_DEFAULTS, said if isinstance(said, dict) else {})
     return found
 
 
-def gateway_ports(target: settings.Cluster) -> tuple[int, int]:
+def gateway_ports(target: config.Cluster) -> tuple[int, int]:
     """The ports at which peers reach a target's gateway, and its probe."""
     values, node = gateway_values(target), target.gateway.node_port
     port, probe_port = (node.port, node.probe_port) if node else (values["port"], values["probe"]["port"])

@@ -16,7 +16,7 @@ from components.cluster import Cluster
 from components.linkerd.pki import Certificate, Trust
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import tls_secret
-from settings.stack_file import CertManager
+from mesh.config.models.stack_file import CertManager
 
 SECRET = "linkerd-identity-issuer"
 # What cert-manager signs with, where this program hands it the trust anchor.

@@ -9,7 +9,6 @@ from typing import Any
 
 import pulumi
 
-import settings
 from components.cluster import Cluster
 from components.helm.release import release
 from components.linkerd.control_plane import Linkerd, tolerations
@@ -17,13 +16,14 @@ from components.linkerd.pki import Trust
 from components.linkerd.webhook_certificates import pinned, webhooks
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import pull_secret, pull_secrets
+from mesh import config
 
 NAMESPACE = "linkerd-jaeger"
 _SERVICES = ("jaeger-injector",)
 
 
 def jaeger_values(
-    cluster: settings.Cluster, *, webhook_authority: pulumi.Input[str], pull: list[dict[str, str]] | None = None
+    cluster: config.Cluster, *, webhook_authority: pulumi.Input[str], pull: list[dict[str, str]] | None = None
 ) -> dict[str, Any]:
     """The values of the linkerd-jaeger chart.
 
@@ -53,7 +53,7 @@ def jaeger_values(
         values["webhook"]["image"]["name"] = f"{linkerd.registry}/jaeger-webhook"
     if pull:
         values["imagePullSecrets"] = pull
-    return settings.merged(values, cluster.values("linkerd-jaeger"))
+    return config.merged(values, cluster.values("linkerd-jaeger"))
 
 
 class Jaeger(pulumi.ComponentResource):

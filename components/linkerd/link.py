@@ -11,7 +11,6 @@ from typing import Any
 
 import pulumi
 
-import settings
 from components.cluster import NOT_AWAITED
 from components.helm.release import release
 from components.linkerd.link_credentials import checksum, credentials, credentials_secret
@@ -23,8 +22,9 @@ from components.mesh_cluster import Member
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.load_balancer import addresses
 from components.sdk.secrets import pull_secrets
+from mesh import config
+from mesh.config.models.links import LinkOptions
 from mesh.topology import Link
-from settings.link_parts import LinkOptions
 
 # Relative to the program, so that every checkout and every machine has the same inputs.
 MIRROR_CHART = "./charts/service-mirror"
@@ -176,11 +176,11 @@ class ClusterLink(pulumi.ComponentResource):
         return [controller]
 
     def _spec(self) -> dict[str, Any]:
-        wanted: settings.Cluster = self._target.cluster.settings
+        wanted: config.Cluster = self._target.cluster.settings
         address: pulumi.Input[str] | None = self._gateway_address(wanted) if self._link.gateway else None
         return link_spec(wanted, gateway_address=address, discovers=self._link.discovers, options=self._options)
 
-    def _gateway_address(self, wanted: settings.Cluster) -> pulumi.Input[str]:
+    def _gateway_address(self, wanted: config.Cluster) -> pulumi.Input[str]:
         if wanted.gateway.addresses:
             return ",".join(wanted.gateway.addresses)
         gateway = _multicluster(self._target).gateway

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 import pulumi
 import yaml
 
-import settings
 from components.cluster import Cluster
 from components.sdk.kubernetes_object import KubernetesObject
+from mesh import config
 from mesh.topology import Link
 
 REMOTE_ACCESS = "linkerd-service-mirror-remote-access-default"
@@ -106,7 +106,7 @@ def credentials_secret(
     kubeconfig: pulumi.Output[str],
     opts: pulumi.ResourceOptions,
     *,
-    discovery: settings.Cluster | None = None,
+    discovery: config.Cluster | None = None,
 ) -> KubernetesObject:
     """The credentials for the service mirror or, for `discovery`, for the control plane's own look into the target.
 
@@ -139,7 +139,7 @@ def credentials_secret(
     )
 
 
-def _kubeconfig(target: settings.Cluster, data: Mapping[str, str]) -> str:
+def _kubeconfig(target: config.Cluster, data: Mapping[str, str]) -> str:
     # What the kubeconfig verifies the API server by; where it verifies nothing, what the cluster itself names.
     authority = target.context.certificate_authority if target.context.verified else data["ca.crt"]
     token = base64.b64decode(data["token"]).decode()

@@ -10,13 +10,13 @@ from typing import Any
 
 import pulumi
 
-import settings
 from components.linkerd.gateway_spec import GATEWAY, NAMESPACE, gateway_ports, gateway_values
-from settings.link_parts import LinkOptions
+from mesh import config
+from mesh.config.models.links import LinkOptions
 
 
 def link_spec(
-    target: settings.Cluster,
+    target: config.Cluster,
     *,
     gateway_address: pulumi.Input[str] | None,
     discovers: bool = True,
@@ -57,7 +57,7 @@ def link_spec(
     return spec
 
 
-def _through_gateway(target: settings.Cluster, address: pulumi.Input[str], options: LinkOptions) -> dict[str, Any]:
+def _through_gateway(target: config.Cluster, address: pulumi.Input[str], options: LinkOptions) -> dict[str, Any]:
     port, probe_port = gateway_ports(target)
     values = gateway_values(target)["probe"]
     probe = {"path": values["path"], "port": str(probe_port), "period": f"{values['seconds']}s"}

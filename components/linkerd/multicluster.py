@@ -11,7 +11,6 @@ from typing import Any
 
 import pulumi
 
-import settings
 from components.cluster import Cluster
 from components.helm.release import release
 from components.linkerd.control_plane import Linkerd, tolerations
@@ -21,18 +20,19 @@ from components.linkerd.mirror_cleanup import Mirrors
 from components.linkerd.service_mirror import controllers_values
 from components.sdk.kubernetes_object import KubernetesObject, read
 from components.sdk.secrets import pull_secret, pull_secrets
+from mesh import config
+from mesh.config.models.links import LinkOptions
+from mesh.config.models.stack_file import Gateway
 from mesh.topology import Link
-from settings.link_parts import LinkOptions
-from settings.stack_file import Gateway
 
 # A link of which the cluster is the source, with its target and what the stack file says of it.
-OutwardLink = tuple[Link, settings.Cluster, LinkOptions]
+OutwardLink = tuple[Link, config.Cluster, LinkOptions]
 # The annotation by which its Service says who is meant to come in, for readers and policies: `public`, or `none`.
 EXPOSURE = "multicluster-mesh/exposure"
 
 
 def multicluster_values(
-    cluster: settings.Cluster, pull: list[dict[str, str]] | None = None, links: Iterable[OutwardLink] = ()
+    cluster: config.Cluster, pull: list[dict[str, str]] | None = None, links: Iterable[OutwardLink] = ()
 ) -> dict[str, Any]:
     """The values of the linkerd-multicluster chart.
 
@@ -73,10 +73,10 @@ def multicluster_values(
         values |= controllers_values(cluster, links)
     if pull:
         values["imagePullSecrets"] = pull
-    return settings.merged(values, cluster.values("linkerd-multicluster"))
+    return config.merged(values, cluster.values("linkerd-multicluster"))
 
 
-def _local_mirror(cluster: settings.Cluster) -> dict[str, Any]:
+def _local_mirror(cluster: config.Cluster) -> dict[str, Any]:
     """The controller that writes the cluster's own members into federated services."""
     linkerd = cluster.linkerd
     mirror: dict[str, Any] = {}

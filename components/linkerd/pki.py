@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_tls as tls
 
-from settings.stack_file import Lifetimes
-from settings.stack_file import Trust as TrustSettings
+from mesh.config.models.stack_file import Lifetimes
+from mesh.config.models.stack_file import Trust as TrustSettings
 
 _AUTHORITY_USES = ["cert_signing", "crl_signing"]
 _SERVER_USES = ["digital_signature", "key_encipherment", "server_auth"]

@@ -11,19 +11,19 @@ from typing import Any
 
 import pulumi
 
-import settings
 from components.linkerd.control_plane import tolerations
 from components.linkerd.gateway_spec import gateway_ports
+from mesh import config
+from mesh.config.models.links import LinkOptions
 from mesh.topology import Link
-from settings.link_parts import LinkOptions
 
 # What a stack file may say of the values of our own chart, which the other one calls the same.
 _SAME = ("replicas", "enablePodAntiAffinity", "logLevel", "logFormat", "resources", "nodeSelector", "tolerations")
 
 
 def service_mirror_values(
-    source: settings.Cluster,
-    target: settings.Cluster,
+    source: config.Cluster,
+    target: config.Cluster,
     *,
     credentials_checksum: pulumi.Input[str],
     gateway: bool = True,
@@ -56,11 +56,11 @@ def service_mirror_values(
         values["image"] = f"{linkerd.registry}/controller"
     if pull:
         values["imagePullSecrets"] = pull
-    return settings.merged(values, source.values("service-mirror"))
+    return config.merged(values, source.values("service-mirror"))
 
 
 def controllers_values(
-    source: settings.Cluster, links: Iterable[tuple[Link, settings.Cluster, LinkOptions]]
+    source: config.Cluster, links: Iterable[tuple[Link, config.Cluster, LinkOptions]]
 ) -> dict[str, Any]:
     """The values of linkerd-multicluster for the service mirrors of a cluster's links, from 2.18.
 
@@ -79,14 +79,14 @@ def controllers_values(
             entry["nodeSelector"] = linkerd.node_selector
         if linkerd.tolerations:
             entry["tolerations"] = tolerations(source)
-        entries.append(settings.merged(entry, {key: said[key] for key in _SAME if key in said}))
+        entries.append(config.merged(entry, {key: said[key] for key in _SAME if key in said}))
     values: dict[str, Any] = {"controllers": entries}
     if linkerd.registry is not None:
         values["controllerDefaults"] = {"image": {"name": f"{linkerd.registry}/controller"}}
     return values
 
 
-def _said(source: settings.Cluster, options: LinkOptions) -> dict[str, Any]:
+def _said(source: config.Cluster, options: LinkOptions) -> dict[str, Any]:
     """What both charts call by the same names."""
     mirror = options.service_mirror
     values: dict[str, Any] = {}

@@ -9,17 +9,17 @@ from typing import Any
 
 import pulumi
 
-import settings
 from components.cluster import Cluster
 from components.helm.release import release
 from components.linkerd.control_plane import Linkerd, tolerations
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import pull_secret, pull_secrets
+from mesh import config
 
 NAMESPACE = "linkerd-smi"
 
 
-def smi_values(cluster: settings.Cluster, pull: list[dict[str, str]] | None = None) -> dict[str, Any]:
+def smi_values(cluster: config.Cluster, pull: list[dict[str, str]] | None = None) -> dict[str, Any]:
     """The values of the linkerd-smi chart; 1.0.1 knows the first two of them, and its successors all.
 
     Args:
@@ -40,7 +40,7 @@ def smi_values(cluster: settings.Cluster, pull: list[dict[str, str]] | None = No
     }
     if pull:
         values["imagePullSecrets"] = pull
-    return settings.merged(values, cluster.values("linkerd-smi"))
+    return config.merged(values, cluster.values("linkerd-smi"))
 
 
 class Smi(pulumi.ComponentResource):

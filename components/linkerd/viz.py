@@ -9,7 +9,6 @@ from typing import Any
 
 import pulumi
 
-import settings
 from components.cluster import Cluster
 from components.helm.release import release
 from components.linkerd.control_plane import Linkerd, tolerations
@@ -17,13 +16,14 @@ from components.linkerd.pki import Trust
 from components.linkerd.webhook_certificates import pinned, webhooks
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import pull_secret, pull_secrets
+from mesh import config
 
 NAMESPACE = "linkerd-viz"
 _SERVICES = ("tap", "tap-injector")
 
 
 def viz_values(
-    cluster: settings.Cluster, *, webhook_authority: pulumi.Input[str], pull: list[dict[str, str]] | None = None
+    cluster: config.Cluster, *, webhook_authority: pulumi.Input[str], pull: list[dict[str, str]] | None = None
 ) -> dict[str, Any]:
     """The values of the linkerd-viz chart.
 
@@ -59,8 +59,8 @@ def viz_values(
     if wanted.prometheus_url is not None:
         values |= {"prometheusUrl": wanted.prometheus_url, "prometheus": {"enabled": False}}
     if linkerd.high_availability:
-        values = settings.merged(values, _high_availability_values())
-    return settings.merged(values, cluster.values("linkerd-viz"))
+        values = config.merged(values, _high_availability_values())
+    return config.merged(values, cluster.values("linkerd-viz"))
 
 
 def _high_availability_values() -> dict[str, Any]:

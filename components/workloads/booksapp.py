@@ -10,16 +10,16 @@ from collections.abc import Mapping
 
 import pulumi
 
-import settings
 from components.workloads.manifests import Objects, container
 from components.workloads.nginx import PORT as NGINX_PORT
 from components.workloads.nginx import nginx
 from components.workloads.sample_namespace import Place
 from components.workloads.service_profile import make_profile
 from components.workloads.traffic_split import Backend, split_requests
+from mesh import config
+from mesh.config.models.samples import Booksapp as BooksappSettings
+from mesh.config.models.samples import Route
 from mesh.linkerd_releases import BOOKSAPP_IMAGE, BOOKSAPP_TRAFFIC_IMAGE
-from settings.sample_parts import Booksapp as BooksappSettings
-from settings.sample_parts import Route
 
 # Its services, and the ports that they listen on.
 PORTS: Mapping[str, int] = {"webapp": 7000, "authors": 7001, "books": 7002}
@@ -59,7 +59,7 @@ class Booksapp(pulumi.ComponentResource):
         opts: the usual resource options.
     """
 
-    def __init__(self, place: Place, sample: settings.Sample, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, place: Place, sample: config.Sample, opts: pulumi.ResourceOptions | None = None) -> None:
         cluster = place.cluster.name
         name = f"{cluster}-{place.name}-booksapp"
         super().__init__("multicluster-mesh:index:Booksapp", name, None, opts)

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 
 import pulumi
 
-import settings
 from components.workloads.authorization_policy import allow
 from components.workloads.manifests import Objects, container
 from components.workloads.sample_namespace import Place
+from mesh import config
+from mesh.config.models.samples import Emojivoto as EmojivotoSettings
 from mesh.linkerd_releases import EMOJIVOTO_IMAGE
-from settings.sample_parts import Emojivoto as EmojivotoSettings
 
 _VERSION = "v11"
 _GRPC, _PROMETHEUS = 8080, 8801
@@ -32,7 +32,7 @@ class Emojivoto(pulumi.ComponentResource):
         opts: the usual resource options.
     """
 
-    def __init__(self, place: Place, sample: settings.Sample, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, place: Place, sample: config.Sample, opts: pulumi.ResourceOptions | None = None) -> None:
         cluster = place.cluster.name
         name = f"{cluster}-{place.name}-emojivoto"
         super().__init__("multicluster-mesh:index:Emojivoto", name, None, opts)

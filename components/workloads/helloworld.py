@@ -10,12 +10,12 @@ from collections.abc import Mapping
 
 import pulumi
 
-import settings
 from components.workloads.manifests import Objects, container
 from components.workloads.sample_namespace import Place
 from components.workloads.traffic_split import ACCRUAL, backends, fail_over, split_requests
+from mesh import config
+from mesh.config.models.samples import Helloworld as HelloworldSettings
 from mesh.linkerd_releases import CURL_IMAGE, HELLOWORLD_IMAGE
-from settings.sample_parts import Helloworld as HelloworldSettings
 
 NAME = "helloworld"
 SLEEP = "sleep"
@@ -33,7 +33,7 @@ class Helloworld(pulumi.ComponentResource):
         opts: the usual resource options.
     """
 
-    def __init__(self, place: Place, sample: settings.Sample, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, place: Place, sample: config.Sample, opts: pulumi.ResourceOptions | None = None) -> None:
         cluster = place.cluster.name
         name = f"{cluster}-{place.name}-helloworld"
         super().__init__("multicluster-mesh:index:Helloworld", name, None, opts)

@@ -7,13 +7,13 @@ from typing import Any
 
 import pulumi
 
-import settings
 from components.cluster import NOT_AWAITED, Cluster
 from components.linkerd.federated_services import MEMBER
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import pull_secrets
 from components.workloads.export_cleanup import EXPORTED, Export
 from components.workloads.sample_namespace import Inward, Place
+from mesh import config
 
 
 def container(
@@ -52,7 +52,7 @@ def container(
     return {**found, **(more or {})}
 
 
-def pod_annotations(sample: settings.Sample) -> dict[str, str]:
+def pod_annotations(sample: config.Sample) -> dict[str, str]:
     """What tells Linkerd what to do with a pod: said of each, whatever its namespace says."""
     policy = sample.part.default_inbound_policy
     found = {"linkerd.io/inject": "enabled" if sample.part.meshed else "disabled"}
@@ -69,7 +69,7 @@ class Objects:
         parent: the sample's component.
     """
 
-    def __init__(self, name: str, place: Place, sample: settings.Sample, parent: pulumi.Resource) -> None:
+    def __init__(self, name: str, place: Place, sample: config.Sample, parent: pulumi.Resource) -> None:
         self._name, self._place, self._sample, self._parent = name, place, sample, parent
         self._cluster = place.cluster
         self._options = self._cluster.options(parent)

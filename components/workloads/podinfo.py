@@ -10,16 +10,16 @@ from typing import Any
 
 import pulumi
 
-import settings
 from components.workloads.authorization_policy import allow
 from components.workloads.manifests import Objects, container
 from components.workloads.nginx import nginx
 from components.workloads.sample_namespace import Place
 from components.workloads.service_profile import make_profile
 from components.workloads.traffic_split import ACCRUAL, backends, fail_over, split_requests
+from mesh import config
+from mesh.config.models.samples import Podinfo as PodinfoSettings
+from mesh.config.models.samples import Route
 from mesh.linkerd_releases import PODINFO_IMAGE
-from settings.sample_parts import Podinfo as PodinfoSettings
-from settings.sample_parts import Route
 
 NAME = "podinfo"
 FRONTEND = "frontend"
@@ -59,7 +59,7 @@ class Podinfo(pulumi.ComponentResource):
         opts: the usual resource options.
     """
 
-    def __init__(self, place: Place, sample: settings.Sample, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, place: Place, sample: config.Sample, opts: pulumi.ResourceOptions | None = None) -> None:
         cluster = place.cluster.name
         name = f"{cluster}-{place.name}-podinfo"
         super().__init__("multicluster-mesh:index:Podinfo", name, None, opts)

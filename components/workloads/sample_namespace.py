@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import pulumi
 
-import settings
 from components.cluster import Cluster
 from components.linkerd.link import ClusterLink
 from components.mesh_cluster import Member
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import pull_secret
+from mesh import config
 from mesh.topology import Link
 
 # What every cluster has, and no stack owns.
@@ -62,7 +62,7 @@ class Namespace(pulumi.ComponentResource):
         self,
         cluster: Cluster,
         namespace: str,
-        samples: Sequence[settings.Sample],
+        samples: Sequence[config.Sample],
         *,
         linkerd: bool,
         opts: pulumi.ResourceOptions | None = None,
@@ -92,7 +92,7 @@ class Namespace(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def _aliases(name: str, samples: Sequence[settings.Sample]) -> dict[str, pulumi.ResourceOptions]:
+def _aliases(name: str, samples: Sequence[config.Sample]) -> dict[str, pulumi.ResourceOptions]:
     """What these were called when podinfo was the only sample, and a namespace its own."""
     if all(sample.name != "podinfo" for sample in samples):
         return {}
@@ -104,7 +104,7 @@ def _aliases(name: str, samples: Sequence[settings.Sample]) -> dict[str, pulumi.
 
 
 def places(
-    stack: settings.Settings,
+    stack: config.Settings,
     clusters: Mapping[str, Cluster],
     members: Mapping[str, Member],
     links: Mapping[Link, ClusterLink],
@@ -117,7 +117,7 @@ def places(
         members: those that can be reached.
         links: the links between those.
     """
-    found: dict[tuple[str, str], list[settings.Sample]] = {}
+    found: dict[tuple[str, str], list[config.Sample]] = {}
     for sample in stack.samples:
         for name in sample.everywhere:
             if name in members:
@@ -131,8 +131,8 @@ def places(
 def _place(
     member: Member,
     namespace: str,
-    samples: Sequence[settings.Sample],
-    stack: settings.Settings,
+    samples: Sequence[config.Sample],
+    stack: config.Settings,
     clusters: Mapping[str, Cluster],
     links: Mapping[Link, ClusterLink],
 ) -> Place:

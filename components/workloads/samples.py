@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import settings
 from components.cluster import Cluster
 from components.linkerd.link import ClusterLink
 from components.mesh_cluster import Member
@@ -14,6 +13,7 @@ from components.workloads.helloworld import Helloworld
 from components.workloads.podinfo import Podinfo
 from components.workloads.sample_namespace import places
 from components.workloads.userlist import Userlist
+from mesh import config
 from mesh.topology import Link
 
 _KINDS = {
@@ -26,7 +26,7 @@ _KINDS = {
 
 
 def run(
-    stack: settings.Settings,
+    stack: config.Settings,
     clusters: Mapping[str, Cluster],
     members: Mapping[str, Member],
     links: Mapping[Link, ClusterLink],

@@ -15,7 +15,7 @@ from typing import Any
 from components.workloads.http_route import route, route_spec
 from components.workloads.manifests import Objects
 from components.workloads.sample_namespace import Place
-from settings.sample_parts import Profile, Route
+from mesh.config.models.samples import Profile, Route
 
 _MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 # Of a name, what comes of a route's own.

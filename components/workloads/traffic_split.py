@@ -14,7 +14,7 @@ from typing import Any
 from components.workloads.http_route import route, route_spec
 from components.workloads.manifests import Objects
 from components.workloads.sample_namespace import Place
-from settings.sample_parts import Failover, Form, Split
+from mesh.config.models.samples import Failover, Form, Split
 
 # The Gateway API's own limit.
 GREATEST_WEIGHT = 1_000_000

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import pulumi
 
-import settings
 from components.workloads.manifests import Objects, container
 from components.workloads.sample_namespace import Place
+from mesh import config
+from mesh.config.models.samples import Userlist as UserlistSettings
 from mesh.linkerd_releases import CURL_IMAGE, USERLIST_IMAGE
-from settings.sample_parts import Userlist as UserlistSettings
 
 NAME, SERVICE, CURLTEST = "userlist", "userlist-svc", "curltest"
 PORT = 8181
@@ -43,7 +43,7 @@ class Userlist(pulumi.ComponentResource):
         opts: the usual resource options.
     """
 
-    def __init__(self, place: Place, sample: settings.Sample, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, place: Place, sample: config.Sample, opts: pulumi.ResourceOptions | None = None) -> None:
         cluster = place.cluster.name
         name = f"{cluster}-{place.name}-userlist"
         super().__init__("multicluster-mesh:index:Userlist", name, None, opts)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from settings.faults import Path
+from mesh.config.errors import Path
 from tests.authority import DAY, Authority
 
 NOW = datetime.now(UTC)

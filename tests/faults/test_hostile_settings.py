@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from mesh import certificate_validation
-from settings.reading import MARKS
-from settings.text import _is_regex
+from mesh.config.field_types import _is_regex
+from mesh.config.parser import MARKS
 from tests.authority import DAY, Authority, begins
 from tests.faults.bounds import bounded as bounded
 from tests.stack_files import Environment, judged

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-import settings
+from mesh import config as settings
+from mesh.config.errors import Path
+from mesh.config.schema_lookup import ANY, every_key
 from mesh.kube import kubeconfig
-from settings.definition import ANY, every_key
-from settings.faults import Path
 from tests import kubeconfigs
 from tests.faults.everything import CILIUM, LINKERD, SECRET, put, spoilt, texts
 from tests.nonsense import DEFINITIONS, SCHEMA

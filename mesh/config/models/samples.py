@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from settings.part import Part, may_be_empty, on_or_off
-from settings.text import Duration, Image, InboundPolicy, PathRegex, SampleNamespace, Text, Weight
+from mesh.config.base_model import Part, may_be_empty, on_or_off
+from mesh.config.field_types import Duration, Image, InboundPolicy, PathRegex, SampleNamespace, Text, Weight
 
 Form = Literal["smi", "gateway-api"]
 # How an exported service is reached: through the target's gateway, or its pods themselves.

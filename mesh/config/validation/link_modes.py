@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from mesh.config.errors import LEFT_OUT, Faults
+from mesh.config.models.links import LinkOptions
+from mesh.config.parser import Reading
 from mesh.linkerd_releases import LinkerdRelease
 from mesh.topology import Link
-from settings.faults import LEFT_OUT, Faults
-from settings.link_parts import LinkOptions
-from settings.reading import Reading
 
 Path = tuple[str | int, ...]
 

@@ -6,15 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from mesh import topology
+from mesh.config.errors import Faults, listed, suggestion
+from mesh.config.field_types import TARGET_NAME_LENGTH, is_api_server
+from mesh.config.models.links import LinkOptions
+from mesh.config.models.stack_file import Except
+from mesh.config.parser import Reading
+from mesh.config.resolved import Cluster
+from mesh.config.validation.clusters import is_loopback
 from mesh.linkerd_releases import LinkerdRelease
 from mesh.topology import Link
-from settings.clusters import is_loopback
-from settings.faults import Faults, listed, suggestion
-from settings.link_parts import LinkOptions
-from settings.reading import Reading
-from settings.resolved import Cluster
-from settings.stack_file import Except
-from settings.text import TARGET_NAME_LENGTH, is_api_server
 
 Path = tuple[str | int, ...]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+from mesh.config.errors import LEFT_OUT, Faults, written
+from mesh.config.models.samples import Booksapp, Failover, Form, Helloworld, Placed, Podinfo, Profile, Split
+from mesh.config.parser import Reading
+from mesh.config.resolved import Extensions
+from mesh.config.validation.extensions import listed_clusters
+from mesh.config.validation.links import known_cluster
 from mesh.linkerd_releases import LinkerdRelease
 from mesh.topology import Link
-from settings.extensions import listed_clusters
-from settings.faults import LEFT_OUT, Faults, written
-from settings.links import known_cluster
-from settings.reading import Reading
-from settings.resolved import Extensions
-from settings.sample_parts import Booksapp, Failover, Form, Helloworld, Placed, Podinfo, Profile, Split
 
 Path = tuple[str | int, ...]
 Entry = TypeVar("Entry", Split, Failover)

@@ -14,12 +14,13 @@ from typing import Any, Never
 import pulumi
 from pydantic import SecretStr
 
-from settings import charts, cilium, clusters, extensions, link_rules, links, release, samples, trust
-from settings.definition import TOP
-from settings.faults import LEFT_OUT, Faults, SettingsError, written
-from settings.reading import read
-from settings.resolved import Cluster, MeshedCilium, Sample, Settings, merged, overridden
-from settings.stack_file import StackFile
+from mesh.config import chart_sources, linkerd_release
+from mesh.config.errors import LEFT_OUT, Faults, SettingsError, written
+from mesh.config.models.stack_file import StackFile
+from mesh.config.parser import read
+from mesh.config.resolved import Cluster, MeshedCilium, Sample, Settings, merged, overridden
+from mesh.config.schema_lookup import TOP
+from mesh.config.validation import cilium, clusters, extensions, link_modes, links, samples, trust
 
 __all__ = [
     "PROJECT",
@@ -117,13 +118,15 @@ def parse(config: Mapping[str, Any], environment: Mapping[str, str], secret: Col
     file = reading.file
     _secrets(config, file, misplaced, secret, faults)
     names = cluster_names(config)
-    sources = charts.sources(file, environment, release.named(file), faults)
+    sources = chart_sources.sources(file, environment, linkerd_release.named(file), faults)
     linkerd_charts = sources["linkerd"]
-    chosen = release.release(file, linkerd_charts, own=charts.is_linkerds_own(linkerd_charts), faults=faults)
+    chosen = linkerd_release.release(
+        file, linkerd_charts, own=chart_sources.is_linkerds_own(linkerd_charts), faults=faults
+    )
     found = clusters.clusters(reading, names, chosen, environment, faults)
     linked = links.links(reading, names, faults)
     links.targets(found, list(linked), chosen, faults)
-    link_rules.check(reading, linked, chosen, faults)
+    link_modes.check(reading, linked, chosen, faults)
     trust.check(file.trust, found, names, faults)
     joined = cilium.members(reading, names, faults)
     linkerd = cilium.has_linkerd(config)

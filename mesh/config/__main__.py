@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from settings import reference, schema
+from mesh.config import docs_generator, schema
 
 if __name__ == "__main__":
     Path(schema.FILE).write_text(schema.text())
-    Path(reference.FILE).write_text(reference.text())
+    Path(docs_generator.FILE).write_text(docs_generator.text())

@@ -11,10 +11,10 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from settings.definition import TOP, every_key, keys, metadata
-from settings.faults import LEFT_OUT, Faults, Path, suggestion, written
-from settings.part import Short
-from settings.stack_file import StackFile
+from mesh.config.base_model import Short
+from mesh.config.errors import LEFT_OUT, Faults, Path, suggestion, written
+from mesh.config.models.stack_file import StackFile
+from mesh.config.schema_lookup import TOP, every_key, keys, metadata
 
 _OUT = object()
 # A stack file with more nesting than this is a mistake, and would exhaust whatever walks it.

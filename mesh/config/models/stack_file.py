@@ -10,13 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from mesh.linkerd_releases import DEFAULT_LINKERD, LINKERD
-from settings.cilium_parts import Cilium, ClusterCilium
-from settings.extension_parts import Extensions
-from settings.link_parts import LinkOptions
-from settings.part import Part, Values, may_be_empty, on_or_off, short
-from settings.sample_parts import Workload
-from settings.text import (
+from mesh.config.base_model import Part, Values, may_be_empty, on_or_off, short
+from mesh.config.field_types import (
     Address,
     ApiServer,
     ClusterName,
@@ -41,6 +36,11 @@ from settings.text import (
     Text,
     broken,
 )
+from mesh.config.models.cilium import Cilium, ClusterCilium
+from mesh.config.models.extensions import Extensions
+from mesh.config.models.links import LinkOptions
+from mesh.config.models.samples import Workload
+from mesh.linkerd_releases import DEFAULT_LINKERD, LINKERD
 
 # The charts of Linkerd and its extensions, whose values a stack file may override.
 Chart = Literal[

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from settings.stack_file import StackFile
+from mesh.config.models.stack_file import StackFile
 
 # Where it is kept; the first line of a stack file points there.
 FILE = "stack.schema.json"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from mesh.config.errors import Faults, listed
+from mesh.config.models.stack_file import StackFile
 from mesh.linkerd_releases import (
     DEFAULT_LINKERD,
     LINKERD,
@@ -16,8 +18,6 @@ from mesh.linkerd_releases import (
     of_charts,
     unknown_release,
 )
-from settings.faults import Faults, listed
-from settings.stack_file import StackFile
 
 if TYPE_CHECKING:
     from mesh.chart_repository import Chart

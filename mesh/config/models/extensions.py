@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from mesh.config.base_model import Part, Values, off, on_clusters, on_or_off
+from mesh.config.field_types import AddressRange, Domain, Label, Manifest, Url, UserName, Version
 from mesh.linkerd_releases import INGRESS_NGINX, METALLB, SMI
-from settings.part import Part, Values, off, on_clusters, on_or_off
-from settings.text import AddressRange, Domain, Label, Manifest, Url, UserName, Version
 
 
 class Extension(Part):

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from mesh.config.base_model import Part, Values, on_or_off
+from mesh.config.field_types import Address, LabelKey, NodePort, Port, Version
 from mesh.linkerd_releases import CILIUM
-from settings.part import Part, Values, on_or_off
-from settings.text import Address, LabelKey, NodePort, Port, Version
 
 ServiceType = Literal["NodePort", "LoadBalancer", "ClusterIP"]
 

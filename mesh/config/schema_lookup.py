@@ -10,8 +10,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from settings.faults import Path
-from settings.stack_file import StackFile
+from mesh.config.errors import Path
+from mesh.config.models.stack_file import StackFile
 
 # Stands for every entry, in a path.
 ANY = "*"

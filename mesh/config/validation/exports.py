@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from mesh.config.errors import LEFT_OUT, Faults
+from mesh.config.models.samples import ExportMode, Placed
+from mesh.config.parser import Reading
+from mesh.config.validation.links import on_one_network
 from mesh.linkerd_releases import LinkerdRelease
 from mesh.topology import Link
-from settings.faults import LEFT_OUT, Faults
-from settings.links import on_one_network
-from settings.reading import Reading
-from settings.sample_parts import ExportMode, Placed
 
 Path = tuple[str | int, ...]
 

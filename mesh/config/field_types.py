@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from settings.address import DOMAIN, NETWORK, is_address, is_network, is_range
+from mesh.config.network_types import DOMAIN, NETWORK, is_address, is_network, is_range
 
 # Helm's limit of 53 on a release's name, less `link-`; Linkerd's own limit is 49 (a Service `probe-gateway-<target>`).
 TARGET_NAME_LENGTH = 48

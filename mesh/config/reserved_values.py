@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from settings.faults import LEFT_OUT, Faults
-from settings.part import Values
-from settings.stack_file import ClusterLinkerd
+from mesh.config.base_model import Values
+from mesh.config.errors import LEFT_OUT, Faults
+from mesh.config.models.stack_file import ClusterLinkerd
 
 # Values that this program sets itself, because other parts depend on them: and the setting that is meant for them.
 _WEBHOOK = "its certificate is pinned by this program"

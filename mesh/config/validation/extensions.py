@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
+from mesh.config.errors import LEFT_OUT, Faults, suggestion
+from mesh.config.models.extensions import Extension, GatewayApi, MetalLb
+from mesh.config.network_types import addresses
+from mesh.config.parser import Reading
+from mesh.config.resolved import Extensions, LoadBalancer
+from mesh.config.validation.links import known_cluster
 from mesh.linkerd_releases import GATEWAY_API_ALONE, LinkerdRelease, gateway_api_manifest
 from mesh.topology import Link
-from settings.address import addresses
-from settings.extension_parts import Extension, GatewayApi, MetalLb
-from settings.faults import LEFT_OUT, Faults, suggestion
-from settings.links import known_cluster
-from settings.reading import Reading
-from settings.resolved import Extensions, LoadBalancer
 
 Path = tuple[str | int, ...]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from settings.faults import LEFT_OUT, Faults, listed, suggestion
-from settings.resolved import Cluster
-from settings.stack_file import IssuerReference, Trust
+from mesh.config.errors import LEFT_OUT, Faults, listed, suggestion
+from mesh.config.models.stack_file import IssuerReference, Trust
+from mesh.config.resolved import Cluster
 
 _KINDS = ("Issuer", "ClusterIssuer")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from settings.schema import PREFIX, schema
+from mesh.config.schema import PREFIX, schema
 
 # Where it is kept.
 FILE = "docs/settings.md"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import get_args
 
+from mesh.config.errors import Faults
+from mesh.config.field_types import expanded, is_source
+from mesh.config.models.stack_file import ChartName, StackFile
 from mesh.linkerd_releases import CHART_SOURCES, LINKERD_CHARTS, LINKERD_EDGE_CHARTS, LinkerdRelease
-from settings.faults import Faults
-from settings.stack_file import ChartName, StackFile
-from settings.text import expanded, is_source
 
 VARIABLE = "MULTICLUSTER_MESH_CHARTS"
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from mesh.config.errors import LEFT_OUT, Faults, listed, written
+from mesh.config.field_types import LINKERD_NAMESPACES, OTHER_NAMESPACES
+from mesh.config.models.samples import Helloworld, Placed, Podinfo, Userlist, Workload
+from mesh.config.parser import Reading
+from mesh.config.resolved import Extensions, Sample
+from mesh.config.validation.exports import Exports, export_mode
+from mesh.config.validation.extensions import listed_clusters
+from mesh.config.validation.links import known_cluster
+from mesh.config.validation.routes import Routes
 from mesh.linkerd_releases import LinkerdRelease
 from mesh.topology import Link
-from settings.exports import Exports, export_mode
-from settings.extensions import listed_clusters
-from settings.faults import LEFT_OUT, Faults, listed, written
-from settings.links import known_cluster
-from settings.reading import Reading
-from settings.resolved import Extensions, Sample
-from settings.routes import Routes
-from settings.sample_parts import Helloworld, Placed, Podinfo, Userlist, Workload
-from settings.text import LINKERD_NAMESPACES, OTHER_NAMESPACES
 
 Path = tuple[str | int, ...]
 

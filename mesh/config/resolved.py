@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mesh.config.base_model import Values
+from mesh.config.models.cilium import Cilium, ServiceType
+from mesh.config.models.extensions import GatewayApi, IngressNginx, Smi, Viz
+from mesh.config.models.links import LinkOptions
+from mesh.config.models.samples import Booksapp, Emojivoto, ExportMode, Form, Helloworld, Podinfo, Userlist
+from mesh.config.models.stack_file import Chart, ChartName, ClusterLinkerd, Gateway, Networks, Preflight, Trust
 from mesh.kube import kubeconfig
 from mesh.linkerd_releases import LinkerdRelease
 from mesh.topology import Link
-from settings.cilium_parts import Cilium, ServiceType
-from settings.extension_parts import GatewayApi, IngressNginx, Smi, Viz
-from settings.link_parts import LinkOptions
-from settings.part import Values
-from settings.sample_parts import Booksapp, Emojivoto, ExportMode, Form, Helloworld, Podinfo, Userlist
-from settings.stack_file import Chart, ChartName, ClusterLinkerd, Gateway, Networks, Preflight, Trust
 
 
 @dataclass(frozen=True, kw_only=True)

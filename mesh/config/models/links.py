@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from settings.part import Part, Values
-from settings.text import Duration, LabelKey, LabelPattern, LabelValue
+from mesh.config.base_model import Part, Values
+from mesh.config.field_types import Duration, LabelKey, LabelPattern, LabelValue
 
 
 class ServiceMirror(Part):

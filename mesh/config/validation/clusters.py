@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from mesh.config.errors import LEFT_OUT, Faults, listed, suggestion
+from mesh.config.field_types import expanded
+from mesh.config.models.stack_file import Cluster as Entry
+from mesh.config.models.stack_file import ClusterLinkerd
+from mesh.config.network_types import is_loopback as leads_to_itself
+from mesh.config.parser import Reading
+from mesh.config.reserved_values import of_linkerd
+from mesh.config.resolved import Cluster, merged
 from mesh.kube import kubeconfig
 from mesh.linkerd_releases import LinkerdRelease
-from settings.address import is_loopback as leads_to_itself
-from settings.faults import LEFT_OUT, Faults, listed, suggestion
-from settings.own_values import of_linkerd
-from settings.reading import Reading
-from settings.resolved import Cluster, merged
-from settings.stack_file import Cluster as Entry
-from settings.stack_file import ClusterLinkerd
-from settings.text import expanded
 
 _MISSING = "no such file"
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from settings.address import is_ip
-from settings.cilium_parts import Cilium, ClusterCilium
-from settings.extension_parts import Extension
-from settings.faults import LEFT_OUT, Faults
-from settings.own_values import of_chart
-from settings.reading import Reading
-from settings.resolved import MeshedCilium, merged
+from mesh.config.errors import LEFT_OUT, Faults
+from mesh.config.models.cilium import Cilium, ClusterCilium
+from mesh.config.models.extensions import Extension
+from mesh.config.network_types import is_ip
+from mesh.config.parser import Reading
+from mesh.config.reserved_values import of_chart
+from mesh.config.resolved import MeshedCilium, merged
 
 # The port of a ClusterMesh API server.
 PORT = 2379

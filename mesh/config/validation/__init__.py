@@ -1,0 +1,1 @@
+"""Validation of the stack file across fields and clusters."""
