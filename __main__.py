@@ -9,7 +9,6 @@ gc.disable()
 
 import pulumi
 
-import preflight
 from components import stack_outputs
 from components.cilium.clustermesh import ClusterMesh
 from components.cluster import connect, manager
@@ -22,7 +21,7 @@ from components.sdk import sdk_log
 from components.sdk.resource_registry import Registered
 from components.unreachable import keep
 from components.workloads import samples
-from mesh import config, stack_state
+from mesh import config, preflight, stack_state
 
 sdk_log.mute()
 try:

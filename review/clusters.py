@@ -11,8 +11,8 @@ from mesh.helm import release_storage
 from mesh.helm.release_storage import Record
 from mesh.kube import client as kube_client
 from mesh.kube.client import Access
-from preflight.api import METADATA_LIST, Api, Unseen
-from preflight.trouble import Unanswered, Unusable, of_credentials
+from mesh.preflight.api import METADATA_LIST, Api, Unseen
+from mesh.preflight.errors import Unanswered, Unusable, of_credentials
 from review import offer
 from review.offer import Offer
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mesh.helm.release_storage import Record
+from mesh.preflight.api import Unseen
 from mesh.strict_yaml import StrictYamlError
 from policy.planned import SECRET
-from preflight.api import Unseen
 from review import unknown
 from review.clusters import Seen
 from review.objects import Identity, Object, documents, made

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from preflight import Finding, Question, run
+from mesh.preflight import Finding, Question, run
 
 OWNER = "multicluster-mesh-dev"
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"

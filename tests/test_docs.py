@@ -10,7 +10,7 @@ import yaml
 
 from dev import stack
 from mesh.config import docs_generator
-from preflight import rights
+from mesh.preflight import permissions
 from tests.checkout import CHECKOUT, listed
 
 PAGES = sorted([*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/*.md")])
@@ -69,7 +69,7 @@ def test_the_role_that_a_page_gives_for_up_has_all_that_the_preflight_asks_for()
             for rule in roles["multicluster-mesh"]["rules"]
         )
 
-    assert [right for right in rights._NEEDED if not allowed(*right)] == []
+    assert [right for right in permissions._NEEDED if not allowed(*right)] == []
     reading = [verb for rule in roles["multicluster-mesh-preview"]["rules"] for verb in rule["verbs"]]
     assert set(reading) <= {"get", "list"}
 

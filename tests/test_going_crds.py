@@ -12,8 +12,8 @@ from components.helm.release_drift import _UpkeepProvider
 from components.helm.retained_crds import CRDS
 from components.helm.terminating_crds import GoingCrds
 from mesh.kube import client as kube_client
-from preflight.api import Api
-from preflight.trouble import Unanswered
+from mesh.preflight.api import Api
+from mesh.preflight.errors import Unanswered
 from tests.preflight_cluster import Cluster, client, running
 
 SERVERS, ROUTES = "/apis/example.com/v1/servers", "/apis/example.com/v1/routes"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from preflight import Finding, Severity
-from preflight.version import parsed
+from mesh.preflight import Finding, Severity
+from mesh.preflight.kubernetes_version import parsed
 from tests.preflight_cluster import INJECTOR, LINKERD, NODES, REVIEWS, SERVICES, ask, foreign, healthy, only
 
 

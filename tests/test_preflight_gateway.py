@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from preflight import Severity
+from mesh.preflight import Severity
 from tests.preflight_cluster import NODES, SERVICES, ask, healthy, only
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"

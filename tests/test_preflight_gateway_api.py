@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-import preflight
 from mesh import config as settings
-from preflight import Question, Severity
-from preflight.question import GatewayApi
+from mesh import preflight
+from mesh.preflight import Question, Severity
+from mesh.preflight.target import GatewayApi
 from tests.preflight_cluster import Cluster, ask, healthy, only
 from tests.stack_files import Environment
 
@@ -141,7 +141,7 @@ def asked(patch: pytest.MonkeyPatch, environment: Environment, **config: Any) ->
         found.extend(questions)
         return []
 
-    patch.setattr("preflight.stack.run", run)
+    patch.setattr("mesh.preflight.stack.run", run)
     stack = settings.parse({"clusters": {"west": {}}, **config}, environment)
     preflight.require(stack, owner="me", namespaces=[], updating=True, warn=print)
     return found[0].gateway_api

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from preflight import Finding, Flat, Severity, run
+from mesh.preflight import Finding, Flat, Severity, run
 from tests.preflight_cluster import NODES, client, healthy, question, running
 
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from preflight import Flat, Severity, run
+from mesh.preflight import Flat, Severity, run
 from tests.preflight_cluster import (
     ANCHOR,
     INJECTOR,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from preflight import Severity
+from mesh.preflight import Severity
 from tests.preflight_cluster import ANCHOR, INJECTOR, LINKERD, OWNER, ask, foreign, healthy, only
 
 OTHER_ANCHOR = ANCHOR.replace("YW5j", "b3Ro")

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from preflight import Finding, Severity, run, survey
+from mesh.preflight import Finding, Severity, run, runner
 from tests.preflight_cluster import REVIEWS, SERVICES, Cluster, client, healthy, question, running
 
 START = "start it or mend the way there; to go on without it for now, set clusters.west.reachable: false"
@@ -102,7 +102,7 @@ def test_stopped_api_servers_are_waited_for_side_by_side_and_told_of_in_order(si
 
 
 def test_of_many_clusters_so_many_are_asked_at_a_time_as_can_be_listened_to() -> None:
-    names = [f"c{number}" for number in range(2 * survey.AT_ONCE + 1)]
+    names = [f"c{number}" for number in range(2 * runner.AT_ONCE + 1)]
     under_way, most = set[str](), 0
 
     def clients(name: str) -> Any:
@@ -116,7 +116,7 @@ def test_of_many_clusters_so_many_are_asked_at_a_time_as_can_be_listened_to() ->
     found = run([question(name) for name in names], clients)
 
     assert [finding.path for finding in found] == [f"clusters.{name}" for name in names]
-    assert 1 < most <= survey.AT_ONCE
+    assert 1 < most <= runner.AT_ONCE
 
 
 def test_one_that_stops_in_the_middle_is_asked_no_more() -> None:
@@ -293,7 +293,7 @@ def test_a_client_that_can_not_be_made_is_told_of(error: Exception, why: str) ->
 
 
 def test_a_plugin_that_never_ends_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(survey, "CREDENTIALS_WITHIN", 0.2)
+    monkeypatch.setattr(runner, "CREDENTIALS_WITHIN", 0.2)
 
     [found] = run([question()], lambda name: time.sleep(1))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from preflight import Severity
+from mesh.preflight import Severity
 from tests.preflight_cluster import LINKERD, OWNER, Cluster, ask, healthy, only
 
 

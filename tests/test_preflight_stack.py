@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-import preflight
 from mesh import config as settings
-from preflight import Flat, Question
+from mesh import preflight
+from mesh.preflight import Flat, Question
 from tests.stack_files import Environment
 
 TWO = {"west": {"cilium": {"id": 1}}, "east": {"cilium": {"id": 2}}}
@@ -21,7 +21,7 @@ def asked(patch: pytest.MonkeyPatch, environment: Environment, **config: Any) ->
         found.append((questions, flat))
         return []
 
-    patch.setattr("preflight.stack.run", run)
+    patch.setattr("mesh.preflight.stack.run", run)
     stack = settings.parse({"clusters": TWO, **config}, environment)
     preflight.require(stack, owner="me", namespaces=["linkerd-multicluster"], updating=True, warn=print)
     return found[0]

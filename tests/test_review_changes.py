@@ -18,8 +18,8 @@ import yaml
 from mesh.helm import release_storage
 from mesh.helm.release_storage import Record
 from mesh.kube.client import Access
+from mesh.preflight.api import Unseen
 from policy.planned import SECRET, UNKNOWN
-from preflight.api import Unseen
 from review import changes, machine, markdown, preview, releases
 from review.changes import ReleaseChange
 from review.clusters import Seen

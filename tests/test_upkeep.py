@@ -18,7 +18,7 @@ from mesh.helm.drift import MendError, repair
 from mesh.helm.drift.diff import differing
 from mesh.kube import client as kube_client
 from mesh.kube.client import Access
-from preflight.api import Api, Unseen
+from mesh.preflight.api import Api, Unseen
 from tests.preflight_cluster import Cluster, client, running
 
 RECORDS = "/api/v1/namespaces/linkerd/secrets"

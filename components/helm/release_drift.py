@@ -20,7 +20,7 @@ from mesh.kube import client as kube_client
 if TYPE_CHECKING:
     # Its packages take seconds to import, and the process that runs the provider doesn't need them.
     from components.cluster import Cluster
-    from preflight.api import Api
+    from mesh.preflight.api import Api
 
 # Seconds for an answer on which nothing depends.
 _READ_WITHIN = 5
@@ -37,7 +37,7 @@ class _UpkeepProvider(ResourceProvider):
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         from mesh.helm import drift as upkeep
-        from preflight.trouble import Unanswered, Unusable
+        from mesh.preflight.errors import Unanswered, Unusable
 
         where = f"{props['cluster']}: release {props['release']}"
         try:
@@ -67,8 +67,8 @@ class _UpkeepProvider(ResourceProvider):
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         """The release is the next to go, with its CRDs."""
         from components.helm import terminating_crds
-        from preflight.api import Unseen
-        from preflight.trouble import Unanswered, Unusable
+        from mesh.preflight.api import Unseen
+        from mesh.preflight.errors import Unanswered, Unusable
 
         # What can't be read only goes later.
         with suppress(Unseen, Unanswered, Unusable, TimeoutError):
@@ -111,8 +111,8 @@ class Upkeep(Resource, module="multicluster-mesh", name="Upkeep"):
 
 
 def _api(props: dict[str, Any], answers_within: float) -> Api:
-    from preflight.api import Api
-    from preflight.trouble import of_credentials
+    from mesh.preflight.api import Api
+    from mesh.preflight.errors import of_credentials
 
     try:
         client = kube_client.client(kube_client.of(props))

@@ -19,10 +19,10 @@ import pulumi
 from components.helm.retained_crds import CRDS, objects_path
 from mesh.concurrency import side_by_side
 from mesh.kube import client as kube_client
+from mesh.kube.json_access import mapping, mappings, text
 from mesh.kube.ownership import is_of_release
-from preflight.api import METADATA_LIST, Api
-from preflight.shapes import mapping, mappings, text
-from preflight.trouble import Unanswered
+from mesh.preflight.api import METADATA_LIST, Api
+from mesh.preflight.errors import Unanswered
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient

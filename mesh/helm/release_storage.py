@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from preflight.api import Api, Unseen
+from mesh.preflight.api import Api, Unseen
 
 
 @dataclass(frozen=True, kw_only=True)

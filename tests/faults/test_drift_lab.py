@@ -16,7 +16,7 @@ from dev.engine import PulumiFailed
 from lab.home import Home
 from mesh.helm import release_storage
 from mesh.kube.client import Access, client
-from preflight.api import Api
+from mesh.preflight.api import Api
 from tests.deployment import Deployment, brought_up, comes_true
 from tests.faults.options import Faults
 from tests.stacks import full_mesh

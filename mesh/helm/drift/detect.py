@@ -13,7 +13,7 @@ from mesh.concurrency import side_by_side
 from mesh.helm import release_storage
 from mesh.helm.drift.diff import differing
 from mesh.kube import ownership
-from preflight.api import Api, Unseen
+from mesh.preflight.api import Api, Unseen
 
 # Charts' CRDs are long.
 _LIMITS = strict_yaml.Limits(size=64 * 2**20, values=2_000_000)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mesh.helm.drift.detect import Amiss, look
 from mesh.kube import client as kube_client
-from preflight.api import Api
+from mesh.preflight.api import Api
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient

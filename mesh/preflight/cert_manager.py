@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from preflight.api import Api
-from preflight.finding import Finding
-from preflight.question import Question
-from preflight.shapes import mappings, text
+from mesh.kube.json_access import mappings, text
+from mesh.preflight.api import Api
+from mesh.preflight.finding import Finding
+from mesh.preflight.target import Question
 
 _NEEDED = ("certificates", "issuers")
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from mesh.kube.json_access import mapping, text
 from mesh.linkerd_releases import age, line
-from preflight.api import Api
-from preflight.finding import Finding, Severity, plain
-from preflight.question import Question
-from preflight.shapes import mapping, text
+from mesh.preflight.api import Api
+from mesh.preflight.finding import Finding, Severity, plain
+from mesh.preflight.target import Question
 
 PATH = "linkerd.version"
 # In the values that linkerd-config keeps, as YAML.

@@ -12,10 +12,10 @@ import hashlib
 import re
 from collections.abc import Iterator
 
-from preflight.api import Api, Unseen
-from preflight.finding import Finding, Severity
-from preflight.question import Question
-from preflight.shapes import mapping, text
+from mesh.kube.json_access import mapping, text
+from mesh.preflight.api import Api, Unseen
+from mesh.preflight.finding import Finding, Severity
+from mesh.preflight.target import Question
 
 _PATH = "trust.anchor"
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)

@@ -6,9 +6,9 @@ import datetime
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 
-from preflight.api import Answer
-from preflight.finding import Finding, Severity
-from preflight.question import Question
+from mesh.preflight.api import Answer
+from mesh.preflight.finding import Finding, Severity
+from mesh.preflight.target import Question
 
 # Seconds. Linkerd itself allows for 20 when it signs a proxy's certificate; what is less than a minute is soon over.
 _TOLERATED = 60

@@ -8,12 +8,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mesh.concurrency import side_by_side
-from preflight import cert_manager, clock, gateway, gateway_api, networks, ownership, rights, running, version
-from preflight.api import Api, Unseen
-from preflight.finding import Finding, Severity
-from preflight.networks import Networks
-from preflight.question import Flat, Question
-from preflight.trouble import Unanswered, Unusable, of_credentials
+from mesh.preflight import (
+    cert_manager,
+    clock_skew,
+    gateway,
+    gateway_api,
+    kubernetes_version,
+    network_overlap,
+    ownership,
+    permissions,
+    upgrade_path,
+)
+from mesh.preflight.api import Api, Unseen
+from mesh.preflight.errors import Unanswered, Unusable, of_credentials
+from mesh.preflight.finding import Finding, Severity
+from mesh.preflight.network_overlap import Networks
+from mesh.preflight.target import Flat, Question
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -59,7 +69,7 @@ def run(
     known = {one.name: said.networks for one, said in zip(questions, told, strict=True) if said.networks is not None}
     return [
         *(finding for said in told for finding in said.findings),
-        *networks.check(flat, {question.name: question for question in questions}, known),
+        *network_overlap.check(flat, {question.name: question for question in questions}, known),
     ]
 
 
@@ -67,7 +77,7 @@ def _cluster(question: Question, clients: Callable[[str], ApiClient], timeout: f
     try:
         api = _connect(question, clients, timeout)
         findings = tuple(_answers(question, api))
-        found = networks.read(question, api) if linked else None
+        found = network_overlap.read(question, api) if linked else None
         if (user := api.shut_out) is not None:
             raise Unusable(
                 f"the API server lets the kubeconfig's credentials see nothing: {user} is refused everything (403)"
@@ -81,7 +91,7 @@ def _cluster(question: Question, clients: Callable[[str], ApiClient], timeout: f
             f"get new credentials (log in again), or mend the user of the context that {question.path}.context names"
         )
         finding = question.finding(str(error), remedy)
-    declared = networks.declared(question)
+    declared = network_overlap.declared(question)
     return _Told(findings=(finding,), networks=declared if declared.unknown is None else None)
 
 
@@ -104,15 +114,15 @@ def _connect(question: Question, clients: Callable[[str], ApiClient], timeout: f
 
 def _answers(question: Question, api: Api) -> Iterator[Finding]:
     first = api.version()
-    checks: list[Iterator[Finding]] = [clock.check(question, first), rights.check(question, api)]
+    checks: list[Iterator[Finding]] = [clock_skew.check(question, first), permissions.check(question, api)]
     if first.content is not None and first.status == 200:
-        checks.insert(0, version.check(question, first.content))
+        checks.insert(0, kubernetes_version.check(question, first.content))
     checks += [ownership.check_namespace(question, api, namespace) for namespace in question.namespaces]
     if question.linkerd is not None:
         checks.append(ownership.check_elsewhere(question, api))
-        checks.append(running.check(question, api))
+        checks.append(upgrade_path.check(question, api))
     if question.load_balancer:
-        checks.append(gateway.check(question, api, clock.time_of(first) or first.answered))
+        checks.append(gateway.check(question, api, clock_skew.time_of(first) or first.answered))
     if question.cert_manager:
         checks.append(cert_manager.check(question, api))
     if question.gateway_api is not None:

@@ -14,9 +14,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from mesh.concurrency import side_by_side
-from preflight.finding import plain
-from preflight.shapes import text
-from preflight.trouble import Unanswered, Unusable, of_credentials, of_request
+from mesh.kube.json_access import text
+from mesh.preflight.errors import Unanswered, Unusable, of_credentials, of_request
+from mesh.preflight.finding import plain
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient

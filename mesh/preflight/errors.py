@@ -7,7 +7,7 @@ import re
 import socket
 import ssl
 
-from preflight.finding import plain
+from mesh.preflight.finding import plain
 
 
 class Unanswered(Exception):

@@ -6,10 +6,10 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from preflight.api import Api, Unseen
-from preflight.finding import Finding, Severity
-from preflight.question import Flat, Question
-from preflight.shapes import mapping, mappings, text, texts
+from mesh.kube.json_access import mapping, mappings, text, texts
+from mesh.preflight.api import Api, Unseen
+from mesh.preflight.finding import Finding, Severity
+from mesh.preflight.target import Flat, Question
 
 # The first fifty: enough to see a provider by, and pod networks that overlap overlap in the first ones.
 NODES = "/api/v1/nodes?limit=50"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from preflight.api import Api, Unseen
-from preflight.finding import Finding, Severity
-from preflight.question import Question
-from preflight.shapes import mapping
+from mesh.kube.json_access import mapping
+from mesh.preflight.api import Api, Unseen
+from mesh.preflight.finding import Finding, Severity
+from mesh.preflight.target import Question
 
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _WHAT = "what the kubeconfig's user may do"

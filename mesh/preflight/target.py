@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from preflight.finding import Finding, Severity
+from mesh.preflight.finding import Finding, Severity
 
 
 @dataclass(frozen=True, kw_only=True)

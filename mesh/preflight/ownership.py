@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from preflight import anchor
-from preflight.api import METADATA, METADATA_LIST, Api, Unseen
-from preflight.finding import Finding, plain
-from preflight.question import Question
-from preflight.shapes import mapping, mappings, text
+from mesh.kube.json_access import mapping, mappings, text
+from mesh.preflight import trust_anchor
+from mesh.preflight.api import METADATA, METADATA_LIST, Api, Unseen
+from mesh.preflight.finding import Finding, plain
+from mesh.preflight.target import Question
 
 MANAGER = "pulumi.com/patchFieldManager"
 _INJECTOR = "linkerd-proxy-injector-webhook-config"
@@ -23,7 +23,7 @@ def check_namespace(question: Question, api: Api, namespace: str) -> Iterator[Fi
     manager = text(mapping(found, "metadata", "annotations").get(MANAGER))
     if manager == question.owner:
         if namespace == question.control_plane_namespace:
-            yield from anchor.check(question, api)
+            yield from trust_anchor.check(question, api)
         return
     if namespace == question.control_plane_namespace and _has_linkerd(question, api):
         yield from _foreign_linkerd(question, api, manager)
@@ -76,7 +76,7 @@ def _foreign_linkerd(question: Question, api: Api, manager: str) -> Iterator[Fin
         uninstall = "destroy that stack" if manager else "uninstall it"
         yield question.finding(rule, f"{uninstall}, or set {question.path}.adopt: true to take it over", value=value)
     else:
-        yield from anchor.check_adopted(question, api)
+        yield from trust_anchor.check_adopted(question, api)
 
 
 def _by_helm(question: Question, api: Api) -> bool | None:

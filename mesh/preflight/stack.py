@@ -10,10 +10,10 @@ from mesh.config import Cluster, Settings
 from mesh.kube import client as kube_client
 from mesh.kube.client import Access
 from mesh.linkerd_releases import KUBERNETES_TRIED
-from preflight.finding import Finding, Severity
-from preflight.question import Flat, GatewayApi, Question
-from preflight.survey import run
-from preflight.version import parsed
+from mesh.preflight.finding import Finding, Severity
+from mesh.preflight.kubernetes_version import parsed
+from mesh.preflight.runner import run
+from mesh.preflight.target import Flat, GatewayApi, Question
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient

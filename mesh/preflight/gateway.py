@@ -6,11 +6,11 @@ import datetime
 from collections.abc import Iterator
 from typing import Any
 
-from preflight.api import METADATA, Api
-from preflight.finding import Finding, Severity, plain
-from preflight.networks import NODES
-from preflight.question import Question
-from preflight.shapes import mapping, mappings, text
+from mesh.kube.json_access import mapping, mappings, text
+from mesh.preflight.api import METADATA, Api
+from mesh.preflight.finding import Finding, Severity, plain
+from mesh.preflight.network_overlap import NODES
+from mesh.preflight.target import Question
 
 _SERVICES = "/api/v1/services?limit=500"
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"

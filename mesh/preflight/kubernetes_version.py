@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from preflight.finding import Finding, Severity, plain
-from preflight.question import Question
+from mesh.preflight.finding import Finding, Severity, plain
+from mesh.preflight.target import Question
 
 _VERSION = re.compile(r"\s*v?(\d{1,6})\.(\d{1,6})(?!\d)")
 

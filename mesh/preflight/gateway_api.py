@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mesh.kube.json_access import mapping, mappings, text
 from mesh.kube.ownership import GATEWAY_API, LINKERD_CRDS, appliers, is_of_release
-from preflight.api import METADATA_LIST, Api
-from preflight.finding import Finding, Severity, plain
-from preflight.question import GatewayApi, Question
-from preflight.shapes import mapping, mappings, text
+from mesh.preflight.api import METADATA_LIST, Api
+from mesh.preflight.finding import Finding, Severity, plain
+from mesh.preflight.target import GatewayApi, Question
 
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _BUNDLE = "gateway.networking.k8s.io/bundle-version"
