@@ -4,8 +4,8 @@ They run as a policy pack of Pulumi's (`pulumi up --policy-pack policy`), and as
 `pulumi preview` prints (`python -m policy`). All but `pack` is without Pulumi.
 """
 
-from policy.bounds import Bounds
-from policy.planned import Resource
+from policy.limits import Bounds
+from policy.planned_resource import Resource
 from policy.preview import PreviewError, resources
 from policy.rules import RULES, violations
 from policy.violation import Violation

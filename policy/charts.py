@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from policy.planned import Resource
+from policy.planned_resource import Resource
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, get_args
 
-from policy.bounds import Bounds
+from policy.limits import Bounds
 from policy.rules import RULES
 from policy.violation import Level
 

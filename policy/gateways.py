@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from policy.bounds import Bounds
 from policy.charts import chart, values
-from policy.planned import SECRET, UNKNOWN, Resource, at, items
+from policy.limits import Bounds
+from policy.planned_resource import SECRET, UNKNOWN, Resource, at, items
 from policy.rule import Found, Rule
 from policy.violation import Path
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policy.bounds import Bounds
-from policy.planned import Resource
+from policy.limits import Bounds
+from policy.planned_resource import Resource
 from policy.rule import Found, Rule
 
 PROVIDER = "pulumi:providers:kubernetes"

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from policy.bounds import Bounds
 from policy.charts import RELEASE, values
-from policy.planned import SECRET, UNKNOWN, Resource, at, items
+from policy.limits import Bounds
+from policy.planned_resource import SECRET, UNKNOWN, Resource, at, items
 from policy.rule import Found, Rule
 from policy.violation import Path
 

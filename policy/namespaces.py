@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policy.bounds import Bounds
-from policy.planned import SECRET, UNKNOWN, Resource, at
+from policy.limits import Bounds
+from policy.planned_resource import SECRET, UNKNOWN, Resource, at
 from policy.rule import Found, Rule
 
 # What the program sets on all namespaces that it makes, and what others say the same by.

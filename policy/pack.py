@@ -19,9 +19,9 @@ from pulumi_policy import (
 )
 from pulumi_policy.proxy import UnknownValueError
 
-from policy.bounds import Bounds
 from policy.config import HOURS, bounds
-from policy.planned import UNKNOWN, Resource
+from policy.limits import Bounds
+from policy.planned_resource import UNKNOWN, Resource
 from policy.rule import Rule
 from policy.rules import RULES, broken
 

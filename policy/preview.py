@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from policy.planned import Resource, items
+from policy.planned_resource import Resource, items
 
 # What there is after the update; of what is deleted, or only read, nothing is judged.
 _STAYS = frozenset({"same", "create", "update", "replace", "create-replacement", "import", "import-replacement"})

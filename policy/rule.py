@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from policy.bounds import Bounds
-from policy.planned import Resource
+from policy.limits import Bounds
+from policy.planned_resource import Resource
 from policy.violation import Level, Path
 
 # Where, what is wrong, and what to do.

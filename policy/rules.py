@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from policy import gateways, identifiers, images, keys, lifetimes, namespaces
-from policy.bounds import Bounds
-from policy.planned import Resource
+from policy import certificate_lifetimes, gateways, identifiers, images, namespaces, plaintext_secrets
+from policy.limits import Bounds
+from policy.planned_resource import Resource
 from policy.rule import Rule
 from policy.violation import Level, Violation, written
 
 RULES: tuple[Rule, ...] = (
-    keys.RULE,
-    lifetimes.RULE,
+    plaintext_secrets.RULE,
+    certificate_lifetimes.RULE,
     identifiers.RULE,
     gateways.RULE,
     images.RULE,

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from mesh import topology
 from mesh.kube.client import Access
-from policy.planned import SECRET
-from review import changes, clusters, machine, markdown, preview, releases, report, stack
-from review.engine import PreviewFailed
-from review.masking import scrubbed
+from policy.planned_resource import SECRET
+from review import changes, cluster_snapshot, json_output, markdown, preview, release_objects, report, stack
+from review.helm_template import Renderer
 from review.objects import Scope
-from review.rendering import Renderer
+from review.pulumi_cli import PreviewFailed
+from review.redaction import scrubbed
 from toolchain.cache import NotInstalled
 from toolchain.helm import program
 
@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
     code = 0
     try:
         found = review(request, os.environ, lambda line: print(line, file=sys.stderr, flush=True))
-        full, short, data = markdown.text(found), markdown.comment(found), machine.data(found)
+        full, short, data = markdown.text(found), markdown.comment(found), json_output.data(found)
     except PreviewFailed as error:
         message = scrubbed(str(error))
         full = markdown.failure(request.stack, message, 2**40)
@@ -104,10 +104,10 @@ def review(request: Request, environment: Mapping[str, str], say: Say) -> report
     with tempfile.TemporaryDirectory(prefix="review-") as scratch:
         folder = Path(scratch)
         read = stack.read(request.stack, request.config_file, folder, environment)
-        seen: dict[str, clusters.Seen] = {}
+        seen: dict[str, cluster_snapshot.Seen] = {}
         if read.settings is not None:
             say(f"asking {', '.join(cluster.name for cluster in read.settings.clusters)}")
-            seen = clusters.look(read.settings.clusters, _timeout(read))
+            seen = cluster_snapshot.look(read.settings.clusters, _timeout(read))
             reachable = {cluster.name for cluster in read.settings.clusters if cluster.reachable}
             if away := sorted(name for name in reachable if seen[name].unseen is not None):
                 say(f"can't see {', '.join(away)}; going on without")
@@ -118,10 +118,10 @@ def review(request: Request, environment: Mapping[str, str], say: Say) -> report
         except PreviewFailed as error:
             raise PreviewFailed(scrubbed(str(error), read.secrets)) from None
         seen |= _former(found, seen, _timeout(read))
-        changed = releases.changed(found)
+        changed = release_objects.changed(found)
         if changed:
             say(f"rendering {len(changed)} releases")
-        looking = releases.Releases(found, seen, Renderer(helm, folder, environment))
+        looking = release_objects.Releases(found, seen, Renderer(helm, folder, environment))
         with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
             behind = list(pool.map(looking.look, changed))
     broken, older = report.findings(found)
@@ -145,7 +145,9 @@ def _timeout(read: stack.Stack) -> float:
     return read.settings.preflight.timeout if read.settings is not None else 5.0
 
 
-def _former(found: preview.Preview, seen: Mapping[str, clusters.Seen], timeout: float) -> Mapping[str, clusters.Seen]:
+def _former(
+    found: preview.Preview, seen: Mapping[str, cluster_snapshot.Seen], timeout: float
+) -> Mapping[str, cluster_snapshot.Seen]:
     """The clusters that the stack file has no more, by the way that the state has to them."""
     gone = [
         step
@@ -158,10 +160,10 @@ def _former(found: preview.Preview, seen: Mapping[str, clusters.Seen], timeout: 
         kubeconfig = str(inputs.get("kubeconfig") or "")
         if kubeconfig == SECRET:
             why = "its kubeconfig is a secret that only the state has"
-            hidden[step.name] = clusters.Seen(name=step.name, unseen=why)
+            hidden[step.name] = cluster_snapshot.Seen(name=step.name, unseen=why)
         else:
             ways[step.name] = Access(context=str(inputs.get("context") or ""), kubeconfig=kubeconfig)
-    return {**clusters.ask(ways, timeout), **hidden}
+    return {**cluster_snapshot.ask(ways, timeout), **hidden}
 
 
 def _pictures(found: preview.Preview, read: stack.Stack) -> tuple[str | None, str | None]:

@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from policy.planned import SECRET
-from review.differences import Field, fields
-from review.masking import Masked, masked, scrubbed
+from policy.planned_resource import SECRET
+from review.diff import Field, fields
 from review.objects import Identity, Object, Scope, identify
 from review.preview import RELEASE, Preview, Step
-from review.releases import Release
+from review.redaction import Masked, masked, scrubbed
+from review.release_objects import Release
 
 Verb = Literal["added", "changed", "removed", "replaced", "kept"]
 

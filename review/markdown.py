@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from review import escaping
+from review import markdown_escape
 from review.changes import Change, ReleaseChange, ResourceChange, Verb
-from review.differences import Field
-from review.escaping import code, markup
-from review.fitting import Part, fitted
+from review.diff import Field
+from review.markdown_escape import code, markup
 from review.report import OPERATIONS, Report
+from review.truncation import Part, fitted
 
 # What GitHub takes as one comment, in characters, less the line by which it is found again. GitLab takes more.
 LIMIT = 65_536 - 336
@@ -52,7 +52,7 @@ def failure(stack: str, message: str, limit: int = LIMIT) -> str:
         [
             Part(text=f"## {code(stack)}: the preview failed"),
             Part(text="Nothing was changed. Pulumi said:"),
-            Part(text=escaping.block(lines), short=escaping.block(lines[:20]), rank=1),
+            Part(text=markdown_escape.block(lines), short=markdown_escape.block(lines[:20]), rank=1),
         ],
         limit,
         _CUT,
@@ -145,7 +145,7 @@ def _topology(report: Report) -> Iterable[Part]:
         sides = [("before", before), ("after", after)] if before else [("after", after)]
         lines = ["### Topology"]
         for label, picture in sides:
-            lines += ["", f"{label}:", "", escaping.block((picture or "").splitlines(), "mermaid")]
+            lines += ["", f"{label}:", "", markdown_escape.block((picture or "").splitlines(), "mermaid")]
         yield Part(text="\n".join(lines), short="### Topology\n\nIt changes.", rank=3)
 
 
@@ -170,7 +170,7 @@ def _release(release: ReleaseChange) -> Iterable[Part]:
         chart = f"{before} → {version if before.startswith(f'{name} ') else after}"
     yield Part(text=f"#### Release {code(release.name)}: {release.operation}, chart {code(chart)}")
     if release.failure:
-        yield Part(text=f"Its objects can't be shown:\n\n{escaping.block(release.failure.splitlines())}")
+        yield Part(text=f"Its objects can't be shown:\n\n{markdown_escape.block(release.failure.splitlines())}")
     if release.from_state:
         yield Part(text=f"What is there now is taken from the stack's state: {code(release.from_state)}")
     if release.values:
@@ -233,7 +233,7 @@ def _resources(resources: Sequence[ResourceChange]) -> Iterable[Part]:
 def _warnings(report: Report) -> Iterable[Part]:
     if report.warnings:
         lines = [each for warning in report.warnings for each in warning.splitlines()]
-        yield _folded(f"{len(report.warnings)} warnings of the preview", [escaping.block(lines)], rank=5)
+        yield _folded(f"{len(report.warnings)} warnings of the preview", [markdown_escape.block(lines)], rank=5)
 
 
 def _kind(resource: ResourceChange) -> str:
@@ -261,7 +261,7 @@ def _folded(summary: str, content: Sequence[str], *, rank: int, subject: str = "
 
 
 def _block(fields: Iterable[Field]) -> str:
-    return escaping.block([each for field in fields for each in field.lines], "diff")
+    return markdown_escape.block([each for field in fields for each in field.lines], "diff")
 
 
 def _name(cluster: str, *, cell: bool = False) -> str:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from review.engine import PreviewFailed, pulumi
-from review.registered import Registered
+from review.captured_inputs import Registered
+from review.pulumi_cli import PreviewFailed, pulumi
 
 PROVIDER = "pulumi:providers:kubernetes"
 RELEASE = "kubernetes:helm.sh/v3:Release"

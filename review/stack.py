@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from mesh import bounded_io, config, strict_yaml
-from review.engine import PreviewFailed, pulumi
-from review.masking import secrets_of
+from review.pulumi_cli import PreviewFailed, pulumi
+from review.redaction import secrets_of
 
 ROOT = Path(__file__).absolute().parents[1]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from policy.planned import SECRET, UNKNOWN
+from policy.planned_resource import SECRET, UNKNOWN
 
 Identity = tuple[str, str, str, str]  # kind, API group, namespace, name
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from policy import Resource, Violation, violations
-from policy.planned import SECRET
+from policy.planned_resource import SECRET
 from tests.recording import Recorder
 
 # By which Pulumi marks a secret among inputs: a key, and what it is then.

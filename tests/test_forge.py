@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from forge import ForgeError, __main__, github, gitlab, keep
-from forge.comment import ATTEMPTS, LONGEST_WAIT, marker
+from review.publish import ForgeError, __main__, github, gitlab, keep
+from review.publish.comment import ATTEMPTS, LONGEST_WAIT, marker
 from tests.forge_server import TOKEN, Forge, running
 
 GITHUB = ["github"]

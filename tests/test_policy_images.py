@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from policy.images import unpinned
-from policy.planned import SECRET, UNKNOWN
+from policy.planned_resource import SECRET, UNKNOWN
 from tests.planned import found, judged, release, resource
 
 DIGEST = "sha256:73e4d532ea62d7505c5865b517d3704966ffe916609bedc22af6833dc9969bcd"

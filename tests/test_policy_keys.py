@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from policy.planned import SECRET, UNKNOWN
+from policy.planned_resource import SECRET, UNKNOWN
 from tests.authority import Authority
 from tests.planned import found, judged, release, resource
 

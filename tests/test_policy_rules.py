@@ -10,7 +10,7 @@ from components.linkerd.multicluster import EXPOSURE
 from policy import RULES, Bounds, violations
 from policy import gateways as gateways_rule
 from policy.charts import chart
-from policy.planned import SECRET, UNKNOWN
+from policy.planned_resource import SECRET, UNKNOWN
 from tests.planned import found, judged, release, resource
 
 PROVIDER = "pulumi:providers:kubernetes"

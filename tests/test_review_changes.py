@@ -19,15 +19,15 @@ from mesh.helm import release_storage
 from mesh.helm.release_storage import Record
 from mesh.kube.client import Access
 from mesh.preflight.api import Unseen
-from policy.planned import SECRET, UNKNOWN
-from review import changes, machine, markdown, preview, releases
+from policy.planned_resource import SECRET, UNKNOWN
+from review import changes, json_output, markdown, preview, release_objects
+from review.captured_inputs import Registered
 from review.changes import ReleaseChange
-from review.clusters import Seen
-from review.engine import PreviewFailed
-from review.offer import Offer
+from review.cluster_snapshot import Seen
+from review.discovery import Offer
+from review.helm_template import RenderError, Wanted
 from review.preview import PROVIDER, RELEASE, STACK, Preview
-from review.registered import Registered
-from review.rendering import RenderError, Wanted
+from review.pulumi_cli import PreviewFailed
 from review.report import Report, expiring, findings
 from tests import previews
 from tests.previews import definition, deployment, release, step, urn
@@ -71,8 +71,8 @@ def record(*objects: Mapping[str, Any], **values: Any) -> Record:
 
 def reviewed(found: Preview, cluster: Seen | None = None, charts: Charts | None = None) -> list[ReleaseChange]:
     known = {"west": cluster or seen()}
-    looking = releases.Releases(found, known, charts or Charts())  # type: ignore[arg-type]
-    return [changes.of_release(looking.look(each), ()) for each in releases.changed(found)]
+    looking = release_objects.Releases(found, known, charts or Charts())  # type: ignore[arg-type]
+    return [changes.of_release(looking.look(each), ()) for each in release_objects.changed(found)]
 
 
 def verbs(change: ReleaseChange) -> dict[str, str]:
@@ -198,7 +198,7 @@ def test_a_secret_value_is_hidden_in_what_helm_has_written_down() -> None:
     found = previews.of(step("update", RELEASE, "west-shop", release(till=SECRET), after))
     before = record(deployment(image="example.com/open-sesame-7:1"), till="open-sesame-7")
 
-    text = json.dumps(machine.data(report(found, *reviewed(found, seen(shops_shop=before)))))
+    text = json.dumps(json_output.data(report(found, *reviewed(found, seen(shops_shop=before)))))
 
     assert "open-sesame-7" not in text
     assert f"example.com/{SECRET}:1" in text

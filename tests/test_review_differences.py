@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from policy.planned import SECRET, UNKNOWN
-from review.differences import fields
+from policy.planned_resource import SECRET, UNKNOWN
+from review.diff import fields
 
 
 def lines(before: Any, after: Any) -> list[str]:

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from review import escaping, markdown
+from review import markdown, markdown_escape
 from review.changes import Change, ReleaseChange, of_resources
-from review.differences import fields
-from review.fitting import Part, fitted
+from review.diff import fields
 from review.objects import Identity
 from review.report import Finding, Report
+from review.truncation import Part, fitted
 from tests import previews
 
 HOSTILE = [
@@ -81,11 +81,11 @@ def test_hostile_text_stays_text(text: str) -> None:
 
 
 def test_a_bar_does_not_end_a_cell() -> None:
-    assert escaping.code("a|b", cell=True) == "`a\\|b`"
+    assert markdown_escape.code("a|b", cell=True) == "`a\\|b`"
 
 
 def test_a_long_line_is_cut_and_says_by_how_much() -> None:
-    shown = escaping.line("x" * 1000)
+    shown = markdown_escape.line("x" * 1000)
 
     assert len(shown) < 300
     assert shown.endswith("(760 more characters)")

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from review.differences import fields
-from review.masking import masked, plain, scrubbed, secrets_of
+from review.diff import fields
+from review.redaction import masked, plain, scrubbed, secrets_of
 from tests.authority import Authority
 
 KEY = Authority().private

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from forge import __main__ as forge
 from lab import __main__ as lab
 from mesh import bounded_io
 from mesh.kube import kubeconfig
 from policy import check as policy
-from review import masking, preview
-from review.engine import PreviewFailed
+from review import preview, redaction
+from review.publish import __main__ as forge
+from review.pulumi_cli import PreviewFailed
 from tests import kubeconfigs
 from tests.authority import begins
 from tests.faults.bounds import bounded as bounded
@@ -202,8 +202,8 @@ def test_the_lab_takes_no_name_that_is_more_than_a_name(
     ids=lambda text: repr(text[:24]),
 )
 def test_a_hostile_text_is_masked_in_no_time(text: str) -> None:
-    assert masking.plain(masking.masked({"a": text}, known=["known-secret"]))["a"]
-    assert masking.scrubbed(text)
+    assert redaction.plain(redaction.masked({"a": text}, known=["known-secret"]))["a"]
+    assert redaction.scrubbed(text)
 
 
 def test_what_is_read_of_a_file_has_an_end(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from dev import stack
 from lab import lifecycle
 from mesh import strict_yaml
 from mesh.kube import kubeconfig
-from review import masking
+from review import redaction
 from tests import kubeconfigs
 from tests.faults.bounds import bounded as bounded
 from tests.faults.hostile_yaml import REFUSED, laughs
@@ -61,7 +61,7 @@ def test_a_hostile_kubeconfig_among_the_secrets_is_refused_and_not_shown(
 def test_what_is_secret_in_a_hostile_text_is_looked_for_in_no_time(content: bytes, said: str) -> None:
     text = content[:100_000].decode("latin-1")
 
-    assert all(each.strip() in text or len(each) >= masking.SHORTEST for each in masking.secrets_of(text))
+    assert all(each.strip() in text or len(each) >= redaction.SHORTEST for each in redaction.secrets_of(text))
 
 
 def test_make_up_tells_of_a_hostile_stack_file_in_a_line(

@@ -11,9 +11,9 @@ import pytest
 
 import toolchain
 from mesh.linkerd_releases import DEFAULT_LINKERD
+from review.discovery import Offer
+from review.helm_template import Renderer, Wanted
 from review.objects import Identity, identify
-from review.offer import Offer
-from review.rendering import Renderer, Wanted
 from tests.faults.everything import LINKERD
 from tests.faults.test_injection import HOSTILE, leaves
 from tests.recording import Recorder, Run, plain

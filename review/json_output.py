@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from review.changes import Change
-from review.differences import NOTHING, Field
-from review.masking import plain
+from review.diff import NOTHING, Field
+from review.redaction import plain
 from review.report import Report
 
 

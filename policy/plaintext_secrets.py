@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from policy.bounds import Bounds
 from policy.charts import values
-from policy.planned import SECRET, UNKNOWN, Resource, items
+from policy.limits import Bounds
+from policy.planned_resource import SECRET, UNKNOWN, Resource, items
 from policy.rule import Found, Rule
 from policy.violation import Path
 

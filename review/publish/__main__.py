@@ -7,10 +7,10 @@ import os
 import sys
 from pathlib import Path
 
-from forge import github, gitlab
-from forge.api import ForgeError
-from forge.comment import Forge, keep
 from mesh import bounded_io
+from review.publish import github, gitlab
+from review.publish.api import ForgeError
+from review.publish.comment import Forge, keep
 
 
 def main(arguments: list[str]) -> int:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from policy.bounds import Bounds
-from policy.planned import Resource
+from policy.limits import Bounds
+from policy.planned_resource import Resource
 from policy.rule import Found, Rule
 
 _SELF_SIGNED = "tls:index/selfSignedCert:SelfSignedCert"

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from forge.api import TOKEN, URL, Api, ForgeError, required
-from forge.comment import Comment
+from review.publish.api import TOKEN, URL, Api, ForgeError, required
+from review.publish.comment import Comment
 
 # GitHub lists a hundred a page, and takes 2500 comments.
 MOST_PAGES = 100

@@ -13,8 +13,8 @@ from mesh.kube import client as kube_client
 from mesh.kube.client import Access
 from mesh.preflight.api import METADATA_LIST, Api, Unseen
 from mesh.preflight.errors import Unanswered, Unusable, of_credentials
-from review import offer
-from review.offer import Offer
+from review import discovery
+from review.discovery import Offer
 
 # Without these, a preview of what is on a cluster fails.
 _NEEDED = ("namespaces", "services", "configmaps")
@@ -80,7 +80,7 @@ def _ask(name: str, way: Access, timeout: float) -> Seen:
         except Exception as error:  # a plugin or a kubeconfig may fail in any way
             raise of_credentials(error) from None
         api = Api(client, timeout)
-        offered = offer.ask(api)
+        offered = discovery.ask(api)
         for kind in _NEEDED:
             api.get(f"/api/v1/{kind}?limit=1", kind, accept=METADATA_LIST)
     except (Unanswered, Unusable) as error:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from forge.api import ForgeError, Passing
+from review.publish.api import ForgeError, Passing
 
 # Each is tried as a whole: a comment that was made although the answer got lost is found by the next one.
 ATTEMPTS = 5

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from policy.planned import UNKNOWN
+from policy.planned_resource import UNKNOWN
 
 # Follows https://github.com/pulumi/pulumi/blob/master/sdk/go/common/resource/sig/sig.go.
 _SIGNATURE = "4dabf18193072939515e22adb298388d"

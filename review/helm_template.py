@@ -18,10 +18,10 @@ from typing import Any
 
 from mesh.kube.client import Access
 from mesh.strict_yaml import StrictYamlError
-from policy.planned import SECRET, UNKNOWN
-from review.masking import scrubbed
+from policy.planned_resource import SECRET, UNKNOWN
+from review.discovery import Offer
 from review.objects import documents
-from review.offer import Offer
+from review.redaction import scrubbed
 
 # Seconds for one chart to arrive, or to be rendered.
 PATIENCE = 120

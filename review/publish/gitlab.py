@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from forge.api import TOKEN, URL, Api, ForgeError, required
-from forge.comment import Comment
+from review.publish.api import TOKEN, URL, Api, ForgeError, required
+from review.publish.comment import Comment
 
 # A hundred notes each. GitLab takes 5000 comments, and adds notes of its own.
 MOST_PAGES = 200

@@ -10,13 +10,13 @@ from typing import Any
 from mesh.helm.release_storage import Record
 from mesh.preflight.api import Unseen
 from mesh.strict_yaml import StrictYamlError
-from policy.planned import SECRET
-from review import unknown
-from review.clusters import Seen
+from policy.planned_resource import SECRET
+from review import unknown_values
+from review.cluster_snapshot import Seen
+from review.discovery import Offer
+from review.helm_template import Renderer, RenderError, Wanted
 from review.objects import Identity, Object, documents, made
-from review.offer import Offer
 from review.preview import RELEASE, Preview, State, Step
-from review.rendering import Renderer, RenderError, Wanted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,14 +111,14 @@ class Releases:
 
     def _rendered(self, wanted: Wanted, offer: Offer, seen: Seen) -> list[dict[str, Any]]:
         """The objects of a release, with the sign for what nobody knows wherever something of that is in them."""
-        if not unknown.is_in(wanted.values):
+        if not unknown_values.is_in(wanted.values):
             return self._renderer.render(wanted, offer, seen.way)
         # What comes out otherwise for another value depends on it, through a checksum or an encoding too.
         one, other = (
-            self._renderer.render(replace(wanted, values=unknown.filled(wanted.values, text)), offer, seen.way)
-            for text in unknown.STAND_INS
+            self._renderer.render(replace(wanted, values=unknown_values.filled(wanted.values, text)), offer, seen.way)
+            for text in unknown_values.STAND_INS
         )
-        return [unknown.common(*pair) for pair in zip(one, other, strict=False)]
+        return [unknown_values.common(*pair) for pair in zip(one, other, strict=False)]
 
     def _side(self, state: State, bodies: Iterable[Mapping[str, Any]], wanted: Wanted, offer: Offer) -> Side:
         found = made(bodies, wanted.namespace, offer.namespaced)

@@ -3,7 +3,7 @@
 It runs on the standard library alone, so that the job that may write comments installs nothing.
 """
 
-from forge.api import ForgeError
-from forge.comment import keep
+from review.publish.api import ForgeError
+from review.publish.comment import keep
 
 __all__ = ["ForgeError", "keep"]

@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from mesh import strict_yaml
-from policy.planned import SECRET
+from policy.planned_resource import SECRET
 
 # Shorter secrets would be found in words that are none.
 SHORTEST = 6

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from policy.planned import UNKNOWN
+from policy.planned_resource import UNKNOWN
 
 # Two texts that no chart knows, of the same length.
 STAND_INS = ("unknown-" + "A" * 64, "unknown-" + "B" * 64)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
-from policy.planned import SECRET, UNKNOWN
-from review.masking import Masked
+from policy.planned_resource import SECRET, UNKNOWN
+from review.redaction import Masked
 
 
 class _Nothing:
