@@ -19,13 +19,13 @@ from benchmarks.process import CommandFailed
 from benchmarks.ready import NotReady
 from benchmarks.remains import SomethingLeft
 from benchmarks.results import Section
-from dev import interrupts
-from dev.engine import PulumiFailed
-from dev.stack import StackFileError
-from lab.errors import LabError
-from toolchain import NotInstalled, helm
-from toolchain.__main__ import main as build_toolchain
-from toolchain.parts import HELM, HELMFILE
+from hack.lab.errors import LabError
+from hack.make import signals
+from hack.make.pulumi_cli import PulumiFailed
+from hack.make.stack import StackFileError
+from hack.toolchain import NotInstalled, helm
+from hack.toolchain.__main__ import main as build_toolchain
+from hack.toolchain.artifacts import HELM, HELMFILE
 
 HERE = Path(__file__).parent
 RESULTS, REPORT = HERE / "results.json", HERE / "results.md"
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     chosen = set(options.only or FIGURES)
     chosen |= {"mesh"} if "destroy" in chosen else set()
     signal.signal(signal.SIGTERM, _interrupt)
-    interrupts.heed_in_children()
+    signals.heed_in_children()
     began = time.monotonic()
 
     def say(line: str) -> None:

@@ -14,14 +14,14 @@ from pathlib import Path
 import psutil
 
 from benchmarks.process import Runner
-from dev import environment
-from dev.stack import CHECKOUT
-from lab import identity, lifecycle
-from lab.api import ApiClient, connect
-from lab.home import Home, locate
-from lab.pki import Pki
+from hack.lab import allocation, lifecycle
+from hack.lab.api import ApiClient, connect
+from hack.lab.pki import Pki
+from hack.lab.state_dir import Home, locate
+from hack.make import environment
+from hack.make.stack import CHECKOUT
+from hack.toolchain import helm, installed
 from mesh.linkerd_releases import DEFAULT_LINKERD
-from toolchain import helm, installed
 
 Say = Callable[[str], None]
 
@@ -37,7 +37,7 @@ class Ground:
 
     def api(self, cluster: str) -> ApiClient:
         """The API server of a cluster."""
-        found = identity.read(self.home.cluster(cluster))
+        found = allocation.read(self.home.cluster(cluster))
         assert found is not None, f"{cluster} runs"
         return connect(Pki(folder=self.home.cluster(cluster) / "pki"), found)
 

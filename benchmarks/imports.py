@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks import program
 from benchmarks.process import Runner
-from dev.stack import CHECKOUT
+from hack.make.stack import CHECKOUT
 
 _LINE = re.compile(r"^import time:\s+(\d+) \|\s+\d+ \|\s*(\S+)$", re.MULTILINE)
 

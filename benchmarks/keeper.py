@@ -16,8 +16,8 @@ from pathlib import Path
 
 import psutil
 
-from lab import lifecycle
-from lab.home import Home
+from hack.lab import lifecycle
+from hack.lab.state_dir import Home
 
 
 def main() -> int:

@@ -15,8 +15,8 @@ from benchmarks.ways.floor import Floor
 from benchmarks.ways.ours import STATE_ONCE, Ours
 from benchmarks.ways.script import CLI, GUIDES, HELMFILE, Script
 from benchmarks.ways.way import Way
-from dev.check import Checker
-from dev.stack import PROJECT, Stack
+from hack.make.check import Checker
+from hack.make.stack import PROJECT, Stack
 
 # About how long one round takes on two cores.
 SECONDS = 320

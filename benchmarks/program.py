@@ -17,9 +17,9 @@ import yaml
 
 from benchmarks.mock_engine import PROJECT, STACK, serving
 from benchmarks.process import CommandFailed, Ran, Runner
-from dev.stack import CHECKOUT
-from lab.kubeconfig import LOOPBACK_PEERS
-from toolchain.cache import NotInstalled
+from hack.lab.kubeconfig import LOOPBACK_PEERS
+from hack.make.stack import CHECKOUT
+from hack.toolchain.cache import NotInstalled
 
 _EXEC = "pulumi-language-python-exec"
 

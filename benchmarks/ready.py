@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.ground import Ground
-from lab.api import ApiError
+from hack.lab.api import ApiError
 
 _EVERY = 0.1  # seconds
 _ALIVE = re.compile(r'^gateway_alive\{.*target_cluster_name="([^"]+)".*\} 1$', re.MULTILINE)

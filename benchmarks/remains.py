@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.ground import Ground
-from lab.api import ApiClient, ApiError
+from hack.lab.api import ApiClient, ApiError
 
 _EVERY, _WARM_WITHIN = 0.1, 10.0  # seconds
 _NOT_READY = 429

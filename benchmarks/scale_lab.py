@@ -14,8 +14,8 @@ from benchmarks.memory import Peak
 from benchmarks.results import Curve, Fact, Section, Series, Table
 from benchmarks.spread import Spread
 from benchmarks.ways.ours import STATE_ONCE, Ours
-from dev.stack import Stack
-from lab import lifecycle
+from hack.lab import lifecycle
+from hack.make.stack import Stack
 
 _PROVIDER = "pulumi-resource-kubernetes"
 _GOAL = 1.1

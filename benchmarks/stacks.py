@@ -10,8 +10,8 @@ import yaml
 
 from benchmarks.ground import Ground
 from benchmarks.ready import Wanted
-from dev import stack
-from dev.stack import CHECKOUT, PROJECT, Stack
+from hack.make import stack
+from hack.make.stack import CHECKOUT, PROJECT, Stack
 
 # Of the exported podinfo.
 NAMESPACE = "test"

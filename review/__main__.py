@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hack.toolchain.cache import NotInstalled
+from hack.toolchain.helm import program
 from mesh import topology
 from mesh.kube.client import Access
 from policy.planned_resource import SECRET
@@ -20,8 +22,6 @@ from review.helm_template import Renderer
 from review.objects import Scope
 from review.pulumi_cli import PreviewFailed
 from review.redaction import scrubbed
-from toolchain.cache import NotInstalled
-from toolchain.helm import program
 
 # Days before their end within which certificates are told of: as long as made ones are renewed before theirs.
 EXPIRES_WITHIN = 60

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from dev import interrupts
-from lab import lifecycle
-from lab.home import Home
-from lab.spec import LoadBalancer
+from hack.lab import lifecycle
+from hack.lab.spec import LoadBalancer
+from hack.lab.state_dir import Home
+from hack.make import signals
 from tests.faults import options
 from tests.recording import run as run
 from tests.surroundings import environment as environment
@@ -37,7 +37,7 @@ OFTEN = {"west", "east", "north"}
 
 # A run that is told to end takes its lab down, as one that is interrupted does.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
-interrupts.heed_in_children()
+signals.heed_in_children()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

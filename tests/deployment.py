@@ -17,11 +17,11 @@ import pytest
 import yaml
 from dnslib import DNSRecord
 
-from dev import environment, stack
-from dev.check import Checker
-from dev.engine import Engine, PulumiFailed
-from dev.row import Row
-from lab.home import Home
+from hack.lab.state_dir import Home
+from hack.make import environment, stack
+from hack.make.check import Checker
+from hack.make.check_result import Row
+from hack.make.pulumi_cli import Engine, PulumiFailed
 from tests.checkout import CHECKOUT
 
 PROJECT = stack.PROJECT

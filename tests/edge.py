@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import charts, linkerd
-from lab import programs as lab_programs
+from hack.lab import charts, linkerd
+from hack.lab import programs as lab_programs
 
 EDGE = pytest.mark.skipif(
     not (os.environ.get("LAB_CHARTS") and os.environ.get(linkerd.VARIABLE)),

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import launch, ports
-from toolchain import installed
+from hack.lab import exec_with_pdeathsig, ports
+from hack.toolchain import installed
 
 _PATIENCE = 20.0  # seconds; an etcd of its own starts in one
 
@@ -96,7 +96,7 @@ def serving(server: Identity) -> Iterator[EtcdPeer]:
         log = folder / "log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(launch.__file__), str(os.getpid()), *etcd],
+                [sys.executable, "-I", "-S", str(exec_with_pdeathsig.__file__), str(os.getpid()), *etcd],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

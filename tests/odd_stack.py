@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from lab import identity
-from lab.home import Home
-from lab.identity import Identity
+from hack.lab import allocation
+from hack.lab.allocation import Identity
+from hack.lab.state_dir import Home
 from tests.authority import DAY, Authority
 
 # Each cluster's context in the lab; no cluster has the name of its context, but one.
@@ -33,7 +33,7 @@ NODE_PORTS = (30143, 30191)
 
 def of(lab: Home, name: str) -> Identity:
     """What the lab has given a cluster of the stack."""
-    found = identity.read(lab.cluster(CONTEXTS[name]))
+    found = allocation.read(lab.cluster(CONTEXTS[name]))
     assert found is not None
     return found
 

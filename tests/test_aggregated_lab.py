@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from lab import identity
-from lab.home import Home
-from lab.pki import Pki
+from hack.lab import allocation
+from hack.lab.pki import Pki
+from hack.lab.state_dir import Home
 from tests.authority import DAY, Authority
 from tests.deployment import comes_true
 from tests.test_lab import kubectl
@@ -148,7 +148,7 @@ def test_an_api_without_pods_is_unavailable(lab: Home, ca: Authority) -> None:
 
 
 def test_any_other_service_is_refused(lab: Home, ca: Authority) -> None:
-    cluster = identity.read(lab.cluster(CONTEXT))
+    cluster = allocation.read(lab.cluster(CONTEXT))
     assert cluster is not None
     pki = Pki(folder=lab.cluster(CONTEXT) / "pki")
     tls = ssl.create_default_context(cafile=str(pki.certificate("egress-ca")))

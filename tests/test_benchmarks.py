@@ -18,8 +18,8 @@ from benchmarks.process import CommandFailed, Runner
 from benchmarks.results import Comparison, Fact, Section, Series, Table
 from benchmarks.spread import Spread, ratios
 from benchmarks.timeline import Timeline
-from dev import stack
-from dev.stack import PROJECT
+from hack.make import stack
+from hack.make.stack import PROJECT
 from tests.checkout import CHECKOUT
 
 

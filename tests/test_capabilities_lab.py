@@ -15,7 +15,7 @@ import yaml
 
 from components.linkerd.gateway_spec import NAMESPACE as MULTICLUSTER
 from components.sdk.secrets import PULL_SECRET
-from lab.home import Home
+from hack.lab.state_dir import Home
 from tests import odd_stack
 from tests.authority import Authority
 from tests.deployment import Deployment, brought_up, comes_true, everything

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-import toolchain
-from lab.home import Home
+from hack import toolchain
+from hack.lab.state_dir import Home
 from mesh.kube import client as kube_client
 from mesh.kube.client import Access
 from tests.deployment import Deployment, brought_up, comes_true, everything

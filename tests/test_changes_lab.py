@@ -14,7 +14,7 @@ from functools import partial
 import psutil
 import pytest
 
-from lab.home import Home
+from hack.lab.state_dir import Home
 from tests.authority import DAY, Authority
 from tests.deployment import Deployment, brought_up, comes_true, everything
 from tests.stacks import TWO_WAY
@@ -31,7 +31,7 @@ def mesh(lab: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deploy
 
 def test_the_table_shows_a_gateway_that_is_down(mesh: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     target = next(cluster for cluster in mesh.stack.clusters if cluster.name == mesh.pairs[0][1])
-    monkeypatch.setattr("dev.check.PATIENCE", 10)
+    monkeypatch.setattr("hack.make.check.PATIENCE", 10)
     scale = ("-n", "linkerd-multicluster", "scale", "deployment/linkerd-gateway")
     mesh.kubectl(target.context, *scale, "--replicas=0")
     try:

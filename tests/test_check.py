@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dev import stack
-from dev.check import NO_PROBE, PROBES, Checker
-from dev.row import Row
+from hack.make import stack
+from hack.make.check import NO_PROBE, PROBES, Checker
+from hack.make.check_result import Row
 
 STACK = {
     "clusters": {"west": {}, "east": {}, "north": {}},
@@ -54,7 +54,7 @@ def rows(tmp_path: Path, *, check: str, result: str, error: str = "", cli: str =
 def test_only_what_the_lab_explains_is_let_pass(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: str, result: str, error: str, passed: bool
 ) -> None:
-    monkeypatch.setattr("dev.check.PATIENCE", 0)
+    monkeypatch.setattr("hack.make.check.PATIENCE", 0)
 
     found = {row.check: row.passed for row in rows(tmp_path, check=check, result=result, error=error)}
 
@@ -66,7 +66,7 @@ def test_only_what_the_lab_explains_is_let_pass(
 def test_a_cli_of_another_release_may_say_so_and_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: str, cli: str, passed: bool
 ) -> None:
-    monkeypatch.setattr("dev.check.PATIENCE", 0)
+    monkeypatch.setattr("hack.make.check.PATIENCE", 0)
 
     found = rows(tmp_path, check=check, result="warning", cli=cli)
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from dev import __main__ as command
-from dev import clustermesh, stack
-from dev.row import Row
+from hack.make import __main__ as command
+from hack.make import clustermesh, stack
+from hack.make.check_result import Row
 
 Objects = dict[tuple[str, str, str], dict[str, Any]]
 AVAILABLE = {"status": {"conditions": [{"type": "Available", "status": "True"}]}}

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from lab import lifecycle
-from lab.home import Home
+from hack.lab import lifecycle
+from hack.lab.state_dir import Home
 from tests.authority import DAY, Authority
 from tests.deployment import Deployment, brought_up, comes_true, everything
 from tests.etcd_peer import Identity, serving

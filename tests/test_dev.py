@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from dev import __main__ as command
-from dev import environment, stack
-from dev.check import table
-from dev.row import Row
-from lab.home import Home
+from hack.lab.state_dir import Home
+from hack.make import __main__ as command
+from hack.make import environment, stack
+from hack.make.check import table
+from hack.make.check_result import Row
 from mesh.topology import Link
 
 DEV = stack.read("dev")
@@ -126,8 +126,8 @@ def test_taking_down_one_stack_leaves_the_clusters_of_the_others(
         stopped.append(names)
         return names
 
-    monkeypatch.setattr("lab.lifecycle.start", lambda *_, **__: None)
-    monkeypatch.setattr("lab.lifecycle.stop", stop)
+    monkeypatch.setattr("hack.lab.lifecycle.start", lambda *_, **__: None)
+    monkeypatch.setattr("hack.lab.lifecycle.stop", stop)
 
     assert command._down(home, stack.read("dev")) == 0
 

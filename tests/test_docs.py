@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dev import stack
+from hack.make import stack
 from mesh.config import docs_generator
 from mesh.preflight import permissions
 from tests.checkout import CHECKOUT, listed

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lab.home import Home
+from hack.lab.state_dir import Home
 from mesh.linkerd_releases import linkerd_release
 from tests.deployment import Deployment, brought_up, comes_true, everything
 from tests.edge import EDGE, newest_release

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from lab import lifecycle
-from lab.home import Home
+from hack.lab import lifecycle
+from hack.lab.state_dir import Home
 from tests.deployment import Deployment, brought_up, comes_true, everything
 from tests.stacks import PAIR, full_mesh
 
@@ -130,7 +130,7 @@ def test_a_cluster_that_is_declared_down_is_kept_while_the_others_go_on(
     assert {name for name, link in links.items() if link == "pending"} == {name for name in links if "north" in name}
     assert "clusters.north is declared unreachable" in fleet.output.read_text()
     # Linkerd's own check can't know that north is meant to be down; whatever else it looks at is well.
-    monkeypatch.setattr("dev.check.PATIENCE", 10)
+    monkeypatch.setattr("hack.make.check.PATIENCE", 10)
     failed = [row for row in fleet.rows() if not row.passed]
     assert {row.check for row in failed} == {"linkerd multicluster check"}
     assert all("north" in fault for row in failed for fault in row.detail.split("; × "))

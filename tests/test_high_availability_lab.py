@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from components.linkerd.control_plane import high_availability_values
-from lab.home import Home
+from hack.lab.state_dir import Home
 from mesh import config
 from mesh.linkerd_releases import LINKERD, LinkerdRelease
 

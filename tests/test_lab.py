@@ -21,7 +21,7 @@ import psutil
 import pytest
 import yaml
 
-from lab.home import Home
+from hack.lab.state_dir import Home
 from tests import edge
 from tests.checkout import CHECKOUT
 from tests.deployment import comes_true
@@ -294,7 +294,7 @@ def test_stop_cleans_up_after_a_kill(own: Lab, kill: str) -> None:
         starter.kill()
     else:
         for process in own.processes():
-            if "lab.supervisor" in process.info["cmdline"]:
+            if "hack.lab.supervisor" in process.info["cmdline"]:
                 process.kill()
         starter.terminate()
     starter.wait()

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from dev import environment
-from lab import linkerd, spec
-from lab import programs as lab_programs
-from lab.errors import LabError
-from lab.home import Home
-from lab.spec import Spec
+from hack.lab import linkerd, spec
+from hack.lab import programs as lab_programs
+from hack.lab.errors import LabError
+from hack.lab.spec import Spec
+from hack.lab.state_dir import Home
+from hack.make import environment
 from tests.edge import programs
 
 

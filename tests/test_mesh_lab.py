@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from components.linkerd.htpasswd import apr1
-from dev.check import EXPECTED_WARNINGS
-from lab.home import Home
+from hack.lab.state_dir import Home
+from hack.make.check import EXPECTED_WARNINGS
 from tests.checkout import CHECKOUT
 from tests.custom_objects import made, refused
 from tests.deployment import Deployment, at_once, brought_up, comes_true, everything

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from lab import __main__ as command
-from lab.mirrors import arguments, parse
+from hack.lab import __main__ as command
+from hack.lab.mirrors import arguments, parse
 
 OWN = ["service-mirror", "-log-level=info", "-namespace=linkerd-multicluster"]
 

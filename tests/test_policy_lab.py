@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-import toolchain.pulumi
+import hack.toolchain.pulumi
 from policy.check import main
 from tests.checkout import CHECKOUT
 from tests.pulumi_command import pulumi

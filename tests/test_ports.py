@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from lab import ports
+from hack.lab import ports
 from tests.checkout import CHECKOUT
 
 # Another lab, which has been given a port and doesn't listen on it yet.

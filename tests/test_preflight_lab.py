@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lab.home import Home
+from hack.lab.state_dir import Home
 from tests.deployment import Deployment, everything
 
 pytestmark = pytest.mark.lab("west")

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import remains
 from benchmarks.ground import Ground
-from lab.api import ApiError
+from hack.lab.api import ApiError
 
 LINKS = "/apis/multicluster.linkerd.io/v1alpha1/links"
 ANSWERS: dict[str, Any] = {

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lab.home import Home
+from hack.lab.state_dir import Home
 from tests.announced import broken_promises
 from tests.checkout import CHECKOUT
 from tests.deployment import Deployment, everything

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-import toolchain
 from components.workloads import booksapp
 from components.workloads.http_route import route_spec
 from components.workloads.service_profile import http_routes
 from components.workloads.traffic_split import failover_backends, shared_out_spec
-from lab.home import Home
+from hack import toolchain
+from hack.lab.state_dir import Home
 from mesh.config.models.samples import Failover, Profile
 from tests.custom_objects import made, refused
 from tests.deployment import Deployment, brought_up, everything

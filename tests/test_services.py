@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from dev import services
-from dev.services import Look, Services
+from hack.make import services
+from hack.make.services import Look, Services
 
 LOCAL, REMOTE = "multicluster.linkerd.io/local-discovery", "multicluster.linkerd.io/remote-discovery"
 

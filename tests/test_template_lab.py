@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dev import environment
-from lab.home import Home
+from hack.lab.state_dir import Home
+from hack.make import environment
 from tests.checkout import CHECKOUT, listed
 from tests.deployment import Deployment, comes_true, everything
 from tests.pulumi_command import pulumi

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hack.toolchain import __main__ as command
+from hack.toolchain import add_ons, cache, charts, go, helm, pulumi
+from hack.toolchain.artifacts import CHARTS, CILIUM, ENGINE, HELM, PARTS, Build, Part, linkerd
 from mesh import linkerd_releases
 from tests.checkout import CHECKOUT
-from toolchain import __main__ as command
-from toolchain import add_ons, cache, charts, go, helm, pulumi
-from toolchain.parts import CHARTS, CILIUM, ENGINE, HELM, PARTS, Build, Part, linkerd
 
 GO = "go1.26.8"
 

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from dev import unfinished
+from hack.make import pending_operations
 
 STACK = "urn:pulumi:dev::multicluster-mesh::"
 NAMESPACE = {
@@ -48,7 +48,7 @@ def pending(resource: dict[str, Any], what: str = "creating") -> dict[str, Any]:
 def test_what_may_have_been_made_is_known_to_destroy_by_the_id_that_its_provider_gives_it() -> None:
     found = {"resources": [KEY], "pending_operations": [pending(NAMESPACE), pending(SECRET), pending(RELEASE)]}
 
-    unfinished.take_up(found)
+    pending_operations.take_up(found)
 
     taken = {resource["urn"]: resource.get("id") for resource in found["resources"]}
     assert taken == {
@@ -63,7 +63,7 @@ def test_what_may_have_been_made_is_known_to_destroy_by_the_id_that_its_provider
 def test_a_key_that_was_never_written_down_is_nowhere() -> None:
     found: dict[str, Any] = {"pending_operations": [pending(KEY)]}
 
-    unfinished.take_up(found)
+    pending_operations.take_up(found)
 
     assert found == {}
 
@@ -73,7 +73,7 @@ def test_what_is_known_is_not_taken_up_twice(what: str) -> None:
     found = {"resources": [{**SECRET, "id": "linkerd/linkerd-identity-issuer"}]}
     before = {"resources": list(found["resources"])}
 
-    unfinished.take_up(found | {"pending_operations": [pending(SECRET, what)]})
+    pending_operations.take_up(found | {"pending_operations": [pending(SECRET, what)]})
 
     assert found == before
 
@@ -84,10 +84,10 @@ def test_only_what_has_been_made_since_is_forgotten() -> None:
         "pending_operations": [pending(SECRET), pending(NAMESPACE)],
     }
 
-    assert unfinished.forget_done(found)
+    assert pending_operations.forget_done(found)
 
     assert found["pending_operations"] == [pending(NAMESPACE)]
-    assert not unfinished.forget_done(found)
+    assert not pending_operations.forget_done(found)
 
 
 @contextmanager
@@ -111,7 +111,7 @@ def provider(*parents: str, backend: str) -> Iterator[psutil.Process]:
 
 def test_a_provider_without_its_engine_is_ended(tmp_path: Path) -> None:
     with provider(backend=tmp_path.as_uri()) as orphan:
-        assert unfinished.end_orphans(tmp_path.as_uri()) == [orphan.pid]
+        assert pending_operations.end_orphans(tmp_path.as_uri()) == [orphan.pid]
 
 
 def test_providers_of_other_labs_and_of_an_engine_that_lives_are_left_alone(tmp_path: Path) -> None:
@@ -119,6 +119,6 @@ def test_providers_of_other_labs_and_of_an_engine_that_lives_are_left_alone(tmp_
     engine.write_text('#!/bin/sh\n"$@"\nexit\n')
     engine.chmod(0o755)
     with provider(backend="file:///elsewhere") as other, provider(str(engine), backend=tmp_path.as_uri()) as own:
-        assert unfinished.end_orphans(tmp_path.as_uri()) == []
+        assert pending_operations.end_orphans(tmp_path.as_uri()) == []
         assert other.is_running()
         assert own.is_running()

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from dev import __main__ as dev
-from dev import stack
-from dev.verify import Count, Question, Verifier, VerifyFailed, count, judge, questions
+from hack.make import __main__ as dev
+from hack.make import stack
+from hack.make.verify import Count, Question, Verifier, VerifyFailed, count, judge, questions
 
 HELLO = "+ Hello version: {}, instance: helloworld-{}-7d9c"
 LINKS = [{"source": "west", "target": "east"}]
@@ -183,7 +183,7 @@ def test_a_failing_kubectl_is_one_line(run: Run) -> None:
 
 
 def test_a_kubectl_that_hangs_is_given_up(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dev.verify.PATIENCE", 0.1)
+    monkeypatch.setattr("hack.make.verify.PATIENCE", 0.1)
 
     passed, detail = run("exec sleep 30", {"helloworld": HELLOWORLD})
 
@@ -257,7 +257,7 @@ def test_a_cluster_with_a_kubeconfig_of_its_own_is_asked_by_that(tmp_path: Path,
 def test_a_missing_kubectl_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("dev.stack.CHECKOUT", tmp_path)
+    monkeypatch.setattr("hack.make.stack.CHECKOUT", tmp_path)
     (tmp_path / "Pulumi.yaml").write_text("name: multicluster-mesh")
     chosen(tmp_path, {"podinfo": PODINFO})
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path, "ctx-west")))
@@ -270,7 +270,7 @@ def test_a_missing_kubectl_is_one_line(
 def test_top_keys_may_begin_with_the_name_of_a_project_that_was_made_of_this_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dev.stack.CHECKOUT", tmp_path)
+    monkeypatch.setattr("hack.make.stack.CHECKOUT", tmp_path)
     (tmp_path / "Pulumi.yaml").write_text("name: my-mesh")
     (tmp_path / "Pulumi.prod.yaml").write_text("config: {'my-mesh:clusters': {one: }}")
 

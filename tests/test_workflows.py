@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from hack.toolchain.pulumi import MINIMUM
 from tests.checkout import CHECKOUT
-from toolchain.pulumi import MINIMUM
 
 GITHUB = CHECKOUT / ".github"
 FILES = sorted([*GITHUB.glob("workflows/*.yml"), *GITHUB.glob("actions/*/action.yml")])

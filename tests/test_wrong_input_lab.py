@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lab.home import Home
+from hack.lab.state_dir import Home
 from tests.deployment import PROJECT, Deployment, everything
 
 pytestmark = pytest.mark.lab("west")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.ground import Ground
-from dev.stack import CHECKOUT
+from hack.make.stack import CHECKOUT
 
 
 class Floor:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from benchmarks.ground import Ground
 from benchmarks.process import Ran
-from dev.engine import Engine
-from dev.stack import CHECKOUT, Stack
+from hack.make.pulumi_cli import Engine
+from hack.make.stack import CHECKOUT, Stack
 
 # Pulumi's own variables for a state that is written when a command ends (https://github.com/pulumi/pulumi/issues/10668).
 STATE_ONCE = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}

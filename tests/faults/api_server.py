@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import psutil
 
-from lab.home import Home
+from hack.lab.state_dir import Home
 from tests.deployment import comes_true
 
 # Seconds for the lab to start one again.

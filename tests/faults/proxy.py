@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from lab.home import Home
-from lab.pki import Pki
+from hack.lab.pki import Pki
+from hack.lab.state_dir import Home
 
 _OF_A_CONNECTION = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 _PIECE = 2**16  # bytes

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import psutil
 
-from lab.home import Home
+from hack.lab.state_dir import Home
 from tests.faults import api_server, kill, webhook
 from tests.faults.kill import Victim
 from tests.faults.options import Faults

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from dev.engine import PulumiFailed
-from lab.home import Home
+from hack.lab.state_dir import Home
+from hack.make.pulumi_cli import PulumiFailed
 from mesh.helm import release_storage
 from mesh.kube.client import Access, client
 from mesh.preflight.api import Api

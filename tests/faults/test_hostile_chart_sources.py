@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import charts as lab_charts
+from hack.lab import charts as lab_charts
 from mesh import chart_repository
 from tests.faults.bounds import bounded as bounded
 from tests.faults.hostile_yaml import REFUSED, laughs

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lab import __main__ as lab
+from hack.lab import __main__ as lab
 from mesh import bounded_io
 from mesh.kube import kubeconfig
 from policy import check as policy

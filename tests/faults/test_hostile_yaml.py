@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dev import __main__ as command
-from dev import stack
-from lab import lifecycle
+from hack.lab import lifecycle
+from hack.make import __main__ as command
+from hack.make import stack
 from mesh import strict_yaml
 from mesh.kube import kubeconfig
 from review import redaction

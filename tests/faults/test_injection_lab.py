@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-import toolchain
+from hack import toolchain
+from hack.toolchain.helm import program
 from mesh.linkerd_releases import DEFAULT_LINKERD
 from review.discovery import Offer
 from review.helm_template import Renderer, Wanted
@@ -17,7 +18,6 @@ from review.objects import Identity, identify
 from tests.faults.everything import LINKERD
 from tests.faults.test_injection import HOSTILE, leaves
 from tests.recording import Recorder, Run, plain
-from toolchain.helm import program
 
 pytestmark = pytest.mark.lab(minutes=0.5)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lab.home import Home
+from hack.lab.state_dir import Home
 from tests.deployment import Deployment
 from tests.faults import options, proxy, webhook
 from tests.faults.disturbed import Run, disturbed

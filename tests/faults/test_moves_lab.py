@@ -13,9 +13,9 @@ import pytest
 import yaml
 from kubernetes.client import ApiException, CoreV1Api
 
-from lab import lifecycle
-from lab.home import Home
-from lab.spec import LoadBalancer
+from hack.lab import lifecycle
+from hack.lab.spec import LoadBalancer
+from hack.lab.state_dir import Home
 from mesh.kube.client import Access, client
 from tests.deployment import Deployment, brought_up, comes_true
 from tests.faults.options import Faults

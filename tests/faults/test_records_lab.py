@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from dev.engine import PulumiFailed
-from lab.home import Home
+from hack.lab.state_dir import Home
+from hack.make.pulumi_cli import PulumiFailed
 from tests.deployment import Deployment, everything
 from tests.faults import webhook
 from tests.faults.objects import comparable, difference

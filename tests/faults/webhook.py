@@ -8,7 +8,7 @@ from typing import Any
 
 from kubernetes.client import ApiException
 
-from lab.home import Home
+from hack.lab.state_dir import Home
 from mesh.kube import client as kube_client
 from mesh.kube.client import Access
 from tests.deployment import comes_true

@@ -1,0 +1,1 @@
+"""Tools for developers of this project; nothing in it is imported by the program."""
