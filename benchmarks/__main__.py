@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from benchmarks import machine, mesh, preview, report, results, scale_lab, scale_mock
-from benchmarks.ground import Ground, ground
+from benchmarks.environment import Ground, ground
+from benchmarks.leftovers import SomethingLeft
 from benchmarks.process import CommandFailed
-from benchmarks.ready import NotReady
-from benchmarks.remains import SomethingLeft
+from benchmarks.readiness import NotReady
 from benchmarks.results import Section
 from hack.lab.errors import LabError
 from hack.make import signals

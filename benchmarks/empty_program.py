@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from benchmarks.ground import Ground
+from benchmarks.environment import Ground
 from benchmarks.process import Ran
 
 _SOURCE = Path(__file__).parent / "empty"

@@ -6,15 +6,15 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 
-from benchmarks import objects, ready, remains, stacks
-from benchmarks.ground import Ground
-from benchmarks.ready import Wanted
+from benchmarks import leftovers, objects, readiness, stacks
+from benchmarks.contenders.contender import Way
+from benchmarks.contenders.pulumi_program import STATE_ONCE, Ours
+from benchmarks.contenders.raw_apply import Floor
+from benchmarks.contenders.script import CLI, GUIDES, HELMFILE, Script
+from benchmarks.environment import Ground
+from benchmarks.readiness import Wanted
 from benchmarks.results import Comparison, Section, Series
 from benchmarks.timeline import ENGINE, PROGRAM, Timeline
-from benchmarks.ways.floor import Floor
-from benchmarks.ways.ours import STATE_ONCE, Ours
-from benchmarks.ways.script import CLI, GUIDES, HELMFILE, Script
-from benchmarks.ways.way import Way
 from hack.make.check import Checker
 from hack.make.stack import PROJECT, Stack
 
@@ -65,11 +65,11 @@ def figure(ground: Ground, rounds: int, date: str, machine: str) -> dict[str, Se
     chosen = stacks.read(ground, "mesh", config)
     wanted = stacks.wanted(chosen)
     clusters = [cluster.context for cluster in chosen.clusters]
-    empty = remains.names(ground, clusters)
+    empty = leftovers.names(ground, clusters)
     ours = Ours(ground, chosen)
     ground.say("ours, once, to see what it makes and to profile it")
     profile_up, profile_down, made = _first(ground, ours, chosen, wanted)
-    remains.wait_until_none(ground, empty, _GONE_WITHIN)
+    leftovers.wait_until_none(ground, empty, _GONE_WITHIN)
     ways = [ours, Ours(ground, chosen, _ONCE, environment=STATE_ONCE), *_others(ground, made)]
     _check(ground, ways, chosen, wanted, empty)
     seconds: dict[str, list[float]] = defaultdict(list)
@@ -134,10 +134,10 @@ def _first(
     up.begin()
     ours.up_with(*up.options, meanwhile=up.look)
     up.look()
-    ready.wait(ground, wanted, _READY_WITHIN)
+    readiness.wait(ground, wanted, _READY_WITHIN)
     manager = f"{PROJECT}-{chosen.name}"
     made = {cluster.context: objects.made(ground, cluster.context, manager) for cluster in chosen.clusters}
-    remains.warm(ground, made)
+    leftovers.warm(ground, made)
     down = Timeline(ground.work / "down.events")
     down.begin()
     ours.down_with(*down.options, meanwhile=down.look)
@@ -168,27 +168,27 @@ def _check(
     for way in ways:
         ground.say(f"{way.name}: Linkerd's own checks, once and off the clock")
         way.up()
-        ready.wait(ground, wanted, _READY_WITHIN)
+        readiness.wait(ground, wanted, _READY_WITHIN)
         way.before_checks()
         failed = [row for row in Checker(chosen, ground.runner.environment).rows() if not row.passed]
         if failed:
             shown = "; ".join(f"{row.subject}: {row.check}: {row.detail}" for row in failed)
-            raise ready.NotReady(f"{way.name}: {shown}")
-        remains.warm(ground, empty)
+            raise readiness.NotReady(f"{way.name}: {shown}")
+        leftovers.warm(ground, empty)
         way.down()
-        remains.wait_until_none(ground, empty, _GONE_WITHIN)
+        leftovers.wait_until_none(ground, empty, _GONE_WITHIN)
 
 
 def _round(ground: Ground, way: Way, wanted: Wanted, empty: dict[str, frozenset[str]]) -> dict[str, float]:
     began = time.perf_counter()
     way.up()
     ended = time.perf_counter()
-    ready.wait(ground, wanted, _READY_WITHIN)
+    readiness.wait(ground, wanted, _READY_WITHIN)
     there = time.perf_counter()
-    remains.warm(ground, empty)
+    leftovers.warm(ground, empty)
     leaving = time.perf_counter()
     way.down()
-    remains.wait_until_none(ground, empty, _GONE_WITHIN)
+    leftovers.wait_until_none(ground, empty, _GONE_WITHIN)
     gone = time.perf_counter()
     return {
         f"{way.name}: up": there - began,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.ground import Ground
-from benchmarks.remains import Kind, listed
+from benchmarks.environment import Ground
+from benchmarks.leftovers import Kind, listed
 
 # The field managers of what the Kubernetes provider applies, and of what its Helm installs.
 _HELM = "pulumi-resource-kubernetes"

@@ -7,15 +7,15 @@ from statistics import median
 from typing import Any
 
 from benchmarks import imports, stacks
+from benchmarks.contenders.pulumi_program import Ours
 from benchmarks.empty_program import Empty
-from benchmarks.ground import Ground
+from benchmarks.environment import Ground
 from benchmarks.imports import Imported
 from benchmarks.memory import Peak
 from benchmarks.report import table
 from benchmarks.results import Comparison, Section, Series, Table
-from benchmarks.spread import Spread
+from benchmarks.stats import Spread
 from benchmarks.timeline import PROGRAM, Timeline
-from benchmarks.ways.ours import Ours
 
 # About how long one round takes on two cores.
 SECONDS = 18

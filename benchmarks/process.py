@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.keeper import end_tree
 from benchmarks.memory import Peak, Sampler
+from benchmarks.watchdog import end_tree
 
 # Told of what runs now (None: nothing), for whoever must end it if nobody here can.
 Watch = Callable[[psutil.Process | None], None]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.spread import Spread, ratios
+from benchmarks.stats import Spread, ratios
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import linear_regression, median
 
-from benchmarks import fit, ready, remains, stacks
-from benchmarks.ground import Ground
+from benchmarks import leftovers, readiness, scaling, stacks
+from benchmarks.contenders.pulumi_program import STATE_ONCE, Ours
+from benchmarks.environment import Ground
 from benchmarks.memory import Peak
 from benchmarks.results import Curve, Fact, Section, Series, Table
-from benchmarks.spread import Spread
-from benchmarks.ways.ours import STATE_ONCE, Ours
+from benchmarks.stats import Spread
 from hack.lab import lifecycle
 from hack.make.stack import Stack
 
@@ -157,23 +157,23 @@ def _measure(ground: Ground, size: _Size, runs: int) -> _Size:
     chosen = stacks.read(ground, f"scale-{size.clusters}", stacks.mesh(names, "full-mesh"))
     wanted = stacks.wanted(chosen)
     patience = 120 + 5.0 * size.parts
-    empty = remains.names(ground, names)
+    empty = leftovers.names(ground, names)
     for what, times, environment in (("", size.each_step, {}), (", state written once", size.once, STATE_ONCE)):
         ours = Ours(ground, chosen, environment=environment)
         for number in range(1, times.rounds + 1):
             which = f"N = {size.clusters}{what}, round {number} of {times.rounds}"
             began = time.perf_counter()
             ours.up()
-            ready.wait(ground, wanted, patience)
+            readiness.wait(ground, wanted, patience)
             times.up.append(time.perf_counter() - began)
             ground.say(f"{which}: {times.up[-1]:.1f} s up")
             if times is size.once and number == times.rounds:
                 size.resources = ours.resources()
                 _preview(ground, chosen, size, runs)
-            remains.warm(ground, names)
+            leftovers.warm(ground, names)
             began = time.perf_counter()
             ours.down()
-            remains.wait_until_none(ground, empty, patience)
+            leftovers.wait_until_none(ground, empty, patience)
             times.down.append(time.perf_counter() - began)
             ground.say(f"{which}: {times.down[-1]:.1f} s down")
     return size
@@ -194,7 +194,7 @@ def _growth(sizes: Sequence[_Size]) -> list[Fact]:
         return []
     parts = [size.parts for size in sizes]
     # Of the preview one exponent for each round; of what large meshes have fewer rounds of, one of the medians.
-    previews = [fit.exponent(parts, values) for values in zip(*(size.preview for size in sizes), strict=True)]
+    previews = [scaling.exponent(parts, values) for values in zip(*(size.preview for size in sizes), strict=True)]
     spread = Spread.of(previews)
     facts = [_exponent("a preview's time", spread.median, spread.text(2), _GOAL)]
     ways: tuple[tuple[str, Callable[[_Size], Sequence[float]], float | None], ...] = (
@@ -207,14 +207,14 @@ def _growth(sizes: Sequence[_Size]) -> list[Fact]:
     for what, of, goal in ways:
         points = _points(sizes, of)
         if len(points) > 1:
-            found = fit.exponent(*zip(*points, strict=True))
+            found = scaling.exponent(*zip(*points, strict=True))
             facts.append(_exponent(what, found, f"{found:.2f}", goal))
     # What is fixed hides in small meshes how large ones grow.
     aimed_at = [(what, of) for what, of, goal in ways if goal is not None]
     for what, of in (("a preview's time", lambda size: size.preview), *aimed_at):
         points = _points(sizes, of)[-2:]
         if len(points) > 1:
-            found = fit.exponent(*zip(*points, strict=True))
+            found = scaling.exponent(*zip(*points, strict=True))
             between = f"N = {_clusters(points[0][0])} to {_clusters(points[1][0])} alone"
             facts.append(_exponent(f"{what}, {between}", found, f"{found:.2f}", None))
     return facts

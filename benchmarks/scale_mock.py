@@ -9,12 +9,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks import fit, program, stacks
-from benchmarks.fit import Shape
-from benchmarks.ground import Ground
+from benchmarks import program, scaling, stacks
+from benchmarks.environment import Ground
 from benchmarks.report import table
 from benchmarks.results import Curve, Fact, Section, Series, Table
-from benchmarks.spread import Spread
+from benchmarks.scaling import Shape
+from benchmarks.stats import Spread
 
 # About how long the program takes on two cores: at all, and for each cluster in a hub.
 _SECONDS, _SECONDS_PER_CLUSTER = 3.0, 0.25
@@ -115,8 +115,8 @@ def _growth(
     # One exponent for each round, so that it has a spread, too.
     rounds = range(len(took[sizes[0]]))
     found = {
-        "time": [fit.exponent(points, [took[size][number] for size in sizes]) for number in rounds],
-        "processor time": [fit.exponent(points, [processor[size][number] for size in sizes]) for number in rounds],
+        "time": [scaling.exponent(points, [took[size][number] for size in sizes]) for number in rounds],
+        "processor time": [scaling.exponent(points, [processor[size][number] for size in sizes]) for number in rounds],
     }
     shown = {what: Spread.of(values) for what, values in found.items()}
     facts = [
@@ -128,12 +128,12 @@ def _growth(
         )
         for what, spread in shown.items()
     ]
-    growth = fit.exponent(points, [memory[size] for size in sizes])
+    growth = scaling.exponent(points, [memory[size] for size in sizes])
     return [*facts, Fact(what="exponent of peak memory in N + links", value=f"{growth:.2f}")]
 
 
 def _resources(shapes: dict[tuple[str, int], int]) -> Fact:
-    found = fit.plane([_shape(shape, size, count) for (shape, size), count in shapes.items()])
+    found = scaling.plane([_shape(shape, size, count) for (shape, size), count in shapes.items()])
     return Fact(
         what=f"resources, in all {len(shapes)} shapes",
         value=str(found) if found is not None else "no such numbers",

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from benchmarks.ground import Ground
-from benchmarks.ready import Wanted
+from benchmarks.environment import Ground
+from benchmarks.readiness import Wanted
 from hack.make import stack
 from hack.make.stack import CHECKOUT, PROJECT, Stack
 

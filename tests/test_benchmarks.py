@@ -12,11 +12,11 @@ import psutil
 import pytest
 import yaml
 
-from benchmarks import fit, imports, report, results, scale_mock, stacks
-from benchmarks.fit import Shape
+from benchmarks import imports, report, results, scale_mock, scaling, stacks
 from benchmarks.process import CommandFailed, Runner
 from benchmarks.results import Comparison, Fact, Section, Series, Table
-from benchmarks.spread import Spread, ratios
+from benchmarks.scaling import Shape
+from benchmarks.stats import Spread, ratios
 from benchmarks.timeline import Timeline
 from hack.make import stack
 from hack.make.stack import PROJECT
@@ -53,7 +53,7 @@ def test_a_spread_has_the_median_the_least_and_the_most() -> None:
 def test_an_exponent_is_found_whatever_the_unit(power: float) -> None:
     sizes = [3, 17, 148, 748]
 
-    assert fit.exponent(sizes, [0.04 * size**power for size in sizes]) == pytest.approx(power)
+    assert scaling.exponent(sizes, [0.04 * size**power for size in sizes]) == pytest.approx(power)
 
 
 @pytest.mark.parametrize(("clusters", "links", "fixed"), [(26, 8, 7), (1, 0, 0), (3, 11, -2)])
@@ -61,25 +61,27 @@ def test_counts_that_lie_on_a_plane_give_its_whole_numbers(clusters: int, links:
     shapes = [(2, 2), (3, 4), (50, 98), (5, 20), (40, 40)]
     counted = [Shape(clusters=n, links=m, count=clusters * n + links * m + fixed) for n, m in shapes]
 
-    assert fit.plane(counted) == fit.Plane(per_cluster=clusters, per_link=links, fixed=fixed)
+    assert scaling.plane(counted) == scaling.Plane(per_cluster=clusters, per_link=links, fixed=fixed)
 
 
 def test_one_count_beside_the_plane_is_enough_for_there_to_be_none() -> None:
     exact = [Shape(clusters=n, links=m, count=26 * n + 8 * m + 7) for n, m in [(2, 2), (3, 4), (5, 20), (40, 40)]]
 
-    assert fit.plane([*exact, Shape(clusters=6, links=6, count=26 * 6 + 8 * 6 + 8)]) is None
+    assert scaling.plane([*exact, Shape(clusters=6, links=6, count=26 * 6 + 8 * 6 + 8)]) is None
 
 
 def test_growth_that_is_no_plane_is_none() -> None:
     assert (
-        fit.plane([Shape(clusters=n, links=n, count=n * n) for n in (2, 4, 8)] + [Shape(clusters=2, links=9, count=1)])
+        scaling.plane(
+            [Shape(clusters=n, links=n, count=n * n) for n in (2, 4, 8)] + [Shape(clusters=2, links=9, count=1)]
+        )
         is None
     )
 
 
 def test_hubs_alone_do_not_tell_clusters_and_links_apart() -> None:
     with pytest.raises(ValueError, match="differ in clusters and in links"):
-        fit.plane([Shape(clusters=n, links=2 * (n - 1), count=n) for n in (2, 50, 100)])
+        scaling.plane([Shape(clusters=n, links=2 * (n - 1), count=n) for n in (2, 50, 100)])
 
 
 def test_a_goal_is_met_if_the_median_of_the_ratios_is_within_it() -> None:

@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.ground import Ground
+from benchmarks.environment import Ground
 from hack.lab.api import ApiError
 
 _EVERY = 0.1  # seconds

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ground import Ground
+from benchmarks.environment import Ground
 from mesh.linkerd_releases import DEFAULT_LINKERD, linkerd_release
 
 GUIDES = "guides.sh"

@@ -66,7 +66,7 @@ def ground(clusters: Sequence[str], say: Say) -> Iterator[Ground]:
     shutil.rmtree(home.folder, ignore_errors=True)
     home.create()
     keeper = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.keeper", str(home.folder)],
+        [sys.executable, "-m", "benchmarks.watchdog", str(home.folder)],
         cwd=CHECKOUT,
         stdin=subprocess.PIPE,
         text=True,

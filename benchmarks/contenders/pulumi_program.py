@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.ground import Ground
+from benchmarks.environment import Ground
 from benchmarks.process import Ran
 from hack.make.pulumi_cli import Engine
 from hack.make.stack import CHECKOUT, Stack

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.ground import Ground
+from benchmarks.environment import Ground
 from hack.make.stack import CHECKOUT
 
 

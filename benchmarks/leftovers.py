@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.ground import Ground
+from benchmarks.environment import Ground
 from hack.lab.api import ApiClient, ApiError
 
 _EVERY, _WARM_WITHIN = 0.1, 10.0  # seconds
