@@ -27,23 +27,23 @@ help: ## these lines
 
 up: ## toolchain, lab, `pulumi up` of STACK (dev), checks
 	@$(MAKE) --no-print-directory --jobs=2 venv toolchain
-	@$(PY) -m dev up $(STACK)
+	@$(PY) -m hack.make up $(STACK)
 
 review: ## what would change inside the clusters of STACK, as Markdown (REVIEW: options, docs/review.md)
 	@$(MAKE) --no-print-directory --jobs=2 venv toolchain >&2
-	@$(PY) -m dev review $(STACK) $(REVIEW)
+	@$(PY) -m hack.make review $(STACK) $(REVIEW)
 
 check: $(VENV)/ready ## is the mesh of STACK up? Linkerd's own checks as a table
-	@$(PY) -m dev check $(STACK)
+	@$(PY) -m hack.make check $(STACK)
 
 verify: $(VENV)/ready ## do STACK's splits come true on your own clusters? asks from a pod, and counts
-	@$(PY) -m dev verify $(STACK)
+	@$(PY) -m hack.make verify $(STACK)
 
 down: $(VENV)/ready ## destroy STACK, stop the lab, leave nothing
-	@$(PY) -m dev down $(STACK)
+	@$(PY) -m hack.make down $(STACK)
 
 env: $(VENV)/ready ## eval "$(make -s env)": pulumi, kubectl and linkerd on the lab
-	@$(PY) -m dev env $(STACK)
+	@$(PY) -m hack.make env $(STACK)
 
 test: ## everything that tests, lab included
 	@$(MAKE) --no-print-directory --jobs=2 venv toolchain PARTS=all
@@ -54,15 +54,15 @@ test-fast: $(VENV)/ready ## seconds: no cluster, no toolchain, no fuzzing
 
 faults: ## what must be true after kills and other faults, at length (SEED, MOMENTS, CLUSTERS; docs/faults.md)
 	@$(MAKE) --no-print-directory --jobs=2 venv toolchain
-	@$(PY) -m pytest $(TWO_AT_A_TIME) --seed=$(SEED) --moments=$(MOMENTS) --clusters=$(CLUSTERS) tests/faults
+	@$(PY) -m pytest $(TWO_AT_A_TIME) --seed=$(SEED) --moments=$(MOMENTS) --clusters=$(CLUSTERS) tests/fault_injection
 
 # actionlint would use shellcheck and pyflakes where it finds them; without, it says the same on every machine.
 lint: $(VENV)/ready ## ruff, strict types, and what judges the pipelines
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
-	@$(PYTHON) -m toolchain actionlint
-	@"$$($(PYTHON) -c 'import toolchain; print(toolchain.installed("actionlint"))')/bin/actionlint" \
+	@$(PYTHON) -m hack.toolchain actionlint
+	@"$$($(PYTHON) -c 'from hack import toolchain; print(toolchain.installed("actionlint"))')/bin/actionlint" \
 		-shellcheck= -pyflakes= .github/workflows/*.yml
 	@$(VENV)/bin/zizmor --offline --persona=auditor --strict-collection --no-progress --quiet .github
 	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.gitlab-ci .gitlab-ci.yml
@@ -72,13 +72,13 @@ bench: ## figures into benchmarks/results.md (RUNS, ONLY, LAB_SIZES, SIZES: benc
 	@$(PY) -m benchmarks --runs $(RUNS) --only $(ONLY) --lab-sizes $(LAB_SIZES) --sizes $(SIZES)
 
 schema: $(VENV)/ready ## write stack.schema.json anew, by which editors know stack files
-	@$(PY) -m settings
+	@$(PY) -m mesh.config
 
 python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("python3: 3.11 or later is needed; set PYTHON")'
 
 toolchain: python ## build what is missing (PARTS: names, or all)
-	@$(PYTHON) -m toolchain $(PARTS)
+	@$(PYTHON) -m hack.toolchain $(PARTS)
 
 venv: $(VENV)/ready
 

@@ -19,9 +19,9 @@ from hack.lab.api import ApiClient, connect
 from hack.lab.pki import Pki
 from hack.lab.state_dir import Home, locate
 from hack.make import environment
-from hack.make.stack import CHECKOUT
 from hack.toolchain import helm, installed
 from mesh.linkerd_releases import DEFAULT_LINKERD
+from mesh.paths import PROJECT_ROOT
 
 Say = Callable[[str], None]
 
@@ -67,7 +67,7 @@ def ground(clusters: Sequence[str], say: Say) -> Iterator[Ground]:
     home.create()
     keeper = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.watchdog", str(home.folder)],
-        cwd=CHECKOUT,
+        cwd=PROJECT_ROOT,
         stdin=subprocess.PIPE,
         text=True,
         start_new_session=True,

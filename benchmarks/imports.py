@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks import program
 from benchmarks.process import Runner
-from hack.make.stack import CHECKOUT
+from mesh.paths import PROJECT_ROOT
 
 _LINE = re.compile(r"^import time:\s+(\d+) \|\s+\d+ \|\s*(\S+)$", re.MULTILINE)
 
@@ -27,7 +27,7 @@ class Imported:
 
 def parse(printed: str) -> Imported:
     """What `python -X importtime` printed."""
-    own = {path.stem for path in CHECKOUT.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    own = {path.stem for path in PROJECT_ROOT.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     packages: dict[str, float] = defaultdict(float)
     found = [(int(microseconds) / 1e6, name) for microseconds, name in _LINE.findall(printed)]
     for seconds, name in found:

@@ -18,8 +18,8 @@ import yaml
 from benchmarks.mock_engine import PROJECT, STACK, serving
 from benchmarks.process import CommandFailed, Ran, Runner
 from hack.lab.kubeconfig import LOOPBACK_PEERS
-from hack.make.stack import CHECKOUT
 from hack.toolchain.cache import NotInstalled
+from mesh.paths import PROJECT_ROOT
 
 _EXEC = "pulumi-language-python-exec"
 
@@ -38,7 +38,7 @@ def api_servers(work: Path, clusters: Sequence[str]) -> Iterator[Path]:
     """A kubeconfig for so many API servers, which run as long as this is entered."""
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.fake_apis"],
-        cwd=CHECKOUT,
+        cwd=PROJECT_ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -93,12 +93,12 @@ def run(
             "organization": "organization",
             "parallel": str(4 * (os.cpu_count() or 1)),  # Pulumi's own default
             "dry_run": "true",
-            "pwd": str(CHECKOUT),
-            "root_directory": str(CHECKOUT),
+            "pwd": str(PROJECT_ROOT),
+            "root_directory": str(PROJECT_ROOT),
         }
         command = [sys.executable, *python, script, *(f"--{key}={value}" for key, value in options.items()), "."]
         try:
-            ran = runner.run(command, CHECKOUT, environment=environment, memory=memory)
+            ran = runner.run(command, PROJECT_ROOT, environment=environment, memory=memory)
         except CommandFailed as error:
             raise CommandFailed("\n".join([str(error), *engine.errors])) from None
         return Told(ran=ran, resources=engine.resources, counts=engine.counts)

@@ -11,7 +11,8 @@ import yaml
 from benchmarks.environment import Ground
 from benchmarks.readiness import Wanted
 from hack.make import stack
-from hack.make.stack import CHECKOUT, PROJECT, Stack
+from hack.make.stack import PROJECT, Stack
+from mesh.paths import PROJECT_ROOT
 
 # Of the exported podinfo.
 NAMESPACE = "test"
@@ -24,7 +25,7 @@ def names(number: int) -> list[str]:
 
 def two_way() -> dict[str, Any]:
     """What Pulumi.dev.yaml says: west and east, each the source and the target of the other, both exporting podinfo."""
-    content = yaml.safe_load((CHECKOUT / "Pulumi.dev.yaml").read_text())["config"]
+    content = yaml.safe_load((PROJECT_ROOT / "Pulumi.dev.yaml").read_text())["config"]
     return {key.partition(":")[2]: value for key, value in content.items()}
 
 

@@ -1,6 +1,6 @@
 """Stops the benchmarks' lab, and the command that was being measured, once the benchmarks are gone, however they went.
 
-    python -m benchmarks.keeper <the lab's folder>
+    python -m benchmarks.watchdog <the lab's folder>
 
 Its standard input is a pipe from the benchmarks. Each line says what runs: a pid and its start time, or nothing. The
 pipe's end is theirs, so it works against `kill -9`, too.

@@ -30,7 +30,7 @@ NOT_AWAITED = {"pulumi.com/skipAwait": "true"}
 class Cluster:
     """One handle per cluster, passed to every component that puts something on it."""
 
-    settings: settings.Cluster
+    settings: config.Cluster
     provider: kubernetes.Provider
     pull_credentials: pulumi.Output[str] | None = None  # for images: the content of a .dockerconfigjson, secret
 

@@ -16,6 +16,7 @@ from hack.toolchain.cache import NotInstalled
 from hack.toolchain.helm import program
 from mesh import topology
 from mesh.kube.client import Access
+from mesh.paths import PROJECT_ROOT
 from policy.planned_resource import SECRET
 from review import changes, cluster_snapshot, json_output, markdown, preview, release_objects, report, stack
 from review.helm_template import Renderer
@@ -57,7 +58,7 @@ def main(arguments: list[str]) -> int:
     name = chosen.stack.rpartition("/")[2]
     request = Request(
         stack=chosen.stack,
-        config_file=(chosen.config_file or stack.ROOT / f"Pulumi.{name}.yaml").absolute(),
+        config_file=(chosen.config_file or PROJECT_ROOT / f"Pulumi.{name}.yaml").absolute(),
         expires_within=chosen.expires_within,
     )
     code = 0

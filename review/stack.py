@@ -11,10 +11,9 @@ from typing import Any
 import yaml
 
 from mesh import bounded_io, config, strict_yaml
+from mesh.paths import PROJECT_ROOT
 from review.pulumi_cli import PreviewFailed, pulumi
 from review.redaction import secrets_of
-
-ROOT = Path(__file__).absolute().parents[1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +22,7 @@ class Stack:
 
     name: str
     file: Path  # the copy
-    settings: settings.Settings | None  # None: the file has faults, of which the preview will tell
+    settings: config.Settings | None  # None: the file has faults, of which the preview will tell
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
 
@@ -89,7 +88,7 @@ def _configuration(name: str, file: Path, environment: Mapping[str, str]) -> tup
 
 
 def _project() -> str:
-    return str(yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["name"])
+    return str(yaml.safe_load((PROJECT_ROOT / "Pulumi.yaml").read_text())["name"])
 
 
 def _decoded(value: str) -> Any:

@@ -14,12 +14,12 @@ from hack.lab import lifecycle
 from hack.lab.spec import LoadBalancer
 from hack.lab.state_dir import Home
 from hack.make import signals
-from tests.faults import options
-from tests.recording import run as run
-from tests.surroundings import environment as environment
-from tests.surroundings import home as home
-from tests.surroundings import small as small
-from tests.surroundings import texts as texts
+from tests.helpers import options
+from tests.helpers.config_fixtures import environment as environment
+from tests.helpers.config_fixtures import home as home
+from tests.helpers.config_fixtures import small as small
+from tests.helpers.config_fixtures import texts as texts
+from tests.helpers.mock_engine import run as run
 
 # What a LoadBalancer Service gets in a cluster of the lab: an IP, unless these say something else.
 LOAD_BALANCERS = {

@@ -10,7 +10,8 @@ from pathlib import Path
 from benchmarks.environment import Ground
 from benchmarks.process import Ran
 from hack.make.pulumi_cli import Engine
-from hack.make.stack import CHECKOUT, Stack
+from hack.make.stack import Stack
+from mesh.paths import PROJECT_ROOT
 
 # Pulumi's own variables for a state that is written when a command ends (https://github.com/pulumi/pulumi/issues/10668).
 STATE_ONCE = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
@@ -65,7 +66,7 @@ class Ours:
         """How many the stack has, but for itself."""
         printed = subprocess.run(
             ["pulumi", "stack", "export", "--stack", self._stack],
-            cwd=CHECKOUT,
+            cwd=PROJECT_ROOT,
             env=self._ground.runner.environment,
             capture_output=True,
             text=True,
@@ -79,7 +80,7 @@ class Ours:
     def timed(
         self,
         arguments: Sequence[str],
-        folder: Path = CHECKOUT,
+        folder: Path = PROJECT_ROOT,
         *,
         memory: bool = False,
         meanwhile: Callable[[], None] | None = None,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.environment import Ground
-from hack.make.stack import CHECKOUT
+from mesh.paths import PROJECT_ROOT
 
 
 class Floor:
@@ -44,4 +44,4 @@ class Floor:
         """Nothing."""
 
     def _run(self, verb: str) -> None:
-        self._ground.runner.run([sys.executable, "-m", "benchmarks.apply", verb, str(self._plan)], CHECKOUT)
+        self._ground.runner.run([sys.executable, "-m", "benchmarks.apply", verb, str(self._plan)], PROJECT_ROOT)

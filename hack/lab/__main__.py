@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m lab",
+        prog="python -m hack.lab",
         description="Local Kubernetes clusters for trying and testing the mesh.",
         epilog="The lab lives in .lab of the checkout, or in $LAB_HOME.",
     )
@@ -105,7 +105,7 @@ def _status(home: Home, options: argparse.Namespace) -> int:
         print(json.dumps(status, indent=2))
     elif not running:
         kept = ", ".join(home.known_clusters())
-        _say("not running" + (f"; 'python -m lab start' brings back {kept}" if kept else ""))
+        _say("not running" + (f"; 'python -m hack.lab start' brings back {kept}" if kept else ""))
     else:
         for line in _describe(status):
             _say(line)
@@ -114,7 +114,7 @@ def _status(home: Home, options: argparse.Namespace) -> int:
 
 def _kubeconfig(home: Home, options: argparse.Namespace) -> int:
     if not home.kubeconfig.exists():
-        raise LabError(f"{home.kubeconfig}: not there yet. Run 'python -m lab start west east'.")
+        raise LabError(f"{home.kubeconfig}: not there yet. Run 'python -m hack.lab start west east'.")
     print(home.kubeconfig)
     return 0
 

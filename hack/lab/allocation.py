@@ -103,7 +103,9 @@ def read(folder: Path) -> Identity | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        raise LabError(f"{path}: damaged ({error!r}). Run 'python -m lab stop --delete' and start again.") from error
+        raise LabError(
+            f"{path}: damaged ({error!r}). Run 'python -m hack.lab stop --delete' and start again."
+        ) from error
 
 
 def settle(home: Home, wanted: ClusterSpec) -> Identity:
@@ -134,5 +136,5 @@ def _free_index(home: Home) -> int:
             return index
     raise LabError(
         f"{home.folder}: {MOST_CLUSTERS} clusters have data here, more the lab has no addresses for. "
-        "Remove some with 'python -m lab stop --delete NAME'."
+        "Remove some with 'python -m hack.lab stop --delete NAME'."
     )

@@ -14,7 +14,8 @@ from typing import Any
 from hack.lab import allocation, kubeconfig, linkerd, processes, programs, spec
 from hack.lab.errors import LabError
 from hack.lab.spec import ClusterSpec, LoadBalancer, Spec
-from hack.lab.state_dir import CHECKOUT, Home
+from hack.lab.state_dir import Home
+from mesh.paths import PROJECT_ROOT
 
 _LOOK = 0.1  # seconds between looks at the status
 _SUPERVISOR_PATIENCE = 30.0  # seconds; Python's start on a busy machine
@@ -116,7 +117,7 @@ def live_status(home: Home) -> dict[str, Any]:
 def _wanted(home: Home, names: Sequence[str], load_balancers: dict[str, LoadBalancer]) -> list[ClusterSpec]:
     chosen = list(dict.fromkeys(spec.check_name(name) for name in names)) or home.known_clusters()
     if not chosen:
-        raise LabError("name the clusters to start, for example 'python -m lab start west east'.")
+        raise LabError("name the clusters to start, for example 'python -m hack.lab start west east'.")
     stray = [name for name in load_balancers if name not in chosen]
     if stray:
         raise LabError(f"--load-balancer {stray[0]}=…: {stray[0]} is not among the clusters to start.")
@@ -135,7 +136,7 @@ def _refuse_changes(before: Spec, wanted: Sequence[ClusterSpec], load_balancers:
         if now and cluster.name in load_balancers and now.load_balancer != cluster.load_balancer:
             raise LabError(
                 f"--load-balancer {cluster.name}={cluster.load_balancer}: {cluster.name} runs with "
-                f"'{now.load_balancer}'. Stop it first: 'python -m lab stop {cluster.name}'."
+                f"'{now.load_balancer}'. Stop it first: 'python -m hack.lab stop {cluster.name}'."
             )
 
 
@@ -150,7 +151,7 @@ def _ensure_supervisor(home: Home, owner: int | None) -> None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            cwd=CHECKOUT,
+            cwd=PROJECT_ROOT,
             start_new_session=True,  # Ctrl-C in the terminal is not for it
         )
     deadline = time.monotonic() + _SUPERVISOR_PATIENCE

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from hack.lab.errors import LabError
-
-CHECKOUT = Path(__file__).absolute().parents[1]
-"""The folder that holds the `lab` and `toolchain` packages."""
+from mesh.paths import PROJECT_ROOT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +106,7 @@ class Home:
 def locate() -> Home:
     """The lab's folder: `$LAB_HOME`, or `.lab` beside the packages."""
     chosen = os.environ.get("LAB_HOME")
-    return Home(folder=Path(chosen).expanduser().absolute() if chosen else CHECKOUT / ".lab")
+    return Home(folder=Path(chosen).expanduser().absolute() if chosen else PROJECT_ROOT / ".lab")
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The one process that makes a lab be what its spec says, and says in its status what there is.
 
-    python -m lab.supervisor <the lab's folder> [<number of a process>]
+    python -m hack.lab.supervisor <the lab's folder> [<number of a process>]
 
 Commands start it and talk to it through files only; they may die, it goes on. It ends when no cluster is wanted, when
 it is told to (SIGTERM), when the lab's folder is gone, or with the process that it is told of. Its children can't

@@ -1,4 +1,4 @@
-"""`python -m dev up|review|check|verify|down|env [STACK]`: what the Makefile's commands of the same names do."""
+"""`python -m hack.make up|review|check|verify|down|env [STACK]`: what the Makefile's commands of the same names do."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
         "down": _down,
         "env": _env,
     }
-    parser = argparse.ArgumentParser(prog="python -m dev", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m hack.make", description=__doc__)
     parser.add_argument("command", choices=commands)
     parser.add_argument("stack", nargs="?", default="dev")
     chosen, options = parser.parse_known_args(arguments)

@@ -9,12 +9,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import hack.toolchain.pulumi
 from hack.lab import linkerd
 from hack.lab.errors import LabError
 from hack.lab.state_dir import Home
 from hack.make.stack import tag
-from hack.toolchain import NotInstalled, installed
+from hack.toolchain import NotInstalled, installed, pulumi_installation
 from hack.toolchain.artifacts import PARTS
 from mesh.linkerd_releases import DEFAULT_LINKERD
 
@@ -36,7 +35,7 @@ def variables(home: Home, release: str) -> dict[str, str]:
     charts = home.read_status().get("charts") if home.supervised() else None
     if not charts:
         raise LabError("the lab isn't running; `make up` starts it")
-    folders = [Path(sys.prefix) / "bin", *toolchain.pulumi.programs(), cli(home, release).path.parent]
+    folders = [Path(sys.prefix) / "bin", *pulumi_installation.programs(), cli(home, release).path.parent]
     if shutil.which("kubectl") is None:
         folders.append(installed("kubectl") / "bin")
     found = {
@@ -53,7 +52,7 @@ def variables(home: Home, release: str) -> dict[str, str]:
         "NO_PROXY": ",".join(filter(None, (os.environ.get("NO_PROXY"), "127.0.0.1,localhost"))),
         "PATH": _prepended(folders, os.environ.get("PATH", "")),
     }
-    if toolchain.pulumi.on_path() is None:
+    if pulumi_installation.on_path() is None:
         found["PULUMI_HOME"] = str(home.folder / "pulumi")
         # The plugins are the ones that were built; a missing one is an error here, not a download.
         found["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
@@ -85,8 +84,8 @@ def with_any_cli(home: Home, release: str) -> str:
 def prepare(home: Home) -> None:
     """Make the folders that the variables name."""
     (home.folder / "state").mkdir(parents=True, exist_ok=True)
-    if toolchain.pulumi.on_path() is None:
-        toolchain.pulumi.link_plugins(home.folder / "pulumi")
+    if pulumi_installation.on_path() is None:
+        pulumi_installation.link_plugins(home.folder / "pulumi")
 
 
 def merged(home: Home, release: str) -> dict[str, str]:

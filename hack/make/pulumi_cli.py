@@ -15,7 +15,8 @@ import psutil
 
 from hack.lab.state_dir import Home
 from hack.make import pending_operations
-from hack.make.stack import CHECKOUT, PROJECT, Stack
+from hack.make.stack import PROJECT, Stack
+from mesh.paths import PROJECT_ROOT
 
 _REFRESHED = ("--refresh",)
 
@@ -46,7 +47,7 @@ class Engine:
             # In a folder of its own, because Pulumi writes the salt of the stack's secrets into the stack file.
             workspace = self._salted.parent
             workspace.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(CHECKOUT / "Pulumi.yaml", workspace / "Pulumi.yaml")
+            shutil.copyfile(PROJECT_ROOT / "Pulumi.yaml", workspace / "Pulumi.yaml")
             shutil.copyfile(self._stack.file, self._salted)
             self._run("stack", "init", self._stack.name, "--non-interactive", folder=workspace, quiet=True)
         pending_operations.end_orphans(self._environment["PULUMI_BACKEND_URL"])
@@ -83,7 +84,7 @@ class Engine:
     def review(self, *arguments: str) -> int:
         """`python -m review`; its exit code."""
         return subprocess.run(
-            self.review_command(*arguments), cwd=CHECKOUT, env=self._environment, check=False
+            self.review_command(*arguments), cwd=PROJECT_ROOT, env=self._environment, check=False
         ).returncode
 
     def review_command(self, *arguments: str) -> list[str]:
@@ -124,7 +125,7 @@ class Engine:
     @property
     def _is_tracked(self) -> bool:
         """Whether Pulumi finds the stack file by itself, with nothing to write into it."""
-        return self._stack.salted and self._stack.file == CHECKOUT / f"Pulumi.{self._stack.name}.yaml"
+        return self._stack.salted and self._stack.file == PROJECT_ROOT / f"Pulumi.{self._stack.name}.yaml"
 
     @property
     def _state(self) -> Path:
@@ -178,7 +179,7 @@ class Engine:
     def _lock_folder(self) -> Path:
         return self._home.folder / "state/.pulumi/locks/organization" / PROJECT / self._stack.name
 
-    def _run(self, *arguments: str, folder: Path = CHECKOUT, quiet: bool = False) -> str:
+    def _run(self, *arguments: str, folder: Path = PROJECT_ROOT, quiet: bool = False) -> str:
         process = subprocess.run(
             ["pulumi", *arguments],
             cwd=folder,

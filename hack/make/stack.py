@@ -17,9 +17,9 @@ from mesh.config.parser import Reading
 from mesh.config.resolved import Extensions, Sample
 from mesh.config.validation import cilium, extensions, links, samples
 from mesh.linkerd_releases import linkerd_release
+from mesh.paths import PROJECT_ROOT
 from mesh.topology import Link
 
-CHECKOUT = Path(__file__).absolute().parents[1]
 PROJECT = settings.PROJECT
 
 
@@ -94,11 +94,11 @@ def read(name: str, file: Path | None = None) -> Stack:
     Raises:
         StackFileError: there is no such file, it is not YAML, or it has faults that need no cluster to be seen.
     """
-    file = file or CHECKOUT / f"Pulumi.{name}.yaml"
+    file = file or PROJECT_ROOT / f"Pulumi.{name}.yaml"
     try:
         content = _mapping(strict_yaml.load(bounded_io.content(file), loader=strict_yaml.PulumiLoader))
     except FileNotFoundError as error:
-        known = ", ".join(sorted(path.name.split(".")[1] for path in CHECKOUT.glob("Pulumi.*.yaml")))
+        known = ", ".join(sorted(path.name.split(".")[1] for path in PROJECT_ROOT.glob("Pulumi.*.yaml")))
         raise StackFileError(f"{file}: {error.strerror}; stacks here are {known}") from None
     except OSError as error:
         raise StackFileError(f"{file}: {error.strerror}; mend it") from None
@@ -134,7 +134,7 @@ def read(name: str, file: Path | None = None) -> Stack:
 
 def _projects() -> tuple[str, ...]:
     """The names that top keys may begin with: this project's, and that of one that `pulumi new` has made of it."""
-    return tuple(dict.fromkeys((PROJECT, str(yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text())["name"]))))
+    return tuple(dict.fromkeys((PROJECT, str(yaml.safe_load((PROJECT_ROOT / "Pulumi.yaml").read_text())["name"]))))
 
 
 def _outline(config: dict[str, Any]) -> tuple[Reading, list[Link], dict[str, Extensions], list[Sample], str]:

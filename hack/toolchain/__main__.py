@@ -1,4 +1,4 @@
-"""`python3 -m toolchain [PART …]`: build what is missing; without parts, what `make up` needs on this machine."""
+"""`python3 -m hack.toolchain [PART …]`: build what is missing; without parts, what `make up` needs on this machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import threading
 import time
 from functools import partial
 
-from hack.toolchain import cache, go, helm, pulumi
+from hack.toolchain import cache, go, helm, pulumi_installation
 from hack.toolchain.artifacts import (
     CHARTS,
     ENGINE,
@@ -31,7 +31,7 @@ from mesh.linkerd_releases import DEFAULT_LINKERD
 
 def main(arguments: list[str]) -> int:
     """Build the parts named on the command line, side by side where they share little."""
-    parser = argparse.ArgumentParser(prog="python3 -m toolchain", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python3 -m hack.toolchain", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"one of {', '.join(PARTS)}, or `all`")
     wanted = parser.parse_args(arguments).parts
     unknown = [name for name in wanted if name not in {*PARTS, "all"}]
@@ -60,7 +60,7 @@ def _selected(wanted: list[str]) -> list[Part]:
         # What only figures need is built by `make bench`.
         names = set(PARTS) - {HELMFILE.name}
     if not wanted or "all" in wanted:
-        if pulumi.on_path() is not None:
+        if pulumi_installation.on_path() is not None:
             names -= {ENGINE.name}
         if shutil.which("kubectl") is not None:
             names -= {KUBECTL.name}

@@ -1,4 +1,4 @@
-"""`python -m settings`: write the JSON Schema of stack files anew, and the page with all settings."""
+"""`python -m mesh.config`: write the JSON Schema of stack files anew, and the page with all settings."""
 
 from pathlib import Path
 

@@ -13,7 +13,7 @@ FILE = "docs/settings.md"
 _INTRODUCTION = """\
 # All settings
 
-<!-- `make schema` writes this page from settings/stack_file.py. -->
+<!-- `make schema` writes this page from mesh/config/models/stack_file.py. -->
 
 A stack file is `Pulumi.<stack>.yaml`. Its settings stand below `config`, each top key with `multicluster-mesh:` before
 it, or with the name of the project that `pulumi new` has made. By this first line, editors that speak to the YAML

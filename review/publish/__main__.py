@@ -1,4 +1,4 @@
-"""`python -m forge github|gitlab --file FILE --marker STACK`: keep a stack's comment on a request up to date."""
+"""`python -m review.publish github|gitlab --file FILE --marker STACK`: create or update the comment of a stack."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> int:
     Where the file isn't there, whatever should have written it has failed. The comment then says so, in place of what
     an earlier commit has left in it, and the exit code is 1.
     """
-    parser = argparse.ArgumentParser(prog="python -m forge", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python3 -m review.publish", description=__doc__)
     parser.add_argument("forge", choices=["github", "gitlab"])
     parser.add_argument("--file", type=Path, required=True, help="the Markdown to put into the comment")
     parser.add_argument("--marker", required=True, metavar="STACK", help="whose comment it is")

@@ -1,0 +1,50 @@
+"""Whether a moment of one run is the same in another one, and what is counted."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.update_progress import Moment, Progress, Watch, recorded
+
+# Three resources after 1, 2 and 8 seconds, and two more seconds.
+RUN = Progress(times=(1.0, 2.0, 8.0, 10.0))
+
+
+@pytest.mark.parametrize(
+    ("fraction", "expected"),
+    [
+        (0.0, Moment(done=0, reached=0.0, after=0.0)),
+        (0.05, Moment(done=0, reached=0.0, after=0.5)),
+        (0.1, Moment(done=1, reached=1.0, after=0.0)),
+        (0.5, Moment(done=2, reached=2.0, after=3.0)),
+        (0.9, Moment(done=3, reached=8.0, after=1.0)),
+    ],
+)
+def test_a_moment_is_told_by_what_was_done_and_the_time_since(fraction: float, expected: Moment) -> None:
+    assert RUN.moment(fraction) == expected
+
+
+def test_only_what_is_done_is_counted_and_only_from_now_on(tmp_path: Path) -> None:
+    output = tmp_path / "output.log"
+    output.write_text(" +  kubernetes:core/v1:Namespace west-test created (0.1s) \n")
+    watch = Watch(output)
+    with output.open("a") as log:
+        log.write(" +  kubernetes:core/v1:Secret west-issuer creating (0s) \n")
+        log.write(" +  kubernetes:core/v1:Secret west-issuer created (0.1s) \n")
+        log.write(" -  kubernetes:helm.sh/v3:Release west-linkerd deleted (2s) \n")
+
+    assert watch.done == 2
+
+
+def test_a_run_is_recorded(tmp_path: Path) -> None:
+    output = tmp_path / "output.log"
+    with recorded(output) as found, output.open("a") as log:
+        log.write(" +  kubernetes:core/v1:Secret west-issuer created (0.1s) \n")
+        log.flush()
+        time.sleep(0.3)
+
+    (first, end) = found[0].times
+    assert 0 < first < end

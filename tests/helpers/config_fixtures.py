@@ -1,0 +1,111 @@
+"""What stack files of tests point to: kubeconfigs, folders and environments; and the secrets that they only name."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import kubeconfigs
+from tests.helpers.certificate_authority import DAY, Authority, pem, rsa_key
+from tests.helpers.stack_files import Environment
+
+SOUTH = kubeconfigs.text({"admin@south": {"server": "https://south.example.com"}}, current="admin@south")
+CLOUDS = {
+    "arn:aws:eks:eu-central-1:123456789012:cluster/prod": "https://ABCDEF0123.gr7.eu-central-1.eks.amazonaws.com",
+    "gke_project_europe-west3_east": "https://203.0.113.9",
+}
+KUBECONFIGS = {
+    "clouds.yaml": kubeconfigs.text({name: {"server": server} for name, server in CLOUDS.items()}),
+    "south.yaml": SOUTH,
+    "two.yaml": kubeconfigs.text(
+        {"one": {"server": "https://1.example.com"}, "two": {"server": "https://2.example.com"}}
+    ),
+    "empty.yaml": "",
+    "list.yaml": "- a list\n",
+    # Beside them, a manifest.
+    "gateway-api.yaml": "{}\n",
+    "broken.yaml": f"users:\n- name: someone\n  user: {{token: {kubeconfigs.TOKEN}\n",
+}
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of whoever runs Pulumi; paths of the corpus begin there."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "charts").mkdir()
+    (home / "fleet").mkdir()
+    for name, text in KUBECONFIGS.items():
+        (home / "fleet" / name).write_text(text)
+    return home
+
+
+@pytest.fixture(scope="session")
+def environment(home: Path) -> Environment:
+    """The environment of nearly all stack files; its kubeconfig has a context for each name that they use."""
+    lab = [{"name": "multicluster-mesh.lab", "extension": {"loopbackPeers": True}}]
+    found = kubeconfigs.write(
+        home / "kubeconfig",
+        west={"server": "https://192.0.2.1:6443", "certificate-authority-data": "Q0E="},
+        east={"server": "https://east.example.com"},
+        north={"server": "https://[2001:db8::1]:6443"},
+        local={"server": "https://127.0.0.1:6443"},
+        lab={"server": "https://127.0.0.1:6443", "extensions": lab},
+        plain={"server": "http://10.0.0.7:8080"},
+        torn={"server": "https://[2001:db8::1"},
+        rancher={"server": "https://rancher.example.com/k8s/clusters/c-m-9xq2v7dk"},
+    )
+    return {**found, "HOME": str(home)}
+
+
+@pytest.fixture(scope="session")
+def small(home: Path) -> Environment:
+    """An environment whose kubeconfig is read in no time."""
+    return {**kubeconfigs.write(home / "small", west={"server": "https://192.0.2.1:6443"}), "HOME": str(home)}
+
+
+@pytest.fixture(scope="session")
+def texts(home: Path) -> dict[str, str]:
+    """The texts that the corpus only names: nothing expires, and no key is kept."""
+    begin, yesterday, end = (datetime.now(UTC) + days * DAY for days in (-60, -1, 30))
+    identity = "identity.linkerd.cluster.local"
+    anchor = partial(Authority, begin=begin, end=end)
+    root, other = anchor(), anchor()
+    issuer = partial(anchor, name=identity, signer=root)
+    found = {
+        "root": root,
+        "other": other,
+        "old": anchor(end=yesterday),
+        "leaf": anchor(ca=False),
+        "west": issuer(),
+        "east": issuer(),
+        "elsewhere": issuer(name="identity.mesh.corp.example"),
+        "strange": issuer(signer=other),
+        "old-west": issuer(end=yesterday),
+        "leaf-west": issuer(ca=False),
+        "rsa-west": issuer(key=rsa_key(2048)),
+    }
+    pull = {"auths": {"registry.example.com": {"auth": base64.b64encode(b"robot:pull-password").decode()}}}
+    no_file = {"server": "https://south.example.com", "certificate-authority": f"{kubeconfigs.TOKEN}.crt"}
+    return {
+        **{f"{name}.crt": each.pem for name, each in found.items()},
+        **{f"{name}.key": each.private for name, each in found.items()},
+        "encrypted.key": pem(root.key, password=b"password"),
+        "both.crt": other.pem + root.pem,
+        "cut.crt": root.pem[:200],
+        "pull.json": json.dumps(pull),
+        "pull.base64": base64.b64encode(json.dumps(pull).encode()).decode(),
+        "token": kubeconfigs.TOKEN,
+        "blank": " \n",
+        "digits": "12345",
+        "agent": f"https://buoyant.example.com/agent.yaml?token={kubeconfigs.TOKEN}",
+        "gateway-api": str(home / "fleet" / "gateway-api.yaml"),
+        "south": SOUTH,
+        "two": KUBECONFIGS["two.yaml"],
+        "broken": KUBECONFIGS["broken.yaml"],
+        "authority-in-a-file": kubeconfigs.text({"south": no_file}),
+    }

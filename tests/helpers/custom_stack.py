@@ -1,0 +1,148 @@
+"""A stack in which hardly anything is as it would be by default: closed networks, a mesh's own names, own trust."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hack.lab import allocation
+from hack.lab.allocation import Identity
+from hack.lab.state_dir import Home
+from tests.helpers.certificate_authority import DAY, Authority
+
+# Each cluster's context in the lab; no cluster has the name of its context, but one.
+CONTEXTS = {"private-1": "ctx-1", "edge": "west", "north": "north"}
+IDENTITIES = {
+    "private-1": "identity.linkerd.mesh.example",
+    "edge": "identity.mesh-system.edge.example",
+    "north": "identity.linkerd.mesh.example",
+}
+NAMESPACES = {"private-1": "linkerd", "edge": "mesh-system", "north": "linkerd"}
+REGISTRY = "registry.example.com/l5d"
+REGISTRY_PASSWORD = base64.b64encode(b"robot:known-to-nobody-but-this-test").decode()
+PULL_SECRET = json.dumps({"auths": {"registry.example.com": {"auth": REGISTRY_PASSWORD}}})
+NODES = {"kubernetes.io/arch": "amd64"}
+TOLERATION = {"key": "dedicated", "operator": "Equal", "value": "mesh", "effect": "NoSchedule"}
+NODE_PORTS = (30143, 30191)
+
+
+def of(lab: Home, name: str) -> Identity:
+    """What the lab has given a cluster of the stack."""
+    found = allocation.read(lab.cluster(CONTEXTS[name]))
+    assert found is not None
+    return found
+
+
+def path_of_kubeconfig(folder: Path) -> Path:
+    """The kubeconfig of the cluster that has one by its path."""
+    return folder / "private.kubeconfig"
+
+
+def kubeconfig(lab: Home, name: str) -> dict[str, Any]:
+    """A kubeconfig with one cluster in it, as `kubectl config view --raw --flatten --minify` prints it."""
+    whole = yaml.safe_load(lab.kubeconfig.read_text())
+    context = CONTEXTS[name]
+    one = {
+        kind: [each for each in whole[kind] if each["name"] == context] for kind in ("clusters", "users", "contexts")
+    }
+    return {**whole, **one, "current-context": context}
+
+
+def config(lab: Home, folder: Path, anchor: Authority, issuers: dict[str, Authority]) -> dict[str, Any]:
+    """What the stack file says in clear."""
+    edge, north = of(lab, "edge"), of(lab, "north")
+    return {
+        "clusters": {
+            # Only a source, without a gateway; its kubeconfig is a file of its own.
+            "private-1": {
+                "context": CONTEXTS["private-1"],
+                "kubeconfig": str(path_of_kubeconfig(folder)),
+                "gateway": False,
+                "linkerd": {
+                    "highAvailability": True,
+                    "values": {
+                        # Nothing answers webhooks in the lab.
+                        "linkerd-control-plane": {
+                            "webhookFailurePolicy": "Ignore",
+                            "proxy": {"resources": {"memory": {"limit": "300Mi"}}},
+                        },
+                        "service-mirror": {"resources": {"requests": {"cpu": "10m"}}},
+                    },
+                },
+            },
+            # Reached at its nodes, through something that listens at 443.
+            "edge": {
+                "context": CONTEXTS["edge"],
+                "gateway": {
+                    "nodePort": {"port": NODE_PORTS[0], "probePort": NODE_PORTS[1]},
+                    "addresses": list(edge.node_addresses[:2]),
+                    "port": 443,
+                },
+                "linkerd": {
+                    "namespace": NAMESPACES["edge"],
+                    "clusterDomain": "edge.local",
+                    "trustDomain": "edge.example",
+                    "cni": True,
+                    "defaultInboundPolicy": "cluster-authenticated",
+                },
+            },
+            # A load balancer that lets only some in, at an address that is known before. Its kubeconfig is a secret.
+            "north": {
+                "gateway": {
+                    "loadBalancer": {
+                        "annotations": {"lb.example.com/internal": "true"},
+                        "sourceRanges": ["203.0.113.0/24", "198.51.100.0/24"],
+                    },
+                    "addresses": [north.load_balancer_address],
+                },
+                "linkerd": {
+                    "imagePullSecrets": ["of-the-company"],
+                    "values": {"linkerd-multicluster": {"gateway": {"probe": {"seconds": 5}}}},
+                },
+            },
+        },
+        "links": [
+            {"source": "private-1", "target": "edge"},
+            {"source": "private-1", "target": "north"},
+            {"source": "north", "target": "edge", "gateway": False},
+        ],
+        "linkerd": {
+            "version": "2.14.10",
+            "trustDomain": "mesh.example",
+            "defaultInboundPolicy": "deny",
+            "nodeSelector": NODES,
+            "tolerations": [TOLERATION],
+            "registry": REGISTRY,
+            "values": {"linkerd-control-plane": {"proxy": {"logLevel": "warn"}}},
+        },
+        "trust": {
+            "anchor": {"certificate": anchor.pem},
+            "issuers": {name: {"certificate": issuer.pem} for name, issuer in issuers.items()},
+        },
+        "workloads": [{"podinfo": {"namespace": "shop", "exported": ["edge", "north"]}}],
+    }
+
+
+def secrets(lab: Home, issuers: dict[str, Authority]) -> dict[str, str]:
+    """What it says in secret."""
+    return {
+        **{f"trust.issuers.{name}.key": issuer.private for name, issuer in issuers.items()},
+        "kubeconfigs.north": yaml.safe_dump(kubeconfig(lab, "north")),
+        "imagePullSecret": PULL_SECRET,
+    }
+
+
+def trust() -> tuple[Authority, dict[str, Authority]]:
+    """A trust anchor whose key nobody gives away, and an issuer for each cluster."""
+    now = datetime.now(UTC)
+    anchor = Authority(name="root.linkerd.mesh.example", begin=now - DAY, end=now + 3650 * DAY)
+    issuers = {
+        name: Authority(name=common_name, signer=anchor, begin=now - DAY, end=now + 365 * DAY, path_length=0)
+        for name, common_name in IDENTITIES.items()
+    }
+    return anchor, issuers

@@ -1,0 +1,121 @@
+"""A stand-in for cert-manager: it signs what Certificates ask for by the CA of their Issuer, and nothing else."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from kubernetes import client
+from kubernetes.client import ApiException
+
+from tests.helpers.certificate_authority import Authority, pem
+
+GROUP, VERSION = "cert-manager.io", "v1"
+USAGES = {"server auth": ExtendedKeyUsageOID.SERVER_AUTH, "client auth": ExtendedKeyUsageOID.CLIENT_AUTH}
+
+
+class StandInSigner:
+    """Signs each new Certificate of one cluster, as long as it is entered.
+
+    Args:
+        api: a client of the cluster.
+    """
+
+    def __init__(self, api: Any) -> None:
+        self._core = client.CoreV1Api(api)
+        self._objects = client.CustomObjectsApi(api)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> StandInSigner:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def renew(self) -> int:
+        """Sign all Certificates once more; how many."""
+        found = self._certificates()
+        for certificate in found:
+            self._sign(certificate)
+        return len(found)
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.3):
+            try:
+                for certificate in self._certificates():
+                    if not certificate.get("status"):
+                        self._sign(certificate)
+            except ApiException as error:
+                # Its Issuer or the Issuer's Secret is still to come, or all of it has just gone.
+                if error.status not in (404, 409):
+                    raise
+
+    def _certificates(self) -> list[dict[str, Any]]:
+        items = self._objects.list_cluster_custom_object(GROUP, VERSION, "certificates")["items"]
+        return [item for item in items if not item["metadata"].get("deletionTimestamp")]
+
+    def _sign(self, certificate: dict[str, Any]) -> None:
+        spec, metadata = certificate["spec"], certificate["metadata"]
+        namespace = metadata["namespace"]
+        issuer = self._objects.get_namespaced_custom_object(
+            GROUP, VERSION, namespace, "issuers", spec["issuerRef"]["name"]
+        )
+        authority = self._core.read_namespaced_secret(issuer["spec"]["ca"]["secretName"], namespace).data
+        now = datetime.now(UTC)
+        made = Authority(
+            name=spec["commonName"],
+            dns_name=spec["dnsNames"][0],
+            signer=Authority(key=_key(authority)),
+            # Byte for byte, or it is nobody whom Go knows.
+            issuer_name=x509.load_pem_x509_certificate(base64.b64decode(authority["tls.crt"])).subject,
+            begin=now,
+            end=now + timedelta(hours=int(spec["duration"].partition("h")[0])),
+            ca=spec["isCA"],
+            cert_sign="cert sign" in spec["usages"],
+            purposes=tuple(USAGES[usage] for usage in spec["usages"] if usage in USAGES),
+        )
+        # By default cert-manager writes keys in their older form.
+        older = spec["privateKey"].get("encoding", "PKCS1") == "PKCS1"
+        form = serialization.PrivateFormat.TraditionalOpenSSL if older else serialization.PrivateFormat.PKCS8
+        content = {
+            "tls.crt": _encoded(made.pem),
+            "tls.key": _encoded(pem(made.key, form)),
+            "ca.crt": authority["tls.crt"],
+        }
+        self._write(spec["secretName"], namespace, content)
+        ready = {"type": "Ready", "status": "True", "reason": "Ready", "lastTransitionTime": now.isoformat()}
+        status = {"conditions": [ready], "notAfter": made.end.isoformat(timespec="seconds")}
+        self._objects.patch_namespaced_custom_object_status(
+            GROUP, VERSION, namespace, "certificates", metadata["name"], {"status": status}
+        )
+
+    def _write(self, name: str, namespace: str, content: dict[str, str]) -> None:
+        body = {"metadata": {"name": name}, "type": "kubernetes.io/tls", "data": content}
+        try:
+            self._core.create_namespaced_secret(namespace, body)
+        except ApiException as error:
+            if error.status != 409:
+                raise
+            self._core.patch_namespaced_secret(name, namespace, {"data": content})
+
+
+def _key(data: dict[str, str]) -> ec.EllipticCurvePrivateKey:
+    key = serialization.load_pem_private_key(base64.b64decode(data["tls.key"]), password=None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return key
+
+
+def _encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()

@@ -1,0 +1,187 @@
+"""A stack file that says nearly all there is to say, and the places in it where texts stand."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from mesh.config.errors import Path
+from tests.helpers.certificate_authority import DAY, Authority
+
+NOW = datetime.now(UTC)
+ANCHOR = Authority(name="root.linkerd.cluster.local", begin=NOW - DAY, end=NOW + 365 * DAY)
+
+_PROFILE = {
+    "routes": [{"method": "GET", "pathRegex": "/a", "name": "a-route", "timeout": "300ms"}],
+    "retryBudget": {"ttl": "10s"},
+}
+_PLACED = {
+    "clusters": ["west", "east"],
+    "exported": ["east"],
+    "exportMode": "gateway",
+    "defaultInboundPolicy": "all-authenticated",
+}
+_LINK = {
+    "serviceMirror": {"logLevel": "info", "logFormat": "json", "resources": {"requests": {"cpu": "10m"}}},
+    "probe": {"timeout": "10s"},
+    "selectors": {"gateway": {"example.com/g": "1"}, "remoteDiscovery": {"a": "2"}, "federated": {"b": "3"}},
+    "excludedLabels": ["example.com/*"],
+    "excludedAnnotations": ["note"],
+}
+_LINKERD = {
+    "namespace": "mesh",
+    "clusterDomain": "cluster.local",
+    "trustDomain": "cluster.local",
+    "linkTokens": "2026-11",
+    "defaultInboundPolicy": "all-unauthenticated",
+    "nodeSelector": {"example.com/pool": "mesh"},
+    "tolerations": [{"key": "a", "operator": "Equal", "value": "b", "effect": "NoExecute", "tolerationSeconds": 5}],
+    "registry": "registry.example.com/linkerd",
+    "imagePullSecrets": ["of-the-company"],
+    "values": {"linkerd-control-plane": {"proxy": {"logLevel": "warn"}}, "linkerd-multicluster": {"x": "y"}},
+}
+
+LINKERD: dict[str, Any] = {
+    "clusters": {
+        "west": {
+            "context": "ctx-west",
+            "reachable": True,
+            "apiServer": "https://west.example.com:6443",
+            "networks": {"pods": ["10.1.0.0/16"], "services": ["10.2.0.0/16"], "flat": "net"},
+            "gateway": {
+                "loadBalancer": {"annotations": {"example.com/lb": "internal"}, "sourceRanges": ["192.0.2.0/24"]},
+                "addresses": ["gateway.example.com"],
+            },
+            "linkerd": _LINKERD,
+        },
+        "east": {"context": "ctx-east"},
+        "north": {"context": "ctx-north"},
+    },
+    "topology": {"shape": "hub", "hub": "west", "direction": "from-hub", "except": [{"target": "north"}], **_LINK},
+    "links": [{"source": "north", "target": "west", **_LINK}, {"source": "east", "target": "west"}],
+    "linkerd": {**_LINKERD, "version": "edge-25.4.4"},
+    "charts": {
+        "repository": "https://charts.example.com",
+        "repositories": {"linkerd": "oci://registry.example.com/charts"},
+    },
+    "trust": {
+        "anchor": {"certificate": ANCHOR.pem},
+        "certManager": {"issuerRef": {"name": "the-issuer", "kind": "Kind", "group": "example.com"}},
+    },
+    "imagePullSecret": '{"auths": {"registry.example.com": {"auth": "cm9ib3Q6cHc="}}}',
+    "dashboardPassword": "a-password",
+    "extensions": {
+        "viz": {
+            "clusters": ["west"],
+            "prometheusUrl": "http://prometheus.example.com",
+            "dashboard": {"user": "somebody", "host": "viz.example.com", "ingressClass": "nginx"},
+        },
+        "smi": {"clusters": ["west", "east"], "version": "1.0.1"},
+        "metallb": {"pools": {"east": ["192.0.2.16-192.0.2.31"]}, "version": "0.15.2", "values": {"a": "b"}},
+        "ingressNginx": {"clusters": ["west"], "version": "4.13.3", "values": {"a": "b"}},
+    },
+    "workloads": [
+        {
+            "podinfo": {
+                **_PLACED,
+                "namespace": "podinfo",
+                "images": {"podinfo": "registry.example.com/podinfo:1"},
+                "frontend": ["west"],
+                "splits": [
+                    {"cluster": "west", "weights": {"west": 1, "east": 1}, "form": "smi", "smiVersion": "v1alpha1"}
+                ],
+                "profile": _PROFILE,
+                "policy": "server-authorization",
+            }
+        },
+        {
+            "helloworld": {
+                **_PLACED,
+                "namespace": "hello",
+                "versions": {"west": "v1"},
+                "sleep": ["west"],
+                "failover": [{"cluster": "west", "backups": ["east"]}],
+            }
+        },
+        {
+            "booksapp": {
+                **_PLACED,
+                "clusters": ["west"],
+                "exported": ["west"],
+                "namespace": "books",
+                "exportedServices": ["webapp"],
+                "profile": _PROFILE,
+            }
+        },
+        {
+            "emojivoto": {
+                **_PLACED,
+                "clusters": ["west"],
+                "exported": ["west"],
+                "namespace": "emoji",
+                "exportedServices": ["web-svc"],
+                "policy": None,
+            }
+        },
+    ],
+}
+
+CILIUM: dict[str, Any] = {
+    "clusters": {
+        "west": {
+            "cilium": {
+                "id": 1,
+                "service": "LoadBalancer",
+                "addresses": ["mesh.example.com"],
+                "annotations": {"example.com/lb": "internal"},
+                "values": {"a": "b"},
+            }
+        },
+        "east": {"cilium": {"id": 2}},
+    },
+    "cilium": {"version": "1.17.4", "service": "NodePort", "values": {"a": "b"}},
+    "workloads": [{"userlist": {"namespace": "song", "shared": ["west"], "affinity": "local", "curltest": ["west"]}}],
+}
+SECRET = ("imagePullSecret", "dashboardPassword")
+
+
+def texts(value: Any, path: Path = ()) -> Iterator[Path]:
+    """Where texts stand in a configuration; a key is told by its path with `[key]` after it."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield (*path, key, "[key]")
+            yield from texts(item, (*path, key))
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from texts(item, (*path, number))
+    elif isinstance(value, str):
+        yield path
+
+
+# Parts that are said twice above are each its own.
+LINKERD, CILIUM = json.loads(json.dumps(LINKERD)), json.loads(json.dumps(CILIUM))
+
+
+def spoilt(config: dict[str, Any], path: Path, text: str) -> dict[str, Any]:
+    """A configuration with another text at a place."""
+    found = copy.deepcopy(config)
+    put(found, path, text)
+    return found
+
+
+def put(config: dict[str, Any], path: Path, text: str) -> None:
+    """Put another text at a place of a configuration."""
+    *outer, last = path[:-2] + path[-2:-1] if path[-1] == "[key]" else path
+    here: Any = config
+    for part in outer:
+        here = here[part]
+    if path[-1] != "[key]":
+        here[last] = text
+        return
+    # In its old place among the others.
+    entries = {text if key == last else key: item for key, item in here.items()}
+    here.clear()
+    here.update(entries)

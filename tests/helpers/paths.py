@@ -1,0 +1,14 @@
+"""The checkout that is tested."""
+
+from __future__ import annotations
+
+import subprocess
+
+from mesh.paths import PROJECT_ROOT
+
+
+def listed() -> list[str]:
+    """The paths of all files that Git has or, as soon as it is asked to, would take."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    printed = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True).stdout
+    return list(filter(None, printed.split("\0")))

@@ -1,0 +1,53 @@
+"""Resources as rules on previews see them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from policy import Resource, Violation, violations
+from policy.planned_resource import SECRET
+from tests.helpers.mock_engine import Recorder
+
+# By which Pulumi marks a secret among inputs: a key, and what it is then.
+_MARK, _IS_SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
+
+
+def resource(kind: str, name: str = "one", provider: str = "", **properties: Any) -> Resource:
+    """A resource of a stack."""
+    urn = f"urn:pulumi:prod::mesh::multicluster-mesh:index:Parent${kind}::{name}"
+    return Resource(urn=urn, type=kind, properties=properties, provider=provider)
+
+
+def release(values: Any, chart: str = "./charts/some", **properties: Any) -> Resource:
+    """A Helm release with these values."""
+    return resource("kubernetes:helm.sh/v3:Release", chart=chart, values=values, **properties)
+
+
+def found(*resources: Resource) -> list[tuple[str, str]]:
+    """The rules that resources break, and where."""
+    return [(violation.rule, violation.path) for violation in judged(*resources)]
+
+
+def judged(*resources: Resource) -> list[Violation]:
+    """The violations of resources."""
+    return violations(resources)
+
+
+def planned(recorder: Recorder) -> list[Resource]:
+    """What the program has asked for, as a preview would have it."""
+    inputs = {(each.typ, each.name): each.inputs for each in recorder.resources}
+    return [
+        Resource(
+            urn=each.urn,
+            type=each.type,
+            properties=_masked(inputs.get((each.type, each.name), {})),
+            provider=each.provider,
+        )
+        for each in recorder.monitor.asked
+    ]
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, dict):
+        return SECRET if value.get(_MARK) == _IS_SECRET else {key: _masked(item) for key, item in value.items()}
+    return [_masked(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,63 @@
+"""A webhook of somebody's that must be asked of objects, and that nobody answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from kubernetes.client import ApiException
+
+from hack.lab.state_dir import Home
+from mesh.kube import client as kube_client
+from mesh.kube.client import Access
+from tests.helpers.lab_stack import comes_true
+
+NAME = "down.example.com"
+_PATH = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+_WEBHOOK: dict[str, Any] = {
+    "name": NAME,
+    "clientConfig": {"service": {"name": "nobody", "namespace": "default"}},
+    "failurePolicy": "Fail",
+    "sideEffects": "None",
+    "admissionReviewVersions": ["v1"],
+    "timeoutSeconds": 2,
+}
+# Helm's records and tokens are Secrets. No pods: for those Helm would wait as long as it may.
+_OBJECTS = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["secrets", "services"]}
+# Seconds for the API server to learn of it.
+_KNOWN_WITHIN = 30
+
+
+@contextmanager
+def unanswered(
+    lab: Home, context: str, *, before: Sequence[str] = ("CREATE", "UPDATE"), labels: Mapping[str, str] | None = None
+) -> Iterator[None]:
+    """It is there, and down, until this is left.
+
+    Args:
+        lab: where the cluster is.
+        context: of the cluster.
+        before: before which operations it must be asked; CREATE among them.
+        labels: of the objects that it must be asked of; all, if there are none.
+    """
+    api = kube_client.client(Access(context=context, kubeconfig=str(lab.kubeconfig)))
+    labels = labels or {}
+    which = {"rules": [{"operations": before, **_OBJECTS}], "objectSelector": {"matchLabels": labels}}
+    configuration = {"metadata": {"name": NAME}, "webhooks": [_WEBHOOK | which]}
+    kube_client.ask(api, "POST", _PATH, body=configuration)
+    try:
+        assert comes_true(lambda: _refuses(api, labels), _KNOWN_WITHIN)
+        yield
+    finally:
+        kube_client.ask(api, "DELETE", f"{_PATH}/{NAME}")
+        assert comes_true(lambda: not _refuses(api, labels), _KNOWN_WITHIN)
+
+
+def _refuses(api: Any, labels: Mapping[str, str]) -> bool:
+    secret = {"metadata": {"name": "down", "labels": labels}}
+    try:
+        kube_client.ask(api, "POST", "/api/v1/namespaces/default/secrets?dryRun=All", body=secret)
+    except ApiException:
+        return True
+    return False

@@ -1,0 +1,1 @@
+"""Tests on real API servers, in the lab."""

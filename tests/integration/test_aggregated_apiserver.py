@@ -1,0 +1,163 @@
+"""Aggregated APIs in the lab: the API server finds one if pods have the certificate that it is told to trust."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import ssl
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import pytest
+
+from hack.lab import allocation
+from hack.lab.pki import Pki
+from hack.lab.state_dir import Home
+from tests.helpers.certificate_authority import DAY, Authority
+from tests.helpers.lab_stack import comes_true
+from tests.integration.test_lab import kubectl
+
+pytestmark = pytest.mark.lab("north")
+
+CONTEXT = "north"
+NAMESPACE = "kitchen"
+VERSION = "v1.menu.example.com"
+NOW = datetime.now(UTC)
+
+authority = partial(Authority, begin=NOW - DAY, end=NOW + DAY)
+
+
+def apply(lab: Home, *objects: dict[str, Any]) -> None:
+    command = ["kubectl", "--kubeconfig", str(lab.kubeconfig), "--context", CONTEXT, "apply", "-f", "-"]
+    content = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+    subprocess.run(command, input=content, text=True, check=True, capture_output=True, timeout=60)
+
+
+def api_service(trusted: Authority) -> dict[str, Any]:
+    """The registration of the API, with the CA whose certificates it may show."""
+    return {
+        "apiVersion": "apiregistration.k8s.io/v1",
+        "kind": "APIService",
+        "metadata": {"name": VERSION},
+        "spec": {
+            "group": "menu.example.com",
+            "version": "v1",
+            "groupPriorityMinimum": 1000,
+            "versionPriority": 15,
+            "service": {"namespace": NAMESPACE, "name": "waiter"},
+            "caBundle": base64.b64encode(trusted.pem.encode()).decode(),
+        },
+    }
+
+
+def available(lab: Home) -> dict[str, Any]:
+    """What the API server says of the API."""
+    found = json.loads(kubectl(lab, CONTEXT, "get", "apiservice", VERSION, "-o", "json"))
+    conditions = found.get("status", {}).get("conditions") or [{"status": "Unknown"}]
+    return dict(conditions[0])
+
+
+@pytest.fixture(scope="module")
+def ca(lab: Home) -> Iterator[Authority]:
+    """The CA of an API that has pods."""
+    ca = authority(name="ca")
+    pair = authority(name="waiter", signer=ca, ca=None, cert_sign=None, dns_name=f"waiter.{NAMESPACE}.svc")
+    labels = {"app": "cook"}
+    mounts = [{"name": name, "mountPath": f"/{name}"} for name in ("password", "tls")]
+    pod = {
+        "containers": [{"name": "cook", "image": "example.com/cook:1", "volumeMounts": mounts}],
+        "volumes": [{"name": name, "secret": {"secretName": f"the-{name}"}} for name in ("password", "tls")],
+    }
+    place = {"namespace": NAMESPACE}
+    try:
+        apply(
+            lab,
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+            {"apiVersion": "v1", "kind": "Secret", "metadata": {**place, "name": "the-password"}},
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {**place, "name": "the-tls"},
+                "type": "kubernetes.io/tls",
+                "stringData": {"tls.crt": pair.pem, "tls.key": pair.private},
+            },
+            {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "metadata": {**place, "name": "cook"},
+                "spec": {
+                    "selector": {"matchLabels": labels},
+                    "template": {"metadata": {"labels": labels}, "spec": pod},
+                },
+            },
+            {
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": {**place, "name": "waiter"},
+                "spec": {"selector": labels, "ports": [{"port": 443, "targetPort": 8443}]},
+            },
+            api_service(ca),
+        )
+        yield ca
+    finally:
+        kubectl(lab, CONTEXT, "delete", "apiservice", VERSION, "--ignore-not-found")
+        kubectl(lab, CONTEXT, "delete", "namespace", NAMESPACE, "--ignore-not-found")
+
+
+def test_an_api_is_available_if_its_pods_have_a_certificate_that_is_trusted(lab: Home, ca: Authority) -> None:
+    assert comes_true(lambda: available(lab)["status"] == "True"), available(lab)
+    answered = json.loads(kubectl(lab, CONTEXT, "get", "--raw", "/apis/menu.example.com/v1"))
+    assert answered == {
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": "menu.example.com/v1",
+        "resources": [],
+    }
+
+
+def test_a_namespace_can_be_deleted_while_an_api_is_registered(lab: Home, ca: Authority) -> None:
+    assert comes_true(lambda: available(lab)["status"] == "True"), available(lab)
+    kubectl(lab, CONTEXT, "create", "namespace", "guest")
+
+    kubectl(lab, CONTEXT, "delete", "namespace", "guest", "--timeout=30s")
+
+    assert "guest" not in kubectl(lab, CONTEXT, "get", "namespaces", "-o", "name")
+
+
+def test_an_api_whose_certificate_is_of_another_ca_is_unavailable(lab: Home, ca: Authority) -> None:
+    apply(lab, api_service(authority(name="ca")))
+    try:
+        assert comes_true(lambda: available(lab)["status"] == "False"), available(lab)
+        assert "certificate" in available(lab)["message"]
+    finally:
+        apply(lab, api_service(ca))
+    assert comes_true(lambda: available(lab)["status"] == "True"), available(lab)
+
+
+def test_an_api_without_pods_is_unavailable(lab: Home, ca: Authority) -> None:
+    kubectl(lab, CONTEXT, "-n", NAMESPACE, "scale", "deployment", "cook", "--replicas=0")
+    try:
+        assert comes_true(lambda: available(lab)["status"] == "False"), available(lab)
+    finally:
+        kubectl(lab, CONTEXT, "-n", NAMESPACE, "scale", "deployment", "cook", "--replicas=1")
+    assert comes_true(lambda: available(lab)["status"] == "True"), available(lab)
+
+
+def test_any_other_service_is_refused(lab: Home, ca: Authority) -> None:
+    cluster = allocation.read(lab.cluster(CONTEXT))
+    assert cluster is not None
+    pki = Pki(folder=lab.cluster(CONTEXT) / "pki")
+    tls = ssl.create_default_context(cafile=str(pki.certificate("egress-ca")))
+    tls.load_cert_chain(pki.certificate("egress-client"), pki.key("egress-client"))
+    waiter = kubectl(lab, CONTEXT, "-n", NAMESPACE, "get", "service", "waiter", "-o", "jsonpath={.spec.clusterIP}")
+
+    for target in (f"{cluster.first_service_ip}:443", f"{waiter}:80", "203.0.113.1:443"):
+        connection = http.client.HTTPSConnection("127.0.0.1", cluster.ports.egress, context=tls, timeout=10)
+        connection.request("CONNECT", target)
+        answer = connection.getresponse()
+        assert (answer.status, answer.read().decode()) == (502, f"{target}: nothing answers there in this lab\n")
+        connection.close()

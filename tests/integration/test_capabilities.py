@@ -1,0 +1,368 @@
+"""A stack in which hardly anything is as it would be by default, on real API servers."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.linkerd.gateway_spec import NAMESPACE as MULTICLUSTER
+from components.sdk.secrets import PULL_SECRET
+from hack.lab.state_dir import Home
+from tests.helpers import custom_stack
+from tests.helpers.certificate_authority import Authority
+from tests.helpers.custom_stack import NAMESPACES, REGISTRY
+from tests.helpers.lab_stack import Deployment, brought_up, comes_true, everything
+from tests.helpers.link_assertions import assert_as_printed
+
+pytestmark = pytest.mark.lab("west", "north", "ctx-1", minutes=2)
+
+WORKLOADS = ("deployments", "daemonsets", "cronjobs")
+
+
+@pytest.fixture(scope="module")
+def authorities() -> tuple[Authority, dict[str, Authority]]:
+    """The anchor and the issuers that the stack brings."""
+    return custom_stack.trust()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the stack file is, and one cluster's kubeconfig."""
+    return tmp_path_factory.mktemp("odd")
+
+
+@pytest.fixture(scope="module")
+def mesh(lab: Home, folder: Path, authorities: tuple[Authority, dict[str, Authority]]) -> Iterator[Deployment]:
+    """The stack, which is up."""
+    custom_stack.path_of_kubeconfig(folder).write_text(yaml.safe_dump(custom_stack.kubeconfig(lab, "private-1")))
+    config = custom_stack.config(lab, folder, *authorities)
+    with brought_up(lab, folder, "odd", config, custom_stack.secrets(lab, authorities[1])) as deployment:
+        yield deployment
+
+
+@pytest.fixture(scope="module")
+def pods(mesh: Deployment) -> dict[str, list[dict[str, Any]]]:
+    """By cluster, the templates of Linkerd's own pods, with their namespace."""
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in NAMESPACES}
+    for name, namespace in NAMESPACES.items():
+        for workload in mesh.objects(mesh.contexts[name], ",".join(WORKLOADS), "--all-namespaces"):
+            if workload["metadata"]["namespace"] not in (namespace, MULTICLUSTER, "linkerd-cni"):
+                continue
+            spec = workload["spec"]
+            template = (spec["jobTemplate"]["spec"] if "jobTemplate" in spec else spec)["template"]
+            found[name].append({"of": workload["metadata"], "spec": template["spec"], "replicas": spec.get("replicas")})
+    return found
+
+
+def one(mesh: Deployment, cluster: str, namespace: str, kind: str, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(
+        mesh.kubectl(mesh.contexts[cluster], "-n", namespace, "get", kind, name, "-o", "json")
+    )
+    return found
+
+
+def values(mesh: Deployment, cluster: str) -> dict[str, Any]:
+    """The values that a control plane was installed with, as Linkerd's own commands read them."""
+    found = one(mesh, cluster, NAMESPACES[cluster], "configmap", "linkerd-config")
+    return dict(yaml.safe_load(found["data"]["values"]))
+
+
+def test_every_check_of_the_table_passes(mesh: Deployment) -> None:
+    rows = mesh.rows()
+
+    assert [row for row in rows if not row.passed] == []
+    assert {(row.subject, row.check) for row in rows if row.check in ("gateways", "mirrors")} == {
+        ("private-1", "gateways"),
+        ("private-1 → edge", "mirrors"),
+        ("private-1 → north", "mirrors"),
+        ("north → edge", "mirrors"),
+    }
+
+
+def test_a_gateway_is_at_the_nodes_at_a_given_address_or_nowhere(mesh: Deployment) -> None:
+    service = one(mesh, "edge", MULTICLUSTER, "service", "linkerd-gateway")["spec"]
+    assert service["type"] == "NodePort"
+    assert {port["name"]: port["nodePort"] for port in service["ports"]} == {"mc-gateway": 30143, "mc-probe": 30191}
+    link = one(mesh, "private-1", MULTICLUSTER, "links.multicluster.linkerd.io", "edge")["spec"]
+    assert link["gatewayAddress"].split(",") == list(custom_stack.of(mesh.lab, "edge").node_addresses[:2])
+    assert (link["gatewayPort"], link["probeSpec"]["port"]) == ("443", "30191")
+    (subset,) = one(mesh, "private-1", "shop", "endpoints", "podinfo-edge")["subsets"]
+    assert {port["port"] for port in subset["ports"]} == {443}
+
+    balanced = one(mesh, "north", MULTICLUSTER, "service", "linkerd-gateway")
+    assert balanced["metadata"]["annotations"]["lb.example.com/internal"] == "true"
+    assert balanced["spec"]["loadBalancerSourceRanges"] == ["203.0.113.0/24", "198.51.100.0/24"]
+
+    assert not mesh.exists(mesh.contexts["private-1"], "service", "linkerd-gateway", MULTICLUSTER)
+    assert not mesh.exists(mesh.contexts["private-1"], "deployment", "linkerd-gateway", MULTICLUSTER)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "flags"),
+    [
+        ("private-1", "edge", ["--ha", "--gateway-port=443", "--gateway-addresses={addresses}"]),
+        ("private-1", "north", ["--ha"]),
+        ("north", "edge", ["--gateway=false"]),
+    ],
+    ids=["node-ports", "load-balancer", "flat"],
+)
+def test_a_link_is_made_of_the_objects_that_linkerds_own_cli_would_print(
+    mesh: Deployment, source: str, target: str, flags: list[str]
+) -> None:
+    addresses = ",".join(custom_stack.of(mesh.lab, target).node_addresses[:2])
+    given = [flag.format(addresses=addresses) for flag in flags]
+
+    assert_as_printed(mesh, source, target, f"--registry={REGISTRY}", *given)
+
+
+def test_a_flat_link_has_nothing_to_probe_and_mirrors_what_is_exported_for_it(mesh: Deployment) -> None:
+    assert not mesh.exists(mesh.contexts["north"], "service", "probe-gateway-edge", MULTICLUSTER)
+    source, target = mesh.contexts["north"], mesh.contexts["edge"]
+    mesh.kubectl(target, "-n", "default", "create", "service", "clusterip", "tea", "--tcp=80")
+    try:
+        mesh.kubectl(target, "label", "service", "tea", "mirror.linkerd.io/exported=remote-discovery")
+        assert comes_true(lambda: mesh.exists(source, "service", "tea-edge"))
+        labels = one(mesh, "north", "default", "service", "tea-edge")["metadata"]["labels"]
+        assert labels["multicluster.linkerd.io/remote-discovery"] == "edge"
+        assert not mesh.exists(source, "service", "podinfo-edge", "shop"), "it is exported for gateways"
+    finally:
+        mesh.kubectl(target, "delete", "service", "tea")
+    assert comes_true(lambda: not mesh.exists(source, "service", "tea-edge"))
+
+
+def test_a_control_plane_is_where_and_what_its_cluster_says(mesh: Deployment) -> None:
+    edge, north = values(mesh, "edge"), values(mesh, "north")
+    assert (edge["clusterDomain"], edge["identityTrustDomain"]) == ("edge.local", "edge.example")
+    assert (north["clusterDomain"], north["identityTrustDomain"]) == ("cluster.local", "mesh.example")
+    assert edge["proxy"]["defaultInboundPolicy"] == "cluster-authenticated"
+    assert north["proxy"]["defaultInboundPolicy"] == "deny"
+    assert not mesh.kubectl(mesh.contexts["edge"], "get", "namespace", "linkerd", "--ignore-not-found")
+
+
+def test_the_cni_plugin_runs_on_every_node_of_the_one_cluster_that_asks_for_it(mesh: Deployment) -> None:
+    status = one(mesh, "edge", "linkerd-cni", "daemonset", "linkerd-cni")["status"]
+    assert status["numberReady"] == status["desiredNumberScheduled"] == 3
+    assert {name: values(mesh, name)["cniEnabled"] for name in NAMESPACES} == {
+        "private-1": False,
+        "edge": True,
+        "north": False,
+    }
+    assert not mesh.kubectl(mesh.contexts["north"], "get", "namespace", "linkerd-cni", "--ignore-not-found")
+
+
+def test_high_availability_is_replicas_that_a_drain_leaves_one_of(
+    mesh: Deployment, pods: dict[str, list[dict[str, Any]]]
+) -> None:
+    replicas = {pod["of"]["name"]: pod["replicas"] for pod in pods["private-1"] if pod["replicas"]}
+    mirrored = ["linkerd-service-mirror-edge", "linkerd-service-mirror-north"]
+    assert replicas == dict.fromkeys(
+        ["linkerd-destination", "linkerd-identity", "linkerd-proxy-injector", *mirrored], 3
+    )
+    budgets = mesh.objects(mesh.contexts["private-1"], "poddisruptionbudgets", "--all-namespaces")
+    assert {budget["metadata"]["name"] for budget in budgets} == {
+        *("linkerd-dst", "linkerd-identity", "linkerd-proxy-injector"),
+        *mirrored,
+    }
+    assert {pod["replicas"] for pod in pods["north"] if pod["replicas"]} == {1}
+
+    mirrors = mesh.lab.read_status()["clusters"][mesh.contexts["private-1"]]["mirrors"]
+    assert (
+        sorted(mirror["target"] for mirror in mirrors if mirror["state"] == "running") == ["edge"] * 3 + ["north"] * 3
+    )
+    holders = {
+        one(mesh, "private-1", MULTICLUSTER, "lease", f"service-mirror-write-{target}")["spec"]["holderIdentity"]
+        for target in ("edge", "north")
+    }
+    assert holders <= {mirror["pod"].partition("/")[2] for mirror in mirrors}
+
+
+def test_an_override_is_merged_deeply_and_shown(mesh: Deployment) -> None:
+    private, north = values(mesh, "private-1"), values(mesh, "north")
+    proxy = private["proxy"]
+    assert proxy["resources"]["memory"]["limit"] == "300Mi", "of the cluster"
+    assert (proxy["resources"]["cpu"]["request"], private["controllerReplicas"]) == ("100m", 3), "of high availability"
+    assert proxy["logLevel"] == north["proxy"]["logLevel"] == "warn", "of the mesh"
+    assert proxy["image"]["name"] == f"{REGISTRY}/proxy", "of the registry"
+    assert private["webhookFailurePolicy"] == "Ignore", "over high availability"
+    mirror = one(mesh, "private-1", MULTICLUSTER, "deployment", "linkerd-service-mirror-edge")
+    assert mirror["spec"]["template"]["spec"]["containers"][0]["resources"] == {"requests": {"cpu": "10m"}}
+    link = one(mesh, "private-1", MULTICLUSTER, "links.multicluster.linkerd.io", "north")["spec"]
+    assert link["probeSpec"]["period"] == "5s", "a gateway's values reach its links"
+
+    with mesh.engine() as engine:
+        shown = {name: found["overrides"] for name, found in engine.outputs()["clusters"].items()}
+    everywhere = ["proxy.logLevel"]
+    assert shown["edge"] == {"linkerd-control-plane": everywhere}
+    assert shown["north"] == {
+        "linkerd-control-plane": everywhere,
+        "linkerd-multicluster": ["gateway.probe.seconds"],
+    }
+    assert {chart: sorted(keys) for chart, keys in shown["private-1"].items()} == {
+        "linkerd-control-plane": ["proxy.logLevel", "proxy.resources.memory.limit", "webhookFailurePolicy"],
+        "service-mirror": ["resources.requests.cpu"],
+    }
+
+
+def test_in_a_closed_network_every_image_comes_from_its_registry_with_credentials_for_it(
+    mesh: Deployment, pods: dict[str, list[dict[str, Any]]]
+) -> None:
+    for cluster, found in pods.items():
+        named = [{"name": PULL_SECRET}] + ([{"name": "of-the-company"}] if cluster == "north" else [])
+        for pod in found:
+            spec, where = pod["spec"], (cluster, pod["of"]["name"])
+            containers = spec["containers"] + spec.get("initContainers", [])
+            assert [c["image"] for c in containers if not c["image"].startswith(f"{REGISTRY}/")] == [], where
+            account = one(mesh, cluster, pod["of"]["namespace"], "serviceaccount", spec["serviceAccountName"])
+            assert spec.get("imagePullSecrets", account.get("imagePullSecrets")) == named, where
+        for namespace in {*(pod["of"]["namespace"] for pod in found), "shop"}:
+            secret = one(mesh, cluster, namespace, "secret", PULL_SECRET)
+            assert base64.b64decode(secret["data"][".dockerconfigjson"]).decode() == custom_stack.PULL_SECRET
+        meshed = one(mesh, cluster, "shop", "deployment", "podinfo")["spec"]["template"]["spec"]
+        assert meshed["imagePullSecrets"] == named, "Linkerd injects an image of the registry"
+
+
+def test_all_of_linkerd_is_on_the_nodes_that_are_meant_for_it(pods: dict[str, list[dict[str, Any]]]) -> None:
+    for cluster, found in pods.items():
+        assert len(found) >= 5
+        for pod in found:
+            if pod["of"]["name"] == "linkerd-cni":
+                assert {"operator": "Exists"} in pod["spec"]["tolerations"], "it must be on all nodes"
+                continue
+            where = (cluster, pod["of"]["name"])
+            assert custom_stack.NODES.items() <= pod["spec"].get("nodeSelector", {}).items(), where
+            assert custom_stack.TOLERATION in pod["spec"].get("tolerations", []), where
+
+
+def test_trust_is_the_anchor_and_the_issuers_that_were_brought(
+    mesh: Deployment, authorities: tuple[Authority, dict[str, Authority]]
+) -> None:
+    anchor, issuers = authorities
+    for cluster, namespace in NAMESPACES.items():
+        data = one(mesh, cluster, namespace, "secret", "linkerd-identity-issuer")["data"]
+        found = {key: base64.b64decode(value).decode() for key, value in data.items()}
+        issuer = issuers[cluster]
+        assert found == {"tls.crt": issuer.pem, "tls.key": issuer.private, "ca.crt": anchor.pem}
+        roots = one(mesh, cluster, namespace, "configmap", "linkerd-identity-trust-roots")["data"]
+        assert roots["ca-bundle.crt"].strip() == anchor.pem.strip()
+    made = {resource["type"] for resource in resources(mesh) if "issuer" in resource["urn"]}
+    assert made == {"kubernetes:core/v1:Secret"}, "no key is made where one was brought"
+
+
+def resources(mesh: Deployment) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(mesh.state)["checkpoint"]["latest"]["resources"]
+    return found
+
+
+def test_a_second_up_changes_nothing(mesh: Deployment) -> None:
+    mesh.up("--expect-no-changes")
+
+
+def test_another_kubeconfig_of_the_same_clusters_replaces_nothing(
+    mesh: Deployment, folder: Path, authorities: tuple[Authority, dict[str, Authority]]
+) -> None:
+    asked = folder / "asked"
+    by_path = renamed(custom_stack.kubeconfig(mesh.lab, "private-1"))
+    by_path["users"][0]["user"] = {"exec": credential_plugin(folder, asked, by_path["users"][0]["user"])}
+    custom_stack.path_of_kubeconfig(folder).write_text(yaml.safe_dump(by_path))
+    as_secret = yaml.safe_dump(renamed(custom_stack.kubeconfig(mesh.lab, "north")))
+
+    mesh.configure(mesh.config, {**mesh.secrets, "kubeconfigs.north": as_secret})
+
+    changes = mesh.changes()
+    # What waits for the mirrors of what north exports goes there by the same way.
+    export = "Export north-shop-podinfo-service-export-private-1"
+    # And so do those who look after what Helm has made there.
+    releases = (
+        "link-north-to-edge-controller",
+        "north-linkerd-control-plane",
+        "north-linkerd-crds",
+        "north-multicluster",
+    )
+    upkeep = [f"Upkeep {release}-upkeep" for release in releases]
+    expected = ("kubernetes north", "Mirrors link-north-to-edge-mirrors", export, *upkeep)
+    assert changes == dict.fromkeys(expected, "update")
+    assert asked.exists(), "the cluster was seen without its plugin"
+    mesh.up()
+    mesh.up("--expect-no-changes", "--refresh")
+
+
+def renamed(kubeconfig: dict[str, Any]) -> dict[str, Any]:
+    """The same, with other names for the cluster and the user."""
+    found = json.loads(json.dumps(kubeconfig))
+    found["clusters"][0]["name"] = "another-name"
+    found["users"][0]["name"] = "another-user"
+    found["contexts"][0]["context"] = {"cluster": "another-name", "user": "another-user"}
+    return dict(found)
+
+
+def credential_plugin(folder: Path, asked: Path, user: dict[str, str]) -> dict[str, Any]:
+    """A credential plugin that gives what a user's entry had in it."""
+    version = "client.authentication.k8s.io/v1"
+    certificate, key = (base64.b64decode(user[f"client-{part}-data"]).decode() for part in ("certificate", "key"))
+    status = {"clientCertificateData": certificate, "clientKeyData": key}
+    (folder / "credential.json").write_text(
+        json.dumps({"apiVersion": version, "kind": "ExecCredential", "status": status})
+    )
+    plugin = folder / "plugin"
+    plugin.write_text(f"#!/bin/sh\ntouch '{asked}'\ncat '{folder}/credential.json'\n")
+    plugin.chmod(0o755)
+    return {"apiVersion": version, "command": str(plugin), "interactiveMode": "Never"}
+
+
+def test_nothing_secret_is_printed_or_stored_in_clear(mesh: Deployment) -> None:
+    with mesh.engine() as engine:
+        outputs = json.dumps(engine.outputs())
+    places = {
+        "what preview and up print": mesh.output.read_text(),
+        "the stack's outputs": outputs,
+        "all that Pulumi keeps": kept(mesh),
+        "Helm's records": helm_records(mesh),
+    }
+
+    for place, text in places.items():
+        assert [line for line in secret_lines(mesh) if line in text] == [], place
+    assert REGISTRY in places["Helm's records"], "the records were read"
+
+
+def test_destroy_leaves_each_api_server_exactly_as_it_was(mesh: Deployment) -> None:
+    mesh.destroy()
+
+    for context in mesh.contexts.values():
+        comes_true(partial(mesh.is_as_before, context))
+        assert everything(mesh, context) == mesh.before[context]
+    printed = mesh.output.read_text()
+    assert [line for line in secret_lines(mesh) if line in printed] == []
+
+
+def secret_lines(mesh: Deployment) -> set[str]:
+    """What nobody may see: the lines of keys, and what is long in kubeconfigs and registry credentials."""
+    kubeconfig = yaml.safe_load(mesh.secrets["kubeconfigs.north"])
+    keys = [text for path, text in mesh.secrets.items() if path.endswith(".key")]
+    lines = {line for key in keys for line in key.splitlines() if not line.startswith("-----")}
+    found = {*lines, *kubeconfig["users"][0]["user"].values(), custom_stack.REGISTRY_PASSWORD}
+    assert len(found) >= 3 * 2 + 3
+    return found
+
+
+def kept(mesh: Deployment) -> str:
+    """Every file that Pulumi has of the stack, former states included."""
+    files = [file for file in (mesh.lab.folder / "state").rglob(f"{mesh.name}[-.]*") if file.is_file()]
+    assert len(files) > 2
+    return "\n".join(file.read_text() for file in files)
+
+
+def helm_records(mesh: Deployment) -> str:
+    """Everything that Helm has written down in any cluster."""
+    found = []
+    for context in mesh.contexts.values():
+        for record in mesh.objects(context, "secrets", "--all-namespaces", "-l", "owner=helm"):
+            found.append(gzip.decompress(base64.b64decode(base64.b64decode(record["data"]["release"]))).decode())
+    return "\n".join(found)

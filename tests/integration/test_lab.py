@@ -1,0 +1,324 @@
+"""The lab itself: real clusters that come, and go completely."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import tarfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from hack.lab.state_dir import Home
+from mesh.paths import PROJECT_ROOT
+from tests.helpers import edge_releases
+from tests.helpers.edge_releases import EDGE, programs
+from tests.helpers.lab_stack import comes_true
+
+pytestmark = pytest.mark.lab("west", "east", "north", "ctx-1", "ctx-2", minutes=1.5)
+
+
+class Lab:
+    """A lab of a test's own, used by its commands as a person would."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = Home(folder=folder)
+        self._environment = {**os.environ, "LAB_HOME": str(folder)}
+
+    def begin(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "hack.lab", *arguments],
+            cwd=PROJECT_ROOT,
+            env={**self._environment, **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            # A runner in the background has it ignored, and its children inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+
+    def run(self, *arguments: str, **variables: str) -> tuple[int, str]:
+        process = self.begin(*arguments, **variables)
+        printed = process.communicate(timeout=180)[0]
+        return process.returncode, printed
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything that runs with this lab's folder on its command line."""
+        found = []
+        for process in psutil.process_iter(["cmdline", "status"]):
+            line = process.info["cmdline"] or []
+            if any(str(self.home.folder) in word for word in line) and process.info["status"] != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        return found
+
+
+@pytest.fixture
+def own(scratch: Path) -> Iterator[Lab]:
+    lab = Lab(scratch / "home")
+    yield lab
+    lab.run("stop", "--delete")
+
+
+def kubectl(home: Home, context: str, *arguments: str, check: bool = True) -> str:
+    command = ["kubectl", "--kubeconfig", str(home.kubeconfig), "--context", context, *arguments]
+    return subprocess.run(command, check=check, capture_output=True, text=True, timeout=60).stdout
+
+
+def test_a_kubeconfig_verifies_its_server_and_shows_a_certificate(lab: Home) -> None:
+    content = yaml.safe_load(lab.kubeconfig.read_text())
+
+    assert {context["name"] for context in content["contexts"]} >= {"west", "east"}
+    for entry in content["clusters"]:
+        assert "insecure-skip-tls-verify" not in entry["cluster"]
+        assert entry["cluster"]["server"].startswith("https://127.0.0.1:")
+    assert all({"client-certificate-data", "client-key-data"} <= set(entry["user"]) for entry in content["users"])
+    assert lab.kubeconfig.stat().st_mode & 0o077 == 0, "it holds keys"
+
+
+def test_who_has_no_certificate_of_the_cluster_may_do_nothing(lab: Home) -> None:
+    secrets = lab.read_status()["clusters"]["west"]["apiServer"] + "/api/v1/secrets"
+
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(secrets, context=ssl._create_unverified_context())
+    assert refused.value.code in {401, 403}
+    with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
+        urllib.request.urlopen(secrets)
+
+
+@pytest.mark.parametrize(
+    ("context", "expected"),
+    [("west", {"ip"}), ("ctx-2", {"hostname"}), ("ctx-1", set())],
+    ids=["ip", "hostname", "none"],
+)
+def test_a_load_balancer_gives_an_ip_a_host_name_or_nothing(lab: Home, context: str, expected: set[str]) -> None:
+    kubectl(lab, context, "create", "service", "loadbalancer", "shop", "--tcp=80")
+
+    def ingress() -> list[dict[str, Any]]:
+        service = json.loads(kubectl(lab, context, "get", "service", "shop", "-o", "json"))
+        return service["status"]["loadBalancer"].get("ingress") or []
+
+    try:
+        if expected:
+            assert comes_true(lambda: bool(ingress()))
+        else:
+            time.sleep(2)
+        assert {key for point in ingress() for key in point if key in {"ip", "hostname"}} == expected
+    finally:
+        kubectl(lab, context, "delete", "service", "shop")
+
+
+def test_a_deployment_becomes_available(lab: Home) -> None:
+    kubectl(lab, "north", "create", "deployment", "shop", "--image=example.com/shop:1", "--replicas=3")
+    try:
+        assert "successfully rolled out" in kubectl(
+            lab, "north", "rollout", "status", "deployment/shop", "--timeout=30s"
+        )
+    finally:
+        kubectl(lab, "north", "delete", "deployment", "shop")
+
+
+def test_no_process_of_the_lab_talks_to_anything_but_loopback(lab: Home) -> None:
+    pids = [process["pid"] for cluster in lab.read_status()["clusters"].values() for process in cluster["processes"]]
+    assert len(pids) >= 20
+
+    remote = [
+        connection.raddr.ip
+        for pid in pids
+        for connection in psutil.Process(pid).net_connections(kind="inet")
+        if connection.raddr
+    ]
+
+    assert remote
+    assert set(remote) == {"127.0.0.1"}
+
+
+def served_charts(home: Home) -> dict[str, Any]:
+    """The index of a lab's chart repository."""
+    with urllib.request.urlopen(home.read_status()["charts"] + "/index.yaml") as answer:
+        entries: dict[str, Any] = yaml.safe_load(answer.read())["entries"]
+    return entries
+
+
+def test_charts_of_others_are_served_beside_linkerds(lab: Home) -> None:
+    served = {name: {entry["version"] for entry in versions} for name, versions in served_charts(lab).items()}
+
+    assert served["metallb"] == {"0.14.9"}
+    assert served["ingress-nginx"] == {"4.11.0"}
+    assert {"30.12.11", "30.8.5"} <= served["linkerd-viz"], "one for each release of Linkerd"
+    assert {"1.14.0", "1.19.0"} <= served["cilium"]
+
+
+def test_charts_of_ones_own_come_before_the_labs(own: Lab, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+        # A name that no release has: what decides is the chart's own name and version.
+        with tarfile.open(folder / "smi.tgz", "w:gz") as archive:
+            content = f"name: linkerd-smi\nversion: 1.0.1\ndescription: {folder.name}\n".encode()
+            entry = tarfile.TarInfo("linkerd-smi/Chart.yaml")
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+
+    assert own.run("start", "one", LAB_CHARTS=f"{first}:{second}")[0] == 0
+
+    served = served_charts(own.home)
+    assert [entry["description"] for entry in served["linkerd-smi"]] == ["first"]
+    assert "metallb" in served
+
+
+def test_a_folder_of_charts_that_is_not_there_is_named(own: Lab) -> None:
+    code, printed = own.run("start", "one", LAB_CHARTS="/nowhere/charts")
+
+    assert code == 1
+    assert "LAB_CHARTS: /nowhere/charts" in printed
+    assert own.processes() == []
+
+
+def test_a_folder_of_linkerds_programs_that_is_not_there_is_named(own: Lab) -> None:
+    code, printed = own.run("start", "one", LAB_LINKERD="/nowhere/linkerd")
+
+    assert code == 1
+    assert "LAB_LINKERD: /nowhere/linkerd: there is no such folder" in printed
+    assert own.processes() == []
+
+
+def test_mirrors_of_a_release_that_is_named_run_for_their_pods(own: Lab, tmp_path: Path) -> None:
+    folder = programs(tmp_path, "edge-98.1.2")
+    assert own.run("start", "one", LAB_LINKERD="")[0] == 0
+    for component, argument in (("controller", "east"), ("local-service-mirror", "-local-mirror")):
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": component, "labels": {"component": component}},
+            "spec": {
+                "containers": [
+                    {
+                        "name": "mirror",
+                        "image": "example.com/controller:edge-98.1.3",
+                        "args": ["service-mirror", "-namespace=default", argument],
+                    }
+                ]
+            },
+        }
+        file = tmp_path / f"{component}.json"
+        file.write_text(json.dumps(pod))
+        kubectl(own.home, "one", "apply", "-f", str(file))
+
+    assert comes_true(
+        lambda: own.run("status")[1].count("LAB_LINKERD has a service mirror for release edge-98.1.3") == 2
+    )
+    # The lab that runs is told of it, and what has been missing is there.
+    assert own.run("start", "one", LAB_LINKERD=str(folder))[0] == 0
+
+    substituted = "running (edge-98.1.2 in place of edge-98.1.3)"
+    wanted = {f"mirror of east: {substituted}", f"local mirror: {substituted}"}
+    assert comes_true(lambda: wanted <= {line.partition(",")[0].strip() for line in own.run("status")[1].splitlines()})
+    mirrors = own.home.read_status()["clusters"]["one"]["mirrors"]
+    begun = f"{folder}/controller service-mirror -kubeconfig="
+    assert all(Path(mirror["log"]).read_text().startswith(begun) for mirror in mirrors)
+
+
+@EDGE
+def test_edge_releases_of_linkerd_are_served_beside_the_others(lab: Home) -> None:
+    served = served_charts(lab)
+
+    for release, charts in edge_releases.releases().items():
+        for name, version in charts.items():
+            assert (version, release) in {(entry["version"], entry.get("appVersion")) for entry in served[name]}
+    assert edge_releases.newest_release() in edge_releases.releases()
+
+
+def test_stop_leaves_no_process_and_start_brings_the_same_clusters_back(own: Lab) -> None:
+    code, printed = own.run("start", "one")
+    assert code == 0, printed
+    kubectl(own.home, "one", "create", "namespace", "kept")
+    before = own.home.kubeconfig.read_text()
+
+    assert own.run("stop")[0] == 0
+    assert own.processes() == []
+    assert own.run("status")[0] != 0
+
+    assert own.run("start", "one")[0] == 0
+    assert own.home.kubeconfig.read_text() == before
+    assert "kept" in kubectl(own.home, "one", "get", "namespaces")
+
+
+def test_two_labs_and_a_cluster_added_later_are_in_nobodys_way(own: Lab, lab: Home) -> None:
+    assert own.run("start", "west")[0] == 0
+    ours = {process.pid for process in own.processes()}
+    assert own.run("start", "west", "added")[0] == 0
+
+    assert ours <= {process.pid for process in own.processes()}, "what ran has gone on running"
+    own.run("stop")
+    assert "kube-system" in kubectl(lab, "west", "get", "namespaces")
+
+
+def test_a_lab_that_has_an_owner_ends_with_it(own: Lab) -> None:
+    program = f"""
+import os, time
+from pathlib import Path
+from hack.lab import lifecycle
+from hack.lab.state_dir import Home
+home = Home(folder=Path({str(own.home.folder)!r}))
+lifecycle.start(home, ["one"], load_balancers={{}}, chart_folders=[], timeout=120, say=print, owner=os.getpid())
+time.sleep(600)
+"""
+    owner = subprocess.Popen([sys.executable, "-c", program], cwd=PROJECT_ROOT, stdout=subprocess.DEVNULL)
+    try:
+        assert comes_true(lambda: own.home.read_status().get("clusters", {}).get("one", {}).get("ready", False), 60)
+    finally:
+        owner.kill()
+        owner.wait()
+
+    assert comes_true(lambda: own.processes() == [], 15)
+
+
+@pytest.mark.parametrize("kill", ["starter", "supervisor"])
+def test_stop_cleans_up_after_a_kill(own: Lab, kill: str) -> None:
+    starter = own.begin("start", "one")
+    assert comes_true(lambda: len(own.processes()) >= 3)
+    if kill == "starter":
+        starter.kill()
+    else:
+        for process in own.processes():
+            if "hack.lab.supervisor" in process.info["cmdline"]:
+                process.kill()
+        starter.terminate()
+    starter.wait()
+
+    assert own.run("stop")[0] == 0
+
+    assert comes_true(lambda: own.processes() == [], 10)
+
+
+def test_an_interrupted_start_leaves_nothing_running(own: Lab) -> None:
+    starter = own.begin("start", "one")
+    # On a busy machine all could be up by the time that a few of them have been seen.
+    assert comes_true(lambda: len(own.processes()) >= 1)
+
+    starter.send_signal(signal.SIGINT)
+
+    assert starter.wait(timeout=60) == 130
+    assert comes_true(lambda: own.processes() == [], 10)
+
+
+@pytest.mark.parametrize("name", ["West", "a_b", "x" * 64, "-a"])
+def test_a_name_that_kubernetes_would_refuse_is_refused_without_a_traceback(own: Lab, name: str) -> None:
+    code, printed = own.run("start", "--", name)
+
+    assert code == 1
+    assert "lower-case letters" in printed
+    assert "Traceback" not in printed

@@ -1,0 +1,135 @@
+"""Linkerd's programs in folders that a person names: which is taken, and what is said of those that can't be."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from hack.lab import linkerd, spec
+from hack.lab import programs as lab_programs
+from hack.lab.errors import LabError
+from hack.lab.spec import Spec
+from hack.lab.state_dir import Home
+from hack.make import environment
+from tests.helpers.edge_releases import programs
+
+
+@pytest.fixture(autouse=True)
+def no_toolchain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LAB_LINKERD", raising=False)
+    monkeypatch.setattr(lab_programs, "_installed", lambda part: None)
+
+
+def test_a_folder_is_of_the_release_that_its_programs_tell(tmp_path: Path) -> None:
+    assert linkerd.release(programs(tmp_path, "edge-26.8.3")) == "edge-26.8.3"
+    assert linkerd.release(programs(tmp_path, "stable-2.15.0")) == "2.15.0"
+
+
+def test_a_controller_that_was_built_without_a_version_is_of_the_release_of_the_cli_beside_it(tmp_path: Path) -> None:
+    assert linkerd.release(programs(tmp_path, "edge-26.8.3", of_controller="dev-undefined")) == "edge-26.8.3"
+
+
+def test_several_folders_are_named_like_those_of_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = [programs(tmp_path, release) for release in ("edge-26.8.3", "edge-24.11.8")]
+    monkeypatch.setenv("LAB_LINKERD", f"{folders[0]}::{folders[1]}")
+
+    assert linkerd.named_folders() == folders
+
+
+def test_what_is_wrong_with_a_folder_is_said_with_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = programs(tmp_path, "edge-26.8.3")
+
+    def complaint(named: Path = folder) -> str:
+        monkeypatch.setenv("LAB_LINKERD", str(named))
+        with pytest.raises(LabError) as raised:
+            linkerd.named_folders()
+        return str(raised.value)
+
+    assert complaint(tmp_path / "none").startswith(f"LAB_LINKERD: {tmp_path}/none: there is no such folder.")
+    (folder / "linkerd").chmod(0o644)
+    assert complaint() == f"LAB_LINKERD: {folder}/linkerd: not executable. Run 'chmod +x {folder}/linkerd'."
+    (folder / "linkerd").unlink()
+    assert complaint().startswith(f"LAB_LINKERD: {folder}/linkerd: there is no such program.")
+    two = programs(tmp_path, "edge-26.9.1", of_controller="edge-26.8.3")
+    assert "of different releases, edge-26.8.3 and edge-26.9.1" in complaint(two)
+
+
+@pytest.mark.parametrize("content", ["#!/bin/sh\nexit 1\n", "not a program"])
+def test_programs_that_say_nothing_are_refused(tmp_path: Path, content: str) -> None:
+    folder = programs(tmp_path, "edge-26.8.3")
+    for name in ("linkerd", "controller"):
+        (folder / name).write_text(content)
+
+    with pytest.raises(LabError, match=re.escape(f"{folder}: neither") + ".* says what it is"):
+        linkerd.release(folder)
+
+
+@pytest.mark.parametrize(
+    ("pod", "there", "taken"),
+    [
+        ("edge-26.8.3", ["edge-26.9.1", "edge-26.8.3"], "edge-26.8.3"),
+        ("edge-25.4.4", ["edge-26.8.3", "edge-26.10.1"], "edge-26.10.1"),
+        ("edge-26.12.1", ["edge-26.8.3"], "edge-26.8.3"),
+        ("edge-24.11.8", ["edge-26.8.3"], None),
+        ("edge-24.11.8", ["edge-26.8.3", "edge-24.11.8"], "edge-24.11.8"),
+        ("edge-26.8.3", ["edge-24.11.8"], None),
+        ("2.13.5", ["edge-24.2.4"], None),
+        ("2.15.0", ["edge-24.2.4", "2.15.0"], "2.15.0"),
+        ("edge-26.8.3", [], None),
+        ("edge-26.8.3", ["dev-undefined"], "dev-undefined"),
+        ("edge-26.8.3", ["dev-undefined", "edge-25.4.4"], "edge-25.4.4"),
+        ("edge-24.11.8", ["dev-undefined"], None),
+        ("next-2.31.0", ["edge-26.8.3", "edge-24.11.8"], "edge-26.8.3"),
+        ("2.14.9", ["dev-undefined"], None),
+    ],
+)
+def test_a_mirror_is_of_its_own_release_or_of_the_newest_that_reads_the_same_links(
+    tmp_path: Path, pod: str, there: list[str], taken: str | None
+) -> None:
+    folders = [programs(tmp_path, release) for release in there]
+
+    found = linkerd.service_mirror(pod, folders)
+
+    wanted = taken and linkerd.Program(
+        path=tmp_path / taken / "controller", release=taken, arguments=("service-mirror",)
+    )
+    assert found == wanted
+
+
+def test_the_toolchains_mirror_comes_before_one_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "toolchain/bin/service-mirror"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    monkeypatch.setattr(lab_programs, "_installed", lambda part: tmp_path / "toolchain")
+
+    found = linkerd.service_mirror("2.14.10", [programs(tmp_path, "stable-2.14.10")])
+
+    assert found == linkerd.Program(path=own, release="2.14.10")
+
+
+def test_the_cli_is_that_of_the_release_or_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = [programs(tmp_path, release) for release in ("edge-26.8.3", "edge-26.10.1", "edge-24.11.8")]
+    monkeypatch.setenv("LAB_LINKERD", ":".join(map(str, folders)))
+    home = Home(folder=tmp_path / "home")
+
+    for wanted, taken in {"edge-26.8.3": "edge-26.8.3", "2.17": "edge-24.11.8", "edge-25.4.4": "edge-26.10.1"}.items():
+        found = environment.cli(home, wanted)
+        assert (found.path, found.release) == (tmp_path / taken / "linkerd", taken)
+
+
+def test_a_lab_remembers_the_folders_that_it_was_started_with(tmp_path: Path) -> None:
+    home = Home(folder=tmp_path / "home")
+    home.create()
+    spec.save(home, Spec(linkerd_folders=(str(programs(tmp_path, "edge-26.8.3")),)))
+
+    assert environment.cli(home, "edge-26.8.3").release == "edge-26.8.3"
+
+
+def test_without_a_folder_the_remedy_is_named_and_who_needs_no_cli_goes_on(tmp_path: Path) -> None:
+    home = Home(folder=tmp_path)
+
+    with pytest.raises(LabError, match=r"Linkerd edge-26\.8\.3: .* LAB_LINKERD=<folder>"):
+        environment.cli(home, "edge-26.8.3")
+    assert environment.with_any_cli(home, "edge-26.8.3") == "2.14.10"

@@ -1,0 +1,119 @@
+"""The rules as a policy pack, on the engine that the toolchain builds. No cluster is asked anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hack.toolchain import pulumi_installation
+from mesh.paths import PROJECT_ROOT
+from policy.check import main
+from tests.helpers.fake_pulumi import pulumi
+
+pytestmark = pytest.mark.lab
+
+PROGRAM = """
+import pulumi
+import pulumi_kubernetes as kubernetes
+import pulumi_tls as tls
+
+said = pulumi.Config().require_object("said")
+key = tls.PrivateKey("key", algorithm="ECDSA", ecdsa_curve="P256")
+tls.SelfSignedCert(
+    "anchor",
+    private_key_pem=key.private_key_pem_pkcs8,
+    is_ca_certificate=True,
+    allowed_uses=["cert_signing"],
+    validity_period_hours=said["hours"],
+)
+kubernetes.Provider("west", cluster_identifier=said["identifier"])
+"""
+GOOD = {"hours": 87600, "identifier": "west"}
+BAD = {"hours": 876000, "identifier": None}
+PACK = ("--policy-pack", str(PROJECT_ROOT / "policy"))
+
+
+class Project:
+    """A project in a folder, with a state of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        programs = [Path(sys.prefix) / "bin", *pulumi_installation.programs()]
+        self.environment = {
+            **os.environ,
+            "PATH": os.pathsep.join([*map(str, programs), os.environ["PATH"]]),
+            "PULUMI_BACKEND_URL": folder.as_uri(),
+            "PULUMI_CONFIG_PASSPHRASE": "test",
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+        }
+        if pulumi_installation.on_path() is None:
+            self.environment["PULUMI_HOME"] = str(folder / "home")
+            self.environment["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
+            pulumi_installation.link_plugins(folder / "home")
+        (folder / "Pulumi.yaml").write_text("name: judged\nruntime: python\n")
+        (folder / "__main__.py").write_text(PROGRAM)
+        code, printed = self.pulumi("stack", "init", "test")
+        assert code == 0, printed
+
+    def pulumi(self, *arguments: str) -> tuple[int, str]:
+        """How it ends, and what it prints."""
+        ended = pulumi(self.folder, self.environment, *arguments)
+        return ended.returncode, ended.stdout or ended.stderr
+
+    def preview(self, said: dict[str, Any], *arguments: str) -> tuple[int, str]:
+        """A preview of the program with what it is to make."""
+        code, printed = self.pulumi("config", "set", "said", json.dumps(said), "--stack", "test")
+        assert code == 0, printed
+        return self.pulumi("preview", "--stack", "test", *arguments)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return Project(tmp_path_factory.mktemp("policy"))
+
+
+def test_a_preview_without_violations_passes_the_pack(project: Project) -> None:
+    code, printed = project.preview(GOOD, *PACK)
+
+    assert code == 0, printed
+    assert "multicluster-mesh@v1.0.0" in printed
+    assert "mandatory" not in printed
+
+
+def test_a_mandatory_violation_fails_the_preview_with_its_path_and_remedy(project: Project) -> None:
+    code, printed = project.preview(BAD, *PACK)
+
+    assert code != 0
+    assert "[mandatory]  lifetimes  (tls:index/selfSignedCert:SelfSignedCert: anchor)" in printed
+    assert "validityPeriodHours: 876000 hours are more than 87840 (10 years); change trust.lifetimes" in printed
+    assert "[mandatory]  identifiers  (pulumi:providers:kubernetes: west)" in printed
+    assert "clusterIdentifier: not set" in printed
+
+
+def test_how_strict_the_pack_is_can_be_configured(project: Project, tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"all": "advisory", "lifetimes": {"authorityHours": 876000}}))
+
+    code, printed = project.preview(BAD, *PACK, "--policy-pack-config", str(config))
+
+    assert code == 0, printed
+    assert "[advisory]  identifiers" in printed
+    assert "validityPeriodHours" not in printed
+
+
+@pytest.mark.parametrize(("said", "expected"), [(GOOD, []), (BAD, ["validityPeriodHours", "clusterIdentifier"])])
+def test_the_check_over_a_previews_json_says_the_same(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str], said: dict[str, Any], expected: list[str]
+) -> None:
+    code, printed = project.preview(said, "--json", "--show-sames")
+    assert code == 0, printed
+    (tmp_path / "preview.json").write_text(printed)
+
+    assert main([str(tmp_path / "preview.json")]) == bool(expected)
+    paths = [line.split(": ")[3] for line in capsys.readouterr().out.splitlines()]
+    assert sorted(paths) == sorted(expected)

@@ -1,0 +1,89 @@
+"""What a real API server is asked before an update, with credentials that may do little."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hack.lab.state_dir import Home
+from tests.helpers.lab_stack import Deployment, everything
+
+pytestmark = pytest.mark.lab("west")
+
+
+def _as_user(lab: Home, folder: Path, token: str) -> str:
+    """The path of a kubeconfig with one context, whose user has this token."""
+    found: dict[str, Any] = yaml.safe_load(lab.kubeconfig.read_text())
+    for user in found["users"]:
+        user["user"] = {"token": token}
+    path = folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(found))
+    return str(path)
+
+
+def _token(lab: Home, folder: Path, name: str, role: str | None) -> str:
+    """A token of a new service account of the cluster west."""
+    deployment = Deployment(lab, folder, name, {"clusters": {"west": {}}})
+    deployment.kubectl("west", "create", "serviceaccount", name)
+    if role is not None:
+        binding = ("create", "clusterrolebinding", name, f"--clusterrole={role}", f"--serviceaccount=default:{name}")
+        deployment.kubectl("west", *binding)
+    return deployment.kubectl("west", "create", "token", name).strip()
+
+
+def _remove(lab: Home, folder: Path, name: str) -> None:
+    deployment = Deployment(lab, folder, name, {"clusters": {"west": {}}})
+    deployment.kubectl("west", "delete", "clusterrolebinding", name, "--ignore-not-found")
+    deployment.kubectl("west", "delete", "serviceaccount", name)
+
+
+def test_read_only_credentials_are_enough_for_a_preview_and_up_is_told_what_they_lack(
+    lab: Home, tmp_path: Path
+) -> None:
+    token = _token(lab, tmp_path, "reader", "view")
+    try:
+        config = {"clusters": {"west": {"kubeconfig": _as_user(lab, tmp_path, token)}}}
+        deployment = Deployment(lab, tmp_path, "reading", config)
+        there = everything(deployment, "west")
+        with deployment.engine() as engine:
+            engine.preview()
+        assert "may not" in deployment.output.read_text()
+
+        printed = deployment.failing_up()
+
+        assert "before anything was changed" in printed
+        assert "namespaces" in printed
+        assert "Traceback" not in printed
+        assert token not in printed
+        assert everything(deployment, "west") == there
+    finally:
+        _remove(lab, tmp_path, "reader")
+
+
+def test_credentials_that_are_refused_are_not_taken_for_a_cluster_that_is_down(lab: Home, tmp_path: Path) -> None:
+    config = {"clusters": {"west": {"kubeconfig": _as_user(lab, tmp_path, "expired-long-ago")}}}
+    deployment = Deployment(lab, tmp_path, "refused", config)
+
+    printed = deployment.failing_up()
+
+    assert "401" in printed
+    assert "get new credentials" in printed
+    assert "reachable: false" not in printed
+    assert "Traceback" not in printed
+
+
+def test_namespaces_that_are_there_already_are_not_taken_and_destroyed(lab: Home, tmp_path: Path) -> None:
+    deployment = Deployment(
+        lab, tmp_path, "guest", {"clusters": {"west": {}}, "workloads": [{"podinfo": {"namespace": "ours"}}]}
+    )
+    deployment.kubectl("west", "create", "namespace", "ours")
+    try:
+        printed = deployment.failing_up()
+
+        assert "ours" in printed
+        assert "was not made by this stack" in printed
+    finally:
+        deployment.kubectl("west", "delete", "namespace", "ours")

@@ -1,0 +1,195 @@
+"""Every sample in every form on one cluster, held against the real CRDs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.workloads import booksapp
+from components.workloads.http_route import route_spec
+from components.workloads.service_profile import http_routes
+from components.workloads.traffic_split import failover_backends, shared_out_spec
+from hack import toolchain
+from hack.lab.state_dir import Home
+from mesh.config.models.samples import Failover, Profile
+from tests.helpers.custom_objects import made, refused
+from tests.helpers.lab_stack import Deployment, brought_up, everything
+
+pytestmark = pytest.mark.lab("north", minutes=2.5)
+
+CONTEXT = "north"
+# In place of what an account of Buoyant Cloud gives.
+AGENT = """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: agent, namespace: buoyant-cloud}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: buoyant-cloud}
+"""
+OWN_IMAGE = "registry.example.com/samples/podinfo:1.0"
+
+
+def config(agent: Path) -> dict[str, Any]:
+    crds = toolchain.installed("charts") / "gateway-api/standard-install.yaml"
+    return {
+        "clusters": {CONTEXT: {"gateway": False}},
+        "extensions": {"smi": True, "jaeger": True, "gatewayApi": {"manifest": str(crds)}},
+        "buoyantCloud": {CONTEXT: str(agent)},
+        "workloads": [
+            {
+                "podinfo": {
+                    "namespace": "one",
+                    "policy": "server-authorization",
+                    "profile": {"routes": [{"method": "GET", "pathRegex": "/slow/[^/]+", "timeout": "1m30s"}]},
+                    "frontend": [CONTEXT],
+                }
+            },
+            {
+                "podinfo": {
+                    "namespace": "two",
+                    "policy": "authorization-policy",
+                    "images": {"podinfo": OWN_IMAGE},
+                    "splits": [{"cluster": CONTEXT, "weights": {CONTEXT: 7}, "form": "gateway-api"}],
+                }
+            },
+            {
+                "helloworld": {
+                    "meshed": False,
+                    "sleep": [CONTEXT],
+                    "splits": [{"cluster": CONTEXT, "weights": {CONTEXT: 7}, "smiVersion": "v1alpha2"}],
+                }
+            },
+            {"booksapp": {"profile": True, "faultInjection": {"percent": 10, "form": "gateway-api"}}},
+            {"booksapp": {"namespace": "two", "faultInjection": {"form": "smi"}}},
+            {"emojivoto": {"policy": "server-authorization", "defaultInboundPolicy": "deny"}},
+            {"emojivoto": {"namespace": "two", "policy": "authorization-policy"}},
+        ],
+    }
+
+
+@pytest.fixture(scope="module")
+def samples(lab: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """The stack, which is up."""
+    folder = tmp_path_factory.mktemp("samples")
+    agent = folder / "agent.yaml"
+    agent.write_text(AGENT)
+    with brought_up(lab, folder, "samples", config(agent)) as deployment:
+        yield deployment
+
+
+def test_every_check_of_the_table_passes(samples: Deployment) -> None:
+    rows = samples.rows()
+
+    assert [row for row in rows if not row.passed] == []
+    assert {row.check for row in rows} == {"linkerd check", "linkerd jaeger check", "linkerd smi check"}
+
+
+def test_the_api_server_takes_every_object_by_the_letter(samples: Deployment) -> None:
+    found = made(samples)
+
+    kinds = {(item["apiVersion"], item["kind"]) for item in found}
+    assert kinds == {
+        ("split.smi-spec.io/v1alpha1", "TrafficSplit"),
+        ("split.smi-spec.io/v1alpha2", "TrafficSplit"),
+        ("gateway.networking.k8s.io/v1beta1", "HTTPRoute"),
+        ("linkerd.io/v1alpha2", "ServiceProfile"),
+        ("policy.linkerd.io/v1beta1", "Server"),
+        ("policy.linkerd.io/v1beta1", "ServerAuthorization"),
+        ("policy.linkerd.io/v1alpha1", "AuthorizationPolicy"),
+        ("policy.linkerd.io/v1alpha1", "MeshTLSAuthentication"),
+    }
+    assert [said for said in (refused(samples, item) for item in found) if said] == []
+
+
+def test_an_object_with_a_slip_would_have_been_seen(samples: Deployment) -> None:
+    (profile, *_) = [item for item in made(samples) if item["kind"] == "ServiceProfile"]
+
+    assert "not declared in schema" in refused(samples, {**profile, "spec": {**profile["spec"], "rotues": []}})
+
+
+def test_the_api_server_takes_the_routes_of_later_releases(samples: Deployment) -> None:
+    failover = Failover.model_validate({"cluster": CONTEXT, "backups": ["east"]})
+    profile = Profile.model_validate({"form": "gateway-api"})
+    specs = [
+        (kind, "podinfo-failover", shared_out_spec("podinfo", port, failover_backends("podinfo", port, failover)))
+        for kind, port in (("HTTPRoute", 9898), ("GRPCRoute", 9999))
+    ]
+    specs += [
+        ("HTTPRoute", each.name, route_spec("webapp", 7000, each.rule))
+        for each in http_routes("webapp", profile, booksapp.ROUTES)
+    ]
+    metadata = {"namespace": "two"}
+    routes = [
+        {
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            "kind": kind,
+            "metadata": {**metadata, "name": name},
+            "spec": spec,
+        }
+        for kind, name, spec in specs
+    ]
+
+    assert [said for said in (refused(samples, {**route, "context": CONTEXT}) for route in routes) if said] == []
+    too_heavy = json.loads(json.dumps(routes[0]).replace("1000000", "1000001"))
+    assert "less than or equal to 1000000" in refused(samples, {**too_heavy, "context": CONTEXT})
+
+
+def test_a_manifest_of_somebody_else_is_applied_in_the_right_order(samples: Deployment) -> None:
+    assert samples.exists(CONTEXT, "configmap", "agent", "buoyant-cloud")
+
+
+def test_all_samples_run_and_are_meshed_or_not_as_is_said(samples: Deployment) -> None:
+    deployments = samples.objects(CONTEXT, "deployments", "--all-namespaces", "-l", "!linkerd.io/control-plane-ns")
+    pods = {
+        f"{item['metadata']['namespace']}/{item['metadata']['name']}": item
+        for item in deployments
+        if item["metadata"]["namespace"] in ("one", "two", "default", "booksapp", "emojivoto")
+    }
+    inject = {
+        name: item["spec"]["template"]["metadata"]["annotations"]["linkerd.io/inject"] for name, item in pods.items()
+    }
+    books = ("webapp", "authors", "books", "traffic", "error-injector")
+    votes = ("web", "emoji", "voting", "vote-bot")
+    assert inject == {
+        **dict.fromkeys(("one/podinfo", "one/frontend", "two/podinfo"), "enabled"),
+        **dict.fromkeys(("default/helloworld-v1", "default/sleep"), "disabled"),
+        **{f"{namespace}/{name}": "enabled" for namespace in ("booksapp", "two") for name in books},
+        **{f"{namespace}/{name}": "enabled" for namespace in ("emojivoto", "two") for name in votes},
+    }
+    assert all(item["status"]["readyReplicas"] == item["spec"]["replicas"] for item in pods.values())
+    images = {
+        name: [container["image"] for container in item["spec"]["template"]["spec"]["containers"]]
+        for name, item in pods.items()
+    }
+    assert images["two/podinfo"] == [OWN_IMAGE]
+    assert images["default/helloworld-v1"] == ["docker.io/istio/examples-helloworld-v1:1.0"]
+    denied = pods["emojivoto/web"]["spec"]["template"]["metadata"]["annotations"]
+    assert denied["config.linkerd.io/default-inbound-policy"] == "deny"
+
+
+def test_a_namespace_may_be_left_by_one_sample_and_kept_by_the_others(samples: Deployment) -> None:
+    whole = samples.config
+    workloads = [entry for entry in whole["workloads"] if entry != whole["workloads"][-1]]
+    there = samples.one(CONTEXT, "namespace", "two")["metadata"]["uid"]
+
+    samples.configure({**whole, "workloads": workloads})
+    samples.up()
+
+    assert samples.one(CONTEXT, "namespace", "two")["metadata"]["uid"] == there
+    assert not samples.exists(CONTEXT, "deployment", "web", "two")
+    assert samples.exists(CONTEXT, "deployment", "webapp", "two")
+    samples.up("--expect-no-changes", "--refresh")
+
+
+def test_destroy_leaves_nothing_but_what_everybody_has(samples: Deployment) -> None:
+    samples.destroy()
+
+    left = everything(samples, CONTEXT).keys() - samples.before[CONTEXT].keys()
+    assert left == set(), "`default` stays, and what was in it goes"
+    assert samples.exists(CONTEXT, "namespace", "default")

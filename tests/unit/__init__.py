@@ -1,0 +1,1 @@
+"""Fast tests: no cluster, no toolchain."""

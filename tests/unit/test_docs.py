@@ -1,0 +1,111 @@
+"""The documentation: what it shows of stack files is right, and what it points to is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hack.make import stack
+from mesh.config import docs_generator
+from mesh.paths import PROJECT_ROOT
+from mesh.preflight import permissions
+from tests.helpers.paths import listed
+
+PAGES = sorted([*PROJECT_ROOT.glob("*.md"), *PROJECT_ROOT.glob("docs/*.md")])
+
+
+def blocks(page: str) -> list[str]:
+    """The YAML that a page shows."""
+    return re.findall(r"^```yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+
+
+# Blocks that set something of ours are stack files, or parts of one.
+BLOCKS = [
+    pytest.param(block, id=f"{page.name}-{number}")
+    for page in PAGES
+    for number, block in enumerate(blocks(page.read_text()))
+    if f"{stack.PROJECT}:" in block
+]
+
+
+def test_the_page_with_all_settings_is_the_one_that_the_definition_makes() -> None:
+    assert (PROJECT_ROOT / docs_generator.FILE).read_text() == docs_generator.text(), "run `make schema`"
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_stack_file_that_a_page_shows_is_one_that_can_be_used(block: str, tmp_path: Path) -> None:
+    content = yaml.safe_load(block)
+    config = content.get("config", content)
+    # A page may show a part; what it leaves out is two clusters.
+    config.setdefault(f"{stack.PROJECT}:clusters", {"west": {}, "east": {}})
+    file = tmp_path / "Pulumi.shown.yaml"
+    file.write_text(yaml.safe_dump({"config": config}))
+
+    stack.read("shown", file)
+
+
+def test_pages_show_stack_files() -> None:
+    assert len(BLOCKS) >= 5
+
+
+@pytest.mark.parametrize("name", ["clustermesh", "east-west", "emojivoto", "kpaas", "openstack-nks"])
+def test_a_shipped_stack_file_is_shown_as_it_is(name: str) -> None:
+    shipped = yaml.safe_load((PROJECT_ROOT / f"Pulumi.{name}.yaml").read_text())
+
+    page = (PROJECT_ROOT / "docs" / f"{name}.md").read_text()
+
+    assert shipped["config"] in [yaml.safe_load(block)["config"] for block in blocks(page) if "config:" in block]
+
+
+def test_the_role_that_a_page_gives_for_up_has_all_that_the_preflight_asks_for() -> None:
+    documents = [yaml.safe_load(block) for block in blocks((PROJECT_ROOT / "docs/preflight.md").read_text())]
+    roles = {found["metadata"]["name"]: found for found in documents if found.get("kind") == "ClusterRole"}
+
+    def allowed(verb: str, group: str, resource: str) -> bool:
+        return any(
+            verb in rule["verbs"] and group in rule["apiGroups"] and {resource, "*"} & set(rule["resources"])
+            for rule in roles["multicluster-mesh"]["rules"]
+        )
+
+    assert [right for right in permissions._NEEDED if not allowed(*right)] == []
+    reading = [verb for rule in roles["multicluster-mesh-preview"]["rules"] for verb in rule["verbs"]]
+    assert set(reading) <= {"get", "list"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_links_to_is_there(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+        address, _, heading = target.partition("#")
+        if address.startswith("https://"):
+            continue
+        file = (page.parent / address).resolve() if address else page
+        assert file.exists(), f"{page.name}: {target}"
+        assert not heading or heading in anchors(file), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_names_only_commands_that_the_makefile_has(page: Path) -> None:
+    known = set(re.findall(r"^([a-z][a-z-]*):", (PROJECT_ROOT / "Makefile").read_text(), re.MULTILINE))
+
+    named = set(re.findall(r"(?:^|`)make (?:-s )?([a-z][a-z-]*)", page.read_text(), re.MULTILINE))
+
+    assert named <= known
+
+
+def test_what_pulumi_new_would_replace_in_a_file_is_in_none() -> None:
+    # Written apart, so that this file is none of them.
+    placeholders = ["${" + name + "}" for name in ("PROJECT", "DESCRIPTION")]
+
+    for name in listed():
+        file = PROJECT_ROOT / name
+        content = file.read_bytes() if file.is_file() else b""
+        assert not any(word.encode() in content or word in name for word in placeholders), name
+
+
+def anchors(page: Path) -> set[str]:
+    """What hosts of Git make of a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -1,0 +1,161 @@
+"""A link in each generation of Linkerd, on a recording engine: what is made, and what waits for what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.helpers.mock_engine import Recorder, Run, mesh, plain
+
+FOUR = ("west", "east", "north", "south")
+
+
+def of_release(version: str, *names: str, **rest: Any) -> dict[str, Any]:
+    return {**mesh(*names, links=[]), "topology": "full-mesh", "linkerd": {"version": version}, **rest}
+
+
+@pytest.fixture(scope="module")
+def newer(run: Run) -> Recorder:
+    """Four clusters in full mesh by the newer generation."""
+    return run(of_release("2.20", *FOUR))
+
+
+@pytest.fixture(scope="module")
+def older(run: Run) -> Recorder:
+    """Two clusters by the older one."""
+    return run(of_release("2.17", "west", "east"))
+
+
+def test_controllers_come_with_the_extension_and_not_by_releases_of_their_own(newer: Recorder) -> None:
+    releases = plain(newer.of(":Release"))
+    controllers = releases["west-multicluster"]["values"]["controllers"]
+
+    assert [each["link"]["ref"]["name"] for each in controllers] == ["east", "north", "south"]
+    assert not [name for name in releases if name.startswith("link-")]
+    assert len(newer.of(":Link")) == 12
+
+
+def test_the_older_generation_has_a_release_for_each_link(older: Recorder) -> None:
+    releases = plain(older.of(":Release"))
+
+    assert len([name for name in releases if name.startswith("link-")]) == 2
+    assert "controllers" not in releases["west-multicluster"]["values"]
+    assert releases["link-west-to-east-controller"]["values"]["tag"] == "edge-24.11.8"
+
+
+def test_links_are_of_the_version_that_their_release_stores(newer: Recorder, older: Recorder) -> None:
+    for found, version in ((newer, "v1alpha3"), (older, "v1alpha2")):
+        asked = found.asked(":Link", "link-west-to-east-link")
+        assert asked.type == f"kubernetes:multicluster.linkerd.io/{version}:Link"
+
+
+def test_nothing_waits_for_itself_in_a_full_mesh(newer: Recorder, older: Recorder) -> None:
+    for found in (newer, older):
+        before = {each.urn: set(each.dependencies) for each in found.monitor.asked}
+        while ready := [urn for urn, waits in before.items() if not waits & before.keys()]:
+            for urn in ready:
+                del before[urn]
+        assert not before
+
+
+def test_the_extension_waits_for_no_credentials(newer: Recorder) -> None:
+    """Those of two clusters that are linked both ways need each other's extension."""
+    before = newer.before(":Release", "west-multicluster")
+
+    assert not [each for each in before if "link-" in each]
+
+
+def test_a_link_goes_first_then_its_mirrors_then_its_credentials_and_the_controller(newer: Recorder) -> None:
+    link = newer.before(":Link", "link-west-to-east-link")
+    mirrors = newer.before(":Mirrors", "link-west-to-east-mirrors")
+
+    assert {"Mirrors link-west-to-east-mirrors", "Upkeep west-multicluster-upkeep"} <= link
+    assert {
+        "Secret link-west-to-east-credentials",
+        "Secret link-west-to-east-discovery-credentials",
+        "Upkeep west-multicluster-upkeep",
+    } <= mirrors
+
+
+def test_the_clusters_own_members_go_after_the_controller_that_writes_them(newer: Recorder) -> None:
+    assert "Mirrors west-multicluster-members" in newer.before(":Release", "west-multicluster")
+
+
+def test_new_credentials_are_told_to_the_controller_and_tell_nothing_of_themselves(newer: Recorder) -> None:
+    found = newer.of(":Mirrors")["link-west-to-east-mirrors"]
+
+    assert found["controller"] == "controller-east"
+    assert len(found["credentialsChecksum"]) == 64
+
+
+def test_links_and_their_secrets_carry_what_linkerds_own_command_writes(newer: Recorder) -> None:
+    link = plain(newer.of(":Link"))["link-west-to-east-link"]
+    secrets = plain(newer.of("core/v1:Secret"))
+    mirror = secrets["link-west-to-east-credentials"]
+    discovery = secrets["link-west-to-east-discovery-credentials"]
+
+    assert link["metadata"]["annotations"]["linkerd.io/created-by"] == "linkerd/cli edge-26.6.3"
+    assert mirror["type"] == discovery["type"] == "mirror.linkerd.io/remote-kubeconfig"
+    assert mirror["metadata"]["namespace"] == "linkerd-multicluster"
+    assert discovery["metadata"]["namespace"] == "linkerd"
+    assert discovery["metadata"]["labels"]["multicluster.linkerd.io/cluster-name"] == "east"
+    assert discovery["metadata"]["annotations"]["multicluster.linkerd.io/trust-domain"] == "cluster.local"
+    assert discovery["metadata"]["annotations"]["multicluster.linkerd.io/cluster-domain"] == "cluster.local"
+
+
+def test_a_link_to_a_cluster_that_is_away_keeps_its_controller_and_one_that_is_forgotten_loses_it(run: Run) -> None:
+    whole = of_release("2.20", "west", "east", "north")
+    away = {"west": {}, "east": {"reachable": False}, "north": {"reachable": "never"}}
+    found = run({**whole, "clusters": away}, state=run(whole))
+
+    (entry,) = plain(found.of(":Release"))["west-multicluster"]["values"]["controllers"]
+    assert entry["link"]["ref"]["name"] == "east"
+
+
+FLAT: dict[str, Any] = {
+    **mesh("west", "east", "north", links=[]),
+    "linkerd": {"version": "2.20"},
+    "topology": {"shape": "full-mesh", "gateway": False},
+    "workloads": [
+        {"podinfo": {"federated": ["west", "east"]}},
+        {"helloworld": {"exported": ["east"], "clusters": ["east", "west", "north"]}},
+    ],
+}
+
+
+def test_a_member_of_a_federated_service_is_labelled_and_leaves_everywhere_before_it_goes(run: Run) -> None:
+    found = run(FLAT)
+    service = plain(found.of("core/v1:Service"))["east-test-podinfo-service"]
+    exports = plain(found.of(":Export"))
+    members = {name: each for name, each in exports.items() if each.get("federated")}
+
+    assert service["metadata"]["labels"]["mirror.linkerd.io/federated"] == "member"
+    assert "mirror.linkerd.io/exported" not in service["metadata"]["labels"]
+    assert {(each["target"], each["source"]) for each in members.values()} == {
+        *(("east", source) for source in ("west", "east", "north")),
+        *(("west", source) for source in ("west", "east", "north")),
+    }
+    before = found.before("core/v1:Service", "east-test-podinfo-service")
+    assert {f"Export east-test-podinfo-service-member{end}" for end in ("", "-west", "-north")} <= before
+
+
+def test_a_source_on_another_network_has_no_part_in_what_is_reached_pod_by_pod(run: Run) -> None:
+    networks = {"west": {"networks": {"flat": "lan"}}, "east": {"networks": {"flat": "lan"}}, "north": {}}
+    config = {**FLAT, "clusters": networks, "topology": "full-mesh", "workloads": FLAT["workloads"][:1]}
+    found = run(config)
+    links = {name: each["spec"] for name, each in plain(found.of(":Link")).items()}
+
+    assert "federatedServiceSelector" in links["link-west-to-east-link"]
+    assert "gatewayAddress" not in links["link-west-to-east-link"]
+    assert "federatedServiceSelector" not in links["link-north-to-east-link"]
+    assert {each["source"] for each in plain(found.of(":Export")).values()} == {"west", "east"}
+
+
+def test_over_links_without_a_gateway_a_service_is_exported_for_remote_discovery(run: Run) -> None:
+    found = run(FLAT)
+    service = plain(found.of("core/v1:Service"))["east-default-helloworld-service"]
+    exports = [each for each in plain(found.of(":Export")).values() if not each.get("federated")]
+
+    assert service["metadata"]["labels"]["mirror.linkerd.io/exported"] == "remote-discovery"
+    assert {(each["target"], each["source"]) for each in exports} == {("east", "west"), ("east", "north")}

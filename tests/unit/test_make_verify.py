@@ -1,0 +1,291 @@
+"""`make verify`: who answered, and what is said where nobody can be asked."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hack.make import __main__ as dev
+from hack.make import stack
+from hack.make.verify import Count, Question, Verifier, VerifyFailed, count, judge, questions
+
+HELLO = "+ Hello version: {}, instance: helloworld-{}-7d9c"
+LINKS = [{"source": "west", "target": "east"}]
+SPLIT = {"cluster": "west", "weights": {"west": 50, "east": 50}}
+HELLOWORLD = {"versions": {"west": "v1", "east": "v2"}, "exported": ["east"], "sleep": ["west"], "splits": [SPLIT]}
+PODINFO = {"exported": ["east"], "frontend": ["west"], "splits": [SPLIT]}
+
+QUESTION = Question(
+    sample="helloworld",
+    cluster="west",
+    namespace="default",
+    client="sleep",
+    asked="workloads[].helloworld.sleep",
+    url="http://helloworld:5000/hello",
+    says=r"version: (v[0-9]+)",
+    answers={"west": "v1", "east": "v2", "north": "v1"},
+    weights={"west": 50, "east": 50},
+    runs=True,
+)
+
+Run = Callable[..., tuple[bool, str]]
+
+
+def chosen(folder: Path, *workloads: Mapping[str, Any], **clusters: Any) -> stack.Stack:
+    content = {
+        "clusters": {"west": {"context": "ctx-west"}, "east": {"context": "ctx-east"}, **clusters},
+        "links": LINKS,
+        "workloads": list(workloads),
+    }
+    config = {"config": {f"{stack.PROJECT}:{key}": value for key, value in content.items()}}
+    file = folder / "Pulumi.odd.yaml"
+    file.write_text(yaml.safe_dump(config, sort_keys=False))
+    return stack.read("odd", file)
+
+
+def kubeconfig(folder: Path, *contexts: str, lab: bool = False) -> Path:
+    mark = {"extensions": [{"name": "multicluster-mesh.lab", "extension": {"loopbackPeers": True}}]} if lab else {}
+    file = folder / "kubeconfig"
+    file.write_text(
+        yaml.safe_dump(
+            {
+                "current-context": contexts[0] if contexts else "",
+                "contexts": [{"name": name, "context": {"cluster": "one"}} for name in contexts],
+                "clusters": [{"name": "one", "cluster": {"server": "https://192.0.2.1:6443", **mark}}],
+            }
+        )
+    )
+    return file
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Verify with a kubectl that writes down its arguments and does what a script says."""
+
+    def verify(script: str, *workloads: Mapping[str, Any], **clusters: Any) -> tuple[bool, str]:
+        program = tmp_path / "kubectl"
+        program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >{tmp_path}/arguments\n{script}\n')
+        program.chmod(0o755)
+        own = kubeconfig(tmp_path, "ctx-west", "ctx-east")
+        environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "KUBECONFIG": str(own)}
+        (row,) = Verifier(chosen(tmp_path, *workloads, **clusters), environment).rows()
+        return row.passed, row.detail
+
+    return verify
+
+
+def printing(lines: list[str]) -> str:
+    return "\n".join(["cat <<'END'", *lines, "END"])
+
+
+def test_answers_are_counted_by_what_they_say_of_who_gave_them() -> None:
+    printed = "\n".join([HELLO.format("v1", "v1"), HELLO.format("v2", "v2"), HELLO.format("v2", "v2"), "+ x", "- y"])
+
+    assert count(printed, QUESTION.says) == Count(answered={"v1": 1, "v2": 2}, odd=("x",), failed=("y",))
+
+
+@pytest.mark.parametrize(
+    ("weights", "found", "passed", "said"),
+    [
+        ({"west": 50, "east": 50}, Count(answered={"v1": 11, "v2": 9}), True, "of 20: west (v1) 11 (weight 50), east"),
+        ({"west": 50, "east": 50}, Count(answered={"v1": 20}), False, "no answer from east"),
+        ({"west": 0, "east": 1}, Count(answered={"v2": 20}), True, "west (v1) 0 (weight 0)"),
+        ({"west": 0, "east": 1}, Count(answered={"v1": 1, "v2": 19}), False, "1 from west (v1), which has no weight"),
+        ({"east": 1}, Count(answered={"v1": 1, "v2": 19}), False, "1 from v1, which has no weight"),
+        ({"east": 1}, Count(answered={"v2": 19}, failed=("timed out",)), False, "1 failed, such as: timed out"),
+        ({"east": 1}, Count(answered={"v2": 19}, odd=("<html>",)), False, "1 from somebody else, such as: <html>"),
+        ({"east": 1}, Count(answered={}), False, "no answer from east"),
+    ],
+)
+def test_a_split_comes_true_when_all_with_a_weight_answer_and_nobody_else(
+    weights: dict[str, int], found: Count, passed: bool, said: str
+) -> None:
+    question = Question(**{**vars(QUESTION), "weights": weights})
+
+    judged, detail = judge(question, found)
+
+    assert (judged, said in detail) == (passed, True), detail
+
+
+@pytest.mark.parametrize(
+    ("weights", "requests"),
+    [
+        ({"west": 50, "east": 50}, 20),
+        ({"west": 1, "east": 0}, 20),
+        ({"west": 9, "east": 1}, 50),
+        ({"a": 1, "b": 10**6}, 500),
+    ],
+)
+def test_a_small_share_is_asked_for_more_often(weights: dict[str, int], requests: int) -> None:
+    assert Question(**{**vars(QUESTION), "weights": weights}).requests == requests
+
+
+def test_helloworld_is_asked_from_sleep_in_the_context_of_its_cluster(tmp_path: Path, run: Run) -> None:
+    answers = [HELLO.format(version, version) for version in ("v1", "v2") * 10]
+
+    assert run(printing(answers), {"helloworld": HELLOWORLD}) == (
+        True,
+        "of 20: west (v1) 10 (weight 50), east (v2) 10 (weight 50)",
+    )
+    arguments = (tmp_path / "arguments").read_text().splitlines()
+    assert arguments[:9] == [
+        *("--context", "ctx-west", "--namespace", "default", "exec", "deploy/sleep", "-c", "sleep", "--")
+    ]
+
+
+def test_podinfo_is_asked_from_its_frontend(tmp_path: Path, run: Run) -> None:
+    answers = [f'+ {{ "hostname": "p", "message": "greetings from {name}", }}' for name in ("west", "east") * 10]
+
+    passed, detail = run(printing(answers), {"podinfo": PODINFO})
+
+    assert passed, detail
+    assert "deploy/frontend" in (tmp_path / "arguments").read_text()
+
+
+@pytest.mark.parametrize("program", ["curl", "wget"])
+def test_what_runs_in_the_pod_prints_a_line_for_each_request(tmp_path: Path, run: Run, program: str) -> None:
+    folder = tmp_path / "pod"
+    folder.mkdir()
+    # Two lines and a star in an answer, and every third request fails.
+    (folder / program).write_text(
+        f"#!/bin/sh\necho >>{folder}/asked\n"
+        f'if [ $(($(wc -l <{folder}/asked) % 3)) -eq 0 ]; then echo "{program}: refused" >&2; exit 7; fi\n'
+        "printf 'Hello *\\nversion: v1, instance: helloworld-v1-7d9c\\n'\n"
+    )
+    (folder / program).chmod(0o755)
+    for tool in ("tr", "wc", "sh"):
+        found = subprocess.run(["sh", "-c", f"command -v {tool}"], capture_output=True, text=True, check=True).stdout
+        (folder / tool).symlink_to(found.strip())
+
+    passed, detail = run(f'shift 11; exec env PATH={folder} sh -c "$1"', {"helloworld": HELLOWORLD})
+
+    # Five failures are enough.
+    assert not passed
+    assert detail == (
+        "of 15: west (v1) 10 (weight 50), east (v2) 0 (weight 50); no answer from east; "
+        f"5 failed, such as: {program}: refused"
+    )
+
+
+def test_a_failing_kubectl_is_one_line(run: Run) -> None:
+    script = "echo 'W1 a warning' >&2; echo 'error: deployments.apps \"sleep\" not found' >&2; exit 1"
+
+    passed, detail = run(script, {"helloworld": HELLOWORLD})
+
+    assert not passed
+    assert detail == 'kubectl exec deploy/sleep in default: error: deployments.apps "sleep" not found'
+
+
+def test_a_kubectl_that_hangs_is_given_up(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hack.make.verify.PATIENCE", 0.1)
+
+    passed, detail = run("exec sleep 30", {"helloworld": HELLOWORLD})
+
+    assert not passed
+    assert "took more than" in detail
+
+
+@pytest.mark.parametrize(
+    ("workload", "said"),
+    [
+        ({"helloworld": {**HELLOWORLD, "sleep": []}}, "add west to workloads[].helloworld.sleep"),
+        ({"podinfo": {**PODINFO, "frontend": []}}, "add west to workloads[].podinfo.frontend"),
+        ({"helloworld": {**HELLOWORLD, "versions": {}}}, "west and east both answer v1"),
+    ],
+)
+def test_a_split_that_nobody_can_see_is_told_with_what_to_do(run: Run, workload: dict[str, Any], said: str) -> None:
+    passed, detail = run("exit 1", workload)
+
+    assert (passed, said in detail) == (False, True), detail
+
+
+@pytest.mark.parametrize(
+    ("workloads", "clusters", "said"),
+    [
+        ([], {}, "nothing to verify: no request is split"),
+        ([{"podinfo": {}}], {}, "nothing to verify: no request is split"),
+        ([{"podinfo": PODINFO}], {"west": {"reachable": False}}, "nothing to verify: west is declared unreachable"),
+    ],
+)
+def test_nothing_to_verify_is_said_before_anything_is_asked(
+    tmp_path: Path, workloads: list[dict[str, Any]], clusters: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(VerifyFailed, match=said):
+        questions(chosen(tmp_path, *workloads, **clusters))
+
+
+def test_the_labs_context_is_refused(tmp_path: Path) -> None:
+    verifier = Verifier(
+        chosen(tmp_path, {"podinfo": PODINFO}), {"KUBECONFIG": str(kubeconfig(tmp_path, "ctx-west", lab=True))}
+    )
+
+    with pytest.raises(VerifyFailed, match="no packet goes through the lab"):
+        list(verifier.rows())
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "no context ctx-west in"), ("contexts: {}\n- x", "not YAML"), ("[]", "not a kubeconfig")],
+)
+def test_a_kubeconfig_without_the_context_is_told(tmp_path: Path, content: str | None, said: str) -> None:
+    file = tmp_path / "kubeconfig"
+    if content is not None:
+        file.write_text(content)
+    verifier = Verifier(chosen(tmp_path, {"podinfo": PODINFO}), {"KUBECONFIG": str(file)})
+
+    with pytest.raises(VerifyFailed, match=said):
+        list(verifier.rows())
+
+
+def test_a_cluster_with_a_kubeconfig_of_its_own_is_asked_by_that(tmp_path: Path, run: Run) -> None:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    own = kubeconfig(folder, "default")
+
+    run(printing([]), {"podinfo": PODINFO}, west={"kubeconfig": str(own)})
+
+    arguments = (tmp_path / "arguments").read_text().splitlines()
+    assert arguments[:4] == ["--kubeconfig", str(own), "--context", "default"]
+
+
+def test_a_missing_kubectl_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("mesh.paths.PROJECT_ROOT", tmp_path)
+    (tmp_path / "Pulumi.yaml").write_text("name: multicluster-mesh")
+    chosen(tmp_path, {"podinfo": PODINFO})
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path, "ctx-west")))
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    assert dev.main(["verify", "odd"]) == 1
+    assert capsys.readouterr() == ("", "error: kubectl is not on PATH; install it, or put its folder there\n")
+
+
+def test_top_keys_may_begin_with_the_name_of_a_project_that_was_made_of_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mesh.paths.PROJECT_ROOT", tmp_path)
+    (tmp_path / "Pulumi.yaml").write_text("name: my-mesh")
+    (tmp_path / "Pulumi.prod.yaml").write_text("config: {'my-mesh:clusters': {one: }}")
+
+    assert [cluster.name for cluster in stack.read("prod").clusters] == ["one"]
+
+
+def test_a_failover_is_asked_whether_the_cluster_itself_answers(tmp_path: Path) -> None:
+    backups = {"failover": [{"cluster": "west", "backups": ["east"]}]}
+    workloads = [
+        {name: {**part, "splits": [], **backups}} for name, part in (("podinfo", PODINFO), ("helloworld", HELLOWORLD))
+    ]
+
+    found = questions(chosen(tmp_path, *workloads))
+
+    assert [(each.sample, each.cluster, each.weights, each.requests) for each in found] == [
+        ("podinfo", "west", {"west": 1, "east": 0}, 20),
+        ("helloworld", "west", {"west": 1, "east": 0}, 20),
+    ]

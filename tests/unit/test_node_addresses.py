@@ -1,0 +1,117 @@
+"""Where a cluster's nodes are reached, as its API server tells it; and previews of clusters that don't answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+
+from components.cilium import clustermesh
+from components.cluster import Cluster
+from mesh.kube import client as kube_client
+from tests.helpers import kubeconfigs, mock_engine
+from tests.helpers.cluster_settings import cluster
+from tests.helpers.fake_api_server import NODES, client, running
+from tests.helpers.fake_api_server import Cluster as Server
+
+PATH = "clusters.east.cilium.addresses: not set: "
+REMEDY = "; say there where the others reach it, or let its nodes be listed"
+
+
+def node(name: str, *addresses: tuple[str, str], **metadata: Any) -> dict[str, Any]:
+    found = [{"type": kind, "address": address} for kind, address in addresses]
+    return {"metadata": {"name": name, **metadata}, "status": {"addresses": found} if found else {}}
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    with running(Server()) as found:
+        monkeypatch.setattr(kube_client, "client", lambda _: client(found.server))
+        yield found
+
+
+def asked() -> list[str]:
+    return clustermesh.node_addresses(Cluster(settings=cluster("east"), provider=None))  # type: ignore[arg-type]
+
+
+def test_the_first_three_nodes_that_stay_are_told_by_their_internal_addresses(server: Server) -> None:
+    server.objects[NODES] = {
+        "items": [
+            node("n4", ("InternalIP", "192.0.2.4")),
+            node("n3", ("Hostname", "n3"), ("ExternalIP", "203.0.113.3"), ("InternalIP", "192.0.2.3")),
+            node("n1", ("InternalIP", "192.0.2.1"), deletionTimestamp="2030-01-01T00:00:00Z"),
+            node("n2", ("InternalIP", "192.0.2.2"), ("InternalIP", "2001:db8::2")),
+            node("n0"),
+            node("n00", ("ExternalIP", "203.0.113.9")),
+            node("n5", ("InternalIP", "192.0.2.5")),
+        ]
+    }
+
+    assert asked() == ["192.0.2.2", "192.0.2.3", "192.0.2.4"]
+    assert server.asked == [f"GET {NODES}"]
+
+
+@pytest.mark.parametrize("nodes", [[], [node("new")], [node("far", ("ExternalIP", "203.0.113.9"))]])
+def test_nodes_without_an_address_are_one_line(server: Server, nodes: list[dict[str, Any]]) -> None:
+    server.objects[NODES] = {"items": nodes}
+
+    with pytest.raises(pulumi.RunError) as caught:
+        asked()
+
+    assert str(caught.value) == f"{PATH}none of its nodes has an address{REMEDY}"
+
+
+@pytest.mark.parametrize(("status", "said"), [(403, "403 Forbidden"), (401, "401 Unauthorized"), (500, "500 ")])
+def test_nodes_that_nobody_may_list_are_one_line(server: Server, status: int, said: str) -> None:
+    server.statuses[NODES] = status
+
+    with pytest.raises(pulumi.RunError) as caught:
+        asked()
+
+    assert str(caught.value).startswith(f"{PATH}its nodes can't be asked for theirs ({said}")
+    assert str(caught.value).endswith(f"){REMEDY}")
+    assert str(caught.value).isprintable()
+
+
+def test_a_cluster_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(Server()) as found:
+        pass
+    gone = client(found.server, retries=False)
+    monkeypatch.setattr(kube_client, "client", lambda _: gone)
+
+    with pytest.raises(pulumi.RunError) as caught:
+        asked()
+
+    assert str(caught.value).startswith(f"{PATH}its nodes can't be asked for theirs (")
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("preflight", [True, False])
+def test_a_preview_of_clusters_that_are_not_there_ends_with_a_message(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, preflight: bool
+) -> None:
+    with running(Server()) as gone:
+        pass
+    texts = {name: kubeconfigs.text({name: {"server": gone.server}}) for name in ("west", "east")}
+    config = {
+        "clusters": {name: {"cilium": {"id": number}} for number, name in enumerate(texts, 1)},
+        "kubeconfigs": texts,
+        "cilium": {"hubble": False},
+        "preflight": {"enabled": preflight, "timeout": 1},
+    }
+    monkeypatch.setattr(mock_engine, "nodes", clustermesh.node_addresses)
+    monkeypatch.setattr("urllib3.util.retry.Retry.DEFAULT", False)
+
+    with pytest.raises(pulumi.RunError) as caught:
+        mock_engine.record(config, ["kubeconfigs"], tmp_path / "kubeconfig", monkeypatch)
+
+    first, *others = str(caught.value).splitlines()
+    if preflight:
+        assert first == "2 findings in the clusters, before anything was changed:"
+        assert [line.partition(": ")[0] for line in others] == ["clusters.west", "clusters.east"]
+    else:
+        assert first.startswith("clusters.west.cilium.addresses: not set: its nodes can't be asked for theirs (")
+        assert others == []

@@ -1,0 +1,61 @@
+"""Certificates that the program signs: what an issuer, a server and a client each ask for, on a recording engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi.runtime import set_mocks
+
+from components.linkerd.pki import Certificate, Signer
+from tests.helpers.mock_engine import Recorder
+
+AUTHORITY = ["cert_signing", "crl_signing"]
+SERVER = ["digital_signature", "key_encipherment", "server_auth"]
+CASES = pytest.mark.parametrize(
+    ("said", "dns_names", "addresses", "issuer", "uses"),
+    [
+        pytest.param({}, None, None, True, AUTHORITY, id="issuer"),
+        pytest.param({"dns_names": ("a", "b")}, ["a", "b"], None, False, SERVER, id="server"),
+        pytest.param({"dns_names": ["a"], "client": True}, ["a"], None, False, [*SERVER, "client_auth"], id="both"),
+        pytest.param({"client": True}, None, None, False, [*SERVER, "client_auth"], id="client"),
+        pytest.param({"dns_names": [], "client": True}, None, None, False, [*SERVER, "client_auth"], id="no-names"),
+        pytest.param(
+            {"dns_names": ["a"], "ip_addresses": ["127.0.0.1"]}, ["a"], ["127.0.0.1"], False, SERVER, id="addresses"
+        ),
+        pytest.param({"dns_names": "awaited"}, ["later"], None, False, SERVER, id="awaited"),
+    ],
+)
+
+
+@CASES
+def test_a_certificate_is_an_issuers_unless_it_is_for_names_or_a_client(
+    said: dict[str, Any], dns_names: list[str] | None, addresses: list[str] | None, issuer: bool, uses: list[str]
+) -> None:
+    recorder = Recorder()
+    set_mocks(recorder, project="multicluster-mesh", stack="test", preview=True, monitor=recorder.monitor)
+
+    @pulumi.runtime.test  # type: ignore[untyped-decorator]
+    def program() -> None:
+        given: dict[str, Any] = dict(said)
+        if said.get("dns_names") == "awaited":
+            given["dns_names"] = pulumi.Output.from_input(["later"])
+        plain = pulumi.Output.from_input("CA")
+        signer = Signer(certificate=plain, private_key=pulumi.Output.secret("KEY"), expires=plain)
+        Certificate("one", signer, "somebody", hours=10, renew_before=2, **given)
+
+    program()
+
+    assert [(each.typ.rpartition(":")[2], each.name) for each in recorder.resources] == [
+        ("Certificate", "one"),
+        ("PrivateKey", "one-key"),
+        ("CertRequest", "one-request"),
+        ("LocallySignedCert", "one-certificate"),
+    ]
+    (request,) = recorder.of("CertRequest").values()
+    (signed,) = recorder.of("LocallySignedCert").values()
+    assert request["subject"] == {"commonName": "somebody"}
+    assert (request.get("dnsNames"), request.get("ipAddresses")) == (dns_names, addresses)
+    assert (signed["isCaCertificate"], signed["allowedUses"]) == (issuer, uses)
+    assert (signed["validityPeriodHours"], signed["earlyRenewalHours"]) == (10, 2)

@@ -1,0 +1,129 @@
+"""The rule that images are pinned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from policy.images import unpinned
+from policy.planned_resource import SECRET, UNKNOWN
+from tests.helpers.planned_resources import found, judged, release, resource
+
+DIGEST = "sha256:73e4d532ea62d7505c5865b517d3704966ffe916609bedc22af6833dc9969bcd"
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "nginx:1.27",
+        "nginx:alpine",
+        "host:5000/x:1",
+        "host:5000/team/x:v1.2.3-latest",
+        f"nginx@{DIGEST}",
+        f"host:5000/x@{DIGEST}",
+        f"nginx:latest@{DIGEST}",
+    ],
+)
+def test_a_tag_or_a_digest_is_enough(image: str) -> None:
+    assert unpinned(image) is None
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        ("nginx", "nginx: no tag, and so the newest, whatever that is"),
+        ("host:5000/x", "host:5000/x: no tag, and so the newest, whatever that is"),
+        ("nginx:", "nginx:: no tag, and so the newest, whatever that is"),
+        ("", "…: no tag, and so the newest, whatever that is"),
+        ("nginx:latest", "nginx:latest: latest is another one every time"),
+        ("host:5000/x:latest", "host:5000/x:latest: latest is another one every time"),
+        ("nginx@sha256:beef", "nginx: not a digest"),
+        ("nginx@", "nginx: not a digest"),
+        ("A Password\n\x1b[31m", "…: no tag, and so the newest, whatever that is"),
+    ],
+)
+def test_an_image_that_is_another_one_tomorrow_is_not_pinned(image: str, message: str) -> None:
+    assert unpinned(image) == message
+
+
+POD = {
+    "initContainers": [{"name": "a", "image": "busybox"}],
+    "containers": [{"name": "b", "image": "nginx:1.27"}, {"name": "c", "image": "host:5000/x"}, {"name": "d"}],
+    "ephemeralContainers": [{"name": "e", "image": "debug:latest"}],
+}
+WRONG = ("containers[1].image", "ephemeralContainers[0].image", "initContainers[0].image")
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        ("core/v1:Pod", "spec"),
+        ("apps/v1:Deployment", "spec.template.spec"),
+        ("apps/v1:DaemonSet", "spec.template.spec"),
+        ("apps/v1:StatefulSet", "spec.template.spec"),
+        ("apps/v1:DeploymentPatch", "spec.template.spec"),
+        ("batch/v1:Job", "spec.template.spec"),
+        ("batch/v1:CronJob", "spec.jobTemplate.spec.template.spec"),
+    ],
+)
+def test_every_container_of_every_kind_of_pods_is_looked_at(kind: str, path: str) -> None:
+    properties: dict[str, Any] = POD
+    for key in reversed(path.split(".")):
+        properties = {key: properties}
+
+    assert found(resource(f"kubernetes:{kind}", **properties)) == [("images", f"{path}.{each}") for each in WRONG]
+
+
+def test_what_only_looks_like_a_pod_is_none() -> None:
+    assert found(resource("kubernetes:example.com/v1:Pod", spec=POD)) == []
+    assert found(resource("kubernetes:core/v1:Pod", spec=UNKNOWN)) == []
+    assert found(resource("kubernetes:core/v1:Pod", spec={"containers": [{"image": UNKNOWN}, SECRET, None]})) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "path"),
+    [
+        ({"image": "nginx"}, "values.image"),
+        ({"gateway": {"pauseImage": "host:5000/pause"}}, "values.gateway.pauseImage"),
+        ({"extra": [[{"image": "nginx:latest"}]]}, "values.extra[0][0].image"),
+        ({"image": "nginx", "tag": "latest"}, "values.tag"),
+        ({"image": {"repository": "nginx", "tag": "latest"}}, "values.image.tag"),
+        ({"debugContainer": {"image": {"name": "host:5000/x:latest"}}}, "values.debugContainer.image"),
+    ],
+)
+def test_an_image_among_helm_values_is_looked_at(values: dict[str, Any], path: str) -> None:
+    assert found(release(values)) == [("images", path)]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"image": "host:5000/controller", "tag": "stable-2.14.10"},
+        {"image": {"name": "host:5000/proxy"}},
+        {"image": {"repository": "nginx", "tag": "1.27"}, "imagePullPolicy": "Always"},
+        {"image": {"version": "stable-2.14.10"}, "images": ["nginx"]},
+        {"gateway": {"pauseImage": "host:5000/pause:3.2"}},
+        {"image": f"nginx@{DIGEST}", "otherImage": UNKNOWN},
+    ],
+)
+def test_an_image_whose_tag_is_apart_or_the_charts_own_is_pinned(values: dict[str, Any]) -> None:
+    assert found(release(values)) == []
+
+
+def test_a_chart_out_of_a_repository_has_a_version() -> None:
+    repository = {"repo": "https://charts.example.com"}
+
+    assert found(release({}, chart="x", repositoryOpts=repository, version="1.0.0")) == []
+    assert found(release({}, chart="x", repositoryOpts=repository, version="")) == [("images", "version")]
+    assert found(release({}, chart="oci://charts.example.com/x")) == [("images", "version")]
+    assert found(release({}, chart="/charts/x-1.0.0.tgz")) == []
+
+
+def test_a_name_with_control_characters_is_told_in_one_line() -> None:
+    deployment = resource("kubernetes:core/v1:Pod", name="a::b\n\x1b[31m", spec={"containers": [{"image": "nginx"}]})
+
+    (violation,) = judged(deployment)
+
+    assert violation.name == "a::b\n\x1b[31m"
+    assert violation.line().startswith("mandatory: a::b\\u000a\\u001b[31m (kubernetes:core/v1:Pod): images: spec.")

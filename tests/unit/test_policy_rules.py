@@ -1,0 +1,207 @@
+"""The rules on clusters' identifiers, lifetimes, gateways and namespaces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from components.linkerd.multicluster import EXPOSURE
+from policy import RULES, Bounds, violations
+from policy import gateways as gateways_rule
+from policy.charts import chart
+from policy.planned_resource import SECRET, UNKNOWN
+from tests.helpers.planned_resources import found, judged, release, resource
+
+PROVIDER = "pulumi:providers:kubernetes"
+SELF_SIGNED = "tls:index/selfSignedCert:SelfSignedCert"
+SIGNED = "tls:index/locallySignedCert:LocallySignedCert"
+
+
+def test_a_cluster_has_an_identifier() -> None:
+    assert found(resource(PROVIDER, clusterIdentifier="west")) == []
+    assert found(resource(PROVIDER, clusterIdentifier=UNKNOWN)) == []
+    assert found(resource(PROVIDER, context="west")) == [("identifiers", "clusterIdentifier")]
+    assert found(resource(PROVIDER, clusterIdentifier="")) == [("identifiers", "clusterIdentifier")]
+    assert found(resource("pulumi:providers:tls")) == []
+
+
+def test_nothing_goes_to_whichever_cluster_the_kubeconfig_has_chosen() -> None:
+    urn = "urn:pulumi:prod::mesh::pulumi:providers:kubernetes::"
+
+    assert found(resource("kubernetes:core/v1:Secret", provider=f"{urn}west::id")) == []
+    assert found(resource("kubernetes:core/v1:Secret", provider=f"{urn}default_4_25_0::id")) == [
+        ("identifiers", "provider")
+    ]
+    # It is told of what uses it.
+    assert found(resource(PROVIDER, name="default_4_25_0")) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "properties"),
+    [
+        (SELF_SIGNED, {"isCaCertificate": True, "validityPeriodHours": 10 * 8760}),
+        (SELF_SIGNED, {"isCaCertificate": True, "validityPeriodHours": 10 * 8784.0}),
+        (SIGNED, {"validityPeriodHours": 8760, "earlyRenewalHours": 1440}),
+        (SIGNED, {"isCaCertificate": True, "validityPeriodHours": 24, "earlyRenewalHours": 23}),
+        (SIGNED, {"validityPeriodHours": UNKNOWN, "earlyRenewalHours": 23}),
+        (SIGNED, {}),
+    ],
+)
+def test_a_certificate_within_bounds_is_good(kind: str, properties: dict[str, Any]) -> None:
+    assert found(resource(kind, **properties)) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "properties", "path", "message"),
+    [
+        (
+            SELF_SIGNED,
+            {"isCaCertificate": True, "validityPeriodHours": 87841},
+            "validityPeriodHours",
+            "87841 hours are",
+        ),
+        (
+            SELF_SIGNED,
+            {"isCaCertificate": True, "validityPeriodHours": 8760e3},
+            "validityPeriodHours",
+            "8760000 hours",
+        ),
+        (SELF_SIGNED, {"validityPeriodHours": 87600}, "validityPeriodHours", "are more than 8784 (1 year)"),
+        (SIGNED, {"isCaCertificate": True, "validityPeriodHours": 8785}, "validityPeriodHours", "more than 8784"),
+        (SIGNED, {"validityPeriodHours": 23}, "validityPeriodHours", "23 hours are less than 24"),
+        (SIGNED, {"validityPeriodHours": 48, "earlyRenewalHours": 48}, "earlyRenewalHours", "48 of its 48 hours are"),
+    ],
+)
+def test_a_certificate_out_of_bounds_is_told(kind: str, properties: dict[str, Any], path: str, message: str) -> None:
+    (violation,) = judged(resource(kind, **properties))
+
+    assert (violation.rule, violation.path) == ("lifetimes", path)
+    assert message in violation.line()
+    assert violation.line().endswith("; change trust.lifetimes in the stack file")
+
+
+def test_bounds_can_be_others() -> None:
+    certificate = resource(SIGNED, validityPeriodHours=8760)
+
+    assert [each.path for each in violations([certificate], Bounds(certificate=720))] == ["validityPeriodHours"]
+    assert violations([certificate], Bounds(shortest=8760)) == []
+
+
+MULTICLUSTER = "/charts/linkerd-multicluster-30.11.11.tgz"
+PUBLIC = {EXPOSURE: "public"}
+
+
+@pytest.mark.parametrize(
+    "gateway",
+    [
+        {"serviceType": "LoadBalancer", "loadBalancerSourceRanges": ["192.0.2.0/24", "2001:db8::/32"]},
+        {"serviceType": "LoadBalancer", "serviceAnnotations": PUBLIC},
+        {"serviceType": "LoadBalancer", "serviceAnnotations": {EXPOSURE: "none"}},
+        {"serviceType": "LoadBalancer", "loadBalancerSourceRanges": ["0.0.0.0/0"], "serviceAnnotations": PUBLIC},
+        {"serviceType": "LoadBalancer", "loadBalancerSourceRanges": UNKNOWN},
+        {"serviceType": "NodePort"},
+        {"enabled": False},
+    ],
+)
+def test_a_gateway_is_for_some_networks_or_public_on_purpose(gateway: dict[str, Any]) -> None:
+    assert found(release({"gateway": gateway}, chart=MULTICLUSTER)) == []
+
+
+@pytest.mark.parametrize(
+    ("gateway", "path"),
+    [
+        ({}, "loadBalancerSourceRanges"),
+        ({"serviceType": "LoadBalancer", "loadBalancerSourceRanges": []}, "loadBalancerSourceRanges"),
+        ({"serviceAnnotations": {EXPOSURE: "everybody", "other": "public"}}, "loadBalancerSourceRanges"),
+        ({"loadBalancerSourceRanges": ["10.0.0.0/8", "0.0.0.0/0"]}, "loadBalancerSourceRanges[1]"),
+        ({"loadBalancerSourceRanges": ["::/0"]}, "loadBalancerSourceRanges[0]"),
+    ],
+)
+def test_a_gateway_that_is_public_without_a_word_is_told(gateway: dict[str, Any], path: str) -> None:
+    (violation,) = judged(release({"gateway": gateway}, chart=MULTICLUSTER))
+
+    assert (violation.rule, violation.path, violation.level) == ("gateways", f"values.gateway.{path}", "advisory")
+    assert "gateway.loadBalancer.public: true" in violation.remedy
+
+
+def test_the_dashboards_load_balancer_and_that_of_a_service_are_looked_at_as_well() -> None:
+    service = {"type": "LoadBalancer"}
+    ranges = {"loadBalancerSourceRanges": ["192.0.2.0/24"]}
+    kind = "kubernetes:core/v1:Service"
+
+    assert found(
+        release({"controller": {"service": service}}, chart="oci://example.com/ingress-nginx", version="1")
+    ) == [("gateways", "values.controller.service.loadBalancerSourceRanges")]
+    assert found(release({"controller": {"service": service | ranges}}, chart="ingress-nginx")) == []
+    assert found(release({"controller": {"service": service}}, chart="another")) == []
+    assert found(resource(kind, spec=service)) == [("gateways", "spec.loadBalancerSourceRanges")]
+    assert found(resource(kind, spec=service | ranges)) == []
+    assert found(resource(kind, spec=service, metadata={"annotations": PUBLIC})) == []
+    assert found(resource(kind, spec={"type": "ClusterIP"})) == []
+    assert found(resource(kind, spec=UNKNOWN)) == []
+
+
+def test_policies_and_the_program_mean_the_same_annotation() -> None:
+    assert gateways_rule.EXPOSURE == EXPOSURE
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("linkerd-multicluster", "linkerd-multicluster"),
+        ("./charts/service-mirror/", "service-mirror"),
+        ("/charts/linkerd2-cni-30.12.2.tgz", "linkerd2-cni"),
+        ("/charts/metallb-v0.14.9-rc.1.tgz", "metallb"),
+        ("oci://host:5000/team/ingress-nginx", "ingress-nginx"),
+        (None, ""),
+    ],
+)
+def test_a_chart_is_known_wherever_it_comes_from(said: str | None, name: str) -> None:
+    assert chart(resource("kubernetes:helm.sh/v3:Release", chart=said)) == name
+
+
+@pytest.mark.parametrize(
+    ("metadata", "told"),
+    [
+        ({"labels": {"app.kubernetes.io/part-of": "multicluster-mesh"}}, False),
+        ({"labels": {"app.kubernetes.io/managed-by": "somebody"}}, False),
+        ({"labels": UNKNOWN}, False),
+        ({"labels": {"linkerd.io/extension": "viz"}}, True),
+        ({"labels": {"app.kubernetes.io/part-of": ""}}, True),
+        ({"labels": None}, True),
+        (None, True),
+    ],
+)
+def test_a_namespace_says_what_it_belongs_to(metadata: Any, told: bool) -> None:
+    namespace = resource("kubernetes:core/v1:Namespace", metadata=metadata)
+
+    assert found(namespace) == ([("namespaces", "metadata.labels")] if told else [])
+
+
+def test_violations_come_in_one_order_and_each_once() -> None:
+    one, two = resource(PROVIDER, name="a"), resource(PROVIDER, name="b")
+
+    assert violations([two, one, one]) == violations([one, two])
+    assert [each.name for each in violations([two, one])] == ["a", "b"]
+
+
+def test_how_strict_a_rule_is_can_be_said() -> None:
+    provider = resource(PROVIDER)
+
+    assert [each.level for each in violations([provider])] == ["mandatory"]
+    assert [each.mandatory for each in violations([provider], levels={"identifiers": "advisory"})] == [False]
+    assert violations([provider], levels={"identifiers": "disabled"}) == []
+
+
+def test_secrets_in_any_place_break_no_rule_but_that_of_keys() -> None:
+    kinds = [PROVIDER, SELF_SIGNED, SIGNED, "kubernetes:core/v1:Service", "kubernetes:core/v1:Namespace"]
+    keys = ["clusterIdentifier", "validityPeriodHours", "spec", "metadata", "chart", "values"]
+    for hidden in (SECRET, UNKNOWN):
+        for kind in [*kinds, "kubernetes:apps/v1:Deployment", "kubernetes:helm.sh/v3:Release"]:
+            rules = {rule for rule, _ in found(resource(kind, **dict.fromkeys(keys, hidden)))}
+            assert rules <= ({"keys"} if hidden == SECRET else set()) | {"namespaces"}, kind
+
+
+def test_each_rule_has_a_name_of_its_own() -> None:
+    assert len({rule.name for rule in RULES}) == len(RULES) == 6

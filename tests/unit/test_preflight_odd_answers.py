@@ -1,0 +1,90 @@
+"""Preflight: answers that no API server gives are borne."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from mesh.preflight import Flat, Severity, run
+from tests.helpers.fake_api_server import (
+    ANCHOR,
+    INJECTOR,
+    LINKERD,
+    NODES,
+    REVIEWS,
+    SERVICES,
+    Cluster,
+    ask,
+    client,
+    healthy,
+    question,
+    running,
+)
+
+pytestmark = pytest.mark.thorough
+
+KEYS = [
+    "items",
+    "metadata",
+    "spec",
+    "status",
+    "webhooks",
+    "clientConfig",
+    "service",
+    "namespace",
+    "annotations",
+    "name",
+]
+KEYS += ["type", "loadBalancer", "ingress", "ip", "providerID", "podCIDRs", "podCIDR", "creationTimestamp", "data"]
+KEYS += ["ca-bundle.crt", "gitVersion", "major", "allowed", "resources", "continue", "pulumi.com/patchFieldManager"]
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=9), st.sampled_from(["LoadBalancer", ANCHOR])
+)
+ODD = st.recursive(
+    VALUES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4)
+)
+
+
+@pytest.fixture(scope="module")
+def odd() -> Iterator[Cluster]:
+    """A cluster that always runs, because to start one takes longer than to ask it everything."""
+    with running(Cluster()) as cluster:
+        yield cluster
+
+
+@hypothesis_settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(version=st.dictionaries(st.sampled_from(KEYS), ODD), answer=ODD, adopt=st.booleans())
+def test_no_answer_is_too_odd(version: dict[str, Any], answer: Any, adopt: bool, odd: Cluster) -> None:
+    class Odd(dict[str, Any]):
+        """The same for every path."""
+
+        def __contains__(self, path: object) -> bool:
+            return True
+
+        def __missing__(self, path: str) -> Any:
+            return answer
+
+    odd.objects = Odd({"/version": version})
+
+    found = run(
+        [question(adopt=adopt, cert_manager=True)],
+        lambda name: client(odd.server),
+        [Flat(source="west", target="west")],
+        timeout=20,
+    )
+
+    assert all(str(finding).isprintable() for finding in found)
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"<html>", b"9" * 5000, b"[" * 100_000, b"{}" + b" " * 5_000_000])
+def test_no_body_is_too_odd(body: bytes) -> None:
+    cluster = healthy()
+    for path in (REVIEWS, SERVICES, NODES, INJECTOR, f"{LINKERD}-multicluster"):
+        cluster.objects[path] = body
+
+    assert all(finding.severity is not Severity.UPDATE_ERROR for finding in ask(cluster))

@@ -1,0 +1,121 @@
+"""Nothing secret is shown in a review, and that it changes is."""
+
+from __future__ import annotations
+
+import base64
+import json
+from itertools import count
+from typing import Any
+
+import pytest
+import yaml
+
+from review.diff import fields
+from review.redaction import masked, plain, scrubbed, secrets_of
+from tests.helpers.certificate_authority import Authority
+
+KEY = Authority().private
+KEY_LINE = KEY.splitlines()[1]
+TOKEN = ".".join(["eyJhbGciOiJSUzI1NiIsImtpZCI6In", "eyJpc3MiOiJrdWJlcm5ldGVzL3NlcnZpY2VhY2", "c2lnbmF0dXJl"])
+KUBECONFIG = yaml.safe_dump(
+    {
+        "clusters": [{"name": "west", "cluster": {"server": "https://west.example.com"}}],
+        "contexts": [{"name": "west", "context": {"cluster": "west", "user": "admin"}}],
+        "users": [{"name": "admin", "user": {"password": "open-sesame-7"}}],
+    }
+)
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("value", "secret"),
+    [
+        ({"tls.key": KEY}, KEY_LINE),
+        ({"bundle": encoded(KEY)}, encoded(KEY)[60:70]),
+        ({"note": f"take {TOKEN} and go"}, TOKEN),
+        ({"mesh.kube.kubeconfig.yaml": KUBECONFIG}, "open-sesame-7"),
+        ({"file": KUBECONFIG}, "open-sesame-7"),
+        ({"users": "admin:$apr1$salt1234$Rr1QeRtyUiOpAsDfGhJk/."}, "Rr1QeRtyUiOpAsDfGhJk"),
+        ({"users": "admin:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g="}, "W6ph5Mm5Pz8GgiULbPgzG37mj9g"),
+        ({"adminPassword": "open-sesame-7"}, "open-sesame-7"),
+        ({"password": "open-sesame-7"}, "open-sesame-7"),
+        ({"api-key": "open-sesame-7"}, "open-sesame-7"),
+        ({"env": [{"name": "DB_PASSWORD", "value": "open-sesame-7"}]}, "open-sesame-7"),
+        ({"args": ["--token=open-sesame-7"]}, "open-sesame-7"),
+        ({"args": ["--db", "postgres://shop:open-sesame-7@db.example.com/shop"]}, "open-sesame-7"),
+        ({"config.yaml": "user: shop\npassword: open-sesame-7\n"}, "open-sesame-7"),
+        ({"header": "Authorization: Bearer open-sesame-7"}, "open-sesame-7"),
+        ({".dockerconfigjson": json.dumps({"auths": {"r": {"auth": "b3Blbi1zZXNhbWU="}}})}, "b3Blbi1zZXNhbWU"),
+        ({"metadata": {"annotations": {"kubectl.kubernetes.io/last-applied-configuration": "x=open-7"}}}, "open-7"),
+        ({"apiVersion": "v1", "kind": "Secret", "data": {"anything": encoded("open-sesame-7")}}, "b3Blbi1zZXNhbWU"),
+        ({"apiVersion": "v1", "kind": "Secret", "stringData": {"anything": "open-sesame-7"}}, "open-sesame-7"),
+    ],
+    ids=count(),  # a key is another one in each process of a run
+)
+def test_a_secret_is_hidden_wherever_it_stands_and_its_change_is_seen(value: dict[str, Any], secret: str) -> None:
+    shown = json.dumps(plain(masked(value)))
+    assert secret not in shown
+    assert "[secret]" in shown
+
+    # Another secret of the same form.
+    other = secret[:-3] + "Zq9"
+    changed = fields(masked(value), masked(json.loads(json.dumps(value).replace(secret, other))))
+    assert len(changed) == 1
+    assert not any(text in line for line in changed[0].lines for text in (secret, other))
+    assert changed[0].lines[0].endswith("(changed)")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"automountServiceAccountToken": False},
+        {"externalSecret": True, "secretName": "linkerd-identity"},
+        {"clusterCredentialsSecret": "cluster-credentials-east"},
+        {"existingSecret": "mine"},
+        {"imagePullSecrets": [{"name": "registry"}]},
+        {"image": "example.com/token-reviewer:1.2.3"},
+        {"env": [{"name": "LINKERD_PROXY_TOKEN_FILE", "value": "/var/run/token"}]},
+        {"text": "the token: null"},
+    ],
+)
+def test_what_only_speaks_of_secrets_is_shown(value: dict[str, Any]) -> None:
+    assert masked(value) == value
+
+
+def test_a_certificate_is_told_by_its_name_its_end_and_its_fingerprint() -> None:
+    certificate = Authority().pem
+    shown = masked({"caBundle": encoded(certificate), "pem": certificate})
+
+    assert str(shown["pem"]).startswith("certificate root.linkerd.cluster.local, until 20")
+    assert str(shown["caBundle"]) == str(shown["pem"])
+
+
+def test_a_secret_is_the_same_as_data_and_as_string_data() -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret"}
+    one = masked({**secret, "data": {"key": encoded("open-sesame-7")}})
+    other = masked({**secret, "stringData": {"key": "open-sesame-7"}})
+
+    assert one["data"]["key"] == other["stringData"]["key"]
+
+
+def test_secrets_of_the_stack_file_are_hidden_in_every_text_and_in_base64() -> None:
+    known = secrets_of("a rather long pass phrase") | secrets_of(KUBECONFIG)
+
+    for text in ("a rather long pass phrase", encoded("a rather long pass phrase"), "open-sesame-7"):
+        assert str(masked({"x": f"before {text} after"}, known)["x"]) == "before [secret] after"
+        assert scrubbed(f"error: {text}", known) == "error: [secret]"
+
+
+def test_of_entries_without_names_a_secret_that_changes_is_seen() -> None:
+    before, after = ([{"verb": "x", "password": text}, {"verb": "y"}] for text in ("open-sesame-7", "open-sesame-8"))
+
+    assert [field.lines for field in fields(masked(before), masked(after), "rules")] == [
+        ["! rules[0].password: [secret] (changed)"]
+    ]
+
+
+def test_short_words_are_not_taken_for_secrets() -> None:
+    assert masked({"mode": "lab mode"}, secrets_of("lab")) == {"mode": "lab mode"}
