@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from benchmarks import machine, mesh, preview, report, results, scale_lab, scale_mock
-from benchmarks.environment import Ground, ground
-from benchmarks.leftovers import SomethingLeft
+from benchmarks.environment import Environment, ground
+from benchmarks.leftovers import LeftoverObjectsError
 from benchmarks.process import CommandFailed
 from benchmarks.readiness import NotReady
 from benchmarks.results import Section
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     chosen = set(options.only or FIGURES)
     chosen |= {"mesh"} if "destroy" in chosen else set()
     signal.signal(signal.SIGTERM, _interrupt)
-    signals.heed_in_children()
+    signals.restore_sigint_for_children()
     began = time.monotonic()
 
     def say(line: str) -> None:
@@ -60,7 +60,15 @@ def main(arguments: Sequence[str]) -> int:
     try:
         with ground(["west", "east"], say) as lab:
             _make(lab, chosen, options, say)
-    except (LabError, NotInstalled, StackFileError, PulumiFailed, CommandFailed, NotReady, SomethingLeft) as error:
+    except (
+        LabError,
+        NotInstalled,
+        StackFileError,
+        PulumiFailed,
+        CommandFailed,
+        NotReady,
+        LeftoverObjectsError,
+    ) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -70,7 +78,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _make(lab: Ground, chosen: set[str], options: argparse.Namespace, say: Callable[[str], None]) -> None:
+def _make(lab: Environment, chosen: set[str], options: argparse.Namespace, say: Callable[[str], None]) -> None:
     told = machine.described(lab.runner.environment)
     date = datetime.datetime.now(tz=datetime.UTC).strftime("%Y-%m-%d")
     figures: Mapping[str, Callable[[], dict[str, Section]]] = {

@@ -29,7 +29,7 @@ _FIRST = ("Namespace", "CustomResourceDefinition")
 _CREDENTIALS = "mirror.linkerd.io/remote-kubeconfig"
 
 
-class Cluster:
+class PlannedCluster:
     """One cluster of the plan."""
 
     def __init__(self, name: str, plan: dict[str, Any]) -> None:
@@ -75,7 +75,7 @@ class Cluster:
         return base64.b64decode(found[0]).decode()
 
 
-def up(clusters: dict[str, Cluster]) -> None:
+def up(clusters: dict[str, PlannedCluster]) -> None:
     """Apply everything."""
     for step in (_is_first, _is_account, _is_of_no_link):
         _on_all(clusters, step, lambda cluster, found: cluster.apply(found))
@@ -83,7 +83,7 @@ def up(clusters: dict[str, Cluster]) -> None:
     _on_all(clusters, _is_mirror, lambda cluster, found: cluster.apply(found))
 
 
-def down(clusters: dict[str, Cluster]) -> None:
+def down(clusters: dict[str, PlannedCluster]) -> None:
     """Delete everything: controllers first, so that they make nothing again, then namespaces and what is in none."""
     for step in (_is_mirror, _is_in_no_namespace):
         _on_all(clusters, step, lambda cluster, found: cluster.ask("DELETE", found["path"]))
@@ -93,9 +93,9 @@ def down(clusters: dict[str, Cluster]) -> None:
 
 
 def _on_all(
-    clusters: dict[str, Cluster],
+    clusters: dict[str, PlannedCluster],
     chosen: Callable[[dict[str, Any]], bool],
-    act: Callable[[Cluster, dict[str, Any]], object],
+    act: Callable[[PlannedCluster, dict[str, Any]], object],
 ) -> None:
     jobs = [(cluster, found) for cluster in clusters.values() for found in cluster.objects if chosen(found["object"])]
     with ThreadPoolExecutor(max_workers=_AT_ONCE * len(clusters)) as pool:
@@ -127,7 +127,7 @@ def _is_in_no_namespace(item: dict[str, Any]) -> bool:
     return "namespace" not in item["metadata"]
 
 
-def _renewed(clusters: dict[str, Cluster], source: Cluster, found: dict[str, Any]) -> dict[str, Any]:
+def _renewed(clusters: dict[str, PlannedCluster], source: PlannedCluster, found: dict[str, Any]) -> dict[str, Any]:
     """A link's credentials with the token that its target gives today."""
     item = found["object"]
     content = yaml.safe_load(base64.b64decode(item["data"]["kubeconfig"]))
@@ -150,7 +150,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run a plan."""
     command, path = arguments
     plan = json.loads(Path(path).read_text())
-    clusters = {name: Cluster(name, found) for name, found in plan.items()}
+    clusters = {name: PlannedCluster(name, found) for name, found in plan.items()}
     {"up": up, "down": down}[command](clusters)
     return 0
 

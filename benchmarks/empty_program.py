@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from benchmarks.environment import Ground
+from benchmarks.environment import Environment
 from benchmarks.process import Ran
 
 _SOURCE = Path(__file__).parent / "empty"
@@ -19,7 +19,7 @@ class Empty:
         ground: the lab.
     """
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: Environment) -> None:
         self._ground = ground
         self._folder = ground.work / "empty"
         shutil.copytree(_SOURCE, self._folder, ignore=shutil.ignore_patterns("__pycache__"))

@@ -17,20 +17,20 @@ from benchmarks.process import Runner
 from hack.lab import allocation, lifecycle
 from hack.lab.api import ApiClient, connect
 from hack.lab.pki import Pki
-from hack.lab.state_dir import Home, locate
+from hack.lab.state_dir import StateDir, locate
 from hack.make import environment
 from hack.toolchain import helm, installed
-from mesh.linkerd_releases import DEFAULT_LINKERD
+from mesh.linkerd_releases import DEFAULT_LINKERD_VERSION
 from mesh.paths import PROJECT_ROOT
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ground:
+class Environment:
     """A running lab."""
 
-    home: Home
+    home: StateDir
     runner: Runner
     work: Path  # a folder for what figures write
     say: Say
@@ -54,13 +54,13 @@ def folder() -> Path:
 
 
 @contextmanager
-def ground(clusters: Sequence[str], say: Say) -> Iterator[Ground]:
+def ground(clusters: Sequence[str], say: Say) -> Iterator[Environment]:
     """A lab with these clusters, which is gone when this is left, and also when this process is killed.
 
     Raises:
         LabError, toolchain.NotInstalled: it can't be had.
     """
-    home = Home(folder=folder())
+    home = StateDir(folder=folder())
     # What an earlier run could not clear away.
     lifecycle.stop(home, [], delete=True)
     shutil.rmtree(home.folder, ignore_errors=True)
@@ -85,11 +85,11 @@ def ground(clusters: Sequence[str], say: Say) -> Iterator[Ground]:
             home, clusters, load_balancers={}, chart_folders=[], timeout=60 + 30 * len(clusters), say=_silent
         )
         environment.prepare(home)
-        variables = environment.merged(home, DEFAULT_LINKERD)
+        variables = environment.merged(home, DEFAULT_LINKERD_VERSION)
         variables["PATH"] = os.pathsep.join([str(helm.program().parent), *_helmfile(), variables["PATH"]])
         work = home.folder / "work"
         work.mkdir(exist_ok=True)
-        yield Ground(home=home, runner=Runner(variables, work / "output.log", watch), work=work, say=say)
+        yield Environment(home=home, runner=Runner(variables, work / "output.log", watch), work=work, say=say)
     finally:
         # Here, because the lab's supervisor is a child of this process; the keeper is for when nobody comes here.
         lifecycle.stop(home, [], delete=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.environment import Ground
+from benchmarks.environment import Environment
 from hack.lab.api import ApiClient, ApiError
 
 _EVERY, _WARM_WITHIN = 0.1, 10.0  # seconds
@@ -16,7 +16,7 @@ _NOT_READY = 429
 _PASSING = frozenset({"events", "leases", "componentstatuses"})
 
 
-class SomethingLeft(Exception):
+class LeftoverObjectsError(Exception):
     """A teardown that leaves something; the message names it."""
 
 
@@ -70,12 +70,12 @@ def listed(api: ApiClient) -> Iterator[tuple[Kind, dict[str, Any]]]:
             yield kind, item
 
 
-def names(ground: Ground, clusters: Iterable[str]) -> dict[str, frozenset[str]]:
+def names(ground: Environment, clusters: Iterable[str]) -> dict[str, frozenset[str]]:
     """Kind, namespace and name of each object, by cluster."""
     return {cluster: frozenset(_called(*found) for found in listed(ground.api(cluster))) for cluster in clusters}
 
 
-def warm(ground: Ground, clusters: Iterable[str]) -> None:
+def warm(ground: Environment, clusters: Iterable[str]) -> None:
     """Have every kind read once, before a teardown and off its clock, as Kubernetes' garbage collector does every 30 s.
 
     A CRD that goes before it was ever read may stay for up to five minutes: the API server finds its storage not ready,
@@ -88,7 +88,7 @@ def warm(ground: Ground, clusters: Iterable[str]) -> None:
                 time.sleep(_EVERY)
 
 
-def wait_until_none(ground: Ground, before: Mapping[str, frozenset[str]], seconds: float) -> None:
+def wait_until_none(ground: Environment, before: Mapping[str, frozenset[str]], seconds: float) -> None:
     """Return as soon as each cluster has what it had before, and nothing else.
 
     Raises:
@@ -102,7 +102,7 @@ def wait_until_none(ground: Ground, before: Mapping[str, frozenset[str]], second
             return
         if time.monotonic() > deadline:
             left = (f"{cluster}: {', '.join(sorted(found)[:20])}" for cluster, found in differing.items() if found)
-            raise SomethingLeft("; ".join(left))
+            raise LeftoverObjectsError("; ".join(left))
         time.sleep(_EVERY)
 
 

@@ -7,16 +7,16 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from benchmarks import leftovers, objects, readiness, stacks
-from benchmarks.contenders.contender import Way
+from benchmarks.contenders.contender import Contender
 from benchmarks.contenders.pulumi_program import STATE_ONCE, Ours
 from benchmarks.contenders.raw_apply import Floor
 from benchmarks.contenders.script import CLI, GUIDES, HELMFILE, Script
-from benchmarks.environment import Ground
-from benchmarks.readiness import Wanted
+from benchmarks.environment import Environment
+from benchmarks.readiness import ExpectedMesh
 from benchmarks.results import Comparison, Section, Series
 from benchmarks.timeline import ENGINE, PROGRAM, Timeline
 from hack.make.check import Checker
-from hack.make.stack import PROJECT, Stack
+from hack.make.stack import PROJECT, LabStack
 
 # About how long one round takes on two cores.
 SECONDS = 320
@@ -59,7 +59,7 @@ _NOT_HAD = (
 )
 
 
-def figure(ground: Ground, rounds: int, date: str, machine: str) -> dict[str, Section]:
+def figure(ground: Environment, rounds: int, date: str, machine: str) -> dict[str, Section]:
     """Both sections."""
     config = stacks.two_way()
     chosen = stacks.read(ground, "mesh", config)
@@ -127,7 +127,7 @@ def figure(ground: Ground, rounds: int, date: str, machine: str) -> dict[str, Se
 
 
 def _first(
-    ground: Ground, ours: Ours, chosen: Stack, wanted: Wanted
+    ground: Environment, ours: Ours, chosen: LabStack, wanted: ExpectedMesh
 ) -> tuple[str, str, dict[str, list[dict[str, object]]]]:
     """Profiles of both directions, and what is made, by cluster."""
     up = Timeline(ground.work / "up.events")
@@ -145,7 +145,7 @@ def _first(
     return up.markdown("up", before=PROGRAM), down.markdown("destroy", before=ENGINE), made
 
 
-def _others(ground: Ground, made: dict[str, list[dict[str, object]]]) -> list[Way]:
+def _others(ground: Environment, made: dict[str, list[dict[str, object]]]) -> list[Contender]:
     namespace = stacks.NAMESPACE
     podinfo = {cluster: objects.in_namespace(found, namespace) for cluster, found in made.items()}
     scripts = [
@@ -162,7 +162,11 @@ def _others(ground: Ground, made: dict[str, list[dict[str, object]]]) -> list[Wa
 
 
 def _check(
-    ground: Ground, ways: Sequence[Way], chosen: Stack, wanted: Wanted, empty: dict[str, frozenset[str]]
+    ground: Environment,
+    ways: Sequence[Contender],
+    chosen: LabStack,
+    wanted: ExpectedMesh,
+    empty: dict[str, frozenset[str]],
 ) -> None:
     """Each way once, to see by Linkerd's own checks that what it makes is right, and that it leaves nothing."""
     for way in ways:
@@ -179,7 +183,9 @@ def _check(
         leftovers.wait_until_none(ground, empty, _GONE_WITHIN)
 
 
-def _round(ground: Ground, way: Way, wanted: Wanted, empty: dict[str, frozenset[str]]) -> dict[str, float]:
+def _round(
+    ground: Environment, way: Contender, wanted: ExpectedMesh, empty: dict[str, frozenset[str]]
+) -> dict[str, float]:
     began = time.perf_counter()
     way.up()
     ended = time.perf_counter()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.environment import Ground
+from benchmarks.environment import Environment
 from benchmarks.leftovers import Kind, listed
 
 # The field managers of what the Kubernetes provider applies, and of what its Helm installs.
@@ -16,7 +16,7 @@ _ASSIGNED = ("clusterIP", "clusterIPs", "healthCheckNodePort")
 _TOKEN = "kubernetes.io/service-account-token"
 
 
-def made(ground: Ground, cluster: str, manager: str) -> list[dict[str, Any]]:
+def made(ground: Environment, cluster: str, manager: str) -> list[dict[str, Any]]:
     """What an update has made: for each object the path to apply it to, and the object.
 
     Args:

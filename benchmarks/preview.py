@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks import imports, stacks
 from benchmarks.contenders.pulumi_program import Ours
 from benchmarks.empty_program import Empty
-from benchmarks.environment import Ground
+from benchmarks.environment import Environment
 from benchmarks.imports import Imported
 from benchmarks.memory import Peak
 from benchmarks.report import table
@@ -37,7 +37,7 @@ importtime`, which itself slows imports down: the difference is what a stack is 
 """
 
 
-def figure(ground: Ground, rounds: int, date: str, machine: str) -> dict[str, Section]:
+def figure(ground: Environment, rounds: int, date: str, machine: str) -> dict[str, Section]:
     """The section."""
     config = stacks.two_way()
     ours = Ours(ground, stacks.read(ground, "preview", config))

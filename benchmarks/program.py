@@ -25,7 +25,7 @@ _EXEC = "pulumi-language-python-exec"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class ProgramRun:
     """One run of the program."""
 
     ran: Ran
@@ -63,7 +63,7 @@ def run(
     *,
     python: Sequence[str] = (),
     memory: bool = False,
-) -> Told:
+) -> ProgramRun:
     """Run the program as for a preview.
 
     Args:
@@ -101,7 +101,7 @@ def run(
             ran = runner.run(command, PROJECT_ROOT, environment=environment, memory=memory)
         except CommandFailed as error:
             raise CommandFailed("\n".join([str(error), *engine.errors])) from None
-        return Told(ran=ran, resources=engine.resources, counts=engine.counts)
+        return ProgramRun(ran=ran, resources=engine.resources, counts=engine.counts)
 
 
 def _kubeconfig(port: int, clusters: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.environment import Ground
+from benchmarks.environment import Environment
 from hack.lab.api import ApiError
 
 _EVERY = 0.1  # seconds
@@ -26,7 +26,7 @@ class NotReady(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class ExpectedMesh:
     """What is looked for: clusters that all export podinfo, and the targets of each."""
 
     targets: Mapping[str, Sequence[str]]
@@ -34,7 +34,7 @@ class Wanted:
     name: str = "podinfo"
 
 
-def wait(ground: Ground, wanted: Wanted, seconds: float) -> None:
+def wait(ground: Environment, wanted: ExpectedMesh, seconds: float) -> None:
     """Return as soon as the mesh is there.
 
     Raises:
@@ -53,7 +53,7 @@ def wait(ground: Ground, wanted: Wanted, seconds: float) -> None:
         time.sleep(_EVERY)
 
 
-def _missing(ground: Ground, cluster: str, wanted: Wanted) -> str:
+def _missing(ground: Environment, cluster: str, wanted: ExpectedMesh) -> str:
     """What a cluster still lacks, in words, or nothing."""
     api, targets = ground.api(cluster), wanted.targets[cluster]
     try:
@@ -80,7 +80,7 @@ def _available(deployment: dict[str, object]) -> bool:
     return bool(seen and status.get("availableReplicas", 0) >= spec.get("replicas", 1))
 
 
-def _alive(ground: Ground, cluster: str) -> set[str]:
+def _alive(ground: Environment, cluster: str) -> set[str]:
     """The targets whose gateways have answered, as the cluster's mirrors count it."""
     found: set[str] = set()
     for mirror in ground.home.read_status()["clusters"][cluster]["mirrors"]:

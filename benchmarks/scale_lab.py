@@ -10,12 +10,12 @@ from statistics import linear_regression, median
 
 from benchmarks import leftovers, readiness, scaling, stacks
 from benchmarks.contenders.pulumi_program import STATE_ONCE, Ours
-from benchmarks.environment import Ground
+from benchmarks.environment import Environment
 from benchmarks.memory import Peak
 from benchmarks.results import Curve, Fact, Section, Series, Table
 from benchmarks.stats import Spread
 from hack.lab import lifecycle
-from hack.make.stack import Stack
+from hack.make.stack import LabStack
 
 _PROVIDER = "pulumi-resource-kubernetes"
 _GOAL = 1.1
@@ -90,7 +90,7 @@ def seconds(runs: int, sizes: Sequence[int]) -> float:
     return total
 
 
-def figure(ground: Ground, runs: int, sizes: Sequence[int], date: str, machine: str) -> dict[str, Section]:
+def figure(ground: Environment, runs: int, sizes: Sequence[int], date: str, machine: str) -> dict[str, Section]:
     """The section."""
     running = list(ground.home.read_status().get("clusters", {}))
     found: list[_Size] = []
@@ -151,7 +151,7 @@ def _less_often(size: _Size, runs: int) -> str:
     )
 
 
-def _measure(ground: Ground, size: _Size, runs: int) -> _Size:
+def _measure(ground: Environment, size: _Size, runs: int) -> _Size:
     names = stacks.names(size.clusters)
     ground.start(names)
     chosen = stacks.read(ground, f"scale-{size.clusters}", stacks.mesh(names, "full-mesh"))
@@ -179,7 +179,7 @@ def _measure(ground: Ground, size: _Size, runs: int) -> _Size:
     return size
 
 
-def _preview(ground: Ground, chosen: Stack, size: _Size, runs: int) -> None:
+def _preview(ground: Environment, chosen: LabStack, size: _Size, runs: int) -> None:
     timed, looked_at = Ours(ground, chosen), Ours(ground, chosen, environment=_FRUGAL)
     for number in range(1, runs + 1):
         size.preview.append(timed.preview("--expect-no-changes").seconds)

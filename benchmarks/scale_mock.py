@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks import program, scaling, stacks
-from benchmarks.environment import Ground
+from benchmarks.environment import Environment
 from benchmarks.report import table
 from benchmarks.results import Curve, Fact, Section, Series, Table
 from benchmarks.scaling import Shape
@@ -39,7 +39,7 @@ def seconds(rounds: int, sizes: Sequence[int]) -> float:
     return (rounds + 1) * hubs + 4 * _SECONDS_PER_CLUSTER * max(sizes) + 10 * _SECONDS_PER_CLUSTER * _LARGEST_MESH + 60
 
 
-def figure(ground: Ground, rounds: int, sizes: Sequence[int], date: str, machine: str) -> dict[str, Section]:
+def figure(ground: Environment, rounds: int, sizes: Sequence[int], date: str, machine: str) -> dict[str, Section]:
     """The section."""
     took: dict[int, list[float]] = defaultdict(list)
     processor: dict[int, list[float]] = defaultdict(list)
@@ -162,13 +162,19 @@ def _size(hub: int) -> float:
     return hub + links("hub", hub)
 
 
-def _count(ground: Ground, shape: str, size: int) -> int:
+def _count(ground: Environment, shape: str, size: int) -> int:
     return _run(ground, shape, size, preflight=False).resources
 
 
 def _run(
-    ground: Ground, shape: str, size: int, *, preflight: bool = True, memory: bool = False, python: Sequence[str] = ()
-) -> program.Told:
+    ground: Environment,
+    shape: str,
+    size: int,
+    *,
+    preflight: bool = True,
+    memory: bool = False,
+    python: Sequence[str] = (),
+) -> program.ProgramRun:
     names = stacks.names(size)
     config: dict[str, Any] = stacks.mesh(names, shape, named=True)
     if not preflight:
@@ -177,7 +183,7 @@ def _run(
         return program.run(ground.runner, kubeconfig, config, memory=memory, python=python)
 
 
-def _profile(ground: Ground, size: int) -> str:
+def _profile(ground: Environment, size: int) -> str:
     """Where the processor's time goes, by package and by function."""
     path = ground.work / "program.profile"
     _run(ground, "hub", size, python=("-m", "cProfile", "-o", str(path)))

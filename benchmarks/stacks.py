@@ -8,10 +8,10 @@ from typing import Any
 
 import yaml
 
-from benchmarks.environment import Ground
-from benchmarks.readiness import Wanted
+from benchmarks.environment import Environment
+from benchmarks.readiness import ExpectedMesh
 from hack.make import stack
-from hack.make.stack import PROJECT, Stack
+from hack.make.stack import PROJECT, LabStack
 from mesh.paths import PROJECT_ROOT
 
 # Of the exported podinfo.
@@ -58,16 +58,16 @@ def without(config: Mapping[str, Any], *keys: str) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in keys}
 
 
-def read(ground: Ground, name: str, config: Mapping[str, Any], *, file: str | None = None) -> Stack:
+def read(ground: Environment, name: str, config: Mapping[str, Any], *, file: str | None = None) -> LabStack:
     """A stack of the lab; another file's name, where the same stack has several."""
     path = ground.work / f"{file or name}.yaml"
     path.write_text(yaml.safe_dump({"config": {f"{PROJECT}:{key}": value for key, value in config.items()}}))
     return stack.read(name, path)
 
 
-def wanted(chosen: Stack) -> Wanted:
+def wanted(chosen: LabStack) -> ExpectedMesh:
     """What its mesh is to have, where every cluster exports podinfo."""
-    return Wanted(
+    return ExpectedMesh(
         targets={c.name: [link.target for link in chosen.links if link.source == c.name] for c in chosen.clusters},
         namespace=NAMESPACE,
     )

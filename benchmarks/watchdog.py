@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 
 from hack.lab import lifecycle
-from hack.lab.state_dir import Home
+from hack.lab.state_dir import StateDir
 
 
 def main() -> int:
@@ -33,7 +33,7 @@ def main() -> int:
             process = psutil.Process(int(pid))
             if process.create_time() == float(started):
                 end_tree(process)
-    home = Home(folder=Path(sys.argv[1]))
+    home = StateDir(folder=Path(sys.argv[1]))
     lifecycle.stop(home, [], delete=True)
     shutil.rmtree(home.folder, ignore_errors=True)
     return 0

@@ -13,24 +13,24 @@ from mesh import config
 from mesh.kube.client import Access
 
 # The annotation by which Pulumi names the manager of an object's fields.
-MANAGER = "pulumi.com/patchFieldManager"
+FIELD_MANAGER_ANNOTATION = "pulumi.com/patchFieldManager"
 
 # The label by which a namespace says what has made it; `managed-by` would be Helm's, where one is adopted from it.
-PART_OF = {"app.kubernetes.io/part-of": "multicluster-mesh"}
+PART_OF_LABEL = {"app.kubernetes.io/part-of": "multicluster-mesh"}
 
 # Unless told, Pulumi leaves deletion to Kubernetes' garbage collector. That changes an object first, which a webhook
 # that is down refuses, and may hear of a kind only half a minute after its CRD came.
-_DELETED_AT_ONCE = {"pulumi.com/deletionPropagationPolicy": "background"}
+_BACKGROUND_DELETION = {"pulumi.com/deletionPropagationPolicy": "background"}
 
 # For what nobody waits for: Pulumi's own waiting never ends where the API server dies as it begins.
-NOT_AWAITED = {"pulumi.com/skipAwait": "true"}
+SKIP_AWAIT = {"pulumi.com/skipAwait": "true"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
     """One handle per cluster, passed to every component that puts something on it."""
 
-    settings: config.Cluster
+    settings: config.ClusterSettings
     provider: kubernetes.Provider
     pull_credentials: pulumi.Output[str] | None = None  # for images: the content of a .dockerconfigjson, secret
 
@@ -47,7 +47,7 @@ class Cluster:
     @property
     def way(self) -> dict[str, pulumi.Input[str]]:
         """The same as inputs of a dynamic resource, whose process knows nothing else (see `access.of`)."""
-        return {"context": self.settings.context.name, "kubeconfig": _kubeconfig(self.settings)}
+        return {"context": self.settings.context.name, "kubeconfig": _kubeconfig_input(self.settings)}
 
     def options(self, parent: pulumi.Resource) -> pulumi.ResourceOptions:
         """Options for a resource on this cluster that is a child of `parent`."""
@@ -68,7 +68,7 @@ class Cluster:
         be a conflict. By a name that stays it is ours again, while somebody else's object still is a conflict. Follows
         https://www.pulumi.com/registry/packages/kubernetes/how-to-guides/managing-resources-with-server-side-apply/.
         """
-        own = {MANAGER: manager(), **_DELETED_AT_ONCE}
+        own = {FIELD_MANAGER_ANNOTATION: field_manager(), **_BACKGROUND_DELETION}
         if self.settings.adopt:
             # What somebody else has made is taken over with all its fields.
             own["pulumi.com/patchForce"] = "true"
@@ -87,19 +87,19 @@ class Cluster:
         annotations: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """The metadata of a namespace of this stack, which says by a label what has made it."""
-        return self.metadata(name, labels={**PART_OF, **(labels or {})}, annotations=annotations)
+        return self.metadata(name, labels={**PART_OF_LABEL, **(labels or {})}, annotations=annotations)
 
 
-def manager() -> str:
+def field_manager() -> str:
     """The name under which this stack owns the fields of its objects."""
     return f"{pulumi.get_project()}-{pulumi.get_stack()}"
 
 
-def _kubeconfig(cluster: config.Cluster) -> pulumi.Input[str]:
+def _kubeconfig_input(cluster: config.ClusterSettings) -> pulumi.Input[str]:
     return pulumi.Output.secret(cluster.kubeconfig) if cluster.kubeconfig_is_secret else cluster.kubeconfig
 
 
-def connect(cluster: config.Cluster, image_pull_secret: str | None = None) -> Cluster:
+def cluster_handle(cluster: config.ClusterSettings, image_pull_secret: str | None = None) -> Cluster:
     """The handle of a cluster; makes nothing but a Kubernetes provider.
 
     Args:
@@ -110,7 +110,7 @@ def connect(cluster: config.Cluster, image_pull_secret: str | None = None) -> Cl
         cluster.name,
         # An empty kubeconfig makes the provider follow $KUBECONFIG as kubectl does, lists included; without it the SDK
         # would store the variable's value, a path of this machine.
-        kubeconfig=_kubeconfig(cluster),
+        kubeconfig=_kubeconfig_input(cluster),
         context=cluster.context.name,
         # What decides whether a changed kubeconfig is still the same cluster: only its name in the stack file.
         cluster_identifier=cluster.name,

@@ -16,7 +16,7 @@ from components.linkerd.control_plane import Linkerd
 from components.linkerd.dashboard import Dashboard
 from components.linkerd.dashboard_user import DashboardUser
 from components.linkerd.jaeger import Jaeger
-from components.linkerd.multicluster import Multicluster, OutwardLink
+from components.linkerd.multicluster import Multicluster, OutgoingLink
 from components.linkerd.pki import Trust
 from components.linkerd.smi import Smi
 from components.linkerd.viz import Viz
@@ -24,7 +24,7 @@ from mesh import config, topology
 
 
 @dataclass(frozen=True, kw_only=True)
-class Member:
+class MeshCluster:
     """One cluster with what runs on it."""
 
     cluster: Cluster
@@ -55,14 +55,14 @@ class Member:
         return {name: part.webhooks_expire for name, part in parts.items() if part is not None}
 
 
-def join(
+def install(
     cluster: Cluster,
     stack: config.Settings,
     trust: Trust | None,
     cilium: Cilium | None,
     *,
     user: DashboardUser | None,
-) -> Member:
+) -> MeshCluster:
     """Make a cluster a member of the mesh.
 
     Args:
@@ -81,7 +81,7 @@ def join(
     installs = wanted.ingress_nginx is not None and wanted.ingress_nginx.install
     ingress = [IngressNginx(cluster, charts["ingress-nginx"], [*network, *addresses]).ready] if installs else []
     if trust is None:
-        return Member(cluster=cluster, cilium=cilium)
+        return MeshCluster(cluster=cluster, cilium=cilium)
     linkerd = Linkerd(cluster, charts["linkerd"], trust, network, [each.crds for each in crds])
     multicluster = None
     if cluster.settings.multicluster:
@@ -90,11 +90,11 @@ def join(
             linkerd,
             charts["linkerd"],
             target=cluster.name in topology.targets(stack.links),
-            links=_outward(cluster, stack),
+            links=_outgoing_links(cluster, stack),
             before=addresses,
         )
     viz = Viz(cluster, linkerd, trust, charts["linkerd"]) if wanted.viz is not None else None
-    member = Member(
+    member = MeshCluster(
         cluster=cluster,
         cilium=cilium,
         own_linkerd=linkerd,
@@ -110,7 +110,7 @@ def join(
     return member
 
 
-def _outward(cluster: Cluster, stack: config.Settings) -> list[OutwardLink]:
+def _outgoing_links(cluster: Cluster, stack: config.Settings) -> list[OutgoingLink]:
     """The links that a cluster is the source of, but those to clusters that are forgotten."""
     targets = {each.name: each for each in stack.clusters if not each.forgotten}
     links = [link for link in stack.links if link.source == cluster.name and link.target in targets]

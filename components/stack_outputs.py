@@ -7,12 +7,12 @@ from typing import Any
 
 import pulumi
 
-from components.cilium.clustermesh import OUTPUT as CLUSTERMESH
+from components.cilium.clustermesh import CLUSTERMESH_OUTPUT as CLUSTERMESH
 from components.cilium.clustermesh import ClusterMesh
 from components.linkerd.dashboard_user import DashboardUser
 from components.linkerd.link import ClusterLink
 from components.linkerd.pki import Trust
-from components.mesh_cluster import Member
+from components.mesh_cluster import MeshCluster
 from mesh import config, topology
 from mesh.config import Settings
 from mesh.topology import Link
@@ -21,11 +21,11 @@ from mesh.topology import Link
 PENDING = "pending"
 
 
-def export(
+def export_outputs(
     stack: Settings,
     trust: Trust | None,
     mesh: ClusterMesh | None,
-    members: Mapping[str, Member],
+    members: Mapping[str, MeshCluster],
     links: Mapping[Link, ClusterLink],
     user: DashboardUser | None,
     kept: Sequence[str],
@@ -41,7 +41,7 @@ def export(
         user: who may see dashboards, where there are any.
         kept: names of the resources that wait for a cluster to come back.
     """
-    pulumi.export("clusters", {cluster.name: _cluster(cluster, stack) for cluster in stack.clusters})
+    pulumi.export("clusters", {cluster.name: _cluster_output(cluster, stack) for cluster in stack.clusters})
     pulumi.export("links", {link.name: links[link].spec if link in links else PENDING for link in stack.links})
     for name in stack.away:
         waiting = ", ".join(link.name for link in stack.links if name in (link.source, link.target))
@@ -72,7 +72,7 @@ def export(
     pulumi.export("topology", topology.mermaid(names, stack.links, pending=set(stack.links) - set(links)))
 
 
-def _cluster(cluster: config.Cluster, stack: Settings) -> dict[str, Any]:
+def _cluster_output(cluster: config.ClusterSettings, stack: Settings) -> dict[str, Any]:
     release, linkerd = cluster.release, cluster.linkerd
     extensions = cluster.extensions
     charts = {
@@ -94,7 +94,7 @@ def _cluster(cluster: config.Cluster, stack: Settings) -> dict[str, Any]:
     found: dict[str, Any] = {
         "context": cluster.context.name,
         "charts": {chart: version for chart, version in charts.items() if version is not None},
-        "overrides": {chart: config.overridden(values) for chart, values in overrides.items() if values},
+        "overrides": {chart: config.value_paths(values) for chart, values in overrides.items() if values},
     }
     if stack.linkerd:
         found["linkerd"] = release.tag

@@ -17,16 +17,16 @@ from collections.abc import Iterable, Mapping, Sequence
 import pulumi
 
 from components.cluster import Cluster
-from components.sdk.resource_registry import Registered
-from mesh.stack_state import Resource
+from components.sdk.resource_registry import ResourceRegistry
+from mesh.stack_state import StateResource
 
-_PROVIDER = "pulumi:providers:"
-_STACK = "pulumi:pulumi:Stack"
+_PROVIDER_TYPE_PREFIX = "pulumi:providers:"
+_STACK_TYPE = "pulumi:pulumi:Stack"
 # Components around what belongs to several clusters, each of which may be there or not.
-_SHARED = "multicluster-mesh:index:ClusterMesh"
+_SHARED_COMPONENT_TYPE = "multicluster-mesh:index:ClusterMesh"
 
 
-def to_keep(resources: Sequence[Resource], clusters: Iterable[str]) -> list[Resource]:
+def resources_to_retain(resources: Sequence[StateResource], clusters: Iterable[str]) -> list[StateResource]:
     """Those resources of a state that stay as they are.
 
     Args:
@@ -41,17 +41,19 @@ def to_keep(resources: Sequence[Resource], clusters: Iterable[str]) -> list[Reso
             continue
         kept.add(resource.urn)
         parent = by_urn.get(resource.parent or "")
-        while parent is not None and parent.type != _STACK:
+        while parent is not None and parent.type != _STACK_TYPE:
             kept.add(parent.urn)
             parent = by_urn.get(parent.parent or "")
     # Parents come before their children.
     for resource in resources:
-        if resource.parent in kept and by_urn[resource.parent].type != _SHARED:
+        if resource.parent in kept and by_urn[resource.parent].type != _SHARED_COMPONENT_TYPE:
             kept.add(resource.urn)
     return [resource for resource in resources if resource.urn in kept and not resource.external]
 
 
-def keep(resources: Sequence[Resource], clusters: Mapping[str, Cluster], registered: Registered) -> list[str]:
+def register_unchanged(
+    resources: Sequence[StateResource], clusters: Mapping[str, Cluster], registered: ResourceRegistry
+) -> list[str]:
     """Ask once more for what belongs to clusters that can't be reached.
 
     Args:
@@ -65,7 +67,7 @@ def keep(resources: Sequence[Resource], clusters: Mapping[str, Cluster], registe
     by_urn = {resource.urn: resource for resource in resources}
     away = [name for name, cluster in clusters.items() if not cluster.settings.reachable]
     forgotten = {name for name in away if clusters[name].settings.forgotten}
-    found = to_keep(resources, away)
+    found = resources_to_retain(resources, away)
     # What is shared is asked for already, unless nobody wants it any more.
     found = [resource for resource in found if registered.find(resource) is None]
     for resource in found:
@@ -91,10 +93,10 @@ def keep(resources: Sequence[Resource], clusters: Mapping[str, Cluster], registe
     return [resource.name for resource in found]
 
 
-def _cluster_of(resource: Resource, by_urn: Mapping[str, Resource]) -> str | None:
+def _cluster_of(resource: StateResource, by_urn: Mapping[str, StateResource]) -> str | None:
     """The cluster that a resource is something on."""
     provider = by_urn.get(resource.provider or "")
-    if provider is not None and provider.type == f"{_PROVIDER}kubernetes":
+    if provider is not None and provider.type == f"{_PROVIDER_TYPE_PREFIX}kubernetes":
         return provider.name
     # These have no Kubernetes provider, and say themselves where they are: the mirror services of a link, CRDs that
     # Helm leaves, what Helm has made, and what a target exports, after which nobody needs to look any more when the

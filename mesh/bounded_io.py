@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 # Bytes of a stack file, a kubeconfig or a certificate: more than there ever are.
-USUAL = 16 * 2**20
+DEFAULT_MAX_BYTES = 16 * 2**20
 
 
-def content(path: Path, largest: int = USUAL) -> bytes:
+def read_regular_file(path: Path, largest: int = DEFAULT_MAX_BYTES) -> bytes:
     """What is in a file that stays: a pipe or a device may be empty the next time, and may have no end.
 
     Args:
@@ -24,10 +24,10 @@ def content(path: Path, largest: int = USUAL) -> bytes:
     """
     if path.exists() and not path.is_dir() and not path.is_file() and not path.samefile(os.devnull):
         raise OSError(errno.EINVAL, "not a file", str(path))
-    return piped(path, largest)
+    return read_file_or_pipe(path, largest)
 
 
-def piped(path: Path, largest: int = USUAL) -> bytes:
+def read_file_or_pipe(path: Path, largest: int = DEFAULT_MAX_BYTES) -> bytes:
     """The same of a file that may be a pipe.
 
     Raises:
@@ -35,10 +35,10 @@ def piped(path: Path, largest: int = USUAL) -> bytes:
         ValueError: no file can have that name.
     """
     with path.open("rb") as file:
-        return read(file, largest)
+        return read_bounded(file, largest)
 
 
-def read(file: BinaryIO, largest: int = USUAL) -> bytes:
+def read_bounded(file: BinaryIO, largest: int = DEFAULT_MAX_BYTES) -> bytes:
     """The same of a file that is open.
 
     Raises:

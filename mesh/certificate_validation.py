@@ -41,7 +41,7 @@ _MAKE_ANOTHER = "copy it again from its source, or make another"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class CertificateFinding:
     """One thing that is not as it must be."""
 
     rule: str
@@ -50,13 +50,13 @@ class Finding:
 
 class _UnreadableError(ValueError):
     def __init__(self, rule: str, remedy: str) -> None:
-        self.finding = Finding(rule=rule, remedy=remedy)
+        self.finding = CertificateFinding(rule=rule, remedy=remedy)
         super().__init__(f"{rule}; {remedy}")
 
 
-def anchor_findings(certificate: str, *, now: datetime) -> list[Finding]:
+def anchor_findings(certificate: str, *, now: datetime) -> list[CertificateFinding]:
     """What is wrong with the trust anchor, or with any of several: a rotation has the old one beside the new one."""
-    anchors, findings = _tried(_certificates, certificate)
+    anchors, findings = _try_read(_parse_certificates, certificate)
     for number, anchor in enumerate(anchors or [], start=1):
         who = f"anchor {number}" if anchors and len(anchors) > 1 else "the anchor"
         findings += _authority(anchor, who, now, _ANCHOR_PURPOSES)
@@ -64,10 +64,10 @@ def anchor_findings(certificate: str, *, now: datetime) -> list[Finding]:
     return findings
 
 
-def anchor_key_findings(certificate: str, key: str) -> list[Finding]:
+def anchor_key_findings(certificate: str, key: str) -> list[CertificateFinding]:
     """What is wrong with the key of the first trust anchor, with which issuers are to be signed."""
-    private_key, findings = _tried(_private_key, key)
-    anchors, _ = _tried(_certificates, certificate)
+    private_key, findings = _try_read(_parse_private_key, key)
+    anchors, _ = _try_read(_parse_certificates, certificate)
     if private_key and anchors:
         findings += _match(private_key, anchors[0], "the anchor") + _path_length(anchors[0], "the anchor", below=1)
     return findings
@@ -75,7 +75,7 @@ def anchor_key_findings(certificate: str, key: str) -> list[Finding]:
 
 def issuer_findings(
     certificate: str, key: str, *, anchor: str, common_name: str | None = None, now: datetime
-) -> list[Finding]:
+) -> list[CertificateFinding]:
     """What is wrong with a cluster's issuer.
 
     Args:
@@ -85,8 +85,8 @@ def issuer_findings(
         common_name: the name that the issuer must have; None for any, because Linkerd looks at none.
         now: when it has to be valid; with a time zone.
     """
-    private_key, key_findings = _tried(_private_key, key)
-    found, findings = _tried(_certificates, certificate)
+    private_key, key_findings = _try_read(_parse_private_key, key)
+    found, findings = _try_read(_parse_certificates, certificate)
     if not found:
         return findings + key_findings
     issuer, *intermediates = found
@@ -99,29 +99,29 @@ def issuer_findings(
         findings += _match(private_key, issuer, "the issuer")
     for number, intermediate in enumerate(intermediates, start=1):
         findings += _authority(intermediate, f"intermediate {number}", now, _SIGNER_PURPOSES)
-    anchors, _ = _tried(_certificates, anchor)
+    anchors, _ = _try_read(_parse_certificates, anchor)
     if anchors:
         findings += _chain(issuer, intermediates, anchors)
     return findings
 
 
-def pkcs8(key: str) -> str:
+def to_pkcs8(key: str) -> str:
     """The same private key as unencrypted PKCS#8: not every part of Linkerd reads the older forms.
 
     Raises:
         ValueError: there is no such key in the text.
     """
     encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    return _private_key(key).private_bytes(encoding, form, serialization.NoEncryption()).decode()
+    return _parse_private_key(key).private_bytes(encoding, form, serialization.NoEncryption()).decode()
 
 
-def plain(certificate: str) -> str:
+def normalize_certificate(certificate: str) -> str:
     """The certificates alone, in their order: Linkerd refuses so much as an empty line after the last one.
 
     Raises:
         ValueError: the text isn't certificates.
     """
-    return "".join(each.public_bytes(serialization.Encoding.PEM).decode() for each in _certificates(certificate))
+    return "".join(each.public_bytes(serialization.Encoding.PEM).decode() for each in _parse_certificates(certificate))
 
 
 def expiry(certificate: str) -> str:
@@ -130,19 +130,19 @@ def expiry(certificate: str) -> str:
     Raises:
         ValueError: the text isn't certificates.
     """
-    return _time(min(each.not_valid_after_utc for each in _certificates(certificate)))
+    return _time(min(each.not_valid_after_utc for each in _parse_certificates(certificate)))
 
 
-def _tried(read: Callable[[str], _Read], text: str) -> tuple[_Read | None, list[Finding]]:
+def _try_read(read: Callable[[str], _Read], text: str) -> tuple[_Read | None, list[CertificateFinding]]:
     try:
         return read(text), []
     except _UnreadableError as error:
         return None, [error.finding]
 
 
-def _certificates(text: str) -> _Certificates:
+def _parse_certificates(text: str) -> _Certificates:
     """At least one; comments around them don't matter."""
-    blocks = _blocks(text)
+    blocks = _pem_blocks(text)
     others = [block[1] for block in blocks if block[1] != "CERTIFICATE"]
     if others:
         raise _UnreadableError(f"it has {_content(others[0])} in it", "give certificates there, and nothing else")
@@ -150,10 +150,10 @@ def _certificates(text: str) -> _Certificates:
         part = "a part of a certificate" if "-----BEGIN " in text else "no certificate"
         remedy = "give whole PEM blocks, from the line -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----"
         raise _UnreadableError(f"there is {part} in it", remedy)
-    return [_certificate(block[0], number) for number, block in enumerate(blocks, start=1)]
+    return [_parse_certificate(block[0], number) for number, block in enumerate(blocks, start=1)]
 
 
-def _blocks(text: str) -> list[re.Match[str]]:
+def _pem_blocks(text: str) -> list[re.Match[str]]:
     """The blocks of PEM in a text of which somebody could have made that many."""
     if len(text) > _LONGEST or text.count("-----BEGIN ") > _MOST:
         rule = f"there are more than {_LONGEST} characters or {_MOST} PEM blocks in it"
@@ -161,7 +161,7 @@ def _blocks(text: str) -> list[re.Match[str]]:
     return list(_BLOCK.finditer(text))
 
 
-def _certificate(block: str, number: int) -> x509.Certificate:
+def _parse_certificate(block: str, number: int) -> x509.Certificate:
     """One certificate that has been decoded to the end: cryptography itself waits until a part is asked for."""
     try:
         certificate = x509.load_pem_x509_certificate(block.encode())
@@ -173,8 +173,8 @@ def _certificate(block: str, number: int) -> x509.Certificate:
     return certificate
 
 
-def _private_key(text: str) -> PrivateKeyTypes:
-    blocks = _blocks(text)
+def _parse_private_key(text: str) -> PrivateKeyTypes:
+    blocks = _pem_blocks(text)
     keys = [block[0] for block in blocks if block[1].endswith("PRIVATE KEY")]
     if len(keys) != 1:
         found = f"there are {len(keys)} private keys in it" if keys else "there is no private key in it"
@@ -194,14 +194,14 @@ def _content(label: str) -> str:
     return next((f"a {kind}" for kind in kinds if label.endswith(kind.upper())), "another kind of PEM block")
 
 
-def _findings(*checks: tuple[bool, str, str]) -> list[Finding]:
+def _findings(*checks: tuple[bool, str, str]) -> list[CertificateFinding]:
     """The rules and remedies of those checks that are true."""
-    return [Finding(rule=rule, remedy=remedy) for wrong, rule, remedy in checks if wrong]
+    return [CertificateFinding(rule=rule, remedy=remedy) for wrong, rule, remedy in checks if wrong]
 
 
 def _authority(
     certificate: x509.Certificate, who: str, now: datetime, enough: Iterable[set[x509.ObjectIdentifier]]
-) -> list[Finding]:
+) -> list[CertificateFinding]:
     constraints, usage = _extension(certificate, x509.BasicConstraints), _extension(certificate, x509.KeyUsage)
     ca, signs = constraints is not None and constraints.ca, usage is None or usage.key_cert_sign
     purposes = set(_extension(certificate, x509.ExtendedKeyUsage) or ())
@@ -217,7 +217,7 @@ def _authority(
     )
 
 
-def _algorithm(certificate: x509.Certificate, who: str, *, rsa_too: bool) -> list[Finding]:
+def _algorithm(certificate: x509.Certificate, who: str, *, rsa_too: bool) -> list[CertificateFinding]:
     key, signature = certificate.public_key(), certificate.signature_algorithm_oid
     by_rsa = rsa_too and isinstance(key, rsa.RSAPublicKey) and key.key_size in (2048, 4096)
     p256 = isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)
@@ -230,12 +230,12 @@ def _algorithm(certificate: x509.Certificate, who: str, *, rsa_too: bool) -> lis
     )
 
 
-def _match(key: PrivateKeyTypes, certificate: x509.Certificate, who: str) -> list[Finding]:
+def _match(key: PrivateKeyTypes, certificate: x509.Certificate, who: str) -> list[CertificateFinding]:
     wrong = key.public_key() != certificate.public_key()
     return _findings((wrong, f"the key belongs to another certificate than {who}'s", "give the two that are a pair"))
 
 
-def _chain(issuer: x509.Certificate, intermediates: _Certificates, anchors: _Certificates) -> list[Finding]:
+def _chain(issuer: x509.Certificate, intermediates: _Certificates, anchors: _Certificates) -> list[CertificateFinding]:
     signers = _signers(issuer, intermediates, anchors, set())
     remedy = "let the anchor sign it, or append the intermediates between the two"
     findings = _findings((signers is None, "the anchor hasn't signed the issuer", remedy))
@@ -268,7 +268,7 @@ def _signed(certificate: x509.Certificate, signer: x509.Certificate) -> bool:
     return True
 
 
-def _path_length(certificate: x509.Certificate, who: str, *, below: int) -> list[Finding]:
+def _path_length(certificate: x509.Certificate, who: str, *, below: int) -> list[CertificateFinding]:
     constraints = _extension(certificate, x509.BasicConstraints)
     length = constraints.path_length if constraints else None
     short = length is not None and length < below

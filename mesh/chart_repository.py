@@ -18,23 +18,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mesh.concurrency import side_by_side
+from mesh.concurrency import run_concurrently
 from mesh.strict_yaml import Limits, StrictYamlError, load
 
 # Seconds for a repository to answer, to the last byte, and what its index, or an archive's Chart.yaml, may hold.
-PATIENCE = 15
-INDEX = Limits(size=64 * 2**20, values=2_000_000)
-METADATA = Limits(size=2**20, values=10_000)
+DOWNLOAD_TIMEOUT_S = 15
+INDEX_LIMITS = Limits(size=64 * 2**20, values=2_000_000)
+METADATA_LIMITS = Limits(size=2**20, values=10_000)
 # Bytes of an unpacked archive before its Chart.yaml must have come.
-LARGEST = 64 * 2**20
+MAX_DOWNLOAD_BYTES = 64 * 2**20
 
 # What Helm could ask for, and what may stand in a label.
 _VERSION = re.compile(r"[0-9A-Za-z][-+._0-9A-Za-z]{0,127}")
 # What reading an archive, or an answer, may end in.
-_TORN = (OSError, EOFError, LookupError, StopIteration, TypeError, ValueError, tarfile.TarError, zlib.error)
+_ARCHIVE_ERRORS = (OSError, EOFError, LookupError, StopIteration, TypeError, ValueError, tarfile.TarError, zlib.error)
 
 
-class ChartSourceError(Exception):
+class ChartRepositoryError(Exception):
     """The source can't be asked; the message says why."""
 
 
@@ -47,7 +47,7 @@ class Chart:
     app_version: str
 
 
-def charts(source: str, names: Collection[str]) -> list[Chart]:
+def list_charts(source: str, names: Collection[str]) -> list[Chart]:
     """All versions that a source has of some charts, in its own order.
 
     Args:
@@ -58,19 +58,19 @@ def charts(source: str, names: Collection[str]) -> list[Chart]:
         ChartSourceError: nothing can be told; `oci://` references have no index at all.
     """
     if source.startswith("oci://"):
-        raise ChartSourceError("an oci:// reference has no index")
+        raise ChartRepositoryError("an oci:// reference has no index")
     if Path(source).is_dir():
-        return [chart for chart in _archives(Path(source)) if chart.name in names]
+        return [chart for chart in _folder_charts(Path(source)) if chart.name in names]
     address = f"{source.rstrip('/')}/index.yaml"
     try:
         # A timeout of a connection begins anew with each byte.
-        (content,) = side_by_side([lambda: _fetched(address)], patience=PATIENCE)
-        return [chart for chart in _entries(content) if chart.name in names]
-    except (*_TORN, http.client.HTTPException, StrictYamlError) as error:
-        raise ChartSourceError(f"{address}: {_plain(error)}") from None
+        (content,) = run_concurrently([lambda: _download(address)], patience=DOWNLOAD_TIMEOUT_S)
+        return [chart for chart in _index_charts(content) if chart.name in names]
+    except (*_ARCHIVE_ERRORS, http.client.HTTPException, StrictYamlError) as error:
+        raise ChartRepositoryError(f"{address}: {_plain(error)}") from None
 
 
-def metadata(archive: Path) -> dict[str, Any]:
+def read_chart_metadata(archive: Path) -> dict[str, Any]:
     """The Chart.yaml of a chart's archive.
 
     Raises:
@@ -81,17 +81,17 @@ def metadata(archive: Path) -> dict[str, Any]:
             raise ValueError("not a file")
         with gzip.open(archive) as packed:
             # As far as the Chart.yaml can be: a few kilobytes unpack to whatever somebody likes.
-            unpacked = io.BytesIO(packed.read(LARGEST))
+            unpacked = io.BytesIO(packed.read(MAX_DOWNLOAD_BYTES))
         with tarfile.open(fileobj=unpacked, mode="r:") as files:
             # A chart's own is one level down; those of its dependencies are deeper.
             member = next(each for each in files if each.name.count("/") == 1 and each.name.endswith("/Chart.yaml"))
             file = files.extractfile(member)
-            return _mapping(load(file.read(METADATA.size + 1) if file is not None else b"", METADATA))
-    except (*_TORN, StrictYamlError) as error:
-        raise ChartSourceError(f"{archive}: {_plain(error)}") from None
+            return _mapping(load(file.read(METADATA_LIMITS.size + 1) if file is not None else b"", METADATA_LIMITS))
+    except (*_ARCHIVE_ERRORS, StrictYamlError) as error:
+        raise ChartRepositoryError(f"{archive}: {_plain(error)}") from None
 
 
-def _fetched(address: str) -> bytes:
+def _download(address: str) -> bytes:
     # Without files and FTP, to which a redirect could lead.
     opener = urllib.request.OpenerDirector()
     for handler in (
@@ -104,24 +104,24 @@ def _fetched(address: str) -> bytes:
         urllib.request.HTTPErrorProcessor,
     ):
         opener.add_handler(handler())
-    with opener.open(address, timeout=PATIENCE) as answer:
-        content: bytes = answer.read(INDEX.size + 1)
+    with opener.open(address, timeout=DOWNLOAD_TIMEOUT_S) as answer:
+        content: bytes = answer.read(INDEX_LIMITS.size + 1)
     return content
 
 
-def _entries(content: bytes) -> Iterator[Chart]:
-    for name, versions in _mapping(_mapping(load(content, INDEX))["entries"]).items():
+def _index_charts(content: bytes) -> Iterator[Chart]:
+    for name, versions in _mapping(_mapping(load(content, INDEX_LIMITS))["entries"]).items():
         for entry in versions:
             chart = _chart({"name": name, **entry})
             if chart is not None:
                 yield chart
 
 
-def _archives(folder: Path) -> Iterator[Chart]:
+def _folder_charts(folder: Path) -> Iterator[Chart]:
     for path in sorted(folder.glob("*.tgz")):
         try:
-            chart = _chart(metadata(path))
-        except (ChartSourceError, KeyError):
+            chart = _chart(read_chart_metadata(path))
+        except (ChartRepositoryError, KeyError):
             continue  # not a chart, or not one that Helm could use
         if chart is not None:
             yield chart

@@ -10,7 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def side_by_side(jobs: Sequence[Callable[[], T]], *, patience: float, threads: int = 1) -> list[T]:
+def run_concurrently(jobs: Sequence[Callable[[], T]], *, patience: float, threads: int = 1) -> list[T]:
     """The results of all jobs, in the order of the jobs; what the first one to fail raises is raised here.
 
     The threads are daemons: one that is still stuck, in a name server or in a credential plugin, keeps nobody waiting.

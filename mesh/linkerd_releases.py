@@ -85,7 +85,7 @@ _STABLE_CHARTS: Mapping[str, tuple[str, str, str, str, str, str]] = {
 Edge = tuple[int, int, int]  # year (of two digits), month, number in the month
 
 # Since then a version of Linkerd is a milestone of its edge releases, and names one: https://linkerd.io/releases/.
-ANNOUNCED: Mapping[str, Edge] = {
+EDGE_MILESTONES: Mapping[str, Edge] = {
     "2.15": (24, 2, 4),
     "2.16": (24, 8, 2),
     "2.17": (24, 11, 8),
@@ -95,7 +95,7 @@ ANNOUNCED: Mapping[str, Edge] = {
 }
 # The first edge release that this program takes, and the newest that it was tried with.
 OLDEST_EDGE: Edge = (24, 1, 1)
-NEWEST_EDGE_TRIED: Edge = (26, 8, 3)
+NEWEST_TESTED_EDGE: Edge = (26, 8, 3)
 # What https://linkerd.io/2/reference/k8s-versions/ says is the newest Kubernetes for each.
 _NEWEST_KUBERNETES: Mapping[str, str] = {
     "2.13": "1.28",
@@ -107,7 +107,7 @@ _NEWEST_KUBERNETES: Mapping[str, str] = {
     "2.19": "1.35",
     "2.20": "1.35",
 }
-DEFAULT_LINKERD = "2.14.10"
+DEFAULT_LINKERD_VERSION = "2.14.10"
 
 _EDGE_NAME = re.compile(r"(?:edge-|20)(\d\d)\.(\d{1,2})\.(\d{1,3})")
 
@@ -120,12 +120,12 @@ def linkerd_release(version: str) -> LinkerdRelease | None:
     """
     plain = version.removeprefix("stable-")
     if plain in _STABLE_CHARTS:
-        return _stable(plain)
-    announced = ANNOUNCED.get(version.removeprefix("version-"))
+        return _stable_release(plain)
+    announced = EDGE_MILESTONES.get(version.removeprefix("version-"))
     if announced is not None:
-        return _of_edge(version.removeprefix("version-"), announced)
-    named = edge(version)
-    return _of_edge(version, named) if named is not None and named >= OLDEST_EDGE else None
+        return _edge_release(version.removeprefix("version-"), announced)
+    named = parse_edge(version)
+    return _edge_release(version, named) if named is not None and named >= OLDEST_EDGE else None
 
 
 def unknown_release(version: str, tag: str, charts: Mapping[str, str]) -> LinkerdRelease:
@@ -136,11 +136,11 @@ def unknown_release(version: str, tag: str, charts: Mapping[str, str]) -> Linker
         tag: of its images.
         charts: the versions of its charts, by their names.
     """
-    found = replace(_of_edge(version, NEWEST_EDGE_TRIED), tag=tag, known=False)
-    return of_charts(found, charts)
+    found = replace(_edge_release(version, NEWEST_TESTED_EDGE), tag=tag, known=False)
+    return with_chart_versions(found, charts)
 
 
-def of_charts(release: LinkerdRelease, charts: Mapping[str, str]) -> LinkerdRelease:
+def with_chart_versions(release: LinkerdRelease, charts: Mapping[str, str]) -> LinkerdRelease:
     """The same release with other versions of its charts.
 
     Args:
@@ -163,51 +163,51 @@ def gateway_api_manifest(version: str, channel: str = "standard") -> str:
     return f"https://github.com/kubernetes-sigs/gateway-api/releases/download/v{version}/{channel}-install.yaml"
 
 
-def edge(name: str) -> Edge | None:
+def parse_edge(name: str) -> Edge | None:
     """The edge release of a name such as `edge-25.4.4`, or of a chart's version such as `2025.4.4`."""
     found = _EDGE_NAME.fullmatch(name)
     return (int(found[1]), int(found[2]), int(found[3])) if found is not None else None
 
 
-def is_of_the_past(name: str) -> bool:
+def is_too_old(name: str) -> bool:
     """Whether a name that isn't known can't be that of a newer release than those that are."""
-    named = edge(name)
+    named = parse_edge(name)
     if named is not None:
         return named < OLDEST_EDGE
     found = re.match(r"(?:stable-|version-)?v?(\d+)\.(\d+)(?!\d)", name)
     return found is not None and (int(found[1]), int(found[2])) <= (2, 14)
 
 
-def age(tag: str) -> tuple[int, ...] | None:
+def release_order(tag: str) -> tuple[int, ...] | None:
     """What orders releases by their tags, oldest first; None for a tag that says nothing of it."""
     found = re.fullmatch(r"stable-(\d+)\.(\d+)\.(\d+)", tag)
     if found is not None:
         return (0, *map(int, found.groups()))
-    named = edge(tag)
+    named = parse_edge(tag)
     return (1, *named) if named is not None else None
 
 
-def line(tag: str) -> int | None:
+def minor_version(tag: str) -> int | None:
     """The version of Linkerd that a tag belongs to, as a number: 14 for 2.14, and one more for what comes after it.
 
     Args:
         tag: of a release's images.
     """
-    named = edge(tag)
+    named = parse_edge(tag)
     if named is not None:
-        after = sum(named > announced for announced in ANNOUNCED.values())
+        after = sum(named > announced for announced in EDGE_MILESTONES.values())
         return 15 + after
     found = re.fullmatch(r"stable-2\.(\d+)\.\d+", tag)
     return int(found[1]) if found is not None else None
 
 
-def _listed(version: str) -> LinkerdRelease:
+def _require_release(version: str) -> LinkerdRelease:
     found = linkerd_release(version)
     assert found is not None, f"{version} is of the names above"
     return found
 
 
-def _stable(version: str) -> LinkerdRelease:
+def _stable_release(version: str) -> LinkerdRelease:
     crds, control_plane, multicluster, cni, viz, jaeger = _STABLE_CHARTS[version]
     later = version.startswith("2.14.")
     minor = version.rpartition(".")[0]
@@ -243,11 +243,11 @@ def _stable(version: str) -> LinkerdRelease:
     )
 
 
-def _of_edge(version: str, found: Edge) -> LinkerdRelease:
+def _edge_release(version: str, found: Edge) -> LinkerdRelease:
     year, month, number = found
     chart = f"20{year}.{month}.{number}"
     link_api = "v1alpha3" if found >= (25, 3, 3) else "v1alpha2" if found >= (24, 11, 1) else "v1alpha1"
-    number_of_line = line(f"edge-{year}.{month}.{number}")
+    number_of_line = minor_version(f"edge-{year}.{month}.{number}")
     minor = f"2.{number_of_line}"
     return LinkerdRelease(
         version=version,
@@ -302,18 +302,18 @@ def _gateway_api_values(found: Edge) -> tuple[str, ...]:
 
 
 # What stack files and documents name; any other stable or edge release may be chosen, too.
-LINKERD: Mapping[str, LinkerdRelease] = {
-    version: _listed(version) for version in ("2.14.10", "2.13.5", *sorted(ANNOUNCED, reverse=True))
+LINKERD_RELEASES: Mapping[str, LinkerdRelease] = {
+    version: _require_release(version) for version in ("2.14.10", "2.13.5", *sorted(EDGE_MILESTONES, reverse=True))
 }
 
 # The newest Kubernetes that this program's tests run on.
-KUBERNETES_TRIED = "1.36"
+NEWEST_TESTED_KUBERNETES = "1.36"
 
 # Where each chart comes from, unless the stack file or $MULTICLUSTER_MESH_CHARTS says otherwise. Linkerd's stable
 # repository has the last stable releases that Linkerd published itself, the other one all edge releases.
-LINKERD_CHARTS = "https://helm.linkerd.io/stable"
-LINKERD_EDGE_CHARTS = "https://helm.linkerd.io/edge"
-CHART_SOURCES: Mapping[str, str] = {
+LINKERD_STABLE_CHARTS_URL = "https://helm.linkerd.io/stable"
+LINKERD_EDGE_CHARTS_URL = "https://helm.linkerd.io/edge"
+CHART_REPOSITORY_URLS: Mapping[str, str] = {
     "linkerd-smi": "https://linkerd.github.io/linkerd-smi",
     "cilium": "https://helm.cilium.io",
     "metallb": "https://metallb.github.io/metallb",
@@ -321,11 +321,11 @@ CHART_SOURCES: Mapping[str, str] = {
 }
 
 # Versions of the charts that have releases of their own; the stack file may choose others.
-SMI = "1.0.1"  # linkerd-smi v0.2.1
-METALLB = "0.14.9"
-INGRESS_NGINX = "4.11.0"
-CILIUM = "1.19.0"
-GATEWAY_API_ALONE = "1.4.0"  # where there is no Linkerd to say which
+SMI_VERSION = "1.0.1"  # linkerd-smi v0.2.1
+METALLB_VERSION = "0.14.9"
+INGRESS_NGINX_VERSION = "4.11.0"
+CILIUM_VERSION = "1.19.0"
+DEFAULT_GATEWAY_API_VERSION = "1.4.0"  # where there is no Linkerd to say which
 
 # The samples' images, as the guides that they come from have them; where those name no tag, with one.
 PODINFO_IMAGE = "ghcr.io/stefanprodan/podinfo:6.7.1"

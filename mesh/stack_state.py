@@ -15,15 +15,15 @@ from typing import Any
 import pulumi
 
 # Seconds that the state may take to arrive, from a service far away.
-PATIENCE = 120
+EXPORT_TIMEOUT_S = 120
 
 
-class RecordError(Exception):
+class StackStateError(Exception):
     """The state can't be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resource:
+class StateResource:
     """One resource of the state."""
 
     urn: str
@@ -43,7 +43,7 @@ class Resource:
         return self.urn.rsplit("::", 1)[1]
 
 
-def own() -> list[Resource]:
+def read_stack_state() -> list[StateResource]:
     """The resources that the running stack had made before, each after those that it depends on.
 
     Raises:
@@ -53,30 +53,30 @@ def own() -> list[Resource]:
     command = ["pulumi", "stack", "export", "--stack", stack]
     try:
         ended = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=EXPORT_TIMEOUT_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        why = f"no answer in {PATIENCE} seconds" if isinstance(error, subprocess.TimeoutExpired) else str(error)
-        raise _unreadable(command, why) from None
+        why = f"no answer in {EXPORT_TIMEOUT_S} seconds" if isinstance(error, subprocess.TimeoutExpired) else str(error)
+        raise _export_error(command, why) from None
     if ended.returncode != 0:
         said = (ended.stderr.strip() or ended.stdout.strip()).splitlines()
         why = said[-1] if said else f"ended with {ended.returncode}"
-        raise _unreadable(command, why)
+        raise _export_error(command, why)
     deployment = json.loads(ended.stdout).get("deployment") or {}
-    return parse(deployment.get("resources") or [])
+    return parse_resources(deployment.get("resources") or [])
 
 
-def _unreadable(command: Sequence[str], why: str) -> RecordError:
-    return RecordError(
+def _export_error(command: Sequence[str], why: str) -> StackStateError:
+    return StackStateError(
         f"{' '.join(command)}: {why}: while a cluster is declared unreachable, what the stack has made is read; "
         "let this command work where it runs (the backend's login, and PULUMI_CONFIG_PASSPHRASE or its _FILE)"
     )
 
 
-def parse(found: Sequence[Mapping[str, Any]]) -> list[Resource]:
+def parse_resources(found: Sequence[Mapping[str, Any]]) -> list[StateResource]:
     """Resources from an exported deployment; what waits for its deletion is left out."""
     return [
-        Resource(
+        StateResource(
             urn=entry["urn"],
             type=entry["type"],
             parent=entry.get("parent"),

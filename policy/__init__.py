@@ -5,9 +5,9 @@ They run as a policy pack of Pulumi's (`pulumi up --policy-pack policy`), and as
 """
 
 from policy.limits import Bounds
-from policy.planned_resource import Resource
+from policy.planned_resource import PlannedResource
 from policy.preview import PreviewError, resources
 from policy.rules import RULES, violations
 from policy.violation import Violation
 
-__all__ = ["RULES", "Bounds", "PreviewError", "Resource", "Violation", "resources", "violations"]
+__all__ = ["RULES", "Bounds", "PlannedResource", "PreviewError", "Violation", "resources", "violations"]

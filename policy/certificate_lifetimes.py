@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from policy.limits import Bounds
-from policy.planned_resource import Resource
+from policy.planned_resource import PlannedResource
 from policy.rule import Found, Rule
 
 _SELF_SIGNED = "tls:index/selfSignedCert:SelfSignedCert"
@@ -20,7 +20,7 @@ _HOURS, _RENEWED = "validityPeriodHours", "earlyRenewalHours"
 _REMEDY = "change trust.lifetimes in the stack file"
 
 
-def _find(resource: Resource, bounds: Bounds) -> Iterator[Found]:
+def _find(resource: PlannedResource, bounds: Bounds) -> Iterator[Found]:
     if resource.type not in (_SELF_SIGNED, _SIGNED):
         return
     hours = _number(resource.properties.get(_HOURS))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from policy.planned_resource import Resource
+from policy.planned_resource import PlannedResource
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
 
 
-def chart(resource: Resource) -> str:
+def chart(resource: PlannedResource) -> str:
     """The name of a release's chart, whether it comes from a repository, a registry, a folder or an archive.
 
     Args:
@@ -20,7 +20,7 @@ def chart(resource: Resource) -> str:
     return re.sub(r"(-v?\d+\.\d+\.\d+[^/]*)?\.tgz$", "", last)
 
 
-def values(resource: Resource) -> Any:
+def values(resource: PlannedResource) -> Any:
     """The values that a release gives its chart; a mapping, unless they are secret or unknown as a whole.
 
     Args:

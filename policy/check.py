@@ -49,8 +49,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _text(file: str) -> str:
     if file == "-":
-        return bounded_io.read(sys.stdin.buffer, LARGEST).decode()
-    return bounded_io.piped(Path(file), LARGEST).decode()
+        return bounded_io.read_bounded(sys.stdin.buffer, LARGEST).decode()
+    return bounded_io.read_file_or_pipe(Path(file), LARGEST).decode()
 
 
 def _broken(file: str, error: Exception) -> int:

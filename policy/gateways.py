@@ -11,7 +11,7 @@ from typing import Any
 
 from policy.charts import chart, values
 from policy.limits import Bounds
-from policy.planned_resource import SECRET, UNKNOWN, Resource, at, items
+from policy.planned_resource import SECRET, UNKNOWN, PlannedResource, at, items
 from policy.rule import Found, Rule
 from policy.violation import Path
 
@@ -47,7 +47,7 @@ _CHARTS = {
 }
 
 
-def _find(resource: Resource, bounds: Bounds) -> Iterator[Found]:
+def _find(resource: PlannedResource, bounds: Bounds) -> Iterator[Found]:
     if resource.type == "kubernetes:core/v1:Service":
         spec = resource.properties.get("spec")
         if at(spec, "type") == _BALANCED:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policy.limits import Bounds
-from policy.planned_resource import Resource
+from policy.planned_resource import PlannedResource
 from policy.rule import Found, Rule
 
 PROVIDER = "pulumi:providers:kubernetes"
 
 
-def _find(resource: Resource, bounds: Bounds) -> Iterator[Found]:
+def _find(resource: PlannedResource, bounds: Bounds) -> Iterator[Found]:
     # A default provider is in no preview's JSON; whoever uses it is.
     if f"::{PROVIDER}::default" in resource.provider:
         remedy = "give it the provider of one of the stack file's clusters"

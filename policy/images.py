@@ -11,7 +11,7 @@ from typing import Any
 
 from policy.charts import RELEASE, values
 from policy.limits import Bounds
-from policy.planned_resource import SECRET, UNKNOWN, Resource, at, items
+from policy.planned_resource import SECRET, UNKNOWN, PlannedResource, at, items
 from policy.rule import Found, Rule
 from policy.violation import Path
 
@@ -54,7 +54,7 @@ def _shown(image: str) -> str:
     return image if re.fullmatch(r"[a-z0-9][a-z0-9./_:-]{0,150}", image) else "…"
 
 
-def _find(resource: Resource, bounds: Bounds) -> Iterator[Found]:
+def _find(resource: PlannedResource, bounds: Bounds) -> Iterator[Found]:
     path = _SPECS.get(resource.kind.removesuffix("Patch"))
     if path is not None and resource.type.startswith(_GROUPS):
         yield from _in_pods(at(resource.properties, *path), path)
@@ -69,7 +69,7 @@ def _in_pods(spec: Any, path: Path) -> Iterator[Found]:
             yield from _judged(at(container, "image"), (*path, group, number, "image"))
 
 
-def _version(resource: Resource) -> Iterator[Found]:
+def _version(resource: PlannedResource) -> Iterator[Found]:
     """A chart pins the images that no value names: so its own version must be."""
     remote = at(resource.properties, "repositoryOpts", "repo") or str(resource.properties.get("chart")).startswith(
         "oci:"

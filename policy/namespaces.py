@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policy.limits import Bounds
-from policy.planned_resource import SECRET, UNKNOWN, Resource, at
+from policy.planned_resource import SECRET, UNKNOWN, PlannedResource, at
 from policy.rule import Found, Rule
 
 # What the program sets on all namespaces that it makes, and what others say the same by.
 LABELS = ("app.kubernetes.io/part-of", "app.kubernetes.io/managed-by")
 
 
-def _find(resource: Resource, bounds: Bounds) -> Iterator[Found]:
+def _find(resource: PlannedResource, bounds: Bounds) -> Iterator[Found]:
     if resource.type != "kubernetes:core/v1:Namespace":
         return
     labels = at(resource.properties, "metadata", "labels")

@@ -21,9 +21,9 @@ from pulumi_policy.proxy import UnknownValueError
 
 from policy.config import HOURS, bounds
 from policy.limits import Bounds
-from policy.planned_resource import UNKNOWN, Resource
+from policy.planned_resource import UNKNOWN, PlannedResource
 from policy.rule import Rule
-from policy.rules import RULES, broken
+from policy.rules import RULES, rule_violations
 
 NAME = "multicluster-mesh"
 
@@ -35,14 +35,14 @@ def serve() -> None:
 
 def _policy(rule: Rule) -> ResourceValidationPolicy:
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
-        resource = Resource(
+        resource = PlannedResource(
             urn=args.urn,
             type=args.resource_type,
             properties=_plain(args.props),
             provider=args.provider.urn if args.provider is not None else "",
         )
         # The engine knows itself how strict the rule is meant to be.
-        for violation in broken(rule, resource, bounds(args.get_config()), rule.level):
+        for violation in rule_violations(rule, resource, bounds(args.get_config()), rule.level):
             report(violation.told(), None)
 
     defaults = asdict(Bounds())

@@ -13,7 +13,7 @@ from typing import Any
 
 from policy.charts import values
 from policy.limits import Bounds
-from policy.planned_resource import SECRET, UNKNOWN, Resource, items
+from policy.planned_resource import SECRET, UNKNOWN, PlannedResource, items
 from policy.rule import Found, Rule
 from policy.violation import Path
 
@@ -29,7 +29,7 @@ _CALLED = re.compile(
 _REMEDY = "put it into a Secret of its own, and give the chart that one's name"
 
 
-def _find(resource: Resource, bounds: Bounds) -> Iterator[Found]:
+def _find(resource: PlannedResource, bounds: Bounds) -> Iterator[Found]:
     for path, message in _in(values(resource), ("values",)):
         yield path, message, _REMEDY
 
@@ -39,7 +39,7 @@ def _in(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
         for key, item in value.items():
             yield from _in(item, (*path, key))
         # As the environment of a container is written.
-        if isinstance(value.get("name"), str) and _is_material(value.get("value")) and _called(value["name"]):
+        if isinstance(value.get("name"), str) and _is_material(value.get("value")) and _is_secret_name(value["name"]):
             yield (*path, "value"), "what is called so is a key"
     elif isinstance(value, str | int | float) and not isinstance(value, bool):
         message = _wrong(value, path)
@@ -53,16 +53,16 @@ def _wrong(value: str | float, path: Path) -> str | None:
     if value == SECRET:
         return "a secret of the stack, which anybody with Helm would see"
     if isinstance(value, str) and value != UNKNOWN:
-        found = material(value)
+        found = find_credential(value)
         if found is not None:
             return found
     names = [part for part in path if isinstance(part, str)]
-    if _is_material(value) and (_called(names[-1]) or _is_tls_key(names)):
+    if _is_material(value) and (_is_secret_name(names[-1]) or _is_tls_key(names)):
         return "what is called so is a key"
     return None
 
 
-def material(text: str) -> str | None:
+def find_credential(text: str) -> str | None:
     """What of a text nobody should see; None: nothing.
 
     Args:
@@ -97,7 +97,7 @@ def _is_material(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _called(name: str) -> bool:
+def _is_secret_name(name: str) -> bool:
     return _CALLED.search(re.sub(r"[^a-z0-9]", "", name.lower())) is not None
 
 

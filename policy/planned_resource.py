@@ -12,7 +12,7 @@ UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resource:
+class PlannedResource:
     """One resource that an update makes, changes or keeps."""
 
     urn: str

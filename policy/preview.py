@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from policy.planned_resource import Resource, items
+from policy.planned_resource import PlannedResource, items
 
 # What there is after the update; of what is deleted, or only read, nothing is judged.
 _STAYS = frozenset({"same", "create", "update", "replace", "create-replacement", "import", "import-replacement"})
@@ -19,7 +19,7 @@ class PreviewError(Exception):
     """What was given is no preview, or one that has failed."""
 
 
-def read(text: str) -> list[Resource]:
+def read(text: str) -> list[PlannedResource]:
     """The resources of a preview.
 
     Args:
@@ -35,7 +35,7 @@ def read(text: str) -> list[Resource]:
     return resources(document)
 
 
-def resources(document: Any) -> list[Resource]:
+def resources(document: Any) -> list[PlannedResource]:
     """The resources of a preview, each once, in the preview's order.
 
     Args:
@@ -50,7 +50,7 @@ def resources(document: Any) -> list[Resource]:
         isinstance(each, Mapping) and each.get("severity") == "error" for each in items(document.get("diagnostics"))
     ):
         raise PreviewError("the preview has failed, and is not complete; mend what its diagnostics say")
-    found: dict[str, Resource] = {}
+    found: dict[str, PlannedResource] = {}
     for number, step in enumerate(items(document.get("steps"))):
         if not isinstance(step, Mapping):
             raise PreviewError(f"steps[{number}]: not a step of a preview")
@@ -60,12 +60,12 @@ def resources(document: Any) -> list[Resource]:
     return list(found.values())
 
 
-def _resource(state: Any, number: int) -> Resource:
+def _resource(state: Any, number: int) -> PlannedResource:
     if not isinstance(state, Mapping) or not all(isinstance(state.get(key), str) for key in ("urn", "type")):
         raise PreviewError(f"steps[{number}].newState: not a resource")
     properties = state.get("inputs") or {}
     if not isinstance(properties, Mapping):
         raise PreviewError(f"steps[{number}].newState.inputs: not the inputs of a resource")
-    return Resource(
+    return PlannedResource(
         urn=state["urn"], type=state["type"], properties=properties, provider=str(state.get("provider") or "")
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from policy.limits import Bounds
-from policy.planned_resource import Resource
+from policy.planned_resource import PlannedResource
 from policy.violation import Level, Path
 
 # Where, what is wrong, and what to do.
@@ -20,4 +20,4 @@ class Rule:
     name: str
     wants: str  # a sentence
     level: Level  # unless who runs it says otherwise
-    find: Callable[[Resource, Bounds], Iterable[Found]]
+    find: Callable[[PlannedResource, Bounds], Iterable[Found]]

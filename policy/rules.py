@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from policy import certificate_lifetimes, gateways, identifiers, images, namespaces, plaintext_secrets
 from policy.limits import Bounds
-from policy.planned_resource import Resource
+from policy.planned_resource import PlannedResource
 from policy.rule import Rule
 from policy.violation import Level, Violation, written
 
@@ -21,7 +21,7 @@ RULES: tuple[Rule, ...] = (
 
 
 def violations(
-    resources: Sequence[Resource], bounds: Bounds | None = None, levels: Mapping[str, Level] | None = None
+    resources: Sequence[PlannedResource], bounds: Bounds | None = None, levels: Mapping[str, Level] | None = None
 ) -> list[Violation]:
     """Every violation, by resource, rule and path.
 
@@ -37,12 +37,12 @@ def violations(
         for rule, level in judged
         if level != "disabled"
         for resource in resources
-        for violation in broken(rule, resource, bounds or Bounds(), level)
+        for violation in rule_violations(rule, resource, bounds or Bounds(), level)
     ]
     return sorted(set(found))
 
 
-def broken(rule: Rule, resource: Resource, bounds: Bounds, level: Level) -> Iterator[Violation]:
+def rule_violations(rule: Rule, resource: PlannedResource, bounds: Bounds, level: Level) -> Iterator[Violation]:
     """The violations of one rule by one resource.
 
     Args:

@@ -105,10 +105,10 @@ def review(request: Request, environment: Mapping[str, str], say: Say) -> report
     with tempfile.TemporaryDirectory(prefix="review-") as scratch:
         folder = Path(scratch)
         read = stack.read(request.stack, request.config_file, folder, environment)
-        seen: dict[str, cluster_snapshot.Seen] = {}
+        seen: dict[str, cluster_snapshot.ClusterSnapshot] = {}
         if read.settings is not None:
             say(f"asking {', '.join(cluster.name for cluster in read.settings.clusters)}")
-            seen = cluster_snapshot.look(read.settings.clusters, _timeout(read))
+            seen = cluster_snapshot.inspect_clusters(read.settings.clusters, _timeout(read))
             reachable = {cluster.name for cluster in read.settings.clusters if cluster.reachable}
             if away := sorted(name for name in reachable if seen[name].unseen is not None):
                 say(f"can't see {', '.join(away)}; going on without")
@@ -142,13 +142,13 @@ def review(request: Request, environment: Mapping[str, str], say: Say) -> report
     )
 
 
-def _timeout(read: stack.Stack) -> float:
+def _timeout(read: stack.ReviewedStack) -> float:
     return read.settings.preflight.timeout if read.settings is not None else 5.0
 
 
 def _former(
-    found: preview.Preview, seen: Mapping[str, cluster_snapshot.Seen], timeout: float
-) -> Mapping[str, cluster_snapshot.Seen]:
+    found: preview.Preview, seen: Mapping[str, cluster_snapshot.ClusterSnapshot], timeout: float
+) -> Mapping[str, cluster_snapshot.ClusterSnapshot]:
     """The clusters that the stack file has no more, by the way that the state has to them."""
     gone = [
         step
@@ -161,13 +161,13 @@ def _former(
         kubeconfig = str(inputs.get("kubeconfig") or "")
         if kubeconfig == SECRET:
             why = "its kubeconfig is a secret that only the state has"
-            hidden[step.name] = cluster_snapshot.Seen(name=step.name, unseen=why)
+            hidden[step.name] = cluster_snapshot.ClusterSnapshot(name=step.name, unseen=why)
         else:
             ways[step.name] = Access(context=str(inputs.get("context") or ""), kubeconfig=kubeconfig)
     return {**cluster_snapshot.ask(ways, timeout), **hidden}
 
 
-def _pictures(found: preview.Preview, read: stack.Stack) -> tuple[str | None, str | None]:
+def _pictures(found: preview.Preview, read: stack.ReviewedStack) -> tuple[str | None, str | None]:
     """The topology as the state has it, and as the stack file has it."""
     step = found.stack
     before = step.before.outputs.get("topology") if step is not None and step.before is not None else None

@@ -27,7 +27,7 @@ _OUTPUT = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
 _END = b"\nend\n"
 
 
-class Registered:
+class CapturedInputs:
     """The values that a program leaves to the update, by the URNs of its resources."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from policy.planned_resource import SECRET
 from review.diff import Field, fields
-from review.objects import Identity, Object, Scope, identify
+from review.objects import Object, ObjectIdentity, Scope, identify
 from review.preview import RELEASE, Preview, Step
 from review.redaction import Masked, masked, scrubbed
 from review.release_objects import Release
@@ -21,7 +21,7 @@ class Change:
     """What becomes of one object."""
 
     verb: Verb
-    identity: Identity
+    identity: ObjectIdentity
     before: Any = None  # masked
     after: Any = None  # masked
     fields: tuple[Field, ...] = ()
@@ -38,7 +38,7 @@ class ReleaseChange:
     charts: tuple[str | None, str | None]  # before and after, with version
     values: tuple[Field, ...]
     objects: tuple[Change, ...]
-    hooks: tuple[Identity, ...] = ()
+    hooks: tuple[ObjectIdentity, ...] = ()
     from_state: str | None = None
     failure: str | None = None
 
@@ -100,7 +100,7 @@ def of_resources(preview: Preview, scopes: Mapping[str, Scope], known: Collectio
 
 
 def _of_objects(
-    before: Mapping[Identity, Object], after: Mapping[Identity, Object], known: Collection[str]
+    before: Mapping[ObjectIdentity, Object], after: Mapping[ObjectIdentity, Object], known: Collection[str]
 ) -> Iterable[Change]:
     for identity in sorted({*before, *after}):
         old, new = before.get(identity), after.get(identity)

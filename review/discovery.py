@@ -9,15 +9,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mesh.preflight.api import JSON, Api, Unseen
+from mesh.preflight.api import JSON_MEDIA_TYPE, ClusterApi, NotReadableError
 
 _AGGREGATED = ",".join(
-    [*(f"{JSON};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList" for version in ("v2", "v2beta1")), JSON]
+    [
+        *(
+            f"{JSON_MEDIA_TYPE};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
+            for version in ("v2", "v2beta1")
+        ),
+        JSON_MEDIA_TYPE,
+    ]
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Offer:
+class ApiResources:
     """An API server's version, and which kinds it knows."""
 
     version: str | None = None  # such as v1.36.3; None: nobody knows
@@ -33,7 +39,7 @@ class Offer:
         versions = {version for version, _ in self.kinds}
         return sorted(versions | {f"{version}/{kind}" for version, kind in self.kinds})
 
-    def with_definitions(self, definitions: Iterable[Mapping[str, Any]]) -> Offer:
+    def with_definitions(self, definitions: Iterable[Mapping[str, Any]]) -> ApiResources:
         """The same with what CustomResourceDefinitions add."""
         kinds = dict(self.kinds)
         for definition in definitions:
@@ -45,7 +51,7 @@ class Offer:
         return replace(self, kinds=kinds)
 
 
-def ask(api: Api) -> Offer:
+def discover(api: ClusterApi) -> ApiResources:
     """Ask an API server.
 
     Raises:
@@ -60,7 +66,7 @@ def ask(api: Api) -> Offer:
             found |= _aggregated(answer)
         else:
             found |= _one_by_one(api, path, answer)
-    return Offer(version=version.get("gitVersion"), kinds=found)
+    return ApiResources(version=version.get("gitVersion"), kinds=found)
 
 
 def _aggregated(answer: Mapping[str, Any]) -> dict[tuple[str, str], bool]:
@@ -75,7 +81,7 @@ def _aggregated(answer: Mapping[str, Any]) -> dict[tuple[str, str], bool]:
     return found
 
 
-def _one_by_one(api: Api, path: str, answer: Mapping[str, Any]) -> dict[tuple[str, str], bool]:
+def _one_by_one(api: ClusterApi, path: str, answer: Mapping[str, Any]) -> dict[tuple[str, str], bool]:
     """From an API server before 1.26."""
     labels = [*(answer.get("versions") or ())] if path == "/api" else []
     for group in answer.get("groups") or ():
@@ -84,7 +90,7 @@ def _one_by_one(api: Api, path: str, answer: Mapping[str, Any]) -> dict[tuple[st
     for label in labels:
         try:
             listed = api.get(f"{path}/{label}", f"which kinds {label} has") or {}
-        except Unseen:
+        except NotReadableError:
             continue  # an aggregated API whose server is away
         for resource in listed.get("resources") or ():
             if "/" not in resource["name"]:

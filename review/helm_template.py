@@ -19,7 +19,7 @@ from typing import Any
 from mesh.kube.client import Access
 from mesh.strict_yaml import StrictYamlError
 from policy.planned_resource import SECRET, UNKNOWN
-from review.discovery import Offer
+from review.discovery import ApiResources
 from review.objects import documents
 from review.redaction import scrubbed
 
@@ -32,7 +32,7 @@ class RenderError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class ReleaseSpec:
     """A release as it is wanted: the inputs of its resource."""
 
     name: str
@@ -45,7 +45,7 @@ class Wanted:
     hooks: bool
 
     @classmethod
-    def of(cls, inputs: Mapping[str, Any], *, first: bool) -> Wanted:
+    def of(cls, inputs: Mapping[str, Any], *, first: bool) -> ReleaseSpec:
         """From a resource's inputs.
 
         Args:
@@ -89,7 +89,7 @@ class Renderer:
         self._locks: dict[Path, threading.Lock] = {}
         self._guard = threading.Lock()
 
-    def render(self, wanted: Wanted, offer: Offer, way: Access | None) -> list[dict[str, Any]]:
+    def render(self, wanted: ReleaseSpec, offer: ApiResources, way: Access | None) -> list[dict[str, Any]]:
         """The objects that a release will have.
 
         Args:
@@ -135,7 +135,7 @@ class Renderer:
             options += ["--kubeconfig", str(path)]
         return options
 
-    def _chart(self, wanted: Wanted) -> Path:
+    def _chart(self, wanted: ReleaseSpec) -> Path:
         """Where a chart is on this machine."""
         if not wanted.repository.get("repo") and Path(wanted.chart).exists():
             return Path(wanted.chart)
@@ -153,7 +153,7 @@ class Renderer:
         return archives[0]
 
     @staticmethod
-    def _source(wanted: Wanted) -> Sequence[str]:
+    def _source(wanted: ReleaseSpec) -> Sequence[str]:
         found = ["--version", wanted.version] if wanted.version else []
         for key, option in (
             ("repo", "--repo"),

@@ -40,7 +40,7 @@ Scope = Callable[[str, str], bool | None]
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
-class Identity:
+class ObjectIdentity:
     """What tells one object of a cluster from another; as for Helm, a version of its API doesn't."""
 
     kind: str
@@ -57,7 +57,7 @@ class Identity:
 class Object:
     """An object as somebody wants it to be."""
 
-    identity: Identity
+    identity: ObjectIdentity
     body: Mapping[str, Any] = field(repr=False)
 
     @property
@@ -95,7 +95,7 @@ def documents(manifest: str) -> list[dict[str, Any]]:
     return list(_flat(strict_yaml.load_all(manifest, LIMITS)))
 
 
-def made(bodies: Iterable[Mapping[str, Any]], namespace: str, scope: Scope) -> dict[Identity, Object]:
+def index_objects(bodies: Iterable[Mapping[str, Any]], namespace: str, scope: Scope) -> dict[ObjectIdentity, Object]:
     """Objects by their identities.
 
     Args:
@@ -110,14 +110,14 @@ def made(bodies: Iterable[Mapping[str, Any]], namespace: str, scope: Scope) -> d
     return found
 
 
-def identify(body: Mapping[str, Any], namespace: str, scope: Scope) -> Identity:
+def identify(body: Mapping[str, Any], namespace: str, scope: Scope) -> ObjectIdentity:
     """The identity of one object; the arguments are those of `made`."""
     version, kind = str(body.get("apiVersion", "")), str(body.get("kind", ""))
     metadata = body.get("metadata") or {}
     namespaced = scope(version, kind)
     if namespaced is None:
         namespaced = kind not in CLUSTER_WIDE
-    return Identity(
+    return ObjectIdentity(
         kind=kind,
         namespace=str(metadata.get("namespace") or namespace) if namespaced else "",
         name=str(metadata.get("name", "")),

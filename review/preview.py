@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from review.captured_inputs import Registered
+from review.captured_inputs import CapturedInputs
 from review.pulumi_cli import PreviewFailed, pulumi
 
 PROVIDER = "pulumi:providers:kubernetes"
@@ -114,7 +114,7 @@ def run(stack: str, config_file: Path, folder: Path, environment: Mapping[str, s
         "--config-file",
         str(config_file),
     ]
-    registered = Registered()
+    registered = CapturedInputs()
     with registered.listening(folder) as variables:
         ended = pulumi(command, {**environment, **variables})
     if ended.returncode != 0:
@@ -122,7 +122,7 @@ def run(stack: str, config_file: Path, folder: Path, environment: Mapping[str, s
     return parse(ended.stdout, registered)
 
 
-def parse(text: str, registered: Registered | None = None) -> Preview:
+def parse(text: str, registered: CapturedInputs | None = None) -> Preview:
     """A preview from what Pulumi printed.
 
     Args:
@@ -144,14 +144,14 @@ def parse(text: str, registered: Registered | None = None) -> Preview:
         raise PreviewFailed("this is not what `pulumi preview --json` prints") from None
     if errors:
         raise PreviewFailed("\n".join(errors))
-    asked = registered or Registered()
+    asked = registered or CapturedInputs()
     return Preview(
         steps=tuple(_step(urn, by_urn[urn], asked) for urn in sorted(by_urn)),
         warnings=tuple(_said(content, "warning")),
     )
 
 
-def _step(urn: str, entries: Sequence[Mapping[str, Any]], registered: Registered) -> Step:
+def _step(urn: str, entries: Sequence[Mapping[str, Any]], registered: CapturedInputs) -> Step:
     operations = {_OPERATIONS[entry["op"]] for entry in entries}
     (operation,) = operations if len(operations) == 1 else ("replace",)
     before = next((entry["oldState"] for entry in entries if entry.get("oldState")), None)

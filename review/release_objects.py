@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mesh.helm.release_storage import Record
-from mesh.preflight.api import Unseen
+from mesh.helm.release_storage import ReleaseRevision
+from mesh.preflight.api import NotReadableError
 from mesh.strict_yaml import StrictYamlError
 from policy.planned_resource import SECRET
 from review import unknown_values
-from review.cluster_snapshot import Seen
-from review.discovery import Offer
-from review.helm_template import Renderer, RenderError, Wanted
-from review.objects import Identity, Object, documents, made
+from review.cluster_snapshot import ClusterSnapshot
+from review.discovery import ApiResources
+from review.helm_template import ReleaseSpec, Renderer, RenderError
+from review.objects import Object, ObjectIdentity, documents, index_objects
 from review.preview import RELEASE, Preview, State, Step
 
 
@@ -24,8 +24,8 @@ class Side:
     """A release before the change, or after it."""
 
     inputs: Mapping[str, Any]
-    objects: Mapping[Identity, Object] = field(default_factory=dict, repr=False)
-    hooks: tuple[Identity, ...] = ()
+    objects: Mapping[ObjectIdentity, Object] = field(default_factory=dict, repr=False)
+    hooks: tuple[ObjectIdentity, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class Releases:
         renderer: renders charts.
     """
 
-    def __init__(self, preview: Preview, clusters: Mapping[str, Seen], renderer: Renderer) -> None:
+    def __init__(self, preview: Preview, clusters: Mapping[str, ClusterSnapshot], renderer: Renderer) -> None:
         self._steps = {step.urn: step for step in preview.steps}
         self._clusters = clusters
         self._renderer = renderer
@@ -69,7 +69,7 @@ class Releases:
     def look(self, step: Step) -> Release:
         """One release with its objects. Never raises: what fails is told in its place."""
         cluster = step.cluster or ""
-        seen = self._clusters.get(cluster, Seen(name=cluster, unseen="it is no cluster of the stack file"))
+        seen = self._clusters.get(cluster, ClusterSnapshot(name=cluster, unseen="it is no cluster of the stack file"))
         try:
             before, from_state = self._before(step, seen)
             after = self._after(step, seen)
@@ -83,10 +83,10 @@ class Releases:
             )
         return Release(step=step, cluster=cluster, before=before, after=after, from_state=from_state)
 
-    def _before(self, step: Step, seen: Seen) -> tuple[Side | None, str | None]:
+    def _before(self, step: Step, seen: ClusterSnapshot) -> tuple[Side | None, str | None]:
         if step.before is None:
             return None, None
-        wanted = Wanted.of(step.before.inputs, first=False)
+        wanted = ReleaseSpec.of(step.before.inputs, first=False)
         offer = self._offer(step, seen)
         why = None
         try:
@@ -95,38 +95,42 @@ class Releases:
                 found = documents(_without_secrets(record, step.before.inputs))
                 return self._side(step.before, found, wanted, offer), None
             why = f"Helm has no record of release {wanted.name} there"
-        except Unseen as error:
+        except NotReadableError as error:
             why = f"can't be seen: {error}"
         except StrictYamlError:
             why = f"Helm's record of release {wanted.name} can't be read"
         found = self._renderer.render(wanted, offer, seen.way)
         return self._side(step.before, found, wanted, offer), why
 
-    def _after(self, step: Step, seen: Seen) -> Side | None:
+    def _after(self, step: Step, seen: ClusterSnapshot) -> Side | None:
         if step.after is None:
             return None
-        wanted = Wanted.of(step.after.inputs, first=step.operation != "update")
+        wanted = ReleaseSpec.of(step.after.inputs, first=step.operation != "update")
         offer = self._offer(step, seen)
         return self._side(step.after, self._rendered(wanted, offer, seen), wanted, offer)
 
-    def _rendered(self, wanted: Wanted, offer: Offer, seen: Seen) -> list[dict[str, Any]]:
+    def _rendered(self, wanted: ReleaseSpec, offer: ApiResources, seen: ClusterSnapshot) -> list[dict[str, Any]]:
         """The objects of a release, with the sign for what nobody knows wherever something of that is in them."""
-        if not unknown_values.is_in(wanted.values):
+        if not unknown_values.contains_unknown(wanted.values):
             return self._renderer.render(wanted, offer, seen.way)
         # What comes out otherwise for another value depends on it, through a checksum or an encoding too.
         one, other = (
-            self._renderer.render(replace(wanted, values=unknown_values.filled(wanted.values, text)), offer, seen.way)
-            for text in unknown_values.STAND_INS
+            self._renderer.render(
+                replace(wanted, values=unknown_values.fill_unknowns(wanted.values, text)), offer, seen.way
+            )
+            for text in unknown_values.PLACEHOLDERS
         )
         return [unknown_values.common(*pair) for pair in zip(one, other, strict=False)]
 
-    def _side(self, state: State, bodies: Iterable[Mapping[str, Any]], wanted: Wanted, offer: Offer) -> Side:
-        found = made(bodies, wanted.namespace, offer.namespaced)
+    def _side(
+        self, state: State, bodies: Iterable[Mapping[str, Any]], wanted: ReleaseSpec, offer: ApiResources
+    ) -> Side:
+        found = index_objects(bodies, wanted.namespace, offer.namespaced)
         hooks = tuple(sorted(identity for identity, each in found.items() if each.hook))
         objects = {identity: each for identity, each in found.items() if not each.hook}
         return Side(inputs=state.inputs, objects=objects, hooks=hooks if wanted.hooks else ())
 
-    def _offer(self, step: Step, seen: Seen) -> Offer:
+    def _offer(self, step: Step, seen: ClusterSnapshot) -> ApiResources:
         """What the cluster will offer when the release's turn comes: also what is made before it."""
         definitions: list[dict[str, Any]] = []
         for urn in self._needs(step):
@@ -146,7 +150,7 @@ class Releases:
                 waiting += self._steps[urn].state.dependencies
         return sorted(found)
 
-    def _defined(self, step: Step, seen: Seen) -> list[dict[str, Any]]:
+    def _defined(self, step: Step, seen: ClusterSnapshot) -> list[dict[str, Any]]:
         """The CustomResourceDefinitions that a resource brings."""
         if step.after is None or step.operation == "same":
             return []
@@ -155,7 +159,7 @@ class Releases:
             return [inputs] if inputs.get("kind") == "CustomResourceDefinition" else []
         if step.urn not in self._definitions:
             try:
-                wanted = Wanted.of(step.after.inputs, first=step.operation != "update")
+                wanted = ReleaseSpec.of(step.after.inputs, first=step.operation != "update")
                 bodies = self._rendered(wanted, seen.offer, seen)
             except RenderError:
                 bodies = []
@@ -163,7 +167,7 @@ class Releases:
         return self._definitions[step.urn]
 
 
-def _without_secrets(record: Record, inputs: Mapping[str, Any]) -> str:
+def _without_secrets(record: ReleaseRevision, inputs: Mapping[str, Any]) -> str:
     """A record's manifest with Pulumi's sign in place of the values that Pulumi holds as secrets."""
     manifest = record.manifest
     for secret in _secrets_in(record.values, inputs.get("values")):

@@ -15,7 +15,7 @@ from review.preview import Preview
 OPERATIONS = ("create", "update", "replace", "delete")
 
 # Whose end takes more with it than themselves.
-_TAKES_ALONG = {
+_CASCADING_KINDS = {
     "CustomResourceDefinition": "all objects of that kind go with it",
     "Namespace": "all that is in it goes with it",
     "PersistentVolume": "the data on it",
@@ -49,7 +49,7 @@ class Expiry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class PolicyFinding:
     """A rule of the policy pack that a resource breaks."""
 
     mandatory: bool
@@ -67,7 +67,7 @@ class Report:
     topology: tuple[str | None, str | None] = (None, None)  # Mermaid, before and after
     expiring: tuple[Expiry, ...] = ()
     expires_within: int = 0  # days
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[PolicyFinding, ...] = ()
     older_findings: int = 0  # of resources that don't change
     warnings: tuple[str, ...] = ()
     unchanged: int = 0  # resources
@@ -116,8 +116,8 @@ class Report:
 
 def _why(change: Change) -> str | None:
     kind = change.identity.kind
-    if kind in _TAKES_ALONG:
-        return _TAKES_ALONG[kind]
+    if kind in _CASCADING_KINDS:
+        return _CASCADING_KINDS[kind]
     body = change.before or {}
     if kind == "Secret" and body.get("type") == "kubernetes.io/tls":
         return "a key and its certificate"
@@ -128,19 +128,19 @@ def _why(change: Change) -> str | None:
     return None
 
 
-def findings(preview: Preview) -> tuple[list[Finding], int]:
+def findings(preview: Preview) -> tuple[list[PolicyFinding], int]:
     """What the policies have against the resources that change, and how many things against the others."""
     planned, changing = [], set()
     for step in preview.steps:
         if step.after is not None:
             after = step.after
             planned.append(
-                policy.Resource(urn=step.urn, type=step.type, properties=after.inputs, provider=after.provider)
+                policy.PlannedResource(urn=step.urn, type=step.type, properties=after.inputs, provider=after.provider)
             )
             if step.operation != "same":
                 changing.add(step.urn)
     found = policy.violations(planned)
-    new = [Finding(mandatory=each.mandatory, text=each.line()) for each in found if each.urn in changing]
+    new = [PolicyFinding(mandatory=each.mandatory, text=each.line()) for each in found if each.urn in changing]
     return new, len(found) - len(new)
 
 

@@ -17,7 +17,7 @@ from review.redaction import secrets_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stack:
+class ReviewedStack:
     """One stack, read but not yet previewed."""
 
     name: str
@@ -26,7 +26,7 @@ class Stack:
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
 
-def read(name: str, file: Path, folder: Path, environment: Mapping[str, str]) -> Stack:
+def read(name: str, file: Path, folder: Path, environment: Mapping[str, str]) -> ReviewedStack:
     """Read a stack.
 
     Args:
@@ -40,7 +40,7 @@ def read(name: str, file: Path, folder: Path, environment: Mapping[str, str]) ->
     """
     copy = folder / f"Pulumi.{name.rpartition('/')[2]}.yaml"
     try:
-        copy.write_bytes(bounded_io.content(file))
+        copy.write_bytes(bounded_io.read_regular_file(file))
     except OSError as error:
         raise PreviewFailed(f"{file}: {error.strerror}; give the stack file by --config-file") from None
     configured, secret_keys = _configuration(name, copy, environment)
@@ -50,13 +50,13 @@ def read(name: str, file: Path, folder: Path, environment: Mapping[str, str]) ->
         for text in _secret_texts((written.get("config") or {}).get(key), _decoded(configured[key])):
             secrets |= secrets_of(text)
     try:
-        found = config.of_stack(configured, secret_keys, _project(), environment)
+        found = config.settings_from_config(configured, secret_keys, _project(), environment)
     except config.SettingsError:
         found = None
-    return Stack(name=name, file=copy, settings=found, secrets=frozenset(secrets))
+    return ReviewedStack(name=name, file=copy, settings=found, secrets=frozenset(secrets))
 
 
-def without(stack: Stack, clusters: Collection[str]) -> None:
+def without(stack: ReviewedStack, clusters: Collection[str]) -> None:
     """Declare clusters unreachable in the copy of the stack file, so that the others can be previewed."""
     content: dict[str, Any] = _read(stack.file)
     for key, value in content["config"].items():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class TextPart:
     """A piece of a text."""
 
     text: str
@@ -20,7 +20,7 @@ class Part:
         return len(self.text.encode()) - len(self.short.encode())
 
 
-def fitted(parts: Sequence[Part], limit: int, notice: str) -> str:
+def truncate_parts(parts: Sequence[TextPart], limit: int, notice: str) -> str:
     """The parts as one text of at most `limit` bytes, a blank line between them.
 
     Args:

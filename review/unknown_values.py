@@ -8,24 +8,24 @@ from typing import Any
 from policy.planned_resource import UNKNOWN
 
 # Two texts that no chart knows, of the same length.
-STAND_INS = ("unknown-" + "A" * 64, "unknown-" + "B" * 64)
+PLACEHOLDERS = ("unknown-" + "A" * 64, "unknown-" + "B" * 64)
 
 
-def is_in(value: Any) -> bool:
+def contains_unknown(value: Any) -> bool:
     """Whether something in a value isn't known."""
     if isinstance(value, Mapping):
-        return any(is_in(item) for item in value.values())
+        return any(contains_unknown(item) for item in value.values())
     if isinstance(value, list):
-        return any(is_in(item) for item in value)
+        return any(contains_unknown(item) for item in value)
     return isinstance(value, str) and UNKNOWN in value
 
 
-def filled(value: Any, text: str) -> Any:
+def fill_unknowns(value: Any, text: str) -> Any:
     """A value with a text in place of each that isn't known."""
     if isinstance(value, Mapping):
-        return {key: filled(item, text) for key, item in value.items()}
+        return {key: fill_unknowns(item, text) for key, item in value.items()}
     if isinstance(value, list):
-        return [filled(item, text) for item in value]
+        return [fill_unknowns(item, text) for item in value]
     return value.replace(UNKNOWN, text) if isinstance(value, str) else value
 
 

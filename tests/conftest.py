@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from hack.lab import lifecycle
-from hack.lab.spec import LoadBalancer
-from hack.lab.state_dir import Home
+from hack.lab.spec import LoadBalancerKind
+from hack.lab.state_dir import StateDir
 from hack.make import signals
 from tests.helpers import options
 from tests.helpers.config_fixtures import environment as environment
@@ -23,13 +23,13 @@ from tests.helpers.mock_engine import run as run
 
 # What a LoadBalancer Service gets in a cluster of the lab: an IP, unless these say something else.
 LOAD_BALANCERS = {
-    "ctx-1": LoadBalancer.NONE,
-    "ctx-2": LoadBalancer.HOSTNAME,
-    "kpaas-2": LoadBalancer.HOSTNAME,
-    "kind-demo": LoadBalancer.NONE,
-    "bastion02": LoadBalancer.NONE,
-    "bastion03": LoadBalancer.NONE,
-    "bastion05": LoadBalancer.HOSTNAME,
+    "ctx-1": LoadBalancerKind.NONE,
+    "ctx-2": LoadBalancerKind.HOSTNAME,
+    "kpaas-2": LoadBalancerKind.HOSTNAME,
+    "kind-demo": LoadBalancerKind.NONE,
+    "bastion02": LoadBalancerKind.NONE,
+    "bastion03": LoadBalancerKind.NONE,
+    "bastion05": LoadBalancerKind.HOSTNAME,
 }
 
 # Those that most files need: to start one takes as much of a processor as four minutes of it idling.
@@ -37,7 +37,7 @@ OFTEN = {"west", "east", "north"}
 
 # A run that is told to end takes its lab down, as one that is interrupted does.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
-signals.heed_in_children()
+signals.restore_sigint_for_children()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -56,9 +56,9 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 @pytest.fixture(scope="session")
-def lab_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+def lab_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StateDir]:
     """Where the lab of all tests of this worker is, whichever of its clusters run."""
-    home = Home(folder=tmp_path_factory.mktemp("lab") / "home")
+    home = StateDir(folder=tmp_path_factory.mktemp("lab") / "home")
     try:
         yield home
     finally:
@@ -66,13 +66,13 @@ def lab_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
 
 
 @pytest.fixture(scope="module")
-def lab(lab_home: Home, lab_clusters: list[str]) -> Home:
+def lab(lab_home: StateDir, lab_clusters: list[str]) -> StateDir:
     """The lab, with the clusters that the file needs, and few that it doesn't: each takes 4 % of a processor."""
     live = lifecycle.live_status(lab_home).get("clusters", {})
     idle = [name for name in live if name not in {*lab_clusters, *OFTEN}]
     if idle:
         lifecycle.stop(lab_home, idle, delete=False)
-    kinds = {name: LOAD_BALANCERS.get(name, LoadBalancer.IP) for name in lab_clusters}
+    kinds = {name: LOAD_BALANCERS.get(name, LoadBalancerKind.IP) for name in lab_clusters}
     lifecycle.start(
         lab_home,
         lab_clusters,

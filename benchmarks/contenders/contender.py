@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Way(Protocol):
+class Contender(Protocol):
     """One way to make a mesh on the lab, and to take it away."""
 
     @property

@@ -7,10 +7,10 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.environment import Ground
+from benchmarks.environment import Environment
 from benchmarks.process import Ran
-from hack.make.pulumi_cli import Engine
-from hack.make.stack import Stack
+from hack.make.pulumi_cli import PulumiStack
+from hack.make.stack import LabStack
 from mesh.paths import PROJECT_ROOT
 
 # Pulumi's own variables for a state that is written when a command ends (https://github.com/pulumi/pulumi/issues/10668).
@@ -33,13 +33,13 @@ class Ours:
     """
 
     def __init__(
-        self, ground: Ground, stack: Stack, name: str = "ours", *, environment: Mapping[str, str] | None = None
+        self, ground: Environment, stack: LabStack, name: str = "ours", *, environment: Mapping[str, str] | None = None
     ) -> None:
         self.name = name
         self._ground = ground
         self._further = dict(environment or {})
         self._stack = stack.name
-        self._engine = Engine(ground.home, stack, ground.runner.environment)
+        self._engine = PulumiStack(ground.home, stack, ground.runner.environment)
         self._engine.initialise()
 
     def up(self) -> None:

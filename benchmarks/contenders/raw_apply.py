@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.environment import Ground
+from benchmarks.environment import Environment
 from mesh.paths import PROJECT_ROOT
 
 
@@ -21,7 +21,7 @@ class Floor:
 
     name = "floor"
 
-    def __init__(self, ground: Ground, objects: Mapping[str, list[dict[str, Any]]]) -> None:
+    def __init__(self, ground: Environment, objects: Mapping[str, list[dict[str, Any]]]) -> None:
         self._ground = ground
         self._plan = ground.work / "floor.json"
         plan = {}

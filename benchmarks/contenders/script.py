@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.environment import Ground
-from mesh.linkerd_releases import DEFAULT_LINKERD, linkerd_release
+from benchmarks.environment import Environment
+from mesh.linkerd_releases import DEFAULT_LINKERD_VERSION, linkerd_release
 
 GUIDES = "guides.sh"
 CLI = "linkerd-cli.sh"
@@ -30,7 +30,7 @@ class Script:
 
     def __init__(
         self,
-        ground: Ground,
+        ground: Environment,
         script: str,
         podinfo: Mapping[str, Any],
         namespace: str,
@@ -45,7 +45,7 @@ class Script:
         self._work.mkdir(exist_ok=True)
         for cluster, objects in podinfo.items():
             (self._work / f"podinfo-{cluster}.json").write_text(json.dumps(objects))
-        release = linkerd_release(DEFAULT_LINKERD)
+        release = linkerd_release(DEFAULT_LINKERD_VERSION)
         assert release is not None, "the default is known"
         self._variables = {
             "CLUSTERS": " ".join(podinfo),

@@ -14,10 +14,10 @@ from typing import Any
 import pulumi
 
 from components.cluster import Cluster
-from mesh.config.models.extensions import GatewayApi as GatewayApiSettings
+from mesh.config.models.extensions import GatewayApiConfig as GatewayApiSettings
 
 
-def annotated(kind: str, props: dict[str, Any]) -> dict[str, Any]:
+def add_adoption_annotations(kind: str, props: dict[str, Any]) -> dict[str, Any]:
     """The inputs of an object of the manifest, those of a CRD with what it takes to take it over.
 
     Args:
@@ -51,10 +51,12 @@ class GatewayApi(pulumi.ComponentResource):
         assert wanted.manifest is not None, "settings see to it that there is one"
         name = f"{cluster.name}-gateway-api"
         super().__init__("multicluster-mesh:index:GatewayApi", name, None, opts)
-        options = pulumi.ResourceOptions.merge(cluster.options(self), pulumi.ResourceOptions(transforms=[_taken_over]))
+        options = pulumi.ResourceOptions.merge(
+            cluster.options(self), pulumi.ResourceOptions(transforms=[_add_ownership_transform])
+        )
         self.crds = ConfigFile(f"{name}-crds", file=wanted.manifest, opts=options)
         self.register_outputs({})
 
 
-def _taken_over(args: pulumi.ResourceTransformArgs) -> pulumi.ResourceTransformResult:
-    return pulumi.ResourceTransformResult(props=annotated(args.type_, dict(args.props)), opts=args.opts)
+def _add_ownership_transform(args: pulumi.ResourceTransformArgs) -> pulumi.ResourceTransformResult:
+    return pulumi.ResourceTransformResult(props=add_adoption_annotations(args.type_, dict(args.props)), opts=args.opts)

@@ -11,7 +11,7 @@ from typing import Any
 import pulumi
 
 from components.cluster import Cluster
-from components.helm.release import release
+from components.helm.release import helm_release
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import pull_secret, pull_secrets
 from mesh import config
@@ -19,7 +19,7 @@ from mesh import config
 NAMESPACE = "ingress-nginx"
 
 
-def ingress_nginx_values(cluster: config.Cluster, pull: list[dict[str, str]] | None = None) -> dict[str, Any]:
+def ingress_nginx_values(cluster: config.ClusterSettings, pull: list[dict[str, str]] | None = None) -> dict[str, Any]:
     """The values of the ingress-nginx chart.
 
     Args:
@@ -49,7 +49,7 @@ def ingress_nginx_values(cluster: config.Cluster, pull: list[dict[str, str]] | N
     values: dict[str, Any] = {"controller": controller}
     if pull:
         values["imagePullSecrets"] = pull
-    return config.merged(values, extensions.ingress_nginx.values)
+    return config.merge_values(values, extensions.ingress_nginx.values)
 
 
 class IngressNginx(pulumi.ComponentResource):
@@ -80,7 +80,7 @@ class IngressNginx(pulumi.ComponentResource):
             f"{name}-namespace", "v1", "Namespace", metadata=cluster.namespace_metadata(NAMESPACE), opts=child
         )
         credentials = pull_secret(f"{name}-pull-secret", cluster, namespace.name, child)
-        self.ready = release(
+        self.ready = helm_release(
             name,
             cluster=cluster,
             name="ingress-nginx",

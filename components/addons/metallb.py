@@ -10,8 +10,8 @@ from typing import Any
 
 import pulumi
 
-from components.cluster import NOT_AWAITED, Cluster
-from components.helm.release import release
+from components.cluster import SKIP_AWAIT, Cluster
+from components.helm.release import helm_release
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import pull_secret, pull_secrets
 from mesh import config
@@ -20,7 +20,7 @@ NAMESPACE = "metallb-system"
 POOL = "multicluster-mesh"
 
 
-def metallb_values(cluster: config.Cluster, pull: list[dict[str, str]] | None = None) -> dict[str, Any]:
+def metallb_values(cluster: config.ClusterSettings, pull: list[dict[str, str]] | None = None) -> dict[str, Any]:
     """The values of the metallb chart.
 
     Args:
@@ -38,7 +38,7 @@ def metallb_values(cluster: config.Cluster, pull: list[dict[str, str]] | None = 
     }
     if pull:
         values["imagePullSecrets"] = pull
-    return config.merged(values, wanted.values)
+    return config.merge_values(values, wanted.values)
 
 
 class MetalLb(pulumi.ComponentResource):
@@ -78,7 +78,7 @@ class MetalLb(pulumi.ComponentResource):
         )
         there = namespace.name
         credentials = pull_secret(f"{name}-pull-secret", cluster, there, child)
-        installed = release(
+        installed = helm_release(
             name,
             cluster=cluster,
             name="metallb",
@@ -95,7 +95,7 @@ class MetalLb(pulumi.ComponentResource):
             f"{name}-pool",
             api_version="metallb.io/v1beta1",
             kind="IPAddressPool",
-            metadata=cluster.metadata(POOL, namespace=there, annotations=NOT_AWAITED),
+            metadata=cluster.metadata(POOL, namespace=there, annotations=SKIP_AWAIT),
             spec={"addresses": list(wanted.pool)},
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[installed])),
         )
@@ -103,7 +103,7 @@ class MetalLb(pulumi.ComponentResource):
             f"{name}-advertisement",
             api_version="metallb.io/v1beta1",
             kind="L2Advertisement",
-            metadata=cluster.metadata(POOL, namespace=there, annotations=NOT_AWAITED),
+            metadata=cluster.metadata(POOL, namespace=there, annotations=SKIP_AWAIT),
             spec={"ipAddressPools": [POOL]},
             # It names the pool, which its webhook looks for.
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[installed, pool])),

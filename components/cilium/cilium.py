@@ -15,25 +15,25 @@ from typing import Any
 import pulumi
 
 from components.cluster import Cluster
-from components.helm.release import release
-from components.linkerd.pki import Authority, Certificate, Signer
+from components.helm.release import helm_release
+from components.linkerd.pki import Certificate, CertificateAuthority, GeneratedAuthority
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import tls_secret
 from mesh import config
-from mesh.config.models.cilium import Cilium as CiliumSettings
-from mesh.config.models.stack_file import Lifetimes
+from mesh.config.models.cilium import CiliumConfig as CiliumSettings
+from mesh.config.models.stack_file import LifetimesConfig
 from mesh.config.network_types import is_ip
-from mesh.config.validation.cilium import minor
+from mesh.config.validation.cilium import minor_version
 
 NAMESPACE = "kube-system"
 # A way to make certificates that the chart doesn't know, so that it makes none.
-_PROVIDED = {"auto": {"enabled": True, "method": "provided"}}
+_PROVIDED_CERTIFICATES = {"auto": {"enabled": True, "method": "provided"}}
 # From here on the chart says of its Service what only one that can be reached from outside may have.
-OUTSIDE_SINCE = (1, 16)
+EXTERNAL_ONLY_SERVICE_SINCE = (1, 16)
 # From here on it lets somebody else make the Service.
-EXTERNAL_SINCE = (1, 19)
+EXTERNALLY_CREATED_SINCE = (1, 19)
 # What the chart's own certificates are for, whatever the cluster.
-_SERVER = "clustermesh-apiserver.cilium.io"
+_SERVER_NAME = "clustermesh-apiserver.cilium.io"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +59,12 @@ def peer_values(name: str, addresses: Sequence[str], port: int) -> dict[str, Any
     return {"name": name, "port": port, "address": addresses[0] if addresses else ""}
 
 
-def _told(peer: Peer, found: Sequence[Sequence[str]]) -> dict[str, Any]:
+def _peer_values(peer: Peer, found: Sequence[Sequence[str]]) -> dict[str, Any]:
     return peer_values(peer.name, found[0], peer.port)
 
 
 def cilium_values(
-    cluster: config.Cluster,
+    cluster: config.ClusterSettings,
     cilium: CiliumSettings,
     peers: Sequence[pulumi.Input[Mapping[str, Any]]],
     *,
@@ -81,9 +81,9 @@ def cilium_values(
     member = cluster.cilium
     assert member is not None
     apiserver: dict[str, Any] = {
-        "service": _service(member, cilium),
+        "service": _apiserver_service_values(member, cilium),
         # Each cluster's client is known by its own name.
-        "tls": {**_PROVIDED, "authMode": "cluster"},
+        "tls": {**_PROVIDED_CERTIFICATES, "authMode": "cluster"},
     }
     if cilium.kvstoremesh is not None:
         apiserver["kvstoremesh"] = {"enabled": cilium.kvstoremesh}
@@ -94,7 +94,7 @@ def cilium_values(
     }
     if cilium.max_connected_clusters > 255:
         mesh["maxConnectedClusters"] = cilium.max_connected_clusters
-    hubble: dict[str, Any] = {"enabled": cilium.hubble is not None, "tls": _PROVIDED}
+    hubble: dict[str, Any] = {"enabled": cilium.hubble is not None, "tls": _PROVIDED_CERTIFICATES}
     if cilium.hubble is not None:
         hubble["relay"] = {"enabled": cilium.hubble.relay}
     values: dict[str, Any] = {
@@ -107,16 +107,16 @@ def cilium_values(
     if linkerd:
         # https://linkerd.io/2.14/reference/cluster-configuration/#cilium
         values |= {"cni": {"exclusive": False}, "socketLB": {"hostNamespaceOnly": True}}
-    return config.merged(values, member.values)
+    return config.merge_values(values, member.values)
 
 
-def _service(member: config.MeshedCilium, cilium: CiliumSettings) -> dict[str, Any]:
+def _apiserver_service_values(member: config.ClusterMeshMember, cilium: CiliumSettings) -> dict[str, Any]:
     """What the chart makes of its Service, beside which this program may make one of its own."""
     # Those of a load balancer are on a Service of this program's own.
     annotations = {"annotations": dict(member.annotations)} if member.annotations else {}
     if member.service == "NodePort":
         return {"type": "NodePort", "nodePort": cilium.node_port, **annotations}
-    if minor(cilium.version) < OUTSIDE_SINCE:
+    if minor_version(cilium.version) < EXTERNAL_ONLY_SERVICE_SINCE:
         return {"type": "ClusterIP", **(annotations if member.service == "ClusterIP" else {})}
     if member.service == "ClusterIP":
         return {"externallyCreated": True}
@@ -132,14 +132,14 @@ class CiliumAuthority(pulumi.ComponentResource):
         opts: the usual resource options.
     """
 
-    signer: Signer
-    lifetimes: Lifetimes
+    signer: CertificateAuthority
+    lifetimes: LifetimesConfig
 
-    def __init__(self, lifetimes: Lifetimes, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, lifetimes: LifetimesConfig, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("multicluster-mesh:index:CiliumAuthority", "cilium", None, opts)
         child = pulumi.ResourceOptions(parent=self)
         self.lifetimes = lifetimes
-        self.signer = Authority("cilium-ca", "Cilium CA", lifetimes.anchor, child).signer
+        self.signer = GeneratedAuthority("cilium-ca", "Cilium CA", lifetimes.anchor, child).signer
         self.register_outputs({"certificate": self.signer.certificate, "expires": self.signer.expires})
 
 
@@ -178,8 +178,8 @@ class Cilium(pulumi.ComponentResource):
         super().__init__("multicluster-mesh:index:Cilium", name, None, opts)
         child = cluster.options(self)
         secrets = self._secrets(cluster, cilium, authority, own, child)
-        told = [pulumi.Output.all(peer.addresses).apply(partial(_told, peer)) for peer in peers]
-        self.installed = release(
+        told = [pulumi.Output.all(peer.addresses).apply(partial(_peer_values, peer)) for peer in peers]
+        self.installed = helm_release(
             name,
             cluster=cluster,
             name="cilium",
@@ -207,7 +207,10 @@ class Cilium(pulumi.ComponentResource):
         server = ["*.mesh.cilium.io", f"clustermesh-apiserver.{NAMESPACE}.svc", "localhost"]
         # The chart's own names, in the Secrets that its pods mount.
         wanted: dict[str, tuple[str, pulumi.Input[Sequence[str]]]] = {
-            "clustermesh-apiserver-server-cert": (_SERVER, hosts.apply(lambda found: [_SERVER, *server, *found])),
+            "clustermesh-apiserver-server-cert": (
+                _SERVER_NAME,
+                hosts.apply(lambda found: [_SERVER_NAME, *server, *found]),
+            ),
             "clustermesh-apiserver-admin-cert": (f"admin-{cluster.name}", ["localhost"]),
             "clustermesh-apiserver-remote-cert": (f"remote-{cluster.name}", []),
             "clustermesh-apiserver-local-cert": (f"local-{cluster.name}", []),
@@ -238,7 +241,7 @@ class Cilium(pulumi.ComponentResource):
                 hours=authority.lifetimes.issuer,
                 renew_before=authority.lifetimes.renew_before,
                 dns_names=names,
-                ip_addresses=["127.0.0.1", "::1"] if common_name == _SERVER else [],
+                ip_addresses=["127.0.0.1", "::1"] if common_name == _SERVER_NAME else [],
                 client=True,
                 opts=pulumi.ResourceOptions(parent=self),
             )

@@ -11,22 +11,22 @@ from typing import Any
 
 import pulumi
 
-from components.cilium.cilium import EXTERNAL_SINCE, NAMESPACE, Cilium, CiliumAuthority, Peer
-from components.cluster import NOT_AWAITED, Cluster
+from components.cilium.cilium import EXTERNALLY_CREATED_SINCE, NAMESPACE, Cilium, CiliumAuthority, Peer
+from components.cluster import SKIP_AWAIT, Cluster
 from components.sdk import load_balancer
 from components.sdk.kubernetes_object import KubernetesObject
 from mesh import config, stack_state
-from mesh.config.resolved import MeshedCilium
-from mesh.config.validation.cilium import minor
+from mesh.config.resolved import ClusterMeshMember
+from mesh.config.validation.cilium import minor_version
 from mesh.kube import client as kube_client
 
 # The Service by which a load balancer leads to the ClusterMesh API server.
-SERVICE = "clustermesh-apiserver-peers"
-OUTPUT = "clustermesh"
+PEER_SERVICE = "clustermesh-apiserver-peers"
+CLUSTERMESH_OUTPUT = "clustermesh"
 # Of a cluster's nodes, so many are told to the others.
-NODES = 3
+MAX_NODE_ADDRESSES = 3
 # Seconds that a cluster has to answer.
-PATIENCE = 30
+REQUEST_TIMEOUT_S = 30
 _SERVED = {
     "selector": {"k8s-app": "clustermesh-apiserver"},
     "ports": [{"name": "etcd", "port": 2379, "targetPort": 2379}],
@@ -51,7 +51,7 @@ class ClusterMesh(pulumi.ComponentResource):
         self,
         stack: config.Settings,
         clusters: Mapping[str, Cluster],
-        made: Sequence[stack_state.Resource],
+        made: Sequence[stack_state.StateResource],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("multicluster-mesh:index:ClusterMesh", "clustermesh", None, opts)
@@ -59,10 +59,10 @@ class ClusterMesh(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         self.authority = CiliumAuthority(stack.trust.lifetimes, child)
         whole = next((resource for resource in made if resource.type == "pulumi:pulumi:Stack"), None)
-        before = whole.outputs.get(OUTPUT) or {} if whole is not None else {}
+        before = whole.outputs.get(CLUSTERMESH_OUTPUT) or {} if whole is not None else {}
         found = {name: _peer(cluster, before.get(name), self) for name, cluster in clusters.items()}
         self.peers = {name: peer for name, peer in found.items() if peer is not None}
-        external = minor(stack.cilium.version) >= EXTERNAL_SINCE
+        external = minor_version(stack.cilium.version) >= EXTERNALLY_CREATED_SINCE
         self.members = {
             name: Cilium(
                 cluster,
@@ -73,7 +73,7 @@ class ClusterMesh(pulumi.ComponentResource):
                 [self.peers[other] for other in sorted(self.peers) if other != name],
                 stack.charts["cilium"],
                 linkerd=stack.linkerd,
-                before=_inside(cluster, self) if external else [],
+                before=_cluster_ip_service(cluster, self) if external else [],
                 opts=child,
             )
             for name, cluster in clusters.items()
@@ -97,21 +97,23 @@ def _peer(cluster: Cluster, before: Mapping[str, Any] | None, parent: pulumi.Res
                 return None
             addresses, port = before["addresses"], int(before.get("port", port))
     elif member.service == "LoadBalancer":
-        balanced = _balanced(cluster, member, parent)
+        balanced = _load_balancer_addresses(cluster, member, parent)
         addresses = member.addresses or balanced
     elif not member.addresses:
         addresses = node_addresses(cluster)
     return Peer(name=cluster.name, addresses=addresses, port=port)
 
 
-def _balanced(cluster: Cluster, member: MeshedCilium, parent: pulumi.Resource) -> pulumi.Output[list[str]]:
+def _load_balancer_addresses(
+    cluster: Cluster, member: ClusterMeshMember, parent: pulumi.Resource
+) -> pulumi.Output[list[str]]:
     # Where the stack file says the addresses, nobody waits for them.
-    annotations = {**(NOT_AWAITED if member.addresses else {}), **member.annotations}
+    annotations = {**(SKIP_AWAIT if member.addresses else {}), **member.annotations}
     service = KubernetesObject(
-        f"{cluster.name}-{SERVICE}",
+        f"{cluster.name}-{PEER_SERVICE}",
         "v1",
         "Service",
-        metadata=cluster.metadata(SERVICE, namespace=NAMESPACE, annotations=annotations),
+        metadata=cluster.metadata(PEER_SERVICE, namespace=NAMESPACE, annotations=annotations),
         spec={"type": "LoadBalancer", **_SERVED},
         # Without an address of each, none of the clusters could be told of the others.
         opts=pulumi.ResourceOptions.merge(
@@ -119,10 +121,10 @@ def _balanced(cluster: Cluster, member: MeshedCilium, parent: pulumi.Resource) -
             pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m")),
         ),
     )
-    return pulumi.Output.all(service.status).apply(lambda found: load_balancer.addresses(found[0]))
+    return pulumi.Output.all(service.status).apply(lambda found: load_balancer.load_balancer_addresses(found[0]))
 
 
-def _inside(cluster: Cluster, parent: pulumi.Resource) -> list[pulumi.Resource]:
+def _cluster_ip_service(cluster: Cluster, parent: pulumi.Resource) -> list[pulumi.Resource]:
     """The Service of a cluster that is to have no other, where the chart can only make one for traffic from outside."""
     member = cluster.settings.cilium
     if member is None or member.service != "ClusterIP":
@@ -137,7 +139,7 @@ def _inside(cluster: Cluster, parent: pulumi.Resource) -> list[pulumi.Resource]:
             labels={"k8s-app": "clustermesh-apiserver"},
             # An older release may have made it, and would take it away.
             annotations={
-                **NOT_AWAITED,
+                **SKIP_AWAIT,
                 "pulumi.com/patchForce": "true",
                 "helm.sh/resource-policy": "keep",
                 **member.annotations,
@@ -162,19 +164,21 @@ def node_addresses(cluster: Cluster) -> list[str]:
     path = f"clusters.{cluster.name}.cilium.addresses"
     remedy = "say there where the others reach it, or let its nodes be listed"
     try:
-        nodes = kube_client.listed(kube_client.client(cluster.access), "/api/v1/nodes", timeout=PATIENCE)
+        nodes = kube_client.list_objects(
+            kube_client.api_client(cluster.access), "/api/v1/nodes", timeout=REQUEST_TIMEOUT_S
+        )
     except (ApiException, ConfigException, HTTPError) as error:
         said = f"{error.status} {error.reason}" if isinstance(error, ApiException) else str(error).strip()
         why = (said.splitlines() or [type(error).__name__])[0]
         raise pulumi.RunError(f"{path}: not set: its nodes can't be asked for theirs ({why}); {remedy}") from None
-    found = {node["metadata"]["name"]: _internal(node) for node in nodes}
-    addresses = [address for _, address in sorted(found.items()) if address][:NODES]
+    found = {node["metadata"]["name"]: _internal_ip(node) for node in nodes}
+    addresses = [address for _, address in sorted(found.items()) if address][:MAX_NODE_ADDRESSES]
     if not addresses:
         raise pulumi.RunError(f"{path}: not set: none of its nodes has an address; {remedy}")
     return addresses
 
 
-def _internal(node: Mapping[str, Any]) -> str | None:
+def _internal_ip(node: Mapping[str, Any]) -> str | None:
     """A node's address; none of one that is going away, or has just come."""
     if node["metadata"].get("deletionTimestamp"):
         return None

@@ -40,21 +40,21 @@ from pulumi_kubernetes.helm.v3 import Release, RepositoryOptsArgs
 
 from components.cluster import Cluster
 from components.helm import terminating_crds
-from components.helm.release_drift import Upkeep
-from components.sdk.hooks import Hook, with_namespace
+from components.helm.release_drift import ReleaseDrift
+from components.sdk.hooks import Hook, namespace_hook
 from mesh.helm import drift  # not in the hook, which runs when Pulumi has taken the program's folder off the path
 from mesh.kube import client as kube_client
 
 # What Helm upgrades from: what is there, or what there was.
-_STARTABLE = {"deployed", "failed", "superseded"}
-_FAILED = "an update was interrupted before it could say how this ended"
+_UPGRADABLE_STATUSES = {"deployed", "failed", "superseded"}
+_INTERRUPTED_DESCRIPTION = "an update was interrupted before it could say how this ended"
 
 
-class ForeignRelease(Exception):
+class ReleaseOwnedElsewhereError(Exception):
     """A release of this name exists, and this stack has not made it."""
 
 
-class UnfinishedRecord(Exception):
+class ReleaseNotFinalizedError(Exception):
     """A release is installed, and this can't be written down."""
 
 
@@ -63,10 +63,12 @@ class HelmRelease:
     """A release, and its upkeep beside it."""
 
     release: Release
-    upkeep: Upkeep  # what to depend on: an `up` that mends has brought back by then what of the release was missing
+    upkeep: (
+        ReleaseDrift  # what to depend on: an `up` that mends has brought back by then what of the release was missing
+    )
 
 
-def release(
+def helm_release(
     resource_name: str,
     *,
     cluster: Cluster,
@@ -104,10 +106,14 @@ def release(
         location = {"chart": str(Path(source) / f"{chart}-{version}.tgz")}
     else:
         location = {"chart": chart, "version": version, "repository_opts": RepositoryOptsArgs(repo=source)}
-    done = pulumi.ResourceHook(f"{resource_name}-after", with_namespace(after)) if after is not None else None
+    done = pulumi.ResourceHook(f"{resource_name}-after", namespace_hook(after)) if after is not None else None
     hooks = pulumi.ResourceHookBinding(
-        before_create=[pulumi.ResourceHook(f"{resource_name}-make-way", _making_way(cluster, name, creating=True))],
-        before_update=[pulumi.ResourceHook(f"{resource_name}-unblock", _making_way(cluster, name, creating=False))],
+        before_create=[
+            pulumi.ResourceHook(f"{resource_name}-make-way", _clear_pending_hook(cluster, name, creating=True))
+        ],
+        before_update=[
+            pulumi.ResourceHook(f"{resource_name}-unblock", _clear_pending_hook(cluster, name, creating=False))
+        ],
         after_create=[done] if done is not None else None,
         after_update=[done] if done is not None else None,
     )
@@ -116,7 +122,7 @@ def release(
         name=name,
         namespace=namespace,
         values=dict(values),
-        description=_description(),
+        description=_revision_description(),
         create_namespace=False,
         # The hooks of Linkerd's charts do one thing: they label a namespace, which this program has done already.
         disable_webhooks=True,
@@ -128,8 +134,8 @@ def release(
         opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(provider=cluster.provider, hooks=hooks)),
         **location,
     )
-    completing = pulumi.ResourceHook(f"{resource_name}-complete", _completing(cluster, name, wait=wait))
-    kept = Upkeep(
+    completing = pulumi.ResourceHook(f"{resource_name}-complete", _finalize_release_hook(cluster, name, wait=wait))
+    kept = ReleaseDrift(
         f"{resource_name}-upkeep",
         cluster=cluster,
         namespace=namespace,
@@ -144,7 +150,7 @@ def release(
     return HelmRelease(release=made, upkeep=kept)
 
 
-def unfinished(record: Mapping[str, Any], *, creating: bool, description: str, adopting: bool = False) -> bool:
+def is_stale_revision(record: Mapping[str, Any], *, creating: bool, description: str, adopting: bool = False) -> bool:
     """Whether a record of a release stands in the way of an operation, and may be removed.
 
     Args:
@@ -163,17 +169,17 @@ def unfinished(record: Mapping[str, Any], *, creating: bool, description: str, a
         return str(labels["status"]) == "uninstalling"
     if adopting:
         return True
-    found = _content(record)
+    found = decode_release(record)
     # Helm describes a failure itself; Pulumi keeps a failed release in its state, so this one it was killed over.
     if found["info"].get("description") != description and labels["status"] != "failed":
-        raise ForeignRelease(
+        raise ReleaseOwnedElsewhereError(
             f"release {labels['name']} in namespace {record['metadata']['namespace']} exists already and was not made "
             "by this stack; uninstall it (helm uninstall), or set `adopt: true` on the cluster to take it over"
         )
     return True
 
 
-def failure(records: Sequence[Mapping[str, Any]], name: str, namespace: str) -> dict[str, Any] | None:
+def failed_revision(records: Sequence[Mapping[str, Any]], name: str, namespace: str) -> dict[str, Any] | None:
     """The record that a release must have before Helm upgrades it: that it failed; None if it has one to start from.
 
     Args:
@@ -181,16 +187,16 @@ def failure(records: Sequence[Mapping[str, Any]], name: str, namespace: str) -> 
         name: the release's name.
         namespace: where it is.
     """
-    if any(record["metadata"]["labels"]["status"] in _STARTABLE for record in records):
+    if any(record["metadata"]["labels"]["status"] in _UPGRADABLE_STATUSES for record in records):
         return None
     if records:
         newest = max(records, key=lambda record: int(record["metadata"]["labels"]["version"]))
-        content, revision = _content(newest), newest["metadata"]["labels"]["version"]
+        content, revision = decode_release(newest), newest["metadata"]["labels"]["version"]
     else:
         never = "0001-01-01T00:00:00Z"
         content, revision = {"name": name, "namespace": namespace, "version": 1, "manifest": ""}, "1"
         content["info"] = {"first_deployed": never, "last_deployed": never, "deleted": ""}
-    content["info"] |= {"status": "failed", "description": _FAILED}
+    content["info"] |= {"status": "failed", "description": _INTERRUPTED_DESCRIPTION}
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -200,85 +206,87 @@ def failure(records: Sequence[Mapping[str, Any]], name: str, namespace: str) -> 
             "namespace": namespace,
             "labels": {"name": name, "owner": "helm", "status": "failed", "version": revision},
         },
-        "data": {"release": _encoded(content)},
+        "data": {"release": encode_release(content)},
     }
 
 
-def installed(record: Mapping[str, Any], *, description: str) -> dict[str, Any]:
+def deployed_revision(record: Mapping[str, Any], *, description: str) -> dict[str, Any]:
     """The record of a release that is there, as Helm would have brought it to its end.
 
     Args:
         record: the Secret, which says that the release is still to be installed, or about to be uninstalled.
         description: what the records of this stack are described by.
     """
-    content, metadata = _content(record), record["metadata"]
+    content, metadata = decode_release(record), record["metadata"]
     content["info"] |= {"status": "deployed", "description": description, "deleted": ""}
     return {
         **record,
         "metadata": {**metadata, "labels": {**metadata["labels"], "status": "deployed"}},
-        "data": {"release": _encoded(content)},
+        "data": {"release": encode_release(content)},
     }
 
 
-def _content(record: Mapping[str, Any]) -> dict[str, Any]:
+def decode_release(record: Mapping[str, Any]) -> dict[str, Any]:
     encoded = base64.b64decode(base64.b64decode(record["data"]["release"]))
     found: dict[str, Any] = json.loads(gzip.decompress(encoded))
     return found
 
 
-def _encoded(content: Mapping[str, Any]) -> str:
+def encode_release(content: Mapping[str, Any]) -> str:
     return base64.b64encode(base64.b64encode(gzip.compress(json.dumps(content).encode()))).decode()
 
 
-def _description() -> str:
+def _revision_description() -> str:
     """What Helm lists as a release's description: whose it is."""
     return f"{pulumi.get_project()} stack {pulumi.get_stack()}"
 
 
-def _making_way(cluster: Cluster, name: str, *, creating: bool) -> Hook:
-    description = _description()
+def _clear_pending_hook(cluster: Cluster, name: str, *, creating: bool) -> Hook:
+    description = _revision_description()
     way, adopting = cluster.access, cluster.settings.adopt
 
     def make_way(namespace: str) -> None:
-        api = kube_client.client(way)
+        api = kube_client.api_client(way)
         secrets = f"/api/v1/namespaces/{namespace}/secrets"
-        records = kube_client.listed(api, secrets, f"owner=helm,name={name}")
-        failed = None if creating else failure(records, name, namespace)
+        records = kube_client.list_objects(api, secrets, f"owner=helm,name={name}")
+        failed = None if creating else failed_revision(records, name, namespace)
         for record in records:
-            if unfinished(record, creating=creating, description=description, adopting=adopting):
-                kube_client.ask(api, "DELETE", f"{secrets}/{record['metadata']['name']}")
+            if is_stale_revision(record, creating=creating, description=description, adopting=adopting):
+                kube_client.request(api, "DELETE", f"{secrets}/{record['metadata']['name']}")
                 revision = record["metadata"]["labels"]["version"]
                 what = "took over" if adopting and creating else "removed what an unfinished update left of"
                 pulumi.log.info(f"{cluster.name}: {what} release {name} ({revision})")
         if failed is not None:
-            kube_client.ask(api, "POST", secrets, body=failed)
+            kube_client.request(api, "POST", secrets, body=failed)
         if creating:
-            terminating_crds.await_end(api, cluster.name, name, namespace)
+            terminating_crds.wait_for_crd_deletion(api, cluster.name, name, namespace)
 
-    return with_namespace(make_way)
+    return namespace_hook(make_way)
 
 
-def _completing(cluster: Cluster, name: str, *, wait: bool) -> Hook:
-    description, way = _description(), cluster.access
+def _finalize_release_hook(cluster: Cluster, name: str, *, wait: bool) -> Hook:
+    description, way = _revision_description(), cluster.access
 
     def complete(namespace: str) -> None:
         from kubernetes.client import ApiException
 
-        api = kube_client.client(way)
+        api = kube_client.api_client(way)
         secrets = f"/api/v1/namespaces/{namespace}/secrets"
-        records = kube_client.listed(api, secrets, f"owner=helm,name={name},status in (pending-install,uninstalling)")
+        records = kube_client.list_objects(
+            api, secrets, f"owner=helm,name={name},status in (pending-install,uninstalling)"
+        )
         if any(record["metadata"]["labels"]["status"] == "uninstalling" for record in records):
-            for mended in drift.mend(api, namespace, name, wait=wait):
+            for mended in drift.repair_drift(api, namespace, name, wait=wait):
                 pulumi.log.info(f"{cluster.name}: mended: {mended}")
         for record in records:
             try:
-                body = installed(record, description=description)
-                kube_client.ask(api, "PUT", f"{secrets}/{record['metadata']['name']}", body=body)
+                body = deployed_revision(record, description=description)
+                kube_client.request(api, "PUT", f"{secrets}/{record['metadata']['name']}", body=body)
             except ApiException as error:
-                raise UnfinishedRecord(
+                raise ReleaseNotFinalizedError(
                     f"{cluster.name}: release {name} is installed, and Helm's record of it can't be brought to an end: "
-                    f"{kube_client.reason(error)}; see to that, and run `pulumi up` again"
+                    f"{kube_client.error_message(error)}; see to that, and run `pulumi up` again"
                 ) from None
             pulumi.log.info(f"{cluster.name}: wrote down that release {name} is installed, which Helm hadn't")
 
-    return with_namespace(complete)
+    return namespace_hook(complete)

@@ -18,7 +18,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
 
 from mesh.kube import client as kube_client
-from mesh.kube.ownership import GATEWAY_API, is_of_release
+from mesh.kube.ownership import GATEWAY_API, belongs_to_release
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -28,32 +28,34 @@ if TYPE_CHECKING:
 
 _KEYS = ("cluster", "context", "kubeconfig", "release", "namespace")
 # Seconds that the API server has to take a kind away.
-CRDS_GO_WITHIN = 60
+CRD_DELETION_TIMEOUT_S = 60
 # Seconds that a cluster has to be reached, which is tried four times, and to answer.
-PATIENCE = (5, 30)
-CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+CONNECT_READ_TIMEOUT_S = (5, 30)
+CRDS_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
-class _KeptCrdsProvider(ResourceProvider):
+class _RetainedCrdsProvider(ResourceProvider):
     """Runs in a process of its own, from state alone: `destroy` does not run the program."""
 
     serialize_as_secret_always = False
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        return CreateResult(id_=f"{props['cluster']}/{props['release']}", outs=_known(props))
+        return CreateResult(id_=f"{props['cluster']}/{props['release']}", outs=persisted_props(props))
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        return DiffResult(changes=_known(_olds) != _known(_news))
+        return DiffResult(changes=persisted_props(_olds) != persisted_props(_news))
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        return UpdateResult(outs=_known(_news))
+        return UpdateResult(outs=persisted_props(_news))
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
-        for said in remove_kept(kube_client.client(kube_client.of(_props)), _props["release"], _props["namespace"]):
+        for said in delete_retained_crds(
+            kube_client.api_client(kube_client.access_from_props(_props)), _props["release"], _props["namespace"]
+        ):
             pulumi.log.warn(f"{_props['cluster']}: {said}")
 
 
-class KeptCrds(Resource, module="multicluster-mesh", name="KeptCrds"):
+class RetainedCrds(Resource, module="multicluster-mesh", name="KeptCrds"):
     """The CRDs that one Helm release leaves behind in a cluster.
 
     Args:
@@ -79,10 +81,10 @@ class KeptCrds(Resource, module="multicluster-mesh", name="KeptCrds"):
             "release": release,
             "namespace": namespace,
         }
-        super().__init__(_KeptCrdsProvider(), name, props, opts)
+        super().__init__(_RetainedCrdsProvider(), name, props, opts)
 
 
-def remove_kept(api: ApiClient, release: str, namespace: str) -> Iterator[str]:
+def delete_retained_crds(api: ApiClient, release: str, namespace: str) -> Iterator[str]:
     """Delete the CRDs that a release has left behind; gives what is to be said of those that stay.
 
     Nothing is deleted while the release is there: then another release of Linkerd has no such resource, or somebody
@@ -94,28 +96,32 @@ def remove_kept(api: ApiClient, release: str, namespace: str) -> Iterator[str]:
         namespace: where it was.
     """
     records = f"/api/v1/namespaces/{namespace}/secrets"
-    if kube_client.listed(api, records, f"owner=helm,name={release}", timeout=PATIENCE):
+    if kube_client.list_objects(api, records, f"owner=helm,name={release}", timeout=CONNECT_READ_TIMEOUT_S):
         return
     brought = [
         crd
-        for crd in kube_client.listed(api, CRDS, timeout=PATIENCE)
-        if is_of_release(crd["metadata"], release, namespace)
+        for crd in kube_client.list_objects(api, CRDS_PATH, timeout=CONNECT_READ_TIMEOUT_S)
+        if belongs_to_release(crd["metadata"], release, namespace)
     ]
     going = []
     for crd in brought:
         if crd["spec"]["group"] != GATEWAY_API:
             continue
         name = crd["metadata"]["name"]
-        left = _objects(api, crd)
+        left = _count_objects(api, crd)
         if left:
             there = "1 object of it is" if left == 1 else f"{left} objects of it are"
             yield f"{name} stays, because {there} there; when nobody needs them any more: kubectl delete crd {name}"
         else:
-            kube_client.ask(api, "DELETE", f"{CRDS}/{name}", timeout=PATIENCE)
+            kube_client.request(api, "DELETE", f"{CRDS_PATH}/{name}", timeout=CONNECT_READ_TIMEOUT_S)
             going.append(name)
-    deadline = time.monotonic() + CRDS_GO_WITHIN
+    deadline = time.monotonic() + CRD_DELETION_TIMEOUT_S
     while going and time.monotonic() < deadline:
-        going = [name for name in going if kube_client.ask(api, "GET", f"{CRDS}/{name}", timeout=PATIENCE) is not None]
+        going = [
+            name
+            for name in going
+            if kube_client.request(api, "GET", f"{CRDS_PATH}/{name}", timeout=CONNECT_READ_TIMEOUT_S) is not None
+        ]
         time.sleep(0.2 if going else 0)
 
 
@@ -130,14 +136,16 @@ def objects_path(crd: dict[str, Any]) -> str | None:
     return None if version is None else f"/apis/{spec['group']}/{version}/{spec['names']['plural']}"
 
 
-def _objects(api: ApiClient, crd: dict[str, Any]) -> int:
+def _count_objects(api: ApiClient, crd: dict[str, Any]) -> int:
     """How many objects of a kind there are."""
     path = objects_path(crd)
-    listed = kube_client.ask(api, "GET", f"{path}?limit=1", timeout=PATIENCE) if path is not None else None
+    listed = (
+        kube_client.request(api, "GET", f"{path}?limit=1", timeout=CONNECT_READ_TIMEOUT_S) if path is not None else None
+    )
     if listed is None:
         return 0
     return len(listed["items"]) + int(listed["metadata"].get("remainingItemCount") or 0)
 
 
-def _known(props: dict[str, Any]) -> dict[str, Any]:
+def persisted_props(props: dict[str, Any]) -> dict[str, Any]:
     return {key: props.get(key) for key in _KEYS}

@@ -16,29 +16,29 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-from components.helm.retained_crds import CRDS, objects_path
-from mesh.concurrency import side_by_side
+from components.helm.retained_crds import CRDS_PATH, objects_path
+from mesh.concurrency import run_concurrently
 from mesh.kube import client as kube_client
 from mesh.kube.json_access import mapping, mappings, text
-from mesh.kube.ownership import is_of_release
-from mesh.preflight.api import METADATA_LIST, Api
-from mesh.preflight.errors import Unanswered
+from mesh.kube.ownership import belongs_to_release
+from mesh.preflight.api import METADATA_LIST_MEDIA_TYPE, ClusterApi
+from mesh.preflight.errors import ApiUnreachableError
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 # Seconds until the API server must have looked at all CRDs again.
-GONE_WITHIN = 330
+CRD_DELETION_TIMEOUT_S = 330
 # Seconds for all kinds of a release to be readable.
-READABLE_WITHIN = 10
-_KINDS_AT_A_TIME = 5
+CRD_SERVED_TIMEOUT_S = 10
+_MAX_CONCURRENT_READS = 5
 
 
-class GoingCrds(Exception):
+class CrdsStuckTerminatingError(Exception):
     """CRDs of a release are being deleted, and don't go."""
 
 
-def read_kinds(api: Api, release: str, namespace: str) -> None:
+def warm_crd_storage(api: ClusterApi, release: str, namespace: str) -> None:
     """Read each kind that a release has brought, as soon as it can be.
 
     Args:
@@ -49,27 +49,29 @@ def read_kinds(api: Api, release: str, namespace: str) -> None:
     Raises:
         preflight.api.Unseen, preflight.trouble.Unanswered, preflight.trouble.Unusable, TimeoutError: not all were read.
     """
-    deadline = time.monotonic() + READABLE_WITHIN
+    deadline = time.monotonic() + CRD_SERVED_TIMEOUT_S
 
     def read(name: str) -> None:
-        crd = api.get(f"{CRDS}/{name}", f"what {name} is")
+        crd = api.get(f"{CRDS_PATH}/{name}", f"what {name} is")
         path = objects_path(crd) if crd is not None else None
         while path is not None:
             try:
-                api.get(f"{path}?limit=1", f"whether {name} can be read", METADATA_LIST)
-            except Unanswered:  # 429, as long as the storage isn't ready
+                api.get(f"{path}?limit=1", f"whether {name} can be read", METADATA_LIST_MEDIA_TYPE)
+            except ApiUnreachableError:  # 429, as long as the storage isn't ready
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)
             else:
                 return
 
-    listed = api.get(CRDS, "which CustomResourceDefinitions there are", METADATA_LIST) or {}
-    names = [text(metadata["name"]) for metadata in _of_release(listed.get("items"), release, namespace)]
-    side_by_side([partial(read, name) for name in names], patience=2 * READABLE_WITHIN, threads=_KINDS_AT_A_TIME)
+    listed = api.get(CRDS_PATH, "which CustomResourceDefinitions there are", METADATA_LIST_MEDIA_TYPE) or {}
+    names = [text(metadata["name"]) for metadata in _release_crds(listed.get("items"), release, namespace)]
+    run_concurrently(
+        [partial(read, name) for name in names], patience=2 * CRD_SERVED_TIMEOUT_S, threads=_MAX_CONCURRENT_READS
+    )
 
 
-def await_end(client: ApiClient, cluster: str, release: str, namespace: str) -> None:
+def wait_for_crd_deletion(client: ApiClient, cluster: str, release: str, namespace: str) -> None:
     """Return when no CRD of a release is on its way out any more; at once, in nearly all cases.
 
     Args:
@@ -82,14 +84,14 @@ def await_end(client: ApiClient, cluster: str, release: str, namespace: str) -> 
         GoingCrds: some don't go; the message says which.
         kubernetes.client.ApiException, urllib3.exceptions.HTTPError: the API server can't be asked.
     """
-    deadline = time.monotonic() + GONE_WITHIN
+    deadline = time.monotonic() + CRD_DELETION_TIMEOUT_S
     said = False
-    while going := _going(client, release, namespace):
+    while going := _terminating_crds(client, release, namespace):
         names = ", ".join(going)
         if time.monotonic() > deadline:
-            raise GoingCrds(
-                f"{cluster}: CRDs of release {release} are being deleted, and still there after {GONE_WITHIN} seconds: "
-                f"{names}; see what holds them (kubectl describe crd), and run `pulumi up` again"
+            raise CrdsStuckTerminatingError(
+                f"{cluster}: release {release}: CRDs still Terminating after {CRD_DELETION_TIMEOUT_S} s: {names}; "
+                "find the finalizer that holds them (kubectl describe crd), then run `pulumi up` again"
             )
         if not said:
             pulumi.log.info(f"{cluster}: waiting, up to five minutes, until these deleted CRDs are gone: {names}")
@@ -97,21 +99,21 @@ def await_end(client: ApiClient, cluster: str, release: str, namespace: str) -> 
         time.sleep(1)
 
 
-def _going(client: ApiClient, release: str, namespace: str) -> list[str]:
+def _terminating_crds(client: ApiClient, release: str, namespace: str) -> list[str]:
     from kubernetes.client import ApiException
 
     try:
-        listed = kube_client.listed(client, CRDS, accept=METADATA_LIST)
+        listed = kube_client.list_objects(client, CRDS_PATH, accept=METADATA_LIST_MEDIA_TYPE)
     except ApiException as error:
         if error.status == HTTPStatus.FORBIDDEN:
             return []  # who may not list them can still install a release that brings none
         raise
-    found = _of_release(listed, release, namespace)
+    found = _release_crds(listed, release, namespace)
     return sorted(text(metadata["name"]) for metadata in found if metadata.get("deletionTimestamp"))
 
 
-def _of_release(listed: Any, release: str, namespace: str) -> Iterator[dict[str, Any]]:
+def _release_crds(listed: Any, release: str, namespace: str) -> Iterator[dict[str, Any]]:
     for crd in mappings(listed):
         metadata = mapping(crd, "metadata")
-        if is_of_release(metadata, release, namespace):
+        if belongs_to_release(metadata, release, namespace):
             yield metadata

@@ -11,7 +11,7 @@ from typing import Any
 import pulumi
 
 from components.cluster import Cluster
-from components.helm.release import release
+from components.helm.release import helm_release
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import pull_secret, pull_secrets
 from mesh import config
@@ -19,7 +19,7 @@ from mesh import config
 NAMESPACE = "linkerd-cni"
 
 
-def cni_values(cluster: config.Cluster, pull: list[dict[str, str]]) -> dict[str, Any]:
+def cni_values(cluster: config.ClusterSettings, pull: list[dict[str, str]]) -> dict[str, Any]:
     """The values of the linkerd2-cni chart.
 
     Args:
@@ -31,7 +31,7 @@ def cni_values(cluster: config.Cluster, pull: list[dict[str, str]]) -> dict[str,
         values["image"] = {"name": f"{cluster.linkerd.registry}/cni-plugin"}
     if pull:
         values["imagePullSecrets"] = pull
-    return config.merged(values, cluster.values("linkerd2-cni"))
+    return config.merge_values(values, cluster.values("linkerd2-cni"))
 
 
 class Cni(pulumi.ComponentResource):
@@ -73,7 +73,7 @@ class Cni(pulumi.ComponentResource):
             opts=child,
         )
         credentials = pull_secret(f"{name}-pull-secret", cluster, namespace.name, child)
-        self.plugin = release(
+        self.plugin = helm_release(
             name,
             cluster=cluster,
             name="linkerd2-cni",

@@ -11,12 +11,12 @@ from typing import Any
 import pulumi
 
 from components.cluster import Cluster
-from components.helm.release import release
-from components.helm.retained_crds import KeptCrds
+from components.helm.release import helm_release
+from components.helm.retained_crds import RetainedCrds
 from components.linkerd.cni import Cni
-from components.linkerd.identity_issuer import issuer
+from components.linkerd.identity_issuer import identity_issuer
 from components.linkerd.pki import Trust
-from components.linkerd.webhook_certificates import pinned, webhooks
+from components.linkerd.webhook_certificates import external_secret_values, webhook_certificates
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import pull_secret, pull_secrets
 from mesh import config
@@ -59,7 +59,7 @@ def image_values(registry: str) -> dict[str, Any]:
     }
 
 
-def crds_values(cluster: config.Cluster) -> dict[str, Any]:
+def crds_values(cluster: config.ClusterSettings) -> dict[str, Any]:
     """The values of the linkerd-crds chart.
 
     Args:
@@ -71,11 +71,11 @@ def crds_values(cluster: config.Cluster) -> dict[str, Any]:
         own = dict.fromkeys(release.gateway_api_values, False)
     elif release.gateway_api_told:
         own = dict.fromkeys(release.gateway_api_values, True)
-    return config.merged(own, cluster.values("linkerd-crds"))
+    return config.merge_values(own, cluster.values("linkerd-crds"))
 
 
 def control_plane_values(
-    cluster: config.Cluster,
+    cluster: config.ClusterSettings,
     *,
     trust_anchor: pulumi.Input[str],
     webhook_authority: pulumi.Input[str],
@@ -102,18 +102,18 @@ def control_plane_values(
         "tolerations": tolerations(cluster),
         # The chart would take the minute from the clock, so that each upgrade would change it.
         "heartbeatSchedule": "0 0 * * *",
-        **dict.fromkeys(_WEBHOOKS, pinned(webhook_authority)),
+        **dict.fromkeys(_WEBHOOKS, external_secret_values(webhook_authority)),
     }
     if pull:
         values["imagePullSecrets"] = pull
     if linkerd.high_availability:
-        values = config.merged(values, high_availability_values())
+        values = config.merge_values(values, high_availability_values())
     if linkerd.registry is not None:
-        values = config.merged(values, image_values(linkerd.registry))
-    return config.merged(values, cluster.values("linkerd-control-plane"))
+        values = config.merge_values(values, image_values(linkerd.registry))
+    return config.merge_values(values, cluster.values("linkerd-control-plane"))
 
 
-def tolerations(cluster: config.Cluster) -> list[dict[str, Any]]:
+def tolerations(cluster: config.ClusterSettings) -> list[dict[str, Any]]:
     """The tolerations of Linkerd's pods, as Kubernetes has them."""
     return [toleration.model_dump(by_alias=True, exclude_none=True) for toleration in cluster.linkerd.tolerations]
 
@@ -169,10 +169,10 @@ class Linkerd(pulumi.ComponentResource):
             opts=child,
         )
         self.namespace = namespace.name
-        identity = issuer(cluster, self.namespace, trust, child)
+        identity = identity_issuer(cluster, self.namespace, trust, child)
         self.issuer_expires = identity.expires
         before += identity.ready
-        served = webhooks(
+        served = webhook_certificates(
             cluster,
             "linkerd",
             self.namespace,
@@ -187,7 +187,7 @@ class Linkerd(pulumi.ComponentResource):
         crds_after: list[pulumi.Resource] = [*network, *crds_before]
         if version.gateway_api_kept:
             crds_after.append(
-                KeptCrds(
+                RetainedCrds(
                     f"{name}-kept-crds",
                     cluster=cluster,
                     release=LINKERD_CRDS,
@@ -195,7 +195,7 @@ class Linkerd(pulumi.ComponentResource):
                     opts=pulumi.ResourceOptions(parent=self),
                 )
             )
-        crds = release(
+        crds = helm_release(
             f"{name}-crds",
             cluster=cluster,
             name=LINKERD_CRDS,
@@ -208,7 +208,7 @@ class Linkerd(pulumi.ComponentResource):
             wait=False,
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=crds_after)),
         ).upkeep
-        self.control_plane = release(
+        self.control_plane = helm_release(
             f"{name}-control-plane",
             cluster=cluster,
             name="linkerd-control-plane",

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 import pulumi
 
-from components.cluster import NOT_AWAITED, Cluster
+from components.cluster import SKIP_AWAIT, Cluster
 from components.linkerd.dashboard_user import DashboardUser
 from components.linkerd.viz import Viz
 from components.sdk.kubernetes_object import KubernetesObject
 
-SECRET = "web-ingress-auth"
+BASIC_AUTH_SECRET = "web-ingress-auth"
 
 
 def ingress_annotations(cluster_domain: str) -> dict[str, str]:
@@ -26,7 +26,7 @@ def ingress_annotations(cluster_domain: str) -> dict[str, str]:
     nginx = "nginx.ingress.kubernetes.io"
     return {
         f"{nginx}/auth-type": "basic",
-        f"{nginx}/auth-secret": SECRET,
+        f"{nginx}/auth-secret": BASIC_AUTH_SECRET,
         f"{nginx}/auth-realm": "Authentication Required",
         f"{nginx}/upstream-vhost": f"$service_name.$namespace.svc.{cluster_domain}:8084",
         f"{nginx}/configuration-snippet": (
@@ -64,7 +64,7 @@ class Dashboard(pulumi.ComponentResource):
             f"{name}-auth",
             "v1",
             "Secret",
-            metadata=cluster.metadata(SECRET, namespace=viz.namespace),
+            metadata=cluster.metadata(BASIC_AUTH_SECRET, namespace=viz.namespace),
             type="Opaque",
             stringData={"auth": pulumi.Output.concat(user.htpasswd, "\n")},
             opts=child,
@@ -83,7 +83,7 @@ class Dashboard(pulumi.ComponentResource):
                 "web-ingress",
                 namespace=viz.namespace,
                 # Without a load balancer it never gets an address, and nobody needs to wait for one.
-                annotations={**ingress_annotations(cluster.settings.linkerd.cluster_domain), **NOT_AWAITED},
+                annotations={**ingress_annotations(cluster.settings.linkerd.cluster_domain), **SKIP_AWAIT},
             ),
             spec={"ingressClassName": wanted.ingress_class, "rules": [{**host, "http": {"paths": [path]}}]},
             # Nobody may see the dashboard before nginx knows who may.

@@ -65,4 +65,4 @@ def dashboard_user(stack: Settings) -> DashboardUser | None:
 
 def _made(props: dict[str, Any], password: str) -> dict[str, Any]:
     found = {"user": props["user"], "given": props.get("given"), "password": password}
-    return {**found, "htpasswd": htpasswd.line(props["user"], password)}
+    return {**found, "htpasswd": htpasswd.htpasswd_entry(props["user"], password)}

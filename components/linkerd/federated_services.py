@@ -16,11 +16,11 @@ from mesh.kube import client as kube_client
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-MEMBER = "mirror.linkerd.io/federated"
-MIRRORED = "mirror.linkerd.io/mirrored-service=true"
-_CLUSTER = "mirror.linkerd.io/cluster-name"
-_REMOTE = "multicluster.linkerd.io/remote-discovery"
-_LOCAL = "multicluster.linkerd.io/local-discovery"
+FEDERATED_LABEL = "mirror.linkerd.io/federated"
+MIRRORED_SELECTOR = "mirror.linkerd.io/mirrored-service=true"
+_CLUSTER_NAME_LABEL = "mirror.linkerd.io/cluster-name"
+_REMOTE_DISCOVERY_ANNOTATION = "multicluster.linkerd.io/remote-discovery"
+_LOCAL_DISCOVERY_ANNOTATION = "multicluster.linkerd.io/local-discovery"
 
 
 def federated_name(service: str) -> str:
@@ -28,20 +28,22 @@ def federated_name(service: str) -> str:
     return f"{service}-federated"
 
 
-def of(target: str) -> str:
+def cluster_selector(target: str) -> str:
     """The selector of what controllers have made for a target."""
-    return f"{_CLUSTER}={target}"
+    return f"{_CLUSTER_NAME_LABEL}={target}"
 
 
-def members(annotations: Mapping[str, str] | None) -> list[tuple[str, str]]:
+def parse_members(annotations: Mapping[str, str] | None) -> list[tuple[str, str]]:
     """The members of a federated service: each service's name, with its cluster's; the cluster itself has none."""
     found = annotations or {}
-    remote = [member.rpartition("@") for member in (found.get(_REMOTE) or "").split(",") if "@" in member]
-    local = [(found[_LOCAL], "")] if found.get(_LOCAL) else []
+    remote = [
+        member.rpartition("@") for member in (found.get(_REMOTE_DISCOVERY_ANNOTATION) or "").split(",") if "@" in member
+    ]
+    local = [(found[_LOCAL_DISCOVERY_ANNOTATION], "")] if found.get(_LOCAL_DISCOVERY_ANNOTATION) else []
     return [*((service, cluster) for service, _, cluster in remote), *local]
 
 
-def leave(api: ApiClient, service: Mapping[str, Any], target: str) -> None:
+def remove_member(api: ApiClient, service: Mapping[str, Any], target: str) -> None:
     """Take a cluster's service out of a federated service; with its last member, the federated service goes.
 
     Args:
@@ -51,22 +53,31 @@ def leave(api: ApiClient, service: Mapping[str, Any], target: str) -> None:
     """
     metadata = service["metadata"]
     path = f"/api/v1/namespaces/{metadata['namespace']}/services/{metadata['name']}"
-    left = [member for member in members(metadata.get("annotations")) if member[1] != target]
+    left = [member for member in parse_members(metadata.get("annotations")) if member[1] != target]
     if not left:
-        kube_client.ask(api, "DELETE", path)
+        kube_client.request(api, "DELETE", path)
         return
     remote = ",".join(f"{name}@{cluster}" for name, cluster in left if cluster)
     local = next((name for name, cluster in left if not cluster), None)
-    kube_client.ask(api, "PATCH", path, body={"metadata": {"annotations": {_REMOTE: remote or None, _LOCAL: local}}})
+    kube_client.request(
+        api,
+        "PATCH",
+        path,
+        body={
+            "metadata": {
+                "annotations": {_REMOTE_DISCOVERY_ANNOTATION: remote or None, _LOCAL_DISCOVERY_ANNOTATION: local}
+            }
+        },
+    )
 
 
-def leave_all(api: ApiClient, target: str) -> None:
+def remove_cluster(api: ApiClient, target: str) -> None:
     """Take all services of a cluster out of the federated services that they are members of.
 
     Args:
         api: a client of the cluster that has the federated services.
         target: the members' cluster; empty for the cluster itself.
     """
-    for service in kube_client.listed(api, "/api/v1/services", f"{MIRRORED},!{_CLUSTER}"):
-        if any(cluster == target for _, cluster in members(service["metadata"].get("annotations"))):
-            leave(api, service, target)
+    for service in kube_client.list_objects(api, "/api/v1/services", f"{MIRRORED_SELECTOR},!{_CLUSTER_NAME_LABEL}"):
+        if any(cluster == target for _, cluster in parse_members(service["metadata"].get("annotations"))):
+            remove_member(api, service, target)

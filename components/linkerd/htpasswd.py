@@ -15,7 +15,7 @@ _ALPHABET = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _TRIPLES = ((0, 6, 12), (1, 7, 13), (2, 8, 14), (3, 9, 15), (4, 10, 5))
 
 
-def line(user: str, password: str) -> str:
+def htpasswd_entry(user: str, password: str) -> str:
     """`user:hash` with a new salt, which is another one each time."""
     return f"{user}:{apr1(password, ''.join(secrets.choice(_ALPHABET) for _ in range(8)))}"
 
@@ -43,11 +43,11 @@ def apr1(password: str, salt: str) -> str:
         text += secret if turn % 7 else b""
         digest = _md5(text + (digest if odd else secret))
     numbers = [digest[one] << 16 | digest[two] << 8 | digest[three] for one, two, three in _TRIPLES]
-    written = "".join(_sixes(number, 4) for number in numbers) + _sixes(digest[11], 2)
+    written = "".join(_to_base64(number, 4) for number in numbers) + _to_base64(digest[11], 2)
     return f"$apr1${salted.decode()}${written}"
 
 
-def _sixes(number: int, count: int) -> str:
+def _to_base64(number: int, count: int) -> str:
     """A number as characters of six bits each, the lowest first."""
     return "".join(_ALPHABET[number >> 6 * place & 63] for place in range(count))
 

@@ -16,22 +16,24 @@ from components.cluster import Cluster
 from components.linkerd.pki import Certificate, Trust
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import tls_secret
-from mesh.config.models.stack_file import CertManager
+from mesh.config.models.stack_file import CertManagerConfig
 
-SECRET = "linkerd-identity-issuer"
+ISSUER_SECRET = "linkerd-identity-issuer"
 # What cert-manager signs with, where this program hands it the trust anchor.
-ANCHOR = "linkerd-trust-anchor"
+ANCHOR_SECRET = "linkerd-trust-anchor"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Issuer:
+class IdentityIssuer:
     """A cluster's issuer."""
 
     expires: pulumi.Output[str]  # RFC 3339, or who renews it
     ready: list[pulumi.Resource]  # what must be there before the control plane
 
 
-def issuer(cluster: Cluster, namespace: pulumi.Input[str], trust: Trust, opts: pulumi.ResourceOptions) -> Issuer:
+def identity_issuer(
+    cluster: Cluster, namespace: pulumi.Input[str], trust: Trust, opts: pulumi.ResourceOptions
+) -> IdentityIssuer:
     """The issuer of one cluster, in the Secret `linkerd-identity-issuer`.
 
     Args:
@@ -42,13 +44,13 @@ def issuer(cluster: Cluster, namespace: pulumi.Input[str], trust: Trust, opts: p
     """
     manager = trust.settings.cert_manager
     if manager is not None:
-        return _of_cert_manager(cluster, namespace, trust, manager, opts)
+        return _cert_manager_issuer(cluster, namespace, trust, manager, opts)
     given = trust.settings.issuers.get(cluster.name)
     if given is not None:
         from mesh import certificate_validation
 
-        certificate: pulumi.Input[str] = certificate_validation.plain(given.certificate)
-        key: pulumi.Input[str] = pulumi.Output.secret(certificate_validation.pkcs8(given.key.get_secret_value()))
+        certificate: pulumi.Input[str] = certificate_validation.normalize_certificate(given.certificate)
+        key: pulumi.Input[str] = pulumi.Output.secret(certificate_validation.to_pkcs8(given.key.get_secret_value()))
         expires = pulumi.Output.from_input(certificate_validation.expiry(given.certificate))
     else:
         made = Certificate(
@@ -64,16 +66,16 @@ def issuer(cluster: Cluster, namespace: pulumi.Input[str], trust: Trust, opts: p
         f"{cluster.name}-linkerd-issuer-secret",
         cluster,
         namespace,
-        SECRET,
+        ISSUER_SECRET,
         certificate=certificate,
         private_key=key,
         authority=trust.anchor.certificate,
         opts=opts,
     )
-    return Issuer(expires=expires, ready=[secret])
+    return IdentityIssuer(expires=expires, ready=[secret])
 
 
-def certificate_spec(identity: str, manager: CertManager) -> dict[str, Any]:
+def certificate_spec(identity: str, manager: CertManagerConfig) -> dict[str, Any]:
     """The spec of cert-manager's Certificate for an issuer.
 
     Args:
@@ -82,10 +84,10 @@ def certificate_spec(identity: str, manager: CertManager) -> dict[str, Any]:
     """
     signer = manager.issuer_ref
     return {
-        "secretName": SECRET,
+        "secretName": ISSUER_SECRET,
         "duration": f"{manager.duration}h0m0s",
         "renewBefore": f"{manager.renew_before}h0m0s",
-        "issuerRef": signer.model_dump() if signer is not None else {"name": ANCHOR, "kind": "Issuer"},
+        "issuerRef": signer.model_dump() if signer is not None else {"name": ANCHOR_SECRET, "kind": "Issuer"},
         "commonName": identity,
         "dnsNames": [identity],
         "isCA": True,
@@ -94,13 +96,13 @@ def certificate_spec(identity: str, manager: CertManager) -> dict[str, Any]:
     }
 
 
-def _of_cert_manager(
+def _cert_manager_issuer(
     cluster: Cluster,
     namespace: pulumi.Input[str],
     trust: Trust,
-    manager: CertManager,
+    manager: CertManagerConfig,
     opts: pulumi.ResourceOptions,
-) -> Issuer:
+) -> IdentityIssuer:
     name = f"{cluster.name}-linkerd"
     before: list[pulumi.Resource] = []
     if manager.issuer_ref is None:
@@ -109,7 +111,7 @@ def _of_cert_manager(
             f"{name}-anchor-secret",
             cluster,
             namespace,
-            ANCHOR,
+            ANCHOR_SECRET,
             certificate=trust.anchor.certificate,
             private_key=trust.anchor.private_key,
             opts=opts,
@@ -119,7 +121,7 @@ def _of_cert_manager(
                 f"{name}-anchor-issuer",
                 api_version="cert-manager.io/v1",
                 kind="Issuer",
-                metadata=cluster.metadata(ANCHOR, namespace=namespace),
+                metadata=cluster.metadata(ANCHOR_SECRET, namespace=namespace),
                 spec={"ca": {"secretName": secret.name}},
                 opts=opts,
             )
@@ -129,7 +131,9 @@ def _of_cert_manager(
         api_version="cert-manager.io/v1",
         kind="Certificate",
         # Without the issuer's Secret the control plane would not start, and Helm would not say why.
-        metadata=cluster.metadata(SECRET, namespace=namespace, annotations={"pulumi.com/waitFor": "condition=Ready"}),
+        metadata=cluster.metadata(
+            ISSUER_SECRET, namespace=namespace, annotations={"pulumi.com/waitFor": "condition=Ready"}
+        ),
         spec=certificate_spec(cluster.settings.identity, manager),
         # It names its Issuer, which must not go before it.
         opts=pulumi.ResourceOptions.merge(
@@ -137,4 +141,4 @@ def _of_cert_manager(
             pulumi.ResourceOptions(depends_on=before, custom_timeouts=pulumi.CustomTimeouts(create="2m", update="2m")),
         ),
     )
-    return Issuer(expires=pulumi.Output.from_input("renewed by cert-manager"), ready=[certificate])
+    return IdentityIssuer(expires=pulumi.Output.from_input("renewed by cert-manager"), ready=[certificate])

@@ -10,10 +10,10 @@ from typing import Any
 import pulumi
 
 from components.cluster import Cluster
-from components.helm.release import release
+from components.helm.release import helm_release
 from components.linkerd.control_plane import Linkerd, tolerations
 from components.linkerd.pki import Trust
-from components.linkerd.webhook_certificates import pinned, webhooks
+from components.linkerd.webhook_certificates import external_secret_values, webhook_certificates
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import pull_secret, pull_secrets
 from mesh import config
@@ -23,7 +23,7 @@ _SERVICES = ("jaeger-injector",)
 
 
 def jaeger_values(
-    cluster: config.Cluster, *, webhook_authority: pulumi.Input[str], pull: list[dict[str, str]] | None = None
+    cluster: config.ClusterSettings, *, webhook_authority: pulumi.Input[str], pull: list[dict[str, str]] | None = None
 ) -> dict[str, Any]:
     """The values of the linkerd-jaeger chart.
 
@@ -43,7 +43,7 @@ def jaeger_values(
         "clusterDomain": linkerd.cluster_domain,
         "collector": nodes,
         "jaeger": nodes,
-        "webhook": {**nodes, **pinned(webhook_authority)},
+        "webhook": {**nodes, **external_secret_values(webhook_authority)},
     }
     # The chart would take its tag from a default that only Linkerd's own command overrides.
     values["webhook"]["image"] = {"version": cluster.release.tag}
@@ -53,7 +53,7 @@ def jaeger_values(
         values["webhook"]["image"]["name"] = f"{linkerd.registry}/jaeger-webhook"
     if pull:
         values["imagePullSecrets"] = pull
-    return config.merged(values, cluster.values("linkerd-jaeger"))
+    return config.merge_values(values, cluster.values("linkerd-jaeger"))
 
 
 class Jaeger(pulumi.ComponentResource):
@@ -92,10 +92,12 @@ class Jaeger(pulumi.ComponentResource):
             opts=child,
         )
         there = namespace.name
-        served = webhooks(cluster, "jaeger", there, _SERVICES, namespace_name=NAMESPACE, trust=trust, opts=child)
+        served = webhook_certificates(
+            cluster, "jaeger", there, _SERVICES, namespace_name=NAMESPACE, trust=trust, opts=child
+        )
         self.webhooks_expire = served.expires
         credentials = pull_secret(f"{name}-pull-secret", cluster, there, child)
-        self.extension = release(
+        self.extension = helm_release(
             name,
             cluster=cluster,
             name="linkerd-jaeger",

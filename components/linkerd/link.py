@@ -11,16 +11,16 @@ from typing import Any
 
 import pulumi
 
-from components.cluster import NOT_AWAITED
-from components.helm.release import release
-from components.linkerd.link_credentials import checksum, credentials, credentials_secret
+from components.cluster import SKIP_AWAIT
+from components.helm.release import helm_release
+from components.linkerd.link_credentials import credentials_checksum, credentials_secret, link_credentials
 from components.linkerd.link_spec import link_spec
-from components.linkerd.mirror_cleanup import Mirrors
+from components.linkerd.mirror_cleanup import MirrorCleanup
 from components.linkerd.multicluster import Multicluster
 from components.linkerd.service_mirror import service_mirror_values
-from components.mesh_cluster import Member
+from components.mesh_cluster import MeshCluster
 from components.sdk.kubernetes_object import KubernetesObject
-from components.sdk.load_balancer import addresses
+from components.sdk.load_balancer import load_balancer_addresses
 from components.sdk.secrets import pull_secrets
 from mesh import config
 from mesh.config.models.links import LinkOptions
@@ -51,8 +51,8 @@ class ClusterLink(pulumi.ComponentResource):
     def __init__(
         self,
         link: Link,
-        source: Member,
-        target: Member,
+        source: MeshCluster,
+        target: MeshCluster,
         options: LinkOptions,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -63,12 +63,12 @@ class ClusterLink(pulumi.ComponentResource):
         self._here = source.cluster.options(self)
         extension = _multicluster(source)
         there = _multicluster(target)
-        kubeconfig = credentials(f"{name}-token", link, target.cluster, there.namespace, there.extension, self)
+        kubeconfig = link_credentials(f"{name}-token", link, target.cluster, there.namespace, there.extension, self)
         secrets = self._secrets(kubeconfig)
         self.spec = self._spec()
         mirrored = self._by_extension if self._release.link_controllers else self._by_own_controller
         before = mirrored(extension, kubeconfig, secrets)
-        annotations: dict[str, pulumi.Input[str]] = dict(NOT_AWAITED)
+        annotations: dict[str, pulumi.Input[str]] = dict(SKIP_AWAIT)
         if self._release.link_status:
             # As Linkerd's own command writes it, by which `multicluster check` compares versions. An output, because a
             # preview can't ask the cluster about a version of the Link that the extension is still to bring.
@@ -119,8 +119,8 @@ class ClusterLink(pulumi.ComponentResource):
         controller: str | None,
         kubeconfig_checksum: pulumi.Input[str] | None,
         before: Sequence[pulumi.Resource],
-    ) -> Mirrors:
-        return Mirrors(
+    ) -> MirrorCleanup:
+        return MirrorCleanup(
             f"{self._name}-mirrors",
             cluster=self._source.cluster,
             namespace=extension.namespace,
@@ -141,7 +141,10 @@ class ClusterLink(pulumi.ComponentResource):
         # The Link goes first, so that the controller lets its mirrors be.
         return [
             self._mirrors(
-                extension, f"controller-{self._link.target}", checksum(kubeconfig), [extension.extension, *secrets]
+                extension,
+                f"controller-{self._link.target}",
+                credentials_checksum(kubeconfig),
+                [extension.extension, *secrets],
             )
         ]
 
@@ -150,7 +153,7 @@ class ClusterLink(pulumi.ComponentResource):
     ) -> list[pulumi.Resource]:
         """Up to 2.17: a release of our own chart."""
         mirrors = self._mirrors(extension, None, None, [])
-        controller = release(
+        controller = helm_release(
             f"{self._name}-controller",
             cluster=self._source.cluster,
             name=f"link-{self._link.target}",
@@ -161,7 +164,7 @@ class ClusterLink(pulumi.ComponentResource):
             values=service_mirror_values(
                 self._source.cluster.settings,
                 self._target.cluster.settings,
-                credentials_checksum=checksum(kubeconfig),
+                credentials_checksum=credentials_checksum(kubeconfig),
                 gateway=self._link.gateway,
                 options=self._options,
                 pull=pull_secrets(self._source.cluster),
@@ -176,19 +179,19 @@ class ClusterLink(pulumi.ComponentResource):
         return [controller]
 
     def _spec(self) -> dict[str, Any]:
-        wanted: config.Cluster = self._target.cluster.settings
+        wanted: config.ClusterSettings = self._target.cluster.settings
         address: pulumi.Input[str] | None = self._gateway_address(wanted) if self._link.gateway else None
         return link_spec(wanted, gateway_address=address, discovers=self._link.discovers, options=self._options)
 
-    def _gateway_address(self, wanted: config.Cluster) -> pulumi.Input[str]:
+    def _gateway_address(self, wanted: config.ClusterSettings) -> pulumi.Input[str]:
         if wanted.gateway.addresses:
             return ",".join(wanted.gateway.addresses)
         gateway = _multicluster(self._target).gateway
         assert gateway is not None, f"{self._link.target} is a link's target, so its gateway has been read"
         # An output inside of plain values: a preview that can't know the address yet still shows the rest.
-        return pulumi.Output.all(gateway.status).apply(lambda found: ",".join(addresses(found[0])))
+        return pulumi.Output.all(gateway.status).apply(lambda found: ",".join(load_balancer_addresses(found[0])))
 
 
-def _multicluster(member: Member) -> Multicluster:
+def _multicluster(member: MeshCluster) -> Multicluster:
     assert member.multicluster is not None, "a mesh with links has several clusters, and all of them the extension"
     return member.multicluster

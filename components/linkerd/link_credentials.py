@@ -17,11 +17,11 @@ from components.sdk.kubernetes_object import KubernetesObject
 from mesh import config
 from mesh.topology import Link
 
-REMOTE_ACCESS = "linkerd-service-mirror-remote-access-default"
+REMOTE_ACCESS_ACCOUNT = "linkerd-service-mirror-remote-access-default"
 
 
 def credentials_kubeconfig(
-    *, target: str, server: str, certificate_authority: str | None, token: str, user: str = REMOTE_ACCESS
+    *, target: str, server: str, certificate_authority: str | None, token: str, user: str = REMOTE_ACCESS_ACCOUNT
 ) -> str:
     """The kubeconfig by which a service mirror reads the target's services.
 
@@ -46,7 +46,7 @@ def credentials_kubeconfig(
     return yaml.safe_dump(content, sort_keys=True)
 
 
-def credentials(
+def link_credentials(
     name: str,
     link: Link,
     target: Cluster,
@@ -74,13 +74,13 @@ def credentials(
         metadata=target.metadata(
             token_name(link.source, target.settings.linkerd.link_tokens),
             namespace=namespace,
-            annotations={"kubernetes.io/service-account.name": REMOTE_ACCESS},
+            annotations={"kubernetes.io/service-account.name": REMOTE_ACCESS_ACCOUNT},
         ),
         type="kubernetes.io/service-account-token",
         opts=pulumi.ResourceOptions.merge(target.options(parent), pulumi.ResourceOptions(depends_on=[before])),
     )
     found: pulumi.Output[Mapping[str, str]] = pulumi.Output.secret(secret.data)
-    return found.apply(lambda data: _kubeconfig(target.settings, data))
+    return found.apply(lambda data: _credentials_kubeconfig(target.settings, data))
 
 
 def token_name(source: str, generation: str | None) -> str:
@@ -93,7 +93,7 @@ def token_name(source: str, generation: str | None) -> str:
     return ".".join(filter(None, (f"linkerd-service-mirror-remote-access-{source}", generation)))
 
 
-def checksum(kubeconfig: pulumi.Output[str]) -> pulumi.Output[str]:
+def credentials_checksum(kubeconfig: pulumi.Output[str]) -> pulumi.Output[str]:
     """What changes with a kubeconfig, and tells nothing of it."""
     return pulumi.Output.unsecret(kubeconfig.apply(lambda text: hashlib.sha256(text.encode()).hexdigest()))
 
@@ -106,7 +106,7 @@ def credentials_secret(
     kubeconfig: pulumi.Output[str],
     opts: pulumi.ResourceOptions,
     *,
-    discovery: config.Cluster | None = None,
+    discovery: config.ClusterSettings | None = None,
 ) -> KubernetesObject:
     """The credentials for the service mirror or, for `discovery`, for the control plane's own look into the target.
 
@@ -139,7 +139,7 @@ def credentials_secret(
     )
 
 
-def _kubeconfig(target: config.Cluster, data: Mapping[str, str]) -> str:
+def _credentials_kubeconfig(target: config.ClusterSettings, data: Mapping[str, str]) -> str:
     # What the kubeconfig verifies the API server by; where it verifies nothing, what the cluster itself names.
     authority = target.context.certificate_authority if target.context.verified else data["ca.crt"]
     token = base64.b64decode(data["token"]).decode()

@@ -16,7 +16,7 @@ from mesh.kube import client as kube_client
 from mesh.kube.client import Access
 
 
-def carry_over(way: Access, namespace: str, api: str) -> None:
+def migrate_managed_fields(way: Access, namespace: str, api: str) -> None:
     """Have all Links of a namespace be managed in one version of their API.
 
     Args:
@@ -24,18 +24,18 @@ def carry_over(way: Access, namespace: str, api: str) -> None:
         namespace: where they are.
         api: group and version, which the cluster has.
     """
-    group, client = api.partition("/")[0], kube_client.client(way)
+    group, client = api.partition("/")[0], kube_client.api_client(way)
     links = f"/apis/{api}/namespaces/{namespace}/links"
-    for link in kube_client.listed(client, links):
+    for link in kube_client.list_objects(client, links):
         metadata = link["metadata"]
         managed = metadata.get("managedFields") or []
-        carried = [_in_version(entry, group, api) for entry in managed]
+        carried = [_with_api_version(entry, group, api) for entry in managed]
         if carried != managed:
             # With the version of the object, so that nobody else's change is lost.
             changed = {"metadata": {"managedFields": carried, "resourceVersion": metadata["resourceVersion"]}}
-            kube_client.ask(client, "PATCH", f"{links}/{metadata['name']}", body=changed)
+            kube_client.request(client, "PATCH", f"{links}/{metadata['name']}", body=changed)
 
 
-def _in_version(entry: dict[str, Any], group: str, api: str) -> dict[str, Any]:
+def _with_api_version(entry: dict[str, Any], group: str, api: str) -> dict[str, Any]:
     ours = entry.get("apiVersion", "").startswith(f"{group}/")
     return {**entry, "apiVersion": api} if ours else entry

@@ -10,13 +10,13 @@ from typing import Any
 
 import pulumi
 
-from components.linkerd.gateway_spec import GATEWAY, NAMESPACE, gateway_ports, gateway_values
+from components.linkerd.gateway_spec import GATEWAY_SERVICE, MULTICLUSTER_NAMESPACE, gateway_ports, gateway_values
 from mesh import config
 from mesh.config.models.links import LinkOptions
 
 
 def link_spec(
-    target: config.Cluster,
+    target: config.ClusterSettings,
     *,
     gateway_address: pulumi.Input[str] | None,
     discovers: bool = True,
@@ -57,7 +57,9 @@ def link_spec(
     return spec
 
 
-def _through_gateway(target: config.Cluster, address: pulumi.Input[str], options: LinkOptions) -> dict[str, Any]:
+def _through_gateway(
+    target: config.ClusterSettings, address: pulumi.Input[str], options: LinkOptions
+) -> dict[str, Any]:
     port, probe_port = gateway_ports(target)
     values = gateway_values(target)["probe"]
     probe = {"path": values["path"], "port": str(probe_port), "period": f"{values['seconds']}s"}
@@ -68,7 +70,7 @@ def _through_gateway(target: config.Cluster, address: pulumi.Input[str], options
     return {
         "gatewayAddress": address,
         "gatewayPort": str(port),
-        "gatewayIdentity": f"{GATEWAY}.{NAMESPACE}.serviceaccount.{target.identity}",
+        "gatewayIdentity": f"{GATEWAY_SERVICE}.{MULTICLUSTER_NAMESPACE}.serviceaccount.{target.identity}",
         "probeSpec": probe,
         "selector": {"matchLabels": options.selectors.gateway},
     }

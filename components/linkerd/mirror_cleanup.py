@@ -24,35 +24,42 @@ if TYPE_CHECKING:
     from components.cluster import Cluster
 
 # Seconds that pods of controllers that go may take to end, after which their mirrors would only come back.
-CONTROLLER_STOPS_WITHIN = 60
+CONTROLLER_STOP_TIMEOUT_S = 60
 # Seconds in which a controller that stays may still finish what it was at when its Link went.
-CONTROLLER_FORGETS_WITHIN = 1
-CREDENTIALS_CHECKSUM = "multicluster-mesh/credentials-checksum"
+CONTROLLER_GRACE_PERIOD_S = 1
+CREDENTIALS_CHECKSUM_ANNOTATION = "multicluster-mesh/credentials-checksum"
 _KEYS = ("source", "context", "kubeconfig", "namespace", "target", "controller", "credentialsChecksum")
 
 
-class _MirrorsProvider(ResourceProvider):
+class _MirrorCleanupProvider(ResourceProvider):
     """Runs in a process of its own, from state alone: `destroy` does not run the program."""
 
     serialize_as_secret_always = False
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        return CreateResult(id_=f"{props['source']}/{props['target']}", outs=_known(props))
+        return CreateResult(id_=f"{props['source']}/{props['target']}", outs=persisted_props(props))
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        return DiffResult(changes=_known(_olds) != _known(_news))
+        return DiffResult(changes=persisted_props(_olds) != persisted_props(_news))
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
         controller, checksum = _news.get("controller"), _news.get("credentialsChecksum")
         if controller and _olds.get("controller") == controller and _olds.get("credentialsChecksum") != checksum:
-            restart(kube_client.client(kube_client.of(_news)), _news["namespace"], controller, str(checksum))
-        return UpdateResult(outs=_known(_news))
+            restart_controller(
+                kube_client.api_client(kube_client.access_from_props(_news)),
+                _news["namespace"],
+                controller,
+                str(checksum),
+            )
+        return UpdateResult(outs=persisted_props(_news))
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
-        remove_mirrors(kube_client.client(kube_client.of(_props)), _props["namespace"], _props["target"])
+        delete_mirrors(
+            kube_client.api_client(kube_client.access_from_props(_props)), _props["namespace"], _props["target"]
+        )
 
 
-class Mirrors(Resource, module="multicluster-mesh", name="Mirrors"):
+class MirrorCleanup(Resource, module="multicluster-mesh", name="Mirrors"):
     """The mirror services of one target in one source cluster, and its members of federated services there.
 
     Args:
@@ -84,10 +91,10 @@ class Mirrors(Resource, module="multicluster-mesh", name="Mirrors"):
         }
         if controller is not None:
             props |= {"controller": controller, "credentialsChecksum": credentials_checksum}
-        super().__init__(_MirrorsProvider(), name, props, opts)
+        super().__init__(_MirrorCleanupProvider(), name, props, opts)
 
 
-def restart(api: ApiClient, namespace: str, controller: str, checksum: str) -> None:
+def restart_controller(api: ApiClient, namespace: str, controller: str, checksum: str) -> None:
     """Have a controller's pods made anew, one after the other, as `kubectl rollout restart` does.
 
     Args:
@@ -96,12 +103,12 @@ def restart(api: ApiClient, namespace: str, controller: str, checksum: str) -> N
         controller: its Deployment.
         checksum: of the credentials that it is to read.
     """
-    changed = {"spec": {"template": {"metadata": {"annotations": {CREDENTIALS_CHECKSUM: checksum}}}}}
+    changed = {"spec": {"template": {"metadata": {"annotations": {CREDENTIALS_CHECKSUM_ANNOTATION: checksum}}}}}
     # One that isn't there reads them when it comes.
-    kube_client.ask(api, "PATCH", f"/apis/apps/v1/namespaces/{namespace}/deployments/{controller}", body=changed)
+    kube_client.request(api, "PATCH", f"/apis/apps/v1/namespaces/{namespace}/deployments/{controller}", body=changed)
 
 
-def remove_mirrors(api: ApiClient, namespace: str, target: str) -> None:
+def delete_mirrors(api: ApiClient, namespace: str, target: str) -> None:
     """Delete what a link's controller has made: mirror Services, their Endpoints, and its Lease.
 
     Args:
@@ -113,40 +120,40 @@ def remove_mirrors(api: ApiClient, namespace: str, target: str) -> None:
         TimeoutError: the controller is still running; nothing was deleted.
     """
     own = f"component=linkerd-service-mirror,mirror.linkerd.io/cluster-name={target}"
-    _await_end(api, namespace, own if target else "component=local-service-mirror")
-    federated_services.leave_all(api, target)
+    _wait_for_pod_deletion(api, namespace, own if target else "component=local-service-mirror")
+    federated_services.remove_cluster(api, target)
     if target:
-        _remove_services(api, target)
-        if _pods(api, namespace, f"component=controller,{federated_services.of(target)}"):
-            time.sleep(CONTROLLER_FORGETS_WITHIN)
-            federated_services.leave_all(api, target)
-            _remove_services(api, target)
+        _delete_mirror_services(api, target)
+        if _has_pods(api, namespace, f"component=controller,{federated_services.cluster_selector(target)}"):
+            time.sleep(CONTROLLER_GRACE_PERIOD_S)
+            federated_services.remove_cluster(api, target)
+            _delete_mirror_services(api, target)
     lease = f"service-mirror-write-{target}" if target else "local-service-mirror-write"
-    kube_client.ask(api, "DELETE", f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{lease}")
+    kube_client.request(api, "DELETE", f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{lease}")
 
 
-def _pods(api: ApiClient, namespace: str, selector: str) -> bool:
-    return bool(kube_client.listed(api, f"/api/v1/namespaces/{namespace}/pods", selector))
+def _has_pods(api: ApiClient, namespace: str, selector: str) -> bool:
+    return bool(kube_client.list_objects(api, f"/api/v1/namespaces/{namespace}/pods", selector))
 
 
-def _await_end(api: ApiClient, namespace: str, selector: str) -> None:
-    deadline = time.monotonic() + CONTROLLER_STOPS_WITHIN
-    while _pods(api, namespace, selector):
+def _wait_for_pod_deletion(api: ApiClient, namespace: str, selector: str) -> None:
+    deadline = time.monotonic() + CONTROLLER_STOP_TIMEOUT_S
+    while _has_pods(api, namespace, selector):
         if time.monotonic() > deadline:
             raise TimeoutError(
-                f"namespace {namespace}: pods with {selector} still run after {CONTROLLER_STOPS_WITHIN} seconds, and "
+                f"namespace {namespace}: pods with {selector} still run after {CONTROLLER_STOP_TIMEOUT_S} seconds, and "
                 "would make their mirror services again; look why they don't end, and run this once more"
             )
         time.sleep(0.2)
 
 
-def _remove_services(api: ApiClient, target: str) -> None:
-    mirrored = f"{federated_services.MIRRORED},{federated_services.of(target)}"
+def _delete_mirror_services(api: ApiClient, target: str) -> None:
+    mirrored = f"{federated_services.MIRRORED_SELECTOR},{federated_services.cluster_selector(target)}"
     for kind in ("services", "endpoints"):
-        for item in kube_client.listed(api, f"/api/v1/{kind}", mirrored):
+        for item in kube_client.list_objects(api, f"/api/v1/{kind}", mirrored):
             metadata = item["metadata"]
-            kube_client.ask(api, "DELETE", f"/api/v1/namespaces/{metadata['namespace']}/{kind}/{metadata['name']}")
+            kube_client.request(api, "DELETE", f"/api/v1/namespaces/{metadata['namespace']}/{kind}/{metadata['name']}")
 
 
-def _known(props: dict[str, Any]) -> dict[str, Any]:
+def persisted_props(props: dict[str, Any]) -> dict[str, Any]:
     return {key: props[key] for key in _KEYS if props.get(key) is not None}

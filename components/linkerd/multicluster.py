@@ -12,27 +12,27 @@ from typing import Any
 import pulumi
 
 from components.cluster import Cluster
-from components.helm.release import release
+from components.helm.release import helm_release
 from components.linkerd.control_plane import Linkerd, tolerations
-from components.linkerd.gateway_spec import GATEWAY, NAMESPACE
-from components.linkerd.link_migration import carry_over
-from components.linkerd.mirror_cleanup import Mirrors
+from components.linkerd.gateway_spec import GATEWAY_SERVICE, MULTICLUSTER_NAMESPACE
+from components.linkerd.link_migration import migrate_managed_fields
+from components.linkerd.mirror_cleanup import MirrorCleanup
 from components.linkerd.service_mirror import controllers_values
-from components.sdk.kubernetes_object import KubernetesObject, read
+from components.sdk.kubernetes_object import KubernetesObject, read_object
 from components.sdk.secrets import pull_secret, pull_secrets
 from mesh import config
 from mesh.config.models.links import LinkOptions
-from mesh.config.models.stack_file import Gateway
+from mesh.config.models.stack_file import GatewayConfig
 from mesh.topology import Link
 
 # A link of which the cluster is the source, with its target and what the stack file says of it.
-OutwardLink = tuple[Link, config.Cluster, LinkOptions]
+OutgoingLink = tuple[Link, config.ClusterSettings, LinkOptions]
 # The annotation by which its Service says who is meant to come in, for readers and policies: `public`, or `none`.
-EXPOSURE = "multicluster-mesh/exposure"
+EXPOSURE_ANNOTATION = "multicluster-mesh/exposure"
 
 
 def multicluster_values(
-    cluster: config.Cluster, pull: list[dict[str, str]] | None = None, links: Iterable[OutwardLink] = ()
+    cluster: config.ClusterSettings, pull: list[dict[str, str]] | None = None, links: Iterable[OutgoingLink] = ()
 ) -> dict[str, Any]:
     """The values of the linkerd-multicluster chart.
 
@@ -44,9 +44,9 @@ def multicluster_values(
     linkerd, wanted, chart = cluster.linkerd, cluster.gateway, cluster.release
     gateway: dict[str, Any] = {
         "enabled": wanted.enabled,
-        "name": GATEWAY,
+        "name": GATEWAY_SERVICE,
         "serviceType": "NodePort" if wanted.node_port else "LoadBalancer",
-        "serviceAnnotations": {**_exposure(wanted), **wanted.load_balancer.annotations},
+        "serviceAnnotations": {**_exposure_annotation(wanted), **wanted.load_balancer.annotations},
         "loadBalancerSourceRanges": wanted.load_balancer.source_ranges,
         "nodeSelector": linkerd.node_selector,
         "tolerations": tolerations(cluster),
@@ -73,10 +73,10 @@ def multicluster_values(
         values |= controllers_values(cluster, links)
     if pull:
         values["imagePullSecrets"] = pull
-    return config.merged(values, cluster.values("linkerd-multicluster"))
+    return config.merge_values(values, cluster.values("linkerd-multicluster"))
 
 
-def _local_mirror(cluster: config.Cluster) -> dict[str, Any]:
+def _local_mirror(cluster: config.ClusterSettings) -> dict[str, Any]:
     """The controller that writes the cluster's own members into federated services."""
     linkerd = cluster.linkerd
     mirror: dict[str, Any] = {}
@@ -92,11 +92,11 @@ def _local_mirror(cluster: config.Cluster) -> dict[str, Any]:
     return values
 
 
-def _exposure(gateway: Gateway) -> dict[str, str]:
+def _exposure_annotation(gateway: GatewayConfig) -> dict[str, str]:
     """What the stack file says on purpose of who may come in through a load balancer."""
     if gateway.load_balancer.public:
-        return {EXPOSURE: "public"}
-    return {} if gateway.load_balancer.enabled else {EXPOSURE: "none"}
+        return {EXPOSURE_ANNOTATION: "public"}
+    return {} if gateway.load_balancer.enabled else {EXPOSURE_ANNOTATION: "none"}
 
 
 class Multicluster(pulumi.ComponentResource):
@@ -124,7 +124,7 @@ class Multicluster(pulumi.ComponentResource):
         charts: str,
         *,
         target: bool,
-        links: Sequence[OutwardLink] = (),
+        links: Sequence[OutgoingLink] = (),
         before: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -136,7 +136,7 @@ class Multicluster(pulumi.ComponentResource):
             "v1",
             "Namespace",
             metadata=cluster.namespace_metadata(
-                NAMESPACE,
+                MULTICLUSTER_NAMESPACE,
                 labels={"linkerd.io/extension": "multicluster", "pod-security.kubernetes.io/enforce": "privileged"},
             ),
             opts=child,
@@ -148,7 +148,7 @@ class Multicluster(pulumi.ComponentResource):
         own_members: list[pulumi.Resource] = []
         if wanted.release.federation:
             own_members.append(
-                Mirrors(
+                MirrorCleanup(
                     f"{name}-members",
                     cluster=cluster,
                     namespace=self.namespace,
@@ -156,7 +156,7 @@ class Multicluster(pulumi.ComponentResource):
                     opts=pulumi.ResourceOptions(parent=self),
                 )
             )
-        made = release(
+        made = helm_release(
             name,
             cluster=cluster,
             name="linkerd-multicluster",
@@ -167,7 +167,7 @@ class Multicluster(pulumi.ComponentResource):
             values=multicluster_values(wanted, pull_secrets(cluster), links),
             # A Service without a load balancer never becomes ready, and nobody needs it to.
             wait=wanted.gateway_becomes_ready,
-            after=lambda there: carry_over(cluster.access, there, wanted.release.link_api),
+            after=lambda there: migrate_managed_fields(cluster.access, there, wanted.release.link_api),
             # The gateway's pod must be injected and pull its images, and the chart uses the policy CRDs: it names none.
             opts=pulumi.ResourceOptions.merge(
                 child, pulumi.ResourceOptions(depends_on=[linkerd.control_plane, *before, *credentials, *own_members])
@@ -180,6 +180,6 @@ class Multicluster(pulumi.ComponentResource):
         self.gateway = None
         if target and wanted.awaits_gateway:
             # Where the Service is about to be mended, a preview can't read it yet.
-            path = self.installed.apply(lambda there: f"{there}/{GATEWAY}")
-            self.gateway = read(f"{name}-gateway", "v1", "Service", path, child)
+            path = self.installed.apply(lambda there: f"{there}/{GATEWAY_SERVICE}")
+            self.gateway = read_object(f"{name}-gateway", "v1", "Service", path, child)
         self.register_outputs({"namespace": self.namespace})

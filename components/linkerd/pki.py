@@ -12,16 +12,16 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_tls as tls
 
-from mesh.config.models.stack_file import Lifetimes
-from mesh.config.models.stack_file import Trust as TrustSettings
+from mesh.config.models.stack_file import LifetimesConfig
+from mesh.config.models.stack_file import TrustConfig as TrustSettings
 
-_AUTHORITY_USES = ["cert_signing", "crl_signing"]
-_SERVER_USES = ["digital_signature", "key_encipherment", "server_auth"]
-_PEER_USES = [*_SERVER_USES, "client_auth"]
+_CA_KEY_USAGES = ["cert_signing", "crl_signing"]
+_SERVER_KEY_USAGES = ["digital_signature", "key_encipherment", "server_auth"]
+_PEER_KEY_USAGES = [*_SERVER_KEY_USAGES, "client_auth"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Signer:
+class CertificateAuthority:
     """Who signs: made by this program, or brought by the user."""
 
     certificate: pulumi.Output[str]  # PEM; of a trust anchor that is being rotated, several
@@ -29,7 +29,7 @@ class Signer:
     expires: pulumi.Output[str]  # RFC 3339
 
 
-class Authority(pulumi.ComponentResource):
+class GeneratedAuthority(pulumi.ComponentResource):
     """A self-signed certificate authority with a key of its own.
 
     Args:
@@ -39,7 +39,7 @@ class Authority(pulumi.ComponentResource):
         opts: the usual resource options.
     """
 
-    signer: Signer
+    signer: CertificateAuthority
 
     def __init__(self, name: str, common_name: str, hours: int, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("multicluster-mesh:index:Authority", name, None, opts)
@@ -50,7 +50,7 @@ class Authority(pulumi.ComponentResource):
             private_key_pem=key.private_key_pem_pkcs8,
             subject=tls.SelfSignedCertSubjectArgs(common_name=common_name),
             is_ca_certificate=True,
-            allowed_uses=_AUTHORITY_USES,
+            allowed_uses=_CA_KEY_USAGES,
             validity_period_hours=hours,
             set_subject_key_id=True,
             # A new certificate would cut off all that the old one has signed; another setting is for the next one.
@@ -58,7 +58,7 @@ class Authority(pulumi.ComponentResource):
                 child, pulumi.ResourceOptions(ignore_changes=["subject", "validityPeriodHours"])
             ),
         )
-        self.signer = Signer(
+        self.signer = CertificateAuthority(
             certificate=certificate.cert_pem,
             private_key=key.private_key_pem_pkcs8,
             expires=certificate.validity_end_time,
@@ -89,7 +89,7 @@ class Certificate(pulumi.ComponentResource):
     def __init__(
         self,
         name: str,
-        signer: Signer,
+        signer: CertificateAuthority,
         common_name: str,
         *,
         hours: int,
@@ -103,13 +103,13 @@ class Certificate(pulumi.ComponentResource):
         assert signer.private_key is not None, "settings see to it that who signs has a key"
         child = pulumi.ResourceOptions(parent=self)
         issuer = dns_names == () and not client
-        uses = _AUTHORITY_USES if issuer else _PEER_USES if client else _SERVER_USES
+        uses = _CA_KEY_USAGES if issuer else _PEER_KEY_USAGES if client else _SERVER_KEY_USAGES
         key = tls.PrivateKey(f"{name}-key", algorithm="ECDSA", ecdsa_curve="P256", opts=child)
         request = tls.CertRequest(
             f"{name}-request",
             private_key_pem=key.private_key_pem_pkcs8,
             subject=tls.CertRequestSubjectArgs(common_name=common_name),
-            dns_names=_some(dns_names),
+            dns_names=_none_if_empty(dns_names),
             ip_addresses=list(ip_addresses) or None,
             opts=child,
         )
@@ -131,7 +131,7 @@ class Certificate(pulumi.ComponentResource):
         self.register_outputs({"certificate": self.certificate, "expires": self.expires})
 
 
-def _some(names: pulumi.Input[Sequence[str]]) -> pulumi.Input[Sequence[pulumi.Input[str]]] | None:
+def _none_if_empty(names: pulumi.Input[Sequence[str]]) -> pulumi.Input[Sequence[pulumi.Input[str]]] | None:
     """Names as the provider wants them: none is no list."""
     if isinstance(names, pulumi.Output):
         return names.apply(list)
@@ -152,8 +152,8 @@ class Trust(pulumi.ComponentResource):
     """
 
     settings: TrustSettings
-    anchor: Signer
-    webhooks: Signer
+    anchor: CertificateAuthority
+    webhooks: CertificateAuthority
 
     def __init__(
         self, name: str, settings: TrustSettings, trust_domain: str, opts: pulumi.ResourceOptions | None = None
@@ -163,26 +163,26 @@ class Trust(pulumi.ComponentResource):
         self.settings = settings
         hours = settings.lifetimes.anchor
         if settings.anchor is None:
-            self.anchor = Authority(f"{name}-anchor", f"root.linkerd.{trust_domain}", hours, child).signer
+            self.anchor = GeneratedAuthority(f"{name}-anchor", f"root.linkerd.{trust_domain}", hours, child).signer
         else:
-            self.anchor = _given(settings)
-        self.webhooks = Authority(f"{name}-webhooks", f"webhooks.linkerd.{trust_domain}", hours, child).signer
+            self.anchor = _user_provided_ca(settings)
+        self.webhooks = GeneratedAuthority(f"{name}-webhooks", f"webhooks.linkerd.{trust_domain}", hours, child).signer
         self.register_outputs({"anchor": self.anchor.certificate, "expires": self.anchor.expires})
 
     @property
-    def lifetimes(self) -> Lifetimes:
+    def lifetimes(self) -> LifetimesConfig:
         """Hours of validity of what is made."""
         return self.settings.lifetimes
 
 
-def _given(settings: TrustSettings) -> Signer:
+def _user_provided_ca(settings: TrustSettings) -> CertificateAuthority:
     from mesh import certificate_validation
 
     assert settings.anchor is not None
     key = settings.anchor.key
-    return Signer(
-        certificate=pulumi.Output.from_input(certificate_validation.plain(settings.anchor.certificate)),
-        private_key=pulumi.Output.secret(certificate_validation.pkcs8(key.get_secret_value()))
+    return CertificateAuthority(
+        certificate=pulumi.Output.from_input(certificate_validation.normalize_certificate(settings.anchor.certificate)),
+        private_key=pulumi.Output.secret(certificate_validation.to_pkcs8(key.get_secret_value()))
         if key is not None
         else None,
         expires=pulumi.Output.from_input(certificate_validation.expiry(settings.anchor.certificate)),

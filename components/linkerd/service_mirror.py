@@ -18,12 +18,20 @@ from mesh.config.models.links import LinkOptions
 from mesh.topology import Link
 
 # What a stack file may say of the values of our own chart, which the other one calls the same.
-_SAME = ("replicas", "enablePodAntiAffinity", "logLevel", "logFormat", "resources", "nodeSelector", "tolerations")
+_SHARED_KEYS = (
+    "replicas",
+    "enablePodAntiAffinity",
+    "logLevel",
+    "logFormat",
+    "resources",
+    "nodeSelector",
+    "tolerations",
+)
 
 
 def service_mirror_values(
-    source: config.Cluster,
-    target: config.Cluster,
+    source: config.ClusterSettings,
+    target: config.ClusterSettings,
     *,
     credentials_checksum: pulumi.Input[str],
     gateway: bool = True,
@@ -50,17 +58,17 @@ def service_mirror_values(
         "probePort": gateway_ports(target)[1] if gateway else 0,
         "nodeSelector": linkerd.node_selector,
         "tolerations": tolerations(source),
-        **_said(source, options or LinkOptions()),
+        **_common_values(source, options or LinkOptions()),
     }
     if linkerd.registry is not None:
         values["image"] = f"{linkerd.registry}/controller"
     if pull:
         values["imagePullSecrets"] = pull
-    return config.merged(values, source.values("service-mirror"))
+    return config.merge_values(values, source.values("service-mirror"))
 
 
 def controllers_values(
-    source: config.Cluster, links: Iterable[tuple[Link, config.Cluster, LinkOptions]]
+    source: config.ClusterSettings, links: Iterable[tuple[Link, config.ClusterSettings, LinkOptions]]
 ) -> dict[str, Any]:
     """The values of linkerd-multicluster for the service mirrors of a cluster's links, from 2.18.
 
@@ -74,19 +82,23 @@ def controllers_values(
         gateway: dict[str, Any] = {"enabled": link.gateway}
         if link.gateway:
             gateway["probe"] = {"port": gateway_ports(target)[1]}
-        entry: dict[str, Any] = {"link": {"ref": {"name": link.target}}, "gateway": gateway, **_said(source, options)}
+        entry: dict[str, Any] = {
+            "link": {"ref": {"name": link.target}},
+            "gateway": gateway,
+            **_common_values(source, options),
+        }
         if linkerd.node_selector:
             entry["nodeSelector"] = linkerd.node_selector
         if linkerd.tolerations:
             entry["tolerations"] = tolerations(source)
-        entries.append(config.merged(entry, {key: said[key] for key in _SAME if key in said}))
+        entries.append(config.merge_values(entry, {key: said[key] for key in _SHARED_KEYS if key in said}))
     values: dict[str, Any] = {"controllers": entries}
     if linkerd.registry is not None:
         values["controllerDefaults"] = {"image": {"name": f"{linkerd.registry}/controller"}}
     return values
 
 
-def _said(source: config.Cluster, options: LinkOptions) -> dict[str, Any]:
+def _common_values(source: config.ClusterSettings, options: LinkOptions) -> dict[str, Any]:
     """What both charts call by the same names."""
     mirror = options.service_mirror
     values: dict[str, Any] = {}

@@ -10,7 +10,7 @@ from typing import Any
 import pulumi
 
 from components.cluster import Cluster
-from components.helm.release import release
+from components.helm.release import helm_release
 from components.linkerd.control_plane import Linkerd, tolerations
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import pull_secret, pull_secrets
@@ -19,7 +19,7 @@ from mesh import config
 NAMESPACE = "linkerd-smi"
 
 
-def smi_values(cluster: config.Cluster, pull: list[dict[str, str]] | None = None) -> dict[str, Any]:
+def smi_values(cluster: config.ClusterSettings, pull: list[dict[str, str]] | None = None) -> dict[str, Any]:
     """The values of the linkerd-smi chart; 1.0.1 knows the first two of them, and its successors all.
 
     Args:
@@ -40,7 +40,7 @@ def smi_values(cluster: config.Cluster, pull: list[dict[str, str]] | None = None
     }
     if pull:
         values["imagePullSecrets"] = pull
-    return config.merged(values, cluster.values("linkerd-smi"))
+    return config.merge_values(values, cluster.values("linkerd-smi"))
 
 
 class Smi(pulumi.ComponentResource):
@@ -74,7 +74,7 @@ class Smi(pulumi.ComponentResource):
             opts=child,
         )
         credentials = pull_secret(f"{name}-pull-secret", cluster, namespace.name, child)
-        self.extension = release(
+        self.extension = helm_release(
             name,
             cluster=cluster,
             name="linkerd-smi",

@@ -10,10 +10,10 @@ from typing import Any
 import pulumi
 
 from components.cluster import Cluster
-from components.helm.release import release
+from components.helm.release import helm_release
 from components.linkerd.control_plane import Linkerd, tolerations
 from components.linkerd.pki import Trust
-from components.linkerd.webhook_certificates import pinned, webhooks
+from components.linkerd.webhook_certificates import external_secret_values, webhook_certificates
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import pull_secret, pull_secrets
 from mesh import config
@@ -23,7 +23,7 @@ _SERVICES = ("tap", "tap-injector")
 
 
 def viz_values(
-    cluster: config.Cluster, *, webhook_authority: pulumi.Input[str], pull: list[dict[str, str]] | None = None
+    cluster: config.ClusterSettings, *, webhook_authority: pulumi.Input[str], pull: list[dict[str, str]] | None = None
 ) -> dict[str, Any]:
     """The values of the linkerd-viz chart.
 
@@ -43,8 +43,8 @@ def viz_values(
         "linkerdNamespace": linkerd.namespace,
         "clusterDomain": linkerd.cluster_domain,
         "identityTrustDomain": linkerd.trust_domain,
-        "tap": pinned(webhook_authority),
-        "tapInjector": pinned(webhook_authority),
+        "tap": external_secret_values(webhook_authority),
+        "tapInjector": external_secret_values(webhook_authority),
         # The chart takes these from above only where nobody says otherwise there.
         **nodes,
         "metricsAPI": nodes,
@@ -59,8 +59,8 @@ def viz_values(
     if wanted.prometheus_url is not None:
         values |= {"prometheusUrl": wanted.prometheus_url, "prometheus": {"enabled": False}}
     if linkerd.high_availability:
-        values = config.merged(values, _high_availability_values())
-    return config.merged(values, cluster.values("linkerd-viz"))
+        values = config.merge_values(values, _high_availability_values())
+    return config.merge_values(values, cluster.values("linkerd-viz"))
 
 
 def _high_availability_values() -> dict[str, Any]:
@@ -116,10 +116,12 @@ class Viz(pulumi.ComponentResource):
             opts=child,
         )
         self.namespace = namespace.name
-        served = webhooks(cluster, "viz", self.namespace, _SERVICES, namespace_name=NAMESPACE, trust=trust, opts=child)
+        served = webhook_certificates(
+            cluster, "viz", self.namespace, _SERVICES, namespace_name=NAMESPACE, trust=trust, opts=child
+        )
         self.webhooks_expire = served.expires
         credentials = pull_secret(f"{name}-pull-secret", cluster, self.namespace, child)
-        self.extension = release(
+        self.extension = helm_release(
             name,
             cluster=cluster,
             name="linkerd-viz",

@@ -19,14 +19,14 @@ from components.sdk.secrets import tls_secret
 
 
 @dataclass(frozen=True, kw_only=True)
-class Webhooks:
+class WebhookCertificates:
     """The certificate of some services, in the Secrets that their pods mount."""
 
     secrets: list[KubernetesObject]
     expires: pulumi.Output[str]  # RFC 3339
 
 
-def pinned(webhook_authority: pulumi.Input[str]) -> Mapping[str, Any]:
+def external_secret_values(webhook_authority: pulumi.Input[str]) -> Mapping[str, Any]:
     """What Linkerd's charts want to know of a webhook whose certificate is there already.
 
     Args:
@@ -35,7 +35,7 @@ def pinned(webhook_authority: pulumi.Input[str]) -> Mapping[str, Any]:
     return {"externalSecret": True, "caBundle": webhook_authority}
 
 
-def webhooks(
+def webhook_certificates(
     cluster: Cluster,
     part: str,
     namespace: pulumi.Input[str],
@@ -44,7 +44,7 @@ def webhooks(
     namespace_name: str,
     trust: Trust,
     opts: pulumi.ResourceOptions,
-) -> Webhooks:
+) -> WebhookCertificates:
     """One certificate for some services of a namespace, in a Secret for each.
 
     Args:
@@ -77,4 +77,4 @@ def webhooks(
         )
         for service in services
     ]
-    return Webhooks(secrets=secrets, expires=certificate.expires)
+    return WebhookCertificates(secrets=secrets, expires=certificate.expires)

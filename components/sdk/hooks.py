@@ -20,7 +20,7 @@ Hook = Callable[[pulumi.ResourceHookArgs], Awaitable[None]]
 _THREADS = ThreadPoolExecutor(max_workers=32, thread_name_prefix="hook")
 
 
-def with_namespace(call: Callable[[str], None]) -> Hook:
+def namespace_hook(call: Callable[[str], None]) -> Hook:
     """A hook that makes a call which may wait, with the namespace that its resource is about to have."""
 
     async def hook(args: pulumi.ResourceHookArgs) -> None:

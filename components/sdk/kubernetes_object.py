@@ -14,7 +14,7 @@ from typing import Any
 import pulumi
 
 # What of a Secret is one.
-_SECRET = ("data", "stringData")
+_SECRET_FIELDS = ("data", "stringData")
 
 
 class KubernetesObject(pulumi.CustomResource):
@@ -36,9 +36,9 @@ class KubernetesObject(pulumi.CustomResource):
         self, resource_name: str, api_version: str, kind: str, *, opts: pulumi.ResourceOptions, **fields: Any
     ) -> None:
         if (api_version, kind) == ("v1", "Secret"):
-            hidden = pulumi.ResourceOptions(additional_secret_outputs=list(_SECRET))
+            hidden = pulumi.ResourceOptions(additional_secret_outputs=list(_SECRET_FIELDS))
             opts = pulumi.ResourceOptions.merge(opts, hidden)
-            fields |= {key: pulumi.Output.secret(fields[key]) for key in _SECRET if key in fields}
+            fields |= {key: pulumi.Output.secret(fields[key]) for key in _SECRET_FIELDS if key in fields}
         if fields:
             fields |= {"apiVersion": api_version, "kind": kind}
         group = api_version if "/" in api_version else f"core/{api_version}"
@@ -52,7 +52,7 @@ class KubernetesObject(pulumi.CustomResource):
         return self.metadata["name"]
 
 
-def read(
+def read_object(
     resource_name: str, api_version: str, kind: str, name: pulumi.Input[str], opts: pulumi.ResourceOptions
 ) -> KubernetesObject:
     """An object that somebody else makes, as it is.

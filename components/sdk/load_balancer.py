@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def addresses(status: Mapping[str, Any]) -> list[str]:
+def load_balancer_addresses(status: Mapping[str, Any]) -> list[str]:
     """The addresses of a LoadBalancer Service, IPs or host names.
 
     Args:

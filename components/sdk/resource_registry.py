@@ -6,10 +6,10 @@ import asyncio
 
 import pulumi
 
-from mesh.stack_state import Resource
+from mesh.stack_state import StateResource
 
 
-class Registered:
+class ResourceRegistry:
     """Remembers every resource that the program asks for, to be named by its type and name in a state."""
 
     def __init__(self) -> None:
@@ -19,7 +19,7 @@ class Registered:
     def _remember(self, args: pulumi.ResourceTransformationArgs) -> None:
         self._found[args.type_, args.name] = args.resource
 
-    def find(self, resource: Resource | None) -> pulumi.Resource | None:
+    def find(self, resource: StateResource | None) -> pulumi.Resource | None:
         """The registered resource that one of the state is."""
         return self._found.get((resource.type, resource.name)) if resource is not None else None
 

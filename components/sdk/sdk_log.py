@@ -12,10 +12,10 @@ from typing import Any
 import pulumi
 
 
-def mute() -> None:
+def disable_sdk_debug_log() -> None:
     """Send no debug messages."""
-    pulumi.log.debug = _unheard
+    pulumi.log.debug = _discard
 
 
-def _unheard(msg: str, *_: Any, **__: Any) -> None:
+def _discard(msg: str, *_: Any, **__: Any) -> None:
     pass

@@ -8,7 +8,7 @@ from components.cluster import Cluster
 from components.sdk.kubernetes_object import KubernetesObject
 
 # The Secret of the stack's own credentials for images, in each namespace that needs them.
-PULL_SECRET = "multicluster-mesh-registry"
+PULL_SECRET_NAME = "multicluster-mesh-registry"
 
 
 def tls_secret(
@@ -39,7 +39,7 @@ def tls_secret(
 
 def pull_secrets(cluster: Cluster) -> list[dict[str, str]]:
     """The references by which pods on a cluster name the credentials for their images."""
-    own = [PULL_SECRET] if cluster.pull_credentials is not None else []
+    own = [PULL_SECRET_NAME] if cluster.pull_credentials is not None else []
     return [{"name": name} for name in (*own, *cluster.settings.linkerd.image_pull_secrets)]
 
 
@@ -54,7 +54,7 @@ def pull_secret(
             resource_name,
             "v1",
             "Secret",
-            metadata=cluster.metadata(PULL_SECRET, namespace=namespace),
+            metadata=cluster.metadata(PULL_SECRET_NAME, namespace=namespace),
             type="kubernetes.io/dockerconfigjson",
             stringData={".dockerconfigjson": cluster.pull_credentials},
             opts=opts,

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from components.workloads.manifests import Objects
-from components.workloads.sample_namespace import Place
+from components.workloads.manifests import SampleObjects
+from components.workloads.sample_namespace import SampleNamespace
 
 PolicyForm = Literal["server-authorization", "authorization-policy"]
 Protocol = Literal["HTTP/1", "HTTP/2", "gRPC"]
@@ -53,8 +53,8 @@ def authentication_spec(accounts: Sequence[str]) -> dict[str, Any]:
 
 
 def allow(
-    objects: Objects,
-    place: Place,
+    objects: SampleObjects,
+    place: SampleNamespace,
     form: PolicyForm,
     name: str,
     *,

@@ -10,15 +10,15 @@ from collections.abc import Mapping
 
 import pulumi
 
-from components.workloads.manifests import Objects, container
+from components.workloads.manifests import SampleObjects, container
 from components.workloads.nginx import PORT as NGINX_PORT
 from components.workloads.nginx import nginx
-from components.workloads.sample_namespace import Place
-from components.workloads.service_profile import make_profile
+from components.workloads.sample_namespace import SampleNamespace
+from components.workloads.service_profile import create_profile
 from components.workloads.traffic_split import Backend, split_requests
 from mesh import config
-from mesh.config.models.samples import Booksapp as BooksappSettings
-from mesh.config.models.samples import Route
+from mesh.config.models.samples import BooksappConfig as BooksappSettings
+from mesh.config.models.samples import RouteConfig
 from mesh.linkerd_releases import BOOKSAPP_IMAGE, BOOKSAPP_TRAFFIC_IMAGE
 
 # Its services, and the ports that they listen on.
@@ -29,16 +29,18 @@ _SITES = {
     "BOOKS_SITE": f"http://books:{PORTS['books']}",
 }
 # What each of them is told beside where its database is.
-_TOLD: Mapping[str, Mapping[str, str]] = {
+_EXTRA_ENV: Mapping[str, Mapping[str, str]] = {
     "webapp": _SITES,
     "authors": {"BOOKS_SITE": _SITES["BOOKS_SITE"]},
     "books": {"AUTHORS_SITE": _SITES["AUTHORS_SITE"]},
 }
 
 ROUTES = (
-    Route.model_validate({"name": "GET /", "method": "GET", "pathRegex": "/"}),
+    RouteConfig.model_validate({"name": "GET /", "method": "GET", "pathRegex": "/"}),
     *(
-        Route.model_validate({"name": f"{method} /{kind}{shown}", "method": method, "pathRegex": f"/{kind}{regex}"})
+        RouteConfig.model_validate(
+            {"name": f"{method} /{kind}{shown}", "method": method, "pathRegex": f"/{kind}{regex}"}
+        )
         for kind in ("authors", "books")
         for method, shown, regex in (
             ("POST", "", ""),
@@ -59,20 +61,22 @@ class Booksapp(pulumi.ComponentResource):
         opts: the usual resource options.
     """
 
-    def __init__(self, place: Place, sample: config.Sample, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, place: SampleNamespace, sample: config.Sample, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         cluster = place.cluster.name
         name = f"{cluster}-{place.name}-booksapp"
         super().__init__("multicluster-mesh:index:Booksapp", name, None, opts)
         wanted = sample.part
         assert isinstance(wanted, BooksappSettings)
-        objects = Objects(name, place, sample, self)
+        objects = SampleObjects(name, place, sample, self)
         for service in PORTS:
             # Beside faults that are injected, its own would only be in the way.
             fails = service == "authors" and wanted.fault_injection is None
             _service(objects, service, offered=service in wanted.exported_services, fails=fails)
         _traffic(objects)
         if wanted.profile is not None:
-            make_profile(objects, place, "webapp", PORTS["webapp"], wanted.profile, ROUTES)
+            create_profile(objects, place, "webapp", PORTS["webapp"], wanted.profile, ROUTES)
         faults = wanted.fault_injection
         if faults is not None:
             # What is split by a TrafficSplit arrives at the port that it was sent to.
@@ -99,8 +103,8 @@ def _labels(app: str) -> dict[str, str]:
     return {"app": app, "project": "booksapp", "app.kubernetes.io/part-of": "booksapp"}
 
 
-def _service(objects: Objects, service: str, *, offered: bool, fails: bool) -> None:
-    told = {"DATABASE_URL": "sqlite3:db/db.sqlite3", **_TOLD[service]}
+def _service(objects: SampleObjects, service: str, *, offered: bool, fails: bool) -> None:
+    told = {"DATABASE_URL": "sqlite3:db/db.sqlite3", **_EXTRA_ENV[service]}
     if fails:
         told["FAILURE_RATE"] = "0.5"
     served = container(
@@ -127,7 +131,7 @@ def _service(objects: Objects, service: str, *, offered: bool, fails: bool) -> N
     )
 
 
-def _traffic(objects: Objects) -> None:
+def _traffic(objects: SampleObjects) -> None:
     sent = container(
         "traffic",
         objects.image("traffic", BOOKSAPP_TRAFFIC_IMAGE),

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 import pulumi
 
 from components.workloads.authorization_policy import allow
-from components.workloads.manifests import Objects, container
-from components.workloads.sample_namespace import Place
+from components.workloads.manifests import SampleObjects, container
+from components.workloads.sample_namespace import SampleNamespace
 from mesh import config
-from mesh.config.models.samples import Emojivoto as EmojivotoSettings
+from mesh.config.models.samples import EmojivotoConfig as EmojivotoSettings
 from mesh.linkerd_releases import EMOJIVOTO_IMAGE
 
 _VERSION = "v11"
@@ -32,13 +32,15 @@ class Emojivoto(pulumi.ComponentResource):
         opts: the usual resource options.
     """
 
-    def __init__(self, place: Place, sample: config.Sample, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, place: SampleNamespace, sample: config.Sample, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         cluster = place.cluster.name
         name = f"{cluster}-{place.name}-emojivoto"
         super().__init__("multicluster-mesh:index:Emojivoto", name, None, opts)
         wanted = sample.part
         assert isinstance(wanted, EmojivotoSettings)
-        objects = Objects(name, place, sample, self)
+        objects = SampleObjects(name, place, sample, self)
         for behind in ("emoji", "voting"):
             _behind(objects, behind, offered=f"{behind}-svc" in wanted.exported_services)
             if wanted.policy is not None:
@@ -73,7 +75,7 @@ def _environment(found: Mapping[str, str]) -> dict[str, object]:
     return {"env": [{"name": key, "value": value} for key, value in found.items()]}
 
 
-def _behind(objects: Objects, name: str, *, offered: bool) -> None:
+def _behind(objects: SampleObjects, name: str, *, offered: bool) -> None:
     called = f"{name}-svc"
     served = container(
         called,
@@ -90,7 +92,7 @@ def _behind(objects: Objects, name: str, *, offered: bool) -> None:
     objects.service(called, called, ports, selector={"app": called}, labels={}, offered=offered)
 
 
-def _web(objects: Objects, namespace: str, *, offered: bool) -> None:
+def _web(objects: SampleObjects, namespace: str, *, offered: bool) -> None:
     told = {
         "WEB_PORT": "8080",
         "EMOJISVC_HOST": f"emoji-svc.{namespace}:{_GRPC}",
@@ -113,7 +115,7 @@ def _web(objects: Objects, namespace: str, *, offered: bool) -> None:
     )
 
 
-def _vote_bot(objects: Objects, namespace: str) -> None:
+def _vote_bot(objects: SampleObjects, namespace: str) -> None:
     bot = container(
         "vote-bot",
         objects.image("vote-bot", EMOJIVOTO_IMAGE.format("web")),

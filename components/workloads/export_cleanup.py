@@ -26,43 +26,48 @@ if TYPE_CHECKING:
     # Its packages take seconds to import, and the process that runs the provider doesn't need them.
     from components.cluster import Cluster
 
-EXPORTED = "mirror.linkerd.io/exported"
+EXPORTED_LABEL = "mirror.linkerd.io/exported"
 _ID = ("target", "namespace", "service", "source")
 _KEYS = (*_ID, "federated", "targetContext", "targetKubeconfig", "sourceContext", "sourceKubeconfig")
 # Seconds that controllers have for it; they watch, and need one or two.
-MIRRORS_GO_WITHIN = 30
+MIRROR_DELETION_TIMEOUT_S = 30
 # Seconds that a cluster has to be reached, which is tried four times, and to answer.
-PATIENCE = (5, 30)
+CONNECT_READ_TIMEOUT_S = (5, 30)
 
 
-class _ExportProvider(ResourceProvider):
+class _ExportCleanupProvider(ResourceProvider):
     """Runs in a process of its own, from state alone: `destroy` does not run the program."""
 
     serialize_as_secret_always = False
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         end = "/member" if props.get("federated") else ""
-        return CreateResult(id_="/".join(props[key] for key in _ID) + end, outs=_known(props))
+        return CreateResult(id_="/".join(props[key] for key in _ID) + end, outs=persisted_props(props))
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        return DiffResult(changes=_known(_olds) != _known(_news))
+        return DiffResult(changes=persisted_props(_olds) != persisted_props(_news))
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        return UpdateResult(outs=_known(_news))
+        return UpdateResult(outs=persisted_props(_news))
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         namespace, service, target = _props["namespace"], _props["service"], _props["target"]
         federated = bool(_props.get("federated"))
-        if _has_label(_way(_props, "target"), namespace, service, federated_services.MEMBER if federated else EXPORTED):
+        if _has_label(
+            _access(_props, "target"),
+            namespace,
+            service,
+            federated_services.FEDERATED_LABEL if federated else EXPORTED_LABEL,
+        ):
             return  # it is the link that goes, and it takes all its mirrors along
-        source, deadline = _way(_props, "source"), time.monotonic() + MIRRORS_GO_WITHIN
+        source, deadline = _access(_props, "source"), time.monotonic() + MIRROR_DELETION_TIMEOUT_S
         if federated:
-            leave_federation(source, namespace, service, "" if target == _props["source"] else target, deadline)
+            leave_federated_service(source, namespace, service, "" if target == _props["source"] else target, deadline)
         else:
-            remove_mirror(source, namespace, service, target, deadline)
+            delete_mirror(source, namespace, service, target, deadline)
 
 
-class Export(Resource, module="multicluster-mesh", name="Export"):
+class ExportCleanup(Resource, module="multicluster-mesh", name="Export"):
     """One exported service, as one source sees it.
 
     Args:
@@ -95,10 +100,10 @@ class Export(Resource, module="multicluster-mesh", name="Export"):
             props[end] = cluster.name
             props[f"{end}Context"] = found.context.name
             props[f"{end}Kubeconfig"] = pulumi.Output.secret(found.kubeconfig) if secret else found.kubeconfig
-        super().__init__(_ExportProvider(), name, props, opts)
+        super().__init__(_ExportCleanupProvider(), name, props, opts)
 
 
-def _way(props: dict[str, Any], end: str) -> Access:
+def _access(props: dict[str, Any], end: str) -> Access:
     return Access(context=props[f"{end}Context"], kubeconfig=props.get(f"{end}Kubeconfig") or "")
 
 
@@ -108,17 +113,19 @@ def _has_label(way: Access, namespace: str, service: str, label: str) -> bool:
     from urllib3.exceptions import HTTPError
 
     try:
-        found = kube_client.ask(kube_client.client(way), "GET", _path(namespace, service), timeout=PATIENCE)
+        found = kube_client.request(
+            kube_client.api_client(way), "GET", _service_path(namespace, service), timeout=CONNECT_READ_TIMEOUT_S
+        )
     except (HTTPError, ConfigException):
         return True
     return found is not None and bool((found["metadata"].get("labels") or {}).get(label))
 
 
-def _path(namespace: str, service: str) -> str:
+def _service_path(namespace: str, service: str) -> str:
     return f"/api/v1/namespaces/{namespace}/services/{service}"
 
 
-def remove_mirror(way: Access, namespace: str, service: str, target: str, deadline: float) -> None:
+def delete_mirror(way: Access, namespace: str, service: str, target: str, deadline: float) -> None:
     """Wait until the mirror of a service is gone, and remove it if nobody else does.
 
     A source that can't be reached is left to its own controller, which finds out when it is back.
@@ -136,12 +143,14 @@ def remove_mirror(way: Access, namespace: str, service: str, target: str, deadli
         return bool((found["metadata"].get("labels") or {}).get("mirror.linkerd.io/cluster-name") == target)
 
     def remove(api: ApiClient, found: dict[str, Any]) -> None:
-        kube_client.ask(api, "DELETE", _path(namespace, found["metadata"]["name"]), timeout=PATIENCE)
+        kube_client.request(
+            api, "DELETE", _service_path(namespace, found["metadata"]["name"]), timeout=CONNECT_READ_TIMEOUT_S
+        )
 
-    _wait(way, namespace, f"{service}-{target}", is_there, remove, deadline)
+    _wait_until_absent(way, namespace, f"{service}-{target}", is_there, remove, deadline)
 
 
-def leave_federation(way: Access, namespace: str, service: str, target: str, deadline: float) -> None:
+def leave_federated_service(way: Access, namespace: str, service: str, target: str, deadline: float) -> None:
     """Wait until a service is no member of its federated service any more, and take it out if nobody else does.
 
     Args:
@@ -153,15 +162,15 @@ def leave_federation(way: Access, namespace: str, service: str, target: str, dea
     """
 
     def is_member(found: dict[str, Any]) -> bool:
-        return (service, target) in federated_services.members(found["metadata"].get("annotations"))
+        return (service, target) in federated_services.parse_members(found["metadata"].get("annotations"))
 
     def take_out(api: ApiClient, found: dict[str, Any]) -> None:
-        federated_services.leave(api, found, target)
+        federated_services.remove_member(api, found, target)
 
-    _wait(way, namespace, federated_services.federated_name(service), is_member, take_out, deadline)
+    _wait_until_absent(way, namespace, federated_services.federated_name(service), is_member, take_out, deadline)
 
 
-def _wait(
+def _wait_until_absent(
     way: Access,
     namespace: str,
     name: str,
@@ -174,9 +183,11 @@ def _wait(
     from urllib3.exceptions import HTTPError
 
     try:
-        api = kube_client.client(way)
-        path = _path(namespace, name)
-        while (found := kube_client.ask(api, "GET", path, timeout=PATIENCE)) is not None and remains(found):
+        api = kube_client.api_client(way)
+        path = _service_path(namespace, name)
+        while (found := kube_client.request(api, "GET", path, timeout=CONNECT_READ_TIMEOUT_S)) is not None and remains(
+            found
+        ):
             if time.monotonic() > deadline:
                 end(api, found)
                 return
@@ -185,5 +196,5 @@ def _wait(
         return  # the kubeconfig of one that is away may know nothing of it
 
 
-def _known(props: dict[str, Any]) -> dict[str, Any]:
+def persisted_props(props: dict[str, Any]) -> dict[str, Any]:
     return {key: props[key] for key in _KEYS if props.get(key) is not None}

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 
 import pulumi
 
-from components.workloads.manifests import Objects, container
-from components.workloads.sample_namespace import Place
-from components.workloads.traffic_split import ACCRUAL, backends, fail_over, split_requests
+from components.workloads.manifests import SampleObjects, container
+from components.workloads.sample_namespace import SampleNamespace
+from components.workloads.traffic_split import FAILURE_ACCRUAL_ANNOTATION, backends, fail_over, split_requests
 from mesh import config
-from mesh.config.models.samples import Helloworld as HelloworldSettings
+from mesh.config.models.samples import HelloworldConfig as HelloworldSettings
 from mesh.linkerd_releases import CURL_IMAGE, HELLOWORLD_IMAGE
 
 NAME = "helloworld"
@@ -33,15 +33,17 @@ class Helloworld(pulumi.ComponentResource):
         opts: the usual resource options.
     """
 
-    def __init__(self, place: Place, sample: config.Sample, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, place: SampleNamespace, sample: config.Sample, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         cluster = place.cluster.name
         name = f"{cluster}-{place.name}-helloworld"
         super().__init__("multicluster-mesh:index:Helloworld", name, None, opts)
         wanted = sample.part
         assert isinstance(wanted, HelloworldSettings)
-        objects = Objects(name, place, sample, self)
+        objects = SampleObjects(name, place, sample, self)
         if cluster in sample.clusters:
-            accrual = ACCRUAL if any(each.cluster == cluster for each in wanted.failover) else None
+            accrual = FAILURE_ACCRUAL_ANNOTATION if any(each.cluster == cluster for each in wanted.failover) else None
             _version(objects, wanted.versions.get(cluster, "v1"), accrual)
         if cluster in wanted.sleep:
             _sleep(objects)
@@ -64,7 +66,7 @@ class Helloworld(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def _version(objects: Objects, version: str, annotations: Mapping[str, str] | None) -> None:
+def _version(objects: SampleObjects, version: str, annotations: Mapping[str, str] | None) -> None:
     called = f"{NAME}-{version}"
     served = container(
         NAME,
@@ -89,7 +91,7 @@ def _version(objects: Objects, version: str, annotations: Mapping[str, str] | No
     )
 
 
-def _sleep(objects: Objects) -> None:
+def _sleep(objects: SampleObjects) -> None:
     labels = {"app": SLEEP}
     waiting = container(
         SLEEP, objects.image(SLEEP, CURL_IMAGE), more={"command": ["/bin/sleep", "3650d"]}, memory="16Mi"

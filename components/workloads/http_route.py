@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from components.workloads.manifests import Objects
-from components.workloads.sample_namespace import Place
+from components.workloads.manifests import SampleObjects
+from components.workloads.sample_namespace import SampleNamespace
 from mesh.kube.ownership import GATEWAY_API
 
 Kind = Literal["HTTPRoute", "GRPCRoute"]
@@ -35,8 +35,8 @@ def route_spec(service: str, port: int, rule: Mapping[str, Any]) -> dict[str, An
 
 
 def route(
-    objects: Objects,
-    place: Place,
+    objects: SampleObjects,
+    place: SampleNamespace,
     kind: Kind,
     role: str,
     name: str,

@@ -7,12 +7,12 @@ from typing import Any
 
 import pulumi
 
-from components.cluster import NOT_AWAITED, Cluster
-from components.linkerd.federated_services import MEMBER
+from components.cluster import SKIP_AWAIT, Cluster
+from components.linkerd.federated_services import FEDERATED_LABEL
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import pull_secrets
-from components.workloads.export_cleanup import EXPORTED, Export
-from components.workloads.sample_namespace import Inward, Place
+from components.workloads.export_cleanup import EXPORTED_LABEL, ExportCleanup
+from components.workloads.sample_namespace import IncomingLink, SampleNamespace
 from mesh import config
 
 
@@ -59,7 +59,7 @@ def pod_annotations(sample: config.Sample) -> dict[str, str]:
     return {**found, **({"config.linkerd.io/default-inbound-policy": policy} if policy is not None else {})}
 
 
-class Objects:
+class SampleObjects:
     """Makes the objects of one sample in one place.
 
     Args:
@@ -69,7 +69,7 @@ class Objects:
         parent: the sample's component.
     """
 
-    def __init__(self, name: str, place: Place, sample: config.Sample, parent: pulumi.Resource) -> None:
+    def __init__(self, name: str, place: SampleNamespace, sample: config.Sample, parent: pulumi.Resource) -> None:
         self._name, self._place, self._sample, self._parent = name, place, sample, parent
         self._cluster = place.cluster
         self._options = self._cluster.options(parent)
@@ -184,15 +184,15 @@ class Objects:
         mode = self._sample.export_modes.get(self._cluster.name)
         federated = self._cluster.name in self._sample.part.federated
         inward = self._place.inward
-        seen: list[tuple[str, Inward, bool]] = []
+        seen: list[tuple[str, IncomingLink, bool]] = []
         if mode is not None:
-            labels[EXPORTED] = "true" if mode == "gateway" else mode
+            labels[EXPORTED_LABEL] = "true" if mode == "gateway" else mode
             seeing = [each for each in inward if (each.link.gateway if mode == "gateway" else each.link.discovers)]
             seen += [("export", each, False) for each in seeing]
         if federated:
-            labels[MEMBER] = "member"
+            labels[FEDERATED_LABEL] = "member"
             seen += [("member", each, True) for each in inward if each.link.discovers]
-        if not labels.keys() & {EXPORTED, MEMBER}:
+        if not labels.keys() & {EXPORTED_LABEL, FEDERATED_LABEL}:
             return []
         multicluster = self._place.member.multicluster
         # The gateway goes after what is seen through it, and the cluster's own controllers after what they look at.
@@ -209,7 +209,7 @@ class Objects:
     def _export(
         self, role: str, service: str, source: Cluster, federated: bool, by: pulumi.Resource | None
     ) -> pulumi.Resource:
-        return Export(
+        return ExportCleanup(
             self._resource(role),
             service=service,
             namespace=self._place.name,
@@ -274,7 +274,7 @@ class Objects:
     def _metadata(
         self, name: str, labels: Mapping[str, str] | None = None, annotations: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
-        own = {**NOT_AWAITED, **(annotations or {})}
+        own = {**SKIP_AWAIT, **(annotations or {})}
         return self._cluster.metadata(name, namespace=self._place.namespace, labels=labels, annotations=own)
 
     def _after(self, before: Sequence[pulumi.Resource]) -> pulumi.ResourceOptions:

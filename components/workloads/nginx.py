@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from components.workloads.manifests import Objects, container
+from components.workloads.manifests import SampleObjects, container
 from mesh.linkerd_releases import NGINX_IMAGE
 
 PORT = 8080
@@ -46,7 +46,7 @@ def configuration(location: str) -> str:
     return _CONFIGURATION.format(port=PORT, location=indented)
 
 
-def nginx(objects: Objects, name: str, location: str, ports: Mapping[str, int] | None = None) -> None:
+def nginx(objects: SampleObjects, name: str, location: str, ports: Mapping[str, int] | None = None) -> None:
     """A Deployment of one nginx with its ConfigMap and its Service, all of one name.
 
     Args:

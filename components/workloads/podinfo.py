@@ -11,14 +11,14 @@ from typing import Any
 import pulumi
 
 from components.workloads.authorization_policy import allow
-from components.workloads.manifests import Objects, container
+from components.workloads.manifests import SampleObjects, container
 from components.workloads.nginx import nginx
-from components.workloads.sample_namespace import Place
-from components.workloads.service_profile import make_profile
-from components.workloads.traffic_split import ACCRUAL, backends, fail_over, split_requests
+from components.workloads.sample_namespace import SampleNamespace
+from components.workloads.service_profile import create_profile
+from components.workloads.traffic_split import FAILURE_ACCRUAL_ANNOTATION, backends, fail_over, split_requests
 from mesh import config
-from mesh.config.models.samples import Podinfo as PodinfoSettings
-from mesh.config.models.samples import Route
+from mesh.config.models.samples import PodinfoConfig as PodinfoSettings
+from mesh.config.models.samples import RouteConfig
 from mesh.linkerd_releases import PODINFO_IMAGE
 
 NAME = "podinfo"
@@ -27,8 +27,8 @@ _LABELS = {"app": NAME}
 _HTTP, _GRPC = 9898, 9999
 
 ROUTES = (
-    Route.model_validate({"method": "GET", "pathRegex": "/api/info", "timeout": "300ms", "isRetryable": True}),
-    Route.model_validate({"method": "POST", "pathRegex": "/api/echo"}),
+    RouteConfig.model_validate({"method": "GET", "pathRegex": "/api/info", "timeout": "300ms", "isRetryable": True}),
+    RouteConfig.model_validate({"method": "POST", "pathRegex": "/api/echo"}),
 )
 
 # What the frontend's nginx does with a request.
@@ -59,18 +59,20 @@ class Podinfo(pulumi.ComponentResource):
         opts: the usual resource options.
     """
 
-    def __init__(self, place: Place, sample: config.Sample, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, place: SampleNamespace, sample: config.Sample, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         cluster = place.cluster.name
         name = f"{cluster}-{place.name}-podinfo"
         super().__init__("multicluster-mesh:index:Podinfo", name, None, opts)
         wanted = sample.part
         assert isinstance(wanted, PodinfoSettings)
-        objects = Objects(name, place, sample, self)
+        objects = SampleObjects(name, place, sample, self)
         if cluster in sample.clusters:
             image = objects.image(NAME, PODINFO_IMAGE)
             objects.deployment("", NAME, [podinfo_container(cluster, image)], labels=_LABELS, user=100)
             ports = {"http": (_HTTP, "http"), "grpc": (_GRPC, "grpc")}
-            accrual = ACCRUAL if any(each.cluster == cluster for each in wanted.failover) else None
+            accrual = FAILURE_ACCRUAL_ANNOTATION if any(each.cluster == cluster for each in wanted.failover) else None
             objects.service("service", NAME, ports, selector=_LABELS, annotations=accrual, offered=True)
         if cluster in wanted.frontend:
             nginx(objects, FRONTEND, _ASK_PODINFO)
@@ -92,7 +94,7 @@ class Podinfo(pulumi.ComponentResource):
             if failover.cluster == cluster:
                 fail_over(objects, place, NAME, _HTTP, failover, _GRPC)
         if wanted.profile is not None:
-            make_profile(objects, place, NAME, _HTTP, wanted.profile, ROUTES)
+            create_profile(objects, place, NAME, _HTTP, wanted.profile, ROUTES)
         if wanted.policy is not None:
             allow(objects, place, wanted.policy, "podinfo-http", selector=_LABELS, port="http", protocol="HTTP/1")
             allow(objects, place, wanted.policy, "podinfo-grpc", selector=_LABELS, port="grpc", protocol="gRPC")

@@ -9,18 +9,18 @@ import pulumi
 
 from components.cluster import Cluster
 from components.linkerd.link import ClusterLink
-from components.mesh_cluster import Member
+from components.mesh_cluster import MeshCluster
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import pull_secret
 from mesh import config
 from mesh.topology import Link
 
 # What every cluster has, and no stack owns.
-DEFAULT = "default"
+DEFAULT_NAMESPACE = "default"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inward:
+class IncomingLink:
     """A link to a cluster, as what is exported from there sees it."""
 
     link: Link
@@ -29,14 +29,14 @@ class Inward:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class SampleNamespace:
     """A namespace on one cluster, as samples see it."""
 
-    member: Member
+    member: MeshCluster
     namespace: pulumi.Input[str]
     name: str  # the namespace's
     ready: Sequence[pulumi.Resource]  # what must be there before a pod
-    inward: Sequence[Inward]  # the links to here
+    inward: Sequence[IncomingLink]  # the links to here
 
     @property
     def cluster(self) -> Cluster:
@@ -44,7 +44,7 @@ class Place:
         return self.member.cluster
 
 
-class Namespace(pulumi.ComponentResource):
+class NamespaceComponent(pulumi.ComponentResource):
     """A namespace for samples on one cluster, with the stack's credentials for images.
 
     Args:
@@ -71,7 +71,7 @@ class Namespace(pulumi.ComponentResource):
         super().__init__("multicluster-mesh:index:Namespace", name, None, opts)
         child = cluster.options(self)
         aliases = _aliases(name, samples)
-        if namespace == DEFAULT:
+        if namespace == DEFAULT_NAMESPACE:
             self.name = namespace
         else:
             inject = linkerd and all(sample.part.meshed for sample in samples)
@@ -103,12 +103,12 @@ def _aliases(name: str, samples: Sequence[config.Sample]) -> dict[str, pulumi.Re
     }
 
 
-def places(
+def sample_namespaces(
     stack: config.Settings,
     clusters: Mapping[str, Cluster],
-    members: Mapping[str, Member],
+    members: Mapping[str, MeshCluster],
     links: Mapping[Link, ClusterLink],
-) -> dict[tuple[str, str], Place]:
+) -> dict[tuple[str, str], SampleNamespace]:
     """Every namespace with samples on a cluster that can be reached, by the names of both.
 
     Args:
@@ -123,26 +123,26 @@ def places(
             if name in members:
                 found.setdefault((name, sample.part.namespace), []).append(sample)
     return {
-        (name, namespace): _place(members[name], namespace, samples, stack, clusters, links)
+        (name, namespace): _sample_namespace(members[name], namespace, samples, stack, clusters, links)
         for (name, namespace), samples in found.items()
     }
 
 
-def _place(
-    member: Member,
+def _sample_namespace(
+    member: MeshCluster,
     namespace: str,
     samples: Sequence[config.Sample],
     stack: config.Settings,
     clusters: Mapping[str, Cluster],
     links: Mapping[Link, ClusterLink],
-) -> Place:
-    made = Namespace(member.cluster, namespace, samples, linkerd=stack.linkerd)
+) -> SampleNamespace:
+    made = NamespaceComponent(member.cluster, namespace, samples, linkerd=stack.linkerd)
     # Those that can't be reached as well: that they are away changes nothing here.
     inward = [link for link in stack.links if link.target == member.cluster.name]
-    return Place(
+    return SampleNamespace(
         member=member,
         namespace=made.name,
         name=namespace,
         ready=[*member.injectors, *made.credentials],
-        inward=[Inward(link=link, source=clusters[link.source], made=links.get(link)) for link in inward],
+        inward=[IncomingLink(link=link, source=clusters[link.source], made=links.get(link)) for link in inward],
     )

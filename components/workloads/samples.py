@@ -6,17 +6,17 @@ from collections.abc import Mapping
 
 from components.cluster import Cluster
 from components.linkerd.link import ClusterLink
-from components.mesh_cluster import Member
+from components.mesh_cluster import MeshCluster
 from components.workloads.booksapp import Booksapp
 from components.workloads.emojivoto import Emojivoto
 from components.workloads.helloworld import Helloworld
 from components.workloads.podinfo import Podinfo
-from components.workloads.sample_namespace import places
+from components.workloads.sample_namespace import sample_namespaces
 from components.workloads.userlist import Userlist
 from mesh import config
 from mesh.topology import Link
 
-_KINDS = {
+_COMPONENTS = {
     "podinfo": Podinfo,
     "helloworld": Helloworld,
     "booksapp": Booksapp,
@@ -25,10 +25,10 @@ _KINDS = {
 }
 
 
-def run(
+def deploy_samples(
     stack: config.Settings,
     clusters: Mapping[str, Cluster],
-    members: Mapping[str, Member],
+    members: Mapping[str, MeshCluster],
     links: Mapping[Link, ClusterLink],
 ) -> None:
     """All samples of a stack, on the clusters that can be reached.
@@ -39,8 +39,8 @@ def run(
         members: those that can be reached.
         links: the links between those.
     """
-    found = places(stack, clusters, members, links)
+    found = sample_namespaces(stack, clusters, members, links)
     for sample in stack.samples:
         for cluster in sample.everywhere:
             if cluster in members:
-                _KINDS[sample.name](found[cluster, sample.part.namespace], sample)
+                _COMPONENTS[sample.name](found[cluster, sample.part.namespace], sample)

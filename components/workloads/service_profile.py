@@ -13,13 +13,13 @@ from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 from components.workloads.http_route import route, route_spec
-from components.workloads.manifests import Objects
-from components.workloads.sample_namespace import Place
-from mesh.config.models.samples import Profile, Route
+from components.workloads.manifests import SampleObjects
+from components.workloads.sample_namespace import SampleNamespace
+from mesh.config.models.samples import ProfileConfig, RouteConfig
 
 _MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 # Of a name, what comes of a route's own.
-_LONGEST = 50
+_MAX_NAME_LENGTH = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class HttpRoute:
     annotations: dict[str, str]
 
 
-def profile_spec(profile: Profile, usual: Sequence[Route]) -> dict[str, Any]:
+def profile_spec(profile: ProfileConfig, usual: Sequence[RouteConfig]) -> dict[str, Any]:
     """The spec of a ServiceProfile, `linkerd.io/v1alpha2`.
 
     Args:
@@ -40,7 +40,7 @@ def profile_spec(profile: Profile, usual: Sequence[Route]) -> dict[str, Any]:
     """
     budget = profile.retry_budget
     return {
-        "routes": [_route(route) for route in profile.routes or usual],
+        "routes": [_profile_route(route) for route in profile.routes or usual],
         "retryBudget": {
             "retryRatio": budget.retry_ratio,
             "minRetriesPerSecond": budget.min_retries_per_second,
@@ -49,7 +49,7 @@ def profile_spec(profile: Profile, usual: Sequence[Route]) -> dict[str, Any]:
     }
 
 
-def http_routes(service: str, profile: Profile, usual: Sequence[Route]) -> list[HttpRoute]:
+def http_routes(service: str, profile: ProfileConfig, usual: Sequence[RouteConfig]) -> list[HttpRoute]:
     """The HTTPRoutes of a service, the last one for requests that none of the others is for: they would be refused.
 
     Args:
@@ -60,17 +60,24 @@ def http_routes(service: str, profile: Profile, usual: Sequence[Route]) -> list[
     found: list[HttpRoute] = []
     taken = {"other"}
     for each in profile.routes or usual:
-        name = _free(_name(each), taken)
+        name = _unique_name(_route_name(each), taken)
         taken.add(name)
         match = {"path": {"type": "RegularExpression", "value": each.path_regex}, "method": each.method}
-        found.append(HttpRoute(name=f"{service}-{name}", rule={"matches": [match]}, annotations=_annotations(each)))
+        found.append(
+            HttpRoute(name=f"{service}-{name}", rule={"matches": [match]}, annotations=_route_annotations(each))
+        )
     # Of all routes for a request, the one with the longest path counts, and then one with a method.
     rest = {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}]}
     return [*found, HttpRoute(name=f"{service}-other", rule=rest, annotations={})]
 
 
-def make_profile(
-    objects: Objects, place: Place, service: str, port: int, profile: Profile, usual: Sequence[Route]
+def create_profile(
+    objects: SampleObjects,
+    place: SampleNamespace,
+    service: str,
+    port: int,
+    profile: ProfileConfig,
+    usual: Sequence[RouteConfig],
 ) -> None:
     """The routes of one service.
 
@@ -105,7 +112,7 @@ def milliseconds(duration: str) -> int:
     return int(total.to_integral_value(ROUND_CEILING))
 
 
-def _annotations(found: Route) -> dict[str, str]:
+def _route_annotations(found: RouteConfig) -> dict[str, str]:
     wanted: dict[str, str] = {}
     if found.is_retryable:
         wanted["retry.linkerd.io/http"] = "5xx"
@@ -117,13 +124,13 @@ def _annotations(found: Route) -> dict[str, str]:
     return wanted
 
 
-def _name(found: Route) -> str:
+def _route_name(found: RouteConfig) -> str:
     said = found.name or f"{found.method} {found.path_regex}"
-    plain = re.sub(r"[^a-z0-9]+", "-", said.lower())[:_LONGEST].strip("-")
+    plain = re.sub(r"[^a-z0-9]+", "-", said.lower())[:_MAX_NAME_LENGTH].strip("-")
     return plain or found.method.lower()
 
 
-def _free(name: str, taken: set[str]) -> str:
+def _unique_name(name: str, taken: set[str]) -> str:
     number = 2
     free = name
     while free in taken:
@@ -132,7 +139,7 @@ def _free(name: str, taken: set[str]) -> str:
     return free
 
 
-def _route(route: Route) -> dict[str, Any]:
+def _profile_route(route: RouteConfig) -> dict[str, Any]:
     found: dict[str, Any] = {
         "name": route.name or f"{route.method} {route.path_regex}",
         "condition": {"method": route.method, "pathRegex": route.path_regex},

@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from components.workloads.http_route import route, route_spec
-from components.workloads.manifests import Objects
-from components.workloads.sample_namespace import Place
-from mesh.config.models.samples import Failover, Form, Split
+from components.workloads.manifests import SampleObjects
+from components.workloads.sample_namespace import SampleNamespace
+from mesh.config.models.samples import FailoverConfig, SplitConfig, SplitForm
 
 # The Gateway API's own limit.
-GREATEST_WEIGHT = 1_000_000
+MAX_WEIGHT = 1_000_000
 # Of a Service: a pod of it that fails seven times in a row is left alone for a while.
-ACCRUAL: Mapping[str, str] = {"balancer.linkerd.io/failure-accrual": "consecutive"}
+FAILURE_ACCRUAL_ANNOTATION: Mapping[str, str] = {"balancer.linkerd.io/failure-accrual": "consecutive"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Backend:
     weight: int
 
 
-def backends(service: str, port: int, split: Split) -> list[Backend]:
+def backends(service: str, port: int, split: SplitConfig) -> list[Backend]:
     """The services that a split of a sample's requests leads to.
 
     Args:
@@ -61,7 +61,7 @@ def traffic_split_spec(service: str, found: Sequence[Backend], *, thousandths: b
     }
 
 
-def shared_out_spec(service: str, port: int, found: Sequence[Backend]) -> dict[str, Any]:
+def weighted_backends_rule(service: str, port: int, found: Sequence[Backend]) -> dict[str, Any]:
     """The spec of an HTTPRoute, or of a GRPCRoute.
 
     Args:
@@ -74,12 +74,12 @@ def shared_out_spec(service: str, port: int, found: Sequence[Backend]) -> dict[s
 
 
 def split_requests(
-    objects: Objects,
-    place: Place,
+    objects: SampleObjects,
+    place: SampleNamespace,
     role: str,
     name: str,
     *,
-    form: Form | None,
+    form: SplitForm | None,
     service: str,
     port: int,
     found: Sequence[Backend],
@@ -110,11 +110,16 @@ def split_requests(
         # The kind comes with the extension, which makes a ServiceProfile of it.
         objects.custom(role, f"split.smi-spec.io/{version}", "TrafficSplit", name, spec, [smi.extension])
     else:
-        _share_out(objects, place, role, name, service, port, found, grpc_port)
+        _create_weighted_route(objects, place, role, name, service, port, found, grpc_port)
 
 
 def fail_over(
-    objects: Objects, place: Place, service: str, port: int, failover: Failover, grpc_port: int | None = None
+    objects: SampleObjects,
+    place: SampleNamespace,
+    service: str,
+    port: int,
+    failover: FailoverConfig,
+    grpc_port: int | None = None,
 ) -> None:
     """Let other clusters answer the requests to a service while it is unavailable.
 
@@ -131,10 +136,10 @@ def fail_over(
     """
     # Not the name that a split has: while the one takes the other's place, both are there.
     found = failover_backends(service, port, failover)
-    _share_out(objects, place, "failover", f"{service}-failover", service, port, found, grpc_port)
+    _create_weighted_route(objects, place, "failover", f"{service}-failover", service, port, found, grpc_port)
 
 
-def failover_backends(service: str, port: int, failover: Failover) -> list[Backend]:
+def failover_backends(service: str, port: int, failover: FailoverConfig) -> list[Backend]:
     """The services that answer requests to a sample, the first one unless it is unavailable.
 
     Args:
@@ -143,12 +148,12 @@ def failover_backends(service: str, port: int, failover: Failover) -> list[Backe
         failover: the setting.
     """
     others = [Backend(service=f"{service}-{name}", port=port, weight=1) for name in failover.backups]
-    return [Backend(service=service, port=port, weight=GREATEST_WEIGHT), *others]
+    return [Backend(service=service, port=port, weight=MAX_WEIGHT), *others]
 
 
-def _share_out(
-    objects: Objects,
-    place: Place,
+def _create_weighted_route(
+    objects: SampleObjects,
+    place: SampleNamespace,
     role: str,
     name: str,
     service: str,
@@ -156,7 +161,7 @@ def _share_out(
     found: Sequence[Backend],
     grpc_port: int | None,
 ) -> None:
-    route(objects, place, "HTTPRoute", role, name, shared_out_spec(service, port, found))
+    route(objects, place, "HTTPRoute", role, name, weighted_backends_rule(service, port, found))
     if grpc_port is not None:
         of_grpc = [replace(each, port=grpc_port) for each in found]
-        route(objects, place, "GRPCRoute", f"{role}-grpc", name, shared_out_spec(service, grpc_port, of_grpc))
+        route(objects, place, "GRPCRoute", f"{role}-grpc", name, weighted_backends_rule(service, grpc_port, of_grpc))

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import pulumi
 
-from components.workloads.manifests import Objects, container
-from components.workloads.sample_namespace import Place
+from components.workloads.manifests import SampleObjects, container
+from components.workloads.sample_namespace import SampleNamespace
 from mesh import config
-from mesh.config.models.samples import Userlist as UserlistSettings
+from mesh.config.models.samples import UserlistConfig as UserlistSettings
 from mesh.linkerd_releases import CURL_IMAGE, USERLIST_IMAGE
 
 NAME, SERVICE, CURLTEST = "userlist", "userlist-svc", "curltest"
@@ -43,13 +43,15 @@ class Userlist(pulumi.ComponentResource):
         opts: the usual resource options.
     """
 
-    def __init__(self, place: Place, sample: config.Sample, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, place: SampleNamespace, sample: config.Sample, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         cluster = place.cluster.name
         name = f"{cluster}-{place.name}-userlist"
         super().__init__("multicluster-mesh:index:Userlist", name, None, opts)
         wanted = sample.part
         assert isinstance(wanted, UserlistSettings)
-        objects = Objects(name, place, sample, self)
+        objects = SampleObjects(name, place, sample, self)
         labels = {"app": NAME}
         if cluster in sample.clusters:
             served = container(

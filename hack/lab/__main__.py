@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from hack.lab import lifecycle, spec
 from hack.lab.errors import LabError
-from hack.lab.state_dir import Home, locate
+from hack.lab.state_dir import StateDir, locate
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _start(home: Home, options: argparse.Namespace) -> int:
+def _start(home: StateDir, options: argparse.Namespace) -> int:
     lifecycle.start(
         home,
         options.names,
@@ -88,13 +88,13 @@ def _start(home: Home, options: argparse.Namespace) -> int:
     return 0
 
 
-def _stop(home: Home, options: argparse.Namespace) -> int:
+def _stop(home: StateDir, options: argparse.Namespace) -> int:
     stopped = lifecycle.stop(home, options.names, delete=options.delete)
     _say(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
     return 0
 
 
-def _status(home: Home, options: argparse.Namespace) -> int:
+def _status(home: StateDir, options: argparse.Namespace) -> int:
     running = home.supervised()
     status = lifecycle.live_status(home) if running else {}
     status.setdefault("clusters", {})
@@ -112,7 +112,7 @@ def _status(home: Home, options: argparse.Namespace) -> int:
     return 0 if ready else 1
 
 
-def _kubeconfig(home: Home, options: argparse.Namespace) -> int:
+def _kubeconfig(home: StateDir, options: argparse.Namespace) -> int:
     if not home.kubeconfig.exists():
         raise LabError(f"{home.kubeconfig}: not there yet. Run 'python -m hack.lab start west east'.")
     print(home.kubeconfig)

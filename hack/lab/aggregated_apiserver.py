@@ -26,7 +26,7 @@ _HTTPS = 443
 _PATIENCE = 2.0  # seconds for one question to the API server
 
 
-class NobodyThere(Exception):
+class NoBackend(Exception):
     """Why nothing answers at an address."""
 
 
@@ -73,7 +73,7 @@ def _registered(api: ApiClient, address: str, port: int) -> _Registered:
             raise
         if service["spec"].get("clusterIP") == address:
             return _Registered(service=service, versions=tuple(served))
-    raise NobodyThere("nothing answers there in this lab")
+    raise NoBackend("nothing answers there in this lab")
 
 
 def _pair(api: ApiClient, service: dict[str, Any]) -> tuple[bytes, bytes]:
@@ -81,16 +81,16 @@ def _pair(api: ApiClient, service: dict[str, Any]) -> tuple[bytes, bytes]:
     namespace, name = service["metadata"]["namespace"], service["metadata"]["name"]
     selector = ",".join(f"{key}={value}" for key, value in (service["spec"].get("selector") or {}).items())
     if not selector:
-        raise NobodyThere(f"Service {namespace}/{name} selects no pods")
+        raise NoBackend(f"Service {namespace}/{name} selects no pods")
     pods = api.get(f"/api/v1/namespaces/{namespace}/pods", timeout=_PATIENCE, labelSelector=selector)["items"]
     ready = [pod for pod in pods if _ready(pod)]
     if not ready:
-        raise NobodyThere(f"Service {namespace}/{name} has no ready pods")
+        raise NoBackend(f"Service {namespace}/{name} has no ready pods")
     for secret_name in _mounted_secrets(ready[0]):
         secret = api.get(f"/api/v1/namespaces/{namespace}/secrets/{secret_name}", timeout=_PATIENCE)
         if secret.get("type") == "kubernetes.io/tls":
             return base64.b64decode(secret["data"]["tls.crt"]), base64.b64decode(secret["data"]["tls.key"])
-    raise NobodyThere(f"the pods of Service {namespace}/{name} mount no Secret of type kubernetes.io/tls")
+    raise NoBackend(f"the pods of Service {namespace}/{name} mount no Secret of type kubernetes.io/tls")
 
 
 def _ready(pod: dict[str, Any]) -> bool:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from hack.lab import ports
 from hack.lab.errors import LabError
-from hack.lab.spec import ClusterSpec, LoadBalancer
-from hack.lab.state_dir import Home, write_atomically
+from hack.lab.spec import ClusterSpec, LoadBalancerKind
+from hack.lab.state_dir import StateDir, write_atomically
 
 MOST_CLUSTERS = 60
 NODES = 3
@@ -27,12 +27,12 @@ class Ports:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Identity:
+class ClusterAllocation:
     """Name, number (0 to 59) and ports of one cluster. The TEST-NET addresses are values; no packet is sent to them."""
 
     name: str
     index: int
-    load_balancer: LoadBalancer
+    load_balancer: LoadBalancerKind
     ports: Ports
 
     @property
@@ -85,7 +85,7 @@ class Identity:
         return f"10.{1 + self.index}.{number}.0/24"
 
 
-def read(folder: Path) -> Identity | None:
+def read(folder: Path) -> ClusterAllocation | None:
     """The identity that a cluster's folder holds, or None for a folder without one.
 
     Raises:
@@ -94,10 +94,10 @@ def read(folder: Path) -> Identity | None:
     path = folder / "identity.json"
     try:
         content = json.loads(path.read_text())
-        return Identity(
+        return ClusterAllocation(
             name=content["name"],
             index=int(content["index"]),
-            load_balancer=LoadBalancer(content["load_balancer"]),
+            load_balancer=LoadBalancerKind(content["load_balancer"]),
             ports=Ports(**content["ports"]),
         )
     except FileNotFoundError:
@@ -108,7 +108,7 @@ def read(folder: Path) -> Identity | None:
         ) from error
 
 
-def settle(home: Home, wanted: ClusterSpec) -> Identity:
+def allocate(home: StateDir, wanted: ClusterSpec) -> ClusterAllocation:
     """The cluster's identity as of now: as it was, except for ports that someone else took meanwhile.
 
     Raises:
@@ -117,7 +117,9 @@ def settle(home: Home, wanted: ClusterSpec) -> Identity:
     folder = home.cluster(wanted.name)
     known = read(folder)
     if known is None:
-        known = Identity(name=wanted.name, index=_free_index(home), load_balancer=wanted.load_balancer, ports=Ports())
+        known = ClusterAllocation(
+            name=wanted.name, index=_free_index(home), load_balancer=wanted.load_balancer, ports=Ports()
+        )
     try:
         before = asdict(known.ports)
         settled = {name: ports.choose(preferred=port or None, avoid=before.values()) for name, port in before.items()}
@@ -129,7 +131,7 @@ def settle(home: Home, wanted: ClusterSpec) -> Identity:
     return identity
 
 
-def _free_index(home: Home) -> int:
+def _free_index(home: StateDir) -> int:
     taken = {known.index for name in home.known_clusters() if (known := read(home.cluster(name)))}
     for index in range(MOST_CLUSTERS):
         if index not in taken:

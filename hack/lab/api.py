@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
-from hack.lab.allocation import Identity
+from hack.lab.allocation import ClusterAllocation
 from hack.lab.pki import Pki
 
 
@@ -103,7 +103,7 @@ class ApiClient:
         return answer if isinstance(answer, dict) else {}
 
 
-def connect(pki: Pki, identity: Identity) -> ApiClient:
+def connect(pki: Pki, identity: ClusterAllocation) -> ApiClient:
     """The client of a cluster's API server."""
     return ApiClient(
         port=identity.ports.api_server,

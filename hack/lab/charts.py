@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hack.lab import web
-from mesh.chart_repository import ChartSourceError, metadata
+from mesh.chart_repository import ChartRepositoryError, read_chart_metadata
 
 _log = logging.getLogger(__name__)
 _seen: dict[tuple[Path, int, int], dict[str, Any] | None] = {}
@@ -70,10 +70,10 @@ def _entry(path: Path) -> dict[str, Any] | None:
 
 def _read(path: Path, modified: float) -> dict[str, Any] | None:
     try:
-        entry = metadata(path)
+        entry = read_chart_metadata(path)
         entry.pop("annotations", None)  # pages of them for a hub's web page, which Helm takes from the chart
         entry["name"], entry["version"] = str(entry["name"]), str(entry["version"])
-    except (ChartSourceError, KeyError) as error:
+    except (ChartRepositoryError, KeyError) as error:
         _log.warning("%s: not a chart archive (%r); left out of the repository", path, error)
         return None
     digest = hashlib.sha256(path.read_bytes()).hexdigest()

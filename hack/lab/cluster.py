@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from hack.lab import api, commands, egress_proxy, gateway_probe, kubeconfig, kwok, metrics, pki, ports, web
-from hack.lab.allocation import Identity
+from hack.lab.allocation import ClusterAllocation
 from hack.lab.api import ApiError
 from hack.lab.errors import LabError
 from hack.lab.gateway_probe import Peer
-from hack.lab.mirrors import Mirrors
+from hack.lab.mirrors import MirrorProcesses
 from hack.lab.processes import Command, Process
-from hack.lab.state_dir import Home, write_atomically
+from hack.lab.state_dir import StateDir, write_atomically
 
 _LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 _TAINT = "node.kubernetes.io/not-ready"
@@ -25,13 +25,13 @@ _MOST_FAILURES = 5
 _log = logging.getLogger(__name__)
 
 
-class Cluster:
+class ClusterProcesses:
     """A cluster that runs, or is about to."""
 
     def __init__(
         self,
-        home: Home,
-        identity: Identity,
+        home: StateDir,
+        identity: ClusterAllocation,
         programs: Path,
         *,
         peers: Callable[[], Sequence[Peer]],
@@ -46,7 +46,7 @@ class Cluster:
         self._pki = pki.ensure(self._folder / "pki", identity)
         self._write_files()
         self.peer = Peer(identity=identity, api=api.connect(self._pki, identity))
-        self._mirrors = Mirrors(self._folder, identity, self._pki, self.peer.api, dns, linkerd)
+        self._mirrors = MirrorProcesses(self._folder, identity, self._pki, self.peer.api, dns, linkerd)
         self._processes: list[Process] = []
         self._servers: list[asyncio.Server] = []
         self._began = time.monotonic()

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from hack.lab import kwok
-from hack.lab.allocation import Identity
+from hack.lab.allocation import ClusterAllocation
 from hack.lab.pki import Pki
 from hack.lab.processes import Command
 
 _QUICK = ("--kube-api-qps=200", "--kube-api-burst=400", "--leader-elect=false", "--profiling=false", "--secure-port=0")
 
 
-def etcd(programs: Path, folder: Path, identity: Identity, pki: Pki) -> Command:
+def etcd(programs: Path, folder: Path, identity: ClusterAllocation, pki: Pki) -> Command:
     """The data store: a single member, on loopback, to clients with a certificate of its CA only."""
     client = f"https://127.0.0.1:{identity.ports.etcd}"
     peer = f"https://127.0.0.1:{identity.ports.etcd_peer}"
@@ -40,7 +40,7 @@ def etcd(programs: Path, folder: Path, identity: Identity, pki: Pki) -> Command:
     )
 
 
-def kube_apiserver(programs: Path, folder: Path, identity: Identity, pki: Pki) -> Command:
+def kube_apiserver(programs: Path, folder: Path, identity: ClusterAllocation, pki: Pki) -> Command:
     """The API server, set up as kubeadm does it, apart from its way out (see `egress`)."""
     ports = identity.ports
     return _command(
@@ -80,7 +80,7 @@ def kube_apiserver(programs: Path, folder: Path, identity: Identity, pki: Pki) -
     )
 
 
-def kube_controller_manager(programs: Path, folder: Path, identity: Identity, pki: Pki) -> Command:
+def kube_controller_manager(programs: Path, folder: Path, identity: ClusterAllocation, pki: Pki) -> Command:
     """The controllers, each with its own service account's rights."""
     return _command(
         programs / "bin" / "kube-controller-manager",
@@ -111,7 +111,7 @@ def kube_scheduler(programs: Path, folder: Path) -> Command:
     )
 
 
-def kwok_kubelets(programs: Path, folder: Path, identity: Identity, pki: Pki) -> Command:
+def kwok_kubelets(programs: Path, folder: Path, identity: ClusterAllocation, pki: Pki) -> Command:
     """kwok, the kubelets of all nodes."""
     return _command(
         programs / "bin" / "kwok",

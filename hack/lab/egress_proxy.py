@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from hack.lab import aggregated_apiserver, web
-from hack.lab.aggregated_apiserver import NobodyThere
-from hack.lab.allocation import Identity
+from hack.lab.aggregated_apiserver import NoBackend
+from hack.lab.allocation import ClusterAllocation
 from hack.lab.api import ApiClient, ApiError
 from hack.lab.pki import Pki
 from hack.lab.state_dir import write_atomically
 
 
-def write_selector(path: Path, identity: Identity, pki: Pki) -> None:
+def write_selector(path: Path, identity: ClusterAllocation, pki: Pki) -> None:
     """Write the API server's egress selector: everything but etcd goes through the proxy."""
     # With TLS although it is loopback: an API server of 1.36 crashes over a proxy at an http:// address.
     proxied: dict[str, Any] = {
@@ -50,7 +50,7 @@ def write_selector(path: Path, identity: Identity, pki: Pki) -> None:
     write_atomically(path, json.dumps(content, indent=2) + "\n")
 
 
-async def serve(identity: Identity, pki: Pki, api: ApiClient) -> asyncio.Server:
+async def serve(identity: ClusterAllocation, pki: Pki, api: ApiClient) -> asyncio.Server:
     """Run the proxy of one cluster on its port; only that cluster's API server is let in."""
     nodes = set(identity.node_addresses)
     services = ipaddress.ip_network(identity.service_cidr)
@@ -74,8 +74,8 @@ async def serve(identity: Identity, pki: Pki, api: ApiClient) -> asyncio.Server:
             elif _within(host, services):
                 there_reader, there_writer = await aggregated_apiserver.connect(api, host, int(port))
             else:
-                raise NobodyThere("nothing answers there in this lab")
-        except (NobodyThere, ApiError, OSError) as error:
+                raise NoBackend("nothing answers there in this lab")
+        except (NoBackend, ApiError, OSError) as error:
             await _refuse(writer, f"{request.target}: {error}")
             return
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hack.lab import web
-from hack.lab.allocation import Identity
+from hack.lab.allocation import ClusterAllocation
 from hack.lab.api import ApiClient, ApiError
 
 _KEEP = 1.0  # seconds for which a verdict holds
@@ -28,7 +28,7 @@ _PROBE_PORT = "mc-probe"
 class Peer:
     """A running cluster of the lab."""
 
-    identity: Identity
+    identity: ClusterAllocation
     api: ApiClient
 
 
@@ -64,7 +64,7 @@ def answering(source: Peer, peers: Callable[[], Sequence[Peer]]) -> web.Answer:
     return answer
 
 
-def judge(source: Peer, peers: Sequence[Peer], probe: Probe) -> str:
+def follow_probe(source: Peer, peers: Sequence[Peer], probe: Probe) -> str:
     """Follow a probe; the name of the cluster that answers it.
 
     Raises:
@@ -83,7 +83,7 @@ def judge(source: Peer, peers: Sequence[Peer], probe: Probe) -> str:
 def _verdict(source: Peer, peers: Sequence[Peer], probe: Probe) -> web.Response:
     where = f"{source.identity.name}: {probe.service}:{probe.port}{probe.path}"
     try:
-        return web.Response(status=200, body=f"{where}: {judge(source, peers, probe)}\n".encode())
+        return web.Response(status=200, body=f"{where}: {follow_probe(source, peers, probe)}\n".encode())
     except (Unreachable, ApiError, OSError) as error:
         return web.Response(status=502, body=f"{where}: {error}\n".encode())
 
@@ -134,7 +134,7 @@ def _endpoints(api: ApiClient, probe: Probe) -> list[tuple[str, int]]:
     return found
 
 
-def _addresses(identity: Identity) -> tuple[str, ...]:
+def _addresses(identity: ClusterAllocation) -> tuple[str, ...]:
     return (identity.load_balancer_address, *identity.node_addresses)
 
 
@@ -158,7 +158,7 @@ def _gateway(peer: Peer, address: str, port: int, path: str) -> None:
         raise Unreachable(f"{name}'s gateway has no ready pods")
 
 
-def _open_ports(identity: Identity, gateway: dict[str, Any], address: str) -> Iterator[int]:
+def _open_ports(identity: ClusterAllocation, gateway: dict[str, Any], address: str) -> Iterator[int]:
     """The ports of an address on which a gateway's probe answers."""
     probes = [p for p in gateway["spec"].get("ports", []) if p.get("name") == _PROBE_PORT]
     if address in identity.node_addresses:

@@ -9,15 +9,15 @@ from typing import Any
 import yaml
 
 from hack.lab import allocation as identities
-from hack.lab.allocation import Identity
+from hack.lab.allocation import ClusterAllocation
 from hack.lab.pki import Pki
-from hack.lab.state_dir import Home, write_atomically
+from hack.lab.state_dir import StateDir, write_atomically
 
 LOOPBACK_PEERS = {"name": "multicluster-mesh.lab", "extension": {"loopbackPeers": True}}
 """Says that the clusters' peers live on this machine, so that a loopback API server address is right for them."""
 
 
-def for_component(pki: Pki, identity: Identity, component: str) -> str:
+def for_component(pki: Pki, identity: ClusterAllocation, component: str) -> str:
     """A kubeconfig for a process of the cluster, by the client certificate of that name."""
     return _render(
         [_cluster(identity.name, identity.api_server, {"certificate-authority": str(pki.certificate("ca"))})],
@@ -33,7 +33,7 @@ def for_component(pki: Pki, identity: Identity, component: str) -> str:
     )
 
 
-def for_token(pki: Pki, identity: Identity, token_file: Path) -> str:
+def for_token(pki: Pki, identity: ClusterAllocation, token_file: Path) -> str:
     """A kubeconfig for a process that plays a pod: its service account's token, read anew when it is renewed."""
     return _render(
         [_cluster(identity.name, identity.api_server, {"certificate-authority": str(pki.certificate("ca"))})],
@@ -41,7 +41,7 @@ def for_token(pki: Pki, identity: Identity, token_file: Path) -> str:
     )
 
 
-def write_merged(home: Home) -> None:
+def write_merged(home: StateDir) -> None:
     """Write one kubeconfig with a context for every cluster that has data, stopped ones too: they may come back."""
     clusters, users = [], []
     for name in home.known_clusters():

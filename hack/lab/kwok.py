@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from hack.lab.allocation import Identity
-from hack.lab.spec import LoadBalancer
+from hack.lab.allocation import ClusterAllocation
+from hack.lab.spec import LoadBalancerKind
 from hack.lab.state_dir import write_atomically
 
 KUBELET_PORT = 10250
@@ -22,12 +22,12 @@ _API_VERSION = "kwok.x-k8s.io/v1alpha1"
 _NODE_ANNOTATION = "kwok.x-k8s.io/node"
 
 
-def write_configuration(path: Path, identity: Identity, stages: Path) -> None:
+def write_configuration(path: Path, identity: ClusterAllocation, stages: Path) -> None:
     """Write kwok's configuration: the stages that ship with it, our load balancer, and where port-forwards end."""
     documents: list[Any] = []
     for file in sorted(stages.rglob("*.yaml")):
         documents += [d for d in yaml.safe_load_all(file.read_text()) if d and d.get("kind") == "Stage"]
-    if identity.load_balancer is not LoadBalancer.NONE:
+    if identity.load_balancer is not LoadBalancerKind.NONE:
         documents.append(load_balancer_stage(identity))
     documents.append(
         {
@@ -44,9 +44,9 @@ def write_configuration(path: Path, identity: Identity, stages: Path) -> None:
     write_atomically(path, yaml.safe_dump_all(documents, sort_keys=False))
 
 
-def load_balancer_stage(identity: Identity) -> dict[str, Any]:
+def load_balancer_stage(identity: ClusterAllocation) -> dict[str, Any]:
     """A load balancer like k3s's ServiceLB: every LoadBalancer Service gets the cluster's one address."""
-    if identity.load_balancer is LoadBalancer.HOSTNAME:
+    if identity.load_balancer is LoadBalancerKind.HOSTNAME:
         field, value = "hostname", identity.load_balancer_hostname
     else:
         field, value = "ip", identity.load_balancer_address
@@ -72,7 +72,7 @@ def load_balancer_stage(identity: Identity) -> dict[str, Any]:
     }
 
 
-def arguments(configuration: Path, kubeconfig: Path, identity: Identity, pki: Path) -> list[str]:
+def arguments(configuration: Path, kubeconfig: Path, identity: ClusterAllocation, pki: Path) -> list[str]:
     """kwok's command line."""
     return [
         f"--config={configuration}",
@@ -89,7 +89,7 @@ def arguments(configuration: Path, kubeconfig: Path, identity: Identity, pki: Pa
     ]
 
 
-def nodes(identity: Identity) -> list[dict[str, Any]]:
+def nodes(identity: ClusterAllocation) -> list[dict[str, Any]]:
     """The fake nodes of a cluster, each in a zone of its own, with addresses and the kubelet's port from the start."""
     return [
         {
@@ -110,7 +110,7 @@ def nodes(identity: Identity) -> list[dict[str, Any]]:
                 "podCIDR": identity.node_pod_cidr(number),
                 "podCIDRs": [identity.node_pod_cidr(number)],
                 # As a cloud's nodes have one: what a preflight takes for the sign of a load balancer.
-                **({} if identity.load_balancer is LoadBalancer.NONE else {"providerID": f"lab://{name}"}),
+                **({} if identity.load_balancer is LoadBalancerKind.NONE else {"providerID": f"lab://{name}"}),
             },
             "status": {
                 "addresses": [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": name}],

@@ -13,8 +13,8 @@ from typing import Any
 
 from hack.lab import allocation, kubeconfig, linkerd, processes, programs, spec
 from hack.lab.errors import LabError
-from hack.lab.spec import ClusterSpec, LoadBalancer, Spec
-from hack.lab.state_dir import Home
+from hack.lab.spec import ClusterSpec, LoadBalancerKind, Spec
+from hack.lab.state_dir import StateDir
 from mesh.paths import PROJECT_ROOT
 
 _LOOK = 0.1  # seconds between looks at the status
@@ -25,10 +25,10 @@ Say = Callable[[str], None]
 
 
 def start(
-    home: Home,
+    home: StateDir,
     names: Sequence[str],
     *,
-    load_balancers: dict[str, LoadBalancer],
+    load_balancers: dict[str, LoadBalancerKind],
     chart_folders: Sequence[Path],
     timeout: float,
     say: Say,
@@ -77,7 +77,7 @@ def start(
         raise
 
 
-def stop(home: Home, names: Sequence[str], *, delete: bool) -> list[str]:
+def stop(home: StateDir, names: Sequence[str], *, delete: bool) -> list[str]:
     """Stop these clusters, or with no names all, and check that nothing of them is left; `delete` removes their data.
 
     Returns the names of the clusters that ran.
@@ -108,13 +108,13 @@ def stop(home: Home, names: Sequence[str], *, delete: bool) -> list[str]:
     return [name for name in before.names if name in names or not names]
 
 
-def live_status(home: Home) -> dict[str, Any]:
+def live_status(home: StateDir) -> dict[str, Any]:
     """The status, if the supervisor that wrote it is alive; else an empty one."""
     status = home.read_status()
     return status if processes.alive([status.get("supervisor", {})]) else {}
 
 
-def _wanted(home: Home, names: Sequence[str], load_balancers: dict[str, LoadBalancer]) -> list[ClusterSpec]:
+def _wanted(home: StateDir, names: Sequence[str], load_balancers: dict[str, LoadBalancerKind]) -> list[ClusterSpec]:
     chosen = list(dict.fromkeys(spec.check_name(name) for name in names)) or home.known_clusters()
     if not chosen:
         raise LabError("name the clusters to start, for example 'python -m hack.lab start west east'.")
@@ -124,12 +124,12 @@ def _wanted(home: Home, names: Sequence[str], load_balancers: dict[str, LoadBala
     wanted = []
     for name in chosen:
         known = allocation.read(home.cluster(name))
-        kept = known.load_balancer if known else LoadBalancer.IP
+        kept = known.load_balancer if known else LoadBalancerKind.IP
         wanted.append(ClusterSpec(name=name, load_balancer=load_balancers.get(name, kept)))
     return wanted
 
 
-def _refuse_changes(before: Spec, wanted: Sequence[ClusterSpec], load_balancers: dict[str, LoadBalancer]) -> None:
+def _refuse_changes(before: Spec, wanted: Sequence[ClusterSpec], load_balancers: dict[str, LoadBalancerKind]) -> None:
     running = {cluster.name: cluster for cluster in before.clusters}
     for cluster in wanted:
         now = running.get(cluster.name)
@@ -140,7 +140,7 @@ def _refuse_changes(before: Spec, wanted: Sequence[ClusterSpec], load_balancers:
             )
 
 
-def _ensure_supervisor(home: Home, owner: int | None) -> None:
+def _ensure_supervisor(home: StateDir, owner: int | None) -> None:
     """Have a supervisor. Called with the edit lock held, so that two `start`s make one."""
     if home.supervised():
         return
@@ -167,7 +167,7 @@ def _ensure_supervisor(home: Home, owner: int | None) -> None:
         raise
 
 
-def _wait_until_ready(home: Home, names: Sequence[str], began: Sequence[str], timeout: float, say: Say) -> None:
+def _wait_until_ready(home: StateDir, names: Sequence[str], began: Sequence[str], timeout: float, say: Say) -> None:
     waiting = list(names)
     deadline = time.monotonic() + timeout
     while waiting:
@@ -193,7 +193,7 @@ def _wait_until_ready(home: Home, names: Sequence[str], began: Sequence[str], ti
             time.sleep(_LOOK)
 
 
-def _wait_until_stopped(home: Home, names: Sequence[str]) -> None:
+def _wait_until_stopped(home: StateDir, names: Sequence[str]) -> None:
     """Return when none of these clusters is left, and, if no other is wanted, no supervisor either."""
     deadline = time.monotonic() + _STOP_PATIENCE
     while home.supervised():
@@ -210,7 +210,7 @@ def _wait_until_stopped(home: Home, names: Sequence[str]) -> None:
         time.sleep(_LOOK)
 
 
-def _end_leftovers(home: Home, names: Sequence[str], before: dict[str, Any]) -> list[int]:
+def _end_leftovers(home: StateDir, names: Sequence[str], before: dict[str, Any]) -> list[int]:
     """Kill what a dead supervisor left of these clusters (no names: of all), and itself; the pids that survive that."""
     clusters = {**before.get("clusters", {}), **home.read_status().get("clusters", {})}
     gone = {*(names or clusters)}.difference(spec.load(home).names)
@@ -221,7 +221,7 @@ def _end_leftovers(home: Home, names: Sequence[str], before: dict[str, Any]) -> 
     return processes.end(left, seconds=5)
 
 
-def _delete(home: Home, names: Sequence[str]) -> None:
+def _delete(home: StateDir, names: Sequence[str]) -> None:
     with home.editing():
         for name in names or home.known_clusters():
             if name not in spec.load(home).names:

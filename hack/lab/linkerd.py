@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hack.lab import programs, spec
 from hack.lab.errors import LabError
-from hack.lab.state_dir import Home
+from hack.lab.state_dir import StateDir
 
 CLI, CONTROLLER = "linkerd", "controller"
 VARIABLE = "LAB_LINKERD"
@@ -50,7 +50,7 @@ def named_folders() -> list[Path]:
     return found
 
 
-def folders(home: Home) -> list[Path]:
+def folders(home: StateDir) -> list[Path]:
     """Those folders, and those that the running lab was started with.
 
     Raises:

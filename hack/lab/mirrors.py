@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from hack.lab import kubeconfig, linkerd, ports
-from hack.lab.allocation import Identity
+from hack.lab.allocation import ClusterAllocation
 from hack.lab.api import ApiClient, ApiError
 from hack.lab.errors import LabError
 from hack.lab.pki import Pki
@@ -84,13 +84,13 @@ def arguments(given: tuple[str, ...], *, kubeconfig_file: Path, metrics_port: in
     return [f"-kubeconfig={kubeconfig_file}", f"-metrics-addr=127.0.0.1:{metrics_port}", *kept]
 
 
-class Mirrors:
+class MirrorProcesses:
     """Watches a cluster's mirror pods and runs a process for each."""
 
     def __init__(
         self,
         folder: Path,
-        identity: Identity,
+        identity: ClusterAllocation,
         pki: Pki,
         api: ApiClient,
         dns: Callable[[], str],
@@ -190,7 +190,7 @@ class _Mirror:
         self,
         pod: MirrorPod,
         folder: Path,
-        identity: Identity,
+        identity: ClusterAllocation,
         pki: Pki,
         api: ApiClient,
         dns: str,

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from hack.lab.allocation import Identity
+from hack.lab.allocation import ClusterAllocation
 
 _YEARS = 10  # a lab is thrown away long before
 _SERVER = ExtendedKeyUsageOID.SERVER_AUTH
@@ -47,7 +47,7 @@ class _Authority:
     key: ec.EllipticCurvePrivateKey
 
 
-def ensure(folder: Path, identity: Identity) -> Pki:
+def ensure(folder: Path, identity: ClusterAllocation) -> Pki:
     """Make all keys and certificates of a cluster, unless they are there."""
     pki = Pki(folder=folder)
     complete = folder / "complete"

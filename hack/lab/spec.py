@@ -8,12 +8,12 @@ from enum import StrEnum
 from typing import Any
 
 from hack.lab.errors import LabError
-from hack.lab.state_dir import Home, write_atomically
+from hack.lab.state_dir import StateDir, write_atomically
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
-class LoadBalancer(StrEnum):
+class LoadBalancerKind(StrEnum):
     """What a Service of type LoadBalancer gets in a cluster."""
 
     IP = "ip"
@@ -26,7 +26,7 @@ class ClusterSpec:
     """One wanted cluster."""
 
     name: str
-    load_balancer: LoadBalancer = LoadBalancer.IP
+    load_balancer: LoadBalancerKind = LoadBalancerKind.IP
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,23 +66,23 @@ def check_name(name: str) -> str:
     return name
 
 
-def parse_load_balancers(options: Sequence[str]) -> dict[str, LoadBalancer]:
+def parse_load_balancers(options: Sequence[str]) -> dict[str, LoadBalancerKind]:
     """`NAME=ip|hostname|none`, given any number of times, as a mapping.
 
     Raises:
         LabError: an entry has another form or names an unknown kind.
     """
-    chosen: dict[str, LoadBalancer] = {}
+    chosen: dict[str, LoadBalancerKind] = {}
     for option in options:
         name, _, kind = option.partition("=")
-        kinds = ", ".join(LoadBalancer)
-        if kind not in list(LoadBalancer):
+        kinds = ", ".join(LoadBalancerKind)
+        if kind not in list(LoadBalancerKind):
             raise LabError(f"--load-balancer {option!r}: write NAME=KIND, KIND being one of {kinds}.")
-        chosen[check_name(name)] = LoadBalancer(kind)
+        chosen[check_name(name)] = LoadBalancerKind(kind)
     return chosen
 
 
-def load(home: Home) -> Spec:
+def load(home: StateDir) -> Spec:
     """Read the spec; a lab that never ran wants nothing.
 
     Raises:
@@ -92,7 +92,7 @@ def load(home: Home) -> Spec:
         content: Mapping[str, Any] = json.loads(home.spec.read_text())
         return Spec(
             clusters=tuple(
-                ClusterSpec(name=check_name(entry["name"]), load_balancer=LoadBalancer(entry["loadBalancer"]))
+                ClusterSpec(name=check_name(entry["name"]), load_balancer=LoadBalancerKind(entry["loadBalancer"]))
                 for entry in content["clusters"]
             ),
             chart_folders=tuple(content["chartFolders"]),
@@ -106,7 +106,7 @@ def load(home: Home) -> Spec:
         raise LabError(f"{home.spec}: not readable as the lab's spec ({error!r}). Remove the file.") from error
 
 
-def save(home: Home, spec: Spec) -> None:
+def save(home: StateDir, spec: Spec) -> None:
     """Write the spec; a running supervisor acts on it within a moment."""
     content = {
         "clusters": [{"name": c.name, "loadBalancer": str(c.load_balancer)} for c in spec.clusters],

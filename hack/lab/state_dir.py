@@ -15,7 +15,7 @@ from mesh.paths import PROJECT_ROOT
 
 
 @dataclass(frozen=True, kw_only=True)
-class Home:
+class StateDir:
     """Paths below one lab's folder. Two labs with two folders share nothing."""
 
     folder: Path
@@ -103,10 +103,10 @@ class Home:
         return (self.folder / name).open("a", encoding="utf-8")
 
 
-def locate() -> Home:
+def locate() -> StateDir:
     """The lab's folder: `$LAB_HOME`, or `.lab` beside the packages."""
     chosen = os.environ.get("LAB_HOME")
-    return Home(folder=Path(chosen).expanduser().absolute() if chosen else PROJECT_ROOT / ".lab")
+    return StateDir(folder=Path(chosen).expanduser().absolute() if chosen else PROJECT_ROOT / ".lab")
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

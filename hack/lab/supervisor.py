@@ -21,11 +21,11 @@ from typing import Any
 import psutil
 
 from hack.lab import allocation, charts, dns, kubeconfig, ports, processes, programs, spec, web
-from hack.lab.cluster import Cluster
+from hack.lab.cluster import ClusterProcesses
 from hack.lab.errors import LabError
 from hack.lab.gateway_probe import Peer
 from hack.lab.spec import ClusterSpec, Spec
-from hack.lab.state_dir import Home, read_mapping, write_atomically
+from hack.lab.state_dir import StateDir, read_mapping, write_atomically
 
 _TICK = 0.2  # seconds between looks at the spec and the children
 _LOCK_PATIENCE = 5.0  # seconds: a command that only looks holds the lock for a moment
@@ -35,11 +35,11 @@ _log = logging.getLogger("hack.lab.supervisor")
 class Supervisor:
     """Reconciles one lab."""
 
-    def __init__(self, home: Home, owner: Mapping[str, Any] | None) -> None:
+    def __init__(self, home: StateDir, owner: Mapping[str, Any] | None) -> None:
         """Nothing runs yet: `run` does it all. It won't outlive its `owner`."""
         self._home = home
         self._owner = owner
-        self._clusters: dict[str, Cluster] = {}
+        self._clusters: dict[str, ClusterProcesses] = {}
         self._ending: dict[str, asyncio.Task[None]] = {}
         self._refused: dict[str, str] = {}
         self._spec = Spec()
@@ -148,8 +148,8 @@ class Supervisor:
 
     def _begin(self, wanted: ClusterSpec) -> None:
         try:
-            settled = allocation.settle(self._home, wanted)
-            cluster = Cluster(
+            settled = allocation.allocate(self._home, wanted)
+            cluster = ClusterProcesses(
                 self._home,
                 settled,
                 programs.kubernetes(),
@@ -211,7 +211,7 @@ class Supervisor:
 def main() -> int:
     """Run the supervisor of a lab; see above for the arguments."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    home = Home(folder=Path(sys.argv[1]))
+    home = StateDir(folder=Path(sys.argv[1]))
     try:
         owner = processes.record(int(sys.argv[2])) if len(sys.argv) > 2 else None
     except psutil.NoSuchProcess as error:
@@ -233,7 +233,7 @@ def main() -> int:
     return 0
 
 
-async def _run(home: Home, owner: Mapping[str, Any] | None) -> None:
+async def _run(home: StateDir, owner: Mapping[str, Any] | None) -> None:
     await Supervisor(home, owner).run()
 
 

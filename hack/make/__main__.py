@@ -13,20 +13,20 @@ from typing import Any
 
 from hack.lab import lifecycle
 from hack.lab.errors import LabError
-from hack.lab.spec import LoadBalancer
-from hack.lab.state_dir import Home, locate
+from hack.lab.spec import LoadBalancerKind
+from hack.lab.state_dir import StateDir, locate
 from hack.make import environment, signals, stack
 from hack.make.check import Checker, CheckFailed, table
-from hack.make.pulumi_cli import Engine, PulumiFailed, stacks
+from hack.make.pulumi_cli import PulumiFailed, PulumiStack, stacks
 from hack.make.verify import Verifier, VerifyFailed
 from hack.toolchain import NotInstalled, helm
 from hack.toolchain.__main__ import main as build_toolchain
-from hack.toolchain.artifacts import CILIUM, HELM, PARTS
+from hack.toolchain.artifacts import ARTIFACTS, CILIUM, HELM
 
 
 def main(arguments: list[str]) -> int:
     """Run one command; its exit code."""
-    commands: Mapping[str, Callable[[Home, stack.Stack], int]] = {
+    commands: Mapping[str, Callable[[StateDir, stack.LabStack], int]] = {
         "up": _up,
         "review": lambda home, chosen: _review(home, chosen, options),
         "check": _check,
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
     chosen, options = parser.parse_known_args(arguments)
     if options and chosen.command != "review":
         parser.error(f"unrecognized arguments: {' '.join(options)}")
-    signals.heed_in_children()
+    signals.restore_sigint_for_children()
     try:
         return commands[chosen.command](locate(), stack.read(chosen.stack))
     except (LabError, NotInstalled, stack.StackFileError, PulumiFailed, CheckFailed, VerifyFailed) as error:
@@ -51,15 +51,15 @@ def main(arguments: list[str]) -> int:
         return 130
 
 
-def _up(home: Home, chosen: stack.Stack) -> int:
+def _up(home: StateDir, chosen: stack.LabStack) -> int:
     began = time.monotonic()
-    if f"linkerd-{chosen.release}" not in PARTS:
+    if f"linkerd-{chosen.release}" not in ARTIFACTS:
         # What nobody can build here is missed before anything starts.
         environment.cli(home, chosen.release)
     if not _start(home, chosen):
         return 1
     variables = environment.merged(home, chosen.release)
-    engine = Engine(home, chosen, variables)
+    engine = PulumiStack(home, chosen, variables)
     engine.initialise()
     meshes = [*([f"Linkerd {chosen.release}"] if chosen.linkerd else []), *(["Cilium"] if chosen.cilium else [])]
     _say(f"\nMesh: pulumi up, stack {chosen.name}, {' and '.join(meshes)}")
@@ -70,7 +70,7 @@ def _up(home: Home, chosen: stack.Stack) -> int:
     return 0 if passed else 1
 
 
-def _start(home: Home, chosen: stack.Stack) -> bool:
+def _start(home: StateDir, chosen: stack.LabStack) -> bool:
     """Have the lab's clusters of a stack run, and what else Pulumi needs; whether they do."""
     if chosen.own_kubeconfigs:
         # The lab's kubeconfig is all that this command may use.
@@ -80,7 +80,9 @@ def _start(home: Home, chosen: stack.Stack) -> bool:
             f"`python -m review -s {chosen.name}`, for your own clusters"
         )
     # What `make up` has not built yet, since not every stack needs it.
-    own = [name for name in (f"linkerd-{chosen.release}", *([CILIUM.name] if chosen.cilium else [])) if name in PARTS]
+    own = [
+        name for name in (f"linkerd-{chosen.release}", *([CILIUM.name] if chosen.cilium else [])) if name in ARTIFACTS
+    ]
     if own and build_toolchain(own) != 0:
         return False
     _say(f"Lab: {', '.join(cluster.context for cluster in chosen.reachable)}")
@@ -88,7 +90,7 @@ def _start(home: Home, chosen: stack.Stack) -> bool:
         home,
         [cluster.context for cluster in chosen.reachable],
         load_balancers={
-            cluster.context: LoadBalancer.NONE for cluster in chosen.reachable if not cluster.load_balancer
+            cluster.context: LoadBalancerKind.NONE for cluster in chosen.reachable if not cluster.load_balancer
         },
         chart_folders=[],
         timeout=180,
@@ -98,28 +100,28 @@ def _start(home: Home, chosen: stack.Stack) -> bool:
     return True
 
 
-def _review(home: Home, chosen: stack.Stack, options: list[str]) -> int:
+def _review(home: StateDir, chosen: stack.LabStack, options: list[str]) -> int:
     if helm.on_path() is None and build_toolchain([HELM.name]) != 0:
         return 1
     # What is printed is the review itself, for a file or a pager.
     with contextlib.redirect_stdout(sys.stderr):
         if not _start(home, chosen):
             return 1
-    engine = Engine(home, chosen, environment.merged(home, environment.with_any_cli(home, chosen.release)))
+    engine = PulumiStack(home, chosen, environment.merged(home, environment.with_any_cli(home, chosen.release)))
     engine.initialise()
     return engine.review(*options)
 
 
-def _check(home: Home, chosen: stack.Stack) -> int:
+def _check(home: StateDir, chosen: stack.LabStack) -> int:
     return 0 if table(Checker(chosen, environment.merged(home, chosen.release)).rows(), _say) else 1
 
 
-def _verify(_: Home, chosen: stack.Stack) -> int:
+def _verify(_: StateDir, chosen: stack.LabStack) -> int:
     # The one command that is for clusters of one's own: its environment is the caller's.
     return 0 if table(Verifier(chosen, os.environ).rows(), _say) else 1
 
 
-def _down(home: Home, chosen: stack.Stack) -> int:
+def _down(home: StateDir, chosen: stack.LabStack) -> int:
     if not home.folder.is_dir():
         _say("nothing is there to take down")
         return 0
@@ -129,7 +131,7 @@ def _down(home: Home, chosen: stack.Stack) -> int:
     code = 0
     if home.supervised():
         environment.prepare(home)
-        engine = Engine(home, chosen, environment.merged(home, environment.with_any_cli(home, chosen.release)))
+        engine = PulumiStack(home, chosen, environment.merged(home, environment.with_any_cli(home, chosen.release)))
         try:
             if engine.exists:
                 engine.initialise()
@@ -147,7 +149,7 @@ def _down(home: Home, chosen: stack.Stack) -> int:
     return code
 
 
-def _leave_to_others(home: Home, chosen: stack.Stack, others: list[str]) -> None:
+def _leave_to_others(home: StateDir, chosen: stack.LabStack, others: list[str]) -> None:
     """Stop the clusters of a stack that no other one on the lab has too."""
     needed = {cluster.context for name in others for cluster in stack.read(name).clusters}
     there = set(home.known_clusters()) - needed
@@ -157,14 +159,14 @@ def _leave_to_others(home: Home, chosen: stack.Stack, others: list[str]) -> None
     _say(f"stopped {', '.join(stopped) or 'no cluster'}; the lab goes on for {', '.join(others)}")
 
 
-def _env(home: Home, chosen: stack.Stack) -> int:
+def _env(home: StateDir, chosen: stack.LabStack) -> int:
     variables = environment.variables(home, environment.with_any_cli(home, chosen.release))
     environment.prepare(home)
     print(environment.shell(variables))
     return 0
 
 
-def _summary(chosen: stack.Stack, engine: Engine, home: Home, seconds: float, passed: bool) -> str:
+def _summary(chosen: stack.LabStack, engine: PulumiStack, home: StateDir, seconds: float, passed: bool) -> str:
     outputs = engine.outputs()
     first = (chosen.reachable or chosen.clusters)[0]
     clusters = ", ".join(f"{name} ({_meshes(cluster)})" for name, cluster in outputs["clusters"].items())
@@ -193,7 +195,7 @@ def _meshes(cluster: Mapping[str, Any]) -> str:
     return ", ".join([*([cluster["linkerd"]] if "linkerd" in cluster else []), *cilium])
 
 
-def _next(chosen: stack.Stack, context: str, outputs: Mapping[str, Any]) -> str:
+def _next(chosen: stack.LabStack, context: str, outputs: Mapping[str, Any]) -> str:
     if not chosen.linkerd:
         return f"kubectl --context {context} --namespace kube-system get pods,secrets"
     return f"linkerd --context {context} {'multicluster gateways' if outputs['links'] else 'check'}"

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hack.make import clustermesh, services
-from hack.make.check_result import Row
-from hack.make.stack import LabCluster, Stack
+from hack.make.check_result import CheckResult
+from hack.make.stack import LabCluster, LabStack
 
 # Seconds that a mirror may take to appear, and Linkerd's checks to come true, after `up`.
 PATIENCE = 60
 
 # A place that refuses connections: Linkerd's CLI asks a server on the internet for newer versions, and nothing here
 # leaves the machine. Go does not use a proxy for loopback addresses.
-NOWHERE = "http://127.0.0.1:9"
+UNREACHABLE_URL = "http://127.0.0.1:9"
 
 # What Linkerd warns of in a lab without proxies and without the internet, and nothing else (docs/lab.md).
 EXPECTED_WARNINGS = frozenset(
@@ -49,7 +49,7 @@ EXPECTED_WARNINGS = frozenset(
 EXPECTED_ERRORS = frozenset({"viz extension self-check"})
 
 # What Linkerd 2.14 says of a link without a gateway, where there is nothing to probe (linkerd/linkerd2#11428).
-PROBES = "probe services able to communicate with all gateway mirrors"
+PROBE_CHECK_NAME = "probe services able to communicate with all gateway mirrors"
 NO_PROBE = "wrong number (0) of probe gateways for target cluster {target}"
 
 # What it warns of where the CLI isn't of the stack's release, but the newest that there is.
@@ -83,14 +83,19 @@ class Checker:
         environment: the whole environment of the tools' processes (see `dev.environment`).
     """
 
-    def __init__(self, stack: Stack, environment: Mapping[str, str]) -> None:
+    def __init__(self, stack: LabStack, environment: Mapping[str, str]) -> None:
         self._stack = stack
-        self._environment = {**environment, "HTTPS_PROXY": NOWHERE, "HTTP_PROXY": NOWHERE, "NO_PROXY": ""}
+        self._environment = {
+            **environment,
+            "HTTPS_PROXY": UNREACHABLE_URL,
+            "HTTP_PROXY": UNREACHABLE_URL,
+            "NO_PROXY": "",
+        }
         self._contexts = {cluster.name: cluster.context for cluster in stack.clusters}
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[CheckResult]:
         """The table, line by line in a fixed order, while the checks run side by side."""
-        checks: list[Callable[[], list[Row]]] = []
+        checks: list[Callable[[], list[CheckResult]]] = []
         if self._stack.cilium:
             checks.append(self._clustermesh)
         for cluster in self._stack.reachable if self._stack.linkerd else ():
@@ -108,25 +113,25 @@ class Checker:
             for rows in pool.map(lambda check: check(), checks):
                 yield from rows
 
-    def _clustermesh(self) -> list[Row]:
+    def _clustermesh(self) -> list[CheckResult]:
         names = [cluster.name for cluster in self._stack.reachable]
 
-        def look() -> tuple[bool, list[Row]]:
+        def look() -> tuple[bool, list[CheckResult]]:
             rows = list(clustermesh.rows(names, self._object))
             return all(row.passed for row in rows), rows
 
-        return _soon(look)[1]
+        return _retry_until(look)[1]
 
-    def _linkerd(self, cluster: LabCluster) -> list[Row]:
+    def _linkerd(self, cluster: LabCluster) -> list[CheckResult]:
         """Linkerd's own checks, once more and again while one fails that may only need time."""
 
-        def look() -> tuple[bool, list[Row]]:
+        def look() -> tuple[bool, list[CheckResult]]:
             rows = list(self._linkerd_now(cluster))
             return all(row.passed for row in rows), rows
 
-        return _soon(look)[1]
+        return _retry_until(look)[1]
 
-    def _linkerd_now(self, cluster: LabCluster) -> Iterator[Row]:
+    def _linkerd_now(self, cluster: LabCluster) -> Iterator[CheckResult]:
         """`linkerd check`, which runs those of all extensions too, and prints one JSON document for each."""
         # Its own waiting would go on until the end for what the lab can't have: healthy proxies.
         printed = self._output(
@@ -140,7 +145,7 @@ class Checker:
         for name in cluster.checks:
             if name not in documents:
                 said = _last_line(printed) if not documents else "not run: Linkerd doesn't see the extension"
-                yield Row(subject=cluster.name, check=name, passed=False, detail=said or "printed nothing")
+                yield CheckResult(subject=cluster.name, check=name, passed=False, detail=said or "printed nothing")
         for name, document in documents.items():
             results = [check for category in document["categories"] for check in category["checks"]]
             wrong = [check for check in results if check["result"] == "error"]
@@ -154,7 +159,7 @@ class Checker:
             count = sum(check["result"] == "success" for check in results)
             explained = f"{len(warned)} ‼" + (f" and {len(wrong)} ×" if wrong else "")
             faults = [*(f"× {_told(check)}" for check in errors), *(f"‼ {_told(check)}" for check in unexpected)]
-            yield Row(
+            yield CheckResult(
                 subject=cluster.name,
                 check=name,
                 passed=(bool(document["success"]) or bool(wrong)) and not faults,
@@ -172,13 +177,15 @@ class Checker:
         """Whether a failed check complains of nothing but links that have no gateway to probe."""
         flat = [link.target for link in self._stack.live if link.source == cluster.name and not link.gateway]
         lines = {line.strip() for line in check.get("error", "").splitlines()} - {""}
-        return check["description"] == PROBES and set() < lines <= {NO_PROBE.format(target=target) for target in flat}
+        return check["description"] == PROBE_CHECK_NAME and set() < lines <= {
+            NO_PROBE.format(target=target) for target in flat
+        }
 
     def _targets(self, cluster: LabCluster) -> set[str]:
         """The clusters whose gateways a cluster's links go through."""
         return {link.target for link in self._stack.live if link.source == cluster.name and link.gateway}
 
-    def _gateways(self, cluster: LabCluster) -> list[Row]:
+    def _gateways(self, cluster: LabCluster) -> list[CheckResult]:
         wanted = self._targets(cluster)
         counts = {target: len(self._services(target, f"{services.EXPORTED}=true")) for target in wanted}
 
@@ -196,20 +203,22 @@ class Checker:
             passed = all(found.get(target) == (True, counts[target]) for target in wanted)
             return passed, "; ".join(filter(None, (shown, missing and f"none of {missing}")))
 
-        passed, detail = _soon(look)
-        return [Row(subject=cluster.name, check="gateways", passed=passed, detail=detail)]
+        passed, detail = _retry_until(look)
+        return [CheckResult(subject=cluster.name, check="gateways", passed=passed, detail=detail)]
 
-    def _seen(self, told: Callable[..., services.Told], *subject: Any) -> list[Row]:
+    def _seen(self, told: Callable[..., services.Told], *subject: Any) -> list[CheckResult]:
         """Rows on services, once more and again while the controllers may only need time."""
-        return _soon(lambda: told(*subject, self._object, self._services))[1]
+        return _retry_until(lambda: told(*subject, self._object, self._services))[1]
 
-    def _credentials(self, source: str, target: str) -> list[Row]:
+    def _credentials(self, source: str, target: str) -> list[CheckResult]:
         """The link's credentials can list the target's services, and can't read its Secrets."""
         secret = self._object(source, "secrets", f"cluster-credentials-{target}", "linkerd-multicluster")
         encoded = secret.get("data", {}).get("kubeconfig")
         if not encoded:
             return [
-                Row(subject=f"{source} → {target}", check="credentials", passed=False, detail="the Secret is missing")
+                CheckResult(
+                    subject=f"{source} → {target}", check="credentials", passed=False, detail="the Secret is missing"
+                )
             ]
         with tempfile.NamedTemporaryFile() as file:
             Path(file.name).write_bytes(base64.b64decode(encoded))
@@ -224,7 +233,7 @@ class Checker:
         services = "lists services" if reads else f"can't list services: {_last_line(answers['services'])}"
         secrets = "reads no Secret" if refused else "can read Secrets"
         passed, detail = reads and refused, f"{services}, {secrets}"
-        return [Row(subject=f"{source} → {target}", check="credentials", passed=passed, detail=detail)]
+        return [CheckResult(subject=f"{source} → {target}", check="credentials", passed=passed, detail=detail)]
 
     def _services(self, cluster: str, selector: str) -> list[tuple[str, str]]:
         """Namespace and name of each service of a cluster that a selector finds."""
@@ -255,7 +264,7 @@ class CheckFailed(Exception):
     """A tool that a check needs did not work."""
 
 
-def table(rows: Iterator[Row], say: Callable[[str], None]) -> bool:
+def table(rows: Iterator[CheckResult], say: Callable[[str], None]) -> bool:
     """Print the rows as they come; whether all have passed."""
     passed = True
     for row in rows:
@@ -264,7 +273,7 @@ def table(rows: Iterator[Row], say: Callable[[str], None]) -> bool:
     return passed
 
 
-def _soon(look: Callable[[], tuple[bool, Found]]) -> tuple[bool, Found]:
+def _retry_until(look: Callable[[], tuple[bool, Found]]) -> tuple[bool, Found]:
     """Look until it is true, or patience ends."""
     deadline = time.monotonic() + PATIENCE
     while True:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import permutations
 from typing import Any
 
-from hack.make.check_result import Row
+from hack.make.check_result import CheckResult
 
 NAMESPACE = "kube-system"
 # What makes a cluster a member, by its kind.
@@ -18,7 +18,7 @@ WORKLOADS = (("daemonset", "cilium"), ("deployment", "cilium-operator"), ("deplo
 Look = Callable[[str, str, str, str], Mapping[str, Any]]
 
 
-def rows(clusters: list[str], look: Look) -> Iterator[Row]:
+def rows(clusters: list[str], look: Look) -> Iterator[CheckResult]:
     """The rows of a ClusterMesh: one for each cluster, and one for each direction between two.
 
     Args:
@@ -34,12 +34,12 @@ def rows(clusters: list[str], look: Look) -> Iterator[Row]:
         ]
         version = _image(look(name, "daemonset", "cilium", NAMESPACE))
         detail = f"not ready: {', '.join(unready)}" if unready else f"{version}, with its ClusterMesh API server"
-        yield Row(subject=name, check="cilium", passed=not unready, detail=detail)
+        yield CheckResult(subject=name, check="cilium", passed=not unready, detail=detail)
     for source, target in permutations(clusters, 2):
         told, addresses = _told(source, target, look)
         same = authorities[source] is not None and authorities[source] == authorities[target]
         detail = f"{told} ({', '.join(addresses)})" if addresses else told
-        yield Row(
+        yield CheckResult(
             subject=f"{source} → {target}",
             check="clustermesh",
             passed=bool(told) and same,

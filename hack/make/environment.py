@@ -11,17 +11,17 @@ from pathlib import Path
 
 from hack.lab import linkerd
 from hack.lab.errors import LabError
-from hack.lab.state_dir import Home
+from hack.lab.state_dir import StateDir
 from hack.make.stack import tag
 from hack.toolchain import NotInstalled, installed, pulumi_installation
-from hack.toolchain.artifacts import PARTS
-from mesh.linkerd_releases import DEFAULT_LINKERD
+from hack.toolchain.artifacts import ARTIFACTS
+from mesh.linkerd_releases import DEFAULT_LINKERD_VERSION
 
 # The lab's state is worth no secret passphrase; it is what Pulumi.dev.yaml's salt was made with.
 PASSPHRASE = "lab"
 
 
-def variables(home: Home, release: str) -> dict[str, str]:
+def variables(home: StateDir, release: str) -> dict[str, str]:
     """The variables that differ from the caller's own.
 
     Args:
@@ -59,7 +59,7 @@ def variables(home: Home, release: str) -> dict[str, str]:
     return found
 
 
-def cli(home: Home, release: str) -> linkerd.Program:
+def cli(home: StateDir, release: str) -> linkerd.Program:
     """Linkerd's CLI for a release: the toolchain's, or else one of `$LAB_LINKERD`, if need be of another release.
 
     Raises:
@@ -67,28 +67,28 @@ def cli(home: Home, release: str) -> linkerd.Program:
         toolchain.NotInstalled: the toolchain knows it, and hasn't built it.
     """
     wanted = tag(release).removeprefix("stable-")
-    if f"linkerd-{wanted}" in PARTS:
+    if f"linkerd-{wanted}" in ARTIFACTS:
         return linkerd.Program(path=installed(f"linkerd-{wanted}") / "bin" / linkerd.CLI, release=wanted)
     return linkerd.cli(wanted, linkerd.folders(home))
 
 
-def with_any_cli(home: Home, release: str) -> str:
+def with_any_cli(home: StateDir, release: str) -> str:
     """The release itself, or the default one where there is no CLI of it, for who can do without."""
     try:
         cli(home, release)
     except (LabError, NotInstalled):
-        return DEFAULT_LINKERD
+        return DEFAULT_LINKERD_VERSION
     return release
 
 
-def prepare(home: Home) -> None:
+def prepare(home: StateDir) -> None:
     """Make the folders that the variables name."""
     (home.folder / "state").mkdir(parents=True, exist_ok=True)
     if pulumi_installation.on_path() is None:
         pulumi_installation.link_plugins(home.folder / "pulumi")
 
 
-def merged(home: Home, release: str) -> dict[str, str]:
+def merged(home: StateDir, release: str) -> dict[str, str]:
     """The caller's environment with the lab's variables in it."""
     return {**os.environ, **variables(home, release)}
 

@@ -36,7 +36,7 @@ def end_orphans(backend: str) -> list[int]:
     return [process.pid for process in orphans]
 
 
-def forget_done(deployment: dict[str, Any]) -> bool:
+def drop_completed_operations(deployment: dict[str, Any]) -> bool:
     """Take out the notes of what has been made since; whether there were any.
 
     Args:
@@ -48,7 +48,7 @@ def forget_done(deployment: dict[str, Any]) -> bool:
     return len(deployment["pending_operations"]) < len(operations)
 
 
-def take_up(deployment: dict[str, Any]) -> None:
+def adopt_pending(deployment: dict[str, Any]) -> None:
     """Have what may have been made stand among the resources, so that a refresh sees whether it was.
 
     Only of Kubernetes something may be there. Keys and certificates are nowhere else than in the state.
@@ -56,7 +56,7 @@ def take_up(deployment: dict[str, Any]) -> None:
     Args:
         deployment: what `pulumi stack export` prints of a state.
     """
-    forget_done(deployment)
+    drop_completed_operations(deployment)
     for operation in deployment.pop("pending_operations"):
         resource = operation["resource"]
         if operation["type"] == CREATING and resource["type"].startswith(_KUBERNETES):

@@ -13,9 +13,9 @@ from typing import IO, Any
 
 import psutil
 
-from hack.lab.state_dir import Home
+from hack.lab.state_dir import StateDir
 from hack.make import pending_operations
-from hack.make.stack import PROJECT, Stack
+from hack.make.stack import PROJECT, LabStack
 from mesh.paths import PROJECT_ROOT
 
 _REFRESHED = ("--refresh",)
@@ -25,7 +25,7 @@ class PulumiFailed(Exception):
     """A Pulumi command that did not succeed; what it printed has said why."""
 
 
-class Engine:
+class PulumiStack:
     """Runs Pulumi for one stack, without writing into its file or asking anything.
 
     Args:
@@ -35,7 +35,9 @@ class Engine:
         log: where Pulumi's output goes, in place of this process's own.
     """
 
-    def __init__(self, home: Home, stack: Stack, environment: Mapping[str, str], log: IO[str] | None = None) -> None:
+    def __init__(
+        self, home: StateDir, stack: LabStack, environment: Mapping[str, str], log: IO[str] | None = None
+    ) -> None:
         self._home = home
         self._log = log
         self._stack = stack
@@ -66,7 +68,7 @@ class Engine:
         self._run(*self.up_command(*arguments, *(_REFRESHED if half_gone else ())))
         if self._pending:
             deployment = self._export()
-            if pending_operations.forget_done(deployment["deployment"]):
+            if pending_operations.drop_completed_operations(deployment["deployment"]):
                 self._import(deployment)
 
     def up_command(self, *arguments: str) -> list[str]:
@@ -97,7 +99,7 @@ class Engine:
         pending = self._pending
         if pending:
             deployment = self._export()
-            pending_operations.take_up(deployment["deployment"])
+            pending_operations.adopt_pending(deployment["deployment"])
             self._import(deployment)
         # What is gone is forgotten then. Helm fails to uninstall a release that it has uninstalled before.
         refreshed = _REFRESHED if pending or self._failed_to_destroy else ()
@@ -196,12 +198,12 @@ class Engine:
         return process.stdout or ""
 
 
-def stacks(home: Home) -> list[str]:
+def stacks(home: StateDir) -> list[str]:
     """The stacks that have something on a lab."""
     return sorted(path.stem for path in _states(home).glob("*.json") if '"resources"' in path.read_text())
 
 
-def _states(home: Home) -> Path:
+def _states(home: StateDir) -> Path:
     return home.folder / "state/.pulumi/stacks" / PROJECT
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from hack.make.check_result import Row
+from hack.make.check_result import CheckResult
 
 EXPORTED = "mirror.linkerd.io/exported"
 FEDERATED = "mirror.linkerd.io/federated=member"
@@ -17,7 +17,7 @@ _LOCAL = "multicluster.linkerd.io/local-discovery"
 Look = Callable[[str, str, str, str], Mapping[str, Any]]
 # Namespace and name of each service of a cluster that a selector finds.
 Services = Callable[[str, str], Sequence[tuple[str, str]]]
-Told = tuple[bool, list[Row]]
+Told = tuple[bool, list[CheckResult]]
 
 
 def mirrors(source: str, target: str, look: Look, services: Services) -> Told:
@@ -84,4 +84,6 @@ def _named(exported: Sequence[tuple[str, str]], suffix: str) -> str:
 
 
 def _row(subject: str, check: str, faults: Sequence[str], otherwise: str) -> Told:
-    return not faults, [Row(subject=subject, check=check, passed=not faults, detail="; ".join(faults) or otherwise)]
+    return not faults, [
+        CheckResult(subject=subject, check=check, passed=not faults, detail="; ".join(faults) or otherwise)
+    ]

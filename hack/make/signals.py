@@ -9,7 +9,7 @@ import signal
 import types
 
 
-def heed_in_children() -> None:
+def restore_sigint_for_children() -> None:
     """Have the programs that this process starts heed SIGINT. It ignores it itself, if it did."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # What a program starts inherits that a signal is ignored, but no handler.

@@ -11,10 +11,10 @@ import yaml
 from mesh import bounded_io, strict_yaml
 from mesh import config as settings
 from mesh.config import linkerd_release as release
-from mesh.config.errors import Faults, SettingsError
-from mesh.config.models.stack_file import Cluster, StackFile
-from mesh.config.parser import Reading
-from mesh.config.resolved import Extensions, Sample
+from mesh.config.errors import SettingsError, ValidationErrors
+from mesh.config.models.stack_file import ClusterConfig, StackFile
+from mesh.config.parser import ParsedStackFile
+from mesh.config.resolved import ClusterExtensions, Sample
 from mesh.config.validation import cilium, extensions, links, samples
 from mesh.linkerd_releases import linkerd_release
 from mesh.paths import PROJECT_ROOT
@@ -45,7 +45,7 @@ class LabCluster:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stack:
+class LabStack:
     """The parts of a stack file that decide what runs on this machine."""
 
     name: str
@@ -88,7 +88,7 @@ def tag(release: str) -> str:
     return known.tag if known is not None else release
 
 
-def read(name: str, file: Path | None = None) -> Stack:
+def read(name: str, file: Path | None = None) -> LabStack:
     """Read `Pulumi.<name>.yaml`, or another file for a stack of that name.
 
     Raises:
@@ -96,7 +96,7 @@ def read(name: str, file: Path | None = None) -> Stack:
     """
     file = file or PROJECT_ROOT / f"Pulumi.{name}.yaml"
     try:
-        content = _mapping(strict_yaml.load(bounded_io.content(file), loader=strict_yaml.PulumiLoader))
+        content = _mapping(strict_yaml.load(bounded_io.read_regular_file(file), loader=strict_yaml.PulumiLoader))
     except FileNotFoundError as error:
         known = ", ".join(sorted(path.name.split(".")[1] for path in PROJECT_ROOT.glob("Pulumi.*.yaml")))
         raise StackFileError(f"{file}: {error.strerror}; stacks here are {known}") from None
@@ -116,7 +116,7 @@ def read(name: str, file: Path | None = None) -> Stack:
         reading, linked, extended, placed, release = _outline(config)
     except SettingsError as error:
         raise StackFileError(f"{file.name}: {error}") from None
-    return Stack(
+    return LabStack(
         name=name,
         file=file,
         clusters=tuple(
@@ -137,20 +137,22 @@ def _projects() -> tuple[str, ...]:
     return tuple(dict.fromkeys((PROJECT, str(yaml.safe_load((PROJECT_ROOT / "Pulumi.yaml").read_text())["name"]))))
 
 
-def _outline(config: dict[str, Any]) -> tuple[Reading, list[Link], dict[str, Extensions], list[Sample], str]:
-    faults = Faults(hidden=settings.SECRETS)
-    reading = settings.read(config, faults)
+def _outline(
+    config: dict[str, Any],
+) -> tuple[ParsedStackFile, list[Link], dict[str, ClusterExtensions], list[Sample], str]:
+    faults = ValidationErrors(hidden=settings.SECRET_KEYS)
+    reading = settings.parse_stack_file(config, faults)
     names = settings.cluster_names(config)
     if not names:
         faults.add(("clusters",), None, "at least one cluster is needed", "write `west: {}` for each")
-    linked = list(links.links(reading, names, faults))
-    chosen = release.named(reading.file)
-    extended = extensions.extensions(reading, names, linked, chosen, faults, linkerd=cilium.has_linkerd(config))
-    cilium.members(reading, names, faults)
+    linked = list(links.resolve_links(reading, names, faults))
+    chosen = release.release_from_name(reading.file)
+    extended = extensions.resolve_extensions(reading, names, linked, chosen, faults, linkerd=cilium.has_linkerd(config))
+    cilium.resolve_clustermesh(reading, names, faults)
     linkerd = cilium.has_linkerd(config)
     if not linkerd:
-        cilium.without_linkerd(reading, faults)
-    placed = samples.samples(reading, names, linked, extended, chosen, faults, linkerd=linkerd)
+        cilium.check_without_linkerd(reading, faults)
+    placed = samples.resolve_samples(reading, names, linked, extended, chosen, faults, linkerd=linkerd)
     faults.raise_if_any()
     return reading, linked, extended, placed, chosen.version
 
@@ -159,7 +161,7 @@ def _own_kubeconfigs(file: StackFile) -> tuple[str, ...]:
     return tuple(name for name, entry in file.clusters.items() if entry.kubeconfig or name in file.kubeconfigs)
 
 
-def _cluster(name: str, value: Cluster, file: StackFile, extended: Extensions) -> LabCluster:
+def _cluster(name: str, value: ClusterConfig, file: StackFile, extended: ClusterExtensions) -> LabCluster:
     gateway = value.gateway
     linkerd = value.linkerd if "namespace" in value.linkerd.model_fields_set else file.linkerd
     several = len(file.clusters) > 1

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
 
-from hack.make.check_result import Row
-from hack.make.stack import LabCluster, Stack
-from mesh.config.field_types import expanded
-from mesh.config.models.samples import Helloworld, Podinfo
+from hack.make.check_result import CheckResult
+from hack.make.stack import LabCluster, LabStack
+from mesh.config.field_types import expand_path
+from mesh.config.models.samples import HelloworldConfig, PodinfoConfig
 from mesh.config.resolved import Sample
 from mesh.kube import kubeconfig
 
@@ -45,7 +45,7 @@ class VerifyFailed(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class SplitCheck:
     """One split, and how to see who answers."""
 
     sample: str
@@ -85,7 +85,7 @@ class Count:
     failed: tuple[str, ...] = ()  # what was said of requests without an answer
 
 
-def questions(stack: Stack) -> list[Question]:
+def questions(stack: LabStack) -> list[SplitCheck]:
     """The splits of a stack, of the clusters that aren't declared to be down.
 
     Raises:
@@ -128,7 +128,7 @@ def count(printed: str, says: str) -> Count:
     return Count(answered=answered, odd=tuple(odd), failed=tuple(failed))
 
 
-def judge(question: Question, found: Count) -> tuple[bool, str]:
+def judge(question: SplitCheck, found: Count) -> tuple[bool, str]:
     """Whether everybody with a weight answered, nobody else did, and no request failed; and what is said of it.
 
     Args:
@@ -165,11 +165,11 @@ class Verifier:
         environment: of the caller, with the kubeconfig to use.
     """
 
-    def __init__(self, stack: Stack, environment: Mapping[str, str]) -> None:
+    def __init__(self, stack: LabStack, environment: Mapping[str, str]) -> None:
         self._stack = stack
         self._environment = dict(environment)
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[CheckResult]:
         """The table, a line for each split.
 
         Raises:
@@ -181,7 +181,7 @@ class Verifier:
         ways = {name: self._way(clusters[name]) for name in dict.fromkeys(each.cluster for each in asked)}
         for question in asked:
             passed, detail = self._answer(question, ways[question.cluster])
-            yield Row(subject=question.cluster, check=f"{question.sample} split", passed=passed, detail=detail)
+            yield CheckResult(subject=question.cluster, check=f"{question.sample} split", passed=passed, detail=detail)
 
     def _way(self, cluster: LabCluster) -> list[str]:
         """The options by which kubectl reaches a cluster."""
@@ -191,12 +191,12 @@ class Verifier:
                 f"{path}: its kubeconfig is a secret of the stack, which can't be read here; write it to a file, and "
                 f"name that in {path}.kubeconfig"
             )
-        files = kubeconfig.paths(self._environment)
+        files = kubeconfig.kubeconfig_paths(self._environment)
         if cluster.kubeconfig is not None:
-            files = kubeconfig.paths({"KUBECONFIG": expanded(cluster.kubeconfig)})
+            files = kubeconfig.kubeconfig_paths({"KUBECONFIG": expand_path(cluster.kubeconfig)})
         where = os.pathsep.join(map(str, files))
         try:
-            found = kubeconfig.read(files)
+            found = kubeconfig.read_kubeconfigs(files)
         except kubeconfig.KubeconfigError as error:
             raise VerifyFailed(str(error)) from None
         name = cluster.context
@@ -215,7 +215,7 @@ class Verifier:
             )
         return ["--kubeconfig", where, "--context", name] if cluster.kubeconfig is not None else ["--context", name]
 
-    def _answer(self, question: Question, way: list[str]) -> tuple[bool, str]:
+    def _answer(self, question: SplitCheck, way: list[str]) -> tuple[bool, str]:
         if not question.runs:
             return False, f"nothing to ask from: add {question.cluster} to {question.asked}"
         if question.alike is not None:
@@ -247,16 +247,16 @@ class Verifier:
         return judge(question, count(ended.stdout, question.says))
 
 
-def _of_sample(sample: Sample, names: list[str]) -> Iterator[Question]:
+def _of_sample(sample: Sample, names: list[str]) -> Iterator[SplitCheck]:
     part = sample.part
-    if not isinstance(part, Helloworld | Podinfo):
+    if not isinstance(part, HelloworldConfig | PodinfoConfig):
         return
     shares: list[tuple[str, Mapping[str, int]]] = [(split.cluster, split.weights) for split in part.splits]
     # In good times the others have one request in a million.
     shares += [(each.cluster, {each.cluster: 1, **dict.fromkeys(each.backups, 0)}) for each in part.failover]
     for cluster, weights in shares:
-        if isinstance(part, Helloworld):
-            yield Question(
+        if isinstance(part, HelloworldConfig):
+            yield SplitCheck(
                 sample="helloworld",
                 cluster=cluster,
                 namespace=part.namespace,
@@ -269,7 +269,7 @@ def _of_sample(sample: Sample, names: list[str]) -> Iterator[Question]:
                 runs=cluster in part.sleep,
             )
         else:
-            yield Question(
+            yield SplitCheck(
                 sample="podinfo",
                 cluster=cluster,
                 namespace=part.namespace,

@@ -12,6 +12,7 @@ from functools import partial
 
 from hack.toolchain import cache, go, helm, pulumi_installation
 from hack.toolchain.artifacts import (
+    ARTIFACTS,
     CHARTS,
     ENGINE,
     HELM,
@@ -19,24 +20,23 @@ from hack.toolchain.artifacts import (
     KUBECTL,
     KUBERNETES,
     MODULES,
-    PARTS,
     QUICK,
-    Part,
+    Artifact,
     linkerd,
 )
 from hack.toolchain.build import BuildFailed, build
 from hack.toolchain.progress import Progress
-from mesh.linkerd_releases import DEFAULT_LINKERD
+from mesh.linkerd_releases import DEFAULT_LINKERD_VERSION
 
 
 def main(arguments: list[str]) -> int:
     """Build the parts named on the command line, side by side where they share little."""
     parser = argparse.ArgumentParser(prog="python3 -m hack.toolchain", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"one of {', '.join(PARTS)}, or `all`")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"one of {', '.join(ARTIFACTS)}, or `all`")
     wanted = parser.parse_args(arguments).parts
-    unknown = [name for name in wanted if name not in {*PARTS, "all"}]
+    unknown = [name for name in wanted if name not in {*ARTIFACTS, "all"}]
     if unknown:
-        parser.error(f"{', '.join(unknown)}: no part of the toolchain; known are {', '.join(PARTS)}, and `all`")
+        parser.error(f"{', '.join(unknown)}: no part of the toolchain; known are {', '.join(ARTIFACTS)}, and `all`")
     try:
         go.version()
         _build_missing(_selected(wanted))
@@ -53,12 +53,18 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _selected(wanted: list[str]) -> list[Part]:
+def _selected(wanted: list[str]) -> list[Artifact]:
     """The parts to have here: no engine where a suitable Pulumi is on PATH, no kubectl or Helm where there is one."""
-    names = set(wanted) or {ENGINE.name, KUBERNETES.name, KUBECTL.name, linkerd(DEFAULT_LINKERD).name, CHARTS.name}
+    names = set(wanted) or {
+        ENGINE.name,
+        KUBERNETES.name,
+        KUBECTL.name,
+        linkerd(DEFAULT_LINKERD_VERSION).name,
+        CHARTS.name,
+    }
     if "all" in names:
         # What only figures need is built by `make bench`.
-        names = set(PARTS) - {HELMFILE.name}
+        names = set(ARTIFACTS) - {HELMFILE.name}
     if not wanted or "all" in wanted:
         if pulumi_installation.on_path() is not None:
             names -= {ENGINE.name}
@@ -66,14 +72,14 @@ def _selected(wanted: list[str]) -> list[Part]:
             names -= {KUBECTL.name}
         if helm.on_path() is not None:
             names -= {HELM.name}
-    return [part for part in PARTS.values() if part.name in names]
+    return [part for part in ARTIFACTS.values() if part.name in names]
 
 
-def _missing(parts: list[Part]) -> list[Part]:
+def _missing(parts: list[Artifact]) -> list[Artifact]:
     return [part for part in parts if not cache.folder(part.name).is_dir()]
 
 
-def _build_missing(parts: list[Part]) -> None:
+def _build_missing(parts: list[Artifact]) -> None:
     if not _missing(parts):
         return
     with cache.lock("toolchain: another process is building it; waiting for its turn"):
@@ -116,10 +122,10 @@ def _compile_standard_library() -> None:
     )
 
 
-def _run(lanes: list[list[Part]], progress: Progress) -> None:
+def _run(lanes: list[list[Artifact]], progress: Progress) -> None:
     failures: list[BaseException] = []
 
-    def run(lane: list[Part]) -> None:
+    def run(lane: list[Artifact]) -> None:
         for part in lane:
             if failures:
                 return

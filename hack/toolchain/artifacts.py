@@ -55,7 +55,7 @@ class Build:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class Artifact:
     """One folder of the toolchain, with the programs that its builds make."""
 
     name: str
@@ -75,7 +75,7 @@ class Part:
         return digest.hexdigest()[:12]
 
 
-ENGINE = Part(
+ENGINE = Artifact(
     name="engine",
     builds=(
         Build(
@@ -103,7 +103,7 @@ ENGINE = Part(
     minutes=5.5,
 )
 # Renders charts for `make review`: of the engine's module, so that it is the very Helm that the provider installs with.
-HELM = Part(
+HELM = Artifact(
     name="helm",
     builds=(
         Build(
@@ -114,7 +114,7 @@ HELM = Part(
     ),
     minutes=1,
 )
-KUBERNETES = Part(
+KUBERNETES = Artifact(
     name="kubernetes",
     builds=(
         Build(
@@ -131,7 +131,7 @@ KUBERNETES = Part(
     ),
     minutes=4,
 )
-KUBECTL = Part(
+KUBECTL = Artifact(
     name="kubectl",
     builds=(
         Build(
@@ -143,24 +143,24 @@ KUBECTL = Part(
     minutes=0.5,
 )
 # What the lab offers beside Linkerd: nothing is compiled.
-CHARTS = Part(name="charts", builds=(Build(module="add-ons", programs={}),), minutes=0.1)
+CHARTS = Artifact(name="charts", builds=(Build(module="add-ons", programs={}),), minutes=0.1)
 # Of no use to a stack without Cilium, and so not of the parts that `make up` builds for all.
-CILIUM = Part(name="cilium", builds=(Build(module="cilium", programs={}),), minutes=0.2)
+CILIUM = Artifact(name="cilium", builds=(Build(module="cilium", programs={}),), minutes=0.2)
 # One of the ways that figures compare; `make bench` builds it. Its go.mod repeats the replacements of helmfile's own.
-HELMFILE = Part(
+HELMFILE = Artifact(
     name="helmfile",
     builds=(Build(module="helmfile", programs={"github.com/helmfile/helmfile": "helmfile"}),),
     minutes=4,
 )
 # Judges workflows for `make lint`, which builds it; nothing else needs it.
-ACTIONLINT = Part(
+ACTIONLINT = Artifact(
     name="actionlint",
     builds=(Build(module="actionlint", programs={"github.com/rhysd/actionlint/cmd/actionlint": "actionlint"}),),
     minutes=0.3,
 )
 
 
-def linkerd(release: str) -> Part:
+def linkerd(release: str) -> Artifact:
     """The CLI, the service mirror and the charts of one Linkerd release, for example `2.14.10`."""
     build = Build(
         module="linkerd",
@@ -168,10 +168,10 @@ def linkerd(release: str) -> Part:
         programs={f"{LINKERD}/cli": "linkerd", "./cmd/service-mirror": "service-mirror"},
         variables={f"{LINKERD}/pkg/version.Version": f"stable-{release}"},
     )
-    return Part(name=f"linkerd-{release}", builds=(build,), minutes=1.5)
+    return Artifact(name=f"linkerd-{release}", builds=(build,), minutes=1.5)
 
 
-PARTS: Mapping[str, Part] = {
+ARTIFACTS: Mapping[str, Artifact] = {
     part.name: part
     for part in (
         ENGINE,

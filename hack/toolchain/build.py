@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from hack.toolchain import add_ons, cache, charts, go
-from hack.toolchain.artifacts import LINKERD, PULUMI_KUBERNETES, PULUMI_SDK, QUICK, Build, Part
+from hack.toolchain.artifacts import LINKERD, PULUMI_KUBERNETES, PULUMI_SDK, QUICK, Artifact, Build
 
 Report = Callable[[str], None]
 
@@ -23,7 +23,7 @@ class BuildFailed(Exception):
     """A part that could not be built; the message has the end of what Go said, and where the rest is."""
 
 
-def build(part: Part, report: Report) -> None:
+def build(part: Artifact, report: Report) -> None:
     """Build one part into the cache; `report` is called with each line that Go prints."""
     target = cache.folder(part.name)
     if target.is_dir():

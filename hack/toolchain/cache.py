@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hack.toolchain import go
-from hack.toolchain.artifacts import PARTS
+from hack.toolchain.artifacts import ARTIFACTS
 
 
 class NotInstalled(LookupError):
@@ -31,9 +31,9 @@ def folder(name: str) -> Path:
         NotInstalled: there is no such part.
     """
     try:
-        part = PARTS[name]
+        part = ARTIFACTS[name]
     except KeyError:
-        raise NotInstalled(f"{name}: no part of the toolchain; known are {', '.join(PARTS)}") from None
+        raise NotInstalled(f"{name}: no part of the toolchain; known are {', '.join(ARTIFACTS)}") from None
     return root() / f"{name}-{part.key(go.version())}"
 
 

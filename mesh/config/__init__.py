@@ -15,36 +15,36 @@ import pulumi
 from pydantic import SecretStr
 
 from mesh.config import chart_sources, linkerd_release
-from mesh.config.errors import LEFT_OUT, Faults, SettingsError, written
+from mesh.config.errors import ELLIPSIS, SettingsError, ValidationErrors, format_path
 from mesh.config.models.stack_file import StackFile
-from mesh.config.parser import read
-from mesh.config.resolved import Cluster, MeshedCilium, Sample, Settings, merged, overridden
-from mesh.config.schema_lookup import TOP
+from mesh.config.parser import parse_stack_file
+from mesh.config.resolved import ClusterMeshMember, ClusterSettings, Sample, Settings, merge_values, value_paths
+from mesh.config.schema_lookup import TOP_LEVEL_KEYS
 from mesh.config.validation import cilium, clusters, extensions, link_modes, links, samples, trust
 
 __all__ = [
     "PROJECT",
-    "SECRETS",
-    "Cluster",
-    "MeshedCilium",
+    "SECRET_KEYS",
+    "ClusterMeshMember",
+    "ClusterSettings",
     "Sample",
     "Settings",
     "SettingsError",
     "cluster_names",
     "load",
-    "merged",
-    "of_stack",
-    "overridden",
+    "merge_values",
     "parse",
-    "read",
+    "parse_stack_file",
+    "settings_from_config",
+    "value_paths",
 ]
 
 PROJECT = "multicluster-mesh"
 
 # Where secrets belong; they are shown nowhere, and nothing else may be one.
-SECRETS = ("buoyantCloud", "dashboardPassword", "imagePullSecret", "kubeconfigs", "trust")
+SECRET_KEYS = ("buoyantCloud", "dashboardPassword", "imagePullSecret", "kubeconfigs", "trust")
 # What is a text even where it looks like JSON.
-TEXTS = ("dashboardPassword", "imagePullSecret")
+TEXT_KEYS = ("dashboardPassword", "imagePullSecret")
 
 
 def load() -> Settings:
@@ -54,10 +54,12 @@ def load() -> Settings:
         SettingsError: the stack file has faults; no cluster has been contacted yet.
     """
     configured = pulumi.runtime.get_config_env()
-    return of_stack(configured, pulumi.runtime.get_config_secret_keys_env(), pulumi.get_project(), os.environ)
+    return settings_from_config(
+        configured, pulumi.runtime.get_config_secret_keys_env(), pulumi.get_project(), os.environ
+    )
 
 
-def of_stack(
+def settings_from_config(
     configured: Mapping[str, str], secret_keys: Collection[str], project: str, environment: Mapping[str, str]
 ) -> Settings:
     """Settings from a stack's configuration as Pulumi hands it out.
@@ -82,14 +84,16 @@ def of_stack(
                 name = key.removeprefix(prefix)
                 if name in found and prefix != prefixes[0]:
                     rule = f"{prefixes[0]}{name} says this already"
-                    twice.append(f"{key}: {LEFT_OUT}: {rule}; take one of the two out")
+                    twice.append(f"{key}: {ELLIPSIS}: {rule}; take one of the two out")
                 repeated: list[str] = []
                 # It makes an empty text of a key with nothing after its colon.
-                found[name] = None if value == "" else value if name in TEXTS else _decoded(value, repeated)
+                found[name] = None if value == "" else value if name in TEXT_KEYS else _decode_json(value, repeated)
                 if repeated:
-                    which = "a key" if name in SECRETS or key in secret_keys else f"the key {_quoted(repeated[0])}"
+                    which = (
+                        "a key" if name in SECRET_KEYS or key in secret_keys else f"the key {_quote_key(repeated[0])}"
+                    )
                     rule = f"{which} is there twice in one mapping"
-                    twice.append(f"{written((name,))}: {LEFT_OUT}: {rule}; take one of the two out")
+                    twice.append(f"{format_path((name,))}: {ELLIPSIS}: {rule}; take one of the two out")
         secret |= {key.removeprefix(prefix) for key in secret_keys if key.startswith(prefix)}
     try:
         settings = parse(found, environment, secret)
@@ -111,29 +115,29 @@ def parse(config: Mapping[str, Any], environment: Mapping[str, str], secret: Col
     Raises:
         SettingsError: naming every fault.
     """
-    faults = Faults(hidden={*SECRETS, *secret}, secret=secret)
+    faults = ValidationErrors(hidden={*SECRET_KEYS, *secret}, secret=secret)
     # A secret in the wrong place is left out of all that follows, where messages would tell of it.
-    misplaced = sorted((set(secret) & set(TOP)) - set(SECRETS))
-    reading = read({key: value for key, value in config.items() if key not in misplaced}, faults)
+    misplaced = sorted((set(secret) & set(TOP_LEVEL_KEYS)) - set(SECRET_KEYS))
+    reading = parse_stack_file({key: value for key, value in config.items() if key not in misplaced}, faults)
     file = reading.file
-    _secrets(config, file, misplaced, secret, faults)
+    _check_secrets(config, file, misplaced, secret, faults)
     names = cluster_names(config)
-    sources = chart_sources.sources(file, environment, linkerd_release.named(file), faults)
+    sources = chart_sources.resolve_chart_sources(file, environment, linkerd_release.release_from_name(file), faults)
     linkerd_charts = sources["linkerd"]
-    chosen = linkerd_release.release(
+    chosen = linkerd_release.resolve_release(
         file, linkerd_charts, own=chart_sources.is_linkerds_own(linkerd_charts), faults=faults
     )
-    found = clusters.clusters(reading, names, chosen, environment, faults)
-    linked = links.links(reading, names, faults)
-    links.targets(found, list(linked), chosen, faults)
-    link_modes.check(reading, linked, chosen, faults)
-    trust.check(file.trust, found, names, faults)
-    joined = cilium.members(reading, names, faults)
+    found = clusters.resolve_clusters(reading, names, chosen, environment, faults)
+    linked = links.resolve_links(reading, names, faults)
+    links.check_targets(found, list(linked), chosen, faults)
+    link_modes.check_links(reading, linked, chosen, faults)
+    trust.check_trust(file.trust, found, names, faults)
+    joined = cilium.resolve_clustermesh(reading, names, faults)
     linkerd = cilium.has_linkerd(config)
     if not linkerd:
-        cilium.without_linkerd(reading, faults)
-    extended = extensions.extensions(reading, names, linked, chosen, faults, linkerd=linkerd)
-    placed = samples.samples(reading, names, list(linked), extended, chosen, faults, linkerd=linkerd)
+        cilium.check_without_linkerd(reading, faults)
+    extended = extensions.resolve_extensions(reading, names, linked, chosen, faults, linkerd=linkerd)
+    placed = samples.resolve_samples(reading, names, list(linked), extended, chosen, faults, linkerd=linkerd)
     faults.raise_if_any()
     return Settings(
         clusters=tuple(
@@ -151,9 +155,9 @@ def parse(config: Mapping[str, Any], environment: Mapping[str, str], secret: Col
         trust=file.trust,
         linkerd=linkerd,
         cilium=file.cilium,
-        image_pull_secret=_revealed(file.image_pull_secret),
+        image_pull_secret=_reveal(file.image_pull_secret),
         preflight=file.preflight,
-        dashboard_password=_revealed(file.dashboard_password),
+        dashboard_password=_reveal(file.dashboard_password),
         samples=tuple(placed),
         trust_domain=file.linkerd.trust_domain,
         warnings=faults.warnings,
@@ -166,25 +170,29 @@ def cluster_names(config: Mapping[str, Any]) -> list[str]:
     return [str(name) for name in found] if isinstance(found, dict) else []
 
 
-def _secrets(
-    config: Mapping[str, Any], file: StackFile, misplaced: Collection[str], secret: Collection[str], faults: Faults
+def _check_secrets(
+    config: Mapping[str, Any],
+    file: StackFile,
+    misplaced: Collection[str],
+    secret: Collection[str],
+    faults: ValidationErrors,
 ) -> None:
     for key in misplaced:
         rule = "nothing in here may be secret: it goes into Helm values, outputs and messages"
-        faults.add_of_form((key,), LEFT_OUT, rule, f"write it in clear (secrets belong in {', '.join(SECRETS)})")
-    for key in SECRETS:
+        faults.add_of_form((key,), ELLIPSIS, rule, f"write it in clear (secrets belong in {', '.join(SECRET_KEYS)})")
+    for key in SECRET_KEYS:
         if key not in secret and _holds_secrets(key, config.get(key)):
             rule = "a secret stands in the stack file in clear"
             remedy = "store it with `pulumi config set --secret --path …`, and replace the one that was seen"
-            faults.add((key,), LEFT_OUT, rule, remedy)
+            faults.add((key,), ELLIPSIS, rule, remedy)
     if file.image_pull_secret is not None and not _is_docker_config(file.image_pull_secret.get_secret_value()):
         rule = "not the content of a .dockerconfigjson"
         remedy = 'give it as it is, not in base64: {"auths": {"registry.example.com": {…}}}'
-        faults.add(("imagePullSecret",), LEFT_OUT, rule, remedy)
+        faults.add(("imagePullSecret",), ELLIPSIS, rule, remedy)
 
 
 def _holds_secrets(key: str, value: Any) -> bool:
-    if key in TEXTS:
+    if key in TEXT_KEYS:
         return bool(value)
     if key == "buoyantCloud" or not isinstance(value, dict):
         return False
@@ -195,16 +203,16 @@ def _holds_secrets(key: str, value: Any) -> bool:
     return any(isinstance(each, dict) and isinstance(each.get("key"), str) for each in holders)
 
 
-def _revealed(secret: SecretStr | None) -> str | None:
+def _reveal(secret: SecretStr | None) -> str | None:
     return secret.get_secret_value() if secret is not None else None
 
 
 def _is_docker_config(text: str) -> bool:
-    found = _decoded(text)
+    found = _decode_json(text)
     return isinstance(found, dict) and isinstance(found.get("auths"), dict)
 
 
-def _decoded(value: str, repeated: list[str] | None = None) -> Any:
+def _decode_json(value: str, repeated: list[str] | None = None) -> Any:
     """Pulumi hands structured configuration over as JSON, and everything else as a string.
 
     Args:
@@ -221,14 +229,14 @@ def _decoded(value: str, repeated: list[str] | None = None) -> Any:
         return found
 
     try:
-        return json.loads(value, parse_constant=_refused, object_pairs_hook=mapping)
+        return json.loads(value, parse_constant=_reject_constant, object_pairs_hook=mapping)
     except (ValueError, RecursionError):
         return value
 
 
-def _quoted(key: str) -> str:
-    return json.dumps(key if len(key) <= 80 else f"{key[:79]}{LEFT_OUT}")
+def _quote_key(key: str) -> str:
+    return json.dumps(key if len(key) <= 80 else f"{key[:79]}{ELLIPSIS}")
 
 
-def _refused(constant: str) -> Never:
+def _reject_constant(constant: str) -> Never:
     raise ValueError(f"{constant} is not JSON")

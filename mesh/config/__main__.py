@@ -5,5 +5,5 @@ from pathlib import Path
 from mesh.config import docs_generator, schema
 
 if __name__ == "__main__":
-    Path(schema.FILE).write_text(schema.text())
-    Path(docs_generator.FILE).write_text(docs_generator.text())
+    Path(schema.SCHEMA_FILE).write_text(schema.schema_text())
+    Path(docs_generator.SETTINGS_PAGE).write_text(docs_generator.settings_page())

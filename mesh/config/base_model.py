@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 Values = dict[str, Any]
 
 
-class Part(BaseModel):
+class StrictModel(BaseModel):
     """A mapping of the stack file; a key that it doesn't know is a fault."""
 
     model_config = ConfigDict(
@@ -19,7 +19,7 @@ class Part(BaseModel):
     )
 
 
-class Short:
+class Shorthand:
     """Beside a field: what may stand in place of its mapping, in words for who writes something else.
 
     Args:
@@ -32,7 +32,7 @@ class Short:
         self.example = example or f"{words} without quotes"
 
 
-def short(key: str, kind: type, schema: Any, words: str) -> tuple[Any, ...]:
+def shorthand(key: str, kind: type, schema: Any, words: str) -> tuple[Any, ...]:
     """Let one value stand for a mapping with nothing but that key.
 
     Args:
@@ -45,36 +45,38 @@ def short(key: str, kind: type, schema: Any, words: str) -> tuple[Any, ...]:
     def spelt(value: Any) -> Any:
         return {key: value} if isinstance(value, kind) else value
 
-    return BeforeValidator(spelt, json_schema_input_type=schema), Short(words)
+    return BeforeValidator(spelt, json_schema_input_type=schema), Shorthand(words)
 
 
-def may_be_empty(schema: Any) -> BeforeValidator:
+def allow_null(schema: Any) -> BeforeValidator:
     """Let nothing at all stand for a mapping with all its defaults."""
     return BeforeValidator(lambda value: {} if value is None else value, json_schema_input_type=schema)
 
 
-def on_or_off(schema: Any) -> tuple[Any, ...]:
+def switch_shorthand(schema: Any) -> tuple[Any, ...]:
     """Let `true` stand for a mapping with all its defaults, and `false` for none."""
-    return BeforeValidator(_spelt_out, json_schema_input_type=bool | schema), Short("true or false")
+    return BeforeValidator(_expand_shorthand, json_schema_input_type=bool | schema), Shorthand("true or false")
 
 
-def off(schema: Any) -> tuple[Any, ...]:
+def false_shorthand(schema: Any) -> tuple[Any, ...]:
     """Let `false` stand for none."""
     spelt = BeforeValidator(
         lambda value: None if value is False else value, json_schema_input_type=Literal[False] | schema
     )
-    return spelt, Short("false")
+    return spelt, Shorthand("false")
 
 
-def on_clusters(schema: Any) -> tuple[Any, ...]:
+def clusters_shorthand(schema: Any) -> tuple[Any, ...]:
     """Let a list of clusters stand for a mapping with nothing but them, and `true` for one with all its defaults."""
 
     def spelt(value: Any) -> Any:
-        return {"clusters": value} if isinstance(value, list) else _spelt_out(value)
+        return {"clusters": value} if isinstance(value, list) else _expand_shorthand(value)
 
-    may_stand = Short("true, false, a list of clusters", "true or false without quotes, a list such as [west, east]")
+    may_stand = Shorthand(
+        "true, false, a list of clusters", "true or false without quotes, a list such as [west, east]"
+    )
     return BeforeValidator(spelt, json_schema_input_type=bool | list[str] | schema), may_stand
 
 
-def _spelt_out(value: Any) -> Any:
+def _expand_shorthand(value: Any) -> Any:
     return {} if value is True else None if value is False else value

@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import get_args
 
-from mesh.config.errors import Faults
-from mesh.config.field_types import expanded, is_source
-from mesh.config.models.stack_file import ChartName, StackFile
-from mesh.linkerd_releases import CHART_SOURCES, LINKERD_CHARTS, LINKERD_EDGE_CHARTS, LinkerdRelease
+from mesh.config.errors import ValidationErrors
+from mesh.config.field_types import expand_path, is_chart_source
+from mesh.config.models.stack_file import ChartSourceName, StackFile
+from mesh.linkerd_releases import (
+    CHART_REPOSITORY_URLS,
+    LINKERD_EDGE_CHARTS_URL,
+    LINKERD_STABLE_CHARTS_URL,
+    LinkerdRelease,
+)
 
-VARIABLE = "MULTICLUSTER_MESH_CHARTS"
+CHARTS_VARIABLE = "MULTICLUSTER_MESH_CHARTS"
 
 
-def sources(
-    file: StackFile, environment: Mapping[str, str], release: LinkerdRelease, faults: Faults
-) -> dict[ChartName, str]:
+def resolve_chart_sources(
+    file: StackFile, environment: Mapping[str, str], release: LinkerdRelease, faults: ValidationErrors
+) -> dict[ChartSourceName, str]:
     """The URL of a chart repository, an `oci://` reference or a folder of archives, for each chart.
 
     Args:
@@ -24,18 +29,21 @@ def sources(
         release: of Linkerd, which has one repository for stable releases and one for all others.
         faults: where faults go.
     """
-    named = environment.get(VARIABLE)
-    if file.charts.repository is None and named and not is_source(named):
+    named = environment.get(CHARTS_VARIABLE)
+    if file.charts.repository is None and named and not is_chart_source(named):
         rule = "neither the URL of charts nor a folder that is there"
-        faults.add((f"${VARIABLE}",), named, rule, "set it to one of them, or unset it")
+        faults.add((f"${CHARTS_VARIABLE}",), named, rule, "set it to one of them, or unset it")
     all_of_them = file.charts.repository or named
-    own = {"linkerd": LINKERD_CHARTS if release.channel == "stable" else LINKERD_EDGE_CHARTS, **CHART_SOURCES}
+    own = {
+        "linkerd": LINKERD_STABLE_CHARTS_URL if release.channel == "stable" else LINKERD_EDGE_CHARTS_URL,
+        **CHART_REPOSITORY_URLS,
+    }
     return {
-        chart: expanded(file.charts.repositories.get(chart) or all_of_them or own[chart])
-        for chart in get_args(ChartName)
+        chart: expand_path(file.charts.repositories.get(chart) or all_of_them or own[chart])
+        for chart in get_args(ChartSourceName)
     }
 
 
 def is_linkerds_own(source: str) -> bool:
     """Whether Linkerd itself publishes its charts there."""
-    return source in (LINKERD_CHARTS, LINKERD_EDGE_CHARTS)
+    return source in (LINKERD_STABLE_CHARTS_URL, LINKERD_EDGE_CHARTS_URL)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mesh.config.schema import PREFIX, schema
+from mesh.config.schema import PREFIX, stack_file_schema
 
 # Where it is kept.
-FILE = "docs/settings.md"
+SETTINGS_PAGE = "docs/settings.md"
 
 _INTRODUCTION = """\
 # All settings
@@ -33,9 +33,9 @@ _WORDS = {"string": "text", "boolean": "`true`, `false`", "integer": "number", "
 Node = Mapping[str, Any]
 
 
-def text() -> str:
+def settings_page() -> str:
     """The page as it is kept in its file."""
-    whole = schema()
+    whole = stack_file_schema()
     page = _Page(whole["definitions"], whole["properties"]["config"]["properties"])
     return "\n".join([_INTRODUCTION, *page.lines()]).rstrip() + "\n"
 

@@ -11,12 +11,12 @@ from typing import Any
 Path = tuple[str | int, ...]
 
 # Stands for a value that a message has no need of.
-LEFT_OUT = "…"
+ELLIPSIS = "…"
 # Of a long list of names a message has this many.
-NAMED = 12
+MAX_LISTED_NAMES = 12
 
 # Where numbers can't be secrets, nor can texts unless the key has some.
-_PLAIN = (("trust", "lifetimes"), ("trust", "certManager"))
+_NOT_SECRET = (("trust", "lifetimes"), ("trust", "certManager"))
 
 
 class SettingsError(Exception):
@@ -28,7 +28,7 @@ class SettingsError(Exception):
         super().__init__("\n".join([f"{count} in the configuration; nothing was touched:", *self.faults]))
 
 
-class Faults:
+class ValidationErrors:
     """Collects faults.
 
     Args:
@@ -77,40 +77,40 @@ class Faults:
             raise SettingsError(self._lines)
 
     def _line(self, path: Sequence[str | int], value: Any, rule: str, remedy: str) -> str:
-        return _printable(f"{written(path)}: {self._shown(path, value)}: {rule}; {remedy}")
+        return _printable(f"{format_path(path)}: {self._shown(path, value)}: {rule}; {remedy}")
 
     def _shown(self, path: Sequence[str | int], value: Any) -> str:
         harmless = value is None or isinstance(value, bool)
         top = path[0] if path else ""
         plain = isinstance(value, int | float) or top not in self._secret
-        if value == LEFT_OUT:
-            return LEFT_OUT
-        if top in self._hidden and not harmless and not (plain and tuple(path[:2]) in _PLAIN):
+        if value == ELLIPSIS:
+            return ELLIPSIS
+        if top in self._hidden and not harmless and not (plain and tuple(path[:2]) in _NOT_SECRET):
             return "[secret]"
         if isinstance(value, dict | list):
             # What is in it can be anything, and its path says where to look.
             return ("{…}" if value else "{}") if isinstance(value, dict) else ("[…]" if value else "[]")
         if not isinstance(value, str):
-            return _cut(json.dumps(value, default=str), 80)
+            return _truncate(json.dumps(value, default=str), 80)
         # The first line of a kubeconfig or a key says what it is; the others are nobody's business.
         first, *others = value.split("\n", 1)
-        first = re.sub(r"//\S*@", f"//{LEFT_OUT}@", first)
-        return json.dumps(_cut(first, 80) + (LEFT_OUT if others else ""), ensure_ascii=False)
+        first = re.sub(r"//\S*@", f"//{ELLIPSIS}@", first)
+        return json.dumps(_truncate(first, 80) + (ELLIPSIS if others else ""), ensure_ascii=False)
 
 
-def written(path: Sequence[str | int]) -> str:
+def format_path(path: Sequence[str | int]) -> str:
     """A path as its reader writes it: `links[0].source`."""
-    parts = [f"[{part}]" if isinstance(part, int) else _key(_cut(part, 80)) for part in path]
+    parts = [f"[{part}]" if isinstance(part, int) else _format_key(_truncate(part, 80)) for part in path]
     return "".join(parts).removeprefix(".")
 
 
-def _key(part: str) -> str:
+def _format_key(part: str) -> str:
     plain = re.fullmatch(r"[\w$/*…-]+", part)
     return f".{part}" if plain else f"[{json.dumps(part, ensure_ascii=False)}]"
 
 
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}{LEFT_OUT}"
+def _truncate(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}{ELLIPSIS}"
 
 
 def _printable(line: str) -> str:
@@ -129,10 +129,10 @@ def suggestion(value: Any, choices: Sequence[str], otherwise: str | None = None)
         otherwise: the remedy where none of them is close; by default, it lists them.
     """
     close = difflib.get_close_matches(str(value)[:253], choices, n=1)
-    return f"did you mean {close[0]}?" if close else otherwise or f"known are {listed(choices)}"
+    return f"did you mean {close[0]}?" if close else otherwise or f"known are {join_names(choices)}"
 
 
-def listed(names: Sequence[str]) -> str:
+def join_names(names: Sequence[str]) -> str:
     """Names in a row, if they aren't too many."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more if names else "none"
+    more = f" and {len(names) - MAX_LISTED_NAMES} more" if len(names) > MAX_LISTED_NAMES else ""
+    return ", ".join(names[:MAX_LISTED_NAMES]) + more if names else "none"

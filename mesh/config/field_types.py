@@ -36,7 +36,7 @@ InboundPolicy = Literal[
 ]
 
 
-def broken(rule: str, remedy: str) -> PydanticCustomError:
+def validation_error(rule: str, remedy: str) -> PydanticCustomError:
     """A fault that says which rule a value breaks, and what to do."""
     return PydanticCustomError("fault", "{rule}; {remedy}", {"rule": rule, "remedy": remedy})
 
@@ -46,17 +46,17 @@ def _matching(pattern: str, rule: str, remedy: str, longest: int) -> tuple[Any, 
 
     def check(value: str) -> str:
         if len(value) > longest or not compiled.fullmatch(value):
-            raise broken(rule, remedy)
+            raise validation_error(rule, remedy)
         return value
 
     schema = {"type": "string", "pattern": pattern, "maxLength": longest}
     return (AfterValidator(check), WithJsonSchema(schema))
 
 
-def _judged(check: Callable[[str], bool], rule: str, remedy: str) -> AfterValidator:
+def _validated_by(check: Callable[[str], bool], rule: str, remedy: str) -> AfterValidator:
     def judge(value: str) -> str:
         if not check(value):
-            raise broken(rule, remedy)
+            raise validation_error(rule, remedy)
         return value
 
     return AfterValidator(judge)
@@ -79,15 +79,15 @@ is_api_server = _url("https")
 _is_chart_url = _url("https", "http", "oci")
 
 
-def is_source(value: str) -> bool:
+def is_chart_source(value: str) -> bool:
     """Whether charts can come from there."""
     try:
-        return _is_chart_url(value) or Path(expanded(value)).is_dir()
+        return _is_chart_url(value) or Path(expand_path(value)).is_dir()
     except (OSError, ValueError):
         return False
 
 
-def expanded(path: str) -> str:
+def expand_path(path: str) -> str:
     """A path with the home folder in place of a `~` at its beginning."""
     try:
         return str(Path(path).expanduser()) if path.startswith("~") else path
@@ -119,14 +119,16 @@ def _is_manifest(value: str) -> bool:
     if re.match(r"[a-z0-9+.-]+:", value, re.IGNORECASE):
         return _is_manifest_url(value)
     try:
-        return Path(expanded(value)).is_file()
+        return Path(expand_path(value)).is_file()
     except (OSError, ValueError):
         return False
 
 
 def _not_reserved(value: str) -> str:
     if value in RESERVED_NAMESPACES:
-        raise broken("this namespace is Kubernetes' own, and `destroy` would remove it", "choose another name")
+        raise validation_error(
+            "this namespace is Kubernetes' own, and `destroy` would remove it", "choose another name"
+        )
     return value
 
 
@@ -137,7 +139,7 @@ def _not_systems(value: str) -> str:
 def _not_taken(value: str) -> str:
     if value in (*LINKERD_NAMESPACES, *OTHER_NAMESPACES):
         whose = "Linkerd" if value in LINKERD_NAMESPACES else "this program"
-        raise broken(f"another part of {whose} goes there", "choose another name")
+        raise validation_error(f"another part of {whose} goes there", "choose another name")
     return value
 
 
@@ -206,10 +208,10 @@ Registry = Annotated[
         253,
     ),
 ]
-Text = Annotated[str, _judged(bool, "empty", "write something, or leave the key out"), Field(min_length=1)]
+Text = Annotated[str, _validated_by(bool, "empty", "write something, or leave the key out"), Field(min_length=1)]
 KubeconfigPath = Annotated[
     Text,
-    _judged(
+    _validated_by(
         lambda value: "\n" not in value,
         "a path was expected, not a kubeconfig itself",
         "store that with `pulumi config set --secret --path kubeconfigs.<cluster>`, and replace what was seen",
@@ -217,13 +219,13 @@ KubeconfigPath = Annotated[
 ]
 ApiServer = Annotated[
     str,
-    _judged(is_api_server, "not the URL of an API server", "write https://host[:port][/path], and no more"),
+    _validated_by(is_api_server, "not the URL of an API server", "write https://host[:port][/path], and no more"),
     WithJsonSchema({"type": "string", "pattern": "^[hH][tT][tT][pP][sS]://"}),
 ]
 Source = Annotated[
     str,
-    _judged(
-        is_source,
+    _validated_by(
+        is_chart_source,
         "neither the URL of charts nor a folder that is there",
         "write https://host[:port][/path], oci://host/path, or the path of a folder with chart archives",
     ),
@@ -231,21 +233,21 @@ Source = Annotated[
 # As a chart writes it into an argument of a container, unquoted.
 Url = Annotated[
     Text,
-    _judged(
+    _validated_by(
         _url("https", "http"), "not a URL that others can use", "write http://host[:port][/path], without a password"
     ),
     WithJsonSchema({"type": "string", "pattern": "^[hH][tT][tT][pP][sS]?://"}),
 ]
 Network = Annotated[
     str,
-    _judged(
+    _validated_by(
         is_network, "not a network in CIDR form", "write it as in 10.42.0.0/16, with no bit set after the first 16"
     ),
     WithJsonSchema({"type": "string", "pattern": NETWORK}),
 ]
 Address = Annotated[
     str,
-    _judged(
+    _validated_by(
         is_address,
         "neither an IP address nor a host name that a peer could reach",
         "write it as in 192.0.2.10 or gateway.example.com, without a port",
@@ -253,7 +255,7 @@ Address = Annotated[
 ]
 AddressRange = Annotated[
     str,
-    _judged(
+    _validated_by(
         is_range,
         "not a range of addresses",
         "write it as in 192.0.2.200-192.0.2.209, or as a network, 192.0.2.208/28",
@@ -306,21 +308,21 @@ Duration = Annotated[
 ]
 PathRegex = Annotated[
     str,
-    _judged(
+    _validated_by(
         _is_regex,
         "not a regular expression that Linkerd's proxy could read",
         "write it as in /authors/[^/]*, without look-around and back references",
     ),
-    _judged(lambda value: value.startswith("/"), "a path begins with a slash", "write it as in /authors/[^/]*"),
+    _validated_by(lambda value: value.startswith("/"), "a path begins with a slash", "write it as in /authors/[^/]*"),
 ]
 Manifest = Annotated[
     str,
-    _judged(
+    _validated_by(
         _is_manifest,
         "neither the URL of a manifest nor a file that is there",
         "write https://host/path.yaml, or the path of a file",
     ),
-    AfterValidator(expanded),
+    AfterValidator(expand_path),
 ]
 Weight = Annotated[int, Field(ge=0, le=1_000_000)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -337,7 +339,7 @@ _SECRET_OR_TEXT = WithJsonSchema({"anyOf": [{"type": "string"}, _SECRET]})
 # No secret, but it may be among them.
 Pem = Annotated[
     str,
-    _judged(
+    _validated_by(
         lambda value: "-----BEGIN CERTIFICATE-----" in value,
         "not a certificate in PEM form",
         "write it as a block (`|`) that begins with -----BEGIN CERTIFICATE-----",
@@ -348,13 +350,13 @@ Pem = Annotated[
 SecretManifest = Annotated[Manifest, _SECRET_OR_TEXT]
 
 
-def _secret(value: Any) -> Any:
+def _parse_secret(value: Any) -> Any:
     if not isinstance(value, str):
-        raise broken("not a text", "store it with `pulumi config set --secret --path …`")
+        raise validation_error("not a text", "store it with `pulumi config set --secret --path …`")
     if not value.strip():
-        raise broken("empty", "store it with `pulumi config set --secret --path …`, or take the key out")
+        raise validation_error("empty", "store it with `pulumi config set --secret --path …`, or take the key out")
     return value
 
 
 # Only from Pulumi's secrets; an editor sees `secure: …`, the program its text.
-Secret = Annotated[SecretStr, BeforeValidator(_secret), WithJsonSchema(_SECRET)]
+Secret = Annotated[SecretStr, BeforeValidator(_parse_secret), WithJsonSchema(_SECRET)]

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from mesh.config.base_model import Values
-from mesh.config.errors import LEFT_OUT, Faults
-from mesh.config.models.stack_file import ClusterLinkerd
+from mesh.config.errors import ELLIPSIS, ValidationErrors
+from mesh.config.models.stack_file import ClusterLinkerdConfig
 
 # Values that this program sets itself, because other parts depend on them: and the setting that is meant for them.
 _WEBHOOK = "its certificate is pinned by this program"
 _AUTHORITY = "one authority signs for all clusters"
 _PINNED = ("externalSecret", "crtPEM", "keyPEM", "caBundle", "injectCaFrom", "injectCaFromSecret")
-OWN_VALUES: Mapping[str, Mapping[str, str]] = {
+RESERVED_VALUES: Mapping[str, Mapping[str, str]] = {
     "linkerd-control-plane": {
         "linkerdVersion": "set linkerd.version",
         "clusterDomain": "set linkerd.clusterDomain",
@@ -80,7 +80,7 @@ OWN_VALUES: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def of_linkerd(path: tuple[str, ...], linkerd: ClusterLinkerd, faults: Faults) -> None:
+def check_linkerd_values(path: tuple[str, ...], linkerd: ClusterLinkerdConfig, faults: ValidationErrors) -> None:
     """A fault for each such value of Linkerd's charts.
 
     Args:
@@ -89,10 +89,10 @@ def of_linkerd(path: tuple[str, ...], linkerd: ClusterLinkerd, faults: Faults) -
         faults: where faults go.
     """
     for chart, values in linkerd.values.items():
-        of_chart((*path, chart), chart, values, faults)
+        check_chart_values((*path, chart), chart, values, faults)
 
 
-def of_chart(path: tuple[str, ...], chart: str, values: Values, faults: Faults) -> None:
+def check_chart_values(path: tuple[str, ...], chart: str, values: Values, faults: ValidationErrors) -> None:
     """A fault for each such value of one chart.
 
     Args:
@@ -101,10 +101,10 @@ def of_chart(path: tuple[str, ...], chart: str, values: Values, faults: Faults) 
         values: what the stack file says.
         faults: where faults go.
     """
-    for key, remedy in OWN_VALUES.get(chart, {}).items():
+    for key, remedy in RESERVED_VALUES.get(chart, {}).items():
         *outer, last = key.split(".")
         found: Any = values
         for part in outer:
             found = found.get(part) if isinstance(found, dict) else None
         if isinstance(found, dict) and last in found:
-            faults.add((*path, *outer, last), LEFT_OUT, "this program sets this value itself", remedy)
+            faults.add((*path, *outer, last), ELLIPSIS, "this program sets this value itself", remedy)

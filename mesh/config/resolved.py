@@ -6,18 +6,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mesh.config.base_model import Values
-from mesh.config.models.cilium import Cilium, ServiceType
-from mesh.config.models.extensions import GatewayApi, IngressNginx, Smi, Viz
+from mesh.config.models.cilium import CiliumConfig, ServiceType
+from mesh.config.models.extensions import GatewayApiConfig, IngressNginxConfig, SmiConfig, VizConfig
 from mesh.config.models.links import LinkOptions
-from mesh.config.models.samples import Booksapp, Emojivoto, ExportMode, Form, Helloworld, Podinfo, Userlist
-from mesh.config.models.stack_file import Chart, ChartName, ClusterLinkerd, Gateway, Networks, Preflight, Trust
+from mesh.config.models.samples import (
+    BooksappConfig,
+    EmojivotoConfig,
+    ExportMode,
+    HelloworldConfig,
+    PodinfoConfig,
+    SplitForm,
+    UserlistConfig,
+)
+from mesh.config.models.stack_file import (
+    ChartSourceName,
+    ClusterLinkerdConfig,
+    GatewayConfig,
+    LinkerdChart,
+    NetworksConfig,
+    PreflightConfig,
+    TrustConfig,
+)
 from mesh.kube import kubeconfig
 from mesh.linkerd_releases import LinkerdRelease
 from mesh.topology import Link
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoadBalancer:
+class MetalLbSettings:
     """A MetalLB that the stack installs."""
 
     version: str
@@ -26,15 +42,15 @@ class LoadBalancer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Extensions:
+class ClusterExtensions:
     """What one cluster has beside Linkerd itself and the multicluster extension."""
 
-    viz: Viz | None = None
+    viz: VizConfig | None = None
     jaeger: bool = False
-    smi: Smi | None = None
-    metallb: LoadBalancer | None = None
-    ingress_nginx: IngressNginx | None = None
-    gateway_api: GatewayApi | None = None
+    smi: SmiConfig | None = None
+    metallb: MetalLbSettings | None = None
+    ingress_nginx: IngressNginxConfig | None = None
+    gateway_api: GatewayApiConfig | None = None
     buoyant_cloud: str | None = field(default=None, repr=False)  # a URL or a path, maybe with credentials in it
 
     @property
@@ -56,7 +72,7 @@ class Extensions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeshedCilium:
+class ClusterMeshMember:
     """One cluster's part in a ClusterMesh."""
 
     id: int
@@ -68,7 +84,7 @@ class MeshedCilium:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cluster:
+class ClusterSettings:
     """One cluster of the mesh."""
 
     name: str
@@ -78,12 +94,12 @@ class Cluster:
     reachable: bool = True
     forgotten: bool = False  # it won't come back
     api_server: str  # the URL at which the clusters that link to this one reach its API server
-    gateway: Gateway = field(default_factory=Gateway)
-    networks: Networks = field(default_factory=Networks)
+    gateway: GatewayConfig = field(default_factory=GatewayConfig)
+    networks: NetworksConfig = field(default_factory=NetworksConfig)
     adopt: bool = False
-    linkerd: ClusterLinkerd = field(default_factory=ClusterLinkerd)
-    extensions: Extensions = field(default_factory=Extensions)
-    cilium: MeshedCilium | None = None
+    linkerd: ClusterLinkerdConfig = field(default_factory=ClusterLinkerdConfig)
+    extensions: ClusterExtensions = field(default_factory=ClusterExtensions)
+    cilium: ClusterMeshMember | None = None
     multicluster: bool = True  # it has the extension; a single cluster needs none
     release: LinkerdRelease
 
@@ -125,11 +141,11 @@ class Cluster:
         return bool(said.get("enableHttpRoutes", usual))
 
     @property
-    def split_form(self) -> Form:
+    def split_form(self) -> SplitForm:
         """How requests are split where the stack file doesn't say."""
         return "smi" if self.extensions.smi is not None else "gateway-api"
 
-    def values(self, chart: Chart) -> Values:
+    def values(self, chart: LinkerdChart) -> Values:
         """What the stack file says of a chart's values."""
         return self.linkerd.values.get(chart, {})
 
@@ -138,22 +154,22 @@ class Cluster:
 class Sample:
     """A sample workload, with its clusters."""
 
-    part: Podinfo | Helloworld | Booksapp | Emojivoto | Userlist
+    part: PodinfoConfig | HelloworldConfig | BooksappConfig | EmojivotoConfig | UserlistConfig
     clusters: tuple[str, ...]
     export_modes: Mapping[str, ExportMode] = field(default_factory=dict)  # by the clusters that export it
 
     @property
     def name(self) -> str:
         """What it is called in the stack file."""
-        return type(self.part).__name__.lower()
+        return self.part.kind
 
     @property
     def everywhere(self) -> tuple[str, ...]:
         """All clusters where something of it runs: `sleep` may be where helloworld is not."""
         more: list[str] = []
-        if isinstance(self.part, Helloworld):
+        if isinstance(self.part, HelloworldConfig):
             more = self.part.sleep
-        elif isinstance(self.part, Userlist):
+        elif isinstance(self.part, UserlistConfig):
             more = self.part.curltest or []
         return tuple(dict.fromkeys([*self.clusters, *more]))
 
@@ -162,15 +178,15 @@ class Sample:
 class Settings:
     """A whole stack file."""
 
-    clusters: tuple[Cluster, ...]
+    clusters: tuple[ClusterSettings, ...]
     links: tuple[Link, ...]
     link_options: Mapping[Link, LinkOptions] = field(default_factory=dict)
-    charts: Mapping[ChartName, str]  # URLs of chart repositories, oci:// references, or folders of chart archives
-    trust: Trust
+    charts: Mapping[ChartSourceName, str]  # URLs of chart repositories, oci:// references, or folders of chart archives
+    trust: TrustConfig
     linkerd: bool = True
-    cilium: Cilium | None = None
+    cilium: CiliumConfig | None = None
     image_pull_secret: str | None = field(default=None, repr=False)  # the content of a .dockerconfigjson
-    preflight: Preflight = field(default_factory=Preflight)
+    preflight: PreflightConfig = field(default_factory=PreflightConfig)
     dashboard_password: str | None = field(default=None, repr=False)
     samples: tuple[Sample, ...] = ()
 
@@ -186,9 +202,9 @@ class Settings:
         """The clusters that can't be reached, and are said so."""
         return tuple(cluster.name for cluster in self.clusters if not cluster.reachable)
 
-    def has_grpc_routes(self, cluster: Cluster) -> bool:
+    def has_grpc_routes(self, cluster: ClusterSettings) -> bool:
         """Whether a sample shares out gRPC requests in a cluster by a GRPCRoute, if Linkerd's release has that."""
-        parts = [sample.part for sample in self.samples if isinstance(sample.part, Podinfo)]
+        parts = [sample.part for sample in self.samples if isinstance(sample.part, PodinfoConfig)]
         splits = [split for part in parts for split in part.splits if split.cluster == cluster.name]
         by_route = any((split.form or cluster.split_form) == "gateway-api" for split in splits)
         return by_route or any(failover.cluster == cluster.name for part in parts for failover in part.failover)
@@ -205,19 +221,19 @@ class Settings:
         return tuple(cluster.name for cluster in self.clusters if cluster.extensions.dashboard)
 
 
-def overridden(values: Mapping[str, object], prefix: str = "") -> list[str]:
+def value_paths(values: Mapping[str, object], prefix: str = "") -> list[str]:
     """The keys of all values of a mapping, however deep: `proxy.resources.cpu.request`."""
     found: list[str] = []
     for key, value in values.items():
         path = f"{prefix}{key}"
-        found += overridden(value, f"{path}.") if isinstance(value, dict) and value else [path]
+        found += value_paths(value, f"{path}.") if isinstance(value, dict) and value else [path]
     return found
 
 
-def merged(under: Values, over: Values) -> Values:
+def merge_values(under: Values, over: Values) -> Values:
     """Two values of a chart as one, key by key; what isn't a mapping on both sides is replaced whole, as Helm does."""
     found = dict(under)
     for key, value in over.items():
         both = isinstance(value, dict) and isinstance(found.get(key), dict)
-        found[key] = merged(found[key], value) if both else value
+        found[key] = merge_values(found[key], value) if both else value
     return found

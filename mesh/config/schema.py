@@ -8,14 +8,14 @@ from typing import Any
 from mesh.config.models.stack_file import StackFile
 
 # Where it is kept; the first line of a stack file points there.
-FILE = "stack.schema.json"
+SCHEMA_FILE = "stack.schema.json"
 PREFIX = "multicluster-mesh:"
 
 # Pydantic says these of every field; an editor would show them with each.
 _NOISE = ("title", "default")
 
 
-def schema() -> dict[str, Any]:
+def stack_file_schema() -> dict[str, Any]:
     """The schema of a whole `Pulumi.<stack>.yaml`, with Pulumi's own keys.
 
     It is one of draft 7, which all editors understand.
@@ -48,9 +48,9 @@ def schema() -> dict[str, Any]:
     }
 
 
-def text() -> str:
+def schema_text() -> str:
     """The schema as it is kept in its file."""
-    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(stack_file_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def _plain(node: Any) -> Any:

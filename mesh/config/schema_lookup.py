@@ -14,50 +14,50 @@ from mesh.config.errors import Path
 from mesh.config.models.stack_file import StackFile
 
 # Stands for every entry, in a path.
-ANY = "*"
+ANY_KEY = "*"
 
 
 @cache
-def every_key() -> tuple[Path, ...]:
+def all_key_paths() -> tuple[Path, ...]:
     """The paths of all keys of the definition."""
-    return tuple(_homes(StackFile, ()))
+    return tuple(_key_paths(StackFile, ()))
 
 
-def _homes(kind: Any, path: Path) -> Iterator[Path]:
-    kind = _plain(kind)
+def _key_paths(kind: Any, path: Path) -> Iterator[Path]:
+    kind = _unwrap_optional(kind)
     if get_origin(kind) is list:
-        yield from _homes(get_args(kind)[0], (*path, ANY))
+        yield from _key_paths(get_args(kind)[0], (*path, ANY_KEY))
     elif get_origin(kind) is dict:
-        yield from _homes(get_args(kind)[1], (*path, ANY))
-    elif _is_part(kind):
+        yield from _key_paths(get_args(kind)[1], (*path, ANY_KEY))
+    elif _is_model(kind):
         for key, field in _fields(kind).items():
             yield (*path, key)
-            yield from _homes(field.annotation, (*path, key))
+            yield from _key_paths(field.annotation, (*path, key))
 
 
-def keys(path: Path) -> list[str]:
+def keys_at(path: Path) -> list[str]:
     """The keys that the mapping at a path may have."""
-    kind = _plain(_kind(path))
-    return list(_fields(kind)) if _is_part(kind) else []
+    kind = _unwrap_optional(_kind(path))
+    return list(_fields(kind)) if _is_model(kind) else []
 
 
 def _kind(path: Path) -> Any:
     """The type of what is at a path."""
     kind: Any = StackFile
     for part in path:
-        kind = _plain(kind)
+        kind = _unwrap_optional(kind)
         if get_origin(kind) in (dict, list):
             kind = get_args(kind)[-1]
-        elif _is_part(kind):
+        elif _is_model(kind):
             field = _fields(kind).get(str(part))
             kind = field.annotation if field is not None else None
     return kind
 
 
-def metadata(path: Path) -> list[Any]:
+def field_metadata(path: Path) -> list[Any]:
     """What stands beside the type of the field at a path."""
-    kind = _plain(_kind(path[:-1]))
-    field = _fields(kind).get(str(path[-1])) if path and _is_part(kind) else None
+    kind = _unwrap_optional(_kind(path[:-1]))
+    field = _fields(kind).get(str(path[-1])) if path and _is_model(kind) else None
     return field.metadata if field is not None else []
 
 
@@ -66,17 +66,17 @@ def _fields(kind: type[BaseModel]) -> dict[str, FieldInfo]:
 
 
 # The keys that a stack file may have.
-TOP = tuple(_fields(StackFile))
+TOP_LEVEL_KEYS = tuple(_fields(StackFile))
 
 
-def _plain(kind: Any) -> Any:
+def _unwrap_optional(kind: Any) -> Any:
     """What `Annotated[kind, …]` and `kind | None` are about."""
     if get_origin(kind) is Annotated:
-        return _plain(get_args(kind)[0])
+        return _unwrap_optional(get_args(kind)[0])
     if get_origin(kind) in (Union, UnionType):
-        return _plain(get_args(kind)[0])
+        return _unwrap_optional(get_args(kind)[0])
     return kind
 
 
-def _is_part(kind: Any) -> bool:
+def _is_model(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, BaseModel)

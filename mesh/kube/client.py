@@ -28,9 +28,9 @@ MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 
 # Seconds that a cluster has to answer.
-PATIENCE = 30.0
+REQUEST_TIMEOUT_S = 30.0
 # Of threads that want the same kubeconfig, one reads it.
-_READING = Lock()
+_KUBECONFIG_LOCK = Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +41,13 @@ class Access:
     kubeconfig: str = field(default="", repr=False)  # a path, or the content of a file; empty: as kubectl finds it
 
 
-def of(props: Mapping[str, Any]) -> Access:
+def access_from_props(props: Mapping[str, Any]) -> Access:
     """The way that a dynamic resource was given (see `components.cluster.Cluster.way`)."""
     return Access(context=props["context"], kubeconfig=props.get("kubeconfig") or "")
 
 
 @cache
-def client(access: Access) -> ApiClient:
+def api_client(access: Access) -> ApiClient:
     """A client, made once for each way.
 
     Raises:
@@ -56,14 +56,14 @@ def client(access: Access) -> ApiClient:
     from kubernetes import config  # half a second to import, and most previews don't need it
 
     if access.kubeconfig and not _is_path(access.kubeconfig):
-        with _READING:
-            content = _parsed(access.kubeconfig)
+        with _KUBECONFIG_LOCK:
+            content = _parse_kubeconfig(access.kubeconfig)
         return config.new_client_from_config_dict(content, context=access.context)
     from kubernetes.client import ApiClient, Configuration
 
     files = access.kubeconfig or config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION
-    with _READING:
-        merged = _merged(files, _stamps(files))
+    with _KUBECONFIG_LOCK:
+        merged = _load_merged_kubeconfig(files, _file_stamps(files))
     loader = config.kube_config.KubeConfigLoader(
         merged.config, active_context=access.context, config_persister=merged.save_changes
     )
@@ -73,12 +73,12 @@ def client(access: Access) -> ApiClient:
 
 
 @cache
-def _parsed(content: str) -> Any:
+def _parse_kubeconfig(content: str) -> Any:
     return strict_yaml.load(content)
 
 
 @cache
-def _merged(files: str, _seen: tuple[tuple[int, int], ...]) -> Any:
+def _load_merged_kubeconfig(files: str, _seen: tuple[tuple[int, int], ...]) -> Any:
     """A kubeconfig, or a list of them as `$KUBECONFIG` has it, read once as long as they stay as they are.
 
     The client's own way would read all of it anew for each context: with hundreds, most of a preview.
@@ -91,7 +91,7 @@ def _merged(files: str, _seen: tuple[tuple[int, int], ...]) -> Any:
     return found
 
 
-def _stamps(files: str) -> tuple[tuple[int, int], ...]:
+def _file_stamps(files: str) -> tuple[tuple[int, int], ...]:
     paths = [Path(file).expanduser() for file in files.split(os.pathsep) if file]
     return tuple((found.st_mtime_ns, found.st_size) for found in (path.stat() for path in paths if path.exists()))
 
@@ -100,7 +100,7 @@ def _is_path(kubeconfig: str) -> bool:
     return "\n" not in kubeconfig and not kubeconfig.lstrip().startswith("{") and Path(kubeconfig).exists()
 
 
-def ask(
+def request(
     api: ApiClient,
     method: str,
     path: str,
@@ -108,7 +108,7 @@ def ask(
     body: Mapping[str, Any] | None = None,
     form: str = MERGE_PATCH,
     accept: str = _JSON,
-    timeout: float | tuple[float, float] = PATIENCE,
+    timeout: float | tuple[float, float] = REQUEST_TIMEOUT_S,
 ) -> dict[str, Any] | None:
     """What an API server answers, as plain JSON; None where there is no such object.
 
@@ -144,13 +144,13 @@ def ask(
     return answered
 
 
-def listed(
+def list_objects(
     api: ApiClient,
     path: str,
     selector: str = "",
     *,
     accept: str = _JSON,
-    timeout: float | tuple[float, float] = PATIENCE,
+    timeout: float | tuple[float, float] = REQUEST_TIMEOUT_S,
 ) -> list[dict[str, Any]]:
     """The objects of a kind; none where there is no such kind. Raises as `ask` does.
 
@@ -161,11 +161,11 @@ def listed(
         accept, timeout: as of `ask`.
     """
     wanted = f"{path}?labelSelector={quote(selector)}" if selector else path
-    found = ask(api, "GET", wanted, accept=accept, timeout=timeout) or {}
+    found = request(api, "GET", wanted, accept=accept, timeout=timeout) or {}
     return list(found.get("items") or ())
 
 
-def reason(error: ApiException) -> str:
+def error_message(error: ApiException) -> str:
     """Why an API server refuses."""
     try:
         return str(json.loads(error.body or "")["message"])

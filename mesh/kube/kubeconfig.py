@@ -44,7 +44,7 @@ class Kubeconfig:
     current: str | None
 
 
-def paths(environment: Mapping[str, str]) -> list[Path]:
+def kubeconfig_paths(environment: Mapping[str, str]) -> list[Path]:
     """The kubeconfig files: those that `$KUBECONFIG` lists, else `~/.kube/config`."""
     listed = [part for part in environment.get("KUBECONFIG", "").split(os.pathsep) if part]
     if listed:
@@ -53,7 +53,7 @@ def paths(environment: Mapping[str, str]) -> list[Path]:
     return [(Path(home) if home else Path.home()) / ".kube" / "config"]
 
 
-def read(those: Iterable[Path]) -> Kubeconfig:
+def read_kubeconfigs(those: Iterable[Path]) -> Kubeconfig:
     """Several kubeconfig files as one, merged the way kubectl does: the first that sets a name wins.
 
     Raises:
@@ -62,7 +62,7 @@ def read(those: Iterable[Path]) -> Kubeconfig:
     return _merged([(path, str(path), _read(path)) for path in those])
 
 
-def parse(text: str, label: str) -> Kubeconfig:
+def parse_kubeconfig(text: str, label: str) -> Kubeconfig:
     """A kubeconfig from its content.
 
     Args:
@@ -114,14 +114,14 @@ def _certificate_authority(cluster: dict[str, Any], path: Path) -> tuple[str | N
         return None, None
     file = path.parent / str(named)
     try:
-        return base64.b64encode(bounded_io.content(file)).decode(), None
+        return base64.b64encode(bounded_io.read_regular_file(file)).decode(), None
     except (OSError, ValueError) as error:
         return None, f"certificate-authority: {file}: {getattr(error, 'strerror', None) or 'not a file'}"
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = bounded_io.content(path)
+        content = bounded_io.read_regular_file(path)
     except FileNotFoundError:
         return {}
     except OSError as error:

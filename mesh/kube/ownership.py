@@ -9,7 +9,7 @@ GATEWAY_API = "gateway.networking.k8s.io"
 LINKERD_CRDS = "linkerd-crds"  # the Helm release of that chart
 
 
-def of_helm(release: str, namespace: str) -> dict[str, dict[str, str]]:
+def helm_ownership_metadata(release: str, namespace: str) -> dict[str, dict[str, str]]:
     """What Helm writes into the metadata of each object of a release, besides what its manifest has.
 
     Without these, Helm refuses to take over an object that is there already.
@@ -24,7 +24,7 @@ def of_helm(release: str, namespace: str) -> dict[str, dict[str, str]]:
     }
 
 
-def is_of_release(metadata: Mapping[str, Any], release: str, namespace: str) -> bool:
+def belongs_to_release(metadata: Mapping[str, Any], release: str, namespace: str) -> bool:
     """Whether an object is a Helm release's, and nobody has applied it since.
 
     Args:
@@ -33,13 +33,16 @@ def is_of_release(metadata: Mapping[str, Any], release: str, namespace: str) -> 
         namespace: the release's namespace.
     """
     annotations = _mapping(metadata.get("annotations"))
-    marked = all(annotations.get(key) == value for key, value in of_helm(release, namespace)["annotations"].items())
+    marked = all(
+        annotations.get(key) == value
+        for key, value in helm_ownership_metadata(release, namespace)["annotations"].items()
+    )
     # By kubectl, or by whatever else applies on the server's side; Helm 3 doesn't.
-    applied = "kubectl.kubernetes.io/last-applied-configuration" in annotations or bool(appliers(metadata))
+    applied = "kubectl.kubernetes.io/last-applied-configuration" in annotations or bool(server_side_appliers(metadata))
     return marked and not applied
 
 
-def appliers(metadata: Mapping[str, Any]) -> list[str]:
+def server_side_appliers(metadata: Mapping[str, Any]) -> list[str]:
     """Who has applied an object on the server's side.
 
     Args:

@@ -13,29 +13,29 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from mesh.concurrency import side_by_side
+from mesh.concurrency import run_concurrently
 from mesh.kube.json_access import text
-from mesh.preflight.errors import Unanswered, Unusable, of_credentials, of_request
+from mesh.preflight.errors import ApiUnreachableError, BadCredentialsError, credentials_error, request_error
 from mesh.preflight.finding import plain
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-JSON = "application/json"
+JSON_MEDIA_TYPE = "application/json"
 # Asks for metadata alone, of an object or of a list: what Helm keeps in a Secret or a CRD's schema is a megabyte.
-METADATA = f"{JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1,{JSON}"
-METADATA_LIST = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{JSON}"
+METADATA_MEDIA_TYPE = f"{JSON_MEDIA_TYPE};as=PartialObjectMetadata;g=meta.k8s.io;v=v1,{JSON_MEDIA_TYPE}"
+METADATA_LIST_MEDIA_TYPE = f"{JSON_MEDIA_TYPE};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{JSON_MEDIA_TYPE}"
 
 # Bytes of an answer: more than 500 Services or 50 nodes ever are.
-_LARGEST = 64 * 2**20
+_MAX_RESPONSE_BYTES = 64 * 2**20
 
 
-class Unseen(Exception):
+class NotReadableError(Exception):
     """One thing that could not be looked at, while others could; the message says which and why."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class Response:
     """An API server's answer, and when it was asked for."""
 
     status: int
@@ -45,7 +45,7 @@ class Answer:
     answered: float
 
 
-class Api:
+class ClusterApi:
     """The API server of one cluster.
 
     Args:
@@ -61,7 +61,7 @@ class Api:
         self._host = str(client.configuration.host).rstrip("/")
         self._pool = client.rest_client.pool_manager
         if not client.configuration.verify_ssl:
-            _be_quiet()
+            _suppress_tls_warnings()
         self._answered = 0
         self._forbidden: list[dict[str, Any]] = []
         try:
@@ -71,7 +71,7 @@ class Api:
             )
             self._headers = {str(key): str(value) for key, value in headers.items()}
         except Exception as error:  # a plugin may fail in any way
-            raise of_credentials(error) from None
+            raise credentials_error(error) from None
 
     @property
     def shut_out(self) -> str | None:
@@ -82,18 +82,20 @@ class Api:
         start, _, rest = message.partition('User "')
         return plain(rest.partition('"')[0], 80) if start and rest else "its user"
 
-    def version(self) -> Answer:
+    def version(self) -> Response:
         """The first question, which everybody may ask.
 
         Raises:
             Unanswered, Unusable: nothing else need be asked.
         """
-        [answer] = self._ask([("GET", "/version", None, JSON)])
+        [answer] = self._ask([("GET", "/version", None, JSON_MEDIA_TYPE)])
         if answer.status != HTTPStatus.FORBIDDEN and (answer.status != HTTPStatus.OK or answer.content is None):
-            raise Unanswered(f"what answers there is no Kubernetes API server ({_status(answer)} to GET /version)")
+            raise ApiUnreachableError(
+                f"what answers there is no Kubernetes API server ({_status(answer)} to GET /version)"
+            )
         return answer
 
-    def get(self, path: str, what: str, accept: str = JSON) -> dict[str, Any] | None:
+    def get(self, path: str, what: str, accept: str = JSON_MEDIA_TYPE) -> dict[str, Any] | None:
         """An object, or None if it doesn't exist.
 
         Args:
@@ -113,35 +115,35 @@ class Api:
 
     def post(self, path: str, bodies: Sequence[dict[str, Any]], what: str) -> list[dict[str, Any]]:
         """What the server says to each of `bodies`, which must change nothing; raises as `get` does."""
-        answers = self._ask([("POST", path, json.dumps(body), JSON) for body in bodies])
+        answers = self._ask([("POST", path, json.dumps(body), JSON_MEDIA_TYPE) for body in bodies])
         for answer in answers:
             self._count(answer)
         return [_content(answer, what) for answer in answers]
 
-    def _count(self, answer: Answer) -> None:
+    def _count(self, answer: Response) -> None:
         self._answered += 1
         if answer.status == HTTPStatus.FORBIDDEN:
             self._forbidden.append(answer.content or {})
 
-    def _ask(self, requests: Sequence[tuple[str, str, str | None, str]]) -> list[Answer]:
+    def _ask(self, requests: Sequence[tuple[str, str, str | None, str]]) -> list[Response]:
         try:
             # Neither the look-up of a name nor an answer's headers that come byte by byte end by urllib3's timeout.
             # As many at a time as the client keeps connections on a machine with one processor.
-            return side_by_side(
+            return run_concurrently(
                 [lambda request=request: self._request(*request) for request in requests],  # type: ignore[misc]
                 patience=1.2 * self._timeout,
                 threads=5,
             )
         except TimeoutError as error:
-            raise of_request(error, self._timeout) from None
+            raise request_error(error, self._timeout) from None
 
-    def _request(self, method: str, path: str, body: str | None, accept: str) -> Answer:
+    def _request(self, method: str, path: str, body: str | None, accept: str) -> Response:
         from urllib3 import Timeout
 
         asked, deadline = time.time(), time.monotonic() + self._timeout
         headers = {**self._headers, "Accept": accept}
         if body is not None:
-            headers["Content-Type"] = JSON
+            headers["Content-Type"] = JSON_MEDIA_TYPE
         try:
             response = self._pool.request(
                 method,
@@ -156,7 +158,7 @@ class Api:
             answered = time.time()
             content = bytearray()
             try:
-                while len(content) <= _LARGEST and (part := response.read1(2**16)):
+                while len(content) <= _MAX_RESPONSE_BYTES and (part := response.read1(2**16)):
                     content += part
                     if time.monotonic() > deadline:
                         raise TimeoutError
@@ -165,8 +167,8 @@ class Api:
                 raise
             response.release_conn()
         except Exception as error:  # urllib3 has many, http.client and ssl have more
-            raise of_request(error, self._timeout) from None
-        answer = Answer(
+            raise request_error(error, self._timeout) from None
+        answer = Response(
             status=int(response.status),
             content=_decoded(content),
             date=response.headers.get("Date"),
@@ -174,31 +176,31 @@ class Api:
             answered=answered,
         )
         if answer.status == HTTPStatus.UNAUTHORIZED:
-            raise Unusable(
+            raise BadCredentialsError(
                 "the API server refuses the kubeconfig's credentials: they are wrong or have expired (HTTP 401)"
             )
         if answer.status >= 500 or answer.status == HTTPStatus.TOO_MANY_REQUESTS:
-            raise Unanswered(f"it answers with {_status(answer)} to {method} {path.partition('?')[0]}")
+            raise ApiUnreachableError(f"it answers with {_status(answer)} to {method} {path.partition('?')[0]}")
         return answer
 
 
-def _be_quiet() -> None:
+def _suppress_tls_warnings() -> None:
     """Who leaves certificates unchecked has written so into the kubeconfig; kubectl doesn't warn of it either."""
     import urllib3
 
     urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
 
-def _content(answer: Answer, what: str) -> dict[str, Any]:
+def _content(answer: Response, what: str) -> dict[str, Any]:
     if answer.status == HTTPStatus.FORBIDDEN:
-        raise Unseen(f"{what} (not allowed)")
+        raise NotReadableError(f"{what} (not allowed)")
     if not 200 <= answer.status < 300 or answer.content is None:
-        raise Unseen(f"{what} ({_status(answer)})")
+        raise NotReadableError(f"{what} ({_status(answer)})")
     return answer.content
 
 
 def _decoded(content: bytearray) -> dict[str, Any] | None:
-    if len(content) > _LARGEST:
+    if len(content) > _MAX_RESPONSE_BYTES:
         return None
     try:
         decoded = json.loads(content)
@@ -207,7 +209,7 @@ def _decoded(content: bytearray) -> dict[str, Any] | None:
     return decoded if isinstance(decoded, dict) else None
 
 
-def _status(answer: Answer) -> str:
+def _status(answer: Response) -> str:
     if 200 <= answer.status < 300:
         return "an answer that is no JSON object"
     try:

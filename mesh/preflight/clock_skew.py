@@ -6,15 +6,15 @@ import datetime
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 
-from mesh.preflight.api import Answer
+from mesh.preflight.api import Response
 from mesh.preflight.finding import Finding, Severity
-from mesh.preflight.target import Question
+from mesh.preflight.target import CheckTarget
 
 # Seconds. Linkerd itself allows for 20 when it signs a proxy's certificate; what is less than a minute is soon over.
 _TOLERATED = 60
 
 
-def check(question: Question, answer: Answer) -> Iterator[Finding]:
+def check(question: CheckTarget, answer: Response) -> Iterator[Finding]:
     """Findings on the date of an answer."""
     date = time_of(answer)
     if date is None:
@@ -33,7 +33,7 @@ def check(question: Question, answer: Answer) -> Iterator[Finding]:
         yield question.finding(rule, remedy, value=value, severity=Severity.WARNING)
 
 
-def time_of(answer: Answer) -> float | None:
+def time_of(answer: Response) -> float | None:
     """The cluster's time when it answered, in seconds since 1970."""
     try:
         date = parsedate_to_datetime(answer.date or "")

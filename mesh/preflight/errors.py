@@ -10,26 +10,26 @@ import ssl
 from mesh.preflight.finding import plain
 
 
-class Unanswered(Exception):
+class ApiUnreachableError(Exception):
     """The API server can't be reached, or not as an API server; the message says what happened."""
 
 
-class Unusable(Exception):
+class BadCredentialsError(Exception):
     """There are no credentials with which to ask, or the API server refuses them; the message says what happened."""
 
 
-def of_credentials(error: BaseException) -> Unusable:
+def credentials_error(error: BaseException) -> BadCredentialsError:
     """Why the kubeconfig's credentials can't be used."""
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
-        return Unusable(plain(f"the kubeconfig's credentials can't be used: {where}{error.strerror}"))
+        return BadCredentialsError(plain(f"the kubeconfig's credentials can't be used: {where}{error.strerror}"))
     if isinstance(error, KeyError) and error.args:
-        return Unusable(plain(f"the kubeconfig's credentials can't be used: {error.args[0]} is missing"))
+        return BadCredentialsError(plain(f"the kubeconfig's credentials can't be used: {error.args[0]} is missing"))
     said = plain(error)
-    return Unusable(f"the kubeconfig's credentials can't be used{': ' if said else ''}{said}")
+    return BadCredentialsError(f"the kubeconfig's credentials can't be used{': ' if said else ''}{said}")
 
 
-def of_request(error: Exception, timeout: float) -> Unanswered | Unusable:
+def request_error(error: Exception, timeout: float) -> ApiUnreachableError | BadCredentialsError:
     """What became of a request.
 
     Args:
@@ -40,42 +40,44 @@ def of_request(error: Exception, timeout: float) -> Unanswered | Unusable:
 
     within = f"within {timeout:g} seconds"
     if isinstance(error, urllib3.ProxyError):
-        return Unanswered(f"the proxy on the way there doesn't let it through{_because(error)}")
+        return ApiUnreachableError(f"the proxy on the way there doesn't let it through{_because(error)}")
     if isinstance(error, urllib3.NameResolutionError):
-        return Unanswered(f"its name can't be resolved{_because(error)}")
+        return ApiUnreachableError(f"its name can't be resolved{_because(error)}")
     if isinstance(error, urllib3.NewConnectionError):
-        return Unanswered(f"no connection can be made{_because(error)}")
+        return ApiUnreachableError(f"no connection can be made{_because(error)}")
     if isinstance(error, urllib3.ConnectTimeoutError):
-        return Unanswered(f"no connection was made {within}")
+        return ApiUnreachableError(f"no connection was made {within}")
     if isinstance(error, (urllib3.ReadTimeoutError, TimeoutError)):
-        return Unanswered(f"no answer came {within}")
+        return ApiUnreachableError(f"no answer came {within}")
     if isinstance(error, urllib3.SSLError):
         return _of_tls(error)
     if isinstance(error, urllib3.LocationValueError):
-        return Unanswered("its URL is not one")
+        return ApiUnreachableError("its URL is not one")
     unread = next((cause for cause in _causes(error) if isinstance(cause, (FileNotFoundError, PermissionError))), None)
     if unread is not None:
-        return Unusable(f"the kubeconfig's certificate or key can't be read: {plain(unread.strerror)}")
+        return BadCredentialsError(f"the kubeconfig's certificate or key can't be read: {plain(unread.strerror)}")
     if isinstance(error, (urllib3.HTTPError, http.client.HTTPException, OSError)):
-        return Unanswered(f"the connection broke off{_because(error)}")
+        return ApiUnreachableError(f"the connection broke off{_because(error)}")
     # http.client refuses a header with a line's end or a strange character in it, and quotes it.
-    return Unusable("the kubeconfig's credentials can't be used: they have characters that HTTP doesn't allow")
+    return BadCredentialsError(
+        "the kubeconfig's credentials can't be used: they have characters that HTTP doesn't allow"
+    )
 
 
-def _of_tls(error: Exception) -> Unanswered | Unusable:
+def _of_tls(error: Exception) -> ApiUnreachableError | BadCredentialsError:
     causes = [cause for cause in _causes(error) if isinstance(cause, ssl.SSLError)]
     if not causes:
-        return Unanswered(f"TLS failed{_because(error)}")
+        return ApiUnreachableError(f"TLS failed{_because(error)}")
     cause = causes[-1]
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return Unanswered(f"its certificate is not accepted: {plain(cause.verify_message).rstrip('.')}")
+        return ApiUnreachableError(f"its certificate is not accepted: {plain(cause.verify_message).rstrip('.')}")
     # OpenSSL has no better words for files that it can't read, and no reason for some of them.
     if cause.library in ("PEM", "X509") or "PEM lib" in str(cause):
-        return Unusable("the kubeconfig's certificates or its key can't be read, or don't belong together")
+        return BadCredentialsError("the kubeconfig's certificates or its key can't be read, or don't belong together")
     reason = (cause.reason or "").replace("_", " ").lower()
     if reason == "wrong version number" or reason == "record layer failure":
-        return Unanswered("what answers there doesn't speak TLS")
-    return Unanswered(f"TLS failed{': ' if reason else ''}{reason}")
+        return ApiUnreachableError("what answers there doesn't speak TLS")
+    return ApiUnreachableError(f"TLS failed{': ' if reason else ''}{reason}")
 
 
 def _because(error: BaseException) -> str:

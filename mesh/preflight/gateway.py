@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from mesh.kube.json_access import mapping, mappings, text
-from mesh.preflight.api import METADATA, Api
+from mesh.preflight.api import METADATA_MEDIA_TYPE, ClusterApi
 from mesh.preflight.finding import Finding, Severity, plain
 from mesh.preflight.network_overlap import NODES
-from mesh.preflight.target import Question
+from mesh.preflight.target import CheckTarget
 
 _SERVICES = "/api/v1/services?limit=500"
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -23,7 +23,7 @@ _PATIENCE = 120
 _WITHOUT = frozenset({"", "kind", "docker", "kwok"})
 
 
-def check(question: Question, api: Api, now: float) -> Iterator[Finding]:
+def check(question: CheckTarget, api: ClusterApi, now: float) -> Iterator[Finding]:
     """Findings on the promise of a load balancer; `now` is the cluster's time, in seconds since 1970."""
     services = mappings((api.get(_SERVICES, _WHAT) or {}).get("items"))
     balanced = [service for service in services if mapping(service, "spec").get("type") == "LoadBalancer"]
@@ -46,7 +46,7 @@ def check(question: Question, api: Api, now: float) -> Iterator[Finding]:
     nodes = mappings((api.get(NODES, _WHAT) or {}).get("items"))
     if any(_provider(node) not in _WITHOUT for node in nodes):
         return
-    if any(api.get(f"{_CRDS}/{pool}", _WHAT, METADATA) is not None for pool in _POOLS):
+    if any(api.get(f"{_CRDS}/{pool}", _WHAT, METADATA_MEDIA_TYPE) is not None for pool in _POOLS):
         return
     rule = "nothing seen here gives a LoadBalancer Service an address; `up` waits five minutes for the gateway's"
     yield question.finding(rule, remedy, value="true", setting=setting, severity=Severity.WARNING)

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mesh.kube.json_access import mapping, mappings, text
-from mesh.kube.ownership import GATEWAY_API, LINKERD_CRDS, appliers, is_of_release
-from mesh.preflight.api import METADATA_LIST, Api
+from mesh.kube.ownership import GATEWAY_API, LINKERD_CRDS, belongs_to_release, server_side_appliers
+from mesh.preflight.api import METADATA_LIST_MEDIA_TYPE, ClusterApi
 from mesh.preflight.finding import Finding, Severity, plain
-from mesh.preflight.target import GatewayApi, Question
+from mesh.preflight.target import CheckTarget, GatewayApiTarget
 
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _BUNDLE = "gateway.networking.k8s.io/bundle-version"
@@ -20,10 +20,10 @@ _ROUTES = ("httproutes", "grpcroutes", "tlsroutes", "tcproutes")
 _NOT_INSTALLED = "set extensions.gatewayApi: { install: false }"
 
 
-def check(question: Question, wanted: GatewayApi, api: Api) -> Iterator[Finding]:
+def check(question: CheckTarget, wanted: GatewayApiTarget, api: ClusterApi) -> Iterator[Finding]:
     """Findings on the CRDs of the Gateway API's routes."""
     # Their metadata alone: of a CRD itself, schemas are nearly all.
-    listed = api.get(_CRDS, "whose the Gateway API's CRDs are", METADATA_LIST) or {}
+    listed = api.get(_CRDS, "whose the Gateway API's CRDs are", METADATA_LIST_MEDIA_TYPE) or {}
     found = {
         text(mapping(crd, "metadata").get("name")): mapping(crd, "metadata") for crd in mappings(listed.get("items"))
     }
@@ -41,16 +41,16 @@ def check(question: Question, wanted: GatewayApi, api: Api) -> Iterator[Finding]
         yield question.finding(rule, f"{_NOT_INSTALLED}, or {question.path}.adopt: true", value=", ".join(foreign))
 
 
-def _ours(question: Question, wanted: GatewayApi, metadata: Mapping[str, Any]) -> bool:
-    if is_of_release(metadata, LINKERD_CRDS, question.control_plane_namespace):
+def _ours(question: CheckTarget, wanted: GatewayApiTarget, metadata: Mapping[str, Any]) -> bool:
+    if belongs_to_release(metadata, LINKERD_CRDS, question.control_plane_namespace):
         return True
     # So Pulumi's managers are called by default, each with a name of its own.
-    by_pulumi = any(manager.startswith("pulumi-kubernetes") for manager in appliers(metadata))
+    by_pulumi = any(manager.startswith("pulumi-kubernetes") for manager in server_side_appliers(metadata))
     return by_pulumi and wanted.brought_by == "manifest"
 
 
 def _of_others(
-    question: Question, wanted: GatewayApi, api: Api, routes: Mapping[str, Mapping[str, Any]]
+    question: CheckTarget, wanted: GatewayApiTarget, api: ClusterApi, routes: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Finding]:
     name = f"httproutes.{GATEWAY_API}"
     if name not in routes:

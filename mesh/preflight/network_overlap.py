@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mesh.kube.json_access import mapping, mappings, text, texts
-from mesh.preflight.api import Api, Unseen
+from mesh.preflight.api import ClusterApi, NotReadableError
 from mesh.preflight.finding import Finding, Severity
-from mesh.preflight.target import Flat, Question
+from mesh.preflight.target import CheckTarget, FlatNetworkLink
 
 # The first fifty: enough to see a provider by, and pod networks that overlap overlap in the first ones.
 NODES = "/api/v1/nodes?limit=50"
@@ -18,7 +18,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, kw_only=True)
-class Networks:
+class ClusterNetworks:
     """What is known of a cluster's networks."""
 
     pods: tuple[Network, ...]
@@ -31,24 +31,24 @@ class Networks:
         yield from (("service", network) for network in self.services)
 
 
-def declared(question: Question) -> Networks:
+def declared(question: CheckTarget) -> ClusterNetworks:
     """What the stack file says of a cluster."""
-    return Networks(
+    return ClusterNetworks(
         pods=_parsed(question.pod_networks),
         services=_parsed(question.service_networks),
         unknown=None if question.pod_networks else "none is declared",
     )
 
 
-def read(question: Question, api: Api) -> Networks:
+def read(question: CheckTarget, api: ClusterApi) -> ClusterNetworks:
     """What the stack file or else the nodes say of a cluster."""
     known = declared(question)
     if known.unknown is None:
         return known
     try:
         listed = api.get(NODES, "its nodes' pod networks") or {}
-    except Unseen:
-        return Networks(pods=(), services=known.services, unknown="its nodes can't be looked at")
+    except NotReadableError:
+        return ClusterNetworks(pods=(), services=known.services, unknown="its nodes can't be looked at")
     specs = [mapping(node, "spec") for node in mappings(listed.get("items"))]
     pods = _parsed(cidr for spec in specs for cidr in [*texts(spec.get("podCIDRs")), text(spec.get("podCIDR"))])
     unknown = None
@@ -56,10 +56,12 @@ def read(question: Question, api: Api) -> Networks:
         unknown = "its nodes don't tell theirs"
     elif mapping(listed, "metadata").get("continue"):
         unknown = f"it has more than the {len(specs)} nodes that were looked at"
-    return Networks(pods=pods, services=known.services, unknown=unknown)
+    return ClusterNetworks(pods=pods, services=known.services, unknown=unknown)
 
 
-def check(flat: Iterable[Flat], questions: Mapping[str, Question], known: Mapping[str, Networks]) -> Iterator[Finding]:
+def check(
+    flat: Iterable[FlatNetworkLink], questions: Mapping[str, CheckTarget], known: Mapping[str, ClusterNetworks]
+) -> Iterator[Finding]:
     """Findings on all links without a gateway and all pairs of a ClusterMesh, as far as their clusters are known."""
     doubtful: dict[str, tuple[str, bool]] = {}
     for link in flat:

@@ -6,18 +6,20 @@ from collections.abc import Iterator
 
 from mesh.kube.json_access import mapping, mappings, text
 from mesh.preflight import trust_anchor
-from mesh.preflight.api import METADATA, METADATA_LIST, Api, Unseen
+from mesh.preflight.api import METADATA_LIST_MEDIA_TYPE, METADATA_MEDIA_TYPE, ClusterApi, NotReadableError
 from mesh.preflight.finding import Finding, plain
-from mesh.preflight.target import Question
+from mesh.preflight.target import CheckTarget
 
 MANAGER = "pulumi.com/patchFieldManager"
 _INJECTOR = "linkerd-proxy-injector-webhook-config"
 _UNINSTALL = "remove it (linkerd uninstall | kubectl delete -f -)"
 
 
-def check_namespace(question: Question, api: Api, namespace: str) -> Iterator[Finding]:
+def check_namespace(question: CheckTarget, api: ClusterApi, namespace: str) -> Iterator[Finding]:
     """Findings on one of the namespaces that the stack will own."""
-    found = api.get(f"/api/v1/namespaces/{namespace}", f"whether namespace {namespace} is there already", METADATA)
+    found = api.get(
+        f"/api/v1/namespaces/{namespace}", f"whether namespace {namespace} is there already", METADATA_MEDIA_TYPE
+    )
     if found is None:
         return
     manager = text(mapping(found, "metadata", "annotations").get(MANAGER))
@@ -36,7 +38,7 @@ def check_namespace(question: Question, api: Api, namespace: str) -> Iterator[Fi
         yield question.finding(rule, remedy, value=f"namespace {namespace}")
 
 
-def check_elsewhere(question: Question, api: Api) -> Iterator[Finding]:
+def check_elsewhere(question: CheckTarget, api: ClusterApi) -> Iterator[Finding]:
     """Findings on a control plane in another namespace than this stack's."""
     path = f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{_INJECTOR}"
     found = api.get(path, "whether Linkerd is in another namespace") or {}
@@ -48,18 +50,18 @@ def check_elsewhere(question: Question, api: Api) -> Iterator[Finding]:
         yield question.finding(rule, remedy, value=f"namespace {plain(namespace, 63)}")
 
 
-def _has_linkerd(question: Question, api: Api) -> bool:
+def _has_linkerd(question: CheckTarget, api: ClusterApi) -> bool:
     namespace = question.control_plane_namespace
     try:
         path = f"/api/v1/namespaces/{namespace}/configmaps/linkerd-config"
-        return api.get(path, f"whether Linkerd is in namespace {namespace}", METADATA) is not None
-    except Unseen:
+        return api.get(path, f"whether Linkerd is in namespace {namespace}", METADATA_MEDIA_TYPE) is not None
+    except NotReadableError:
         if question.adopt:
             raise
         return False  # the namespace is somebody else's in any case, and that is said of it
 
 
-def _foreign_linkerd(question: Question, api: Api, manager: str) -> Iterator[Finding]:
+def _foreign_linkerd(question: CheckTarget, api: ClusterApi, manager: str) -> Iterator[Finding]:
     namespace = question.control_plane_namespace
     value = f"namespace {namespace}"
     helm = _by_helm(question, api)
@@ -79,13 +81,13 @@ def _foreign_linkerd(question: Question, api: Api, manager: str) -> Iterator[Fin
         yield from trust_anchor.check_adopted(question, api)
 
 
-def _by_helm(question: Question, api: Api) -> bool | None:
+def _by_helm(question: CheckTarget, api: ClusterApi) -> bool | None:
     """Whether Helm has records in the control plane's namespace; None if nobody may look, and it matters little."""
     namespace = question.control_plane_namespace
     path = f"/api/v1/namespaces/{namespace}/secrets?labelSelector=owner%3Dhelm&limit=1"
     try:
-        listed = api.get(path, f"how Linkerd came to namespace {namespace}", METADATA_LIST) or {}
-    except Unseen:
+        listed = api.get(path, f"how Linkerd came to namespace {namespace}", METADATA_LIST_MEDIA_TYPE) or {}
+    except NotReadableError:
         if question.adopt:
             raise
         return None

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from mesh.kube.json_access import mapping
-from mesh.preflight.api import Api, Unseen
+from mesh.preflight.api import ClusterApi, NotReadableError
 from mesh.preflight.finding import Finding, Severity
-from mesh.preflight.target import Question
+from mesh.preflight.target import CheckTarget
 
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _WHAT = "what the kubeconfig's user may do"
@@ -46,7 +46,7 @@ _NEEDED = (
 )
 
 
-def check(question: Question, api: Api) -> Iterator[Finding]:
+def check(question: CheckTarget, api: ClusterApi) -> Iterator[Finding]:
     """Findings on what is not allowed."""
     if _allowed(api, [("*", "*", "*")]) == [True]:
         return
@@ -63,15 +63,15 @@ def check(question: Question, api: Api) -> Iterator[Finding]:
         yield question.finding(rule, _remedy(question), severity=Severity.UPDATE_ERROR)
 
 
-def _remedy(question: Question) -> str:
+def _remedy(question: CheckTarget) -> str:
     return f"bind it to the ClusterRole cluster-admin, or name a context of another user in {question.path}.context"
 
 
-def _allowed(api: Api, rights: list[tuple[str, str, str]]) -> list[bool]:
+def _allowed(api: ClusterApi, rights: list[tuple[str, str, str]]) -> list[bool]:
     said = api.post(_REVIEWS, [_review(*right) for right in rights], _WHAT)
     answers = [mapping(review, "status").get("allowed") for review in said]
     if not all(isinstance(answer, bool) for answer in answers):
-        raise Unseen(f"{_WHAT} (an answer that can't be read)")
+        raise NotReadableError(f"{_WHAT} (an answer that can't be read)")
     return [answer is True for answer in answers]
 
 

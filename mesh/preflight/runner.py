@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mesh.concurrency import side_by_side
+from mesh.concurrency import run_concurrently
 from mesh.preflight import (
     cert_manager,
     clock_skew,
@@ -19,11 +19,11 @@ from mesh.preflight import (
     permissions,
     upgrade_path,
 )
-from mesh.preflight.api import Api, Unseen
-from mesh.preflight.errors import Unanswered, Unusable, of_credentials
+from mesh.preflight.api import ClusterApi, NotReadableError
+from mesh.preflight.errors import ApiUnreachableError, BadCredentialsError, credentials_error
 from mesh.preflight.finding import Finding, Severity
-from mesh.preflight.network_overlap import Networks
-from mesh.preflight.target import Flat, Question
+from mesh.preflight.network_overlap import ClusterNetworks
+from mesh.preflight.target import CheckTarget, FlatNetworkLink
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -32,21 +32,21 @@ if TYPE_CHECKING:
 CREDENTIALS_WITHIN = 60.0
 # How many clusters are asked at a time. With hundreds, Python would be too busy to take in the answers in time, and
 # clusters that are well would seem to hang.
-AT_ONCE = 32
+MAX_CONCURRENT_CLUSTERS = 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Told:
+class _ClusterReport:
     """What one cluster has told."""
 
     findings: tuple[Finding, ...]
-    networks: Networks | None = None
+    networks: ClusterNetworks | None = None
 
 
-def run(
-    questions: Sequence[Question],
+def run_checks(
+    questions: Sequence[CheckTarget],
     clients: Callable[[str], ApiClient],
-    flat: Sequence[Flat] = (),
+    flat: Sequence[FlatNetworkLink] = (),
     timeout: float = 5,
 ) -> list[Finding]:
     """Everything that was found, in the order of the questions, then of the links.
@@ -64,7 +64,7 @@ def run(
     import kubernetes.config  # noqa: F401
 
     linked = {name for link in flat for name in (link.source, link.target)}
-    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+    with ThreadPoolExecutor(max_workers=MAX_CONCURRENT_CLUSTERS) as pool:
         told = list(pool.map(lambda one: _cluster(one, clients, timeout, linked=one.name in linked), questions))
     known = {one.name: said.networks for one, said in zip(questions, told, strict=True) if said.networks is not None}
     return [
@@ -73,46 +73,48 @@ def run(
     ]
 
 
-def _cluster(question: Question, clients: Callable[[str], ApiClient], timeout: float, *, linked: bool) -> _Told:
+def _cluster(
+    question: CheckTarget, clients: Callable[[str], ApiClient], timeout: float, *, linked: bool
+) -> _ClusterReport:
     try:
         api = _connect(question, clients, timeout)
         findings = tuple(_answers(question, api))
         found = network_overlap.read(question, api) if linked else None
         if (user := api.shut_out) is not None:
-            raise Unusable(
+            raise BadCredentialsError(
                 f"the API server lets the kubeconfig's credentials see nothing: {user} is refused everything (403)"
             )
-        return _Told(findings=findings, networks=found)
-    except Unanswered as error:
+        return _ClusterReport(findings=findings, networks=found)
+    except ApiUnreachableError as error:
         remedy = f"start it or mend the way there; to go on without it for now, set {question.path}.reachable: false"
         finding = question.finding(str(error), remedy)
-    except Unusable as error:
+    except BadCredentialsError as error:
         remedy = (
             f"get new credentials (log in again), or mend the user of the context that {question.path}.context names"
         )
         finding = question.finding(str(error), remedy)
     declared = network_overlap.declared(question)
-    return _Told(findings=(finding,), networks=declared if declared.unknown is None else None)
+    return _ClusterReport(findings=(finding,), networks=declared if declared.unknown is None else None)
 
 
-def _connect(question: Question, clients: Callable[[str], ApiClient], timeout: float) -> Api:
-    def connect() -> Api:
+def _connect(question: CheckTarget, clients: Callable[[str], ApiClient], timeout: float) -> ClusterApi:
+    def connect() -> ClusterApi:
         try:
             client = clients(question.name)
         except Exception as error:  # a plugin or a kubeconfig may fail in any way
-            raise of_credentials(error) from None
-        return Api(client, timeout)
+            raise credentials_error(error) from None
+        return ClusterApi(client, timeout)
 
     try:
-        [api] = side_by_side([connect], patience=CREDENTIALS_WITHIN)
+        [api] = run_concurrently([connect], patience=CREDENTIALS_WITHIN)
     except TimeoutError:
-        raise Unusable(
+        raise BadCredentialsError(
             f"no credentials came within {CREDENTIALS_WITHIN:g} seconds from the kubeconfig's plugin"
         ) from None
     return api
 
 
-def _answers(question: Question, api: Api) -> Iterator[Finding]:
+def _answers(question: CheckTarget, api: ClusterApi) -> Iterator[Finding]:
     first = api.version()
     checks: list[Iterator[Finding]] = [clock_skew.check(question, first), permissions.check(question, api)]
     if first.content is not None and first.status == 200:
@@ -131,7 +133,7 @@ def _answers(question: Question, api: Api) -> Iterator[Finding]:
     for check in checks:
         try:
             yield from check
-        except Unseen as error:
+        except NotReadableError as error:
             unseen.append(str(error))
     if unseen:
         rule = f"could not be looked at: {', '.join(dict.fromkeys(unseen))}"

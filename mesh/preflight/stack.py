@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from mesh.config import Cluster, Settings
+from mesh.config import ClusterSettings, Settings
 from mesh.kube import client as kube_client
 from mesh.kube.client import Access
-from mesh.linkerd_releases import KUBERNETES_TRIED
+from mesh.linkerd_releases import NEWEST_TESTED_KUBERNETES
 from mesh.preflight.finding import Finding, Severity
-from mesh.preflight.kubernetes_version import parsed
-from mesh.preflight.runner import run
-from mesh.preflight.target import Flat, GatewayApi, Question
+from mesh.preflight.kubernetes_version import parse_version
+from mesh.preflight.runner import run_checks
+from mesh.preflight.target import CheckTarget, FlatNetworkLink, GatewayApiTarget
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -50,19 +50,19 @@ def require(
 
     def client(name: str) -> ApiClient:
         found = asked[name]
-        return kube_client.client(Access(context=found.context.name, kubeconfig=found.kubeconfig))
+        return kube_client.api_client(Access(context=found.context.name, kubeconfig=found.kubeconfig))
 
     questions = [_question(stack, cluster, owner, namespaces) for cluster in asked.values()]
     flat = [
-        Flat(source=link.source, target=link.target)
+        FlatNetworkLink(source=link.source, target=link.target)
         for link in stack.links
         if not link.gateway and {link.source, link.target} <= asked.keys()
     ]
     if stack.cilium is not None:
         # Pods of a ClusterMesh reach one another by their own addresses.
-        flat += [Flat(source=one, target=other, mesh=True) for one, other in combinations(asked, 2)]
+        flat += [FlatNetworkLink(source=one, target=other, mesh=True) for one, other in combinations(asked, 2)]
     grave = {Severity.ERROR, Severity.UPDATE_ERROR} if updating else {Severity.ERROR}
-    findings = run(questions, client, flat, timeout=stack.preflight.timeout)
+    findings = run_checks(questions, client, flat, timeout=stack.preflight.timeout)
     errors = [found for found in findings if found.severity in grave]
     for found in findings:
         if found not in errors:
@@ -71,19 +71,21 @@ def require(
         raise PreflightError(errors)
 
 
-def _question(stack: Settings, cluster: Cluster, owner: str, namespaces: Sequence[str]) -> Question:
+def _question(stack: Settings, cluster: ClusterSettings, owner: str, namespaces: Sequence[str]) -> CheckTarget:
     linkerd = cluster.linkerd
     samples = [sample.part.namespace for sample in stack.samples if cluster.name in sample.everywhere]
     cni = ["linkerd-cni"] if linkerd.cni else []
     core = [linkerd.namespace, *cni] if stack.linkerd else []
     linked = namespaces if cluster.multicluster else []
     owned = [*core, *linked, *cluster.extensions.namespaces, *samples]
-    return Question(
+    return CheckTarget(
         name=cluster.name,
         server=cluster.context.server,
         minimum=cluster.release.kubernetes,
         # Linkerd itself names newer ones only with its next release.
-        newest_tried=max(KUBERNETES_TRIED, cluster.release.newest_kubernetes, key=lambda each: parsed(each) or (0, 0)),
+        newest_tried=max(
+            NEWEST_TESTED_KUBERNETES, cluster.release.newest_kubernetes, key=lambda each: parse_version(each) or (0, 0)
+        ),
         linkerd=cluster.release.version if stack.linkerd else None,
         # Nobody owns the one that every cluster has.
         namespaces=tuple(name for name in dict.fromkeys(owned) if name != "default"),
@@ -101,7 +103,7 @@ def _question(stack: Settings, cluster: Cluster, owner: str, namespaces: Sequenc
     )
 
 
-def _gateway_api(stack: Settings, cluster: Cluster) -> GatewayApi | None:
+def _gateway_api(stack: Settings, cluster: ClusterSettings) -> GatewayApiTarget | None:
     release, wanted = cluster.release, cluster.extensions.gateway_api
     if release.gateway_api_range is None or (wanted is None and not cluster.crds_bring_gateway_api):
         return None  # values of linkerd-crds say so
@@ -109,7 +111,7 @@ def _gateway_api(stack: Settings, cluster: Cluster) -> GatewayApi | None:
     if release.grpc_route is not None and stack.has_grpc_routes(cluster):
         served.append(("grpcroutes", release.grpc_route))
     oldest, newest = release.gateway_api_range
-    return GatewayApi(
+    return GatewayApiTarget(
         brought_by="linkerd-crds" if wanted is None else "manifest" if wanted.install else "others",
         served=tuple(served),
         oldest=oldest,
@@ -117,7 +119,7 @@ def _gateway_api(stack: Settings, cluster: Cluster) -> GatewayApi | None:
     )
 
 
-def _pod_networks(cluster: Cluster) -> tuple[str, ...]:
+def _pod_networks(cluster: ClusterSettings) -> tuple[str, ...]:
     """The pod networks that the stack file names: its own setting, or else those that Cilium gives addresses of."""
     if cluster.networks.pods or cluster.cilium is None:
         return tuple(cluster.networks.pods)
@@ -130,7 +132,7 @@ def _pod_networks(cluster: Cluster) -> tuple[str, ...]:
     return (pool,) if isinstance(pool, str) else tuple(pool or ("10.0.0.0/8",))
 
 
-def _kinds(stack: Settings, cluster: Cluster) -> Iterator[tuple[str, str]]:
+def _kinds(stack: Settings, cluster: ClusterSettings) -> Iterator[tuple[str, str]]:
     """Group and resource of what extensions and samples are made of, where Linkerd itself has none."""
     extensions = cluster.extensions
     if extensions.viz is not None:

@@ -9,7 +9,7 @@ from mesh.preflight.finding import Finding, Severity
 
 
 @dataclass(frozen=True, kw_only=True)
-class GatewayApi:
+class GatewayApiTarget:
     """What is asked about the Gateway API's CRDs."""
 
     brought_by: Literal["linkerd-crds", "manifest", "others"]
@@ -19,7 +19,7 @@ class GatewayApi:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class CheckTarget:
     """What is asked about one cluster."""
 
     name: str  # as in the stack file
@@ -36,7 +36,7 @@ class Question:
     pod_networks: tuple[str, ...]  # CIDRs; if empty, they are read from the nodes
     service_networks: tuple[str, ...]
     cert_manager: bool  # it is to renew the issuer
-    gateway_api: GatewayApi | None = None  # None: it doesn't matter
+    gateway_api: GatewayApiTarget | None = None  # None: it doesn't matter
     linkerd_tag: str | None = None  # what the chosen release of Linkerd calls itself, such as stable-2.14.10
     kinds: tuple[tuple[str, str], ...] = ()  # group and resource of what is made there beside Linkerd itself
 
@@ -68,7 +68,7 @@ class Question:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flat:
+class FlatNetworkLink:
     """Two clusters whose pods reach one another, by a link without a gateway: their networks must not overlap."""
 
     source: str

@@ -13,15 +13,15 @@ import re
 from collections.abc import Iterator
 
 from mesh.kube.json_access import mapping, text
-from mesh.preflight.api import Api, Unseen
+from mesh.preflight.api import ClusterApi, NotReadableError
 from mesh.preflight.finding import Finding, Severity
-from mesh.preflight.target import Question
+from mesh.preflight.target import CheckTarget
 
 _PATH = "trust.anchor"
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
 
 
-def check(question: Question, api: Api) -> Iterator[Finding]:
+def check(question: CheckTarget, api: ClusterApi) -> Iterator[Finding]:
     """Findings on this stack's own Linkerd, for anchors that the user brought."""
     if question.trust_anchor is None:
         return
@@ -37,12 +37,12 @@ def check(question: Question, api: Api) -> Iterator[Finding]:
     )
 
 
-def check_adopted(question: Question, api: Api) -> Iterator[Finding]:
+def check_adopted(question: CheckTarget, api: ClusterApi) -> Iterator[Finding]:
     """Findings on a Linkerd that is to be taken over."""
     theirs, ours = _trusted(question, api), _certificates(question.trust_anchor or "")
     # Whatever it trusts, it can't be the anchor that this stack would make.
     if not theirs and question.trust_anchor is not None:
-        raise Unseen(f"{_what(question)} (ConfigMap linkerd-identity-trust-roots has none)")
+        raise NotReadableError(f"{_what(question)} (ConfigMap linkerd-identity-trust-roots has none)")
     if theirs and ours == theirs:
         return
     which = f" ({_shown(theirs)})" if theirs else ""
@@ -58,13 +58,13 @@ def check_adopted(question: Question, api: Api) -> Iterator[Finding]:
     )
 
 
-def _trusted(question: Question, api: Api) -> frozenset[str]:
+def _trusted(question: CheckTarget, api: ClusterApi) -> frozenset[str]:
     """What the proxies of the control plane's namespace are started with; nothing, where there is no Linkerd."""
     path = f"/api/v1/namespaces/{question.control_plane_namespace}/configmaps/linkerd-identity-trust-roots"
     return _certificates(text(mapping(api.get(path, _what(question)), "data").get("ca-bundle.crt")))
 
 
-def _what(question: Question) -> str:
+def _what(question: CheckTarget) -> str:
     return f"which anchor the Linkerd in namespace {question.control_plane_namespace} trusts"
 
 

@@ -12,20 +12,20 @@ import re
 from collections.abc import Iterator
 
 from mesh.kube.json_access import mapping, text
-from mesh.linkerd_releases import age, line
-from mesh.preflight.api import Api
+from mesh.linkerd_releases import minor_version, release_order
+from mesh.preflight.api import ClusterApi
 from mesh.preflight.finding import Finding, Severity, plain
-from mesh.preflight.target import Question
+from mesh.preflight.target import CheckTarget
 
 PATH = "linkerd.version"
 # In the values that linkerd-config keeps, as YAML.
 _VERSION = re.compile(r"^linkerdVersion:\s*[\"']?([^\"'\s]+)", re.MULTILINE)
 
 
-def check(question: Question, api: Api) -> Iterator[Finding]:
+def check(question: CheckTarget, api: ClusterApi) -> Iterator[Finding]:
     """Findings on the release that runs there."""
     chosen = question.linkerd_tag
-    if chosen is None or age(chosen) is None:
+    if chosen is None or release_order(chosen) is None:
         return
     namespace = question.control_plane_namespace
     path = f"/api/v1/namespaces/{namespace}/configmaps/linkerd-config"
@@ -34,7 +34,7 @@ def check(question: Question, api: Api) -> Iterator[Finding]:
     if values is None:
         return
     running = values[1]
-    now, then = age(running), age(chosen)
+    now, then = release_order(running), release_order(chosen)
     if now is None or then is None or now == then:
         return
     shown = plain(running, 60)
@@ -47,7 +47,7 @@ def check(question: Question, api: Api) -> Iterator[Finding]:
             severity=Severity.ERROR,
         )
         return
-    before, after = line(running), line(chosen)
+    before, after = minor_version(running), minor_version(chosen)
     if before is not None and after is not None and after > before + 1:
         between = ", ".join(f"2.{number}" for number in range(before + 1, after))
         yield Finding(

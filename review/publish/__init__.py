@@ -4,6 +4,6 @@ It runs on the standard library alone, so that the job that may write comments i
 """
 
 from review.publish.api import ForgeError
-from review.publish.comment import keep
+from review.publish.comment import upsert_comment
 
-__all__ = ["ForgeError", "keep"]
+__all__ = ["ForgeError", "upsert_comment"]

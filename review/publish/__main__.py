@@ -10,7 +10,7 @@ from pathlib import Path
 from mesh import bounded_io
 from review.publish import github, gitlab
 from review.publish.api import ForgeError
-from review.publish.comment import Forge, keep
+from review.publish.comment import CodeHost, upsert_comment
 
 
 def main(arguments: list[str]) -> int:
@@ -25,13 +25,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--marker", required=True, metavar="STACK", help="whose comment it is")
     chosen = parser.parse_args(arguments)
     try:
-        forge: Forge
+        forge: CodeHost
         if chosen.forge == "github":
             forge, log = github.from_environment(os.environ), github.run_url(os.environ)
         else:
             forge, log = gitlab.from_environment(os.environ), gitlab.run_url(os.environ)
         text = _text(chosen.file)
-        done = keep(forge, chosen.marker, _none(chosen.marker, log) if text is None else text)
+        done = upsert_comment(forge, chosen.marker, _none(chosen.marker, log) if text is None else text)
         print(f"comment of {chosen.marker}: {done}")
         if text is None:
             raise ForgeError(f"--file: {chosen.file}: not there: the review ended without it; see the log of its job")
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
 
 def _text(file: Path) -> str | None:
     try:
-        return bounded_io.piped(file).decode()
+        return bounded_io.read_file_or_pipe(file).decode()
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:

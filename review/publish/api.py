@@ -20,7 +20,7 @@ class ForgeError(Exception):
     """What keeps a comment from being written, in the form `what: value: rule; remedy`."""
 
 
-class Passing(ForgeError):
+class TransientError(ForgeError):
     """A failure that may be gone the next time: too many requests, or a server's own trouble.
 
     Args:
@@ -34,7 +34,7 @@ class Passing(ForgeError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class CodeHostResponse:
     """What a server has answered."""
 
     content: Any
@@ -53,7 +53,7 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Api:
+class CodeHostApi:
     """A forge's API, with the right to use it."""
 
     url: str  # without a slash at its end
@@ -61,7 +61,7 @@ class Api:
     headers: Mapping[str, str] = field(repr=False)  # the token is in one of them
     remedies: Mapping[int, str]  # by status: what to do about it
 
-    def ask(self, method: str, url: str, content: Any = None) -> Answer:
+    def ask(self, method: str, url: str, content: Any = None) -> CodeHostResponse:
         """Send one request.
 
         Args:
@@ -86,12 +86,12 @@ class Api:
         try:
             with build_opener(_NoRedirect).open(request, timeout=TIMEOUT) as response:
                 content = self._read(what, response.read(LONGEST_ANSWER + 1))
-                return Answer(content=content, headers=response.headers, source=what)
+                return CodeHostResponse(content=content, headers=response.headers, source=what)
         except HTTPError as error:
             with error:
                 raise self._refusal(what, error) from None
         except (OSError, HTTPException) as error:
-            raise Passing(
+            raise TransientError(
                 f"{what}: {self._shown(str(error) or type(error).__name__)}: no answer; see whether the forge is up "
                 "and reachable from this job"
             ) from None
@@ -116,7 +116,7 @@ class Api:
         wait = error.headers.get("Retry-After", "")
         # GitHub answers 403 with Retry-After where others have 429.
         if error.code == 429 or error.code >= 500 or wait:
-            return Passing(
+            return TransientError(
                 f"{what}: {error.code}{detail}: the forge couldn't answer, several times; run the job again later",
                 float(wait) if re.fullmatch(r"\d{1,6}", wait) else None,
             )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from review.publish.api import ForgeError, Passing
+from review.publish.api import ForgeError, TransientError
 
 # Each is tried as a whole: a comment that was made although the answer got lost is found by the next one.
 ATTEMPTS = 5
@@ -27,7 +27,7 @@ class Comment:
     text: str
 
 
-class Forge(Protocol):
+class CodeHost(Protocol):
     """A place with requests that can be commented on."""
 
     @property
@@ -67,8 +67,8 @@ def marker(stack: str) -> str:
     return f"<!-- multicluster-mesh review: {stack} -->"
 
 
-def keep(
-    forge: Forge,
+def upsert_comment(
+    forge: CodeHost,
     stack: str,
     text: str,
     *,
@@ -97,7 +97,7 @@ def keep(
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return _put(forge, line, body)
-        except Passing as error:
+        except TransientError as error:
             if attempt == ATTEMPTS:
                 raise
             asked = 2.0**attempt if error.wait is None else error.wait
@@ -105,7 +105,7 @@ def keep(
     raise AssertionError
 
 
-def _put(forge: Forge, line: str, body: str) -> str:
+def _put(forge: CodeHost, line: str, body: str) -> str:
     me = forge.me()
     # Anybody may write a comment with that marker; only what this token's owner has written is its own.
     own = (found for found in forge.comments() if found.author == me and _begins_with(found.text, line))

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from review.publish.api import TOKEN, URL, Api, ForgeError, required
+from review.publish.api import TOKEN, URL, CodeHostApi, ForgeError, required
 from review.publish.comment import Comment
 
 # GitHub lists a hundred a page, and takes 2500 comments.
@@ -27,8 +27,8 @@ REMEDIES = {
 class GitHub:
     """A pull request, and the right to comment on it."""
 
-    api: Api
-    graphql: Api
+    api: CodeHostApi
+    graphql: CodeHostApi
     repository: str  # owner/name
     number: int
     longest: int = 65_536
@@ -92,9 +92,9 @@ def from_environment(environment: Mapping[str, str]) -> GitHub:
     token = required(environment, "GITHUB_TOKEN", TOKEN, what="the workflow's token, which the step's `env` must have")
     headers = {"Authorization": f"Bearer {token}", "X-GitHub-Api-Version": "2022-11-28"}
 
-    def api(name: str) -> Api:
+    def api(name: str) -> CodeHostApi:
         url = required(environment, name, URL, what="the address of GitHub's API, which GitHub sets")
-        return Api(url=url.rstrip("/"), token=token, headers=headers, remedies=REMEDIES)
+        return CodeHostApi(url=url.rstrip("/"), token=token, headers=headers, remedies=REMEDIES)
 
     reference = required(
         environment, "GITHUB_REF", r"refs/pull/[0-9]+/\S+", what="a pull request's (refs/pull/1/merge), on pull_request"

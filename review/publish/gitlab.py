@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from review.publish.api import TOKEN, URL, Api, ForgeError, required
+from review.publish.api import TOKEN, URL, CodeHostApi, ForgeError, required
 from review.publish.comment import Comment
 
 # A hundred notes each. GitLab takes 5000 comments, and adds notes of its own.
@@ -28,7 +28,7 @@ REMEDIES = {
 class GitLab:
     """A merge request, and the right to comment on it."""
 
-    api: Api
+    api: CodeHostApi
     project: int
     number: int  # the merge request's in its project: the iid
     longest: int = 1_000_000
@@ -97,7 +97,7 @@ def from_environment(environment: Mapping[str, str]) -> GitLab:
     )
     url = required(environment, "CI_API_V4_URL", URL, what="the address of GitLab's API, which GitLab sets")
     return GitLab(
-        api=Api(url=url.rstrip("/"), token=token, headers={"PRIVATE-TOKEN": token}, remedies=REMEDIES),
+        api=CodeHostApi(url=url.rstrip("/"), token=token, headers={"PRIVATE-TOKEN": token}, remedies=REMEDIES),
         project=int(required(environment, "CI_PROJECT_ID", r"[0-9]+", what="the project's number, which GitLab sets")),
         number=int(
             required(

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
-from hack.lab.state_dir import Home
+from hack.lab.state_dir import StateDir
 from hack.make.pulumi_cli import PulumiFailed
 from mesh.helm import release_storage
-from mesh.kube.client import Access, client
-from mesh.preflight.api import Api
+from mesh.kube.client import Access, api_client
+from mesh.preflight.api import ClusterApi
 from tests.helpers.lab_stack import Deployment, brought_up, comes_true
 from tests.helpers.lab_stacks import full_mesh
 from tests.helpers.options import Faults
@@ -68,7 +68,7 @@ class Thing:
 
 
 @pytest.fixture(scope="module")
-def mesh(lab: Home, faults: Faults, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def mesh(lab: StateDir, faults: Faults, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """A mesh of all clusters, each linked to each."""
     with brought_up(lab, tmp_path_factory.mktemp("drift"), "drift", full_mesh(*faults.names)) as deployment:
         yield deployment
@@ -107,11 +107,11 @@ def of_helm(mesh: Deployment) -> list[Thing]:
     """The objects that Helm has made."""
     found = []
     for context in mesh.contexts.values():
-        api = Api(client(Access(context=context, kubeconfig=str(mesh.lab.kubeconfig))), 30)
+        api = ClusterApi(api_client(Access(context=context, kubeconfig=str(mesh.lab.kubeconfig))), 30)
         secrets = mesh.objects(context, "secrets", "--all-namespaces", "-l", "owner=helm,status=deployed")
         for secret in secrets:
             namespace, release = secret["metadata"]["namespace"], secret["metadata"]["labels"]["name"]
-            record = release_storage.read(api, namespace, release)
+            record = release_storage.read_latest_revision(api, namespace, release)
             assert record is not None
             for body in filter(None, yaml.safe_load_all(record.manifest)):
                 metadata = body["metadata"]

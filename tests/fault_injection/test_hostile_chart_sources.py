@@ -113,13 +113,13 @@ def test_a_hostile_chart_repository_is_told_of_in_a_line(
     answer: bytes | Callable[[Connection], None], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if answer in SLOW:
-        monkeypatch.setattr(chart_repository, "PATIENCE", PATIENCE)
+        monkeypatch.setattr(chart_repository, "DOWNLOAD_TIMEOUT_S", PATIENCE)
 
     with (
         repository(answer) as url,
-        pytest.raises(chart_repository.ChartSourceError, match=f"^{url}/index.yaml: .*{said}") as caught,
+        pytest.raises(chart_repository.ChartRepositoryError, match=f"^{url}/index.yaml: .*{said}") as caught,
     ):
-        chart_repository.charts(url, ["linkerd-crds"])
+        chart_repository.list_charts(url, ["linkerd-crds"])
 
     assert len(str(caught.value)) < 400
     assert str(caught.value).isprintable()
@@ -132,9 +132,9 @@ def test_a_version_that_helm_could_not_ask_for_is_passed_over(version: str) -> N
     index = (ENTRY % (f'"{version}"', "edge-1") + ENTRY.partition("entries: ")[0].replace("apiVersion", "x")).encode()
 
     with repository(body(index)) as url:
-        assert chart_repository.charts(url, ["linkerd-crds"]) == []
+        assert chart_repository.list_charts(url, ["linkerd-crds"]) == []
     with repository(body((ENTRY % ("1.0.0", f'"{version}"')).encode())) as url:
-        (found,) = chart_repository.charts(url, ["linkerd-crds"])
+        (found,) = chart_repository.list_charts(url, ["linkerd-crds"])
         assert found.app_version == ""
 
 
@@ -172,7 +172,7 @@ def test_hostile_archives_in_a_folder_are_passed_over(tmp_path: Path) -> None:
     found = hostile_archives(tmp_path)
 
     assert len(found) == 12
-    assert chart_repository.charts(str(tmp_path), ["linkerd-crds"]) == []
+    assert chart_repository.list_charts(str(tmp_path), ["linkerd-crds"]) == []
 
 
 def test_the_lab_leaves_hostile_archives_out_of_its_repository(tmp_path: Path) -> None:

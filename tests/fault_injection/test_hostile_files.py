@@ -63,7 +63,7 @@ def test_a_kubeconfig_that_is_no_file_is_refused(
     make(file)
 
     with pytest.raises(kubeconfig.KubeconfigError, match=said):
-        kubeconfig.read([file])
+        kubeconfig.read_kubeconfigs([file])
     assert judged({"clusters": {"west": {}}}, [], {**small, "KUBECONFIG": str(file)})
     assert judged({"clusters": {"west": {"kubeconfig": str(file)}}}, [], small)
 
@@ -77,14 +77,14 @@ def test_a_certificate_authority_that_is_no_file_is_refused(
         tmp_path / "config", west={"server": "https://w.example.com", "certificate-authority": "ca.crt"}
     )
 
-    context = kubeconfig.read([Path(found["KUBECONFIG"])]).contexts["west"]
+    context = kubeconfig.read_kubeconfigs([Path(found["KUBECONFIG"])]).contexts["west"]
 
     assert context.fault is not None
     assert said in context.fault
 
 
 def test_dev_null_is_an_empty_kubeconfig_as_it_is_for_kubectl() -> None:
-    assert kubeconfig.read([Path(os.devnull)]).contexts == {}
+    assert kubeconfig.read_kubeconfigs([Path(os.devnull)]).contexts == {}
 
 
 BAD = {
@@ -209,6 +209,6 @@ def test_a_hostile_text_is_masked_in_no_time(text: str) -> None:
 def test_what_is_read_of_a_file_has_an_end(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(bytes(2**20))
 
-    assert len(bounded_io.content(tmp_path / "file", 2**20)) == 2**20
+    assert len(bounded_io.read_regular_file(tmp_path / "file", 2**20)) == 2**20
     with pytest.raises(OSError, match="larger than 0 MiB"):
-        bounded_io.content(tmp_path / "file", 2**20 - 1)
+        bounded_io.read_regular_file(tmp_path / "file", 2**20 - 1)

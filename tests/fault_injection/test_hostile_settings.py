@@ -10,8 +10,8 @@ import pytest
 
 from mesh import certificate_validation
 from mesh.config.field_types import _is_regex
-from mesh.config.parser import MARKS
-from tests.helpers.certificate_authority import DAY, Authority, begins
+from mesh.config.parser import PULUMI_SIGNATURES
+from tests.helpers.certificate_authority import DAY, LocalAuthority, begins
 from tests.helpers.resource_limits import bounded as bounded
 from tests.helpers.stack_files import Environment, judged
 
@@ -45,8 +45,12 @@ def in_values(text: str) -> str:
         ("linkerd", in_values('"\\ud800"'), f"{VALUES}.a: "),
         ("linkerd", in_values('{"\\udfff": 1}'), f"{VALUES}.a: {{…}}: there is something in it that isn't text"),
         ("linkerd", '{"nodeSelector": {"\\ud800": "x"}}', "linkerd.nodeSelector"),
-        ("linkerd", in_values(f'{{"{MARKS[0]}": "c44067f5952c0a294b673a41bacd8c17", "path": "/etc/passwd"}}'), "mark"),
-        ("linkerd", in_values(f'"{MARKS[1]}"'), "Pulumi would take it for a mark of its own"),
+        (
+            "linkerd",
+            in_values(f'{{"{PULUMI_SIGNATURES[0]}": "c44067f5952c0a294b673a41bacd8c17", "path": "/etc/passwd"}}'),
+            "mark",
+        ),
+        ("linkerd", in_values(f'"{PULUMI_SIGNATURES[1]}"'), "Pulumi would take it for a mark of its own"),
         ("linkerd", '{"tolerations": [{"effect": "NoExecute", "tolerationSeconds": 1e999}]}', "linkerd.tolerations[0]"),
         ("linkerd", f'{{"tolerations": [{{"effect": "NoExecute", "tolerationSeconds": {"9" * 400}}}]}}', "too large"),
         ("linkerd", json.dumps({VERY_LONG[: 2**18]: 1}), "unknown key"),
@@ -113,8 +117,8 @@ def test_a_hostile_certificate_is_a_finding(text: str) -> None:
 
 def test_a_chain_in_which_all_could_have_signed_all_is_judged_in_no_time() -> None:
     now = datetime.now(UTC)
-    anchors = [Authority(name="same.example", begin=now - DAY, end=now + 30 * DAY) for _ in range(40)]
-    issuer = Authority(name="west.example", signer=anchors[0], begin=now - DAY, end=now + 10 * DAY, path_length=0)
+    anchors = [LocalAuthority(name="same.example", begin=now - DAY, end=now + 30 * DAY) for _ in range(40)]
+    issuer = LocalAuthority(name="west.example", signer=anchors[0], begin=now - DAY, end=now + 10 * DAY, path_length=0)
     between: Any = "".join(each.pem for each in anchors[1:])
 
     found = certificate_validation.issuer_findings(issuer.pem + between, issuer.private, anchor=anchors[0].pem, now=now)

@@ -41,7 +41,7 @@ def test_a_hostile_kubeconfig_is_refused(content: bytes, said: str, tmp_path: Pa
     file.write_bytes(content)
 
     with pytest.raises(kubeconfig.KubeconfigError, match=f"^{re.escape(str(file))}: {said}"):
-        kubeconfig.read([file])
+        kubeconfig.read_kubeconfigs([file])
 
 
 @all_that_is_short
@@ -130,4 +130,4 @@ def test_a_kubeconfig_with_many_users_is_read(tmp_path: Path) -> None:
     servers = {f"c{number}": {"server": f"https://c{number}.example.com"} for number in range(100)}
     (tmp_path / "many").write_text(kubeconfigs.text(servers))
 
-    assert len(kubeconfig.read([tmp_path / "many"]).contexts) == 100
+    assert len(kubeconfig.read_kubeconfigs([tmp_path / "many"]).contexts) == 100

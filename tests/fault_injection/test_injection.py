@@ -11,7 +11,7 @@ import pytest
 
 from mesh import config as settings
 from mesh.config.errors import Path
-from mesh.config.schema_lookup import ANY, every_key
+from mesh.config.schema_lookup import ANY_KEY, all_key_paths
 from mesh.kube import kubeconfig
 from tests.helpers import kubeconfigs
 from tests.helpers.full_stack import CILIUM, LINKERD, SECRET, put, spoilt, texts
@@ -30,14 +30,14 @@ HOSTILE = (
 )
 # What a stack file need not say here: it names files of this machine, excludes something else, or is a secret's.
 NOT_SAID = {
-    ("clusters", ANY, "kubeconfig"),
+    ("clusters", ANY_KEY, "kubeconfig"),
     ("trust", "anchor", "key"),
-    ("trust", "issuers", ANY, "certificate"),
-    ("trust", "issuers", ANY, "key"),
+    ("trust", "issuers", ANY_KEY, "certificate"),
+    ("trust", "issuers", ANY_KEY, "key"),
     ("extensions", "gatewayApi", "manifest"),
-    ("topology", "except", ANY, "source"),
-    ("workloads", ANY, "podinfo", "failover", ANY, "cluster"),
-    ("workloads", ANY, "helloworld", "splits", ANY, "cluster"),
+    ("topology", "except", ANY_KEY, "source"),
+    ("workloads", ANY_KEY, "podinfo", "failover", ANY_KEY, "cluster"),
+    ("workloads", ANY_KEY, "helloworld", "splits", ANY_KEY, "cluster"),
 }
 
 
@@ -58,9 +58,9 @@ def places(config: dict[str, Any]) -> dict[Path, Path]:
     names = set(config["clusters"])
     found: dict[Path, Path] = {}
     for path in texts(config):
-        kind = tuple(ANY if isinstance(part, int) or part in names else part for part in path)
+        kind = tuple(ANY_KEY if isinstance(part, int) or part in names else part for part in path)
         key = kind[:-1] if kind[-1] == "[key]" else None
-        if key is None or key not in every_key():  # the names of settings themselves are unknown keys else
+        if key is None or key not in all_key_paths():  # the names of settings themselves are unknown keys else
             found.setdefault(kind, path)
     return found
 
@@ -72,7 +72,7 @@ def taken(name: str, number: int, file: str) -> tuple[Path, ...]:
     return tuple(
         place
         for kind, place in places(config).items()
-        if (kind not in every_key() or _takes_texts(kind)) and "anchor" not in kind
+        if (kind not in all_key_paths() or _takes_texts(kind)) and "anchor" not in kind
         if _is_taken(spoilt(config, place, HOSTILE[number]), {"KUBECONFIG": file, "HOME": "/nowhere"})
     )
 
@@ -80,7 +80,7 @@ def taken(name: str, number: int, file: str) -> tuple[Path, ...]:
 def _is_taken(config: dict[str, Any], environment: Environment) -> bool:
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(kubeconfig, "read", read_once)
+            patch.setattr(kubeconfig, "read_kubeconfigs", read_once)
             settings.parse(config, environment, SECRET)
     except settings.SettingsError as error:
         assert all(fault.isprintable() for fault in error.faults)
@@ -90,8 +90,8 @@ def _is_taken(config: dict[str, Any], environment: Environment) -> bool:
 
 def test_every_setting_that_is_a_text_is_said_somewhere() -> None:
     said = {kind for config in CONFIGS.values() for kind in places(config)}
-    reached = {kind[: len(key)] for kind in said for key in every_key() if len(kind) >= len(key)}
-    of_texts = {key for key in every_key() if _takes_texts(key)}
+    reached = {kind[: len(key)] for kind in said for key in all_key_paths() if len(kind) >= len(key)}
+    of_texts = {key for key in all_key_paths() if _takes_texts(key)}
 
     assert of_texts - reached - NOT_SAID == set()
 
@@ -108,7 +108,7 @@ def _takes_texts(key: Path) -> bool:
 
 def _below(node: dict[str, Any], part: str | int) -> dict[str, Any] | None:
     found = node.get("properties", {}).get(part)
-    if part == ANY:
+    if part == ANY_KEY:
         found = node.get("items") or next(iter(node.get("patternProperties", {}).values()), None)
         found = found or node.get("additionalProperties")
     return found if isinstance(found, dict) else None

@@ -11,29 +11,29 @@ import pytest
 
 from hack import toolchain
 from hack.toolchain.helm import program
-from mesh.linkerd_releases import DEFAULT_LINKERD
-from review.discovery import Offer
-from review.helm_template import Renderer, Wanted
-from review.objects import Identity, identify
+from mesh.linkerd_releases import DEFAULT_LINKERD_VERSION
+from review.discovery import ApiResources
+from review.helm_template import ReleaseSpec, Renderer
+from review.objects import ObjectIdentity, identify
 from tests.fault_injection.test_injection import HOSTILE, leaves
 from tests.helpers.full_stack import LINKERD
 from tests.helpers.mock_engine import Recorder, Run, plain
 
 pytestmark = pytest.mark.lab(minutes=0.5)
 
-NOWHERE = Offer(version="v1.31.0")
+NOWHERE = ApiResources(version="v1.31.0")
 WEST = LINKERD["clusters"]["west"]
 
 
 def config(text: str) -> dict[str, Any]:
     """A stack file with that text wherever a text of one's own gets into a chart."""
-    charts = str(toolchain.installed(f"linkerd-{DEFAULT_LINKERD}") / "charts")
+    charts = str(toolchain.installed(f"linkerd-{DEFAULT_LINKERD_VERSION}") / "charts")
     gateway = {"loadBalancer": {"annotations": {"example.com/lb": text}}}
     return {
         "clusters": {"west": {"gateway": gateway}, "east": {"gateway": copy.deepcopy(gateway)}},
         "topology": "full-mesh",
         "linkerd": {
-            "version": DEFAULT_LINKERD,
+            "version": DEFAULT_LINKERD_VERSION,
             "tolerations": WEST["linkerd"]["tolerations"],
             "nodeSelector": WEST["linkerd"]["nodeSelector"],
         },
@@ -42,12 +42,12 @@ def config(text: str) -> dict[str, Any]:
     }
 
 
-def rendered(found: Recorder, renderer: Renderer) -> tuple[set[tuple[str, Identity]], list[str]]:
+def rendered(found: Recorder, renderer: Renderer) -> tuple[set[tuple[str, ObjectIdentity]], list[str]]:
     """All objects of a run's releases, and all texts in them."""
-    objects: set[tuple[str, Identity]] = set()
+    objects: set[tuple[str, ObjectIdentity]] = set()
     texts: list[str] = []
     for name, inputs in found.of(":Release").items():
-        wanted = Wanted.of(plain(inputs), first=True)
+        wanted = ReleaseSpec.of(plain(inputs), first=True)
         for body in renderer.render(wanted, NOWHERE, None):
             objects.add((name, identify(body, wanted.namespace, NOWHERE.namespaced)))
             texts += [text for _, text in leaves(body, ())]

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hack.lab.state_dir import Home
+from hack.lab.state_dir import StateDir
 from tests.helpers import options, proxy, webhook
 from tests.helpers.baseline import Reference, assert_is_gone, assert_is_whole, measure
 from tests.helpers.fault_injection import Run, disturbed
@@ -71,7 +71,7 @@ class Mesh:
 
 
 @pytest.fixture(scope="module")
-def mesh(lab: Home, faults: Faults, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+def mesh(lab: StateDir, faults: Faults, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     """A mesh that isn't up."""
     servers = {name: lab.read_status()["clusters"][name]["apiServer"] for name in faults.names}
     # Peers go straight to the API servers.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hack.lab.state_dir import Home
+from hack.lab.state_dir import StateDir
 from hack.make.pulumi_cli import PulumiFailed
 from tests.helpers import webhook
 from tests.helpers.lab_stack import Deployment, everything
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.lab(minutes=1)
 
 
 @pytest.fixture(scope="module")
-def alone(lab: Home, faults: Faults, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def alone(lab: StateDir, faults: Faults, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """A cluster that gets Linkerd, and nothing of which is up."""
     name, *_ = faults.names
     deployment = Deployment(lab, tmp_path_factory.mktemp("records"), "records", {"clusters": {name: {}}})

@@ -14,9 +14,9 @@ import yaml
 from kubernetes.client import ApiException, CoreV1Api
 
 from hack.lab import lifecycle
-from hack.lab.spec import LoadBalancer
-from hack.lab.state_dir import Home
-from mesh.kube.client import Access, client
+from hack.lab.spec import LoadBalancerKind
+from hack.lab.state_dir import StateDir
+from mesh.kube.client import Access, api_client
 from tests.helpers.lab_stack import Deployment, brought_up, comes_true
 from tests.helpers.lab_stacks import full_mesh
 from tests.helpers.options import Faults
@@ -27,7 +27,7 @@ NAMESPACE = "linkerd-multicluster"
 
 
 @pytest.fixture(scope="module")
-def mesh(lab: Home, faults: Faults, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def mesh(lab: StateDir, faults: Faults, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """A mesh of all clusters, each linked to each."""
     with brought_up(lab, tmp_path_factory.mktemp("moves"), "moves", full_mesh(*faults.names)) as deployment:
         yield deployment
@@ -53,7 +53,7 @@ def credentials(mesh: Deployment, source: str, target: str) -> str:
 def asks(kubeconfig: str, target: str) -> int:
     """What the target's API server says to somebody with such a kubeconfig."""
     try:
-        CoreV1Api(client(Access(context=target, kubeconfig=kubeconfig))).list_service_for_all_namespaces(limit=1)
+        CoreV1Api(api_client(Access(context=target, kubeconfig=kubeconfig))).list_service_for_all_namespaces(limit=1)
     except ApiException as error:
         return int(error.status or 0)
     return 200
@@ -143,10 +143,10 @@ def test_one_up_moves_every_link_to_a_gateway_that_has_another_address(
 ) -> None:
     before = addresses(mesh, target, sources)
     assert len(set(before.values())) == 1
-    for kind in (LoadBalancer.HOSTNAME, LoadBalancer.IP):
+    for kind in (LoadBalancerKind.HOSTNAME, LoadBalancerKind.IP):
         lifecycle.stop(mesh.lab, [target], delete=False)
         lifecycle.start(mesh.lab, [target], load_balancers={target: kind}, chart_folders=[], timeout=300, say=print)
-        wanted = comes_true(lambda kind=kind: (gateway(mesh, target)[:1].isdigit()) == (kind is LoadBalancer.IP))  # type: ignore[misc]
+        wanted = comes_true(lambda kind=kind: (gateway(mesh, target)[:1].isdigit()) == (kind is LoadBalancerKind.IP))  # type: ignore[misc]
         assert wanted, "the lab's load balancer gave no such address"
 
         mesh.up()

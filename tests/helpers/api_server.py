@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import psutil
 
-from hack.lab.state_dir import Home
+from hack.lab.state_dir import StateDir
 from tests.helpers.lab_stack import comes_true
 
 # Seconds for the lab to start one again.
@@ -16,7 +16,7 @@ _BACK_WITHIN = 60
 
 
 @contextmanager
-def killed(lab: Home, context: str, name: str = "kube-apiserver") -> Iterator[None]:
+def killed(lab: StateDir, context: str, name: str = "kube-apiserver") -> Iterator[None]:
     """It dies on entering, and the lab starts it again at once."""
     _process(lab, context, name).kill()
     yield
@@ -24,7 +24,7 @@ def killed(lab: Home, context: str, name: str = "kube-apiserver") -> Iterator[No
 
 
 @contextmanager
-def hanging(lab: Home, context: str, seconds: float) -> Iterator[None]:
+def hanging(lab: StateDir, context: str, seconds: float) -> Iterator[None]:
     """It takes connections, and answers nothing; for so long, or until this is left."""
     process = _process(lab, context, "kube-apiserver")
     process.suspend()
@@ -38,7 +38,7 @@ def hanging(lab: Home, context: str, seconds: float) -> Iterator[None]:
         process.resume()
 
 
-def _process(lab: Home, context: str, name: str) -> psutil.Process:
+def _process(lab: StateDir, context: str, name: str) -> psutil.Process:
     processes = lab.read_status()["clusters"][context]["processes"]
     (pid,) = (found["pid"] for found in processes if found["name"] == name)
     return psutil.Process(pid)

@@ -20,12 +20,12 @@ Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 @dataclass(frozen=True, kw_only=True)
-class Authority:
+class LocalAuthority:
     """A certificate and its key, by default a CA's as Linkerd wants it; self-signed without a signer."""
 
     name: str = "root.linkerd.cluster.local"
     key: Key = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
-    signer: Authority | None = None
+    signer: LocalAuthority | None = None
     issuer_name: x509.Name | None = None  # None: the signer's, as this program writes it
     begin: datetime = NOW - DAY
     end: datetime = NOW + DAY

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from mesh import certificate_validation
-from tests.helpers.certificate_authority import NOW, Authority
+from tests.helpers.certificate_authority import NOW, LocalAuthority
 
 NAME = "identity.linkerd.cluster.local"
 
-ANCHOR = Authority()
-ISSUER = Authority(name=NAME, signer=ANCHOR, path_length=0)
+ANCHOR = LocalAuthority()
+ISSUER = LocalAuthority(name=NAME, signer=ANCHOR, path_length=0)
 
 
 def anchor_rules(certificate: str) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import kubeconfigs
-from tests.helpers.certificate_authority import DAY, Authority, pem, rsa_key
+from tests.helpers.certificate_authority import DAY, LocalAuthority, pem, rsa_key
 from tests.helpers.stack_files import Environment
 
 SOUTH = kubeconfigs.text({"admin@south": {"server": "https://south.example.com"}}, current="admin@south")
@@ -73,7 +73,7 @@ def texts(home: Path) -> dict[str, str]:
     """The texts that the corpus only names: nothing expires, and no key is kept."""
     begin, yesterday, end = (datetime.now(UTC) + days * DAY for days in (-60, -1, 30))
     identity = "identity.linkerd.cluster.local"
-    anchor = partial(Authority, begin=begin, end=end)
+    anchor = partial(LocalAuthority, begin=begin, end=end)
     root, other = anchor(), anchor()
     issuer = partial(anchor, name=identity, signer=root)
     found = {

@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 
 from hack.lab import allocation
-from hack.lab.allocation import Identity
-from hack.lab.state_dir import Home
-from tests.helpers.certificate_authority import DAY, Authority
+from hack.lab.allocation import ClusterAllocation
+from hack.lab.state_dir import StateDir
+from tests.helpers.certificate_authority import DAY, LocalAuthority
 
 # Each cluster's context in the lab; no cluster has the name of its context, but one.
 CONTEXTS = {"private-1": "ctx-1", "edge": "west", "north": "north"}
@@ -31,7 +31,7 @@ TOLERATION = {"key": "dedicated", "operator": "Equal", "value": "mesh", "effect"
 NODE_PORTS = (30143, 30191)
 
 
-def of(lab: Home, name: str) -> Identity:
+def of(lab: StateDir, name: str) -> ClusterAllocation:
     """What the lab has given a cluster of the stack."""
     found = allocation.read(lab.cluster(CONTEXTS[name]))
     assert found is not None
@@ -43,7 +43,7 @@ def path_of_kubeconfig(folder: Path) -> Path:
     return folder / "private.kubeconfig"
 
 
-def kubeconfig(lab: Home, name: str) -> dict[str, Any]:
+def kubeconfig(lab: StateDir, name: str) -> dict[str, Any]:
     """A kubeconfig with one cluster in it, as `kubectl config view --raw --flatten --minify` prints it."""
     whole = yaml.safe_load(lab.kubeconfig.read_text())
     context = CONTEXTS[name]
@@ -53,7 +53,7 @@ def kubeconfig(lab: Home, name: str) -> dict[str, Any]:
     return {**whole, **one, "current-context": context}
 
 
-def config(lab: Home, folder: Path, anchor: Authority, issuers: dict[str, Authority]) -> dict[str, Any]:
+def config(lab: StateDir, folder: Path, anchor: LocalAuthority, issuers: dict[str, LocalAuthority]) -> dict[str, Any]:
     """What the stack file says in clear."""
     edge, north = of(lab, "edge"), of(lab, "north")
     return {
@@ -128,7 +128,7 @@ def config(lab: Home, folder: Path, anchor: Authority, issuers: dict[str, Author
     }
 
 
-def secrets(lab: Home, issuers: dict[str, Authority]) -> dict[str, str]:
+def secrets(lab: StateDir, issuers: dict[str, LocalAuthority]) -> dict[str, str]:
     """What it says in secret."""
     return {
         **{f"trust.issuers.{name}.key": issuer.private for name, issuer in issuers.items()},
@@ -137,12 +137,12 @@ def secrets(lab: Home, issuers: dict[str, Authority]) -> dict[str, str]:
     }
 
 
-def trust() -> tuple[Authority, dict[str, Authority]]:
+def trust() -> tuple[LocalAuthority, dict[str, LocalAuthority]]:
     """A trust anchor whose key nobody gives away, and an issuer for each cluster."""
     now = datetime.now(UTC)
-    anchor = Authority(name="root.linkerd.mesh.example", begin=now - DAY, end=now + 3650 * DAY)
+    anchor = LocalAuthority(name="root.linkerd.mesh.example", begin=now - DAY, end=now + 3650 * DAY)
     issuers = {
-        name: Authority(name=common_name, signer=anchor, begin=now - DAY, end=now + 365 * DAY, path_length=0)
+        name: LocalAuthority(name=common_name, signer=anchor, begin=now - DAY, end=now + 365 * DAY, path_length=0)
         for name, common_name in IDENTITIES.items()
     }
     return anchor, issuers

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from mesh.preflight import Finding, Question, run
+from mesh.preflight import CheckTarget, Finding, run_checks
 
 OWNER = "multicluster-mesh-dev"
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -134,7 +134,7 @@ def foreign(manager: str | None = None, *, helm: bool = True) -> Cluster:
     return cluster
 
 
-def question(name: str = "west", server: str = "https://west.example.com", **rest: Any) -> Question:
+def question(name: str = "west", server: str = "https://west.example.com", **rest: Any) -> CheckTarget:
     """What a stack file that says little asks."""
     said: dict[str, Any] = {
         "minimum": "1.21",
@@ -152,7 +152,7 @@ def question(name: str = "west", server: str = "https://west.example.com", **res
         "cert_manager": False,
         **rest,
     }
-    return Question(name=name, server=server, **said)
+    return CheckTarget(name=name, server=server, **said)
 
 
 def client(server: str, **configured: Any) -> Any:
@@ -169,7 +169,7 @@ def client(server: str, **configured: Any) -> Any:
 def ask(cluster: Cluster, **asked: Any) -> list[Finding]:
     """What is found when it is asked a question."""
     with running(cluster):
-        return run([question(**asked)], lambda name: client(cluster.server), timeout=20)
+        return run_checks([question(**asked)], lambda name: client(cluster.server), timeout=20)
 
 
 def only(cluster: Cluster, **asked: Any) -> Finding:

@@ -15,7 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from kubernetes import client
 from kubernetes.client import ApiException
 
-from tests.helpers.certificate_authority import Authority, pem
+from tests.helpers.certificate_authority import LocalAuthority, pem
 
 GROUP, VERSION = "cert-manager.io", "v1"
 USAGES = {"server auth": ExtendedKeyUsageOID.SERVER_AUTH, "client auth": ExtendedKeyUsageOID.CLIENT_AUTH}
@@ -74,10 +74,10 @@ class StandInSigner:
         )
         authority = self._core.read_namespaced_secret(issuer["spec"]["ca"]["secretName"], namespace).data
         now = datetime.now(UTC)
-        made = Authority(
+        made = LocalAuthority(
             name=spec["commonName"],
             dns_name=spec["dnsNames"][0],
-            signer=Authority(key=_key(authority)),
+            signer=LocalAuthority(key=_key(authority)),
             # Byte for byte, or it is nobody whom Go knows.
             issuer_name=x509.load_pem_x509_certificate(base64.b64decode(authority["tls.crt"])).subject,
             begin=now,

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import psutil
 
-from hack.lab.state_dir import Home
+from hack.lab.state_dir import StateDir
 from tests.helpers import api_server, kill, webhook
 from tests.helpers.kill import Victim
 from tests.helpers.options import Faults
@@ -55,7 +55,7 @@ class Strike:
         return isinstance(self.fault, Victim)
 
     def disturb(
-        self, engine: psutil.Process, lab: Home, context: str, proxies: Mapping[str, Proxy]
+        self, engine: psutil.Process, lab: StateDir, context: str, proxies: Mapping[str, Proxy]
     ) -> AbstractContextManager[None]:
         """The fault, as long as this is entered."""
         match self.fault:

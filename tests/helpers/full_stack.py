@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mesh.config.errors import Path
-from tests.helpers.certificate_authority import DAY, Authority
+from tests.helpers.certificate_authority import DAY, LocalAuthority
 
 NOW = datetime.now(UTC)
-ANCHOR = Authority(name="root.linkerd.cluster.local", begin=NOW - DAY, end=NOW + 365 * DAY)
+ANCHOR = LocalAuthority(name="root.linkerd.cluster.local", begin=NOW - DAY, end=NOW + 365 * DAY)
 
 _PROFILE = {
     "routes": [{"method": "GET", "pathRegex": "/a", "name": "a-route", "timeout": "300ms"}],

@@ -9,9 +9,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from mesh.config import schema
-from mesh.config.schema_lookup import TOP
+from mesh.config.schema_lookup import TOP_LEVEL_KEYS
 
-SCHEMA = schema.schema()
+SCHEMA = schema.stack_file_schema()
 DEFINITIONS = SCHEMA["definitions"]
 KEYS = sorted({key for definition in DEFINITIONS.values() for key in definition["properties"]})
 
@@ -55,6 +55,6 @@ def nested(leaves: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 nonsense = nested(scalars)
-top = st.sampled_from(TOP) | keys
-secret_keys = st.lists(st.sampled_from(TOP), max_size=2)
+top = st.sampled_from(TOP_LEVEL_KEYS) | keys
+secret_keys = st.lists(st.sampled_from(TOP_LEVEL_KEYS), max_size=2)
 quickly = hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

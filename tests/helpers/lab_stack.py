@@ -17,11 +17,11 @@ import pytest
 import yaml
 from dnslib import DNSRecord
 
-from hack.lab.state_dir import Home
+from hack.lab.state_dir import StateDir
 from hack.make import environment, stack
 from hack.make.check import Checker
-from hack.make.check_result import Row
-from hack.make.pulumi_cli import Engine, PulumiFailed
+from hack.make.check_result import CheckResult
+from hack.make.pulumi_cli import PulumiFailed, PulumiStack
 from mesh.paths import PROJECT_ROOT
 
 PROJECT = stack.PROJECT
@@ -40,7 +40,7 @@ class Deployment:
     """
 
     def __init__(
-        self, lab: Home, folder: Path, name: str, config: dict[str, Any], secrets: Mapping[str, str] | None = None
+        self, lab: StateDir, folder: Path, name: str, config: dict[str, Any], secrets: Mapping[str, str] | None = None
     ) -> None:
         self.lab = lab
         self.name = name
@@ -94,10 +94,10 @@ class Deployment:
         return [(link.source, link.target) for link in self.stack.links]
 
     @contextmanager
-    def engine(self) -> Iterator[Engine]:
+    def engine(self) -> Iterator[PulumiStack]:
         """Pulumi for this stack; the stack is made if need be."""
         with self.output.open("a") as log:
-            engine = Engine(self.lab, self.stack, self.environment, log)
+            engine = PulumiStack(self.lab, self.stack, self.environment, log)
             engine.initialise()
             self._encrypt()
             yield engine
@@ -150,7 +150,7 @@ class Deployment:
         with self.engine() as engine:
             engine.destroy()
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[CheckResult]:
         """The table of `make check`."""
         return list(Checker(self.stack, self.environment).rows())
 
@@ -218,7 +218,7 @@ class Deployment:
 
 @contextmanager
 def brought_up(
-    lab: Home, folder: Path, name: str, config: dict[str, Any], secrets: Mapping[str, str] | None = None
+    lab: StateDir, folder: Path, name: str, config: dict[str, Any], secrets: Mapping[str, str] | None = None
 ) -> Iterator[Deployment]:
     """A stack that was brought up; what was in its clusters before is in `before`."""
     deployment = Deployment(lab, folder, name, config, secrets)

@@ -127,12 +127,12 @@ class Recorder(Mocks):
         """What a resource waits for: types without their package, and names."""
         return {_called(urn) for urn in self.asked(kind, name).dependencies}
 
-    def state(self) -> list[stack_state.Resource]:
+    def state(self) -> list[stack_state.StateResource]:
         """What the state would have after an update."""
         inputs = {(each.typ, each.name): each.inputs for each in self.resources}
-        whole = stack_state.Resource(urn=STACK, type="pulumi:pulumi:Stack", custom=False, outputs=self.outputs)
+        whole = stack_state.StateResource(urn=STACK, type="pulumi:pulumi:Stack", custom=False, outputs=self.outputs)
         return [whole] + [
-            stack_state.Resource(
+            stack_state.StateResource(
                 urn=each.urn,
                 type=each.type,
                 parent=each.parent,
@@ -191,7 +191,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         known = json.dumps([config, secret, id(state)])
         if known not in runs:
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(stack_state, "own", lambda: state.state() if state is not None else [])
+                patch.setattr(stack_state, "read_stack_state", lambda: state.state() if state is not None else [])
                 runs[known] = record(config, secret, kubeconfig, patch)
         return runs[known]
 

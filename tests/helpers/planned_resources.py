@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from policy import Resource, Violation, violations
+from policy import PlannedResource, Violation, violations
 from policy.planned_resource import SECRET
 from tests.helpers.mock_engine import Recorder
 
@@ -12,32 +12,32 @@ from tests.helpers.mock_engine import Recorder
 _MARK, _IS_SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
 
 
-def resource(kind: str, name: str = "one", provider: str = "", **properties: Any) -> Resource:
+def resource(kind: str, name: str = "one", provider: str = "", **properties: Any) -> PlannedResource:
     """A resource of a stack."""
     urn = f"urn:pulumi:prod::mesh::multicluster-mesh:index:Parent${kind}::{name}"
-    return Resource(urn=urn, type=kind, properties=properties, provider=provider)
+    return PlannedResource(urn=urn, type=kind, properties=properties, provider=provider)
 
 
-def release(values: Any, chart: str = "./charts/some", **properties: Any) -> Resource:
+def release(values: Any, chart: str = "./charts/some", **properties: Any) -> PlannedResource:
     """A Helm release with these values."""
     return resource("kubernetes:helm.sh/v3:Release", chart=chart, values=values, **properties)
 
 
-def found(*resources: Resource) -> list[tuple[str, str]]:
+def found(*resources: PlannedResource) -> list[tuple[str, str]]:
     """The rules that resources break, and where."""
     return [(violation.rule, violation.path) for violation in judged(*resources)]
 
 
-def judged(*resources: Resource) -> list[Violation]:
+def judged(*resources: PlannedResource) -> list[Violation]:
     """The violations of resources."""
     return violations(resources)
 
 
-def planned(recorder: Recorder) -> list[Resource]:
+def planned(recorder: Recorder) -> list[PlannedResource]:
     """What the program has asked for, as a preview would have it."""
     inputs = {(each.typ, each.name): each.inputs for each in recorder.resources}
     return [
-        Resource(
+        PlannedResource(
             urn=each.urn,
             type=each.type,
             properties=_masked(inputs.get((each.type, each.name), {})),

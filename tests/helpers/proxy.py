@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from hack.lab.pki import Pki
-from hack.lab.state_dir import Home
+from hack.lab.state_dir import StateDir
 
 _OF_A_CONNECTION = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 _PIECE = 2**16  # bytes
@@ -43,7 +43,7 @@ class Proxy:
         chance: what befalls which request.
     """
 
-    def __init__(self, lab: Home, context: str, chance: random.Random) -> None:
+    def __init__(self, lab: StateDir, context: str, chance: random.Random) -> None:
         self._chance = chance
         self._lock = threading.Lock()
         self._trouble: Trouble | None = None
@@ -170,7 +170,7 @@ class _Server(ThreadingHTTPServer):
         """A client that goes during the handshake is nothing to tell of."""
 
 
-def kubeconfig(lab: Home, proxies: dict[str, Proxy], file: Path) -> None:
+def kubeconfig(lab: StateDir, proxies: dict[str, Proxy], file: Path) -> None:
     """Write a copy of the lab's kubeconfig in which API servers are reached through proxies.
 
     Args:

@@ -91,13 +91,13 @@ def revealed(value: Any, texts: Mapping[str, str], secret: set[str]) -> Any:
 
 
 # The same files for nearly all tests.
-read_once = cache(kubeconfig.read)
+read_once = cache(kubeconfig.read_kubeconfigs)
 
 
 def load(config: Mapping[str, str], secret: list[str], environment: Environment) -> settings.Settings:
     """What the program itself does."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kubeconfig, "read", read_once)
+        patch.setattr(kubeconfig, "read_kubeconfigs", read_once)
         patch.setattr(pulumi, "get_project", lambda: settings.PROJECT)
         patch.delenv("MULTICLUSTER_MESH_CHARTS", raising=False)
         for name, value in environment.items():

@@ -8,7 +8,7 @@ from typing import Any
 
 from kubernetes.client import ApiException
 
-from hack.lab.state_dir import Home
+from hack.lab.state_dir import StateDir
 from mesh.kube import client as kube_client
 from mesh.kube.client import Access
 from tests.helpers.lab_stack import comes_true
@@ -31,7 +31,11 @@ _KNOWN_WITHIN = 30
 
 @contextmanager
 def unanswered(
-    lab: Home, context: str, *, before: Sequence[str] = ("CREATE", "UPDATE"), labels: Mapping[str, str] | None = None
+    lab: StateDir,
+    context: str,
+    *,
+    before: Sequence[str] = ("CREATE", "UPDATE"),
+    labels: Mapping[str, str] | None = None,
 ) -> Iterator[None]:
     """It is there, and down, until this is left.
 
@@ -41,23 +45,23 @@ def unanswered(
         before: before which operations it must be asked; CREATE among them.
         labels: of the objects that it must be asked of; all, if there are none.
     """
-    api = kube_client.client(Access(context=context, kubeconfig=str(lab.kubeconfig)))
+    api = kube_client.api_client(Access(context=context, kubeconfig=str(lab.kubeconfig)))
     labels = labels or {}
     which = {"rules": [{"operations": before, **_OBJECTS}], "objectSelector": {"matchLabels": labels}}
     configuration = {"metadata": {"name": NAME}, "webhooks": [_WEBHOOK | which]}
-    kube_client.ask(api, "POST", _PATH, body=configuration)
+    kube_client.request(api, "POST", _PATH, body=configuration)
     try:
         assert comes_true(lambda: _refuses(api, labels), _KNOWN_WITHIN)
         yield
     finally:
-        kube_client.ask(api, "DELETE", f"{_PATH}/{NAME}")
+        kube_client.request(api, "DELETE", f"{_PATH}/{NAME}")
         assert comes_true(lambda: not _refuses(api, labels), _KNOWN_WITHIN)
 
 
 def _refuses(api: Any, labels: Mapping[str, str]) -> bool:
     secret = {"metadata": {"name": "down", "labels": labels}}
     try:
-        kube_client.ask(api, "POST", "/api/v1/namespaces/default/secrets?dryRun=All", body=secret)
+        kube_client.request(api, "POST", "/api/v1/namespaces/default/secrets?dryRun=All", body=secret)
     except ApiException:
         return True
     return False

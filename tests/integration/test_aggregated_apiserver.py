@@ -16,8 +16,8 @@ import pytest
 
 from hack.lab import allocation
 from hack.lab.pki import Pki
-from hack.lab.state_dir import Home
-from tests.helpers.certificate_authority import DAY, Authority
+from hack.lab.state_dir import StateDir
+from tests.helpers.certificate_authority import DAY, LocalAuthority
 from tests.helpers.lab_stack import comes_true
 from tests.integration.test_lab import kubectl
 
@@ -28,16 +28,16 @@ NAMESPACE = "kitchen"
 VERSION = "v1.menu.example.com"
 NOW = datetime.now(UTC)
 
-authority = partial(Authority, begin=NOW - DAY, end=NOW + DAY)
+authority = partial(LocalAuthority, begin=NOW - DAY, end=NOW + DAY)
 
 
-def apply(lab: Home, *objects: dict[str, Any]) -> None:
+def apply(lab: StateDir, *objects: dict[str, Any]) -> None:
     command = ["kubectl", "--kubeconfig", str(lab.kubeconfig), "--context", CONTEXT, "apply", "-f", "-"]
     content = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
     subprocess.run(command, input=content, text=True, check=True, capture_output=True, timeout=60)
 
 
-def api_service(trusted: Authority) -> dict[str, Any]:
+def api_service(trusted: LocalAuthority) -> dict[str, Any]:
     """The registration of the API, with the CA whose certificates it may show."""
     return {
         "apiVersion": "apiregistration.k8s.io/v1",
@@ -54,7 +54,7 @@ def api_service(trusted: Authority) -> dict[str, Any]:
     }
 
 
-def available(lab: Home) -> dict[str, Any]:
+def available(lab: StateDir) -> dict[str, Any]:
     """What the API server says of the API."""
     found = json.loads(kubectl(lab, CONTEXT, "get", "apiservice", VERSION, "-o", "json"))
     conditions = found.get("status", {}).get("conditions") or [{"status": "Unknown"}]
@@ -62,7 +62,7 @@ def available(lab: Home) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def ca(lab: Home) -> Iterator[Authority]:
+def ca(lab: StateDir) -> Iterator[LocalAuthority]:
     """The CA of an API that has pods."""
     ca = authority(name="ca")
     pair = authority(name="waiter", signer=ca, ca=None, cert_sign=None, dns_name=f"waiter.{NAMESPACE}.svc")
@@ -108,7 +108,7 @@ def ca(lab: Home) -> Iterator[Authority]:
         kubectl(lab, CONTEXT, "delete", "namespace", NAMESPACE, "--ignore-not-found")
 
 
-def test_an_api_is_available_if_its_pods_have_a_certificate_that_is_trusted(lab: Home, ca: Authority) -> None:
+def test_an_api_is_available_if_its_pods_have_a_certificate_that_is_trusted(lab: StateDir, ca: LocalAuthority) -> None:
     assert comes_true(lambda: available(lab)["status"] == "True"), available(lab)
     answered = json.loads(kubectl(lab, CONTEXT, "get", "--raw", "/apis/menu.example.com/v1"))
     assert answered == {
@@ -119,7 +119,7 @@ def test_an_api_is_available_if_its_pods_have_a_certificate_that_is_trusted(lab:
     }
 
 
-def test_a_namespace_can_be_deleted_while_an_api_is_registered(lab: Home, ca: Authority) -> None:
+def test_a_namespace_can_be_deleted_while_an_api_is_registered(lab: StateDir, ca: LocalAuthority) -> None:
     assert comes_true(lambda: available(lab)["status"] == "True"), available(lab)
     kubectl(lab, CONTEXT, "create", "namespace", "guest")
 
@@ -128,7 +128,7 @@ def test_a_namespace_can_be_deleted_while_an_api_is_registered(lab: Home, ca: Au
     assert "guest" not in kubectl(lab, CONTEXT, "get", "namespaces", "-o", "name")
 
 
-def test_an_api_whose_certificate_is_of_another_ca_is_unavailable(lab: Home, ca: Authority) -> None:
+def test_an_api_whose_certificate_is_of_another_ca_is_unavailable(lab: StateDir, ca: LocalAuthority) -> None:
     apply(lab, api_service(authority(name="ca")))
     try:
         assert comes_true(lambda: available(lab)["status"] == "False"), available(lab)
@@ -138,7 +138,7 @@ def test_an_api_whose_certificate_is_of_another_ca_is_unavailable(lab: Home, ca:
     assert comes_true(lambda: available(lab)["status"] == "True"), available(lab)
 
 
-def test_an_api_without_pods_is_unavailable(lab: Home, ca: Authority) -> None:
+def test_an_api_without_pods_is_unavailable(lab: StateDir, ca: LocalAuthority) -> None:
     kubectl(lab, CONTEXT, "-n", NAMESPACE, "scale", "deployment", "cook", "--replicas=0")
     try:
         assert comes_true(lambda: available(lab)["status"] == "False"), available(lab)
@@ -147,7 +147,7 @@ def test_an_api_without_pods_is_unavailable(lab: Home, ca: Authority) -> None:
     assert comes_true(lambda: available(lab)["status"] == "True"), available(lab)
 
 
-def test_any_other_service_is_refused(lab: Home, ca: Authority) -> None:
+def test_any_other_service_is_refused(lab: StateDir, ca: LocalAuthority) -> None:
     cluster = allocation.read(lab.cluster(CONTEXT))
     assert cluster is not None
     pki = Pki(folder=lab.cluster(CONTEXT) / "pki")

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
-from components.linkerd.gateway_spec import NAMESPACE as MULTICLUSTER
-from components.sdk.secrets import PULL_SECRET
-from hack.lab.state_dir import Home
+from components.linkerd.gateway_spec import MULTICLUSTER_NAMESPACE as MULTICLUSTER
+from components.sdk.secrets import PULL_SECRET_NAME
+from hack.lab.state_dir import StateDir
 from tests.helpers import custom_stack
-from tests.helpers.certificate_authority import Authority
+from tests.helpers.certificate_authority import LocalAuthority
 from tests.helpers.custom_stack import NAMESPACES, REGISTRY
 from tests.helpers.lab_stack import Deployment, brought_up, comes_true, everything
 from tests.helpers.link_assertions import assert_as_printed
@@ -28,7 +28,7 @@ WORKLOADS = ("deployments", "daemonsets", "cronjobs")
 
 
 @pytest.fixture(scope="module")
-def authorities() -> tuple[Authority, dict[str, Authority]]:
+def authorities() -> tuple[LocalAuthority, dict[str, LocalAuthority]]:
     """The anchor and the issuers that the stack brings."""
     return custom_stack.trust()
 
@@ -40,7 +40,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def mesh(lab: Home, folder: Path, authorities: tuple[Authority, dict[str, Authority]]) -> Iterator[Deployment]:
+def mesh(
+    lab: StateDir, folder: Path, authorities: tuple[LocalAuthority, dict[str, LocalAuthority]]
+) -> Iterator[Deployment]:
     """The stack, which is up."""
     custom_stack.path_of_kubeconfig(folder).write_text(yaml.safe_dump(custom_stack.kubeconfig(lab, "private-1")))
     config = custom_stack.config(lab, folder, *authorities)
@@ -215,7 +217,7 @@ def test_in_a_closed_network_every_image_comes_from_its_registry_with_credential
     mesh: Deployment, pods: dict[str, list[dict[str, Any]]]
 ) -> None:
     for cluster, found in pods.items():
-        named = [{"name": PULL_SECRET}] + ([{"name": "of-the-company"}] if cluster == "north" else [])
+        named = [{"name": PULL_SECRET_NAME}] + ([{"name": "of-the-company"}] if cluster == "north" else [])
         for pod in found:
             spec, where = pod["spec"], (cluster, pod["of"]["name"])
             containers = spec["containers"] + spec.get("initContainers", [])
@@ -223,7 +225,7 @@ def test_in_a_closed_network_every_image_comes_from_its_registry_with_credential
             account = one(mesh, cluster, pod["of"]["namespace"], "serviceaccount", spec["serviceAccountName"])
             assert spec.get("imagePullSecrets", account.get("imagePullSecrets")) == named, where
         for namespace in {*(pod["of"]["namespace"] for pod in found), "shop"}:
-            secret = one(mesh, cluster, namespace, "secret", PULL_SECRET)
+            secret = one(mesh, cluster, namespace, "secret", PULL_SECRET_NAME)
             assert base64.b64decode(secret["data"][".dockerconfigjson"]).decode() == custom_stack.PULL_SECRET
         meshed = one(mesh, cluster, "shop", "deployment", "podinfo")["spec"]["template"]["spec"]
         assert meshed["imagePullSecrets"] == named, "Linkerd injects an image of the registry"
@@ -242,7 +244,7 @@ def test_all_of_linkerd_is_on_the_nodes_that_are_meant_for_it(pods: dict[str, li
 
 
 def test_trust_is_the_anchor_and_the_issuers_that_were_brought(
-    mesh: Deployment, authorities: tuple[Authority, dict[str, Authority]]
+    mesh: Deployment, authorities: tuple[LocalAuthority, dict[str, LocalAuthority]]
 ) -> None:
     anchor, issuers = authorities
     for cluster, namespace in NAMESPACES.items():
@@ -266,7 +268,7 @@ def test_a_second_up_changes_nothing(mesh: Deployment) -> None:
 
 
 def test_another_kubeconfig_of_the_same_clusters_replaces_nothing(
-    mesh: Deployment, folder: Path, authorities: tuple[Authority, dict[str, Authority]]
+    mesh: Deployment, folder: Path, authorities: tuple[LocalAuthority, dict[str, LocalAuthority]]
 ) -> None:
     asked = folder / "asked"
     by_path = renamed(custom_stack.kubeconfig(mesh.lab, "private-1"))

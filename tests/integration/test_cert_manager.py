@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hack import toolchain
-from hack.lab.state_dir import Home
+from hack.lab.state_dir import StateDir
 from mesh.kube import client as kube_client
 from mesh.kube.client import Access
 from tests.helpers.fake_cert_manager import StandInSigner
@@ -37,14 +37,14 @@ STACK: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def signer(lab: Home) -> Iterator[StandInSigner]:
+def signer(lab: StateDir) -> Iterator[StandInSigner]:
     """A signer at work in a cluster with cert-manager's CRDs."""
-    with StandInSigner(kube_client.client(Access(context=CONTEXT, kubeconfig=str(lab.kubeconfig)))) as stand_in:
+    with StandInSigner(kube_client.api_client(Access(context=CONTEXT, kubeconfig=str(lab.kubeconfig)))) as stand_in:
         yield stand_in
 
 
 @pytest.fixture(scope="module")
-def mesh(lab: Home, signer: StandInSigner, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def mesh(lab: StateDir, signer: StandInSigner, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """The stack, which is up."""
     folder = tmp_path_factory.mktemp("cert-manager")
     kubectl = partial(Deployment(lab, folder, "renewed", STACK).kubectl, CONTEXT)

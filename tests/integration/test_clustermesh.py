@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from hack.lab import lifecycle
-from hack.lab.state_dir import Home
-from tests.helpers.certificate_authority import DAY, Authority
+from hack.lab.state_dir import StateDir
+from tests.helpers.certificate_authority import DAY, LocalAuthority
 from tests.helpers.etcd_peer import Identity, serving
 from tests.helpers.lab_stack import Deployment, brought_up, comes_true, everything
 from tests.helpers.lab_stacks import shipped
@@ -45,7 +45,7 @@ def four() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def mesh(lab: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def mesh(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """The shipped stack, which is up, beside two clusters that aren't in it yet."""
     with brought_up(lab, tmp_path_factory.mktemp("clustermesh"), "clustermesh", TWO) as deployment:
         for context in CLUSTERS:
@@ -74,7 +74,7 @@ def assert_all_let_one_another_in(mesh: Deployment) -> None:
     names = [cluster.name for cluster in mesh.stack.clusters]
     assert set(places) == set(names)
     now = datetime.now(UTC)
-    stranger = Authority(name="remote-somebody", begin=now - DAY, end=now + DAY)
+    stranger = LocalAuthority(name="remote-somebody", begin=now - DAY, end=now + DAY)
     for target in names:
         pair = secret(mesh, target, "clustermesh-apiserver-server-cert")
         server = Identity(certificate=pair["tls.crt"], key=pair["tls.key"], authority=pair["ca.crt"])
@@ -192,7 +192,7 @@ def test_four_clusters_at_node_ports_and_load_balancers_all_let_one_another_in(m
     mesh.up("--expect-no-changes", "--refresh")
 
 
-def test_those_that_are_declared_down_change_nothing_for_the_others(lab: Home, mesh: Deployment) -> None:
+def test_those_that_are_declared_down_change_nothing_for_the_others(lab: StateDir, mesh: Deployment) -> None:
     config = four()
     for name in ("cluster2", "cluster10"):
         config["clusters"][name]["reachable"] = False

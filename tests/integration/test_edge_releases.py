@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hack.lab.state_dir import Home
+from hack.lab.state_dir import StateDir
 from mesh.linkerd_releases import linkerd_release
 from tests.helpers.edge_releases import EDGE, newest_release
 from tests.helpers.lab_stack import Deployment, brought_up, comes_true, everything
@@ -28,7 +28,7 @@ LINKS = "links.v1alpha3.multicluster.linkerd.io"
 
 
 @pytest.fixture(scope="module")
-def mesh(lab: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def mesh(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """A mesh of the last stable release, in both directions, with an export in place."""
     with brought_up(lab, tmp_path_factory.mktemp("edge"), "edge", STABLE) as deployment:
         yield deployment

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
-from tests.helpers.certificate_authority import Authority
+from tests.helpers.certificate_authority import LocalAuthority
 from tests.helpers.etcd_peer import EtcdPeer, Identity, serving
 
 pytestmark = pytest.mark.lab
@@ -20,19 +20,19 @@ BEGIN = datetime.now(UTC) - timedelta(hours=1)
 END = BEGIN + timedelta(days=1)
 
 
-def authority() -> Authority:
-    return Authority(name="Cilium CA", begin=BEGIN, end=END)
+def authority() -> LocalAuthority:
+    return LocalAuthority(name="Cilium CA", begin=BEGIN, end=END)
 
 
 def identity(
-    signer: Authority,
+    signer: LocalAuthority,
     name: str,
     *purposes: ObjectIdentifier,
     dns_name: str | None = None,
     begin: datetime = BEGIN,
     end: datetime = END,
 ) -> Identity:
-    leaf = Authority(
+    leaf = LocalAuthority(
         name=name, signer=signer, begin=begin, end=end, ca=False, cert_sign=False, purposes=purposes, dns_name=dns_name
     )
     return Identity(certificate=leaf.pem, key=leaf.private, authority=signer.pem)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hack.lab import lifecycle
-from hack.lab.state_dir import Home
+from hack.lab.state_dir import StateDir
 from tests.helpers.lab_stack import Deployment, brought_up, comes_true, everything
 from tests.helpers.lab_stacks import PAIR, full_mesh
 
@@ -23,7 +23,7 @@ THREE = full_mesh("west", "north", south={"context": "ctx-2"})
 
 
 @pytest.fixture(scope="module")
-def fleet(lab: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def fleet(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """A full mesh of two clusters."""
     with brought_up(lab, tmp_path_factory.mktemp("fleet"), "fleet", TWO) as deployment:
         yield deployment
@@ -47,7 +47,7 @@ def _own(deployment: Deployment, context: str) -> dict[str, Any]:
     return {key: value for key, value in found.items() if not key.startswith(("endpoints", "pods"))}
 
 
-def _start(lab: Home, name: str) -> None:
+def _start(lab: StateDir, name: str) -> None:
     lifecycle.start(lab, [name], load_balancers={}, chart_folders=[], timeout=120, say=print)
 
 
@@ -92,7 +92,9 @@ def test_a_full_mesh_of_three_clusters_passes_all_checks(fleet: Deployment) -> N
     fleet.up("--expect-no-changes")
 
 
-def test_a_cluster_that_is_down_undeclared_is_one_error_and_nothing_is_touched(lab: Home, fleet: Deployment) -> None:
+def test_a_cluster_that_is_down_undeclared_is_one_error_and_nothing_is_touched(
+    lab: StateDir, fleet: Deployment
+) -> None:
     lifecycle.stop(lab, ["north"], delete=False)
     there, state = _own(fleet, "west"), _resources(fleet)
     fleet.configure({**THREE, "workloads": []})
@@ -137,7 +139,7 @@ def test_a_cluster_that_is_declared_down_is_kept_while_the_others_go_on(
     fleet.up("--expect-no-changes")
 
 
-def test_back_again_it_catches_up(lab: Home, fleet: Deployment) -> None:
+def test_back_again_it_catches_up(lab: StateDir, fleet: Deployment) -> None:
     changed = {**THREE, "workloads": [{"podinfo": {"exported": ["west", "south"]}}]}
     fleet.configure(_saying(changed, "north", False))
     fleet.up()
@@ -173,7 +175,7 @@ def test_after_it_all_destroy_leaves_nothing(fleet: Deployment) -> None:
 
 
 @pytest.fixture(scope="module")
-def halved(lab: Home, fleet: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def halved(lab: StateDir, fleet: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Two clusters, one of which died in the middle of the first `up`."""
     assert not fleet.has_resources
     deployment = Deployment(lab, tmp_path_factory.mktemp("halved"), "halved", PAIR)
@@ -197,7 +199,7 @@ def test_a_cluster_that_died_during_up_is_declared_down_and_the_other_is_finishe
     halved.up("--expect-no-changes")
 
 
-def test_once_it_runs_again_up_finishes_it_too(lab: Home, halved: Deployment) -> None:
+def test_once_it_runs_again_up_finishes_it_too(lab: StateDir, halved: Deployment) -> None:
     _start(lab, "north")
     halved.configure(PAIR)
     halved.up()
@@ -206,7 +208,7 @@ def test_once_it_runs_again_up_finishes_it_too(lab: Home, halved: Deployment) ->
     halved.up("--expect-no-changes")
 
 
-def test_a_cluster_that_never_comes_back_is_forgotten_and_destroy_works(lab: Home, halved: Deployment) -> None:
+def test_a_cluster_that_never_comes_back_is_forgotten_and_destroy_works(lab: StateDir, halved: Deployment) -> None:
     lifecycle.stop(lab, ["north"], delete=True)
     try:
         halved.configure(_saying(PAIR, "north", "never"))
@@ -227,7 +229,7 @@ def test_a_cluster_that_never_comes_back_is_forgotten_and_destroy_works(lab: Hom
         _start(lab, "north")
 
 
-def test_a_cluster_that_is_down_from_the_start_waits_with_its_links(lab: Home, tmp_path: Path) -> None:
+def test_a_cluster_that_is_down_from_the_start_waits_with_its_links(lab: StateDir, tmp_path: Path) -> None:
     lifecycle.stop(lab, ["north"], delete=False)
     try:
         deployment = Deployment(lab, tmp_path, "waiting", _saying(PAIR, "north", False))

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hack.lab.state_dir import Home
+from hack.lab.state_dir import StateDir
 from tests.helpers.lab_stack import PROJECT, Deployment, everything
 
 pytestmark = pytest.mark.lab("west")
 
 
-def test_a_wrong_stack_file_is_told_whole_before_anything_is_touched(lab: Home, tmp_path: Path) -> None:
+def test_a_wrong_stack_file_is_told_whole_before_anything_is_touched(lab: StateDir, tmp_path: Path) -> None:
     wrong = {
         "clusters": {"west": {"contxt": "west"}, "east": {"context": "nowhere"}},
         "links": [{"source": "west", "target": "west"}],

@@ -21,7 +21,7 @@ import psutil
 import pytest
 import yaml
 
-from hack.lab.state_dir import Home
+from hack.lab.state_dir import StateDir
 from mesh.paths import PROJECT_ROOT
 from tests.helpers import edge_releases
 from tests.helpers.edge_releases import EDGE, programs
@@ -34,7 +34,7 @@ class Lab:
     """A lab of a test's own, used by its commands as a person would."""
 
     def __init__(self, folder: Path) -> None:
-        self.home = Home(folder=folder)
+        self.home = StateDir(folder=folder)
         self._environment = {**os.environ, "LAB_HOME": str(folder)}
 
     def begin(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
@@ -72,12 +72,12 @@ def own(scratch: Path) -> Iterator[Lab]:
     lab.run("stop", "--delete")
 
 
-def kubectl(home: Home, context: str, *arguments: str, check: bool = True) -> str:
+def kubectl(home: StateDir, context: str, *arguments: str, check: bool = True) -> str:
     command = ["kubectl", "--kubeconfig", str(home.kubeconfig), "--context", context, *arguments]
     return subprocess.run(command, check=check, capture_output=True, text=True, timeout=60).stdout
 
 
-def test_a_kubeconfig_verifies_its_server_and_shows_a_certificate(lab: Home) -> None:
+def test_a_kubeconfig_verifies_its_server_and_shows_a_certificate(lab: StateDir) -> None:
     content = yaml.safe_load(lab.kubeconfig.read_text())
 
     assert {context["name"] for context in content["contexts"]} >= {"west", "east"}
@@ -88,7 +88,7 @@ def test_a_kubeconfig_verifies_its_server_and_shows_a_certificate(lab: Home) -> 
     assert lab.kubeconfig.stat().st_mode & 0o077 == 0, "it holds keys"
 
 
-def test_who_has_no_certificate_of_the_cluster_may_do_nothing(lab: Home) -> None:
+def test_who_has_no_certificate_of_the_cluster_may_do_nothing(lab: StateDir) -> None:
     secrets = lab.read_status()["clusters"]["west"]["apiServer"] + "/api/v1/secrets"
 
     with pytest.raises(urllib.error.HTTPError) as refused:
@@ -103,7 +103,7 @@ def test_who_has_no_certificate_of_the_cluster_may_do_nothing(lab: Home) -> None
     [("west", {"ip"}), ("ctx-2", {"hostname"}), ("ctx-1", set())],
     ids=["ip", "hostname", "none"],
 )
-def test_a_load_balancer_gives_an_ip_a_host_name_or_nothing(lab: Home, context: str, expected: set[str]) -> None:
+def test_a_load_balancer_gives_an_ip_a_host_name_or_nothing(lab: StateDir, context: str, expected: set[str]) -> None:
     kubectl(lab, context, "create", "service", "loadbalancer", "shop", "--tcp=80")
 
     def ingress() -> list[dict[str, Any]]:
@@ -120,7 +120,7 @@ def test_a_load_balancer_gives_an_ip_a_host_name_or_nothing(lab: Home, context: 
         kubectl(lab, context, "delete", "service", "shop")
 
 
-def test_a_deployment_becomes_available(lab: Home) -> None:
+def test_a_deployment_becomes_available(lab: StateDir) -> None:
     kubectl(lab, "north", "create", "deployment", "shop", "--image=example.com/shop:1", "--replicas=3")
     try:
         assert "successfully rolled out" in kubectl(
@@ -130,7 +130,7 @@ def test_a_deployment_becomes_available(lab: Home) -> None:
         kubectl(lab, "north", "delete", "deployment", "shop")
 
 
-def test_no_process_of_the_lab_talks_to_anything_but_loopback(lab: Home) -> None:
+def test_no_process_of_the_lab_talks_to_anything_but_loopback(lab: StateDir) -> None:
     pids = [process["pid"] for cluster in lab.read_status()["clusters"].values() for process in cluster["processes"]]
     assert len(pids) >= 20
 
@@ -145,14 +145,14 @@ def test_no_process_of_the_lab_talks_to_anything_but_loopback(lab: Home) -> None
     assert set(remote) == {"127.0.0.1"}
 
 
-def served_charts(home: Home) -> dict[str, Any]:
+def served_charts(home: StateDir) -> dict[str, Any]:
     """The index of a lab's chart repository."""
     with urllib.request.urlopen(home.read_status()["charts"] + "/index.yaml") as answer:
         entries: dict[str, Any] = yaml.safe_load(answer.read())["entries"]
     return entries
 
 
-def test_charts_of_others_are_served_beside_linkerds(lab: Home) -> None:
+def test_charts_of_others_are_served_beside_linkerds(lab: StateDir) -> None:
     served = {name: {entry["version"] for entry in versions} for name, versions in served_charts(lab).items()}
 
     assert served["metallb"] == {"0.14.9"}
@@ -232,7 +232,7 @@ def test_mirrors_of_a_release_that_is_named_run_for_their_pods(own: Lab, tmp_pat
 
 
 @EDGE
-def test_edge_releases_of_linkerd_are_served_beside_the_others(lab: Home) -> None:
+def test_edge_releases_of_linkerd_are_served_beside_the_others(lab: StateDir) -> None:
     served = served_charts(lab)
 
     for release, charts in edge_releases.releases().items():
@@ -256,7 +256,7 @@ def test_stop_leaves_no_process_and_start_brings_the_same_clusters_back(own: Lab
     assert "kept" in kubectl(own.home, "one", "get", "namespaces")
 
 
-def test_two_labs_and_a_cluster_added_later_are_in_nobodys_way(own: Lab, lab: Home) -> None:
+def test_two_labs_and_a_cluster_added_later_are_in_nobodys_way(own: Lab, lab: StateDir) -> None:
     assert own.run("start", "west")[0] == 0
     ours = {process.pid for process in own.processes()}
     assert own.run("start", "west", "added")[0] == 0

@@ -11,7 +11,7 @@ from hack.lab import linkerd, spec
 from hack.lab import programs as lab_programs
 from hack.lab.errors import LabError
 from hack.lab.spec import Spec
-from hack.lab.state_dir import Home
+from hack.lab.state_dir import StateDir
 from hack.make import environment
 from tests.helpers.edge_releases import programs
 
@@ -112,7 +112,7 @@ def test_the_toolchains_mirror_comes_before_one_that_is_named(tmp_path: Path, mo
 def test_the_cli_is_that_of_the_release_or_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folders = [programs(tmp_path, release) for release in ("edge-26.8.3", "edge-26.10.1", "edge-24.11.8")]
     monkeypatch.setenv("LAB_LINKERD", ":".join(map(str, folders)))
-    home = Home(folder=tmp_path / "home")
+    home = StateDir(folder=tmp_path / "home")
 
     for wanted, taken in {"edge-26.8.3": "edge-26.8.3", "2.17": "edge-24.11.8", "edge-25.4.4": "edge-26.10.1"}.items():
         found = environment.cli(home, wanted)
@@ -120,7 +120,7 @@ def test_the_cli_is_that_of_the_release_or_the_newest(tmp_path: Path, monkeypatc
 
 
 def test_a_lab_remembers_the_folders_that_it_was_started_with(tmp_path: Path) -> None:
-    home = Home(folder=tmp_path / "home")
+    home = StateDir(folder=tmp_path / "home")
     home.create()
     spec.save(home, Spec(linkerd_folders=(str(programs(tmp_path, "edge-26.8.3")),)))
 
@@ -128,7 +128,7 @@ def test_a_lab_remembers_the_folders_that_it_was_started_with(tmp_path: Path) ->
 
 
 def test_without_a_folder_the_remedy_is_named_and_who_needs_no_cli_goes_on(tmp_path: Path) -> None:
-    home = Home(folder=tmp_path)
+    home = StateDir(folder=tmp_path)
 
     with pytest.raises(LabError, match=r"Linkerd edge-26\.8\.3: .* LAB_LINKERD=<folder>"):
         environment.cli(home, "edge-26.8.3")

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from components.linkerd.htpasswd import apr1
-from hack.lab.state_dir import Home
+from hack.lab.state_dir import StateDir
 from hack.make.check import EXPECTED_WARNINGS
 from mesh.paths import PROJECT_ROOT
 from tests.helpers.custom_objects import made, refused
@@ -41,7 +41,7 @@ STACK_FILES = _stack_files()
 
 
 @pytest.fixture(scope="module")
-def meshes(lab: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Deployment]]:
+def meshes(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Deployment]]:
     """All stacks, each of which is up."""
     with ExitStack() as up:
         stacks = {name: brought_up(lab, tmp_path_factory.mktemp(name), name, config) for name, config in STACKS.items()}

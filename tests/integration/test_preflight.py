@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
-from hack.lab.state_dir import Home
+from hack.lab.state_dir import StateDir
 from tests.helpers.lab_stack import Deployment, everything
 
 pytestmark = pytest.mark.lab("west")
 
 
-def _as_user(lab: Home, folder: Path, token: str) -> str:
+def _as_user(lab: StateDir, folder: Path, token: str) -> str:
     """The path of a kubeconfig with one context, whose user has this token."""
     found: dict[str, Any] = yaml.safe_load(lab.kubeconfig.read_text())
     for user in found["users"]:
@@ -24,7 +24,7 @@ def _as_user(lab: Home, folder: Path, token: str) -> str:
     return str(path)
 
 
-def _token(lab: Home, folder: Path, name: str, role: str | None) -> str:
+def _token(lab: StateDir, folder: Path, name: str, role: str | None) -> str:
     """A token of a new service account of the cluster west."""
     deployment = Deployment(lab, folder, name, {"clusters": {"west": {}}})
     deployment.kubectl("west", "create", "serviceaccount", name)
@@ -34,14 +34,14 @@ def _token(lab: Home, folder: Path, name: str, role: str | None) -> str:
     return deployment.kubectl("west", "create", "token", name).strip()
 
 
-def _remove(lab: Home, folder: Path, name: str) -> None:
+def _remove(lab: StateDir, folder: Path, name: str) -> None:
     deployment = Deployment(lab, folder, name, {"clusters": {"west": {}}})
     deployment.kubectl("west", "delete", "clusterrolebinding", name, "--ignore-not-found")
     deployment.kubectl("west", "delete", "serviceaccount", name)
 
 
 def test_read_only_credentials_are_enough_for_a_preview_and_up_is_told_what_they_lack(
-    lab: Home, tmp_path: Path
+    lab: StateDir, tmp_path: Path
 ) -> None:
     token = _token(lab, tmp_path, "reader", "view")
     try:
@@ -63,7 +63,7 @@ def test_read_only_credentials_are_enough_for_a_preview_and_up_is_told_what_they
         _remove(lab, tmp_path, "reader")
 
 
-def test_credentials_that_are_refused_are_not_taken_for_a_cluster_that_is_down(lab: Home, tmp_path: Path) -> None:
+def test_credentials_that_are_refused_are_not_taken_for_a_cluster_that_is_down(lab: StateDir, tmp_path: Path) -> None:
     config = {"clusters": {"west": {"kubeconfig": _as_user(lab, tmp_path, "expired-long-ago")}}}
     deployment = Deployment(lab, tmp_path, "refused", config)
 
@@ -75,7 +75,7 @@ def test_credentials_that_are_refused_are_not_taken_for_a_cluster_that_is_down(l
     assert "Traceback" not in printed
 
 
-def test_namespaces_that_are_there_already_are_not_taken_and_destroyed(lab: Home, tmp_path: Path) -> None:
+def test_namespaces_that_are_there_already_are_not_taken_and_destroyed(lab: StateDir, tmp_path: Path) -> None:
     deployment = Deployment(
         lab, tmp_path, "guest", {"clusters": {"west": {}}, "workloads": [{"podinfo": {"namespace": "ours"}}]}
     )

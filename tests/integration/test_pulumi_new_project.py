@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hack.lab.state_dir import Home
+from hack.lab.state_dir import StateDir
 from hack.make import environment
 from mesh.paths import PROJECT_ROOT
 from tests.helpers.fake_pulumi import pulumi
@@ -48,7 +48,7 @@ class Project:
 
 
 @pytest.fixture
-def project(lab: Home, tmp_path: Path) -> Iterator[Project]:
+def project(lab: StateDir, tmp_path: Path) -> Iterator[Project]:
     """A project made of what the work tree has, without what its user may delete."""
     template = tmp_path / "template"
     for name in listed():
@@ -65,7 +65,7 @@ def project(lab: Home, tmp_path: Path) -> Iterator[Project]:
     yield made
 
 
-def test_pulumi_new_makes_a_project_that_links_two_clusters(lab: Home, project: Project, tmp_path: Path) -> None:
+def test_pulumi_new_makes_a_project_that_links_two_clusters(lab: StateDir, project: Project, tmp_path: Path) -> None:
     wanted = yaml.safe_load((project.folder / "Pulumi.yaml").read_text())
     assert wanted["name"] == PROJECT
     assert "template" not in wanted

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hack.lab.state_dir import Home
+from hack.lab.state_dir import StateDir
 from mesh.paths import PROJECT_ROOT
 from tests.helpers.lab_stack import Deployment, everything
 from tests.helpers.review_assertions import broken_promises
@@ -111,7 +111,7 @@ class Reviewed:
 
 
 @pytest.fixture(scope="module")
-def reviewed(lab: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reviewed]:
+def reviewed(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reviewed]:
     """A stack that isn't up yet."""
     folder = tmp_path_factory.mktemp("review")
     deployment = Deployment(lab, folder, "review", ONE_WAY, {"imagePullSecret": PULL_SECRET})

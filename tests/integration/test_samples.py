@@ -12,10 +12,10 @@ import pytest
 from components.workloads import booksapp
 from components.workloads.http_route import route_spec
 from components.workloads.service_profile import http_routes
-from components.workloads.traffic_split import failover_backends, shared_out_spec
+from components.workloads.traffic_split import failover_backends, weighted_backends_rule
 from hack import toolchain
-from hack.lab.state_dir import Home
-from mesh.config.models.samples import Failover, Profile
+from hack.lab.state_dir import StateDir
+from mesh.config.models.samples import FailoverConfig, ProfileConfig
 from tests.helpers.custom_objects import made, refused
 from tests.helpers.lab_stack import Deployment, brought_up, everything
 
@@ -74,7 +74,7 @@ def config(agent: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def samples(lab: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def samples(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """The stack, which is up."""
     folder = tmp_path_factory.mktemp("samples")
     agent = folder / "agent.yaml"
@@ -114,10 +114,14 @@ def test_an_object_with_a_slip_would_have_been_seen(samples: Deployment) -> None
 
 
 def test_the_api_server_takes_the_routes_of_later_releases(samples: Deployment) -> None:
-    failover = Failover.model_validate({"cluster": CONTEXT, "backups": ["east"]})
-    profile = Profile.model_validate({"form": "gateway-api"})
+    failover = FailoverConfig.model_validate({"cluster": CONTEXT, "backups": ["east"]})
+    profile = ProfileConfig.model_validate({"form": "gateway-api"})
     specs = [
-        (kind, "podinfo-failover", shared_out_spec("podinfo", port, failover_backends("podinfo", port, failover)))
+        (
+            kind,
+            "podinfo-failover",
+            weighted_backends_rule("podinfo", port, failover_backends("podinfo", port, failover)),
+        )
         for kind, port in (("HTTPRoute", 9898), ("GRPCRoute", 9999))
     ]
     specs += [

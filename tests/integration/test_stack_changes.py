@@ -14,8 +14,8 @@ from functools import partial
 import psutil
 import pytest
 
-from hack.lab.state_dir import Home
-from tests.helpers.certificate_authority import DAY, Authority
+from hack.lab.state_dir import StateDir
+from tests.helpers.certificate_authority import DAY, LocalAuthority
 from tests.helpers.lab_stack import Deployment, brought_up, comes_true, everything
 from tests.helpers.lab_stacks import TWO_WAY
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.lab("west", "east", minutes=4)
 
 
 @pytest.fixture(scope="module")
-def mesh(lab: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def mesh(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """A mesh that is up, each cluster the source and the target of the other."""
     with brought_up(lab, tmp_path_factory.mktemp("changes"), "changes", TWO_WAY) as deployment:
         yield deployment
@@ -244,7 +244,7 @@ def test_a_mesh_whose_state_is_lost_is_adopted_by_another_stack_with_its_anchor_
         assert [row for row in adopting.rows() if not row.passed] == []
         adopting.up("--expect-no-changes")
         now = datetime.now(UTC)
-        other = Authority(begin=now - DAY, end=now + 1000 * DAY)
+        other = LocalAuthority(begin=now - DAY, end=now + 1000 * DAY)
         trust = {"anchor": {"certificate": other.pem}}
         adopting.configure({**config, "trust": trust}, {"trust.anchor.key": other.private})
         refused = " ".join(adopting.failing_up().split())

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from benchmarks import leftovers
-from benchmarks.environment import Ground
+from benchmarks.environment import Environment
 from hack.lab.api import ApiError
 
 LINKS = "/apis/multicluster.linkerd.io/v1alpha1/links"
@@ -42,7 +42,7 @@ def read(*refusals: int) -> int:
             raise ApiError(status, "")
         return {"items": []}
 
-    leftovers.warm(cast(Ground, SimpleNamespace(api=lambda _: SimpleNamespace(get=get))), ["west"])
+    leftovers.warm(cast(Environment, SimpleNamespace(api=lambda _: SimpleNamespace(get=get))), ["west"])
     return count
 
 

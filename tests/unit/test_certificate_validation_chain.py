@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mesh import certificate_validation
-from mesh.certificate_validation import Finding
-from tests.helpers.certificate_authority import NOW, Authority, pem, rsa_key
+from mesh.certificate_validation import CertificateFinding
+from tests.helpers.certificate_authority import NOW, LocalAuthority, pem, rsa_key
 from tests.helpers.certificate_rules import ANCHOR, ISSUER, NAME, issuer_rules
 
 SERVER, CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
@@ -25,8 +25,8 @@ def test_an_issuers_key_must_be_its_own() -> None:
 
 
 def test_an_issuers_name_is_its_common_name_or_a_dns_name_and_matters_only_if_asked_for() -> None:
-    elsewhere = Authority(name="elsewhere", signer=ANCHOR)
-    alternative = Authority(name="elsewhere", signer=ANCHOR, dns_name=NAME)
+    elsewhere = LocalAuthority(name="elsewhere", signer=ANCHOR)
+    alternative = LocalAuthority(name="elsewhere", signer=ANCHOR, dns_name=NAME)
 
     assert issuer_rules(elsewhere.pem, elsewhere.private, anchor=ANCHOR.pem) == [f"the issuer's name isn't {NAME}"]
     assert issuer_rules(elsewhere.pem, elsewhere.private, anchor=ANCHOR.pem, common_name=None) == []
@@ -34,14 +34,16 @@ def test_an_issuers_name_is_its_common_name_or_a_dns_name_and_matters_only_if_as
 
 
 def test_any_anchor_of_a_rotation_may_have_signed_the_issuer() -> None:
-    for anchors in (ANCHOR.pem + Authority().pem, Authority().pem + ANCHOR.pem):
+    for anchors in (ANCHOR.pem + LocalAuthority().pem, LocalAuthority().pem + ANCHOR.pem):
         assert issuer_rules(ISSUER.pem, ISSUER.private, anchor=anchors) == []
 
 
-@pytest.mark.parametrize("stranger", [Authority(), Authority(name="elsewhere", key=ANCHOR.key)], ids=["key", "name"])
-def test_an_issuer_of_another_anchor_is_refused(stranger: Authority) -> None:
+@pytest.mark.parametrize(
+    "stranger", [LocalAuthority(), LocalAuthority(name="elsewhere", key=ANCHOR.key)], ids=["key", "name"]
+)
+def test_an_issuer_of_another_anchor_is_refused(stranger: LocalAuthority) -> None:
     assert certificate_validation.issuer_findings(ISSUER.pem, ISSUER.private, anchor=stranger.pem, now=NOW) == [
-        Finding(
+        CertificateFinding(
             rule="the anchor hasn't signed the issuer",
             remedy="let the anchor sign it, or append the intermediates between the two",
         )
@@ -53,9 +55,9 @@ def test_an_issuer_may_be_the_anchor_itself() -> None:
 
 
 def test_intermediates_lead_to_the_anchor_in_any_order() -> None:
-    upper = Authority(name="upper", signer=ANCHOR, path_length=2)
-    lower = Authority(name="lower", signer=upper, path_length=1)
-    issuer = Authority(name=NAME, signer=lower, path_length=0)
+    upper = LocalAuthority(name="upper", signer=ANCHOR, path_length=2)
+    lower = LocalAuthority(name="lower", signer=upper, path_length=1)
+    issuer = LocalAuthority(name=NAME, signer=lower, path_length=0)
 
     for between in (lower.pem + upper.pem, upper.pem + lower.pem, lower.pem + upper.pem + ANCHOR.pem):
         assert issuer_rules(issuer.pem + between, issuer.private, anchor=ANCHOR.pem) == []
@@ -65,18 +67,18 @@ def test_intermediates_lead_to_the_anchor_in_any_order() -> None:
 
 
 def test_of_two_intermediates_with_one_key_the_one_below_the_anchor_counts() -> None:
-    old = Authority(name="between", signer=Authority(name="old"))
-    new = Authority(name="between", key=old.key, signer=ANCHOR)
-    issuer = Authority(name=NAME, signer=old)
+    old = LocalAuthority(name="between", signer=LocalAuthority(name="old"))
+    new = LocalAuthority(name="between", key=old.key, signer=ANCHOR)
+    issuer = LocalAuthority(name=NAME, signer=old)
 
     for between in (old.pem + new.pem, new.pem + old.pem):
         assert issuer_rules(issuer.pem + between, issuer.private, anchor=ANCHOR.pem) == []
 
 
 def test_intermediates_that_sign_each_other_lead_nowhere() -> None:
-    left = Authority(name="left", signer=Authority(name="right"))
-    right = Authority(name="right", key=left.signer.key if left.signer else ANCHOR.key, signer=left)
-    issuer = Authority(name=NAME, signer=left)
+    left = LocalAuthority(name="left", signer=LocalAuthority(name="right"))
+    right = LocalAuthority(name="right", key=left.signer.key if left.signer else ANCHOR.key, signer=left)
+    issuer = LocalAuthority(name=NAME, signer=left)
 
     assert issuer_rules(issuer.pem + left.pem + right.pem, issuer.private, anchor=ANCHOR.pem) == [
         "the anchor hasn't signed the issuer"
@@ -84,10 +86,10 @@ def test_intermediates_that_sign_each_other_lead_nowhere() -> None:
 
 
 def test_an_intermediate_must_be_valid_and_a_ca_that_may_sign() -> None:
-    between = Authority(
+    between = LocalAuthority(
         name="between", signer=ANCHOR, end=NOW - timedelta(hours=1), ca=False, cert_sign=False, purposes=(SERVER,)
     )
-    issuer = Authority(name=NAME, signer=between)
+    issuer = LocalAuthority(name=NAME, signer=between)
 
     assert issuer_rules(issuer.pem + between.pem, issuer.private, anchor=ANCHOR.pem) == [
         "intermediate 1 isn't a CA",
@@ -98,18 +100,18 @@ def test_an_intermediate_must_be_valid_and_a_ca_that_may_sign() -> None:
 
 
 def test_an_intermediate_may_have_a_stronger_key_than_an_issuer() -> None:
-    between = Authority(
+    between = LocalAuthority(
         name="between", key=ec.generate_private_key(ec.SECP384R1()), signer=ANCHOR, digest=hashes.SHA384()
     )
-    issuer = Authority(name=NAME, signer=between)
+    issuer = LocalAuthority(name=NAME, signer=between)
 
     assert issuer_rules(issuer.pem + between.pem, issuer.private, anchor=ANCHOR.pem) == []
 
 
 def test_path_lengths_must_leave_room_for_the_cas_below() -> None:
-    anchor = Authority(path_length=1)
-    between = Authority(name="between", signer=anchor, path_length=0)
-    issuer = Authority(name=NAME, signer=between)
+    anchor = LocalAuthority(path_length=1)
+    between = LocalAuthority(name="between", signer=anchor, path_length=0)
+    issuer = LocalAuthority(name=NAME, signer=between)
 
     assert issuer_rules(issuer.pem + between.pem, issuer.private, anchor=anchor.pem) == [
         "intermediate 1 has the path length 0, and 1 CA below it",
@@ -118,10 +120,10 @@ def test_path_lengths_must_leave_room_for_the_cas_below() -> None:
 
 
 def test_all_findings_come_at_once() -> None:
-    issuer = Authority(
+    issuer = LocalAuthority(
         name="elsewhere",
         key=ec.generate_private_key(ec.SECP384R1()),
-        signer=Authority(),
+        signer=LocalAuthority(),
         end=NOW - timedelta(hours=1),
         ca=False,
         cert_sign=False,

@@ -13,8 +13,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from mesh import certificate_validation
-from mesh.certificate_validation import Finding
-from tests.helpers.certificate_authority import NOW, PEM, Authority, begins, pem, rsa_key, subject
+from mesh.certificate_validation import CertificateFinding
+from tests.helpers.certificate_authority import NOW, PEM, LocalAuthority, begins, pem, rsa_key, subject
 from tests.helpers.certificate_rules import ANCHOR, ISSUER, NAME, anchor_rules, issuer_rules
 
 
@@ -38,12 +38,15 @@ def test_comments_and_windows_line_ends_do_no_harm() -> None:
         ANCHOR.pem.strip(),
     ):
         assert anchor_rules(decorated) == []
-        assert certificate_validation.plain(decorated) == ANCHOR.pem
+        assert certificate_validation.normalize_certificate(decorated) == ANCHOR.pem
         assert issuer_rules(ISSUER.pem, ISSUER.private.replace("\n", "\r\n"), anchor=decorated) == []
 
 
 def test_plain_keeps_every_certificate_in_its_place() -> None:
-    assert certificate_validation.plain(f"one\n{ISSUER.pem}\ntwo\n{ANCHOR.pem}\n") == ISSUER.pem + ANCHOR.pem
+    assert (
+        certificate_validation.normalize_certificate(f"one\n{ISSUER.pem}\ntwo\n{ANCHOR.pem}\n")
+        == ISSUER.pem + ANCHOR.pem
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,7 +75,7 @@ def test_a_text_that_is_no_certificate_is_one_finding(text: str, rule: str) -> N
 
     assert rule in found
     assert issuer_rules(text, ISSUER.private, anchor=ANCHOR.pem) == [found]
-    for read in (certificate_validation.plain, certificate_validation.expiry):
+    for read in (certificate_validation.normalize_certificate, certificate_validation.expiry):
         with pytest.raises(ValueError, match=rule):
             read(text)
 
@@ -103,7 +106,7 @@ def test_a_text_that_is_no_key_is_one_finding(text: str, rule: str) -> None:
     ):
         assert [finding.rule for finding in findings] == [rule]
     with pytest.raises(ValueError, match=rule):
-        certificate_validation.pkcs8(text)
+        certificate_validation.to_pkcs8(text)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +122,7 @@ def test_a_text_that_is_no_key_is_one_finding(text: str, rule: str) -> None:
     ],
 )
 def test_a_certificate_is_read_to_its_end_at_once(sound: str, broken: str) -> None:
-    anchor = Authority(end=datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
+    anchor = LocalAuthority(end=datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
     content = x509.load_pem_x509_certificate(anchor.pem.encode()).public_bytes(serialization.Encoding.DER)
     damaged = content.replace(bytes.fromhex(sound), bytes.fromhex(broken))
     text = f"-----BEGIN CERTIFICATE-----\n{base64.encodebytes(damaged).decode()}-----END CERTIFICATE-----\n"
@@ -136,20 +139,20 @@ def test_a_key_becomes_pkcs8_from_any_form() -> None:
     assert sec1.startswith(begins("EC PRIVATE KEY"))
     assert pkcs1.startswith(begins("RSA PRIVATE KEY"))
     for text in (sec1, parameters + sec1, sec1.replace("\n", "\r\n"), f"Bag Attributes\n{ISSUER.private}\n\n"):
-        assert certificate_validation.pkcs8(text) == ISSUER.private
+        assert certificate_validation.to_pkcs8(text) == ISSUER.private
         assert issuer_rules(ISSUER.pem, text, anchor=ANCHOR.pem) == []
-    assert certificate_validation.pkcs8(pkcs1) == pem(rsa_key(2048))
+    assert certificate_validation.to_pkcs8(pkcs1) == pem(rsa_key(2048))
 
 
 def test_expiry_is_that_of_the_certificate_that_goes_first() -> None:
-    early = Authority(end=datetime(2030, 1, 2, 3, 4, 6, tzinfo=UTC))
+    early = LocalAuthority(end=datetime(2030, 1, 2, 3, 4, 6, tzinfo=UTC))
 
     assert certificate_validation.expiry(ANCHOR.pem) == "2030-01-03T03:04:05Z"
     for bundle in (early.pem + ANCHOR.pem, ANCHOR.pem + early.pem):
         assert certificate_validation.expiry(bundle) == "2030-01-02T03:04:06Z"
 
 
-def every_finding(text: str) -> list[Finding]:
+def every_finding(text: str) -> list[CertificateFinding]:
     """What all functions say of a text, in the place of each of their arguments."""
     return [
         *certificate_validation.anchor_findings(text, now=NOW),

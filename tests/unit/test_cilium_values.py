@@ -11,23 +11,23 @@ from components.cilium.cilium import cilium_values, peer_values
 from components.sdk import load_balancer
 from components.workloads.userlist import service_annotations
 from mesh import config
-from mesh.config.models.cilium import Cilium
-from mesh.config.models.samples import Userlist
-from mesh.config.resolved import MeshedCilium
-from mesh.config.validation.cilium import minor
+from mesh.config.models.cilium import CiliumConfig
+from mesh.config.models.samples import UserlistConfig
+from mesh.config.resolved import ClusterMeshMember
+from mesh.config.validation.cilium import minor_version
 from tests.helpers.cluster_settings import cluster
 
 PEER = {"name": "east", "port": 32379, "ips": ["192.0.2.2"]}
 PROVIDED = {"auto": {"enabled": True, "method": "provided"}}
 
 
-def member(**more: Any) -> config.Cluster:
+def member(**more: Any) -> config.ClusterSettings:
     said: dict[str, Any] = {"service": "NodePort", "addresses": (), "port": 32379, "annotations": {}, "values": {}}
-    return replace(cluster("west"), cilium=MeshedCilium(id=7, **{**said, **more}))
+    return replace(cluster("west"), cilium=ClusterMeshMember(id=7, **{**said, **more}))
 
 
 def values(cilium: dict[str, Any] | None = None, *, linkerd: bool = False, **more: Any) -> dict[str, Any]:
-    return cilium_values(member(**more), Cilium.model_validate(cilium or {}), [PEER], linkerd=linkerd)
+    return cilium_values(member(**more), CiliumConfig.model_validate(cilium or {}), [PEER], linkerd=linkerd)
 
 
 def test_by_default_the_values_say_who_the_cluster_is_and_who_the_others_are() -> None:
@@ -134,13 +134,13 @@ def test_a_peer_is_told_of_by_its_addresses_or_by_one_name(addresses: list[str],
     ],
 )
 def test_a_load_balancers_addresses_are_ips_and_names_if_there_are_any(status: dict[str, Any], expected: int) -> None:
-    assert load_balancer.addresses(status) == ["192.0.2.1", "a.example.com"][-expected:] * bool(expected)
+    assert load_balancer.load_balancer_addresses(status) == ["192.0.2.1", "a.example.com"][-expected:] * bool(expected)
 
 
 @pytest.mark.parametrize("affinity", ["local", "remote", "none"])
 def test_a_global_service_is_shared_by_all_or_by_those_that_are_named(affinity: str) -> None:
     def told(**said: Any) -> list[str]:
-        found = service_annotations(Userlist.model_validate({"affinity": affinity, **said}), "west")
+        found = service_annotations(UserlistConfig.model_validate({"affinity": affinity, **said}), "west")
         return [found[f"service.cilium.io/{key}"] for key in ("global", "shared", "affinity")]
 
     assert told() == told(shared=["east", "west"]) == ["true", "true", affinity]
@@ -152,4 +152,4 @@ def test_a_global_service_is_shared_by_all_or_by_those_that_are_named(affinity: 
     [("1.14.1", (1, 14)), ("v1.19.0-rc.1", (1, 19)), ("1.9.0+build.7", (1, 9)), ("2.0.0", (2, 0))],
 )
 def test_versions_are_compared_by_their_numbers(version: str, expected: tuple[int, int]) -> None:
-    assert minor(version) == expected
+    assert minor_version(version) == expected

@@ -59,7 +59,7 @@ def test_a_setting_under_both_names_of_the_project_is_refused(
 
 def test_a_whole_key_may_be_one_secret(environment: Environment) -> None:
     config = {"clusters": '{"south": {}}', "kubeconfigs": json.dumps({"south": SOUTH})}
-    secret = [f"{settings.PROJECT}:{key}" for key in settings.SECRETS]
+    secret = [f"{settings.PROJECT}:{key}" for key in settings.SECRET_KEYS]
 
     loaded = load({f"{settings.PROJECT}:{key}": value for key, value in config.items()}, secret, environment)
 
@@ -156,14 +156,14 @@ def test_values_are_merged_as_helm_merges_them() -> None:
     under = {"proxy": {"cores": 1, "image": {"name": "proxy"}}, "list": [1, 2], "text": "x", "gone": {"a": 1}}
     over = {"proxy": {"image": {"version": "2"}, "cores": None}, "list": [3], "text": {"b": 1}, "gone": None}
 
-    assert settings.merged(under, over) == {
+    assert settings.merge_values(under, over) == {
         "proxy": {"cores": None, "image": {"name": "proxy", "version": "2"}},
         "list": [3],
         "text": {"b": 1},
         "gone": None,
     }
     assert under["proxy"] == {"cores": 1, "image": {"name": "proxy"}}
-    assert settings.overridden(over) == ["proxy.image.version", "proxy.cores", "list", "text.b", "gone"]
+    assert settings.value_paths(over) == ["proxy.image.version", "proxy.cores", "list", "text.b", "gone"]
 
 
 def test_thousands_of_faults_are_told_in_no_time(environment: Environment) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mesh import config as settings
 from mesh.config import schema
-from mesh.config.schema_lookup import TOP
+from mesh.config.schema_lookup import TOP_LEVEL_KEYS
 from tests.helpers.config_fixtures import SOUTH
 from tests.helpers.fuzz_strategies import (
     DEFINITIONS,
@@ -71,7 +71,7 @@ def mostly(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 OURS = SCHEMA["properties"]["config"]["properties"]
 stack_files = st.fixed_dictionaries(
     {"clusters": shaped(OURS[f"{schema.PREFIX}clusters"])},
-    optional={key: shaped(OURS[f"{schema.PREFIX}{key}"]) for key in TOP if key != "clusters"},
+    optional={key: shaped(OURS[f"{schema.PREFIX}{key}"]) for key in TOP_LEVEL_KEYS if key != "clusters"},
 )
 
 
@@ -80,7 +80,7 @@ stack_files = st.fixed_dictionaries(
 def test_anything_of_the_right_form_is_either_settings_or_a_list_of_faults(
     config: dict[str, Any], secret: list[str], small: Environment
 ) -> None:
-    judged(config, [*secret, *settings.SECRETS], small)
+    judged(config, [*secret, *settings.SECRET_KEYS], small)
 
 
 @given(config=st.dictionaries(top, nonsense, max_size=5), secret=secret_keys)

@@ -14,7 +14,7 @@ from mesh.config import schema
 from mesh.paths import PROJECT_ROOT
 from tests.helpers.stack_files import CORPUS, content, expected
 
-SCHEMA = schema.schema()
+SCHEMA = schema.stack_file_schema()
 EDITOR = jsonschema.Draft7Validator(SCHEMA)
 
 # The rules of form, which an editor can know as well; the others are on what stands beside what.
@@ -44,15 +44,15 @@ def stack_file(key: str, value: Any) -> dict[str, Any]:
 
 
 def test_the_schema_is_that_of_the_definition() -> None:
-    assert (PROJECT_ROOT / schema.FILE).read_text() == schema.text(), "make schema"
+    assert (PROJECT_ROOT / schema.SCHEMA_FILE).read_text() == schema.schema_text(), "make schema"
 
 
 def test_editors_find_the_schema() -> None:
     found = json.loads((PROJECT_ROOT / ".vscode" / "settings.json").read_text())["yaml.schemas"]
 
-    assert found == {f"./{schema.FILE}": "Pulumi.*.yaml"}
+    assert found == {f"./{schema.SCHEMA_FILE}": "Pulumi.*.yaml"}
     for file in PROJECT_ROOT.glob("Pulumi.*.yaml"):
-        assert file.read_text().splitlines()[0] == f"# yaml-language-server: $schema=./{schema.FILE}", file.name
+        assert file.read_text().splitlines()[0] == f"# yaml-language-server: $schema=./{schema.SCHEMA_FILE}", file.name
 
 
 def test_the_schema_is_one_itself() -> None:

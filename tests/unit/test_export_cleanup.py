@@ -13,7 +13,7 @@ import pytest
 from kubernetes.client import ApiException
 
 from components.workloads import export_cleanup
-from components.workloads.export_cleanup import _ExportProvider, remove_mirror
+from components.workloads.export_cleanup import _ExportCleanupProvider, delete_mirror
 from mesh.kube import client as kube_client
 from mesh.kube.client import Access
 from tests.helpers import kubeconfigs
@@ -57,12 +57,12 @@ class Source(Cluster):
 @contextmanager
 def source(monkeypatch: pytest.MonkeyPatch, found: Source) -> Iterator[Source]:
     with running(found):
-        monkeypatch.setattr(kube_client, "client", lambda way: client(found.server))
+        monkeypatch.setattr(kube_client, "api_client", lambda way: client(found.server))
         yield found
 
 
 def remove(seconds: float) -> None:
-    remove_mirror(Access(context="west"), "test", "podinfo", "east", time.monotonic() + seconds)
+    delete_mirror(Access(context="west"), "test", "podinfo", "east", time.monotonic() + seconds)
 
 
 def test_a_mirror_that_is_gone_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,13 +113,13 @@ def test_a_refusal_is_told_of(monkeypatch: pytest.MonkeyPatch, verb: str) -> Non
 def test_a_source_that_can_not_be_reached_is_left_to_its_own_controller(monkeypatch: pytest.MonkeyPatch) -> None:
     with running(Source()) as west:
         server = west.server
-    monkeypatch.setattr(kube_client, "client", lambda way: client(server))
+    monkeypatch.setattr(kube_client, "api_client", lambda way: client(server))
 
     remove(LONG)
 
 
 def test_a_source_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export_cleanup, "PATIENCE", (0.01, 0.01))
+    monkeypatch.setattr(export_cleanup, "CONNECT_READ_TIMEOUT_S", (0.01, 0.01))
     with source(monkeypatch, Source(stuck=(MIRROR,))) as west:
         remove(LONG)
 
@@ -132,7 +132,7 @@ def test_a_source_that_no_kubeconfig_knows_any_more_is_passed_over(
 ) -> None:
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", "/nowhere/kubeconfig")
 
-    remove_mirror(Access(context="gone", kubeconfig=kubeconfig), "test", "podinfo", "east", time.monotonic() + LONG)
+    delete_mirror(Access(context="gone", kubeconfig=kubeconfig), "test", "podinfo", "east", time.monotonic() + LONG)
 
 
 @pytest.mark.parametrize(
@@ -148,28 +148,28 @@ def test_mirrors_are_waited_for_unless_it_is_the_link_that_goes(
     monkeypatch: pytest.MonkeyPatch, there: dict[str, Any] | None, waits: bool
 ) -> None:
     seen: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(export_cleanup, "remove_mirror", lambda *asked: seen.append(asked))
+    monkeypatch.setattr(export_cleanup, "delete_mirror", lambda *asked: seen.append(asked))
     path = "/api/v1/namespaces/test/services/podinfo"
 
     with source(monkeypatch, Source(objects={path: {"metadata": there}} if there is not None else {})):
-        _ExportProvider().delete("east/test/podinfo/west", PROPS)
+        _ExportCleanupProvider().delete("east/test/podinfo/west", PROPS)
 
     wanted = (Access(context="ctx-west", kubeconfig="text"), "test", "podinfo", "east")
     assert [asked[:4] for asked in seen] == ([wanted] if waits else [])
-    assert all(0 < asked[4] - time.monotonic() <= export_cleanup.MIRRORS_GO_WITHIN for asked in seen)
+    assert all(0 < asked[4] - time.monotonic() <= export_cleanup.MIRROR_DELETION_TIMEOUT_S for asked in seen)
 
 
 def test_a_target_that_can_not_be_reached_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export_cleanup, "remove_mirror", lambda *_: pytest.fail("it would wait for what can't happen"))
+    monkeypatch.setattr(export_cleanup, "delete_mirror", lambda *_: pytest.fail("it would wait for what can't happen"))
     with running(Source()) as east:
         server = east.server
-    monkeypatch.setattr(kube_client, "client", lambda way: client(server))
+    monkeypatch.setattr(kube_client, "api_client", lambda way: client(server))
 
-    _ExportProvider().delete("east/test/podinfo/west", PROPS)
+    _ExportCleanupProvider().delete("east/test/podinfo/west", PROPS)
 
 
 def test_another_kubeconfig_is_taken_up_in_place() -> None:
-    provider = _ExportProvider()
+    provider = _ExportCleanupProvider()
     made = provider.create(PROPS)
     assert made.id == "east/test/podinfo/west"
     assert made.outs is not None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from components.addons.gateway_api import annotated
+from components.addons.gateway_api import add_adoption_annotations
 from components.addons.ingress_nginx import ingress_nginx_values
 from components.addons.metallb import metallb_values
 from components.linkerd.control_plane import crds_values
@@ -32,11 +32,11 @@ PINNED = {"externalSecret": True, "caBundle": "WEBHOOKS"}
 Values = dict[str, Any]
 
 
-def viz(of: config.Cluster, pull: list[dict[str, str]] | None = None) -> Values:
+def viz(of: config.ClusterSettings, pull: list[dict[str, str]] | None = None) -> Values:
     return viz_values(of, webhook_authority="WEBHOOKS", pull=pull)
 
 
-def jaeger(of: config.Cluster, pull: list[dict[str, str]] | None = None) -> Values:
+def jaeger(of: config.ClusterSettings, pull: list[dict[str, str]] | None = None) -> Values:
     return jaeger_values(of, webhook_authority="WEBHOOKS", pull=pull)
 
 
@@ -224,11 +224,11 @@ def test_a_users_values_of_linkerds_crds_come_last() -> None:
 def test_crds_of_a_manifest_are_taken_over_where_they_are_and_left_by_helm() -> None:
     props = {"metadata": {"name": "httproutes", "annotations": {"bundle": "v1.2.1"}}, "spec": {"group": "gateway"}}
 
-    found = annotated("kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition", props)
+    found = add_adoption_annotations("kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition", props)
 
     assert found["spec"] == props["spec"]
     assert found["metadata"] == {
         "name": "httproutes",
         "annotations": {"bundle": "v1.2.1", "pulumi.com/patchForce": "true", "helm.sh/resource-policy": "keep"},
     }
-    assert annotated("kubernetes:core/v1:Namespace", props) == props
+    assert add_adoption_annotations("kubernetes:core/v1:Namespace", props) == props

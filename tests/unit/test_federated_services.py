@@ -10,8 +10,13 @@ from typing import Any
 import pytest
 
 from components.linkerd import federated_services
-from components.linkerd.mirror_cleanup import CREDENTIALS_CHECKSUM, _MirrorsProvider, remove_mirrors, restart
-from components.workloads.export_cleanup import _ExportProvider, leave_federation
+from components.linkerd.mirror_cleanup import (
+    CREDENTIALS_CHECKSUM_ANNOTATION,
+    _MirrorCleanupProvider,
+    delete_mirrors,
+    restart_controller,
+)
+from components.workloads.export_cleanup import _ExportCleanupProvider, leave_federated_service
 from mesh.kube import client as kube_client
 from mesh.kube.client import Access
 from tests.helpers.fake_api_server import Cluster, client, running
@@ -50,7 +55,7 @@ def said(remote: str = "", local: str = "") -> dict[str, str]:
     ],
 )
 def test_members_are_told_by_annotations(annotations: dict[str, str] | None, expected: list[tuple[str, str]]) -> None:
-    assert federated_services.members(annotations) == expected
+    assert federated_services.parse_members(annotations) == expected
 
 
 @pytest.mark.parametrize(
@@ -69,7 +74,7 @@ def test_a_member_leaves_and_the_last_one_takes_the_service_along(
     found = Source()
 
     with running(found):
-        federated_services.leave(client(found.server), federated(**said(remote, local)), target)
+        federated_services.remove_member(client(found.server), federated(**said(remote, local)), target)
 
     assert found.asked == [f"DELETE {SHOP}" if changed is None else f"PATCH {SHOP}"]
     assert found.sent == [None if changed is None else {"metadata": {"annotations": changed}}]
@@ -77,8 +82,8 @@ def test_a_member_leaves_and_the_last_one_takes_the_service_along(
 
 def left(monkeypatch: pytest.MonkeyPatch, found: Source, target: str, seconds: float) -> list[str]:
     with running(found):
-        monkeypatch.setattr(kube_client, "client", lambda way: client(found.server))
-        leave_federation(Access(context="west"), "shop", "till", target, time.monotonic() + seconds)
+        monkeypatch.setattr(kube_client, "api_client", lambda way: client(found.server))
+        leave_federated_service(Access(context="west"), "shop", "till", target, time.monotonic() + seconds)
     return found.asked
 
 
@@ -105,17 +110,19 @@ def test_the_provider_of_a_member_tells_the_cluster_itself_from_others(monkeypat
         return False
 
     monkeypatch.setattr("components.workloads.export_cleanup._has_label", has_label)
-    monkeypatch.setattr("components.workloads.export_cleanup.leave_federation", lambda *asked: members.append(asked[3]))
+    monkeypatch.setattr(
+        "components.workloads.export_cleanup.leave_federated_service", lambda *asked: members.append(asked[3])
+    )
     props = {
         **dict.fromkeys(("targetContext", "sourceContext"), "ctx"),
         **dict.fromkeys(("targetKubeconfig", "sourceKubeconfig"), ""),
         **{"service": "till", "namespace": "shop", "target": "east", "federated": True},
     }
-    made = _ExportProvider().create({**props, "source": "west"})
+    made = _ExportCleanupProvider().create({**props, "source": "west"})
     assert made.id == "east/shop/till/west/member"
 
-    _ExportProvider().delete(made.id, {**props, "source": "west"})
-    _ExportProvider().delete(made.id, {**props, "source": "east"})
+    _ExportCleanupProvider().delete(made.id, {**props, "source": "west"})
+    _ExportCleanupProvider().delete(made.id, {**props, "source": "east"})
 
     assert labels == ["mirror.linkerd.io/federated"] * 2
     assert members == ["east", ""]
@@ -130,8 +137,8 @@ LEASES = "/apis/coordination.k8s.io/v1/namespaces/linkerd-multicluster/leases"
 
 def removed(monkeypatch: pytest.MonkeyPatch, found: Source, target: str) -> list[str]:
     with running(found):
-        monkeypatch.setattr("components.linkerd.mirror_cleanup.CONTROLLER_FORGETS_WITHIN", 0)
-        remove_mirrors(client(found.server), "linkerd-multicluster", target)
+        monkeypatch.setattr("components.linkerd.mirror_cleanup.CONTROLLER_GRACE_PERIOD_S", 0)
+        delete_mirrors(client(found.server), "linkerd-multicluster", target)
     return [each for each in found.asked if not each.startswith("GET")]
 
 
@@ -178,7 +185,7 @@ def test_the_extension_that_goes_takes_the_clusters_own_members_along(monkeypatc
 
 def test_a_controller_is_restarted_by_its_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     with running(Source()) as found:
-        restart(client(found.server), "linkerd-multicluster", "controller-east", "abc")
+        restart_controller(client(found.server), "linkerd-multicluster", "controller-east", "abc")
 
     path = "/apis/apps/v1/namespaces/linkerd-multicluster/deployments/controller-east"
     assert found.asked == [f"PATCH {path}"], "one that isn't there reads them when it comes"
@@ -197,13 +204,13 @@ def test_only_new_credentials_restart_a_controller(
     monkeypatch: pytest.MonkeyPatch, olds: dict[str, str], news: dict[str, str], restarted: bool
 ) -> None:
     done: list[Any] = []
-    monkeypatch.setattr("components.linkerd.mirror_cleanup.restart", lambda *what: done.append(what[1:]))
-    monkeypatch.setattr(kube_client, "client", lambda way: way)
+    monkeypatch.setattr("components.linkerd.mirror_cleanup.restart_controller", lambda *what: done.append(what[1:]))
+    monkeypatch.setattr(kube_client, "api_client", lambda way: way)
     props = {"source": "west", "context": "w", "kubeconfig": "", "namespace": "mc", "target": "east"}
 
-    updated = _MirrorsProvider().update("west/east", {**props, **olds}, {**props, **news, "__provider": "x"})
+    updated = _MirrorCleanupProvider().update("west/east", {**props, **olds}, {**props, **news, "__provider": "x"})
 
     assert done == ([("mc", "c", "2")] if restarted else [])
     assert updated.outs == {**props, **news}
-    assert CREDENTIALS_CHECKSUM.startswith("multicluster-mesh/")
+    assert CREDENTIALS_CHECKSUM_ANNOTATION.startswith("multicluster-mesh/")
     assert json.dumps(updated.outs)

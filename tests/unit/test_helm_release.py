@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components.helm.release import ForeignRelease, failure, installed, unfinished
+from components.helm.release import ReleaseOwnedElsewhereError, deployed_revision, failed_revision, is_stale_revision
 
 OURS = "multicluster-mesh stack dev"
 
@@ -35,38 +35,40 @@ def content_of(record: dict[str, Any]) -> Any:
 @pytest.mark.parametrize("creating", [True, False])
 @pytest.mark.parametrize("status", ["pending-install", "pending-upgrade", "pending-rollback"])
 def test_a_pending_record_is_always_in_the_way(status: str, creating: bool) -> None:
-    assert unfinished(record(status, "Initial install underway"), creating=creating, description=OURS)
+    assert is_stale_revision(record(status, "Initial install underway"), creating=creating, description=OURS)
 
 
 def test_a_finished_record_of_ours_is_in_the_way_of_a_new_release_and_not_of_an_update() -> None:
-    assert unfinished(record("deployed", OURS), creating=True, description=OURS)
-    assert unfinished(record("superseded", OURS), creating=True, description=OURS)
-    assert not unfinished(record("deployed", OURS), creating=False, description=OURS)
+    assert is_stale_revision(record("deployed", OURS), creating=True, description=OURS)
+    assert is_stale_revision(record("superseded", OURS), creating=True, description=OURS)
+    assert not is_stale_revision(record("deployed", OURS), creating=False, description=OURS)
 
 
 def test_a_release_that_failed_before_pulumi_could_write_it_down_is_made_anew() -> None:
-    assert unfinished(record("failed", "Release failed: context deadline exceeded"), creating=True, description=OURS)
+    assert is_stale_revision(
+        record("failed", "Release failed: context deadline exceeded"), creating=True, description=OURS
+    )
 
 
 @pytest.mark.parametrize("description", ["Install complete", "multicluster-mesh stack prod", ""])
 def test_a_release_of_somebody_else_is_never_touched(description: str) -> None:
-    with pytest.raises(ForeignRelease, match="release linkerd in namespace linkerd exists already"):
-        unfinished(record("deployed", description), creating=True, description=OURS)
-    assert not unfinished(record("deployed", description), creating=False, description=OURS)
+    with pytest.raises(ReleaseOwnedElsewhereError, match="release linkerd in namespace linkerd exists already"):
+        is_stale_revision(record("deployed", description), creating=True, description=OURS)
+    assert not is_stale_revision(record("deployed", description), creating=False, description=OURS)
 
 
 def test_a_release_whose_uninstalling_was_killed_is_in_the_way_of_an_update() -> None:
-    assert unfinished(record("uninstalling"), creating=False, description=OURS)
+    assert is_stale_revision(record("uninstalling"), creating=False, description=OURS)
 
 
 @pytest.mark.parametrize("status", ["deployed", "failed", "superseded"])
 def test_helm_can_upgrade_from_what_was_deployed_or_failed(status: str) -> None:
-    assert failure([record(status), record("pending-upgrade", revision=2)], "linkerd", "linkerd") is None
+    assert failed_revision([record(status), record("pending-upgrade", revision=2)], "linkerd", "linkerd") is None
 
 
 @pytest.mark.parametrize("status", ["pending-install", "uninstalling"])
 def test_an_installation_without_an_end_counts_as_failed_before_an_update(status: str) -> None:
-    found = failure([record("pending-install"), record(status, revision=2)], "linkerd", "linkerd")
+    found = failed_revision([record("pending-install"), record(status, revision=2)], "linkerd", "linkerd")
 
     assert found is not None
     assert found["metadata"]["name"] == "sh.helm.release.v1.linkerd.v2"
@@ -77,7 +79,7 @@ def test_an_installation_without_an_end_counts_as_failed_before_an_update(status
 
 
 def test_a_release_whose_first_record_got_lost_counts_as_failed_before_an_update() -> None:
-    found = failure([], "linkerd", "linkerd")
+    found = failed_revision([], "linkerd", "linkerd")
 
     assert found is not None
     assert found["metadata"]["name"] == "sh.helm.release.v1.linkerd.v1"
@@ -86,10 +88,10 @@ def test_a_release_whose_first_record_got_lost_counts_as_failed_before_an_update
 
 @pytest.mark.parametrize("status", ["pending-install", "uninstalling"])
 def test_a_release_that_is_there_is_recorded_as_this_stack_s(status: str) -> None:
-    found = installed(record(status, "as Helm describes it"), description=OURS)
+    found = deployed_revision(record(status, "as Helm describes it"), description=OURS)
 
     assert found["metadata"]["name"] == "sh.helm.release.v1.linkerd.v1"
     assert found["metadata"]["labels"] == {"name": "linkerd", "status": "deployed", "version": "1"}
     info = {"description": OURS, "status": "deployed", "deleted": ""}
     assert content_of(found) == {"info": info, "manifest": "of revision 1"}
-    assert unfinished(found, creating=True, description=OURS), "it is this stack's to make way"
+    assert is_stale_revision(found, creating=True, description=OURS), "it is this stack's to make way"

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pulumi
 
-from components.sdk.hooks import with_namespace
+from components.sdk.hooks import namespace_hook
 
 
 def test_a_hook_is_run_although_registrations_that_wait_for_it_have_taken_all_threads_of_the_loop() -> None:
@@ -19,7 +19,7 @@ def test_a_hook_is_run_although_registrations_that_wait_for_it_have_taken_all_th
         loop = asyncio.get_running_loop()
         loop.set_default_executor(ThreadPoolExecutor(max_workers=1))
         registration = loop.run_in_executor(None, made.wait, 10)
-        hook = with_namespace(called.append)
+        hook = namespace_hook(called.append)
         args = pulumi.ResourceHookArgs(urn="", id="", name="", type="", new_inputs={"namespace": "linkerd"})
         try:
             await asyncio.wait_for(hook(args), timeout=5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from components.linkerd.htpasswd import apr1, line
+from components.linkerd.htpasswd import apr1, htpasswd_entry
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_of_a_salt_only_eight_characters_count() -> None:
 
 
 def test_each_line_has_a_salt_of_its_own() -> None:
-    one, other = line("admin", "word"), line("admin", "word")
+    one, other = htpasswd_entry("admin", "word"), htpasswd_entry("admin", "word")
 
     assert one != other
     assert one.startswith("admin:$apr1$")

@@ -37,7 +37,7 @@ def test_a_kubeconfig_is_read_once_for_all_of_its_contexts_until_it_changes(
 
     def hosts(those: range) -> list[Any]:
         ways = [Access(context=f"c{number}", kubeconfig=file) for number in those]
-        return [kube_client.client(way).configuration.host for way in ways]
+        return [kube_client.api_client(way).configuration.host for way in ways]
 
     monkeypatch.setattr(kube_config, "KubeConfigMerger", Merger)
     file = write(tmp_path / "config", "https://api.example.com", 5)
@@ -65,7 +65,7 @@ def test_a_kubeconfig_that_is_content_is_parsed_once_for_all_of_its_contexts(
     content = Path(write(tmp_path / "config", "https://content.example.com", 3)).read_text()
     ways = [Access(context=f"c{number}", kubeconfig=content) for number in range(3)]
 
-    found = [kube_client.client(way).configuration.host for way in ways]
+    found = [kube_client.api_client(way).configuration.host for way in ways]
 
     assert found == [f"https://content.example.com/c{number}" for number in range(3)]
     assert loads == [content]
@@ -75,17 +75,17 @@ def test_a_list_of_kubeconfigs_is_merged(tmp_path: Path, monkeypatch: pytest.Mon
     one = write(tmp_path / "one", "https://one.example.com", 1)
     two = write(tmp_path / "two", "https://two.example.com", 2)
     monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", f"{one}:{tmp_path / 'none'}:{two}")
-    kube_client.client.cache_clear()
+    kube_client.api_client.cache_clear()
 
-    found = [kube_client.client(Access(context=name)).configuration.host for name in ("c0", "c1")]
+    found = [kube_client.api_client(Access(context=name)).configuration.host for name in ("c0", "c1")]
 
     assert found == ["https://one.example.com/c0", "https://two.example.com/c1"]
-    kube_client.client.cache_clear()
+    kube_client.api_client.cache_clear()
 
 
 def test_where_there_is_no_kubeconfig_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
-    kube_client.client.cache_clear()
+    kube_client.api_client.cache_clear()
 
     with pytest.raises(ConfigException):
-        kube_client.client(Access(context="c0"))
+        kube_client.api_client(Access(context="c0"))

@@ -15,9 +15,9 @@ def test_the_first_of_several_files_that_sets_a_name_wins(tmp_path: Path) -> Non
     kubeconfigs.write(
         tmp_path / "two", west={"server": "https://two.example.com"}, east={"server": "https://e.example.com"}
     )
-    files = kubeconfig.paths({"KUBECONFIG": os.pathsep.join([str(tmp_path / "one"), str(tmp_path / "two")])})
+    files = kubeconfig.kubeconfig_paths({"KUBECONFIG": os.pathsep.join([str(tmp_path / "one"), str(tmp_path / "two")])})
 
-    found = kubeconfig.read(files).contexts
+    found = kubeconfig.read_kubeconfigs(files).contexts
 
     assert {name: context.server for name, context in found.items()} == {
         "west": "https://one.example.com",
@@ -26,7 +26,7 @@ def test_the_first_of_several_files_that_sets_a_name_wins(tmp_path: Path) -> Non
 
 
 def test_without_the_variable_it_is_the_one_in_the_home_folder() -> None:
-    assert kubeconfig.paths({"HOME": "/home/someone"}) == [Path("/home/someone/.kube/config")]
+    assert kubeconfig.kubeconfig_paths({"HOME": "/home/someone"}) == [Path("/home/someone/.kube/config")]
 
 
 def test_an_authority_in_a_file_is_found_beside_the_kubeconfig(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_an_authority_in_a_file_is_found_beside_the_kubeconfig(tmp_path: Path) -
         tmp_path / "kubeconfig", west={"server": "https://w.example.com", "certificate-authority": "ca.crt"}
     )
 
-    found = kubeconfig.read([tmp_path / "kubeconfig"]).contexts["west"]
+    found = kubeconfig.read_kubeconfigs([tmp_path / "kubeconfig"]).contexts["west"]
 
     assert found.certificate_authority == base64.b64encode(b"PEM").decode()
 
@@ -47,11 +47,11 @@ def test_an_authority_that_is_missing_is_a_fault_of_its_own_context_alone(tmp_pa
         east={"server": "https://e.example.com"},
     )
 
-    found = kubeconfig.read([tmp_path / "kubeconfig"]).contexts
+    found = kubeconfig.read_kubeconfigs([tmp_path / "kubeconfig"]).contexts
 
     assert (found["west"].fault or "").endswith("no.crt: No such file or directory")
     assert found["east"].fault is None
 
 
 def test_a_file_that_does_not_exist_is_passed_over(tmp_path: Path) -> None:
-    assert kubeconfig.read([tmp_path / "none"]).contexts == {}
+    assert kubeconfig.read_kubeconfigs([tmp_path / "none"]).contexts == {}

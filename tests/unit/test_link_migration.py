@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.linkerd.link_migration import carry_over
+from components.linkerd.link_migration import migrate_managed_fields
 from mesh.kube import client as kube_client
 from mesh.kube.client import Access
 from tests.helpers.fake_api_server import Cluster, client, running
@@ -39,8 +39,8 @@ def carried(monkeypatch: pytest.MonkeyPatch, *links: dict[str, Any]) -> Links:
     found = Links(objects={LINKS: {"items": list(links)}})
     found.bodies = []
     with running(found):
-        monkeypatch.setattr(kube_client, "client", lambda way: client(found.server))
-        carry_over(Access(context="west"), "mc", f"{GROUP}/v1alpha3")
+        monkeypatch.setattr(kube_client, "api_client", lambda way: client(found.server))
+        migrate_managed_fields(Access(context="west"), "mc", f"{GROUP}/v1alpha3")
     return found
 
 

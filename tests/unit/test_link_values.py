@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 
 from components.linkerd.link_spec import link_spec
-from components.linkerd.multicluster import OutwardLink, multicluster_values
+from components.linkerd.multicluster import OutgoingLink, multicluster_values
 from components.linkerd.service_mirror import controllers_values, service_mirror_values
 from mesh import config
 from mesh.config.models.links import LinkOptions
-from mesh.linkerd_releases import LINKERD, LinkerdRelease, linkerd_release
+from mesh.linkerd_releases import LINKERD_RELEASES, LinkerdRelease, linkerd_release
 from mesh.topology import Link
 from tests.helpers.cluster_settings import NEW, cluster
 
-NEWEST = LINKERD["2.20"]
-BY_CONTROLLERS = [release for release in LINKERD.values() if release.link_controllers]
-BY_THEMSELVES = [release for release in LINKERD.values() if not release.link_controllers]
+NEWEST = LINKERD_RELEASES["2.20"]
+BY_CONTROLLERS = [release for release in LINKERD_RELEASES.values() if release.link_controllers]
+BY_THEMSELVES = [release for release in LINKERD_RELEASES.values() if not release.link_controllers]
 FULL: dict[str, Any] = {
     "serviceMirror": {
         "replicas": 2,
@@ -38,12 +38,12 @@ def options(**said: Any) -> LinkOptions:
     return LinkOptions.model_validate(said)
 
 
-def outward(*targets: str, gateway: bool = True, **said: Any) -> list[OutwardLink]:
+def outward(*targets: str, gateway: bool = True, **said: Any) -> list[OutgoingLink]:
     links = [Link(source="west", target=target, gateway=gateway) for target in targets]
     return [(link, cluster(link.target, release=NEWEST), options(**said)) for link in links]
 
 
-def west(**said: Any) -> config.Cluster:
+def west(**said: Any) -> config.ClusterSettings:
     return cluster("west", release=NEWEST, **said)
 
 
@@ -214,9 +214,11 @@ def test_an_older_service_mirror_says_what_the_stack_file_says_of_it() -> None:
 
 
 def test_a_mirror_that_reports_to_its_link_may() -> None:
-    wanted = {release.version: release.link_status for release in (NEW, LINKERD["2.16"], LINKERD["2.17"])}
+    wanted = {
+        release.version: release.link_status for release in (NEW, LINKERD_RELEASES["2.16"], LINKERD_RELEASES["2.17"])
+    }
     found = {
-        version: service_mirror_values(cluster(release=LINKERD[version]), cluster(), credentials_checksum="x")[
+        version: service_mirror_values(cluster(release=LINKERD_RELEASES[version]), cluster(), credentials_checksum="x")[
             "linkStatus"
         ]
         for version in wanted

@@ -12,7 +12,14 @@ import pytest
 import yaml
 
 from mesh import config as settings
-from mesh.linkerd_releases import LINKERD, NEWEST_EDGE_TRIED, LinkerdRelease, age, line, linkerd_release
+from mesh.linkerd_releases import (
+    LINKERD_RELEASES,
+    NEWEST_TESTED_EDGE,
+    LinkerdRelease,
+    linkerd_release,
+    minor_version,
+    release_order,
+)
 from tests.helpers.stack_files import Environment
 
 NOT_KNOWN = r"not a release that this program knows; choose one of 2\.14\.10"
@@ -70,8 +77,8 @@ def test_other_names_are_not_known(name: str) -> None:
 
 
 def test_each_release_has_the_generation_that_it_came_with() -> None:
-    by_controllers = [release.version for release in LINKERD.values() if release.link_controllers]
-    link_apis = {release.version: release.link_api.rpartition("/")[2] for release in LINKERD.values()}
+    by_controllers = [release.version for release in LINKERD_RELEASES.values() if release.link_controllers]
+    link_apis = {release.version: release.link_api.rpartition("/")[2] for release in LINKERD_RELEASES.values()}
 
     assert by_controllers == ["2.20", "2.19", "2.18"]
     assert link_apis == {
@@ -79,9 +86,14 @@ def test_each_release_has_the_generation_that_it_came_with() -> None:
         "2.17": "v1alpha2",
         **dict.fromkeys(("2.18", "2.19", "2.20"), "v1alpha3"),
     }
-    assert [release.version for release in LINKERD.values() if release.federation] == ["2.20", "2.19", "2.18", "2.17"]
-    assert [release.version for release in LINKERD.values() if release.jaeger is None] == ["2.20", "2.19"]
-    assert {release.version for release in LINKERD.values() if release.kubernetes == "1.31"} == {"2.20"}
+    assert [release.version for release in LINKERD_RELEASES.values() if release.federation] == [
+        "2.20",
+        "2.19",
+        "2.18",
+        "2.17",
+    ]
+    assert [release.version for release in LINKERD_RELEASES.values() if release.jaeger is None] == ["2.20", "2.19"]
+    assert {release.version for release in LINKERD_RELEASES.values() if release.kubernetes == "1.31"} == {"2.20"}
 
 
 @pytest.mark.parametrize(
@@ -99,10 +111,10 @@ def test_the_mechanism_of_links_changed_with_one_edge_release(before: str, since
 def test_releases_have_an_order() -> None:
     tags = ["stable-2.13.5", "stable-2.14.9", "stable-2.14.10", "edge-24.2.4", "edge-24.11.8", "edge-25.4.4"]
 
-    ages = [age(tag) for tag in tags]
+    ages = [release_order(tag) for tag in tags]
     assert None not in ages
     assert sorted(ages, key=str) and ages == sorted(each for each in ages if each is not None)
-    assert age("enterprise-2.18.1") is None
+    assert release_order("enterprise-2.18.1") is None
 
 
 @pytest.mark.parametrize(
@@ -119,7 +131,7 @@ def test_releases_have_an_order() -> None:
     ],
 )
 def test_a_release_belongs_to_a_version_of_linkerd(tag: str, number: int | None) -> None:
-    assert line(tag) == number
+    assert minor_version(tag) == number
 
 
 def test_an_edge_release_comes_from_the_repository_of_edge_releases(environment: Environment) -> None:
@@ -131,7 +143,7 @@ def test_a_release_newer_than_those_tried_is_taken_with_a_warning(environment: E
     release, warnings, _ = chosen("edge-27.1.2", environment)
 
     assert release.control_plane == "2027.1.2" and release.link_controllers
-    newest = ".".join(map(str, NEWEST_EDGE_TRIED))
+    newest = ".".join(map(str, NEWEST_TESTED_EDGE))
     assert warnings == (
         f'linkerd.version: "edge-27.1.2": newer than edge-{newest}, the newest that this program was tried with; '
         "try it on clusters that may break first",

@@ -16,11 +16,11 @@ from components.linkerd.link_spec import link_spec
 from components.linkerd.multicluster import multicluster_values
 from components.linkerd.service_mirror import service_mirror_values
 from components.sdk import load_balancer
-from mesh.config.models.stack_file import CertManager
-from mesh.linkerd_releases import LINKERD, LinkerdRelease
+from mesh.config.models.stack_file import CertManagerConfig
+from mesh.linkerd_releases import LINKERD_RELEASES, LinkerdRelease
 from tests.helpers.cluster_settings import NEW, OLD, cluster
 
-releases = pytest.mark.parametrize("release", LINKERD.values(), ids=lambda release: release.version)
+releases = pytest.mark.parametrize("release", LINKERD_RELEASES.values(), ids=lambda release: release.version)
 
 
 def values(**linkerd: Any) -> dict[str, Any]:
@@ -159,10 +159,19 @@ def test_a_flat_link_has_no_gateway_and_its_mirror_no_probe() -> None:
 
 
 def test_a_load_balancer_has_given_ips_or_host_names_or_nothing_yet() -> None:
-    assert load_balancer.addresses({"loadBalancer": {"ingress": [{"ip": "198.51.100.7"}]}}) == ["198.51.100.7"]
+    assert load_balancer.load_balancer_addresses({"loadBalancer": {"ingress": [{"ip": "198.51.100.7"}]}}) == [
+        "198.51.100.7"
+    ]
     both = [{"ip": "198.51.100.7"}, {"hostname": "lb.example.com"}]
-    assert load_balancer.addresses({"loadBalancer": {"ingress": both}}) == ["198.51.100.7", "lb.example.com"]
-    assert load_balancer.addresses({}) == load_balancer.addresses({"loadBalancer": {"ingress": None}}) == []
+    assert load_balancer.load_balancer_addresses({"loadBalancer": {"ingress": both}}) == [
+        "198.51.100.7",
+        "lb.example.com",
+    ]
+    assert (
+        load_balancer.load_balancer_addresses({})
+        == load_balancer.load_balancer_addresses({"loadBalancer": {"ingress": None}})
+        == []
+    )
 
 
 def test_credentials_are_a_kubeconfig_with_one_token() -> None:
@@ -210,8 +219,8 @@ def test_a_highly_available_mirror_has_replicas_only_where_they_elect_a_leader()
 
 
 def test_cert_manager_is_asked_for_an_issuer_that_linkerd_takes() -> None:
-    made = certificate_spec("identity.linkerd.cluster.local", CertManager())
-    referred = CertManager.model_validate({"issuerRef": {"name": "vault"}, "duration": 96})
+    made = certificate_spec("identity.linkerd.cluster.local", CertManagerConfig())
+    referred = CertManagerConfig.model_validate({"issuerRef": {"name": "vault"}, "duration": 96})
 
     assert (made["duration"], made["renewBefore"]) == ("48h0m0s", "25h0m0s")
     assert made["isCA"] is True

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from hack.make import stack
-from hack.make.check import NO_PROBE, PROBES, Checker
-from hack.make.check_result import Row
+from hack.make.check import NO_PROBE, PROBE_CHECK_NAME, Checker
+from hack.make.check_result import CheckResult
 
 STACK = {
     "clusters": {"west": {}, "east": {}, "north": {}},
@@ -20,7 +20,7 @@ STACK = {
 OF_EAST, OF_NORTH = (NO_PROBE.format(target=target) for target in ("east", "north"))
 
 
-def rows(tmp_path: Path, *, check: str, result: str, error: str = "", cli: str = "stable-2.14.10") -> list[Row]:
+def rows(tmp_path: Path, *, check: str, result: str, error: str = "", cli: str = "stable-2.14.10") -> list[CheckResult]:
     """The rows of west where one of Linkerd's checks has a result, by a CLI of some release."""
     categories = [
         {"categoryName": "linkerd-multicluster", "checks": [{"description": check, "result": result, "error": error}]}
@@ -41,10 +41,10 @@ def rows(tmp_path: Path, *, check: str, result: str, error: str = "", cli: str =
 @pytest.mark.parametrize(
     ("check", "result", "error", "passed"),
     [
-        (PROBES, "error", OF_NORTH, True),
-        (PROBES, "error", OF_EAST, False),
-        (PROBES, "error", f"    {OF_NORTH}\n    {OF_EAST}", False),
-        (PROBES, "error", "", False),
+        (PROBE_CHECK_NAME, "error", OF_NORTH, True),
+        (PROBE_CHECK_NAME, "error", OF_EAST, False),
+        (PROBE_CHECK_NAME, "error", f"    {OF_NORTH}\n    {OF_EAST}", False),
+        (PROBE_CHECK_NAME, "error", "", False),
         ("Link resources are valid", "error", OF_NORTH, False),
         ("cli is up-to-date", "warning", "no such host", True),
         ("Link resources are valid", "warning", "odd", False),

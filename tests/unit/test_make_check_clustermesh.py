@@ -11,7 +11,7 @@ import pytest
 
 from hack.make import __main__ as command
 from hack.make import clustermesh, stack
-from hack.make.check_result import Row
+from hack.make.check_result import CheckResult
 
 Objects = dict[tuple[str, str, str], dict[str, Any]]
 AVAILABLE = {"status": {"conditions": [{"type": "Available", "status": "True"}]}}
@@ -48,7 +48,7 @@ def healthy() -> Objects:
     return copy.deepcopy(found)
 
 
-def rows(objects: Objects) -> dict[str, Row]:
+def rows(objects: Objects) -> dict[str, CheckResult]:
     def look(cluster: str, kind: str, name: str, namespace: str) -> Mapping[str, Any]:
         assert namespace == "kube-system"
         return objects.get((cluster, kind, name), {})

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from hack.lab.state_dir import Home
+from hack.lab.state_dir import StateDir
 from hack.make import __main__ as command
 from hack.make import environment, stack
 from hack.make.check import table
-from hack.make.check_result import Row
+from hack.make.check_result import CheckResult
 from mesh.topology import Link
 
 DEV = stack.read("dev")
@@ -51,7 +51,7 @@ def test_ciliums_charts_are_had_by_a_stack_that_needs_them_before_the_lab_starts
 
     monkeypatch.setattr(command, "build_toolchain", out_of_disk)
     monkeypatch.setattr(stack, "read", lambda _: replace(DEV, cilium=cilium))
-    monkeypatch.setattr(command, "locate", lambda: Home(folder=tmp_path))
+    monkeypatch.setattr(command, "locate", lambda: StateDir(folder=tmp_path))
 
     assert command.main(["up"]) == 1
     assert asked == [[f"linkerd-{DEV.release}", *(["cilium"] if cilium else [])]]
@@ -62,7 +62,7 @@ def test_a_release_whose_cli_nobody_has_is_missed_before_anything_starts(
 ) -> None:
     monkeypatch.delenv("LAB_LINKERD", raising=False)
     monkeypatch.setattr(stack, "read", lambda _: replace(DEV, release="edge-26.8.3"))
-    monkeypatch.setattr(command, "locate", lambda: Home(folder=tmp_path / "home"))
+    monkeypatch.setattr(command, "locate", lambda: StateDir(folder=tmp_path / "home"))
 
     assert command.main(["up"]) == 1
 
@@ -99,8 +99,8 @@ def test_a_folder_with_spaces_and_quotes_survives_the_shell() -> None:
 
 def test_one_failed_row_fails_the_table_and_shows_why() -> None:
     rows = [
-        Row(subject="west", check="linkerd check", passed=True, detail="37 √"),
-        Row(subject="west", check="gateways", passed=False, detail="east not alive"),
+        CheckResult(subject="west", check="linkerd check", passed=True, detail="37 √"),
+        CheckResult(subject="west", check="gateways", passed=False, detail="east not alive"),
     ]
     said: list[str] = []
 
@@ -112,7 +112,7 @@ def test_one_failed_row_fails_the_table_and_shows_why() -> None:
 def test_taking_down_one_stack_leaves_the_clusters_of_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    home = Home(folder=tmp_path)
+    home = StateDir(folder=tmp_path)
     states = tmp_path / "state/.pulumi/stacks" / stack.PROJECT
     states.mkdir(parents=True)
     (states / "kpaas.json").write_text('{"resources": []}')
@@ -122,7 +122,7 @@ def test_taking_down_one_stack_leaves_the_clusters_of_the_others(
         (home.cluster(name) / "identity.json").touch()
     stopped: list[list[str]] = []
 
-    def stop(_home: Home, names: list[str], *, delete: bool) -> list[str]:
+    def stop(_home: StateDir, names: list[str], *, delete: bool) -> list[str]:
         stopped.append(names)
         return names
 

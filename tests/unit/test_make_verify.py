@@ -13,7 +13,7 @@ import yaml
 
 from hack.make import __main__ as dev
 from hack.make import stack
-from hack.make.verify import Count, Question, Verifier, VerifyFailed, count, judge, questions
+from hack.make.verify import Count, SplitCheck, Verifier, VerifyFailed, count, judge, questions
 
 HELLO = "+ Hello version: {}, instance: helloworld-{}-7d9c"
 LINKS = [{"source": "west", "target": "east"}]
@@ -21,7 +21,7 @@ SPLIT = {"cluster": "west", "weights": {"west": 50, "east": 50}}
 HELLOWORLD = {"versions": {"west": "v1", "east": "v2"}, "exported": ["east"], "sleep": ["west"], "splits": [SPLIT]}
 PODINFO = {"exported": ["east"], "frontend": ["west"], "splits": [SPLIT]}
 
-QUESTION = Question(
+QUESTION = SplitCheck(
     sample="helloworld",
     cluster="west",
     namespace="default",
@@ -37,7 +37,7 @@ QUESTION = Question(
 Run = Callable[..., tuple[bool, str]]
 
 
-def chosen(folder: Path, *workloads: Mapping[str, Any], **clusters: Any) -> stack.Stack:
+def chosen(folder: Path, *workloads: Mapping[str, Any], **clusters: Any) -> stack.LabStack:
     content = {
         "clusters": {"west": {"context": "ctx-west"}, "east": {"context": "ctx-east"}, **clusters},
         "links": LINKS,
@@ -106,7 +106,7 @@ def test_answers_are_counted_by_what_they_say_of_who_gave_them() -> None:
 def test_a_split_comes_true_when_all_with_a_weight_answer_and_nobody_else(
     weights: dict[str, int], found: Count, passed: bool, said: str
 ) -> None:
-    question = Question(**{**vars(QUESTION), "weights": weights})
+    question = SplitCheck(**{**vars(QUESTION), "weights": weights})
 
     judged, detail = judge(question, found)
 
@@ -123,7 +123,7 @@ def test_a_split_comes_true_when_all_with_a_weight_answer_and_nobody_else(
     ],
 )
 def test_a_small_share_is_asked_for_more_often(weights: dict[str, int], requests: int) -> None:
-    assert Question(**{**vars(QUESTION), "weights": weights}).requests == requests
+    assert SplitCheck(**{**vars(QUESTION), "weights": weights}).requests == requests
 
 
 def test_helloworld_is_asked_from_sleep_in_the_context_of_its_cluster(tmp_path: Path, run: Run) -> None:
@@ -257,7 +257,7 @@ def test_a_cluster_with_a_kubeconfig_of_its_own_is_asked_by_that(tmp_path: Path,
 def test_a_missing_kubectl_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("mesh.paths.PROJECT_ROOT", tmp_path)
+    monkeypatch.setattr("hack.make.stack.PROJECT_ROOT", tmp_path)
     (tmp_path / "Pulumi.yaml").write_text("name: multicluster-mesh")
     chosen(tmp_path, {"podinfo": PODINFO})
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path, "ctx-west")))
@@ -270,7 +270,7 @@ def test_a_missing_kubectl_is_one_line(
 def test_top_keys_may_begin_with_the_name_of_a_project_that_was_made_of_this_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mesh.paths.PROJECT_ROOT", tmp_path)
+    monkeypatch.setattr("hack.make.stack.PROJECT_ROOT", tmp_path)
     (tmp_path / "Pulumi.yaml").write_text("name: my-mesh")
     (tmp_path / "Pulumi.prod.yaml").write_text("config: {'my-mesh:clusters': {one: }}")
 

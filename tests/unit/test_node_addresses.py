@@ -29,7 +29,7 @@ def node(name: str, *addresses: tuple[str, str], **metadata: Any) -> dict[str, A
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     with running(Server()) as found:
-        monkeypatch.setattr(kube_client, "client", lambda _: client(found.server))
+        monkeypatch.setattr(kube_client, "api_client", lambda _: client(found.server))
         yield found
 
 
@@ -80,7 +80,7 @@ def test_a_cluster_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch
     with running(Server()) as found:
         pass
     gone = client(found.server, retries=False)
-    monkeypatch.setattr(kube_client, "client", lambda _: gone)
+    monkeypatch.setattr(kube_client, "api_client", lambda _: gone)
 
     with pytest.raises(pulumi.RunError) as caught:
         asked()

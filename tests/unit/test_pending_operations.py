@@ -48,7 +48,7 @@ def pending(resource: dict[str, Any], what: str = "creating") -> dict[str, Any]:
 def test_what_may_have_been_made_is_known_to_destroy_by_the_id_that_its_provider_gives_it() -> None:
     found = {"resources": [KEY], "pending_operations": [pending(NAMESPACE), pending(SECRET), pending(RELEASE)]}
 
-    pending_operations.take_up(found)
+    pending_operations.adopt_pending(found)
 
     taken = {resource["urn"]: resource.get("id") for resource in found["resources"]}
     assert taken == {
@@ -63,7 +63,7 @@ def test_what_may_have_been_made_is_known_to_destroy_by_the_id_that_its_provider
 def test_a_key_that_was_never_written_down_is_nowhere() -> None:
     found: dict[str, Any] = {"pending_operations": [pending(KEY)]}
 
-    pending_operations.take_up(found)
+    pending_operations.adopt_pending(found)
 
     assert found == {}
 
@@ -73,7 +73,7 @@ def test_what_is_known_is_not_taken_up_twice(what: str) -> None:
     found = {"resources": [{**SECRET, "id": "linkerd/linkerd-identity-issuer"}]}
     before = {"resources": list(found["resources"])}
 
-    pending_operations.take_up(found | {"pending_operations": [pending(SECRET, what)]})
+    pending_operations.adopt_pending(found | {"pending_operations": [pending(SECRET, what)]})
 
     assert found == before
 
@@ -84,10 +84,10 @@ def test_only_what_has_been_made_since_is_forgotten() -> None:
         "pending_operations": [pending(SECRET), pending(NAMESPACE)],
     }
 
-    assert pending_operations.forget_done(found)
+    assert pending_operations.drop_completed_operations(found)
 
     assert found["pending_operations"] == [pending(NAMESPACE)]
-    assert not pending_operations.forget_done(found)
+    assert not pending_operations.drop_completed_operations(found)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import pulumi
 import pytest
 from pulumi.runtime import set_mocks
 
-from components.linkerd.pki import Certificate, Signer
+from components.linkerd.pki import Certificate, CertificateAuthority
 from tests.helpers.mock_engine import Recorder
 
 AUTHORITY = ["cert_signing", "crl_signing"]
@@ -42,7 +42,7 @@ def test_a_certificate_is_an_issuers_unless_it_is_for_names_or_a_client(
         if said.get("dns_names") == "awaited":
             given["dns_names"] = pulumi.Output.from_input(["later"])
         plain = pulumi.Output.from_input("CA")
-        signer = Signer(certificate=plain, private_key=pulumi.Output.secret("KEY"), expires=plain)
+        signer = CertificateAuthority(certificate=plain, private_key=pulumi.Output.secret("KEY"), expires=plain)
         Certificate("one", signer, "somebody", hours=10, renew_before=2, **given)
 
     program()

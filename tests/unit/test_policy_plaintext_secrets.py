@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from policy.planned_resource import SECRET, UNKNOWN
-from tests.helpers.certificate_authority import Authority
+from tests.helpers.certificate_authority import LocalAuthority
 from tests.helpers.planned_resources import found, judged, release, resource
 
-_MADE = Authority()
+_MADE = LocalAuthority()
 
 
 def key(label: str = "") -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.linkerd.multicluster import EXPOSURE
+from components.linkerd.multicluster import EXPOSURE_ANNOTATION
 from policy import RULES, Bounds, violations
 from policy import gateways as gateways_rule
 from policy.charts import chart
@@ -89,7 +89,7 @@ def test_bounds_can_be_others() -> None:
 
 
 MULTICLUSTER = "/charts/linkerd-multicluster-30.11.11.tgz"
-PUBLIC = {EXPOSURE: "public"}
+PUBLIC = {EXPOSURE_ANNOTATION: "public"}
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ PUBLIC = {EXPOSURE: "public"}
     [
         {"serviceType": "LoadBalancer", "loadBalancerSourceRanges": ["192.0.2.0/24", "2001:db8::/32"]},
         {"serviceType": "LoadBalancer", "serviceAnnotations": PUBLIC},
-        {"serviceType": "LoadBalancer", "serviceAnnotations": {EXPOSURE: "none"}},
+        {"serviceType": "LoadBalancer", "serviceAnnotations": {EXPOSURE_ANNOTATION: "none"}},
         {"serviceType": "LoadBalancer", "loadBalancerSourceRanges": ["0.0.0.0/0"], "serviceAnnotations": PUBLIC},
         {"serviceType": "LoadBalancer", "loadBalancerSourceRanges": UNKNOWN},
         {"serviceType": "NodePort"},
@@ -113,7 +113,7 @@ def test_a_gateway_is_for_some_networks_or_public_on_purpose(gateway: dict[str, 
     [
         ({}, "loadBalancerSourceRanges"),
         ({"serviceType": "LoadBalancer", "loadBalancerSourceRanges": []}, "loadBalancerSourceRanges"),
-        ({"serviceAnnotations": {EXPOSURE: "everybody", "other": "public"}}, "loadBalancerSourceRanges"),
+        ({"serviceAnnotations": {EXPOSURE_ANNOTATION: "everybody", "other": "public"}}, "loadBalancerSourceRanges"),
         ({"loadBalancerSourceRanges": ["10.0.0.0/8", "0.0.0.0/0"]}, "loadBalancerSourceRanges[1]"),
         ({"loadBalancerSourceRanges": ["::/0"]}, "loadBalancerSourceRanges[0]"),
     ],
@@ -143,7 +143,7 @@ def test_the_dashboards_load_balancer_and_that_of_a_service_are_looked_at_as_wel
 
 
 def test_policies_and_the_program_mean_the_same_annotation() -> None:
-    assert gateways_rule.EXPOSURE == EXPOSURE
+    assert gateways_rule.EXPOSURE == EXPOSURE_ANNOTATION
 
 
 @pytest.mark.parametrize(

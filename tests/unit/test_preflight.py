@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mesh.preflight import Finding, Severity
-from mesh.preflight.kubernetes_version import parsed
+from mesh.preflight.kubernetes_version import parse_version
 from tests.helpers.fake_api_server import INJECTOR, LINKERD, NODES, REVIEWS, SERVICES, ask, foreign, healthy, only
 
 
@@ -46,7 +46,7 @@ def test_a_finding_reads_as_the_faults_of_the_settings_do() -> None:
     ],
 )
 def test_versions_are_read_as_their_makers_write_them(version: object, expected: tuple[int, int] | None) -> None:
-    assert parsed(version) == expected
+    assert parse_version(version) == expected
 
 
 def test_a_kubernetes_that_is_too_old_is_an_error() -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from mesh import config as settings
 from mesh import preflight
-from mesh.preflight import Question, Severity
-from mesh.preflight.target import GatewayApi
+from mesh.preflight import CheckTarget, Severity
+from mesh.preflight.target import GatewayApiTarget
 from tests.helpers.fake_api_server import Cluster, ask, healthy, only
 from tests.helpers.stack_files import Environment
 
@@ -19,8 +19,10 @@ HELM = {"meta.helm.sh/release-name": "linkerd-crds", "meta.helm.sh/release-names
 OF_PULUMI = [{"manager": "pulumi-kubernetes-1c8e9d96", "operation": "Apply"}]
 
 
-def wanted(brought_by: Any, *served: tuple[str, str]) -> GatewayApi:
-    return GatewayApi(brought_by=brought_by, served=served or (("httproutes", V1),), oldest="1.2.1", newest="1.5.1")
+def wanted(brought_by: Any, *served: tuple[str, str]) -> GatewayApiTarget:
+    return GatewayApiTarget(
+        brought_by=brought_by, served=served or (("httproutes", V1),), oldest="1.2.1", newest="1.5.1"
+    )
 
 
 def cluster(*names: str, served: tuple[str, ...] = ("httproutes",), bundle: str = "v1.2.1", **metadata: Any) -> Cluster:
@@ -133,15 +135,15 @@ def test_who_may_not_look_is_told_so() -> None:
     assert "whose the Gateway API's CRDs are" in found.rule
 
 
-def asked(patch: pytest.MonkeyPatch, environment: Environment, **config: Any) -> GatewayApi | None:
+def asked(patch: pytest.MonkeyPatch, environment: Environment, **config: Any) -> GatewayApiTarget | None:
     """What a stack file asks of its cluster."""
-    found: list[Question] = []
+    found: list[CheckTarget] = []
 
-    def run(questions: list[Question], *_: Any, **__: Any) -> list[Any]:
+    def run(questions: list[CheckTarget], *_: Any, **__: Any) -> list[Any]:
         found.extend(questions)
         return []
 
-    patch.setattr("mesh.preflight.stack.run", run)
+    patch.setattr("mesh.preflight.stack.run_checks", run)
     stack = settings.parse({"clusters": {"west": {}}, **config}, environment)
     preflight.require(stack, owner="me", namespaces=[], updating=True, warn=print)
     return found[0].gateway_api

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mesh.preflight import Finding, Flat, Severity, run
+from mesh.preflight import Finding, FlatNetworkLink, Severity, run_checks
 from tests.helpers.fake_api_server import NODES, client, healthy, question, running
 
 
@@ -13,10 +13,10 @@ def flat(west: dict[str, Any], east: dict[str, Any], *, mesh: bool = False, **as
     clusters = {"west": healthy(), "east": healthy()}
     clusters["west"].objects[NODES], clusters["east"].objects[NODES] = west, east
     with running(clusters["west"]), running(clusters["east"]):
-        return run(
+        return run_checks(
             [question(name, load_balancer=False, **asked) for name in clusters],
             lambda name: client(clusters[name].server),
-            [Flat(source="west", target="east", mesh=mesh)],
+            [FlatNetworkLink(source="west", target="east", mesh=mesh)],
             timeout=2,
         )
 
@@ -109,8 +109,10 @@ def test_declared_networks_are_believed_and_need_no_nodes() -> None:
         ),
     }
     with running(clusters["west"]), running(clusters["east"]):
-        [found] = run(
-            list(asked.values()), lambda name: client(clusters[name].server), [Flat(source="west", target="east")]
+        [found] = run_checks(
+            list(asked.values()),
+            lambda name: client(clusters[name].server),
+            [FlatNetworkLink(source="west", target="east")],
         )
 
     assert found.value == "10.96.0.0/12"
@@ -120,4 +122,9 @@ def test_declared_networks_are_believed_and_need_no_nodes() -> None:
 
 def test_a_link_to_a_cluster_that_is_not_asked_is_passed_over() -> None:
     with running(healthy()) as cluster:
-        assert run([question()], lambda name: client(cluster.server), [Flat(source="west", target="east")]) == []
+        assert (
+            run_checks(
+                [question()], lambda name: client(cluster.server), [FlatNetworkLink(source="west", target="east")]
+            )
+            == []
+        )

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from mesh.preflight import Flat, Severity, run
+from mesh.preflight import FlatNetworkLink, Severity, run_checks
 from tests.helpers.fake_api_server import (
     ANCHOR,
     INJECTOR,
@@ -71,10 +71,10 @@ def test_no_answer_is_too_odd(version: dict[str, Any], answer: Any, adopt: bool,
 
     odd.objects = Odd({"/version": version})
 
-    found = run(
+    found = run_checks(
         [question(adopt=adopt, cert_manager=True)],
         lambda name: client(odd.server),
-        [Flat(source="west", target="west")],
+        [FlatNetworkLink(source="west", target="west")],
         timeout=20,
     )
 

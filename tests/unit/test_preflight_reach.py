@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from mesh.preflight import Finding, Severity, run, runner
+from mesh.preflight import Finding, Severity, run_checks, runner
 from tests.helpers.fake_api_server import REVIEWS, SERVICES, Cluster, client, healthy, question, running
 
 START = "start it or mend the way there; to go on without it for now, set clusters.west.reachable: false"
@@ -31,7 +31,7 @@ NOTHING_CAME = f"no answer came within {HASTE} seconds"
 
 def ask(server: str, timeout: float = 5, **configured: Any) -> Finding:
     """The only finding."""
-    [found] = run([question(server=server)], lambda name: client(server, **configured), timeout=timeout)
+    [found] = run_checks([question(server=server)], lambda name: client(server, **configured), timeout=timeout)
     assert (found.path, found.value, found.severity) == ("clusters.west", server, Severity.ERROR)
     return found
 
@@ -95,14 +95,16 @@ def test_stopped_api_servers_are_waited_for_side_by_side_and_told_of_in_order(si
     names = [f"c{number}" for number in range(12)]
     began = time.monotonic()
 
-    found = run([question(name) for name in names], lambda name: client(f"http://127.0.0.1:{silent}"), timeout=HASTE)
+    found = run_checks(
+        [question(name) for name in names], lambda name: client(f"http://127.0.0.1:{silent}"), timeout=HASTE
+    )
 
     assert time.monotonic() - began < ONCE
     assert [finding.path for finding in found] == [f"clusters.{name}" for name in names]
 
 
 def test_of_many_clusters_so_many_are_asked_at_a_time_as_can_be_listened_to() -> None:
-    names = [f"c{number}" for number in range(2 * runner.AT_ONCE + 1)]
+    names = [f"c{number}" for number in range(2 * runner.MAX_CONCURRENT_CLUSTERS + 1)]
     under_way, most = set[str](), 0
 
     def clients(name: str) -> Any:
@@ -113,10 +115,10 @@ def test_of_many_clusters_so_many_are_asked_at_a_time_as_can_be_listened_to() ->
         under_way.discard(name)
         raise ValueError
 
-    found = run([question(name) for name in names], clients)
+    found = run_checks([question(name) for name in names], clients)
 
     assert [finding.path for finding in found] == [f"clusters.{name}" for name in names]
-    assert 1 < most <= runner.AT_ONCE
+    assert 1 < most <= runner.MAX_CONCURRENT_CLUSTERS
 
 
 def test_one_that_stops_in_the_middle_is_asked_no_more() -> None:
@@ -191,7 +193,7 @@ def test_a_certificate_for_another_host_is_told_of(certificate: tuple[Path, Path
 
 def test_a_certificate_may_be_left_unchecked(certificate: tuple[Path, Path]) -> None:
     with running(healthy(), certificate) as cluster:
-        assert run([question()], lambda name: client(cluster.server, verify_ssl=False), timeout=20) == []
+        assert run_checks([question()], lambda name: client(cluster.server, verify_ssl=False), timeout=20) == []
 
 
 def test_what_speaks_no_tls_is_told_of() -> None:
@@ -286,7 +288,7 @@ def test_a_client_that_can_not_be_made_is_told_of(error: Exception, why: str) ->
     def clients(name: str) -> Any:
         raise error
 
-    [found] = run([question()], clients)
+    [found] = run_checks([question()], clients)
 
     assert found.severity is Severity.ERROR
     assert (found.rule, found.remedy) == (f"the kubeconfig's credentials can't be used{why}", LOG_IN)
@@ -295,7 +297,7 @@ def test_a_client_that_can_not_be_made_is_told_of(error: Exception, why: str) ->
 def test_a_plugin_that_never_ends_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "CREDENTIALS_WITHIN", 0.2)
 
-    [found] = run([question()], lambda name: time.sleep(1))
+    [found] = run_checks([question()], lambda name: time.sleep(1))
 
     assert found.rule == "no credentials came within 0.2 seconds from the kubeconfig's plugin"
 
@@ -335,7 +337,7 @@ def test_the_others_are_asked_all_the_same(silent: int) -> None:
     with running(healthy()) as cluster:
         cluster.objects["/version"] = {"gitVersion": "v1.20.0"}
         servers = {"west": f"http://127.0.0.1:{silent}", "east": cluster.server}
-        found = run([question(name) for name in servers], lambda name: client(servers[name]), timeout=HASTE)
+        found = run_checks([question(name) for name in servers], lambda name: client(servers[name]), timeout=HASTE)
 
     assert [(finding.path, finding.value) for finding in found] == [
         ("clusters.west", "https://west.example.com"),

@@ -8,20 +8,22 @@ import pytest
 
 from mesh import config as settings
 from mesh import preflight
-from mesh.preflight import Flat, Question
+from mesh.preflight import CheckTarget, FlatNetworkLink
 from tests.helpers.stack_files import Environment
 
 TWO = {"west": {"cilium": {"id": 1}}, "east": {"cilium": {"id": 2}}}
 
 
-def asked(patch: pytest.MonkeyPatch, environment: Environment, **config: Any) -> tuple[list[Question], list[Flat]]:
-    found: list[tuple[list[Question], list[Flat]]] = []
+def asked(
+    patch: pytest.MonkeyPatch, environment: Environment, **config: Any
+) -> tuple[list[CheckTarget], list[FlatNetworkLink]]:
+    found: list[tuple[list[CheckTarget], list[FlatNetworkLink]]] = []
 
-    def run(questions: list[Question], client: Any, flat: list[Flat], timeout: float) -> list[Any]:
+    def run(questions: list[CheckTarget], client: Any, flat: list[FlatNetworkLink], timeout: float) -> list[Any]:
         found.append((questions, flat))
         return []
 
-    patch.setattr("mesh.preflight.stack.run", run)
+    patch.setattr("mesh.preflight.stack.run_checks", run)
     stack = settings.parse({"clusters": TWO, **config}, environment)
     preflight.require(stack, owner="me", namespaces=["linkerd-multicluster"], updating=True, warn=print)
     return found[0]

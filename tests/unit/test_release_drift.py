@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
-from components.helm.release_drift import _UpkeepProvider
+from components.helm.release_drift import _ReleaseDriftProvider
 from mesh.helm import drift
-from mesh.helm.drift import MendError, repair
-from mesh.helm.drift.diff import differing
+from mesh.helm.drift import RepairError, repair
+from mesh.helm.drift.diff import differing_fields
 from mesh.kube import client as kube_client
 from mesh.kube.client import Access
-from mesh.preflight.api import Api, Unseen
+from mesh.preflight.api import ClusterApi, NotReadableError
 from tests.helpers.fake_api_server import Cluster, client, running
 
 RECORDS = "/api/v1/namespaces/linkerd/secrets"
@@ -116,20 +116,20 @@ CONTAINER = ("spec", "template", "spec", "containers", 0)
     ],
 )
 def test_what_differs_is_what_the_next_upgrade_would_change(path: tuple[Any, ...], to: Any, differs: list[str]) -> None:
-    assert differing(WEB, changed(WEB, *path, to=to)) == differs
+    assert differing_fields(WEB, changed(WEB, *path, to=to)) == differs
 
 
 def test_entries_that_others_have_put_into_a_list_are_let_be() -> None:
     sidecar = [*WEB["spec"]["template"]["spec"]["containers"], {"name": "sidecar"}]
 
-    assert differing(WEB, changed(WEB, *CONTAINER[:-1], to=sidecar)) == []
+    assert differing_fields(WEB, changed(WEB, *CONTAINER[:-1], to=sidecar)) == []
 
 
 def test_a_secret_is_compared_as_it_is_stored() -> None:
     wanted = {"kind": "Secret", "metadata": {"name": "x"}, "stringData": {"key": "value"}}
 
-    assert differing(wanted, {"data": {"key": base64.b64encode(b"value").decode()}}) == []
-    assert differing(wanted, {"data": {"key": "b3RoZXI="}}) == ["data.key"]
+    assert differing_fields(wanted, {"data": {"key": base64.b64encode(b"value").decode()}}) == []
+    assert differing_fields(wanted, {"data": {"key": "b3RoZXI="}}) == ["data.key"]
 
 
 @dataclass
@@ -176,11 +176,14 @@ def server() -> Iterator[Server]:
 
 
 def looked(server: Server) -> list[str]:
-    return [str(each) for each in drift.look(Api(client(server.server), 20), "linkerd", "linkerd-control-plane")]
+    return [
+        str(each)
+        for each in drift.find_drift(ClusterApi(client(server.server), 20), "linkerd", "linkerd-control-plane")
+    ]
 
 
 def mended(server: Server) -> list[str]:
-    return drift.mend(client(server.server), "linkerd", "linkerd-control-plane", wait=True)
+    return drift.repair_drift(client(server.server), "linkerd", "linkerd-control-plane", wait=True)
 
 
 def test_nothing_is_said_of_a_release_that_is_as_it_was_made(server: Server) -> None:
@@ -229,27 +232,27 @@ def test_what_the_api_server_refuses_is_said_with_the_object_and_a_remedy(server
     server.objects[DEPLOYMENT] = changed(made(WEB), "spec", "replicas", to=0)
     server.refused = 422
 
-    with pytest.raises(MendError, match=r"Deployment web of release .*HTTP 422: field is immutable.*--refresh"):
+    with pytest.raises(RepairError, match=r"Deployment web of release .*HTTP 422: field is immutable.*--refresh"):
         mended(server)
 
 
 def test_a_kind_that_the_cluster_does_not_have_is_waited_for_and_then_said(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repair, "KINDS_COME_WITHIN", 0)
+    monkeypatch.setattr(repair, "KIND_SERVED_TIMEOUT_S", 0)
     server.objects["/apis/apps/v1"] = {"resources": []}
 
     assert looked(server) == ["Deployment web is missing"]
-    with pytest.raises(MendError, match="no kind Deployment"):
+    with pytest.raises(RepairError, match="no kind Deployment"):
         mended(server)
 
 
 def test_what_does_not_become_ready_is_an_error(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repair, "READY_WITHIN", 0)
+    monkeypatch.setattr(repair, "READY_TIMEOUT_S", 0)
     monkeypatch.setattr(repair, "_is_ready", lambda live: False)
     del server.objects[DEPLOYMENT]
 
-    with pytest.raises(MendError, match="Deployment web: mended, and not ready after"):
+    with pytest.raises(RepairError, match="Deployment web: mended, and not ready after"):
         mended(server)
 
 
@@ -258,25 +261,25 @@ def test_what_may_not_be_read_is_not_taken_for_whole(server: Server) -> None:
 
     [found] = looked(server)
     assert found.startswith("MutatingWebhookConfiguration injector can't be looked at: ")
-    with pytest.raises(MendError, match="let the user of the kubeconfig read it"):
+    with pytest.raises(RepairError, match="let the user of the kubeconfig read it"):
         mended(server)
 
 
 def test_a_record_that_may_not_be_read_is_an_error(server: Server) -> None:
     server.statuses[RECORDS] = 403
 
-    with pytest.raises(Unseen, match="Helm's records"):
+    with pytest.raises(NotReadableError, match="Helm's records"):
         looked(server)
 
 
 def test_a_cluster_that_does_not_answer_stays_as_it_was_known(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(kube_client, "client", lambda way: client("http://127.0.0.1:9"))
+    monkeypatch.setattr(kube_client, "api_client", lambda way: client("http://127.0.0.1:9"))
     monkeypatch.setattr("pulumi.log.warn", print)
     before = {**PROPS, "drift": ["Deployment web is missing"]}
 
-    assert _UpkeepProvider().read("west", before).outs == before
+    assert _ReleaseDriftProvider().read("west", before).outs == before
     assert "west: release linkerd-control-plane couldn't be compared" in capsys.readouterr().out
 
 
@@ -286,10 +289,10 @@ def test_a_kubeconfig_that_cannot_be_used_is_told_of_in_the_same_way(
     def fail(way: Access) -> None:
         raise ValueError("no such context")
 
-    monkeypatch.setattr(kube_client, "client", fail)
+    monkeypatch.setattr(kube_client, "api_client", fail)
     monkeypatch.setattr("pulumi.log.warn", print)
 
-    assert _UpkeepProvider().read("west", PROPS).outs == PROPS
+    assert _ReleaseDriftProvider().read("west", PROPS).outs == PROPS
     assert "couldn't be compared" in capsys.readouterr().out
 
 
@@ -304,10 +307,10 @@ def test_a_refresh_finds_it_an_update_mends_it_and_nothing_else_asks(
     server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     way = Access(context="ctx-west", kubeconfig="text")
-    monkeypatch.setattr(kube_client, "client", lambda asked: client(server.server) if asked == way else None)
+    monkeypatch.setattr(kube_client, "api_client", lambda asked: client(server.server) if asked == way else None)
     for level in ("warn", "info"):
         monkeypatch.setattr(f"pulumi.log.{level}", print)
-    provider = _UpkeepProvider()
+    provider = _ReleaseDriftProvider()
     made = provider.create({**PROPS, "drift": None})
     assert made.outs is not None
     assert provider.diff("", made.outs, {**PROPS, "drift": None}).changes is False

@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, set_mocks
 
-from components.sdk.resource_registry import Registered
+from components.sdk.resource_registry import ResourceRegistry
 
 
 class Thing(pulumi.CustomResource):
@@ -33,7 +33,7 @@ def urns(*names: str) -> list[Any]:
 
     async def program() -> list[Any]:
         set_mocks(Engine(), project="test", stack="test")
-        registered = Registered()
+        registered = ResourceRegistry()
         made: list[Thing] = []
         for name in names:
             made.append(Thing(name, made[-1].id if made else None))

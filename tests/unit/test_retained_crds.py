@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from components.helm import retained_crds
-from components.helm.retained_crds import _KeptCrdsProvider, remove_kept
+from components.helm.retained_crds import _RetainedCrdsProvider, delete_retained_crds
 from mesh.kube import client as kube_client
 from mesh.kube.client import Access
 from tests.helpers.fake_api_server import Cluster, client, running
@@ -58,7 +58,7 @@ class Server(Cluster):
 def removed(server: Server, *records: dict[str, Any]) -> list[str]:
     server.objects[RECORDS] = {"items": list(records), "metadata": {}}
     with running(server):
-        return list(remove_kept(client(server.server), "linkerd-crds", "linkerd"))
+        return list(delete_retained_crds(client(server.server), "linkerd-crds", "linkerd"))
 
 
 def test_crds_that_the_release_has_left_behind_are_deleted() -> None:
@@ -121,7 +121,7 @@ def test_a_crd_with_objects_of_somebody_stays_and_is_told_of() -> None:
 
 
 def test_an_api_server_that_takes_its_time_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retained_crds, "CRDS_GO_WITHIN", 0)
+    monkeypatch.setattr(retained_crds, "CRD_DELETION_TIMEOUT_S", 0)
     server = Server()
     server.crd("httproutes")
 
@@ -138,10 +138,10 @@ def test_the_provider_makes_nothing_and_says_what_stays(
         asked.extend(said)
         return ["one stays"]
 
-    monkeypatch.setattr(kube_client, "client", lambda way: way)
-    monkeypatch.setattr(retained_crds, "remove_kept", remove)
+    monkeypatch.setattr(kube_client, "api_client", lambda way: way)
+    monkeypatch.setattr(retained_crds, "delete_retained_crds", remove)
     monkeypatch.setattr("pulumi.log.warn", told.append)
-    provider = _KeptCrdsProvider()
+    provider = _RetainedCrdsProvider()
     made = provider.create(PROPS)
     assert (made.id, made.outs) == ("west/linkerd-crds", PROPS)
     assert made.outs is not None

@@ -16,16 +16,16 @@ import pytest
 import yaml
 
 from mesh.helm import release_storage
-from mesh.helm.release_storage import Record
+from mesh.helm.release_storage import ReleaseRevision
 from mesh.kube.client import Access
-from mesh.preflight.api import Unseen
+from mesh.preflight.api import NotReadableError
 from policy.planned_resource import SECRET, UNKNOWN
 from review import changes, json_output, markdown, preview, release_objects
-from review.captured_inputs import Registered
+from review.captured_inputs import CapturedInputs
 from review.changes import ReleaseChange
-from review.cluster_snapshot import Seen
-from review.discovery import Offer
-from review.helm_template import RenderError, Wanted
+from review.cluster_snapshot import ClusterSnapshot
+from review.discovery import ApiResources
+from review.helm_template import ReleaseSpec, RenderError
 from review.preview import PROVIDER, RELEASE, STACK, Preview
 from review.pulumi_cli import PreviewFailed
 from review.report import Report, expiring, findings
@@ -37,9 +37,9 @@ class Charts:
     """In place of Helm: a release has the objects that its values name."""
 
     def __init__(self) -> None:
-        self.offers: dict[str, Offer] = {}
+        self.offers: dict[str, ApiResources] = {}
 
-    def render(self, wanted: Wanted, offer: Offer, way: Access | None) -> list[dict[str, Any]]:
+    def render(self, wanted: ReleaseSpec, offer: ApiResources, way: Access | None) -> list[dict[str, Any]]:
         self.offers[f"{wanted.name} {wanted.version}"] = offer
         if wanted.chart == "broken":
             raise RenderError("execution error at (broken/templates/a.yaml): no password")
@@ -47,29 +47,31 @@ class Charts:
         return found + ([definition("Lid")] if wanted.crds and wanted.values.get("crds") else [])
 
 
-class Cluster(Seen):
+class Cluster(ClusterSnapshot):
     """In place of a cluster: the records that a test gives it."""
 
-    records: Mapping[str, Record | str] = {}
+    records: Mapping[str, ReleaseRevision | str] = {}
 
-    def record(self, namespace: str, name: str) -> Record | None:
+    def record(self, namespace: str, name: str) -> ReleaseRevision | None:
         found = self.records.get(f"{namespace}/{name}")
         if isinstance(found, str):
-            raise Unseen(found)
+            raise NotReadableError(found)
         return found
 
 
-def seen(**records: Record | str) -> Cluster:
+def seen(**records: ReleaseRevision | str) -> Cluster:
     cluster = Cluster(name="west")
     object.__setattr__(cluster, "records", {key.replace("_", "/"): value for key, value in records.items()})
     return cluster
 
 
-def record(*objects: Mapping[str, Any], **values: Any) -> Record:
-    return Record(manifest=yaml.safe_dump_all(objects), values=values)
+def record(*objects: Mapping[str, Any], **values: Any) -> ReleaseRevision:
+    return ReleaseRevision(manifest=yaml.safe_dump_all(objects), values=values)
 
 
-def reviewed(found: Preview, cluster: Seen | None = None, charts: Charts | None = None) -> list[ReleaseChange]:
+def reviewed(
+    found: Preview, cluster: ClusterSnapshot | None = None, charts: Charts | None = None
+) -> list[ReleaseChange]:
     known = {"west": cluster or seen()}
     looking = release_objects.Releases(found, known, charts or Charts())  # type: ignore[arg-type]
     return [changes.of_release(looking.look(each), ()) for each in release_objects.changed(found)]
@@ -309,7 +311,7 @@ def test_the_newest_record_that_was_deployed_is_read() -> None:
             assert selector == "owner=helm,name=shop,status in (deployed,uninstalling)"
             return {"items": [secret(9), secret(10)]}
 
-    found = release_storage.read(Api(), "shops", "shop")  # type: ignore[arg-type]
+    found = release_storage.read_latest_revision(Api(), "shops", "shop")  # type: ignore[arg-type]
 
     assert found is not None
     assert (found.manifest, found.values) == ("n: 10", {})
@@ -319,14 +321,14 @@ def test_what_nobody_knows_yet_is_neither_shown_as_gone_nor_guessed() -> None:
     secret = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "value": UNKNOWN}
     asked = {"values": {"ca": UNKNOWN, "size": 3}, "repositoryOpts": {"password": secret}}
     line = {"method": "/pulumirpc.ResourceMonitor/RegisterResource", "request": {"object": asked}}
-    registered = Registered()
+    registered = CapturedInputs()
     registered.take(json.dumps({**line, "response": {"urn": urn(RELEASE, "west-shop")}}))
     # As the provider leaves it: without what it doesn't know.
     steps = [step("update", RELEASE, "west-shop", release(ca="old", size=1), release(size=3))]
     found = preview.parse(json.dumps({"steps": steps}), registered)
 
     class Hashing(Charts):
-        def render(self, wanted: Wanted, offer: Offer, way: Access | None) -> list[dict[str, Any]]:
+        def render(self, wanted: ReleaseSpec, offer: ApiResources, way: Access | None) -> list[dict[str, Any]]:
             text = str(wanted.values["ca"])
             digest = hashlib.sha256(text.encode()).hexdigest()
             data = {"ca": text, "sum": digest, "all": f"size: {wanted.values['size']}\nca: {digest}\n"}
@@ -349,7 +351,7 @@ def test_what_nobody_knows_yet_is_neither_shown_as_gone_nor_guessed() -> None:
 
 
 def test_pulumis_log_goes_through_a_pipe_and_is_gone_afterwards(tmp_path: Path) -> None:
-    registered = Registered()
+    registered = CapturedInputs()
     entry = {
         "method": "/pulumirpc.ResourceMonitor/RegisterResource",
         "request": {"object": {"spec": UNKNOWN, "size": "x" * 100_000}},

@@ -11,9 +11,9 @@ import pytest
 from review import markdown, markdown_escape
 from review.changes import Change, ReleaseChange, of_resources
 from review.diff import fields
-from review.objects import Identity
-from review.report import Finding, Report
-from review.truncation import Part, fitted
+from review.objects import ObjectIdentity
+from review.report import PolicyFinding, Report
+from review.truncation import TextPart, truncate_parts
 from tests.helpers import previews
 
 HOSTILE = [
@@ -35,7 +35,7 @@ def report(*resources: Any, **others: Any) -> Report:
 
 
 def change(before: Any, after: Any, name: str = "shop") -> Change:
-    identity = Identity(kind="ConfigMap", namespace="shops", name=name, group="")
+    identity = ObjectIdentity(kind="ConfigMap", namespace="shops", name=name, group="")
     return Change(verb="changed", identity=identity, before=before, after=after, fields=tuple(fields(before, after)))
 
 
@@ -92,7 +92,7 @@ def test_a_long_line_is_cut_and_says_by_how_much() -> None:
 
 
 def test_what_a_policy_wants_is_told_to_its_end() -> None:
-    finding = Finding(mandatory=True, text=f"west-shop: {'x' * 400}: set it")
+    finding = PolicyFinding(mandatory=True, text=f"west-shop: {'x' * 400}: set it")
 
     assert "set it`" in markdown.text(report(findings=(finding,)))
 
@@ -120,9 +120,13 @@ def test_even_when_nothing_may_be_left_out_it_fits() -> None:
 
 
 def test_the_least_important_goes_first() -> None:
-    parts = [Part(text="head"), Part(text="a" * 50, short="(a)", rank=1), Part(text="b" * 50, short="(b)", rank=2)]
+    parts = [
+        TextPart(text="head"),
+        TextPart(text="a" * 50, short="(a)", rank=1),
+        TextPart(text="b" * 50, short="(b)", rank=2),
+    ]
 
-    assert fitted(parts, 100, "{count} out") == "head\n\n1 out\n\n" + "a" * 50 + "\n\n(b)\n"
+    assert truncate_parts(parts, 100, "{count} out") == "head\n\n1 out\n\n" + "a" * 50 + "\n\n(b)\n"
 
 
 def test_what_changes_alike_is_told_once() -> None:

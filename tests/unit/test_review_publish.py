@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from review.publish import ForgeError, __main__, github, gitlab, keep
+from review.publish import ForgeError, __main__, github, gitlab, upsert_comment
 from review.publish.comment import ATTEMPTS, LONGEST_WAIT, marker
 from tests.helpers.fake_code_host import TOKEN, Forge, running
 
@@ -32,7 +32,7 @@ def forge(request: pytest.FixtureRequest) -> Iterator[Forge]:
 def put(forge: Forge, text: str, stack: str = "prod", slept: list[float] | None = None) -> str:
     module = github if forge.kind == "github" else gitlab
     waits: list[float] = [] if slept is None else slept
-    return keep(module.from_environment(forge.environment), stack, text, sleep=waits.append)
+    return upsert_comment(module.from_environment(forge.environment), stack, text, sleep=waits.append)
 
 
 @pytest.mark.parametrize("forge", BOTH, indirect=True)
@@ -148,7 +148,7 @@ def test_a_forge_that_is_not_there_is_said_to_be_so(forge: Forge) -> None:
     environment = {**forge.environment, "GITHUB_GRAPHQL_URL": "http://127.0.0.1:1/graphql"}
 
     with pytest.raises(ForgeError, match=r"127\.0\.0\.1:1/graphql: .*refused.*: no answer; see whether"):
-        keep(github.from_environment(environment), "prod", "text", sleep=lambda _: None)
+        upsert_comment(github.from_environment(environment), "prod", "text", sleep=lambda _: None)
 
 
 @pytest.mark.parametrize(

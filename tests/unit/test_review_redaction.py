@@ -12,9 +12,9 @@ import yaml
 
 from review.diff import fields
 from review.redaction import masked, plain, scrubbed, secrets_of
-from tests.helpers.certificate_authority import Authority
+from tests.helpers.certificate_authority import LocalAuthority
 
-KEY = Authority().private
+KEY = LocalAuthority().private
 KEY_LINE = KEY.splitlines()[1]
 TOKEN = ".".join(["eyJhbGciOiJSUzI1NiIsImtpZCI6In", "eyJpc3MiOiJrdWJlcm5ldGVzL3NlcnZpY2VhY2", "c2lnbmF0dXJl"])
 KUBECONFIG = yaml.safe_dump(
@@ -86,7 +86,7 @@ def test_what_only_speaks_of_secrets_is_shown(value: dict[str, Any]) -> None:
 
 
 def test_a_certificate_is_told_by_its_name_its_end_and_its_fingerprint() -> None:
-    certificate = Authority().pem
+    certificate = LocalAuthority().pem
     shown = masked({"caBundle": encoded(certificate), "pem": certificate})
 
     assert str(shown["pem"]).startswith("certificate root.linkerd.cluster.local, until 20")

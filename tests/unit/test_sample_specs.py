@@ -12,16 +12,22 @@ from components.workloads.authorization_policy import authentication_spec, autho
 from components.workloads.manifests import container, pod_annotations
 from components.workloads.nginx import configuration
 from components.workloads.service_profile import http_routes, milliseconds, profile_spec
-from components.workloads.traffic_split import Backend, backends, failover_backends, shared_out_spec, traffic_split_spec
+from components.workloads.traffic_split import (
+    Backend,
+    backends,
+    failover_backends,
+    traffic_split_spec,
+    weighted_backends_rule,
+)
 from mesh import config
-from mesh.config.models.samples import Failover, Podinfo, Profile, Split
+from mesh.config.models.samples import FailoverConfig, PodinfoConfig, ProfileConfig, SplitConfig
 
-BOTH = Split.model_validate({"cluster": "west", "weights": {"west": 50, "east": 30, "north": 0}})
+BOTH = SplitConfig.model_validate({"cluster": "west", "weights": {"west": 50, "east": 30, "north": 0}})
 BOOKS = [Backend(service="books", port=7002, weight=500), Backend(service="error-injector", port=8080, weight=500)]
 
 
 def sample(**part: Any) -> config.Sample:
-    return config.Sample(part=Podinfo.model_validate(part), clusters=("west",))
+    return config.Sample(part=PodinfoConfig.model_validate(part), clusters=("west",))
 
 
 def test_a_split_leads_to_the_own_service_and_to_the_mirrors_of_the_others() -> None:
@@ -48,7 +54,7 @@ def test_a_traffic_split_has_whole_weights_or_thousandths() -> None:
 
 
 def test_an_http_route_is_the_services_own_and_names_ports() -> None:
-    assert shared_out_spec("books", 7002, BOOKS) == {
+    assert weighted_backends_rule("books", 7002, BOOKS) == {
         "parentRefs": [{"group": "core", "kind": "Service", "name": "books", "port": 7002}],
         "rules": [
             {
@@ -62,7 +68,7 @@ def test_an_http_route_is_the_services_own_and_names_ports() -> None:
 
 
 def test_a_failover_leads_elsewhere_only_by_the_least_chance_that_there_is() -> None:
-    failover = Failover.model_validate({"cluster": "west", "backups": ["east", "north"]})
+    failover = FailoverConfig.model_validate({"cluster": "west", "backups": ["east", "north"]})
 
     assert failover_backends("podinfo", 9898, failover) == [
         Backend(service="podinfo", port=9898, weight=1_000_000),
@@ -72,7 +78,7 @@ def test_a_failover_leads_elsewhere_only_by_the_least_chance_that_there_is() -> 
 
 
 def test_each_route_of_a_profile_is_an_http_route_and_one_is_for_the_rest() -> None:
-    found = http_routes("podinfo", Profile(form="gateway-api"), podinfo.ROUTES)
+    found = http_routes("podinfo", ProfileConfig(form="gateway-api"), podinfo.ROUTES)
 
     assert [(each.name, each.annotations) for each in found] == [
         ("podinfo-get-api-info", {"retry.linkerd.io/http": "5xx", "timeout.linkerd.io/request": "300ms"}),
@@ -90,7 +96,7 @@ def test_http_routes_have_names_of_their_own_whatever_the_routes_are_called() ->
     routes += [{"method": "PUT", "pathRegex": "/", "name": name} for name in ("other", "日本", "Put it")]
     said = {"form": "gateway-api", "routes": routes}
 
-    names = [each.name for each in http_routes("webapp", Profile.model_validate(said), ())]
+    names = [each.name for each in http_routes("webapp", ProfileConfig.model_validate(said), ())]
 
     assert names[:3] == ["webapp-get-a", "webapp-get-a-2", "webapp-get"]
     assert names[-4:] == ["webapp-other-2", "webapp-put", "webapp-put-it", "webapp-other"]
@@ -102,7 +108,7 @@ def test_a_routes_limit_is_its_own() -> None:
     route = {"method": "GET", "pathRegex": "/", "isRetryable": True, "retryLimit": 3, "timeout": "0s"}
     said = {"form": "gateway-api", "routes": [route]}
 
-    found, _ = http_routes("webapp", Profile.model_validate(said), ())
+    found, _ = http_routes("webapp", ProfileConfig.model_validate(said), ())
 
     assert found.annotations == {"retry.linkerd.io/http": "5xx", "retry.linkerd.io/limit": "3"}
 
@@ -116,7 +122,7 @@ def test_a_duration_has_whole_milliseconds(duration: str, found: int) -> None:
 
 
 def test_podinfos_own_profile_times_one_route_out_and_retries_it() -> None:
-    assert profile_spec(Profile(), podinfo.ROUTES) == {
+    assert profile_spec(ProfileConfig(), podinfo.ROUTES) == {
         "routes": [
             {
                 "name": "GET /api/info",
@@ -131,7 +137,7 @@ def test_podinfos_own_profile_times_one_route_out_and_retries_it() -> None:
 
 
 def test_webapps_own_profile_has_the_routes_of_the_guide() -> None:
-    routes = profile_spec(Profile(), booksapp.ROUTES)["routes"]
+    routes = profile_spec(ProfileConfig(), booksapp.ROUTES)["routes"]
 
     assert [(route["name"], route["condition"]["method"], route["condition"]["pathRegex"]) for route in routes] == [
         ("GET /", "GET", "/"),
@@ -151,7 +157,7 @@ def test_a_users_routes_take_the_place_of_the_samples_own() -> None:
     route = {"name": "info", "method": "GET", "pathRegex": "/api/info", "timeout": "1s"}
     said = {"routes": [route], "retryBudget": {"retryRatio": 1, "ttl": "5s"}}
 
-    assert profile_spec(Profile.model_validate(said), podinfo.ROUTES) == {
+    assert profile_spec(ProfileConfig.model_validate(said), podinfo.ROUTES) == {
         "routes": [{"name": "info", "condition": {"method": "GET", "pathRegex": "/api/info"}, "timeout": "1s"}],
         "retryBudget": {"retryRatio": 1.0, "minRetriesPerSecond": 10, "ttl": "5s"},
     }

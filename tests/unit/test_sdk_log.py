@@ -27,7 +27,7 @@ def test_debug_messages_keep_nobody_waiting_and_all_others_arrive(monkeypatch: p
     monkeypatch.setattr(SETTINGS, "engine", engine)
     monkeypatch.setattr(pulumi.log, "debug", pulumi.log.debug)  # put back at the end
 
-    sdk_log.mute()
+    sdk_log.disable_sdk_debug_log()
     pulumi.log.debug("registering", stream_id=1)
     pulumi.log.info("an info")
     pulumi.log.warn("a warning")

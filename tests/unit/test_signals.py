@@ -25,7 +25,7 @@ print("goes on")
     ("begin", "told"),
     [
         ("", ["True", "goes on"]),
-        ("from hack.make import signals; signals.heed_in_children()", ["False", "goes on"]),
+        ("from hack.make import signals; signals.restore_sigint_for_children()", ["False", "goes on"]),
     ],
 )
 def test_what_a_command_in_the_background_starts_heeds_interrupts(begin: str, told: list[str]) -> None:

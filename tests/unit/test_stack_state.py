@@ -31,7 +31,7 @@ def test_the_state_is_that_of_the_running_stack(pulumi_says: Path, tmp_path: Pat
     )
     pulumi_says.write_text(f"cat {tmp_path}/state")
 
-    (found,) = stack_state.own()
+    (found,) = stack_state.read_stack_state()
 
     assert found.urn == urn
     assert (tmp_path / "asked").read_text().split() == ["stack", "export", "--stack", "someone/mesh/prod"]
@@ -40,13 +40,13 @@ def test_the_state_is_that_of_the_running_stack(pulumi_says: Path, tmp_path: Pat
 def test_a_stack_that_has_made_nothing_yet_has_nothing(pulumi_says: Path) -> None:
     pulumi_says.write_text('echo \'{"version": 3, "deployment": {}}\'')
 
-    assert stack_state.own() == []
+    assert stack_state.read_stack_state() == []
 
 
 def test_a_state_that_cannot_be_read_is_an_error_that_says_what_to_do(pulumi_says: Path) -> None:
     pulumi_says.write_text("echo 'error: passphrase must be set' >&2; exit 255")
 
     with pytest.raises(
-        stack_state.RecordError, match=r"passphrase must be set: while a cluster is declared unreachable"
+        stack_state.StackStateError, match=r"passphrase must be set: while a cluster is declared unreachable"
     ):
-        stack_state.own()
+        stack_state.read_stack_state()

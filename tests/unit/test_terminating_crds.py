@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from components.helm import terminating_crds
-from components.helm.release_drift import _UpkeepProvider
-from components.helm.retained_crds import CRDS
-from components.helm.terminating_crds import GoingCrds
+from components.helm.release_drift import _ReleaseDriftProvider
+from components.helm.retained_crds import CRDS_PATH
+from components.helm.terminating_crds import CrdsStuckTerminatingError
 from mesh.kube import client as kube_client
-from mesh.preflight.api import Api
-from mesh.preflight.errors import Unanswered
+from mesh.preflight.api import ClusterApi
+from mesh.preflight.errors import ApiUnreachableError
 from tests.helpers.fake_api_server import Cluster, client, running
 
 SERVERS, ROUTES = "/apis/example.com/v1/servers", "/apis/example.com/v1/routes"
@@ -28,9 +28,9 @@ def crd(plural: str, release: str = "linkerd-crds", *, going: bool = True) -> di
 
 
 def bring(server: Cluster, *crds: dict[str, Any]) -> None:
-    server.objects[CRDS] = {"items": list(crds)}
+    server.objects[CRDS_PATH] = {"items": list(crds)}
     for each in crds:
-        server.objects[f"{CRDS}/{each['metadata']['name']}"] = each
+        server.objects[f"{CRDS_PATH}/{each['metadata']['name']}"] = each
         server.objects[f"/apis/example.com/v1/{each['spec']['names']['plural']}"] = {"items": []}
 
 
@@ -41,11 +41,11 @@ def server() -> Iterator[Cluster]:
 
 
 def wait(server: Cluster) -> None:
-    terminating_crds.await_end(client(server.server), "west", "linkerd-crds", "linkerd")
+    terminating_crds.wait_for_crd_deletion(client(server.server), "west", "linkerd-crds", "linkerd")
 
 
 def read(server: Cluster) -> None:
-    terminating_crds.read_kinds(Api(client(server.server), 5), "linkerd-crds", "linkerd")
+    terminating_crds.warm_crd_storage(ClusterApi(client(server.server), 5), "linkerd-crds", "linkerd")
 
 
 def test_the_kinds_of_a_release_are_read_and_no_others(server: Cluster) -> None:
@@ -53,7 +53,7 @@ def test_the_kinds_of_a_release_are_read_and_no_others(server: Cluster) -> None:
 
     read(server)
 
-    crds = {f"GET {CRDS}", f"GET {CRDS}/servers.example.com", f"GET {CRDS}/routes.example.com"}
+    crds = {f"GET {CRDS_PATH}", f"GET {CRDS_PATH}/servers.example.com", f"GET {CRDS_PATH}/routes.example.com"}
     assert set(server.asked) == crds | {f"GET {SERVERS}", f"GET {ROUTES}"}
 
 
@@ -72,9 +72,9 @@ def test_a_kind_that_does_not_get_ready_is_not_asked_for_without_end(
 ) -> None:
     bring(server, crd("servers"))
     server.statuses[SERVERS] = 429
-    monkeypatch.setattr(terminating_crds, "READABLE_WITHIN", 0.2)
+    monkeypatch.setattr(terminating_crds, "CRD_SERVED_TIMEOUT_S", 0.2)
 
-    with pytest.raises(Unanswered):
+    with pytest.raises(ApiUnreachableError):
         read(server)
 
 
@@ -82,7 +82,7 @@ def test_a_crd_that_went_meanwhile_or_has_no_version_is_passed_over(server: Clus
     unserved = crd("routes")
     unserved["spec"]["versions"].pop()
     bring(server, crd("servers"), unserved)
-    del server.objects[f"{CRDS}/servers.example.com"]
+    del server.objects[f"{CRDS_PATH}/servers.example.com"]
 
     read(server)
 
@@ -95,10 +95,10 @@ def test_the_kinds_are_read_before_their_release_goes_and_nothing_depends_on_it(
 ) -> None:
     bring(server, crd("servers"))
     server.statuses[SERVERS] = status
-    monkeypatch.setattr(kube_client, "client", lambda _: client(server.server))
-    monkeypatch.setattr(terminating_crds, "READABLE_WITHIN", 0.2)
+    monkeypatch.setattr(kube_client, "api_client", lambda _: client(server.server))
+    monkeypatch.setattr(terminating_crds, "CRD_SERVED_TIMEOUT_S", 0.2)
 
-    _UpkeepProvider().delete("", {"context": "ctx-west", "release": "linkerd-crds", "namespace": "linkerd"})
+    _ReleaseDriftProvider().delete("", {"context": "ctx-west", "release": "linkerd-crds", "namespace": "linkerd"})
 
     assert f"GET {SERVERS}" in server.asked
 
@@ -107,48 +107,49 @@ def test_a_cluster_that_is_not_there_is_not_in_the_way_of_a_removal(monkeypatch:
     def fail(_: kube_client.Access) -> None:
         raise ValueError("no such context")
 
-    monkeypatch.setattr(kube_client, "client", fail)
+    monkeypatch.setattr(kube_client, "api_client", fail)
 
-    _UpkeepProvider().delete("", {"context": "ctx-west", "release": "linkerd-crds", "namespace": "linkerd"})
+    _ReleaseDriftProvider().delete("", {"context": "ctx-west", "release": "linkerd-crds", "namespace": "linkerd"})
 
 
 def test_crds_that_stay_or_are_of_another_release_are_not_waited_for(server: Cluster) -> None:
-    server.objects[CRDS] = {"items": [crd("servers", going=False), crd("routes", "linkerd-viz")]}
+    server.objects[CRDS_PATH] = {"items": [crd("servers", going=False), crd("routes", "linkerd-viz")]}
 
     wait(server)
 
-    assert server.asked == [f"GET {CRDS}"]
+    assert server.asked == [f"GET {CRDS_PATH}"]
 
 
 def test_a_release_is_installed_when_its_deleted_crds_are_gone(
     server: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.objects[CRDS] = {"items": [crd("servers"), crd("routes", going=False)]}
+    server.objects[CRDS_PATH] = {"items": [crd("servers"), crd("routes", going=False)]}
     said: list[str] = []
     monkeypatch.setattr("pulumi.log.info", said.append)
 
     def pass_time(_: float) -> None:
-        server.objects[CRDS] = {"items": [crd("routes", going=False)]}
+        server.objects[CRDS_PATH] = {"items": [crd("routes", going=False)]}
 
     monkeypatch.setattr("time.sleep", pass_time)
 
     wait(server)
 
     assert said == ["west: waiting, up to five minutes, until these deleted CRDs are gone: servers.example.com"]
-    assert server.asked == [f"GET {CRDS}"] * 2
+    assert server.asked == [f"GET {CRDS_PATH}"] * 2
 
 
 def test_crds_that_do_not_go_are_named(server: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    server.objects[CRDS] = {"items": [crd("servers")]}
-    monkeypatch.setattr(terminating_crds, "GONE_WITHIN", -1)
+    server.objects[CRDS_PATH] = {"items": [crd("servers")]}
+    monkeypatch.setattr(terminating_crds, "CRD_DELETION_TIMEOUT_S", -1)
 
     with pytest.raises(
-        GoingCrds, match=r"west: CRDs of release linkerd-crds are.*: servers\.example\.com; see what holds"
+        CrdsStuckTerminatingError,
+        match=r"west: release linkerd-crds: CRDs still Terminating .*: servers\.example\.com; find the finalizer",
     ):
         wait(server)
 
 
 def test_who_may_not_list_crds_does_not_wait(server: Cluster) -> None:
-    server.statuses[CRDS] = 403
+    server.statuses[CRDS_PATH] = 403
 
     wait(server)

@@ -16,7 +16,7 @@ import yaml
 
 from hack.toolchain import __main__ as command
 from hack.toolchain import add_ons, cache, charts, go, helm, pulumi_installation
-from hack.toolchain.artifacts import CHARTS, CILIUM, ENGINE, HELM, PARTS, Build, Part, linkerd
+from hack.toolchain.artifacts import ARTIFACTS, CHARTS, CILIUM, ENGINE, HELM, Artifact, Build, linkerd
 from mesh import linkerd_releases
 from mesh.paths import PROJECT_ROOT
 
@@ -48,14 +48,14 @@ def test_a_release_of_linkerd_is_not_built_anew_because_of_the_other(tmp_path: P
 
 
 def test_every_pinned_module_has_its_checksums() -> None:
-    for part in PARTS.values():
+    for part in ARTIFACTS.values():
         for build in part.builds:
             assert (build.root / build.modfile.replace(".mod", ".sum")).is_file(), part.name
 
 
 def test_every_stable_release_that_the_program_lists_can_be_tried_in_the_lab() -> None:
-    stable = [release.version for release in linkerd_releases.LINKERD.values() if release.channel == "stable"]
-    assert {linkerd(release).name for release in stable} <= set(PARTS)
+    stable = [release.version for release in linkerd_releases.LINKERD_RELEASES.values() if release.channel == "stable"]
+    assert {linkerd(release).name for release in stable} <= set(ARTIFACTS)
 
 
 def test_the_plugins_have_the_versions_of_their_python_packages() -> None:
@@ -80,12 +80,14 @@ def test_a_part_that_was_not_built_says_how_to_build_it(tmp_path: Path, monkeypa
 
 
 def test_without_parts_all_is_built_that_make_up_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    built: list[Part] = []
+    built: list[Artifact] = []
     monkeypatch.setattr(go, "version", lambda: GO)
     monkeypatch.setattr(command, "_build_missing", built.extend)
 
     assert command.main([]) == 0
-    assert {"kubernetes", linkerd(linkerd_releases.DEFAULT_LINKERD).name, CHARTS.name} <= {part.name for part in built}
+    assert {"kubernetes", linkerd(linkerd_releases.DEFAULT_LINKERD_VERSION).name, CHARTS.name} <= {
+        part.name for part in built
+    }
     assert not {linkerd("2.13.5").name, CILIUM.name} & {part.name for part in built}
 
 
@@ -170,7 +172,7 @@ def test_crds_are_taken_out_of_their_chart(tmp_path: Path) -> None:
 
     written = {file.name: file.read_text() for file in (tmp_path / "crds").iterdir()}
     plain = "kind: CustomResourceDefinition\nspec: {}\n"
-    assert written == dict.fromkeys(["mesh.certificate_validation.yaml", "issuers.yaml", "clusterissuers.yaml"], plain)
+    assert written == dict.fromkeys(["certificates.yaml", "issuers.yaml", "clusterissuers.yaml"], plain)
 
 
 def test_charts_and_manifests_of_others_are_laid_out_the_same_each_time(tmp_path: Path) -> None:

@@ -6,24 +6,24 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mesh.config.base_model import Part, Values, on_or_off
+from mesh.config.base_model import StrictModel, Values, switch_shorthand
 from mesh.config.field_types import Address, LabelKey, NodePort, Port, Version
-from mesh.linkerd_releases import CILIUM
+from mesh.linkerd_releases import CILIUM_VERSION
 
 ServiceType = Literal["NodePort", "LoadBalancer", "ClusterIP"]
 
 
-class Hubble(Part):
+class HubbleConfig(StrictModel):
     """Hubble: what Cilium sees of the traffic."""
 
     relay: bool = False
     """Gather it from all nodes, for the hubble command."""
 
 
-class Cilium(Part):
+class CiliumConfig(StrictModel):
     """Cilium on every cluster, joined to one ClusterMesh. Where `linkerd` isn't set beside it, Linkerd is left out."""
 
-    version: Version = CILIUM
+    version: Version = CILIUM_VERSION
     """The version of the chart cilium, in quotes: 1.14.0 or later."""
     service: ServiceType = "NodePort"
     """How the other clusters reach a cluster's ClusterMesh API server."""
@@ -33,13 +33,13 @@ class Cilium(Part):
     """Keep a copy of what other clusters say in each cluster; left out, what the chart does."""
     max_connected_clusters: Literal[255, 511] = 255
     """How many clusters there may be, and so the highest `id`; 511 from 1.15 on, and only for a new mesh."""
-    hubble: Annotated[Hubble | None, *on_or_off(Hubble | None)] = Hubble()
+    hubble: Annotated[HubbleConfig | None, *switch_shorthand(HubbleConfig | None)] = HubbleConfig()
     """Hubble. `true` is short for its defaults, `false` for none."""
     values: Values = {}
     """Values of the chart, merged over this program's, key by key."""
 
 
-class ClusterCilium(Part):
+class ClusterCiliumConfig(StrictModel):
     """What Cilium is like in one cluster."""
 
     id: Annotated[int, Field(ge=1, le=511)] | None = None

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from mesh.config.base_model import Part, Values, off, on_clusters, on_or_off
+from mesh.config.base_model import StrictModel, Values, clusters_shorthand, false_shorthand, switch_shorthand
 from mesh.config.field_types import AddressRange, Domain, Label, Manifest, Url, UserName, Version
-from mesh.linkerd_releases import INGRESS_NGINX, METALLB, SMI
+from mesh.linkerd_releases import INGRESS_NGINX_VERSION, METALLB_VERSION, SMI_VERSION
 
 
-class Extension(Part):
+class ExtensionConfig(StrictModel):
     """An extension on some clusters. `true` is short for all of them; so is a list for those that it names."""
 
     clusters: list[str] | None = None
     """Where it is installed; left out, on all clusters."""
 
 
-class Dashboard(Part):
+class DashboardConfig(StrictModel):
     """Viz' dashboard behind an Ingress with basic auth, on each of its clusters that `ingressNginx` names."""
 
     user: UserName = "admin"
@@ -27,45 +27,45 @@ class Dashboard(Part):
     """The class of the Ingress."""
 
 
-class Viz(Extension):
+class VizConfig(ExtensionConfig):
     """Linkerd's viz extension: metrics, tap and the dashboard."""
 
-    dashboard: Annotated[Dashboard | None, *on_or_off(Dashboard | None)] = None
+    dashboard: Annotated[DashboardConfig | None, *switch_shorthand(DashboardConfig | None)] = None
     """The dashboard behind an Ingress. `true` is short for its defaults."""
     prometheus_url: Url | None = None
     """A Prometheus that is there already, in place of one of its own."""
 
 
-class Smi(Extension):
+class SmiConfig(ExtensionConfig):
     """Linkerd's smi extension: it makes TrafficSplits work."""
 
-    version: Version = SMI
+    version: Version = SMI_VERSION
     """The version of the chart linkerd-smi."""
 
 
-class MetalLb(Part):
+class MetalLbConfig(StrictModel):
     """MetalLB: a load balancer for clusters that have none."""
 
     pools: dict[str, list[AddressRange]]
     """The addresses that it may give and announce in the clusters' own network (layer 2), by cluster."""
-    version: Version = METALLB
+    version: Version = METALLB_VERSION
     """The version of the chart metallb."""
     values: Values = {}
     """Values of the chart, merged over this program's."""
 
 
-class IngressNginx(Extension):
+class IngressNginxConfig(ExtensionConfig):
     """ingress-nginx."""
 
     install: bool = True
     """False: it is there already."""
-    version: Version = INGRESS_NGINX
+    version: Version = INGRESS_NGINX_VERSION
     """The version of the chart ingress-nginx."""
     values: Values = {}
     """Values of the chart, merged over this program's."""
 
 
-class GatewayApi(Extension):
+class GatewayApiConfig(ExtensionConfig):
     """The CRDs of the Gateway API, in place of those that Linkerd's own charts may bring."""
 
     install: bool = True
@@ -74,18 +74,18 @@ class GatewayApi(Extension):
     """The URL of a release's manifest, or the path of a file with it; left out, of the one that goes with Linkerd's."""
 
 
-class Extensions(Part):
+class ExtensionsConfig(StrictModel):
     """Extensions of Linkerd, and what a cluster may lack."""
 
-    viz: Annotated[Viz | None, *on_clusters(Viz | None)] = None
+    viz: Annotated[VizConfig | None, *clusters_shorthand(VizConfig | None)] = None
     """Metrics, tap and the dashboard."""
-    jaeger: Annotated[Extension | None, *on_clusters(Extension | None)] = None
+    jaeger: Annotated[ExtensionConfig | None, *clusters_shorthand(ExtensionConfig | None)] = None
     """Distributed tracing."""
-    smi: Annotated[Smi | None, *on_clusters(Smi | None)] = None
+    smi: Annotated[SmiConfig | None, *clusters_shorthand(SmiConfig | None)] = None
     """TrafficSplits."""
-    metallb: Annotated[MetalLb | None, *off(MetalLb | None)] = None
+    metallb: Annotated[MetalLbConfig | None, *false_shorthand(MetalLbConfig | None)] = None
     """A load balancer."""
-    ingress_nginx: Annotated[IngressNginx | None, *on_clusters(IngressNginx | None)] = None
+    ingress_nginx: Annotated[IngressNginxConfig | None, *clusters_shorthand(IngressNginxConfig | None)] = None
     """An ingress controller, for the dashboard."""
-    gateway_api: Annotated[GatewayApi | None, *on_clusters(GatewayApi | None)] = None
+    gateway_api: Annotated[GatewayApiConfig | None, *clusters_shorthand(GatewayApiConfig | None)] = None
     """The Gateway API's CRDs."""

@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mesh.config.base_model import Part, Values
+from mesh.config.base_model import StrictModel, Values
 from mesh.config.field_types import Duration, LabelKey, LabelPattern, LabelValue
 
 
-class ServiceMirror(Part):
+class ServiceMirrorConfig(StrictModel):
     """The controller that mirrors the target's services in the source."""
 
     replicas: Annotated[int, Field(ge=1, le=10)] | None = None
@@ -27,7 +27,7 @@ class ServiceMirror(Part):
     """True: mirror headless services as such, with a service for each of their pods."""
 
 
-class Probe(Part):
+class ProbeConfig(StrictModel):
     """How the source probes the target's gateway."""
 
     failure_threshold: Annotated[int, Field(ge=1, le=100)] | None = None
@@ -36,7 +36,7 @@ class Probe(Part):
     """How long a probe waits for its answer; left out, 30s."""
 
 
-class Selectors(Part):
+class SelectorsConfig(StrictModel):
     """Which of the target's services are mirrored: by labels that they have, all of them."""
 
     gateway: dict[LabelKey, LabelValue] = {"mirror.linkerd.io/exported": "true"}
@@ -47,17 +47,17 @@ class Selectors(Part):
     """Those that join a federated service."""
 
 
-class LinkOptions(Part):
+class LinkOptions(StrictModel):
     """What a link is like."""
 
     gateway: bool | None = None
     """False: pods reach the target's pods themselves, on one flat network (from 2.14). Left out, true, unless both
     clusters are on the same one by their `networks.flat`."""
-    service_mirror: ServiceMirror = ServiceMirror()
+    service_mirror: ServiceMirrorConfig = ServiceMirrorConfig()
     """Its controller in the source."""
-    probe: Probe = Probe()
+    probe: ProbeConfig = ProbeConfig()
     """How the source probes the target's gateway (from edge-24.9.3)."""
-    selectors: Selectors = Selectors()
+    selectors: SelectorsConfig = SelectorsConfig()
     """Which of the target's services it is about."""
     excluded_labels: list[LabelPattern] = []
     """Labels that mirrors don't get: keys, or all with a prefix as in example.com/* (from 2.18)."""

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from mesh.config.base_model import Part, may_be_empty, on_or_off
+from mesh.config.base_model import StrictModel, allow_null, switch_shorthand
 from mesh.config.field_types import Duration, Image, InboundPolicy, PathRegex, SampleNamespace, Text, Weight
 
-Form = Literal["smi", "gateway-api"]
+SplitForm = Literal["smi", "gateway-api"]
 # How an exported service is reached: through the target's gateway, or its pods themselves.
 ExportMode = Literal["gateway", "remote-discovery"]
 
 
-class Split(Part):
+class SplitConfig(StrictModel):
     """Requests to a service, split between the cluster's own and the mirrors of other clusters' services."""
 
     cluster: str
     """Where requests are split: a cluster that runs the sample."""
     weights: dict[str, Weight]
     """How they are shared out, by the cluster that answers."""
-    form: Form | None = None
+    form: SplitForm | None = None
     """A TrafficSplit (smi) or Gateway API routes (gateway-api); left out, smi in the clusters of `extensions.smi`."""
     smi_version: Literal["v1alpha1", "v1alpha2"] = "v1alpha1"
     """The API version of a TrafficSplit."""
 
 
-class Failover(Part):
+class FailoverConfig(StrictModel):
     """Requests to a service, answered by other clusters while the cluster's own service is unavailable."""
 
     cluster: str
@@ -36,7 +36,7 @@ class Failover(Part):
     """The clusters that answer in its place, each as often as the others."""
 
 
-class RetryBudget(Part):
+class RetryBudget(StrictModel):
     """How many retries there may be."""
 
     retry_ratio: Annotated[float, Field(ge=0, le=1000)] = 0.2
@@ -47,7 +47,7 @@ class RetryBudget(Part):
     """How long a request counts."""
 
 
-class Route(Part):
+class RouteConfig(StrictModel):
     """A route of a service: its requests are counted, timed and retried by themselves."""
 
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"]
@@ -64,28 +64,30 @@ class Route(Part):
     """How often it may be, in the form gateway-api; left out, once."""
 
 
-class Profile(Part):
+class ProfileConfig(StrictModel):
     """Routes, timeouts and retries of a service."""
 
     form: Literal["service-profile", "gateway-api"] = "service-profile"
     """A ServiceProfile, or an HTTPRoute for each route (gateway-api; from Linkerd 2.16)."""
-    routes: list[Route] = []
+    routes: list[RouteConfig] = []
     """Its routes; left out, those of the sample."""
     retry_budget: RetryBudget = RetryBudget()
     """How many retries there may be; of a ServiceProfile alone."""
 
 
-class FaultInjection(Part):
+class FaultInjection(StrictModel):
     """A part of the requests to `books` that an `error-injector` answers, with the status 500."""
 
     percent: Annotated[int, Field(ge=1, le=100)] = 50
     """How many of a hundred."""
-    form: Form | None = None
+    form: SplitForm | None = None
     """By a TrafficSplit (smi) or an HTTPRoute (gateway-api); left out, smi in the clusters of `extensions.smi`."""
 
 
-class Placed(Part):
-    """What all samples have."""
+class SampleConfig(StrictModel):
+    """Settings that all samples share."""
+
+    kind: ClassVar[str]
 
     clusters: list[str] | None = None
     """Where it runs; left out, on all clusters."""
@@ -104,54 +106,58 @@ class Placed(Part):
     """Images in place of the sample's own, by container."""
 
 
-class Podinfo(Placed):
+class PodinfoConfig(SampleConfig):
     """The podinfo sample: a web service that says which cluster answered."""
 
+    kind: ClassVar[str] = "podinfo"
     namespace: SampleNamespace = "test"
     """Its namespace."""
     frontend: list[str] = []
     """Where a `frontend`, an nginx that asks podinfo, runs beside it."""
-    splits: list[Split] = []
+    splits: list[SplitConfig] = []
     """Requests to podinfo, split between clusters."""
-    failover: list[Failover] = []
+    failover: list[FailoverConfig] = []
     """Requests to podinfo, answered elsewhere while it is unavailable."""
-    profile: Annotated[Profile | None, *on_or_off(Profile | None)] = None
+    profile: Annotated[ProfileConfig | None, *switch_shorthand(ProfileConfig | None)] = None
     """Routes of podinfo. `true` is short for a ServiceProfile with the sample's own."""
     policy: Literal["server-authorization", "authorization-policy"] | None = None
     """Let only meshed pods call it, by one form of Linkerd's policy or the other."""
 
 
-class Helloworld(Placed):
+class HelloworldConfig(SampleConfig):
     """The helloworld sample: a service of which each cluster has one version."""
 
+    kind: ClassVar[str] = "helloworld"
     namespace: SampleNamespace = "default"
     """Its namespace."""
     versions: dict[str, Literal["v1", "v2"]] = {}
     """Which version runs where, by cluster; left out, v1."""
     sleep: list[str] = []
     """Where `sleep`, a pod to send requests from, runs as well."""
-    splits: list[Split] = []
+    splits: list[SplitConfig] = []
     """Requests to helloworld, split between clusters."""
-    failover: list[Failover] = []
+    failover: list[FailoverConfig] = []
     """Requests to helloworld, answered elsewhere while it is unavailable."""
 
 
-class Booksapp(Placed):
+class BooksappConfig(SampleConfig):
     """The booksapp sample: a web application of three services, one of which fails now and then."""
 
+    kind: ClassVar[str] = "booksapp"
     namespace: SampleNamespace = "booksapp"
     """Its namespace."""
     exported_services: list[Literal["webapp", "authors", "books"]] = ["webapp"]
     """Which of its services `exported` is about."""
-    profile: Annotated[Profile | None, *on_or_off(Profile | None)] = None
+    profile: Annotated[ProfileConfig | None, *switch_shorthand(ProfileConfig | None)] = None
     """Routes of webapp. `true` is short for a ServiceProfile with the sample's own."""
-    fault_injection: Annotated[FaultInjection | None, *on_or_off(FaultInjection | None)] = None
+    fault_injection: Annotated[FaultInjection | None, *switch_shorthand(FaultInjection | None)] = None
     """Faults that are injected into `books`. `true` is short for half of all requests."""
 
 
-class Emojivoto(Placed):
+class EmojivotoConfig(SampleConfig):
     """The emojivoto sample: a web application of three services, and a bot that votes."""
 
+    kind: ClassVar[str] = "emojivoto"
     namespace: SampleNamespace = "emojivoto"
     """Its namespace."""
     exported_services: list[Literal["web-svc", "emoji-svc", "voting-svc"]] = ["web-svc"]
@@ -160,9 +166,10 @@ class Emojivoto(Placed):
     """Let only `web` call the two services behind it, by one form of Linkerd's policy or the other."""
 
 
-class Userlist(Placed):
+class UserlistConfig(SampleConfig):
     """The userlist sample: a service that all clusters of a ClusterMesh answer for, and a pod to ask it from."""
 
+    kind: ClassVar[str] = "userlist"
     namespace: SampleNamespace = "song"
     """Its namespace."""
     shared: list[str] | None = None
@@ -173,16 +180,16 @@ class Userlist(Placed):
     """Where `curltest`, a pod to send requests from, runs as well; left out, wherever userlist does."""
 
 
-class Workload(Part):
+class WorkloadConfig(StrictModel):
     """One sample workload; nothing after its name stands for all its defaults."""
 
-    podinfo: Annotated[Podinfo | None, may_be_empty(Podinfo | None)] = None
+    podinfo: Annotated[PodinfoConfig | None, allow_null(PodinfoConfig | None)] = None
     """A web service that says which cluster answered."""
-    helloworld: Annotated[Helloworld | None, may_be_empty(Helloworld | None)] = None
+    helloworld: Annotated[HelloworldConfig | None, allow_null(HelloworldConfig | None)] = None
     """A service of which each cluster has one version."""
-    booksapp: Annotated[Booksapp | None, may_be_empty(Booksapp | None)] = None
+    booksapp: Annotated[BooksappConfig | None, allow_null(BooksappConfig | None)] = None
     """A web application that fails now and then."""
-    emojivoto: Annotated[Emojivoto | None, may_be_empty(Emojivoto | None)] = None
+    emojivoto: Annotated[EmojivotoConfig | None, allow_null(EmojivotoConfig | None)] = None
     """A web application with a bot that votes."""
-    userlist: Annotated[Userlist | None, may_be_empty(Userlist | None)] = None
+    userlist: Annotated[UserlistConfig | None, allow_null(UserlistConfig | None)] = None
     """A service that all clusters of a ClusterMesh answer for."""

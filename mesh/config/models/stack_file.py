@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from mesh.config.base_model import Part, Values, may_be_empty, on_or_off, short
+from mesh.config.base_model import StrictModel, Values, allow_null, shorthand, switch_shorthand
 from mesh.config.field_types import (
     Address,
     ApiServer,
@@ -34,16 +34,16 @@ from mesh.config.field_types import (
     SecretName,
     Source,
     Text,
-    broken,
+    validation_error,
 )
-from mesh.config.models.cilium import Cilium, ClusterCilium
-from mesh.config.models.extensions import Extensions
+from mesh.config.models.cilium import CiliumConfig, ClusterCiliumConfig
+from mesh.config.models.extensions import ExtensionsConfig
 from mesh.config.models.links import LinkOptions
-from mesh.config.models.samples import Workload
-from mesh.linkerd_releases import DEFAULT_LINKERD, LINKERD
+from mesh.config.models.samples import WorkloadConfig
+from mesh.linkerd_releases import DEFAULT_LINKERD_VERSION, LINKERD_RELEASES
 
 # The charts of Linkerd and its extensions, whose values a stack file may override.
-Chart = Literal[
+LinkerdChart = Literal[
     "linkerd-crds",
     "linkerd-control-plane",
     "linkerd2-cni",
@@ -54,16 +54,16 @@ Chart = Literal[
     "linkerd-smi",
 ]
 # Those that are Linkerd's own come from one repository; the others have one each.
-ChartName = Literal["linkerd", "linkerd-smi", "metallb", "ingress-nginx", "cilium"]
+ChartSourceName = Literal["linkerd", "linkerd-smi", "metallb", "ingress-nginx", "cilium"]
 
 
 def _reachable(value: Any) -> Any:
     if not isinstance(value, bool) and value != "never":
-        raise broken("not one of true, false, never", "write true or false without quotes, or never")
+        raise validation_error("not one of true, false, never", "write true or false without quotes, or never")
     return value
 
 
-class LoadBalancer(Part):
+class LoadBalancerConfig(StrictModel):
     """What the gateway's Service asks of the cluster's load balancer."""
 
     enabled: bool = True
@@ -76,7 +76,7 @@ class LoadBalancer(Part):
     """True says that all may come in on purpose: an annotation of the Service, for who reads it and for policies."""
 
 
-class NodePorts(Part):
+class NodePortsConfig(StrictModel):
     """The gateway's Service as a NodePort; `gateway.addresses` says at which nodes."""
 
     port: NodePort
@@ -85,16 +85,16 @@ class NodePorts(Part):
     """The node port of its probe."""
 
 
-class Gateway(Part):
+class GatewayConfig(StrictModel):
     """How the cluster's gateway can be reached by the clusters that link to it."""
 
     enabled: bool = True
     """False: no gateway at all, so that the cluster can only be a source."""
-    load_balancer: Annotated[LoadBalancer, *short("enabled", bool, bool | LoadBalancer, "true or false")] = (
-        LoadBalancer()
-    )
+    load_balancer: Annotated[
+        LoadBalancerConfig, *shorthand("enabled", bool, bool | LoadBalancerConfig, "true or false")
+    ] = LoadBalancerConfig()
     """A load balancer gives the gateway its address. `false` is short for `{ enabled: false }`."""
-    node_port: NodePorts | None = None
+    node_port: NodePortsConfig | None = None
     """Node ports in place of a load balancer."""
     addresses: list[Address] = []
     """Where peers reach the gateway, in place of what its Service says."""
@@ -104,7 +104,7 @@ class Gateway(Part):
     """The port at which they probe it, in place of the Service's (4191)."""
 
 
-class Networks(Part):
+class NetworksConfig(StrictModel):
     """The cluster's own networks, where links without a gateway need to know them."""
 
     pods: list[Network] = []
@@ -115,7 +115,7 @@ class Networks(Part):
     """The flat network that its pods are on, by any name: pods of clusters of the same one reach one another."""
 
 
-class Toleration(Part):
+class TolerationConfig(StrictModel):
     """A toleration of a node's taint, as Kubernetes has it."""
 
     key: LabelKey | None = None
@@ -130,7 +130,7 @@ class Toleration(Part):
     """How long a pod stays on a node that gets a taint with NoExecute; left out, for ever."""
 
 
-class ClusterLinkerd(Part):
+class ClusterLinkerdConfig(StrictModel):
     """What Linkerd is like; the same keys under a cluster override these for that cluster."""
 
     namespace: ControlPlaneNamespace = "linkerd"
@@ -150,25 +150,25 @@ class ClusterLinkerd(Part):
     """Who may call a meshed pod for which no policy says more."""
     node_selector: dict[LabelKey, LabelValue] = {}
     """Labels of the nodes that may run Linkerd."""
-    tolerations: list[Toleration] = []
+    tolerations: list[TolerationConfig] = []
     """Taints that Linkerd's pods tolerate."""
     registry: Registry | None = None
     """Where Linkerd's images come from, in place of cr.l5d.io/linkerd."""
     image_pull_secrets: list[SecretName] = []
     """Names of Secrets to pull images with, which something else puts into the namespaces; see `imagePullSecret`."""
-    values: dict[Chart, Values] = {}
+    values: dict[LinkerdChart, Values] = {}
     """Values of charts, by chart, merged over all others, key by key."""
 
 
-class Linkerd(ClusterLinkerd):
+class LinkerdConfig(ClusterLinkerdConfig):
     """The mesh's Linkerd."""
 
-    version: Annotated[LinkerdVersion, Field(examples=list(LINKERD))] = DEFAULT_LINKERD
+    version: Annotated[LinkerdVersion, Field(examples=list(LINKERD_RELEASES))] = DEFAULT_LINKERD_VERSION
     """The release of Linkerd, in quotes: a stable one such as "2.14.10", a version of the edge line such as "2.18", or
     one edge release such as "edge-25.4.4"."""
 
 
-class Cluster(Part):
+class ClusterConfig(StrictModel):
     """One cluster of the mesh."""
 
     context: Text | None = None
@@ -181,19 +181,21 @@ class Cluster(Part):
     """False: it is down, and everything of it stays as it is. never: it won't come back, and is to be forgotten."""
     api_server: ApiServer | None = None
     """The URL at which the clusters that link to this one reach its API server; left out, the kubeconfig's."""
-    gateway: Annotated[Gateway, *short("enabled", bool, bool | Gateway, "true or false")] = Gateway()
+    gateway: Annotated[GatewayConfig, *shorthand("enabled", bool, bool | GatewayConfig, "true or false")] = (
+        GatewayConfig()
+    )
     """How its gateway can be reached. `false` is short for `{ enabled: false }`."""
-    networks: Networks = Networks()
+    networks: NetworksConfig = NetworksConfig()
     """Its own networks."""
     adopt: bool = False
     """Take over the namespaces and Helm releases of Linkerd that somebody else has made in it."""
-    linkerd: ClusterLinkerd = ClusterLinkerd()
+    linkerd: ClusterLinkerdConfig = ClusterLinkerdConfig()
     """What differs from `linkerd` in this cluster."""
-    cilium: ClusterCilium = ClusterCilium()
+    cilium: ClusterCiliumConfig = ClusterCiliumConfig()
     """Its part in the ClusterMesh, where `cilium` is set."""
 
 
-class Ends(Part):
+class LinkEnds(StrictModel):
     """The two clusters of a link."""
 
     source: str
@@ -202,11 +204,11 @@ class Ends(Part):
     """The cluster whose exported services are seen."""
 
 
-class ListedLink(LinkOptions, Ends):
+class ListedLink(LinkOptions, LinkEnds):
     """A link: the source sees the services that the target exports."""
 
 
-class Except(Part):
+class TopologyException(StrictModel):
     """Links that a topology leaves out: from a source, to a target, or, with both, one."""
 
     source: str | None = None
@@ -215,7 +217,7 @@ class Except(Part):
     """Left out: any."""
 
 
-class Pattern(Part):
+class TopologyPattern(StrictModel):
     """Which links there are."""
 
     shape: Literal["full-mesh", "hub"] = "hub"
@@ -224,25 +226,25 @@ class Pattern(Part):
     """The cluster in the middle."""
     direction: Literal["both", "to-hub", "from-hub"] = "both"
     """Of a hub's links, from source to target. to-hub: the others see what the hub exports."""
-    exceptions: list[Except] = Field(default=[], alias="except")
+    exceptions: list[TopologyException] = Field(default=[], alias="except")
     """Links that the pattern has and this mesh has not."""
 
 
-class Topology(LinkOptions, Pattern):
+class TopologyConfig(LinkOptions, TopologyPattern):
     """Links by their pattern, all alike; `links` adds more of them. `full-mesh` is short for `{ shape: full-mesh }`."""
 
 
-class Charts(Part):
+class ChartsConfig(StrictModel):
     """Where charts come from."""
 
     repository: Source | None = None
     """One place that has them all, as a closed network does: a chart repository's URL, an oci:// reference or a folder;
     left out, $MULTICLUSTER_MESH_CHARTS, else each chart's own repository."""
-    repositories: dict[ChartName, Source] = {}
+    repositories: dict[ChartSourceName, Source] = {}
     """Where some of them come from, in place of `repository`; `linkerd` stands for Linkerd's own charts."""
 
 
-class Anchor(Part):
+class AnchorConfig(StrictModel):
     """A trust anchor of your own."""
 
     certificate: Pem
@@ -251,7 +253,7 @@ class Anchor(Part):
     """Its private key, PEM; needed where issuers are made by this program, or by cert-manager without an issuerRef."""
 
 
-class Issuer(Part):
+class IssuerConfig(StrictModel):
     """An issuer of your own, for one cluster."""
 
     certificate: Pem
@@ -260,7 +262,7 @@ class Issuer(Part):
     """Its private key, PEM."""
 
 
-class IssuerReference(Part):
+class IssuerReference(StrictModel):
     """An issuer of cert-manager that is there already and signs for your trust anchor, in each cluster."""
 
     name: Text
@@ -271,7 +273,7 @@ class IssuerReference(Part):
     """The API group of its kind, for issuers that cert-manager doesn't bring itself."""
 
 
-class CertManager(Part):
+class CertManagerConfig(StrictModel):
     """cert-manager renews the issuers; it must run in each cluster already."""
 
     issuer_ref: IssuerReference | None = None
@@ -282,7 +284,7 @@ class CertManager(Part):
     """Hours before its end at which it is renewed."""
 
 
-class Lifetimes(Part):
+class LifetimesConfig(StrictModel):
     """Validity in hours of what this program makes."""
 
     anchor: Hours = 10 * 8760
@@ -295,20 +297,20 @@ class Lifetimes(Part):
     """An `up` in these last hours of an issuer or a webhook's certificate renews it."""
 
 
-class Trust(Part):
+class TrustConfig(StrictModel):
     """What the mesh trusts; left out, this program makes it all."""
 
-    anchor: Anchor | None = None
+    anchor: AnchorConfig | None = None
     """A trust anchor of your own."""
-    issuers: dict[str, Issuer] = {}
+    issuers: dict[str, IssuerConfig] = {}
     """Issuers of your own, by cluster: for every cluster, or none."""
-    cert_manager: Annotated[CertManager | None, *on_or_off(CertManager | None)] = None
+    cert_manager: Annotated[CertManagerConfig | None, *switch_shorthand(CertManagerConfig | None)] = None
     """Let cert-manager renew the issuers. `true` is short for its defaults."""
-    lifetimes: Lifetimes = Lifetimes()
+    lifetimes: LifetimesConfig = LifetimesConfig()
     """Hours of validity."""
 
 
-class Preflight(Part):
+class PreflightConfig(StrictModel):
     """What clusters are asked before anything is changed. `false` is short for `{ enabled: false }`."""
 
     enabled: bool = True
@@ -317,37 +319,39 @@ class Preflight(Part):
     """Seconds that a cluster has to answer."""
 
 
-class StackFile(Part):
+class StackFile(StrictModel):
     """All that `Pulumi.<stack>.yaml` says below `config`, its keys without `multicluster-mesh:`."""
 
-    clusters: dict[ClusterName, Annotated[Cluster, may_be_empty(Cluster | None)]] = {}
+    clusters: dict[ClusterName, Annotated[ClusterConfig, allow_null(ClusterConfig | None)]] = {}
     """The clusters, by name; nothing after a name's colon stands for all defaults."""
-    topology: Annotated[Topology | None, *short("shape", str, Literal["full-mesh"] | Topology | None, "full-mesh")] = (
-        None
-    )
+    topology: Annotated[
+        TopologyConfig | None, *shorthand("shape", str, Literal["full-mesh"] | TopologyConfig | None, "full-mesh")
+    ] = None
     """Links by a pattern: full-mesh, or a hub."""
     links: list[ListedLink] = []
     """Links, one by one."""
-    linkerd: Linkerd = Linkerd()
+    linkerd: LinkerdConfig = LinkerdConfig()
     """What Linkerd is like everywhere, unless a cluster says otherwise."""
-    cilium: Annotated[Cilium | None, *on_or_off(Cilium | None)] = None
+    cilium: Annotated[CiliumConfig | None, *switch_shorthand(CiliumConfig | None)] = None
     """Cilium and its ClusterMesh: in place of Linkerd, or beside it where `linkerd` is set too."""
-    charts: Charts = Charts()
+    charts: ChartsConfig = ChartsConfig()
     """Where charts come from."""
-    trust: Trust = Trust()
+    trust: TrustConfig = TrustConfig()
     """What the mesh trusts."""
     kubeconfigs: dict[str, Secret] = {}
     """Kubeconfigs as secrets of the stack, by cluster: the content of a file."""
     image_pull_secret: Secret | None = None
     """Registry credentials, the content of a .dockerconfigjson, for all that this program puts on the clusters."""
-    preflight: Annotated[Preflight, *short("enabled", bool, bool | Preflight, "true or false")] = Preflight()
+    preflight: Annotated[PreflightConfig, *shorthand("enabled", bool, bool | PreflightConfig, "true or false")] = (
+        PreflightConfig()
+    )
     """What clusters are asked before anything is changed."""
-    extensions: Extensions = Extensions()
+    extensions: ExtensionsConfig = ExtensionsConfig()
     """Extensions of Linkerd, and what a cluster may lack."""
     dashboard_password: Secret | None = None
     """The password of the dashboards' user; left out, one is made: `pulumi stack output dashboardPassword
     --show-secrets`."""
     buoyant_cloud: dict[str, SecretManifest] = {}
     """Manifests of the Buoyant Cloud agent, by cluster: the URL that an account gives, in clear or as a secret."""
-    workloads: list[Workload] = []
+    workloads: list[WorkloadConfig] = []
     """Samples."""

@@ -8,20 +8,20 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from mesh.config.errors import LEFT_OUT, Faults
-from mesh.config.models.cilium import Cilium, ClusterCilium
-from mesh.config.models.extensions import Extension
+from mesh.config.errors import ELLIPSIS, ValidationErrors
+from mesh.config.models.cilium import CiliumConfig, ClusterCiliumConfig
+from mesh.config.models.extensions import ExtensionConfig
 from mesh.config.network_types import is_ip
-from mesh.config.parser import Reading
-from mesh.config.reserved_values import of_chart
-from mesh.config.resolved import MeshedCilium, merged
+from mesh.config.parser import ParsedStackFile
+from mesh.config.reserved_values import check_chart_values
+from mesh.config.resolved import ClusterMeshMember, merge_values
 
 # The port of a ClusterMesh API server.
-PORT = 2379
+APISERVER_PORT = 2379
 # The longest name of a cluster that Cilium takes.
-NAME_LENGTH = 32
-_OLDEST = (1, 14)
-_LARGE_SINCE = (1, 15)
+MAX_NAME_LENGTH = 32
+_OLDEST_VERSION = (1, 14)
+_MAX_511_SINCE = (1, 15)
 # Between these, the chart says of its Service what a ClusterIP must not have, and lets nobody else make it.
 _NO_CLUSTER_IP = ((1, 16), (1, 19))
 
@@ -31,7 +31,9 @@ def has_linkerd(config: Mapping[str, Any]) -> bool:
     return config.get("cilium") in (None, False) or config.get("linkerd") is not None
 
 
-def members(reading: Reading, names: Sequence[str], faults: Faults) -> dict[str, MeshedCilium]:
+def resolve_clustermesh(
+    reading: ParsedStackFile, names: Sequence[str], faults: ValidationErrors
+) -> dict[str, ClusterMeshMember]:
     """Each cluster's part in the ClusterMesh, by its name; none if there is no Cilium.
 
     Args:
@@ -45,18 +47,18 @@ def members(reading: Reading, names: Sequence[str], faults: Faults) -> dict[str,
         for name, entry in entries.items():
             if entry.model_fields_set and not faults.malformed("cilium"):
                 rule = "there is no ClusterMesh for it to be part of"
-                faults.add(("clusters", name, "cilium"), LEFT_OUT, rule, "set `cilium: {}` as well, or take it out")
+                faults.add(("clusters", name, "cilium"), ELLIPSIS, rule, "set `cilium: {}` as well, or take it out")
         return {}
-    _version(cilium, faults)
-    of_chart(("cilium", "values"), "cilium", cilium.values, faults)
-    _ids(cilium, entries, names, faults)
+    _check_version(cilium, faults)
+    check_chart_values(("cilium", "values"), "cilium", cilium.values, faults)
+    _check_ids(cilium, entries, names, faults)
     found = {}
     for name, entry in entries.items():
         path = ("clusters", name, "cilium")
-        of_chart((*path, "values"), "cilium", entry.values, faults)
-        if len(name) > NAME_LENGTH or name == "default":
-            rule = f"Cilium takes names of at most {NAME_LENGTH} characters, and not `default`"
-            faults.add(("clusters", name), LEFT_OUT, rule, "rename it, and leave the old name in its `context`")
+        check_chart_values((*path, "values"), "cilium", entry.values, faults)
+        if len(name) > MAX_NAME_LENGTH or name == "default":
+            rule = f"Cilium takes names of at most {MAX_NAME_LENGTH} characters, and not `default`"
+            faults.add(("clusters", name), ELLIPSIS, rule, "rename it, and leave the old name in its `context`")
         service = entry.service or cilium.service
         hosts = [address for address in entry.addresses if not is_ip(address)]
         if hosts and len(entry.addresses) > 1:
@@ -65,7 +67,7 @@ def members(reading: Reading, names: Sequence[str], faults: Faults) -> dict[str,
         if service == "ClusterIP" and not entry.addresses and not faults.malformed(*path):
             rule = "a ClusterIP is no address that another cluster could reach"
             faults.add((*path, "addresses"), [], rule, "say where the others reach it, or choose another service")
-        if service == "ClusterIP" and _NO_CLUSTER_IP[0] <= minor(cilium.version) < _NO_CLUSTER_IP[1]:
+        if service == "ClusterIP" and _NO_CLUSTER_IP[0] <= minor_version(cilium.version) < _NO_CLUSTER_IP[1]:
             rule = f"the chart of Cilium {cilium.version} can't make a ClusterIP"
             remedy = "choose 1.19 or later, or another service"
             faults.add((*path, "service") if entry.service else ("cilium", "service"), service, rule, remedy)
@@ -75,25 +77,25 @@ def members(reading: Reading, names: Sequence[str], faults: Faults) -> dict[str,
         if entry.port is not None and not entry.addresses and not faults.malformed(*path, "addresses"):
             rule = "it is the port at `addresses`, and there are none"
             faults.add((*path, "port"), entry.port, rule, "say where the others reach it, or take the port out")
-        port = entry.port or (cilium.node_port if service == "NodePort" else PORT)
-        found[name] = MeshedCilium(
+        port = entry.port or (cilium.node_port if service == "NodePort" else APISERVER_PORT)
+        found[name] = ClusterMeshMember(
             id=entry.id or 0,
             service=service,
             addresses=tuple(entry.addresses),
             port=port,
             annotations=entry.annotations,
-            values=merged(cilium.values, entry.values),
+            values=merge_values(cilium.values, entry.values),
         )
     return found
 
 
-def _balanced_here(reading: Reading) -> Collection[str]:
+def _balanced_here(reading: ParsedStackFile) -> Collection[str]:
     """The clusters whose load balancer is a MetalLB of this program's."""
     metallb = reading.file.extensions.metallb
     return metallb.pools if metallb is not None else ()
 
 
-def without_linkerd(reading: Reading, faults: Faults) -> None:
+def check_without_linkerd(reading: ParsedStackFile, faults: ValidationErrors) -> None:
     """Faults of what is about Linkerd alone, where there is none.
 
     Args:
@@ -122,34 +124,36 @@ def without_linkerd(reading: Reading, faults: Faults) -> None:
     }
     for path, (value, rule) in wanted.items():
         if value:
-            faults.add(path, LEFT_OUT, rule, "take it out, or set `linkerd: {}` to have both")
+            faults.add(path, ELLIPSIS, rule, "take it out, or set `linkerd: {}` to have both")
 
 
-def _somewhere(extension: Extension | None) -> bool:
+def _somewhere(extension: ExtensionConfig | None) -> bool:
     return extension is not None and extension.clusters != []
 
 
-def _version(cilium: Cilium, faults: Faults) -> None:
+def _check_version(cilium: CiliumConfig, faults: ValidationErrors) -> None:
     if faults.malformed("cilium", "version"):
         return
-    found = minor(cilium.version)
-    if found < _OLDEST:
-        oldest = ".".join(map(str, _OLDEST))
+    found = minor_version(cilium.version)
+    if found < _OLDEST_VERSION:
+        oldest = ".".join(map(str, _OLDEST_VERSION))
         rule = f"older than {oldest}, the first Cilium that this program knows"
         faults.add(("cilium", "version"), cilium.version, rule, f"choose {oldest}.0 or later")
-    if cilium.max_connected_clusters > 255 and found < _LARGE_SINCE:
+    if cilium.max_connected_clusters > 255 and found < _MAX_511_SINCE:
         rule = f"Cilium {cilium.version} joins 255 clusters at most"
         remedy = "set cilium.version to 1.15.0 or later, or leave it at 255"
         faults.add(("cilium", "maxConnectedClusters"), cilium.max_connected_clusters, rule, remedy)
 
 
-def minor(version: str) -> tuple[int, int]:
+def minor_version(version: str) -> tuple[int, int]:
     """The first two numbers of a version."""
     major, following, *_ = version.removeprefix("v").split(".")
     return int(major), int(following)
 
 
-def _ids(cilium: Cilium, entries: Mapping[str, ClusterCilium], names: Sequence[str], faults: Faults) -> None:
+def _check_ids(
+    cilium: CiliumConfig, entries: Mapping[str, ClusterCiliumConfig], names: Sequence[str], faults: ValidationErrors
+) -> None:
     taken: dict[int, str] = {}
     highest = cilium.max_connected_clusters
     free = (number for number in range(1, highest + 1) if number not in {entry.id for entry in entries.values()})

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from mesh.config.errors import LEFT_OUT, Faults, listed, suggestion
-from mesh.config.field_types import expanded
-from mesh.config.models.stack_file import Cluster as Entry
-from mesh.config.models.stack_file import ClusterLinkerd
+from mesh.config.errors import ELLIPSIS, ValidationErrors, join_names, suggestion
+from mesh.config.field_types import expand_path
+from mesh.config.models.stack_file import ClusterConfig as Entry
+from mesh.config.models.stack_file import ClusterLinkerdConfig
 from mesh.config.network_types import is_loopback as leads_to_itself
-from mesh.config.parser import Reading
-from mesh.config.reserved_values import of_linkerd
-from mesh.config.resolved import Cluster, merged
+from mesh.config.parser import ParsedStackFile
+from mesh.config.reserved_values import check_linkerd_values
+from mesh.config.resolved import ClusterSettings, merge_values
 from mesh.kube import kubeconfig
 from mesh.linkerd_releases import LinkerdRelease
 
@@ -24,9 +24,13 @@ _MISSING = "no such file"
 PORT, PROBE_PORT = 4143, 4191
 
 
-def clusters(
-    reading: Reading, names: list[str], chosen: LinkerdRelease, environment: Mapping[str, str], faults: Faults
-) -> list[Cluster]:
+def resolve_clusters(
+    reading: ParsedStackFile,
+    names: list[str],
+    chosen: LinkerdRelease,
+    environment: Mapping[str, str],
+    faults: ValidationErrors,
+) -> list[ClusterSettings]:
     """The clusters whose context was found.
 
     Args:
@@ -43,16 +47,16 @@ def clusters(
         )
     for name in file.kubeconfigs:
         if names and name not in names:
-            faults.add(("kubeconfigs", name), LEFT_OUT, "no such cluster in `clusters`", suggestion(name, names))
-    of_linkerd(("linkerd", "values"), file.linkerd, faults)
-    _tolerations(("linkerd", "tolerations"), file.linkerd, reading, faults)
+            faults.add(("kubeconfigs", name), ELLIPSIS, "no such cluster in `clusters`", suggestion(name, names))
+    check_linkerd_values(("linkerd", "values"), file.linkerd, faults)
+    _check_tolerations(("linkerd", "tolerations"), file.linkerd, reading, faults)
     contexts = _Contexts(environment, faults)
-    found: list[tuple[Cluster, tuple[Any, ...]]] = []
+    found: list[tuple[ClusterSettings, tuple[Any, ...]]] = []
     for name, entry in file.clusters.items():
         path = ("clusters", name)
-        of_linkerd((*path, "linkerd", "values"), entry.linkerd, faults)
-        _tolerations((*path, "linkerd", "tolerations"), entry.linkerd, reading, faults)
-        _gateway((*path, "gateway"), entry, faults)
+        check_linkerd_values((*path, "linkerd", "values"), entry.linkerd, faults)
+        _check_tolerations((*path, "linkerd", "tolerations"), entry.linkerd, reading, faults)
+        _check_gateway((*path, "gateway"), entry, faults)
         secret = file.kubeconfigs.get(name)
         if secret is not None and entry.kubeconfig is not None:
             rule = f"kubeconfigs.{name} is this cluster's kubeconfig too"
@@ -61,10 +65,10 @@ def clusters(
         context = contexts.of(name, entry, text)
         if context is None:
             continue
-        cluster = Cluster(
+        cluster = ClusterSettings(
             name=name,
             context=context,
-            kubeconfig=text or expanded(entry.kubeconfig or ""),
+            kubeconfig=text or expand_path(entry.kubeconfig or ""),
             kubeconfig_is_secret=text is not None,
             reachable=entry.reachable is True,
             forgotten=entry.reachable == "never",
@@ -72,22 +76,22 @@ def clusters(
             gateway=entry.gateway,
             networks=entry.networks,
             adopt=entry.adopt,
-            linkerd=_linkerd(file.linkerd, entry.linkerd),
+            linkerd=_merge_linkerd(file.linkerd, entry.linkerd),
             release=chosen,
         )
         found.append((cluster, contexts.place(entry, text)))
-    _same_cluster_twice(found, faults)
+    _check_duplicate_clusters(found, faults)
     return [cluster for cluster, _ in found]
 
 
 class _Contexts:
     """Finds contexts; each kubeconfig is read once."""
 
-    def __init__(self, environment: Mapping[str, str], faults: Faults) -> None:
+    def __init__(self, environment: Mapping[str, str], faults: ValidationErrors) -> None:
         self._faults = faults
         self._read: dict[tuple[Path, ...], kubeconfig.Kubeconfig | kubeconfig.KubeconfigError] = {}
         try:
-            self.default = tuple(kubeconfig.paths(environment))
+            self.default = tuple(kubeconfig.kubeconfig_paths(environment))
         except RuntimeError:  # `~someone` of whom this machine knows no home, or nobody has one
             self.default = (Path(environment.get("KUBECONFIG", "~/.kube/config")),)
 
@@ -124,20 +128,20 @@ class _Contexts:
         return self._files(entry) if entry.kubeconfig is not None else self.default
 
     def _files(self, entry: Entry) -> tuple[Path, ...]:
-        return (Path(expanded(entry.kubeconfig or "")),)
+        return (Path(expand_path(entry.kubeconfig or "")),)
 
     def _kubeconfig(
         self, name: str, entry: Entry, secret: str | None
     ) -> kubeconfig.Kubeconfig | kubeconfig.KubeconfigError:
         if secret is not None:
             label = f"kubeconfigs.{name}"
-            return _tried(lambda: kubeconfig.parse(secret, label), label)
+            return _try_read(lambda: kubeconfig.parse_kubeconfig(secret, label), label)
         files = self.default if entry.kubeconfig is None else self._files(entry)
         if files not in self._read:
             if entry.kubeconfig is not None and not _is_file(files[0]):
                 self._read[files] = kubeconfig.KubeconfigError(f"{files[0]}: {_MISSING}")
             else:
-                self._read[files] = _tried(lambda: kubeconfig.read(files), str(files[0]))
+                self._read[files] = _try_read(lambda: kubeconfig.read_kubeconfigs(files), str(files[0]))
         return self._read[files]
 
     def _unreadable(self, name: str, entry: Entry, secret: str | None, error: kubeconfig.KubeconfigError) -> None:
@@ -168,10 +172,12 @@ class _Contexts:
         if not known:
             own = secret is not None or entry.kubeconfig is not None
             remedy = "give a kubeconfig that has it" if own else "set $KUBECONFIG to a file that has it"
-        self._faults.add(path, wanted, f"no such context in {where} (known: {listed(known)})", remedy)
+        self._faults.add(path, wanted, f"no such context in {where} (known: {join_names(known)})", remedy)
 
 
-def _tried(read: Callable[[], kubeconfig.Kubeconfig], label: str) -> kubeconfig.Kubeconfig | kubeconfig.KubeconfigError:
+def _try_read(
+    read: Callable[[], kubeconfig.Kubeconfig], label: str
+) -> kubeconfig.Kubeconfig | kubeconfig.KubeconfigError:
     try:
         return read()
     except kubeconfig.KubeconfigError as error:
@@ -187,15 +193,17 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _linkerd(everywhere: ClusterLinkerd, here: ClusterLinkerd) -> ClusterLinkerd:
+def _merge_linkerd(everywhere: ClusterLinkerdConfig, here: ClusterLinkerdConfig) -> ClusterLinkerdConfig:
     """The mesh's settings with what the cluster says over them; charts' values are merged key by key."""
     own: dict[str, Any] = {key: getattr(here, key) for key in here.model_fields_set}
     charts = everywhere.values.keys() | here.values.keys()
-    own["values"] = {chart: merged(everywhere.values.get(chart, {}), here.values.get(chart, {})) for chart in charts}
+    own["values"] = {
+        chart: merge_values(everywhere.values.get(chart, {}), here.values.get(chart, {})) for chart in charts
+    }
     return everywhere.model_copy(update=own)
 
 
-def _gateway(path: tuple[str, ...], entry: Entry, faults: Faults) -> None:
+def _check_gateway(path: tuple[str, ...], entry: Entry, faults: ValidationErrors) -> None:
     gateway = entry.gateway
     if (gateway.port or PORT) == (gateway.probe_port or PROBE_PORT):
         rule = "the gateway and its probe can't be at the same port"
@@ -218,7 +226,9 @@ def _gateway(path: tuple[str, ...], entry: Entry, faults: Faults) -> None:
         faults.add((*path, "nodePort", "probePort"), gateway.node_port.probe_port, rule, "choose another port")
 
 
-def _tolerations(path: tuple[str, ...], linkerd: ClusterLinkerd, reading: Reading, faults: Faults) -> None:
+def _check_tolerations(
+    path: tuple[str, ...], linkerd: ClusterLinkerdConfig, reading: ParsedStackFile, faults: ValidationErrors
+) -> None:
     """What Kubernetes would refuse, when a part of Linkerd is there already."""
     for number, each in zip(reading.numbered(*path), linkerd.tolerations, strict=True):
         here: tuple[str | int, ...] = (*path, number)
@@ -234,7 +244,7 @@ def _tolerations(path: tuple[str, ...], linkerd: ClusterLinkerd, reading: Readin
             faults.add((*here, "effect"), each.effect, "only pods under NoExecute stay for seconds", remedy)
 
 
-def _same_cluster_twice(found: list[tuple[Cluster, tuple[Any, ...]]], faults: Faults) -> None:
+def _check_duplicate_clusters(found: list[tuple[ClusterSettings, tuple[Any, ...]]], faults: ValidationErrors) -> None:
     seen: dict[tuple[Any, ...], str] = {}
     for cluster, place in found:
         key = (*place, cluster.context.name)

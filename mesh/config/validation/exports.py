@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from mesh.config.errors import LEFT_OUT, Faults
-from mesh.config.models.samples import ExportMode, Placed
-from mesh.config.parser import Reading
+from mesh.config.errors import ELLIPSIS, ValidationErrors
+from mesh.config.models.samples import ExportMode, SampleConfig
+from mesh.config.parser import ParsedStackFile
 from mesh.config.validation.links import on_one_network
 from mesh.linkerd_releases import LinkerdRelease
 from mesh.topology import Link
@@ -14,7 +14,7 @@ from mesh.topology import Link
 Path = tuple[str | int, ...]
 
 
-def export_mode(part: Placed, cluster: str, links: Iterable[Link]) -> ExportMode:
+def export_mode(part: SampleConfig, cluster: str, links: Iterable[Link]) -> ExportMode:
     """How the services that a cluster exports are reached.
 
     Args:
@@ -38,10 +38,12 @@ class Exports:
         faults: where faults go.
     """
 
-    def __init__(self, reading: Reading, links: Sequence[Link], release: LinkerdRelease, faults: Faults) -> None:
+    def __init__(
+        self, reading: ParsedStackFile, links: Sequence[Link], release: LinkerdRelease, faults: ValidationErrors
+    ) -> None:
         self._reading, self._links, self._release, self._faults = reading, links, release, faults
 
-    def check(self, path: Path, part: Placed, exported: Mapping[int, str], federated: Mapping[int, str]) -> None:
+    def check(self, path: Path, part: SampleConfig, exported: Mapping[int, str], federated: Mapping[int, str]) -> None:
         """Find what can't work.
 
         Args:
@@ -57,7 +59,7 @@ class Exports:
             self._exported((*path, "exported", place), part, cluster)
         if federated and not self._release.federation:
             rule = f"Linkerd {self._release.version} has no federated services"
-            self._faults.add((*path, "federated"), LEFT_OUT, rule, "choose 2.17 or later, or take it out")
+            self._faults.add((*path, "federated"), ELLIPSIS, rule, "choose 2.17 or later, or take it out")
             return
         for place, cluster in federated.items():
             if cluster in exported.values():
@@ -71,7 +73,7 @@ class Exports:
                 )
                 self._faults.add((*path, "federated", place), cluster, rule, self._remedy(link))
 
-    def _exported(self, path: Path, part: Placed, cluster: str) -> None:
+    def _exported(self, path: Path, part: SampleConfig, cluster: str) -> None:
         inward = [link for link in self._links if link.target == cluster]
         through = [link for link in inward if link.gateway]
         if part.export_mode == "gateway" and inward and not through:

@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
-from mesh.config.errors import LEFT_OUT, Faults, suggestion
-from mesh.config.models.extensions import Extension, GatewayApi, MetalLb
+from mesh.config.errors import ELLIPSIS, ValidationErrors, suggestion
+from mesh.config.models.extensions import ExtensionConfig, GatewayApiConfig, MetalLbConfig
 from mesh.config.network_types import addresses
-from mesh.config.parser import Reading
-from mesh.config.resolved import Extensions, LoadBalancer
-from mesh.config.validation.links import known_cluster
-from mesh.linkerd_releases import GATEWAY_API_ALONE, LinkerdRelease, gateway_api_manifest
+from mesh.config.parser import ParsedStackFile
+from mesh.config.resolved import ClusterExtensions, MetalLbSettings
+from mesh.config.validation.links import check_known_cluster
+from mesh.linkerd_releases import DEFAULT_GATEWAY_API_VERSION, LinkerdRelease, gateway_api_manifest
 from mesh.topology import Link
 
 Path = tuple[str | int, ...]
 
 
-def extensions(
-    reading: Reading,
+def resolve_extensions(
+    reading: ParsedStackFile,
     names: Sequence[str],
     links: Iterable[Link],
     release: LinkerdRelease,
-    faults: Faults,
+    faults: ValidationErrors,
     *,
     linkerd: bool = True,
-) -> dict[str, Extensions]:
+) -> dict[str, ClusterExtensions]:
     """What each cluster has, by its name.
 
     Args:
@@ -47,16 +47,16 @@ def extensions(
             ("gatewayApi", wanted.gateway_api),
         )
     }
-    _ended(where, release, faults)
-    gateway_api = _gateway_api(wanted.gateway_api, release if linkerd else None, faults)
-    pools = _pools(wanted.metallb, reading, names, links, faults) if wanted.metallb is not None else {}
-    _dashboard(reading, where, faults)
+    _check_availability(where, release, faults)
+    gateway_api = _resolve_gateway_api(wanted.gateway_api, release if linkerd else None, faults)
+    pools = _resolve_pools(wanted.metallb, reading, names, links, faults) if wanted.metallb is not None else {}
+    _check_dashboard(reading, where, faults)
     agents = reading.file.buoyant_cloud
     for name in agents:
         if names and name not in names:
-            faults.add(("buoyantCloud", name), LEFT_OUT, "no such cluster in `clusters`", suggestion(name, names))
+            faults.add(("buoyantCloud", name), ELLIPSIS, "no such cluster in `clusters`", suggestion(name, names))
     return {
-        name: Extensions(
+        name: ClusterExtensions(
             viz=wanted.viz if name in where["viz"] else None,
             jaeger=name in where["jaeger"],
             smi=wanted.smi if name in where["smi"] else None,
@@ -70,7 +70,11 @@ def extensions(
 
 
 def _clusters(
-    key: str, extension: Extension | None, reading: Reading, names: Sequence[str], faults: Faults
+    key: str,
+    extension: ExtensionConfig | None,
+    reading: ParsedStackFile,
+    names: Sequence[str],
+    faults: ValidationErrors,
 ) -> list[str]:
     if extension is None:
         return []
@@ -80,7 +84,7 @@ def _clusters(
 
 
 def listed_clusters(
-    listed: Sequence[str], path: Path, reading: Reading, names: Sequence[str], faults: Faults
+    listed: Sequence[str], path: Path, reading: ParsedStackFile, names: Sequence[str], faults: ValidationErrors
 ) -> dict[int, str]:
     """The clusters in a list that there are, by their places in it."""
     found: dict[int, str] = {}
@@ -88,68 +92,76 @@ def listed_clusters(
     for number, name in zip(reading.numbered(*path), listed, strict=True):
         if name in found.values():
             faults.add((*path, number), name, "named twice", "take one of the two out")
-        elif known_cluster(name, (*path, number), names, faults):
+        elif check_known_cluster(name, (*path, number), names, faults):
             found[number] = name
     return found
 
 
-def _ended(where: Mapping[str, Sequence[str]], release: LinkerdRelease, faults: Faults) -> None:
+def _check_availability(where: Mapping[str, Sequence[str]], release: LinkerdRelease, faults: ValidationErrors) -> None:
     for key, version in (("viz", release.viz), ("jaeger", release.jaeger)):
         if where[key] and version is None:
             rule = f"Linkerd {release.version} has no such extension any more"
-            faults.add(("extensions", key), LEFT_OUT, rule, "take it out, or choose an older linkerd.version")
+            faults.add(("extensions", key), ELLIPSIS, rule, "take it out, or choose an older linkerd.version")
     if where["smi"] and release.smi_deprecated:
         rule = "Linkerd advises against TrafficSplits, and will not go on with them"
         remedy = "split by the Gateway API (form: gateway-api), and take it out an update later"
-        faults.warn(("extensions", "smi"), LEFT_OUT, rule, remedy)
+        faults.warn(("extensions", "smi"), ELLIPSIS, rule, remedy)
 
 
-def _gateway_api(wanted: GatewayApi | None, release: LinkerdRelease | None, faults: Faults) -> GatewayApi | None:
+def _resolve_gateway_api(
+    wanted: GatewayApiConfig | None, release: LinkerdRelease | None, faults: ValidationErrors
+) -> GatewayApiConfig | None:
     """With the manifest of the version that goes with Linkerd, where the stack file names none."""
     if wanted is None or (wanted.install and wanted.manifest is not None):
         return wanted
-    usual = gateway_api_manifest(GATEWAY_API_ALONE) if release is None else release.gateway_api_manifest
+    usual = gateway_api_manifest(DEFAULT_GATEWAY_API_VERSION) if release is None else release.gateway_api_manifest
     if usual is None and release is not None:
         rule = f"Linkerd {release.version} knows routes of its own group alone, and no version of the Gateway API"
         remedy = "take it out, choose a newer linkerd.version, or name the manifest that is wanted beside it"
-        faults.add(("extensions", "gatewayApi"), LEFT_OUT, rule, remedy)
+        faults.add(("extensions", "gatewayApi"), ELLIPSIS, rule, remedy)
     if not wanted.install and wanted.manifest is not None:
         rule = "nothing of it is installed where `install` is false"
         faults.add(("extensions", "gatewayApi", "manifest"), wanted.manifest, rule, "take one of the two out")
     return wanted.model_copy(update={"manifest": usual})
 
 
-def _pools(
-    metallb: MetalLb, reading: Reading, names: Sequence[str], links: Iterable[Link], faults: Faults
-) -> dict[str, LoadBalancer]:
+def _resolve_pools(
+    metallb: MetalLbConfig,
+    reading: ParsedStackFile,
+    names: Sequence[str],
+    links: Iterable[Link],
+    faults: ValidationErrors,
+) -> dict[str, MetalLbSettings]:
     path: Path = ("extensions", "metallb", "pools")
     if not metallb.pools and not faults.malformed(*path):
         faults.add(path, {}, "no cluster is named", "give each cluster that needs it its addresses, or take it out")
     spans: dict[str, list[tuple[Path, str]]] = {}
     for name, pool in metallb.pools.items():
         here = (*path, name)
-        if not known_cluster(name, here, names, faults):
+        if not check_known_cluster(name, here, names, faults):
             continue
         if not pool and not faults.malformed(*here):
             faults.add(here, [], "no address is given", "write at least one range, as in 192.0.2.200-192.0.2.209")
         entry = reading.file.clusters.get(name)
         if entry is not None and not entry.gateway.load_balancer.enabled and not faults.malformed("clusters", name):
             rule = f"clusters.{name}.gateway.loadBalancer says that nothing gives an address"
-            faults.add(here, LEFT_OUT, rule, "take one of the two out")
+            faults.add(here, ELLIPSIS, rule, "take one of the two out")
         spans[name] = [((*here, number), span) for number, span in zip(reading.numbered(*here), pool, strict=True)]
     for spanned in spans.values():
-        _overlaps(list(combinations(spanned, 2)), "an earlier range of this pool", faults)
+        _check_overlaps(list(combinations(spanned, 2)), "an earlier range of this pool", faults)
     pairs = dict.fromkeys(tuple(sorted((link.source, link.target))) for link in links)
     for one, other in pairs:
         both = [(mine, theirs) for theirs in spans.get(one, []) for mine in spans.get(other, [])]
-        _overlaps([(theirs, mine) for mine, theirs in both], f"the pool of {one}, and the two are linked", faults)
+        _check_overlaps([(theirs, mine) for mine, theirs in both], f"the pool of {one}, and the two are linked", faults)
     return {
-        name: LoadBalancer(version=metallb.version, pool=tuple(span for _, span in spanned), values=metallb.values)
+        name: MetalLbSettings(version=metallb.version, pool=tuple(span for _, span in spanned), values=metallb.values)
         for name, spanned in spans.items()
     }
 
 
-def _overlaps(pairs: Sequence[tuple[tuple[Path, str], tuple[Path, str]]], where: str, faults: Faults) -> None:
+def _check_overlaps(
+    pairs: Sequence[tuple[tuple[Path, str], tuple[Path, str]]], where: str, faults: ValidationErrors
+) -> None:
     for (_, one), (path, other) in pairs:
         version, first, last = addresses(one)
         other_version, other_first, other_last = addresses(other)
@@ -157,7 +169,7 @@ def _overlaps(pairs: Sequence[tuple[tuple[Path, str], tuple[Path, str]]], where:
             faults.add(path, other, f"some of its addresses are in {where}", "choose ranges that don't overlap")
 
 
-def _dashboard(reading: Reading, where: Mapping[str, Sequence[str]], faults: Faults) -> None:
+def _check_dashboard(reading: ParsedStackFile, where: Mapping[str, Sequence[str]], faults: ValidationErrors) -> None:
     viz = reading.file.extensions.viz
     wanted = viz is not None and viz.dashboard is not None
     ingress = reading.file.extensions.ingress_nginx
@@ -166,7 +178,7 @@ def _dashboard(reading: Reading, where: Mapping[str, Sequence[str]], faults: Fau
     if wanted and not unclear and where["viz"] and not set(where["viz"]) & set(where["ingressNginx"]):
         rule = "none of the clusters with viz has ingress-nginx, so nothing would serve it"
         remedy = "name them in extensions.ingressNginx (with `install: false` where it is there already)"
-        faults.add(("extensions", "viz", "dashboard"), LEFT_OUT, rule, remedy)
+        faults.add(("extensions", "viz", "dashboard"), ELLIPSIS, rule, remedy)
     if reading.file.dashboard_password is not None and not wanted and not unclear:
         rule = "there is no dashboard that asks for it"
-        faults.add(("dashboardPassword",), LEFT_OUT, rule, "set extensions.viz.dashboard, or take it out")
+        faults.add(("dashboardPassword",), ELLIPSIS, rule, "set extensions.viz.dashboard, or take it out")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mesh.config.errors import LEFT_OUT, Faults
+from mesh.config.errors import ELLIPSIS, ValidationErrors
 from mesh.config.models.links import LinkOptions
-from mesh.config.parser import Reading
+from mesh.config.parser import ParsedStackFile
 from mesh.linkerd_releases import LinkerdRelease
 from mesh.topology import Link
 
 Path = tuple[str | int, ...]
 
 
-def check(reading: Reading, found: Mapping[Link, LinkOptions], release: LinkerdRelease, faults: Faults) -> None:
+def check_links(
+    reading: ParsedStackFile, found: Mapping[Link, LinkOptions], release: LinkerdRelease, faults: ValidationErrors
+) -> None:
     """Find what can't work.
 
     Args:
@@ -25,22 +27,24 @@ def check(reading: Reading, found: Mapping[Link, LinkOptions], release: LinkerdR
     paths = _paths(reading, found)
     seen: set[Path] = set()
     for link, options in found.items():
-        _networks(reading, link, options, paths[link], faults)
-        _namespaces(reading, link, paths[link], faults)
+        _check_networks(reading, link, options, paths[link], faults)
+        _check_namespaces(reading, link, paths[link], faults)
         if paths[link] not in seen:
             seen.add(paths[link])
-            _of_release(options, release, paths[link], faults)
-            _of_gateway(link, options, paths[link], faults)
+            _check_release(options, release, paths[link], faults)
+            _check_gateway_options(link, options, paths[link], faults)
 
 
-def _paths(reading: Reading, found: Mapping[Link, LinkOptions]) -> dict[Link, Path]:
+def _paths(reading: ParsedStackFile, found: Mapping[Link, LinkOptions]) -> dict[Link, Path]:
     """Where each link's options stand: in its own entry, or in the pattern's."""
     listed = zip(reading.numbered("links"), reading.file.links, strict=True)
     entries = {id(entry): ("links", number) for number, entry in listed}
     return {link: entries.get(id(options), ("topology",)) for link, options in found.items()}
 
 
-def _networks(reading: Reading, link: Link, options: LinkOptions, path: Path, faults: Faults) -> None:
+def _check_networks(
+    reading: ParsedStackFile, link: Link, options: LinkOptions, path: Path, faults: ValidationErrors
+) -> None:
     source, target = (reading.file.clusters.get(name) for name in (link.source, link.target))
     if source is None or target is None or link.gateway:
         return
@@ -50,7 +54,7 @@ def _networks(reading: Reading, link: Link, options: LinkOptions, path: Path, fa
         faults.add((*path, "gateway"), options.gateway, rule, "take it out, or mend networks.flat of the clusters")
 
 
-def _namespaces(reading: Reading, link: Link, path: Path, faults: Faults) -> None:
+def _check_namespaces(reading: ParsedStackFile, link: Link, path: Path, faults: ValidationErrors) -> None:
     """A control plane tells of identities only where the other one is in a namespace of the same name."""
     if link.gateway:
         return
@@ -64,17 +68,17 @@ def _namespaces(reading: Reading, link: Link, path: Path, faults: Faults) -> Non
         faults.warn((*path, "gateway"), False, rule, remedy)
 
 
-def _namespace(reading: Reading, name: str) -> str:
+def _namespace(reading: ParsedStackFile, name: str) -> str:
     entry = reading.file.clusters.get(name)
     if entry is not None and "namespace" in entry.linkerd.model_fields_set:
         return entry.linkerd.namespace
     return reading.file.linkerd.namespace
 
 
-def _of_release(options: LinkOptions, release: LinkerdRelease, path: Path, faults: Faults) -> None:
+def _check_release(options: LinkOptions, release: LinkerdRelease, path: Path, faults: ValidationErrors) -> None:
     def missing(key: Sequence[str], rule: str, since: str) -> None:
         remedy = f"take it out, or choose {since} or later"
-        faults.add((*path, *key), LEFT_OUT, f"Linkerd {release.version} {rule}", remedy)
+        faults.add((*path, *key), ELLIPSIS, f"Linkerd {release.version} {rule}", remedy)
 
     mirror = options.service_mirror
     if mirror.replicas is not None and mirror.replicas > 1 and not release.mirror_lease:
@@ -94,13 +98,13 @@ def _of_release(options: LinkOptions, release: LinkerdRelease, path: Path, fault
         missing(("selectors", "remoteDiscovery"), "links clusters through gateways only", "2.14")
 
 
-def _of_gateway(link: Link, options: LinkOptions, path: Path, faults: Faults) -> None:
+def _check_gateway_options(link: Link, options: LinkOptions, path: Path, faults: ValidationErrors) -> None:
     if link.gateway:
         return
     rule = f"{link.name} has no gateway"
     if options.probe.model_fields_set:
-        faults.add((*path, "probe"), LEFT_OUT, f"{rule} that could be probed", "take it out")
+        faults.add((*path, "probe"), ELLIPSIS, f"{rule} that could be probed", "take it out")
     if "gateway" in options.selectors.model_fields_set:
         faults.add(
-            (*path, "selectors", "gateway"), LEFT_OUT, f"{rule} that services could be reached through", "take it out"
+            (*path, "selectors", "gateway"), ELLIPSIS, f"{rule} that services could be reached through", "take it out"
         )

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from mesh import topology
-from mesh.config.errors import Faults, listed, suggestion
+from mesh.config.errors import ValidationErrors, join_names, suggestion
 from mesh.config.field_types import TARGET_NAME_LENGTH, is_api_server
 from mesh.config.models.links import LinkOptions
-from mesh.config.models.stack_file import Except
-from mesh.config.parser import Reading
-from mesh.config.resolved import Cluster
+from mesh.config.models.stack_file import TopologyException
+from mesh.config.parser import ParsedStackFile
+from mesh.config.resolved import ClusterSettings
 from mesh.config.validation.clusters import is_loopback
 from mesh.linkerd_releases import LinkerdRelease
 from mesh.topology import Link
@@ -19,7 +19,7 @@ from mesh.topology import Link
 Path = tuple[str | int, ...]
 
 
-def links(reading: Reading, names: list[str], faults: Faults) -> dict[Link, LinkOptions]:
+def resolve_links(reading: ParsedStackFile, names: list[str], faults: ValidationErrors) -> dict[Link, LinkOptions]:
     """All links with what is said of them: those of the pattern first, then those that are listed.
 
     Args:
@@ -27,11 +27,11 @@ def links(reading: Reading, names: list[str], faults: Faults) -> dict[Link, Link
         names: all names of clusters in it.
         faults: where faults go.
     """
-    found: dict[Link, Path] = dict.fromkeys(_pattern(reading, names, faults), ("topology",))
+    found: dict[Link, Path] = dict.fromkeys(_topology_links(reading, names, faults), ("topology",))
     said: dict[Link, LinkOptions] = {link: reading.file.topology or LinkOptions() for link in found}
     for number, entry in zip(reading.numbered("links"), reading.file.links, strict=True):
         path: Path = ("links", number)
-        known = [known_cluster(getattr(entry, end), (*path, end), names, faults) for end in ("source", "target")]
+        known = [check_known_cluster(getattr(entry, end), (*path, end), names, faults) for end in ("source", "target")]
         if not all(known):
             continue
         link = Link(source=entry.source, target=entry.target)
@@ -44,47 +44,47 @@ def links(reading: Reading, names: list[str], faults: Faults) -> dict[Link, Link
         else:
             found[link] = path
             said[link] = entry
-    _names(found, faults)
+    _check_names(found, faults)
     return {_resolved(reading, link, options): options for link, options in said.items()}
 
 
-def _resolved(reading: Reading, link: Link, options: LinkOptions) -> Link:
+def _resolved(reading: ParsedStackFile, link: Link, options: LinkOptions) -> Link:
     gateway = _by_gateway(reading, link, options)
     return replace(link, gateway=gateway, discovers=not gateway or not _on_other_networks(reading, link))
 
 
-def _by_gateway(reading: Reading, link: Link, options: LinkOptions) -> bool:
+def _by_gateway(reading: ParsedStackFile, link: Link, options: LinkOptions) -> bool:
     """Whether a link leads through the target's gateway."""
     if options.gateway is not None:
         return options.gateway
     return not on_one_network(reading, link)
 
 
-def on_one_network(reading: Reading, link: Link) -> bool:
+def on_one_network(reading: ParsedStackFile, link: Link) -> bool:
     """Whether both clusters say that their pods are on the same flat network."""
     source, target = _networks(reading, link)
     return source is not None and source == target
 
 
-def _on_other_networks(reading: Reading, link: Link) -> bool:
+def _on_other_networks(reading: ParsedStackFile, link: Link) -> bool:
     """Whether the clusters say that their pods aren't on the same flat network: then at least one names its own."""
     source, target = _networks(reading, link)
     return source != target
 
 
-def _networks(reading: Reading, link: Link) -> list[str | None]:
+def _networks(reading: ParsedStackFile, link: Link) -> list[str | None]:
     found = (reading.file.clusters.get(name) for name in (link.source, link.target))
     return [cluster.networks.flat if cluster is not None else None for cluster in found]
 
 
-def known_cluster(name: str, path: Path, names: Sequence[str], faults: Faults) -> bool:
+def check_known_cluster(name: str, path: Path, names: Sequence[str], faults: ValidationErrors) -> bool:
     """Whether the stack file has a cluster of that name; a fault if not, or if it has none at all."""
     if names and name not in names:
         faults.add(path, name, "no such cluster in `clusters`", suggestion(name, names))
     return name in names
 
 
-def _pattern(reading: Reading, names: list[str], faults: Faults) -> list[Link]:
+def _topology_links(reading: ParsedStackFile, names: list[str], faults: ValidationErrors) -> list[Link]:
     pattern = reading.file.topology
     if pattern is None or not names or faults.malformed("topology", "shape"):
         return []
@@ -97,10 +97,10 @@ def _pattern(reading: Reading, names: list[str], faults: Faults) -> list[Link]:
         found = topology.full_mesh(names)
     elif pattern.hub is None:
         if not faults.malformed("topology", "hub"):
-            remedy = f"name the cluster in the middle ({listed(names)}), or write `topology: full-mesh`"
+            remedy = f"name the cluster in the middle ({join_names(names)}), or write `topology: full-mesh`"
             faults.add(("topology", "hub"), None, "missing", remedy)
         return []
-    elif not known_cluster(pattern.hub, ("topology", "hub"), names, faults):
+    elif not check_known_cluster(pattern.hub, ("topology", "hub"), names, faults):
         return []
     else:
         found = topology.hub(names, pattern.hub, pattern.direction)
@@ -112,7 +112,7 @@ def _pattern(reading: Reading, names: list[str], faults: Faults) -> list[Link]:
             faults.add(path, {}, "every link would be left out", "name a source, a target or both")
             continue
         ends = [(end, getattr(exception, end)) for end in ("source", "target")]
-        known = [known_cluster(name, (*path, end), names, faults) for end, name in ends if name is not None]
+        known = [check_known_cluster(name, (*path, end), names, faults) for end, name in ends if name is not None]
         if not all(known):
             continue
         left = [link for link in found if not _is_excepted(link, exception)]
@@ -123,11 +123,11 @@ def _pattern(reading: Reading, names: list[str], faults: Faults) -> list[Link]:
     return found
 
 
-def _is_excepted(link: Link, exception: Except) -> bool:
+def _is_excepted(link: Link, exception: TopologyException) -> bool:
     return exception.source in (None, link.source) and exception.target in (None, link.target)
 
 
-def _names(found: dict[Link, Path], faults: Faults) -> None:
+def _check_names(found: dict[Link, Path], faults: ValidationErrors) -> None:
     taken: dict[str, Link] = {}
     for link, path in found.items():
         if len(link.target) > TARGET_NAME_LENGTH:
@@ -143,7 +143,9 @@ def _names(found: dict[Link, Path], faults: Faults) -> None:
         taken.setdefault(link.name, link)
 
 
-def targets(clusters: Iterable[Cluster], found: Sequence[Link], release: LinkerdRelease, faults: Faults) -> None:
+def check_targets(
+    clusters: Iterable[ClusterSettings], found: Sequence[Link], release: LinkerdRelease, faults: ValidationErrors
+) -> None:
     """Rules on the clusters that others must reach."""
     for cluster in clusters:
         path = ("clusters", cluster.name, "apiServer")
@@ -151,7 +153,7 @@ def targets(clusters: Iterable[Cluster], found: Sequence[Link], release: Linkerd
         sources = ", ".join(sorted(link.source for link in of_target))
         through = ", ".join(sorted(link.source for link in of_target if link.gateway))
         if through and not cluster.has_reachable_gateway and not faults.malformed(*path[:2], "gateway"):
-            _gateway(cluster, through, faults)
+            _check_gateway(cluster, through, faults)
         unclear = faults.malformed(*path) or faults.malformed(*path[:2], "reachable")
         if of_target and cluster.reachable and not unclear:
             remedy = f"set clusters.{cluster.name}.apiServer to the URL at which peers reach this cluster's API server"
@@ -173,7 +175,7 @@ def _self(links: Sequence[Link]) -> str:
     return "itself" if len(links) == 1 else "themselves"
 
 
-def _gateway(cluster: Cluster, sources: str, faults: Faults) -> None:
+def _check_gateway(cluster: ClusterSettings, sources: str, faults: ValidationErrors) -> None:
     path = ("clusters", cluster.name, "gateway")
     if not cluster.gateway.enabled:
         rule = f"{sources} can't reach a target without a gateway"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mesh.config.errors import LEFT_OUT, Faults, listed, written
+from mesh.config.errors import ELLIPSIS, ValidationErrors, format_path, join_names
 from mesh.config.field_types import LINKERD_NAMESPACES, OTHER_NAMESPACES
-from mesh.config.models.samples import Helloworld, Placed, Podinfo, Userlist, Workload
-from mesh.config.parser import Reading
-from mesh.config.resolved import Extensions, Sample
+from mesh.config.models.samples import HelloworldConfig, PodinfoConfig, SampleConfig, UserlistConfig, WorkloadConfig
+from mesh.config.parser import ParsedStackFile
+from mesh.config.resolved import ClusterExtensions, Sample
 from mesh.config.validation.exports import Exports, export_mode
 from mesh.config.validation.extensions import listed_clusters
-from mesh.config.validation.links import known_cluster
+from mesh.config.validation.links import check_known_cluster
 from mesh.config.validation.routes import Routes
 from mesh.linkerd_releases import LinkerdRelease
 from mesh.topology import Link
@@ -29,13 +29,13 @@ CONTAINERS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def samples(
-    reading: Reading,
+def resolve_samples(
+    reading: ParsedStackFile,
     names: Sequence[str],
     links: Sequence[Link],
-    extensions: Mapping[str, Extensions],
+    extensions: Mapping[str, ClusterExtensions],
     release: LinkerdRelease,
-    faults: Faults,
+    faults: ValidationErrors,
     *,
     linkerd: bool = True,
 ) -> list[Sample]:
@@ -72,7 +72,14 @@ class _Taken:
 class _Entry:
     """One entry of `workloads`."""
 
-    def __init__(self, reading: Reading, names: Sequence[str], faults: Faults, number: int, entry: Workload) -> None:
+    def __init__(
+        self,
+        reading: ParsedStackFile,
+        names: Sequence[str],
+        faults: ValidationErrors,
+        number: int,
+        entry: WorkloadConfig,
+    ) -> None:
         self._reading, self._names, self._faults = reading, names, faults
         self._entry: Path = ("workloads", number)
         given = {name: getattr(entry, name) for name in CONTAINERS}
@@ -96,7 +103,7 @@ class _Entry:
                 remedy = "write `- podinfo: {}`, or take the entry out"
                 if self._given:
                     remedy = f"make an entry of its own of each: {', '.join(f'`- {name}:`' for name in self._given)}"
-                self._faults.add(self._entry, LEFT_OUT if self._given else {}, rule, remedy)
+                self._faults.add(self._entry, ELLIPSIS if self._given else {}, rule, remedy)
             return None
         ((name, part),) = self._given.items()
         self._path = (*self._entry, name)
@@ -106,22 +113,22 @@ class _Entry:
         sample = Sample(part=part, clusters=self._clusters, export_modes=modes)
         exported = self._placed("exported", part.exported, name)
         federated = self._placed("federated", part.federated, name)
-        if isinstance(part, Userlist):
+        if isinstance(part, UserlistConfig):
             self._userlist(part)
-        if isinstance(part, Podinfo):
+        if isinstance(part, PodinfoConfig):
             self._runs("frontend", self._known("frontend", part.frontend), "podinfo")
-        elif isinstance(part, Helloworld):
+        elif isinstance(part, HelloworldConfig):
             self._known("sleep", part.sleep)
             self._versions(part)
         if linkerd:
             routes.check(self._path, part, self._clusters)
-            if not isinstance(part, Userlist):
+            if not isinstance(part, UserlistConfig):
                 exports.check(self._path, part, exported, federated)
         else:
             self._without_linkerd(part)
         for container in part.images:
             if container not in CONTAINERS[name]:
-                remedy = f"its containers are {listed(CONTAINERS[name])}"
+                remedy = f"its containers are {join_names(CONTAINERS[name])}"
                 path = (*self._path, "images", container)
                 self._faults.add(path, part.images[container], "no such container", remedy)
         if not self._faults.malformed(*self._path, "namespace"):
@@ -142,21 +149,21 @@ class _Entry:
 
     @property
     def _place(self) -> str:
-        return written(self._path)
+        return format_path(self._path)
 
     def _placed(self, key: str, wanted: Sequence[str], name: str) -> dict[int, str]:
         found = self._known(key, wanted)
         self._runs(key, found, name)
         return found
 
-    def _versions(self, part: Helloworld) -> None:
+    def _versions(self, part: HelloworldConfig) -> None:
         for name in part.versions:
             path = (*self._path, "versions", name)
-            if known_cluster(name, path, self._names, self._faults) and not self._may_run(name):
+            if check_known_cluster(name, path, self._names, self._faults) and not self._may_run(name):
                 remedy = f"take it out, or add it to {self._place}.clusters"
                 self._faults.add(path, part.versions[name], "helloworld doesn't run there", remedy)
 
-    def _without_linkerd(self, part: Placed) -> None:
+    def _without_linkerd(self, part: SampleConfig) -> None:
         for key in (
             "exported",
             "federated",
@@ -169,16 +176,16 @@ class _Entry:
             "default_inbound_policy",
         ):
             # Of userlist, nothing is exported whether Linkerd is there or not.
-            if getattr(part, key, None) and not (key in ("exported", "federated") and isinstance(part, Userlist)):
+            if getattr(part, key, None) and not (key in ("exported", "federated") and isinstance(part, UserlistConfig)):
                 remedy = "take it out, or set `linkerd: {}` beside `cilium`"
                 alias = type(part).model_fields[key].alias or key
-                self._faults.add((*self._path, alias), LEFT_OUT, "it is Linkerd's, which isn't there", remedy)
+                self._faults.add((*self._path, alias), ELLIPSIS, "it is Linkerd's, which isn't there", remedy)
 
-    def _userlist(self, part: Userlist) -> None:
+    def _userlist(self, part: UserlistConfig) -> None:
         cilium = self._reading.file.cilium
         if cilium is None and not self._faults.malformed("cilium"):
             rule = "its service is global in a ClusterMesh, and there is none"
-            self._faults.add(self._path, LEFT_OUT, rule, "set `cilium`, or take the entry out")
+            self._faults.add(self._path, ELLIPSIS, rule, "set `cilium`, or take the entry out")
         for key, wanted in (("shared", part.shared), ("curltest", part.curltest)):
             found = self._known(key, wanted or [])
             if key == "shared":
@@ -186,7 +193,7 @@ class _Entry:
         for key in ("exported", "federated"):
             if getattr(part, key):
                 rule = "its service is seen by way of `shared`"
-                self._faults.add((*self._path, key), LEFT_OUT, rule, "take it out")
+                self._faults.add((*self._path, key), ELLIPSIS, rule, "take it out")
 
     def _namespace(self, sample: Sample, taken: _Taken) -> None:
         """Each cluster has one sample of a kind in a namespace, and nothing of this program's own there."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from mesh.config.errors import LEFT_OUT, Faults, listed, suggestion
-from mesh.config.models.stack_file import IssuerReference, Trust
-from mesh.config.resolved import Cluster
+from mesh.config.errors import ELLIPSIS, ValidationErrors, join_names, suggestion
+from mesh.config.models.stack_file import IssuerReference, TrustConfig
+from mesh.config.resolved import ClusterSettings
 
 _KINDS = ("Issuer", "ClusterIssuer")
 
 
-def check(trust: Trust, clusters: Sequence[Cluster], names: Sequence[str], faults: Faults) -> None:
+def check_trust(
+    trust: TrustConfig, clusters: Sequence[ClusterSettings], names: Sequence[str], faults: ValidationErrors
+) -> None:
     """Check what a stack file says of trust.
 
     Args:
@@ -21,22 +23,22 @@ def check(trust: Trust, clusters: Sequence[Cluster], names: Sequence[str], fault
         names: all names of clusters, those with faults included.
         faults: where faults go.
     """
-    _lifetimes(trust, faults)
+    _check_lifetimes(trust, faults)
     for name in trust.issuers:
         if names and name not in names:
-            faults.add(("trust", "issuers", name), LEFT_OUT, "no such cluster in `clusters`", suggestion(name, names))
+            faults.add(("trust", "issuers", name), ELLIPSIS, "no such cluster in `clusters`", suggestion(name, names))
     if trust.issuers and trust.cert_manager:
         rule = "trust.certManager makes the issuers"
-        faults.add(("trust", "issuers"), LEFT_OUT, rule, "take the issuers out, or certManager")
+        faults.add(("trust", "issuers"), ELLIPSIS, rule, "take the issuers out, or certManager")
     if trust.issuers and trust.anchor is None and not faults.malformed("trust", "anchor"):
         rule = "nothing says who has signed the issuers"
         faults.add(("trust", "anchor"), None, rule, "give the certificate of their trust anchor")
     missing = [name for name in names if name not in trust.issuers]
     unsigned = trust.anchor is not None and trust.anchor.key is None and not faults.malformed("trust", "anchor", "key")
     if trust.issuers and missing and unsigned and not faults.malformed("trust", "issuers"):
-        rule = f"{listed(missing)} would be without an issuer"
+        rule = f"{join_names(missing)} would be without an issuer"
         faults.add(
-            ("trust", "issuers"), LEFT_OUT, rule, "give every cluster an issuer, or trust.anchor.key to make them"
+            ("trust", "issuers"), ELLIPSIS, rule, "give every cluster an issuer, or trust.anchor.key to make them"
         )
     referred = trust.cert_manager is not None and trust.cert_manager.issuer_ref is not None
     others = faults.malformed("trust", "issuers") or faults.malformed("trust", "certManager")
@@ -48,19 +50,19 @@ def check(trust: Trust, clusters: Sequence[Cluster], names: Sequence[str], fault
         rule = "nothing says what the proxies of the mesh shall trust"
         faults.add(("trust", "anchor"), None, rule, "give the certificate of the trust anchor that issuerRef signs for")
     if trust.cert_manager is not None and trust.cert_manager.issuer_ref is not None:
-        _issuer_kind(trust.cert_manager.issuer_ref, faults)
+        _check_issuer_kind(trust.cert_manager.issuer_ref, faults)
     if trust.anchor is not None:
-        _certificates(trust, clusters, faults)
+        _check_certificates(trust, clusters, faults)
 
 
-def _issuer_kind(issuer: IssuerReference, faults: Faults) -> None:
+def _check_issuer_kind(issuer: IssuerReference, faults: ValidationErrors) -> None:
     if issuer.group == "cert-manager.io" and issuer.kind not in _KINDS:
         path = ("trust", "certManager", "issuerRef", "kind")
         rule = f"not one of {', '.join(_KINDS)}, which are those of cert-manager.io"
         faults.add(path, issuer.kind, rule, suggestion(issuer.kind, _KINDS, otherwise="choose one, or set its group"))
 
 
-def _lifetimes(trust: Trust, faults: Faults) -> None:
+def _check_lifetimes(trust: TrustConfig, faults: ValidationErrors) -> None:
     hours = trust.lifetimes
     for key, value in (("issuer", hours.issuer), ("webhooks", hours.webhooks)):
         path = ("trust", "lifetimes", key)
@@ -77,13 +79,13 @@ def _lifetimes(trust: Trust, faults: Faults) -> None:
         faults.add(("trust", "certManager", "duration"), manager.duration, rule, remedy)
 
 
-def _certificates(trust: Trust, clusters: Sequence[Cluster], faults: Faults) -> None:
+def _check_certificates(trust: TrustConfig, clusters: Sequence[ClusterSettings], faults: ValidationErrors) -> None:
     from mesh import certificate_validation  # and cryptography with it, which nobody else needs
 
     assert trust.anchor is not None
     now = datetime.now(UTC)
     for found in certificate_validation.anchor_findings(trust.anchor.certificate, now=now):
-        faults.add(("trust", "anchor", "certificate"), LEFT_OUT, found.rule, found.remedy)
+        faults.add(("trust", "anchor", "certificate"), ELLIPSIS, found.rule, found.remedy)
     if trust.anchor.key is not None:
         key = trust.anchor.key.get_secret_value()
         for found in certificate_validation.anchor_key_findings(trust.anchor.certificate, key):
@@ -99,4 +101,4 @@ def _certificates(trust: Trust, clusters: Sequence[Cluster], faults: Faults) -> 
             common_name=cluster.identity,
             now=now,
         ):
-            faults.add(("trust", "issuers", cluster.name), LEFT_OUT, found.rule, found.remedy)
+            faults.add(("trust", "issuers", cluster.name), ELLIPSIS, found.rule, found.remedy)

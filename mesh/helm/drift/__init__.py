@@ -5,7 +5,7 @@ manifest that Helm has written down, and with the marks by which Helm knows its 
 would: what is missing is made, and a field that differs gets its value back. What others have added is left alone.
 """
 
-from mesh.helm.drift.detect import Amiss, look
-from mesh.helm.drift.repair import MendError, mend
+from mesh.helm.drift.detect import DriftedObject, find_drift
+from mesh.helm.drift.repair import RepairError, repair_drift
 
-__all__ = ["Amiss", "MendError", "look", "mend"]
+__all__ = ["DriftedObject", "RepairError", "find_drift", "repair_drift"]

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 # Lists of Kubernetes' own kinds into which others may put something, and what tells their entries apart.
-_MERGED = {
+_MERGE_KEYS = {
     "containers": "name",
     "env": "name",
     "imagePullSecrets": "name",
@@ -21,59 +21,59 @@ _MERGED = {
     "volumes": "name",
     "webhooks": "name",
 }
-_PORTS = ("containerPort", "port")
+_PORT_KEYS = ("containerPort", "port")
 # Amounts, which the API server may write in another way.
-_AMOUNTS = frozenset({"limits", "requests"})
+_QUANTITY_KEYS = frozenset({"limits", "requests"})
 # Written by the cluster, or what the object is found by.
-_NOT_COMPARED = frozenset({"apiVersion", "kind", "metadata", "status"})
+_IGNORED_FIELDS = frozenset({"apiVersion", "kind", "metadata", "status"})
 
 
-def differing(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> list[str]:
+def differing_fields(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> list[str]:
     """The paths of all fields that aren't as they are wanted.
 
     Args:
         wanted: an object of a manifest.
         live: the same object as the API server has it, in the same version of its API.
     """
-    body = {key: value for key, value in wanted.items() if key not in _NOT_COMPARED}
+    body = {key: value for key, value in wanted.items() if key not in _IGNORED_FIELDS}
     if isinstance(body.get("stringData"), Mapping):
         written = {key: base64.b64encode(str(value).encode()).decode() for key, value in body.pop("stringData").items()}
         body["data"] = {**(body.get("data") or {}), **written}
     metadata = wanted.get("metadata") or {}
     body["metadata"] = {key: metadata[key] for key in ("labels", "annotations") if metadata.get(key)}
-    return list(_fields(body, live, ""))
+    return list(_field_differences(body, live, ""))
 
 
-def _fields(wanted: Any, live: Any, path: str) -> Iterator[str]:
+def _field_differences(wanted: Any, live: Any, path: str) -> Iterator[str]:
     if live is None and not wanted:
         return  # what is empty needn't be kept
     if isinstance(wanted, Mapping) and isinstance(live, Mapping):
         for key, value in wanted.items():
             if value is not None:
-                yield from _fields(value, live.get(key), _joined(path, str(key)))
+                yield from _field_differences(value, live.get(key), _join_path(path, str(key)))
     elif isinstance(wanted, list) and isinstance(live, list):
-        yield from _items(wanted, live, path)
-    elif not _same(wanted, live, path):
+        yield from _item_differences(wanted, live, path)
+    elif not _is_equal(wanted, live, path):
         yield path
 
 
-def _items(wanted: Sequence[Any], live: Sequence[Any], path: str) -> Iterator[str]:
-    key = _key(wanted, path)
+def _item_differences(wanted: Sequence[Any], live: Sequence[Any], path: str) -> Iterator[str]:
+    key = _merge_key(wanted, path)
     if key is not None:
         there = {item.get(key): item for item in live if isinstance(item, Mapping)}
         for item in wanted:
-            yield from _fields(item, there.get(item[key]), f"{path}[{item[key]}]")
+            yield from _field_differences(item, there.get(item[key]), f"{path}[{item[key]}]")
     elif len(wanted) != len(live):
         yield path
     else:
         for number, pair in enumerate(zip(wanted, live, strict=True)):
-            yield from _fields(*pair, f"{path}[{number}]")
+            yield from _field_differences(*pair, f"{path}[{number}]")
 
 
-def _key(wanted: Sequence[Any], path: str) -> str | None:
+def _merge_key(wanted: Sequence[Any], path: str) -> str | None:
     """What tells the entries of a list apart; None for a list that is compared whole."""
     last = path.rpartition(".")[2]
-    keys = _PORTS if last == "ports" else tuple(filter(None, [_MERGED.get(last)]))
+    keys = _PORT_KEYS if last == "ports" else tuple(filter(None, [_MERGE_KEYS.get(last)]))
     for key in keys:
         found = [item.get(key) for item in wanted if isinstance(item, Mapping)]
         if None not in found and len(set(found)) == len(wanted):
@@ -81,10 +81,10 @@ def _key(wanted: Sequence[Any], path: str) -> str | None:
     return None
 
 
-def _same(wanted: Any, live: Any, path: str) -> bool:
+def _is_equal(wanted: Any, live: Any, path: str) -> bool:
     if wanted == live:
         return True
-    if live is None or not _AMOUNTS & {part.partition("[")[0] for part in path.split(".")}:
+    if live is None or not _QUANTITY_KEYS & {part.partition("[")[0] for part in path.split(".")}:
         return False
     from kubernetes.utils.quantity import parse_quantity
 
@@ -94,7 +94,7 @@ def _same(wanted: Any, live: Any, path: str) -> bool:
         return False
 
 
-def _joined(path: str, key: str) -> str:
+def _join_path(path: str, key: str) -> str:
     if not key.replace("_", "").replace("-", "").isalnum():
         return f'{path}["{key}"]'
     return f"{path}.{key}" if path else key
