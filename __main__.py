@@ -35,7 +35,7 @@ try:
         updating=not pulumi.runtime.is_dry_run(),
         warn=pulumi.log.warn,
     )
-    made = stack_state.read_stack_state() if stack.away else []
+    made = stack_state.read_stack_state() if stack.unreachable_clusters else []
 except (config.SettingsError, preflight.PreflightError, stack_state.StackStateError) as error:
     raise pulumi.RunError(str(error)) from None
 
@@ -56,6 +56,6 @@ links = {
 }
 samples.deploy_samples(stack, clusters, members, links)
 
-kept = register_unchanged(made, clusters, registered) if stack.away else []
+kept = register_unchanged(made, clusters, registered) if stack.unreachable_clusters else []
 stack_outputs.export_outputs(stack, trust, mesh, members, links, user, kept)
-pulumi.run(registered.settle)
+pulumi.run(registered.wait_until_registered)

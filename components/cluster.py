@@ -45,7 +45,7 @@ class Cluster:
         return Access(context=self.settings.context.name, kubeconfig=self.settings.kubeconfig)
 
     @property
-    def way(self) -> dict[str, pulumi.Input[str]]:
+    def access_inputs(self) -> dict[str, pulumi.Input[str]]:
         """The same as inputs of a dynamic resource, whose process knows nothing else (see `access.of`)."""
         return {"context": self.settings.context.name, "kubeconfig": _kubeconfig_input(self.settings)}
 

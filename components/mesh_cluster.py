@@ -112,6 +112,6 @@ def install(
 
 def _outgoing_links(cluster: Cluster, stack: config.Settings) -> list[OutgoingLink]:
     """The links that a cluster is the source of, but those to clusters that are forgotten."""
-    targets = {each.name: each for each in stack.clusters if not each.forgotten}
+    targets = {each.name: each for each in stack.clusters if not each.abandoned}
     links = [link for link in stack.links if link.source == cluster.name and link.target in targets]
     return [(link, targets[link.target], stack.options(link)) for link in links]

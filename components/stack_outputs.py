@@ -43,7 +43,7 @@ def export_outputs(
     """
     pulumi.export("clusters", {cluster.name: _cluster_output(cluster, stack) for cluster in stack.clusters})
     pulumi.export("links", {link.name: links[link].spec if link in links else PENDING for link in stack.links})
-    for name in stack.away:
+    for name in stack.unreachable_clusters:
         waiting = ", ".join(link.name for link in stack.links if name in (link.source, link.target))
         pulumi.log.warn(
             f"clusters.{name} is declared unreachable: it stays as it is; pending links: {waiting or 'none'}"
@@ -101,5 +101,5 @@ def _cluster_output(cluster: config.ClusterSettings, stack: Settings) -> dict[st
     if cluster.cilium is not None:
         found["cilium"] = {"id": cluster.cilium.id}
     if not cluster.reachable:
-        found["reachable"] = "never" if cluster.forgotten else False
+        found["reachable"] = "never" if cluster.abandoned else False
     return found

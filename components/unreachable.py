@@ -66,7 +66,7 @@ def register_unchanged(
     """
     by_urn = {resource.urn: resource for resource in resources}
     away = [name for name, cluster in clusters.items() if not cluster.settings.reachable]
-    forgotten = {name for name in away if clusters[name].settings.forgotten}
+    forgotten = {name for name in away if clusters[name].settings.abandoned}
     found = resources_to_retain(resources, away)
     # What is shared is asked for already, unless nobody wants it any more.
     found = [resource for resource in found if registered.find(resource) is None]

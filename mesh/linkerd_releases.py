@@ -38,8 +38,8 @@ class LinkerdRelease:
     gateway_api_range: tuple[str, str] | None  # the oldest and the newest that Linkerd itself names for it
     # The values of linkerd-crds that say whether it brings the Gateway API's CRDs: the first one of most, or of all.
     gateway_api_values: tuple[str, ...]
-    gateway_api_told: bool  # it must be told to bring them
-    gateway_api_kept: bool  # Helm leaves those that it brought behind
+    gateway_api_opt_in: bool  # it must be told to bring them
+    gateway_api_crds_retained: bool  # Helm leaves those that it brought behind
     namespace_metadata_value: bool  # charts have a value that leaves out the Job which labels their namespaces
     smi_deprecated: bool  # TrafficSplits still work, and Linkerd advises against them
     known: bool = True  # False: nothing is known but its charts; it is taken for the newest generation
@@ -236,8 +236,8 @@ def _stable_release(version: str) -> LinkerdRelease:
         gateway_api="1.1.1" if later else None,
         gateway_api_range=("0.7", "1.1.1") if later else None,
         gateway_api_values=("enableHttpRoutes",) if later else (),
-        gateway_api_told=False,
-        gateway_api_kept=False,
+        gateway_api_opt_in=False,
+        gateway_api_crds_retained=False,
         namespace_metadata_value=False,
         smi_deprecated=False,
     )
@@ -275,8 +275,8 @@ def _edge_release(version: str, found: Edge) -> LinkerdRelease:
         gateway_api="1.2.1" if found >= (25, 2, 3) else "1.1.1",
         gateway_api_range=_gateway_api_range(found, number_of_line or 0),
         gateway_api_values=_gateway_api_values(found),
-        gateway_api_told=found >= (25, 3, 1),
-        gateway_api_kept=found >= (25, 3, 1),
+        gateway_api_opt_in=found >= (25, 3, 1),
+        gateway_api_crds_retained=found >= (25, 3, 1),
         namespace_metadata_value=True,
         smi_deprecated=True,
     )

@@ -54,7 +54,7 @@ def _years(hours: int) -> str:
 
 RULE = Rule(
     name="lifetimes",
-    wants="Certificates are valid long enough to be renewed, and not for longer than is good.",
+    description="Certificates are valid long enough to be renewed, and not for longer than is good.",
     level="mandatory",
     find=_find,
 )

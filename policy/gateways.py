@@ -77,7 +77,7 @@ def _open(ranges: Any, annotations: Any, path: Path, remedy: str) -> Iterator[Fo
 
 RULE = Rule(
     name="gateways",
-    wants="A load balancer lets in only some networks, or is public on purpose.",
+    description="A load balancer lets in only some networks, or is public on purpose.",
     # Open is what Linkerd's own guide makes, and who has no certificate of the mesh gets no further than the handshake.
     # So it is told, and not in the way of an update that is about something else. Who wants more, configures it.
     level="advisory",

@@ -32,7 +32,7 @@ def _find(resource: PlannedResource, bounds: Bounds) -> Iterator[Found]:
 
 RULE = Rule(
     name="identifiers",
-    wants="Each provider for Kubernetes has a clusterIdentifier.",
+    description="Each provider for Kubernetes has a clusterIdentifier.",
     level="mandatory",
     find=_find,
 )

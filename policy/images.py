@@ -116,7 +116,7 @@ def _judged(image: Any, path: Path) -> Iterator[Found]:
 
 RULE = Rule(
     name="images",
-    wants="Each image has a tag that isn't latest, or a digest.",
+    description="Each image has a tag that isn't latest, or a digest.",
     level="mandatory",
     find=_find,
 )

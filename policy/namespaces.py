@@ -26,7 +26,7 @@ def _find(resource: PlannedResource, bounds: Bounds) -> Iterator[Found]:
 
 RULE = Rule(
     name="namespaces",
-    wants="Each namespace says by a label what it belongs to.",
+    description="Each namespace says by a label what it belongs to.",
     # A manifest of others, such as Buoyant Cloud's, may bring one that isn't, and nobody here can change that.
     level="advisory",
     find=_find,

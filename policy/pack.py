@@ -43,13 +43,13 @@ def _policy(rule: Rule) -> ResourceValidationPolicy:
         )
         # The engine knows itself how strict the rule is meant to be.
         for violation in rule_violations(rule, resource, bounds(args.get_config()), rule.level):
-            report(violation.told(), None)
+            report(violation.describe(), None)
 
     defaults = asdict(Bounds())
     hours = {name: {"type": "integer", "minimum": 1, "default": defaults[bound]} for name, bound in HOURS.items()}
     return ResourceValidationPolicy(
         name=rule.name,
-        description=rule.wants,
+        description=rule.description,
         validate=validate,
         enforcement_level=EnforcementLevel(rule.level),
         config_schema=PolicyConfigSchema(properties=hours) if rule.name == "lifetimes" else None,

@@ -109,7 +109,7 @@ def _is_tls_key(names: list[str]) -> bool:
 
 RULE = Rule(
     name="keys",
-    wants="No key, token, password or kubeconfig is among the values of a Helm release.",
+    description="No key, token, password or kubeconfig is among the values of a Helm release.",
     level="mandatory",
     find=_find,
 )

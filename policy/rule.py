@@ -18,6 +18,6 @@ class Rule:
     """One rule, which looks at one resource at a time."""
 
     name: str
-    wants: str  # a sentence
+    description: str  # a sentence
     level: Level  # unless who runs it says otherwise
     find: Callable[[PlannedResource, Bounds], Iterable[Found]]

@@ -32,9 +32,9 @@ class Violation:
 
     def line(self) -> str:
         """All of it in one line."""
-        return printable(f"{self.level}: {self.name} ({self.type}): {self.rule}: {self.told()}")
+        return printable(f"{self.level}: {self.name} ({self.type}): {self.rule}: {self.describe()}")
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """What is wrong where, for who knows which resource and which rule it is about."""
         return printable(f"{self.path}: {self.message}; {self.remedy}")
 

@@ -174,7 +174,7 @@ def _pictures(found: preview.Preview, read: stack.ReviewedStack) -> tuple[str | 
     if read.settings is None:
         return before, None
     links = read.settings.links
-    away = set(read.settings.away)
+    away = set(read.settings.unreachable_clusters)
     pending = [link for link in links if {link.source, link.target} & away]
     return before, topology.mermaid([cluster.name for cluster in read.settings.clusters], links, pending)
 

@@ -103,7 +103,7 @@ class ReleaseDrift(Resource, module="multicluster-mesh", name="Upkeep"):
     ) -> None:
         props = {
             "cluster": cluster.name,
-            **cluster.way,
+            **cluster.access_inputs,
             "namespace": namespace,
             "release": release,
             "wait": wait,

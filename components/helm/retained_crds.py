@@ -77,7 +77,7 @@ class RetainedCrds(Resource, module="multicluster-mesh", name="KeptCrds"):
     ) -> None:
         props = {
             "cluster": cluster.name,
-            **cluster.way,
+            **cluster.access_inputs,
             "release": release,
             "namespace": namespace,
         }

@@ -69,7 +69,7 @@ def crds_values(cluster: config.ClusterSettings) -> dict[str, Any]:
     if cluster.extensions.gateway_api is not None:
         # Two owners of the Gateway API's HTTPRoute would take turns.
         own = dict.fromkeys(release.gateway_api_values, False)
-    elif release.gateway_api_told:
+    elif release.gateway_api_opt_in:
         own = dict.fromkeys(release.gateway_api_values, True)
     return config.merge_values(own, cluster.values("linkerd-crds"))
 
@@ -185,7 +185,7 @@ class Linkerd(pulumi.ComponentResource):
         before += served.secrets
         before += pull_secret(f"{name}-pull-secret", cluster, self.namespace, child)
         crds_after: list[pulumi.Resource] = [*network, *crds_before]
-        if version.gateway_api_kept:
+        if version.gateway_api_crds_retained:
             crds_after.append(
                 RetainedCrds(
                     f"{name}-kept-crds",

@@ -85,7 +85,7 @@ class MirrorCleanup(Resource, module="multicluster-mesh", name="Mirrors"):
     ) -> None:
         props: dict[str, Any] = {
             "source": cluster.name,
-            **cluster.way,
+            **cluster.access_inputs,
             "namespace": namespace,
             "target": target,
         }

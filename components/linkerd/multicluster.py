@@ -166,7 +166,7 @@ class Multicluster(pulumi.ComponentResource):
             source=charts,
             values=multicluster_values(wanted, pull_secrets(cluster), links),
             # A Service without a load balancer never becomes ready, and nobody needs it to.
-            wait=wanted.gateway_becomes_ready,
+            wait=wanted.gateway_service_becomes_ready,
             after=lambda there: migrate_managed_fields(cluster.access, there, wanted.release.link_api),
             # The gateway's pod must be injected and pull its images, and the chart uses the policy CRDs: it names none.
             opts=pulumi.ResourceOptions.merge(
@@ -178,7 +178,7 @@ class Multicluster(pulumi.ComponentResource):
             lambda known: known[0]
         )
         self.gateway = None
-        if target and wanted.awaits_gateway:
+        if target and wanted.waits_for_gateway_address:
             # Where the Service is about to be mended, a preview can't read it yet.
             path = self.installed.apply(lambda there: f"{there}/{GATEWAY_SERVICE}")
             self.gateway = read_object(f"{name}-gateway", "v1", "Service", path, child)

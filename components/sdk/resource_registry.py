@@ -23,7 +23,7 @@ class ResourceRegistry:
         """The registered resource that one of the state is."""
         return self._found.get((resource.type, resource.name)) if resource is not None else None
 
-    async def settle(self) -> None:
+    async def wait_until_registered(self) -> None:
         """Return when each resource is registered or has failed.
 
         Left to itself, Pulumi's SDK looks at all that is under way each time that something is done: the time of a

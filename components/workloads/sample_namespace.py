@@ -119,7 +119,7 @@ def sample_namespaces(
     """
     found: dict[tuple[str, str], list[config.Sample]] = {}
     for sample in stack.samples:
-        for name in sample.everywhere:
+        for name in sample.all_clusters:
             if name in members:
                 found.setdefault((name, sample.part.namespace), []).append(sample)
     return {

@@ -41,6 +41,6 @@ def deploy_samples(
     """
     found = sample_namespaces(stack, clusters, members, links)
     for sample in stack.samples:
-        for cluster in sample.everywhere:
+        for cluster in sample.all_clusters:
             if cluster in members:
                 _COMPONENTS[sample.name](found[cluster, sample.part.namespace], sample)

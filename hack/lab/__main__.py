@@ -95,7 +95,7 @@ def _stop(home: StateDir, options: argparse.Namespace) -> int:
 
 
 def _status(home: StateDir, options: argparse.Namespace) -> int:
-    running = home.supervised()
+    running = home.is_running()
     status = lifecycle.live_status(home) if running else {}
     status.setdefault("clusters", {})
     status["running"] = running

@@ -52,7 +52,7 @@ def start(
     added: list[str] = []
     try:
         with home.editing():
-            before = spec.load(home) if home.supervised() else Spec()
+            before = spec.load(home) if home.is_running() else Spec()
             _refuse_changes(before, wanted, load_balancers)
             added = [cluster.name for cluster in wanted if cluster.name not in before.names]
             folders = dict.fromkeys((*before.chart_folders, *(str(folder.absolute()) for folder in chart_folders)))
@@ -96,12 +96,12 @@ def stop(home: StateDir, names: Sequence[str], *, delete: bool) -> list[str]:
         recorded = home.read_status()
         after = before.without_clusters(names or before.names)
         spec.save(home, after if after.clusters else Spec())
-        supervised = home.supervised()
+        supervised = home.is_running()
     if supervised:
         _wait_until_stopped(home, names or before.names)
     if left := _end_leftovers(home, names, recorded):
         raise LabError(f"processes that can't be ended: {left}. Whose are they? See 'ps -fp {left[0]}'.")
-    if not home.supervised():
+    if not home.is_running():
         home.status.unlink(missing_ok=True)
     if delete:
         _delete(home, names)
@@ -142,7 +142,7 @@ def _refuse_changes(before: Spec, wanted: Sequence[ClusterSpec], load_balancers:
 
 def _ensure_supervisor(home: StateDir, owner: int | None) -> None:
     """Have a supervisor. Called with the edit lock held, so that two `start`s make one."""
-    if home.supervised():
+    if home.is_running():
         return
     with home.log.open("ab") as log:
         log.truncate()
@@ -156,7 +156,7 @@ def _ensure_supervisor(home: StateDir, owner: int | None) -> None:
         )
     deadline = time.monotonic() + _SUPERVISOR_PATIENCE
     try:
-        while not home.supervised():
+        while not home.is_running():
             if child.poll() is not None or time.monotonic() > deadline:
                 raise LabError(f"the lab's supervisor does not start. Its log, {home.log}, ends:\n{_tail(home.log)}")
             time.sleep(0.05)
@@ -171,7 +171,7 @@ def _wait_until_ready(home: StateDir, names: Sequence[str], began: Sequence[str]
     waiting = list(names)
     deadline = time.monotonic() + timeout
     while waiting:
-        supervised = home.supervised()
+        supervised = home.is_running()
         clusters: dict[str, Any] = live_status(home).get("clusters", {}) if supervised else {}
         for name in list(waiting):
             cluster = clusters.get(name, {})
@@ -196,7 +196,7 @@ def _wait_until_ready(home: StateDir, names: Sequence[str], began: Sequence[str]
 def _wait_until_stopped(home: StateDir, names: Sequence[str]) -> None:
     """Return when none of these clusters is left, and, if no other is wanted, no supervisor either."""
     deadline = time.monotonic() + _STOP_PATIENCE
-    while home.supervised():
+    while home.is_running():
         status = live_status(home)
         left = {*status.get("clusters", {}), *status.get("ending", [])}
         # What another command wants again meanwhile is no longer ours to wait for.
@@ -215,7 +215,7 @@ def _end_leftovers(home: StateDir, names: Sequence[str], before: dict[str, Any])
     clusters = {**before.get("clusters", {}), **home.read_status().get("clusters", {})}
     gone = {*(names or clusters)}.difference(spec.load(home).names)
     left = processes.recorded(clusters[name] for name in gone if name in clusters)
-    if not home.supervised():
+    if not home.is_running():
         # It lets go of its lock a moment before its process is gone.
         left.append(before.get("supervisor", {}))
     return processes.end(left, seconds=5)

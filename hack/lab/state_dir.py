@@ -85,7 +85,7 @@ class StateDir:
             return None
         return handle
 
-    def supervised(self) -> bool:
+    def is_running(self) -> bool:
         """Whether a supervisor is alive: it holds its lock as long as it lives, however it dies."""
         if not self.folder.is_dir():
             return False

@@ -125,11 +125,11 @@ def _down(home: StateDir, chosen: stack.LabStack) -> int:
     if not home.folder.is_dir():
         _say("nothing is there to take down")
         return 0
-    if not home.supervised() and home.known_clusters():
+    if not home.is_running() and home.known_clusters():
         # What the stack has made can only be destroyed in clusters that run.
         lifecycle.start(home, [], load_balancers={}, chart_folders=[], timeout=180, say=_say)
     code = 0
-    if home.supervised():
+    if home.is_running():
         environment.prepare(home)
         engine = PulumiStack(home, chosen, environment.merged(home, environment.with_any_cli(home, chosen.release)))
         try:

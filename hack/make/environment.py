@@ -32,7 +32,7 @@ def variables(home: StateDir, release: str) -> dict[str, str]:
         LabError: the lab isn't running, so that nobody knows where its chart repository is; or there is no CLI.
         toolchain.NotInstalled: the toolchain has not been built.
     """
-    charts = home.read_status().get("charts") if home.supervised() else None
+    charts = home.read_status().get("charts") if home.is_running() else None
     if not charts:
         raise LabError("the lab isn't running; `make up` starts it")
     folders = [Path(sys.prefix) / "bin", *pulumi_installation.programs(), cli(home, release).path.parent]

@@ -53,7 +53,7 @@ class PulumiStack:
             shutil.copyfile(self._stack.file, self._salted)
             self._run("stack", "init", self._stack.name, "--non-interactive", folder=workspace, quiet=True)
         pending_operations.end_orphans(self._environment["PULUMI_BACKEND_URL"])
-        if self._locked_by_the_dead():
+        if self._has_stale_lock():
             self._run("cancel", "--yes", "--stack", self._stack.name, quiet=True)
 
     @property
@@ -170,7 +170,7 @@ class PulumiStack:
         copy.write_text("\n".join([*salt, *(line for line in lines if not line.startswith("encryptionsalt:")), ""]))
         return copy
 
-    def _locked_by_the_dead(self) -> bool:
+    def _has_stale_lock(self) -> bool:
         """Whether each lock of the stack is that of a process of this machine that has ended."""
         locks = [json.loads(path.read_text()) for path in self._lock_folder.glob("*.json")]
         return bool(locks) and all(

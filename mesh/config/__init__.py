@@ -98,7 +98,7 @@ def settings_from_config(
     try:
         settings = parse(found, environment, secret)
     except SettingsError as error:
-        raise SettingsError([*twice, *error.faults]) from None
+        raise SettingsError([*twice, *error.errors]) from None
     if twice:
         raise SettingsError(twice)
     return settings
@@ -179,7 +179,7 @@ def _check_secrets(
 ) -> None:
     for key in misplaced:
         rule = "nothing in here may be secret: it goes into Helm values, outputs and messages"
-        faults.add_of_form((key,), ELLIPSIS, rule, f"write it in clear (secrets belong in {', '.join(SECRET_KEYS)})")
+        faults.add_syntax_error((key,), ELLIPSIS, rule, f"write it in clear (secrets belong in {', '.join(SECRET_KEYS)})")
     for key in SECRET_KEYS:
         if key not in secret and _holds_secrets(key, config.get(key)):
             rule = "a secret stands in the stack file in clear"

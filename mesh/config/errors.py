@@ -23,9 +23,9 @@ class SettingsError(Exception):
     """Everything that is wrong with a stack file, one fault per line."""
 
     def __init__(self, faults: Iterable[str]) -> None:
-        self.faults = tuple(faults)
-        count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
-        super().__init__("\n".join([f"{count} in the configuration; nothing was touched:", *self.faults]))
+        self.errors = tuple(faults)
+        count = "1 fault" if len(self.errors) == 1 else f"{len(self.errors)} faults"
+        super().__init__("\n".join([f"{count} in the configuration; nothing was touched:", *self.errors]))
 
 
 class ValidationErrors:
@@ -57,13 +57,13 @@ class ValidationErrors:
         """What doesn't stand in the way, in the form of faults."""
         return tuple(self._warnings)
 
-    def add_of_form(self, path: Path, value: Any, rule: str, remedy: str) -> None:
+    def add_syntax_error(self, path: Path, value: Any, rule: str, remedy: str) -> None:
         """Add a fault for which a value is left out of all that follows."""
         self.add(path, value, rule, remedy)
         self._malformed.add(path)
         self._around |= {path[:length] for length in range(1, len(path) + 1)}
 
-    def malformed(self, *path: str | int) -> bool:
+    def is_invalid(self, *path: str | int) -> bool:
         """Whether something was left out there, inside it or around it: what is missing now was not missing before."""
         return path in self._around or any(path[:length] in self._malformed for length in range(1, len(path)))
 

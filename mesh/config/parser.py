@@ -43,12 +43,12 @@ class ParsedStackFile:
     file: StackFile
     rest: Any  # what it was read from, with _OUT in lists where an entry was taken out
 
-    def numbered(self, *path: str | int) -> list[int]:
+    def original_indices(self, *path: str | int) -> list[int]:
         """The places that the entries of a list have in the stack file."""
         found = _value_at(self.rest, path)
         return [number for number, item in enumerate(found) if item is not _REMOVED] if isinstance(found, list) else []
 
-    def spelt(self, *path: str | int) -> Path:
+    def path_as_written(self, *path: str | int) -> Path:
         """The path of a list in the stack file, where it may stand in place of the mapping that it belongs to."""
         return path[:-1] if isinstance(_value_at(self.rest, path[:-1]), list) else path
 
@@ -90,7 +90,7 @@ def _drop_unencodable(value: Any, path: Path, faults: ValidationErrors) -> Any:
     if wrong is not None:
         # So deep down, it is only told once where that is.
         place = (*path[:3], ELLIPSIS) if len(path) > MAX_DEPTH else path
-        faults.add_of_form(place, ELLIPSIS if len(path) > MAX_DEPTH else value, *wrong)
+        faults.add_syntax_error(place, ELLIPSIS if len(path) > MAX_DEPTH else value, *wrong)
         return _REMOVED
     if isinstance(value, dict):
         entries = {str(key): _drop_unencodable(item, (*path, str(key)), faults) for key, item in value.items()}
@@ -170,7 +170,7 @@ def _report_pydantic_error(detail: ErrorDetails, location: Path, config: Any, fa
     """One of Pydantic's errors as a fault."""
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "missing":
-        faults.add_of_form(location, None, "missing", "write it, or take the entry out")
+        faults.add_syntax_error(location, None, "missing", "write it, or take the entry out")
         return
     path = _existing_path(config, location)
     value = path[-1] if location[-1:] == ("[key]",) and len(location) > len(path) else _value_at(config, path)
@@ -194,7 +194,7 @@ def _report_pydantic_error(detail: ErrorDetails, location: Path, config: Any, fa
         rule, remedy = _KINDS[kind]
     else:
         rule, remedy = detail["msg"][:1].lower() + detail["msg"][1:], "see docs/settings.md"
-    faults.add_of_form(path, value, rule, remedy)
+    faults.add_syntax_error(path, value, rule, remedy)
 
 
 def _format_limit(limit: float) -> float:

@@ -92,7 +92,7 @@ class ClusterSettings:
     kubeconfig: str = field(default="", repr=False)  # a path, or the content of a file; empty: as kubectl finds it
     kubeconfig_is_secret: bool = False
     reachable: bool = True
-    forgotten: bool = False  # it won't come back
+    abandoned: bool = False  # it won't come back
     api_server: str  # the URL at which the clusters that link to this one reach its API server
     gateway: GatewayConfig = field(default_factory=GatewayConfig)
     networks: NetworksConfig = field(default_factory=NetworksConfig)
@@ -104,7 +104,7 @@ class ClusterSettings:
     release: LinkerdRelease
 
     @property
-    def awaits_gateway(self) -> bool:
+    def waits_for_gateway_address(self) -> bool:
         """Whether the gateway's Service gets an address that is worth waiting for."""
         gateway = self.gateway
         return (
@@ -116,14 +116,14 @@ class ClusterSettings:
         )
 
     @property
-    def gateway_becomes_ready(self) -> bool:
+    def gateway_service_becomes_ready(self) -> bool:
         """Whether all that belongs to the gateway does, its Service included."""
-        return self.awaits_gateway or not self.gateway.enabled or self.gateway.node_port is not None
+        return self.waits_for_gateway_address or not self.gateway.enabled or self.gateway.node_port is not None
 
     @property
-    def has_reachable_gateway(self) -> bool:
+    def gateway_is_reachable(self) -> bool:
         """Whether other clusters can reach the gateway."""
-        return self.gateway.enabled and bool(self.awaits_gateway or self.gateway.addresses)
+        return self.gateway.enabled and bool(self.waits_for_gateway_address or self.gateway.addresses)
 
     @property
     def identity(self) -> str:
@@ -164,7 +164,7 @@ class Sample:
         return self.part.kind
 
     @property
-    def everywhere(self) -> tuple[str, ...]:
+    def all_clusters(self) -> tuple[str, ...]:
         """All clusters where something of it runs: `sleep` may be where helloworld is not."""
         more: list[str] = []
         if isinstance(self.part, HelloworldConfig):
@@ -198,7 +198,7 @@ class Settings:
         return self.link_options.get(link, LinkOptions())
 
     @property
-    def away(self) -> tuple[str, ...]:
+    def unreachable_clusters(self) -> tuple[str, ...]:
         """The clusters that can't be reached, and are said so."""
         return tuple(cluster.name for cluster in self.clusters if not cluster.reachable)
 

@@ -74,7 +74,7 @@ class ClusterApi:
             raise credentials_error(error) from None
 
     @property
-    def shut_out(self) -> str | None:
+    def denied_user(self) -> str | None:
         """Who has been refused everything so far, if that is so."""
         if not self._answered or len(self._forbidden) < self._answered:
             return None

@@ -80,7 +80,7 @@ def _cluster(
         api = _connect(question, clients, timeout)
         findings = tuple(_answers(question, api))
         found = network_overlap.read(question, api) if linked else None
-        if (user := api.shut_out) is not None:
+        if (user := api.denied_user) is not None:
             raise BadCredentialsError(
                 f"the API server lets the kubeconfig's credentials see nothing: {user} is refused everything (403)"
             )

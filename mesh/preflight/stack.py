@@ -73,7 +73,7 @@ def require(
 
 def _question(stack: Settings, cluster: ClusterSettings, owner: str, namespaces: Sequence[str]) -> CheckTarget:
     linkerd = cluster.linkerd
-    samples = [sample.part.namespace for sample in stack.samples if cluster.name in sample.everywhere]
+    samples = [sample.part.namespace for sample in stack.samples if cluster.name in sample.all_clusters]
     cni = ["linkerd-cni"] if linkerd.cni else []
     core = [linkerd.namespace, *cni] if stack.linkerd else []
     linked = namespaces if cluster.multicluster else []
@@ -93,7 +93,7 @@ def _question(stack: Settings, cluster: ClusterSettings, owner: str, namespaces:
         owner=owner,
         adopt=cluster.adopt,
         trust_anchor=stack.trust.anchor.certificate if stack.trust.anchor is not None else None,
-        load_balancer=cluster.awaits_gateway and cluster.extensions.metallb is None,
+        load_balancer=cluster.waits_for_gateway_address and cluster.extensions.metallb is None,
         pod_networks=_pod_networks(cluster),
         service_networks=tuple(cluster.networks.services),
         cert_manager=stack.trust.cert_manager is not None,
@@ -144,7 +144,7 @@ def _kinds(stack: Settings, cluster: ClusterSettings) -> Iterator[tuple[str, str
     if extensions.metallb is not None:
         yield "metallb.io", "ipaddresspools"
         yield "metallb.io", "l2advertisements"
-    if stack.linkerd and any(cluster.name in sample.everywhere for sample in stack.samples):
+    if stack.linkerd and any(cluster.name in sample.all_clusters for sample in stack.samples):
         yield "linkerd.io", "serviceprofiles"
         yield "policy.linkerd.io", "serverauthorizations"
         yield cluster.release.http_route.partition("/")[0], "httproutes"

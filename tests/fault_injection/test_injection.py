@@ -83,7 +83,7 @@ def _is_taken(config: dict[str, Any], environment: Environment) -> bool:
             patch.setattr(kubeconfig, "read_kubeconfigs", read_once)
             settings.parse(config, environment, SECRET)
     except settings.SettingsError as error:
-        assert all(fault.isprintable() for fault in error.faults)
+        assert all(fault.isprintable() for fault in error.errors)
         return False
     return True
 

@@ -111,7 +111,7 @@ def load(config: Mapping[str, str], secret: list[str], environment: Environment)
 def faults(config: dict[str, Any], environment: Environment, secret: tuple[str, ...] = ()) -> tuple[str, ...]:
     with pytest.raises(settings.SettingsError) as caught:
         settings.parse(config, environment, secret)
-    return caught.value.faults
+    return caught.value.errors
 
 
 def judged(config: Mapping[str, Any], secret: list[str], environment: Environment) -> str:
@@ -123,8 +123,8 @@ def judged(config: Mapping[str, Any], secret: list[str], environment: Environmen
     try:
         load(texts, [f"{settings.PROJECT}:{key}" for key in secret], environment)
     except settings.SettingsError as error:
-        assert error.faults
-        for fault in error.faults:
+        assert error.errors
+        for fault in error.errors:
             assert fault.isprintable()
             assert FAULT.fullmatch(fault), fault
         return str(error)

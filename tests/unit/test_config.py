@@ -52,7 +52,7 @@ def test_a_setting_under_both_names_of_the_project_is_refused(
     with pytest.raises(settings.SettingsError) as caught:
         settings.load()
 
-    assert caught.value.faults == (
+    assert caught.value.errors == (
         "multicluster-mesh:clusters: …: my-mesh:clusters says this already; take one of the two out",
     )
 

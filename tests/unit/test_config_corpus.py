@@ -35,7 +35,7 @@ def test_an_invalid_stack_file_is_refused_with_all_its_faults(
     with pytest.raises(settings.SettingsError) as caught:
         load(config, secret, environment)
 
-    found = caught.value.faults
+    found = caught.value.errors
     shapes = [".*".join(map(re.escape, line.split("…"))) for line in expected(file)]
     assert len(found) == len(shapes), "\n".join(found)
     for fault, shape in zip(found, shapes, strict=True):

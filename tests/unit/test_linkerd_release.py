@@ -195,7 +195,7 @@ def test_a_release_that_the_chart_source_has_not_is_refused_with_what_it_has(
     for version in ("2.20", "2.44", "edge-27.1.1"):
         with pytest.raises(settings.SettingsError) as caught:
             chosen(version, environment, source)
-        assert caught.value.faults == (
+        assert caught.value.errors == (
             f'linkerd.version: "{version}": {source} has no linkerd-control-plane of it; '
             "choose one that it has: edge-26.8.3",
         )
@@ -248,7 +248,7 @@ def test_a_chart_source_that_can_not_be_asked_is_told(environment: Environment) 
     with pytest.raises(settings.SettingsError) as caught:
         chosen("9.9.9", environment, "http://127.0.0.1:9")
 
-    (fault,) = caught.value.faults
+    (fault,) = caught.value.errors
     assert "the chart source can't be asked for it (http://127.0.0.1:9/index.yaml: " in fault
     assert "Traceback" not in fault
 
@@ -273,7 +273,7 @@ def test_a_release_has_the_gateway_api_that_goes_with_it(
     assert found.gateway_api_manifest is not None
     assert found.gateway_api_manifest.endswith(manifest)
     assert found.gateway_api_range == supported
-    assert found.gateway_api_kept == found.gateway_api_told == (version in ("2.19", "2.20"))
+    assert found.gateway_api_crds_retained == found.gateway_api_opt_in == (version in ("2.19", "2.20"))
 
 
 def test_2_13_knows_no_gateway_api_and_takes_one_only_by_name(environment: Environment) -> None:

@@ -37,7 +37,7 @@ def urns(*names: str) -> list[Any]:
         made: list[Thing] = []
         for name in names:
             made.append(Thing(name, made[-1].id if made else None))
-        await asyncio.wait_for(registered.settle(), 20)
+        await asyncio.wait_for(registered.wait_until_registered(), 20)
         futures = [asyncio.ensure_future(thing.urn.future()) for thing in made]
         # What is settled is there at once.
         await asyncio.wait(futures, timeout=0.5)

@@ -121,7 +121,7 @@ def refused(environment: Environment, part: dict[str, Any], sample: str = "podin
     whole = {**BOTH, "linkerd": {"version": "2.20"}, "workloads": [{sample: part}], **config}
     with pytest.raises(settings.SettingsError) as raised:
         settings.parse(whole, environment)
-    return list(raised.value.faults)
+    return list(raised.value.errors)
 
 
 @pytest.mark.parametrize(

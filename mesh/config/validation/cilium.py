@@ -45,7 +45,7 @@ def resolve_clustermesh(
     entries = {name: entry.cilium for name, entry in reading.file.clusters.items()}
     if cilium is None:
         for name, entry in entries.items():
-            if entry.model_fields_set and not faults.malformed("cilium"):
+            if entry.model_fields_set and not faults.is_invalid("cilium"):
                 rule = "there is no ClusterMesh for it to be part of"
                 faults.add(("clusters", name, "cilium"), ELLIPSIS, rule, "set `cilium: {}` as well, or take it out")
         return {}
@@ -64,7 +64,7 @@ def resolve_clustermesh(
         if hosts and len(entry.addresses) > 1:
             rule = "the others can be told of several IPs, or of one host name"
             faults.add((*path, "addresses"), entry.addresses, rule, "leave the host name alone, or take it out")
-        if service == "ClusterIP" and not entry.addresses and not faults.malformed(*path):
+        if service == "ClusterIP" and not entry.addresses and not faults.is_invalid(*path):
             rule = "a ClusterIP is no address that another cluster could reach"
             faults.add((*path, "addresses"), [], rule, "say where the others reach it, or choose another service")
         if service == "ClusterIP" and _NO_CLUSTER_IP[0] <= minor_version(cilium.version) < _NO_CLUSTER_IP[1]:
@@ -74,7 +74,7 @@ def resolve_clustermesh(
         if service == "LoadBalancer" and not entry.addresses and name in _balanced_here(reading):
             rule = "MetalLB would need Cilium's network before it could give Cilium an address"
             faults.add((*path, "service"), service, rule, "choose NodePort, or say where the others reach it")
-        if entry.port is not None and not entry.addresses and not faults.malformed(*path, "addresses"):
+        if entry.port is not None and not entry.addresses and not faults.is_invalid(*path, "addresses"):
             rule = "it is the port at `addresses`, and there are none"
             faults.add((*path, "port"), entry.port, rule, "say where the others reach it, or take the port out")
         port = entry.port or (cilium.node_port if service == "NodePort" else APISERVER_PORT)
@@ -132,7 +132,7 @@ def _somewhere(extension: ExtensionConfig | None) -> bool:
 
 
 def _check_version(cilium: CiliumConfig, faults: ValidationErrors) -> None:
-    if faults.malformed("cilium", "version"):
+    if faults.is_invalid("cilium", "version"):
         return
     found = minor_version(cilium.version)
     if found < _OLDEST_VERSION:
@@ -160,7 +160,7 @@ def _check_ids(
     for name in names:
         path = ("clusters", name, "cilium", "id")
         entry = entries.get(name)
-        if entry is None or faults.malformed(*path) or faults.malformed(*path[:3]):
+        if entry is None or faults.is_invalid(*path) or faults.is_invalid(*path[:3]):
             continue
         if entry.id is None:
             number = next(free, None)

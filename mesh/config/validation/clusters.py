@@ -41,7 +41,7 @@ def resolve_clusters(
         faults: where faults go.
     """
     file = reading.file
-    if not names and not faults.malformed("clusters"):
+    if not names and not faults.is_invalid("clusters"):
         faults.add(
             ("clusters",), None, "at least one cluster is needed", "name them below `clusters`, as in `west: {}`"
         )
@@ -71,7 +71,7 @@ def resolve_clusters(
             kubeconfig=text or expand_path(entry.kubeconfig or ""),
             kubeconfig_is_secret=text is not None,
             reachable=entry.reachable is True,
-            forgotten=entry.reachable == "never",
+            abandoned=entry.reachable == "never",
             api_server=entry.api_server or context.server,
             gateway=entry.gateway,
             networks=entry.networks,
@@ -112,8 +112,8 @@ class _Contexts:
             # What can't be reached needs no way there; nothing of it is asked or changed.
             return kubeconfig.Context(name=wanted, server=entry.api_server or "")
         path = ("clusters", name)
-        malformed = [self._faults.malformed(*path, key) for key in ("context", "kubeconfig", "reachable")]
-        if any(malformed) or self._faults.malformed("kubeconfigs", name):
+        malformed = [self._faults.is_invalid(*path, key) for key in ("context", "kubeconfig", "reachable")]
+        if any(malformed) or self._faults.is_invalid("kubeconfigs", name):
             return None
         if isinstance(found, kubeconfig.KubeconfigError):
             self._unreadable(name, entry, secret, found)
@@ -230,9 +230,9 @@ def _check_tolerations(
     path: tuple[str, ...], linkerd: ClusterLinkerdConfig, reading: ParsedStackFile, faults: ValidationErrors
 ) -> None:
     """What Kubernetes would refuse, when a part of Linkerd is there already."""
-    for number, each in zip(reading.numbered(*path), linkerd.tolerations, strict=True):
+    for number, each in zip(reading.original_indices(*path), linkerd.tolerations, strict=True):
         here: tuple[str | int, ...] = (*path, number)
-        if faults.malformed(*here):
+        if faults.is_invalid(*here):
             continue
         if each.operator == "Exists" and each.value:
             remedy = "take the value out, or the operator"

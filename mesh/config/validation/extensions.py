@@ -88,8 +88,8 @@ def listed_clusters(
 ) -> dict[int, str]:
     """The clusters in a list that there are, by their places in it."""
     found: dict[int, str] = {}
-    path = reading.spelt(*path)
-    for number, name in zip(reading.numbered(*path), listed, strict=True):
+    path = reading.path_as_written(*path)
+    for number, name in zip(reading.original_indices(*path), listed, strict=True):
         if name in found.values():
             faults.add((*path, number), name, "named twice", "take one of the two out")
         elif check_known_cluster(name, (*path, number), names, faults):
@@ -133,20 +133,20 @@ def _resolve_pools(
     faults: ValidationErrors,
 ) -> dict[str, MetalLbSettings]:
     path: Path = ("extensions", "metallb", "pools")
-    if not metallb.pools and not faults.malformed(*path):
+    if not metallb.pools and not faults.is_invalid(*path):
         faults.add(path, {}, "no cluster is named", "give each cluster that needs it its addresses, or take it out")
     spans: dict[str, list[tuple[Path, str]]] = {}
     for name, pool in metallb.pools.items():
         here = (*path, name)
         if not check_known_cluster(name, here, names, faults):
             continue
-        if not pool and not faults.malformed(*here):
+        if not pool and not faults.is_invalid(*here):
             faults.add(here, [], "no address is given", "write at least one range, as in 192.0.2.200-192.0.2.209")
         entry = reading.file.clusters.get(name)
-        if entry is not None and not entry.gateway.load_balancer.enabled and not faults.malformed("clusters", name):
+        if entry is not None and not entry.gateway.load_balancer.enabled and not faults.is_invalid("clusters", name):
             rule = f"clusters.{name}.gateway.loadBalancer says that nothing gives an address"
             faults.add(here, ELLIPSIS, rule, "take one of the two out")
-        spans[name] = [((*here, number), span) for number, span in zip(reading.numbered(*here), pool, strict=True)]
+        spans[name] = [((*here, number), span) for number, span in zip(reading.original_indices(*here), pool, strict=True)]
     for spanned in spans.values():
         _check_overlaps(list(combinations(spanned, 2)), "an earlier range of this pool", faults)
     pairs = dict.fromkeys(tuple(sorted((link.source, link.target))) for link in links)
@@ -174,7 +174,7 @@ def _check_dashboard(reading: ParsedStackFile, where: Mapping[str, Sequence[str]
     wanted = viz is not None and viz.dashboard is not None
     ingress = reading.file.extensions.ingress_nginx
     misspelt = ingress is not None and not set(ingress.clusters or ()) <= set(where["ingressNginx"])
-    unclear = misspelt or faults.malformed("extensions", "viz") or faults.malformed("extensions", "ingressNginx")
+    unclear = misspelt or faults.is_invalid("extensions", "viz") or faults.is_invalid("extensions", "ingressNginx")
     if wanted and not unclear and where["viz"] and not set(where["viz"]) & set(where["ingressNginx"]):
         rule = "none of the clusters with viz has ingress-nginx, so nothing would serve it"
         remedy = "name them in extensions.ingressNginx (with `install: false` where it is there already)"

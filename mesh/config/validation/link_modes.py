@@ -37,7 +37,7 @@ def check_links(
 
 def _paths(reading: ParsedStackFile, found: Mapping[Link, LinkOptions]) -> dict[Link, Path]:
     """Where each link's options stand: in its own entry, or in the pattern's."""
-    listed = zip(reading.numbered("links"), reading.file.links, strict=True)
+    listed = zip(reading.original_indices("links"), reading.file.links, strict=True)
     entries = {id(entry): ("links", number) for number, entry in listed}
     return {link: entries.get(id(options), ("topology",)) for link, options in found.items()}
 

@@ -29,7 +29,7 @@ def resolve_links(reading: ParsedStackFile, names: list[str], faults: Validation
     """
     found: dict[Link, Path] = dict.fromkeys(_topology_links(reading, names, faults), ("topology",))
     said: dict[Link, LinkOptions] = {link: reading.file.topology or LinkOptions() for link in found}
-    for number, entry in zip(reading.numbered("links"), reading.file.links, strict=True):
+    for number, entry in zip(reading.original_indices("links"), reading.file.links, strict=True):
         path: Path = ("links", number)
         known = [check_known_cluster(getattr(entry, end), (*path, end), names, faults) for end in ("source", "target")]
         if not all(known):
@@ -86,7 +86,7 @@ def check_known_cluster(name: str, path: Path, names: Sequence[str], faults: Val
 
 def _topology_links(reading: ParsedStackFile, names: list[str], faults: ValidationErrors) -> list[Link]:
     pattern = reading.file.topology
-    if pattern is None or not names or faults.malformed("topology", "shape"):
+    if pattern is None or not names or faults.is_invalid("topology", "shape"):
         return []
     if pattern.shape == "full-mesh":
         if pattern.hub is not None:
@@ -96,7 +96,7 @@ def _topology_links(reading: ParsedStackFile, names: list[str], faults: Validati
             faults.add(("topology", "direction"), pattern.direction, rule, "take the direction out, or the shape")
         found = topology.full_mesh(names)
     elif pattern.hub is None:
-        if not faults.malformed("topology", "hub"):
+        if not faults.is_invalid("topology", "hub"):
             remedy = f"name the cluster in the middle ({join_names(names)}), or write `topology: full-mesh`"
             faults.add(("topology", "hub"), None, "missing", remedy)
         return []
@@ -104,9 +104,9 @@ def _topology_links(reading: ParsedStackFile, names: list[str], faults: Validati
         return []
     else:
         found = topology.hub(names, pattern.hub, pattern.direction)
-    for number, exception in zip(reading.numbered("topology", "except"), pattern.exceptions, strict=True):
+    for number, exception in zip(reading.original_indices("topology", "except"), pattern.exceptions, strict=True):
         path: Path = ("topology", "except", number)
-        if faults.malformed(*path):
+        if faults.is_invalid(*path):
             continue
         if exception.source is None and exception.target is None:
             faults.add(path, {}, "every link would be left out", "name a source, a target or both")
@@ -152,9 +152,9 @@ def check_targets(
         of_target = [link for link in found if link.target == cluster.name]
         sources = ", ".join(sorted(link.source for link in of_target))
         through = ", ".join(sorted(link.source for link in of_target if link.gateway))
-        if through and not cluster.has_reachable_gateway and not faults.malformed(*path[:2], "gateway"):
+        if through and not cluster.gateway_is_reachable and not faults.is_invalid(*path[:2], "gateway"):
             _check_gateway(cluster, through, faults)
-        unclear = faults.malformed(*path) or faults.malformed(*path[:2], "reachable")
+        unclear = faults.is_invalid(*path) or faults.is_invalid(*path[:2], "reachable")
         if of_target and cluster.reachable and not unclear:
             remedy = f"set clusters.{cluster.name}.apiServer to the URL at which peers reach this cluster's API server"
             if not is_api_server(cluster.api_server):

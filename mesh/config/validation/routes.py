@@ -103,7 +103,7 @@ class Routes:
                 self._faults.add((*path, "cluster"), cluster, f"its requests are {taken[cluster]}", remedy)
             taken[cluster] = "looked after already"
             self._runs(sample, path, cluster, clusters, "let it run there, or take the entry out")
-            if not failover.backups and not self._faults.malformed(*path, "backups"):
+            if not failover.backups and not self._faults.is_invalid(*path, "backups"):
                 self._faults.add((*path, "backups"), [], "no cluster would answer in its place", "name at least one")
             found = listed_clusters(failover.backups, (*path, "backups"), self._reading, self._names, self._faults)
             for place, name in found.items():
@@ -114,12 +114,12 @@ class Routes:
                     self._reaches(sample, here, name, cluster, name, part, "it")
 
     def _entries(self, sample: Path, key: str, entries: Sequence[Entry]) -> list[tuple[Path, Entry]]:
-        numbered = zip(self._reading.numbered(*sample, key), entries, strict=True)
+        numbered = zip(self._reading.original_indices(*sample, key), entries, strict=True)
         found: list[tuple[Path, Entry]] = [((*sample, key, number), entry) for number, entry in numbered]
-        return [(path, entry) for path, entry in found if not self._faults.malformed(*path)]
+        return [(path, entry) for path, entry in found if not self._faults.is_invalid(*path)]
 
     def _runs(self, sample: Path, path: Path, cluster: str, clusters: Sequence[str], remedy: str) -> None:
-        if cluster not in clusters and not self._faults.malformed(*sample, "clusters"):
+        if cluster not in clusters and not self._faults.is_invalid(*sample, "clusters"):
             self._faults.add((*path, "cluster"), cluster, f"{sample[-1]} doesn't run there", remedy)
 
     def _reaches(
@@ -127,7 +127,7 @@ class Routes:
     ) -> None:
         """A cluster sees the sample's mirror of another one's."""
         link = next((each for each in self._links if (each.source, each.target) == (source, target)), None)
-        if link is None and (self._faults.malformed("links") or self._faults.malformed("topology")):
+        if link is None and (self._faults.is_invalid("links") or self._faults.is_invalid("topology")):
             return
         if link is None:
             rule = f"{source} has no link to {target}, and sees none of its services"
@@ -135,7 +135,7 @@ class Routes:
         elif not link.gateway:
             rule = f"the link to {target} has no gateway, and its services no mirror that requests could go to"
             self._faults.add(path, value, rule, f"link them through the gateway, or take {what} out")
-        elif target not in part.exported and not self._faults.malformed(*sample, "exported"):
+        elif target not in part.exported and not self._faults.is_invalid(*sample, "exported"):
             remedy = f"add it to {format_path(sample)}.exported"
             self._faults.add(path, value, f"{sample[-1]} is not exported there", remedy)
 
@@ -149,7 +149,7 @@ class Routes:
             rule = "a ServiceProfile has a budget; of HTTPRoutes, each has a limit of its own"
             remedy = "set retryLimit of the routes in its place, or take it out"
             self._faults.add((*path, "retryBudget"), ELLIPSIS, rule, remedy)
-        for number, route in zip(self._reading.numbered(*path, "routes"), profile.routes, strict=True):
+        for number, route in zip(self._reading.original_indices(*path, "routes"), profile.routes, strict=True):
             here = (*path, "routes", number)
             if by_routes and len(route.path_regex) > _LONGEST:
                 rule = f"an HTTPRoute can match no more than {_LONGEST} characters"
@@ -197,4 +197,4 @@ class Routes:
     def _smi_is_unclear(self) -> bool:
         smi = self._reading.file.extensions.smi
         misspelt = smi is not None and not set(smi.clusters or ()) <= set(self._names)
-        return misspelt or self._faults.malformed("extensions", "smi")
+        return misspelt or self._faults.is_invalid("extensions", "smi")

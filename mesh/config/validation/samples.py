@@ -54,7 +54,7 @@ def resolve_samples(
     taken = _Taken()
     exports = Exports(reading, links, release, faults)
     routes = Routes(reading, names, links, extensions, release, faults)
-    for number, entry in zip(reading.numbered("workloads"), reading.file.workloads, strict=True):
+    for number, entry in zip(reading.original_indices("workloads"), reading.file.workloads, strict=True):
         sample = _Entry(reading, names, faults, number, entry).sample(links, routes, exports, taken, linkerd=linkerd)
         if sample is not None:
             found.append(sample)
@@ -98,7 +98,7 @@ class _Entry:
     ) -> Sample | None:
         """The sample, unless it isn't clear which."""
         if len(self._given) != 1:
-            if not self._faults.malformed(*self._entry):
+            if not self._faults.is_invalid(*self._entry):
                 rule = "each entry names one workload"
                 remedy = "write `- podinfo: {}`, or take the entry out"
                 if self._given:
@@ -131,7 +131,7 @@ class _Entry:
                 remedy = f"its containers are {join_names(CONTAINERS[name])}"
                 path = (*self._path, "images", container)
                 self._faults.add(path, part.images[container], "no such container", remedy)
-        if not self._faults.malformed(*self._path, "namespace"):
+        if not self._faults.is_invalid(*self._path, "namespace"):
             self._namespace(sample, taken)
         return sample
 
@@ -145,7 +145,7 @@ class _Entry:
                 self._faults.add((*self._path, key, place), name, f"{what} doesn't run there", f"add it to {here}")
 
     def _may_run(self, cluster: str) -> bool:
-        return cluster in self._clusters or self._faults.malformed(*self._path, "clusters")
+        return cluster in self._clusters or self._faults.is_invalid(*self._path, "clusters")
 
     @property
     def _place(self) -> str:
@@ -183,7 +183,7 @@ class _Entry:
 
     def _userlist(self, part: UserlistConfig) -> None:
         cilium = self._reading.file.cilium
-        if cilium is None and not self._faults.malformed("cilium"):
+        if cilium is None and not self._faults.is_invalid("cilium"):
             rule = "its service is global in a ClusterMesh, and there is none"
             self._faults.add(self._path, ELLIPSIS, rule, "set `cilium`, or take the entry out")
         for key, wanted in (("shared", part.shared), ("curltest", part.curltest)):
@@ -199,7 +199,7 @@ class _Entry:
         """Each cluster has one sample of a kind in a namespace, and nothing of this program's own there."""
         path, namespace = (*self._path, "namespace"), sample.part.namespace
         remedy = "choose another namespace"
-        for name in sample.everywhere:
+        for name in sample.all_clusters:
             entry = self._reading.file.clusters.get(name)
             own = entry is not None and "namespace" in entry.linkerd.model_fields_set
             linkerd = entry.linkerd if entry is not None and own else self._reading.file.linkerd

@@ -30,23 +30,23 @@ def check_trust(
     if trust.issuers and trust.cert_manager:
         rule = "trust.certManager makes the issuers"
         faults.add(("trust", "issuers"), ELLIPSIS, rule, "take the issuers out, or certManager")
-    if trust.issuers and trust.anchor is None and not faults.malformed("trust", "anchor"):
+    if trust.issuers and trust.anchor is None and not faults.is_invalid("trust", "anchor"):
         rule = "nothing says who has signed the issuers"
         faults.add(("trust", "anchor"), None, rule, "give the certificate of their trust anchor")
     missing = [name for name in names if name not in trust.issuers]
-    unsigned = trust.anchor is not None and trust.anchor.key is None and not faults.malformed("trust", "anchor", "key")
-    if trust.issuers and missing and unsigned and not faults.malformed("trust", "issuers"):
+    unsigned = trust.anchor is not None and trust.anchor.key is None and not faults.is_invalid("trust", "anchor", "key")
+    if trust.issuers and missing and unsigned and not faults.is_invalid("trust", "issuers"):
         rule = f"{join_names(missing)} would be without an issuer"
         faults.add(
             ("trust", "issuers"), ELLIPSIS, rule, "give every cluster an issuer, or trust.anchor.key to make them"
         )
     referred = trust.cert_manager is not None and trust.cert_manager.issuer_ref is not None
-    others = faults.malformed("trust", "issuers") or faults.malformed("trust", "certManager")
+    others = faults.is_invalid("trust", "issuers") or faults.is_invalid("trust", "certManager")
     if unsigned and not trust.issuers and not referred and not others:
         rule = "nothing can sign issuers without the trust anchor's key"
         remedy = "give the key (as a secret), trust.issuers, or trust.certManager.issuerRef"
         faults.add(("trust", "anchor", "key"), None, rule, remedy)
-    if referred and trust.anchor is None and not faults.malformed("trust", "anchor"):
+    if referred and trust.anchor is None and not faults.is_invalid("trust", "anchor"):
         rule = "nothing says what the proxies of the mesh shall trust"
         faults.add(("trust", "anchor"), None, rule, "give the certificate of the trust anchor that issuerRef signs for")
     if trust.cert_manager is not None and trust.cert_manager.issuer_ref is not None:

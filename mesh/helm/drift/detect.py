@@ -42,7 +42,7 @@ class DriftedObject:
     wanted: Mapping[str, Any] = field(repr=False)
     place: ObjectPath | None  # None: the cluster doesn't know its kind
     fields: tuple[str, ...] = ()  # those that differ; none: it is missing
-    unseen: str | None = None  # why nobody knows
+    error: str | None = None  # why nobody knows
 
     @property
     def name(self) -> str:
@@ -51,8 +51,8 @@ class DriftedObject:
         return f"{self.wanted['kind']} {metadata['name']}"
 
     def __str__(self) -> str:
-        if self.unseen is not None:
-            return f"{self.name} can't be looked at: {self.unseen}"
+        if self.error is not None:
+            return f"{self.name} can't be looked at: {self.error}"
         return f"{self.name}: {', '.join(self.fields)}" if self.fields else f"{self.name} is missing"
 
 
@@ -131,7 +131,7 @@ def _find_object_drift(api: ClusterApi, wanted: Mapping[str, Any], place: Object
         try:
             live = api.get(place.path, f"{wanted['kind']} {place.name}")
         except NotReadableError as error:
-            return DriftedObject(wanted=wanted, place=place, unseen=str(error))
+            return DriftedObject(wanted=wanted, place=place, error=str(error))
     if live is None:
         return DriftedObject(wanted=wanted, place=place)
     fields = tuple(differing_fields(wanted, live))

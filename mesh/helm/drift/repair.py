@@ -55,8 +55,8 @@ def _repair_object(client: ApiClient, amiss: DriftedObject, release: str) -> Non
     from kubernetes.client import ApiException
 
     what = f"{amiss.name} of {release}"
-    if amiss.unseen is not None:
-        raise RepairError(f"{what} can't be looked at: {amiss.unseen}; let the user of the kubeconfig read it")
+    if amiss.error is not None:
+        raise RepairError(f"{what} can't be looked at: {amiss.error}; let the user of the kubeconfig read it")
     if amiss.place is None:
         remedy = "mend what brings its CustomResourceDefinition first"
         raise RepairError(f"{what}: the cluster has no kind {amiss.wanted['kind']}; {remedy}")
