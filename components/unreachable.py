@@ -102,5 +102,10 @@ def _cluster_of(resource: StateResource, by_urn: Mapping[str, StateResource]) ->
     # Helm leaves, what Helm has made, and what a target exports, after which nobody needs to look any more when the
     # target is forgotten.
     kind = resource.type.rpartition(":")[2]
-    end = {"Mirrors": "source", "Export": "target", "KeptCrds": "cluster", "Upkeep": "cluster"}.get(kind)
+    end = {
+        "MirrorCleanup": "source",
+        "ExportCleanup": "target",
+        "RetainedCrds": "cluster",
+        "ReleaseDrift": "cluster",
+    }.get(kind)
     return resource.inputs.get(end) if end is not None else None

@@ -91,5 +91,5 @@ class IngressNginx(pulumi.ComponentResource):
             values=ingress_nginx_values(cluster.settings, pull_secrets(cluster)),
             # Helm waits for the address of its Service, and its pods pull their images by the credentials.
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[*before, *credentials])),
-        ).upkeep
+        ).drift_repair
         self.register_outputs({})

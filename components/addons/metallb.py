@@ -89,7 +89,7 @@ class MetalLb(pulumi.ComponentResource):
             values=metallb_values(cluster.settings, pull_secrets(cluster)),
             # Its pods pull their images by these credentials, which the chart only names.
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[*before, *credentials])),
-        ).upkeep
+        ).drift_repair
         # The kinds of both come with the release.
         pool = KubernetesObject(
             f"{name}-pool",

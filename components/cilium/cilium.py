@@ -190,7 +190,7 @@ class Cilium(pulumi.ComponentResource):
             values=cilium_values(cluster.settings, cilium, told, linkerd=linkerd),
             # Its pods mount the Secrets, which the chart doesn't name.
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[*secrets, *before])),
-        ).upkeep
+        ).drift_repair
         self.register_outputs({})
 
     def _secrets(

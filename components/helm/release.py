@@ -63,7 +63,7 @@ class HelmRelease:
     """A release, and its upkeep beside it."""
 
     release: Release
-    upkeep: (
+    drift_repair: (
         ReleaseDrift  # what to depend on: an `up` that mends has brought back by then what of the release was missing
     )
 
@@ -136,7 +136,7 @@ def helm_release(
     )
     completing = pulumi.ResourceHook(f"{resource_name}-complete", _finalize_release_hook(cluster, name, wait=wait))
     kept = ReleaseDrift(
-        f"{resource_name}-upkeep",
+        f"{resource_name}-drift",
         cluster=cluster,
         namespace=namespace,
         release=name,
@@ -147,7 +147,7 @@ def helm_release(
             hooks=pulumi.ResourceHookBinding(before_create=[completing], before_update=[completing]),
         ),
     )
-    return HelmRelease(release=made, upkeep=kept)
+    return HelmRelease(release=made, drift_repair=kept)
 
 
 def is_stale_revision(record: Mapping[str, Any], *, creating: bool, description: str, adopting: bool = False) -> bool:
@@ -227,12 +227,14 @@ def deployed_revision(record: Mapping[str, Any], *, description: str) -> dict[st
 
 
 def decode_release(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the release that a Secret of Helm's storage contains."""
     encoded = base64.b64decode(base64.b64decode(record["data"]["release"]))
     found: dict[str, Any] = json.loads(gzip.decompress(encoded))
     return found
 
 
 def encode_release(content: Mapping[str, Any]) -> str:
+    """Return a release as Helm stores it in a Secret: gzip, and base64 twice."""
     return base64.b64encode(base64.b64encode(gzip.compress(json.dumps(content).encode()))).decode()
 
 

@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pulumi
-from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
+from pulumi.dynamic import Resource
 
+from components.dynamic_providers import RetainedCrdsProvider
 from mesh.kube import client as kube_client
 from mesh.kube.ownership import GATEWAY_API, belongs_to_release
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     # Its packages take seconds to import, and the process that runs the provider doesn't need them.
     from components.cluster import Cluster
 
-_KEYS = ("cluster", "context", "kubeconfig", "release", "namespace")
 # Seconds that the API server has to take a kind away.
 CRD_DELETION_TIMEOUT_S = 60
 # Seconds that a cluster has to be reached, which is tried four times, and to answer.
@@ -34,28 +34,7 @@ CONNECT_READ_TIMEOUT_S = (5, 30)
 CRDS_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
-class _RetainedCrdsProvider(ResourceProvider):
-    """Runs in a process of its own, from state alone: `destroy` does not run the program."""
-
-    serialize_as_secret_always = False
-
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        return CreateResult(id_=f"{props['cluster']}/{props['release']}", outs=persisted_props(props))
-
-    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        return DiffResult(changes=persisted_props(_olds) != persisted_props(_news))
-
-    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        return UpdateResult(outs=persisted_props(_news))
-
-    def delete(self, _id: str, _props: dict[str, Any]) -> None:
-        for said in delete_retained_crds(
-            kube_client.api_client(kube_client.access_from_props(_props)), _props["release"], _props["namespace"]
-        ):
-            pulumi.log.warn(f"{_props['cluster']}: {said}")
-
-
-class RetainedCrds(Resource, module="multicluster-mesh", name="KeptCrds"):
+class RetainedCrds(Resource, module="multicluster-mesh", name="RetainedCrds"):
     """The CRDs that one Helm release leaves behind in a cluster.
 
     Args:
@@ -81,7 +60,7 @@ class RetainedCrds(Resource, module="multicluster-mesh", name="KeptCrds"):
             "release": release,
             "namespace": namespace,
         }
-        super().__init__(_RetainedCrdsProvider(), name, props, opts)
+        super().__init__(RetainedCrdsProvider(), name, props, opts)
 
 
 def delete_retained_crds(api: ApiClient, release: str, namespace: str) -> Iterator[str]:
@@ -145,7 +124,3 @@ def _count_objects(api: ApiClient, crd: dict[str, Any]) -> int:
     if listed is None:
         return 0
     return len(listed["items"]) + int(listed["metadata"].get("remainingItemCount") or 0)
-
-
-def persisted_props(props: dict[str, Any]) -> dict[str, Any]:
-    return {key: props.get(key) for key in _KEYS}

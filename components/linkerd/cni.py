@@ -84,5 +84,5 @@ class Cni(pulumi.ComponentResource):
             values=cni_values(cluster.settings, pull_secrets(cluster)),
             # Its pods pull their image by these credentials, which the chart only names.
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[*before, *credentials])),
-        ).upkeep
+        ).drift_repair
         self.register_outputs({})

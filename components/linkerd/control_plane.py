@@ -188,7 +188,7 @@ class Linkerd(pulumi.ComponentResource):
         if version.gateway_api_crds_retained:
             crds_after.append(
                 RetainedCrds(
-                    f"{name}-kept-crds",
+                    f"{name}-retained-crds",
                     cluster=cluster,
                     release=LINKERD_CRDS,
                     namespace=self.namespace,
@@ -207,7 +207,7 @@ class Linkerd(pulumi.ComponentResource):
             # They are there at once; Helm looks every other second.
             wait=False,
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=crds_after)),
-        ).upkeep
+        ).drift_repair
         self.control_plane = helm_release(
             f"{name}-control-plane",
             cluster=cluster,
@@ -225,5 +225,5 @@ class Linkerd(pulumi.ComponentResource):
             # The chart uses the kinds that linkerd-crds defines, its pods mount the Secrets, and the CNI plugin sets up
             # their traffic: it names none of them.
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[crds, *before])),
-        ).upkeep
+        ).drift_repair
         self.register_outputs({"namespace": self.namespace})

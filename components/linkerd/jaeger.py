@@ -112,5 +112,5 @@ class Jaeger(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions.merge(
                 child, pulumi.ResourceOptions(depends_on=[linkerd.control_plane, *served.secrets, *credentials])
             ),
-        ).upkeep
+        ).drift_repair
         self.register_outputs({})

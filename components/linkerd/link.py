@@ -174,7 +174,7 @@ class ClusterLink(pulumi.ComponentResource):
                 self._here,
                 pulumi.ResourceOptions(depends_on=[*secrets, self._source.linkerd.control_plane, mirrors]),
             ),
-        ).upkeep
+        ).drift_repair
         # The Link goes before the controller, which then lets its mirrors be.
         return [controller]
 

@@ -12,8 +12,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pulumi
-from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
+from pulumi.dynamic import Resource
 
+from components.dynamic_providers import MirrorCleanupProvider
 from components.linkerd import federated_services
 from mesh.kube import client as kube_client
 
@@ -28,38 +29,9 @@ CONTROLLER_STOP_TIMEOUT_S = 60
 # Seconds in which a controller that stays may still finish what it was at when its Link went.
 CONTROLLER_GRACE_PERIOD_S = 1
 CREDENTIALS_CHECKSUM_ANNOTATION = "multicluster-mesh/credentials-checksum"
-_KEYS = ("source", "context", "kubeconfig", "namespace", "target", "controller", "credentialsChecksum")
 
 
-class _MirrorCleanupProvider(ResourceProvider):
-    """Runs in a process of its own, from state alone: `destroy` does not run the program."""
-
-    serialize_as_secret_always = False
-
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        return CreateResult(id_=f"{props['source']}/{props['target']}", outs=persisted_props(props))
-
-    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        return DiffResult(changes=persisted_props(_olds) != persisted_props(_news))
-
-    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        controller, checksum = _news.get("controller"), _news.get("credentialsChecksum")
-        if controller and _olds.get("controller") == controller and _olds.get("credentialsChecksum") != checksum:
-            restart_controller(
-                kube_client.api_client(kube_client.access_from_props(_news)),
-                _news["namespace"],
-                controller,
-                str(checksum),
-            )
-        return UpdateResult(outs=persisted_props(_news))
-
-    def delete(self, _id: str, _props: dict[str, Any]) -> None:
-        delete_mirrors(
-            kube_client.api_client(kube_client.access_from_props(_props)), _props["namespace"], _props["target"]
-        )
-
-
-class MirrorCleanup(Resource, module="multicluster-mesh", name="Mirrors"):
+class MirrorCleanup(Resource, module="multicluster-mesh", name="MirrorCleanup"):
     """The mirror services of one target in one source cluster, and its members of federated services there.
 
     Args:
@@ -91,7 +63,7 @@ class MirrorCleanup(Resource, module="multicluster-mesh", name="Mirrors"):
         }
         if controller is not None:
             props |= {"controller": controller, "credentialsChecksum": credentials_checksum}
-        super().__init__(_MirrorCleanupProvider(), name, props, opts)
+        super().__init__(MirrorCleanupProvider(), name, props, opts)
 
 
 def restart_controller(api: ApiClient, namespace: str, controller: str, checksum: str) -> None:
@@ -153,7 +125,3 @@ def _delete_mirror_services(api: ApiClient, target: str) -> None:
         for item in kube_client.list_objects(api, f"/api/v1/{kind}", mirrored):
             metadata = item["metadata"]
             kube_client.request(api, "DELETE", f"/api/v1/namespaces/{metadata['namespace']}/{kind}/{metadata['name']}")
-
-
-def persisted_props(props: dict[str, Any]) -> dict[str, Any]:
-    return {key: props[key] for key in _KEYS if props.get(key) is not None}

@@ -173,8 +173,8 @@ class Multicluster(pulumi.ComponentResource):
                 child, pulumi.ResourceOptions(depends_on=[linkerd.control_plane, *before, *credentials, *own_members])
             ),
         )
-        self.extension = made.upkeep
-        self.installed = pulumi.Output.all(made.release.status.namespace, made.upkeep.drift).apply(
+        self.extension = made.drift_repair
+        self.installed = pulumi.Output.all(made.release.status.namespace, made.drift_repair.drift).apply(
             lambda known: known[0]
         )
         self.gateway = None

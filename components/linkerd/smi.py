@@ -87,5 +87,5 @@ class Smi(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions.merge(
                 child, pulumi.ResourceOptions(depends_on=[linkerd.control_plane, *credentials])
             ),
-        ).upkeep
+        ).drift_repair
         self.register_outputs({})

@@ -136,5 +136,5 @@ class Viz(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions.merge(
                 child, pulumi.ResourceOptions(depends_on=[linkerd.control_plane, *served.secrets, *credentials])
             ),
-        ).upkeep
+        ).drift_repair
         self.register_outputs({"namespace": self.namespace})

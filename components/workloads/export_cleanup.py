@@ -14,8 +14,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pulumi
-from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
+from pulumi.dynamic import Resource
 
+from components.dynamic_providers import ExportCleanupProvider
 from components.linkerd import federated_services
 from mesh.kube import client as kube_client
 from mesh.kube.client import Access
@@ -27,47 +28,13 @@ if TYPE_CHECKING:
     from components.cluster import Cluster
 
 EXPORTED_LABEL = "mirror.linkerd.io/exported"
-_ID = ("target", "namespace", "service", "source")
-_KEYS = (*_ID, "federated", "targetContext", "targetKubeconfig", "sourceContext", "sourceKubeconfig")
 # Seconds that controllers have for it; they watch, and need one or two.
 MIRROR_DELETION_TIMEOUT_S = 30
 # Seconds that a cluster has to be reached, which is tried four times, and to answer.
 CONNECT_READ_TIMEOUT_S = (5, 30)
 
 
-class _ExportCleanupProvider(ResourceProvider):
-    """Runs in a process of its own, from state alone: `destroy` does not run the program."""
-
-    serialize_as_secret_always = False
-
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        end = "/member" if props.get("federated") else ""
-        return CreateResult(id_="/".join(props[key] for key in _ID) + end, outs=persisted_props(props))
-
-    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        return DiffResult(changes=persisted_props(_olds) != persisted_props(_news))
-
-    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        return UpdateResult(outs=persisted_props(_news))
-
-    def delete(self, _id: str, _props: dict[str, Any]) -> None:
-        namespace, service, target = _props["namespace"], _props["service"], _props["target"]
-        federated = bool(_props.get("federated"))
-        if _has_label(
-            _access(_props, "target"),
-            namespace,
-            service,
-            federated_services.FEDERATED_LABEL if federated else EXPORTED_LABEL,
-        ):
-            return  # it is the link that goes, and it takes all its mirrors along
-        source, deadline = _access(_props, "source"), time.monotonic() + MIRROR_DELETION_TIMEOUT_S
-        if federated:
-            leave_federated_service(source, namespace, service, "" if target == _props["source"] else target, deadline)
-        else:
-            delete_mirror(source, namespace, service, target, deadline)
-
-
-class ExportCleanup(Resource, module="multicluster-mesh", name="Export"):
+class ExportCleanup(Resource, module="multicluster-mesh", name="ExportCleanup"):
     """One exported service, as one source sees it.
 
     Args:
@@ -100,7 +67,29 @@ class ExportCleanup(Resource, module="multicluster-mesh", name="Export"):
             props[end] = cluster.name
             props[f"{end}Context"] = found.context.name
             props[f"{end}Kubeconfig"] = pulumi.Output.secret(found.kubeconfig) if secret else found.kubeconfig
-        super().__init__(_ExportCleanupProvider(), name, props, opts)
+        super().__init__(ExportCleanupProvider(), name, props, opts)
+
+
+def delete_export(props: dict[str, Any], deadline: float) -> None:
+    """Wait until a source no longer has the mirror of a service, or its membership in a federated service.
+
+    At the deadline, delete what remains. Return at once if the service still has its export label: then the link is
+    deleted, and all its mirrors with it.
+
+    Args:
+        props: properties of an `ExportCleanup`, from the stack state.
+        deadline: a value of `time.monotonic()`.
+    """
+    namespace, service, target = props["namespace"], props["service"], props["target"]
+    federated = bool(props.get("federated"))
+    label = federated_services.FEDERATED_LABEL if federated else EXPORTED_LABEL
+    if _has_label(_access(props, "target"), namespace, service, label):
+        return
+    source = _access(props, "source")
+    if federated:
+        leave_federated_service(source, namespace, service, "" if target == props["source"] else target, deadline)
+    else:
+        delete_mirror(source, namespace, service, target, deadline)
 
 
 def _access(props: dict[str, Any], end: str) -> Access:
@@ -194,7 +183,3 @@ def _wait_until_absent(
             time.sleep(0.2)
     except (HTTPError, ConfigException):
         return  # the kubeconfig of one that is away may know nothing of it
-
-
-def persisted_props(props: dict[str, Any]) -> dict[str, Any]:
-    return {key: props[key] for key in _KEYS if props.get(key) is not None}

@@ -179,7 +179,9 @@ def _check_secrets(
 ) -> None:
     for key in misplaced:
         rule = "nothing in here may be secret: it goes into Helm values, outputs and messages"
-        faults.add_syntax_error((key,), ELLIPSIS, rule, f"write it in clear (secrets belong in {', '.join(SECRET_KEYS)})")
+        faults.add_syntax_error(
+            (key,), ELLIPSIS, rule, f"write it in clear (secrets belong in {', '.join(SECRET_KEYS)})"
+        )
     for key in SECRET_KEYS:
         if key not in secret and _holds_secrets(key, config.get(key)):
             rule = "a secret stands in the stack file in clear"

@@ -99,7 +99,7 @@ class Recorder(Mocks):
             }
         elif args.typ == "kubernetes:helm.sh/v3:Release":
             outputs["status"] = {"namespace": args.inputs.get("namespace"), "name": args.inputs.get("name")}
-        elif args.typ.endswith(":Upkeep"):
+        elif args.typ.endswith(":ReleaseDrift"):
             outputs["drift"] = []
         elif args.typ.endswith(":DashboardUser"):
             outputs |= {"password": SECRET, "htpasswd": f"{args.inputs['user']}:hash"}

@@ -280,7 +280,7 @@ def test_another_kubeconfig_of_the_same_clusters_replaces_nothing(
 
     changes = mesh.changes()
     # What waits for the mirrors of what north exports goes there by the same way.
-    export = "Export north-shop-podinfo-service-export-private-1"
+    export = "ExportCleanup north-shop-podinfo-service-export-private-1"
     # And so do those who look after what Helm has made there.
     releases = (
         "link-north-to-edge-controller",
@@ -288,8 +288,8 @@ def test_another_kubeconfig_of_the_same_clusters_replaces_nothing(
         "north-linkerd-crds",
         "north-multicluster",
     )
-    upkeep = [f"Upkeep {release}-upkeep" for release in releases]
-    expected = ("kubernetes north", "Mirrors link-north-to-edge-mirrors", export, *upkeep)
+    upkeep = [f"ReleaseDrift {release}-drift" for release in releases]
+    expected = ("kubernetes north", "MirrorCleanup link-north-to-edge-mirrors", export, *upkeep)
     assert changes == dict.fromkeys(expected, "update")
     assert asked.exists(), "the cluster was seen without its plugin"
     mesh.up()

@@ -117,7 +117,7 @@ def test_a_cluster_that_is_declared_down_is_kept_while_the_others_go_on(
     config["workloads"] = [{"podinfo": {"exported": ["north", "south"]}}]
     fleet.configure(config)
 
-    exports = {f"Export west-test-podinfo-service-export-{source}" for source in ("north", "south")}
+    exports = {f"ExportCleanup west-test-podinfo-service-export-{source}" for source in ("north", "south")}
     assert fleet.changes() == {"Service west-test-podinfo-service": "update", **dict.fromkeys(exports, "delete")}
     fleet.up()
 
@@ -146,7 +146,7 @@ def test_back_again_it_catches_up(lab: StateDir, fleet: Deployment) -> None:
     _start(lab, "north")
     fleet.configure(changed)
 
-    exports = {f"Export north-test-podinfo-service-export-{source}" for source in ("west", "south")}
+    exports = {f"ExportCleanup north-test-podinfo-service-export-{source}" for source in ("west", "south")}
     assert fleet.changes() == {"Service north-test-podinfo-service": "update", **dict.fromkeys(exports, "delete")}
     fleet.up()
 

@@ -223,4 +223,4 @@ def test_a_global_service_is_wherever_somebody_asks_it(run: Run) -> None:
     assert sorted(deployments) == ["east-song-userlist", "north-song-userlist-curltest", "west-song-userlist"]
     for name, each in deployments.items():
         assert not each["spec"]["template"]["metadata"]["annotations"], "nothing of Linkerd's"
-        assert f"Upkeep {name.partition('-')[0]}-cilium-upkeep" in found.before("Deployment", name)
+        assert f"ReleaseDrift {name.partition('-')[0]}-cilium-drift" in found.before("Deployment", name)

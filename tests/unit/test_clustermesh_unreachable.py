@@ -105,17 +105,17 @@ def both(run: Run) -> Recorder:
     "name", ["west-linkerd-crds", "east-linkerd-crds", "west-cni", "west-metallb", "east-ingress-nginx"]
 )
 def test_what_needs_a_network_waits_for_it(both: Recorder, name: str) -> None:
-    assert f"Upkeep {name.partition('-')[0]}-cilium-upkeep" in both.before("Release", name)
+    assert f"ReleaseDrift {name.partition('-')[0]}-cilium-drift" in both.before("Release", name)
 
 
 def test_linkerd_and_samples_wait_for_both(both: Recorder) -> None:
-    assert {"Upkeep west-linkerd-crds-upkeep", "Upkeep west-cni-upkeep"} <= both.before(
+    assert {"ReleaseDrift west-linkerd-crds-drift", "ReleaseDrift west-cni-drift"} <= both.before(
         "Release", "west-linkerd-control-plane"
     )
     deployments = both.of("Deployment")
     assert deployments.keys() == {"west-test-podinfo", "west-song-userlist", "west-song-userlist-curltest"}
     for name, each in deployments.items():
-        assert {"Upkeep west-cilium-upkeep", "Upkeep west-linkerd-control-plane-upkeep"} <= both.before(
+        assert {"ReleaseDrift west-cilium-drift", "ReleaseDrift west-linkerd-control-plane-drift"} <= both.before(
             "Deployment", name
         )
         assert each["spec"]["template"]["metadata"]["annotations"] == {"linkerd.io/inject": "enabled"}
@@ -130,6 +130,6 @@ def test_what_a_cluster_may_lack_is_there_without_linkerd_too(run: Run) -> None:
 
     assert found.of("Release").keys() == {"west-cilium", "west-metallb", "west-ingress-nginx"}
     assert found.of(":ConfigFile").keys() == {"west-gateway-api-crds"}
-    assert {"Upkeep west-cilium-upkeep", "L2Advertisement west-metallb-advertisement"} <= found.before(
+    assert {"ReleaseDrift west-cilium-drift", "L2Advertisement west-metallb-advertisement"} <= found.before(
         "Release", "west-ingress-nginx"
     )

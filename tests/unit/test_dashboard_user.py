@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from components.linkerd.dashboard_user import _DashboardUserProvider
+from components.dynamic_providers import DashboardUserProvider
 from components.linkerd.htpasswd import apr1
 
-PROVIDER = _DashboardUserProvider()
+PROVIDER = DashboardUserProvider()
 MADE = {"user": "admin", "given": None}
 GIVEN = {"user": "admin", "given": "open sesame"}
 

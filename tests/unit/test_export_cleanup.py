@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from kubernetes.client import ApiException
 
+from components.dynamic_providers import ExportCleanupProvider
 from components.workloads import export_cleanup
-from components.workloads.export_cleanup import _ExportCleanupProvider, delete_mirror
+from components.workloads.export_cleanup import delete_mirror
 from mesh.kube import client as kube_client
 from mesh.kube.client import Access
 from tests.helpers import kubeconfigs
@@ -152,7 +153,7 @@ def test_mirrors_are_waited_for_unless_it_is_the_link_that_goes(
     path = "/api/v1/namespaces/test/services/podinfo"
 
     with source(monkeypatch, Source(objects={path: {"metadata": there}} if there is not None else {})):
-        _ExportCleanupProvider().delete("east/test/podinfo/west", PROPS)
+        ExportCleanupProvider().delete("east/test/podinfo/west", PROPS)
 
     wanted = (Access(context="ctx-west", kubeconfig="text"), "test", "podinfo", "east")
     assert [asked[:4] for asked in seen] == ([wanted] if waits else [])
@@ -165,11 +166,11 @@ def test_a_target_that_can_not_be_reached_keeps_nobody_waiting(monkeypatch: pyte
         server = east.server
     monkeypatch.setattr(kube_client, "api_client", lambda way: client(server))
 
-    _ExportCleanupProvider().delete("east/test/podinfo/west", PROPS)
+    ExportCleanupProvider().delete("east/test/podinfo/west", PROPS)
 
 
 def test_another_kubeconfig_is_taken_up_in_place() -> None:
-    provider = _ExportCleanupProvider()
+    provider = ExportCleanupProvider()
     made = provider.create(PROPS)
     assert made.id == "east/test/podinfo/west"
     assert made.outs is not None

@@ -9,14 +9,10 @@ from typing import Any
 
 import pytest
 
+from components.dynamic_providers import ExportCleanupProvider, MirrorCleanupProvider
 from components.linkerd import federated_services
-from components.linkerd.mirror_cleanup import (
-    CREDENTIALS_CHECKSUM_ANNOTATION,
-    _MirrorCleanupProvider,
-    delete_mirrors,
-    restart_controller,
-)
-from components.workloads.export_cleanup import _ExportCleanupProvider, leave_federated_service
+from components.linkerd.mirror_cleanup import CREDENTIALS_CHECKSUM_ANNOTATION, delete_mirrors, restart_controller
+from components.workloads.export_cleanup import leave_federated_service
 from mesh.kube import client as kube_client
 from mesh.kube.client import Access
 from tests.helpers.fake_api_server import Cluster, client, running
@@ -118,11 +114,11 @@ def test_the_provider_of_a_member_tells_the_cluster_itself_from_others(monkeypat
         **dict.fromkeys(("targetKubeconfig", "sourceKubeconfig"), ""),
         **{"service": "till", "namespace": "shop", "target": "east", "federated": True},
     }
-    made = _ExportCleanupProvider().create({**props, "source": "west"})
+    made = ExportCleanupProvider().create({**props, "source": "west"})
     assert made.id == "east/shop/till/west/member"
 
-    _ExportCleanupProvider().delete(made.id, {**props, "source": "west"})
-    _ExportCleanupProvider().delete(made.id, {**props, "source": "east"})
+    ExportCleanupProvider().delete(made.id, {**props, "source": "west"})
+    ExportCleanupProvider().delete(made.id, {**props, "source": "east"})
 
     assert labels == ["mirror.linkerd.io/federated"] * 2
     assert members == ["east", ""]
@@ -208,7 +204,7 @@ def test_only_new_credentials_restart_a_controller(
     monkeypatch.setattr(kube_client, "api_client", lambda way: way)
     props = {"source": "west", "context": "w", "kubeconfig": "", "namespace": "mc", "target": "east"}
 
-    updated = _MirrorCleanupProvider().update("west/east", {**props, **olds}, {**props, **news, "__provider": "x"})
+    updated = MirrorCleanupProvider().update("west/east", {**props, **olds}, {**props, **news, "__provider": "x"})
 
     assert done == ([("mc", "c", "2")] if restarted else [])
     assert updated.outs == {**props, **news}

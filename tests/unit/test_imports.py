@@ -7,11 +7,8 @@ import sys
 
 from mesh.paths import PROJECT_ROOT
 
-# The modules with dynamic resources, of which Pulumi imports those of the state into a process of their own.
-DYNAMIC = (
-    "components.linkerd.mirror_cleanup, components.workloads.export_cleanup, components.helm.retained_crds, "
-    "components.helm.release_drift, components.linkerd.dashboard_user"
-)
+# Pulumi imports this module into a process of its own, once per command that changes the stack.
+DYNAMIC = "components.dynamic_providers"
 
 
 def test_the_process_of_dynamic_resources_imports_nothing_of_the_rest_of_the_program() -> None:
@@ -21,5 +18,5 @@ def test_the_process_of_dynamic_resources_imports_nothing_of_the_rest_of_the_pro
     )
 
     loaded = set(ended.stdout.split())
-    assert "components.linkerd.mirror_cleanup" in loaded
+    assert "components.dynamic_providers" in loaded
     assert not {"mesh.config", "pydantic", "pulumi_kubernetes", "kubernetes", "mesh.preflight"} & loaded

@@ -68,22 +68,22 @@ def test_the_extension_waits_for_no_credentials(newer: Recorder) -> None:
 
 def test_a_link_goes_first_then_its_mirrors_then_its_credentials_and_the_controller(newer: Recorder) -> None:
     link = newer.before(":Link", "link-west-to-east-link")
-    mirrors = newer.before(":Mirrors", "link-west-to-east-mirrors")
+    mirrors = newer.before(":MirrorCleanup", "link-west-to-east-mirrors")
 
-    assert {"Mirrors link-west-to-east-mirrors", "Upkeep west-multicluster-upkeep"} <= link
+    assert {"MirrorCleanup link-west-to-east-mirrors", "ReleaseDrift west-multicluster-drift"} <= link
     assert {
         "Secret link-west-to-east-credentials",
         "Secret link-west-to-east-discovery-credentials",
-        "Upkeep west-multicluster-upkeep",
+        "ReleaseDrift west-multicluster-drift",
     } <= mirrors
 
 
 def test_the_clusters_own_members_go_after_the_controller_that_writes_them(newer: Recorder) -> None:
-    assert "Mirrors west-multicluster-members" in newer.before(":Release", "west-multicluster")
+    assert "MirrorCleanup west-multicluster-members" in newer.before(":Release", "west-multicluster")
 
 
 def test_new_credentials_are_told_to_the_controller_and_tell_nothing_of_themselves(newer: Recorder) -> None:
-    found = newer.of(":Mirrors")["link-west-to-east-mirrors"]
+    found = newer.of(":MirrorCleanup")["link-west-to-east-mirrors"]
 
     assert found["controller"] == "controller-east"
     assert len(found["credentialsChecksum"]) == 64
@@ -127,7 +127,7 @@ FLAT: dict[str, Any] = {
 def test_a_member_of_a_federated_service_is_labelled_and_leaves_everywhere_before_it_goes(run: Run) -> None:
     found = run(FLAT)
     service = plain(found.of("core/v1:Service"))["east-test-podinfo-service"]
-    exports = plain(found.of(":Export"))
+    exports = plain(found.of(":ExportCleanup"))
     members = {name: each for name, each in exports.items() if each.get("federated")}
 
     assert service["metadata"]["labels"]["mirror.linkerd.io/federated"] == "member"
@@ -137,7 +137,7 @@ def test_a_member_of_a_federated_service_is_labelled_and_leaves_everywhere_befor
         *(("west", source) for source in ("west", "east", "north")),
     }
     before = found.before("core/v1:Service", "east-test-podinfo-service")
-    assert {f"Export east-test-podinfo-service-member{end}" for end in ("", "-west", "-north")} <= before
+    assert {f"ExportCleanup east-test-podinfo-service-member{end}" for end in ("", "-west", "-north")} <= before
 
 
 def test_a_source_on_another_network_has_no_part_in_what_is_reached_pod_by_pod(run: Run) -> None:
@@ -149,13 +149,13 @@ def test_a_source_on_another_network_has_no_part_in_what_is_reached_pod_by_pod(r
     assert "federatedServiceSelector" in links["link-west-to-east-link"]
     assert "gatewayAddress" not in links["link-west-to-east-link"]
     assert "federatedServiceSelector" not in links["link-north-to-east-link"]
-    assert {each["source"] for each in plain(found.of(":Export")).values()} == {"west", "east"}
+    assert {each["source"] for each in plain(found.of(":ExportCleanup")).values()} == {"west", "east"}
 
 
 def test_over_links_without_a_gateway_a_service_is_exported_for_remote_discovery(run: Run) -> None:
     found = run(FLAT)
     service = plain(found.of("core/v1:Service"))["east-default-helloworld-service"]
-    exports = [each for each in plain(found.of(":Export")).values() if not each.get("federated")]
+    exports = [each for each in plain(found.of(":ExportCleanup")).values() if not each.get("federated")]
 
     assert service["metadata"]["labels"]["mirror.linkerd.io/exported"] == "remote-discovery"
     assert {(each["target"], each["source"]) for each in exports} == {("east", "west"), ("east", "north")}

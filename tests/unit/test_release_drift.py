@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.helm.release_drift import _ReleaseDriftProvider
+from components.dynamic_providers import ReleaseDriftProvider
 from mesh.helm import drift
 from mesh.helm.drift import RepairError, repair
 from mesh.helm.drift.diff import differing_fields
@@ -279,8 +279,8 @@ def test_a_cluster_that_does_not_answer_stays_as_it_was_known(
     monkeypatch.setattr("pulumi.log.warn", print)
     before = {**PROPS, "drift": ["Deployment web is missing"]}
 
-    assert _ReleaseDriftProvider().read("west", before).outs == before
-    assert "west: release linkerd-control-plane couldn't be compared" in capsys.readouterr().out
+    assert ReleaseDriftProvider().read("west", before).outs == before
+    assert "west: release linkerd-control-plane: drift cannot be detected" in capsys.readouterr().out
 
 
 def test_a_kubeconfig_that_cannot_be_used_is_told_of_in_the_same_way(
@@ -292,8 +292,8 @@ def test_a_kubeconfig_that_cannot_be_used_is_told_of_in_the_same_way(
     monkeypatch.setattr(kube_client, "api_client", fail)
     monkeypatch.setattr("pulumi.log.warn", print)
 
-    assert _ReleaseDriftProvider().read("west", PROPS).outs == PROPS
-    assert "couldn't be compared" in capsys.readouterr().out
+    assert ReleaseDriftProvider().read("west", PROPS).outs == PROPS
+    assert "drift cannot be detected" in capsys.readouterr().out
 
 
 def test_a_release_of_which_helm_has_no_record_is_left_to_pulumi(server: Server) -> None:
@@ -310,7 +310,7 @@ def test_a_refresh_finds_it_an_update_mends_it_and_nothing_else_asks(
     monkeypatch.setattr(kube_client, "api_client", lambda asked: client(server.server) if asked == way else None)
     for level in ("warn", "info"):
         monkeypatch.setattr(f"pulumi.log.{level}", print)
-    provider = _ReleaseDriftProvider()
+    provider = ReleaseDriftProvider()
     made = provider.create({**PROPS, "drift": None})
     assert made.outs is not None
     assert provider.diff("", made.outs, {**PROPS, "drift": None}).changes is False
@@ -320,10 +320,7 @@ def test_a_refresh_finds_it_an_update_mends_it_and_nothing_else_asks(
     del server.objects[DEPLOYMENT]
     state = provider.read("west/linkerd/linkerd-control-plane", made.outs).outs
     assert state is not None
-    assert (
-        "west: release linkerd-control-plane isn't as Helm has made it: Deployment web is missing\n"
-        in capsys.readouterr().out
-    )
+    assert "west: release linkerd-control-plane: drifted: Deployment web is missing\n" in capsys.readouterr().out
     assert provider.diff("", state, PROPS).changes is True
     after = provider.update("", state, PROPS).outs
     assert after is not None

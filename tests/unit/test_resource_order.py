@@ -47,7 +47,11 @@ ALL: dict[str, Any] = {
     ],
 }
 SECRET = ["imagePullSecret", "dashboardPassword", "buoyantCloud"]
-INJECTORS = {"Upkeep west-linkerd-control-plane-upkeep", "Upkeep west-viz-upkeep", "Upkeep west-jaeger-upkeep"}
+INJECTORS = {
+    "ReleaseDrift west-linkerd-control-plane-drift",
+    "ReleaseDrift west-viz-drift",
+    "ReleaseDrift west-jaeger-drift",
+}
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +81,7 @@ def test_an_injector_waits_for_linkerd_and_its_certificates(whole: Recorder, nam
 
     before = whole.before("Release", f"west-{name}")
 
-    assert {"Upkeep west-linkerd-control-plane-upkeep", f"Secret west-{name}-pull-secret", *secrets} <= before
+    assert {"ReleaseDrift west-linkerd-control-plane-drift", f"Secret west-{name}-pull-secret", *secrets} <= before
 
 
 @pytest.mark.parametrize(
@@ -96,11 +100,11 @@ def test_an_injector_waits_for_linkerd_and_its_certificates(whole: Recorder, nam
     ],
 )
 def test_an_object_waits_for_what_brings_its_kind(whole: Recorder, kind: str, name: str, brought_by: str) -> None:
-    assert f"Upkeep {brought_by}-upkeep" in whole.before(kind, name)
+    assert f"ReleaseDrift {brought_by}-drift" in whole.before(kind, name)
 
 
 def test_control_planes_wait_for_crds_that_somebody_else_brings(whole: Recorder) -> None:
-    assert "Upkeep west-linkerd-crds-upkeep" in whole.before("Release", "west-linkerd-control-plane")
+    assert "ReleaseDrift west-linkerd-crds-drift" in whole.before("Release", "west-linkerd-control-plane")
 
 
 @pytest.mark.parametrize("name", ["west-multicluster", "west-ingress-nginx"])
@@ -111,15 +115,15 @@ def test_what_needs_an_address_waits_for_the_pool_to_be_announced(whole: Recorde
 
 def test_an_exported_service_goes_before_the_gateway_and_its_mirrors_before_the_links(whole: Recorder) -> None:
     service = whole.before("core/v1:Service", "west-test-podinfo-service")
-    export = whole.before(":Export", "west-test-podinfo-service-export-east")
+    export = whole.before(":ExportCleanup", "west-test-podinfo-service-export-east")
 
-    assert {"Upkeep west-multicluster-upkeep", "Export west-test-podinfo-service-export-east"} <= service
-    assert {"Link link-east-to-west-link", "Upkeep link-east-to-west-controller-upkeep"} <= export
+    assert {"ReleaseDrift west-multicluster-drift", "ExportCleanup west-test-podinfo-service-export-east"} <= service
+    assert {"Link link-east-to-west-link", "ReleaseDrift link-east-to-west-controller-drift"} <= export
     assert not [name for name in export if "west-to-east" in name], "only those that see it"
 
 
 def test_only_what_is_exported_has_mirrors_to_wait_for(whole: Recorder) -> None:
-    exports = {name: plain(found) for name, found in whole.of(":Export").items()}
+    exports = {name: plain(found) for name, found in whole.of(":ExportCleanup").items()}
 
     assert {(each["target"], each["namespace"], each["service"], each["source"]) for each in exports.values()} == {
         ("west", "test", "podinfo", "east"),
@@ -169,9 +173,9 @@ def test_gateway_apis_crds_come_before_those_of_linkerd(whole: Recorder) -> None
 def test_what_helm_leaves_behind_goes_after_its_release_and_before_the_namespace(run: Run, whole: Recorder) -> None:
     found = run({**mesh("west", links=[]), "linkerd": {"version": "2.20"}})
 
-    assert "KeptCrds west-linkerd-kept-crds" in found.before("Release", "west-linkerd-crds")
-    assert "Namespace west-linkerd-namespace" in found.before(":KeptCrds", "west-linkerd-kept-crds")
-    assert not whole.of(":KeptCrds"), "2.14's chart leaves nothing behind"
+    assert "RetainedCrds west-linkerd-retained-crds" in found.before("Release", "west-linkerd-crds")
+    assert "Namespace west-linkerd-namespace" in found.before(":RetainedCrds", "west-linkerd-retained-crds")
+    assert not whole.of(":RetainedCrds"), "2.14's chart leaves nothing behind"
 
 
 def test_the_agents_manifest_is_a_secret_and_waits_for_the_injectors(whole: Recorder) -> None:
@@ -201,18 +205,18 @@ def test_nothing_of_a_cluster_that_is_away_is_changed_nor_removed(run: Run, whol
         if "::west::" in each.provider and each.type != "pulumi:providers:kubernetes":
             assert each.ignore_changes == ("*",), each.name
             assert not each.retain_on_delete, each.name
-    exports = {each.name: each for each in found.monitor.asked if each.type.endswith(":Export")}
+    exports = {each.name: each for each in found.monitor.asked if each.type.endswith(":ExportCleanup")}
     assert exports["west-test-podinfo-service-export-east"].ignore_changes == ("*",)
     assert exports["east-test-podinfo-service-export-west"].ignore_changes == (), "of a cluster that is there"
-    changed = found.of(":Export")["east-test-podinfo-service-export-west"]
-    unchanged = whole.of(":Export")["east-test-podinfo-service-export-west"]
+    changed = found.of(":ExportCleanup")["east-test-podinfo-service-export-west"]
+    unchanged = whole.of(":ExportCleanup")["east-test-podinfo-service-export-west"]
     assert plain(changed) == plain(unchanged)
 
 
 def test_what_a_cluster_exported_that_does_not_come_back_is_forgotten_with_it(run: Run, whole: Recorder) -> None:
     found = run(away(ALL, "west", "never"), secret=SECRET, state=whole)
 
-    exports = {each.name: each.retain_on_delete for each in found.monitor.asked if each.type.endswith(":Export")}
+    exports = {each.name: each.retain_on_delete for each in found.monitor.asked if each.type.endswith(":ExportCleanup")}
     assert exports == {
         "west-test-podinfo-service-export-east": True,
         "west-test-booksapp-webapp-service-export-east": True,
@@ -223,7 +227,7 @@ def test_what_a_cluster_exported_that_does_not_come_back_is_forgotten_with_it(ru
 def test_what_nobody_is_linked_to_has_no_mirrors_to_wait_for(run: Run) -> None:
     config = {**mesh("west", links=[]), "workloads": [{"podinfo": {"exported": ["west"]}}]}
 
-    assert run(config).of(":Export") == {}
+    assert run(config).of(":ExportCleanup") == {}
 
 
 def test_no_object_is_deleted_by_the_garbage_collector(whole: Recorder) -> None:

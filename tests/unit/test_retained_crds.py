@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from components.dynamic_providers import RetainedCrdsProvider
 from components.helm import retained_crds
-from components.helm.retained_crds import _RetainedCrdsProvider, delete_retained_crds
+from components.helm.retained_crds import delete_retained_crds
 from mesh.kube import client as kube_client
 from mesh.kube.client import Access
 from tests.helpers.fake_api_server import Cluster, client, running
@@ -141,7 +142,7 @@ def test_the_provider_makes_nothing_and_says_what_stays(
     monkeypatch.setattr(kube_client, "api_client", lambda way: way)
     monkeypatch.setattr(retained_crds, "delete_retained_crds", remove)
     monkeypatch.setattr("pulumi.log.warn", told.append)
-    provider = _RetainedCrdsProvider()
+    provider = RetainedCrdsProvider()
     made = provider.create(PROPS)
     assert (made.id, made.outs) == ("west/linkerd-crds", PROPS)
     assert made.outs is not None

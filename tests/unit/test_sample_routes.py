@@ -114,7 +114,9 @@ def test_a_profile_is_an_object_or_several(run: Run) -> None:
     assert len([name for name in http if "booksapp" in name]) == 10
     assert http["west-booksapp-booksapp-route-get-authors-id"] == (f"{GROUP}/v1", 7000)
     assert http["west-test-podinfo-route-other"] == (f"{GROUP}/v1", 9898)
-    assert "Upkeep west-linkerd-control-plane-upkeep" in found.before(":HTTPRoute", "west-test-podinfo-route-other")
+    assert "ReleaseDrift west-linkerd-control-plane-drift" in found.before(
+        ":HTTPRoute", "west-test-podinfo-route-other"
+    )
 
 
 def refused(environment: Environment, part: dict[str, Any], sample: str = "podinfo", **config: Any) -> list[str]:

@@ -144,8 +144,8 @@ def test_the_dashboard_is_behind_basic_auth_as_its_guide_has_it(run: Run, stack:
         }
         assert secrets[f"{cluster} linkerd-viz/web-ingress-auth"]["stringData"] == {"auth": "admin:hash\n"}
         before = found.before("Ingress", f"{cluster}-dashboard-ingress")
-        assert {f"Secret {cluster}-dashboard-auth", f"Upkeep {cluster}-viz-upkeep"} <= before
-        assert (f"Upkeep {cluster}-ingress-nginx-upkeep" in before) == (stack == "kpaas")
+        assert {f"Secret {cluster}-dashboard-auth", f"ReleaseDrift {cluster}-viz-drift"} <= before
+        assert (f"ReleaseDrift {cluster}-ingress-nginx-drift" in before) == (stack == "kpaas")
 
 
 def test_what_is_in_no_stack_is_in_no_cluster_either(run: Run) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from components.dynamic_providers import ReleaseDriftProvider
 from components.helm import terminating_crds
-from components.helm.release_drift import _ReleaseDriftProvider
 from components.helm.retained_crds import CRDS_PATH
 from components.helm.terminating_crds import CrdsStuckTerminatingError
 from mesh.kube import client as kube_client
@@ -98,7 +98,7 @@ def test_the_kinds_are_read_before_their_release_goes_and_nothing_depends_on_it(
     monkeypatch.setattr(kube_client, "api_client", lambda _: client(server.server))
     monkeypatch.setattr(terminating_crds, "CRD_SERVED_TIMEOUT_S", 0.2)
 
-    _ReleaseDriftProvider().delete("", {"context": "ctx-west", "release": "linkerd-crds", "namespace": "linkerd"})
+    ReleaseDriftProvider().delete("", {"context": "ctx-west", "release": "linkerd-crds", "namespace": "linkerd"})
 
     assert f"GET {SERVERS}" in server.asked
 
@@ -109,7 +109,7 @@ def test_a_cluster_that_is_not_there_is_not_in_the_way_of_a_removal(monkeypatch:
 
     monkeypatch.setattr(kube_client, "api_client", fail)
 
-    _ReleaseDriftProvider().delete("", {"context": "ctx-west", "release": "linkerd-crds", "namespace": "linkerd"})
+    ReleaseDriftProvider().delete("", {"context": "ctx-west", "release": "linkerd-crds", "namespace": "linkerd"})
 
 
 def test_crds_that_stay_or_are_of_another_release_are_not_waited_for(server: Cluster) -> None:

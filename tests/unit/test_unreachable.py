@@ -76,8 +76,8 @@ def test_nothing_is_kept_where_every_cluster_can_be_reached_or_nothing_was_made_
 def test_mirrors_are_kept_with_their_source_even_where_nothing_else_of_the_link_was_made() -> None:
     begun = component("link-east-to-west", "ClusterLink")
     mirrors = StateResource(
-        urn=f"urn:pulumi:dev::mesh::{begun.type}$pulumi-python:dynamic/multicluster-mesh:Mirrors::link-east-to-west-mirrors",
-        type="pulumi-python:dynamic/multicluster-mesh:Mirrors",
+        urn=f"urn:pulumi:dev::mesh::{begun.type}$pulumi-python:dynamic/multicluster-mesh:MirrorCleanup::link-east-to-west-mirrors",
+        type="pulumi-python:dynamic/multicluster-mesh:MirrorCleanup",
         parent=begun.urn,
         inputs={"source": "east", "target": "west"},
     )
@@ -92,8 +92,8 @@ def test_mirrors_are_kept_with_their_source_even_where_nothing_else_of_the_link_
 def test_crds_that_helm_leaves_are_kept_with_their_cluster() -> None:
     begun = component("east-linkerd", "Linkerd")
     crds = StateResource(
-        urn=f"urn:pulumi:dev::mesh::{begun.type}$pulumi-python:dynamic/multicluster-mesh:KeptCrds::east-linkerd-kept-crds",
-        type="pulumi-python:dynamic/multicluster-mesh:KeptCrds",
+        urn=f"urn:pulumi:dev::mesh::{begun.type}$pulumi-python:dynamic/multicluster-mesh:RetainedCrds::east-linkerd-retained-crds",
+        type="pulumi-python:dynamic/multicluster-mesh:RetainedCrds",
         parent=begun.urn,
         inputs={"cluster": "east", "release": "linkerd-crds"},
     )
@@ -105,8 +105,8 @@ def test_crds_that_helm_leaves_are_kept_with_their_cluster() -> None:
 def test_what_is_exported_is_kept_with_its_target_and_not_with_those_that_see_it() -> None:
     begun = component("east-test-podinfo", "Podinfo")
     export = StateResource(
-        urn=f"urn:pulumi:dev::mesh::{begun.type}$pulumi-python:dynamic/multicluster-mesh:Export::east-test-podinfo-service-export",
-        type="pulumi-python:dynamic/multicluster-mesh:Export",
+        urn=f"urn:pulumi:dev::mesh::{begun.type}$pulumi-python:dynamic/multicluster-mesh:ExportCleanup::east-test-podinfo-service-export",
+        type="pulumi-python:dynamic/multicluster-mesh:ExportCleanup",
         parent=begun.urn,
         inputs={"target": "east", "sources": {"west": {"context": "west"}}},
     )

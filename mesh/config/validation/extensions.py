@@ -146,7 +146,9 @@ def _resolve_pools(
         if entry is not None and not entry.gateway.load_balancer.enabled and not faults.is_invalid("clusters", name):
             rule = f"clusters.{name}.gateway.loadBalancer says that nothing gives an address"
             faults.add(here, ELLIPSIS, rule, "take one of the two out")
-        spans[name] = [((*here, number), span) for number, span in zip(reading.original_indices(*here), pool, strict=True)]
+        spans[name] = [
+            ((*here, number), span) for number, span in zip(reading.original_indices(*here), pool, strict=True)
+        ]
     for spanned in spans.values():
         _check_overlaps(list(combinations(spanned, 2)), "an earlier range of this pool", faults)
     pairs = dict.fromkeys(tuple(sorted((link.source, link.target))) for link in links)

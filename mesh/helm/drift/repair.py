@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 REQUEST_TIMEOUT_S = 30
 KIND_SERVED_TIMEOUT_S = 60
 READY_TIMEOUT_S = 300
-_FIELD_MANAGER_QUERY = "fieldManager=multicluster-mesh-upkeep"
+_FIELD_MANAGER_QUERY = "fieldManager=multicluster-mesh-drift-repair"
 
 
 class RepairError(Exception):

@@ -1,0 +1,211 @@
+"""Dynamic providers of the program. FROZEN: no class in this module may be renamed or moved.
+
+The stack state refers to each provider by module path and class name. Pulumi loads the provider from old outputs for
+`refresh` and `destroy`. After a rename, both would fail in every existing stack; `tests/unit/test_dynamic_providers.py`
+holds the names. Follows https://www.pulumi.com/docs/iac/concepts/resources/dynamic-providers/.
+
+Pulumi runs the providers in a process of their own, without the program. A provider has only the stack state's
+properties. Each method imports its dependencies itself, because the process starts again with every command.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pulumi
+from pulumi.dynamic import CreateResult, DiffResult, ReadResult, ResourceProvider, UpdateResult
+
+if TYPE_CHECKING:
+    from mesh.preflight.api import ClusterApi
+
+# Reading a release's CRDs before their deletion only saves time, so an API server that is slow is not waited for.
+_WARM_UP_TIMEOUT_S = 5
+
+
+class StateProvider(ResourceProvider):
+    """Base class of providers whose resource exists in the stack state only.
+
+    `create` and `update` persist the properties in `keys`. Subclasses do their work in `delete`, `read` or `update`.
+    """
+
+    # The provider contains no secret, so Pulumi need not encrypt it.
+    serialize_as_secret_always = False
+
+    keys: ClassVar[tuple[str, ...]]  # properties that the state keeps
+    id_keys: ClassVar[tuple[str, ...]]  # properties that identify the resource, in the order of its ID
+
+    def resource_id(self, props: dict[str, Any]) -> str:
+        """Return the ID of a resource with these properties."""
+        return "/".join(str(props[key]) for key in self.id_keys)
+
+    def persisted(self, props: dict[str, Any]) -> dict[str, Any]:
+        """Return the properties that the stack state keeps."""
+        return {key: props[key] for key in self.keys if props.get(key) is not None}
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Create the resource in the stack state."""
+        return CreateResult(id_=self.resource_id(props), outs=self.persisted(props))
+
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        """Report a change if a persisted property differs."""
+        return DiffResult(changes=self.persisted(_olds) != self.persisted(_news))
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        """Persist the new properties."""
+        return UpdateResult(outs=self.persisted(_news))
+
+
+class ReleaseDriftProvider(StateProvider):
+    """Provider of `components.helm.release_drift.ReleaseDrift`."""
+
+    keys = ("cluster", "context", "kubeconfig", "namespace", "release", "wait")
+    id_keys = ("cluster", "namespace", "release")
+
+    def persisted(self, props: dict[str, Any]) -> dict[str, Any]:
+        """Return the persisted properties, with no drift."""
+        return {**super().persisted(props), "drift": []}
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Compare the release's manifest with the cluster, and warn of each object that drifted."""
+        from mesh.helm import drift
+        from mesh.preflight.errors import ApiUnreachableError, BadCredentialsError
+
+        release = f"{props['cluster']}: release {props['release']}"
+        try:
+            api = _cluster_api(props, drift.repair.REQUEST_TIMEOUT_S)
+            drifted = [str(each) for each in drift.find_drift(api, props["namespace"], props["release"])]
+        except (ApiUnreachableError, BadCredentialsError, TimeoutError) as error:
+            # A warning is enough: Pulumi's own refresh fails if the cluster cannot be reached.
+            pulumi.log.warn(f"{release}: drift cannot be detected: {error}")
+            return ReadResult(id_, props)
+        for each in drifted:
+            # The preview itself shows only that this resource will be updated.
+            pulumi.log.warn(f"{release}: drifted: {each}")
+        return ReadResult(id_, {**self.persisted(props), "drift": drifted})
+
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        """Report a change if a property differs or the last refresh found drift."""
+        return DiffResult(changes=self.persisted(_olds) != self.persisted(_news) or bool(_olds.get("drift")))
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        """Repair the objects of the release if the last refresh found drift."""
+        if _olds.get("drift"):
+            from mesh.helm import drift
+            from mesh.kube import client as kube_client
+
+            client = kube_client.api_client(kube_client.access_from_props(_news))
+            for repaired in drift.repair_drift(client, _news["namespace"], _news["release"], wait=_news["wait"]):
+                pulumi.log.info(f"{_news['cluster']}: repaired: {repaired}")
+        return UpdateResult(outs=self.persisted(_news))
+
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        """Read every CRD of the release, so that the API server deletes it at once when Helm uninstalls the release."""
+        from components.helm import terminating_crds
+        from mesh.preflight.api import NotReadableError
+        from mesh.preflight.errors import ApiUnreachableError, BadCredentialsError
+
+        # A CRD that could not be read is deleted later, by the API server's own retry.
+        with suppress(NotReadableError, ApiUnreachableError, BadCredentialsError, TimeoutError):
+            api = _cluster_api(_props, _WARM_UP_TIMEOUT_S)
+            terminating_crds.warm_crd_storage(api, _props["release"], _props["namespace"])
+
+
+class RetainedCrdsProvider(StateProvider):
+    """Provider of `components.helm.retained_crds.RetainedCrds`."""
+
+    keys = ("cluster", "context", "kubeconfig", "release", "namespace")
+    id_keys = ("cluster", "release")
+
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        """Delete the CRDs that Helm retained, and warn of each that has to stay."""
+        from components.helm.retained_crds import delete_retained_crds
+        from mesh.kube import client as kube_client
+
+        client = kube_client.api_client(kube_client.access_from_props(_props))
+        for warning in delete_retained_crds(client, _props["release"], _props["namespace"]):
+            pulumi.log.warn(f"{_props['cluster']}: {warning}")
+
+
+class MirrorCleanupProvider(StateProvider):
+    """Provider of `components.linkerd.mirror_cleanup.MirrorCleanup`."""
+
+    keys = ("source", "context", "kubeconfig", "namespace", "target", "controller", "credentialsChecksum")
+    id_keys = ("source", "target")
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        """Restart the link's controller if its credentials changed."""
+        controller, checksum = _news.get("controller"), _news.get("credentialsChecksum")
+        if controller and _olds.get("controller") == controller and _olds.get("credentialsChecksum") != checksum:
+            from components.linkerd import mirror_cleanup
+            from mesh.kube import client as kube_client
+
+            client = kube_client.api_client(kube_client.access_from_props(_news))
+            mirror_cleanup.restart_controller(client, _news["namespace"], controller, str(checksum))
+        return UpdateResult(outs=self.persisted(_news))
+
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        """Delete the mirror Services that the link's controller created."""
+        from components.linkerd import mirror_cleanup
+        from mesh.kube import client as kube_client
+
+        client = kube_client.api_client(kube_client.access_from_props(_props))
+        mirror_cleanup.delete_mirrors(client, _props["namespace"], _props["target"])
+
+
+class ExportCleanupProvider(StateProvider):
+    """Provider of `components.workloads.export_cleanup.ExportCleanup`."""
+
+    id_keys = ("target", "namespace", "service", "source")
+    keys = (*id_keys, "federated", "targetContext", "targetKubeconfig", "sourceContext", "sourceKubeconfig")
+
+    def resource_id(self, props: dict[str, Any]) -> str:
+        """Return the ID, with a suffix for a member of a federated service."""
+        return super().resource_id(props) + ("/member" if props.get("federated") else "")
+
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        """Wait until the service's mirror or membership is gone, and delete what remains at the deadline."""
+        from components.workloads import export_cleanup
+
+        export_cleanup.delete_export(_props, time.monotonic() + export_cleanup.MIRROR_DELETION_TIMEOUT_S)
+
+
+class DashboardUserProvider(StateProvider):
+    """Provider of `components.linkerd.dashboard_user.DashboardUser`: generates a password once."""
+
+    keys = ("user", "given")
+    id_keys = ()
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Use the given password, or generate one."""
+        return CreateResult(id_="dashboard", outs=_user_outputs(props, props.get("given") or _new_password()))
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        """Keep a generated password; replace one that was given and no longer is."""
+        previous = _new_password() if _olds.get("given") else _olds["password"]
+        return UpdateResult(outs=_user_outputs(_news, _news.get("given") or previous))
+
+
+def _new_password() -> str:
+    return secrets.token_urlsafe(24)
+
+
+def _user_outputs(props: dict[str, Any], password: str) -> dict[str, Any]:
+    from components.linkerd.htpasswd import htpasswd_entry
+
+    user = {"user": props["user"], "given": props.get("given"), "password": password}
+    return {**user, "htpasswd": htpasswd_entry(props["user"], password)}
+
+
+def _cluster_api(props: dict[str, Any], timeout_s: float) -> ClusterApi:
+    from mesh.kube import client as kube_client
+    from mesh.preflight.api import ClusterApi
+    from mesh.preflight.errors import credentials_error
+
+    try:
+        client = kube_client.api_client(kube_client.access_from_props(props))
+    except Exception as error:  # a credential plugin or a kubeconfig may fail in any way
+        raise credentials_error(error) from None
+    return ClusterApi(client, timeout_s)
