@@ -117,7 +117,7 @@ def kwok_kubelets(programs: Path, folder: Path, identity: ClusterAllocation, pki
         programs / "bin" / "kwok",
         folder,
         identity.ports.kubelet,
-        *kwok.arguments(folder / "kwok.yaml", folder / "hack.lab.kubeconfig", identity, pki.folder),
+        *kwok.arguments(folder / "kwok.yaml", folder / "lab.kubeconfig", identity, pki.folder),
         # Else it reads a configuration from the person's home folder.
         environment={"KWOK_WORKDIR": str(folder / "kwok")},
     )

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-_LAUNCHER = Path(__file__).with_name("launch.py")
+_LAUNCHER = Path(__file__).with_name("exec_with_pdeathsig.py")
 _LARGEST_LOG = 20_000_000  # bytes; checked when a process starts
 _TICK = 0.25  # seconds between looks at a child
 _CALM = 30.0  # seconds after which a process counts as having started well

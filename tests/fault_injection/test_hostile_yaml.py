@@ -68,7 +68,7 @@ def test_make_up_tells_of_a_hostile_stack_file_in_a_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "Pulumi.evil.yaml").write_text(laughs(9))
-    monkeypatch.setattr(stack, "mesh.paths.PROJECT_ROOT", tmp_path)
+    monkeypatch.setattr(stack, "PROJECT_ROOT", tmp_path)
     monkeypatch.setattr(lifecycle, "start", lambda *_, **__: pytest.fail("the lab was started"))
 
     assert command.main(["up", "evil"]) == 1

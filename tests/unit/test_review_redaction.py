@@ -36,7 +36,7 @@ def encoded(text: str) -> str:
         ({"tls.key": KEY}, KEY_LINE),
         ({"bundle": encoded(KEY)}, encoded(KEY)[60:70]),
         ({"note": f"take {TOKEN} and go"}, TOKEN),
-        ({"mesh.kube.kubeconfig.yaml": KUBECONFIG}, "open-sesame-7"),
+        ({"kubeconfig.yaml": KUBECONFIG}, "open-sesame-7"),
         ({"file": KUBECONFIG}, "open-sesame-7"),
         ({"users": "admin:$apr1$salt1234$Rr1QeRtyUiOpAsDfGhJk/."}, "Rr1QeRtyUiOpAsDfGhJk"),
         ({"users": "admin:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g="}, "W6ph5Mm5Pz8GgiULbPgzG37mj9g"),

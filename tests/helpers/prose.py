@@ -1,0 +1,140 @@
+"""Rules on the project's language that ruff does not have: banned words, openings and names.
+
+`python -m tests.helpers.prose [path …]` prints every violation; `tests/unit/test_style.py` requires that there is none.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import sys
+import tokenize
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mesh.paths import PROJECT_ROOT
+from tests.helpers.paths import listed
+
+# A standard word for each banned one is in CONTRIBUTING.md.
+BANNED = re.compile(
+    r"\b(anew|amiss|mend(s|ed|ing)?|told|tells?|said|says|knows|hears?|heard|wants?|made|goes|lest|upkeep|"
+    r"wished for|taken away|on its way out|on their way out|nobody else's|at work|stands? beside|be it|no other|"
+    r"for ever|in one go)\b",
+    re.IGNORECASE,
+)
+OPENING = re.compile(r"(What|Who|Whose|Where|Those|It|That|Of)\b")
+NAMES = frozenset({"found", "wanted", "made", "told", "said", "seen", "asked", "given", "gone", "kept"})
+# Quoted from others: Linkerd's, Helm's and Kubernetes' own words, and the words that this module bans.
+EXEMPT = ("tests/helpers/prose.py", "tests/testdata/", "benchmarks/results.md")
+_QUOTED = re.compile(r"`[^`]*`|\"[^\"]*\"|https?://\S+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Violation:
+    """One violation of the rules."""
+
+    place: str  # file:line
+    rule: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.rule}"
+
+
+def check(paths: list[str]) -> list[Violation]:
+    """Return every violation in files of the project, given by their paths in it."""
+    violations: list[Violation] = []
+    for path in paths:
+        if path.startswith(EXEMPT):
+            continue
+        text = (PROJECT_ROOT / path).read_text()
+        if path.endswith(".py"):
+            violations += _python(path, text)
+        elif path.endswith(".md"):
+            violations += _markdown(path, text)
+    return violations
+
+
+def checked_files() -> list[str]:
+    """Return the paths of all files that the rules are about."""
+    return [path for path in listed() if path.endswith((".py", ".md")) and (PROJECT_ROOT / path).is_file()]
+
+
+def _python(path: str, text: str) -> Iterator[Violation]:
+    tree = ast.parse(text)
+    for line, prose in _docstrings(tree):
+        yield from _opening(path, line, prose)
+        yield from _words(path, line, prose)
+    previous = 0
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type != tokenize.COMMENT:
+            continue
+        prose = token.string.lstrip("#:! ")
+        # A comment that goes on from the line above does not open a sentence.
+        if token.start[0] != previous + 1 and text.splitlines()[token.start[0] - 1].lstrip().startswith("#"):
+            yield from _opening(path, token.start[0], prose)
+        yield from _words(path, token.start[0], prose)
+        previous = token.start[0]
+    in_tests = path.startswith("tests/")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.count(" ") >= 2 and not in_tests:
+            yield from _words(path, node.lineno, node.value)
+        yield from _names(path, node)
+
+
+def _docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            for statement in body:
+                value = getattr(statement, "value", None)
+                if isinstance(statement, ast.Expr) and isinstance(value, ast.Constant) and isinstance(value.value, str):
+                    yield statement.lineno, value.value
+
+
+def _names(path: str, node: ast.AST) -> Iterator[Violation]:
+    name = None
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        name = node.name
+    elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        name = node.id
+    elif isinstance(node, ast.arg):
+        name = node.arg
+    if name is None:
+        return
+    line = getattr(node, "lineno", 0)
+    if name.strip("_") in NAMES:
+        yield Violation(place=f"{path}:{line}", rule=f"the name {name} says nothing of what it holds")
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).replace("_", " ")
+    for match in BANNED.finditer(words):
+        yield Violation(place=f"{path}:{line}", rule=f"the name {name} has the banned word {match[0]}")
+
+
+def _opening(path: str, line: int, prose: str) -> Iterator[Violation]:
+    match = OPENING.match(prose)
+    if match and not prose.split("\n")[0].rstrip().endswith("?"):
+        yield Violation(place=f"{path}:{line}", rule=f"a sentence begins with {match[1]}: {prose[:60]!r}")
+
+
+def _words(path: str, line: int, prose: str) -> Iterator[Violation]:
+    for number, part in enumerate(prose.split("\n")):
+        for match in BANNED.finditer(_QUOTED.sub("", part)):
+            yield Violation(place=f"{path}:{line + number}", rule=f"banned word {match[0]!r}: {part.strip()[:100]}")
+
+
+def _markdown(path: str, text: str) -> Iterator[Violation]:
+    fenced = False
+    for number, part in enumerate(text.splitlines(), 1):
+        if part.lstrip().startswith("```"):
+            fenced = not fenced
+        elif not fenced:
+            yield from _words(path, number, part)
+
+
+if __name__ == "__main__":
+    chosen = [path for path in checked_files() if not sys.argv[1:] or path.startswith(tuple(sys.argv[1:]))]
+    found_violations = check(chosen)
+    print(*found_violations, sep="\n")
+    print(f"{len(found_violations)} violations in {len(chosen)} files", file=sys.stderr)
+    sys.exit(bool(found_violations))
