@@ -12,7 +12,6 @@ import sys
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from mesh.paths import PROJECT_ROOT
 from tests.helpers.paths import listed
@@ -50,7 +49,7 @@ def check(paths: list[str]) -> list[Violation]:
             continue
         text = (PROJECT_ROOT / path).read_text()
         if path.endswith(".py"):
-            violations += _python(path, text)
+            violations += check_python(path, text)
         elif path.endswith(".md"):
             violations += _markdown(path, text)
     return violations
@@ -61,12 +60,13 @@ def checked_files() -> list[str]:
     return [path for path in listed() if path.endswith((".py", ".md")) and (PROJECT_ROOT / path).is_file()]
 
 
-def _python(path: str, text: str) -> Iterator[Violation]:
+def check_python(path: str, text: str) -> Iterator[Violation]:
+    """Yield every violation in a Python file."""
     tree = ast.parse(text)
     for line, prose in _docstrings(tree):
         yield from _opening(path, line, prose)
         yield from _words(path, line, prose)
-    previous = 0
+    previous = -1
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type != tokenize.COMMENT:
             continue
@@ -78,7 +78,12 @@ def _python(path: str, text: str) -> Iterator[Violation]:
         previous = token.start[0]
     in_tests = path.startswith("tests/")
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.count(" ") >= 2 and not in_tests:
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and node.value.count(" ") >= 2
+            and not in_tests
+        ):
             yield from _words(path, node.lineno, node.value)
         yield from _names(path, node)
 
@@ -134,7 +139,7 @@ def _markdown(path: str, text: str) -> Iterator[Violation]:
 
 if __name__ == "__main__":
     chosen = [path for path in checked_files() if not sys.argv[1:] or path.startswith(tuple(sys.argv[1:]))]
-    found_violations = check(chosen)
-    print(*found_violations, sep="\n")
-    print(f"{len(found_violations)} violations in {len(chosen)} files", file=sys.stderr)
-    sys.exit(bool(found_violations))
+    violations_found = check(chosen)
+    print(*violations_found, sep="\n")
+    print(f"{len(violations_found)} violations in {len(chosen)} files", file=sys.stderr)
+    sys.exit(bool(violations_found))

@@ -1,22 +1,96 @@
-"""What a process imports: each preview waits for it."""
+"""Imports: the direction of the data flow, and what a process loads at its start."""
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 from mesh.paths import PROJECT_ROOT
 
-# Pulumi imports this module into a process of its own, once per command that changes the stack.
-DYNAMIC = "components.dynamic_providers"
+PROGRAM = ("__main__.py", "components", "mesh")
+TOOLS = ("review", "policy", "hack", "benchmarks", "tests")
+# Packages that each part of the program must not import. Data flows from the stack file through mesh.config and
+# mesh.preflight to the components, as CONTRIBUTING.md states.
+FORBIDDEN = {
+    "mesh": ("components", *TOOLS),
+    "mesh/config": ("mesh.preflight", "mesh.helm"),
+    "mesh/kube": ("mesh.config", "mesh.preflight", "mesh.helm"),
+    "mesh/helm": ("mesh.config", "mesh.preflight"),
+    "components": TOOLS,
+    "__main__.py": TOOLS,
+    "review": ("components", "hack.make", "hack.lab", "benchmarks", "tests"),
+    "policy": ("components", "hack", "benchmarks", "tests"),
+    "hack": ("tests", "benchmarks"),
+}
 
 
-def test_the_process_of_dynamic_resources_imports_nothing_of_the_rest_of_the_program() -> None:
-    program = f"import sys; sys.path.insert(0, '.'); import {DYNAMIC}; print(*sys.modules, sep='\\n')"
+def sources(place: str) -> Iterator[Path]:
+    """Yield the Python files of a file or a folder of the project."""
+    path = PROJECT_ROOT / place
+    yield from [path] if path.is_file() else sorted(path.rglob("*.py"))
+
+
+def imported_modules(path: Path) -> Iterator[str]:
+    """Yield the dotted name of every module that a file imports, inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("place", FORBIDDEN)
+def test_imports_follow_the_data_flow(place: str) -> None:
+    wrong = {
+        f"{path.relative_to(PROJECT_ROOT)} imports {module}"
+        for path in sources(place)
+        for module in imported_modules(path)
+        if any(module == package or module.startswith(f"{package}.") for package in FORBIDDEN[place])
+    }
+
+    assert wrong == set()
+
+
+def test_only_configuration_loading_reads_environment_and_configuration() -> None:
+    readers = {
+        str(path.relative_to(PROJECT_ROOT))
+        for place in PROGRAM
+        for path in sources(place)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "get_config_env", "Config")
+        if ast.unparse(node) != "pydantic.Config"
+    }
+
+    assert readers == {"mesh/config/__init__.py"}
+
+
+def test_only_components_register_resources() -> None:
+    registrations = {"ComponentResource", "CustomResource", "Resource", "export", "get_resource"}
+    wrong = {
+        f"{path.relative_to(PROJECT_ROOT)}: {ast.unparse(node)}"
+        for path in sources("mesh")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "pulumi" and node.attr in registrations
+    }
+
+    assert wrong == set()
+
+
+def test_dynamic_providers_load_nothing_of_the_program() -> None:
+    # Pulumi imports this module into a process of its own with every command that changes the stack.
+    module = "components.dynamic_providers"
+    program = f"import sys; sys.path.insert(0, '.'); import {module}; print(*sys.modules, sep='\\n')"
+
     ended = subprocess.run(
         [sys.executable, "-c", program], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True, timeout=60
     )
 
     loaded = set(ended.stdout.split())
-    assert "components.dynamic_providers" in loaded
+    assert module in loaded
     assert not {"mesh.config", "pydantic", "pulumi_kubernetes", "kubernetes", "mesh.preflight"} & loaded

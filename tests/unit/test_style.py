@@ -1,0 +1,49 @@
+"""Language of the project: the rules that a tool can hold."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+
+import pytest
+
+from mesh.paths import PROJECT_ROOT
+from tests.helpers import prose
+
+CLASS = re.compile(r"^class (\w+)", re.MULTILINE)
+# Packages that run in one process: the program, and each tool with what it imports.
+PROCESSES = {
+    "program": ("components/", "mesh/"),
+    "review": ("review/", "policy/", "mesh/"),
+    "make": ("hack/", "mesh/"),
+    "benchmarks": ("benchmarks/", "hack/make/", "hack/lab/", "mesh/"),
+}
+
+
+def test_code_and_docs_use_standard_terms() -> None:
+    violations = prose.check(prose.checked_files())
+
+    assert violations == [], "\n".join(map(str, violations))
+
+
+@pytest.mark.parametrize(
+    "text", ["# Whose object is this.\n", "# A record is made anew.\n", "def told() -> None: ...\n"]
+)
+def test_private_term_is_reported(text: str) -> None:
+    assert list(prose.check_python("example.py", text))
+
+
+@pytest.mark.parametrize("text", ["# Kubernetes deletes the object.\n", 'MESSAGE = "use `helm upgrade --made`"\n'])
+def test_standard_term_is_not_reported(text: str) -> None:
+    assert list(prose.check_python("example.py", text)) == []
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_no_two_classes_of_one_process_share_a_name(process: str) -> None:
+    places: dict[str, list[str]] = defaultdict(list)
+    for path in prose.checked_files():
+        if path.endswith(".py") and path.startswith(PROCESSES[process]):
+            for name in CLASS.findall((PROJECT_ROOT / path).read_text()):
+                places[name].append(path)
+
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
