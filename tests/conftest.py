@@ -15,10 +15,10 @@ from hack.lab.spec import LoadBalancerKind
 from hack.lab.state_dir import StateDir
 from hack.make import signals
 from tests.helpers import options
+from tests.helpers.config_fixtures import corpus_texts as corpus_texts
 from tests.helpers.config_fixtures import environment as environment
 from tests.helpers.config_fixtures import home as home
-from tests.helpers.config_fixtures import small as small
-from tests.helpers.config_fixtures import texts as texts
+from tests.helpers.config_fixtures import small_environment as small_environment
 from tests.helpers.mock_engine import run as run
 
 # What a LoadBalancer Service gets in a cluster of the lab: an IP, unless these say something else.
@@ -33,7 +33,7 @@ LOAD_BALANCERS = {
 }
 
 # Those that most files need: to start one takes as much of a processor as four minutes of it idling.
-OFTEN = {"west", "east", "north"}
+ALWAYS_RUNNING = {"west", "east", "north"}
 
 # A run that is told to end takes its lab down, as one that is interrupted does.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -42,17 +42,17 @@ signals.restore_sigint_for_children()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The options of the tests of faults; pytest takes options from here alone."""
-    options.add(parser)
+    options.add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Settle them before workers are given them."""
-    options.settle(config)
+    options.resolve_options(config)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
     """How to run the tests of faults as this run does."""
-    return options.header(config)
+    return options.report_header(config)
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +69,7 @@ def lab_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StateDir]:
 def lab(lab_home: StateDir, lab_clusters: list[str]) -> StateDir:
     """The lab, with the clusters that the file needs, and few that it doesn't: each takes 4 % of a processor."""
     live = lifecycle.live_status(lab_home).get("clusters", {})
-    idle = [name for name in live if name not in {*lab_clusters, *OFTEN}]
+    idle = [name for name in live if name not in {*lab_clusters, *ALWAYS_RUNNING}]
     if idle:
         lifecycle.stop(lab_home, idle, delete=False)
     kinds = {name: LOAD_BALANCERS.get(name, LoadBalancerKind.IP) for name in lab_clusters}

@@ -13,22 +13,21 @@ import pytest
 import yaml
 
 from hack.lab.state_dir import StateDir
-from hack.make.pulumi_cli import PulumiFailed
 from mesh.helm import release_storage
-from mesh.kube.client import Access, api_client
-from mesh.preflight.api import ClusterApi
-from tests.helpers.lab_stack import Deployment, brought_up, comes_true
-from tests.helpers.lab_stacks import full_mesh
-from tests.helpers.options import Faults
+from mesh.kube.client import Access, KubeClient, api_client
+from mesh.pulumi_cli import PulumiCommandError
+from tests.helpers.lab_stack import LabStack, deploy, wait_until
+from tests.helpers.options import FaultOptions
+from tests.helpers.stack_configs import full_mesh_config
 
 pytestmark = pytest.mark.lab(minutes=2)
 
 # Lets Pulumi take back fields that somebody else has written.
-FORCE = "PULUMI_K8S_ENABLE_PATCH_FORCE"
+FORCE_VARIABLE = "PULUMI_K8S_ENABLE_PATCH_FORCE"
 # Somebody who isn't kubectl, whose edits Pulumi takes over without being asked.
-SOMEBODY = "--field-manager=somebody"
+FOREIGN_FIELD_MANAGER = "--field-manager=somebody"
 # A field of each kind that the stack makes, and what somebody writes into it.
-EDITS: dict[str, dict[str, Any]] = {
+PULUMI_EDITS: dict[str, dict[str, Any]] = {
     "Namespace": {"metadata": {"labels": {"app.kubernetes.io/part-of": "edited"}}},
     "Secret": {"metadata": {"annotations": {"pulumi.com/patchFieldManager": "edited"}}},
     "Link": {"spec": {"gatewayPort": "4999"}},
@@ -51,7 +50,7 @@ HELM_EDITS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Thing:
+class LiveObject:
     """An object of a cluster that the stack has made, by itself or through Helm."""
 
     context: str
@@ -68,19 +67,19 @@ class Thing:
 
 
 @pytest.fixture(scope="module")
-def mesh(lab: StateDir, faults: Faults, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def mesh(lab: StateDir, faults: FaultOptions, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
     """A mesh of all clusters, each linked to each."""
-    with brought_up(lab, tmp_path_factory.mktemp("drift"), "drift", full_mesh(*faults.names)) as deployment:
+    with deploy(lab, tmp_path_factory.mktemp("drift"), "drift", full_mesh_config(*faults.names)) as deployment:
         yield deployment
 
 
 @pytest.fixture(scope="module")
-def chance(faults: Faults) -> Random:
+def chance(faults: FaultOptions) -> Random:
     """Which objects it strikes."""
     return faults.random("drift")
 
 
-def own(mesh: Deployment) -> list[Thing]:
+def list_pulumi_objects(mesh: LabStack) -> list[LiveObject]:
     """The objects that Pulumi has made itself."""
     resources = json.loads(mesh.state)["checkpoint"]["latest"]["resources"]
     contexts = mesh.contexts
@@ -92,7 +91,7 @@ def own(mesh: Deployment) -> list[Thing]:
         context = contexts[resource["provider"].rpartition("::")[0].rpartition("::")[2]]
         metadata = inputs["metadata"]
         found.append(
-            Thing(
+            LiveObject(
                 context=context,
                 kind=inputs["kind"],
                 api=inputs["apiVersion"],
@@ -103,12 +102,12 @@ def own(mesh: Deployment) -> list[Thing]:
     return found
 
 
-def of_helm(mesh: Deployment) -> list[Thing]:
+def list_helm_objects(mesh: LabStack) -> list[LiveObject]:
     """The objects that Helm has made."""
     found = []
     for context in mesh.contexts.values():
-        api = ClusterApi(api_client(Access(context=context, kubeconfig=str(mesh.lab.kubeconfig))), 30)
-        secrets = mesh.objects(context, "secrets", "--all-namespaces", "-l", "owner=helm,status=deployed")
+        api = KubeClient(api_client(Access(context=context, kubeconfig=str(mesh.lab.kubeconfig))), 30)
+        secrets = mesh.list_objects(context, "secrets", "--all-namespaces", "-l", "owner=helm,status=deployed")
         for secret in secrets:
             namespace, release = secret["metadata"]["namespace"], secret["metadata"]["labels"]["name"]
             record = release_storage.read_latest_revision(api, namespace, release)
@@ -116,7 +115,7 @@ def of_helm(mesh: Deployment) -> list[Thing]:
             for body in filter(None, yaml.safe_load_all(record.manifest)):
                 metadata = body["metadata"]
                 found.append(
-                    Thing(
+                    LiveObject(
                         context=context,
                         kind=body["kind"],
                         api=body["apiVersion"],
@@ -127,24 +126,24 @@ def of_helm(mesh: Deployment) -> list[Thing]:
     return found
 
 
-def one_of_each_kind(things: list[Thing], chance: Random) -> list[Thing]:
+def choose_one_per_kind(things: list[LiveObject], chance: Random) -> list[LiveObject]:
     """One of each kind, by chance."""
     kinds = sorted({thing.kind for thing in things})
     return [chance.choice([thing for thing in things if thing.kind == kind]) for kind in kinds]
 
 
-def edit(mesh: Deployment, thing: Thing, change: dict[str, Any]) -> None:
+def edit_object(mesh: LabStack, thing: LiveObject, change: dict[str, Any]) -> None:
     """What somebody does to an object."""
-    patch = ("--type=merge", SOMEBODY, "-p", json.dumps(change))
+    patch = ("--type=merge", FOREIGN_FIELD_MANAGER, "-p", json.dumps(change))
     mesh.kubectl(thing.context, "patch", *thing.arguments, *patch)
 
 
-def delete(mesh: Deployment, thing: Thing) -> None:
+def delete_object(mesh: LabStack, thing: LiveObject) -> None:
     """What somebody does who doesn't know whose it is."""
     mesh.kubectl(thing.context, "delete", *thing.arguments, "--wait=true", "--ignore-not-found")
 
 
-def printed(mesh: Deployment, *arguments: str) -> str:
+def preview_with_refresh(mesh: LabStack, *arguments: str) -> str:
     """What a preview with a refresh prints."""
     before = len(mesh.output.read_text())
     with mesh.engine() as engine:
@@ -152,85 +151,87 @@ def printed(mesh: Deployment, *arguments: str) -> str:
     return mesh.output.read_text()[before:]
 
 
-def is_whole(mesh: Deployment) -> None:
+def assert_repaired(mesh: LabStack) -> None:
     """All that the stack has made is there, a second look changes nothing, and all checks pass."""
     mesh.up("--refresh", "--expect-no-changes")
-    assert [row for row in mesh.rows() if not row.passed] == []
+    assert [row for row in mesh.run_checks() if not row.passed] == []
 
 
 @pytest.mark.usefixtures("at_length")
-def test_a_mesh_that_nobody_touched_has_not_drifted(mesh: Deployment) -> None:
-    assert ": drifted:" not in printed(mesh, "--expect-no-changes")
+def test_untouched_mesh_has_no_drift(mesh: LabStack) -> None:
+    assert ": drifted:" not in preview_with_refresh(mesh, "--expect-no-changes")
 
 
-def test_what_was_deleted_is_found_and_made_again(mesh: Deployment, faults: Faults, chance: Random) -> None:
+def test_deleted_objects_are_reported_and_created_again(mesh: LabStack, faults: FaultOptions, chance: Random) -> None:
     for _ in range(1 + faults.moments // 10):
         # A namespace takes all that is in it along, and is a test of its own.
-        helms = one_of_each_kind([thing for thing in of_helm(mesh) if "CustomResource" not in thing.kind], chance)
-        owns = one_of_each_kind([thing for thing in own(mesh) if thing.kind != "Namespace"], chance)
+        helms = choose_one_per_kind(
+            [thing for thing in list_helm_objects(mesh) if "CustomResource" not in thing.kind], chance
+        )
+        owns = choose_one_per_kind([thing for thing in list_pulumi_objects(mesh) if thing.kind != "Namespace"], chance)
         for thing in (*owns, *helms):
-            delete(mesh, thing)
+            delete_object(mesh, thing)
 
-        found = printed(mesh)
+        found = preview_with_refresh(mesh)
         mesh.up("--refresh")
 
         for thing in helms:
             assert f"{thing.kind} {thing.name} is missing" in found, thing
         for thing in (*owns, *helms):
-            assert comes_true(lambda thing=thing: there(mesh, thing)), thing  # type: ignore[misc]
-        is_whole(mesh)
+            assert wait_until(lambda thing=thing: object_exists(mesh, thing)), thing  # type: ignore[misc]
+        assert_repaired(mesh)
 
 
-def there(mesh: Deployment, thing: Thing) -> bool:
+def object_exists(mesh: LabStack, thing: LiveObject) -> bool:
     """Whether a cluster has it."""
     return bool(mesh.kubectl(thing.context, "get", *thing.arguments, "--ignore-not-found", "-o", "name"))
 
 
-def test_what_was_edited_is_found_and_gets_its_value_back(
-    mesh: Deployment, faults: Faults, chance: Random, monkeypatch: pytest.MonkeyPatch
+def test_edited_objects_are_reported_and_reset(
+    mesh: LabStack, faults: FaultOptions, chance: Random, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(1 + faults.moments // 10):
-        owns = one_of_each_kind([thing for thing in own(mesh) if thing.kind in EDITS], chance)
-        helms = one_of_each_kind([thing for thing in of_helm(mesh) if thing.kind in HELM_EDITS], chance)
+        owns = choose_one_per_kind([thing for thing in list_pulumi_objects(mesh) if thing.kind in PULUMI_EDITS], chance)
+        helms = choose_one_per_kind([thing for thing in list_helm_objects(mesh) if thing.kind in HELM_EDITS], chance)
         for thing in owns:
-            edit(mesh, thing, EDITS[thing.kind])
+            edit_object(mesh, thing, PULUMI_EDITS[thing.kind])
         for thing in helms:
-            edit(mesh, thing, HELM_EDITS[thing.kind])
+            edit_object(mesh, thing, HELM_EDITS[thing.kind])
 
-        monkeypatch.setitem(mesh.environment, FORCE, "true")
-        found = printed(mesh)
+        monkeypatch.setitem(mesh.environment, FORCE_VARIABLE, "true")
+        found = preview_with_refresh(mesh)
         mesh.up("--refresh")
-        monkeypatch.delitem(mesh.environment, FORCE)
+        monkeypatch.delitem(mesh.environment, FORCE_VARIABLE)
 
         for thing in helms:
             assert re.search(f"{thing.kind} {re.escape(thing.name)}: \\S", found), thing
-        is_whole(mesh)
+        assert_repaired(mesh)
 
 
 @pytest.mark.usefixtures("at_length")
-def test_an_edit_by_another_tool_is_refused_without_force_and_named(
-    mesh: Deployment, chance: Random, monkeypatch: pytest.MonkeyPatch
+def test_conflicting_edit_is_reported_and_reset_only_with_force(
+    mesh: LabStack, chance: Random, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    thing = chance.choice([thing for thing in own(mesh) if thing.kind == "Link"])
-    edit(mesh, thing, EDITS["Link"])
+    thing = chance.choice([thing for thing in list_pulumi_objects(mesh) if thing.kind == "Link"])
+    edit_object(mesh, thing, PULUMI_EDITS["Link"])
 
-    with pytest.raises(PulumiFailed):
-        printed(mesh)
+    with pytest.raises(PulumiCommandError):
+        preview_with_refresh(mesh)
     said = mesh.output.read_text()
-    monkeypatch.setitem(mesh.environment, FORCE, "true")
+    monkeypatch.setitem(mesh.environment, FORCE_VARIABLE, "true")
     mesh.up("--refresh")
-    monkeypatch.delitem(mesh.environment, FORCE)
+    monkeypatch.delitem(mesh.environment, FORCE_VARIABLE)
 
     assert 'conflict with "somebody"' in said
     assert ".spec.gatewayPort" in said
-    is_whole(mesh)
+    assert_repaired(mesh)
 
 
 @pytest.mark.usefixtures("at_length")
-def test_a_namespace_that_was_deleted_comes_back_with_all_that_was_in_it(mesh: Deployment) -> None:
+def test_deleted_namespace_is_created_again_with_its_objects(mesh: LabStack) -> None:
     context = next(iter(mesh.contexts.values()))
     mesh.kubectl(context, "delete", "namespace", "linkerd-multicluster", "--wait=true")
 
     mesh.up("--refresh")
 
-    is_whole(mesh)
+    assert_repaired(mesh)

@@ -17,68 +17,74 @@ import pytest
 
 from hack.lab import charts as lab_charts
 from mesh import chart_repository
-from tests.helpers.hostile_yaml import REFUSED, laughs
-from tests.helpers.resource_limits import bounded as bounded
+from tests.helpers.hostile_yaml import HOSTILE_YAML, billion_laughs
+from tests.helpers.resource_limits import limited_resources as limited_resources
 
-pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("bounded")]
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("limited_resources")]
 
-OK = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
-PATIENCE = 0.5
-ENTRY = "apiVersion: v1\nentries: {linkerd-crds: [{version: %s, appVersion: %s}]}\n"
+OK_RESPONSE = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
+TIMEOUT_S = 0.5
+INDEX = "apiVersion: v1\nentries: {linkerd-crds: [{version: %s, appVersion: %s}]}\n"
 
 Connection = socket.socket
 
 
-def body(content: bytes, *headers: str) -> bytes:
-    return OK + "".join(f"{header}\r\n" for header in headers).encode() + b"\r\n" + content
+def build_response(content: bytes, *headers: str) -> bytes:
+    return OK_RESPONSE + "".join(f"{header}\r\n" for header in headers).encode() + b"\r\n" + content
 
 
-def without_end(connection: Connection) -> None:
-    connection.sendall(body(b""))
+def send_endless_body(connection: Connection) -> None:
+    connection.sendall(build_response(b""))
     while True:
         connection.sendall(b"# " + b"x" * 2**20 + b"\n")
 
 
-def drop_by_drop(connection: Connection) -> None:
-    connection.sendall(body(b""))
+def send_body_slowly(connection: Connection) -> None:
+    connection.sendall(build_response(b""))
     while True:
         connection.sendall(b"#")
-        time.sleep(PATIENCE / 5)
+        time.sleep(TIMEOUT_S / 5)
 
 
-def headers_drop_by_drop(connection: Connection) -> None:
-    connection.sendall(OK)
+def send_headers_slowly(connection: Connection) -> None:
+    connection.sendall(OK_RESPONSE)
     while True:
         connection.sendall(b"X")
-        time.sleep(PATIENCE / 5)
+        time.sleep(TIMEOUT_S / 5)
 
 
-def silence(connection: Connection) -> None:
-    time.sleep(10 * PATIENCE)
+def send_nothing(connection: Connection) -> None:
+    time.sleep(10 * TIMEOUT_S)
 
 
 # What would keep others waiting as long as they have patience.
-SLOW = (drop_by_drop, headers_drop_by_drop, silence)
-ANSWERS: dict[str, tuple[bytes | Callable[[Connection], None], str]] = {
+SLOW_RESPONSES = (send_body_slowly, send_headers_slowly, send_nothing)
+RESPONSES: dict[str, tuple[bytes | Callable[[Connection], None], str]] = {
     "no HTTP": (b"\0\1\2\3\r\n", "not an answer that could be read"),
     "nothing": (b"", ""),
-    "half of an answer": (OK + b"Content-Length: 1000\r\n\r\napiVersion: v1\n", "not what a chart repository has"),
-    "a web page": (body(b"<!DOCTYPE html>\n<html><body>Sign in</body></html>\n"), "not what a chart repository has"),
-    "a list": (body(b"- a\n"), "not what a chart repository has"),
-    "entries of another kind": (body(b"entries: [1]\n"), "not what a chart repository has"),
-    "versions of another kind": (body(b"entries: {linkerd-crds: {a: 1}}\n"), ""),
-    "compressed, and not said so": (body(gzip.compress(b"entries: {}\n")), "not YAML"),
-    "compressed without end": (body(gzip.compress(bytes(2**24)), "Content-Encoding: gzip"), "not YAML"),
-    "laughter": (body(laughs(12).encode()), "aliases written out"),
+    "half of an answer": (
+        OK_RESPONSE + b"Content-Length: 1000\r\n\r\napiVersion: v1\n",
+        "not what a chart repository has",
+    ),
+    "a web page": (
+        build_response(b"<!DOCTYPE html>\n<html><body>Sign in</body></html>\n"),
+        "not what a chart repository has",
+    ),
+    "a list": (build_response(b"- a\n"), "not what a chart repository has"),
+    "entries of another kind": (build_response(b"entries: [1]\n"), "not what a chart repository has"),
+    "versions of another kind": (build_response(b"entries: {linkerd-crds: {a: 1}}\n"), ""),
+    "compressed, and not said so": (build_response(gzip.compress(b"entries: {}\n")), "not YAML"),
+    "compressed without end": (build_response(gzip.compress(bytes(2**24)), "Content-Encoding: gzip"), "not YAML"),
+    "laughter": (build_response(billion_laughs(12).encode()), "aliases written out"),
     "a version that is laughter": (
-        body(f"{laughs(12)}entries: {{linkerd-crds: [{{version: *a12}}]}}\n".encode()),
+        build_response(f"{billion_laughs(12)}entries: {{linkerd-crds: [{{version: *a12}}]}}\n".encode()),
         "aliases written out",
     ),
-    "binary": (body(REFUSED["binary"][0]), "not YAML"),
-    "without end": (without_end, "larger than 64 MiB"),
-    "drop by drop": (drop_by_drop, "nothing was done for"),
-    "headers drop by drop": (headers_drop_by_drop, "nothing was done for"),
-    "silence": (silence, ""),
+    "binary": (build_response(HOSTILE_YAML["binary"][0]), "not YAML"),
+    "without end": (send_endless_body, "larger than 64 MiB"),
+    "drop by drop": (send_body_slowly, "nothing was done for"),
+    "headers drop by drop": (send_headers_slowly, "nothing was done for"),
+    "silence": (send_nothing, ""),
     "another place: a file": (b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n", "not allowed"),
     "another place: FTP": (b"HTTP/1.1 302 Found\r\nLocation: ftp://127.0.0.1/x\r\n\r\n", "unknown url type: ftp"),
     "another place: itself": (b"HTTP/1.1 302 Found\r\nLocation: /index.yaml\r\n\r\n", "would lead to an infinite loop"),
@@ -88,7 +94,7 @@ ANSWERS: dict[str, tuple[bytes | Callable[[Connection], None], str]] = {
 
 
 @contextmanager
-def repository(answer: bytes | Callable[[Connection], None]) -> Iterator[str]:
+def serve_repository(answer: bytes | Callable[[Connection], None]) -> Iterator[str]:
     """The URL of what gives that answer to whoever asks."""
 
     def serve() -> None:
@@ -108,15 +114,15 @@ def repository(answer: bytes | Callable[[Connection], None]) -> Iterator[str]:
         listener.shutdown(socket.SHUT_RDWR)
 
 
-@pytest.mark.parametrize(("answer", "said"), ANSWERS.values(), ids=ANSWERS.keys())
-def test_a_hostile_chart_repository_is_told_of_in_a_line(
+@pytest.mark.parametrize(("answer", "said"), RESPONSES.values(), ids=RESPONSES.keys())
+def test_hostile_chart_repository_is_one_line_error(
     answer: bytes | Callable[[Connection], None], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if answer in SLOW:
-        monkeypatch.setattr(chart_repository, "DOWNLOAD_TIMEOUT_S", PATIENCE)
+    if answer in SLOW_RESPONSES:
+        monkeypatch.setattr(chart_repository, "DOWNLOAD_TIMEOUT_S", TIMEOUT_S)
 
     with (
-        repository(answer) as url,
+        serve_repository(answer) as url,
         pytest.raises(chart_repository.ChartRepositoryError, match=f"^{url}/index.yaml: .*{said}") as caught,
     ):
         chart_repository.list_charts(url, ["linkerd-crds"])
@@ -128,30 +134,34 @@ def test_a_hostile_chart_repository_is_told_of_in_a_line(
 @pytest.mark.parametrize(
     "version", ["1.0.0\\n---\\nkind: ClusterRole", "$(id)", "{{ .Values.x }}", "../../x", "x" * 200, "--debug", ""]
 )
-def test_a_version_that_helm_could_not_ask_for_is_passed_over(version: str) -> None:
-    index = (ENTRY % (f'"{version}"', "edge-1") + ENTRY.partition("entries: ")[0].replace("apiVersion", "x")).encode()
+def test_invalid_chart_version_is_skipped(version: str) -> None:
+    index = (INDEX % (f'"{version}"', "edge-1") + INDEX.partition("entries: ")[0].replace("apiVersion", "x")).encode()
 
-    with repository(body(index)) as url:
+    with serve_repository(build_response(index)) as url:
         assert chart_repository.list_charts(url, ["linkerd-crds"]) == []
-    with repository(body((ENTRY % ("1.0.0", f'"{version}"')).encode())) as url:
+    with serve_repository(build_response((INDEX % ("1.0.0", f'"{version}"')).encode())) as url:
         (found,) = chart_repository.list_charts(url, ["linkerd-crds"])
         assert found.app_version == ""
 
 
-def archive(path: Path, name: str, content: bytes) -> None:
+def write_archive(path: Path, name: str, content: bytes) -> None:
     with tarfile.open(path, "w:gz") as packed:
         entry = tarfile.TarInfo(name)
         entry.size = len(content)
         packed.addfile(entry, io.BytesIO(content))
 
 
-def hostile_archives(folder: Path) -> list[Path]:
+def write_hostile_archives(folder: Path) -> list[Path]:
     """One archive for each thing that can be wrong with one, in a folder."""
-    archive(folder / "laughter-1.tgz", "linkerd-crds/Chart.yaml", laughs(12).encode())
-    archive(folder / "large-1.tgz", "linkerd-crds/Chart.yaml", b"name: linkerd-crds\nversion: 1.0.0\n#" + bytes(2**22))
-    archive(folder / "nowhere-1.tgz", "linkerd-crds/values.yaml", b"")
-    archive(folder / "list-1.tgz", "linkerd-crds/Chart.yaml", b"- name\n")
-    archive(folder / "twice-1.tgz", "linkerd-crds/Chart.yaml", b"name: linkerd-crds\nversion: 1.0.0\nversion: 2.0.0\n")
+    write_archive(folder / "laughter-1.tgz", "linkerd-crds/Chart.yaml", billion_laughs(12).encode())
+    write_archive(
+        folder / "large-1.tgz", "linkerd-crds/Chart.yaml", b"name: linkerd-crds\nversion: 1.0.0\n#" + bytes(2**22)
+    )
+    write_archive(folder / "nowhere-1.tgz", "linkerd-crds/values.yaml", b"")
+    write_archive(folder / "list-1.tgz", "linkerd-crds/Chart.yaml", b"- name\n")
+    write_archive(
+        folder / "twice-1.tgz", "linkerd-crds/Chart.yaml", b"name: linkerd-crds\nversion: 1.0.0\nversion: 2.0.0\n"
+    )
     whole = io.BytesIO()
     with tarfile.open(fileobj=whole, mode="w:gz") as packed:
         link = tarfile.TarInfo("linkerd-crds/Chart.yaml")
@@ -168,14 +178,14 @@ def hostile_archives(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.tgz"))
 
 
-def test_hostile_archives_in_a_folder_are_passed_over(tmp_path: Path) -> None:
-    found = hostile_archives(tmp_path)
+def test_hostile_archives_are_skipped(tmp_path: Path) -> None:
+    found = write_hostile_archives(tmp_path)
 
     assert len(found) == 12
     assert chart_repository.list_charts(str(tmp_path), ["linkerd-crds"]) == []
 
 
-def test_the_lab_leaves_hostile_archives_out_of_its_repository(tmp_path: Path) -> None:
-    hostile_archives(tmp_path)
+def test_lab_repository_excludes_hostile_archives(tmp_path: Path) -> None:
+    write_hostile_archives(tmp_path)
 
-    assert lab_charts.index([tmp_path])["entries"] == {}
+    assert lab_charts.build_index([tmp_path])["entries"] == {}

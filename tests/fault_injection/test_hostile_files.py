@@ -15,65 +15,65 @@ from mesh import bounded_io
 from mesh.kube import kubeconfig
 from policy import check as policy
 from review import preview, redaction
+from review.preview import PreviewFailedError
 from review.publish import __main__ as forge
-from review.pulumi_cli import PreviewFailed
 from tests.helpers import kubeconfigs
-from tests.helpers.certificate_authority import begins
-from tests.helpers.resource_limits import bounded as bounded
-from tests.helpers.stack_files import Environment, judged
+from tests.helpers.certificates import pem_header
+from tests.helpers.resource_limits import limited_resources as limited_resources
+from tests.helpers.stack_files import Environment, error_message
 
-pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("bounded")]
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("limited_resources")]
 
 
-def pipe(path: Path) -> None:
+def create_pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
-def zeros(path: Path) -> None:
+def link_to_zeros(path: Path) -> None:
     path.symlink_to("/dev/zero")
 
 
-def large(path: Path) -> None:
+def create_large_file(path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(8 * 2**30)  # without a byte of it on a disk
 
 
-def itself(path: Path) -> None:
+def link_to_itself(path: Path) -> None:
     path.symlink_to(path)
 
 
-NO_FILES = pytest.mark.parametrize(
+for_each_non_file = pytest.mark.parametrize(
     ("make", "said"),
     [
-        (pipe, "not a file"),
-        (zeros, "not a file"),
-        (large, "larger than 16 MiB"),
+        (create_pipe, "not a file"),
+        (link_to_zeros, "not a file"),
+        (create_large_file, "larger than 16 MiB"),
         (Path.mkdir, "Is a directory"),
-        (itself, "Too many levels of symbolic links"),
+        (link_to_itself, "Too many levels of symbolic links"),
     ],
     ids=lambda each: getattr(each, "__name__", ""),
 )
 
 
-@NO_FILES
-def test_a_kubeconfig_that_is_no_file_is_refused(
-    make: Callable[[Path], None], said: str, tmp_path: Path, small: Environment
+@for_each_non_file
+def test_kubeconfig_that_is_no_file_is_refused(
+    make: Callable[[Path], None], said: str, tmp_path: Path, small_environment: Environment
 ) -> None:
     file = tmp_path / "config"
     make(file)
 
     with pytest.raises(kubeconfig.KubeconfigError, match=said):
         kubeconfig.read_kubeconfigs([file])
-    assert judged({"clusters": {"west": {}}}, [], {**small, "KUBECONFIG": str(file)})
-    assert judged({"clusters": {"west": {"kubeconfig": str(file)}}}, [], small)
+    assert error_message({"clusters": {"west": {}}}, [], {**small_environment, "KUBECONFIG": str(file)})
+    assert error_message({"clusters": {"west": {"kubeconfig": str(file)}}}, [], small_environment)
 
 
-@NO_FILES
-def test_a_certificate_authority_that_is_no_file_is_refused(
+@for_each_non_file
+def test_certificate_authority_that_is_no_file_is_refused(
     make: Callable[[Path], None], said: str, tmp_path: Path
 ) -> None:
     make(tmp_path / "ca.crt")
-    found = kubeconfigs.write(
+    found = kubeconfigs.write_kubeconfig(
         tmp_path / "config", west={"server": "https://w.example.com", "certificate-authority": "ca.crt"}
     )
 
@@ -83,11 +83,11 @@ def test_a_certificate_authority_that_is_no_file_is_refused(
     assert said in context.fault
 
 
-def test_dev_null_is_an_empty_kubeconfig_as_it_is_for_kubectl() -> None:
+def test_dev_null_is_an_empty_kubeconfig() -> None:
     assert kubeconfig.read_kubeconfigs([Path(os.devnull)]).contexts == {}
 
 
-BAD = {
+HOSTILE_PREVIEWS = {
     "binary": (bytes(range(256)), "no text"),
     "UTF-16": (json.dumps({"steps": []}).encode("utf-16"), "no text"),
     "Latin-1": ("caf\xe9".encode("latin-1"), "no text"),
@@ -101,8 +101,8 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("content", "said"), BAD.values(), ids=BAD.keys())
-def test_a_hostile_preview_can_not_be_judged(
+@pytest.mark.parametrize(("content", "said"), HOSTILE_PREVIEWS.values(), ids=HOSTILE_PREVIEWS.keys())
+def test_hostile_preview_is_one_line_error(
     content: bytes, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "preview.json").write_bytes(content)
@@ -112,14 +112,12 @@ def test_a_hostile_preview_can_not_be_judged(
     told = capsys.readouterr().err
     assert told.startswith(f"{tmp_path}/preview.json: {said}")
     assert told.count("\n") == 1
-    with pytest.raises(PreviewFailed):
-        preview.parse(content.decode("latin-1"))
+    with pytest.raises(PreviewFailedError):
+        preview.parse_preview(content.decode("latin-1"))
 
 
-def test_a_preview_without_end_can_not_be_judged(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(policy, "LARGEST", 2**22)
+def test_endless_preview_is_an_error(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy, "MAX_PREVIEW_BYTES", 2**22)
 
     assert policy.main(["/dev/zero"]) == 2
     assert capsys.readouterr().err == "/dev/zero: larger than 4 MiB\n"
@@ -128,7 +126,7 @@ def test_a_preview_without_end_can_not_be_judged(
 @pytest.mark.parametrize(
     "name", ["\x1b[31mred", "a\nmandatory: all is well", "\ud800", "\u202etxet", "$(id)`id`", "%s%n"]
 )
-def test_a_violation_is_one_line_whatever_a_resource_is_called(
+def test_violation_is_one_line_for_any_resource_name(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kind = "pulumi:providers:kubernetes"
@@ -145,9 +143,7 @@ def test_a_violation_is_one_line_whatever_a_resource_is_called(
 @pytest.mark.parametrize(
     "text", ['{"all": "mandatory", "all": "disabled"}', "[" * 100_000, '{"lifetimes": {"authorityHours": 1e999}}', "\0"]
 )
-def test_a_hostile_configuration_of_the_rules_is_refused(
-    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_hostile_policy_configuration_is_refused(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "config.json").write_text(text)
     (tmp_path / "preview.json").write_text('{"steps": []}')
 
@@ -155,8 +151,10 @@ def test_a_hostile_configuration_of_the_rules_is_refused(
     assert capsys.readouterr().err.count("\n") == 1
 
 
-@pytest.mark.parametrize("make", [zeros, large, Path.mkdir, lambda path: path.write_bytes(b"\xff\xfe")])
-def test_a_comment_that_is_no_text_is_refused(
+@pytest.mark.parametrize(
+    "make", [link_to_zeros, create_large_file, Path.mkdir, lambda path: path.write_bytes(b"\xff\xfe")]
+)
+def test_comment_that_is_no_text_is_refused(
     make: Callable[[Path], Any], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make(tmp_path / "review.md")
@@ -171,7 +169,7 @@ def test_a_comment_that_is_no_text_is_refused(
 @pytest.mark.parametrize(
     "name", ["../../etc", "$(id)", "a b", "-rf", "a\nb", "a" * 64, "", "a;id", "{{ . }}", "we\u200bst", "\udcff"]
 )
-def test_the_lab_takes_no_name_that_is_more_than_a_name(
+def test_lab_refuses_hostile_cluster_names(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LAB_HOME", str(tmp_path / "lab"))
@@ -190,8 +188,8 @@ def test_the_lab_takes_no_name_that_is_more_than_a_name(
     [
         "a" * 200_000,
         "a." * 100_000,
-        f"{begins('CERTIFICATE')}\n" * 5000,
-        f"{begins('PRIVATE KEY')}\n" * 5000,
+        f"{pem_header('CERTIFICATE')}\n" * 5000,
+        f"{pem_header('PRIVATE KEY')}\n" * 5000,
         "eyJ" * 5_000,
         "A " * 50_000 + "!",
         "A" * 40 + " " * 100_000 + "!",
@@ -201,12 +199,12 @@ def test_the_lab_takes_no_name_that_is_more_than_a_name(
     ],
     ids=lambda text: repr(text[:24]),
 )
-def test_a_hostile_text_is_masked_in_no_time(text: str) -> None:
-    assert redaction.plain(redaction.masked({"a": text}, known=["known-secret"]))["a"]
-    assert redaction.scrubbed(text)
+def test_hostile_text_is_redacted_within_limits(text: str) -> None:
+    assert redaction.to_plain(redaction.redact({"a": text}, known=["known-secret"]))["a"]
+    assert redaction.redact_text(text)
 
 
-def test_what_is_read_of_a_file_has_an_end(tmp_path: Path) -> None:
+def test_file_read_is_bounded(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(bytes(2**20))
 
     assert len(bounded_io.read_regular_file(tmp_path / "file", 2**20)) == 2**20

@@ -11,17 +11,17 @@ import pytest
 from mesh import certificate_validation
 from mesh.config.field_types import _is_regex
 from mesh.config.parser import PULUMI_SIGNATURES
-from tests.helpers.certificate_authority import DAY, LocalAuthority, begins
-from tests.helpers.resource_limits import bounded as bounded
-from tests.helpers.stack_files import Environment, judged
+from tests.helpers.certificates import DAY, IssuedCertificate, pem_header
+from tests.helpers.resource_limits import limited_resources as limited_resources
+from tests.helpers.stack_files import Environment, error_message
 
-pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("bounded")]
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("limited_resources")]
 
-VALUES = "linkerd.values.linkerd-viz"
-VERY_LONG = "x" * 2**20
+VALUES_PATH = "linkerd.values.linkerd-viz"
+LONG_TEXT = "x" * 2**20
 
 
-def in_values(text: str) -> str:
+def chart_value_json(text: str) -> str:
     """A value of a chart, as JSON of the key `linkerd`."""
     return f'{{"values": {{"linkerd-viz": {{"a": {text}}}}}}}'
 
@@ -33,61 +33,75 @@ def in_values(text: str) -> str:
         ("linkerd", '{"values": {"linkerd-viz": {"\\u0000": 1, "\\u0000": 2}}}', 'the key "\\u0000" is there twice'),
         ("links", '[{"source": "west", "source": "west"}]', 'links: …: the key "source" is there'),
         ("kubeconfigs", '{"west": "a", "west": "b"}', "kubeconfigs: …: a key is there twice in one"),
-        ("linkerd", in_values("[" * 100 + "]" * 100), "linkerd.values.linkerd-viz.…: …: nested more than 50 deep"),
-        ("linkerd", in_values("[" * 2000 + "]" * 2000), "linkerd: "),
+        (
+            "linkerd",
+            chart_value_json("[" * 100 + "]" * 100),
+            "linkerd.values.linkerd-viz.…: …: nested more than 50 deep",
+        ),
+        ("linkerd", chart_value_json("[" * 2000 + "]" * 2000), "linkerd: "),
         ("linkerd", "[" * 100_000, "linkerd: "),
-        ("linkerd", in_values("1e999"), f"{VALUES}.a: Infinity: a number too large to be carried"),
-        ("linkerd", in_values("-1e999"), f"{VALUES}.a: -Infinity: a number too large to be carried"),
-        ("linkerd", in_values("9007199254740993"), f"{VALUES}.a: 9007199254740993: a number too large"),
-        ("linkerd", in_values("9" * 400), "a number too large to be carried"),
-        ("linkerd", in_values("9" * 5000), "linkerd: "),
-        ("linkerd", in_values("NaN"), "linkerd: "),
-        ("linkerd", in_values('"\\ud800"'), f"{VALUES}.a: "),
-        ("linkerd", in_values('{"\\udfff": 1}'), f"{VALUES}.a: {{…}}: there is something in it that isn't text"),
+        ("linkerd", chart_value_json("1e999"), f"{VALUES_PATH}.a: Infinity: a number too large to be carried"),
+        ("linkerd", chart_value_json("-1e999"), f"{VALUES_PATH}.a: -Infinity: a number too large to be carried"),
+        ("linkerd", chart_value_json("9007199254740993"), f"{VALUES_PATH}.a: 9007199254740993: a number too large"),
+        ("linkerd", chart_value_json("9" * 400), "a number too large to be carried"),
+        ("linkerd", chart_value_json("9" * 5000), "linkerd: "),
+        ("linkerd", chart_value_json("NaN"), "linkerd: "),
+        ("linkerd", chart_value_json('"\\ud800"'), f"{VALUES_PATH}.a: "),
+        (
+            "linkerd",
+            chart_value_json('{"\\udfff": 1}'),
+            f"{VALUES_PATH}.a: {{…}}: there is something in it that isn't text",
+        ),
         ("linkerd", '{"nodeSelector": {"\\ud800": "x"}}', "linkerd.nodeSelector"),
         (
             "linkerd",
-            in_values(f'{{"{PULUMI_SIGNATURES[0]}": "c44067f5952c0a294b673a41bacd8c17", "path": "/etc/passwd"}}'),
+            chart_value_json(
+                f'{{"{PULUMI_SIGNATURES[0]}": "c44067f5952c0a294b673a41bacd8c17", "path": "/etc/passwd"}}'
+            ),
             "mark",
         ),
-        ("linkerd", in_values(f'"{PULUMI_SIGNATURES[1]}"'), "Pulumi would take it for a mark of its own"),
+        ("linkerd", chart_value_json(f'"{PULUMI_SIGNATURES[1]}"'), "Pulumi would take it for a mark of its own"),
         ("linkerd", '{"tolerations": [{"effect": "NoExecute", "tolerationSeconds": 1e999}]}', "linkerd.tolerations[0]"),
         ("linkerd", f'{{"tolerations": [{{"effect": "NoExecute", "tolerationSeconds": {"9" * 400}}}]}}', "too large"),
-        ("linkerd", json.dumps({VERY_LONG[: 2**18]: 1}), "unknown key"),
-        ("linkerd", json.dumps({"namespace": VERY_LONG}), "not a name that Kubernetes accepts"),
+        ("linkerd", json.dumps({LONG_TEXT[: 2**18]: 1}), "unknown key"),
+        ("linkerd", json.dumps({"namespace": LONG_TEXT}), "not a name that Kubernetes accepts"),
         ("linkerd", json.dumps({"registry": f"a/{'a-' * 100_000}"}), "not a registry"),
         ("workloads", json.dumps([{"podinfo": {"images": {"podinfo": "a/" + "a-" * 100_000}}}]), "not the name of an"),
-        ("charts", json.dumps({"repository": f"https://{VERY_LONG}"}), ""),
-        ("links", json.dumps([{"source": VERY_LONG, "target": VERY_LONG}]), "no such cluster"),
-        (VERY_LONG, "{}", "unknown key"),
+        ("charts", json.dumps({"repository": f"https://{LONG_TEXT}"}), ""),
+        ("links", json.dumps([{"source": LONG_TEXT, "target": LONG_TEXT}]), "no such cluster"),
+        (LONG_TEXT, "{}", "unknown key"),
         ("clusters", json.dumps({f"c\u202e{number}": {} for number in range(1000)}), "\\u202e"),
         ("clusters", json.dumps({"west\u200b": {}}), 'clusters["west\\u200b"]'),
     ],
     ids=lambda text: text[:40],
 )
-def test_hostile_configuration_is_a_fault(key: str, text: str, said: str, small: Environment) -> None:
-    message = judged({"clusters": {"west": {}}, key: text}, ["kubeconfigs"], small)
+def test_hostile_configuration_is_a_settings_error(
+    key: str, text: str, said: str, small_environment: Environment
+) -> None:
+    message = error_message({"clusters": {"west": {}}, key: text}, ["kubeconfigs"], small_environment)
 
     assert said in message
     assert len(message) < 500_000
     assert message or not said
 
 
-def test_numbers_that_can_be_carried_are(small: Environment) -> None:
-    assert not judged(
-        {"clusters": {"west": {}}, "linkerd": json.loads(in_values("[9007199254740991, 1e308]"))}, [], small
+def test_encodable_numbers_are_accepted(small_environment: Environment) -> None:
+    assert not error_message(
+        {"clusters": {"west": {}}, "linkerd": json.loads(chart_value_json("[9007199254740991, 1e308]"))},
+        [],
+        small_environment,
     )
 
 
 @pytest.mark.parametrize(
     "expression", ["/" + "(a{1000}){1000}", "/" + "(a*)*" * 3000, "/" + "a|" * 20_000, "/" + "(" * 50_000]
 )
-def test_a_hostile_regular_expression_is_judged_in_no_time(expression: str) -> None:
+def test_hostile_regular_expression_is_validated_within_limits(expression: str) -> None:
     assert _is_regex(expression) in (True, False)
 
 
-HEADER, FOOTER = f"{begins('CERTIFICATE')}\n", "-----END CERTIFICATE-----\n"
-KEY = f"{begins('EC PRIVATE KEY')}\n"
+HEADER, FOOTER = f"{pem_header('CERTIFICATE')}\n", "-----END CERTIFICATE-----\n"
+KEY_HEADER = f"{pem_header('EC PRIVATE KEY')}\n"
 
 
 @pytest.mark.parametrize(
@@ -99,28 +113,32 @@ KEY = f"{begins('EC PRIVATE KEY')}\n"
         HEADER + "\ud800\n" + FOOTER,
         HEADER + "\0\n" + FOOTER,
         HEADER.replace("\n", " " * 100_000),
-        KEY * 6000,
+        KEY_HEADER * 6000,
         HEADER + "MIIB\n" * 10_000 + FOOTER,
     ],
     ids=["beginnings", "empty", "long", "surrogate", "NUL", "spaces", "keys", "no DER"],
 )
-def test_a_hostile_certificate_is_a_finding(text: str) -> None:
+def test_hostile_certificate_is_a_finding(text: str) -> None:
     now = datetime.now(UTC)
 
-    found = certificate_validation.anchor_findings(text, now=now)
-    found += certificate_validation.anchor_key_findings(text, text)
-    found += certificate_validation.issuer_findings(text, text, anchor=text, now=now)
+    found = certificate_validation.check_anchor(text, now=now)
+    found += certificate_validation.check_anchor_key(text, text)
+    found += certificate_validation.check_issuer(text, text, anchor=text, now=now)
 
     assert found
     assert all(each.rule.isprintable() and len(each.rule) < 200 and each.remedy for each in found)
 
 
-def test_a_chain_in_which_all_could_have_signed_all_is_judged_in_no_time() -> None:
+def test_ambiguous_certificate_chain_is_validated_within_limits() -> None:
     now = datetime.now(UTC)
-    anchors = [LocalAuthority(name="same.example", begin=now - DAY, end=now + 30 * DAY) for _ in range(40)]
-    issuer = LocalAuthority(name="west.example", signer=anchors[0], begin=now - DAY, end=now + 10 * DAY, path_length=0)
+    anchors = [IssuedCertificate(name="same.example", begin=now - DAY, end=now + 30 * DAY) for _ in range(40)]
+    issuer = IssuedCertificate(
+        name="west.example", signer=anchors[0], begin=now - DAY, end=now + 10 * DAY, path_length=0
+    )
     between: Any = "".join(each.pem for each in anchors[1:])
 
-    found = certificate_validation.issuer_findings(issuer.pem + between, issuer.private, anchor=anchors[0].pem, now=now)
+    found = certificate_validation.check_issuer(
+        issuer.pem + between, issuer.private_key, anchor=anchors[0].pem, now=now
+    )
 
     assert found == []

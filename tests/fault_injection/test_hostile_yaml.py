@@ -14,29 +14,29 @@ from mesh import strict_yaml
 from mesh.kube import kubeconfig
 from review import redaction
 from tests.helpers import kubeconfigs
-from tests.helpers.hostile_yaml import REFUSED, laughs
-from tests.helpers.resource_limits import bounded as bounded
-from tests.helpers.stack_files import Environment, judged
+from tests.helpers.hostile_yaml import HOSTILE_YAML, billion_laughs
+from tests.helpers.resource_limits import limited_resources as limited_resources
+from tests.helpers.stack_files import Environment, error_message
 
-pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("bounded")]
-everything = pytest.mark.parametrize(("content", "said"), REFUSED.values(), ids=REFUSED.keys())
-SHORT = {name: each for name, each in REFUSED.items() if len(each[0]) < 500_000}
-all_that_is_short = pytest.mark.parametrize(("content", "said"), SHORT.values(), ids=SHORT.keys())
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("limited_resources")]
+for_each_text = pytest.mark.parametrize(("content", "said"), HOSTILE_YAML.values(), ids=HOSTILE_YAML.keys())
+SHORT_TEXTS = {name: each for name, each in HOSTILE_YAML.items() if len(each[0]) < 500_000}
+for_each_short_text = pytest.mark.parametrize(("content", "said"), SHORT_TEXTS.values(), ids=SHORT_TEXTS.keys())
 
 
-@everything
-def test_a_hostile_stack_file_is_refused(content: bytes, said: str, tmp_path: Path) -> None:
+@for_each_text
+def test_hostile_stack_file_is_refused(content: bytes, said: str, tmp_path: Path) -> None:
     file = tmp_path / "Pulumi.evil.yaml"
     file.write_bytes(content)
 
-    with pytest.raises(stack.StackFileError, match=f"^{re.escape(str(file))}: {said}.*; mend it$") as caught:
-        stack.read("evil", file)
+    with pytest.raises(stack.StackFileError, match=f"^{re.escape(str(file))}: {said}.*; correct the file$") as caught:
+        stack.read_stack("evil", file)
 
     assert str(caught.value).isprintable()
 
 
-@everything
-def test_a_hostile_kubeconfig_is_refused(content: bytes, said: str, tmp_path: Path) -> None:
+@for_each_text
+def test_hostile_kubeconfig_is_refused(content: bytes, said: str, tmp_path: Path) -> None:
     file = tmp_path / "kubeconfig"
     file.write_bytes(content)
 
@@ -44,58 +44,64 @@ def test_a_hostile_kubeconfig_is_refused(content: bytes, said: str, tmp_path: Pa
         kubeconfig.read_kubeconfigs([file])
 
 
-@all_that_is_short
-def test_a_hostile_kubeconfig_among_the_secrets_is_refused_and_not_shown(
-    content: bytes, said: str, small: Environment
+@for_each_short_text
+def test_hostile_secret_kubeconfig_is_refused_and_not_shown(
+    content: bytes, said: str, small_environment: Environment
 ) -> None:
     text = content.decode("latin-1")
 
-    message = judged({"clusters": {"west": {}}, "kubeconfigs": {"west": text}}, ["kubeconfigs"], small)
+    message = error_message(
+        {"clusters": {"west": {}}, "kubeconfigs": {"west": text}}, ["kubeconfigs"], small_environment
+    )
 
     if said != "not YAML":  # as texts some of them are YAML, of another kind than a kubeconfig
         assert re.search(rf"^kubeconfigs\.west: \[secret\]: {said}.*; give it what `kubectl", message, re.MULTILINE)
     assert "no such context" in message or "kubeconfigs.west: [secret]: " in message
 
 
-@all_that_is_short
-def test_what_is_secret_in_a_hostile_text_is_looked_for_in_no_time(content: bytes, said: str) -> None:
+@for_each_short_text
+def test_secrets_of_hostile_text_are_found_within_limits(content: bytes, said: str) -> None:
     text = content[:100_000].decode("latin-1")
 
-    assert all(each.strip() in text or len(each) >= redaction.SHORTEST for each in redaction.secrets_of(text))
+    assert all(
+        each.strip() in text or len(each) >= redaction.MIN_SECRET_LENGTH for each in redaction.secret_forms(text)
+    )
 
 
-def test_make_up_tells_of_a_hostile_stack_file_in_a_line(
+def test_make_up_reports_hostile_stack_file_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "Pulumi.evil.yaml").write_text(laughs(9))
+    (tmp_path / "Pulumi.evil.yaml").write_text(billion_laughs(9))
     monkeypatch.setattr(stack, "PROJECT_ROOT", tmp_path)
     monkeypatch.setattr(lifecycle, "start", lambda *_, **__: pytest.fail("the lab was started"))
 
     assert command.main(["up", "evil"]) == 1
 
     told = capsys.readouterr().err
-    assert re.fullmatch(r".*Pulumi\.evil\.yaml: line \d+: more than \d+ values, aliases written out; mend it\n", told)
+    assert re.fullmatch(
+        r".*Pulumi\.evil\.yaml: line \d+: more than \d+ values, aliases written out; correct the file\n", told
+    )
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
-def test_a_stack_file_may_begin_with_a_byte_order_mark(encoding: str, tmp_path: Path) -> None:
+def test_stack_file_can_begin_with_byte_order_mark(encoding: str, tmp_path: Path) -> None:
     file = tmp_path / "Pulumi.marked.yaml"
     mark = "\ufeff" if encoding.endswith("e") else ""
     file.write_bytes(f"{mark}config:\n  multicluster-mesh:clusters: {{west: }}\n".encode(encoding))
 
-    assert [cluster.name for cluster in stack.read("marked", file).clusters] == ["west"]
+    assert [cluster.name for cluster in stack.read_stack("marked", file).clusters] == ["west"]
 
 
-def test_words_and_dates_of_a_stack_file_are_texts_as_they_are_for_pulumi(tmp_path: Path) -> None:
+def test_words_and_dates_of_stack_file_are_texts(tmp_path: Path) -> None:
     file = tmp_path / "Pulumi.words.yaml"
     file.write_text("config:\n  multicluster-mesh:clusters: {on: {context: no}, 2026-11-21: {context: 2026-11-22}}\n")
 
-    found = stack.read("words", file).clusters
+    found = stack.read_stack("words", file).clusters
 
     assert [(cluster.name, cluster.context) for cluster in found] == [("on", "no"), ("2026-11-21", "2026-11-22")]
 
 
-def test_anchors_and_merge_keys_stand_for_what_they_name(tmp_path: Path) -> None:
+def test_anchors_and_merge_keys_are_resolved(tmp_path: Path) -> None:
     file = tmp_path / "Pulumi.anchors.yaml"
     file.write_text(
         "x: &none {gateway: {loadBalancer: false}}\n"
@@ -103,31 +109,31 @@ def test_anchors_and_merge_keys_stand_for_what_they_name(tmp_path: Path) -> None
         "    west: {<<: *none, context: one}\n    east: {<<: [*none, {context: other}], context: two}\n"
     )
 
-    found = stack.read("anchors", file).clusters
+    found = stack.read_stack("anchors", file).clusters
 
-    assert [(cluster.context, cluster.load_balancer) for cluster in found] == [("one", False), ("two", False)]
+    assert [(cluster.context, cluster.has_load_balancer) for cluster in found] == [("one", False), ("two", False)]
 
 
 @pytest.mark.parametrize(
     "text", ["", "\n", "# nothing\n", "---\n", "null\n", "config:\n", "text", "1", "[]", "config: [1]", "config: {}"]
 )
-def test_a_stack_file_without_clusters_is_told_of_that(text: str, tmp_path: Path) -> None:
+def test_stack_file_without_clusters_is_refused(text: str, tmp_path: Path) -> None:
     file = tmp_path / "Pulumi.empty.yaml"
     file.write_text(text)
 
     with pytest.raises(stack.StackFileError, match="clusters: null: at least one cluster is needed; write "):
-        stack.read("empty", file)
+        stack.read_stack("empty", file)
 
 
 @pytest.mark.parametrize("text", ["a: 1\na: 2\n", "a: 1\n---\n- a: 1\n  a: 2\n"])
-def test_of_what_a_chart_renders_the_last_of_two_keys_counts_as_it_does_for_kubernetes(text: str) -> None:
+def test_last_duplicate_key_of_rendered_chart_wins(text: str) -> None:
     found = strict_yaml.load_all(text)[-1]
 
     assert (found if isinstance(found, dict) else found[0]) == {"a": 2}
 
 
-def test_a_kubeconfig_with_many_users_is_read(tmp_path: Path) -> None:
+def test_kubeconfig_with_many_users_is_accepted(tmp_path: Path) -> None:
     servers = {f"c{number}": {"server": f"https://c{number}.example.com"} for number in range(100)}
-    (tmp_path / "many").write_text(kubeconfigs.text(servers))
+    (tmp_path / "many").write_text(kubeconfigs.build_kubeconfig(servers))
 
     assert len(kubeconfig.read_kubeconfigs([tmp_path / "many"]).contexts) == 100

@@ -10,22 +10,22 @@ from typing import Any
 import pytest
 
 from hack import toolchain
-from hack.toolchain.helm import program
+from hack.toolchain.helm import find_program
 from mesh.linkerd_releases import DEFAULT_LINKERD_VERSION
 from review.discovery import ApiResources
 from review.helm_template import ReleaseSpec, Renderer
 from review.objects import ObjectIdentity, identify
-from tests.fault_injection.test_injection import HOSTILE, leaves
+from tests.fault_injection.test_injection import HOSTILE_TEXTS, walk_texts
 from tests.helpers.full_stack import LINKERD
-from tests.helpers.mock_engine import Recorder, Run, plain
+from tests.helpers.mock_engine import Recorder, RunProgram, without_secret_marks
 
 pytestmark = pytest.mark.lab(minutes=0.5)
 
-NOWHERE = ApiResources(version="v1.31.0")
-WEST = LINKERD["clusters"]["west"]
+API_RESOURCES = ApiResources(version="v1.31.0")
+WEST_CONFIG = LINKERD["clusters"]["west"]
 
 
-def config(text: str) -> dict[str, Any]:
+def build_config(text: str) -> dict[str, Any]:
     """A stack file with that text wherever a text of one's own gets into a chart."""
     charts = str(toolchain.installed(f"linkerd-{DEFAULT_LINKERD_VERSION}") / "charts")
     gateway = {"loadBalancer": {"annotations": {"example.com/lb": text}}}
@@ -34,33 +34,33 @@ def config(text: str) -> dict[str, Any]:
         "topology": "full-mesh",
         "linkerd": {
             "version": DEFAULT_LINKERD_VERSION,
-            "tolerations": WEST["linkerd"]["tolerations"],
-            "nodeSelector": WEST["linkerd"]["nodeSelector"],
+            "tolerations": WEST_CONFIG["linkerd"]["tolerations"],
+            "nodeSelector": WEST_CONFIG["linkerd"]["nodeSelector"],
         },
         "extensions": {"viz": {"prometheusUrl": "http://prometheus.example.com/{{.Values.x}}$(id)'\"`id`"}},
         "charts": {"repository": charts},
     }
 
 
-def rendered(found: Recorder, renderer: Renderer) -> tuple[set[tuple[str, ObjectIdentity]], list[str]]:
+def render_releases(found: Recorder, renderer: Renderer) -> tuple[set[tuple[str, ObjectIdentity]], list[str]]:
     """All objects of a run's releases, and all texts in them."""
     objects: set[tuple[str, ObjectIdentity]] = set()
     texts: list[str] = []
-    for name, inputs in found.of(":Release").items():
-        wanted = ReleaseSpec.of(plain(inputs), first=True)
-        for body in renderer.render(wanted, NOWHERE, None):
-            objects.add((name, identify(body, wanted.namespace, NOWHERE.namespaced)))
-            texts += [text for _, text in leaves(body, ())]
+    for name, inputs in found.inputs_of(":Release").items():
+        wanted = ReleaseSpec.of(without_secret_marks(inputs), first=True)
+        for body in renderer.render(wanted, API_RESOURCES, None):
+            objects.add((name, identify(body, wanted.namespace, API_RESOURCES.namespaced)))
+            texts += [text for _, text in walk_texts(body, ())]
     return objects, texts
 
 
-def test_no_text_makes_other_objects_of_a_chart(run: Run, tmp_path: Path) -> None:
-    renderer = Renderer(program(), tmp_path, os.environ)
-    harmless, _ = rendered(run(config("harmless")), renderer)
+def test_hostile_texts_do_not_change_objects_of_a_chart(run: RunProgram, tmp_path: Path) -> None:
+    renderer = Renderer(find_program(), tmp_path, os.environ)
+    harmless, _ = render_releases(run(build_config("harmless")), renderer)
     assert {identity.kind for _, identity in harmless} >= {"Deployment", "Service", "ClusterRole"}
 
-    for text in HOSTILE:
-        objects, texts = rendered(run(config(text)), renderer)
+    for text in HOSTILE_TEXTS:
+        objects, texts = render_releases(run(build_config(text)), renderer)
 
         assert objects == harmless
         assert {each for each in texts if "evil" in each} == {text}

@@ -12,42 +12,42 @@ import psutil
 import pytest
 
 from hack.lab.state_dir import StateDir
-from tests.helpers import options, proxy, webhook
-from tests.helpers.baseline import Reference, assert_is_gone, assert_is_whole, measure
-from tests.helpers.fault_injection import Run, disturbed
-from tests.helpers.fault_plan import Strike, Webhook, drawn
-from tests.helpers.lab_stack import Deployment
-from tests.helpers.lab_stacks import full_mesh
-from tests.helpers.options import Faults
-from tests.helpers.proxy import Proxy
+from tests.helpers import fault_proxy, options, unreachable_webhook
+from tests.helpers.baseline import Baseline, assert_destroyed, assert_matches_baseline, measure_baseline
+from tests.helpers.fault_injection import DisturbedRun, run_disturbed
+from tests.helpers.fault_plan import PlannedFault, WebhookFault, draw_faults
+from tests.helpers.fault_proxy import FaultProxy
+from tests.helpers.lab_stack import LabStack
+from tests.helpers.options import FaultOptions
+from tests.helpers.stack_configs import full_mesh_config
 from tests.helpers.update_progress import Moment
 
 # A command that is struck has a limit of its own (`disturbed`); an attempt may be the third.
 pytestmark = [pytest.mark.lab(minutes=2.5), pytest.mark.timeout(3600)]
 
 # Near its end, a run may be over before it is struck; it is struck that much earlier then.
-_TRIES, _EARLIER = 3, 0.6
+_ATTEMPTS, _EARLIER_FACTOR = 3, 0.6
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Both tests one after the other, for each pair of strikes: what the first makes the second takes away."""
     if "strikes" in metafunc.fixturenames:
-        faults = options.chosen(metafunc.config)
-        pairs = list(zip(*(drawn(faults, what, faults.names) for what in ("up", "destroy")), strict=True))
+        faults = options.read_options(metafunc.config)
+        pairs = list(zip(*(draw_faults(faults, what, faults.names) for what in ("up", "destroy")), strict=True))
         names = [f"{number}:{up},{destroy}" for number, (up, destroy) in enumerate(pairs, 1)]
         metafunc.parametrize("strikes", pairs, ids=names, scope="module")
 
 
 @dataclass(kw_only=True)
-class Mesh:
+class FaultedMesh:
     """A mesh of all clusters, what it is after an undisturbed run, and ways to its API servers."""
 
-    deployment: Deployment
-    reference: Reference
-    proxies: dict[str, Proxy]
+    deployment: LabStack
+    reference: Baseline
+    proxies: dict[str, FaultProxy]
     kubeconfig: Path  # that leads through them
 
-    def struck(self, command: Callable[[], list[str]], strike: Strike, moment: Moment) -> Run:
+    def struck(self, command: Callable[[], list[str]], strike: PlannedFault, moment: Moment) -> DisturbedRun:
         """Run a Pulumi command with a fault in it."""
         deployment = self.deployment
         with deployment.output.open("a") as log:
@@ -55,8 +55,8 @@ class Mesh:
         act = partial(
             strike.disturb, lab=deployment.lab, context=deployment.contexts[strike.cluster], proxies=self.proxies
         )
-        through = isinstance(strike.fault, proxy.Trouble)
-        run = disturbed(
+        through = isinstance(strike.fault, fault_proxy.RequestFault)
+        run = run_disturbed(
             deployment,
             command(),
             by=act,
@@ -66,36 +66,38 @@ class Mesh:
         if not strike.is_kill and run.code:
             said = run.printed.partition("Diagnostics:")[2]
             assert strike.cluster in said, "the message says which cluster"
-            assert webhook.NAME in said or not isinstance(strike.fault, Webhook), "and which webhook"
+            assert unreachable_webhook.WEBHOOK_NAME in said or not isinstance(strike.fault, WebhookFault), (
+                "and which webhook"
+            )
         return run
 
 
 @pytest.fixture(scope="module")
-def mesh(lab: StateDir, faults: Faults, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+def mesh(lab: StateDir, faults: FaultOptions, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultedMesh]:
     """A mesh that isn't up."""
     servers = {name: lab.read_status()["clusters"][name]["apiServer"] for name in faults.names}
     # Peers go straight to the API servers.
-    config = full_mesh(**{name: {"apiServer": server} for name, server in servers.items()})
+    config = full_mesh_config(**{name: {"apiServer": server} for name, server in servers.items()})
     folder = tmp_path_factory.mktemp("interrupted")
-    deployment = Deployment(lab, folder, "interrupted", config)
-    reference = measure(deployment)
+    deployment = LabStack(lab, folder, "interrupted", config)
+    reference = measure_baseline(deployment)
     with ExitStack() as stack:
-        made = {name: Proxy(lab, name, faults.random(f"proxy {name}")) for name in faults.names}
+        made = {name: FaultProxy(lab, name, faults.random(f"proxy {name}")) for name in faults.names}
         proxies = {name: stack.enter_context(found.serving()) for name, found in made.items()}
         kubeconfig = folder / "kubeconfig"
-        proxy.kubeconfig(lab, proxies, kubeconfig)
-        yield Mesh(deployment=deployment, reference=reference, proxies=proxies, kubeconfig=kubeconfig)
+        fault_proxy.write_kubeconfig(lab, proxies, kubeconfig)
+        yield FaultedMesh(deployment=deployment, reference=reference, proxies=proxies, kubeconfig=kubeconfig)
     if deployment.has_resources:
         deployment.destroy()
 
 
-def test_an_up_that_was_struck_is_caught_up_by_the_next(mesh: Mesh, strikes: tuple[Strike, Strike]) -> None:
+def test_next_up_recovers_from_disturbed_up(mesh: FaultedMesh, strikes: tuple[PlannedFault, PlannedFault]) -> None:
     deployment = mesh.deployment
-    for tried in range(_TRIES):
+    for tried in range(_ATTEMPTS):
         if deployment.has_resources:
             deployment.destroy()
         with deployment.engine() as engine:
-            moment = mesh.reference.up.moment(strikes[0].moment * _EARLIER**tried)
+            moment = mesh.reference.up.moment(strikes[0].moment * _EARLIER_FACTOR**tried)
             run = mesh.struck(engine.up_command, strikes[0], moment)
         if run.disturbed:
             break
@@ -103,16 +105,18 @@ def test_an_up_that_was_struck_is_caught_up_by_the_next(mesh: Mesh, strikes: tup
 
     deployment.up()
 
-    assert_is_whole(deployment, mesh.reference)
+    assert_matches_baseline(deployment, mesh.reference)
 
 
-def test_a_destroy_that_was_struck_is_ended_by_the_next(mesh: Mesh, strikes: tuple[Strike, Strike]) -> None:
+def test_next_destroy_completes_disturbed_destroy(
+    mesh: FaultedMesh, strikes: tuple[PlannedFault, PlannedFault]
+) -> None:
     deployment = mesh.deployment
-    for tried in range(_TRIES):
+    for tried in range(_ATTEMPTS):
         if not deployment.has_resources:
             deployment.up()
         with deployment.engine() as engine:
-            moment = mesh.reference.destroy.moment(strikes[1].moment * _EARLIER**tried)
+            moment = mesh.reference.destroy.moment(strikes[1].moment * _EARLIER_FACTOR**tried)
             run = mesh.struck(engine.destroy_command, strikes[1], moment)
         if run.disturbed:
             break
@@ -120,24 +124,26 @@ def test_a_destroy_that_was_struck_is_ended_by_the_next(mesh: Mesh, strikes: tup
 
     deployment.destroy()
 
-    assert_is_gone(deployment)
+    assert_destroyed(deployment)
 
 
 @pytest.mark.usefixtures("at_length")
-def test_an_up_brings_back_what_a_destroy_that_was_struck_has_taken_away(mesh: Mesh, faults: Faults) -> None:
+def test_up_restores_mesh_after_disturbed_destroy(mesh: FaultedMesh, faults: FaultOptions) -> None:
     deployment = mesh.deployment
-    strike, *_ = drawn(faults, "destroy and up", faults.names)
+    strike, *_ = draw_faults(faults, "destroy and up", faults.names)
     deployment.up()
     with deployment.engine() as engine:
-        run = mesh.struck(engine.destroy_command, strike, mesh.reference.destroy.moment(strike.moment * _EARLIER))
+        run = mesh.struck(
+            engine.destroy_command, strike, mesh.reference.destroy.moment(strike.moment * _EARLIER_FACTOR)
+        )
     assert run.disturbed
 
     deployment.up()
 
-    assert_is_whole(deployment, mesh.reference)
+    assert_matches_baseline(deployment, mesh.reference)
 
 
-def test_of_two_ups_at_once_one_is_told_so_and_the_other_goes_on(mesh: Mesh) -> None:
+def test_concurrent_up_is_refused_while_first_continues(mesh: FaultedMesh) -> None:
     deployment = mesh.deployment
     if deployment.has_resources:  # of an earlier failure
         deployment.destroy()
@@ -145,13 +151,13 @@ def test_of_two_ups_at_once_one_is_told_so_and_the_other_goes_on(mesh: Mesh) -> 
 
     @contextmanager
     def beside_another(_: psutil.Process) -> Iterator[None]:
-        printed.append(deployment.failing_up())
+        printed.append(deployment.up_expecting_failure())
         yield
 
     with deployment.engine() as engine:
-        run = disturbed(deployment, engine.up_command(), by=beside_another, at=mesh.reference.up.moment(0.1))
+        run = run_disturbed(deployment, engine.up_command(), by=beside_another, at=mesh.reference.up.moment(0.1))
 
     assert run.disturbed
     assert "the stack is currently locked by 1 lock(s)" in printed[0]
     assert run.code == 0
-    assert_is_whole(deployment, mesh.reference)
+    assert_matches_baseline(deployment, mesh.reference)

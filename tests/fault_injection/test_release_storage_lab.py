@@ -7,62 +7,62 @@ from collections.abc import Iterator
 import pytest
 
 from hack.lab.state_dir import StateDir
-from hack.make.pulumi_cli import PulumiFailed
-from tests.helpers import webhook
-from tests.helpers.lab_stack import Deployment, everything
-from tests.helpers.live_objects import comparable, difference
-from tests.helpers.options import Faults
+from mesh.pulumi_cli import PulumiCommandError
+from tests.helpers import unreachable_webhook
+from tests.helpers.lab_stack import LabStack, list_all_objects
+from tests.helpers.live_objects import diff_objects, normalize_objects
+from tests.helpers.options import FaultOptions
 
 pytestmark = pytest.mark.lab(minutes=1)
 
 
 @pytest.fixture(scope="module")
-def alone(lab: StateDir, faults: Faults, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def linkerd_stack(lab: StateDir, faults: FaultOptions, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
     """A cluster that gets Linkerd, and nothing of which is up."""
     name, *_ = faults.names
-    deployment = Deployment(lab, tmp_path_factory.mktemp("records"), "records", {"clusters": {name: {}}})
+    deployment = LabStack(lab, tmp_path_factory.mktemp("records"), "records", {"clusters": {name: {}}})
     yield deployment
     if deployment.has_resources:
         deployment.destroy()
 
 
-def statuses(deployment: Deployment) -> dict[str, str]:
+def read_release_statuses(deployment: LabStack) -> dict[str, str]:
     """What Helm has written down of each release."""
     [context] = deployment.contexts.values()
-    records = deployment.objects(context, "secrets", "--all-namespaces", "--selector=owner=helm")
+    records = deployment.list_objects(context, "secrets", "--all-namespaces", "--selector=owner=helm")
     return {labels["name"]: labels["status"] for labels in (record["metadata"]["labels"] for record in records)}
 
 
-def assert_is_whole(deployment: Deployment) -> None:
-    assert statuses(deployment) == {"linkerd-crds": "deployed", "linkerd-control-plane": "deployed"}
-    assert [row for row in deployment.rows() if not row.passed] == []
+def assert_deployed(deployment: LabStack) -> None:
+    assert read_release_statuses(deployment) == {"linkerd-crds": "deployed", "linkerd-control-plane": "deployed"}
+    assert [row for row in deployment.run_checks() if not row.passed] == []
     deployment.up("--expect-no-changes")
 
 
-def test_a_release_whose_record_could_not_be_ended_is_no_success_and_ended_by_the_next_up(alone: Deployment) -> None:
+def test_release_that_stayed_pending_is_completed_by_next_up(alone: LabStack) -> None:
     [(name, context)] = alone.contexts.items()
-    with webhook.unanswered(alone.lab, context, labels={"owner": "helm", "status": "deployed"}):
-        printed = alone.failing_up()
+    with unreachable_webhook.install_webhook(alone.lab, context, labels={"owner": "helm", "status": "deployed"}):
+        printed = alone.up_expecting_failure()
 
-    assert statuses(alone) == {"linkerd-crds": "pending-install"}
+    assert read_release_statuses(alone) == {"linkerd-crds": "pending-install"}
     assert f"{name}: release linkerd-crds is installed, and Helm's record of it can't be brought to an end" in printed
-    assert webhook.NAME in printed
+    assert unreachable_webhook.WEBHOOK_NAME in printed
     alone.up()
-    assert_is_whole(alone)
+    assert_deployed(alone)
 
 
-def test_a_release_that_was_uninstalled_in_part_is_whole_after_the_next_up(alone: Deployment) -> None:
+def test_partly_uninstalled_release_is_restored_by_next_up(alone: LabStack) -> None:
     [context] = alone.contexts.values()
-    before = comparable(everything(alone, context))
+    before = normalize_objects(list_all_objects(alone, context))
     labels = {"owner": "helm", "status": "uninstalling"}
     with (
-        webhook.unanswered(alone.lab, context, before=["CREATE", "DELETE"], labels=labels),
-        pytest.raises(PulumiFailed),
+        unreachable_webhook.install_webhook(alone.lab, context, before=["CREATE", "DELETE"], labels=labels),
+        pytest.raises(PulumiCommandError),
     ):
         alone.destroy()
 
-    assert statuses(alone) == {"linkerd-crds": "deployed", "linkerd-control-plane": "uninstalling"}
-    assert alone.objects(context, "deployments", "--namespace=linkerd") == []
+    assert read_release_statuses(alone) == {"linkerd-crds": "deployed", "linkerd-control-plane": "uninstalling"}
+    assert alone.list_objects(context, "deployments", "--namespace=linkerd") == []
     alone.up()
-    assert_is_whole(alone)
-    assert difference(before, comparable(everything(alone, context))) == []
+    assert_deployed(alone)
+    assert diff_objects(before, normalize_objects(list_all_objects(alone, context))) == []

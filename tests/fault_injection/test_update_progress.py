@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.update_progress import Moment, Progress, Watch, recorded
+from tests.helpers.update_progress import Moment, OutputWatch, UpdateProgress, record_progress
 
 # Three resources after 1, 2 and 8 seconds, and two more seconds.
-RUN = Progress(times=(1.0, 2.0, 8.0, 10.0))
+RUN = UpdateProgress(times=(1.0, 2.0, 8.0, 10.0))
 
 
 @pytest.mark.parametrize(
@@ -23,14 +23,14 @@ RUN = Progress(times=(1.0, 2.0, 8.0, 10.0))
         (0.9, Moment(done=3, reached=8.0, after=1.0)),
     ],
 )
-def test_a_moment_is_told_by_what_was_done_and_the_time_since(fraction: float, expected: Moment) -> None:
+def test_moment_has_completed_resources_and_delay(fraction: float, expected: Moment) -> None:
     assert RUN.moment(fraction) == expected
 
 
-def test_only_what_is_done_is_counted_and_only_from_now_on(tmp_path: Path) -> None:
+def test_only_newly_completed_resources_are_counted(tmp_path: Path) -> None:
     output = tmp_path / "output.log"
     output.write_text(" +  kubernetes:core/v1:Namespace west-test created (0.1s) \n")
-    watch = Watch(output)
+    watch = OutputWatch(output)
     with output.open("a") as log:
         log.write(" +  kubernetes:core/v1:Secret west-issuer creating (0s) \n")
         log.write(" +  kubernetes:core/v1:Secret west-issuer created (0.1s) \n")
@@ -39,9 +39,9 @@ def test_only_what_is_done_is_counted_and_only_from_now_on(tmp_path: Path) -> No
     assert watch.done == 2
 
 
-def test_a_run_is_recorded(tmp_path: Path) -> None:
+def test_progress_of_a_run_is_recorded(tmp_path: Path) -> None:
     output = tmp_path / "output.log"
-    with recorded(output) as found, output.open("a") as log:
+    with record_progress(output) as found, output.open("a") as log:
         log.write(" +  kubernetes:core/v1:Secret west-issuer created (0.1s) \n")
         log.flush()
         time.sleep(0.3)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from mesh import certificate_validation
-from tests.helpers.certificate_authority import NOW, LocalAuthority
+from tests.helpers.certificates import NOW, IssuedCertificate
 
-NAME = "identity.linkerd.cluster.local"
+ISSUER_NAME = "identity.linkerd.cluster.local"
 
-ANCHOR = LocalAuthority()
-ISSUER = LocalAuthority(name=NAME, signer=ANCHOR, path_length=0)
-
-
-def anchor_rules(certificate: str) -> list[str]:
-    return [finding.rule for finding in certificate_validation.anchor_findings(certificate, now=NOW)]
+ANCHOR = IssuedCertificate()
+ISSUER = IssuedCertificate(name=ISSUER_NAME, signer=ANCHOR, path_length=0)
 
 
-def issuer_rules(certificate: str, key: str, *, anchor: str, common_name: str | None = NAME) -> list[str]:
-    findings = certificate_validation.issuer_findings(certificate, key, anchor=anchor, common_name=common_name, now=NOW)
+def violated_anchor_rules(certificate: str) -> list[str]:
+    return [finding.rule for finding in certificate_validation.check_anchor(certificate, now=NOW)]
+
+
+def violated_issuer_rules(
+    certificate: str, key: str, *, anchor: str, common_name: str | None = ISSUER_NAME
+) -> list[str]:
+    findings = certificate_validation.check_issuer(certificate, key, anchor=anchor, common_name=common_name, now=NOW)
     return [finding.rule for finding in findings]

@@ -11,16 +11,16 @@ from mesh.config.resolved import ClusterExtensions, MetalLbSettings
 from mesh.kube.kubeconfig import Context
 from mesh.linkerd_releases import LINKERD_RELEASES, LinkerdRelease
 
-NEW, OLD = LINKERD_RELEASES["2.14.10"], LINKERD_RELEASES["2.13.5"]
+NEWER_RELEASE, OLDER_RELEASE = LINKERD_RELEASES["2.14.10"], LINKERD_RELEASES["2.13.5"]
 
 
-def cluster(
+def build_cluster_settings(
     name: str = "east",
     *,
     gateway: dict[str, Any] | None = None,
     linkerd: dict[str, Any] | None = None,
     extensions: dict[str, Any] | None = None,
-    release: LinkerdRelease = NEW,
+    linkerd_release: LinkerdRelease = NEWER_RELEASE,
 ) -> config.ClusterSettings:
     """One cluster; what is said of it is said as in a stack file."""
     return config.ClusterSettings(
@@ -29,12 +29,12 @@ def cluster(
         api_server="https://192.0.2.1:6443",
         gateway=GatewayConfig.model_validate(gateway or {}),
         linkerd=ClusterLinkerdConfig.model_validate(linkerd or {}),
-        extensions=_extensions(name, ExtensionParts.model_validate(extensions or {})),
-        release=release,
+        extensions=_resolve_extensions(name, ExtensionParts.model_validate(extensions or {})),
+        linkerd_release=linkerd_release,
     )
 
 
-def _extensions(name: str, said: ExtensionParts) -> ClusterExtensions:
+def _resolve_extensions(name: str, said: ExtensionParts) -> ClusterExtensions:
     metallb = said.metallb
     return ClusterExtensions(
         viz=said.viz,

@@ -11,18 +11,20 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import kubeconfigs
-from tests.helpers.certificate_authority import DAY, LocalAuthority, pem, rsa_key
+from tests.helpers.certificates import DAY, IssuedCertificate, generate_rsa_key, private_key_pem
 from tests.helpers.stack_files import Environment
 
-SOUTH = kubeconfigs.text({"admin@south": {"server": "https://south.example.com"}}, current="admin@south")
-CLOUDS = {
+SOUTH_KUBECONFIG = kubeconfigs.build_kubeconfig(
+    {"admin@south": {"server": "https://south.example.com"}}, current="admin@south"
+)
+CLOUD_SERVERS = {
     "arn:aws:eks:eu-central-1:123456789012:cluster/prod": "https://ABCDEF0123.gr7.eu-central-1.eks.amazonaws.com",
     "gke_project_europe-west3_east": "https://203.0.113.9",
 }
 KUBECONFIGS = {
-    "clouds.yaml": kubeconfigs.text({name: {"server": server} for name, server in CLOUDS.items()}),
-    "south.yaml": SOUTH,
-    "two.yaml": kubeconfigs.text(
+    "clouds.yaml": kubeconfigs.build_kubeconfig({name: {"server": server} for name, server in CLOUD_SERVERS.items()}),
+    "south.yaml": SOUTH_KUBECONFIG,
+    "two.yaml": kubeconfigs.build_kubeconfig(
         {"one": {"server": "https://1.example.com"}, "two": {"server": "https://2.example.com"}}
     ),
     "empty.yaml": "",
@@ -48,7 +50,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def environment(home: Path) -> Environment:
     """The environment of nearly all stack files; its kubeconfig has a context for each name that they use."""
     lab = [{"name": "multicluster-mesh.lab", "extension": {"loopbackPeers": True}}]
-    found = kubeconfigs.write(
+    found = kubeconfigs.write_kubeconfig(
         home / "kubeconfig",
         west={"server": "https://192.0.2.1:6443", "certificate-authority-data": "Q0E="},
         east={"server": "https://east.example.com"},
@@ -63,17 +65,20 @@ def environment(home: Path) -> Environment:
 
 
 @pytest.fixture(scope="session")
-def small(home: Path) -> Environment:
+def small_environment(home: Path) -> Environment:
     """An environment whose kubeconfig is read in no time."""
-    return {**kubeconfigs.write(home / "small", west={"server": "https://192.0.2.1:6443"}), "HOME": str(home)}
+    return {
+        **kubeconfigs.write_kubeconfig(home / "small", west={"server": "https://192.0.2.1:6443"}),
+        "HOME": str(home),
+    }
 
 
 @pytest.fixture(scope="session")
-def texts(home: Path) -> dict[str, str]:
+def corpus_texts(home: Path) -> dict[str, str]:
     """The texts that the corpus only names: nothing expires, and no key is kept."""
     begin, yesterday, end = (datetime.now(UTC) + days * DAY for days in (-60, -1, 30))
     identity = "identity.linkerd.cluster.local"
-    anchor = partial(LocalAuthority, begin=begin, end=end)
+    anchor = partial(IssuedCertificate, begin=begin, end=end)
     root, other = anchor(), anchor()
     issuer = partial(anchor, name=identity, signer=root)
     found = {
@@ -87,14 +92,14 @@ def texts(home: Path) -> dict[str, str]:
         "strange": issuer(signer=other),
         "old-west": issuer(end=yesterday),
         "leaf-west": issuer(ca=False),
-        "rsa-west": issuer(key=rsa_key(2048)),
+        "rsa-west": issuer(key=generate_rsa_key(2048)),
     }
     pull = {"auths": {"registry.example.com": {"auth": base64.b64encode(b"robot:pull-password").decode()}}}
     no_file = {"server": "https://south.example.com", "certificate-authority": f"{kubeconfigs.TOKEN}.crt"}
     return {
         **{f"{name}.crt": each.pem for name, each in found.items()},
-        **{f"{name}.key": each.private for name, each in found.items()},
-        "encrypted.key": pem(root.key, password=b"password"),
+        **{f"{name}.key": each.private_key for name, each in found.items()},
+        "encrypted.key": private_key_pem(root.key, password=b"password"),
         "both.crt": other.pem + root.pem,
         "cut.crt": root.pem[:200],
         "pull.json": json.dumps(pull),
@@ -104,8 +109,8 @@ def texts(home: Path) -> dict[str, str]:
         "digits": "12345",
         "agent": f"https://buoyant.example.com/agent.yaml?token={kubeconfigs.TOKEN}",
         "gateway-api": str(home / "fleet" / "gateway-api.yaml"),
-        "south": SOUTH,
+        "south": SOUTH_KUBECONFIG,
         "two": KUBECONFIGS["two.yaml"],
         "broken": KUBECONFIGS["broken.yaml"],
-        "authority-in-a-file": kubeconfigs.text({"south": no_file}),
+        "authority-in-a-file": kubeconfigs.build_kubeconfig({"south": no_file}),
     }

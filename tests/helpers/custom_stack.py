@@ -13,7 +13,7 @@ import yaml
 from hack.lab import allocation
 from hack.lab.allocation import ClusterAllocation
 from hack.lab.state_dir import StateDir
-from tests.helpers.certificate_authority import DAY, LocalAuthority
+from tests.helpers.certificates import DAY, IssuedCertificate
 
 # Each cluster's context in the lab; no cluster has the name of its context, but one.
 CONTEXTS = {"private-1": "ctx-1", "edge": "west", "north": "north"}
@@ -31,19 +31,19 @@ TOLERATION = {"key": "dedicated", "operator": "Equal", "value": "mesh", "effect"
 NODE_PORTS = (30143, 30191)
 
 
-def of(lab: StateDir, name: str) -> ClusterAllocation:
+def read_allocation(lab: StateDir, name: str) -> ClusterAllocation:
     """What the lab has given a cluster of the stack."""
-    found = allocation.read(lab.cluster(CONTEXTS[name]))
+    found = allocation.read_allocation(lab.cluster(CONTEXTS[name]))
     assert found is not None
     return found
 
 
-def path_of_kubeconfig(folder: Path) -> Path:
+def kubeconfig_path(folder: Path) -> Path:
     """The kubeconfig of the cluster that has one by its path."""
     return folder / "private.kubeconfig"
 
 
-def kubeconfig(lab: StateDir, name: str) -> dict[str, Any]:
+def single_cluster_kubeconfig(lab: StateDir, name: str) -> dict[str, Any]:
     """A kubeconfig with one cluster in it, as `kubectl config view --raw --flatten --minify` prints it."""
     whole = yaml.safe_load(lab.kubeconfig.read_text())
     context = CONTEXTS[name]
@@ -53,15 +53,17 @@ def kubeconfig(lab: StateDir, name: str) -> dict[str, Any]:
     return {**whole, **one, "current-context": context}
 
 
-def config(lab: StateDir, folder: Path, anchor: LocalAuthority, issuers: dict[str, LocalAuthority]) -> dict[str, Any]:
+def build_config(
+    lab: StateDir, folder: Path, anchor: IssuedCertificate, issuers: dict[str, IssuedCertificate]
+) -> dict[str, Any]:
     """What the stack file says in clear."""
-    edge, north = of(lab, "edge"), of(lab, "north")
+    edge, north = read_allocation(lab, "edge"), read_allocation(lab, "north")
     return {
         "clusters": {
             # Only a source, without a gateway; its kubeconfig is a file of its own.
             "private-1": {
                 "context": CONTEXTS["private-1"],
-                "kubeconfig": str(path_of_kubeconfig(folder)),
+                "kubeconfig": str(kubeconfig_path(folder)),
                 "gateway": False,
                 "linkerd": {
                     "highAvailability": True,
@@ -128,21 +130,21 @@ def config(lab: StateDir, folder: Path, anchor: LocalAuthority, issuers: dict[st
     }
 
 
-def secrets(lab: StateDir, issuers: dict[str, LocalAuthority]) -> dict[str, str]:
+def build_secrets(lab: StateDir, issuers: dict[str, IssuedCertificate]) -> dict[str, str]:
     """What it says in secret."""
     return {
-        **{f"trust.issuers.{name}.key": issuer.private for name, issuer in issuers.items()},
-        "kubeconfigs.north": yaml.safe_dump(kubeconfig(lab, "north")),
+        **{f"trust.issuers.{name}.key": issuer.private_key for name, issuer in issuers.items()},
+        "kubeconfigs.north": yaml.safe_dump(single_cluster_kubeconfig(lab, "north")),
         "imagePullSecret": PULL_SECRET,
     }
 
 
-def trust() -> tuple[LocalAuthority, dict[str, LocalAuthority]]:
+def create_trust() -> tuple[IssuedCertificate, dict[str, IssuedCertificate]]:
     """A trust anchor whose key nobody gives away, and an issuer for each cluster."""
     now = datetime.now(UTC)
-    anchor = LocalAuthority(name="root.linkerd.mesh.example", begin=now - DAY, end=now + 3650 * DAY)
+    anchor = IssuedCertificate(name="root.linkerd.mesh.example", begin=now - DAY, end=now + 3650 * DAY)
     issuers = {
-        name: LocalAuthority(name=common_name, signer=anchor, begin=now - DAY, end=now + 365 * DAY, path_length=0)
+        name: IssuedCertificate(name=common_name, signer=anchor, begin=now - DAY, end=now + 365 * DAY, path_length=0)
         for name, common_name in IDENTITIES.items()
     }
     return anchor, issuers

@@ -17,11 +17,11 @@ from pathlib import Path
 from hack.lab import exec_with_pdeathsig, ports
 from hack.toolchain import installed
 
-_PATIENCE = 20.0  # seconds; an etcd of its own starts in one
+_TIMEOUT_S = 20.0  # seconds; an etcd of its own starts in one
 
 
 @dataclass(frozen=True, kw_only=True)
-class Identity:
+class TlsIdentity:
     """Who one side of a connection is, and whom it believes; all of it PEM."""
 
     certificate: str | None  # None: it shows none
@@ -43,7 +43,7 @@ class EtcdPeer:
     port: int
     process: subprocess.Popen[bytes]
 
-    def refusal(self, client: Identity, cluster: str, *, domain: str = "mesh.cilium.io") -> str | None:
+    def refusal(self, client: TlsIdentity, cluster: str, *, domain: str = "mesh.cilium.io") -> str | None:
         """Why a client that asks for a cluster's name gets no answer, in the words of TLS; None: it gets one."""
         context = ssl.create_default_context(cadata=client.authority)
         with tempfile.TemporaryDirectory() as scratch:
@@ -59,7 +59,7 @@ class EtcdPeer:
 
     def _get(self, path: str, host: str, context: ssl.SSLContext) -> bytes:
         with (
-            socket.create_connection(("127.0.0.1", self.port), timeout=_PATIENCE) as plain,
+            socket.create_connection(("127.0.0.1", self.port), timeout=_TIMEOUT_S) as plain,
             context.wrap_socket(plain, server_hostname=host) as connection,
         ):
             connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
@@ -71,12 +71,12 @@ class EtcdPeer:
 
 
 @contextmanager
-def serving(server: Identity) -> Iterator[EtcdPeer]:
+def run_etcd(server: TlsIdentity) -> Iterator[EtcdPeer]:
     """Run an etcd that asks clients for certificates of the server's authority; it is gone afterwards."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         server.write(folder / "server")
-        client, peer = ports.choose(), ports.choose()
+        client, peer = ports.reserve_port(), ports.reserve_port()
         etcd = [
             str(installed("kubernetes") / "bin/etcd"),
             f"--data-dir={folder / 'data'}",
@@ -105,19 +105,19 @@ def serving(server: Identity) -> Iterator[EtcdPeer]:
                 env={name: value for name, value in os.environ.items() if not name.startswith("ETCD_")},
             )
         try:
-            _wait_until_it_answers(process, client, log)
+            _wait_until_ready(process, client, log)
             yield EtcdPeer(port=client, process=process)
         finally:
             process.kill()
             process.wait()
 
 
-def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     # It listens before it has looked at its files; once it has, it shows its certificate to anybody.
     anybody = ssl.create_default_context()
     anybody.check_hostname = False
     anybody.verify_mode = ssl.CERT_NONE
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _TIMEOUT_S
     while process.poll() is None and time.monotonic() < deadline:
         try:
             with (

@@ -25,15 +25,15 @@ ANCHOR = "-----BEGIN CERTIFICATE-----\nYW5j\naG9y\n-----END CERTIFICATE-----\n"
 
 
 @dataclass
-class Cluster:
+class FakeApiServer:
     """What an API server has, by path; what it hasn't is 404."""
 
     objects: dict[str, Any] = field(default_factory=dict)
     statuses: dict[str, int] = field(default_factory=dict)  # by path; "" is for all
-    allowed: Callable[[str, str, str], bool] = lambda verb, group, resource: True
-    date: float | None = None  # seconds by which its clock differs; None sends no date
-    stuck: tuple[str, ...] = ()  # paths that are never answered
-    asked: list[str] = field(default_factory=list)
+    is_allowed: Callable[[str, str, str], bool] = lambda verb, group, resource: True
+    clock_offset_s: float | None = None  # seconds by which its clock differs; None sends no date
+    hanging_paths: tuple[str, ...] = ()  # paths that are never answered
+    requests: list[str] = field(default_factory=list)
     port: int = 0
     tls: bool = False
 
@@ -41,7 +41,7 @@ class Cluster:
     def server(self) -> str:
         return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
 
-    def namespace(self, name: str, manager: str | None = None) -> None:
+    def add_namespace(self, name: str, manager: str | None = None) -> None:
         annotations = {} if manager is None else {"pulumi.com/patchFieldManager": manager}
         self.objects[f"/api/v1/namespaces/{name}"] = {"metadata": {"name": name, "annotations": annotations}}
 
@@ -52,7 +52,7 @@ class Cluster:
             return status, json.dumps({"kind": "Status", "message": message}).encode()
         if path == REVIEWS and path not in self.objects:
             wanted = body["spec"]["resourceAttributes"]
-            allowed = self.allowed(wanted["verb"], wanted["group"], wanted["resource"])
+            allowed = self.is_allowed(wanted["verb"], wanted["group"], wanted["resource"])
             return 201, json.dumps({"status": {"allowed": allowed}}).encode()
         if path not in self.objects:
             return 404, json.dumps({"kind": "Status"}).encode()
@@ -61,7 +61,7 @@ class Cluster:
 
 
 @contextmanager
-def running(cluster: Cluster, certificate: tuple[Path, Path] | None = None) -> Iterator[Cluster]:
+def serve(cluster: FakeApiServer, certificate: tuple[Path, Path] | None = None) -> Iterator[FakeApiServer]:
     released = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -73,15 +73,15 @@ def running(cluster: Cluster, certificate: tuple[Path, Path] | None = None) -> I
             # A list may be another one for each selector.
             path = self.path if self.path in cluster.objects else self.path.partition("?")[0]
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            cluster.asked.append(f"{self.command} {path}")
-            if path in cluster.stuck:
+            cluster.requests.append(f"{self.command} {path}")
+            if path in cluster.hanging_paths:
                 released.wait(10)
                 self.close_connection = True
                 return
             status, content = cluster.answer(path, json.loads(body) if body else None)
             self.send_response_only(status)
-            if cluster.date is not None:
-                self.send_header("Date", self.date_time_string(time.time() + cluster.date))
+            if cluster.clock_offset_s is not None:
+                self.send_header("Date", self.date_time_string(time.time() + cluster.clock_offset_s))
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
@@ -114,27 +114,27 @@ def running(cluster: Cluster, certificate: tuple[Path, Path] | None = None) -> I
         server.server_close()
 
 
-def healthy(**rest: Any) -> Cluster:
+def healthy_server(**rest: Any) -> FakeApiServer:
     """A cluster of which nothing is to be said."""
     objects: dict[str, Any] = {
         "/version": {"major": "1", "minor": "30", "gitVersion": "v1.30.2"},
         SERVICES: {"items": []},
         NODES: {"items": [{"spec": {"providerID": "k3s://one", "podCIDRs": ["10.42.0.0/24"]}}]},
     }
-    return Cluster(objects=objects, date=0, **rest)
+    return FakeApiServer(objects=objects, clock_offset_s=0, **rest)
 
 
-def foreign(manager: str | None = None, *, helm: bool = True) -> Cluster:
+def server_with_foreign_linkerd(manager: str | None = None, *, helm: bool = True) -> FakeApiServer:
     """A cluster with a Linkerd that somebody else has made."""
-    cluster = healthy()
-    cluster.namespace("linkerd", manager)
+    cluster = healthy_server()
+    cluster.add_namespace("linkerd", manager)
     cluster.objects[f"{LINKERD}/configmaps/linkerd-config"] = {"metadata": {}}
     cluster.objects[f"{LINKERD}/secrets"] = {"items": [{"metadata": {"name": "sh.helm.release.v1.l5d.v1"}}] * helm}
     cluster.objects[f"{LINKERD}/configmaps/linkerd-identity-trust-roots"] = {"data": {"ca-bundle.crt": ANCHOR}}
     return cluster
 
 
-def question(name: str = "west", server: str = "https://west.example.com", **rest: Any) -> CheckTarget:
+def check_target(name: str = "west", server: str = "https://west.example.com", **rest: Any) -> CheckTarget:
     """What a stack file that says little asks."""
     said: dict[str, Any] = {
         "minimum": "1.21",
@@ -155,7 +155,7 @@ def question(name: str = "west", server: str = "https://west.example.com", **res
     return CheckTarget(name=name, server=server, **said)
 
 
-def client(server: str, **configured: Any) -> Any:
+def build_client(server: str, **configured: Any) -> Any:
     """A client of an API server, past any proxy."""
     from kubernetes.client import ApiClient, Configuration
 
@@ -166,13 +166,13 @@ def client(server: str, **configured: Any) -> Any:
     return ApiClient(configuration)
 
 
-def ask(cluster: Cluster, **asked: Any) -> list[Finding]:
+def run_checks_against(cluster: FakeApiServer, **asked: Any) -> list[Finding]:
     """What is found when it is asked a question."""
-    with running(cluster):
-        return run_checks([question(**asked)], lambda name: client(cluster.server), timeout=20)
+    with serve(cluster):
+        return run_checks([check_target(**asked)], lambda name: build_client(cluster.server), timeout=20)
 
 
-def only(cluster: Cluster, **asked: Any) -> Finding:
+def only_finding(cluster: FakeApiServer, **asked: Any) -> Finding:
     """The only finding when it is asked a question."""
-    [found] = ask(cluster, **asked)
+    [found] = run_checks_against(cluster, **asked)
     return found

@@ -15,13 +15,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from kubernetes import client
 from kubernetes.client import ApiException
 
-from tests.helpers.certificate_authority import LocalAuthority, pem
+from tests.helpers.certificates import IssuedCertificate, private_key_pem
 
 GROUP, VERSION = "cert-manager.io", "v1"
-USAGES = {"server auth": ExtendedKeyUsageOID.SERVER_AUTH, "client auth": ExtendedKeyUsageOID.CLIENT_AUTH}
+EXTENDED_KEY_USAGES = {"server auth": ExtendedKeyUsageOID.SERVER_AUTH, "client auth": ExtendedKeyUsageOID.CLIENT_AUTH}
 
 
-class StandInSigner:
+class FakeCertManager:
     """Signs each new Certificate of one cluster, as long as it is entered.
 
     Args:
@@ -34,7 +34,7 @@ class StandInSigner:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> StandInSigner:
+    def __enter__(self) -> FakeCertManager:
         self._thread.start()
         return self
 
@@ -74,24 +74,24 @@ class StandInSigner:
         )
         authority = self._core.read_namespaced_secret(issuer["spec"]["ca"]["secretName"], namespace).data
         now = datetime.now(UTC)
-        made = LocalAuthority(
+        made = IssuedCertificate(
             name=spec["commonName"],
             dns_name=spec["dnsNames"][0],
-            signer=LocalAuthority(key=_key(authority)),
+            signer=IssuedCertificate(key=_load_key(authority)),
             # Byte for byte, or it is nobody whom Go knows.
             issuer_name=x509.load_pem_x509_certificate(base64.b64decode(authority["tls.crt"])).subject,
             begin=now,
             end=now + timedelta(hours=int(spec["duration"].partition("h")[0])),
             ca=spec["isCA"],
             cert_sign="cert sign" in spec["usages"],
-            purposes=tuple(USAGES[usage] for usage in spec["usages"] if usage in USAGES),
+            purposes=tuple(EXTENDED_KEY_USAGES[usage] for usage in spec["usages"] if usage in EXTENDED_KEY_USAGES),
         )
         # By default cert-manager writes keys in their older form.
         older = spec["privateKey"].get("encoding", "PKCS1") == "PKCS1"
         form = serialization.PrivateFormat.TraditionalOpenSSL if older else serialization.PrivateFormat.PKCS8
         content = {
-            "tls.crt": _encoded(made.pem),
-            "tls.key": _encoded(pem(made.key, form)),
+            "tls.crt": _to_base64(made.pem),
+            "tls.key": _to_base64(private_key_pem(made.key, form)),
             "ca.crt": authority["tls.crt"],
         }
         self._write(spec["secretName"], namespace, content)
@@ -111,11 +111,11 @@ class StandInSigner:
             self._core.patch_namespaced_secret(name, namespace, {"data": content})
 
 
-def _key(data: dict[str, str]) -> ec.EllipticCurvePrivateKey:
+def _load_key(data: dict[str, str]) -> ec.EllipticCurvePrivateKey:
     key = serialization.load_pem_private_key(base64.b64decode(data["tls.key"]), password=None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     return key
 
 
-def _encoded(text: str) -> str:
+def _to_base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()

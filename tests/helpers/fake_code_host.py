@@ -12,16 +12,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 TOKEN = "a-token-that-nobody-may-see"
-PAGE = 2  # comments; a real one has a hundred
+PAGE_SIZE = 2  # comments; a real one has a hundred
 
 
 @dataclass
-class Forge:
+class FakeCodeHost:
     """What it has, what it was asked, and how it misbehaves."""
 
     kind: str  # github or gitlab
     comments: list[dict[str, Any]] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
     # What is answered in place of the truth, one after the other: after the work is done where `late`.
     failures: list[tuple[int, dict[str, str], str]] = field(default_factory=list)
     failing: str = ""  # of these methods only
@@ -80,8 +80,8 @@ class Forge:
         if path == self.place:
             found = re.search(r"\bpage=(\d+)", query)
             page = int(found[1]) if found else 1
-            more = len(self.comments) > page * PAGE
-            return 200, self.paging(page, more), self.comments[(page - 1) * PAGE : page * PAGE]
+            more = len(self.comments) > page * PAGE_SIZE
+            return 200, self.paging(page, more), self.comments[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
         changed = self.place.replace("/7/comments", "/comments") + "/"
         if path.startswith(changed) and method == ("PATCH" if self.kind == "github" else "PUT"):
             [comment] = [comment for comment in self.comments if comment["id"] == int(path.removeprefix(changed))]
@@ -97,8 +97,8 @@ class Forge:
 
 
 @contextmanager
-def running(kind: str) -> Iterator[Forge]:
-    forge = Forge(kind=kind, me="github-actions[bot]" if kind == "github" else "project_12_bot")
+def serve(kind: str) -> Iterator[FakeCodeHost]:
+    forge = FakeCodeHost(kind=kind, me="github-actions[bot]" if kind == "github" else "project_12_bot")
 
     class Handler(BaseHTTPRequestHandler):
         disable_nagle_algorithm = True
@@ -106,7 +106,7 @@ def running(kind: str) -> Iterator[Forge]:
         def do_GET(self) -> None:
             path, _, query = self.path.partition("?")
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            forge.asked.append(f"{self.command} {path}")
+            forge.requests.append(f"{self.command} {path}")
             given = self.headers.get("Authorization") or f"Bearer {self.headers.get('PRIVATE-TOKEN')}"
             headers: dict[str, str] = {}
             status, content = 401, '{"message": "Bad credentials"}'

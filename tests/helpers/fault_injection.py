@@ -12,18 +12,18 @@ from pathlib import Path
 import psutil
 
 from mesh.paths import PROJECT_ROOT
-from tests.helpers.lab_stack import Deployment
-from tests.helpers.update_progress import Moment, Watch
+from tests.helpers.lab_stack import LabStack
+from tests.helpers.update_progress import Moment, OutputWatch
 
 # Seconds after which a command hangs: Helm gives up after five minutes, and Pulumi's own waiting after ten.
-_ENDS_WITHIN = 900
-_TICK = 0.05  # seconds between looks at what has been done
+_COMMAND_TIMEOUT_S = 900
+_POLL_INTERVAL_S = 0.05  # seconds between looks at what has been done
 
 Disturbance = Callable[[psutil.Process], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class DisturbedRun:
     """How a command ended."""
 
     disturbed: bool  # or else it had ended by then
@@ -31,14 +31,14 @@ class Run:
     printed: str
 
 
-def disturbed(
-    deployment: Deployment,
+def run_disturbed(
+    deployment: LabStack,
     command: list[str],
     *,
     by: Disturbance,
     at: Moment,
     kubeconfig: Path | None = None,
-) -> Run:
+) -> DisturbedRun:
     """Run a Pulumi command with a disturbance, which lasts until it ends by itself or with the command.
 
     Args:
@@ -51,36 +51,36 @@ def disturbed(
     environment = deployment.environment
     if kubeconfig is not None:
         environment = {**environment, "KUBECONFIG": str(kubeconfig)}
-    watch = Watch(deployment.output)
+    watch = OutputWatch(deployment.output)
     with deployment.output.open("a") as log:
         process = subprocess.Popen(["pulumi", *command], cwd=PROJECT_ROOT, env=environment, stdout=log, stderr=log)
         try:
-            in_time = reached(process, watch, at)
+            in_time = wait_for_moment(process, watch, at)
             if in_time:
                 with by(psutil.Process(process.pid)):
-                    assert _ended(process, _ENDS_WITHIN), f"pulumi {command[0]} hangs"
+                    assert _wait_for_exit(process, _COMMAND_TIMEOUT_S), f"pulumi {command[0]} hangs"
         finally:
             if process.poll() is None:
                 process.kill()
                 process.wait()
-    return Run(disturbed=in_time, code=process.returncode, printed=watch.printed.decode())
+    return DisturbedRun(disturbed=in_time, code=process.returncode, printed=watch.printed.decode())
 
 
-def reached(process: subprocess.Popen[bytes], watch: Watch, at: Moment) -> bool:
+def wait_for_moment(process: subprocess.Popen[bytes], watch: OutputWatch, at: Moment) -> bool:
     """Whether a command that runs has come so far."""
     while watch.done < at.done:
-        if _ended(process, _TICK):
+        if _wait_for_exit(process, _POLL_INTERVAL_S):
             return False
     pace = watch.seconds / at.reached if at.done else 1
     deadline = time.monotonic() + at.after * pace
     # If the next one is done sooner than in the measured run, the moment is now.
     while time.monotonic() < deadline and watch.done <= at.done:
-        if _ended(process, min(_TICK, max(0.0, deadline - time.monotonic()))):
+        if _wait_for_exit(process, min(_POLL_INTERVAL_S, max(0.0, deadline - time.monotonic()))):
             return False
     return process.poll() is None
 
 
-def _ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
+def _wait_for_exit(process: subprocess.Popen[bytes], seconds: float) -> bool:
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:

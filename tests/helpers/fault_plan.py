@@ -11,36 +11,36 @@ from enum import StrEnum
 import psutil
 
 from hack.lab.state_dir import StateDir
-from tests.helpers import api_server, kill, webhook
-from tests.helpers.kill import Victim
-from tests.helpers.options import Faults
-from tests.helpers.proxy import Proxy, Trouble
+from tests.helpers import api_server_faults, pulumi_kill, unreachable_webhook
+from tests.helpers.fault_proxy import FaultProxy, RequestFault
+from tests.helpers.options import FaultOptions
+from tests.helpers.pulumi_kill import KillTarget
 
 
-class ApiServer(StrEnum):
+class ApiServerFault(StrEnum):
     """What the API server of one cluster does."""
 
     DIES = "api-server-dies"
     HANGS = "api-server-hangs"
 
 
-class Etcd(StrEnum):
+class EtcdFault(StrEnum):
     """What the etcd of one cluster does."""
 
     DIES = "etcd-dies"
 
 
-class Webhook(StrEnum):
+class WebhookFault(StrEnum):
     """What a webhook of one cluster does."""
 
     IS_DOWN = "webhook-is-down"
 
 
-Fault = Victim | ApiServer | Etcd | Webhook | Trouble
+Fault = KillTarget | ApiServerFault | EtcdFault | WebhookFault | RequestFault
 
 
 @dataclass(frozen=True, kw_only=True)
-class Strike:
+class PlannedFault:
     """One fault in one run."""
 
     fault: Fault
@@ -52,31 +52,31 @@ class Strike:
     @property
     def is_kill(self) -> bool:
         """Whether it is Pulumi that is hit, and not a cluster."""
-        return isinstance(self.fault, Victim)
+        return isinstance(self.fault, KillTarget)
 
     def disturb(
-        self, engine: psutil.Process, lab: StateDir, context: str, proxies: Mapping[str, Proxy]
+        self, engine: psutil.Process, lab: StateDir, context: str, proxies: Mapping[str, FaultProxy]
     ) -> AbstractContextManager[None]:
         """The fault, as long as this is entered."""
         match self.fault:
-            case Victim():
-                return kill.killed(engine, self.fault)
-            case Trouble():
+            case KillTarget():
+                return pulumi_kill.kill(engine, self.fault)
+            case RequestFault():
                 return proxies[context].troubled(self.fault, self.share)
-            case ApiServer.DIES:
-                return api_server.killed(lab, context)
-            case Etcd.DIES:
-                return api_server.killed(lab, context, "etcd")
-            case Webhook.IS_DOWN:
-                return webhook.unanswered(lab, context)
-            case ApiServer.HANGS:
-                return api_server.hanging(lab, context, self.hangs)
+            case ApiServerFault.DIES:
+                return api_server_faults.kill_component(lab, context)
+            case EtcdFault.DIES:
+                return api_server_faults.kill_component(lab, context, "etcd")
+            case WebhookFault.IS_DOWN:
+                return unreachable_webhook.install_webhook(lab, context)
+            case ApiServerFault.HANGS:
+                return api_server_faults.suspend_api_server(lab, context, self.hangs)
 
     def __str__(self) -> str:
         return f"{self.fault}-{self.moment:.3f}" + ("" if self.is_kill else f"-{self.cluster}")
 
 
-def drawn(faults: Faults, what: str, names: list[str]) -> list[Strike]:
+def draw_faults(faults: FaultOptions, what: str, names: list[str]) -> list[PlannedFault]:
     """At as many moments as were asked for, everything is killed; and as many others of each kind in turn.
 
     Args:
@@ -85,15 +85,15 @@ def drawn(faults: Faults, what: str, names: list[str]) -> list[Strike]:
         names: the clusters.
     """
     chance = faults.random(what)
-    victims = [victim for victim in Victim if victim is not Victim.EVERYTHING]
-    others: list[Fault] = [*victims, *ApiServer, *Etcd, *Webhook, *Trouble]
+    victims = [victim for victim in KillTarget if victim is not KillTarget.EVERYTHING]
+    others: list[Fault] = [*victims, *ApiServerFault, *EtcdFault, *WebhookFault, *RequestFault]
     chance.shuffle(others)
-    chosen = [fault for n in range(faults.moments) for fault in (Victim.EVERYTHING, others[n % len(others)])]
-    return [_strike(chance, fault, names) for fault in chosen]
+    chosen = [fault for n in range(faults.moments) for fault in (KillTarget.EVERYTHING, others[n % len(others)])]
+    return [_draw_fault(chance, fault, names) for fault in chosen]
 
 
-def _strike(chance: random.Random, fault: Fault, names: list[str]) -> Strike:
-    return Strike(
+def _draw_fault(chance: random.Random, fault: Fault, names: list[str]) -> PlannedFault:
+    return PlannedFault(
         fault=fault,
         moment=chance.random(),
         cluster=chance.choice(names),

@@ -9,16 +9,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mesh.config.errors import Path
-from tests.helpers.certificate_authority import DAY, LocalAuthority
+from tests.helpers.certificates import DAY, IssuedCertificate
 
 NOW = datetime.now(UTC)
-ANCHOR = LocalAuthority(name="root.linkerd.cluster.local", begin=NOW - DAY, end=NOW + 365 * DAY)
+ANCHOR = IssuedCertificate(name="root.linkerd.cluster.local", begin=NOW - DAY, end=NOW + 365 * DAY)
 
 _PROFILE = {
     "routes": [{"method": "GET", "pathRegex": "/a", "name": "a-route", "timeout": "300ms"}],
     "retryBudget": {"ttl": "10s"},
 }
-_PLACED = {
+_SAMPLE = {
     "clusters": ["west", "east"],
     "exported": ["east"],
     "exportMode": "gateway",
@@ -86,7 +86,7 @@ LINKERD: dict[str, Any] = {
     "workloads": [
         {
             "podinfo": {
-                **_PLACED,
+                **_SAMPLE,
                 "namespace": "podinfo",
                 "images": {"podinfo": "registry.example.com/podinfo:1"},
                 "frontend": ["west"],
@@ -99,7 +99,7 @@ LINKERD: dict[str, Any] = {
         },
         {
             "helloworld": {
-                **_PLACED,
+                **_SAMPLE,
                 "namespace": "hello",
                 "versions": {"west": "v1"},
                 "sleep": ["west"],
@@ -108,7 +108,7 @@ LINKERD: dict[str, Any] = {
         },
         {
             "booksapp": {
-                **_PLACED,
+                **_SAMPLE,
                 "clusters": ["west"],
                 "exported": ["west"],
                 "namespace": "books",
@@ -118,7 +118,7 @@ LINKERD: dict[str, Any] = {
         },
         {
             "emojivoto": {
-                **_PLACED,
+                **_SAMPLE,
                 "clusters": ["west"],
                 "exported": ["west"],
                 "namespace": "emoji",
@@ -145,18 +145,18 @@ CILIUM: dict[str, Any] = {
     "cilium": {"version": "1.17.4", "service": "NodePort", "values": {"a": "b"}},
     "workloads": [{"userlist": {"namespace": "song", "shared": ["west"], "affinity": "local", "curltest": ["west"]}}],
 }
-SECRET = ("imagePullSecret", "dashboardPassword")
+SECRET_KEYS = ("imagePullSecret", "dashboardPassword")
 
 
-def texts(value: Any, path: Path = ()) -> Iterator[Path]:
+def text_paths(value: Any, path: Path = ()) -> Iterator[Path]:
     """Where texts stand in a configuration; a key is told by its path with `[key]` after it."""
     if isinstance(value, dict):
         for key, item in value.items():
             yield (*path, key, "[key]")
-            yield from texts(item, (*path, key))
+            yield from text_paths(item, (*path, key))
     elif isinstance(value, list):
         for number, item in enumerate(value):
-            yield from texts(item, (*path, number))
+            yield from text_paths(item, (*path, number))
     elif isinstance(value, str):
         yield path
 
@@ -165,14 +165,14 @@ def texts(value: Any, path: Path = ()) -> Iterator[Path]:
 LINKERD, CILIUM = json.loads(json.dumps(LINKERD)), json.loads(json.dumps(CILIUM))
 
 
-def spoilt(config: dict[str, Any], path: Path, text: str) -> dict[str, Any]:
+def with_text(config: dict[str, Any], path: Path, text: str) -> dict[str, Any]:
     """A configuration with another text at a place."""
     found = copy.deepcopy(config)
-    put(found, path, text)
+    set_text(found, path, text)
     return found
 
 
-def put(config: dict[str, Any], path: Path, text: str) -> None:
+def set_text(config: dict[str, Any], path: Path, text: str) -> None:
     """Put another text at a place of a configuration."""
     *outer, last = path[:-2] + path[-2:-1] if path[-1] == "[key]" else path
     here: Any = config

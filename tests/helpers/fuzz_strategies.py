@@ -15,7 +15,7 @@ SCHEMA = schema.stack_file_schema()
 DEFINITIONS = SCHEMA["definitions"]
 KEYS = sorted({key for definition in DEFINITIONS.values() for key in definition["properties"]})
 
-texts_of_all_kinds = st.sampled_from(
+arbitrary_texts = st.sampled_from(
     [
         "",
         "west",
@@ -43,18 +43,18 @@ scalars = (
     | st.integers()
     | st.sampled_from([0, 1, 443, 10**30, -(10**30), 1e308, 0.5])
     | st.floats(allow_nan=False, allow_infinity=False)
-    | texts_of_all_kinds
+    | arbitrary_texts
 )
-keys = st.sampled_from([*KEYS, "west", "east"]) | texts_of_all_kinds
+keys = st.sampled_from([*KEYS, "west", "east"]) | arbitrary_texts
 
 
-def nested(leaves: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+def nest(leaves: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.recursive(
         leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=4), max_leaves=12
     )
 
 
-nonsense = nested(scalars)
-top = st.sampled_from(TOP_LEVEL_KEYS) | keys
+arbitrary_values = nest(scalars)
+top_level_keys = st.sampled_from(TOP_LEVEL_KEYS) | keys
 secret_keys = st.lists(st.sampled_from(TOP_LEVEL_KEYS), max_size=2)
-quickly = hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+fuzz_settings = hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

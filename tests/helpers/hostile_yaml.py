@@ -5,7 +5,7 @@ from __future__ import annotations
 from mesh import strict_yaml
 
 
-def laughs(levels: int) -> str:
+def billion_laughs(levels: int) -> str:
     """A few lines that stand for 10^levels values."""
     lines = ["a0: &a0 lol"]
     for level in range(1, levels + 1):
@@ -13,7 +13,7 @@ def laughs(levels: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def merges(levels: int) -> str:
+def billion_laughs_by_merge(levels: int) -> str:
     """The same by merge keys."""
     lines = ["m0: &m0 {k: v}"]
     for level in range(1, levels + 1):
@@ -22,20 +22,20 @@ def merges(levels: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _encoded(text: object) -> bytes:
+def _to_bytes(text: object) -> bytes:
     return text if isinstance(text, bytes) else str(text).encode()
 
 
 TOO_MANY = rf"line \d+: more than {strict_yaml.USUAL.values} values, aliases written out"
 TOO_DEEP = rf"line \d+: nested more than {strict_yaml.DEPTH} deep"
-TWICE = r'line \d+: the key "west" is there twice; take one of the two out'
+DUPLICATE_KEY = r'line \d+: the key "west" is there twice; take one of the two out'
 
 # By name: the file, and what is said of it, as a regular expression.
-REFUSED: dict[str, tuple[bytes, str]] = {
-    name: (_encoded(text), said)
+HOSTILE_YAML: dict[str, tuple[bytes, str]] = {
+    name: (_to_bytes(text), said)
     for name, (text, said) in {
-        "a billion laughs": (laughs(9), TOO_MANY),
-        "a billion laughs by merge keys": (merges(9), TOO_MANY),
+        "a billion laughs": (billion_laughs(9), TOO_MANY),
+        "a billion laughs by merge keys": (billion_laughs_by_merge(9), TOO_MANY),
         "a long list again and again": (
             f"x: &x [{', '.join('1' * 1000)}]\ny: [{', '.join(['*x'] * 1000)}]\n",
             TOO_MANY,
@@ -48,10 +48,10 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         "keys in keys": ("? " * 100_000, TOO_DEEP),
         "lists in lists, line by line": ("- " * 100_000, TOO_DEEP),
         "mappings in mappings, line by line": ("".join(f"{' ' * n}a:\n" for n in range(300)), TOO_DEEP),
-        "a key twice": ("west: 1\neast: 2\nwest: 3\n", TWICE),
-        "a key twice, once in quotes": ("west: 1\n'west': 3\n", TWICE),
-        "a key twice, deep down": ("a: {b: [{west: {}, 'west': {}}]}\n", TWICE),
-        "a key twice, as a mapping": ("west: {}\nwest: {}\n", TWICE),
+        "a key twice": ("west: 1\neast: 2\nwest: 3\n", DUPLICATE_KEY),
+        "a key twice, once in quotes": ("west: 1\n'west': 3\n", DUPLICATE_KEY),
+        "a key twice, deep down": ("a: {b: [{west: {}, 'west': {}}]}\n", DUPLICATE_KEY),
+        "a key twice, as a mapping": ("west: {}\nwest: {}\n", DUPLICATE_KEY),
         "binary": (bytes(range(256)), "not YAML"),
         "bytes of Latin-1": ("a: caf\xe9\n".encode("latin-1"), "not YAML"),
         "UTF-16 cut off": ("a: b\n".encode("utf-16")[:-1], "not YAML"),

@@ -10,7 +10,7 @@ import yaml
 TOKEN = "a-secret-that-nobody-prints"
 
 
-def text(clusters: dict[str, dict[str, Any]], current: str | None = None) -> str:
+def build_kubeconfig(clusters: dict[str, dict[str, Any]], current: str | None = None) -> str:
     """A kubeconfig with one context per cluster, by the context's name."""
     content = {
         "apiVersion": "v1",
@@ -22,7 +22,7 @@ def text(clusters: dict[str, dict[str, Any]], current: str | None = None) -> str
     return yaml.safe_dump(content | ({"current-context": current} if current else {}))
 
 
-def write(path: Path, **clusters: dict[str, Any]) -> dict[str, str]:
+def write_kubeconfig(path: Path, **clusters: dict[str, Any]) -> dict[str, str]:
     """Write a kubeconfig with one context per cluster, and give the environment that names it."""
-    path.write_text(text(clusters))
+    path.write_text(build_kubeconfig(clusters))
     return {"KUBECONFIG": str(path), "HOME": "/nowhere"}

@@ -21,14 +21,15 @@ from hack.lab.state_dir import StateDir
 from hack.make import environment, stack
 from hack.make.check import Checker
 from hack.make.check_result import CheckResult
-from hack.make.pulumi_cli import PulumiFailed, PulumiStack
+from hack.make.lab_pulumi_stack import LabPulumiStack
 from mesh.paths import PROJECT_ROOT
+from mesh.pulumi_cli import PulumiCommandError
 
 PROJECT = stack.PROJECT
 Result = TypeVar("Result")
 
 
-class Deployment:
+class LabStack:
     """One stack on the lab.
 
     Args:
@@ -45,10 +46,10 @@ class Deployment:
         self.lab = lab
         self.name = name
         self.output = folder / "output.log"
-        self.before: dict[str, dict[str, Any]] = {}
+        self.objects_before: dict[str, dict[str, Any]] = {}
         self._file = folder / "stack.yaml"
         self.configure(config, secrets)
-        environment.prepare(lab)
+        environment.create_folders(lab)
 
     def configure(self, config: dict[str, Any], secrets: Mapping[str, str] | None = None) -> None:
         """Change the stack file."""
@@ -56,9 +57,9 @@ class Deployment:
         self.secrets = dict(secrets or {})
         self._salt: str | None = None  # with which the stack file's secrets are encrypted
         self._write(dict.fromkeys(self.secrets, ""))
-        self.stack = stack.read(self.name, self._file)
+        self.stack = stack.read_stack(self.name, self._file)
         # Another release of Linkerd has another CLI.
-        self.environment = environment.merged(self.lab, self.stack.release)
+        self.environment = environment.build_environment(self.lab, self.stack.linkerd_version)
 
     def _write(self, encrypted: Mapping[str, str]) -> None:
         found = copy.deepcopy(self.config)
@@ -89,15 +90,15 @@ class Deployment:
         self._write(encrypted)
 
     @property
-    def pairs(self) -> list[tuple[str, str]]:
+    def link_pairs(self) -> list[tuple[str, str]]:
         """Source and target of each link."""
         return [(link.source, link.target) for link in self.stack.links]
 
     @contextmanager
-    def engine(self) -> Iterator[PulumiStack]:
+    def engine(self) -> Iterator[LabPulumiStack]:
         """Pulumi for this stack; the stack is made if need be."""
         with self.output.open("a") as log:
-            engine = PulumiStack(self.lab, self.stack, self.environment, log)
+            engine = LabPulumiStack(self.lab, self.stack, self.environment, log)
             engine.initialise()
             self._encrypt()
             yield engine
@@ -107,15 +108,15 @@ class Deployment:
         with self.engine() as engine:
             engine.up(*arguments)
 
-    def failing_up(self) -> str:
+    def up_expecting_failure(self) -> str:
         """What is printed by a `pulumi up` that must not succeed."""
         printed_before = len(self.output.read_text()) if self.output.exists() else 0
-        with pytest.raises(PulumiFailed):
+        with pytest.raises(PulumiCommandError):
             self.up()
         return self.output.read_text()[printed_before:]
 
     @contextmanager
-    def killed_up(self) -> Iterator[None]:
+    def interrupted_up(self) -> Iterator[None]:
         """A `pulumi up` that is under way as long as this is entered, and is then killed with all that it runs."""
         with self.engine() as engine:
             process = subprocess.Popen(
@@ -134,7 +135,7 @@ class Deployment:
                 process.kill()
                 process.wait()
 
-    def changes(self) -> dict[str, str]:
+    def preview_changes(self) -> dict[str, str]:
         """What `pulumi preview` would do to each resource, as `Kind name`; what stays or is only read, is left out."""
         with self.engine() as engine:
             command = ["pulumi", *engine.preview_command("--json")]
@@ -143,14 +144,14 @@ class Deployment:
         assert ended.returncode == 0, ended.stdout + ended.stderr
         steps = json.loads(ended.stdout)["steps"]
         idle = {"same", "read", "discard"}
-        return {_called(step["urn"]): step["op"] for step in steps if step["op"] not in idle}
+        return {_resource_label(step["urn"]): step["op"] for step in steps if step["op"] not in idle}
 
     def destroy(self) -> None:
         """`pulumi destroy`."""
         with self.engine() as engine:
             engine.destroy()
 
-    def rows(self) -> list[CheckResult]:
+    def run_checks(self) -> list[CheckResult]:
         """The table of `make check`."""
         return list(Checker(self.stack, self.environment).rows())
 
@@ -183,29 +184,29 @@ class Deployment:
         """What `kubectl` prints."""
         return self.run("kubectl", "--context", context, *arguments).stdout
 
-    def objects(self, context: str, *arguments: str) -> list[dict[str, Any]]:
+    def list_objects(self, context: str, *arguments: str) -> list[dict[str, Any]]:
         """What `kubectl get … -o json` lists."""
         items: list[dict[str, Any]] = json.loads(self.kubectl(context, "get", *arguments, "-o", "json"))["items"]
         return items
 
-    def one(self, context: str, kind: str, name: str, namespace: str = "default") -> dict[str, Any]:
+    def get_object(self, context: str, kind: str, name: str, namespace: str = "default") -> dict[str, Any]:
         """One object."""
         found: dict[str, Any] = json.loads(self.kubectl(context, "-n", namespace, "get", kind, name, "-o", "json"))
         return found
 
-    def exported(self, cluster: str) -> list[tuple[str, str]]:
+    def list_exported_services(self, cluster: str) -> list[tuple[str, str]]:
         """Namespace and name of each service that a cluster exports."""
         label = ("-l", "mirror.linkerd.io/exported=true")
-        found = self.objects(self.contexts[cluster], "services", "--all-namespaces", *label)
+        found = self.list_objects(self.contexts[cluster], "services", "--all-namespaces", *label)
         return [(item["metadata"]["namespace"], item["metadata"]["name"]) for item in found]
 
-    def exists(self, context: str, kind: str, name: str, namespace: str = "default") -> bool:
+    def has_object(self, context: str, kind: str, name: str, namespace: str = "default") -> bool:
         """Whether a cluster has an object."""
         return bool(self.kubectl(context, "-n", namespace, "get", kind, name, "--ignore-not-found", "-o", "name"))
 
-    def is_as_before(self, context: str) -> bool:
+    def is_restored(self, context: str) -> bool:
         """Whether a cluster has the very objects that it had before the stack was brought up."""
-        return everything(self, context).keys() == self.before[context].keys()
+        return list_all_objects(self, context).keys() == self.objects_before[context].keys()
 
     def resolve(self, address: str) -> str:
         """An IP address as it is, or what the lab's DNS says of a host name."""
@@ -217,13 +218,14 @@ class Deployment:
 
 
 @contextmanager
-def brought_up(
+def deploy(
     lab: StateDir, folder: Path, name: str, config: dict[str, Any], secrets: Mapping[str, str] | None = None
-) -> Iterator[Deployment]:
+) -> Iterator[LabStack]:
     """A stack that was brought up; what was in its clusters before is in `before`."""
-    deployment = Deployment(lab, folder, name, config, secrets)
-    deployment.before = {
-        cluster.context: everything(deployment, cluster.context) for cluster in deployment.stack.reachable
+    deployment = LabStack(lab, folder, name, config, secrets)
+    deployment.objects_before = {
+        cluster.context: list_all_objects(deployment, cluster.context)
+        for cluster in deployment.stack.reachable_clusters
     }
     with deployment.engine() as engine:
         engine.up()
@@ -232,7 +234,7 @@ def brought_up(
         deployment.destroy()
 
 
-def at_once(act: Callable[[str], Result], names: Iterable[str]) -> dict[str, Result]:
+def run_for_each(act: Callable[[str], Result], names: Iterable[str]) -> dict[str, Result]:
     """Do something for each name, side by side; all that fails is told, by name."""
     found: dict[str, Result] = {}
     failed: list[Exception] = []
@@ -249,12 +251,12 @@ def at_once(act: Callable[[str], Result], names: Iterable[str]) -> dict[str, Res
     return found
 
 
-def _called(urn: str) -> str:
+def _resource_label(urn: str) -> str:
     kind, name = urn.rsplit("::", 2)[1:]
     return f"{kind.rsplit(':', 1)[1]} {name}"
 
 
-def comes_true(look: Callable[[], bool], seconds: float = 30) -> bool:
+def wait_until(look: Callable[[], bool], seconds: float = 30) -> bool:
     """Whether it is so before the time is over."""
     deadline = time.monotonic() + seconds
     while not look():
@@ -264,7 +266,7 @@ def comes_true(look: Callable[[], bool], seconds: float = 30) -> bool:
     return True
 
 
-def everything(deployment: Deployment, context: str) -> dict[str, Any]:
+def list_all_objects(deployment: LabStack, context: str) -> dict[str, Any]:
     """Every object of every kind of an API server, by kind, namespace and name, without what changes by itself."""
     kinds: dict[tuple[str, str], str] = {}
     for line in deployment.kubectl(context, "api-resources", "--verbs=list", "--no-headers").splitlines():
@@ -273,7 +275,7 @@ def everything(deployment: Deployment, context: str) -> dict[str, Any]:
         if name not in {"events", "leases", "componentstatuses"}:
             kinds[version, kind] = ".".join(filter(None, (name, version.rpartition("/")[0])))
     found: dict[str, Any] = {}
-    for item in deployment.objects(context, ",".join(kinds.values()), "--all-namespaces"):
+    for item in deployment.list_objects(context, ",".join(kinds.values()), "--all-namespaces"):
         metadata = item["metadata"]
         for changing in ("resourceVersion", "managedFields", "generation"):
             metadata.pop(changing, None)

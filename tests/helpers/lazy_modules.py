@@ -8,7 +8,7 @@ from typing import Any
 from pulumi import _utils
 
 
-def stay_lazy() -> None:
+def keep_modules_lazy() -> None:
     """Let lazy modules tell their names and files without being loaded.
 
     Hypothesis, Pydantic and `inspect` ask every module that is imported for them, time and again. Hundreds of modules

@@ -8,10 +8,10 @@ from typing import Any
 
 import yaml
 
-from tests.helpers.lab_stack import Deployment
+from tests.helpers.lab_stack import LabStack
 
 
-def assert_as_printed(mesh: Deployment, source: str, target: str, *flags: str) -> None:
+def assert_matches_linkerd_cli(mesh: LabStack, source: str, target: str, *flags: str) -> None:
     """Compare a link, object by object, with what `linkerd multicluster link` prints.
 
     Args:
@@ -45,14 +45,14 @@ def assert_as_printed(mesh: Deployment, source: str, target: str, *flags: str) -
         if kind == "Link":
             assert ours["spec"] == theirs["spec"]
         if kind == "Deployment":
-            _assert_alike(ours["spec"]["template"], theirs["spec"]["template"])
+            _assert_same_pod_template(ours["spec"]["template"], theirs["spec"]["template"])
             assert ours["spec"]["selector"] == theirs["spec"]["selector"]
         if kind == "Secret":
             assert _authority_and_server(ours) == _authority_and_server(theirs)
     assert {"Link", "Deployment", "Secret", "ClusterRole", "ServiceAccount"} <= compared
 
 
-def _assert_alike(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+def _assert_same_pod_template(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
     (our, their) = (template["spec"]["containers"][0] for template in (ours, theirs))
     assert our["image"] == their["image"]
     assert our["ports"][0]["containerPort"] == their["ports"][0]["containerPort"]

@@ -16,7 +16,7 @@ _CHANGING_ANNOTATIONS = {
     "multicluster-mesh/credentials-checksum",
     "mirror.linkerd.io/remote-resource-version",
 }
-_RECORD = "helm.sh/release.v1"
+_RELEASE_SECRET_TYPE = "helm.sh/release.v1"
 _MASKS = {
     "<PEM>": re.compile(r"-----BEGIN [A-Z ]+-----.+?-----END [A-Z ]+-----\s*", re.DOTALL),
     "<PEM in base64>": re.compile(r"LS0tLS1CRUdJTi[A-Za-z0-9+/=]+"),
@@ -26,7 +26,7 @@ _MASKS = {
 }
 
 
-def comparable(objects: Mapping[str, Any]) -> dict[str, Any]:
+def normalize_objects(objects: Mapping[str, Any]) -> dict[str, Any]:
     """What must be the same after every run, however it went.
 
     Of what Kubernetes derives, that is how many pods run for whom; of a Helm release, the status of its newest record;
@@ -40,34 +40,34 @@ def comparable(objects: Mapping[str, Any]) -> dict[str, Any]:
     newest: dict[str, tuple[int, str]] = {}
     for key, item in objects.items():
         if item["kind"] == "Pod" and "deletionTimestamp" not in item["metadata"]:
-            pods[_runs_for(item)] += 1
-        elif item.get("type") == _RECORD:
+            pods[_pod_owner(item)] += 1
+        elif item.get("type") == _RELEASE_SECRET_TYPE:
             labels = item["metadata"]["labels"]
             release = f"release/{item['metadata']['namespace']}/{labels['name']}"
             newest[release] = max(newest.get(release, (0, "")), (int(labels["version"]), labels["status"]))
         elif item["kind"] not in _DERIVED:
-            found[key] = _masked(item)
+            found[key] = _mask(item)
     found |= {f"pods of {owner}": number for owner, number in pods.items() if owner}
     return found | {release: status for release, (_, status) in newest.items()}
 
 
-def difference(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+def diff_objects(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
     """What is missing, too much, or otherwise than wanted, one line for each."""
     missing = [f"missing: {key}" for key in wanted.keys() - found.keys()]
     more = [f"too much: {key}" for key in found.keys() - wanted.keys()]
     both = wanted.keys() & found.keys()
-    other = [f"{key}{line}" for key in both for line in _differences("", wanted[key], found[key])]
+    other = [f"{key}{line}" for key in both for line in _diff_values("", wanted[key], found[key])]
     return sorted([*missing, *more, *other])
 
 
-def _differences(path: str, wanted: Any, found: Any) -> list[str]:
+def _diff_values(path: str, wanted: Any, found: Any) -> list[str]:
     if isinstance(wanted, dict) and isinstance(found, dict):
         keys = sorted(wanted.keys() | found.keys())
-        return [line for key in keys for line in _differences(f"{path}.{key}", wanted.get(key), found.get(key))]
+        return [line for key in keys for line in _diff_values(f"{path}.{key}", wanted.get(key), found.get(key))]
     return [] if wanted == found else [f"{path}: {found!r} in place of {wanted!r}"]
 
 
-def _runs_for(pod: Mapping[str, Any]) -> str:
+def _pod_owner(pod: Mapping[str, Any]) -> str:
     metadata = pod["metadata"]
     owners = metadata.get("ownerReferences", [])
     if any(owner["kind"] == "Job" for owner in owners):  # of a CronJob, at its own times
@@ -77,16 +77,16 @@ def _runs_for(pod: Mapping[str, Any]) -> str:
     return f"{metadata['namespace']}/{name.removesuffix(f'-{template}')}"
 
 
-def _masked(value: Any) -> Any:
+def _mask(value: Any) -> Any:
     if isinstance(value, dict):
-        kept = {key: _masked(found) for key, found in value.items() if key not in _CHANGING | _CHANGING_ANNOTATIONS}
+        kept = {key: _mask(found) for key, found in value.items() if key not in _CHANGING | _CHANGING_ANNOTATIONS}
         if value.get("kind") == "Secret":
             kept["data"] = sorted(value.get("data", {}))
         if not kept.get("annotations", True):
             del kept["annotations"]
         return kept
     if isinstance(value, list):
-        return [_masked(item) for item in value]
+        return [_mask(item) for item in value]
     if isinstance(value, str):
         for mask, pattern in _MASKS.items():
             value = pattern.sub(mask, value)

@@ -31,11 +31,11 @@ _types_once = cache(getattr(_types, "_types_from_py_properties", lambda cls: {})
 # Of all runs, as Outputs keep to theirs; `asyncio.run`, in other tests, leaves its thread without one.
 _LOOP = asyncio.new_event_loop()
 # By which Pulumi marks a secret among inputs.
-_MARK = "4dabf18193072939515e22adb298388d"
+_SECRET_SIGNATURE = "4dabf18193072939515e22adb298388d"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class Registration:
     """What the program says of a resource beside its inputs."""
 
     urn: str
@@ -51,17 +51,17 @@ class Asked:
     retain_on_delete: bool
 
 
-class Monitor(MockMonitor):
+class RecordingMonitor(MockMonitor):
     """Keeps what Pulumi's own mocks don't tell of."""
 
     def __init__(self, mocks: Mocks) -> None:
         super().__init__(mocks)
-        self.asked: list[Asked] = []
+        self.registrations: list[Registration] = []
 
     def RegisterResource(self, request: Any) -> Any:
         response = super().RegisterResource(request)  # type: ignore[no-untyped-call]
-        self.asked.append(
-            Asked(
+        self.registrations.append(
+            Registration(
                 urn=response.urn,
                 type=request.type,
                 name=request.name,
@@ -84,7 +84,7 @@ class Recorder(Mocks):
     def __init__(self) -> None:
         self.resources: list[MockResourceArgs] = []
         self.outputs: dict[str, Any] = {}  # the stack's
-        self.monitor = Monitor(self)
+        self.monitor = RecordingMonitor(self)
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str, dict[str, Any]]:
         self.resources.append(args)
@@ -106,7 +106,7 @@ class Recorder(Mocks):
         elif args.name.endswith("-token"):
             outputs["data"] = {"token": "dG9rZW4=", "ca.crt": "Q0E="}
         elif args.name.endswith("-multicluster-gateway"):
-            outputs |= GATEWAY
+            outputs |= GATEWAY_OUTPUTS
         elif args.name.endswith("-clustermesh-apiserver-peers"):
             outputs["status"] = {"loadBalancer": {"ingress": [{"hostname": f"{args.name}.example.com"}]}}
         return f"{args.name}-id", outputs
@@ -114,23 +114,23 @@ class Recorder(Mocks):
     def call(self, args: MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
         return {}, None
 
-    def of(self, kind: str) -> dict[str, dict[str, Any]]:
+    def inputs_of(self, kind: str) -> dict[str, dict[str, Any]]:
         """The inputs of every resource whose type ends so, by name."""
         return {found.name: found.inputs for found in self.resources if found.typ.endswith(kind)}
 
-    def asked(self, kind: str, name: str) -> Asked:
+    def registration(self, kind: str, name: str) -> Registration:
         """What is said of a resource of a type that ends so."""
-        (found,) = (each for each in self.monitor.asked if each.type.endswith(kind) and each.name == name)
+        (found,) = (each for each in self.monitor.registrations if each.type.endswith(kind) and each.name == name)
         return found
 
-    def before(self, kind: str, name: str) -> set[str]:
+    def dependencies_of(self, kind: str, name: str) -> set[str]:
         """What a resource waits for: types without their package, and names."""
-        return {_called(urn) for urn in self.asked(kind, name).dependencies}
+        return {_resource_label(urn) for urn in self.registration(kind, name).dependencies}
 
-    def state(self) -> list[stack_state.StateResource]:
+    def to_state_resources(self) -> list[stack_state.StateResource]:
         """What the state would have after an update."""
         inputs = {(each.typ, each.name): each.inputs for each in self.resources}
-        whole = stack_state.StateResource(urn=STACK, type="pulumi:pulumi:Stack", custom=False, outputs=self.outputs)
+        whole = stack_state.StateResource(urn=STACK_URN, type="pulumi:pulumi:Stack", custom=False, outputs=self.outputs)
         return [whole] + [
             stack_state.StateResource(
                 urn=each.urn,
@@ -141,13 +141,13 @@ class Recorder(Mocks):
                 dependencies=each.dependencies,
                 inputs=inputs[each.type, each.name],
             )
-            for each in self.monitor.asked
+            for each in self.monitor.registrations
             if each.type != "pulumi:pulumi:Stack"
         ]
 
 
-STACK = "urn:pulumi:test::multicluster-mesh::pulumi:pulumi:Stack::multicluster-mesh-test"
-GATEWAY = {
+STACK_URN = "urn:pulumi:test::multicluster-mesh::pulumi:pulumi:Stack::multicluster-mesh-test"
+GATEWAY_OUTPUTS = {
     "metadata": {
         "name": "linkerd-gateway",
         "annotations": {
@@ -161,7 +161,7 @@ GATEWAY = {
 }
 
 
-class Run(Protocol):
+class RunProgram(Protocol):
     """Gives what the program asks for with a configuration, of which some keys may be secrets."""
 
     def __call__(
@@ -169,20 +169,24 @@ class Run(Protocol):
     ) -> Recorder: ...
 
 
-def plain(value: Any) -> Any:
+def without_secret_marks(value: Any) -> Any:
     """Inputs without the marks of secrets."""
     if isinstance(value, dict):
-        return plain(value["value"]) if _MARK in value else {key: plain(item) for key, item in value.items()}
-    return [plain(item) for item in value] if isinstance(value, list) else value
+        return (
+            without_secret_marks(value["value"])
+            if _SECRET_SIGNATURE in value
+            else {key: without_secret_marks(item) for key, item in value.items()}
+        )
+    return [without_secret_marks(item) for item in value] if isinstance(value, list) else value
 
 
-def _called(urn: str) -> str:
+def _resource_label(urn: str) -> str:
     kind, name = urn.rsplit("::", 2)[1:]
     return f"{kind.rpartition('$')[2].rpartition(':')[2]} {name}"
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunProgram:
     """The program; with the same configuration it runs only once."""
     kubeconfig = tmp_path_factory.mktemp("program") / "kubeconfig"
     runs: dict[str, Recorder] = {}
@@ -191,17 +195,19 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         known = json.dumps([config, secret, id(state)])
         if known not in runs:
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(stack_state, "read_stack_state", lambda: state.state() if state is not None else [])
-                runs[known] = record(config, secret, kubeconfig, patch)
+                patch.setattr(
+                    stack_state, "read_stack_state", lambda: state.to_state_resources() if state is not None else []
+                )
+                runs[known] = record_run(config, secret, kubeconfig, patch)
         return runs[known]
 
     return run_program
 
 
-def record(config: dict[str, Any], secret: Sequence[str], kubeconfig: Path, patch: pytest.MonkeyPatch) -> Recorder:
+def record_run(config: dict[str, Any], secret: Sequence[str], kubeconfig: Path, patch: pytest.MonkeyPatch) -> Recorder:
     contexts = [(said or {}).get("context", name) for name, said in config["clusters"].items()]
     servers = {context: {"server": f"https://{context}.example.com"} for context in contexts}
-    for name, value in kubeconfigs.write(kubeconfig, **servers).items():
+    for name, value in kubeconfigs.write_kubeconfig(kubeconfig, **servers).items():
         patch.setenv(name, value)
     # No cluster is there to be asked anything.
     config = {"preflight": False, **config}
@@ -209,7 +215,7 @@ def record(config: dict[str, Any], secret: Sequence[str], kubeconfig: Path, patc
     encoded = {f"multicluster-mesh:{key}": value for key, value in texts.items()}
     patch.setenv("PULUMI_CONFIG", json.dumps(encoded))
     patch.setenv("PULUMI_CONFIG_SECRET_KEYS", json.dumps([f"multicluster-mesh:{key}" for key in secret]))
-    _hurry(patch)
+    _skip_slow_lookups(patch)
     # The recording engine has no server for the hooks' callbacks.
     patch.setattr(resource_hooks, "register_resource_hook", lambda hook: asyncio.ensure_future(asyncio.sleep(0)))
     patch.setattr(resource, "_get_callbacks", _no_callbacks)
@@ -221,7 +227,7 @@ def record(config: dict[str, Any], secret: Sequence[str], kubeconfig: Path, patc
     patch.setattr(pulumi, "export", export)
     # It has no stack to run something in, and waits for everything itself.
     patch.setattr(pulumi, "run", lambda program: None)
-    patch.setattr(clustermesh, "node_addresses", nodes)
+    patch.setattr(clustermesh, "node_addresses", fake_node_addresses)
     asyncio.set_event_loop(_LOOP)
     set_mocks(recorder, project="multicluster-mesh", stack="test", preview=True, monitor=recorder.monitor)
 
@@ -237,7 +243,7 @@ def record(config: dict[str, Any], secret: Sequence[str], kubeconfig: Path, patc
     return recorder
 
 
-def nodes(cluster: Cluster) -> list[str]:
+def fake_node_addresses(cluster: Cluster) -> list[str]:
     """The addresses of a cluster's nodes."""
     assert cluster.settings.cilium is not None
     return [f"192.0.2.{cluster.settings.cilium.id}", f"2001:db8::{cluster.settings.cilium.id}"]
@@ -254,7 +260,7 @@ async def _no_callbacks() -> _Callbacks:
     return _Callbacks()
 
 
-def _hurry(patch: pytest.MonkeyPatch) -> None:
+def _skip_slow_lookups(patch: pytest.MonkeyPatch) -> None:
     """Leave out what takes Pulumi half of the time: types that it looks up again for each resource, and its origin."""
     if hasattr(_types, "_types_from_py_properties"):
         patch.setattr(_types, "_types_from_py_properties", _types_once)
@@ -262,7 +268,7 @@ def _hurry(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(resource, "_get_stack_trace", source_pb2.StackTrace)
 
 
-def mesh(*names: str, links: list[tuple[str, str]]) -> dict[str, Any]:
+def mesh_config(*names: str, links: list[tuple[str, str]]) -> dict[str, Any]:
     """A configuration of these clusters and links."""
     pairs = [{"source": source, "target": target} for source, target in links]
     return {"clusters": {name: {} for name in names}, "links": pairs}

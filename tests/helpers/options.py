@@ -16,7 +16,7 @@ _NAMES = ("west", "east", "north", "south")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Faults:
+class FaultOptions:
     """What was asked for on the command line."""
 
     seed: str
@@ -39,7 +39,7 @@ class Faults:
         return [*_NAMES, *more][: self.clusters]
 
 
-def add(parser: pytest.Parser) -> None:
+def add_options(parser: pytest.Parser) -> None:
     """Add the options."""
     group = parser.getgroup("faults", "tests of faults (tests/faults)")
     group.addoption("--seed", default=DEFAULT_SEED, help="what chance follows; `random` for one that is printed")
@@ -47,7 +47,7 @@ def add(parser: pytest.Parser) -> None:
     group.addoption("--clusters", type=int, default=DEFAULT_CLUSTERS, help="how many clusters the mesh has; at least 2")
 
 
-def settle(config: pytest.Config) -> None:
+def resolve_options(config: pytest.Config) -> None:
     """Draw the seed, where it is left to chance. Workers are given what was drawn here."""
     if config.option.seed == "random":
         config.option.seed = str(random.SystemRandom().randrange(_LARGEST_SEED))
@@ -57,12 +57,12 @@ def settle(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--moments={config.option.moments}: 1 or more")
 
 
-def chosen(config: pytest.Config) -> Faults:
+def read_options(config: pytest.Config) -> FaultOptions:
     """What was asked for."""
-    return Faults(seed=config.option.seed, moments=config.option.moments, clusters=config.option.clusters)
+    return FaultOptions(seed=config.option.seed, moments=config.option.moments, clusters=config.option.clusters)
 
 
-def header(config: pytest.Config) -> str:
+def report_header(config: pytest.Config) -> str:
     """How to run the same once more."""
-    found = chosen(config)
+    found = read_options(config)
     return f"faults: make faults SEED={found.seed} MOMENTS={found.moments} CLUSTERS={found.clusters}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from policy import PlannedResource, Violation, violations
+from policy import PlannedResource, Violation, find_violations
 from policy.planned_resource import SECRET
 from tests.helpers.mock_engine import Recorder
 
@@ -12,42 +12,42 @@ from tests.helpers.mock_engine import Recorder
 _MARK, _IS_SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
 
 
-def resource(kind: str, name: str = "one", provider: str = "", **properties: Any) -> PlannedResource:
+def planned_resource(kind: str, name: str = "one", provider: str = "", **properties: Any) -> PlannedResource:
     """A resource of a stack."""
     urn = f"urn:pulumi:prod::mesh::multicluster-mesh:index:Parent${kind}::{name}"
     return PlannedResource(urn=urn, type=kind, properties=properties, provider=provider)
 
 
-def release(values: Any, chart: str = "./charts/some", **properties: Any) -> PlannedResource:
+def planned_release(values: Any, chart: str = "./charts/some", **properties: Any) -> PlannedResource:
     """A Helm release with these values."""
-    return resource("kubernetes:helm.sh/v3:Release", chart=chart, values=values, **properties)
+    return planned_resource("kubernetes:helm.sh/v3:Release", chart=chart, values=values, **properties)
 
 
-def found(*resources: PlannedResource) -> list[tuple[str, str]]:
+def broken_rules(*resources: PlannedResource) -> list[tuple[str, str]]:
     """The rules that resources break, and where."""
-    return [(violation.rule, violation.path) for violation in judged(*resources)]
+    return [(violation.rule, violation.path) for violation in check_resources(*resources)]
 
 
-def judged(*resources: PlannedResource) -> list[Violation]:
+def check_resources(*resources: PlannedResource) -> list[Violation]:
     """The violations of resources."""
-    return violations(resources)
+    return find_violations(resources)
 
 
-def planned(recorder: Recorder) -> list[PlannedResource]:
+def to_planned_resources(recorder: Recorder) -> list[PlannedResource]:
     """What the program has asked for, as a preview would have it."""
     inputs = {(each.typ, each.name): each.inputs for each in recorder.resources}
     return [
         PlannedResource(
             urn=each.urn,
             type=each.type,
-            properties=_masked(inputs.get((each.type, each.name), {})),
+            properties=_mask(inputs.get((each.type, each.name), {})),
             provider=each.provider,
         )
-        for each in recorder.monitor.asked
+        for each in recorder.monitor.registrations
     ]
 
 
-def _masked(value: Any) -> Any:
+def _mask(value: Any) -> Any:
     if isinstance(value, dict):
-        return SECRET if value.get(_MARK) == _IS_SECRET else {key: _masked(item) for key, item in value.items()}
-    return [_masked(item) for item in value] if isinstance(value, list) else value
+        return SECRET if value.get(_MARK) == _IS_SECRET else {key: _mask(item) for key, item in value.items()}
+    return [_mask(item) for item in value] if isinstance(value, list) else value

@@ -6,23 +6,24 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mesh.pulumi_constants import KUBERNETES_PROVIDER_TYPE
 from review import preview
 from review.preview import Preview
 
 _URN = "urn:pulumi:dev::multicluster-mesh::"
 
 
-def urn(kind: str, name: str) -> str:
+def resource_urn(kind: str, name: str) -> str:
     """The URN of a resource."""
     return f"{_URN}{kind}::{name}"
 
 
-def provider(cluster: str) -> str:
+def provider_reference(cluster: str) -> str:
     """How the resources of a cluster refer to its provider."""
-    return f"{urn(preview.PROVIDER, cluster)}::0e8c1a1e"
+    return f"{resource_urn(KUBERNETES_PROVIDER_TYPE, cluster)}::0e8c1a1e"
 
 
-def step(
+def preview_step(
     operation: str,
     kind: str,
     name: str,
@@ -47,23 +48,23 @@ def step(
         needs: URNs of what it depends on.
         outputs: what it has given so far.
     """
-    found: dict[str, Any] = {"op": operation, "urn": urn(kind, name)}
+    found: dict[str, Any] = {"op": operation, "urn": resource_urn(kind, name)}
     for side, inputs in (("oldState", before), ("newState", after)):
         if inputs is not None:
             found[side] = {"type": kind, "inputs": inputs, "outputs": outputs or {}, "dependencies": list(needs)}
             if cluster is not None:
-                found[side]["provider"] = provider(cluster)
+                found[side]["provider"] = provider_reference(cluster)
     if changed:
         found["detailedDiff"] = {path: {"kind": "update", "inputDiff": True} for path in changed}
     return found
 
 
-def of(*steps: Mapping[str, Any], diagnostics: Sequence[Mapping[str, str]] = ()) -> Preview:
+def build_preview(*steps: Mapping[str, Any], diagnostics: Sequence[Mapping[str, str]] = ()) -> Preview:
     """A preview of these steps."""
-    return preview.parse(json.dumps({"steps": list(steps), "diagnostics": list(diagnostics)}))
+    return preview.parse_preview(json.dumps({"steps": list(steps), "diagnostics": list(diagnostics)}))
 
 
-def release(version: str = "1.0.0", **values: Any) -> dict[str, Any]:
+def release_inputs(version: str = "1.0.0", **values: Any) -> dict[str, Any]:
     """The inputs of a release."""
     return {
         "name": "shop",
@@ -76,7 +77,7 @@ def release(version: str = "1.0.0", **values: Any) -> dict[str, Any]:
     }
 
 
-def deployment(name: str = "shop", image: str = "example.com/shop:1", replicas: int = 1) -> dict[str, Any]:
+def deployment_manifest(name: str = "shop", image: str = "example.com/shop:1", replicas: int = 1) -> dict[str, Any]:
     """A Deployment."""
     return {
         "apiVersion": "apps/v1",
@@ -89,7 +90,7 @@ def deployment(name: str = "shop", image: str = "example.com/shop:1", replicas: 
     }
 
 
-def definition(kind: str = "Cup", version: str = "v1") -> dict[str, Any]:
+def crd_manifest(kind: str = "Cup", version: str = "v1") -> dict[str, Any]:
     """A CustomResourceDefinition."""
     plural = f"{kind.lower()}s"
     return {

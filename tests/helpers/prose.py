@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mesh.paths import PROJECT_ROOT
-from tests.helpers.paths import listed
+from tests.helpers.project_files import list_project_files
 
 # A standard word for each banned one is in CONTRIBUTING.md.
 BANNED = re.compile(
@@ -57,7 +57,7 @@ def check(paths: list[str]) -> list[Violation]:
 
 def checked_files() -> list[str]:
     """Return the paths of all files that the rules are about."""
-    return [path for path in listed() if path.endswith((".py", ".md")) and (PROJECT_ROOT / path).is_file()]
+    return [path for path in list_project_files() if path.endswith((".py", ".md")) and (PROJECT_ROOT / path).is_file()]
 
 
 def check_python(path: str, text: str) -> Iterator[Violation]:

@@ -14,26 +14,26 @@ from typing import NoReturn
 import pytest
 
 # Seconds of computing, and of waiting beside it; bytes beyond what the process has already.
-COMPUTING = 5.0
-WAITING = 30.0
-MEMORY = 768 * 2**20
+CPU_TIMEOUT_S = 5.0
+WALL_TIMEOUT_S = 30.0
+MAX_MEMORY_BYTES = 768 * 2**20
 
 
 @contextmanager
-def bounds() -> Iterator[None]:
+def limit_resources() -> Iterator[None]:
     """Fail what computes, waits or grows for too long."""
-    before = {number: signal.signal(number, _over) for number in (signal.SIGPROF, signal.SIGALRM)}
+    before = {number: signal.signal(number, _fail_on_limit) for number in (signal.SIGPROF, signal.SIGALRM)}
     limits = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, limits[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MAX_MEMORY_BYTES, limits[1]))
     # No handler runs inside a library that doesn't come back; then the process ends.
-    faulthandler.dump_traceback_later(4 * WAITING, exit=True)
-    signal.setitimer(signal.ITIMER_PROF, COMPUTING)
-    signal.setitimer(signal.ITIMER_REAL, WAITING)
+    faulthandler.dump_traceback_later(4 * WALL_TIMEOUT_S, exit=True)
+    signal.setitimer(signal.ITIMER_PROF, CPU_TIMEOUT_S)
+    signal.setitimer(signal.ITIMER_REAL, WALL_TIMEOUT_S)
     try:
         yield
     except MemoryError:
-        pytest.fail(f"took more than {MEMORY >> 20} MiB")
+        pytest.fail(f"took more than {MAX_MEMORY_BYTES >> 20} MiB")
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -44,12 +44,12 @@ def bounds() -> Iterator[None]:
 
 
 @pytest.fixture
-def bounded() -> Iterator[None]:
+def limited_resources() -> Iterator[None]:
     """The same for a whole test."""
-    with bounds():
+    with limit_resources():
         yield
 
 
-def _over(number: int, _: types.FrameType | None) -> NoReturn:
-    limit = f"{COMPUTING:g} seconds of computing" if number == signal.SIGPROF else f"{WAITING:g} seconds"
+def _fail_on_limit(number: int, _: types.FrameType | None) -> NoReturn:
+    limit = f"{CPU_TIMEOUT_S:g} seconds of computing" if number == signal.SIGPROF else f"{WALL_TIMEOUT_S:g} seconds"
     pytest.fail(f"took more than {limit}")

@@ -29,7 +29,7 @@ CORPUS = PROJECT_ROOT / "tests" / "testdata" / "settings"
 Environment = dict[str, str]
 
 # `path: value: rule; remedy`, on one line.
-FAULT = re.compile(r'(\.?[\w$/*…-]+|\[(\d+|"(?:[^"\\]|\\.)*")\])+: .+: .+; .+')
+ERROR_FORMAT = re.compile(r'(\.?[\w$/*…-]+|\[(\d+|"(?:[^"\\]|\\.)*")\])+: .+: .+; .+')
 
 
 class StackYaml(yaml.SafeLoader):
@@ -43,26 +43,26 @@ StackYaml.yaml_implicit_resolvers = {
 StackYaml.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"true|True|TRUE|false|False|FALSE"), list("tTfF"))
 
 
-def expected(file: Path) -> list[str]:
+def read_expectations(file: Path) -> list[str]:
     """What the comments of a file of the corpus say."""
     return re.findall(r"^# expect: (.*)$", file.read_text(), re.MULTILINE)
 
 
-def content(file: Path) -> Any:
+def read_stack_file(file: Path) -> Any:
     return yaml.load(file.read_text(), StackYaml)
 
 
-cached = cache(content)
+read_stack_file_once = cache(read_stack_file)
 
 
-def decoded(text: str) -> Any:
+def decode_json(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
         return text
 
 
-def handed_over(stack_file: Any, texts: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+def to_pulumi_config(stack_file: Any, texts: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     """A stack file as Pulumi hands it to the program: its configuration, and the keys that hold secrets."""
     config = stack_file.get("config") if isinstance(stack_file, dict) else None
     found: dict[str, str] = {}
@@ -71,33 +71,33 @@ def handed_over(stack_file: Any, texts: Mapping[str, str]) -> tuple[dict[str, st
     for key, value in config.items() if isinstance(config, dict) else ():
         name = key if ":" in key else f"{settings.PROJECT}:{key}"
         names: set[str] = set()
-        plain = revealed(value, texts, names)
+        plain = reveal_texts(value, texts, names)
         found[name] = "" if plain is None else plain if isinstance(plain, str) else json.dumps(plain)
         secret += [name] if names else []
     return found, secret
 
 
-def revealed(value: Any, texts: Mapping[str, str], secret: set[str]) -> Any:
+def reveal_texts(value: Any, texts: Mapping[str, str], secret: set[str]) -> Any:
     """A value with the texts that it names in their places; the names of those that are secret go to `secret`."""
     if isinstance(value, dict):
         if value.keys() == {"secure"} and isinstance(value["secure"], str):
             secret.add(value["secure"])
             return texts[value["secure"]]
-        return {str(key): revealed(item, texts, secret) for key, item in value.items()}
+        return {str(key): reveal_texts(item, texts, secret) for key, item in value.items()}
     if isinstance(value, list):
-        return [revealed(item, texts, secret) for item in value]
+        return [reveal_texts(item, texts, secret) for item in value]
     named = re.fullmatch(r"<([\w.-]+)>", value) if isinstance(value, str) else None
     return texts[named[1]] if named else value
 
 
 # The same files for nearly all tests.
-read_once = cache(kubeconfig.read_kubeconfigs)
+read_kubeconfigs_once = cache(kubeconfig.read_kubeconfigs)
 
 
-def load(config: Mapping[str, str], secret: list[str], environment: Environment) -> settings.Settings:
+def load_settings(config: Mapping[str, str], secret: list[str], environment: Environment) -> settings.Settings:
     """What the program itself does."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kubeconfig, "read_kubeconfigs", read_once)
+        patch.setattr(kubeconfig, "read_kubeconfigs", read_kubeconfigs_once)
         patch.setattr(pulumi, "get_project", lambda: settings.PROJECT)
         patch.delenv("MULTICLUSTER_MESH_CHARTS", raising=False)
         for name, value in environment.items():
@@ -108,33 +108,33 @@ def load(config: Mapping[str, str], secret: list[str], environment: Environment)
         return settings.load()
 
 
-def faults(config: dict[str, Any], environment: Environment, secret: tuple[str, ...] = ()) -> tuple[str, ...]:
+def parse_errors(config: dict[str, Any], environment: Environment, secret: tuple[str, ...] = ()) -> tuple[str, ...]:
     with pytest.raises(settings.SettingsError) as caught:
         settings.parse(config, environment, secret)
     return caught.value.errors
 
 
-def judged(config: Mapping[str, Any], secret: list[str], environment: Environment) -> str:
+def error_message(config: Mapping[str, Any], secret: list[str], environment: Environment) -> str:
     """Load it, and give the message if there is one; anything else that is raised is a slip of the program."""
     texts = {
         f"{settings.PROJECT}:{key}": value if isinstance(value, str) else json.dumps(value)
         for key, value in config.items()
     }
     try:
-        load(texts, [f"{settings.PROJECT}:{key}" for key in secret], environment)
+        load_settings(texts, [f"{settings.PROJECT}:{key}" for key in secret], environment)
     except settings.SettingsError as error:
         assert error.errors
         for fault in error.errors:
             assert fault.isprintable()
-            assert FAULT.fullmatch(fault), fault
+            assert ERROR_FORMAT.fullmatch(fault), fault
         return str(error)
     return ""
 
 
-def plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
     """A part of the settings as a stack file would have it."""
     if isinstance(value, BaseModel):
         return value.model_dump(by_alias=True, exclude_unset=True)
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [to_plain(item) for item in value]
     return value.get_secret_value() if hasattr(value, "get_secret_value") else value

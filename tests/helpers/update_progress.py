@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_TICK = 0.05  # seconds between looks
-_DONE = re.compile(rb"^ [-+~] .* (?:created|deleted|updated)\b", re.MULTILINE)
+_POLL_INTERVAL_S = 0.05  # seconds between looks
+_COMPLETED_RESOURCE = re.compile(rb"^ [-+~] .* (?:created|deleted|updated)\b", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Moment:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class UpdateProgress:
     """When an undisturbed run had done its resources, in seconds, the last time being its end."""
 
     times: tuple[float, ...]
@@ -37,7 +37,7 @@ class Progress:
         return Moment(done=done, reached=reached, after=seconds - reached)
 
 
-class Watch:
+class OutputWatch:
     """What is appended to a file of output from now on."""
 
     def __init__(self, file: Path) -> None:
@@ -60,21 +60,21 @@ class Watch:
     @property
     def done(self) -> int:
         """How many resources have been made, changed or removed."""
-        return len(_DONE.findall(self.printed))
+        return len(_COMPLETED_RESOURCE.findall(self.printed))
 
 
 @contextmanager
-def recorded(file: Path) -> Iterator[list[Progress]]:
+def record_progress(file: Path) -> Iterator[list[UpdateProgress]]:
     """The progress of what runs meanwhile; there once this is left.
 
     Args:
         file: takes its output.
     """
-    watch, found, times = Watch(file), list[Progress](), list[float]()
+    watch, found, times = OutputWatch(file), list[UpdateProgress](), list[float]()
     ended = threading.Event()
 
     def look() -> None:
-        while not ended.wait(_TICK):
+        while not ended.wait(_POLL_INTERVAL_S):
             now, done = watch.seconds, watch.done if file.exists() else 0
             times.extend([now] * (done - len(times)))
 
@@ -85,4 +85,4 @@ def recorded(file: Path) -> Iterator[list[Progress]]:
     finally:
         ended.set()
         thread.join()
-    found.append(Progress(times=(*times, watch.seconds)))
+    found.append(UpdateProgress(times=(*times, watch.seconds)))

@@ -17,8 +17,8 @@ import pytest
 from hack.lab import allocation
 from hack.lab.pki import Pki
 from hack.lab.state_dir import StateDir
-from tests.helpers.certificate_authority import DAY, LocalAuthority
-from tests.helpers.lab_stack import comes_true
+from tests.helpers.certificates import DAY, IssuedCertificate
+from tests.helpers.lab_stack import wait_until
 from tests.integration.test_lab import kubectl
 
 pytestmark = pytest.mark.lab("north")
@@ -28,16 +28,16 @@ NAMESPACE = "kitchen"
 VERSION = "v1.menu.example.com"
 NOW = datetime.now(UTC)
 
-authority = partial(LocalAuthority, begin=NOW - DAY, end=NOW + DAY)
+issue_certificate = partial(IssuedCertificate, begin=NOW - DAY, end=NOW + DAY)
 
 
-def apply(lab: StateDir, *objects: dict[str, Any]) -> None:
+def apply_objects(lab: StateDir, *objects: dict[str, Any]) -> None:
     command = ["kubectl", "--kubeconfig", str(lab.kubeconfig), "--context", CONTEXT, "apply", "-f", "-"]
     content = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
     subprocess.run(command, input=content, text=True, check=True, capture_output=True, timeout=60)
 
 
-def api_service(trusted: LocalAuthority) -> dict[str, Any]:
+def api_service_manifest(trusted: IssuedCertificate) -> dict[str, Any]:
     """The registration of the API, with the CA whose certificates it may show."""
     return {
         "apiVersion": "apiregistration.k8s.io/v1",
@@ -54,7 +54,7 @@ def api_service(trusted: LocalAuthority) -> dict[str, Any]:
     }
 
 
-def available(lab: StateDir) -> dict[str, Any]:
+def available_condition(lab: StateDir) -> dict[str, Any]:
     """What the API server says of the API."""
     found = json.loads(kubectl(lab, CONTEXT, "get", "apiservice", VERSION, "-o", "json"))
     conditions = found.get("status", {}).get("conditions") or [{"status": "Unknown"}]
@@ -62,10 +62,10 @@ def available(lab: StateDir) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def ca(lab: StateDir) -> Iterator[LocalAuthority]:
+def ca(lab: StateDir) -> Iterator[IssuedCertificate]:
     """The CA of an API that has pods."""
-    ca = authority(name="ca")
-    pair = authority(name="waiter", signer=ca, ca=None, cert_sign=None, dns_name=f"waiter.{NAMESPACE}.svc")
+    ca = issue_certificate(name="ca")
+    pair = issue_certificate(name="waiter", signer=ca, ca=None, cert_sign=None, dns_name=f"waiter.{NAMESPACE}.svc")
     labels = {"app": "cook"}
     mounts = [{"name": name, "mountPath": f"/{name}"} for name in ("password", "tls")]
     pod = {
@@ -74,7 +74,7 @@ def ca(lab: StateDir) -> Iterator[LocalAuthority]:
     }
     place = {"namespace": NAMESPACE}
     try:
-        apply(
+        apply_objects(
             lab,
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
             {"apiVersion": "v1", "kind": "Secret", "metadata": {**place, "name": "the-password"}},
@@ -83,7 +83,7 @@ def ca(lab: StateDir) -> Iterator[LocalAuthority]:
                 "kind": "Secret",
                 "metadata": {**place, "name": "the-tls"},
                 "type": "kubernetes.io/tls",
-                "stringData": {"tls.crt": pair.pem, "tls.key": pair.private},
+                "stringData": {"tls.crt": pair.pem, "tls.key": pair.private_key},
             },
             {
                 "apiVersion": "apps/v1",
@@ -100,7 +100,7 @@ def ca(lab: StateDir) -> Iterator[LocalAuthority]:
                 "metadata": {**place, "name": "waiter"},
                 "spec": {"selector": labels, "ports": [{"port": 443, "targetPort": 8443}]},
             },
-            api_service(ca),
+            api_service_manifest(ca),
         )
         yield ca
     finally:
@@ -108,8 +108,8 @@ def ca(lab: StateDir) -> Iterator[LocalAuthority]:
         kubectl(lab, CONTEXT, "delete", "namespace", NAMESPACE, "--ignore-not-found")
 
 
-def test_an_api_is_available_if_its_pods_have_a_certificate_that_is_trusted(lab: StateDir, ca: LocalAuthority) -> None:
-    assert comes_true(lambda: available(lab)["status"] == "True"), available(lab)
+def test_api_with_trusted_certificate_is_available(lab: StateDir, ca: IssuedCertificate) -> None:
+    assert wait_until(lambda: available_condition(lab)["status"] == "True"), available_condition(lab)
     answered = json.loads(kubectl(lab, CONTEXT, "get", "--raw", "/apis/menu.example.com/v1"))
     assert answered == {
         "kind": "APIResourceList",
@@ -119,8 +119,8 @@ def test_an_api_is_available_if_its_pods_have_a_certificate_that_is_trusted(lab:
     }
 
 
-def test_a_namespace_can_be_deleted_while_an_api_is_registered(lab: StateDir, ca: LocalAuthority) -> None:
-    assert comes_true(lambda: available(lab)["status"] == "True"), available(lab)
+def test_namespace_is_deletable_while_api_is_registered(lab: StateDir, ca: IssuedCertificate) -> None:
+    assert wait_until(lambda: available_condition(lab)["status"] == "True"), available_condition(lab)
     kubectl(lab, CONTEXT, "create", "namespace", "guest")
 
     kubectl(lab, CONTEXT, "delete", "namespace", "guest", "--timeout=30s")
@@ -128,27 +128,27 @@ def test_a_namespace_can_be_deleted_while_an_api_is_registered(lab: StateDir, ca
     assert "guest" not in kubectl(lab, CONTEXT, "get", "namespaces", "-o", "name")
 
 
-def test_an_api_whose_certificate_is_of_another_ca_is_unavailable(lab: StateDir, ca: LocalAuthority) -> None:
-    apply(lab, api_service(authority(name="ca")))
+def test_api_with_certificate_of_another_ca_is_unavailable(lab: StateDir, ca: IssuedCertificate) -> None:
+    apply_objects(lab, api_service_manifest(issue_certificate(name="ca")))
     try:
-        assert comes_true(lambda: available(lab)["status"] == "False"), available(lab)
-        assert "certificate" in available(lab)["message"]
+        assert wait_until(lambda: available_condition(lab)["status"] == "False"), available_condition(lab)
+        assert "certificate" in available_condition(lab)["message"]
     finally:
-        apply(lab, api_service(ca))
-    assert comes_true(lambda: available(lab)["status"] == "True"), available(lab)
+        apply_objects(lab, api_service_manifest(ca))
+    assert wait_until(lambda: available_condition(lab)["status"] == "True"), available_condition(lab)
 
 
-def test_an_api_without_pods_is_unavailable(lab: StateDir, ca: LocalAuthority) -> None:
+def test_api_without_pods_is_unavailable(lab: StateDir, ca: IssuedCertificate) -> None:
     kubectl(lab, CONTEXT, "-n", NAMESPACE, "scale", "deployment", "cook", "--replicas=0")
     try:
-        assert comes_true(lambda: available(lab)["status"] == "False"), available(lab)
+        assert wait_until(lambda: available_condition(lab)["status"] == "False"), available_condition(lab)
     finally:
         kubectl(lab, CONTEXT, "-n", NAMESPACE, "scale", "deployment", "cook", "--replicas=1")
-    assert comes_true(lambda: available(lab)["status"] == "True"), available(lab)
+    assert wait_until(lambda: available_condition(lab)["status"] == "True"), available_condition(lab)
 
 
-def test_any_other_service_is_refused(lab: StateDir, ca: LocalAuthority) -> None:
-    cluster = allocation.read(lab.cluster(CONTEXT))
+def test_connection_to_any_other_service_is_refused(lab: StateDir, ca: IssuedCertificate) -> None:
+    cluster = allocation.read_allocation(lab.cluster(CONTEXT))
     assert cluster is not None
     pki = Pki(folder=lab.cluster(CONTEXT) / "pki")
     tls = ssl.create_default_context(cafile=str(pki.certificate("egress-ca")))

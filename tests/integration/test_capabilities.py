@@ -17,10 +17,10 @@ from components.linkerd.gateway_spec import MULTICLUSTER_NAMESPACE as MULTICLUST
 from components.sdk.secrets import PULL_SECRET_NAME
 from hack.lab.state_dir import StateDir
 from tests.helpers import custom_stack
-from tests.helpers.certificate_authority import LocalAuthority
+from tests.helpers.certificates import IssuedCertificate
 from tests.helpers.custom_stack import NAMESPACES, REGISTRY
-from tests.helpers.lab_stack import Deployment, brought_up, comes_true, everything
-from tests.helpers.link_assertions import assert_as_printed
+from tests.helpers.lab_stack import LabStack, deploy, list_all_objects, wait_until
+from tests.helpers.link_assertions import assert_matches_linkerd_cli
 
 pytestmark = pytest.mark.lab("west", "north", "ctx-1", minutes=2)
 
@@ -28,9 +28,9 @@ WORKLOADS = ("deployments", "daemonsets", "cronjobs")
 
 
 @pytest.fixture(scope="module")
-def authorities() -> tuple[LocalAuthority, dict[str, LocalAuthority]]:
+def authorities() -> tuple[IssuedCertificate, dict[str, IssuedCertificate]]:
     """The anchor and the issuers that the stack brings."""
-    return custom_stack.trust()
+    return custom_stack.create_trust()
 
 
 @pytest.fixture(scope="module")
@@ -41,21 +41,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def mesh(
-    lab: StateDir, folder: Path, authorities: tuple[LocalAuthority, dict[str, LocalAuthority]]
-) -> Iterator[Deployment]:
+    lab: StateDir, folder: Path, authorities: tuple[IssuedCertificate, dict[str, IssuedCertificate]]
+) -> Iterator[LabStack]:
     """The stack, which is up."""
-    custom_stack.path_of_kubeconfig(folder).write_text(yaml.safe_dump(custom_stack.kubeconfig(lab, "private-1")))
-    config = custom_stack.config(lab, folder, *authorities)
-    with brought_up(lab, folder, "odd", config, custom_stack.secrets(lab, authorities[1])) as deployment:
+    custom_stack.kubeconfig_path(folder).write_text(
+        yaml.safe_dump(custom_stack.single_cluster_kubeconfig(lab, "private-1"))
+    )
+    config = custom_stack.build_config(lab, folder, *authorities)
+    with deploy(lab, folder, "odd", config, custom_stack.build_secrets(lab, authorities[1])) as deployment:
         yield deployment
 
 
 @pytest.fixture(scope="module")
-def pods(mesh: Deployment) -> dict[str, list[dict[str, Any]]]:
+def pods(mesh: LabStack) -> dict[str, list[dict[str, Any]]]:
     """By cluster, the templates of Linkerd's own pods, with their namespace."""
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in NAMESPACES}
     for name, namespace in NAMESPACES.items():
-        for workload in mesh.objects(mesh.contexts[name], ",".join(WORKLOADS), "--all-namespaces"):
+        for workload in mesh.list_objects(mesh.contexts[name], ",".join(WORKLOADS), "--all-namespaces"):
             if workload["metadata"]["namespace"] not in (namespace, MULTICLUSTER, "linkerd-cni"):
                 continue
             spec = workload["spec"]
@@ -64,21 +66,21 @@ def pods(mesh: Deployment) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def one(mesh: Deployment, cluster: str, namespace: str, kind: str, name: str) -> dict[str, Any]:
+def get_object(mesh: LabStack, cluster: str, namespace: str, kind: str, name: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(
         mesh.kubectl(mesh.contexts[cluster], "-n", namespace, "get", kind, name, "-o", "json")
     )
     return found
 
 
-def values(mesh: Deployment, cluster: str) -> dict[str, Any]:
+def read_control_plane_values(mesh: LabStack, cluster: str) -> dict[str, Any]:
     """The values that a control plane was installed with, as Linkerd's own commands read them."""
-    found = one(mesh, cluster, NAMESPACES[cluster], "configmap", "linkerd-config")
+    found = get_object(mesh, cluster, NAMESPACES[cluster], "configmap", "linkerd-config")
     return dict(yaml.safe_load(found["data"]["values"]))
 
 
-def test_every_check_of_the_table_passes(mesh: Deployment) -> None:
-    rows = mesh.rows()
+def test_all_checks_pass(mesh: LabStack) -> None:
+    rows = mesh.run_checks()
 
     assert [row for row in rows if not row.passed] == []
     assert {(row.subject, row.check) for row in rows if row.check in ("gateways", "mirrors")} == {
@@ -89,22 +91,22 @@ def test_every_check_of_the_table_passes(mesh: Deployment) -> None:
     }
 
 
-def test_a_gateway_is_at_the_nodes_at_a_given_address_or_nowhere(mesh: Deployment) -> None:
-    service = one(mesh, "edge", MULTICLUSTER, "service", "linkerd-gateway")["spec"]
+def test_gateway_is_exposed_as_each_cluster_configures(mesh: LabStack) -> None:
+    service = get_object(mesh, "edge", MULTICLUSTER, "service", "linkerd-gateway")["spec"]
     assert service["type"] == "NodePort"
     assert {port["name"]: port["nodePort"] for port in service["ports"]} == {"mc-gateway": 30143, "mc-probe": 30191}
-    link = one(mesh, "private-1", MULTICLUSTER, "links.multicluster.linkerd.io", "edge")["spec"]
-    assert link["gatewayAddress"].split(",") == list(custom_stack.of(mesh.lab, "edge").node_addresses[:2])
+    link = get_object(mesh, "private-1", MULTICLUSTER, "links.multicluster.linkerd.io", "edge")["spec"]
+    assert link["gatewayAddress"].split(",") == list(custom_stack.read_allocation(mesh.lab, "edge").node_addresses[:2])
     assert (link["gatewayPort"], link["probeSpec"]["port"]) == ("443", "30191")
-    (subset,) = one(mesh, "private-1", "shop", "endpoints", "podinfo-edge")["subsets"]
+    (subset,) = get_object(mesh, "private-1", "shop", "endpoints", "podinfo-edge")["subsets"]
     assert {port["port"] for port in subset["ports"]} == {443}
 
-    balanced = one(mesh, "north", MULTICLUSTER, "service", "linkerd-gateway")
+    balanced = get_object(mesh, "north", MULTICLUSTER, "service", "linkerd-gateway")
     assert balanced["metadata"]["annotations"]["lb.example.com/internal"] == "true"
     assert balanced["spec"]["loadBalancerSourceRanges"] == ["203.0.113.0/24", "198.51.100.0/24"]
 
-    assert not mesh.exists(mesh.contexts["private-1"], "service", "linkerd-gateway", MULTICLUSTER)
-    assert not mesh.exists(mesh.contexts["private-1"], "deployment", "linkerd-gateway", MULTICLUSTER)
+    assert not mesh.has_object(mesh.contexts["private-1"], "service", "linkerd-gateway", MULTICLUSTER)
+    assert not mesh.has_object(mesh.contexts["private-1"], "deployment", "linkerd-gateway", MULTICLUSTER)
 
 
 @pytest.mark.parametrize(
@@ -116,32 +118,30 @@ def test_a_gateway_is_at_the_nodes_at_a_given_address_or_nowhere(mesh: Deploymen
     ],
     ids=["node-ports", "load-balancer", "flat"],
 )
-def test_a_link_is_made_of_the_objects_that_linkerds_own_cli_would_print(
-    mesh: Deployment, source: str, target: str, flags: list[str]
-) -> None:
-    addresses = ",".join(custom_stack.of(mesh.lab, target).node_addresses[:2])
+def test_link_objects_equal_output_of_linkerd_cli(mesh: LabStack, source: str, target: str, flags: list[str]) -> None:
+    addresses = ",".join(custom_stack.read_allocation(mesh.lab, target).node_addresses[:2])
     given = [flag.format(addresses=addresses) for flag in flags]
 
-    assert_as_printed(mesh, source, target, f"--registry={REGISTRY}", *given)
+    assert_matches_linkerd_cli(mesh, source, target, f"--registry={REGISTRY}", *given)
 
 
-def test_a_flat_link_has_nothing_to_probe_and_mirrors_what_is_exported_for_it(mesh: Deployment) -> None:
-    assert not mesh.exists(mesh.contexts["north"], "service", "probe-gateway-edge", MULTICLUSTER)
+def test_flat_link_has_no_probe_and_mirrors_remote_discovery(mesh: LabStack) -> None:
+    assert not mesh.has_object(mesh.contexts["north"], "service", "probe-gateway-edge", MULTICLUSTER)
     source, target = mesh.contexts["north"], mesh.contexts["edge"]
     mesh.kubectl(target, "-n", "default", "create", "service", "clusterip", "tea", "--tcp=80")
     try:
         mesh.kubectl(target, "label", "service", "tea", "mirror.linkerd.io/exported=remote-discovery")
-        assert comes_true(lambda: mesh.exists(source, "service", "tea-edge"))
-        labels = one(mesh, "north", "default", "service", "tea-edge")["metadata"]["labels"]
+        assert wait_until(lambda: mesh.has_object(source, "service", "tea-edge"))
+        labels = get_object(mesh, "north", "default", "service", "tea-edge")["metadata"]["labels"]
         assert labels["multicluster.linkerd.io/remote-discovery"] == "edge"
-        assert not mesh.exists(source, "service", "podinfo-edge", "shop"), "it is exported for gateways"
+        assert not mesh.has_object(source, "service", "podinfo-edge", "shop"), "it is exported for gateways"
     finally:
         mesh.kubectl(target, "delete", "service", "tea")
-    assert comes_true(lambda: not mesh.exists(source, "service", "tea-edge"))
+    assert wait_until(lambda: not mesh.has_object(source, "service", "tea-edge"))
 
 
-def test_a_control_plane_is_where_and_what_its_cluster_says(mesh: Deployment) -> None:
-    edge, north = values(mesh, "edge"), values(mesh, "north")
+def test_control_plane_has_settings_of_its_cluster(mesh: LabStack) -> None:
+    edge, north = read_control_plane_values(mesh, "edge"), read_control_plane_values(mesh, "north")
     assert (edge["clusterDomain"], edge["identityTrustDomain"]) == ("edge.local", "edge.example")
     assert (north["clusterDomain"], north["identityTrustDomain"]) == ("cluster.local", "mesh.example")
     assert edge["proxy"]["defaultInboundPolicy"] == "cluster-authenticated"
@@ -149,10 +149,10 @@ def test_a_control_plane_is_where_and_what_its_cluster_says(mesh: Deployment) ->
     assert not mesh.kubectl(mesh.contexts["edge"], "get", "namespace", "linkerd", "--ignore-not-found")
 
 
-def test_the_cni_plugin_runs_on_every_node_of_the_one_cluster_that_asks_for_it(mesh: Deployment) -> None:
-    status = one(mesh, "edge", "linkerd-cni", "daemonset", "linkerd-cni")["status"]
+def test_cni_plugin_runs_only_in_cluster_with_cni(mesh: LabStack) -> None:
+    status = get_object(mesh, "edge", "linkerd-cni", "daemonset", "linkerd-cni")["status"]
     assert status["numberReady"] == status["desiredNumberScheduled"] == 3
-    assert {name: values(mesh, name)["cniEnabled"] for name in NAMESPACES} == {
+    assert {name: read_control_plane_values(mesh, name)["cniEnabled"] for name in NAMESPACES} == {
         "private-1": False,
         "edge": True,
         "north": False,
@@ -160,15 +160,15 @@ def test_the_cni_plugin_runs_on_every_node_of_the_one_cluster_that_asks_for_it(m
     assert not mesh.kubectl(mesh.contexts["north"], "get", "namespace", "linkerd-cni", "--ignore-not-found")
 
 
-def test_high_availability_is_replicas_that_a_drain_leaves_one_of(
-    mesh: Deployment, pods: dict[str, list[dict[str, Any]]]
+def test_high_availability_has_replicas_and_disruption_budgets(
+    mesh: LabStack, pods: dict[str, list[dict[str, Any]]]
 ) -> None:
     replicas = {pod["of"]["name"]: pod["replicas"] for pod in pods["private-1"] if pod["replicas"]}
     mirrored = ["linkerd-service-mirror-edge", "linkerd-service-mirror-north"]
     assert replicas == dict.fromkeys(
         ["linkerd-destination", "linkerd-identity", "linkerd-proxy-injector", *mirrored], 3
     )
-    budgets = mesh.objects(mesh.contexts["private-1"], "poddisruptionbudgets", "--all-namespaces")
+    budgets = mesh.list_objects(mesh.contexts["private-1"], "poddisruptionbudgets", "--all-namespaces")
     assert {budget["metadata"]["name"] for budget in budgets} == {
         *("linkerd-dst", "linkerd-identity", "linkerd-proxy-injector"),
         *mirrored,
@@ -180,23 +180,23 @@ def test_high_availability_is_replicas_that_a_drain_leaves_one_of(
         sorted(mirror["target"] for mirror in mirrors if mirror["state"] == "running") == ["edge"] * 3 + ["north"] * 3
     )
     holders = {
-        one(mesh, "private-1", MULTICLUSTER, "lease", f"service-mirror-write-{target}")["spec"]["holderIdentity"]
+        get_object(mesh, "private-1", MULTICLUSTER, "lease", f"service-mirror-write-{target}")["spec"]["holderIdentity"]
         for target in ("edge", "north")
     }
     assert holders <= {mirror["pod"].partition("/")[2] for mirror in mirrors}
 
 
-def test_an_override_is_merged_deeply_and_shown(mesh: Deployment) -> None:
-    private, north = values(mesh, "private-1"), values(mesh, "north")
+def test_override_is_merged_deeply_and_shown(mesh: LabStack) -> None:
+    private, north = read_control_plane_values(mesh, "private-1"), read_control_plane_values(mesh, "north")
     proxy = private["proxy"]
     assert proxy["resources"]["memory"]["limit"] == "300Mi", "of the cluster"
     assert (proxy["resources"]["cpu"]["request"], private["controllerReplicas"]) == ("100m", 3), "of high availability"
     assert proxy["logLevel"] == north["proxy"]["logLevel"] == "warn", "of the mesh"
     assert proxy["image"]["name"] == f"{REGISTRY}/proxy", "of the registry"
     assert private["webhookFailurePolicy"] == "Ignore", "over high availability"
-    mirror = one(mesh, "private-1", MULTICLUSTER, "deployment", "linkerd-service-mirror-edge")
+    mirror = get_object(mesh, "private-1", MULTICLUSTER, "deployment", "linkerd-service-mirror-edge")
     assert mirror["spec"]["template"]["spec"]["containers"][0]["resources"] == {"requests": {"cpu": "10m"}}
-    link = one(mesh, "private-1", MULTICLUSTER, "links.multicluster.linkerd.io", "north")["spec"]
+    link = get_object(mesh, "private-1", MULTICLUSTER, "links.multicluster.linkerd.io", "north")["spec"]
     assert link["probeSpec"]["period"] == "5s", "a gateway's values reach its links"
 
     with mesh.engine() as engine:
@@ -213,25 +213,23 @@ def test_an_override_is_merged_deeply_and_shown(mesh: Deployment) -> None:
     }
 
 
-def test_in_a_closed_network_every_image_comes_from_its_registry_with_credentials_for_it(
-    mesh: Deployment, pods: dict[str, list[dict[str, Any]]]
-) -> None:
+def test_images_come_from_registry_with_pull_secret(mesh: LabStack, pods: dict[str, list[dict[str, Any]]]) -> None:
     for cluster, found in pods.items():
         named = [{"name": PULL_SECRET_NAME}] + ([{"name": "of-the-company"}] if cluster == "north" else [])
         for pod in found:
             spec, where = pod["spec"], (cluster, pod["of"]["name"])
             containers = spec["containers"] + spec.get("initContainers", [])
             assert [c["image"] for c in containers if not c["image"].startswith(f"{REGISTRY}/")] == [], where
-            account = one(mesh, cluster, pod["of"]["namespace"], "serviceaccount", spec["serviceAccountName"])
+            account = get_object(mesh, cluster, pod["of"]["namespace"], "serviceaccount", spec["serviceAccountName"])
             assert spec.get("imagePullSecrets", account.get("imagePullSecrets")) == named, where
         for namespace in {*(pod["of"]["namespace"] for pod in found), "shop"}:
-            secret = one(mesh, cluster, namespace, "secret", PULL_SECRET_NAME)
+            secret = get_object(mesh, cluster, namespace, "secret", PULL_SECRET_NAME)
             assert base64.b64decode(secret["data"][".dockerconfigjson"]).decode() == custom_stack.PULL_SECRET
-        meshed = one(mesh, cluster, "shop", "deployment", "podinfo")["spec"]["template"]["spec"]
+        meshed = get_object(mesh, cluster, "shop", "deployment", "podinfo")["spec"]["template"]["spec"]
         assert meshed["imagePullSecrets"] == named, "Linkerd injects an image of the registry"
 
 
-def test_all_of_linkerd_is_on_the_nodes_that_are_meant_for_it(pods: dict[str, list[dict[str, Any]]]) -> None:
+def test_linkerd_pods_have_node_selector_and_tolerations(pods: dict[str, list[dict[str, Any]]]) -> None:
     for cluster, found in pods.items():
         assert len(found) >= 5
         for pod in found:
@@ -243,42 +241,42 @@ def test_all_of_linkerd_is_on_the_nodes_that_are_meant_for_it(pods: dict[str, li
             assert custom_stack.TOLERATION in pod["spec"].get("tolerations", []), where
 
 
-def test_trust_is_the_anchor_and_the_issuers_that_were_brought(
-    mesh: Deployment, authorities: tuple[LocalAuthority, dict[str, LocalAuthority]]
+def test_trust_consists_of_configured_anchor_and_issuers(
+    mesh: LabStack, authorities: tuple[IssuedCertificate, dict[str, IssuedCertificate]]
 ) -> None:
     anchor, issuers = authorities
     for cluster, namespace in NAMESPACES.items():
-        data = one(mesh, cluster, namespace, "secret", "linkerd-identity-issuer")["data"]
+        data = get_object(mesh, cluster, namespace, "secret", "linkerd-identity-issuer")["data"]
         found = {key: base64.b64decode(value).decode() for key, value in data.items()}
         issuer = issuers[cluster]
-        assert found == {"tls.crt": issuer.pem, "tls.key": issuer.private, "ca.crt": anchor.pem}
-        roots = one(mesh, cluster, namespace, "configmap", "linkerd-identity-trust-roots")["data"]
+        assert found == {"tls.crt": issuer.pem, "tls.key": issuer.private_key, "ca.crt": anchor.pem}
+        roots = get_object(mesh, cluster, namespace, "configmap", "linkerd-identity-trust-roots")["data"]
         assert roots["ca-bundle.crt"].strip() == anchor.pem.strip()
-    made = {resource["type"] for resource in resources(mesh) if "issuer" in resource["urn"]}
+    made = {resource["type"] for resource in list_resources(mesh) if "issuer" in resource["urn"]}
     assert made == {"kubernetes:core/v1:Secret"}, "no key is made where one was brought"
 
 
-def resources(mesh: Deployment) -> list[dict[str, Any]]:
+def list_resources(mesh: LabStack) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(mesh.state)["checkpoint"]["latest"]["resources"]
     return found
 
 
-def test_a_second_up_changes_nothing(mesh: Deployment) -> None:
+def test_second_up_changes_nothing(mesh: LabStack) -> None:
     mesh.up("--expect-no-changes")
 
 
-def test_another_kubeconfig_of_the_same_clusters_replaces_nothing(
-    mesh: Deployment, folder: Path, authorities: tuple[LocalAuthority, dict[str, LocalAuthority]]
+def test_different_kubeconfig_of_same_clusters_replaces_nothing(
+    mesh: LabStack, folder: Path, authorities: tuple[IssuedCertificate, dict[str, IssuedCertificate]]
 ) -> None:
     asked = folder / "asked"
-    by_path = renamed(custom_stack.kubeconfig(mesh.lab, "private-1"))
-    by_path["users"][0]["user"] = {"exec": credential_plugin(folder, asked, by_path["users"][0]["user"])}
-    custom_stack.path_of_kubeconfig(folder).write_text(yaml.safe_dump(by_path))
-    as_secret = yaml.safe_dump(renamed(custom_stack.kubeconfig(mesh.lab, "north")))
+    by_path = rename_entries(custom_stack.single_cluster_kubeconfig(mesh.lab, "private-1"))
+    by_path["users"][0]["user"] = {"exec": write_credential_plugin(folder, asked, by_path["users"][0]["user"])}
+    custom_stack.kubeconfig_path(folder).write_text(yaml.safe_dump(by_path))
+    as_secret = yaml.safe_dump(rename_entries(custom_stack.single_cluster_kubeconfig(mesh.lab, "north")))
 
     mesh.configure(mesh.config, {**mesh.secrets, "kubeconfigs.north": as_secret})
 
-    changes = mesh.changes()
+    changes = mesh.preview_changes()
     # What waits for the mirrors of what north exports goes there by the same way.
     export = "ExportCleanup north-shop-podinfo-service-export-private-1"
     # And so do those who look after what Helm has made there.
@@ -296,7 +294,7 @@ def test_another_kubeconfig_of_the_same_clusters_replaces_nothing(
     mesh.up("--expect-no-changes", "--refresh")
 
 
-def renamed(kubeconfig: dict[str, Any]) -> dict[str, Any]:
+def rename_entries(kubeconfig: dict[str, Any]) -> dict[str, Any]:
     """The same, with other names for the cluster and the user."""
     found = json.loads(json.dumps(kubeconfig))
     found["clusters"][0]["name"] = "another-name"
@@ -305,7 +303,7 @@ def renamed(kubeconfig: dict[str, Any]) -> dict[str, Any]:
     return dict(found)
 
 
-def credential_plugin(folder: Path, asked: Path, user: dict[str, str]) -> dict[str, Any]:
+def write_credential_plugin(folder: Path, asked: Path, user: dict[str, str]) -> dict[str, Any]:
     """A credential plugin that gives what a user's entry had in it."""
     version = "client.authentication.k8s.io/v1"
     certificate, key = (base64.b64decode(user[f"client-{part}-data"]).decode() for part in ("certificate", "key"))
@@ -319,32 +317,32 @@ def credential_plugin(folder: Path, asked: Path, user: dict[str, str]) -> dict[s
     return {"apiVersion": version, "command": str(plugin), "interactiveMode": "Never"}
 
 
-def test_nothing_secret_is_printed_or_stored_in_clear(mesh: Deployment) -> None:
+def test_secrets_are_neither_printed_nor_stored_in_clear(mesh: LabStack) -> None:
     with mesh.engine() as engine:
         outputs = json.dumps(engine.outputs())
     places = {
         "what preview and up print": mesh.output.read_text(),
         "the stack's outputs": outputs,
-        "all that Pulumi keeps": kept(mesh),
-        "Helm's records": helm_records(mesh),
+        "all that Pulumi keeps": read_state_files(mesh),
+        "Helm's records": read_helm_releases(mesh),
     }
 
     for place, text in places.items():
-        assert [line for line in secret_lines(mesh) if line in text] == [], place
+        assert [line for line in list_secret_lines(mesh) if line in text] == [], place
     assert REGISTRY in places["Helm's records"], "the records were read"
 
 
-def test_destroy_leaves_each_api_server_exactly_as_it_was(mesh: Deployment) -> None:
+def test_destroy_restores_each_api_server(mesh: LabStack) -> None:
     mesh.destroy()
 
     for context in mesh.contexts.values():
-        comes_true(partial(mesh.is_as_before, context))
-        assert everything(mesh, context) == mesh.before[context]
+        wait_until(partial(mesh.is_restored, context))
+        assert list_all_objects(mesh, context) == mesh.objects_before[context]
     printed = mesh.output.read_text()
-    assert [line for line in secret_lines(mesh) if line in printed] == []
+    assert [line for line in list_secret_lines(mesh) if line in printed] == []
 
 
-def secret_lines(mesh: Deployment) -> set[str]:
+def list_secret_lines(mesh: LabStack) -> set[str]:
     """What nobody may see: the lines of keys, and what is long in kubeconfigs and registry credentials."""
     kubeconfig = yaml.safe_load(mesh.secrets["kubeconfigs.north"])
     keys = [text for path, text in mesh.secrets.items() if path.endswith(".key")]
@@ -354,17 +352,17 @@ def secret_lines(mesh: Deployment) -> set[str]:
     return found
 
 
-def kept(mesh: Deployment) -> str:
+def read_state_files(mesh: LabStack) -> str:
     """Every file that Pulumi has of the stack, former states included."""
     files = [file for file in (mesh.lab.folder / "state").rglob(f"{mesh.name}[-.]*") if file.is_file()]
     assert len(files) > 2
     return "\n".join(file.read_text() for file in files)
 
 
-def helm_records(mesh: Deployment) -> str:
+def read_helm_releases(mesh: LabStack) -> str:
     """Everything that Helm has written down in any cluster."""
     found = []
     for context in mesh.contexts.values():
-        for record in mesh.objects(context, "secrets", "--all-namespaces", "-l", "owner=helm"):
+        for record in mesh.list_objects(context, "secrets", "--all-namespaces", "-l", "owner=helm"):
             found.append(gzip.decompress(base64.b64decode(base64.b64decode(record["data"]["release"]))).decode())
     return "\n".join(found)

@@ -12,10 +12,10 @@ import pytest
 
 from hack.lab.state_dir import StateDir
 from mesh.linkerd_releases import linkerd_release
-from tests.helpers.edge_releases import EDGE, newest_release
-from tests.helpers.lab_stack import Deployment, brought_up, comes_true, everything
+from tests.helpers.edge_releases import REQUIRES_EDGE_RELEASES, newest_edge_release
+from tests.helpers.lab_stack import LabStack, deploy, list_all_objects, wait_until
 
-pytestmark = [pytest.mark.lab("west", "east", "north", "ctx-1", minutes=6), EDGE]
+pytestmark = [pytest.mark.lab("west", "east", "north", "ctx-1", minutes=6), REQUIRES_EDGE_RELEASES]
 
 NAMESPACE = "linkerd-multicluster"
 STABLE: dict[str, Any] = {
@@ -28,53 +28,53 @@ LINKS = "links.v1alpha3.multicluster.linkerd.io"
 
 
 @pytest.fixture(scope="module")
-def mesh(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def mesh(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
     """A mesh of the last stable release, in both directions, with an export in place."""
-    with brought_up(lab, tmp_path_factory.mktemp("edge"), "edge", STABLE) as deployment:
+    with deploy(lab, tmp_path_factory.mktemp("edge"), "edge", STABLE) as deployment:
         yield deployment
 
 
-def of_edge(**changes: Any) -> dict[str, Any]:
-    return {**copy.deepcopy(STABLE), "linkerd": {"version": newest_release()}, **changes}
+def edge_config(**changes: Any) -> dict[str, Any]:
+    return {**copy.deepcopy(STABLE), "linkerd": {"version": newest_edge_release()}, **changes}
 
 
-def failed(mesh: Deployment) -> list[str]:
-    return [f"{row.subject}: {row.check}: {row.detail}" for row in mesh.rows() if not row.passed]
+def list_failed_checks(mesh: LabStack) -> list[str]:
+    return [f"{row.subject}: {row.check}: {row.detail}" for row in mesh.run_checks() if not row.passed]
 
 
-def test_a_running_mesh_moves_to_the_newest_release_in_one_update_and_its_mirrors_stay(mesh: Deployment) -> None:
-    mirror = mesh.one("west", "service", "podinfo-east", "test")["metadata"]["uid"]
-    link = mesh.one("west", LINKS.replace("v1alpha3", "v1alpha1"), "east", NAMESPACE)["metadata"]["uid"]
-    mesh.configure(of_edge())
+def test_upgrade_to_newest_release_keeps_mirrors(mesh: LabStack) -> None:
+    mirror = mesh.get_object("west", "service", "podinfo-east", "test")["metadata"]["uid"]
+    link = mesh.get_object("west", LINKS.replace("v1alpha3", "v1alpha1"), "east", NAMESPACE)["metadata"]["uid"]
+    mesh.configure(edge_config())
 
-    planned = mesh.changes()
+    planned = mesh.preview_changes()
     mesh.up()
 
     assert planned["Link link-west-to-east-link"] == "update"
     assert planned["Release link-west-to-east-controller"] == "delete"
     assert set(planned.values()) == {"create", "update", "delete"}, "nothing is replaced"
-    assert mesh.one("west", "service", "podinfo-east", "test")["metadata"]["uid"] == mirror
-    assert mesh.one("west", LINKS, "east", NAMESPACE)["metadata"]["uid"] == link
-    deployments = {item["metadata"]["name"] for item in mesh.objects("west", "deployments", "-n", NAMESPACE)}
+    assert mesh.get_object("west", "service", "podinfo-east", "test")["metadata"]["uid"] == mirror
+    assert mesh.get_object("west", LINKS, "east", NAMESPACE)["metadata"]["uid"] == link
+    deployments = {item["metadata"]["name"] for item in mesh.list_objects("west", "deployments", "-n", NAMESPACE)}
     assert deployments == {"controller-east", "linkerd-gateway", "linkerd-local-service-mirror"}
-    assert failed(mesh) == []
+    assert list_failed_checks(mesh) == []
     mesh.up("--expect-no-changes")
 
 
-def test_it_is_not_taken_back(mesh: Deployment) -> None:
+def test_downgrade_is_refused(mesh: LabStack) -> None:
     mesh.configure(STABLE)
     try:
-        printed = mesh.failing_up()
+        printed = mesh.up_expecting_failure()
     finally:
-        mesh.configure(of_edge())
+        mesh.configure(edge_config())
 
-    tag = getattr(linkerd_release(newest_release()), "tag", newest_release())
+    tag = getattr(linkerd_release(newest_edge_release()), "tag", newest_edge_release())
     assert f"linkerd.version: stable-2.14.10: clusters.west runs {tag}, which is newer" in printed
 
 
-def test_links_and_credentials_are_what_linkerds_own_command_writes(mesh: Deployment) -> None:
+def test_links_and_credentials_equal_output_of_linkerd_cli(mesh: LabStack) -> None:
     said = ("linkerd", "--context", "east", "multicluster", "link-gen", "--cluster-name=east", "-o", "json")
-    ours = mesh.one("west", LINKS, "east", NAMESPACE)
+    ours = mesh.get_object("west", LINKS, "east", NAMESPACE)
 
     documents = [line for line in mesh.run(*said).stdout.split("\n") if line.strip()]
     _, discovery, link = map(json.loads, documents[:3])
@@ -84,15 +84,15 @@ def test_links_and_credentials_are_what_linkerds_own_command_writes(mesh: Deploy
             set(value.items()) <= set(ours["spec"][key].items()) if key == "probeSpec" else ours["spec"][key] == value
         )
     assert link["metadata"]["annotations"].items() <= ours["metadata"]["annotations"].items()
-    secret = mesh.one("west", "secret", "cluster-credentials-east", "linkerd")
+    secret = mesh.get_object("west", "secret", "cluster-credentials-east", "linkerd")
     assert secret["type"] == discovery["type"]
     for key in ("labels", "annotations"):
         assert discovery["metadata"][key].items() <= secret["metadata"][key].items()
 
 
-def test_a_token_that_is_revoked_is_renewed_and_the_controller_made_anew(mesh: Deployment) -> None:
+def test_revoked_token_is_renewed_and_controller_restarted(mesh: LabStack) -> None:
     def controller() -> str:
-        return str(mesh.one("west", "deployment", "controller-east", NAMESPACE)["metadata"]["generation"])
+        return str(mesh.get_object("west", "deployment", "controller-east", NAMESPACE)["metadata"]["generation"])
 
     before = controller()
     token = ("secret", "linkerd-service-mirror-remote-access-west")
@@ -100,18 +100,18 @@ def test_a_token_that_is_revoked_is_renewed_and_the_controller_made_anew(mesh: D
 
     mesh.up("--refresh")
 
-    assert mesh.exists("east", *token, NAMESPACE)
+    assert mesh.has_object("east", *token, NAMESPACE)
     assert controller() != before
-    assert failed(mesh) == []
+    assert list_failed_checks(mesh) == []
 
 
-FLAT = {"networks": {"flat": "lan"}, "gateway": False}
-FOUR: dict[str, Any] = {
+FLAT_NETWORK = {"networks": {"flat": "lan"}, "gateway": False}
+FOUR_CLUSTERS: dict[str, Any] = {
     "clusters": {
         "west": {"networks": {"flat": "lan", "pods": ["10.1.0.0/16"]}},
         "east": {"networks": {"flat": "lan", "pods": ["10.2.0.0/16"]}},
-        "north": {**FLAT, "networks": {"flat": "lan", "pods": ["10.3.0.0/16"]}},
-        "south": {**FLAT, "context": "ctx-1", "networks": {"flat": "lan", "pods": ["10.4.0.0/16"]}},
+        "north": {**FLAT_NETWORK, "networks": {"flat": "lan", "pods": ["10.3.0.0/16"]}},
+        "south": {**FLAT_NETWORK, "context": "ctx-1", "networks": {"flat": "lan", "pods": ["10.4.0.0/16"]}},
     },
     "topology": {"shape": "full-mesh", "except": [{"source": "west", "target": "east"}]},
     "links": [
@@ -131,20 +131,20 @@ FOUR: dict[str, Any] = {
 }
 
 
-def test_four_clusters_in_full_mesh_have_every_mode_at_once(mesh: Deployment) -> None:
+def test_full_mesh_of_four_clusters_combines_all_modes(mesh: LabStack) -> None:
     for context in ("north", "ctx-1"):
-        mesh.before[context] = everything(mesh, context)
-    mesh.configure(of_edge(**FOUR))
+        mesh.objects_before[context] = list_all_objects(mesh, context)
+    mesh.configure(edge_config(**FOUR_CLUSTERS))
 
     mesh.up()
 
-    assert failed(mesh) == []
+    assert list_failed_checks(mesh) == []
     for context, others in (("west", "east,north"), ("east", "west,north"), ("north", "west,east")):
-        annotations = mesh.one(context, "service", "podinfo-federated", "test")["metadata"]["annotations"]
+        annotations = mesh.get_object(context, "service", "podinfo-federated", "test")["metadata"]["annotations"]
         found = annotations["multicluster.linkerd.io/remote-discovery"].split(",")
         assert set(found) == {f"podinfo@{other}" for other in others.split(",")}
         assert annotations["multicluster.linkerd.io/local-discovery"] == "podinfo"
-    labels = mesh.one("west", "service", "helloworld-north", "hello")["metadata"]["labels"]
+    labels = mesh.get_object("west", "service", "helloworld-north", "hello")["metadata"]["labels"]
     assert labels["multicluster.linkerd.io/remote-discovery"] == "north"
     mesh.up("--expect-no-changes")
 
@@ -171,54 +171,54 @@ spec:
 """
 
 
-def test_headless_services_are_mirrored_as_such_without_the_labels_that_are_left_out(mesh: Deployment) -> None:
+def test_headless_services_are_mirrored_without_excluded_labels(mesh: LabStack) -> None:
     file = mesh.output.parent / "headless.yaml"
     file.write_text(HEADLESS)
     mesh.kubectl("east", "apply", "-f", str(file))
     try:
         for name in ("nodes-0-east", "nodes-1-east"):
-            assert comes_true(partial(mesh.exists, "west", "service", name))
-        mirror = mesh.one("west", "service", "nodes-east")
+            assert wait_until(partial(mesh.has_object, "west", "service", name))
+        mirror = mesh.get_object("west", "service", "nodes-east")
     finally:
         mesh.kubectl("east", "delete", "-f", str(file))
 
     assert mirror["spec"]["clusterIP"] == "None"
     assert mirror["metadata"]["labels"]["plain"] == "yes"
     assert "example.com/team" not in mirror["metadata"]["labels"]
-    assert comes_true(lambda: not mesh.exists("west", "service", "nodes-0-east"))
+    assert wait_until(lambda: not mesh.has_object("west", "service", "nodes-0-east"))
 
 
-def test_a_link_says_what_the_stack_file_says_of_it(mesh: Deployment) -> None:
-    spec = mesh.one("west", LINKS, "east", NAMESPACE)["spec"]
+def test_link_has_settings_of_stack_file(mesh: LabStack) -> None:
+    spec = mesh.get_object("west", LINKS, "east", NAMESPACE)["spec"]
 
     assert (spec["probeSpec"]["failureThreshold"], spec["probeSpec"]["timeout"]) == ("4", "9s")
     assert spec["excludedLabels"] == ["example.com/*"]
-    assert "gatewayAddress" not in mesh.one("west", LINKS, "north", NAMESPACE)["spec"]
-    assert mesh.one("west", "deployment", "controller-east", NAMESPACE)["spec"]["replicas"] == 2
+    assert "gatewayAddress" not in mesh.get_object("west", LINKS, "north", NAMESPACE)["spec"]
+    assert mesh.get_object("west", "deployment", "controller-east", NAMESPACE)["spec"]["replicas"] == 2
 
 
-def test_what_leaves_a_federated_service_leaves_no_trace(mesh: Deployment) -> None:
-    config = of_edge(**copy.deepcopy(FOUR))
+def test_removed_member_leaves_no_trace_in_federated_service(mesh: LabStack) -> None:
+    config = edge_config(**copy.deepcopy(FOUR_CLUSTERS))
     config["workloads"][0]["podinfo"]["federated"] = ["west"]
     mesh.configure(config)
 
     mesh.up()
 
-    annotations = mesh.one("west", "service", "podinfo-federated", "test")["metadata"]["annotations"]
+    annotations = mesh.get_object("west", "service", "podinfo-federated", "test")["metadata"]["annotations"]
     assert annotations["multicluster.linkerd.io/local-discovery"] == "podinfo"
     assert not annotations.get("multicluster.linkerd.io/remote-discovery")
-    members = mesh.one("north", "service", "podinfo-federated", "test")["metadata"]["annotations"]
+    members = mesh.get_object("north", "service", "podinfo-federated", "test")["metadata"]["annotations"]
     assert members["multicluster.linkerd.io/remote-discovery"] == "podinfo@west"
-    assert failed(mesh) == []
+    assert list_failed_checks(mesh) == []
 
 
-def test_destroy_leaves_nothing_of_it(mesh: Deployment) -> None:
+def test_destroy_leaves_nothing(mesh: LabStack) -> None:
     foreign = ("-n", "default", "service", "till")
     mesh.kubectl("east", "-n", "default", "create", "service", "clusterip", "till", "--tcp=80")
     mesh.kubectl("east", "label", *foreign, "mirror.linkerd.io/federated=member")
-    assert comes_true(lambda: mesh.exists("north", "service", "till-federated"))
+    assert wait_until(lambda: mesh.has_object("north", "service", "till-federated"))
 
     mesh.destroy()
 
     mesh.kubectl("east", "delete", *foreign)
-    assert [context for context in mesh.before if not mesh.is_as_before(context)] == []
+    assert [context for context in mesh.objects_before if not mesh.is_restored(context)] == []

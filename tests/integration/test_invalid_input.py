@@ -8,26 +8,26 @@ import pytest
 import yaml
 
 from hack.lab.state_dir import StateDir
-from tests.helpers.lab_stack import PROJECT, Deployment, everything
+from tests.helpers.lab_stack import PROJECT, LabStack, list_all_objects
 
 pytestmark = pytest.mark.lab("west")
 
 
-def test_a_wrong_stack_file_is_told_whole_before_anything_is_touched(lab: StateDir, tmp_path: Path) -> None:
+def test_invalid_stack_file_reports_all_errors_before_changes(lab: StateDir, tmp_path: Path) -> None:
     wrong = {
         "clusters": {"west": {"contxt": "west"}, "east": {"context": "nowhere"}},
         "links": [{"source": "west", "target": "west"}],
     }
-    deployment = Deployment(lab, tmp_path, "wrong", {"clusters": {"west": {}}})
+    deployment = LabStack(lab, tmp_path, "wrong", {"clusters": {"west": {}}})
     # Past what `make up` says of it already.
     content = {"config": {f"{PROJECT}:{key}": value for key, value in wrong.items()}}
     deployment.stack.file.write_text(yaml.safe_dump(content))
-    there = everything(deployment, "west")
+    there = list_all_objects(deployment, "west")
 
-    printed = deployment.failing_up()
+    printed = deployment.up_expecting_failure()
 
     assert "3 faults in the configuration; nothing was touched" in printed
     for path in ("clusters.west.contxt", "clusters.east.context", "links[0]"):
         assert path in printed
     assert "Traceback" not in printed
-    assert everything(deployment, "west") == there
+    assert list_all_objects(deployment, "west") == there

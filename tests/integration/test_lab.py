@@ -24,8 +24,8 @@ import yaml
 from hack.lab.state_dir import StateDir
 from mesh.paths import PROJECT_ROOT
 from tests.helpers import edge_releases
-from tests.helpers.edge_releases import EDGE, programs
-from tests.helpers.lab_stack import comes_true
+from tests.helpers.edge_releases import REQUIRES_EDGE_RELEASES, write_fake_programs
+from tests.helpers.lab_stack import wait_until
 
 pytestmark = pytest.mark.lab("west", "east", "north", "ctx-1", "ctx-2", minutes=1.5)
 
@@ -77,7 +77,7 @@ def kubectl(home: StateDir, context: str, *arguments: str, check: bool = True) -
     return subprocess.run(command, check=check, capture_output=True, text=True, timeout=60).stdout
 
 
-def test_a_kubeconfig_verifies_its_server_and_shows_a_certificate(lab: StateDir) -> None:
+def test_kubeconfig_verifies_server_and_has_client_certificate(lab: StateDir) -> None:
     content = yaml.safe_load(lab.kubeconfig.read_text())
 
     assert {context["name"] for context in content["contexts"]} >= {"west", "east"}
@@ -88,7 +88,7 @@ def test_a_kubeconfig_verifies_its_server_and_shows_a_certificate(lab: StateDir)
     assert lab.kubeconfig.stat().st_mode & 0o077 == 0, "it holds keys"
 
 
-def test_who_has_no_certificate_of_the_cluster_may_do_nothing(lab: StateDir) -> None:
+def test_request_without_client_certificate_is_refused(lab: StateDir) -> None:
     secrets = lab.read_status()["clusters"]["west"]["apiServer"] + "/api/v1/secrets"
 
     with pytest.raises(urllib.error.HTTPError) as refused:
@@ -103,7 +103,7 @@ def test_who_has_no_certificate_of_the_cluster_may_do_nothing(lab: StateDir) -> 
     [("west", {"ip"}), ("ctx-2", {"hostname"}), ("ctx-1", set())],
     ids=["ip", "hostname", "none"],
 )
-def test_a_load_balancer_gives_an_ip_a_host_name_or_nothing(lab: StateDir, context: str, expected: set[str]) -> None:
+def test_load_balancer_assigns_ip_host_name_or_nothing(lab: StateDir, context: str, expected: set[str]) -> None:
     kubectl(lab, context, "create", "service", "loadbalancer", "shop", "--tcp=80")
 
     def ingress() -> list[dict[str, Any]]:
@@ -112,7 +112,7 @@ def test_a_load_balancer_gives_an_ip_a_host_name_or_nothing(lab: StateDir, conte
 
     try:
         if expected:
-            assert comes_true(lambda: bool(ingress()))
+            assert wait_until(lambda: bool(ingress()))
         else:
             time.sleep(2)
         assert {key for point in ingress() for key in point if key in {"ip", "hostname"}} == expected
@@ -120,7 +120,7 @@ def test_a_load_balancer_gives_an_ip_a_host_name_or_nothing(lab: StateDir, conte
         kubectl(lab, context, "delete", "service", "shop")
 
 
-def test_a_deployment_becomes_available(lab: StateDir) -> None:
+def test_deployment_becomes_available(lab: StateDir) -> None:
     kubectl(lab, "north", "create", "deployment", "shop", "--image=example.com/shop:1", "--replicas=3")
     try:
         assert "successfully rolled out" in kubectl(
@@ -130,7 +130,7 @@ def test_a_deployment_becomes_available(lab: StateDir) -> None:
         kubectl(lab, "north", "delete", "deployment", "shop")
 
 
-def test_no_process_of_the_lab_talks_to_anything_but_loopback(lab: StateDir) -> None:
+def test_lab_processes_connect_only_to_loopback(lab: StateDir) -> None:
     pids = [process["pid"] for cluster in lab.read_status()["clusters"].values() for process in cluster["processes"]]
     assert len(pids) >= 20
 
@@ -145,15 +145,15 @@ def test_no_process_of_the_lab_talks_to_anything_but_loopback(lab: StateDir) -> 
     assert set(remote) == {"127.0.0.1"}
 
 
-def served_charts(home: StateDir) -> dict[str, Any]:
+def read_served_charts(home: StateDir) -> dict[str, Any]:
     """The index of a lab's chart repository."""
     with urllib.request.urlopen(home.read_status()["charts"] + "/index.yaml") as answer:
         entries: dict[str, Any] = yaml.safe_load(answer.read())["entries"]
     return entries
 
 
-def test_charts_of_others_are_served_beside_linkerds(lab: StateDir) -> None:
-    served = {name: {entry["version"] for entry in versions} for name, versions in served_charts(lab).items()}
+def test_third_party_charts_are_served_too(lab: StateDir) -> None:
+    served = {name: {entry["version"] for entry in versions} for name, versions in read_served_charts(lab).items()}
 
     assert served["metallb"] == {"0.14.9"}
     assert served["ingress-nginx"] == {"4.11.0"}
@@ -161,7 +161,7 @@ def test_charts_of_others_are_served_beside_linkerds(lab: StateDir) -> None:
     assert {"1.14.0", "1.19.0"} <= served["cilium"]
 
 
-def test_charts_of_ones_own_come_before_the_labs(own: Lab, tmp_path: Path) -> None:
+def test_user_charts_take_precedence(own: Lab, tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     for folder in (first, second):
         folder.mkdir()
@@ -174,12 +174,12 @@ def test_charts_of_ones_own_come_before_the_labs(own: Lab, tmp_path: Path) -> No
 
     assert own.run("start", "one", LAB_CHARTS=f"{first}:{second}")[0] == 0
 
-    served = served_charts(own.home)
+    served = read_served_charts(own.home)
     assert [entry["description"] for entry in served["linkerd-smi"]] == ["first"]
     assert "metallb" in served
 
 
-def test_a_folder_of_charts_that_is_not_there_is_named(own: Lab) -> None:
+def test_missing_chart_folder_is_reported(own: Lab) -> None:
     code, printed = own.run("start", "one", LAB_CHARTS="/nowhere/charts")
 
     assert code == 1
@@ -187,7 +187,7 @@ def test_a_folder_of_charts_that_is_not_there_is_named(own: Lab) -> None:
     assert own.processes() == []
 
 
-def test_a_folder_of_linkerds_programs_that_is_not_there_is_named(own: Lab) -> None:
+def test_missing_program_folder_is_reported(own: Lab) -> None:
     code, printed = own.run("start", "one", LAB_LINKERD="/nowhere/linkerd")
 
     assert code == 1
@@ -195,8 +195,8 @@ def test_a_folder_of_linkerds_programs_that_is_not_there_is_named(own: Lab) -> N
     assert own.processes() == []
 
 
-def test_mirrors_of_a_release_that_is_named_run_for_their_pods(own: Lab, tmp_path: Path) -> None:
-    folder = programs(tmp_path, "edge-98.1.2")
+def test_mirrors_of_configured_release_run_for_their_pods(own: Lab, tmp_path: Path) -> None:
+    folder = write_fake_programs(tmp_path, "edge-98.1.2")
     assert own.run("start", "one", LAB_LINKERD="")[0] == 0
     for component, argument in (("controller", "east"), ("local-service-mirror", "-local-mirror")):
         pod = {
@@ -217,7 +217,7 @@ def test_mirrors_of_a_release_that_is_named_run_for_their_pods(own: Lab, tmp_pat
         file.write_text(json.dumps(pod))
         kubectl(own.home, "one", "apply", "-f", str(file))
 
-    assert comes_true(
+    assert wait_until(
         lambda: own.run("status")[1].count("LAB_LINKERD has a service mirror for release edge-98.1.3") == 2
     )
     # The lab that runs is told of it, and what has been missing is there.
@@ -225,23 +225,23 @@ def test_mirrors_of_a_release_that_is_named_run_for_their_pods(own: Lab, tmp_pat
 
     substituted = "running (edge-98.1.2 in place of edge-98.1.3)"
     wanted = {f"mirror of east: {substituted}", f"local mirror: {substituted}"}
-    assert comes_true(lambda: wanted <= {line.partition(",")[0].strip() for line in own.run("status")[1].splitlines()})
+    assert wait_until(lambda: wanted <= {line.partition(",")[0].strip() for line in own.run("status")[1].splitlines()})
     mirrors = own.home.read_status()["clusters"]["one"]["mirrors"]
     begun = f"{folder}/controller service-mirror -kubeconfig="
     assert all(Path(mirror["log"]).read_text().startswith(begun) for mirror in mirrors)
 
 
-@EDGE
-def test_edge_releases_of_linkerd_are_served_beside_the_others(lab: StateDir) -> None:
-    served = served_charts(lab)
+@REQUIRES_EDGE_RELEASES
+def test_linkerd_edge_releases_are_served_too(lab: StateDir) -> None:
+    served = read_served_charts(lab)
 
-    for release, charts in edge_releases.releases().items():
+    for release, charts in edge_releases.list_edge_releases().items():
         for name, version in charts.items():
             assert (version, release) in {(entry["version"], entry.get("appVersion")) for entry in served[name]}
-    assert edge_releases.newest_release() in edge_releases.releases()
+    assert edge_releases.newest_edge_release() in edge_releases.list_edge_releases()
 
 
-def test_stop_leaves_no_process_and_start_brings_the_same_clusters_back(own: Lab) -> None:
+def test_stop_ends_all_processes_and_start_restores_clusters(own: Lab) -> None:
     code, printed = own.run("start", "one")
     assert code == 0, printed
     kubectl(own.home, "one", "create", "namespace", "kept")
@@ -256,7 +256,7 @@ def test_stop_leaves_no_process_and_start_brings_the_same_clusters_back(own: Lab
     assert "kept" in kubectl(own.home, "one", "get", "namespaces")
 
 
-def test_two_labs_and_a_cluster_added_later_are_in_nobodys_way(own: Lab, lab: StateDir) -> None:
+def test_two_labs_and_an_added_cluster_are_independent(own: Lab, lab: StateDir) -> None:
     assert own.run("start", "west")[0] == 0
     ours = {process.pid for process in own.processes()}
     assert own.run("start", "west", "added")[0] == 0
@@ -266,30 +266,30 @@ def test_two_labs_and_a_cluster_added_later_are_in_nobodys_way(own: Lab, lab: St
     assert "kube-system" in kubectl(lab, "west", "get", "namespaces")
 
 
-def test_a_lab_that_has_an_owner_ends_with_it(own: Lab) -> None:
+def test_lab_ends_with_its_owner(own: Lab) -> None:
     program = f"""
 import os, time
 from pathlib import Path
 from hack.lab import lifecycle
-from hack.lab.state_dir import Home
-home = Home(folder=Path({str(own.home.folder)!r}))
+from hack.lab.state_dir import StateDir
+home = StateDir(folder=Path({str(own.home.folder)!r}))
 lifecycle.start(home, ["one"], load_balancers={{}}, chart_folders=[], timeout=120, say=print, owner=os.getpid())
 time.sleep(600)
 """
     owner = subprocess.Popen([sys.executable, "-c", program], cwd=PROJECT_ROOT, stdout=subprocess.DEVNULL)
     try:
-        assert comes_true(lambda: own.home.read_status().get("clusters", {}).get("one", {}).get("ready", False), 60)
+        assert wait_until(lambda: own.home.read_status().get("clusters", {}).get("one", {}).get("ready", False), 60)
     finally:
         owner.kill()
         owner.wait()
 
-    assert comes_true(lambda: own.processes() == [], 15)
+    assert wait_until(lambda: own.processes() == [], 15)
 
 
 @pytest.mark.parametrize("kill", ["starter", "supervisor"])
 def test_stop_cleans_up_after_a_kill(own: Lab, kill: str) -> None:
     starter = own.begin("start", "one")
-    assert comes_true(lambda: len(own.processes()) >= 3)
+    assert wait_until(lambda: len(own.processes()) >= 3)
     if kill == "starter":
         starter.kill()
     else:
@@ -301,22 +301,22 @@ def test_stop_cleans_up_after_a_kill(own: Lab, kill: str) -> None:
 
     assert own.run("stop")[0] == 0
 
-    assert comes_true(lambda: own.processes() == [], 10)
+    assert wait_until(lambda: own.processes() == [], 10)
 
 
-def test_an_interrupted_start_leaves_nothing_running(own: Lab) -> None:
+def test_interrupted_start_leaves_no_process(own: Lab) -> None:
     starter = own.begin("start", "one")
     # On a busy machine all could be up by the time that a few of them have been seen.
-    assert comes_true(lambda: len(own.processes()) >= 1)
+    assert wait_until(lambda: len(own.processes()) >= 1)
 
     starter.send_signal(signal.SIGINT)
 
     assert starter.wait(timeout=60) == 130
-    assert comes_true(lambda: own.processes() == [], 10)
+    assert wait_until(lambda: own.processes() == [], 10)
 
 
 @pytest.mark.parametrize("name", ["West", "a_b", "x" * 64, "-a"])
-def test_a_name_that_kubernetes_would_refuse_is_refused_without_a_traceback(own: Lab, name: str) -> None:
+def test_invalid_cluster_name_is_refused_without_traceback(own: Lab, name: str) -> None:
     code, printed = own.run("start", "--", name)
 
     assert code == 1

@@ -10,41 +10,44 @@ import pytest
 from hack.lab import linkerd, spec
 from hack.lab import programs as lab_programs
 from hack.lab.errors import LabError
-from hack.lab.spec import Spec
+from hack.lab.spec import LabSpec
 from hack.lab.state_dir import StateDir
 from hack.make import environment
-from tests.helpers.edge_releases import programs
+from tests.helpers.edge_releases import write_fake_programs
 
 
 @pytest.fixture(autouse=True)
-def no_toolchain(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_toolchain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LAB_LINKERD", raising=False)
     monkeypatch.setattr(lab_programs, "_installed", lambda part: None)
 
 
-def test_a_folder_is_of_the_release_that_its_programs_tell(tmp_path: Path) -> None:
-    assert linkerd.release(programs(tmp_path, "edge-26.8.3")) == "edge-26.8.3"
-    assert linkerd.release(programs(tmp_path, "stable-2.15.0")) == "2.15.0"
+def test_folder_has_release_that_its_programs_print(tmp_path: Path) -> None:
+    assert linkerd.read_release(write_fake_programs(tmp_path, "edge-26.8.3")) == "edge-26.8.3"
+    assert linkerd.read_release(write_fake_programs(tmp_path, "stable-2.15.0")) == "2.15.0"
 
 
-def test_a_controller_that_was_built_without_a_version_is_of_the_release_of_the_cli_beside_it(tmp_path: Path) -> None:
-    assert linkerd.release(programs(tmp_path, "edge-26.8.3", of_controller="dev-undefined")) == "edge-26.8.3"
+def test_controller_without_version_has_release_of_the_cli(tmp_path: Path) -> None:
+    assert (
+        linkerd.read_release(write_fake_programs(tmp_path, "edge-26.8.3", of_controller="dev-undefined"))
+        == "edge-26.8.3"
+    )
 
 
-def test_several_folders_are_named_like_those_of_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folders = [programs(tmp_path, release) for release in ("edge-26.8.3", "edge-24.11.8")]
+def test_folders_are_separated_by_colons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = [write_fake_programs(tmp_path, release) for release in ("edge-26.8.3", "edge-24.11.8")]
     monkeypatch.setenv("LAB_LINKERD", f"{folders[0]}::{folders[1]}")
 
-    assert linkerd.named_folders() == folders
+    assert linkerd.read_named_folders() == folders
 
 
-def test_what_is_wrong_with_a_folder_is_said_with_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = programs(tmp_path, "edge-26.8.3")
+def test_invalid_folder_is_reported_with_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_fake_programs(tmp_path, "edge-26.8.3")
 
     def complaint(named: Path = folder) -> str:
         monkeypatch.setenv("LAB_LINKERD", str(named))
         with pytest.raises(LabError) as raised:
-            linkerd.named_folders()
+            linkerd.read_named_folders()
         return str(raised.value)
 
     assert complaint(tmp_path / "none").startswith(f"LAB_LINKERD: {tmp_path}/none: there is no such folder.")
@@ -52,18 +55,18 @@ def test_what_is_wrong_with_a_folder_is_said_with_its_path(tmp_path: Path, monke
     assert complaint() == f"LAB_LINKERD: {folder}/linkerd: not executable. Run 'chmod +x {folder}/linkerd'."
     (folder / "linkerd").unlink()
     assert complaint().startswith(f"LAB_LINKERD: {folder}/linkerd: there is no such program.")
-    two = programs(tmp_path, "edge-26.9.1", of_controller="edge-26.8.3")
+    two = write_fake_programs(tmp_path, "edge-26.9.1", of_controller="edge-26.8.3")
     assert "of different releases, edge-26.8.3 and edge-26.9.1" in complaint(two)
 
 
 @pytest.mark.parametrize("content", ["#!/bin/sh\nexit 1\n", "not a program"])
-def test_programs_that_say_nothing_are_refused(tmp_path: Path, content: str) -> None:
-    folder = programs(tmp_path, "edge-26.8.3")
+def test_programs_without_version_output_are_refused(tmp_path: Path, content: str) -> None:
+    folder = write_fake_programs(tmp_path, "edge-26.8.3")
     for name in ("linkerd", "controller"):
         (folder / name).write_text(content)
 
     with pytest.raises(LabError, match=re.escape(f"{folder}: neither") + ".* says what it is"):
-        linkerd.release(folder)
+        linkerd.read_release(folder)
 
 
 @pytest.mark.parametrize(
@@ -85,12 +88,12 @@ def test_programs_that_say_nothing_are_refused(tmp_path: Path, content: str) -> 
         ("2.14.9", ["dev-undefined"], None),
     ],
 )
-def test_a_mirror_is_of_its_own_release_or_of_the_newest_that_reads_the_same_links(
+def test_service_mirror_has_pod_release_or_newest_compatible_one(
     tmp_path: Path, pod: str, there: list[str], taken: str | None
 ) -> None:
-    folders = [programs(tmp_path, release) for release in there]
+    folders = [write_fake_programs(tmp_path, release) for release in there]
 
-    found = linkerd.service_mirror(pod, folders)
+    found = linkerd.find_service_mirror(pod, folders)
 
     wanted = taken and linkerd.Program(
         path=tmp_path / taken / "controller", release=taken, arguments=("service-mirror",)
@@ -98,38 +101,38 @@ def test_a_mirror_is_of_its_own_release_or_of_the_newest_that_reads_the_same_lin
     assert found == wanted
 
 
-def test_the_toolchains_mirror_comes_before_one_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_toolchain_mirror_precedes_configured_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = tmp_path / "toolchain/bin/service-mirror"
     own.parent.mkdir(parents=True)
     own.touch()
     monkeypatch.setattr(lab_programs, "_installed", lambda part: tmp_path / "toolchain")
 
-    found = linkerd.service_mirror("2.14.10", [programs(tmp_path, "stable-2.14.10")])
+    found = linkerd.find_service_mirror("2.14.10", [write_fake_programs(tmp_path, "stable-2.14.10")])
 
     assert found == linkerd.Program(path=own, release="2.14.10")
 
 
-def test_the_cli_is_that_of_the_release_or_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folders = [programs(tmp_path, release) for release in ("edge-26.8.3", "edge-26.10.1", "edge-24.11.8")]
+def test_cli_has_requested_release_or_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = [write_fake_programs(tmp_path, release) for release in ("edge-26.8.3", "edge-26.10.1", "edge-24.11.8")]
     monkeypatch.setenv("LAB_LINKERD", ":".join(map(str, folders)))
     home = StateDir(folder=tmp_path / "home")
 
     for wanted, taken in {"edge-26.8.3": "edge-26.8.3", "2.17": "edge-24.11.8", "edge-25.4.4": "edge-26.10.1"}.items():
-        found = environment.cli(home, wanted)
+        found = environment.find_cli(home, wanted)
         assert (found.path, found.release) == (tmp_path / taken / "linkerd", taken)
 
 
-def test_a_lab_remembers_the_folders_that_it_was_started_with(tmp_path: Path) -> None:
+def test_lab_keeps_folders_of_its_start(tmp_path: Path) -> None:
     home = StateDir(folder=tmp_path / "home")
     home.create()
-    spec.save(home, Spec(linkerd_folders=(str(programs(tmp_path, "edge-26.8.3")),)))
+    spec.save(home, LabSpec(linkerd_folders=(str(write_fake_programs(tmp_path, "edge-26.8.3")),)))
 
-    assert environment.cli(home, "edge-26.8.3").release == "edge-26.8.3"
+    assert environment.find_cli(home, "edge-26.8.3").release == "edge-26.8.3"
 
 
-def test_without_a_folder_the_remedy_is_named_and_who_needs_no_cli_goes_on(tmp_path: Path) -> None:
+def test_missing_cli_is_reported_with_remedy_or_replaced(tmp_path: Path) -> None:
     home = StateDir(folder=tmp_path)
 
     with pytest.raises(LabError, match=r"Linkerd edge-26\.8\.3: .* LAB_LINKERD=<folder>"):
-        environment.cli(home, "edge-26.8.3")
-    assert environment.with_any_cli(home, "edge-26.8.3") == "2.14.10"
+        environment.find_cli(home, "edge-26.8.3")
+    assert environment.version_with_cli(home, "edge-26.8.3") == "2.14.10"

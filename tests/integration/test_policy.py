@@ -13,7 +13,7 @@ import pytest
 from hack.toolchain import pulumi_installation
 from mesh.paths import PROJECT_ROOT
 from policy.check import main
-from tests.helpers.fake_pulumi import pulumi
+from tests.helpers.pulumi_command import run_pulumi
 
 pytestmark = pytest.mark.lab
 
@@ -35,7 +35,7 @@ kubernetes.Provider("west", cluster_identifier=said["identifier"])
 """
 GOOD = {"hours": 87600, "identifier": "west"}
 BAD = {"hours": 876000, "identifier": None}
-PACK = ("--policy-pack", str(PROJECT_ROOT / "policy"))
+PACK_OPTIONS = ("--policy-pack", str(PROJECT_ROOT / "policy"))
 
 
 class Project:
@@ -43,7 +43,7 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        programs = [Path(sys.prefix) / "bin", *pulumi_installation.programs()]
+        programs = [Path(sys.prefix) / "bin", *pulumi_installation.program_folders()]
         self.environment = {
             **os.environ,
             "PATH": os.pathsep.join([*map(str, programs), os.environ["PATH"]]),
@@ -51,7 +51,7 @@ class Project:
             "PULUMI_CONFIG_PASSPHRASE": "test",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
         }
-        if pulumi_installation.on_path() is None:
+        if pulumi_installation.find_on_path() is None:
             self.environment["PULUMI_HOME"] = str(folder / "home")
             self.environment["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
             pulumi_installation.link_plugins(folder / "home")
@@ -62,7 +62,7 @@ class Project:
 
     def pulumi(self, *arguments: str) -> tuple[int, str]:
         """How it ends, and what it prints."""
-        ended = pulumi(self.folder, self.environment, *arguments)
+        ended = run_pulumi(self.folder, self.environment, *arguments)
         return ended.returncode, ended.stdout or ended.stderr
 
     def preview(self, said: dict[str, Any], *arguments: str) -> tuple[int, str]:
@@ -77,16 +77,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return Project(tmp_path_factory.mktemp("policy"))
 
 
-def test_a_preview_without_violations_passes_the_pack(project: Project) -> None:
-    code, printed = project.preview(GOOD, *PACK)
+def test_preview_without_violations_passes_policy_pack(project: Project) -> None:
+    code, printed = project.preview(GOOD, *PACK_OPTIONS)
 
     assert code == 0, printed
     assert "multicluster-mesh@v1.0.0" in printed
     assert "mandatory" not in printed
 
 
-def test_a_mandatory_violation_fails_the_preview_with_its_path_and_remedy(project: Project) -> None:
-    code, printed = project.preview(BAD, *PACK)
+def test_mandatory_violation_fails_preview_with_path_and_remedy(project: Project) -> None:
+    code, printed = project.preview(BAD, *PACK_OPTIONS)
 
     assert code != 0
     assert "[mandatory]  lifetimes  (tls:index/selfSignedCert:SelfSignedCert: anchor)" in printed
@@ -95,11 +95,11 @@ def test_a_mandatory_violation_fails_the_preview_with_its_path_and_remedy(projec
     assert "clusterIdentifier: not set" in printed
 
 
-def test_how_strict_the_pack_is_can_be_configured(project: Project, tmp_path: Path) -> None:
+def test_enforcement_level_is_configurable(project: Project, tmp_path: Path) -> None:
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"all": "advisory", "lifetimes": {"authorityHours": 876000}}))
 
-    code, printed = project.preview(BAD, *PACK, "--policy-pack-config", str(config))
+    code, printed = project.preview(BAD, *PACK_OPTIONS, "--policy-pack-config", str(config))
 
     assert code == 0, printed
     assert "[advisory]  identifiers" in printed
@@ -107,7 +107,7 @@ def test_how_strict_the_pack_is_can_be_configured(project: Project, tmp_path: Pa
 
 
 @pytest.mark.parametrize(("said", "expected"), [(GOOD, []), (BAD, ["validityPeriodHours", "clusterIdentifier"])])
-def test_the_check_over_a_previews_json_says_the_same(
+def test_check_of_preview_json_reports_the_same(
     project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str], said: dict[str, Any], expected: list[str]
 ) -> None:
     code, printed = project.preview(said, "--json", "--show-sames")

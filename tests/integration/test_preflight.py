@@ -9,12 +9,12 @@ import pytest
 import yaml
 
 from hack.lab.state_dir import StateDir
-from tests.helpers.lab_stack import Deployment, everything
+from tests.helpers.lab_stack import LabStack, list_all_objects
 
 pytestmark = pytest.mark.lab("west")
 
 
-def _as_user(lab: StateDir, folder: Path, token: str) -> str:
+def _write_kubeconfig_with_token(lab: StateDir, folder: Path, token: str) -> str:
     """The path of a kubeconfig with one context, whose user has this token."""
     found: dict[str, Any] = yaml.safe_load(lab.kubeconfig.read_text())
     for user in found["users"]:
@@ -24,9 +24,9 @@ def _as_user(lab: StateDir, folder: Path, token: str) -> str:
     return str(path)
 
 
-def _token(lab: StateDir, folder: Path, name: str, role: str | None) -> str:
+def _create_token(lab: StateDir, folder: Path, name: str, role: str | None) -> str:
     """A token of a new service account of the cluster west."""
-    deployment = Deployment(lab, folder, name, {"clusters": {"west": {}}})
+    deployment = LabStack(lab, folder, name, {"clusters": {"west": {}}})
     deployment.kubectl("west", "create", "serviceaccount", name)
     if role is not None:
         binding = ("create", "clusterrolebinding", name, f"--clusterrole={role}", f"--serviceaccount=default:{name}")
@@ -34,40 +34,38 @@ def _token(lab: StateDir, folder: Path, name: str, role: str | None) -> str:
     return deployment.kubectl("west", "create", "token", name).strip()
 
 
-def _remove(lab: StateDir, folder: Path, name: str) -> None:
-    deployment = Deployment(lab, folder, name, {"clusters": {"west": {}}})
+def _delete_account(lab: StateDir, folder: Path, name: str) -> None:
+    deployment = LabStack(lab, folder, name, {"clusters": {"west": {}}})
     deployment.kubectl("west", "delete", "clusterrolebinding", name, "--ignore-not-found")
     deployment.kubectl("west", "delete", "serviceaccount", name)
 
 
-def test_read_only_credentials_are_enough_for_a_preview_and_up_is_told_what_they_lack(
-    lab: StateDir, tmp_path: Path
-) -> None:
-    token = _token(lab, tmp_path, "reader", "view")
+def test_read_only_credentials_suffice_for_preview_but_not_up(lab: StateDir, tmp_path: Path) -> None:
+    token = _create_token(lab, tmp_path, "reader", "view")
     try:
-        config = {"clusters": {"west": {"kubeconfig": _as_user(lab, tmp_path, token)}}}
-        deployment = Deployment(lab, tmp_path, "reading", config)
-        there = everything(deployment, "west")
+        config = {"clusters": {"west": {"kubeconfig": _write_kubeconfig_with_token(lab, tmp_path, token)}}}
+        deployment = LabStack(lab, tmp_path, "reading", config)
+        there = list_all_objects(deployment, "west")
         with deployment.engine() as engine:
             engine.preview()
         assert "may not" in deployment.output.read_text()
 
-        printed = deployment.failing_up()
+        printed = deployment.up_expecting_failure()
 
         assert "before anything was changed" in printed
         assert "namespaces" in printed
         assert "Traceback" not in printed
         assert token not in printed
-        assert everything(deployment, "west") == there
+        assert list_all_objects(deployment, "west") == there
     finally:
-        _remove(lab, tmp_path, "reader")
+        _delete_account(lab, tmp_path, "reader")
 
 
-def test_credentials_that_are_refused_are_not_taken_for_a_cluster_that_is_down(lab: StateDir, tmp_path: Path) -> None:
-    config = {"clusters": {"west": {"kubeconfig": _as_user(lab, tmp_path, "expired-long-ago")}}}
-    deployment = Deployment(lab, tmp_path, "refused", config)
+def test_refused_credentials_are_not_reported_as_unreachable_cluster(lab: StateDir, tmp_path: Path) -> None:
+    config = {"clusters": {"west": {"kubeconfig": _write_kubeconfig_with_token(lab, tmp_path, "expired-long-ago")}}}
+    deployment = LabStack(lab, tmp_path, "refused", config)
 
-    printed = deployment.failing_up()
+    printed = deployment.up_expecting_failure()
 
     assert "401" in printed
     assert "get new credentials" in printed
@@ -75,13 +73,13 @@ def test_credentials_that_are_refused_are_not_taken_for_a_cluster_that_is_down(l
     assert "Traceback" not in printed
 
 
-def test_namespaces_that_are_there_already_are_not_taken_and_destroyed(lab: StateDir, tmp_path: Path) -> None:
-    deployment = Deployment(
+def test_preexisting_namespace_is_refused(lab: StateDir, tmp_path: Path) -> None:
+    deployment = LabStack(
         lab, tmp_path, "guest", {"clusters": {"west": {}}, "workloads": [{"podinfo": {"namespace": "ours"}}]}
     )
     deployment.kubectl("west", "create", "namespace", "ours")
     try:
-        printed = deployment.failing_up()
+        printed = deployment.up_expecting_failure()
 
         assert "ours" in printed
         assert "was not made by this stack" in printed

@@ -15,9 +15,9 @@ import yaml
 from hack.lab.state_dir import StateDir
 from hack.make import environment
 from mesh.paths import PROJECT_ROOT
-from tests.helpers.fake_pulumi import pulumi
-from tests.helpers.lab_stack import Deployment, comes_true, everything
-from tests.helpers.paths import listed
+from tests.helpers.lab_stack import LabStack, list_all_objects, wait_until
+from tests.helpers.project_files import list_project_files
+from tests.helpers.pulumi_command import run_pulumi
 
 pytestmark = pytest.mark.lab("west", "east", minutes=1)
 
@@ -37,7 +37,7 @@ class Project:
 
     def pulumi(self, *arguments: str) -> str:
         """What it prints."""
-        ended = pulumi(self.folder, self.environment, *arguments)
+        ended = run_pulumi(self.folder, self.environment, *arguments)
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return ended.stdout
 
@@ -64,12 +64,12 @@ def delete_all_but(folder: Path, patterns: Sequence[str]) -> None:
 def project(lab: StateDir, tmp_path: Path) -> Iterator[Project]:
     """A project made of what the work tree has, without what its user may delete."""
     template = tmp_path / "template"
-    for name in listed():
+    for name in list_project_files():
         if (PROJECT_ROOT / name).is_file():
             (template / name).parent.mkdir(parents=True, exist_ok=True)
             (template / name).write_bytes((PROJECT_ROOT / name).read_bytes())
-    environment.prepare(lab)
-    made = Project(tmp_path, environment.merged(lab, "2.14.10"))
+    environment.create_folders(lab)
+    made = Project(tmp_path, environment.build_environment(lab, "2.14.10"))
     made.pulumi("new", str(template), "--dir", PROJECT, "--name", PROJECT, "--generate-only", "--yes")
     made.folder = tmp_path / PROJECT
     # In place of `pulumi install`, which would ask a package registry.
@@ -78,7 +78,7 @@ def project(lab: StateDir, tmp_path: Path) -> Iterator[Project]:
     yield made
 
 
-def test_pulumi_new_makes_a_project_that_links_two_clusters(lab: StateDir, project: Project, tmp_path: Path) -> None:
+def test_project_from_pulumi_new_links_two_clusters(lab: StateDir, project: Project, tmp_path: Path) -> None:
     wanted = yaml.safe_load((project.folder / "Pulumi.yaml").read_text())
     assert wanted["name"] == PROJECT
     assert "template" not in wanted
@@ -88,25 +88,25 @@ def test_pulumi_new_makes_a_project_that_links_two_clusters(lab: StateDir, proje
     config = {f"{PROJECT}:{key}": value for key, value in CONFIG.items()}
     stack_file.write_text(yaml.safe_dump({**salt, "config": config}))
     # Only its tools are used; the stack is the project's.
-    looking = Deployment(lab, tmp_path, "unused", CONFIG)
-    before = {context: everything(looking, context).keys() for context in ("west", "east")}
+    looking = LabStack(lab, tmp_path, "unused", CONFIG)
+    before = {context: list_all_objects(looking, context).keys() for context in ("west", "east")}
     try:
         project.pulumi("preview", "--stack", "prod")
         # One operation at a time leaves the program the fewest threads (components/hooks.py).
         project.pulumi("up", "--stack", "prod", "--yes", "--skip-preview", "--parallel=1")
 
-        (link,) = looking.objects("west", "links.multicluster.linkerd.io", "--all-namespaces")
+        (link,) = looking.list_objects("west", "links.multicluster.linkerd.io", "--all-namespaces")
         assert link["spec"]["targetClusterName"] == "east"
         assert link["spec"]["gatewayAddress"]
-        namespace = looking.objects("west", "namespaces", "--field-selector", "metadata.name=linkerd")[0]
+        namespace = looking.list_objects("west", "namespaces", "--field-selector", "metadata.name=linkerd")[0]
         assert namespace["metadata"]["annotations"]["pulumi.com/patchFieldManager"] == f"{PROJECT}-prod"
     finally:
         project.pulumi("destroy", "--stack", "prod", "--yes", "--skip-preview")
         project.pulumi("stack", "rm", "--stack", "prod", "--yes")
     for context, there in before.items():
         # The controllers of Kubernetes clear away after what is deleted.
-        assert comes_true(partial(_has_just, looking, context, there)), f"something is left in {context}"
+        assert wait_until(partial(_has_only, looking, context, there)), f"something is left in {context}"
 
 
-def _has_just(looking: Deployment, context: str, names: Set[str]) -> bool:
-    return everything(looking, context).keys() == names
+def _has_only(looking: LabStack, context: str, names: Set[str]) -> bool:
+    return list_all_objects(looking, context).keys() == names

@@ -16,8 +16,8 @@ import yaml
 
 from hack.lab.state_dir import StateDir
 from mesh.paths import PROJECT_ROOT
-from tests.helpers.lab_stack import Deployment, everything
-from tests.helpers.review_assertions import broken_promises
+from tests.helpers.lab_stack import LabStack, list_all_objects
+from tests.helpers.review_assertions import find_review_errors
 
 pytestmark = pytest.mark.lab("west", "east", "north", minutes=3)
 
@@ -53,7 +53,7 @@ WITHOUT_EAST = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class ReviewResult:
     """What one review has written."""
 
     full: str
@@ -68,13 +68,13 @@ class Told:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reviewed:
+class ReviewedStack:
     """A stack that is reviewed, and then changed."""
 
-    deployment: Deployment
+    deployment: LabStack
     folder: Path
 
-    def review(self, environment: Mapping[str, str] | None = None) -> Told:
+    def review(self, environment: Mapping[str, str] | None = None) -> ReviewResult:
         files = {name: self.folder / name for name in ("output", "comment", "json")}
         for file in files.values():
             file.unlink(missing_ok=True)
@@ -90,18 +90,20 @@ class Reviewed:
                 check=False,
             )
         full, comment, data = (files[name].read_text() for name in files)
-        return Told(full=full, comment=comment, data=json.loads(data), code=ended.returncode, progress=ended.stderr)
+        return ReviewResult(
+            full=full, comment=comment, data=json.loads(data), code=ended.returncode, progress=ended.stderr
+        )
 
-    def become(self, config: dict[str, Any], *contexts: str) -> Told:
+    def become(self, config: dict[str, Any], *contexts: str) -> ReviewResult:
         """Review a change, make it, and hold the one against the other."""
         self.deployment.configure(config, {"imagePullSecret": PULL_SECRET})
         told = self.review()
         assert told.code == 0, told.progress
-        before = {context: everything(self.deployment, context) for context in contexts}
+        before = {context: list_all_objects(self.deployment, context) for context in contexts}
         self.deployment.up()
         wrong = {
-            context: broken_promises(
-                told.data["clusters"][context], before[context], everything(self.deployment, context)
+            context: find_review_errors(
+                told.data["clusters"][context], before[context], list_all_objects(self.deployment, context)
             )
             for context in contexts
         }
@@ -111,16 +113,16 @@ class Reviewed:
 
 
 @pytest.fixture(scope="module")
-def reviewed(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reviewed]:
+def reviewed(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReviewedStack]:
     """A stack that isn't up yet."""
     folder = tmp_path_factory.mktemp("review")
-    deployment = Deployment(lab, folder, "review", ONE_WAY, {"imagePullSecret": PULL_SECRET})
-    yield Reviewed(deployment=deployment, folder=folder)
+    deployment = LabStack(lab, folder, "review", ONE_WAY, {"imagePullSecret": PULL_SECRET})
+    yield ReviewedStack(deployment=deployment, folder=folder)
     if deployment.has_resources:
         deployment.destroy()
 
 
-def test_a_mesh_that_is_made_is_the_one_that_was_announced(reviewed: Reviewed) -> None:
+def test_created_mesh_matches_review(reviewed: ReviewedStack) -> None:
     told = reviewed.become(ONE_WAY, "west", "east")
 
     assert set(told.verbs("west").values()) == {"added"}
@@ -129,7 +131,7 @@ def test_a_mesh_that_is_made_is_the_one_that_was_announced(reviewed: Reviewed) -
     assert "flowchart LR" in told.full
 
 
-def test_another_release_a_value_and_a_link_become_what_was_announced(reviewed: Reviewed) -> None:
+def test_upgrade_value_and_link_match_review(reviewed: ReviewedStack) -> None:
     told = reviewed.become(UPGRADED, "west", "east")
 
     assert {"added", "changed"} <= set(told.verbs("west").values())
@@ -140,7 +142,7 @@ def test_another_release_a_value_and_a_link_become_what_was_announced(reviewed: 
     assert told.data["topology"][0] != told.data["topology"][1]
 
 
-def test_the_same_again_has_no_changes_and_says_the_same_each_time(reviewed: Reviewed) -> None:
+def test_unchanged_stack_has_stable_review_without_changes(reviewed: ReviewedStack) -> None:
     first, second = reviewed.review(), reviewed.review()
 
     assert first.full == second.full
@@ -148,7 +150,7 @@ def test_the_same_again_has_no_changes_and_says_the_same_each_time(reviewed: Rev
     assert first.full.startswith("## `review`: no changes")
 
 
-def test_a_secret_that_alone_changes_is_announced_and_shown_nowhere(reviewed: Reviewed) -> None:
+def test_changed_secret_is_reported_but_never_shown(reviewed: ReviewedStack) -> None:
     reviewed.deployment.configure(UPGRADED, {"imagePullSecret": OTHER_PULL_SECRET})
 
     told = reviewed.review()
@@ -160,17 +162,17 @@ def test_a_secret_that_alone_changes_is_announced_and_shown_nowhere(reviewed: Re
         assert "open-sesame" not in text
 
 
-def test_a_cluster_without_rights_and_one_that_is_down_are_named_and_the_others_reviewed(reviewed: Reviewed) -> None:
+def test_unreadable_clusters_are_reported_and_others_reviewed(reviewed: ReviewedStack) -> None:
     deployment = reviewed.deployment
     config = {**UPGRADED, "workloads": [{"podinfo": {"exported": ["west"]}}]}
     deployment.configure(config, {"imagePullSecret": PULL_SECRET})
     roles = [
         found
-        for found in _documents(PROJECT_ROOT / "docs/review.md")
+        for found in _read_yaml_blocks(PROJECT_ROOT / "docs/review.md")
         if found.get("kind") == "ClusterRole" and found["metadata"]["name"] == "multicluster-mesh-review"
     ]
     assert len(roles) == 1
-    with _reader(deployment, "west", roles[0]) as reader:
+    with _create_reader(deployment, "west", roles[0]) as reader:
         content = yaml.safe_load(deployment.lab.kubeconfig.read_text())
         content["users"] = [{**user, "user": {"token": reader}} for user in content["users"]]
         path = reviewed.folder / "reader.yaml"
@@ -191,7 +193,7 @@ def test_a_cluster_without_rights_and_one_that_is_down_are_named_and_the_others_
         assert "Not seen" in told.comment
 
 
-def test_a_preview_that_fails_is_a_review_that_says_why(reviewed: Reviewed) -> None:
+def test_review_of_failed_preview_contains_the_reason(reviewed: ReviewedStack) -> None:
     reviewed.deployment.configure({**UPGRADED, "clusters": {"west": {}, "east": {"context": "nowhere"}}})
 
     told = reviewed.review()
@@ -203,7 +205,7 @@ def test_a_preview_that_fails_is_a_review_that_says_why(reviewed: Reviewed) -> N
     assert "Traceback" not in told.comment + told.progress
 
 
-def test_a_cluster_that_joins_a_link_that_goes_and_new_certificates_are_as_announced(reviewed: Reviewed) -> None:
+def test_new_cluster_removed_link_and_new_certificates_match_review(reviewed: ReviewedStack) -> None:
     told = reviewed.become(WITH_NORTH, "west", "east", "north")
 
     assert set(told.verbs("north").values()) == {"added"}
@@ -213,20 +215,20 @@ def test_a_cluster_that_joins_a_link_that_goes_and_new_certificates_are_as_annou
     assert {"west-issuer-certificate", "east-issuer-certificate"} <= {each["what"] for each in told.data["lost"]}
 
 
-def test_a_cluster_that_leaves_takes_what_was_announced_with_it(reviewed: Reviewed) -> None:
+def test_removed_cluster_matches_review(reviewed: ReviewedStack) -> None:
     told = reviewed.become(WITHOUT_EAST, "west", "east", "north")
 
     assert set(told.verbs("east").values()) == {"removed"}
     assert {"Namespace linkerd", "Namespace test"} <= {each["what"] for each in told.data["lost"]}
 
 
-def _documents(page: Path) -> list[dict[str, Any]]:
+def _read_yaml_blocks(page: Path) -> list[dict[str, Any]]:
     blocks = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
     return [document for block in blocks for document in yaml.safe_load_all(block) if isinstance(document, dict)]
 
 
 @contextmanager
-def _reader(deployment: Deployment, context: str, role: dict[str, Any]) -> Iterator[str]:
+def _create_reader(deployment: LabStack, context: str, role: dict[str, Any]) -> Iterator[str]:
     """The token of somebody who may do in a cluster what a role says, and nothing more."""
     name = role["metadata"]["name"]
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": "default"}}

@@ -16,8 +16,8 @@ from components.workloads.traffic_split import failover_backends, weighted_backe
 from hack import toolchain
 from hack.lab.state_dir import StateDir
 from mesh.config.models.samples import FailoverConfig, ProfileConfig
-from tests.helpers.custom_objects import made, refused
-from tests.helpers.lab_stack import Deployment, brought_up, everything
+from tests.helpers.custom_objects import dry_run_error, list_custom_objects
+from tests.helpers.lab_stack import LabStack, deploy, list_all_objects
 
 pytestmark = pytest.mark.lab("north", minutes=2.5)
 
@@ -35,7 +35,7 @@ metadata: {name: buoyant-cloud}
 OWN_IMAGE = "registry.example.com/samples/podinfo:1.0"
 
 
-def config(agent: Path) -> dict[str, Any]:
+def build_config(agent: Path) -> dict[str, Any]:
     crds = toolchain.installed("charts") / "gateway-api/standard-install.yaml"
     return {
         "clusters": {CONTEXT: {"gateway": False}},
@@ -74,24 +74,24 @@ def config(agent: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def samples(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def samples(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
     """The stack, which is up."""
     folder = tmp_path_factory.mktemp("samples")
     agent = folder / "agent.yaml"
     agent.write_text(AGENT)
-    with brought_up(lab, folder, "samples", config(agent)) as deployment:
+    with deploy(lab, folder, "samples", build_config(agent)) as deployment:
         yield deployment
 
 
-def test_every_check_of_the_table_passes(samples: Deployment) -> None:
-    rows = samples.rows()
+def test_all_checks_pass(samples: LabStack) -> None:
+    rows = samples.run_checks()
 
     assert [row for row in rows if not row.passed] == []
     assert {row.check for row in rows} == {"linkerd check", "linkerd jaeger check", "linkerd smi check"}
 
 
-def test_the_api_server_takes_every_object_by_the_letter(samples: Deployment) -> None:
-    found = made(samples)
+def test_api_server_accepts_every_object_strictly(samples: LabStack) -> None:
+    found = list_custom_objects(samples)
 
     kinds = {(item["apiVersion"], item["kind"]) for item in found}
     assert kinds == {
@@ -104,16 +104,16 @@ def test_the_api_server_takes_every_object_by_the_letter(samples: Deployment) ->
         ("policy.linkerd.io/v1alpha1", "AuthorizationPolicy"),
         ("policy.linkerd.io/v1alpha1", "MeshTLSAuthentication"),
     }
-    assert [said for said in (refused(samples, item) for item in found) if said] == []
+    assert [said for said in (dry_run_error(samples, item) for item in found) if said] == []
 
 
-def test_an_object_with_a_slip_would_have_been_seen(samples: Deployment) -> None:
-    (profile, *_) = [item for item in made(samples) if item["kind"] == "ServiceProfile"]
+def test_object_with_unknown_field_is_refused(samples: LabStack) -> None:
+    (profile, *_) = [item for item in list_custom_objects(samples) if item["kind"] == "ServiceProfile"]
 
-    assert "not declared in schema" in refused(samples, {**profile, "spec": {**profile["spec"], "rotues": []}})
+    assert "not declared in schema" in dry_run_error(samples, {**profile, "spec": {**profile["spec"], "rotues": []}})
 
 
-def test_the_api_server_takes_the_routes_of_later_releases(samples: Deployment) -> None:
+def test_api_server_accepts_routes_of_later_releases(samples: LabStack) -> None:
     failover = FailoverConfig.model_validate({"cluster": CONTEXT, "backups": ["east"]})
     profile = ProfileConfig.model_validate({"form": "gateway-api"})
     specs = [
@@ -139,17 +139,17 @@ def test_the_api_server_takes_the_routes_of_later_releases(samples: Deployment) 
         for kind, name, spec in specs
     ]
 
-    assert [said for said in (refused(samples, {**route, "context": CONTEXT}) for route in routes) if said] == []
+    assert [said for said in (dry_run_error(samples, {**route, "context": CONTEXT}) for route in routes) if said] == []
     too_heavy = json.loads(json.dumps(routes[0]).replace("1000000", "1000001"))
-    assert "less than or equal to 1000000" in refused(samples, {**too_heavy, "context": CONTEXT})
+    assert "less than or equal to 1000000" in dry_run_error(samples, {**too_heavy, "context": CONTEXT})
 
 
-def test_a_manifest_of_somebody_else_is_applied_in_the_right_order(samples: Deployment) -> None:
-    assert samples.exists(CONTEXT, "configmap", "agent", "buoyant-cloud")
+def test_external_manifest_is_applied_in_dependency_order(samples: LabStack) -> None:
+    assert samples.has_object(CONTEXT, "configmap", "agent", "buoyant-cloud")
 
 
-def test_all_samples_run_and_are_meshed_or_not_as_is_said(samples: Deployment) -> None:
-    deployments = samples.objects(CONTEXT, "deployments", "--all-namespaces", "-l", "!linkerd.io/control-plane-ns")
+def test_samples_are_ready_and_meshed_as_configured(samples: LabStack) -> None:
+    deployments = samples.list_objects(CONTEXT, "deployments", "--all-namespaces", "-l", "!linkerd.io/control-plane-ns")
     pods = {
         f"{item['metadata']['namespace']}/{item['metadata']['name']}": item
         for item in deployments
@@ -177,23 +177,23 @@ def test_all_samples_run_and_are_meshed_or_not_as_is_said(samples: Deployment) -
     assert denied["config.linkerd.io/default-inbound-policy"] == "deny"
 
 
-def test_a_namespace_may_be_left_by_one_sample_and_kept_by_the_others(samples: Deployment) -> None:
+def test_shared_namespace_outlives_one_of_its_samples(samples: LabStack) -> None:
     whole = samples.config
     workloads = [entry for entry in whole["workloads"] if entry != whole["workloads"][-1]]
-    there = samples.one(CONTEXT, "namespace", "two")["metadata"]["uid"]
+    there = samples.get_object(CONTEXT, "namespace", "two")["metadata"]["uid"]
 
     samples.configure({**whole, "workloads": workloads})
     samples.up()
 
-    assert samples.one(CONTEXT, "namespace", "two")["metadata"]["uid"] == there
-    assert not samples.exists(CONTEXT, "deployment", "web", "two")
-    assert samples.exists(CONTEXT, "deployment", "webapp", "two")
+    assert samples.get_object(CONTEXT, "namespace", "two")["metadata"]["uid"] == there
+    assert not samples.has_object(CONTEXT, "deployment", "web", "two")
+    assert samples.has_object(CONTEXT, "deployment", "webapp", "two")
     samples.up("--expect-no-changes", "--refresh")
 
 
-def test_destroy_leaves_nothing_but_what_everybody_has(samples: Deployment) -> None:
+def test_destroy_leaves_only_default_namespace(samples: LabStack) -> None:
     samples.destroy()
 
-    left = everything(samples, CONTEXT).keys() - samples.before[CONTEXT].keys()
+    left = list_all_objects(samples, CONTEXT).keys() - samples.objects_before[CONTEXT].keys()
     assert left == set(), "`default` stays, and what was in it goes"
-    assert samples.exists(CONTEXT, "namespace", "default")
+    assert samples.has_object(CONTEXT, "namespace", "default")

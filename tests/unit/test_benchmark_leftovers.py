@@ -1,4 +1,4 @@
-"""How the figures look at what clusters have."""
+"""Retries while the API server initializes the storage of a kind."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from benchmarks import leftovers
 from benchmarks.environment import Environment
 from hack.lab.api import ApiError
 
-LINKS = "/apis/multicluster.linkerd.io/v1alpha1/links"
-ANSWERS: dict[str, Any] = {
+LINKS_PATH = "/apis/multicluster.linkerd.io/v1alpha1/links"
+RESPONSES: dict[str, Any] = {
     "/apis": {
         "groups": [
             {
@@ -28,17 +28,17 @@ ANSWERS: dict[str, Any] = {
 }
 
 
-def read(*refusals: int) -> int:
-    """How often links are asked for when they are refused with these, one after the other."""
-    asked = iter([*refusals, 200])
+def count_link_requests(*errors: int) -> int:
+    """Return how many requests for Links are sent when these status codes precede a success."""
+    statuses = iter([*errors, 200])
     count = 0
 
     def get(path: str, **_: object) -> object:
         nonlocal count
-        if path != LINKS:
-            return ANSWERS[path]
+        if path != LINKS_PATH:
+            return RESPONSES[path]
         count += 1
-        if (status := next(asked)) != 200:
+        if (status := next(statuses)) != 200:
             raise ApiError(status, "")
         return {"items": []}
 
@@ -46,6 +46,6 @@ def read(*refusals: int) -> int:
     return count
 
 
-@pytest.mark.parametrize(("refusals", "times"), [([], 1), ([429, 429], 3), ([404], 1)])
-def test_a_kind_is_asked_for_until_its_storage_is_ready(refusals: list[int], times: int) -> None:
-    assert read(*refusals) == times
+@pytest.mark.parametrize(("errors", "requests"), [([], 1), ([429, 429], 3), ([404], 1)])
+def test_kind_is_listed_until_its_storage_is_ready(errors: list[int], requests: int) -> None:
+    assert count_link_requests(*errors) == requests

@@ -1,4 +1,4 @@
-"""Certificates: what Linkerd can use as an anchor and as an issuer, and what is said of those that it can't."""
+"""Validation of trust anchors and issuers."""
 
 from __future__ import annotations
 
@@ -11,85 +11,91 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mesh import certificate_validation
 from mesh.certificate_validation import CertificateFinding
-from tests.helpers.certificate_authority import DAY, NOW, LocalAuthority, rsa_key
-from tests.helpers.certificate_rules import ANCHOR, ISSUER, NAME, anchor_rules, issuer_rules
+from tests.helpers.certificate_rules import ANCHOR, ISSUER, ISSUER_NAME, violated_anchor_rules, violated_issuer_rules
+from tests.helpers.certificates import DAY, NOW, IssuedCertificate, generate_rsa_key
 
 SERVER, CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
 ANY = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
 
 
-def test_an_anchor_and_an_issuer_as_linkerds_guide_makes_them_have_no_findings() -> None:
-    assert certificate_validation.anchor_findings(ANCHOR.pem, now=NOW) == []
-    assert certificate_validation.anchor_key_findings(ANCHOR.pem, ANCHOR.private) == []
-    assert issuer_rules(ISSUER.pem, ISSUER.private, anchor=ANCHOR.pem) == []
+def test_valid_anchor_and_issuer_have_no_findings() -> None:
+    assert certificate_validation.check_anchor(ANCHOR.pem, now=NOW) == []
+    assert certificate_validation.check_anchor_key(ANCHOR.pem, ANCHOR.private_key) == []
+    assert violated_issuer_rules(ISSUER.pem, ISSUER.private_key, anchor=ANCHOR.pem) == []
 
 
-def test_a_finding_says_what_is_wrong_and_what_to_do() -> None:
-    old = LocalAuthority(begin=NOW - 2 * DAY, end=NOW - DAY)
+def test_finding_has_rule_and_remedy() -> None:
+    expired = IssuedCertificate(begin=NOW - 2 * DAY, end=NOW - DAY)
 
-    assert certificate_validation.anchor_findings(old.pem, now=NOW) == [
+    assert certificate_validation.check_anchor(expired.pem, now=NOW) == [
         CertificateFinding(rule="the anchor expired on 2030-01-01T03:04:05Z", remedy="renew it")
     ]
 
 
-def test_every_anchor_of_a_rotation_is_checked() -> None:
-    later = LocalAuthority(begin=NOW + DAY, end=NOW + 2 * DAY)
+def test_every_anchor_of_bundle_is_checked() -> None:
+    not_yet_valid = IssuedCertificate(begin=NOW + DAY, end=NOW + 2 * DAY)
 
-    assert anchor_rules(ANCHOR.pem + LocalAuthority().pem) == []
-    assert anchor_rules(ANCHOR.pem + later.pem) == ["anchor 2 isn't valid before 2030-01-03T03:04:05Z"]
+    assert violated_anchor_rules(ANCHOR.pem + IssuedCertificate().pem) == []
+    assert violated_anchor_rules(ANCHOR.pem + not_yet_valid.pem) == ["anchor 2 isn't valid before 2030-01-03T03:04:05Z"]
 
 
-def test_a_certificate_is_valid_from_its_first_second_through_its_last() -> None:
-    assert anchor_rules(LocalAuthority(begin=NOW).pem) == []
-    assert anchor_rules(LocalAuthority(end=NOW).pem) == []
-    assert anchor_rules(LocalAuthority(begin=NOW + timedelta(seconds=1)).pem)
-    assert anchor_rules(LocalAuthority(end=NOW - timedelta(seconds=1)).pem)
+def test_validity_includes_first_and_last_second() -> None:
+    assert violated_anchor_rules(IssuedCertificate(begin=NOW).pem) == []
+    assert violated_anchor_rules(IssuedCertificate(end=NOW).pem) == []
+    assert violated_anchor_rules(IssuedCertificate(begin=NOW + timedelta(seconds=1)).pem)
+    assert violated_anchor_rules(IssuedCertificate(end=NOW - timedelta(seconds=1)).pem)
 
 
 @pytest.mark.parametrize("ca", [False, None])
-def test_an_anchor_and_an_issuer_must_be_cas(ca: bool | None) -> None:
-    issuer = LocalAuthority(name=NAME, signer=ANCHOR, ca=ca)
+def test_anchor_and_issuer_must_be_cas(ca: bool | None) -> None:
+    issuer = IssuedCertificate(name=ISSUER_NAME, signer=ANCHOR, ca=ca)
 
-    assert anchor_rules(LocalAuthority(ca=ca).pem) == ["the anchor isn't a CA"]
-    assert issuer_rules(issuer.pem, issuer.private, anchor=ANCHOR.pem) == ["the issuer isn't a CA"]
-
-
-def test_key_usages_may_be_absent_but_not_forbid_signing() -> None:
-    without = LocalAuthority(name=NAME, signer=ANCHOR, cert_sign=None)
-    forbidden = LocalAuthority(name=NAME, signer=ANCHOR, cert_sign=False)
-
-    assert anchor_rules(LocalAuthority(cert_sign=None).pem) == []
-    assert anchor_rules(LocalAuthority(cert_sign=False).pem) == ["the anchor may not sign certificates"]
-    assert issuer_rules(without.pem, without.private, anchor=ANCHOR.pem) == []
-    assert issuer_rules(forbidden.pem, forbidden.private, anchor=ANCHOR.pem) == ["the issuer may not sign certificates"]
+    assert violated_anchor_rules(IssuedCertificate(ca=ca).pem) == ["the anchor isn't a CA"]
+    assert violated_issuer_rules(issuer.pem, issuer.private_key, anchor=ANCHOR.pem) == ["the issuer isn't a CA"]
 
 
-def test_extended_key_usages_of_an_issuer_must_suit_servers_and_clients() -> None:
+def test_key_usage_may_be_absent_but_must_allow_signing() -> None:
+    without_usage = IssuedCertificate(name=ISSUER_NAME, signer=ANCHOR, cert_sign=None)
+    without_signing = IssuedCertificate(name=ISSUER_NAME, signer=ANCHOR, cert_sign=False)
+
+    assert violated_anchor_rules(IssuedCertificate(cert_sign=None).pem) == []
+    assert violated_anchor_rules(IssuedCertificate(cert_sign=False).pem) == ["the anchor may not sign certificates"]
+    assert violated_issuer_rules(without_usage.pem, without_usage.private_key, anchor=ANCHOR.pem) == []
+    assert violated_issuer_rules(without_signing.pem, without_signing.private_key, anchor=ANCHOR.pem) == [
+        "the issuer may not sign certificates"
+    ]
+
+
+def test_issuer_purposes_must_include_server_and_client() -> None:
     for purposes in ((SERVER,), (CLIENT,), (ANY,)):
-        issuer = LocalAuthority(name=NAME, signer=ANCHOR, purposes=purposes)
-        assert issuer_rules(issuer.pem, issuer.private, anchor=ANCHOR.pem) == [
+        issuer = IssuedCertificate(name=ISSUER_NAME, signer=ANCHOR, purposes=purposes)
+        assert violated_issuer_rules(issuer.pem, issuer.private_key, anchor=ANCHOR.pem) == [
             "the issuer may not sign the certificates of servers and clients"
         ]
-    both = LocalAuthority(name=NAME, signer=ANCHOR, purposes=(CLIENT, SERVER, ExtendedKeyUsageOID.CODE_SIGNING))
-    assert issuer_rules(both.pem, both.private, anchor=ANCHOR.pem) == []
+    complete = IssuedCertificate(
+        name=ISSUER_NAME, signer=ANCHOR, purposes=(CLIENT, SERVER, ExtendedKeyUsageOID.CODE_SIGNING)
+    )
+    assert violated_issuer_rules(complete.pem, complete.private_key, anchor=ANCHOR.pem) == []
 
 
-def test_extended_key_usages_of_an_anchor_must_suit_servers() -> None:
+def test_anchor_purposes_must_include_server() -> None:
     for purposes in ((SERVER,), (ANY,)):
-        assert anchor_rules(LocalAuthority(purposes=purposes).pem) == []
-    assert anchor_rules(LocalAuthority(purposes=(CLIENT,)).pem) == [
+        assert violated_anchor_rules(IssuedCertificate(purposes=purposes).pem) == []
+    assert violated_anchor_rules(IssuedCertificate(purposes=(CLIENT,)).pem) == [
         "the anchor may not sign the certificates of servers and clients"
     ]
 
 
-def test_an_anchor_may_have_an_rsa_key_of_a_size_that_linkerd_knows() -> None:
-    anchor = LocalAuthority(key=rsa_key(2048))
-    issuer = LocalAuthority(name=NAME, signer=anchor)
+def test_anchor_may_have_rsa_key_of_supported_size() -> None:
+    anchor = IssuedCertificate(key=generate_rsa_key(2048))
+    issuer = IssuedCertificate(name=ISSUER_NAME, signer=anchor)
 
-    assert anchor_rules(anchor.pem) == []
-    assert certificate_validation.anchor_key_findings(anchor.pem, anchor.private) == []
-    assert issuer_rules(issuer.pem, issuer.private, anchor=anchor.pem) == []
-    assert certificate_validation.anchor_findings(LocalAuthority(key=rsa_key(3072), signer=anchor).pem, now=NOW) == [
+    assert violated_anchor_rules(anchor.pem) == []
+    assert certificate_validation.check_anchor_key(anchor.pem, anchor.private_key) == []
+    assert violated_issuer_rules(issuer.pem, issuer.private_key, anchor=anchor.pem) == []
+    assert certificate_validation.check_anchor(
+        IssuedCertificate(key=generate_rsa_key(3072), signer=anchor).pem, now=NOW
+    ) == [
         CertificateFinding(
             rule="the anchor has a kind of key that Linkerd doesn't take",
             remedy="make it with an ECDSA P-256 key, or RSA with 2048 or 4096 bits",
@@ -97,10 +103,10 @@ def test_an_anchor_may_have_an_rsa_key_of_a_size_that_linkerd_knows() -> None:
     ]
 
 
-def test_an_issuer_must_have_an_ecdsa_key_even_where_its_anchor_needs_none() -> None:
-    issuer = LocalAuthority(name=NAME, signer=ANCHOR, key=rsa_key(2048))
+def test_issuer_must_have_ecdsa_key() -> None:
+    issuer = IssuedCertificate(name=ISSUER_NAME, signer=ANCHOR, key=generate_rsa_key(2048))
 
-    assert certificate_validation.issuer_findings(issuer.pem, issuer.private, anchor=ANCHOR.pem, now=NOW) == [
+    assert certificate_validation.check_issuer(issuer.pem, issuer.private_key, anchor=ANCHOR.pem, now=NOW) == [
         CertificateFinding(
             rule="the issuer has a kind of key that Linkerd doesn't take", remedy="make it with an ECDSA P-256 key"
         )
@@ -108,53 +114,55 @@ def test_an_issuer_must_have_an_ecdsa_key_even_where_its_anchor_needs_none() -> 
 
 
 @pytest.mark.parametrize("curve", [ec.SECP384R1(), ec.SECP256K1()])
-def test_no_curve_but_p_256_will_do(curve: ec.EllipticCurve) -> None:
+def test_curves_other_than_p_256_are_rejected(curve: ec.EllipticCurve) -> None:
     key = ec.generate_private_key(curve)
-    issuer = LocalAuthority(name=NAME, signer=ANCHOR, key=key)
+    issuer = IssuedCertificate(name=ISSUER_NAME, signer=ANCHOR, key=key)
 
-    assert anchor_rules(LocalAuthority(key=key).pem) == ["the anchor has a kind of key that Linkerd doesn't take"]
-    assert issuer_rules(issuer.pem, issuer.private, anchor=ANCHOR.pem) == [
+    assert violated_anchor_rules(IssuedCertificate(key=key).pem) == [
+        "the anchor has a kind of key that Linkerd doesn't take"
+    ]
+    assert violated_issuer_rules(issuer.pem, issuer.private_key, anchor=ANCHOR.pem) == [
         "the issuer has a kind of key that Linkerd doesn't take"
     ]
 
 
-def test_a_signature_must_be_made_with_sha_256() -> None:
-    issuer = LocalAuthority(name=NAME, signer=ANCHOR, digest=hashes.SHA384())
+def test_signature_must_use_sha_256() -> None:
+    issuer = IssuedCertificate(name=ISSUER_NAME, signer=ANCHOR, digest=hashes.SHA384())
 
-    assert anchor_rules(LocalAuthority(digest=hashes.SHA384()).pem) == [
+    assert violated_anchor_rules(IssuedCertificate(digest=hashes.SHA384()).pem) == [
         "the anchor has a signature that Linkerd doesn't take"
     ]
-    assert issuer_rules(issuer.pem, issuer.private, anchor=ANCHOR.pem) == [
+    assert violated_issuer_rules(issuer.pem, issuer.private_key, anchor=ANCHOR.pem) == [
         "the issuer has a signature that Linkerd doesn't take"
     ]
 
 
-def test_an_rsa_anchor_must_be_signed_by_an_rsa_key() -> None:
-    crossed = LocalAuthority(key=rsa_key(2048), signer=ANCHOR)
+def test_rsa_anchor_must_be_signed_by_rsa_key() -> None:
+    anchor = IssuedCertificate(key=generate_rsa_key(2048), signer=ANCHOR)
 
-    assert certificate_validation.anchor_findings(crossed.pem, now=NOW) == [
+    assert certificate_validation.check_anchor(anchor.pem, now=NOW) == [
         CertificateFinding(
             rule="the anchor has a signature that Linkerd doesn't take", remedy="sign it with an RSA key and SHA-256"
         )
     ]
 
 
-def test_an_anchors_key_must_be_that_of_the_first_certificate() -> None:
-    other = LocalAuthority()
+def test_anchor_key_must_match_first_certificate() -> None:
+    other = IssuedCertificate()
 
-    assert certificate_validation.anchor_key_findings(ANCHOR.pem + other.pem, ANCHOR.private) == []
-    assert certificate_validation.anchor_key_findings(ANCHOR.pem + other.pem, other.private) == [
+    assert certificate_validation.check_anchor_key(ANCHOR.pem + other.pem, ANCHOR.private_key) == []
+    assert certificate_validation.check_anchor_key(ANCHOR.pem + other.pem, other.private_key) == [
         CertificateFinding(
             rule="the key belongs to another certificate than the anchor's", remedy="give the two that are a pair"
         )
     ]
 
 
-def test_an_anchor_with_a_key_must_leave_room_for_issuers() -> None:
-    short, enough = LocalAuthority(path_length=0), LocalAuthority(path_length=1)
+def test_path_length_of_anchor_must_allow_issuers() -> None:
+    too_short, sufficient = IssuedCertificate(path_length=0), IssuedCertificate(path_length=1)
 
-    assert certificate_validation.anchor_key_findings(enough.pem, enough.private) == []
-    assert certificate_validation.anchor_key_findings(short.pem, short.private) == [
+    assert certificate_validation.check_anchor_key(sufficient.pem, sufficient.private_key) == []
+    assert certificate_validation.check_anchor_key(too_short.pem, too_short.private_key) == [
         CertificateFinding(
             rule="the anchor has the path length 0, and 1 CA below it",
             remedy="make it with the path length 1 or more, or without one",
@@ -162,6 +170,6 @@ def test_an_anchor_with_a_key_must_leave_room_for_issuers() -> None:
     ]
 
 
-def test_an_anchor_that_cannot_be_read_is_told_once() -> None:
-    assert certificate_validation.anchor_key_findings("nonsense", ANCHOR.private) == []
-    assert issuer_rules(ISSUER.pem, ISSUER.private, anchor="nonsense") == []
+def test_unreadable_anchor_is_reported_once() -> None:
+    assert certificate_validation.check_anchor_key("nonsense", ANCHOR.private_key) == []
+    assert violated_issuer_rules(ISSUER.pem, ISSUER.private_key, anchor="nonsense") == []

@@ -1,4 +1,4 @@
-"""Texts that are to be certificates or keys: how they are read, and that garbage neither raises nor leaks."""
+"""Parsing of certificates and keys, and of garbage that must neither raise nor leak."""
 
 from __future__ import annotations
 
@@ -14,35 +14,43 @@ from hypothesis import strategies as st
 
 from mesh import certificate_validation
 from mesh.certificate_validation import CertificateFinding
-from tests.helpers.certificate_authority import NOW, PEM, LocalAuthority, begins, pem, rsa_key, subject
-from tests.helpers.certificate_rules import ANCHOR, ISSUER, NAME, anchor_rules, issuer_rules
+from tests.helpers.certificate_rules import ANCHOR, ISSUER, ISSUER_NAME, violated_anchor_rules, violated_issuer_rules
+from tests.helpers.certificates import (
+    NOW,
+    PEM,
+    IssuedCertificate,
+    generate_rsa_key,
+    pem_header,
+    private_key_pem,
+    subject_name,
+)
 
 
-def request() -> str:
+def create_certificate_request() -> str:
     return (
-        x509.CertificateSigningRequestBuilder(subject(NAME))
+        x509.CertificateSigningRequestBuilder(subject_name(ISSUER_NAME))
         .sign(ISSUER.key, hashes.SHA256())
         .public_bytes(PEM)
         .decode()
     )
 
 
-def public_key() -> str:
+def encode_public_key() -> str:
     return ANCHOR.key.public_key().public_bytes(PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
 
 
-def test_comments_and_windows_line_ends_do_no_harm() -> None:
+def test_comments_and_windows_line_ends_are_ignored() -> None:
     for decorated in (
         f"Bag Attributes\n    friendlyName: Ünïcode\nsubject=CN = x\n{ANCHOR.pem}\n\nand more\n",
         ANCHOR.pem.replace("\n", "\r\n"),
         ANCHOR.pem.strip(),
     ):
-        assert anchor_rules(decorated) == []
+        assert violated_anchor_rules(decorated) == []
         assert certificate_validation.normalize_certificate(decorated) == ANCHOR.pem
-        assert issuer_rules(ISSUER.pem, ISSUER.private.replace("\n", "\r\n"), anchor=decorated) == []
+        assert violated_issuer_rules(ISSUER.pem, ISSUER.private_key.replace("\n", "\r\n"), anchor=decorated) == []
 
 
-def test_plain_keeps_every_certificate_in_its_place() -> None:
+def test_normalized_bundle_keeps_order_of_certificates() -> None:
     assert (
         certificate_validation.normalize_certificate(f"one\n{ISSUER.pem}\ntwo\n{ANCHOR.pem}\n")
         == ISSUER.pem + ANCHOR.pem
@@ -54,11 +62,11 @@ def test_plain_keeps_every_certificate_in_its_place() -> None:
     [
         ("", "there is no certificate in it"),
         ("\x00\x01\ud800\xff", "there is no certificate in it"),
-        (ANCHOR.private, "it has a private key in it"),
-        (ANCHOR.pem + ANCHOR.private, "it has a private key in it"),
-        (pem(ANCHOR.key, password=b"secret"), "it has a private key in it"),
-        (public_key(), "it has a public key in it"),
-        (request(), "it has a certificate request in it"),
+        (ANCHOR.private_key, "it has a private key in it"),
+        (ANCHOR.pem + ANCHOR.private_key, "it has a private key in it"),
+        (private_key_pem(ANCHOR.key, password=b"secret"), "it has a private key in it"),
+        (encode_public_key(), "it has a public key in it"),
+        (create_certificate_request(), "it has a certificate request in it"),
         ("-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----", "another kind of PEM block"),
         (ANCHOR.pem[:200], "there is a part of a certificate in it"),
         (ISSUER.pem + ANCHOR.pem[:200], "there is a part of a certificate in it"),
@@ -67,17 +75,17 @@ def test_plain_keeps_every_certificate_in_its_place() -> None:
         (ANCHOR.pem.replace("\n", "\n  "), "there is a part of a certificate in it"),
         (ANCHOR.pem[:200] + ANCHOR.pem[240:], "certificate 1 in it can't be read"),
         (ANCHOR.pem[:30] + "\ud800" + ANCHOR.pem[30:], "certificate 1 in it can't be read"),
-        (ANCHOR.pem + ANCHOR.private.replace("PRIVATE KEY", "CERTIFICATE"), "certificate 2 in it can't be read"),
+        (ANCHOR.pem + ANCHOR.private_key.replace("PRIVATE KEY", "CERTIFICATE"), "certificate 2 in it can't be read"),
     ],
 )
-def test_a_text_that_is_no_certificate_is_one_finding(text: str, rule: str) -> None:
-    (found,) = anchor_rules(text)
+def test_text_without_certificate_yields_one_finding(text: str, rule: str) -> None:
+    (finding,) = violated_anchor_rules(text)
 
-    assert rule in found
-    assert issuer_rules(text, ISSUER.private, anchor=ANCHOR.pem) == [found]
-    for read in (certificate_validation.normalize_certificate, certificate_validation.expiry):
+    assert rule in finding
+    assert violated_issuer_rules(text, ISSUER.private_key, anchor=ANCHOR.pem) == [finding]
+    for parse in (certificate_validation.normalize_certificate, certificate_validation.earliest_expiry):
         with pytest.raises(ValueError, match=rule):
-            read(text)
+            parse(text)
 
 
 @pytest.mark.parametrize(
@@ -85,24 +93,27 @@ def test_a_text_that_is_no_certificate_is_one_finding(text: str, rule: str) -> N
     [
         ("", "there is no private key in it"),
         ("\x00\x01\ud800\xff", "there is no private key in it"),
-        (ISSUER.private[:100], "there is no private key in it"),
+        (ISSUER.private_key[:100], "there is no private key in it"),
         (ISSUER.pem, "there is no private key in it, but a certificate"),
-        (public_key(), "there is no private key in it, but a public key"),
-        (request(), "there is no private key in it, but a certificate request"),
-        (ISSUER.private + ANCHOR.private, "there are 2 private keys in it"),
-        (pem(ISSUER.key, password=b"secret"), "the key is encrypted"),
-        (pem(ISSUER.key, serialization.PrivateFormat.TraditionalOpenSSL, b"secret"), "the key is encrypted"),
-        (ISSUER.private[:60] + ISSUER.private[80:], "the key can't be read"),
-        (ISSUER.private[:60] + "\ud800" + ISSUER.private[60:], "the key can't be read"),
+        (encode_public_key(), "there is no private key in it, but a public key"),
+        (create_certificate_request(), "there is no private key in it, but a certificate request"),
+        (ISSUER.private_key + ANCHOR.private_key, "there are 2 private keys in it"),
+        (private_key_pem(ISSUER.key, password=b"secret"), "the key is encrypted"),
+        (
+            private_key_pem(ISSUER.key, serialization.PrivateFormat.TraditionalOpenSSL, b"secret"),
+            "the key is encrypted",
+        ),
+        (ISSUER.private_key[:60] + ISSUER.private_key[80:], "the key can't be read"),
+        (ISSUER.private_key[:60] + "\ud800" + ISSUER.private_key[60:], "the key can't be read"),
         (ISSUER.pem.replace("CERTIFICATE", "PRIVATE KEY"), "the key can't be read"),
     ],
-    # Not by the texts: each run makes other keys.
+    # Each run generates other keys, so the texts are unsuitable as test ids.
     ids=range(12),
 )
-def test_a_text_that_is_no_key_is_one_finding(text: str, rule: str) -> None:
+def test_text_without_key_yields_one_finding(text: str, rule: str) -> None:
     for findings in (
-        certificate_validation.anchor_key_findings(ISSUER.pem, text),
-        certificate_validation.issuer_findings(ISSUER.pem, text, anchor=ANCHOR.pem, now=NOW),
+        certificate_validation.check_anchor_key(ISSUER.pem, text),
+        certificate_validation.check_issuer(ISSUER.pem, text, anchor=ANCHOR.pem, now=NOW),
     ):
         assert [finding.rule for finding in findings] == [rule]
     with pytest.raises(ValueError, match=rule):
@@ -110,63 +121,63 @@ def test_a_text_that_is_no_key_is_one_finding(text: str, rule: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sound", "broken"),
+    ("valid", "invalid"),
     [
         ("a003020102", "a003020159"),  # the version
-        ("0603551d0f", "0603551d13"),  # key usages become basic constraints, of which there are then two
-        ("30030101ff", "30030101aa"),  # the basic constraints are no DER
-        (b"root".hex(), "ff6f6f74"),  # the subject is no UTF-8
+        ("0603551d0f", "0603551d13"),  # the key usage becomes a second basic constraints extension
+        ("30030101ff", "30030101aa"),  # the basic constraints are not valid DER
+        (b"root".hex(), "ff6f6f74"),  # the subject is not valid UTF-8
         (b"300101030405Z".hex(), b"301301030405Z".hex()),  # the validity begins in a thirteenth month
-        (b"99991231".hex(), b"00001231".hex()),  # it ends in the year 0
+        (b"99991231".hex(), b"00001231".hex()),  # the validity ends in the year 0
         ("06082a8648ce3d030107", "06082a8648ce3d030102"),  # the key's curve
     ],
 )
-def test_a_certificate_is_read_to_its_end_at_once(sound: str, broken: str) -> None:
-    anchor = LocalAuthority(end=datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
+def test_certificate_is_parsed_completely_at_once(valid: str, invalid: str) -> None:
+    anchor = IssuedCertificate(end=datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
     content = x509.load_pem_x509_certificate(anchor.pem.encode()).public_bytes(serialization.Encoding.DER)
-    damaged = content.replace(bytes.fromhex(sound), bytes.fromhex(broken))
+    damaged = content.replace(bytes.fromhex(valid), bytes.fromhex(invalid))
     text = f"-----BEGIN CERTIFICATE-----\n{base64.encodebytes(damaged).decode()}-----END CERTIFICATE-----\n"
 
     assert damaged != content
-    assert anchor_rules(text) == ["certificate 1 in it can't be read"]
+    assert violated_anchor_rules(text) == ["certificate 1 in it can't be read"]
 
 
-def test_a_key_becomes_pkcs8_from_any_form() -> None:
-    older = serialization.PrivateFormat.TraditionalOpenSSL
-    sec1, pkcs1 = pem(ISSUER.key, older), pem(rsa_key(2048), older)
+def test_key_of_any_format_becomes_pkcs8() -> None:
+    traditional = serialization.PrivateFormat.TraditionalOpenSSL
+    sec1, pkcs1 = private_key_pem(ISSUER.key, traditional), private_key_pem(generate_rsa_key(2048), traditional)
     parameters = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
 
-    assert sec1.startswith(begins("EC PRIVATE KEY"))
-    assert pkcs1.startswith(begins("RSA PRIVATE KEY"))
-    for text in (sec1, parameters + sec1, sec1.replace("\n", "\r\n"), f"Bag Attributes\n{ISSUER.private}\n\n"):
-        assert certificate_validation.to_pkcs8(text) == ISSUER.private
-        assert issuer_rules(ISSUER.pem, text, anchor=ANCHOR.pem) == []
-    assert certificate_validation.to_pkcs8(pkcs1) == pem(rsa_key(2048))
+    assert sec1.startswith(pem_header("EC PRIVATE KEY"))
+    assert pkcs1.startswith(pem_header("RSA PRIVATE KEY"))
+    for text in (sec1, parameters + sec1, sec1.replace("\n", "\r\n"), f"Bag Attributes\n{ISSUER.private_key}\n\n"):
+        assert certificate_validation.to_pkcs8(text) == ISSUER.private_key
+        assert violated_issuer_rules(ISSUER.pem, text, anchor=ANCHOR.pem) == []
+    assert certificate_validation.to_pkcs8(pkcs1) == private_key_pem(generate_rsa_key(2048))
 
 
-def test_expiry_is_that_of_the_certificate_that_goes_first() -> None:
-    early = LocalAuthority(end=datetime(2030, 1, 2, 3, 4, 6, tzinfo=UTC))
+def test_expiry_is_earliest_of_all_certificates() -> None:
+    early = IssuedCertificate(end=datetime(2030, 1, 2, 3, 4, 6, tzinfo=UTC))
 
-    assert certificate_validation.expiry(ANCHOR.pem) == "2030-01-03T03:04:05Z"
+    assert certificate_validation.earliest_expiry(ANCHOR.pem) == "2030-01-03T03:04:05Z"
     for bundle in (early.pem + ANCHOR.pem, ANCHOR.pem + early.pem):
-        assert certificate_validation.expiry(bundle) == "2030-01-02T03:04:06Z"
+        assert certificate_validation.earliest_expiry(bundle) == "2030-01-02T03:04:06Z"
 
 
-def every_finding(text: str) -> list[CertificateFinding]:
-    """What all functions say of a text, in the place of each of their arguments."""
+def collect_findings(text: str) -> list[CertificateFinding]:
+    """Return the findings of every function, with the text as each of its arguments in turn."""
     return [
-        *certificate_validation.anchor_findings(text, now=NOW),
-        *certificate_validation.anchor_key_findings(text, ANCHOR.private),
-        *certificate_validation.anchor_key_findings(ANCHOR.pem, text),
-        *certificate_validation.issuer_findings(text, ISSUER.private, anchor=ANCHOR.pem, now=NOW),
-        *certificate_validation.issuer_findings(ISSUER.pem, text, anchor=ANCHOR.pem, now=NOW),
-        *certificate_validation.issuer_findings(ISSUER.pem, ISSUER.private, anchor=text, now=NOW),
+        *certificate_validation.check_anchor(text, now=NOW),
+        *certificate_validation.check_anchor_key(text, ANCHOR.private_key),
+        *certificate_validation.check_anchor_key(ANCHOR.pem, text),
+        *certificate_validation.check_issuer(text, ISSUER.private_key, anchor=ANCHOR.pem, now=NOW),
+        *certificate_validation.check_issuer(ISSUER.pem, text, anchor=ANCHOR.pem, now=NOW),
+        *certificate_validation.check_issuer(ISSUER.pem, ISSUER.private_key, anchor=text, now=NOW),
     ]
 
 
-LABELS = ["CERTIFICATE", "PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY", "PUBLIC KEY"]
-PIECES = [
-    *(f"-----{mark} {label}-----" for mark in ("BEGIN", "END") for label in LABELS),
+PEM_LABELS = ["CERTIFICATE", "PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY", "PUBLIC KEY"]
+PEM_FRAGMENTS = [
+    *(f"-----{mark} {label}-----" for mark in ("BEGIN", "END") for label in PEM_LABELS),
     "\n",
     "\r\n",
     "Proc-Type: 4,",
@@ -174,31 +185,36 @@ PIECES = [
 
 
 @pytest.mark.thorough
-@given(st.one_of(st.text(), st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=8))).map("".join)))
-def test_garbage_is_found_and_never_raises(text: str) -> None:
-    assert every_finding(text)
+@given(st.one_of(st.text(), st.lists(st.one_of(st.sampled_from(PEM_FRAGMENTS), st.text(max_size=8))).map("".join)))
+def test_garbage_yields_findings_and_never_raises(text: str) -> None:
+    assert collect_findings(text)
 
 
 @pytest.mark.thorough
 @hypothesis_settings(max_examples=300)
 @given(
-    label=st.sampled_from(LABELS),
-    original=st.sampled_from([ANCHOR.pem, ISSUER.pem, ANCHOR.private]),
+    label=st.sampled_from(PEM_LABELS),
+    original=st.sampled_from([ANCHOR.pem, ISSUER.pem, ANCHOR.private_key]),
     place=st.floats(0, 1, exclude_max=True),
     patch=st.binary(min_size=1, max_size=4),
 )
-def test_a_damaged_block_never_raises_nor_leaks(label: str, original: str, place: float, patch: bytes) -> None:
+def test_damaged_block_neither_raises_nor_leaks(label: str, original: str, place: float, patch: bytes) -> None:
     content = bytearray(base64.b64decode("".join(original.splitlines()[1:-1])))
     start = int(place * len(content))
     content[start : start + len(patch)] = patch
     encoded = base64.encodebytes(bytes(content)).decode()
-    said = repr(every_finding(f"-----BEGIN {label}-----\n{encoded}-----END {label}-----\n"))
+    findings = repr(collect_findings(f"-----BEGIN {label}-----\n{encoded}-----END {label}-----\n"))
 
-    assert not any(line[:16] in said for line in encoded.splitlines() if len(line) >= 16)
+    assert not any(line[:16] in findings for line in encoded.splitlines() if len(line) >= 16)
 
 
-def test_no_message_has_anything_of_a_key_in_it() -> None:
-    for key in (ANCHOR.private, pem(ANCHOR.key, password=b"secret"), ANCHOR.private[:100], ANCHOR.private * 2):
-        said = repr(every_finding(key))
-        assert "private key" in said
-        assert not any(line[:16] in said for line in key.splitlines() if not line.startswith("-----"))
+def test_findings_never_contain_key_material() -> None:
+    for key in (
+        ANCHOR.private_key,
+        private_key_pem(ANCHOR.key, password=b"secret"),
+        ANCHOR.private_key[:100],
+        ANCHOR.private_key * 2,
+    ):
+        findings = repr(collect_findings(key))
+        assert "private key" in findings
+        assert not any(line[:16] in findings for line in key.splitlines() if not line.startswith("-----"))

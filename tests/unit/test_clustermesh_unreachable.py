@@ -1,4 +1,4 @@
-"""A ClusterMesh of which a cluster can't be reached, on a recording engine: it stays as it is, and so do the others."""
+"""Unreachable clusters of a ClusterMesh, on a mock engine."""
 
 from __future__ import annotations
 
@@ -6,93 +6,106 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.mock_engine import Recorder, Run
-from tests.unit.test_clustermesh import ALL, THREE, TWO, ciliums, mesh, peers, values
+from tests.helpers.mock_engine import Recorder, RunProgram
+from tests.unit.test_clustermesh import (
+    ALL_EXPOSURES,
+    THREE_CLUSTERS,
+    TWO_CLUSTERS,
+    build_stack_config,
+    cilium_releases,
+    cilium_values,
+    peers_by_cluster,
+)
 
-STATES = pytest.mark.parametrize("reachable", [False, "never"])
+reachable_values = pytest.mark.parametrize("reachable", [False, "never"])
 
 
-def away(config: dict[str, Any], cluster: str, reachable: Any = False) -> dict[str, Any]:
+def mark_unreachable(config: dict[str, Any], cluster: str, reachable: Any = False) -> dict[str, Any]:
     clusters = config["clusters"]
     return {**config, "clusters": {**clusters, cluster: {**clusters[cluster], "reachable": reachable}}}
 
 
-def requests(recorder: Recorder) -> list[str]:
-    """What is asked for; a resource that is asked for twice ends an update."""
-    return sorted(each.urn for each in recorder.monitor.asked if each.type != "pulumi:pulumi:Stack")
+def registered_urns(recorder: Recorder) -> list[str]:
+    """Return the URN of every registration. A URN that is registered twice fails an update."""
+    return sorted(each.urn for each in recorder.monitor.registrations if each.type != "pulumi:pulumi:Stack")
 
 
-@STATES
-def test_the_others_are_as_they_were_and_everything_is_asked_for_once(run: Run, reachable: Any) -> None:
-    before = run(THREE)
+@reachable_values
+def test_reachable_clusters_are_unchanged_and_resources_registered_once(run: RunProgram, reachable: Any) -> None:
+    before = run(THREE_CLUSTERS)
 
-    found = run(away(THREE, "north", reachable), state=before)
+    recorder = run(mark_unreachable(THREE_CLUSTERS, "north", reachable), state=before)
 
-    assert requests(found) == requests(before)
-    assert values(found) == {name: each for name, each in values(before).items() if name != "north"}
+    assert registered_urns(recorder) == registered_urns(before)
+    assert cilium_values(recorder) == {name: each for name, each in cilium_values(before).items() if name != "north"}
     for name in ("west", "east"):
-        assert found.asked("Release", f"{name}-cilium").ignore_changes == ()
-        assert ciliums(found)[f"{name}-cilium"] == ciliums(before)[f"{name}-cilium"]
-    assert found.outputs["clustermesh"] == before.outputs["clustermesh"]
-    kept = found.asked("Release", "north-cilium")
-    assert kept.ignore_changes == ("*",)
-    assert kept.retain_on_delete is (reachable == "never")
+        assert recorder.registration("Release", f"{name}-cilium").ignore_changes == ()
+        assert cilium_releases(recorder)[f"{name}-cilium"] == cilium_releases(before)[f"{name}-cilium"]
+    assert recorder.outputs["clustermesh"] == before.outputs["clustermesh"]
+    retained = recorder.registration("Release", "north-cilium")
+    assert retained.ignore_changes == ("*",)
+    assert retained.retain_on_delete is (reachable == "never")
 
 
-def test_where_the_stack_file_or_a_load_balancer_says_an_address_it_is_still_that(run: Run) -> None:
-    before = run(ALL)
+def test_peers_keep_configured_and_load_balancer_addresses(run: RunProgram) -> None:
+    before = run(ALL_EXPOSURES)
 
-    found = run(away(away(ALL, "east"), "north"), state=before)
+    recorder = run(mark_unreachable(mark_unreachable(ALL_EXPOSURES, "east"), "north"), state=before)
 
-    assert requests(found) == requests(before)
-    assert peers(found)["west"] == peers(before)["west"]
-
-
-def test_the_port_of_one_that_is_away_is_the_one_that_it_has(run: Run) -> None:
-    moved = {**THREE, "cilium": {**THREE["cilium"], "nodePort": 31000}}
-
-    told = peers(run(away(moved, "north"), state=run(THREE)))["west"]
-
-    assert {each["name"]: each["port"] for each in told} == {"east": 31000, "north": 32379}
+    assert registered_urns(recorder) == registered_urns(before)
+    assert peers_by_cluster(recorder)["west"] == peers_by_cluster(before)["west"]
 
 
-def test_one_that_was_never_there_is_told_to_nobody_unless_its_address_is_given(run: Run) -> None:
-    given = {"reachable": "never", "cilium": {"id": 8, "addresses": ["192.0.2.77"]}}
-    config = away(THREE, "north")
+def test_unreachable_peer_keeps_its_deployed_port(run: RunProgram) -> None:
+    moved = {**THREE_CLUSTERS, "cilium": {**THREE_CLUSTERS["cilium"], "nodePort": 31000}}
 
-    told = peers(run({**config, "clusters": {**config["clusters"], "lost": given}}, state=run(TWO)))
+    peers = peers_by_cluster(run(mark_unreachable(moved, "north"), state=run(THREE_CLUSTERS)))["west"]
+
+    assert {each["name"]: each["port"] for each in peers} == {"east": 31000, "north": 32379}
+
+
+def test_cluster_never_deployed_is_peer_by_configured_address(run: RunProgram) -> None:
+    lost_config = {"reachable": "never", "cilium": {"id": 8, "addresses": ["192.0.2.77"]}}
+    config = mark_unreachable(THREE_CLUSTERS, "north")
+
+    peers = peers_by_cluster(
+        run({**config, "clusters": {**config["clusters"], "lost": lost_config}}, state=run(TWO_CLUSTERS))
+    )
 
     lost = {"name": "lost", "port": 32379, "ips": ["192.0.2.77"]}
-    assert told == {name: sorted([*each, lost], key=lambda one: one["name"]) for name, each in peers(run(TWO)).items()}
+    assert peers == {
+        name: sorted([*known_peers, lost], key=lambda peer: peer["name"])
+        for name, known_peers in peers_by_cluster(run(TWO_CLUSTERS)).items()
+    }
 
 
-def test_a_cluster_that_leaves_while_another_is_away_leaves_with_all_that_is_its(run: Run) -> None:
-    config = away(THREE, "north")
+def test_cluster_can_be_removed_while_another_is_unreachable(run: RunProgram) -> None:
+    config = mark_unreachable(THREE_CLUSTERS, "north")
     del config["clusters"]["east"]
 
-    found = run(config, state=run(THREE))
+    recorder = run(config, state=run(THREE_CLUSTERS))
 
-    assert not [each.name for each in found.monitor.asked if each.name.startswith("east")]
-    assert [each["name"] for each in peers(found)["west"]] == ["north"]
+    assert not [each.name for each in recorder.monitor.registrations if each.name.startswith("east")]
+    assert [each["name"] for each in peers_by_cluster(recorder)["west"]] == ["north"]
 
 
-def test_a_mesh_that_nobody_wants_any_more_is_kept_for_the_one_that_is_away(run: Run) -> None:
-    before = run(TWO)
+def test_removed_mesh_is_retained_for_unreachable_cluster(run: RunProgram) -> None:
+    before = run(TWO_CLUSTERS)
     config: dict[str, Any] = {"clusters": {"west": {}, "east": {"reachable": False}}}
 
-    found = run(config, state=before)
+    recorder = run(config, state=before)
 
-    asked = requests(found)
-    assert len(asked) == len(set(asked))
-    assert {urn for urn in requests(before) if urn.rpartition("::")[2].startswith("east")} <= set(asked)
-    assert not ciliums(found)
+    urns = registered_urns(recorder)
+    assert len(urns) == len(set(urns))
+    assert {urn for urn in registered_urns(before) if urn.rpartition("::")[2].startswith("east")} <= set(urns)
+    assert not cilium_releases(recorder)
 
 
 @pytest.fixture(scope="module")
-def both(run: Run) -> Recorder:
-    """Both meshes on the same clusters."""
+def both_meshes(run: RunProgram) -> Recorder:
+    """Return a run with Linkerd and Cilium on the same clusters."""
     config = {
-        **mesh({"hubble": False}, west=1, east=2),
+        **build_stack_config({"hubble": False}, west=1, east=2),
         "linkerd": {"cni": True},
         "links": [{"source": "west", "target": "east"}],
         "extensions": {"ingressNginx": ["east"], "metallb": {"pools": {"west": ["192.0.2.1-192.0.2.9"]}}},
@@ -104,32 +117,33 @@ def both(run: Run) -> Recorder:
 @pytest.mark.parametrize(
     "name", ["west-linkerd-crds", "east-linkerd-crds", "west-cni", "west-metallb", "east-ingress-nginx"]
 )
-def test_what_needs_a_network_waits_for_it(both: Recorder, name: str) -> None:
-    assert f"ReleaseDrift {name.partition('-')[0]}-cilium-drift" in both.before("Release", name)
+def test_release_waits_for_cilium_network(both_meshes: Recorder, name: str) -> None:
+    assert f"ReleaseDrift {name.partition('-')[0]}-cilium-drift" in both_meshes.dependencies_of("Release", name)
 
 
-def test_linkerd_and_samples_wait_for_both(both: Recorder) -> None:
-    assert {"ReleaseDrift west-linkerd-crds-drift", "ReleaseDrift west-cni-drift"} <= both.before(
+def test_samples_wait_for_linkerd_and_cilium(both_meshes: Recorder) -> None:
+    assert {"ReleaseDrift west-linkerd-crds-drift", "ReleaseDrift west-cni-drift"} <= both_meshes.dependencies_of(
         "Release", "west-linkerd-control-plane"
     )
-    deployments = both.of("Deployment")
+    deployments = both_meshes.inputs_of("Deployment")
     assert deployments.keys() == {"west-test-podinfo", "west-song-userlist", "west-song-userlist-curltest"}
     for name, each in deployments.items():
-        assert {"ReleaseDrift west-cilium-drift", "ReleaseDrift west-linkerd-control-plane-drift"} <= both.before(
-            "Deployment", name
-        )
+        assert {
+            "ReleaseDrift west-cilium-drift",
+            "ReleaseDrift west-linkerd-control-plane-drift",
+        } <= both_meshes.dependencies_of("Deployment", name)
         assert each["spec"]["template"]["metadata"]["annotations"] == {"linkerd.io/inject": "enabled"}
-    for each in values(both).values():
+    for each in cilium_values(both_meshes).values():
         assert (each["cni"], each["socketLB"]) == ({"exclusive": False}, {"hostNamespaceOnly": True})
-    assert both.outputs["clusters"]["west"].keys() >= {"linkerd", "cilium"}
+    assert both_meshes.outputs["clusters"]["west"].keys() >= {"linkerd", "cilium"}
 
 
-def test_what_a_cluster_may_lack_is_there_without_linkerd_too(run: Run) -> None:
+def test_addons_are_installed_without_linkerd(run: RunProgram) -> None:
     extensions = {"ingressNginx": ["west"], "metallb": {"pools": {"west": ["192.0.2.1-192.0.2.9"]}}, "gatewayApi": True}
-    found = run({**mesh({"hubble": False}, west=1), "extensions": extensions})
+    recorder = run({**build_stack_config({"hubble": False}, west=1), "extensions": extensions})
 
-    assert found.of("Release").keys() == {"west-cilium", "west-metallb", "west-ingress-nginx"}
-    assert found.of(":ConfigFile").keys() == {"west-gateway-api-crds"}
-    assert {"ReleaseDrift west-cilium-drift", "L2Advertisement west-metallb-advertisement"} <= found.before(
+    assert recorder.inputs_of("Release").keys() == {"west-cilium", "west-metallb", "west-ingress-nginx"}
+    assert recorder.inputs_of(":ConfigFile").keys() == {"west-gateway-api-crds"}
+    assert {"ReleaseDrift west-cilium-drift", "L2Advertisement west-metallb-advertisement"} <= recorder.dependencies_of(
         "Release", "west-ingress-nginx"
     )

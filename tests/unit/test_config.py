@@ -1,4 +1,4 @@
-"""Settings: what a stack file comes to that no file of the corpus can show."""
+"""Loading of stack files, for cases that the corpus cannot express."""
 
 from __future__ import annotations
 
@@ -10,35 +10,43 @@ from typing import Any
 import pulumi
 import pytest
 
-from mesh import config as settings
+from mesh import config
 from mesh.paths import PROJECT_ROOT
 from tests.helpers import kubeconfigs
-from tests.helpers.config_fixtures import SOUTH
-from tests.helpers.stack_files import FAULT, Environment, content, faults, handed_over, load, plain
+from tests.helpers.config_fixtures import SOUTH_KUBECONFIG
+from tests.helpers.stack_files import (
+    ERROR_FORMAT,
+    Environment,
+    load_settings,
+    parse_errors,
+    read_stack_file,
+    to_plain,
+    to_pulumi_config,
+)
 
 
 @pytest.mark.parametrize("file", sorted(PROJECT_ROOT.glob("Pulumi.*.yaml")), ids=lambda file: file.name)
 def test_every_shipped_stack_file_loads(file: Path, tmp_path: Path) -> None:
-    config, secret = handed_over(content(file), {})
-    clusters = json.loads(config[f"{settings.PROJECT}:clusters"])
+    stack_config, secret = to_pulumi_config(read_stack_file(file), {})
+    clusters = json.loads(stack_config[f"{config.PROJECT}:clusters"])
     contexts = [(value or {}).get("context", name) for name, value in clusters.items()]
     servers = {context: {"server": f"https://{context}.example.com"} for context in contexts}
 
-    environment = kubeconfigs.write(tmp_path / "kubeconfig", **servers) | {"HOME": str(tmp_path)}
+    environment = kubeconfigs.write_kubeconfig(tmp_path / "kubeconfig", **servers) | {"HOME": str(tmp_path)}
 
-    assert load(config, secret, environment).clusters
+    assert load_settings(stack_config, secret, environment).clusters
 
 
-def test_the_project_may_have_another_name(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_project_may_have_another_name(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pulumi, "get_project", lambda: "our-mesh")
     monkeypatch.setenv("KUBECONFIG", environment["KUBECONFIG"])
     monkeypatch.setenv("PULUMI_CONFIG", json.dumps({"our-mesh:clusters": '{"west": {}}', "aws:region": "eu-west-1"}))
     monkeypatch.setenv("PULUMI_CONFIG_SECRET_KEYS", json.dumps(["aws:region"]))
 
-    assert [cluster.name for cluster in settings.load().clusters] == ["west"]
+    assert [cluster.name for cluster in config.load().clusters] == ["west"]
 
 
-def test_a_setting_under_both_names_of_the_project_is_refused(
+def test_setting_under_both_project_names_is_rejected(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in environment.items():
@@ -49,52 +57,57 @@ def test_a_setting_under_both_names_of_the_project_is_refused(
     monkeypatch.setenv("PULUMI_CONFIG", json.dumps(both))
     monkeypatch.setenv("PULUMI_CONFIG_SECRET_KEYS", "[]")
 
-    with pytest.raises(settings.SettingsError) as caught:
-        settings.load()
+    with pytest.raises(config.SettingsError) as caught:
+        config.load()
 
     assert caught.value.errors == (
         "multicluster-mesh:clusters: …: my-mesh:clusters says this already; take one of the two out",
     )
 
 
-def test_a_whole_key_may_be_one_secret(environment: Environment) -> None:
-    config = {"clusters": '{"south": {}}', "kubeconfigs": json.dumps({"south": SOUTH})}
-    secret = [f"{settings.PROJECT}:{key}" for key in settings.SECRET_KEYS]
+def test_entire_key_may_be_secret(environment: Environment) -> None:
+    sections = {"clusters": '{"south": {}}', "kubeconfigs": json.dumps({"south": SOUTH_KUBECONFIG})}
+    secret = [f"{config.PROJECT}:{key}" for key in config.SECRET_KEYS]
 
-    loaded = load({f"{settings.PROJECT}:{key}": value for key, value in config.items()}, secret, environment)
+    loaded = load_settings({f"{config.PROJECT}:{key}": value for key, value in sections.items()}, secret, environment)
 
-    assert loaded.clusters[0].kubeconfig == SOUTH
+    assert loaded.clusters[0].kubeconfig == SOUTH_KUBECONFIG
 
 
-def test_charts_come_from_the_setting_else_from_the_environment(environment: Environment) -> None:
-    mirror = {**environment, "MULTICLUSTER_MESH_CHARTS": "http://mirror.example.com/charts"}
-    named: dict[str, Any] = {"clusters": {"west": {}}, "charts": {"repository": "https://charts.example.com"}}
+def test_chart_repository_setting_overrides_environment(environment: Environment) -> None:
+    mirror_environment = {**environment, "MULTICLUSTER_MESH_CHARTS": "http://mirror.example.com/charts"}
+    with_repository: dict[str, Any] = {"clusters": {"west": {}}, "charts": {"repository": "https://charts.example.com"}}
 
-    assert set(settings.parse({"clusters": {"west": {}}}, mirror).charts.values()) == {
-        mirror["MULTICLUSTER_MESH_CHARTS"]
+    assert set(config.parse({"clusters": {"west": {}}}, mirror_environment).charts.values()) == {
+        mirror_environment["MULTICLUSTER_MESH_CHARTS"]
     }
-    assert set(settings.parse(named, mirror).charts.values()) == {"https://charts.example.com"}
-    assert settings.parse({"clusters": {"west": {}}}, environment).charts == {
+    assert set(config.parse(with_repository, mirror_environment).charts.values()) == {"https://charts.example.com"}
+    assert config.parse({"clusters": {"west": {}}}, environment).charts == {
         "linkerd": "https://helm.linkerd.io/stable",
         "linkerd-smi": "https://linkerd.github.io/linkerd-smi",
         "metallb": "https://metallb.github.io/metallb",
         "ingress-nginx": "https://kubernetes.github.io/ingress-nginx",
         "cilium": "https://helm.cilium.io",
     }
-    but = {"repository": "https://charts.example.com", "repositories": {"linkerd-smi": "https://smi.example.com"}}
-    one = {**named, "charts": but}
-    assert settings.parse(one, mirror).charts["linkerd-smi"] == "https://smi.example.com"
-    assert settings.parse(one, mirror).charts["linkerd"] == "https://charts.example.com"
-    assert faults({"clusters": {"west": {}}}, {**mirror, "MULTICLUSTER_MESH_CHARTS": "/no/folder"}) == (
+    chart_config = {
+        "repository": "https://charts.example.com",
+        "repositories": {"linkerd-smi": "https://smi.example.com"},
+    }
+    with_both = {**with_repository, "charts": chart_config}
+    assert config.parse(with_both, mirror_environment).charts["linkerd-smi"] == "https://smi.example.com"
+    assert config.parse(with_both, mirror_environment).charts["linkerd"] == "https://charts.example.com"
+    assert parse_errors(
+        {"clusters": {"west": {}}}, {**mirror_environment, "MULTICLUSTER_MESH_CHARTS": "/no/folder"}
+    ) == (
         '$MULTICLUSTER_MESH_CHARTS: "/no/folder": neither the URL of charts nor a folder that is there; '
         "set it to one of them, or unset it",
     )
 
 
-def test_a_missing_kubeconfig_is_a_fault_of_every_context(tmp_path: Path) -> None:
+def test_missing_kubeconfig_is_reported_for_every_context(tmp_path: Path) -> None:
     path = tmp_path / "none"
 
-    assert faults({"clusters": {"west": {}, "east": {}}}, {"KUBECONFIG": str(path)}) == tuple(
+    assert parse_errors({"clusters": {"west": {}, "east": {}}}, {"KUBECONFIG": str(path)}) == tuple(
         f'clusters.{name}.context: "{name}": no such context in {path} (known: none); '
         "set $KUBECONFIG to a file that has it"
         for name in ("west", "east")
@@ -104,29 +117,29 @@ def test_a_missing_kubeconfig_is_a_fault_of_every_context(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "text", [b"[", b"\xff\xfe\x00", b"- a list", b"clusters: yes", b"&a [*a, *a]", b"!!bool x", b"!!int _"]
 )
-def test_a_broken_kubeconfig_is_named_once_without_a_traceback(tmp_path: Path, text: bytes) -> None:
+def test_broken_kubeconfig_is_reported_once(tmp_path: Path, text: bytes) -> None:
     path = tmp_path / "kubeconfig"
     path.write_bytes(text)
 
-    found = faults({"clusters": {"west": {}, "east": {}}}, {"KUBECONFIG": str(path)})
+    errors = parse_errors({"clusters": {"west": {}, "east": {}}}, {"KUBECONFIG": str(path)})
 
-    assert len(found) == 1
-    # Of a long path a message has the beginning.
-    assert found[0].startswith(f'$KUBECONFIG: "{str(path)[:70]}')
-    assert FAULT.fullmatch(found[0])
+    assert len(errors) == 1
+    # The message truncates a long path.
+    assert errors[0].startswith(f'$KUBECONFIG: "{str(path)[:70]}')
+    assert ERROR_FORMAT.fullmatch(errors[0])
 
 
 @pytest.mark.parametrize("path", ["~nobody-has-this-name/config", "x" * 5000, "a\x00b"])
-def test_a_path_that_can_not_be_is_a_file_that_is_not_there(environment: Environment, path: str) -> None:
+def test_impossible_path_is_reported_as_missing_file(environment: Environment, path: str) -> None:
     clusters: dict[str, Any] = {"west": {}}
 
-    assert "no such file; " in faults({"clusters": {"west": {"kubeconfig": path}}}, environment)[0]
-    assert "nor a folder" in faults({"clusters": clusters, "charts": {"repository": path}}, environment)[0]
-    assert FAULT.fullmatch(faults({"clusters": clusters}, {"KUBECONFIG": path})[0])
+    assert "no such file; " in parse_errors({"clusters": {"west": {"kubeconfig": path}}}, environment)[0]
+    assert "nor a folder" in parse_errors({"clusters": clusters, "charts": {"repository": path}}, environment)[0]
+    assert ERROR_FORMAT.fullmatch(parse_errors({"clusters": clusters}, {"KUBECONFIG": path})[0])
 
 
 @pytest.mark.parametrize(
-    ("key", "everywhere", "here"),
+    ("key", "mesh_value", "cluster_value"),
     [
         ("namespace", "mesh", "linkerd"),
         ("clusterDomain", "cluster.one", "cluster.two"),
@@ -140,57 +153,61 @@ def test_a_path_that_can_not_be_is_a_file_that_is_not_there(environment: Environ
         ("imagePullSecrets", ["everywhere"], ["here"]),
     ],
 )
-def test_a_cluster_overrides_the_meshs_linkerd_setting_by_setting(
-    environment: Environment, key: str, everywhere: Any, here: Any
+def test_cluster_overrides_each_linkerd_setting_of_mesh(
+    environment: Environment, key: str, mesh_value: Any, cluster_value: Any
 ) -> None:
-    clusters: dict[str, Any] = {"west": {}, "east": {"linkerd": {key: here}}, "north": {"linkerd": {"values": {}}}}
-    mesh = {key: everywhere, "values": {"linkerd-crds": {"a": 1}}}
+    cluster_configs: dict[str, Any] = {
+        "west": {},
+        "east": {"linkerd": {key: cluster_value}},
+        "north": {"linkerd": {"values": {}}},
+    }
+    mesh_linkerd = {key: mesh_value, "values": {"linkerd-crds": {"a": 1}}}
 
-    found = settings.parse({"clusters": clusters, "linkerd": mesh}, environment).clusters
+    clusters = config.parse({"clusters": cluster_configs, "linkerd": mesh_linkerd}, environment).clusters
 
-    assert [plain(each.linkerd)[key] for each in found] == [everywhere, here, everywhere]
-    assert [each.values("linkerd-crds") for each in found] == [{"a": 1}] * 3
+    assert [to_plain(cluster.linkerd)[key] for cluster in clusters] == [mesh_value, cluster_value, mesh_value]
+    assert [cluster.values("linkerd-crds") for cluster in clusters] == [{"a": 1}] * 3
 
 
 def test_values_are_merged_as_helm_merges_them() -> None:
-    under = {"proxy": {"cores": 1, "image": {"name": "proxy"}}, "list": [1, 2], "text": "x", "gone": {"a": 1}}
-    over = {"proxy": {"image": {"version": "2"}, "cores": None}, "list": [3], "text": {"b": 1}, "gone": None}
+    defaults = {"proxy": {"cores": 1, "image": {"name": "proxy"}}, "list": [1, 2], "text": "x", "gone": {"a": 1}}
+    overrides = {"proxy": {"image": {"version": "2"}, "cores": None}, "list": [3], "text": {"b": 1}, "gone": None}
 
-    assert settings.merge_values(under, over) == {
+    assert config.merge_values(defaults, overrides) == {
         "proxy": {"cores": None, "image": {"name": "proxy", "version": "2"}},
         "list": [3],
         "text": {"b": 1},
         "gone": None,
     }
-    assert under["proxy"] == {"cores": 1, "image": {"name": "proxy"}}
-    assert settings.value_paths(over) == ["proxy.image.version", "proxy.cores", "list", "text.b", "gone"]
+    assert defaults["proxy"] == {"cores": 1, "image": {"name": "proxy"}}
+    assert config.value_paths(overrides) == ["proxy.image.version", "proxy.cores", "list", "text.b", "gone"]
 
 
-def test_thousands_of_faults_are_told_in_no_time(environment: Environment) -> None:
+def test_thousands_of_errors_are_reported_quickly(environment: Environment) -> None:
     links = [{"source": "west"}, {"source": "west", "target": "nobody"}, {"loadBalancer": 1}] * 1000
 
     started = time.monotonic()
-    found = faults({"clusters": {"west": {}}, "links": links}, environment)
+    errors = parse_errors({"clusters": {"west": {}}, "links": links}, environment)
 
-    assert len(found) == 5 * 1000
-    assert found[0] == "links[0].target: null: missing; write it, or take the entry out"
-    assert found[-1] == 'links[2998].target: "nobody": no such cluster in `clusters`; known are west'
+    assert len(errors) == 5 * 1000
+    assert errors[0] == "links[0].target: null: missing; write it, or take the entry out"
+    assert errors[-1] == 'links[2998].target: "nobody": no such cluster in `clusters`; known are west'
     assert time.monotonic() - started < 5
 
 
-def test_an_extension_that_a_release_no_longer_has_is_refused(environment: Environment) -> None:
-    config: dict[str, Any] = {"clusters": {"west": {}, "east": {}}, "linkerd": {"version": "2.19"}}
+def test_extension_missing_from_release_is_rejected(environment: Environment) -> None:
+    stack_config: dict[str, Any] = {"clusters": {"west": {}, "east": {}}, "linkerd": {"version": "2.19"}}
 
-    assert faults({**config, "extensions": {"viz": True, "jaeger": ["east"]}}, environment) == (
+    assert parse_errors({**stack_config, "extensions": {"viz": True, "jaeger": ["east"]}}, environment) == (
         "extensions.jaeger: …: Linkerd 2.19 has no such extension any more; "
         "take it out, or choose an older linkerd.version",
     )
-    assert settings.parse({**config, "extensions": {"viz": [], "jaeger": False}}, environment).clusters
+    assert config.parse({**stack_config, "extensions": {"viz": [], "jaeger": False}}, environment).clusters
 
 
-def test_an_extension_that_linkerd_advises_against_is_a_warning(environment: Environment) -> None:
-    config: dict[str, Any] = {"clusters": {"west": {}}, "extensions": {"smi": True}}
+def test_discouraged_extension_yields_warning(environment: Environment) -> None:
+    stack_config: dict[str, Any] = {"clusters": {"west": {}}, "extensions": {"smi": True}}
 
-    assert settings.parse(config, environment).warnings == ()
-    (warning,) = settings.parse({**config, "linkerd": {"version": "2.20"}}, environment).warnings
+    assert config.parse(stack_config, environment).warnings == ()
+    (warning,) = config.parse({**stack_config, "linkerd": {"version": "2.20"}}, environment).warnings
     assert warning.startswith("extensions.smi: …: Linkerd advises against TrafficSplits")

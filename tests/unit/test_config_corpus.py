@@ -1,4 +1,7 @@
-"""Settings, by the corpus: what each stack file comes to, or every fault of it. See `stack_files` for its form."""
+"""Stack files of the corpus, each with its settings or its errors.
+
+`tests.helpers.stack_files` describes the format.
+"""
 
 from __future__ import annotations
 
@@ -10,81 +13,83 @@ from typing import Any
 import pytest
 import yaml
 
-from mesh import config as settings
+from mesh import config
 from tests.helpers import kubeconfigs
 from tests.helpers.stack_files import (
     CORPUS,
-    FAULT,
+    ERROR_FORMAT,
     Environment,
     StackYaml,
-    content,
-    expected,
-    handed_over,
-    load,
-    plain,
-    revealed,
+    load_settings,
+    read_expectations,
+    read_stack_file,
+    reveal_texts,
+    to_plain,
+    to_pulumi_config,
 )
 
 
 @pytest.mark.parametrize("file", sorted(CORPUS.glob("invalid-*.yaml")), ids=lambda file: file.stem)
-def test_an_invalid_stack_file_is_refused_with_all_its_faults(
-    file: Path, environment: Environment, texts: dict[str, str]
+def test_invalid_stack_file_reports_all_errors(
+    file: Path, environment: Environment, corpus_texts: dict[str, str]
 ) -> None:
-    config, secret = handed_over(content(file), texts)
+    stack_config, secret = to_pulumi_config(read_stack_file(file), corpus_texts)
 
-    with pytest.raises(settings.SettingsError) as caught:
-        load(config, secret, environment)
+    with pytest.raises(config.SettingsError) as caught:
+        load_settings(stack_config, secret, environment)
 
-    found = caught.value.errors
-    shapes = [".*".join(map(re.escape, line.split("…"))) for line in expected(file)]
-    assert len(found) == len(shapes), "\n".join(found)
-    for fault, shape in zip(found, shapes, strict=True):
-        assert FAULT.fullmatch(fault), fault
-        assert re.fullmatch(shape, fault), fault
-    assert not [line for line in secret_lines(texts) if line in str(caught.value)]
+    errors = caught.value.errors
+    patterns = [".*".join(map(re.escape, line.split("…"))) for line in read_expectations(file)]
+    assert len(errors) == len(patterns), "\n".join(errors)
+    for error, pattern in zip(errors, patterns, strict=True):
+        assert ERROR_FORMAT.fullmatch(error), error
+        assert re.fullmatch(pattern, error), error
+    assert not [line for line in long_secret_lines(corpus_texts) if line in str(caught.value)]
 
 
 @pytest.mark.parametrize("file", sorted(CORPUS.glob("valid-*.yaml")), ids=lambda file: file.stem)
-def test_a_valid_stack_file_comes_to_what_it_says(file: Path, environment: Environment, texts: dict[str, str]) -> None:
-    config, secret = handed_over(content(file), texts)
+def test_valid_stack_file_yields_expected_settings(
+    file: Path, environment: Environment, corpus_texts: dict[str, str]
+) -> None:
+    stack_config, secret = to_pulumi_config(read_stack_file(file), corpus_texts)
 
-    loaded = load(config, secret, environment)
+    loaded = load_settings(stack_config, secret, environment)
 
-    assert expected(file), "say what comes of it"
-    for line in expected(file):
+    assert read_expectations(file), "add an `# expect:` comment"
+    for line in read_expectations(file):
         path, _, value = line.partition(" = ")
-        assert outcome(loaded, path) == revealed(yaml.load(value, StackYaml), texts, set()), path
+        assert read_setting(loaded, path) == reveal_texts(yaml.load(value, StackYaml), corpus_texts, set()), path
 
 
-def test_the_corpus_is_as_large_as_it_should_be() -> None:
+def test_corpus_is_large_enough() -> None:
     assert len(list(CORPUS.glob("invalid-*.yaml"))) >= 75
     assert len(list(CORPUS.glob("valid-*.yaml"))) >= 25
 
 
-def secret_lines(texts: Mapping[str, str]) -> Iterator[str]:
-    """Every line of what is secret in the corpus, long enough not to be anywhere by chance."""
+def long_secret_lines(texts: Mapping[str, str]) -> Iterator[str]:
+    """Yield every long line of the secrets in the corpus. A short line could appear elsewhere by chance."""
     for name, text in texts.items():
         if not name.endswith(".crt"):
             yield from (line for line in text.splitlines() if len(line) > 40 and not line.startswith("-----"))
     yield kubeconfigs.TOKEN
 
 
-def outcome(loaded: settings.Settings, path: str) -> Any:
-    """What the settings have at a path, written as in a stack file: `clusters.west.gateway.loadBalancer.enabled`."""
+def read_setting(loaded: config.Settings, path: str) -> Any:
+    """Return the setting at a path of the stack file, such as `clusters.west.gateway.loadBalancer.enabled`."""
     first, *rest = path.split(".")
-    found: Any = {
+    value: Any = {
         "clusters": {cluster.name: cluster for cluster in loaded.clusters},
         "links": [link.name for link in loaded.links],
         "flat": [link.name for link in loaded.links if not link.gateway],
     }.get(first)
-    found = found if found is not None else getattr(loaded, snake(first))
+    value = value if value is not None else getattr(loaded, to_snake_case(first))
     for part in rest:
-        if isinstance(found, tuple | list):
-            found = found[int(part)]
+        if isinstance(value, tuple | list):
+            value = value[int(part)]
         else:
-            found = found[part] if isinstance(found, dict) and part in found else getattr(found, snake(part))
-    return plain(list(found) if first == "clusters" and not rest else found)
+            value = value[part] if isinstance(value, dict) and part in value else getattr(value, to_snake_case(part))
+    return to_plain(list(value) if first == "clusters" and not rest else value)
 
 
-def snake(key: str) -> str:
+def to_snake_case(key: str) -> str:
     return re.sub(r"(?=[A-Z])", "_", key).lower()

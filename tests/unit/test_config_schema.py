@@ -1,4 +1,7 @@
-"""The JSON Schema by which editors complete and check stack files: it accepts and refuses what the program does."""
+"""JSON Schema with which editors complete and check stack files.
+
+It must accept and reject the same files as the program.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,13 @@ import pytest
 
 from mesh.config import schema
 from mesh.paths import PROJECT_ROOT
-from tests.helpers.stack_files import CORPUS, content, expected
+from tests.helpers.stack_files import CORPUS, read_expectations, read_stack_file
 
 SCHEMA = schema.stack_file_schema()
-EDITOR = jsonschema.Draft7Validator(SCHEMA)
+EDITOR_VALIDATOR = jsonschema.Draft7Validator(SCHEMA)
 
-# The rules of form, which an editor can know as well; the others are on what stands beside what.
-FORM = (
+# Errors that an editor can detect too. Other errors come from cross-field validation.
+SYNTAX_ERRORS = (
     "unknown key",
     " was expected;",
     "missing; write it",
@@ -35,27 +38,27 @@ FORM = (
 )
 
 
-def of_form(file: Path) -> bool:
-    return any(rule in line for line in expected(file) for rule in FORM)
+def has_syntax_error(file: Path) -> bool:
+    return any(rule in line for line in read_expectations(file) for rule in SYNTAX_ERRORS)
 
 
 def stack_file(key: str, value: Any) -> dict[str, Any]:
     return {"config": {f"multicluster-mesh:{key}": value}}
 
 
-def test_the_schema_is_that_of_the_definition() -> None:
-    assert (PROJECT_ROOT / schema.SCHEMA_FILE).read_text() == schema.schema_text(), "make schema"
+def test_schema_file_is_up_to_date() -> None:
+    assert (PROJECT_ROOT / schema.SCHEMA_FILE).read_text() == schema.schema_text(), "run `make schema`"
 
 
-def test_editors_find_the_schema() -> None:
-    found = json.loads((PROJECT_ROOT / ".vscode" / "settings.json").read_text())["yaml.schemas"]
+def test_editor_settings_and_stack_files_refer_to_schema() -> None:
+    schemas = json.loads((PROJECT_ROOT / ".vscode" / "settings.json").read_text())["yaml.schemas"]
 
-    assert found == {f"./{schema.SCHEMA_FILE}": "Pulumi.*.yaml"}
+    assert schemas == {f"./{schema.SCHEMA_FILE}": "Pulumi.*.yaml"}
     for file in PROJECT_ROOT.glob("Pulumi.*.yaml"):
         assert file.read_text().splitlines()[0] == f"# yaml-language-server: $schema=./{schema.SCHEMA_FILE}", file.name
 
 
-def test_the_schema_is_one_itself() -> None:
+def test_schema_is_valid_json_schema() -> None:
     jsonschema.Draft7Validator.check_schema(SCHEMA)
 
 
@@ -64,19 +67,21 @@ def test_the_schema_is_one_itself() -> None:
     [*sorted(PROJECT_ROOT.glob("Pulumi.*.yaml")), *sorted(CORPUS.glob("valid-*.yaml"))],
     ids=lambda file: file.stem,
 )
-def test_a_valid_stack_file_is_valid_in_an_editor(file: Path) -> None:
-    assert [error.message for error in EDITOR.iter_errors(content(file))] == []
+def test_editor_accepts_valid_stack_file(file: Path) -> None:
+    assert [error.message for error in EDITOR_VALIDATOR.iter_errors(read_stack_file(file))] == []
 
 
 @pytest.mark.parametrize(
-    "file", [file for file in sorted(CORPUS.glob("invalid-*.yaml")) if of_form(file)], ids=lambda file: file.stem
+    "file",
+    [file for file in sorted(CORPUS.glob("invalid-*.yaml")) if has_syntax_error(file)],
+    ids=lambda file: file.stem,
 )
-def test_a_fault_of_form_is_seen_in_an_editor(file: Path) -> None:
-    assert not EDITOR.is_valid(content(file))
+def test_editor_rejects_syntax_error(file: Path) -> None:
+    assert not EDITOR_VALIDATOR.is_valid(read_stack_file(file))
 
 
-def test_many_faults_are_of_form() -> None:
-    assert sum(of_form(file) for file in CORPUS.glob("invalid-*.yaml")) >= 60
+def test_corpus_has_many_syntax_errors() -> None:
+    assert sum(has_syntax_error(file) for file in CORPUS.glob("invalid-*.yaml")) >= 60
 
 
 @pytest.mark.parametrize(
@@ -98,8 +103,8 @@ def test_many_faults_are_of_form() -> None:
         ("links", None),
     ],
 )
-def test_every_short_form_is_valid_in_an_editor(key: str, value: Any) -> None:
-    assert EDITOR.is_valid(stack_file(key, value))
+def test_editor_accepts_every_shorthand(key: str, value: Any) -> None:
+    assert EDITOR_VALIDATOR.is_valid(stack_file(key, value))
 
 
 @pytest.mark.parametrize(
@@ -115,35 +120,44 @@ def test_every_short_form_is_valid_in_an_editor(key: str, value: Any) -> None:
         ("linkerd", {"version": {"secure": "v1:…"}}),
     ],
 )
-def test_an_editor_wants_secrets_where_they_belong_and_nowhere_else(key: str, value: Any) -> None:
-    assert not EDITOR.is_valid(stack_file(key, value))
+def test_editor_rejects_plaintext_and_misplaced_secrets(key: str, value: Any) -> None:
+    assert not EDITOR_VALIDATOR.is_valid(stack_file(key, value))
 
 
-def test_a_key_without_the_projects_name_is_checked_as_well() -> None:
-    assert EDITOR.is_valid({"config": {"clusters": {"west": {}}, "aws:region": "eu-west-1"}})
-    assert not EDITOR.is_valid({"config": {"clusters": {"west": {"contxt": "x"}}}})
-    assert not EDITOR.is_valid({"config": {"clutsers": {}}})
+def test_key_without_project_prefix_is_checked() -> None:
+    assert EDITOR_VALIDATOR.is_valid({"config": {"clusters": {"west": {}}, "aws:region": "eu-west-1"}})
+    assert not EDITOR_VALIDATOR.is_valid({"config": {"clusters": {"west": {"contxt": "x"}}}})
+    assert not EDITOR_VALIDATOR.is_valid({"config": {"clutsers": {}}})
 
 
-def test_every_key_is_explained() -> None:
-    assert [path for path, node in nodes(SCHEMA) if path[-2:-1] == ("properties",) and not explained(path, node)] == []
+def test_every_key_has_description() -> None:
+    assert [
+        path
+        for path, node in iterate_schemas(SCHEMA)
+        if path[-2:-1] == ("properties",) and not has_description(path, node)
+    ] == []
 
 
-def test_no_title_gets_in_the_way_of_an_explanation() -> None:
-    assert [path for path, node in nodes(SCHEMA) if "title" in node and path] == []
+def test_nested_schemas_have_no_title() -> None:
+    assert [path for path, node in iterate_schemas(SCHEMA) if "title" in node and path] == []
 
 
-def explained(path: tuple[str, ...], node: dict[str, Any]) -> bool:
-    # The name of a chart says what its values are about, and one part explains itself wherever it is.
-    refers = "$ref" in node or any("$ref" in choice for choice in node.get("anyOf", []))
-    return "description" in node or refers or path[-3:-2] in (("values",), ("repositories",)) or path[-1] == "secure"
+def has_description(path: tuple[str, ...], node: dict[str, Any]) -> bool:
+    # Values of a chart are described by the chart's name, and references by their target.
+    has_reference = "$ref" in node or any("$ref" in choice for choice in node.get("anyOf", []))
+    return (
+        "description" in node
+        or has_reference
+        or path[-3:-2] in (("values",), ("repositories",))
+        or path[-1] == "secure"
+    )
 
 
-def nodes(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+def iterate_schemas(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
     if isinstance(node, dict):
         yield path, node
         for key, value in node.items():
-            yield from nodes(value, (*path, key))
+            yield from iterate_schemas(value, (*path, key))
     elif isinstance(node, list):
         for value in node:
-            yield from nodes(value, (*path, "*"))
+            yield from iterate_schemas(value, (*path, "*"))

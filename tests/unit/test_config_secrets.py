@@ -1,4 +1,4 @@
-"""Settings: no message has a secret in it."""
+"""Absence of secrets from configuration errors."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.config.schema_lookup import TOP_LEVEL_KEYS
-from tests.helpers.certificate_authority import begins
-from tests.helpers.fuzz_strategies import nested, quickly
-from tests.helpers.stack_files import Environment, judged
+from tests.helpers.certificates import pem_header
+from tests.helpers.fuzz_strategies import fuzz_settings, nest
+from tests.helpers.stack_files import Environment, error_message
 
 SECRET = "hunter2-the-secret-of-the-stack"
 
 
-@given(key=st.sampled_from([*TOP_LEVEL_KEYS, "token"]), value=nested(st.just(SECRET)))
-@quickly
-def test_no_message_has_a_secret_in_it(key: str, value: Any, small: Environment) -> None:
-    config = {"clusters": {"west": {}, "east": {}}, "topology": "full-mesh", key: value}
+@given(key=st.sampled_from([*TOP_LEVEL_KEYS, "token"]), value=nest(st.just(SECRET)))
+@fuzz_settings
+def test_error_never_contains_secret(key: str, value: Any, small_environment: Environment) -> None:
+    stack_config = {"clusters": {"west": {}, "east": {}}, "topology": "full-mesh", key: value}
 
-    assert SECRET not in judged(config, [key], small)
+    assert SECRET not in error_message(stack_config, [key], small_environment)
 
 
 @pytest.mark.parametrize(
-    "config",
+    "stack_config",
     [
         {"kubeconfigs": {"west": f"users: [{{user: {{token: {SECRET}}}"}},
         {"kubeconfigs": {"west": f"clusters: {SECRET}"}},
@@ -35,7 +35,7 @@ def test_no_message_has_a_secret_in_it(key: str, value: Any, small: Environment)
         {"kubeconfigs": {"west": f"- {SECRET}"}},
         {"kubeconfigs": {"west": SECRET, "nobody": SECRET}},
         {"trust": {"anchor": {"certificate": f"-----BEGIN CERTIFICATE-----\n{SECRET}\n-----END CERTIFICATE-----"}}},
-        {"trust": {"anchor": {"certificate": SECRET, "key": f"{begins('PRIVATE KEY')}\n{SECRET}"}}},
+        {"trust": {"anchor": {"certificate": SECRET, "key": f"{pem_header('PRIVATE KEY')}\n{SECRET}"}}},
         {"trust": {"issuers": {"west": {"certificate": SECRET, "key": SECRET, "other": SECRET}}}},
         {"trust": {"certManager": {"issuerRef": {"name": SECRET, "kind": SECRET}}}},
         {"trust": {"lifetimes": {"issuer": SECRET, "root": SECRET}}},
@@ -48,10 +48,10 @@ def test_no_message_has_a_secret_in_it(key: str, value: Any, small: Environment)
         {"charts": {"repository": SECRET}},
         {"workloads": [{"podinfo": {"namespace": "test", "clusters": [SECRET], "exported": SECRET}}]},
     ],
-    ids=lambda config: "-".join(config),
+    ids=lambda stack_config: "-".join(stack_config),
 )
-def test_no_message_has_a_secret_in_it_wherever_it_was_put(config: dict[str, Any], small: Environment) -> None:
-    message = judged({"clusters": {"west": {}}, **config}, list(config), small)
+def test_error_never_contains_misplaced_secret(stack_config: dict[str, Any], small_environment: Environment) -> None:
+    message = error_message({"clusters": {"west": {}}, **stack_config}, list(stack_config), small_environment)
 
     assert message
     assert SECRET not in message

@@ -1,4 +1,4 @@
-"""Who may see the dashboards: a password that stays, and a line for nginx that goes with it."""
+"""User of the dashboards: a stable password and its htpasswd entry."""
 
 from __future__ import annotations
 
@@ -7,84 +7,86 @@ from typing import Any
 import pytest
 
 from components.dynamic_providers import DashboardUserProvider
-from components.linkerd.htpasswd import apr1
+from components.linkerd.htpasswd import apr1_hash
 
 PROVIDER = DashboardUserProvider()
-MADE = {"user": "admin", "given": None}
-GIVEN = {"user": "admin", "given": "open sesame"}
+GENERATED = {"user": "admin", "given": None}
+CONFIGURED = {"user": "admin", "given": "open sesame"}
 
 
-def verified(found: dict[str, Any]) -> bool:
-    """Whether nginx would let the user in by the password."""
-    user, _, hashed = found["htpasswd"].partition(":")
+def is_accepted_by_nginx(outputs: dict[str, Any]) -> bool:
+    """Return whether nginx accepts the password of the user."""
+    user, _, hashed = outputs["htpasswd"].partition(":")
     salt = hashed.split("$")[2]
-    return bool(user == found["user"] and hashed == apr1(found["password"], salt))
+    return bool(user == outputs["user"] and hashed == apr1_hash(outputs["password"], salt))
 
 
-def changes(olds: dict[str, Any], news: dict[str, Any]) -> bool:
+def has_changes(olds: dict[str, Any], news: dict[str, Any]) -> bool:
     return bool(PROVIDER.diff("dashboard", olds, news).changes)
 
 
-def test_a_password_is_made_that_nobody_guesses_and_another_one_for_each_stack() -> None:
-    one, other = PROVIDER.create(MADE).outs, PROVIDER.create(MADE).outs
+def test_generated_password_is_long_and_unique() -> None:
+    one, other = PROVIDER.create(GENERATED).outs, PROVIDER.create(GENERATED).outs
 
     assert one is not None
     assert other is not None
     assert len(one["password"]) == 32
     assert one["password"] != other["password"]
-    assert verified(one)
+    assert is_accepted_by_nginx(one)
 
 
-def test_a_password_that_is_given_is_taken_as_it_is() -> None:
-    found = PROVIDER.create(GIVEN).outs
+def test_configured_password_is_used_unchanged() -> None:
+    outputs = PROVIDER.create(CONFIGURED).outs
 
-    assert found is not None
-    assert found["password"] == "open sesame"
-    assert verified(found)
-
-
-@pytest.mark.parametrize("props", [MADE, {"user": "admin"}, GIVEN], ids=["made", "made-without-the-key", "given"])
-def test_nothing_changes_where_nothing_was_changed(props: dict[str, Any]) -> None:
-    made = PROVIDER.create(props).outs
-
-    assert made is not None
-    assert not changes(made, props)
+    assert outputs is not None
+    assert outputs["password"] == "open sesame"
+    assert is_accepted_by_nginx(outputs)
 
 
-def test_another_user_keeps_the_password_that_was_made() -> None:
-    made = PROVIDER.create(MADE).outs
-    assert made is not None
-    assert changes(made, {**MADE, "user": "ops"})
+@pytest.mark.parametrize(
+    "props", [GENERATED, {"user": "admin"}, CONFIGURED], ids=["generated", "generated-without-the-key", "configured"]
+)
+def test_unchanged_inputs_cause_no_diff(props: dict[str, Any]) -> None:
+    outputs = PROVIDER.create(props).outs
 
-    found = PROVIDER.update("dashboard", made, {**MADE, "user": "ops"}).outs
-
-    assert found is not None
-    assert (found["user"], found["password"]) == ("ops", made["password"])
-    assert verified(found)
+    assert outputs is not None
+    assert not has_changes(outputs, props)
 
 
-def test_a_password_that_is_given_takes_the_place_of_the_one_that_was_made() -> None:
-    made = PROVIDER.create(MADE).outs
-    assert made is not None
-    assert changes(made, GIVEN)
+def test_new_user_keeps_generated_password() -> None:
+    olds = PROVIDER.create(GENERATED).outs
+    assert olds is not None
+    assert has_changes(olds, {**GENERATED, "user": "ops"})
 
-    found = PROVIDER.update("dashboard", made, GIVEN).outs
+    news = PROVIDER.update("dashboard", olds, {**GENERATED, "user": "ops"}).outs
 
-    assert found is not None
-    assert found["password"] == "open sesame"
-    assert verified(found)
-    assert not changes(found, GIVEN)
+    assert news is not None
+    assert (news["user"], news["password"]) == ("ops", olds["password"])
+    assert is_accepted_by_nginx(news)
 
 
-def test_a_password_that_is_given_no_longer_is_nobodys() -> None:
-    given = PROVIDER.create(GIVEN).outs
-    assert given is not None
-    assert changes(given, MADE)
+def test_configured_password_replaces_generated_password() -> None:
+    olds = PROVIDER.create(GENERATED).outs
+    assert olds is not None
+    assert has_changes(olds, CONFIGURED)
 
-    found = PROVIDER.update("dashboard", given, MADE).outs
+    news = PROVIDER.update("dashboard", olds, CONFIGURED).outs
 
-    assert found is not None
-    assert found["password"] != "open sesame"
-    assert len(found["password"]) == 32
-    assert verified(found)
-    assert not changes(found, MADE)
+    assert news is not None
+    assert news["password"] == "open sesame"
+    assert is_accepted_by_nginx(news)
+    assert not has_changes(news, CONFIGURED)
+
+
+def test_removed_password_is_replaced_by_generated_password() -> None:
+    olds = PROVIDER.create(CONFIGURED).outs
+    assert olds is not None
+    assert has_changes(olds, GENERATED)
+
+    news = PROVIDER.update("dashboard", olds, GENERATED).outs
+
+    assert news is not None
+    assert news["password"] != "open sesame"
+    assert len(news["password"]) == 32
+    assert is_accepted_by_nginx(news)
+    assert not has_changes(news, GENERATED)

@@ -1,4 +1,4 @@
-"""The documentation: what it shows of stack files is right, and what it points to is there."""
+"""Stack files, links and commands in the documentation."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from hack.make import stack
 from mesh.config import docs_generator
 from mesh.paths import PROJECT_ROOT
 from mesh.preflight import permissions
-from tests.helpers.paths import listed
+from tests.helpers.project_files import list_project_files
 
 PAGES = sorted([*PROJECT_ROOT.glob("*.md"), *PROJECT_ROOT.glob("docs/*.md")])
 
 
 def blocks(page: str) -> list[str]:
-    """The YAML that a page shows."""
+    """Return all YAML blocks of a page."""
     return re.findall(r"^```yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
 
 
-# Blocks that set something of ours are stack files, or parts of one.
+# Blocks with a setting of this project are stack files, or parts of one.
 BLOCKS = [
     pytest.param(block, id=f"{page.name}-{number}")
     for page in PAGES
@@ -41,12 +41,12 @@ def test_the_page_with_all_settings_is_the_one_that_the_definition_makes() -> No
 def test_a_stack_file_that_a_page_shows_is_one_that_can_be_used(block: str, tmp_path: Path) -> None:
     content = yaml.safe_load(block)
     config = content.get("config", content)
-    # A page may show a part; what it leaves out is two clusters.
+    # A page may show a part of a stack file without its clusters.
     config.setdefault(f"{stack.PROJECT}:clusters", {"west": {}, "east": {}})
     file = tmp_path / "Pulumi.shown.yaml"
     file.write_text(yaml.safe_dump({"config": config}))
 
-    stack.read("shown", file)
+    stack.read_stack("shown", file)
 
 
 def test_pages_show_stack_files() -> None:
@@ -64,7 +64,7 @@ def test_a_shipped_stack_file_is_shown_as_it_is(name: str) -> None:
 
 def test_the_role_that_a_page_gives_for_up_has_all_that_the_preflight_asks_for() -> None:
     documents = [yaml.safe_load(block) for block in blocks((PROJECT_ROOT / "docs/preflight.md").read_text())]
-    roles = {found["metadata"]["name"]: found for found in documents if found.get("kind") == "ClusterRole"}
+    roles = {document["metadata"]["name"]: document for document in documents if document.get("kind") == "ClusterRole"}
 
     def allowed(verb: str, group: str, resource: str) -> bool:
         return any(
@@ -98,16 +98,16 @@ def test_a_page_names_only_commands_that_the_makefile_has(page: Path) -> None:
 
 
 def test_what_pulumi_new_would_replace_in_a_file_is_in_none() -> None:
-    # Written apart, so that this file is none of them.
+    # Composed here, so that this file does not contain the placeholders.
     placeholders = ["${" + name + "}" for name in ("PROJECT", "DESCRIPTION")]
 
-    for name in listed():
+    for name in list_project_files():
         file = PROJECT_ROOT / name
         content = file.read_bytes() if file.is_file() else b""
         assert not any(word.encode() in content or word in name for word in placeholders), name
 
 
 def anchors(page: Path) -> set[str]:
-    """What hosts of Git make of a page's headings."""
+    """Return the anchors that Git hosts generate from the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -1,4 +1,4 @@
-"""What `make check` says of mirrors and federated services."""
+"""Rows of `make check` on mirrors and federated services."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from typing import Any
 import pytest
 
 from hack.make import services
-from hack.make.services import Look, Services
+from hack.make.services import ListServices, ReadObject
 
 LOCAL, REMOTE = "multicluster.linkerd.io/local-discovery", "multicluster.linkerd.io/remote-discovery"
 
 
-def looking(objects: Mapping[tuple[str, str, str], Mapping[str, Any]]) -> Look:
-    """Reads objects by cluster, kind and name; every namespace is there but `elsewhere`."""
+def object_reader(objects: Mapping[tuple[str, str, str], Mapping[str, Any]]) -> ReadObject:
+    """Return a reader of objects by cluster, kind and name. Every namespace exists except `elsewhere`."""
 
-    def look(cluster: str, kind: str, name: str, namespace: str) -> Mapping[str, Any]:
+    def read_object(cluster: str, kind: str, name: str, namespace: str) -> Mapping[str, Any]:
         if kind == "namespaces":
             return {} if name == "elsewhere" else {"metadata": {}}
         return objects.get((cluster, kind, name), {})
 
-    return look
+    return read_object
 
 
-def finding(found: Mapping[tuple[str, str], Sequence[tuple[str, str]]]) -> Services:
-    return lambda cluster, selector: found.get((cluster, selector.rpartition("=")[2]), [])
+def service_lister(exports: Mapping[tuple[str, str], Sequence[tuple[str, str]]]) -> ListServices:
+    return lambda cluster, selector: exports.get((cluster, selector.rpartition("=")[2]), [])
 
 
-MEMBERS = finding(
+MEMBERS = service_lister(
     {
         ("west", "member"): [("shop", "till")],
         ("east", "member"): [("shop", "till"), ("elsewhere", "safe")],
@@ -47,19 +47,17 @@ MEMBERS = finding(
         (None, False, "shop/till-federated is missing"),
     ],
 )
-def test_a_federated_service_has_the_members_that_the_cluster_sees(
-    annotations: dict[str, str] | None, passed: bool, detail: str
-) -> None:
-    made = {"metadata": {"name": "till-federated", "annotations": annotations}}
-    look = looking({} if annotations is None else {("west", "services", "till-federated"): made})
+def test_federated_service_has_expected_members(annotations: dict[str, str] | None, passed: bool, detail: str) -> None:
+    service = {"metadata": {"name": "till-federated", "annotations": annotations}}
+    read_object = object_reader({} if annotations is None else {("west", "services", "till-federated"): service})
 
-    told, (row,) = services.federated("west", ["east"], look, MEMBERS)
+    is_complete, (row,) = services.check_federated_services("west", ["east"], read_object, MEMBERS)
 
-    assert (told, row.passed, row.subject, row.detail) == (passed, passed, "west", detail)
+    assert (is_complete, row.passed, row.subject, row.detail) == (passed, passed, "west", detail)
 
 
-def test_a_cluster_without_federated_services_has_no_row() -> None:
-    assert services.federated("south", [], looking({}), MEMBERS) == (True, [])
+def test_cluster_without_federated_services_has_no_row() -> None:
+    assert services.check_federated_services("south", [], object_reader({}), MEMBERS) == (True, [])
 
 
 @pytest.mark.parametrize(
@@ -70,16 +68,14 @@ def test_a_cluster_without_federated_services_has_no_row() -> None:
         ({}, False, "shop/till-east is missing"),
     ],
 )
-def test_what_is_exported_for_remote_discovery_is_looked_up_in_its_own_cluster(
-    labels: dict[str, str], passed: bool, detail: str
-) -> None:
-    look = looking({("west", "services", "till-east"): {"metadata": {"labels": labels}}})
+def test_flat_mirror_refers_to_its_target(labels: dict[str, str], passed: bool, detail: str) -> None:
+    read_object = object_reader({("west", "services", "till-east"): {"metadata": {"labels": labels}}})
 
-    told, (row,) = services.discovered(
-        "west", "east", look, finding({("east", "remote-discovery"): [("shop", "till")]})
+    is_complete, (row,) = services.check_flat_mirrors(
+        "west", "east", read_object, service_lister({("east", "remote-discovery"): [("shop", "till")]})
     )
 
-    assert (told, row.check, row.detail) == (passed, "mirrors", detail)
+    assert (is_complete, row.check, row.detail) == (passed, "mirrors", detail)
 
 
 @pytest.mark.parametrize(
@@ -91,9 +87,7 @@ def test_what_is_exported_for_remote_discovery_is_looked_up_in_its_own_cluster(
         (None, "shop/till-east is missing"),
     ],
 )
-def test_what_is_exported_through_the_gateway_has_the_gateway_as_its_endpoint(
-    addresses: list[str] | None, detail: str
-) -> None:
+def test_gateway_mirror_has_gateway_as_endpoint(addresses: list[str] | None, detail: str) -> None:
     objects: dict[tuple[str, str, str], Any] = {
         ("west", "links.multicluster.linkerd.io", "east"): {"spec": {"gatewayAddress": "198.51.100.7"}}
     }
@@ -101,6 +95,8 @@ def test_what_is_exported_through_the_gateway_has_the_gateway_as_its_endpoint(
         objects["west", "services", "till-east"] = {"metadata": {}}
         objects["west", "endpoints", "till-east"] = {"subsets": [{"addresses": [{"ip": ip} for ip in addresses]}]}
 
-    told, (row,) = services.mirrors("west", "east", looking(objects), finding({("east", "true"): [("shop", "till")]}))
+    is_complete, (row,) = services.check_gateway_mirrors(
+        "west", "east", object_reader(objects), service_lister({("east", "true"): [("shop", "till")]})
+    )
 
-    assert (told, row.detail) == (" at " in detail, detail)
+    assert (is_complete, row.detail) == (" at " in detail, detail)

@@ -1,4 +1,4 @@
-"""The values of extensions' charts, and of what a cluster may lack: pure functions beside the components."""
+"""Helm values of extensions and add-ons."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from components.linkerd.smi import smi_values
 from components.linkerd.viz import viz_values
 from mesh import config
 from mesh.linkerd_releases import LinkerdRelease, linkerd_release
-from tests.helpers.cluster_settings import NEW, OLD, cluster
+from tests.helpers.cluster_settings import NEWER_RELEASE, OLDER_RELEASE, build_cluster_settings
 
-ALL: dict[str, Any] = {
+ALL_EXTENSIONS: dict[str, Any] = {
     "viz": {},
     "jaeger": {},
     "smi": {},
@@ -27,174 +27,194 @@ ALL: dict[str, Any] = {
     "ingressNginx": {},
     "gatewayApi": {},
 }
-PULL = [{"name": "of-the-company"}]
-PINNED = {"externalSecret": True, "caBundle": "WEBHOOKS"}
+PULL_SECRETS = [{"name": "of-the-company"}]
+PINNED_CERTIFICATE = {"externalSecret": True, "caBundle": "WEBHOOKS"}
 Values = dict[str, Any]
 
 
-def viz(of: config.ClusterSettings, pull: list[dict[str, str]] | None = None) -> Values:
-    return viz_values(of, webhook_authority="WEBHOOKS", pull=pull)
+def build_viz_values(settings: config.ClusterSettings, pull_secrets: list[dict[str, str]] | None = None) -> Values:
+    return viz_values(settings, webhook_authority="WEBHOOKS", pull=pull_secrets)
 
 
-def jaeger(of: config.ClusterSettings, pull: list[dict[str, str]] | None = None) -> Values:
-    return jaeger_values(of, webhook_authority="WEBHOOKS", pull=pull)
+def build_jaeger_values(settings: config.ClusterSettings, pull_secrets: list[dict[str, str]] | None = None) -> Values:
+    return jaeger_values(settings, webhook_authority="WEBHOOKS", pull=pull_secrets)
 
 
 CHARTS: dict[str, Callable[..., Values]] = {
-    "linkerd-viz": viz,
-    "linkerd-jaeger": jaeger,
+    "linkerd-viz": build_viz_values,
+    "linkerd-jaeger": build_jaeger_values,
     "linkerd-smi": smi_values,
     "metallb": metallb_values,
     "ingress-nginx": ingress_nginx_values,
 }
 charts = pytest.mark.parametrize("chart", CHARTS)
-of_linkerd = pytest.mark.parametrize("chart", ["linkerd-viz", "linkerd-jaeger", "linkerd-smi"])
-releases = pytest.mark.parametrize("release", [NEW, OLD], ids=lambda release: release.version)
+linkerd_charts = pytest.mark.parametrize("chart", ["linkerd-viz", "linkerd-jaeger", "linkerd-smi"])
+linkerd_releases = pytest.mark.parametrize(
+    "linkerd_release", [NEWER_RELEASE, OLDER_RELEASE], ids=lambda linkerd_release: linkerd_release.version
+)
 
 
-def keys(values: Any) -> list[str]:
-    """All keys, however deep."""
+def collect_keys(values: Any) -> list[str]:
+    """Return all keys at any depth."""
     if isinstance(values, dict):
-        return [*values, *(key for value in values.values() for key in keys(value))]
-    return [key for value in values for key in keys(value)] if isinstance(values, list) else []
+        return [*values, *(key for value in values.values() for key in collect_keys(value))]
+    return [key for value in values for key in collect_keys(value)] if isinstance(values, list) else []
 
 
 @charts
-def test_no_key_is_among_the_values_and_no_credentials_unless_there_are_some(chart: str) -> None:
-    found = CHARTS[chart](cluster(extensions=ALL))
+def test_values_contain_no_key_and_no_default_credentials(chart: str) -> None:
+    values = CHARTS[chart](build_cluster_settings(extensions=ALL_EXTENSIONS))
 
-    assert not {"keyPEM", "crtPEM", "tls", "imagePullSecrets"} & set(keys(found))
-    assert "PRIVATE KEY" not in json.dumps(found)
+    assert not {"keyPEM", "crtPEM", "tls", "imagePullSecrets"} & set(collect_keys(values))
+    assert "PRIVATE KEY" not in json.dumps(values)
 
 
 @charts
-def test_credentials_for_images_are_named(chart: str) -> None:
-    assert CHARTS[chart](cluster(extensions=ALL), PULL)["imagePullSecrets"] == PULL
+def test_image_pull_secrets_are_referenced(chart: str) -> None:
+    assert (
+        CHARTS[chart](build_cluster_settings(extensions=ALL_EXTENSIONS), PULL_SECRETS)["imagePullSecrets"]
+        == PULL_SECRETS
+    )
 
 
-@of_linkerd
-def test_a_users_values_come_last(chart: str) -> None:
+@linkerd_charts
+def test_user_values_override_defaults(chart: str) -> None:
     own = {"imagePullSecrets": [{"name": "mine"}], "linkerdNamespace": "mine", "other": {"deep": 1}}
 
-    found = CHARTS[chart](cluster(extensions=ALL, linkerd={"values": {chart: own}}), PULL)
+    values = CHARTS[chart](
+        build_cluster_settings(extensions=ALL_EXTENSIONS, linkerd={"values": {chart: own}}), PULL_SECRETS
+    )
 
-    assert own.items() <= found.items()
+    assert own.items() <= values.items()
 
 
 @pytest.mark.parametrize(("chart", "key"), [("metallb", "metallb"), ("ingress-nginx", "ingressNginx")])
-def test_values_of_what_is_not_linkerds_stand_beside_its_version(chart: str, key: str) -> None:
+def test_addon_values_override_defaults(chart: str, key: str) -> None:
     own = {"controller": {"service": {"type": "ClusterIP"}}, "speaker": {"frr": {"enabled": True}}}
 
-    found = CHARTS[chart](cluster(extensions={**ALL, key: {**ALL[key], "values": own}}))
+    values = CHARTS[chart](
+        build_cluster_settings(extensions={**ALL_EXTENSIONS, key: {**ALL_EXTENSIONS[key], "values": own}})
+    )
 
-    assert found["controller"]["service"]["type"] == "ClusterIP"
-    assert found["speaker"]["frr"]["enabled"] is True
+    assert values["controller"]["service"]["type"] == "ClusterIP"
+    assert values["speaker"]["frr"]["enabled"] is True
 
 
-@releases
-def test_viz_and_jaeger_are_those_of_the_release_and_know_where_linkerd_is(release: LinkerdRelease) -> None:
+@linkerd_releases
+def test_extensions_match_release_and_location_of_linkerd(linkerd_release: LinkerdRelease) -> None:
     linkerd = {"namespace": "mesh", "clusterDomain": "cluster.example", "trustDomain": "mesh.example"}
-    found = cluster(extensions=ALL, linkerd=linkerd, release=release)
+    settings = build_cluster_settings(extensions=ALL_EXTENSIONS, linkerd=linkerd, linkerd_release=linkerd_release)
 
-    for values in (viz(found), jaeger(found)):
-        assert (values["linkerdVersion"], values["linkerdNamespace"]) == (release.tag, "mesh")
+    for values in (build_viz_values(settings), build_jaeger_values(settings)):
+        assert (values["linkerdVersion"], values["linkerdNamespace"]) == (linkerd_release.tag, "mesh")
         assert values["clusterDomain"] == "cluster.example"
-    assert viz(found)["identityTrustDomain"] == "mesh.example"
-    assert jaeger(found)["webhook"]["image"]["version"] == release.tag
-    smi = smi_values(found)
+    assert build_viz_values(settings)["identityTrustDomain"] == "mesh.example"
+    assert build_jaeger_values(settings)["webhook"]["image"]["version"] == linkerd_release.tag
+    smi = smi_values(settings)
     assert (smi["clusterDomain"], smi["linkerdNamespace"]) == ("cluster.example", "mesh")
 
 
-def test_the_certificates_of_webhooks_are_pinned() -> None:
-    found = cluster(extensions=ALL)
+def test_webhook_certificates_are_pinned() -> None:
+    settings = build_cluster_settings(extensions=ALL_EXTENSIONS)
 
-    assert viz(found)["tap"] == viz(found)["tapInjector"] == PINNED
-    assert PINNED.items() <= jaeger(found)["webhook"].items()
+    assert build_viz_values(settings)["tap"] == build_viz_values(settings)["tapInjector"] == PINNED_CERTIFICATE
+    assert PINNED_CERTIFICATE.items() <= build_jaeger_values(settings)["webhook"].items()
 
 
-def test_pods_of_extensions_go_where_linkerds_go() -> None:
+def test_extension_pods_follow_node_placement_of_linkerd() -> None:
     linkerd = {"nodeSelector": {"pool": "mesh"}, "tolerations": [{"key": "mesh", "operator": "Exists"}]}
     nodes = {
         "nodeSelector": {"kubernetes.io/os": "linux", "pool": "mesh"},
         "tolerations": [{"key": "mesh", "operator": "Exists"}],
     }
-    found = cluster(extensions=ALL, linkerd=linkerd)
+    settings = build_cluster_settings(extensions=ALL_EXTENSIONS, linkerd=linkerd)
 
-    placed = [viz(found), viz(found)["metricsAPI"], viz(found)["prometheus"]]
-    placed += [jaeger(found)[part] for part in ("collector", "jaeger", "webhook")]
-    placed += [smi_values(found)["adaptor"]]
+    pod_values = [
+        build_viz_values(settings),
+        build_viz_values(settings)["metricsAPI"],
+        build_viz_values(settings)["prometheus"],
+    ]
+    pod_values += [build_jaeger_values(settings)[part] for part in ("collector", "jaeger", "webhook")]
+    pod_values += [smi_values(settings)["adaptor"]]
 
-    assert all(nodes.items() <= part.items() for part in placed)
-
-
-def test_linkerds_own_images_come_from_the_registry() -> None:
-    closed = cluster(extensions=ALL, linkerd={"registry": "registry.example.com/l5d"})
-    somewhere = cluster(extensions=ALL)
-
-    assert viz(closed)["defaultRegistry"] == "registry.example.com/l5d"
-    assert jaeger(closed)["webhook"]["image"]["name"] == "registry.example.com/l5d/jaeger-webhook"
-    assert smi_values(closed)["adaptor"]["image"] == {"registry": "registry.example.com/l5d"}
-    assert "defaultRegistry" not in viz(somewhere)
-    assert "name" not in jaeger(somewhere)["webhook"]["image"]
-    assert "image" not in smi_values(somewhere)["adaptor"]
+    assert all(nodes.items() <= part.items() for part in pod_values)
 
 
-def test_viz_is_highly_available_where_linkerd_is_and_a_user_still_has_the_last_word() -> None:
-    said = {"highAvailability": True, "values": {"linkerd-viz": {"tap": {"replicas": 2}}}}
+def test_linkerd_images_come_from_configured_registry() -> None:
+    with_registry = build_cluster_settings(extensions=ALL_EXTENSIONS, linkerd={"registry": "registry.example.com/l5d"})
+    without_registry = build_cluster_settings(extensions=ALL_EXTENSIONS)
 
-    plain, found = viz(cluster(extensions=ALL)), viz(cluster(extensions=ALL, linkerd=said))
-
-    assert "enablePodAntiAffinity" not in plain
-    assert plain["tap"] == PINNED
-    assert found["enablePodAntiAffinity"] is True
-    assert found["tap"]["replicas"] == 2
-    assert PINNED.items() <= found["tap"].items()
-    assert found["prometheus"]["resources"]["memory"] == {"limit": "8192Mi", "request": "300Mi"}
-    assert found["prometheus"]["nodeSelector"] == {"kubernetes.io/os": "linux"}
+    assert build_viz_values(with_registry)["defaultRegistry"] == "registry.example.com/l5d"
+    assert build_jaeger_values(with_registry)["webhook"]["image"]["name"] == "registry.example.com/l5d/jaeger-webhook"
+    assert smi_values(with_registry)["adaptor"]["image"] == {"registry": "registry.example.com/l5d"}
+    assert "defaultRegistry" not in build_viz_values(without_registry)
+    assert "name" not in build_jaeger_values(without_registry)["webhook"]["image"]
+    assert "image" not in smi_values(without_registry)["adaptor"]
 
 
-def test_a_prometheus_that_is_there_takes_the_place_of_vizs_own() -> None:
-    wanted = {**ALL, "viz": {"prometheusUrl": "http://prometheus.monitoring.svc:9090"}}
+def test_user_values_override_high_availability_of_viz() -> None:
+    linkerd = {"highAvailability": True, "values": {"linkerd-viz": {"tap": {"replicas": 2}}}}
 
-    found = viz(cluster(extensions=wanted))
+    defaults, values = (
+        build_viz_values(build_cluster_settings(extensions=ALL_EXTENSIONS)),
+        build_viz_values(build_cluster_settings(extensions=ALL_EXTENSIONS, linkerd=linkerd)),
+    )
 
-    assert found["prometheusUrl"] == "http://prometheus.monitoring.svc:9090"
-    assert found["prometheus"] == {"enabled": False}
-    assert "prometheusUrl" not in viz(cluster(extensions=ALL))
+    assert "enablePodAntiAffinity" not in defaults
+    assert defaults["tap"] == PINNED_CERTIFICATE
+    assert values["enablePodAntiAffinity"] is True
+    assert values["tap"]["replicas"] == 2
+    assert PINNED_CERTIFICATE.items() <= values["tap"].items()
+    assert values["prometheus"]["resources"]["memory"] == {"limit": "8192Mi", "request": "300Mi"}
+    assert values["prometheus"]["nodeSelector"] == {"kubernetes.io/os": "linux"}
 
 
-def test_metallb_speaks_no_bgp_and_its_webhook_holds_nothing_up() -> None:
-    assert metallb_values(cluster(extensions=ALL)) == {
+def test_existing_prometheus_replaces_prometheus_of_viz() -> None:
+    extensions = {**ALL_EXTENSIONS, "viz": {"prometheusUrl": "http://prometheus.monitoring.svc:9090"}}
+
+    values = build_viz_values(build_cluster_settings(extensions=extensions))
+
+    assert values["prometheusUrl"] == "http://prometheus.monitoring.svc:9090"
+    assert values["prometheus"] == {"enabled": False}
+    assert "prometheusUrl" not in build_viz_values(build_cluster_settings(extensions=ALL_EXTENSIONS))
+
+
+def test_metallb_has_no_bgp_and_non_blocking_webhook() -> None:
+    assert metallb_values(build_cluster_settings(extensions=ALL_EXTENSIONS)) == {
         "crds": {"validationFailurePolicy": "Ignore"},
         "speaker": {"frr": {"enabled": False}},
     }
 
 
-def test_ingress_nginx_allows_snippets_only_for_the_dashboard() -> None:
-    plain = ingress_nginx_values(cluster(extensions=ALL))["controller"]
-    wanted = {**ALL, "viz": {"dashboard": {"ingressClass": "internal"}}}
-    found = ingress_nginx_values(cluster(extensions=wanted))["controller"]
+def test_ingress_nginx_allows_snippets_only_for_dashboard() -> None:
+    defaults = ingress_nginx_values(build_cluster_settings(extensions=ALL_EXTENSIONS))["controller"]
+    extensions = {**ALL_EXTENSIONS, "viz": {"dashboard": {"ingressClass": "internal"}}}
+    values = ingress_nginx_values(build_cluster_settings(extensions=extensions))["controller"]
 
-    assert plain == {
+    assert defaults == {
         "admissionWebhooks": {"enabled": False},
         "enableAnnotationValidations": True,
         "service": {"type": "LoadBalancer"},
     }
-    assert found["allowSnippetAnnotations"] is True
-    assert found["config"] == {"annotations-risk-level": "Critical"}
-    assert found["ingressClass"] == found["ingressClassResource"]["name"] == "internal"
+    assert values["allowSnippetAnnotations"] is True
+    assert values["config"] == {"annotations-risk-level": "Critical"}
+    assert values["ingressClass"] == values["ingressClassResource"]["name"] == "internal"
 
 
-def test_ingress_nginx_waits_for_no_address_where_nothing_gives_one() -> None:
-    found = ingress_nginx_values(cluster(gateway={"loadBalancer": {"enabled": False}}, extensions=ALL))
+def test_ingress_nginx_without_load_balancer_awaits_no_address() -> None:
+    without_load_balancer = ingress_nginx_values(
+        build_cluster_settings(gateway={"loadBalancer": {"enabled": False}}, extensions=ALL_EXTENSIONS)
+    )
 
-    assert found["controller"]["service"] == {"type": "NodePort"}
-    nodes = ingress_nginx_values(cluster(gateway={"nodePort": {"port": 30143, "probePort": 30191}}, extensions=ALL))
-    assert nodes["controller"]["service"] == {"type": "NodePort"}
+    assert without_load_balancer["controller"]["service"] == {"type": "NodePort"}
+    with_node_port = ingress_nginx_values(
+        build_cluster_settings(gateway={"nodePort": {"port": 30143, "probePort": 30191}}, extensions=ALL_EXTENSIONS)
+    )
+    assert with_node_port["controller"]["service"] == {"type": "NodePort"}
 
 
 @pytest.mark.parametrize(
-    ("version", "own", "beside"),
+    ("version", "alone", "with_gateway_api"),
     [
         ("2.13.5", {}, {}),
         ("2.14.10", {}, {"enableHttpRoutes": False}),
@@ -204,30 +224,40 @@ def test_ingress_nginx_waits_for_no_address_where_nothing_gives_one() -> None:
         ("2.20", {"installGatewayAPI": True}, {"installGatewayAPI": False}),
     ],
 )
-def test_linkerds_crds_leave_the_gateway_apis_to_whoever_else_brings_them(
-    version: str, own: Values, beside: Values
+def test_linkerd_crds_omit_separately_managed_gateway_api(
+    version: str, alone: Values, with_gateway_api: Values
 ) -> None:
-    release = linkerd_release(version)
-    assert release is not None
+    linkerd_release_of_version = linkerd_release(version)
+    assert linkerd_release_of_version is not None
 
-    assert crds_values(cluster(release=release)) == own
-    assert crds_values(cluster(extensions=ALL, release=release)) == beside
-    assert crds_values(cluster(extensions={"gatewayApi": {"install": False}}, release=release)) == beside
+    assert crds_values(build_cluster_settings(linkerd_release=linkerd_release_of_version)) == alone
+    assert (
+        crds_values(build_cluster_settings(extensions=ALL_EXTENSIONS, linkerd_release=linkerd_release_of_version))
+        == with_gateway_api
+    )
+    assert (
+        crds_values(
+            build_cluster_settings(
+                extensions={"gatewayApi": {"install": False}}, linkerd_release=linkerd_release_of_version
+            )
+        )
+        == with_gateway_api
+    )
 
 
-def test_a_users_values_of_linkerds_crds_come_last() -> None:
-    own = {"values": {"linkerd-crds": {"enableHttpRoutes": True}}}
+def test_user_values_override_values_of_linkerd_crds() -> None:
+    linkerd = {"values": {"linkerd-crds": {"enableHttpRoutes": True}}}
 
-    assert crds_values(cluster(extensions=ALL, linkerd=own)) == {"enableHttpRoutes": True}
+    assert crds_values(build_cluster_settings(extensions=ALL_EXTENSIONS, linkerd=linkerd)) == {"enableHttpRoutes": True}
 
 
-def test_crds_of_a_manifest_are_taken_over_where_they_are_and_left_by_helm() -> None:
+def test_crds_of_manifest_are_adopted_and_retained() -> None:
     props = {"metadata": {"name": "httproutes", "annotations": {"bundle": "v1.2.1"}}, "spec": {"group": "gateway"}}
 
-    found = add_adoption_annotations("kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition", props)
+    adopted = add_adoption_annotations("kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition", props)
 
-    assert found["spec"] == props["spec"]
-    assert found["metadata"] == {
+    assert adopted["spec"] == props["spec"]
+    assert adopted["metadata"] == {
         "name": "httproutes",
         "annotations": {"bundle": "v1.2.1", "pulumi.com/patchForce": "true", "helm.sh/resource-policy": "keep"},
     }

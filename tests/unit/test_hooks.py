@@ -1,4 +1,4 @@
-"""Hooks that ask a cluster, while Pulumi waits for all else."""
+"""Hooks that run while all threads of the event loop are blocked."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import pulumi
 from components.sdk.hooks import namespace_hook
 
 
-def test_a_hook_is_run_although_registrations_that_wait_for_it_have_taken_all_threads_of_the_loop() -> None:
-    called: list[str] = []
-    made = threading.Event()
+def test_hook_runs_while_all_executor_threads_are_blocked() -> None:
+    namespaces: list[str] = []
+    created = threading.Event()
 
     async def program() -> None:
         loop = asyncio.get_running_loop()
         loop.set_default_executor(ThreadPoolExecutor(max_workers=1))
-        registration = loop.run_in_executor(None, made.wait, 10)
-        hook = namespace_hook(called.append)
+        registration = loop.run_in_executor(None, created.wait, 10)
+        hook = namespace_hook(namespaces.append)
         args = pulumi.ResourceHookArgs(urn="", id="", name="", type="", new_inputs={"namespace": "linkerd"})
         try:
             await asyncio.wait_for(hook(args), timeout=5)
         finally:
-            made.set()
+            created.set()
             await registration
 
     asyncio.run(program())
 
-    assert called == ["linkerd"]
+    assert namespaces == ["linkerd"]

@@ -1,10 +1,10 @@
-"""The hash of the dashboard's password: what `openssl passwd -apr1` prints, and what nginx reads."""
+"""APR1 hash of the dashboard's password, as `openssl passwd -apr1` prints it and nginx reads it."""
 
 from __future__ import annotations
 
 import pytest
 
-from components.linkerd.htpasswd import apr1, htpasswd_entry
+from components.linkerd.htpasswd import apr1_hash, htpasswd_entry
 
 
 @pytest.mark.parametrize(
@@ -32,17 +32,17 @@ from components.linkerd.htpasswd import apr1, htpasswd_entry
         "200",
     ],
 )
-def test_a_hash_is_the_one_that_openssl_prints(password: str, salt: str, hashed: str) -> None:
-    assert apr1(password, salt) == hashed
+def test_hash_equals_output_of_openssl(password: str, salt: str, hashed: str) -> None:
+    assert apr1_hash(password, salt) == hashed
 
 
-def test_of_a_salt_only_eight_characters_count() -> None:
-    assert apr1("secret", "abcdefgh") == apr1("secret", "abcdefghijk")
+def test_salt_is_truncated_to_eight_characters() -> None:
+    assert apr1_hash("secret", "abcdefgh") == apr1_hash("secret", "abcdefghijk")
 
 
-def test_each_line_has_a_salt_of_its_own() -> None:
+def test_each_entry_has_its_own_salt() -> None:
     one, other = htpasswd_entry("admin", "word"), htpasswd_entry("admin", "word")
 
     assert one != other
     assert one.startswith("admin:$apr1$")
-    assert apr1("word", one.split("$")[2]) == one.removeprefix("admin:")
+    assert apr1_hash("word", one.split("$")[2]) == one.removeprefix("admin:")

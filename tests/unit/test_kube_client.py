@@ -1,4 +1,4 @@
-"""Clients of clusters: what is read for them."""
+"""Kubernetes API clients and the kubeconfigs that they read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mesh.kube import client as kube_client
 from mesh.kube.client import Access
 
 
-def write(path: Path, server: str, contexts: int) -> str:
+def write_kubeconfig(path: Path, server: str, contexts: int) -> str:
     names = [f"c{number}" for number in range(contexts)]
     content = {
         "clusters": [{"name": name, "cluster": {"server": f"{server}/{name}"}} for name in names],
@@ -25,65 +25,61 @@ def write(path: Path, server: str, contexts: int) -> str:
     return str(path)
 
 
-def test_a_kubeconfig_is_read_once_for_all_of_its_contexts_until_it_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reads: list[str] = []
+def test_kubeconfig_file_is_read_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths_read: list[str] = []
 
-    class Merger(kube_config.KubeConfigMerger):  # type: ignore[misc]  # it has no types
+    class Merger(kube_config.KubeConfigMerger):  # type: ignore[misc]  # the base class has no types
         def __init__(self, paths: str) -> None:
-            reads.append(paths)
+            paths_read.append(paths)
             super().__init__(paths)
 
-    def hosts(those: range) -> list[Any]:
-        ways = [Access(context=f"c{number}", kubeconfig=file) for number in those]
-        return [kube_client.api_client(way).configuration.host for way in ways]
+    def hosts(numbers: range) -> list[Any]:
+        accesses = [Access(context=f"c{number}", kubeconfig=file) for number in numbers]
+        return [kube_client.api_client(access).configuration.host for access in accesses]
 
     monkeypatch.setattr(kube_config, "KubeConfigMerger", Merger)
-    file = write(tmp_path / "config", "https://api.example.com", 5)
+    file = write_kubeconfig(tmp_path / "config", "https://api.example.com", 5)
 
     assert hosts(range(5)) == [f"https://api.example.com/c{number}" for number in range(5)]
-    assert reads == [file]
+    assert paths_read == [file]
 
-    write(tmp_path / "config", "https://changed.example.com", 7)
+    write_kubeconfig(tmp_path / "config", "https://changed.example.com", 7)
 
     assert hosts(range(5, 7)) == ["https://changed.example.com/c5", "https://changed.example.com/c6"]
-    assert reads == [file, file]
+    assert paths_read == [file, file]
 
 
-def test_a_kubeconfig_that_is_content_is_parsed_once_for_all_of_its_contexts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loads: list[str] = []
+def test_kubeconfig_text_is_parsed_once_for_all_contexts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts: list[str] = []
     load = strict_yaml.load
 
-    def counting(text: str) -> Any:
-        loads.append(text)
+    def load_and_count(text: str) -> Any:
+        texts.append(text)
         return load(text)
 
-    monkeypatch.setattr(strict_yaml, "load", counting)
-    content = Path(write(tmp_path / "config", "https://content.example.com", 3)).read_text()
-    ways = [Access(context=f"c{number}", kubeconfig=content) for number in range(3)]
+    monkeypatch.setattr(strict_yaml, "load", load_and_count)
+    content = Path(write_kubeconfig(tmp_path / "config", "https://content.example.com", 3)).read_text()
+    accesses = [Access(context=f"c{number}", kubeconfig=content) for number in range(3)]
 
-    found = [kube_client.api_client(way).configuration.host for way in ways]
+    hosts = [kube_client.api_client(access).configuration.host for access in accesses]
 
-    assert found == [f"https://content.example.com/c{number}" for number in range(3)]
-    assert loads == [content]
+    assert hosts == [f"https://content.example.com/c{number}" for number in range(3)]
+    assert texts == [content]
 
 
-def test_a_list_of_kubeconfigs_is_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = write(tmp_path / "one", "https://one.example.com", 1)
-    two = write(tmp_path / "two", "https://two.example.com", 2)
+def test_list_of_kubeconfigs_is_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = write_kubeconfig(tmp_path / "one", "https://one.example.com", 1)
+    two = write_kubeconfig(tmp_path / "two", "https://two.example.com", 2)
     monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", f"{one}:{tmp_path / 'none'}:{two}")
     kube_client.api_client.cache_clear()
 
-    found = [kube_client.api_client(Access(context=name)).configuration.host for name in ("c0", "c1")]
+    hosts = [kube_client.api_client(Access(context=name)).configuration.host for name in ("c0", "c1")]
 
-    assert found == ["https://one.example.com/c0", "https://two.example.com/c1"]
+    assert hosts == ["https://one.example.com/c0", "https://two.example.com/c1"]
     kube_client.api_client.cache_clear()
 
 
-def test_where_there_is_no_kubeconfig_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_kubeconfig_raises_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
     kube_client.api_client.cache_clear()
 

@@ -8,31 +8,31 @@ import sys
 from hack.lab import ports
 from mesh.paths import PROJECT_ROOT
 
-# Another lab, which has been given a port and doesn't listen on it yet.
-OTHER = "from hack.lab import ports; print(ports.choose(), flush=True); input()"
+# Another lab that reserved a port but does not listen on it yet.
+OTHER_LAB = "from hack.lab import ports; print(ports.choose(), flush=True); input()"
 
 
-def test_a_port_that_another_lab_has_been_given_is_not_given_again_until_that_one_ends() -> None:
+def test_port_of_running_lab_is_not_reserved_again() -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", OTHER], cwd=PROJECT_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", OTHER_LAB], cwd=PROJECT_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
         assert other.stdout is not None
         port = int(other.stdout.readline())
         try:
             assert ports.is_free(port)
-            mine = ports.choose(preferred=port)
-            assert mine != port
+            own_port = ports.reserve_port(preferred=port)
+            assert own_port != port
         finally:
             other.kill()
 
-    assert ports.choose(preferred=port) == port
-    ports.release(port)
-    ports.release(mine)
+    assert ports.reserve_port(preferred=port) == port
+    ports.release_port(port)
+    ports.release_port(own_port)
 
 
-def test_a_port_that_is_released_can_be_given_again() -> None:
-    port = ports.choose()
-    ports.release(port)
+def test_released_port_can_be_reserved_again() -> None:
+    port = ports.reserve_port()
+    ports.release_port(port)
 
-    assert ports.choose(preferred=port) == port
-    ports.release(port)
+    assert ports.reserve_port(preferred=port) == port
+    ports.release_port(port)

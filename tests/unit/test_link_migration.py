@@ -1,4 +1,4 @@
-"""Links that older versions of their API have written, and the newer one that is to go on with them."""
+"""Migration of Links from an older API version."""
 
 from __future__ import annotations
 
@@ -9,53 +9,57 @@ import pytest
 from components.linkerd.link_migration import migrate_managed_fields
 from mesh.kube import client as kube_client
 from mesh.kube.client import Access
-from tests.helpers.fake_api_server import Cluster, client, running
+from tests.helpers.fake_api_server import FakeApiServer, build_client, serve
 
 GROUP = "multicluster.linkerd.io"
-LINKS = f"/apis/{GROUP}/v1alpha3/namespaces/mc/links"
+LINKS_PATH = f"/apis/{GROUP}/v1alpha3/namespaces/mc/links"
 
 
-def managed(api: str, manager: str = "mesh", operation: str = "Apply") -> dict[str, Any]:
+def managed_fields_entry(api: str, manager: str = "mesh", operation: str = "Apply") -> dict[str, Any]:
     return {"manager": manager, "operation": operation, "apiVersion": api, "fieldsV1": {"f:spec": {}}}
 
 
-def link(name: str, *entries: dict[str, Any]) -> dict[str, Any]:
+def build_link(name: str, *entries: dict[str, Any]) -> dict[str, Any]:
     return {"metadata": {"name": name, "resourceVersion": "7", "managedFields": list(entries)}}
 
 
-class Links(Cluster):
-    """Keeps what it is sent."""
+class Links(FakeApiServer):
+    """A cluster that records the body of each patch."""
 
     bodies: list[Any]
 
     def answer(self, path: str, body: Any) -> tuple[int, bytes]:
-        if self.asked[-1].startswith("PATCH"):
+        if self.requests[-1].startswith("PATCH"):
             self.bodies.append(body)
             return 200, b"{}"
         return super().answer(path, body)
 
 
-def carried(monkeypatch: pytest.MonkeyPatch, *links: dict[str, Any]) -> Links:
-    found = Links(objects={LINKS: {"items": list(links)}})
-    found.bodies = []
-    with running(found):
-        monkeypatch.setattr(kube_client, "api_client", lambda way: client(found.server))
+def migrate(monkeypatch: pytest.MonkeyPatch, *links: dict[str, Any]) -> Links:
+    cluster = Links(objects={LINKS_PATH: {"items": list(links)}})
+    cluster.bodies = []
+    with serve(cluster):
+        monkeypatch.setattr(kube_client, "api_client", lambda access: build_client(cluster.server))
         migrate_managed_fields(Access(context="west"), "mc", f"{GROUP}/v1alpha3")
-    return found
+    return cluster
 
 
-def test_links_of_an_older_version_are_carried_over_with_all_their_managers(monkeypatch: pytest.MonkeyPatch) -> None:
-    old = link("east", managed(f"{GROUP}/v1alpha1"), managed(f"{GROUP}/v1alpha2", "kubectl", "Update"))
+def test_older_links_are_migrated_with_all_managers(monkeypatch: pytest.MonkeyPatch) -> None:
+    older_link = build_link(
+        "east",
+        managed_fields_entry(f"{GROUP}/v1alpha1"),
+        managed_fields_entry(f"{GROUP}/v1alpha2", "kubectl", "Update"),
+    )
 
-    found = carried(monkeypatch, old)
+    cluster = migrate(monkeypatch, older_link)
 
-    assert found.asked == [f"GET {LINKS}", f"PATCH {LINKS}/east"]
-    assert found.bodies == [
+    assert cluster.requests == [f"GET {LINKS_PATH}", f"PATCH {LINKS_PATH}/east"]
+    assert cluster.bodies == [
         {
             "metadata": {
                 "managedFields": [
-                    managed(f"{GROUP}/v1alpha3"),
-                    managed(f"{GROUP}/v1alpha3", "kubectl", "Update"),
+                    managed_fields_entry(f"{GROUP}/v1alpha3"),
+                    managed_fields_entry(f"{GROUP}/v1alpha3", "kubectl", "Update"),
                 ],
                 "resourceVersion": "7",
             }
@@ -63,11 +67,13 @@ def test_links_of_an_older_version_are_carried_over_with_all_their_managers(monk
     ]
 
 
-def test_links_of_the_present_version_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = link("east", managed(f"{GROUP}/v1alpha3"), managed("example.com/v1", "other"))
+def test_current_links_are_not_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    current_link = build_link(
+        "east", managed_fields_entry(f"{GROUP}/v1alpha3"), managed_fields_entry("example.com/v1", "other")
+    )
 
-    assert carried(monkeypatch, here, link("north")).asked == [f"GET {LINKS}"]
+    assert migrate(monkeypatch, current_link, build_link("north")).requests == [f"GET {LINKS_PATH}"]
 
 
-def test_a_cluster_without_links_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert carried(monkeypatch).asked == [f"GET {LINKS}"]
+def test_cluster_without_links_is_queried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert migrate(monkeypatch).requests == [f"GET {LINKS_PATH}"]

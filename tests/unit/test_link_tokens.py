@@ -1,4 +1,4 @@
-"""Generations of the tokens by which sources read a target, in both generations of Linkerd."""
+"""Names of link tokens by token generation, in both generations of Linkerd."""
 
 from __future__ import annotations
 
@@ -7,30 +7,33 @@ from typing import Any
 import pytest
 
 from components.linkerd.link_credentials import token_name
-from tests.helpers.lab_stacks import full_mesh
-from tests.helpers.mock_engine import Run
+from tests.helpers.mock_engine import RunProgram
+from tests.helpers.stack_configs import full_mesh_config
 
-PREFIX = "linkerd-service-mirror-remote-access-"
+TOKEN_PREFIX = "linkerd-service-mirror-remote-access-"
 
 
-def names(run: Run, version: str, **said: Any) -> dict[str, str]:
-    """The names of the tokens' Secrets, by their resources, as a stack file has them."""
-    config = full_mesh(west={}, east={"linkerd": said.pop("east", {})})
-    found = run({**config, "linkerd": {"version": version, **said}}).of(":Secret")
-    tokens = {name: inputs["metadata"]["name"] for name, inputs in found.items() if name.endswith("-token")}
+def token_names(run: RunProgram, version: str, **linkerd: Any) -> dict[str, str]:
+    """Return the names of the token Secrets by resource name."""
+    config = full_mesh_config(west={}, east={"linkerd": linkerd.pop("east", {})})
+    secrets = run({**config, "linkerd": {"version": version, **linkerd}}).inputs_of(":Secret")
+    tokens = {name: inputs["metadata"]["name"] for name, inputs in secrets.items() if name.endswith("-token")}
     assert len(tokens) == 2
     return tokens
 
 
 @pytest.mark.parametrize("version", ["2.14.10", "2.18"])
-def test_a_token_is_called_by_its_source_and_its_targets_generation(run: Run, version: str) -> None:
+def test_token_name_contains_source_and_generation_of_target(run: RunProgram, version: str) -> None:
     to_east, to_west = "link-west-to-east-token", "link-east-to-west-token"
 
-    assert names(run, version) == {to_east: f"{PREFIX}west", to_west: f"{PREFIX}east"}
-    assert names(run, version, linkTokens="2") == {to_east: f"{PREFIX}west.2", to_west: f"{PREFIX}east.2"}
-    only = names(run, version, linkTokens="2", east={"linkTokens": "3"})
-    assert only == {to_east: f"{PREFIX}west.3", to_west: f"{PREFIX}east.2"}
+    assert token_names(run, version) == {to_east: f"{TOKEN_PREFIX}west", to_west: f"{TOKEN_PREFIX}east"}
+    assert token_names(run, version, linkTokens="2") == {
+        to_east: f"{TOKEN_PREFIX}west.2",
+        to_west: f"{TOKEN_PREFIX}east.2",
+    }
+    single_target = token_names(run, version, linkTokens="2", east={"linkTokens": "3"})
+    assert single_target == {to_east: f"{TOKEN_PREFIX}west.3", to_west: f"{TOKEN_PREFIX}east.2"}
 
 
-def test_a_generation_is_never_taken_for_a_part_of_a_clusters_name() -> None:
+def test_token_generation_differs_from_cluster_name_suffix() -> None:
     assert token_name("west", "2") != token_name("west-2", None)

@@ -13,7 +13,7 @@ from mesh import config
 from mesh.config.models.links import LinkOptions
 from mesh.linkerd_releases import LINKERD_RELEASES, LinkerdRelease, linkerd_release
 from mesh.topology import Link
-from tests.helpers.cluster_settings import NEW, cluster
+from tests.helpers.cluster_settings import NEWER_RELEASE, build_cluster_settings
 
 NEWEST = LINKERD_RELEASES["2.20"]
 BY_CONTROLLERS = [release for release in LINKERD_RELEASES.values() if release.link_controllers]
@@ -40,11 +40,11 @@ def options(**said: Any) -> LinkOptions:
 
 def outward(*targets: str, gateway: bool = True, **said: Any) -> list[OutgoingLink]:
     links = [Link(source="west", target=target, gateway=gateway) for target in targets]
-    return [(link, cluster(link.target, release=NEWEST), options(**said)) for link in links]
+    return [(link, build_cluster_settings(link.target, linkerd_release=NEWEST), options(**said)) for link in links]
 
 
 def west(**said: Any) -> config.ClusterSettings:
-    return cluster("west", release=NEWEST, **said)
+    return build_cluster_settings("west", linkerd_release=NEWEST, **said)
 
 
 def release_of(version: str) -> LinkerdRelease:
@@ -55,7 +55,7 @@ def release_of(version: str) -> LinkerdRelease:
 
 @pytest.mark.parametrize("release", BY_CONTROLLERS, ids=lambda release: release.version)
 def test_a_link_of_the_newer_generation_is_what_link_gen_writes(release: LinkerdRelease) -> None:
-    assert link_spec(cluster(release=release), gateway_address="198.51.100.7") == {
+    assert link_spec(build_cluster_settings(linkerd_release=release), gateway_address="198.51.100.7") == {
         "clusterCredentialsSecret": "cluster-credentials-east",
         "federatedServiceSelector": {"matchLabels": {"mirror.linkerd.io/federated": "member"}},
         "gatewayAddress": "198.51.100.7",
@@ -72,7 +72,7 @@ def test_a_link_of_the_newer_generation_is_what_link_gen_writes(release: Linkerd
 
 @pytest.mark.parametrize("release", BY_CONTROLLERS, ids=lambda release: release.version)
 def test_a_flat_link_of_the_newer_generation_says_nothing_of_gateways(release: LinkerdRelease) -> None:
-    assert link_spec(cluster(release=release), gateway_address=None) == {
+    assert link_spec(build_cluster_settings(linkerd_release=release), gateway_address=None) == {
         "clusterCredentialsSecret": "cluster-credentials-east",
         "federatedServiceSelector": {"matchLabels": {"mirror.linkerd.io/federated": "member"}},
         "probeSpec": {},
@@ -85,7 +85,7 @@ def test_a_flat_link_of_the_newer_generation_says_nothing_of_gateways(release: L
 
 @pytest.mark.parametrize("release", BY_THEMSELVES, ids=lambda release: release.version)
 def test_an_older_link_has_the_selectors_that_its_release_knows(release: LinkerdRelease) -> None:
-    spec = link_spec(cluster(release=release), gateway_address=None)
+    spec = link_spec(build_cluster_settings(linkerd_release=release), gateway_address=None)
 
     assert spec["gatewayAddress"] == "" and spec["probeSpec"] == {"path": "", "port": "0", "period": "0s"}
     assert ("remoteDiscoverySelector" in spec) == (release.version != "2.13.5")
@@ -93,14 +93,16 @@ def test_an_older_link_has_the_selectors_that_its_release_knows(release: Linkerd
 
 
 def test_a_link_between_networks_sees_only_what_the_gateway_passes_on() -> None:
-    spec = link_spec(cluster(release=NEWEST), gateway_address="198.51.100.7", discovers=False)
+    spec = link_spec(build_cluster_settings(linkerd_release=NEWEST), gateway_address="198.51.100.7", discovers=False)
 
     assert spec["selector"] == {"matchLabels": {"mirror.linkerd.io/exported": "true"}}
     assert not spec.keys() & {"remoteDiscoverySelector", "federatedServiceSelector"}
 
 
 def test_a_link_says_what_the_stack_file_says_of_it() -> None:
-    spec = link_spec(cluster(release=NEWEST), gateway_address="198.51.100.7", options=options(**FULL))
+    spec = link_spec(
+        build_cluster_settings(linkerd_release=NEWEST), gateway_address="198.51.100.7", options=options(**FULL)
+    )
 
     assert spec["probeSpec"] == {
         "path": "/ready",
@@ -142,7 +144,9 @@ def test_the_order_of_controllers_is_not_that_of_the_stack_file() -> None:
 
 
 def test_a_controller_probes_at_the_port_where_the_target_is_reached() -> None:
-    target = cluster("east", release=NEWEST, gateway={"nodePort": {"port": 30143, "probePort": 30191}})
+    target = build_cluster_settings(
+        "east", linkerd_release=NEWEST, gateway={"nodePort": {"port": 30143, "probePort": 30191}}
+    )
     (entry,) = controllers_values(west(), [(Link(source="west", target="east"), target, options())])["controllers"]
 
     assert entry["gateway"] == {"enabled": True, "probe": {"port": 30191}}
@@ -191,7 +195,9 @@ def test_what_a_stack_file_says_of_the_older_mirrors_values_is_so_in_the_newer_c
 )
 def test_the_extension_has_what_its_release_has(version: str, controllers: bool, local: bool, job: bool) -> None:
     linkerd = {"registry": "registry.example.com"}
-    values = multicluster_values(cluster("west", release=release_of(version), linkerd=linkerd), links=outward("east"))
+    values = multicluster_values(
+        build_cluster_settings("west", linkerd_release=release_of(version), linkerd=linkerd), links=outward("east")
+    )
 
     assert ("controllers" in values, "localServiceMirror" in values) == (controllers, local)
     assert ("createNamespaceMetadataJob" in values) == job
@@ -200,7 +206,10 @@ def test_the_extension_has_what_its_release_has(version: str, controllers: bool,
 
 def test_an_older_service_mirror_says_what_the_stack_file_says_of_it() -> None:
     values = service_mirror_values(
-        cluster("west"), cluster(), credentials_checksum="x", options=options(serviceMirror=FULL["serviceMirror"])
+        build_cluster_settings("west"),
+        build_cluster_settings(),
+        credentials_checksum="x",
+        options=options(serviceMirror=FULL["serviceMirror"]),
     )
 
     assert {key: values[key] for key in ("replicas", "logLevel", "logFormat", "retryLimit")} == {
@@ -215,12 +224,15 @@ def test_an_older_service_mirror_says_what_the_stack_file_says_of_it() -> None:
 
 def test_a_mirror_that_reports_to_its_link_may() -> None:
     wanted = {
-        release.version: release.link_status for release in (NEW, LINKERD_RELEASES["2.16"], LINKERD_RELEASES["2.17"])
+        release.version: release.link_status
+        for release in (NEWER_RELEASE, LINKERD_RELEASES["2.16"], LINKERD_RELEASES["2.17"])
     }
     found = {
-        version: service_mirror_values(cluster(release=LINKERD_RELEASES[version]), cluster(), credentials_checksum="x")[
-            "linkStatus"
-        ]
+        version: service_mirror_values(
+            build_cluster_settings(linkerd_release=LINKERD_RELEASES[version]),
+            build_cluster_settings(),
+            credentials_checksum="x",
+        )["linkStatus"]
         for version in wanted
     }
 

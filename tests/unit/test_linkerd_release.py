@@ -39,7 +39,7 @@ def chosen(
     if source is not None:
         config["charts"] = {"repository": str(source)}
     found = settings.parse(config, environment)
-    return found.clusters[0].release, found.warnings, found.charts["linkerd"]
+    return found.linkerd_release, found.warnings, found.charts["linkerd"]
 
 
 def folder(path: Path, *charts: Mapping[str, str]) -> Path:
@@ -169,7 +169,7 @@ def test_an_unknown_release_that_the_chart_source_has_is_of_the_newest_generatio
 
     release, warnings, _ = chosen("2.31.0", environment, source)
 
-    assert (release.control_plane, release.tag, release.known) == ("2.31.0", "next-2.31.0", False)
+    assert (release.control_plane, release.tag, release.is_known) == ("2.31.0", "next-2.31.0", False)
     assert release.link_controllers and release.federation and release.link_api.endswith("v1alpha3")
     assert release.viz is None
     (warning,) = warnings
@@ -206,7 +206,7 @@ def test_charts_with_numbers_of_their_own_are_taken_by_them(environment: Environ
 
     release, warnings, _ = chosen("0.1.0", environment, source)
 
-    assert (release.control_plane, release.tag, release.known, warnings) == ("0.1.0", "edge-26.8.3", True, ())
+    assert (release.control_plane, release.tag, release.is_known, warnings) == ("0.1.0", "edge-26.8.3", True, ())
 
 
 def test_a_release_before_those_that_this_program_knows_is_refused_wherever_it_is(
@@ -239,7 +239,7 @@ def test_what_is_no_chart_in_a_folder_is_passed_over(environment: Environment, t
 def test_a_chart_source_without_an_index_is_taken_at_its_word(environment: Environment) -> None:
     release, warnings, _ = chosen("9.9.9", environment, "oci://charts.example.com/linkerd")
 
-    assert release.control_plane == "9.9.9" and not release.known
+    assert release.control_plane == "9.9.9" and not release.is_known
     assert len(warnings) == 1
     assert chosen("2.18", environment, "oci://charts.example.com/linkerd")[0].control_plane == "2025.4.4"
 

@@ -11,25 +11,29 @@ from components.linkerd.cni import cni_values
 from components.linkerd.control_plane import control_plane_values
 from components.linkerd.gateway_spec import gateway_ports
 from components.linkerd.identity_issuer import certificate_spec
-from components.linkerd.link_credentials import credentials_kubeconfig
+from components.linkerd.link_credentials import render_kubeconfig
 from components.linkerd.link_spec import link_spec
 from components.linkerd.multicluster import multicluster_values
 from components.linkerd.service_mirror import service_mirror_values
 from components.sdk import load_balancer
 from mesh.config.models.stack_file import CertManagerConfig
 from mesh.linkerd_releases import LINKERD_RELEASES, LinkerdRelease
-from tests.helpers.cluster_settings import NEW, OLD, cluster
+from tests.helpers.cluster_settings import NEWER_RELEASE, OLDER_RELEASE, build_cluster_settings
 
 releases = pytest.mark.parametrize("release", LINKERD_RELEASES.values(), ids=lambda release: release.version)
 
 
 def values(**linkerd: Any) -> dict[str, Any]:
-    return control_plane_values(cluster(linkerd=linkerd), trust_anchor="ANCHOR", webhook_authority="WEBHOOKS")
+    return control_plane_values(
+        build_cluster_settings(linkerd=linkerd), trust_anchor="ANCHOR", webhook_authority="WEBHOOKS"
+    )
 
 
 @releases
 def test_a_control_planes_values_hold_no_key_and_nothing_that_changes_by_itself(release: LinkerdRelease) -> None:
-    found = control_plane_values(cluster(release=release), trust_anchor="ANCHOR", webhook_authority="WEBHOOKS")
+    found = control_plane_values(
+        build_cluster_settings(linkerd_release=release), trust_anchor="ANCHOR", webhook_authority="WEBHOOKS"
+    )
 
     assert found["identity"] == {"issuer": {"scheme": "kubernetes.io/tls"}}
     for webhook in ("proxyInjector", "profileValidator", "policyValidator"):
@@ -68,14 +72,14 @@ def test_high_availability_leaves_the_default_policy_where_it_is_and_a_users_val
 
 
 def test_every_image_of_the_control_plane_comes_from_the_registry_and_its_credentials_are_named() -> None:
-    closed = cluster(linkerd={"registry": "registry.example.com/l5d", "imagePullSecrets": ["own"]})
+    closed = build_cluster_settings(linkerd={"registry": "registry.example.com/l5d", "imagePullSecrets": ["own"]})
     pull = [{"name": "own"}]
 
     found = control_plane_values(closed, trust_anchor="A", webhook_authority="W", pull=pull)
     images = [found["controllerImage"], *(found[key]["image"]["name"] for key in ("policyController", "proxy"))]
     images += [found["proxyInit"]["image"]["name"], found["debugContainer"]["image"]["name"]]
     images += [cni_values(closed, pull)["image"]["name"], multicluster_values(closed)["gateway"]["pauseImage"]]
-    images += [service_mirror_values(closed, cluster(), credentials_checksum="x")["image"]]
+    images += [service_mirror_values(closed, build_cluster_settings(), credentials_checksum="x")["image"]]
 
     assert all(image.startswith("registry.example.com/l5d/") for image in images), images
     for chart in (found, cni_values(closed, pull), multicluster_values(closed, pull)):
@@ -84,15 +88,17 @@ def test_every_image_of_the_control_plane_comes_from_the_registry_and_its_creden
 
 def test_a_gateway_is_what_its_cluster_can_have() -> None:
     balanced = {"annotations": {"lb.example/internal": "true"}, "sourceRanges": ["192.0.2.0/24"]}
-    found = multicluster_values(cluster(gateway={"loadBalancer": balanced}))["gateway"]
+    found = multicluster_values(build_cluster_settings(gateway={"loadBalancer": balanced}))["gateway"]
     assert (found["serviceType"], found["enabled"]) == ("LoadBalancer", True)
     assert found["serviceAnnotations"] == {"lb.example/internal": "true"}
     assert found["loadBalancerSourceRanges"] == ["192.0.2.0/24"]
 
-    found = multicluster_values(cluster(gateway={"nodePort": {"port": 30143, "probePort": 30191}}))["gateway"]
+    found = multicluster_values(build_cluster_settings(gateway={"nodePort": {"port": 30143, "probePort": 30191}}))[
+        "gateway"
+    ]
     assert (found["serviceType"], found["nodePort"], found["probe"]["nodePort"]) == ("NodePort", 30143, 30191)
 
-    assert multicluster_values(cluster(gateway={"enabled": False}))["gateway"]["enabled"] is False
+    assert multicluster_values(build_cluster_settings(gateway={"enabled": False}))["gateway"]["enabled"] is False
 
 
 @pytest.mark.parametrize(
@@ -107,12 +113,15 @@ def test_a_gateway_is_what_its_cluster_can_have() -> None:
 def test_a_gateways_service_says_what_the_stack_file_says_of_who_may_come_in(
     balanced: Any, said: dict[str, str]
 ) -> None:
-    assert multicluster_values(cluster(gateway={"loadBalancer": balanced}))["gateway"]["serviceAnnotations"] == said
+    assert (
+        multicluster_values(build_cluster_settings(gateway={"loadBalancer": balanced}))["gateway"]["serviceAnnotations"]
+        == said
+    )
 
 
 @releases
 def test_a_link_leads_to_the_targets_gateway(release: LinkerdRelease) -> None:
-    spec = link_spec(cluster(release=release), gateway_address="198.51.100.7")
+    spec = link_spec(build_cluster_settings(linkerd_release=release), gateway_address="198.51.100.7")
 
     assert spec["gatewayAddress"] == "198.51.100.7"
     assert spec["gatewayPort"] == "4143"
@@ -125,7 +134,7 @@ def test_a_link_leads_to_the_targets_gateway(release: LinkerdRelease) -> None:
 
 
 def test_a_link_follows_the_targets_domains_namespace_and_gateway_values() -> None:
-    target = cluster(
+    target = build_cluster_settings(
         linkerd={
             "namespace": "mesh",
             "trustDomain": "mesh.example",
@@ -144,14 +153,19 @@ def test_a_link_follows_the_targets_domains_namespace_and_gateway_values() -> No
 
 
 def test_a_links_ports_are_the_services_the_nodes_or_those_that_are_set() -> None:
-    assert gateway_ports(cluster()) == (4143, 4191)
-    assert gateway_ports(cluster(gateway={"nodePort": {"port": 30143, "probePort": 30191}})) == (30143, 30191)
-    assert gateway_ports(cluster(gateway={"port": 443, "probePort": 8443})) == (443, 8443)
+    assert gateway_ports(build_cluster_settings()) == (4143, 4191)
+    assert gateway_ports(build_cluster_settings(gateway={"nodePort": {"port": 30143, "probePort": 30191}})) == (
+        30143,
+        30191,
+    )
+    assert gateway_ports(build_cluster_settings(gateway={"port": 443, "probePort": 8443})) == (443, 8443)
 
 
 def test_a_flat_link_has_no_gateway_and_its_mirror_no_probe() -> None:
-    spec = link_spec(cluster(), gateway_address=None)
-    mirror = service_mirror_values(cluster("west"), cluster(), credentials_checksum="x", gateway=False)
+    spec = link_spec(build_cluster_settings(), gateway_address=None)
+    mirror = service_mirror_values(
+        build_cluster_settings("west"), build_cluster_settings(), credentials_checksum="x", gateway=False
+    )
 
     assert (spec["gatewayAddress"], spec["selector"]) == ("", {})
     assert spec["remoteDiscoverySelector"]["matchLabels"] == {"mirror.linkerd.io/exported": "remote-discovery"}
@@ -176,9 +190,7 @@ def test_a_load_balancer_has_given_ips_or_host_names_or_nothing_yet() -> None:
 
 def test_credentials_are_a_kubeconfig_with_one_token() -> None:
     content = yaml.safe_load(
-        credentials_kubeconfig(
-            target="east", server="https://192.0.2.1:6443", certificate_authority="Q0E=", token="a-token"
-        )
+        render_kubeconfig(target="east", server="https://192.0.2.1:6443", certificate_authority="Q0E=", token="a-token")
     )
 
     assert content["current-context"] == "east"
@@ -191,7 +203,7 @@ def test_credentials_are_a_kubeconfig_with_one_token() -> None:
 
 def test_a_publicly_trusted_api_server_needs_no_authority_in_the_credentials() -> None:
     content = yaml.safe_load(
-        credentials_kubeconfig(target="east", server="https://e.example.com", certificate_authority=None, token="t")
+        render_kubeconfig(target="east", server="https://e.example.com", certificate_authority=None, token="t")
     )
 
     assert content["clusters"][0]["cluster"] == {"server": "https://e.example.com"}
@@ -199,7 +211,7 @@ def test_a_publicly_trusted_api_server_needs_no_authority_in_the_credentials() -
 
 def test_a_service_mirror_restarts_with_its_credentials() -> None:
     one, other = (
-        service_mirror_values(cluster("west"), cluster(), credentials_checksum=checksum)
+        service_mirror_values(build_cluster_settings("west"), build_cluster_settings(), credentials_checksum=checksum)
         for checksum in ("one", "other")
     )
 
@@ -210,8 +222,12 @@ def test_a_service_mirror_restarts_with_its_credentials() -> None:
 def test_a_highly_available_mirror_has_replicas_only_where_they_elect_a_leader() -> None:
     linkerd = {"highAvailability": True}
     new, old = (
-        service_mirror_values(cluster(linkerd=linkerd, release=release), cluster(), credentials_checksum="x")
-        for release in (NEW, OLD)
+        service_mirror_values(
+            build_cluster_settings(linkerd=linkerd, linkerd_release=release),
+            build_cluster_settings(),
+            credentials_checksum="x",
+        )
+        for release in (NEWER_RELEASE, OLDER_RELEASE)
     )
 
     assert new["replicas"] == 3

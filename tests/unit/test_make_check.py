@@ -10,14 +10,14 @@ import pytest
 import yaml
 
 from hack.make import stack
-from hack.make.check import NO_PROBE, PROBE_CHECK_NAME, Checker
+from hack.make.check import NO_PROBE_MESSAGE, PROBE_CHECK_NAME, Checker
 from hack.make.check_result import CheckResult
 
 STACK = {
     "clusters": {"west": {}, "east": {}, "north": {}},
     "links": [{"source": "west", "target": "east"}, {"source": "west", "target": "north", "gateway": False}],
 }
-OF_EAST, OF_NORTH = (NO_PROBE.format(target=target) for target in ("east", "north"))
+OF_EAST, OF_NORTH = (NO_PROBE_MESSAGE.format(target=target) for target in ("east", "north"))
 
 
 def rows(tmp_path: Path, *, check: str, result: str, error: str = "", cli: str = "stable-2.14.10") -> list[CheckResult]:
@@ -33,9 +33,9 @@ def rows(tmp_path: Path, *, check: str, result: str, error: str = "", cli: str =
     program.chmod(0o755)
     file = tmp_path / "stack.yaml"
     file.write_text(yaml.safe_dump({"config": {f"{stack.PROJECT}:{key}": value for key, value in STACK.items()}}))
-    chosen = stack.read("odd", file)
+    chosen = stack.read_stack("odd", file)
     checker = Checker(chosen, {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"})
-    return checker._linkerd(next(cluster for cluster in chosen.clusters if cluster.name == "west"))
+    return checker._check_linkerd(next(cluster for cluster in chosen.clusters if cluster.name == "west"))
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def rows(tmp_path: Path, *, check: str, result: str, error: str = "", cli: str =
 def test_only_what_the_lab_explains_is_let_pass(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: str, result: str, error: str, passed: bool
 ) -> None:
-    monkeypatch.setattr("hack.make.check.PATIENCE", 0)
+    monkeypatch.setattr("hack.make.check.CHECK_TIMEOUT_S", 0)
 
     found = {row.check: row.passed for row in rows(tmp_path, check=check, result=result, error=error)}
 
@@ -66,7 +66,7 @@ def test_only_what_the_lab_explains_is_let_pass(
 def test_a_cli_of_another_release_may_say_so_and_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: str, cli: str, passed: bool
 ) -> None:
-    monkeypatch.setattr("hack.make.check.PATIENCE", 0)
+    monkeypatch.setattr("hack.make.check.CHECK_TIMEOUT_S", 0)
 
     found = rows(tmp_path, check=check, result="warning", cli=cli)
 

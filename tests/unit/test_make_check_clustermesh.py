@@ -53,7 +53,7 @@ def rows(objects: Objects) -> dict[str, CheckResult]:
         assert namespace == "kube-system"
         return objects.get((cluster, kind, name), {})
 
-    return {row.subject: row for row in clustermesh.rows(["west", "east"], look)}
+    return {row.subject: row for row in clustermesh.check_clustermesh(["west", "east"], look)}
 
 
 def test_a_mesh_that_is_up_has_a_row_for_each_cluster_and_each_direction() -> None:
@@ -112,7 +112,10 @@ def test_a_cluster_that_is_not_told_of_another_fails_in_that_direction() -> None
 
     found = rows(objects)
 
-    assert (found["west → east"].passed, found["west → east"].detail) == (False, "not told of it")
+    assert (found["west → east"].passed, found["west → east"].detail) == (
+        False,
+        "east is not in the ClusterMesh configuration of west",
+    )
     assert found["east → west"].passed
 
 
@@ -125,7 +128,7 @@ def test_clusters_of_several_authorities_let_nobody_in(authority: dict[str, Any]
 
     for direction in ("west → east", "east → west"):
         assert not found[direction].passed
-        assert found[direction].detail.endswith("; another authority")
+        assert found[direction].detail.endswith("; the clusters have different CAs")
 
 
 def test_where_a_copy_is_kept_it_is_the_copy_that_reaches_the_others() -> None:
@@ -142,15 +145,15 @@ def test_where_a_copy_is_kept_it_is_the_copy_that_reaches_the_others() -> None:
 
 
 def test_the_shipped_stack_is_read_as_one_of_cilium_alone() -> None:
-    found = stack.read("clustermesh")
+    found = stack.read_stack("clustermesh")
 
-    assert (found.linkerd, found.cilium, found.links) == (False, True, ())
+    assert (found.has_linkerd, found.has_cilium, found.links) == (False, True, ())
     assert [(cluster.name, cluster.context) for cluster in found.clusters] == [
         ("cluster1", "bastion02"),
         ("cluster2", "bastion03"),
     ]
     assert [sample.name for sample in found.samples] == ["userlist"]
-    assert (stack.read("dev").linkerd, stack.read("dev").cilium) == (True, False)
+    assert (stack.read_stack("dev").has_linkerd, stack.read_stack("dev").has_cilium) == (True, False)
 
 
 @pytest.mark.parametrize(
@@ -165,14 +168,14 @@ def test_the_shipped_stack_is_read_as_one_of_cilium_alone() -> None:
     ],
 )
 def test_a_cluster_is_named_with_what_joins_it_to_the_others(cluster: dict[str, Any], said: str) -> None:
-    assert command._meshes(cluster) == said
+    assert command._describe_meshes(cluster) == said
 
 
 def test_what_to_look_at_next_is_of_the_mesh_that_is_there() -> None:
-    cilium, dev = stack.read("clustermesh"), stack.read("dev")
+    cilium, dev = stack.read_stack("clustermesh"), stack.read_stack("dev")
 
-    assert command._next(cilium, "one", {"links": {}}) == (
+    assert command._next_command(cilium, "one", {"links": {}}) == (
         "kubectl --context one --namespace kube-system get pods,secrets"
     )
-    assert command._next(dev, "one", {"links": {"a": "b"}}) == "linkerd --context one multicluster gateways"
-    assert command._next(dev, "one", {"links": {}}) == "linkerd --context one check"
+    assert command._next_command(dev, "one", {"links": {"a": "b"}}) == "linkerd --context one multicluster gateways"
+    assert command._next_command(dev, "one", {"links": {}}) == "linkerd --context one check"

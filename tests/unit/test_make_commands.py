@@ -11,11 +11,11 @@ import pytest
 from hack.lab.state_dir import StateDir
 from hack.make import __main__ as command
 from hack.make import environment, stack
-from hack.make.check import table
+from hack.make.check import print_table
 from hack.make.check_result import CheckResult
 from mesh.topology import Link
 
-DEV = stack.read("dev")
+DEV = stack.read_stack("dev")
 
 
 def test_the_lab_starts_the_contexts_that_a_stack_file_names(tmp_path: Path) -> None:
@@ -31,12 +31,15 @@ def test_the_lab_starts_the_contexts_that_a_stack_file_names(tmp_path: Path) -> 
         """
     )
 
-    found = stack.read("fleet", file)
+    found = stack.read_stack("fleet", file)
 
-    assert [(cluster.context, cluster.load_balancer) for cluster in found.clusters] == [("ctx-1", False), ("two", True)]
+    assert [(cluster.context, cluster.has_load_balancer) for cluster in found.clusters] == [
+        ("ctx-1", False),
+        ("two", True),
+    ]
     assert found.links == (Link(source="one", target="two"),)
-    assert found.release == "2.13.5"
-    assert not found.salted
+    assert found.linkerd_version == "2.13.5"
+    assert not found.has_salt
 
 
 @pytest.mark.parametrize("cilium", [False, True])
@@ -50,18 +53,18 @@ def test_ciliums_charts_are_had_by_a_stack_that_needs_them_before_the_lab_starts
         return 1
 
     monkeypatch.setattr(command, "build_toolchain", out_of_disk)
-    monkeypatch.setattr(stack, "read", lambda _: replace(DEV, cilium=cilium))
+    monkeypatch.setattr(stack, "read_stack", lambda _: replace(DEV, has_cilium=cilium))
     monkeypatch.setattr(command, "locate", lambda: StateDir(folder=tmp_path))
 
     assert command.main(["up"]) == 1
-    assert asked == [[f"linkerd-{DEV.release}", *(["cilium"] if cilium else [])]]
+    assert asked == [[f"linkerd-{DEV.linkerd_version}", *(["cilium"] if cilium else [])]]
 
 
 def test_a_release_whose_cli_nobody_has_is_missed_before_anything_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("LAB_LINKERD", raising=False)
-    monkeypatch.setattr(stack, "read", lambda _: replace(DEV, release="edge-26.8.3"))
+    monkeypatch.setattr(stack, "read_stack", lambda _: replace(DEV, linkerd_version="edge-26.8.3"))
     monkeypatch.setattr(command, "locate", lambda: StateDir(folder=tmp_path / "home"))
 
     assert command.main(["up"]) == 1
@@ -76,19 +79,19 @@ def test_a_stack_file_without_clusters_is_refused_by_name(tmp_path: Path, conten
     file.write_text(content)
 
     with pytest.raises(stack.StackFileError, match=r"Pulumi\.empty\.yaml"):
-        stack.read("empty", file)
+        stack.read_stack("empty", file)
 
 
 def test_a_stack_that_is_not_there_is_told_with_those_that_are() -> None:
-    with pytest.raises(stack.StackFileError, match=r"stacks here are .*dev"):
-        stack.read("nowhere")
+    with pytest.raises(stack.StackFileError, match=r"name one of these stacks: .*dev"):
+        stack.read_stack("nowhere")
 
 
 def test_a_folder_with_spaces_and_quotes_survives_the_shell() -> None:
     value = "/a folder/with 'quotes' and $HOME"
 
     printed = subprocess.run(
-        ["sh", "-c", f'{environment.shell({"KUBECONFIG": value})}; printf %s "$KUBECONFIG"'],
+        ["sh", "-c", f'{environment.format_exports({"KUBECONFIG": value})}; printf %s "$KUBECONFIG"'],
         capture_output=True,
         text=True,
         check=True,
@@ -104,9 +107,9 @@ def test_one_failed_row_fails_the_table_and_shows_why() -> None:
     ]
     said: list[str] = []
 
-    assert table(iter(rows), said.append) is False
+    assert print_table(iter(rows), said.append) is False
     assert said[1].split() == ["×", "west", "gateways", "east", "not", "alive"]
-    assert table(iter(rows[:1]), said.append) is True
+    assert print_table(iter(rows[:1]), said.append) is True
 
 
 def test_taking_down_one_stack_leaves_the_clusters_of_the_others(
@@ -129,7 +132,7 @@ def test_taking_down_one_stack_leaves_the_clusters_of_the_others(
     monkeypatch.setattr("hack.lab.lifecycle.start", lambda *_, **__: None)
     monkeypatch.setattr("hack.lab.lifecycle.stop", stop)
 
-    assert command._down(home, stack.read("dev")) == 0
+    assert command._down(home, stack.read_stack("dev")) == 0
 
     assert stopped == [["west", "east"]]
     assert capsys.readouterr().out == "stopped west, east; the lab goes on for kpaas\n"

@@ -13,7 +13,7 @@ import yaml
 
 from hack.make import __main__ as dev
 from hack.make import stack
-from hack.make.verify import Count, SplitCheck, Verifier, VerifyFailed, count, judge, questions
+from hack.make.verify import AnswerCount, SplitCheck, Verifier, VerifyError, count_answers, judge_answers, split_checks
 
 HELLO = "+ Hello version: {}, instance: helloworld-{}-7d9c"
 LINKS = [{"source": "west", "target": "east"}]
@@ -26,12 +26,12 @@ QUESTION = SplitCheck(
     cluster="west",
     namespace="default",
     client="sleep",
-    asked="workloads[].helloworld.sleep",
+    client_setting="workloads[].helloworld.sleep",
     url="http://helloworld:5000/hello",
-    says=r"version: (v[0-9]+)",
-    answers={"west": "v1", "east": "v2", "north": "v1"},
+    origin_pattern=r"version: (v[0-9]+)",
+    origins={"west": "v1", "east": "v2", "north": "v1"},
     weights={"west": 50, "east": 50},
-    runs=True,
+    has_client=True,
 )
 
 Run = Callable[..., tuple[bool, str]]
@@ -46,7 +46,7 @@ def chosen(folder: Path, *workloads: Mapping[str, Any], **clusters: Any) -> stac
     config = {"config": {f"{stack.PROJECT}:{key}": value for key, value in content.items()}}
     file = folder / "Pulumi.odd.yaml"
     file.write_text(yaml.safe_dump(config, sort_keys=False))
-    return stack.read("odd", file)
+    return stack.read_stack("odd", file)
 
 
 def kubeconfig(folder: Path, *contexts: str, lab: bool = False) -> Path:
@@ -87,28 +87,50 @@ def printing(lines: list[str]) -> str:
 def test_answers_are_counted_by_what_they_say_of_who_gave_them() -> None:
     printed = "\n".join([HELLO.format("v1", "v1"), HELLO.format("v2", "v2"), HELLO.format("v2", "v2"), "+ x", "- y"])
 
-    assert count(printed, QUESTION.says) == Count(answered={"v1": 1, "v2": 2}, odd=("x",), failed=("y",))
+    assert count_answers(printed, QUESTION.origin_pattern) == AnswerCount(
+        by_origin={"v1": 1, "v2": 2}, unrecognized=("x",), failures=("y",)
+    )
 
 
 @pytest.mark.parametrize(
     ("weights", "found", "passed", "said"),
     [
-        ({"west": 50, "east": 50}, Count(answered={"v1": 11, "v2": 9}), True, "of 20: west (v1) 11 (weight 50), east"),
-        ({"west": 50, "east": 50}, Count(answered={"v1": 20}), False, "no answer from east"),
-        ({"west": 0, "east": 1}, Count(answered={"v2": 20}), True, "west (v1) 0 (weight 0)"),
-        ({"west": 0, "east": 1}, Count(answered={"v1": 1, "v2": 19}), False, "1 from west (v1), which has no weight"),
-        ({"east": 1}, Count(answered={"v1": 1, "v2": 19}), False, "1 from v1, which has no weight"),
-        ({"east": 1}, Count(answered={"v2": 19}, failed=("timed out",)), False, "1 failed, such as: timed out"),
-        ({"east": 1}, Count(answered={"v2": 19}, odd=("<html>",)), False, "1 from somebody else, such as: <html>"),
-        ({"east": 1}, Count(answered={}), False, "no answer from east"),
+        (
+            {"west": 50, "east": 50},
+            AnswerCount(by_origin={"v1": 11, "v2": 9}),
+            True,
+            "20 requests: west (v1) 11 (weight 50), east",
+        ),
+        ({"west": 50, "east": 50}, AnswerCount(by_origin={"v1": 20}), False, "no answer from east"),
+        ({"west": 0, "east": 1}, AnswerCount(by_origin={"v2": 20}), True, "west (v1) 0 (weight 0)"),
+        (
+            {"west": 0, "east": 1},
+            AnswerCount(by_origin={"v1": 1, "v2": 19}),
+            False,
+            "1 from west (v1), which has no weight",
+        ),
+        ({"east": 1}, AnswerCount(by_origin={"v1": 1, "v2": 19}), False, "1 from v1, which has no weight"),
+        (
+            {"east": 1},
+            AnswerCount(by_origin={"v2": 19}, failures=("timed out",)),
+            False,
+            "1 failed, for example: timed out",
+        ),
+        (
+            {"east": 1},
+            AnswerCount(by_origin={"v2": 19}, unrecognized=("<html>",)),
+            False,
+            "1 of unknown origin, for example: <html>",
+        ),
+        ({"east": 1}, AnswerCount(by_origin={}), False, "no answer from east"),
     ],
 )
 def test_a_split_comes_true_when_all_with_a_weight_answer_and_nobody_else(
-    weights: dict[str, int], found: Count, passed: bool, said: str
+    weights: dict[str, int], found: AnswerCount, passed: bool, said: str
 ) -> None:
     question = SplitCheck(**{**vars(QUESTION), "weights": weights})
 
-    judged, detail = judge(question, found)
+    judged, detail = judge_answers(question, found)
 
     assert (judged, said in detail) == (passed, True), detail
 
@@ -131,7 +153,7 @@ def test_helloworld_is_asked_from_sleep_in_the_context_of_its_cluster(tmp_path: 
 
     assert run(printing(answers), {"helloworld": HELLOWORLD}) == (
         True,
-        "of 20: west (v1) 10 (weight 50), east (v2) 10 (weight 50)",
+        "20 requests: west (v1) 10 (weight 50), east (v2) 10 (weight 50)",
     )
     arguments = (tmp_path / "arguments").read_text().splitlines()
     assert arguments[:9] == [
@@ -168,8 +190,8 @@ def test_what_runs_in_the_pod_prints_a_line_for_each_request(tmp_path: Path, run
     # Five failures are enough.
     assert not passed
     assert detail == (
-        "of 15: west (v1) 10 (weight 50), east (v2) 0 (weight 50); no answer from east; "
-        f"5 failed, such as: {program}: refused"
+        "15 requests: west (v1) 10 (weight 50), east (v2) 0 (weight 50); no answer from east; "
+        f"5 failed, for example: {program}: refused"
     )
 
 
@@ -183,7 +205,7 @@ def test_a_failing_kubectl_is_one_line(run: Run) -> None:
 
 
 def test_a_kubectl_that_hangs_is_given_up(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hack.make.verify.PATIENCE", 0.1)
+    monkeypatch.setattr("hack.make.verify.SPLIT_TIMEOUT_S", 0.1)
 
     passed, detail = run("exec sleep 30", {"helloworld": HELLOWORLD})
 
@@ -210,14 +232,18 @@ def test_a_split_that_nobody_can_see_is_told_with_what_to_do(run: Run, workload:
     [
         ([], {}, "nothing to verify: no request is split"),
         ([{"podinfo": {}}], {}, "nothing to verify: no request is split"),
-        ([{"podinfo": PODINFO}], {"west": {"reachable": False}}, "nothing to verify: west is declared unreachable"),
+        (
+            [{"podinfo": PODINFO}],
+            {"west": {"reachable": False}},
+            "nothing to verify: requests are split only in west, which is declared unreachable",
+        ),
     ],
 )
 def test_nothing_to_verify_is_said_before_anything_is_asked(
     tmp_path: Path, workloads: list[dict[str, Any]], clusters: dict[str, Any], said: str
 ) -> None:
-    with pytest.raises(VerifyFailed, match=said):
-        questions(chosen(tmp_path, *workloads, **clusters))
+    with pytest.raises(VerifyError, match=said):
+        split_checks(chosen(tmp_path, *workloads, **clusters))
 
 
 def test_the_labs_context_is_refused(tmp_path: Path) -> None:
@@ -225,7 +251,7 @@ def test_the_labs_context_is_refused(tmp_path: Path) -> None:
         chosen(tmp_path, {"podinfo": PODINFO}), {"KUBECONFIG": str(kubeconfig(tmp_path, "ctx-west", lab=True))}
     )
 
-    with pytest.raises(VerifyFailed, match="no packet goes through the lab"):
+    with pytest.raises(VerifyError, match="no packet goes through the lab"):
         list(verifier.rows())
 
 
@@ -239,7 +265,7 @@ def test_a_kubeconfig_without_the_context_is_told(tmp_path: Path, content: str |
         file.write_text(content)
     verifier = Verifier(chosen(tmp_path, {"podinfo": PODINFO}), {"KUBECONFIG": str(file)})
 
-    with pytest.raises(VerifyFailed, match=said):
+    with pytest.raises(VerifyError, match=said):
         list(verifier.rows())
 
 
@@ -264,7 +290,7 @@ def test_a_missing_kubectl_is_one_line(
     monkeypatch.setenv("PATH", str(tmp_path))
 
     assert dev.main(["verify", "odd"]) == 1
-    assert capsys.readouterr() == ("", "error: kubectl is not on PATH; install it, or put its folder there\n")
+    assert capsys.readouterr() == ("", "error: kubectl is not on PATH; install it, or add its folder to PATH\n")
 
 
 def test_top_keys_may_begin_with_the_name_of_a_project_that_was_made_of_this_one(
@@ -274,7 +300,7 @@ def test_top_keys_may_begin_with_the_name_of_a_project_that_was_made_of_this_one
     (tmp_path / "Pulumi.yaml").write_text("name: my-mesh")
     (tmp_path / "Pulumi.prod.yaml").write_text("config: {'my-mesh:clusters': {one: }}")
 
-    assert [cluster.name for cluster in stack.read("prod").clusters] == ["one"]
+    assert [cluster.name for cluster in stack.read_stack("prod").clusters] == ["one"]
 
 
 def test_a_failover_is_asked_whether_the_cluster_itself_answers(tmp_path: Path) -> None:
@@ -283,7 +309,7 @@ def test_a_failover_is_asked_whether_the_cluster_itself_answers(tmp_path: Path) 
         {name: {**part, "splits": [], **backups}} for name, part in (("podinfo", PODINFO), ("helloworld", HELLOWORLD))
     ]
 
-    found = questions(chosen(tmp_path, *workloads))
+    found = split_checks(chosen(tmp_path, *workloads))
 
     assert [(each.sample, each.cluster, each.weights, each.requests) for each in found] == [
         ("podinfo", "west", {"west": 1, "east": 0}, 20),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hack.lab import __main__ as command
-from hack.lab.mirrors import arguments, parse
+from hack.lab.mirrors import mirror_arguments, parse_mirror_pod
 
 OWN = ["service-mirror", "-log-level=info", "-namespace=linkerd-multicluster"]
 
@@ -36,7 +36,7 @@ def pod(*given: str, image: str = "cr.example.com/controller:edge-26.8.3", **lab
     ids=["of-a-link", "of-the-extension", "without-a-label", "local", "not-local"],
 )
 def test_a_mirrors_pod_tells_its_target_or_that_it_is_the_local_one(found: dict[str, Any], target: str | None) -> None:
-    mirror = parse(found)
+    mirror = parse_mirror_pod(found)
 
     assert mirror is not None
     assert (mirror.target, mirror.service_account, mirror.release) == (target, "controller-east", "edge-26.8.3")
@@ -54,7 +54,7 @@ def test_a_mirrors_pod_tells_its_target_or_that_it_is_the_local_one(found: dict[
     ],
 )
 def test_the_release_is_that_of_the_image(tag: str, release: str) -> None:
-    mirror = parse(pod("east", image=f"registry.example.com:5000/linkerd/controller:{tag}"))
+    mirror = parse_mirror_pod(pod("east", image=f"registry.example.com:5000/linkerd/controller:{tag}"))
 
     assert mirror is not None
     assert mirror.release == release
@@ -64,14 +64,14 @@ def test_other_controllers_have_no_mirror_in_them() -> None:
     other = pod("east", component="controller")
     other["spec"]["containers"][1]["args"] = ["--port=7472"]
 
-    assert parse(other) is None
-    assert parse({**pod("east"), "status": {"phase": "Pending"}}) is None
+    assert parse_mirror_pod(other) is None
+    assert parse_mirror_pod({**pod("east"), "status": {"phase": "Pending"}}) is None
 
 
 def test_a_mirrors_own_arguments_stay_but_for_those_that_the_lab_sets() -> None:
     given = ("-kubeconfig", "/a", "-namespace=mc", "-metrics-addr=:9999", "-probe-service=probe-east", "east")
 
-    found = arguments(given, kubeconfig_file=Path("/k"), metrics_port=1)
+    found = mirror_arguments(given, kubeconfig_file=Path("/k"), metrics_port=1)
 
     assert found == [
         "-kubeconfig=/k",

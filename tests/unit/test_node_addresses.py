@@ -13,9 +13,9 @@ from components.cilium import clustermesh
 from components.cluster import Cluster
 from mesh.kube import client as kube_client
 from tests.helpers import kubeconfigs, mock_engine
-from tests.helpers.cluster_settings import cluster
-from tests.helpers.fake_api_server import NODES, client, running
-from tests.helpers.fake_api_server import Cluster as Server
+from tests.helpers.cluster_settings import build_cluster_settings
+from tests.helpers.fake_api_server import NODES, build_client, serve
+from tests.helpers.fake_api_server import FakeApiServer as Server
 
 PATH = "clusters.east.cilium.addresses: not set: "
 REMEDY = "; say there where the others reach it, or let its nodes be listed"
@@ -28,13 +28,13 @@ def node(name: str, *addresses: tuple[str, str], **metadata: Any) -> dict[str, A
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    with running(Server()) as found:
-        monkeypatch.setattr(kube_client, "api_client", lambda _: client(found.server))
+    with serve(Server()) as found:
+        monkeypatch.setattr(kube_client, "api_client", lambda _: build_client(found.server))
         yield found
 
 
 def asked() -> list[str]:
-    return clustermesh.node_addresses(Cluster(settings=cluster("east"), provider=None))  # type: ignore[arg-type]
+    return clustermesh.node_addresses(Cluster(settings=build_cluster_settings("east"), provider=None))  # type: ignore[arg-type]
 
 
 def test_the_first_three_nodes_that_stay_are_told_by_their_internal_addresses(server: Server) -> None:
@@ -51,7 +51,7 @@ def test_the_first_three_nodes_that_stay_are_told_by_their_internal_addresses(se
     }
 
     assert asked() == ["192.0.2.2", "192.0.2.3", "192.0.2.4"]
-    assert server.asked == [f"GET {NODES}"]
+    assert server.requests == [f"GET {NODES}"]
 
 
 @pytest.mark.parametrize("nodes", [[], [node("new")], [node("far", ("ExternalIP", "203.0.113.9"))]])
@@ -77,9 +77,9 @@ def test_nodes_that_nobody_may_list_are_one_line(server: Server, status: int, sa
 
 
 def test_a_cluster_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    with running(Server()) as found:
+    with serve(Server()) as found:
         pass
-    gone = client(found.server, retries=False)
+    gone = build_client(found.server, retries=False)
     monkeypatch.setattr(kube_client, "api_client", lambda _: gone)
 
     with pytest.raises(pulumi.RunError) as caught:
@@ -93,20 +93,20 @@ def test_a_cluster_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch
 def test_a_preview_of_clusters_that_are_not_there_ends_with_a_message(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, preflight: bool
 ) -> None:
-    with running(Server()) as gone:
+    with serve(Server()) as gone:
         pass
-    texts = {name: kubeconfigs.text({name: {"server": gone.server}}) for name in ("west", "east")}
+    texts = {name: kubeconfigs.build_kubeconfig({name: {"server": gone.server}}) for name in ("west", "east")}
     config = {
         "clusters": {name: {"cilium": {"id": number}} for number, name in enumerate(texts, 1)},
         "kubeconfigs": texts,
         "cilium": {"hubble": False},
         "preflight": {"enabled": preflight, "timeout": 1},
     }
-    monkeypatch.setattr(mock_engine, "nodes", clustermesh.node_addresses)
+    monkeypatch.setattr(mock_engine, "fake_node_addresses", clustermesh.node_addresses)
     monkeypatch.setattr("urllib3.util.retry.Retry.DEFAULT", False)
 
     with pytest.raises(pulumi.RunError) as caught:
-        mock_engine.record(config, ["kubeconfigs"], tmp_path / "kubeconfig", monkeypatch)
+        mock_engine.record_run(config, ["kubeconfigs"], tmp_path / "kubeconfig", monkeypatch)
 
     first, *others = str(caught.value).splitlines()
     if preflight:

@@ -111,7 +111,7 @@ def provider(*parents: str, backend: str) -> Iterator[psutil.Process]:
 
 def test_a_provider_without_its_engine_is_ended(tmp_path: Path) -> None:
     with provider(backend=tmp_path.as_uri()) as orphan:
-        assert pending_operations.end_orphans(tmp_path.as_uri()) == [orphan.pid]
+        assert pending_operations.kill_orphans(tmp_path.as_uri()) == [orphan.pid]
 
 
 def test_providers_of_other_labs_and_of_an_engine_that_lives_are_left_alone(tmp_path: Path) -> None:
@@ -119,6 +119,6 @@ def test_providers_of_other_labs_and_of_an_engine_that_lives_are_left_alone(tmp_
     engine.write_text('#!/bin/sh\n"$@"\nexit\n')
     engine.chmod(0o755)
     with provider(backend="file:///elsewhere") as other, provider(str(engine), backend=tmp_path.as_uri()) as own:
-        assert pending_operations.end_orphans(tmp_path.as_uri()) == []
+        assert pending_operations.kill_orphans(tmp_path.as_uri()) == []
         assert other.is_running()
         assert own.is_running()

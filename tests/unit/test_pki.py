@@ -53,8 +53,8 @@ def test_a_certificate_is_an_issuers_unless_it_is_for_names_or_a_client(
         ("CertRequest", "one-request"),
         ("LocallySignedCert", "one-certificate"),
     ]
-    (request,) = recorder.of("CertRequest").values()
-    (signed,) = recorder.of("LocallySignedCert").values()
+    (request,) = recorder.inputs_of("CertRequest").values()
+    (signed,) = recorder.inputs_of("LocallySignedCert").values()
     assert request["subject"] == {"commonName": "somebody"}
     assert (request.get("dnsNames"), request.get("ipAddresses")) == (dns_names, addresses)
     assert (signed["isCaCertificate"], signed["allowedUses"]) == (issuer, uses)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from policy import Bounds, PreviewError, resources
+from policy import LifetimeLimits, PreviewError, extract_resources
 from policy.check import main
-from policy.config import ConfigError, parse
+from policy.config import PolicyConfigError, parse_config
 
 PROVIDER = "pulumi:providers:kubernetes"
 
@@ -81,7 +81,7 @@ def test_what_goes_or_is_only_read_is_not_judged(check: Any, op: str) -> None:
 def test_a_replacement_is_judged_once() -> None:
     steps = [step("create-replacement", clusterIdentifier="old"), step("replace", clusterIdentifier="new")]
 
-    (found,) = resources(preview(*steps, step("delete-replaced")))
+    (found,) = extract_resources(preview(*steps, step("delete-replaced")))
 
     assert found.properties == {"clusterIdentifier": "new"}
 
@@ -128,15 +128,15 @@ def test_a_file_that_is_missing_or_no_text_is_told_in_one_line(
 
 
 def test_an_empty_preview_has_nothing_to_judge() -> None:
-    assert resources({"duration": 1, "changeSummary": {}}) == []
+    assert extract_resources({"duration": 1, "changeSummary": {}}) == []
     with pytest.raises(PreviewError):
-        resources({})
+        extract_resources({})
 
 
 def test_a_configuration_says_how_strict_rules_are_and_how_long_certificates_live() -> None:
-    found = parse('{"lifetimes": {"authorityHours": 100.0, "enforcementLevel": "advisory"}, "all": "mandatory"}')
+    found = parse_config('{"lifetimes": {"authorityHours": 100.0, "enforcementLevel": "advisory"}, "all": "mandatory"}')
 
-    assert found.bounds == Bounds(authority=100)
+    assert found.bounds == LifetimeLimits(authority=100)
     assert (found.levels["lifetimes"], found.levels["gateways"]) == ("advisory", "mandatory")
 
 
@@ -157,8 +157,8 @@ def test_a_configuration_says_how_strict_rules_are_and_how_long_certificates_liv
     ],
 )
 def test_a_wrong_configuration_is_refused(check: Any, text: str, said: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        parse(text)
+    with pytest.raises(PolicyConfigError) as caught:
+        parse_config(text)
 
     assert str(caught.value).startswith(said)
     assert check(json.dumps(preview()), text) == (2, [], f"/config.json: {caught.value}")

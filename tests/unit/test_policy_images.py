@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from policy.images import unpinned
-from policy.planned_resource import SECRET, UNKNOWN
-from tests.helpers.planned_resources import found, judged, release, resource
+from mesh.pulumi_constants import UNKNOWN_VALUE
+from policy.images import check_image_name
+from policy.planned_resource import SECRET
+from tests.helpers.planned_resources import broken_rules, check_resources, planned_release, planned_resource
 
 DIGEST = "sha256:73e4d532ea62d7505c5865b517d3704966ffe916609bedc22af6833dc9969bcd"
 
@@ -26,7 +27,7 @@ DIGEST = "sha256:73e4d532ea62d7505c5865b517d3704966ffe916609bedc22af6833dc9969bc
     ],
 )
 def test_a_tag_or_a_digest_is_enough(image: str) -> None:
-    assert unpinned(image) is None
+    assert check_image_name(image) is None
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,7 @@ def test_a_tag_or_a_digest_is_enough(image: str) -> None:
     ],
 )
 def test_an_image_that_is_another_one_tomorrow_is_not_pinned(image: str, message: str) -> None:
-    assert unpinned(image) == message
+    assert check_image_name(image) == message
 
 
 POD = {
@@ -72,13 +73,20 @@ def test_every_container_of_every_kind_of_pods_is_looked_at(kind: str, path: str
     for key in reversed(path.split(".")):
         properties = {key: properties}
 
-    assert found(resource(f"kubernetes:{kind}", **properties)) == [("images", f"{path}.{each}") for each in WRONG]
+    assert broken_rules(planned_resource(f"kubernetes:{kind}", **properties)) == [
+        ("images", f"{path}.{each}") for each in WRONG
+    ]
 
 
 def test_what_only_looks_like_a_pod_is_none() -> None:
-    assert found(resource("kubernetes:example.com/v1:Pod", spec=POD)) == []
-    assert found(resource("kubernetes:core/v1:Pod", spec=UNKNOWN)) == []
-    assert found(resource("kubernetes:core/v1:Pod", spec={"containers": [{"image": UNKNOWN}, SECRET, None]})) == []
+    assert broken_rules(planned_resource("kubernetes:example.com/v1:Pod", spec=POD)) == []
+    assert broken_rules(planned_resource("kubernetes:core/v1:Pod", spec=UNKNOWN_VALUE)) == []
+    assert (
+        broken_rules(
+            planned_resource("kubernetes:core/v1:Pod", spec={"containers": [{"image": UNKNOWN_VALUE}, SECRET, None]})
+        )
+        == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,7 +101,7 @@ def test_what_only_looks_like_a_pod_is_none() -> None:
     ],
 )
 def test_an_image_among_helm_values_is_looked_at(values: dict[str, Any], path: str) -> None:
-    assert found(release(values)) == [("images", path)]
+    assert broken_rules(planned_release(values)) == [("images", path)]
 
 
 @pytest.mark.parametrize(
@@ -104,26 +112,30 @@ def test_an_image_among_helm_values_is_looked_at(values: dict[str, Any], path: s
         {"image": {"repository": "nginx", "tag": "1.27"}, "imagePullPolicy": "Always"},
         {"image": {"version": "stable-2.14.10"}, "images": ["nginx"]},
         {"gateway": {"pauseImage": "host:5000/pause:3.2"}},
-        {"image": f"nginx@{DIGEST}", "otherImage": UNKNOWN},
+        {"image": f"nginx@{DIGEST}", "otherImage": UNKNOWN_VALUE},
     ],
 )
 def test_an_image_whose_tag_is_apart_or_the_charts_own_is_pinned(values: dict[str, Any]) -> None:
-    assert found(release(values)) == []
+    assert broken_rules(planned_release(values)) == []
 
 
 def test_a_chart_out_of_a_repository_has_a_version() -> None:
     repository = {"repo": "https://charts.example.com"}
 
-    assert found(release({}, chart="x", repositoryOpts=repository, version="1.0.0")) == []
-    assert found(release({}, chart="x", repositoryOpts=repository, version="")) == [("images", "version")]
-    assert found(release({}, chart="oci://charts.example.com/x")) == [("images", "version")]
-    assert found(release({}, chart="/charts/x-1.0.0.tgz")) == []
+    assert broken_rules(planned_release({}, chart="x", repositoryOpts=repository, version="1.0.0")) == []
+    assert broken_rules(planned_release({}, chart="x", repositoryOpts=repository, version="")) == [
+        ("images", "version")
+    ]
+    assert broken_rules(planned_release({}, chart="oci://charts.example.com/x")) == [("images", "version")]
+    assert broken_rules(planned_release({}, chart="/charts/x-1.0.0.tgz")) == []
 
 
 def test_a_name_with_control_characters_is_told_in_one_line() -> None:
-    deployment = resource("kubernetes:core/v1:Pod", name="a::b\n\x1b[31m", spec={"containers": [{"image": "nginx"}]})
+    deployment = planned_resource(
+        "kubernetes:core/v1:Pod", name="a::b\n\x1b[31m", spec={"containers": [{"image": "nginx"}]}
+    )
 
-    (violation,) = judged(deployment)
+    (violation,) = check_resources(deployment)
 
     assert violation.name == "a::b\n\x1b[31m"
     assert violation.line().startswith("mandatory: a::b\\u000a\\u001b[31m (kubernetes:core/v1:Pod): images: spec.")

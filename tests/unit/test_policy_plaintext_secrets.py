@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 
-from policy.planned_resource import SECRET, UNKNOWN
-from tests.helpers.certificate_authority import LocalAuthority
-from tests.helpers.planned_resources import found, judged, release, resource
+from mesh.pulumi_constants import UNKNOWN_VALUE
+from policy.planned_resource import SECRET
+from tests.helpers.certificates import IssuedCertificate
+from tests.helpers.planned_resources import broken_rules, check_resources, planned_release, planned_resource
 
-_MADE = LocalAuthority()
+_MADE = IssuedCertificate()
 
 
 def key(label: str = "") -> str:
     """A private key, made for this run, in a block of PEM of that kind."""
-    return _MADE.private.replace("PRIVATE KEY", f"{label}PRIVATE KEY")
+    return _MADE.private_key.replace("PRIVATE KEY", f"{label}PRIVATE KEY")
 
 
 CERTIFICATE = _MADE.pem
@@ -63,7 +64,7 @@ users:
     ids=count(),  # a key is another one in each process of a run
 )
 def test_a_key_is_found_whatever_it_is_called_and_is_not_told(value: str) -> None:
-    (violation,) = judged(release({"harmless": {"list": [["plain", value]]}}))
+    (violation,) = check_resources(planned_release({"harmless": {"list": [["plain", value]]}}))
 
     assert (violation.rule, violation.path, violation.level) == ("keys", "values.harmless.list[0][1]", "mandatory")
     assert "MIGH" not in repr(violation)
@@ -85,7 +86,7 @@ def test_a_key_is_found_whatever_it_is_called_and_is_not_told(value: str) -> Non
     ],
 )
 def test_what_is_called_as_keys_are_is_one(values: dict[str, Any], path: str) -> None:
-    assert found(release(values)) == [("keys", path)]
+    assert broken_rules(planned_release(values)) == [("keys", path)]
 
 
 @pytest.mark.parametrize(
@@ -102,27 +103,32 @@ def test_what_is_called_as_keys_are_is_one(values: dict[str, Any], path: str) ->
         {"tolerations": [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}]},
         {"tls": {"auto": {"enabled": True, "method": "provided"}, "key": ""}},
         {"imagePullSecrets": [{"name": "registry"}], "passwordSecret": "a-name", "tokenFile": "/var/run/token"},
-        {"automountServiceAccountToken": False, "password": None, "token": UNKNOWN},
+        {"automountServiceAccountToken": False, "password": None, "token": UNKNOWN_VALUE},
         {"env": [{"name": "DB_PASSWORD", "valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}]},
         {"description": "kind: ConfigMap", "text": "-----BEGIN PUBLIC KEY-----"},
-        UNKNOWN,
+        UNKNOWN_VALUE,
         None,
     ],
 )
 def test_what_charts_are_rightly_told_is_no_key(values: Any) -> None:
-    assert found(release(values)) == []
+    assert broken_rules(planned_release(values)) == []
 
 
 def test_all_values_being_secret_is_one_violation() -> None:
-    assert found(release(SECRET)) == [("keys", "values")]
+    assert broken_rules(planned_release(SECRET)) == [("keys", "values")]
 
 
 def test_a_key_in_place_of_a_name_is_not_told() -> None:
-    (violation,) = judged(release({key(): {"password": "abc"}}))
+    (violation,) = check_resources(planned_release({key(): {"password": "abc"}}))
 
     assert violation.path == 'values["…"].password'
 
 
 def test_a_key_outside_helm_values_is_where_it_belongs() -> None:
-    assert found(resource("kubernetes:core/v1:Secret", stringData={"tls.key": key()})) == []
-    assert found(resource("kubernetes:helm.sh/v3:Release", chart="./some", repositoryOpts={"password": SECRET})) == []
+    assert broken_rules(planned_resource("kubernetes:core/v1:Secret", stringData={"tls.key": key()})) == []
+    assert (
+        broken_rules(
+            planned_resource("kubernetes:helm.sh/v3:Release", chart="./some", repositoryOpts={"password": SECRET})
+        )
+        == []
+    )

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from components.linkerd.multicluster import EXPOSURE_ANNOTATION
-from policy import RULES, Bounds, violations
+from mesh.pulumi_constants import UNKNOWN_VALUE
+from policy import RULES, LifetimeLimits, find_violations
 from policy import gateways as gateways_rule
-from policy.charts import chart
-from policy.planned_resource import SECRET, UNKNOWN
-from tests.helpers.planned_resources import found, judged, release, resource
+from policy.charts import chart_name
+from policy.planned_resource import SECRET
+from tests.helpers.planned_resources import broken_rules, check_resources, planned_release, planned_resource
 
 PROVIDER = "pulumi:providers:kubernetes"
 SELF_SIGNED = "tls:index/selfSignedCert:SelfSignedCert"
@@ -19,22 +20,22 @@ SIGNED = "tls:index/locallySignedCert:LocallySignedCert"
 
 
 def test_a_cluster_has_an_identifier() -> None:
-    assert found(resource(PROVIDER, clusterIdentifier="west")) == []
-    assert found(resource(PROVIDER, clusterIdentifier=UNKNOWN)) == []
-    assert found(resource(PROVIDER, context="west")) == [("identifiers", "clusterIdentifier")]
-    assert found(resource(PROVIDER, clusterIdentifier="")) == [("identifiers", "clusterIdentifier")]
-    assert found(resource("pulumi:providers:tls")) == []
+    assert broken_rules(planned_resource(PROVIDER, clusterIdentifier="west")) == []
+    assert broken_rules(planned_resource(PROVIDER, clusterIdentifier=UNKNOWN_VALUE)) == []
+    assert broken_rules(planned_resource(PROVIDER, context="west")) == [("identifiers", "clusterIdentifier")]
+    assert broken_rules(planned_resource(PROVIDER, clusterIdentifier="")) == [("identifiers", "clusterIdentifier")]
+    assert broken_rules(planned_resource("pulumi:providers:tls")) == []
 
 
 def test_nothing_goes_to_whichever_cluster_the_kubeconfig_has_chosen() -> None:
     urn = "urn:pulumi:prod::mesh::pulumi:providers:kubernetes::"
 
-    assert found(resource("kubernetes:core/v1:Secret", provider=f"{urn}west::id")) == []
-    assert found(resource("kubernetes:core/v1:Secret", provider=f"{urn}default_4_25_0::id")) == [
+    assert broken_rules(planned_resource("kubernetes:core/v1:Secret", provider=f"{urn}west::id")) == []
+    assert broken_rules(planned_resource("kubernetes:core/v1:Secret", provider=f"{urn}default_4_25_0::id")) == [
         ("identifiers", "provider")
     ]
     # It is told of what uses it.
-    assert found(resource(PROVIDER, name="default_4_25_0")) == []
+    assert broken_rules(planned_resource(PROVIDER, name="default_4_25_0")) == []
 
 
 @pytest.mark.parametrize(
@@ -44,12 +45,12 @@ def test_nothing_goes_to_whichever_cluster_the_kubeconfig_has_chosen() -> None:
         (SELF_SIGNED, {"isCaCertificate": True, "validityPeriodHours": 10 * 8784.0}),
         (SIGNED, {"validityPeriodHours": 8760, "earlyRenewalHours": 1440}),
         (SIGNED, {"isCaCertificate": True, "validityPeriodHours": 24, "earlyRenewalHours": 23}),
-        (SIGNED, {"validityPeriodHours": UNKNOWN, "earlyRenewalHours": 23}),
+        (SIGNED, {"validityPeriodHours": UNKNOWN_VALUE, "earlyRenewalHours": 23}),
         (SIGNED, {}),
     ],
 )
 def test_a_certificate_within_bounds_is_good(kind: str, properties: dict[str, Any]) -> None:
-    assert found(resource(kind, **properties)) == []
+    assert broken_rules(planned_resource(kind, **properties)) == []
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_a_certificate_within_bounds_is_good(kind: str, properties: dict[str, An
     ],
 )
 def test_a_certificate_out_of_bounds_is_told(kind: str, properties: dict[str, Any], path: str, message: str) -> None:
-    (violation,) = judged(resource(kind, **properties))
+    (violation,) = check_resources(planned_resource(kind, **properties))
 
     assert (violation.rule, violation.path) == ("lifetimes", path)
     assert message in violation.line()
@@ -82,10 +83,12 @@ def test_a_certificate_out_of_bounds_is_told(kind: str, properties: dict[str, An
 
 
 def test_bounds_can_be_others() -> None:
-    certificate = resource(SIGNED, validityPeriodHours=8760)
+    certificate = planned_resource(SIGNED, validityPeriodHours=8760)
 
-    assert [each.path for each in violations([certificate], Bounds(certificate=720))] == ["validityPeriodHours"]
-    assert violations([certificate], Bounds(shortest=8760)) == []
+    assert [each.path for each in find_violations([certificate], LifetimeLimits(certificate=720))] == [
+        "validityPeriodHours"
+    ]
+    assert find_violations([certificate], LifetimeLimits(shortest=8760)) == []
 
 
 MULTICLUSTER = "/charts/linkerd-multicluster-30.11.11.tgz"
@@ -99,13 +102,13 @@ PUBLIC = {EXPOSURE_ANNOTATION: "public"}
         {"serviceType": "LoadBalancer", "serviceAnnotations": PUBLIC},
         {"serviceType": "LoadBalancer", "serviceAnnotations": {EXPOSURE_ANNOTATION: "none"}},
         {"serviceType": "LoadBalancer", "loadBalancerSourceRanges": ["0.0.0.0/0"], "serviceAnnotations": PUBLIC},
-        {"serviceType": "LoadBalancer", "loadBalancerSourceRanges": UNKNOWN},
+        {"serviceType": "LoadBalancer", "loadBalancerSourceRanges": UNKNOWN_VALUE},
         {"serviceType": "NodePort"},
         {"enabled": False},
     ],
 )
 def test_a_gateway_is_for_some_networks_or_public_on_purpose(gateway: dict[str, Any]) -> None:
-    assert found(release({"gateway": gateway}, chart=MULTICLUSTER)) == []
+    assert broken_rules(planned_release({"gateway": gateway}, chart=MULTICLUSTER)) == []
 
 
 @pytest.mark.parametrize(
@@ -119,7 +122,7 @@ def test_a_gateway_is_for_some_networks_or_public_on_purpose(gateway: dict[str, 
     ],
 )
 def test_a_gateway_that_is_public_without_a_word_is_told(gateway: dict[str, Any], path: str) -> None:
-    (violation,) = judged(release({"gateway": gateway}, chart=MULTICLUSTER))
+    (violation,) = check_resources(planned_release({"gateway": gateway}, chart=MULTICLUSTER))
 
     assert (violation.rule, violation.path, violation.level) == ("gateways", f"values.gateway.{path}", "advisory")
     assert "gateway.loadBalancer.public: true" in violation.remedy
@@ -130,20 +133,20 @@ def test_the_dashboards_load_balancer_and_that_of_a_service_are_looked_at_as_wel
     ranges = {"loadBalancerSourceRanges": ["192.0.2.0/24"]}
     kind = "kubernetes:core/v1:Service"
 
-    assert found(
-        release({"controller": {"service": service}}, chart="oci://example.com/ingress-nginx", version="1")
+    assert broken_rules(
+        planned_release({"controller": {"service": service}}, chart="oci://example.com/ingress-nginx", version="1")
     ) == [("gateways", "values.controller.service.loadBalancerSourceRanges")]
-    assert found(release({"controller": {"service": service | ranges}}, chart="ingress-nginx")) == []
-    assert found(release({"controller": {"service": service}}, chart="another")) == []
-    assert found(resource(kind, spec=service)) == [("gateways", "spec.loadBalancerSourceRanges")]
-    assert found(resource(kind, spec=service | ranges)) == []
-    assert found(resource(kind, spec=service, metadata={"annotations": PUBLIC})) == []
-    assert found(resource(kind, spec={"type": "ClusterIP"})) == []
-    assert found(resource(kind, spec=UNKNOWN)) == []
+    assert broken_rules(planned_release({"controller": {"service": service | ranges}}, chart="ingress-nginx")) == []
+    assert broken_rules(planned_release({"controller": {"service": service}}, chart="another")) == []
+    assert broken_rules(planned_resource(kind, spec=service)) == [("gateways", "spec.loadBalancerSourceRanges")]
+    assert broken_rules(planned_resource(kind, spec=service | ranges)) == []
+    assert broken_rules(planned_resource(kind, spec=service, metadata={"annotations": PUBLIC})) == []
+    assert broken_rules(planned_resource(kind, spec={"type": "ClusterIP"})) == []
+    assert broken_rules(planned_resource(kind, spec=UNKNOWN_VALUE)) == []
 
 
 def test_policies_and_the_program_mean_the_same_annotation() -> None:
-    assert gateways_rule.EXPOSURE == EXPOSURE_ANNOTATION
+    assert gateways_rule.EXPOSURE_ANNOTATION == EXPOSURE_ANNOTATION
 
 
 @pytest.mark.parametrize(
@@ -158,7 +161,7 @@ def test_policies_and_the_program_mean_the_same_annotation() -> None:
     ],
 )
 def test_a_chart_is_known_wherever_it_comes_from(said: str | None, name: str) -> None:
-    assert chart(resource("kubernetes:helm.sh/v3:Release", chart=said)) == name
+    assert chart_name(planned_resource("kubernetes:helm.sh/v3:Release", chart=said)) == name
 
 
 @pytest.mark.parametrize(
@@ -166,7 +169,7 @@ def test_a_chart_is_known_wherever_it_comes_from(said: str | None, name: str) ->
     [
         ({"labels": {"app.kubernetes.io/part-of": "multicluster-mesh"}}, False),
         ({"labels": {"app.kubernetes.io/managed-by": "somebody"}}, False),
-        ({"labels": UNKNOWN}, False),
+        ({"labels": UNKNOWN_VALUE}, False),
         ({"labels": {"linkerd.io/extension": "viz"}}, True),
         ({"labels": {"app.kubernetes.io/part-of": ""}}, True),
         ({"labels": None}, True),
@@ -174,32 +177,32 @@ def test_a_chart_is_known_wherever_it_comes_from(said: str | None, name: str) ->
     ],
 )
 def test_a_namespace_says_what_it_belongs_to(metadata: Any, told: bool) -> None:
-    namespace = resource("kubernetes:core/v1:Namespace", metadata=metadata)
+    namespace = planned_resource("kubernetes:core/v1:Namespace", metadata=metadata)
 
-    assert found(namespace) == ([("namespaces", "metadata.labels")] if told else [])
+    assert broken_rules(namespace) == ([("namespaces", "metadata.labels")] if told else [])
 
 
 def test_violations_come_in_one_order_and_each_once() -> None:
-    one, two = resource(PROVIDER, name="a"), resource(PROVIDER, name="b")
+    one, two = planned_resource(PROVIDER, name="a"), planned_resource(PROVIDER, name="b")
 
-    assert violations([two, one, one]) == violations([one, two])
-    assert [each.name for each in violations([two, one])] == ["a", "b"]
+    assert find_violations([two, one, one]) == find_violations([one, two])
+    assert [each.name for each in find_violations([two, one])] == ["a", "b"]
 
 
 def test_how_strict_a_rule_is_can_be_said() -> None:
-    provider = resource(PROVIDER)
+    provider = planned_resource(PROVIDER)
 
-    assert [each.level for each in violations([provider])] == ["mandatory"]
-    assert [each.mandatory for each in violations([provider], levels={"identifiers": "advisory"})] == [False]
-    assert violations([provider], levels={"identifiers": "disabled"}) == []
+    assert [each.level for each in find_violations([provider])] == ["mandatory"]
+    assert [each.mandatory for each in find_violations([provider], levels={"identifiers": "advisory"})] == [False]
+    assert find_violations([provider], levels={"identifiers": "disabled"}) == []
 
 
 def test_secrets_in_any_place_break_no_rule_but_that_of_keys() -> None:
     kinds = [PROVIDER, SELF_SIGNED, SIGNED, "kubernetes:core/v1:Service", "kubernetes:core/v1:Namespace"]
     keys = ["clusterIdentifier", "validityPeriodHours", "spec", "metadata", "chart", "values"]
-    for hidden in (SECRET, UNKNOWN):
+    for hidden in (SECRET, UNKNOWN_VALUE):
         for kind in [*kinds, "kubernetes:apps/v1:Deployment", "kubernetes:helm.sh/v3:Release"]:
-            rules = {rule for rule, _ in found(resource(kind, **dict.fromkeys(keys, hidden)))}
+            rules = {rule for rule, _ in broken_rules(planned_resource(kind, **dict.fromkeys(keys, hidden)))}
             assert rules <= ({"keys"} if hidden == SECRET else set()) | {"namespaces"}, kind
 
 

@@ -6,14 +6,24 @@ import pytest
 
 from mesh.preflight import Finding, Severity
 from mesh.preflight.kubernetes_version import parse_version
-from tests.helpers.fake_api_server import INJECTOR, LINKERD, NODES, REVIEWS, SERVICES, ask, foreign, healthy, only
+from tests.helpers.fake_api_server import (
+    INJECTOR,
+    LINKERD,
+    NODES,
+    REVIEWS,
+    SERVICES,
+    healthy_server,
+    only_finding,
+    run_checks_against,
+    server_with_foreign_linkerd,
+)
 
 
 def test_a_healthy_cluster_is_left_alone_after_few_requests() -> None:
-    cluster = healthy()
+    cluster = healthy_server()
 
-    assert ask(cluster) == []
-    assert cluster.asked == [
+    assert run_checks_against(cluster) == []
+    assert cluster.requests == [
         "GET /version",
         f"POST {REVIEWS}",
         "GET /api/v1/namespaces/linkerd",
@@ -50,10 +60,10 @@ def test_versions_are_read_as_their_makers_write_them(version: object, expected:
 
 
 def test_a_kubernetes_that_is_too_old_is_an_error() -> None:
-    cluster = healthy()
+    cluster = healthy_server()
     cluster.objects["/version"] = {"gitVersion": "v1.20.15"}
 
-    found = only(cluster)
+    found = only_finding(cluster)
 
     assert found.severity is Severity.ERROR
     assert str(found) == (
@@ -71,10 +81,10 @@ def test_a_kubernetes_that_is_too_old_is_an_error() -> None:
     ],
 )
 def test_a_kubernetes_that_nobody_knows_is_a_warning(version: dict[str, str], rule: str) -> None:
-    cluster = healthy()
+    cluster = healthy_server()
     cluster.objects["/version"] = version
 
-    found = only(cluster)
+    found = only_finding(cluster)
 
     assert found.severity is Severity.WARNING
     assert rule in found.rule
@@ -82,13 +92,13 @@ def test_a_kubernetes_that_nobody_knows_is_a_warning(version: dict[str, str], ru
 
 
 def test_missing_rights_are_one_finding_that_names_them_all() -> None:
-    cluster = healthy(
-        allowed=lambda verb, group, resource: (
+    cluster = healthy_server(
+        is_allowed=lambda verb, group, resource: (
             verb != "*" and resource != "secrets" and (verb == "create" or group != "rbac.authorization.k8s.io")
         )
     )
 
-    found = only(cluster)
+    found = only_finding(cluster)
 
     assert found.severity is Severity.UPDATE_ERROR
     assert found.rule == (
@@ -98,26 +108,26 @@ def test_missing_rights_are_one_finding_that_names_them_all() -> None:
         "rolebindings.rbac.authorization.k8s.io"
     )
     assert "clusters.west.context" in found.remedy
-    assert 50 < cluster.asked.count(f"POST {REVIEWS}") < 60
+    assert 50 < cluster.requests.count(f"POST {REVIEWS}") < 60
 
 
 def test_every_needed_right_is_as_good_as_all_rights() -> None:
-    assert ask(healthy(allowed=lambda verb, group, resource: verb != "*")) == []
+    assert run_checks_against(healthy_server(is_allowed=lambda verb, group, resource: verb != "*")) == []
 
 
 def test_a_user_that_may_not_escalate_is_a_warning_because_it_may_have_the_rights_itself() -> None:
-    found = only(healthy(allowed=lambda verb, group, resource: verb not in ("*", "escalate")))
+    found = only_finding(healthy_server(is_allowed=lambda verb, group, resource: verb not in ("*", "escalate")))
 
     assert found.severity is Severity.WARNING
     assert "may not escalate clusterroles" in found.rule
 
 
 def test_what_may_not_be_looked_at_is_one_warning() -> None:
-    cluster = foreign()
+    cluster = server_with_foreign_linkerd()
     forbidden = ("/version", REVIEWS, SERVICES, "/api/v1/namespaces/test", f"{LINKERD}/secrets")
     cluster.statuses = dict.fromkeys(forbidden, 403)
 
-    linkerd, unseen = ask(cluster)
+    linkerd, unseen = run_checks_against(cluster)
 
     assert linkerd.rule == "Linkerd is there already and was not made by this stack"
     assert unseen.severity is Severity.WARNING
@@ -138,10 +148,10 @@ def test_what_may_not_be_looked_at_is_one_warning() -> None:
     ],
 )
 def test_a_clock_that_is_wrong_is_a_warning(seconds: float, rule: str) -> None:
-    cluster = healthy()
-    cluster.date = seconds
+    cluster = healthy_server()
+    cluster.clock_offset_s = seconds
 
-    found = only(cluster)
+    found = only_finding(cluster)
 
     assert found.severity is Severity.WARNING
     assert found.rule.startswith(rule)
@@ -149,14 +159,14 @@ def test_a_clock_that_is_wrong_is_a_warning(seconds: float, rule: str) -> None:
 
 @pytest.mark.parametrize("seconds", [-59, 59, None])
 def test_a_clock_that_is_nearly_right_is_left_alone(seconds: float | None) -> None:
-    cluster = healthy()
-    cluster.date = seconds
+    cluster = healthy_server()
+    cluster.clock_offset_s = seconds
 
-    assert ask(cluster) == []
+    assert run_checks_against(cluster) == []
 
 
 def test_cert_manager_is_an_error_where_it_is_missing() -> None:
-    found = only(healthy(), cert_manager=True)
+    found = only_finding(healthy_server(), cert_manager=True)
 
     assert found.severity is Severity.ERROR
     assert found.value == "certificates.cert-manager.io, issuers.cert-manager.io"
@@ -164,14 +174,14 @@ def test_cert_manager_is_an_error_where_it_is_missing() -> None:
 
 
 def test_cert_manager_is_found_where_it_is_served() -> None:
-    cluster = healthy()
+    cluster = healthy_server()
     cluster.objects["/apis/cert-manager.io/v1"] = {"resources": [{"name": "certificates"}, {"name": "issuers"}]}
 
-    assert ask(cluster, cert_manager=True) == []
+    assert run_checks_against(cluster, cert_manager=True) == []
 
 
 def test_without_linkerd_it_is_cilium_that_must_run_there_and_no_linkerd_is_looked_for() -> None:
-    cluster = healthy()
+    cluster = healthy_server()
     cluster.objects["/version"] = {"gitVersion": "v1.20.15"}
     services = [{"clientConfig": {"service": {"namespace": "elsewhere"}}}]
     injector = "linkerd-proxy-injector-webhook-config"
@@ -179,7 +189,7 @@ def test_without_linkerd_it_is_cilium_that_must_run_there_and_no_linkerd_is_look
         "webhooks": services
     }
 
-    found = only(cluster, linkerd=None, load_balancer=False, namespaces=())
+    found = only_finding(cluster, linkerd=None, load_balancer=False, namespaces=())
 
     assert found.rule == "Cilium needs Kubernetes 1.21 or newer"
     assert found.remedy == "upgrade the cluster, or choose an older Cilium by cilium.version"

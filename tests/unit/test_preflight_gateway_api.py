@@ -10,7 +10,7 @@ from mesh import config as settings
 from mesh import preflight
 from mesh.preflight import CheckTarget, Severity
 from mesh.preflight.target import GatewayApiTarget
-from tests.helpers.fake_api_server import Cluster, ask, healthy, only
+from tests.helpers.fake_api_server import FakeApiServer, healthy_server, only_finding, run_checks_against
 from tests.helpers.stack_files import Environment
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -25,9 +25,11 @@ def wanted(brought_by: Any, *served: tuple[str, str]) -> GatewayApiTarget:
     )
 
 
-def cluster(*names: str, served: tuple[str, ...] = ("httproutes",), bundle: str = "v1.2.1", **metadata: Any) -> Cluster:
+def cluster(
+    *names: str, served: tuple[str, ...] = ("httproutes",), bundle: str = "v1.2.1", **metadata: Any
+) -> FakeApiServer:
     """A cluster with these CRDs."""
-    found = healthy()
+    found = healthy_server()
     said = {"annotations": {"gateway.networking.k8s.io/bundle-version": bundle}, **metadata}
     crds = [{"metadata": {"name": f"{name}.gateway.networking.k8s.io", **said}} for name in names]
     found.objects[CRDS] = {"items": [{"metadata": {"name": "servers.policy.linkerd.io"}}, *crds]}
@@ -37,18 +39,18 @@ def cluster(*names: str, served: tuple[str, ...] = ("httproutes",), bundle: str 
 
 @pytest.mark.parametrize("brought_by", ["linkerd-crds", "manifest"])
 def test_where_there_are_none_they_can_be_brought(brought_by: str) -> None:
-    assert ask(cluster(), gateway_api=wanted(brought_by)) == []
+    assert run_checks_against(cluster(), gateway_api=wanted(brought_by)) == []
 
 
 @pytest.mark.parametrize("brought_by", ["linkerd-crds", "manifest"])
 def test_those_of_linkerds_release_are_its_own_or_taken_over(brought_by: str) -> None:
     found = cluster("httproutes", "grpcroutes", annotations=HELM)
 
-    assert ask(found, gateway_api=wanted(brought_by)) == []
+    assert run_checks_against(found, gateway_api=wanted(brought_by)) == []
 
 
 def test_helm_would_refuse_those_of_somebody_else() -> None:
-    found = only(cluster("httproutes", "tlsroutes"), gateway_api=wanted("linkerd-crds"))
+    found = only_finding(cluster("httproutes", "tlsroutes"), gateway_api=wanted("linkerd-crds"))
 
     assert found.severity is Severity.ERROR
     assert str(found) == (
@@ -62,21 +64,21 @@ def test_helm_would_refuse_those_of_somebody_else() -> None:
 def test_helm_must_not_take_back_what_a_manifest_has_taken_over() -> None:
     taken = cluster("httproutes", annotations=HELM, managedFields=OF_PULUMI)
 
-    assert only(taken, gateway_api=wanted("linkerd-crds")).severity is Severity.ERROR
-    assert ask(taken, gateway_api=wanted("manifest")) == []
+    assert only_finding(taken, gateway_api=wanted("linkerd-crds")).severity is Severity.ERROR
+    assert run_checks_against(taken, gateway_api=wanted("manifest")) == []
 
 
 def test_a_manifest_does_not_take_over_what_is_somebody_elses() -> None:
-    found = only(cluster("httproutes"), gateway_api=wanted("manifest"))
+    found = only_finding(cluster("httproutes"), gateway_api=wanted("manifest"))
 
     assert found.severity is Severity.ERROR
     assert "`destroy` would delete it with all routes of everybody" in found.rule
     assert "install: false" in found.remedy
-    assert ask(cluster("httproutes"), gateway_api=wanted("manifest"), adopt=True) == []
+    assert run_checks_against(cluster("httproutes"), gateway_api=wanted("manifest"), adopt=True) == []
 
 
 def test_what_is_said_to_be_there_must_be_there() -> None:
-    found = only(cluster("gateways"), gateway_api=wanted("others"))
+    found = only_finding(cluster("gateways"), gateway_api=wanted("others"))
 
     assert (found.value, found.severity) == ("httproutes.gateway.networking.k8s.io", Severity.ERROR)
     assert "is there already" in found.rule
@@ -85,22 +87,22 @@ def test_what_is_said_to_be_there_must_be_there() -> None:
 def test_what_helm_would_delete_does_not_stay_there_by_itself() -> None:
     bundle = {"gateway.networking.k8s.io/bundle-version": "v1.2.1"}
 
-    found = only(cluster("httproutes", annotations={**HELM, **bundle}), gateway_api=wanted("others"))
+    found = only_finding(cluster("httproutes", annotations={**HELM, **bundle}), gateway_api=wanted("others"))
 
     assert found.severity is Severity.ERROR
     assert found.remedy.endswith("annotate crd httproutes.gateway.networking.k8s.io helm.sh/resource-policy=keep")
     kept = {**HELM, **bundle, "helm.sh/resource-policy": "keep"}
-    assert ask(cluster("httproutes", annotations=kept), gateway_api=wanted("others")) == []
+    assert run_checks_against(cluster("httproutes", annotations=kept), gateway_api=wanted("others")) == []
 
 
 @pytest.mark.parametrize("bundle", ["v1.2.1", "v1.5.1", "v1.4.0-rc.1"])
 def test_a_version_that_linkerd_supports_is_right(bundle: str) -> None:
-    assert ask(cluster("httproutes", bundle=bundle), gateway_api=wanted("others")) == []
+    assert run_checks_against(cluster("httproutes", bundle=bundle), gateway_api=wanted("others")) == []
 
 
 @pytest.mark.parametrize("bundle", ["v1.1.1", "v1.6.0", "v0.7.1-dev", "main", ""])
 def test_another_version_is_a_warning(bundle: str) -> None:
-    found = only(cluster("httproutes", bundle=bundle), gateway_api=wanted("others"))
+    found = only_finding(cluster("httproutes", bundle=bundle), gateway_api=wanted("others"))
 
     assert found.severity is Severity.WARNING
     assert found.rule == "Linkerd 2.14.10 supports 1.2.1 to 1.5.1 of the Gateway API"
@@ -111,25 +113,25 @@ def test_routes_must_be_served_in_the_version_that_linkerd_reads() -> None:
     there = cluster("httproutes", "grpcroutes")
     both = wanted("others", ("httproutes", V1), ("grpcroutes", V1))
 
-    found = only(there, gateway_api=both)
+    found = only_finding(there, gateway_api=both)
 
     assert (found.value, found.severity) == ("grpcroutes.gateway.networking.k8s.io", Severity.ERROR)
     assert V1 in found.rule
-    assert there.asked.count(f"GET /apis/{V1}") == there.asked.count(f"GET {CRDS}") == 1
+    assert there.requests.count(f"GET /apis/{V1}") == there.requests.count(f"GET {CRDS}") == 1
 
 
 def test_a_version_that_is_not_served_at_all_is_an_error() -> None:
     there = cluster("httproutes")
     del there.objects[f"/apis/{V1}"]
 
-    assert only(there, gateway_api=wanted("others")).severity is Severity.ERROR
+    assert only_finding(there, gateway_api=wanted("others")).severity is Severity.ERROR
 
 
 def test_who_may_not_look_is_told_so() -> None:
     there = cluster("httproutes")
     there.statuses[CRDS] = 403
 
-    found = only(there, gateway_api=wanted("others"))
+    found = only_finding(there, gateway_api=wanted("others"))
 
     assert found.severity is Severity.WARNING
     assert "whose the Gateway API's CRDs are" in found.rule

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from mesh.preflight import Finding, FlatNetworkLink, Severity, run_checks
-from tests.helpers.fake_api_server import NODES, client, healthy, question, running
+from tests.helpers.fake_api_server import NODES, build_client, check_target, healthy_server, serve
 
 
 def flat(west: dict[str, Any], east: dict[str, Any], *, mesh: bool = False, **asked: Any) -> list[Finding]:
     """What is found for a link without a gateway or a ClusterMesh of west and east, whose lists of nodes are given."""
-    clusters = {"west": healthy(), "east": healthy()}
+    clusters = {"west": healthy_server(), "east": healthy_server()}
     clusters["west"].objects[NODES], clusters["east"].objects[NODES] = west, east
-    with running(clusters["west"]), running(clusters["east"]):
+    with serve(clusters["west"]), serve(clusters["east"]):
         return run_checks(
-            [question(name, load_balancer=False, **asked) for name in clusters],
-            lambda name: client(clusters[name].server),
+            [check_target(name, load_balancer=False, **asked) for name in clusters],
+            lambda name: build_client(clusters[name].server),
             [FlatNetworkLink(source="west", target="east", mesh=mesh)],
             timeout=2,
         )
@@ -99,32 +99,34 @@ def test_networks_that_are_not_known_are_a_warning_for_each_cluster() -> None:
 
 
 def test_declared_networks_are_believed_and_need_no_nodes() -> None:
-    clusters = {"west": healthy(), "east": healthy()}
+    clusters = {"west": healthy_server(), "east": healthy_server()}
     asked = {
-        "west": question(
+        "west": check_target(
             "west", pod_networks=("10.1.0.0/16",), service_networks=("10.96.0.0/12",), load_balancer=False
         ),
-        "east": question(
+        "east": check_target(
             "east", pod_networks=("10.2.0.0/16",), service_networks=("10.100.0.0/16",), load_balancer=False
         ),
     }
-    with running(clusters["west"]), running(clusters["east"]):
+    with serve(clusters["west"]), serve(clusters["east"]):
         [found] = run_checks(
             list(asked.values()),
-            lambda name: client(clusters[name].server),
+            lambda name: build_client(clusters[name].server),
             [FlatNetworkLink(source="west", target="east")],
         )
 
     assert found.value == "10.96.0.0/12"
     assert "a service network that overlaps east's service network 10.100.0.0/16" in found.rule
-    assert f"GET {NODES}" not in clusters["west"].asked
+    assert f"GET {NODES}" not in clusters["west"].requests
 
 
 def test_a_link_to_a_cluster_that_is_not_asked_is_passed_over() -> None:
-    with running(healthy()) as cluster:
+    with serve(healthy_server()) as cluster:
         assert (
             run_checks(
-                [question()], lambda name: client(cluster.server), [FlatNetworkLink(source="west", target="east")]
+                [check_target()],
+                lambda name: build_client(cluster.server),
+                [FlatNetworkLink(source="west", target="east")],
             )
             == []
         )

@@ -18,12 +18,12 @@ from tests.helpers.fake_api_server import (
     NODES,
     REVIEWS,
     SERVICES,
-    Cluster,
-    ask,
-    client,
-    healthy,
-    question,
-    running,
+    FakeApiServer,
+    build_client,
+    check_target,
+    healthy_server,
+    run_checks_against,
+    serve,
 )
 
 pytestmark = pytest.mark.thorough
@@ -51,15 +51,15 @@ ODD = st.recursive(
 
 
 @pytest.fixture(scope="module")
-def odd() -> Iterator[Cluster]:
+def odd() -> Iterator[FakeApiServer]:
     """A cluster that always runs, because to start one takes longer than to ask it everything."""
-    with running(Cluster()) as cluster:
+    with serve(FakeApiServer()) as cluster:
         yield cluster
 
 
 @hypothesis_settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(version=st.dictionaries(st.sampled_from(KEYS), ODD), answer=ODD, adopt=st.booleans())
-def test_no_answer_is_too_odd(version: dict[str, Any], answer: Any, adopt: bool, odd: Cluster) -> None:
+def test_no_answer_is_too_odd(version: dict[str, Any], answer: Any, adopt: bool, odd: FakeApiServer) -> None:
     class Odd(dict[str, Any]):
         """The same for every path."""
 
@@ -72,8 +72,8 @@ def test_no_answer_is_too_odd(version: dict[str, Any], answer: Any, adopt: bool,
     odd.objects = Odd({"/version": version})
 
     found = run_checks(
-        [question(adopt=adopt, cert_manager=True)],
-        lambda name: client(odd.server),
+        [check_target(adopt=adopt, cert_manager=True)],
+        lambda name: build_client(odd.server),
         [FlatNetworkLink(source="west", target="west")],
         timeout=20,
     )
@@ -83,8 +83,8 @@ def test_no_answer_is_too_odd(version: dict[str, Any], answer: Any, adopt: bool,
 
 @pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"<html>", b"9" * 5000, b"[" * 100_000, b"{}" + b" " * 5_000_000])
 def test_no_body_is_too_odd(body: bytes) -> None:
-    cluster = healthy()
+    cluster = healthy_server()
     for path in (REVIEWS, SERVICES, NODES, INJECTOR, f"{LINKERD}-multicluster"):
         cluster.objects[path] = body
 
-    assert all(finding.severity is not Severity.UPDATE_ERROR for finding in ask(cluster))
+    assert all(finding.severity is not Severity.UPDATE_ERROR for finding in run_checks_against(cluster))

@@ -5,24 +5,33 @@ from __future__ import annotations
 import pytest
 
 from mesh.preflight import Severity
-from tests.helpers.fake_api_server import ANCHOR, INJECTOR, LINKERD, OWNER, ask, foreign, healthy, only
+from tests.helpers.fake_api_server import (
+    ANCHOR,
+    INJECTOR,
+    LINKERD,
+    OWNER,
+    healthy_server,
+    only_finding,
+    run_checks_against,
+    server_with_foreign_linkerd,
+)
 
 OTHER_ANCHOR = ANCHOR.replace("YW5j", "b3Ro")
 
 
 def test_namespaces_of_this_stack_are_its_own() -> None:
-    cluster = foreign(OWNER, helm=False)
-    cluster.namespace("test", OWNER)
+    cluster = server_with_foreign_linkerd(OWNER, helm=False)
+    cluster.add_namespace("test", OWNER)
 
-    assert ask(cluster) == []
+    assert run_checks_against(cluster) == []
 
 
 def test_a_namespace_of_somebody_else_is_an_error() -> None:
-    cluster = healthy()
-    cluster.namespace("test")
-    cluster.namespace("linkerd")  # empty
+    cluster = healthy_server()
+    cluster.add_namespace("test")
+    cluster.add_namespace("linkerd")  # empty
 
-    found = ask(cluster)
+    found = run_checks_against(cluster)
 
     assert [finding.value for finding in found] == ["namespace linkerd", "namespace test"]
     assert str(found[1]) == (
@@ -34,11 +43,11 @@ def test_a_namespace_of_somebody_else_is_an_error() -> None:
 
 
 def test_a_namespace_of_somebody_else_can_be_adopted() -> None:
-    cluster = healthy()
-    cluster.namespace("test")
-    cluster.namespace("linkerd")
+    cluster = healthy_server()
+    cluster.add_namespace("test")
+    cluster.add_namespace("linkerd")
 
-    assert ask(cluster, adopt=True) == []
+    assert run_checks_against(cluster, adopt=True) == []
 
 
 @pytest.mark.parametrize(
@@ -52,7 +61,7 @@ def test_a_namespace_of_somebody_else_can_be_adopted() -> None:
 def test_a_linkerd_of_somebody_else_is_an_error_that_says_whose(
     manager: str | None, helm: bool, by: str, remedy: str
 ) -> None:
-    found = only(foreign(manager, helm=helm))
+    found = only_finding(server_with_foreign_linkerd(manager, helm=helm))
 
     assert found.severity is Severity.ERROR
     assert str(found) == (
@@ -62,7 +71,7 @@ def test_a_linkerd_of_somebody_else_is_an_error_that_says_whose(
 
 
 def test_a_linkerd_by_hand_can_not_be_adopted() -> None:
-    found = only(foreign(helm=False), adopt=True, trust_anchor=ANCHOR)
+    found = only_finding(server_with_foreign_linkerd(helm=False), adopt=True, trust_anchor=ANCHOR)
 
     assert found.severity is Severity.ERROR
     assert found.rule.endswith("(but by hand), and without Helm's records clusters.west.adopt can't take it over")
@@ -71,14 +80,14 @@ def test_a_linkerd_by_hand_can_not_be_adopted() -> None:
 def test_a_linkerd_by_helm_can_be_adopted_with_its_anchor() -> None:
     anchor = ANCHOR.replace("\n", "\r\n  ")
 
-    assert ask(foreign(), adopt=True, trust_anchor=f"# the anchor\n{anchor}") == []
+    assert run_checks_against(server_with_foreign_linkerd(), adopt=True, trust_anchor=f"# the anchor\n{anchor}") == []
 
 
 @pytest.mark.parametrize(
     ("anchor", "value"), [(None, "not set"), (OTHER_ANCHOR, "SHA-256 "), (ANCHOR + OTHER_ANCHOR, "SHA-256 ")]
 )
 def test_adopting_with_another_anchor_would_cut_proxies_off(anchor: str | None, value: str) -> None:
-    found = only(foreign(), adopt=True, trust_anchor=anchor)
+    found = only_finding(server_with_foreign_linkerd(), adopt=True, trust_anchor=anchor)
 
     assert (found.path, found.severity) == ("trust.anchor", Severity.ERROR)
     assert found.value.startswith(value)
@@ -87,23 +96,25 @@ def test_adopting_with_another_anchor_would_cut_proxies_off(anchor: str | None, 
 
 
 def test_a_linkerd_whose_anchor_is_not_to_be_found_is_a_warning() -> None:
-    cluster = foreign()
+    cluster = server_with_foreign_linkerd()
     del cluster.objects[f"{LINKERD}/configmaps/linkerd-identity-trust-roots"]
 
-    found = only(cluster, adopt=True, trust_anchor=ANCHOR)
+    found = only_finding(cluster, adopt=True, trust_anchor=ANCHOR)
 
     assert found.severity is Severity.WARNING
     assert "which anchor the Linkerd in namespace linkerd trusts" in found.rule
-    assert only(cluster, adopt=True).severity is Severity.ERROR  # one that this stack makes is another in any case
+    assert (
+        only_finding(cluster, adopt=True).severity is Severity.ERROR
+    )  # one that this stack makes is another in any case
 
 
 @pytest.mark.parametrize("anchor", [ANCHOR, ANCHOR + OTHER_ANCHOR, None])
 def test_this_stack_s_linkerd_keeps_its_anchor_beside_others(anchor: str | None) -> None:
-    assert ask(foreign(OWNER), trust_anchor=anchor) == []
+    assert run_checks_against(server_with_foreign_linkerd(OWNER), trust_anchor=anchor) == []
 
 
 def test_another_anchor_would_cut_off_the_proxies_of_this_stack_s_own_linkerd() -> None:
-    found = only(foreign(OWNER), trust_anchor=OTHER_ANCHOR)
+    found = only_finding(server_with_foreign_linkerd(OWNER), trust_anchor=OTHER_ANCHOR)
 
     assert found.severity is Severity.ERROR
     assert str(found) == (
@@ -114,13 +125,13 @@ def test_another_anchor_would_cut_off_the_proxies_of_this_stack_s_own_linkerd() 
 
 
 def test_a_linkerd_in_another_namespace_is_an_error() -> None:
-    cluster = healthy()
+    cluster = healthy_server()
     webhook = {"clientConfig": {"service": {"name": "linkerd-proxy-injector", "namespace": "mesh"}}}
     cluster.objects[INJECTOR] = {"webhooks": [webhook]}
 
-    found = only(cluster, adopt=True)
+    found = only_finding(cluster, adopt=True)
 
     assert (found.value, found.severity) == ("namespace mesh", Severity.ERROR)
     assert "two control planes can't share a cluster" in found.rule
     webhook["clientConfig"]["service"]["namespace"] = "linkerd"
-    assert ask(cluster) == []
+    assert run_checks_against(cluster) == []

@@ -18,7 +18,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from mesh.preflight import Finding, Severity, run_checks, runner
-from tests.helpers.fake_api_server import REVIEWS, SERVICES, Cluster, client, healthy, question, running
+from tests.helpers.fake_api_server import (
+    REVIEWS,
+    SERVICES,
+    FakeApiServer,
+    build_client,
+    check_target,
+    healthy_server,
+    serve,
+)
 
 START = "start it or mend the way there; to go on without it for now, set clusters.west.reachable: false"
 LOG_IN = "get new credentials (log in again), or mend the user of the context that clusters.west.context names"
@@ -31,7 +39,9 @@ NOTHING_CAME = f"no answer came within {HASTE} seconds"
 
 def ask(server: str, timeout: float = 5, **configured: Any) -> Finding:
     """The only finding."""
-    [found] = run_checks([question(server=server)], lambda name: client(server, **configured), timeout=timeout)
+    [found] = run_checks(
+        [check_target(server=server)], lambda name: build_client(server, **configured), timeout=timeout
+    )
     assert (found.path, found.value, found.severity) == ("clusters.west", server, Severity.ERROR)
     return found
 
@@ -39,7 +49,7 @@ def ask(server: str, timeout: float = 5, **configured: Any) -> Finding:
 @pytest.fixture(scope="module", autouse=True)
 def prepared() -> None:
     """Everything that a client imports, so that no test takes the time of it."""
-    client("http://127.0.0.1:9")
+    build_client("http://127.0.0.1:9")
 
 
 @pytest.fixture
@@ -96,7 +106,7 @@ def test_stopped_api_servers_are_waited_for_side_by_side_and_told_of_in_order(si
     began = time.monotonic()
 
     found = run_checks(
-        [question(name) for name in names], lambda name: client(f"http://127.0.0.1:{silent}"), timeout=HASTE
+        [check_target(name) for name in names], lambda name: build_client(f"http://127.0.0.1:{silent}"), timeout=HASTE
     )
 
     assert time.monotonic() - began < ONCE
@@ -115,23 +125,23 @@ def test_of_many_clusters_so_many_are_asked_at_a_time_as_can_be_listened_to() ->
         under_way.discard(name)
         raise ValueError
 
-    found = run_checks([question(name) for name in names], clients)
+    found = run_checks([check_target(name) for name in names], clients)
 
     assert [finding.path for finding in found] == [f"clusters.{name}" for name in names]
     assert 1 < most <= runner.MAX_CONCURRENT_CLUSTERS
 
 
 def test_one_that_stops_in_the_middle_is_asked_no_more() -> None:
-    with running(healthy(stuck=(SERVICES,))) as cluster:
+    with serve(healthy_server(hanging_paths=(SERVICES,))) as cluster:
         began = time.monotonic()
 
         assert ask(cluster.server, HASTE).rule == NOTHING_CAME
         assert time.monotonic() - began < ONCE
-        assert cluster.asked[-1] == f"GET {SERVICES}"
+        assert cluster.requests[-1] == f"GET {SERVICES}"
 
 
 def test_one_that_stops_while_rights_are_asked_for_is_waited_for_once() -> None:
-    with running(healthy(stuck=(REVIEWS,))) as cluster:
+    with serve(healthy_server(hanging_paths=(REVIEWS,))) as cluster:
         began = time.monotonic()
 
         assert ask(cluster.server, HASTE).rule == NOTHING_CAME
@@ -176,14 +186,14 @@ def test_a_name_server_that_is_silent_is_not_waited_for(monkeypatch: pytest.Monk
 
 
 def test_a_certificate_of_another_authority_is_told_of(certificate: tuple[Path, Path]) -> None:
-    with running(healthy(), certificate) as cluster:
+    with serve(healthy_server(), certificate) as cluster:
         found = ask(cluster.server)
 
     assert (found.rule, found.remedy) == ("its certificate is not accepted: self-signed certificate", START)
 
 
 def test_a_certificate_for_another_host_is_told_of(certificate: tuple[Path, Path]) -> None:
-    with running(healthy(), certificate) as cluster:
+    with serve(healthy_server(), certificate) as cluster:
         found = ask(cluster.server, ssl_ca_cert=str(certificate[0]))
 
     assert found.rule == (
@@ -192,19 +202,21 @@ def test_a_certificate_for_another_host_is_told_of(certificate: tuple[Path, Path
 
 
 def test_a_certificate_may_be_left_unchecked(certificate: tuple[Path, Path]) -> None:
-    with running(healthy(), certificate) as cluster:
-        assert run_checks([question()], lambda name: client(cluster.server, verify_ssl=False), timeout=20) == []
+    with serve(healthy_server(), certificate) as cluster:
+        assert (
+            run_checks([check_target()], lambda name: build_client(cluster.server, verify_ssl=False), timeout=20) == []
+        )
 
 
 def test_what_speaks_no_tls_is_told_of() -> None:
-    with running(healthy()) as cluster:
+    with serve(healthy_server()) as cluster:
         assert ask(cluster.server.replace("http", "https")).rule == "what answers there doesn't speak TLS"
 
 
 @pytest.mark.parametrize("status", [500, 503, 429])
 @pytest.mark.parametrize("path", ["/version", SERVICES])
 def test_an_api_server_in_trouble_is_out_of_reach(status: int, path: str) -> None:
-    with running(healthy(statuses={path: status})) as cluster:
+    with serve(healthy_server(statuses={path: status})) as cluster:
         found = ask(cluster.server)
 
     assert found.rule.startswith(f"it answers with HTTP {status}, ")
@@ -237,22 +249,22 @@ def test_what_is_no_web_server_is_told_of(sent: bytes, rule: str) -> None:
 @pytest.mark.parametrize(
     ("cluster", "seen"),
     [
-        (Cluster(), "HTTP 404, Not Found"),
-        (Cluster(statuses={"": 302}), "HTTP 302, Found"),
-        (Cluster(objects={"/version": b"<html>log in</html>"}), "an answer that is no JSON object"),
-        (Cluster(objects={"/version": b"[" * 100_000}), "an answer that is no JSON object"),
-        (Cluster(objects={"/version": [1]}), "an answer that is no JSON object"),
+        (FakeApiServer(), "HTTP 404, Not Found"),
+        (FakeApiServer(statuses={"": 302}), "HTTP 302, Found"),
+        (FakeApiServer(objects={"/version": b"<html>log in</html>"}), "an answer that is no JSON object"),
+        (FakeApiServer(objects={"/version": b"[" * 100_000}), "an answer that is no JSON object"),
+        (FakeApiServer(objects={"/version": [1]}), "an answer that is no JSON object"),
     ],
 )
-def test_what_is_no_api_server_is_told_of(cluster: Cluster, seen: str) -> None:
-    with running(cluster):
+def test_what_is_no_api_server_is_told_of(cluster: FakeApiServer, seen: str) -> None:
+    with serve(cluster):
         found = ask(cluster.server)
 
     assert found.rule == f"what answers there is no Kubernetes API server ({seen} to GET /version)"
 
 
 def test_credentials_that_are_refused_are_an_error_of_their_own() -> None:
-    with running(healthy(statuses={REVIEWS: 401})) as cluster:
+    with serve(healthy_server(statuses={REVIEWS: 401})) as cluster:
         found = ask(cluster.server)
 
     assert (
@@ -262,7 +274,7 @@ def test_credentials_that_are_refused_are_an_error_of_their_own() -> None:
 
 
 def test_a_user_that_is_refused_everything_needs_other_credentials() -> None:
-    with running(healthy(statuses={"": 403, "/version": 200})) as cluster:
+    with serve(healthy_server(statuses={"": 403, "/version": 200})) as cluster:
         found = ask(cluster.server)
 
     assert found.rule == (
@@ -288,7 +300,7 @@ def test_a_client_that_can_not_be_made_is_told_of(error: Exception, why: str) ->
     def clients(name: str) -> Any:
         raise error
 
-    [found] = run_checks([question()], clients)
+    [found] = run_checks([check_target()], clients)
 
     assert found.severity is Severity.ERROR
     assert (found.rule, found.remedy) == (f"the kubeconfig's credentials can't be used{why}", LOG_IN)
@@ -297,7 +309,7 @@ def test_a_client_that_can_not_be_made_is_told_of(error: Exception, why: str) ->
 def test_a_plugin_that_never_ends_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "CREDENTIALS_WITHIN", 0.2)
 
-    [found] = run_checks([question()], lambda name: time.sleep(1))
+    [found] = run_checks([check_target()], lambda name: time.sleep(1))
 
     assert found.rule == "no credentials came within 0.2 seconds from the kubeconfig's plugin"
 
@@ -312,7 +324,7 @@ def test_a_plugin_that_fails_when_its_token_is_used_is_told_of() -> None:
 
 
 def test_a_token_with_strange_characters_is_told_of_but_not_shown() -> None:
-    with running(healthy()) as cluster:
+    with serve(healthy_server()) as cluster:
         found = ask(cluster.server, api_key={"authorization": "Bearer hush\nhush"})
 
     assert found.rule == "the kubeconfig's credentials can't be used: they have characters that HTTP doesn't allow"
@@ -324,7 +336,7 @@ def test_certificate_files_that_are_missing_or_wrong_are_told_of(
 ) -> None:
     wrong = tmp_path / "wrong.crt"
     wrong.write_text("nothing of the kind")
-    with running(healthy(), certificate) as cluster:
+    with serve(healthy_server(), certificate) as cluster:
         missing = ask(cluster.server, cert_file=str(tmp_path / "no.crt"), key_file=str(certificate[1]))
         garbled = ask(cluster.server, cert_file=str(wrong), key_file=str(certificate[1]))
 
@@ -334,10 +346,12 @@ def test_certificate_files_that_are_missing_or_wrong_are_told_of(
 
 
 def test_the_others_are_asked_all_the_same(silent: int) -> None:
-    with running(healthy()) as cluster:
+    with serve(healthy_server()) as cluster:
         cluster.objects["/version"] = {"gitVersion": "v1.20.0"}
         servers = {"west": f"http://127.0.0.1:{silent}", "east": cluster.server}
-        found = run_checks([question(name) for name in servers], lambda name: client(servers[name]), timeout=HASTE)
+        found = run_checks(
+            [check_target(name) for name in servers], lambda name: build_client(servers[name]), timeout=HASTE
+        )
 
     assert [(finding.path, finding.value) for finding in found] == [
         ("clusters.west", "https://west.example.com"),

@@ -5,15 +5,22 @@ from __future__ import annotations
 import pytest
 
 from mesh.preflight import Severity
-from tests.helpers.fake_api_server import LINKERD, OWNER, Cluster, ask, healthy, only
+from tests.helpers.fake_api_server import (
+    LINKERD,
+    OWNER,
+    FakeApiServer,
+    healthy_server,
+    only_finding,
+    run_checks_against,
+)
 
 
 def running(
     tag: str | None, values: str = "clusterDomain: cluster.local\nlinkerdVersion: {}\nproxy: {{}}\n"
-) -> Cluster:
+) -> FakeApiServer:
     """A cluster with this stack's own Linkerd."""
-    cluster = healthy()
-    cluster.namespace("linkerd", OWNER)
+    cluster = healthy_server()
+    cluster.add_namespace("linkerd", OWNER)
     data = {"values": values.format(tag)} if tag is not None else {}
     cluster.objects[f"{LINKERD}/configmaps/linkerd-config"] = {"metadata": {}, "data": data}
     return cluster
@@ -24,7 +31,7 @@ def running(
     [("edge-26.8.3", "stable-2.14.10"), ("stable-2.14.10", "stable-2.13.5"), ("edge-25.4.4", "edge-25.4.3")],
 )
 def test_linkerd_is_not_taken_back_to_an_older_release(now: str, then: str) -> None:
-    found = only(running(now), linkerd_tag=then)
+    found = only_finding(running(now), linkerd_tag=then)
 
     assert str(found) == (
         f"linkerd.version: {then}: clusters.west runs {now}, which is newer, and Linkerd can't be taken back to an "
@@ -41,7 +48,7 @@ def test_linkerd_is_not_taken_back_to_an_older_release(now: str, then: str) -> N
     ],
 )
 def test_to_leave_versions_out_is_a_warning_about_the_proxies_that_stay(now: str, then: str, between: str) -> None:
-    found = only(running(now), linkerd_tag=then)
+    found = only_finding(running(now), linkerd_tag=then)
 
     assert found.severity is Severity.WARNING
     assert found.remedy == (
@@ -62,9 +69,9 @@ def test_to_leave_versions_out_is_a_warning_about_the_proxies_that_stay(now: str
     ],
 )
 def test_one_version_on_or_one_that_nobody_can_compare_is_left_alone(now: str | None, then: str) -> None:
-    assert ask(running(now), linkerd_tag=then) == []
+    assert run_checks_against(running(now), linkerd_tag=then) == []
 
 
 def test_the_version_is_found_however_it_is_quoted() -> None:
-    assert ask(running("edge-26.8.3", 'linkerdVersion: "{}"\n'), linkerd_tag="edge-26.8.3") == []
-    assert only(running("edge-26.8.3", "linkerdVersion: '{}'\n"), linkerd_tag="edge-26.8.2")
+    assert run_checks_against(running("edge-26.8.3", 'linkerdVersion: "{}"\n'), linkerd_tag="edge-26.8.3") == []
+    assert only_finding(running("edge-26.8.3", "linkerdVersion: '{}'\n"), linkerd_tag="edge-26.8.2")

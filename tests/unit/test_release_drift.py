@@ -15,11 +15,11 @@ import yaml
 from components.dynamic_providers import ReleaseDriftProvider
 from mesh.helm import drift
 from mesh.helm.drift import RepairError, repair
-from mesh.helm.drift.diff import differing_fields
+from mesh.helm.drift.diff import find_differing_fields
 from mesh.kube import client as kube_client
-from mesh.kube.client import Access
-from mesh.preflight.api import ClusterApi, NotReadableError
-from tests.helpers.fake_api_server import Cluster, client, running
+from mesh.kube.client import Access, KubeClient
+from mesh.kube.errors import NotReadableError
+from tests.helpers.fake_api_server import FakeApiServer, build_client, serve
 
 RECORDS = "/api/v1/namespaces/linkerd/secrets"
 DEPLOYMENT = "/apis/apps/v1/namespaces/linkerd/deployments/web"
@@ -116,24 +116,24 @@ CONTAINER = ("spec", "template", "spec", "containers", 0)
     ],
 )
 def test_what_differs_is_what_the_next_upgrade_would_change(path: tuple[Any, ...], to: Any, differs: list[str]) -> None:
-    assert differing_fields(WEB, changed(WEB, *path, to=to)) == differs
+    assert find_differing_fields(WEB, changed(WEB, *path, to=to)) == differs
 
 
 def test_entries_that_others_have_put_into_a_list_are_let_be() -> None:
     sidecar = [*WEB["spec"]["template"]["spec"]["containers"], {"name": "sidecar"}]
 
-    assert differing_fields(WEB, changed(WEB, *CONTAINER[:-1], to=sidecar)) == []
+    assert find_differing_fields(WEB, changed(WEB, *CONTAINER[:-1], to=sidecar)) == []
 
 
 def test_a_secret_is_compared_as_it_is_stored() -> None:
     wanted = {"kind": "Secret", "metadata": {"name": "x"}, "stringData": {"key": "value"}}
 
-    assert differing_fields(wanted, {"data": {"key": base64.b64encode(b"value").decode()}}) == []
-    assert differing_fields(wanted, {"data": {"key": "b3RoZXI="}}) == ["data.key"]
+    assert find_differing_fields(wanted, {"data": {"key": base64.b64encode(b"value").decode()}}) == []
+    assert find_differing_fields(wanted, {"data": {"key": "b3RoZXI="}}) == ["data.key"]
 
 
 @dataclass
-class Server(Cluster):
+class Server(FakeApiServer):
     """An API server with a release, on which objects can be made and patched."""
 
     sent: list[tuple[str, Any]] = field(default_factory=list)
@@ -141,10 +141,10 @@ class Server(Cluster):
     without_strategic: bool = False
 
     def answer(self, path: str, body: Any) -> tuple[int, bytes]:
-        verb = self.asked[-1].partition(" ")[0]
+        verb = self.requests[-1].partition(" ")[0]
         if verb == "GET":
             return super().answer(path, body)
-        self.sent.append((self.asked[-1], body))
+        self.sent.append((self.requests[-1], body))
         if self.refused is not None:
             return self.refused, b'{"message": "field is immutable"}'
         if self.without_strategic:
@@ -171,19 +171,19 @@ def server() -> Iterator[Server]:
         resources = [{"name": name, "kind": kind, "namespaced": there} for name, kind, there in kinds]
         objects[path] = {"resources": resources}
     server = Server(objects=objects)
-    with running(server):
+    with serve(server):
         yield server
 
 
 def looked(server: Server) -> list[str]:
     return [
         str(each)
-        for each in drift.find_drift(ClusterApi(client(server.server), 20), "linkerd", "linkerd-control-plane")
+        for each in drift.find_drift(KubeClient(build_client(server.server), 20), "linkerd", "linkerd-control-plane")
     ]
 
 
 def mended(server: Server) -> list[str]:
-    return drift.repair_drift(client(server.server), "linkerd", "linkerd-control-plane", wait=True)
+    return drift.repair_drift(build_client(server.server), "linkerd", "linkerd-control-plane", wait=True)
 
 
 def test_nothing_is_said_of_a_release_that_is_as_it_was_made(server: Server) -> None:
@@ -275,7 +275,7 @@ def test_a_record_that_may_not_be_read_is_an_error(server: Server) -> None:
 def test_a_cluster_that_does_not_answer_stays_as_it_was_known(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(kube_client, "api_client", lambda way: client("http://127.0.0.1:9"))
+    monkeypatch.setattr(kube_client, "api_client", lambda way: build_client("http://127.0.0.1:9"))
     monkeypatch.setattr("pulumi.log.warn", print)
     before = {**PROPS, "drift": ["Deployment web is missing"]}
 
@@ -307,7 +307,7 @@ def test_a_refresh_finds_it_an_update_mends_it_and_nothing_else_asks(
     server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     way = Access(context="ctx-west", kubeconfig="text")
-    monkeypatch.setattr(kube_client, "api_client", lambda asked: client(server.server) if asked == way else None)
+    monkeypatch.setattr(kube_client, "api_client", lambda asked: build_client(server.server) if asked == way else None)
     for level in ("warn", "info"):
         monkeypatch.setattr(f"pulumi.log.{level}", print)
     provider = ReleaseDriftProvider()
@@ -315,7 +315,7 @@ def test_a_refresh_finds_it_an_update_mends_it_and_nothing_else_asks(
     assert made.outs is not None
     assert provider.diff("", made.outs, {**PROPS, "drift": None}).changes is False
     provider.update("", made.outs, PROPS)
-    assert server.asked == []
+    assert server.requests == []
 
     del server.objects[DEPLOYMENT]
     state = provider.read("west/linkerd/linkerd-control-plane", made.outs).outs

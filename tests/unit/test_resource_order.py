@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.lab_stacks import shipped
-from tests.helpers.mock_engine import Recorder, Run, mesh, plain
+from tests.helpers.mock_engine import Recorder, RunProgram, mesh_config, without_secret_marks
+from tests.helpers.stack_configs import shipped_config
 
 LOGIN = {"auths": {"registry.example.com": {"auth": "bG9naW4="}}}
 ALL: dict[str, Any] = {
-    **mesh("west", "east", links=[("west", "east"), ("east", "west")]),
+    **mesh_config("west", "east", links=[("west", "east"), ("east", "west")]),
     "imagePullSecret": LOGIN,
     "extensions": {
         "viz": {"dashboard": {"user": "ops"}},
@@ -55,7 +55,7 @@ INJECTORS = {
 
 
 @pytest.fixture(scope="module")
-def whole(run: Run) -> Recorder:
+def whole(run: RunProgram) -> Recorder:
     """A stack with nearly everything."""
     return run(ALL, secret=SECRET)
 
@@ -63,13 +63,13 @@ def whole(run: Run) -> Recorder:
 def test_a_pod_waits_for_all_that_injects_something_into_it_and_for_what_its_image_is_pulled_with(
     whole: Recorder,
 ) -> None:
-    deployments = [name for name in whole.of("Deployment") if name.startswith("west-")]
+    deployments = [name for name in whole.inputs_of("Deployment") if name.startswith("west-")]
 
     assert len(deployments) == 12
     for name in deployments:
         cluster, namespace = name.split("-")[:2]
         credentials = f"Secret {cluster}-{namespace}-pull-secret"
-        assert {*INJECTORS, credentials} <= whole.before("Deployment", name), name
+        assert {*INJECTORS, credentials} <= whole.dependencies_of("Deployment", name), name
 
 
 @pytest.mark.parametrize("name", ["viz", "jaeger"])
@@ -79,7 +79,7 @@ def test_an_injector_waits_for_linkerd_and_its_certificates(whole: Recorder, nam
         "jaeger": {"Secret west-jaeger-injector-secret"},
     }[name]
 
-    before = whole.before("Release", f"west-{name}")
+    before = whole.dependencies_of("Release", f"west-{name}")
 
     assert {"ReleaseDrift west-linkerd-control-plane-drift", f"Secret west-{name}-pull-secret", *secrets} <= before
 
@@ -100,22 +100,22 @@ def test_an_injector_waits_for_linkerd_and_its_certificates(whole: Recorder, nam
     ],
 )
 def test_an_object_waits_for_what_brings_its_kind(whole: Recorder, kind: str, name: str, brought_by: str) -> None:
-    assert f"ReleaseDrift {brought_by}-drift" in whole.before(kind, name)
+    assert f"ReleaseDrift {brought_by}-drift" in whole.dependencies_of(kind, name)
 
 
 def test_control_planes_wait_for_crds_that_somebody_else_brings(whole: Recorder) -> None:
-    assert "ReleaseDrift west-linkerd-crds-drift" in whole.before("Release", "west-linkerd-control-plane")
+    assert "ReleaseDrift west-linkerd-crds-drift" in whole.dependencies_of("Release", "west-linkerd-control-plane")
 
 
 @pytest.mark.parametrize("name", ["west-multicluster", "west-ingress-nginx"])
 def test_what_needs_an_address_waits_for_the_pool_to_be_announced(whole: Recorder, name: str) -> None:
-    assert "L2Advertisement west-metallb-advertisement" in whole.before("Release", name)
-    assert "IPAddressPool west-metallb-pool" in whole.before(":L2Advertisement", "west-metallb-advertisement")
+    assert "L2Advertisement west-metallb-advertisement" in whole.dependencies_of("Release", name)
+    assert "IPAddressPool west-metallb-pool" in whole.dependencies_of(":L2Advertisement", "west-metallb-advertisement")
 
 
 def test_an_exported_service_goes_before_the_gateway_and_its_mirrors_before_the_links(whole: Recorder) -> None:
-    service = whole.before("core/v1:Service", "west-test-podinfo-service")
-    export = whole.before(":ExportCleanup", "west-test-podinfo-service-export-east")
+    service = whole.dependencies_of("core/v1:Service", "west-test-podinfo-service")
+    export = whole.dependencies_of(":ExportCleanup", "west-test-podinfo-service-export-east")
 
     assert {"ReleaseDrift west-multicluster-drift", "ExportCleanup west-test-podinfo-service-export-east"} <= service
     assert {"Link link-east-to-west-link", "ReleaseDrift link-east-to-west-controller-drift"} <= export
@@ -123,7 +123,7 @@ def test_an_exported_service_goes_before_the_gateway_and_its_mirrors_before_the_
 
 
 def test_only_what_is_exported_has_mirrors_to_wait_for(whole: Recorder) -> None:
-    exports = {name: plain(found) for name, found in whole.of(":ExportCleanup").items()}
+    exports = {name: without_secret_marks(found) for name, found in whole.inputs_of(":ExportCleanup").items()}
 
     assert {(each["target"], each["namespace"], each["service"], each["source"]) for each in exports.values()} == {
         ("west", "test", "podinfo", "east"),
@@ -133,19 +133,19 @@ def test_only_what_is_exported_has_mirrors_to_wait_for(whole: Recorder) -> None:
 
 
 def test_samples_of_one_namespace_share_it_and_sleep_needs_no_helloworld(whole: Recorder) -> None:
-    namespaces = {name: found["metadata"]["name"] for name, found in whole.of("core/v1:Namespace").items()}
+    namespaces = {name: found["metadata"]["name"] for name, found in whole.inputs_of("core/v1:Namespace").items()}
 
     shared = {name for name, namespace in namespaces.items() if namespace == "test"}
     assert shared == {"west-test-namespace", "east-test-namespace"}
     assert "default" not in namespaces.values()
-    assert "west-default-helloworld-sleep" in whole.of("Deployment")
-    assert [name for name in whole.of("Deployment") if "helloworld-v" in name] == ["east-default-helloworld-v1"]
-    assert "west-default-pull-secret" in whole.of("core/v1:Secret")
+    assert "west-default-helloworld-sleep" in whole.inputs_of("Deployment")
+    assert [name for name in whole.inputs_of("Deployment") if "helloworld-v" in name] == ["east-default-helloworld-v1"]
+    assert "west-default-pull-secret" in whole.inputs_of("core/v1:Secret")
 
 
 def test_a_sample_outside_the_mesh_says_so_of_its_pods_and_its_namespace(whole: Recorder) -> None:
-    pods = whole.of("Deployment")["west-emojivoto-emojivoto-web"]["spec"]["template"]
-    namespaces = whole.of("core/v1:Namespace")
+    pods = whole.inputs_of("Deployment")["west-emojivoto-emojivoto-web"]["spec"]["template"]
+    namespaces = whole.inputs_of("core/v1:Namespace")
 
     assert pods["metadata"]["annotations"] == {"linkerd.io/inject": "disabled"}
     assert "linkerd.io/inject" not in namespaces["west-emojivoto-namespace"]["metadata"]["annotations"]
@@ -155,68 +155,72 @@ def test_a_sample_outside_the_mesh_says_so_of_its_pods_and_its_namespace(whole: 
 def test_a_namespace_that_was_once_podinfos_own_is_still_the_same_one(whole: Recorder) -> None:
     former = ("urn:pulumi:test::multicluster-mesh::multicluster-mesh:index:Podinfo::west-test-podinfo",)
 
-    assert whole.asked("core/v1:Namespace", "west-test-namespace").aliases == (
+    assert whole.registration("core/v1:Namespace", "west-test-namespace").aliases == (
         ("west-test-podinfo-namespace", *former),
     )
-    assert whole.asked("core/v1:Secret", "west-test-pull-secret").aliases == (
+    assert whole.registration("core/v1:Secret", "west-test-pull-secret").aliases == (
         ("west-test-podinfo-pull-secret", *former),
     )
-    assert whole.asked("core/v1:Namespace", "west-emojivoto-namespace").aliases == ()
+    assert whole.registration("core/v1:Namespace", "west-emojivoto-namespace").aliases == ()
 
 
 def test_gateway_apis_crds_come_before_those_of_linkerd(whole: Recorder) -> None:
-    assert "ConfigFile west-gateway-api-crds" in whole.before("Release", "west-linkerd-crds")
-    values = {name: found["values"] for name, found in whole.of("Release").items() if name.endswith("-crds")}
+    assert "ConfigFile west-gateway-api-crds" in whole.dependencies_of("Release", "west-linkerd-crds")
+    values = {name: found["values"] for name, found in whole.inputs_of("Release").items() if name.endswith("-crds")}
     assert values == {"west-linkerd-crds": {"enableHttpRoutes": False}, "east-linkerd-crds": {}}
 
 
-def test_what_helm_leaves_behind_goes_after_its_release_and_before_the_namespace(run: Run, whole: Recorder) -> None:
-    found = run({**mesh("west", links=[]), "linkerd": {"version": "2.20"}})
+def test_what_helm_leaves_behind_goes_after_its_release_and_before_the_namespace(
+    run: RunProgram, whole: Recorder
+) -> None:
+    found = run({**mesh_config("west", links=[]), "linkerd": {"version": "2.20"}})
 
-    assert "RetainedCrds west-linkerd-retained-crds" in found.before("Release", "west-linkerd-crds")
-    assert "Namespace west-linkerd-namespace" in found.before(":RetainedCrds", "west-linkerd-retained-crds")
-    assert not whole.of(":RetainedCrds"), "2.14's chart leaves nothing behind"
+    assert "RetainedCrds west-linkerd-retained-crds" in found.dependencies_of("Release", "west-linkerd-crds")
+    assert "Namespace west-linkerd-namespace" in found.dependencies_of(":RetainedCrds", "west-linkerd-retained-crds")
+    assert not whole.inputs_of(":RetainedCrds"), "2.14's chart leaves nothing behind"
 
 
 def test_the_agents_manifest_is_a_secret_and_waits_for_the_injectors(whole: Recorder) -> None:
-    agent = whole.of(":ConfigFile")["west-buoyant-cloud-agent"]
+    agent = whole.inputs_of(":ConfigFile")["west-buoyant-cloud-agent"]
 
-    assert agent["file"] != plain(agent["file"]) == ALL["buoyantCloud"]["west"]
-    assert whole.before(":ConfigFile", "west-buoyant-cloud-agent") >= INJECTORS
+    assert agent["file"] != without_secret_marks(agent["file"]) == ALL["buoyantCloud"]["west"]
+    assert whole.dependencies_of(":ConfigFile", "west-buoyant-cloud-agent") >= INJECTORS
 
 
-def test_the_dashboards_password_is_nowhere_in_clear(run: Run, whole: Recorder) -> None:
-    (user,) = whole.of(":DashboardUser").values()
+def test_the_dashboards_password_is_nowhere_in_clear(run: RunProgram, whole: Recorder) -> None:
+    (user,) = whole.inputs_of(":DashboardUser").values()
 
     assert user["user"] == "ops"
-    assert user["given"] != plain(user["given"]) == "open sesame"
-    assert not run(shipped("east-west")).of(":DashboardUser"), "nobody asks for one"
+    assert user["given"] != without_secret_marks(user["given"]) == "open sesame"
+    assert not run(shipped_config("east-west")).inputs_of(":DashboardUser"), "nobody asks for one"
 
 
 def away(config: dict[str, Any], cluster: str, reachable: Any = False) -> dict[str, Any]:
     return {**config, "clusters": {**config["clusters"], cluster: {"reachable": reachable}}}
 
 
-def test_nothing_of_a_cluster_that_is_away_is_changed_nor_removed(run: Run, whole: Recorder) -> None:
+def test_nothing_of_a_cluster_that_is_away_is_changed_nor_removed(run: RunProgram, whole: Recorder) -> None:
     found = run(away(ALL, "west"), secret=SECRET, state=whole)
 
-    assert {resource.urn for resource in found.state()} == {resource.urn for resource in whole.state()}
-    for each in found.monitor.asked:
+    assert {resource.urn for resource in found.to_state_resources()} == {resource.urn for resource in whole.state()}
+    for each in found.monitor.registrations:
         if "::west::" in each.provider and each.type != "pulumi:providers:kubernetes":
             assert each.ignore_changes == ("*",), each.name
             assert not each.retain_on_delete, each.name
-    exports = {each.name: each for each in found.monitor.asked if each.type.endswith(":ExportCleanup")}
+    exports = {each.name: each for each in found.monitor.registrations if each.type.endswith(":ExportCleanup")}
     assert exports["west-test-podinfo-service-export-east"].ignore_changes == ("*",)
     assert exports["east-test-podinfo-service-export-west"].ignore_changes == (), "of a cluster that is there"
-    changed = found.of(":ExportCleanup")["east-test-podinfo-service-export-west"]
-    unchanged = whole.of(":ExportCleanup")["east-test-podinfo-service-export-west"]
-    assert plain(changed) == plain(unchanged)
+    changed = found.inputs_of(":ExportCleanup")["east-test-podinfo-service-export-west"]
+    unchanged = whole.inputs_of(":ExportCleanup")["east-test-podinfo-service-export-west"]
+    assert without_secret_marks(changed) == without_secret_marks(unchanged)
 
 
-def test_what_a_cluster_exported_that_does_not_come_back_is_forgotten_with_it(run: Run, whole: Recorder) -> None:
+def test_what_a_cluster_exported_that_does_not_come_back_is_forgotten_with_it(run: RunProgram, whole: Recorder) -> None:
     found = run(away(ALL, "west", "never"), secret=SECRET, state=whole)
 
-    exports = {each.name: each.retain_on_delete for each in found.monitor.asked if each.type.endswith(":ExportCleanup")}
+    exports = {
+        each.name: each.retain_on_delete for each in found.monitor.registrations if each.type.endswith(":ExportCleanup")
+    }
     assert exports == {
         "west-test-podinfo-service-export-east": True,
         "west-test-booksapp-webapp-service-export-east": True,
@@ -224,15 +228,15 @@ def test_what_a_cluster_exported_that_does_not_come_back_is_forgotten_with_it(ru
     }
 
 
-def test_what_nobody_is_linked_to_has_no_mirrors_to_wait_for(run: Run) -> None:
-    config = {**mesh("west", links=[]), "workloads": [{"podinfo": {"exported": ["west"]}}]}
+def test_what_nobody_is_linked_to_has_no_mirrors_to_wait_for(run: RunProgram) -> None:
+    config = {**mesh_config("west", links=[]), "workloads": [{"podinfo": {"exported": ["west"]}}]}
 
-    assert run(config).of(":ExportCleanup") == {}
+    assert run(config).inputs_of(":ExportCleanup") == {}
 
 
 def test_no_object_is_deleted_by_the_garbage_collector(whole: Recorder) -> None:
     objects = {
-        each.name: plain(each.inputs).get("metadata")
+        each.name: without_secret_marks(each.inputs).get("metadata")
         for each in whole.resources
         if each.typ.startswith("kubernetes:") and each.typ != "kubernetes:helm.sh/v3:Release"
     }

@@ -13,7 +13,7 @@ from components.helm import retained_crds
 from components.helm.retained_crds import delete_retained_crds
 from mesh.kube import client as kube_client
 from mesh.kube.client import Access
-from tests.helpers.fake_api_server import Cluster, client, running
+from tests.helpers.fake_api_server import FakeApiServer, build_client, serve
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 RECORDS = "/api/v1/namespaces/linkerd/secrets"
@@ -29,7 +29,7 @@ PROPS = {
 
 
 @dataclass
-class Server(Cluster):
+class Server(FakeApiServer):
     """An API server on which CRDs can be deleted."""
 
     def crd(self, plural: str, *, group: str = GROUP, objects: int = 0, **metadata: Any) -> str:
@@ -47,19 +47,19 @@ class Server(Cluster):
         return name
 
     def answer(self, path: str, body: Any) -> tuple[int, bytes]:
-        if self.asked[-1].startswith("DELETE ") and path in self.objects:
+        if self.requests[-1].startswith("DELETE ") and path in self.objects:
             return 200, json.dumps(self.objects.pop(path)).encode()
         return super().answer(path, body)
 
     @property
     def deleted(self) -> list[str]:
-        return [each.rpartition("/")[2] for each in self.asked if each.startswith("DELETE ")]
+        return [each.rpartition("/")[2] for each in self.requests if each.startswith("DELETE ")]
 
 
 def removed(server: Server, *records: dict[str, Any]) -> list[str]:
     server.objects[RECORDS] = {"items": list(records), "metadata": {}}
-    with running(server):
-        return list(delete_retained_crds(client(server.server), "linkerd-crds", "linkerd"))
+    with serve(server):
+        return list(delete_retained_crds(build_client(server.server), "linkerd-crds", "linkerd"))
 
 
 def test_crds_that_the_release_has_left_behind_are_deleted() -> None:
@@ -75,7 +75,9 @@ def test_while_the_release_is_there_nothing_is_deleted() -> None:
     server.crd("httproutes")
 
     assert removed(server, {"metadata": {"name": "sh.helm.release.v1.linkerd-crds.v2"}}) == []
-    assert server.asked == [f"GET {RECORDS}"], "another generation of Linkerd has taken over, or the Gateway API's own"
+    assert server.requests == [f"GET {RECORDS}"], (
+        "another generation of Linkerd has taken over, or the Gateway API's own"
+    )
 
 
 @pytest.mark.parametrize(

@@ -18,19 +18,19 @@ import yaml
 from mesh.helm import release_storage
 from mesh.helm.release_storage import ReleaseRevision
 from mesh.kube.client import Access
-from mesh.preflight.api import NotReadableError
-from policy.planned_resource import SECRET, UNKNOWN
+from mesh.kube.errors import NotReadableError
+from mesh.pulumi_constants import HELM_RELEASE_TYPE, KUBERNETES_PROVIDER_TYPE, STACK_TYPE, UNKNOWN_VALUE
+from policy.planned_resource import SECRET
 from review import changes, json_output, markdown, preview, release_objects
 from review.captured_inputs import CapturedInputs
 from review.changes import ReleaseChange
 from review.cluster_snapshot import ClusterSnapshot
 from review.discovery import ApiResources
 from review.helm_template import ReleaseSpec, RenderError
-from review.preview import PROVIDER, RELEASE, STACK, Preview
-from review.pulumi_cli import PreviewFailed
-from review.report import Report, expiring, findings
+from review.preview import Preview, PreviewFailedError
+from review.report import Report, check_policies, find_expiring_certificates
 from tests.helpers import previews
-from tests.helpers.previews import definition, deployment, release, step, urn
+from tests.helpers.previews import crd_manifest, deployment_manifest, preview_step, release_inputs, resource_urn
 
 
 class Charts:
@@ -44,7 +44,7 @@ class Charts:
         if wanted.chart == "broken":
             raise RenderError("execution error at (broken/templates/a.yaml): no password")
         found: list[dict[str, Any]] = list(wanted.values.get("objects", ()))
-        return found + ([definition("Lid")] if wanted.crds and wanted.values.get("crds") else [])
+        return found + ([crd_manifest("Lid")] if wanted.crds and wanted.values.get("crds") else [])
 
 
 class Cluster(ClusterSnapshot):
@@ -73,8 +73,8 @@ def reviewed(
     found: Preview, cluster: ClusterSnapshot | None = None, charts: Charts | None = None
 ) -> list[ReleaseChange]:
     known = {"west": cluster or seen()}
-    looking = release_objects.Releases(found, known, charts or Charts())  # type: ignore[arg-type]
-    return [changes.of_release(looking.look(each), ()) for each in release_objects.changed(found)]
+    looking = release_objects.ReleaseInspector(found, known, charts or Charts())  # type: ignore[arg-type]
+    return [changes.compare_release(looking.look(each), ()) for each in release_objects.changed_releases(found)]
 
 
 def verbs(change: ReleaseChange) -> dict[str, str]:
@@ -85,17 +85,19 @@ def report(found: Preview, *found_releases: ReleaseChange) -> Report:
     return Report(
         stack="dev",
         clusters={"west": None},
-        resources=tuple(changes.of_resources(found, {}, ())),
+        resources=tuple(changes.compare_resources(found, {}, ())),
         releases=found_releases,
     )
 
 
 def test_objects_are_added_changed_removed_and_kept() -> None:
-    kept = {**definition("Cup"), "metadata": {"name": "cups", "annotations": {"helm.sh/resource-policy": "keep"}}}
-    after = release("2.0.0", objects=[deployment(image="example.com/shop:2"), deployment("till")])
-    found = previews.of(step("update", RELEASE, "west-shop", release(), after))
+    kept = {**crd_manifest("Cup"), "metadata": {"name": "cups", "annotations": {"helm.sh/resource-policy": "keep"}}}
+    after = release_inputs(
+        "2.0.0", objects=[deployment_manifest(image="example.com/shop:2"), deployment_manifest("till")]
+    )
+    found = previews.build_preview(preview_step("update", HELM_RELEASE_TYPE, "west-shop", release_inputs(), after))
 
-    (change,) = reviewed(found, seen(shops_shop=record(deployment(), deployment("bench"), kept)))
+    (change,) = reviewed(found, seen(shops_shop=record(deployment_manifest(), deployment_manifest("bench"), kept)))
 
     assert verbs(change) == {
         "Deployment shops/shop": "changed",
@@ -109,18 +111,20 @@ def test_objects_are_added_changed_removed_and_kept() -> None:
 @pytest.mark.parametrize(
     ("after", "restarts"),
     [
-        (deployment(replicas=3), False),
-        (deployment(image="example.com/shop:2"), True),
-        ({**deployment(image="x:2"), "kind": "DaemonSet"}, False),
+        (deployment_manifest(replicas=3), False),
+        (deployment_manifest(image="example.com/shop:2"), True),
+        ({**deployment_manifest(image="x:2"), "kind": "DaemonSet"}, False),
     ],
 )
 def test_only_another_pod_template_restarts(after: dict[str, Any], restarts: bool) -> None:
-    before = deployment()
+    before = deployment_manifest()
     if after["kind"] == "DaemonSet":
         for each in (before, after):
             each["kind"] = "DaemonSet"
             each["spec"]["updateStrategy"] = {"type": "OnDelete"}
-    found = previews.of(step("update", RELEASE, "west-shop", release(), release(objects=[after])))
+    found = previews.build_preview(
+        preview_step("update", HELM_RELEASE_TYPE, "west-shop", release_inputs(), release_inputs(objects=[after]))
+    )
 
     (change,) = reviewed(found, seen(shops_shop=record(before)))
 
@@ -128,9 +132,11 @@ def test_only_another_pod_template_restarts(after: dict[str, Any], restarts: boo
 
 
 def test_of_a_release_that_goes_all_objects_go_and_of_a_new_one_all_come() -> None:
-    objects = [deployment(), definition()]
-    gone = previews.of(step("delete", RELEASE, "west-shop", release()))
-    new = previews.of(step("create", RELEASE, "west-shop", after=release(objects=objects, crds=True)))
+    objects = [deployment_manifest(), crd_manifest()]
+    gone = previews.build_preview(preview_step("delete", HELM_RELEASE_TYPE, "west-shop", release_inputs()))
+    new = previews.build_preview(
+        preview_step("create", HELM_RELEASE_TYPE, "west-shop", after=release_inputs(objects=objects, crds=True))
+    )
 
     assert set(verbs(reviewed(gone, seen(shops_shop=record(*objects)))[0]).values()) == {"removed"}
     assert verbs(reviewed(new)[0]) == {
@@ -141,14 +147,16 @@ def test_of_a_release_that_goes_all_objects_go_and_of_a_new_one_all_come() -> No
 
 
 def test_what_lies_in_a_charts_crds_comes_with_the_first_installation_only() -> None:
-    found = previews.of(step("update", RELEASE, "west-shop", release(), release(crds=True)))
+    found = previews.build_preview(
+        preview_step("update", HELM_RELEASE_TYPE, "west-shop", release_inputs(), release_inputs(crds=True))
+    )
 
     assert reviewed(found, seen(shops_shop=record()))[0].objects == ()
 
 
 def test_without_the_record_the_state_is_rendered_and_that_is_said() -> None:
-    before, after = (release(objects=[deployment(image=image)]) for image in ("a:1", "a:2"))
-    found = previews.of(step("update", RELEASE, "west-shop", before, after))
+    before, after = (release_inputs(objects=[deployment_manifest(image=image)]) for image in ("a:1", "a:2"))
+    found = previews.build_preview(preview_step("update", HELM_RELEASE_TYPE, "west-shop", before, after))
 
     (change,) = reviewed(found, seen(shops_shop="Helm's records in namespace shops (not allowed)"))
 
@@ -157,8 +165,8 @@ def test_without_the_record_the_state_is_rendered_and_that_is_said() -> None:
 
 
 def test_a_chart_that_can_not_be_rendered_is_told_and_its_values_are_compared() -> None:
-    before, after = ({**release(level=level), "chart": "broken"} for level in (1, 2))
-    found = previews.of(step("update", RELEASE, "west-shop", before, after))
+    before, after = ({**release_inputs(level=level), "chart": "broken"} for level in (1, 2))
+    found = previews.build_preview(preview_step("update", HELM_RELEASE_TYPE, "west-shop", before, after))
 
     (change,) = reviewed(found)
 
@@ -168,11 +176,34 @@ def test_a_chart_that_can_not_be_rendered_is_told_and_its_values_are_compared() 
 
 def test_a_release_is_rendered_with_the_kinds_that_come_before_it_and_no_others() -> None:
     charts = Charts()
-    found = previews.of(
-        step("create", RELEASE, "west-crds", after={**release(objects=[definition("Cup")]), "name": "crds"}),
-        step("create", RELEASE, "west-late", after={**release(objects=[definition("Late")]), "name": "late"}),
-        step("create", RELEASE, "west-shop", after=release(), needs=[urn("component", "west-linkerd")]),
-        step("create", "component", "west-linkerd", after={}, needs=[urn(RELEASE, "west-crds")], cluster=None),
+    found = previews.build_preview(
+        preview_step(
+            "create",
+            HELM_RELEASE_TYPE,
+            "west-crds",
+            after={**release_inputs(objects=[crd_manifest("Cup")]), "name": "crds"},
+        ),
+        preview_step(
+            "create",
+            HELM_RELEASE_TYPE,
+            "west-late",
+            after={**release_inputs(objects=[crd_manifest("Late")]), "name": "late"},
+        ),
+        preview_step(
+            "create",
+            HELM_RELEASE_TYPE,
+            "west-shop",
+            after=release_inputs(),
+            needs=[resource_urn("component", "west-linkerd")],
+        ),
+        preview_step(
+            "create",
+            "component",
+            "west-linkerd",
+            after={},
+            needs=[resource_urn(HELM_RELEASE_TYPE, "west-crds")],
+            cluster=None,
+        ),
     )
 
     reviewed(found, charts=charts)
@@ -182,13 +213,22 @@ def test_a_release_is_rendered_with_the_kinds_that_come_before_it_and_no_others(
 
 def test_a_secret_that_alone_changes_is_told_without_being_shown() -> None:
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "key", "namespace": "a"}, "stringData": SECRET}
-    found = previews.of(
-        step("update", RELEASE, "west-shop", release(till=SECRET), release(till=SECRET), changed=["values.till"]),
-        step("update", "kubernetes:core/v1:Secret", "west-key", secret, secret, changed=['stringData["tls.key"]']),
+    found = previews.build_preview(
+        preview_step(
+            "update",
+            HELM_RELEASE_TYPE,
+            "west-shop",
+            release_inputs(till=SECRET),
+            release_inputs(till=SECRET),
+            changed=["values.till"],
+        ),
+        preview_step(
+            "update", "kubernetes:core/v1:Secret", "west-key", secret, secret, changed=['stringData["tls.key"]']
+        ),
     )
 
-    (change,) = reviewed(found, seen(shops_shop=record(deployment(), till="open-sesame-7")))
-    (resource,) = changes.of_resources(found, {}, ())
+    (change,) = reviewed(found, seen(shops_shop=record(deployment_manifest(), till="open-sesame-7")))
+    (resource,) = changes.compare_resources(found, {}, ())
 
     assert [line for field in change.values for line in field.lines] == ["! till: [secret] (changed)"]
     told = [line for field in resource.fields for line in field.lines]
@@ -196,11 +236,13 @@ def test_a_secret_that_alone_changes_is_told_without_being_shown() -> None:
 
 
 def test_a_secret_value_is_hidden_in_what_helm_has_written_down() -> None:
-    after = release("2.0.0", objects=[deployment(image=f"example.com/{SECRET}:2")], till=SECRET)
-    found = previews.of(step("update", RELEASE, "west-shop", release(till=SECRET), after))
-    before = record(deployment(image="example.com/open-sesame-7:1"), till="open-sesame-7")
+    after = release_inputs("2.0.0", objects=[deployment_manifest(image=f"example.com/{SECRET}:2")], till=SECRET)
+    found = previews.build_preview(
+        preview_step("update", HELM_RELEASE_TYPE, "west-shop", release_inputs(till=SECRET), after)
+    )
+    before = record(deployment_manifest(image="example.com/open-sesame-7:1"), till="open-sesame-7")
 
-    text = json.dumps(json_output.data(report(found, *reviewed(found, seen(shops_shop=before)))))
+    text = json.dumps(json_output.build_data(report(found, *reviewed(found, seen(shops_shop=before)))))
 
     assert "open-sesame-7" not in text
     assert f"example.com/{SECRET}:1" in text
@@ -208,23 +250,25 @@ def test_a_secret_value_is_hidden_in_what_helm_has_written_down() -> None:
 
 def test_what_differs_only_in_the_cluster_is_told() -> None:
     same = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "shop"}, "spec": {"ports": []}}
-    found = previews.of(step("update", "kubernetes:core/v1:Service", "west-shop", same, same, changed=["spec.type"]))
+    found = previews.build_preview(
+        preview_step("update", "kubernetes:core/v1:Service", "west-shop", same, same, changed=["spec.type"])
+    )
 
-    (resource,) = changes.of_resources(found, {}, ())
+    (resource,) = changes.compare_resources(found, {}, ())
 
     assert [field.path for field in resource.fields] == ["spec.type"]
 
 
 def test_three_steps_of_a_replacement_are_one() -> None:
-    one, other = deployment(), deployment("till")
+    one, other = deployment_manifest(), deployment_manifest("till")
     kind = "kubernetes:apps/v1:Deployment"
-    found = previews.of(
-        step("delete-replaced", kind, "west-shop", one),
-        step("replace", kind, "west-shop", one, other),
-        step("create-replacement", kind, "west-shop", one, other),
+    found = previews.build_preview(
+        preview_step("delete-replaced", kind, "west-shop", one),
+        preview_step("replace", kind, "west-shop", one, other),
+        preview_step("create-replacement", kind, "west-shop", one, other),
     )
 
-    (resource,) = changes.of_resources(found, {}, ())
+    (resource,) = changes.compare_resources(found, {}, ())
 
     assert resource.operation == "replace"
     assert resource.object is not None
@@ -234,14 +278,16 @@ def test_three_steps_of_a_replacement_are_one() -> None:
 def test_what_can_not_come_back_is_set_apart() -> None:
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shops"}}
     tls = {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": {"name": "k"}, "data": {}}
-    found = previews.of(
-        step("delete", "kubernetes:core/v1:Namespace", "west-shops", namespace),
-        step("delete", "kubernetes:core/v1:Secret", "west-tls", tls),
-        step("replace", "tls:index/privateKey:PrivateKey", "trust-key", {}, {}, cluster=None),
-        step("update", RELEASE, "west-shop", release(), release(objects=[deployment()])),
-        step("delete", "kubernetes:apps/v1:Deployment", "west-shop", deployment()),
+    found = previews.build_preview(
+        preview_step("delete", "kubernetes:core/v1:Namespace", "west-shops", namespace),
+        preview_step("delete", "kubernetes:core/v1:Secret", "west-tls", tls),
+        preview_step("replace", "tls:index/privateKey:PrivateKey", "trust-key", {}, {}, cluster=None),
+        preview_step(
+            "update", HELM_RELEASE_TYPE, "west-shop", release_inputs(), release_inputs(objects=[deployment_manifest()])
+        ),
+        preview_step("delete", "kubernetes:apps/v1:Deployment", "west-shop", deployment_manifest()),
     )
-    (change,) = reviewed(found, seen(shops_shop=record(deployment(), definition())))
+    (change,) = reviewed(found, seen(shops_shop=record(deployment_manifest(), crd_manifest())))
 
     losses = report(found, change).losses
 
@@ -251,35 +297,38 @@ def test_what_can_not_come_back_is_set_apart() -> None:
         ("west", "Namespace shops", "deleted"),
         ("west", "Secret default/k", "deleted"),
     ]
-    assert "### Can't be undone: 4" in markdown.text(report(found, change))
+    assert "### Can't be undone: 4" in markdown.render_review(report(found, change))
 
 
 def test_certificates_that_end_soon_are_told_with_whether_they_are_renewed() -> None:
     now = datetime(2030, 1, 1, tzinfo=UTC)
     ends = {name: (now + timedelta(days=days)).isoformat() for name, days in (("a", 5), ("b", 20), ("c", 90))}
-    found = previews.of(
-        step("same", STACK, "dev", {}, {}, outputs={"certificateExpiry": {"issuers": ends}}, cluster=None),
-        step("replace", "tls:index/x:X", "b", {}, {}, outputs={"validityEndTime": ends["b"]}, cluster=None),
+    found = previews.build_preview(
+        preview_step("same", STACK_TYPE, "dev", {}, {}, outputs={"certificateExpiry": {"issuers": ends}}, cluster=None),
+        preview_step("replace", "tls:index/x:X", "b", {}, {}, outputs={"validityEndTime": ends["b"]}, cluster=None),
     )
 
-    soon = expiring(found, 30, now)
+    soon = find_expiring_certificates(found, 30, now)
 
     assert [(each.what, each.renewed) for each in soon] == [("issuers a", False), ("issuers b", True)]
 
 
 def test_steps_stand_in_the_order_of_their_names_whatever_order_pulumi_took() -> None:
-    steps = [step("create", "kubernetes:core/v1:Service", f"west-{name}", after={"kind": "Service"}) for name in "bca"]
+    steps = [
+        preview_step("create", "kubernetes:core/v1:Service", f"west-{name}", after={"kind": "Service"})
+        for name in "bca"
+    ]
 
-    texts = {markdown.text(report(previews.of(*order))) for order in (steps, steps[::-1])}
+    texts = {markdown.render_review(report(previews.build_preview(*order))) for order in (steps, steps[::-1])}
 
     assert len(texts) == 1
 
 
 def test_a_resource_belongs_to_the_cluster_of_its_provider() -> None:
-    found = previews.of(
-        step("create", PROVIDER, "west", after={}, cluster=None),
-        step("create", "kubernetes:core/v1:Service", "x", after={"kind": "Service"}),
-        step("create", "tls:index/privateKey:PrivateKey", "key", after={}, cluster=None),
+    found = previews.build_preview(
+        preview_step("create", KUBERNETES_PROVIDER_TYPE, "west", after={}, cluster=None),
+        preview_step("create", "kubernetes:core/v1:Service", "x", after={"kind": "Service"}),
+        preview_step("create", "tls:index/privateKey:PrivateKey", "key", after={}, cluster=None),
     )
 
     assert {each.name: each.cluster for each in found.steps} == {"west": "west", "x": "west", "key": None}
@@ -294,8 +343,8 @@ def test_a_resource_belongs_to_the_cluster_of_its_provider() -> None:
     ],
 )
 def test_what_is_no_preview_says_why(text: str, reason: str) -> None:
-    with pytest.raises(PreviewFailed) as failed:
-        preview.parse(text)
+    with pytest.raises(PreviewFailedError) as failed:
+        preview.parse_preview(text)
     assert str(failed.value) == reason
 
 
@@ -318,14 +367,16 @@ def test_the_newest_record_that_was_deployed_is_read() -> None:
 
 
 def test_what_nobody_knows_yet_is_neither_shown_as_gone_nor_guessed() -> None:
-    secret = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "value": UNKNOWN}
-    asked = {"values": {"ca": UNKNOWN, "size": 3}, "repositoryOpts": {"password": secret}}
+    secret = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "value": UNKNOWN_VALUE}
+    asked = {"values": {"ca": UNKNOWN_VALUE, "size": 3}, "repositoryOpts": {"password": secret}}
     line = {"method": "/pulumirpc.ResourceMonitor/RegisterResource", "request": {"object": asked}}
     registered = CapturedInputs()
-    registered.take(json.dumps({**line, "response": {"urn": urn(RELEASE, "west-shop")}}))
+    registered.take(json.dumps({**line, "response": {"urn": resource_urn(HELM_RELEASE_TYPE, "west-shop")}}))
     # As the provider leaves it: without what it doesn't know.
-    steps = [step("update", RELEASE, "west-shop", release(ca="old", size=1), release(size=3))]
-    found = preview.parse(json.dumps({"steps": steps}), registered)
+    steps = [
+        preview_step("update", HELM_RELEASE_TYPE, "west-shop", release_inputs(ca="old", size=1), release_inputs(size=3))
+    ]
+    found = preview.parse_preview(json.dumps({"steps": steps}), registered)
 
     class Hashing(Charts):
         def render(self, wanted: ReleaseSpec, offer: ApiResources, way: Access | None) -> list[dict[str, Any]]:
@@ -354,7 +405,7 @@ def test_pulumis_log_goes_through_a_pipe_and_is_gone_afterwards(tmp_path: Path) 
     registered = CapturedInputs()
     entry = {
         "method": "/pulumirpc.ResourceMonitor/RegisterResource",
-        "request": {"object": {"spec": UNKNOWN, "size": "x" * 100_000}},
+        "request": {"object": {"spec": UNKNOWN_VALUE, "size": "x" * 100_000}},
         "response": {"urn": "urn"},
     }
 
@@ -366,18 +417,18 @@ def test_pulumis_log_goes_through_a_pipe_and_is_gone_afterwards(tmp_path: Path) 
                 log.write(json.dumps(entry) + "\n")
 
     assert list(tmp_path.iterdir()) == []
-    assert registered.completed("urn", {"size": 1}) == {"size": 1, "spec": UNKNOWN}
+    assert registered.completed("urn", {"size": 1}) == {"size": 1, "spec": UNKNOWN_VALUE}
 
 
 def test_policies_judge_what_changes_and_count_the_rest() -> None:
     kind = "kubernetes:apps/v1:Deployment"
-    found = previews.of(
-        step("create", kind, "west-new", after=deployment(image="example.com/new:latest")),
-        step("same", kind, "west-old", deployment(image="old"), deployment(image="old")),
-        step("delete", kind, "west-gone", deployment(image="gone")),
+    found = previews.build_preview(
+        preview_step("create", kind, "west-new", after=deployment_manifest(image="example.com/new:latest")),
+        preview_step("same", kind, "west-old", deployment_manifest(image="old"), deployment_manifest(image="old")),
+        preview_step("delete", kind, "west-gone", deployment_manifest(image="gone")),
     )
 
-    new, older = findings(found)
+    new, older = check_policies(found)
 
     assert [each.mandatory for each in new] == [True]
     assert "west-new" in new[0].text

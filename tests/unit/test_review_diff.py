@@ -6,16 +6,17 @@ from typing import Any
 
 import pytest
 
-from policy.planned_resource import SECRET, UNKNOWN
-from review.diff import fields
+from mesh.pulumi_constants import UNKNOWN_VALUE
+from policy.planned_resource import SECRET
+from review.diff import diff_fields
 
 
 def lines(before: Any, after: Any) -> list[str]:
-    return [line for field in fields(before, after) for line in field.lines]
+    return [line for field in diff_fields(before, after) for line in field.lines]
 
 
 def test_equal_things_have_no_differences() -> None:
-    assert fields({"a": [1, {"b": None}]}, {"a": [1, {"b": None}]}) == []
+    assert diff_fields({"a": [1, {"b": None}]}, {"a": [1, {"b": None}]}) == []
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,7 @@ def test_equal_things_have_no_differences() -> None:
         ({"a": ""}, {"a": {}}, ['- a: ""', "+ a: {}"]),
         ({"x.io/a-b": "1"}, {"x.io/a-b": "2"}, ['- ["x.io/a-b"]: 1', '+ ["x.io/a-b"]: 2']),
         ({"verbs": ["get"]}, {"verbs": ["get", "list"]}, ["- verbs: [get]", "+ verbs: [get, list]"]),
-        ({"spec": 1}, {"spec": UNKNOWN}, ["- spec: 1", "+ spec: (known only after the update)"]),
+        ({"spec": 1}, {"spec": UNKNOWN_VALUE}, ["- spec: 1", "+ spec: (known only after the update)"]),
         ({"a": SECRET}, {}, ["- a: [secret]"]),
     ],
 )

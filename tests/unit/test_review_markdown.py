@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from review import markdown, markdown_escape
-from review.changes import Change, ReleaseChange, of_resources
-from review.diff import fields
+from review.changes import ObjectChange, ReleaseChange, compare_resources
+from review.diff import diff_fields
 from review.objects import ObjectIdentity
 from review.report import PolicyFinding, Report
 from review.truncation import TextPart, truncate_parts
@@ -34,12 +34,14 @@ def report(*resources: Any, **others: Any) -> Report:
     return Report(stack="dev", clusters={"west": None}, resources=tuple(resources), releases=(), **others)
 
 
-def change(before: Any, after: Any, name: str = "shop") -> Change:
+def change(before: Any, after: Any, name: str = "shop") -> ObjectChange:
     identity = ObjectIdentity(kind="ConfigMap", namespace="shops", name=name, group="")
-    return Change(verb="changed", identity=identity, before=before, after=after, fields=tuple(fields(before, after)))
+    return ObjectChange(
+        verb="changed", identity=identity, before=before, after=after, fields=tuple(diff_fields(before, after))
+    )
 
 
-def release(*objects: Change, **others: Any) -> ReleaseChange:
+def release(*objects: ObjectChange, **others: Any) -> ReleaseChange:
     found = {"cluster": "west", "name": "shops/shop", "operation": "update", "charts": ("shop 1", "shop 2")}
     return ReleaseChange(**{**found, "values": (), "objects": tuple(objects), **others})
 
@@ -72,7 +74,11 @@ def test_hostile_text_stays_text(text: str) -> None:
         releases=(release(hostile, cluster=text, name=text, charts=(text, text), failure=text, from_state=text),),
     )
 
-    for shown in (markdown.text(found), markdown.comment(found, 3000), markdown.failure(text, text)):
+    for shown in (
+        markdown.render_review(found),
+        markdown.render_comment(found, 3000),
+        markdown.render_failure(text, text),
+    ):
         outside = unfenced(shown)
         for sign in ("<script", "<img", "](http", "@somebody", "<!--", "pwned", "| cell"):
             assert sign not in outside, outside
@@ -81,11 +87,11 @@ def test_hostile_text_stays_text(text: str) -> None:
 
 
 def test_a_bar_does_not_end_a_cell() -> None:
-    assert markdown_escape.code("a|b", cell=True) == "`a\\|b`"
+    assert markdown_escape.code_span("a|b", cell=True) == "`a\\|b`"
 
 
 def test_a_long_line_is_cut_and_says_by_how_much() -> None:
-    shown = markdown_escape.line("x" * 1000)
+    shown = markdown_escape.to_line("x" * 1000)
 
     assert len(shown) < 300
     assert shown.endswith("(760 more characters)")
@@ -94,14 +100,14 @@ def test_a_long_line_is_cut_and_says_by_how_much() -> None:
 def test_what_a_policy_wants_is_told_to_its_end() -> None:
     finding = PolicyFinding(mandatory=True, text=f"west-shop: {'x' * 400}: set it")
 
-    assert "set it`" in markdown.text(report(findings=(finding,)))
+    assert "set it`" in markdown.render_review(report(findings=(finding,)))
 
 
 def test_a_comment_is_never_longer_than_it_may_be_and_counts_what_it_leaves_out() -> None:
     objects = [change({"text": "a\n" * 50}, {"text": f"{number}\n" * 50}, f"map-{number}") for number in range(500)]
     found = replace(report(), releases=(release(*objects),))
 
-    short, full = markdown.comment(found), markdown.text(found)
+    short, full = markdown.render_comment(found), markdown.render_review(found)
 
     assert len(short.encode()) <= 65_536 < len(full)
     told = re.search(r"_(\d+) parts are left out", short)
@@ -111,12 +117,14 @@ def test_a_comment_is_never_longer_than_it_may_be_and_counts_what_it_leaves_out(
 
 
 def test_even_when_nothing_may_be_left_out_it_fits() -> None:
-    losses = [previews.step("delete", "kubernetes:core/v1:Namespace", f"ns-{n}", _namespace(n)) for n in range(600)]
-    found = report(*of_resources(previews.of(*losses), {}, ()))
+    losses = [
+        previews.preview_step("delete", "kubernetes:core/v1:Namespace", f"ns-{n}", _namespace(n)) for n in range(600)
+    ]
+    found = report(*compare_resources(previews.build_preview(*losses), {}, ()))
 
     for limit in (500, 5_000):
-        assert len(markdown.comment(found, limit).encode()) <= limit
-    assert "600 to delete" in markdown.comment(found, 500)
+        assert len(markdown.render_comment(found, limit).encode()) <= limit
+    assert "600 to delete" in markdown.render_comment(found, 500)
 
 
 def test_the_least_important_goes_first() -> None:
@@ -132,7 +140,7 @@ def test_the_least_important_goes_first() -> None:
 def test_what_changes_alike_is_told_once() -> None:
     alike = [change({"version": "1"}, {"version": "2"}, f"map-{number}") for number in range(3)]
 
-    text = markdown.text(replace(report(), releases=(release(*alike),)))
+    text = markdown.render_review(replace(report(), releases=(release(*alike),)))
 
     assert text.count("+ version: 2") == 1
     assert "3 changed in the same way: 1 field" in text
@@ -140,7 +148,7 @@ def test_what_changes_alike_is_told_once() -> None:
 
 
 def test_a_preview_that_failed_says_why() -> None:
-    text = markdown.failure("dev", "clusters.west: no connection can be made\nlinks[0]: unknown")
+    text = markdown.render_failure("dev", "clusters.west: no connection can be made\nlinks[0]: unknown")
 
     assert text.startswith("## `dev`: the preview failed")
     assert "links[0]: unknown" in text

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from review.publish import ForgeError, __main__, github, gitlab, upsert_comment
-from review.publish.comment import ATTEMPTS, LONGEST_WAIT, marker
-from tests.helpers.fake_code_host import TOKEN, Forge, running
+from review.publish.comment import MAX_ATTEMPTS, MAX_WAIT_S, format_marker
+from tests.helpers.fake_code_host import TOKEN, FakeCodeHost, serve
 
 GITHUB = ["github"]
 BOTH = ["github", "gitlab"]
@@ -24,19 +24,19 @@ def direct(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def forge(request: pytest.FixtureRequest) -> Iterator[Forge]:
-    with running(request.param) as started:
+def forge(request: pytest.FixtureRequest) -> Iterator[FakeCodeHost]:
+    with serve(request.param) as started:
         yield started
 
 
-def put(forge: Forge, text: str, stack: str = "prod", slept: list[float] | None = None) -> str:
+def put(forge: FakeCodeHost, text: str, stack: str = "prod", slept: list[float] | None = None) -> str:
     module = github if forge.kind == "github" else gitlab
     waits: list[float] = [] if slept is None else slept
     return upsert_comment(module.from_environment(forge.environment), stack, text, sleep=waits.append)
 
 
 @pytest.mark.parametrize("forge", BOTH, indirect=True)
-def test_a_first_review_is_a_new_comment_and_the_next_ones_are_the_same(forge: Forge) -> None:
+def test_a_first_review_is_a_new_comment_and_the_next_ones_are_the_same(forge: FakeCodeHost) -> None:
     forge.add("Looks good")
 
     assert put(forge, "one") == "created"
@@ -46,7 +46,7 @@ def test_a_first_review_is_a_new_comment_and_the_next_ones_are_the_same(forge: F
 
 
 @pytest.mark.parametrize("forge", BOTH, indirect=True)
-def test_a_comment_is_found_on_a_later_page(forge: Forge) -> None:
+def test_a_comment_is_found_on_a_later_page(forge: FakeCodeHost) -> None:
     for number in range(6):
         forge.add(f"remark {number}")
     forge.add(f"{LINE}\n\nold")
@@ -57,16 +57,20 @@ def test_a_comment_is_found_on_a_later_page(forge: Forge) -> None:
 
 
 @pytest.mark.parametrize("forge", BOTH, indirect=True)
-def test_each_stack_has_a_comment_of_its_own(forge: Forge) -> None:
+def test_each_stack_has_a_comment_of_its_own(forge: FakeCodeHost) -> None:
     put(forge, f"quotes another stack's marker:\n{LINE}", stack="dev")
     put(forge, "of prod")
     put(forge, "of production", stack="production")
 
-    assert [text.partition("\n")[0] for text in forge.texts] == [marker("dev"), LINE, marker("production")]
+    assert [text.partition("\n")[0] for text in forge.texts] == [
+        format_marker("dev"),
+        LINE,
+        format_marker("production"),
+    ]
 
 
 @pytest.mark.parametrize("forge", BOTH, indirect=True)
-def test_a_strangers_comment_with_the_marker_is_left_alone(forge: Forge) -> None:
+def test_a_strangers_comment_with_the_marker_is_left_alone(forge: FakeCodeHost) -> None:
     forge.add(f"{LINE}\n\nbait", author="mallory")
     forge.add(f"{LINE}\n\nbait", author="github-actions")
 
@@ -76,16 +80,16 @@ def test_a_strangers_comment_with_the_marker_is_left_alone(forge: Forge) -> None
 
 
 def test_what_has_no_author_any_more_or_was_written_by_gitlab_itself_is_nobodys() -> None:
-    with running("github") as forge:
+    with serve("github") as forge:
         forge.comments.append({"id": 1, "body": LINE, "user": None})
         assert put(forge, "ours") == "created"
-    with running("gitlab") as forge:
+    with serve("gitlab") as forge:
         forge.add(LINE, system=True)
         assert put(forge, "ours") == "created"
 
 
 @pytest.mark.parametrize("forge", BOTH, indirect=True)
-def test_content_is_passed_on_as_it_is(forge: Forge) -> None:
+def test_content_is_passed_on_as_it_is(forge: FakeCodeHost) -> None:
     text = "žluť 🎉 \u202e `$(id)` ${{ secrets.X }} </details><!-- --> @all\r\n::error::x\n\t\0"
 
     put(forge, text)
@@ -96,24 +100,24 @@ def test_content_is_passed_on_as_it_is(forge: Forge) -> None:
 def test_no_line_is_an_order_to_gitlab() -> None:
     text = "````diff\n```\n/close\n````\n//\na / b\n/merge"
 
-    with running("gitlab") as forge:
+    with serve("gitlab") as forge:
         assert put(forge, text) == "created"
         assert put(forge, text) == "unchanged"
         assert forge.texts == [f"{LINE}\n\n````diff\n```\n /close\n````\n //\na / b\n /merge"]
-    with running("github") as forge:
+    with serve("github") as forge:
         put(forge, text)
         assert forge.texts == [f"{LINE}\n\n{text}"]
 
 
 @pytest.mark.parametrize("forge", BOTH, indirect=True)
-def test_a_text_that_begins_with_the_marker_gets_no_second_one(forge: Forge) -> None:
+def test_a_text_that_begins_with_the_marker_gets_no_second_one(forge: FakeCodeHost) -> None:
     put(forge, f"{LINE}\nbody")
 
     assert forge.texts == [f"{LINE}\nbody"]
 
 
 @pytest.mark.parametrize("forge", BOTH, indirect=True)
-def test_a_server_in_trouble_is_asked_again_a_little_later(forge: Forge) -> None:
+def test_a_server_in_trouble_is_asked_again_a_little_later(forge: FakeCodeHost) -> None:
     forge.failures = [(502, {}, "<html>Bad gateway</html>"), (429, {"Retry-After": "7"}, "{}"), (503, {}, "")]
     slept: list[float] = []
 
@@ -122,7 +126,7 @@ def test_a_server_in_trouble_is_asked_again_a_little_later(forge: Forge) -> None
 
 
 @pytest.mark.parametrize("forge", BOTH, indirect=True)
-def test_a_comment_whose_answer_got_lost_is_not_made_twice(forge: Forge) -> None:
+def test_a_comment_whose_answer_got_lost_is_not_made_twice(forge: FakeCodeHost) -> None:
     forge.failures, forge.late = [(504, {}, "")], True
     # GitHub is asked by POST who the token is, too.
     forge.failures *= 2 if forge.kind == "github" else 1
@@ -134,21 +138,21 @@ def test_a_comment_whose_answer_got_lost_is_not_made_twice(forge: Forge) -> None
 
 
 @pytest.mark.parametrize("forge", GITHUB, indirect=True)
-def test_patience_has_an_end(forge: Forge) -> None:
+def test_patience_has_an_end(forge: FakeCodeHost) -> None:
     forge.failures = [(500, {"Retry-After": "86400"}, '{"message": "Server Error"}')] * 100
     slept: list[float] = []
 
     with pytest.raises(ForgeError, match=r"500 \(Server Error\): .*several times; run the job again later"):
         put(forge, "text", slept=slept)
-    assert slept == [LONGEST_WAIT] * (ATTEMPTS - 1)
+    assert slept == [MAX_WAIT_S] * (MAX_ATTEMPTS - 1)
 
 
 @pytest.mark.parametrize("forge", GITHUB, indirect=True)
-def test_a_forge_that_is_not_there_is_said_to_be_so(forge: Forge) -> None:
+def test_a_forge_that_is_not_there_is_said_to_be_so(forge: FakeCodeHost) -> None:
     environment = {**forge.environment, "GITHUB_GRAPHQL_URL": "http://127.0.0.1:1/graphql"}
 
     with pytest.raises(ForgeError, match=r"127\.0\.0\.1:1/graphql: .*refused.*: no answer; see whether"):
-        upsert_comment(github.from_environment(environment), "prod", "text", sleep=lambda _: None)
+        upsert_comment(github.pull_request_from_environment(environment), "prod", "text", sleep=lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +169,7 @@ def test_a_forge_that_is_not_there_is_said_to_be_so(forge: Forge) -> None:
     ],
 )
 def test_a_refusal_says_what_to_do_and_is_not_tried_again(kind: str, status: int, remedy: str) -> None:
-    with running(kind) as forge:
+    with serve(kind) as forge:
         said = json.dumps({"message": f"no\n::error::\x1b[31m, {TOKEN}"})
         forge.failures = [(status, {}, said)] * 9
         slept: list[float] = []
@@ -181,8 +185,8 @@ def test_a_refusal_says_what_to_do_and_is_not_tried_again(kind: str, status: int
 
 
 @pytest.mark.parametrize("forge", GITHUB, indirect=True)
-def test_the_token_goes_nowhere_else(forge: Forge) -> None:
-    with running("github") as other:
+def test_the_token_goes_nowhere_else(forge: FakeCodeHost) -> None:
+    with serve("github") as other:
         for _ in range(3):
             forge.add("a remark")
         forge.elsewhere = other.url.removesuffix("/api")
@@ -193,12 +197,12 @@ def test_the_token_goes_nowhere_else(forge: Forge) -> None:
         with pytest.raises(ForgeError, match="302"):
             put(forge, "text")
 
-    assert other.asked == []
+    assert other.requests == []
 
 
 @pytest.mark.parametrize("forge", BOTH, indirect=True)
 @pytest.mark.parametrize("content", ["<html>Sign in</html>", "{}", "[]", "[1]", "null"])
-def test_what_is_no_answer_of_an_api_is_said_to_be_none(forge: Forge, content: str) -> None:
+def test_what_is_no_answer_of_an_api_is_said_to_be_none(forge: FakeCodeHost, content: str) -> None:
     forge.failures = [(200, {}, content)]
 
     with pytest.raises(ForgeError, match=r"JSON|viewer|username"):
@@ -208,7 +212,7 @@ def test_what_is_no_answer_of_an_api_is_said_to_be_none(forge: Forge, content: s
 
 
 def test_a_list_that_is_none_is_refused() -> None:
-    with running("gitlab") as forge:
+    with serve("gitlab") as forge:
         for content in ('{"message": "later"}', "[1]"):
             forge.failures = [(200, {}, '{"username": "project_12_bot"}'), (200, {}, content)]
             with pytest.raises(ForgeError, match="no list of objects"):
@@ -216,24 +220,24 @@ def test_a_list_that_is_none_is_refused() -> None:
 
 
 def test_a_text_that_is_too_long_is_refused_before_anything_is_asked() -> None:
-    with running("github") as forge:
+    with serve("github") as forge:
         room = 65_536 - len(LINE) - 2
         with pytest.raises(ForgeError, match="65537 characters, marker included: GitHub takes 65536; shorten it"):
             put(forge, "é" * (room + 1))
-        assert forge.asked == []
+        assert forge.requests == []
         assert put(forge, "é" * room) == "created"
 
 
 @pytest.mark.parametrize("stack", ["", "a b", "x --><script>", "-->", "a\nb", "../x"])
 def test_what_is_no_stacks_name_is_no_marker(stack: str) -> None:
     with pytest.raises(ForgeError, match="no name of a stack"):
-        marker(stack)
+        format_marker(stack)
 
 
 @pytest.mark.parametrize("kind", BOTH)
 def test_every_variable_that_is_missing_or_odd_is_named_and_none_is_shown(kind: str) -> None:
     module = github if kind == "github" else gitlab
-    whole = Forge(kind=kind, port=1).environment
+    whole = FakeCodeHost(kind=kind, port=1).environment
     unused = {"GITHUB_SERVER_URL", "GITHUB_RUN_ID", "CI_PIPELINE_URL"}
 
     for name in whole.keys() - unused:
@@ -244,15 +248,15 @@ def test_every_variable_that_is_missing_or_odd_is_named_and_none_is_shown(kind: 
 
 
 def test_a_line_break_after_a_token_is_forgiven() -> None:
-    environment = {**Forge(kind="gitlab", port=1).environment, "COMMENT_TOKEN": f"{TOKEN}\n"}
+    environment = {**FakeCodeHost(kind="gitlab", port=1).environment, "COMMENT_TOKEN": f"{TOKEN}\n"}
 
-    assert TOKEN not in repr(gitlab.from_environment(environment))
-    assert gitlab.from_environment(environment).api.token == TOKEN
+    assert TOKEN not in repr(gitlab.merge_request_from_environment(environment))
+    assert gitlab.merge_request_from_environment(environment).api.token == TOKEN
 
 
 @pytest.mark.parametrize("forge", BOTH, indirect=True)
 def test_the_command_puts_a_file_into_the_comment(
-    forge: Forge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    forge: FakeCodeHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, value in forge.environment.items():
         monkeypatch.setenv(name, value)

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from review.diff import fields
-from review.redaction import masked, plain, scrubbed, secrets_of
-from tests.helpers.certificate_authority import LocalAuthority
+from review.diff import diff_fields
+from review.redaction import redact, redact_text, secret_forms, to_plain
+from tests.helpers.certificates import IssuedCertificate
 
-KEY = LocalAuthority().private
+KEY = IssuedCertificate().private_key
 KEY_LINE = KEY.splitlines()[1]
 TOKEN = ".".join(["eyJhbGciOiJSUzI1NiIsImtpZCI6In", "eyJpc3MiOiJrdWJlcm5ldGVzL3NlcnZpY2VhY2", "c2lnbmF0dXJl"])
 KUBECONFIG = yaml.safe_dump(
@@ -56,13 +56,13 @@ def encoded(text: str) -> str:
     ids=count(),  # a key is another one in each process of a run
 )
 def test_a_secret_is_hidden_wherever_it_stands_and_its_change_is_seen(value: dict[str, Any], secret: str) -> None:
-    shown = json.dumps(plain(masked(value)))
+    shown = json.dumps(to_plain(redact(value)))
     assert secret not in shown
     assert "[secret]" in shown
 
     # Another secret of the same form.
     other = secret[:-3] + "Zq9"
-    changed = fields(masked(value), masked(json.loads(json.dumps(value).replace(secret, other))))
+    changed = diff_fields(redact(value), redact(json.loads(json.dumps(value).replace(secret, other))))
     assert len(changed) == 1
     assert not any(text in line for line in changed[0].lines for text in (secret, other))
     assert changed[0].lines[0].endswith("(changed)")
@@ -82,12 +82,12 @@ def test_a_secret_is_hidden_wherever_it_stands_and_its_change_is_seen(value: dic
     ],
 )
 def test_what_only_speaks_of_secrets_is_shown(value: dict[str, Any]) -> None:
-    assert masked(value) == value
+    assert redact(value) == value
 
 
 def test_a_certificate_is_told_by_its_name_its_end_and_its_fingerprint() -> None:
-    certificate = LocalAuthority().pem
-    shown = masked({"caBundle": encoded(certificate), "pem": certificate})
+    certificate = IssuedCertificate().pem
+    shown = redact({"caBundle": encoded(certificate), "pem": certificate})
 
     assert str(shown["pem"]).startswith("certificate root.linkerd.cluster.local, until 20")
     assert str(shown["caBundle"]) == str(shown["pem"])
@@ -95,27 +95,27 @@ def test_a_certificate_is_told_by_its_name_its_end_and_its_fingerprint() -> None
 
 def test_a_secret_is_the_same_as_data_and_as_string_data() -> None:
     secret = {"apiVersion": "v1", "kind": "Secret"}
-    one = masked({**secret, "data": {"key": encoded("open-sesame-7")}})
-    other = masked({**secret, "stringData": {"key": "open-sesame-7"}})
+    one = redact({**secret, "data": {"key": encoded("open-sesame-7")}})
+    other = redact({**secret, "stringData": {"key": "open-sesame-7"}})
 
     assert one["data"]["key"] == other["stringData"]["key"]
 
 
 def test_secrets_of_the_stack_file_are_hidden_in_every_text_and_in_base64() -> None:
-    known = secrets_of("a rather long pass phrase") | secrets_of(KUBECONFIG)
+    known = secret_forms("a rather long pass phrase") | secret_forms(KUBECONFIG)
 
     for text in ("a rather long pass phrase", encoded("a rather long pass phrase"), "open-sesame-7"):
-        assert str(masked({"x": f"before {text} after"}, known)["x"]) == "before [secret] after"
-        assert scrubbed(f"error: {text}", known) == "error: [secret]"
+        assert str(redact({"x": f"before {text} after"}, known)["x"]) == "before [secret] after"
+        assert redact_text(f"error: {text}", known) == "error: [secret]"
 
 
 def test_of_entries_without_names_a_secret_that_changes_is_seen() -> None:
     before, after = ([{"verb": "x", "password": text}, {"verb": "y"}] for text in ("open-sesame-7", "open-sesame-8"))
 
-    assert [field.lines for field in fields(masked(before), masked(after), "rules")] == [
+    assert [field.lines for field in diff_fields(redact(before), redact(after), "rules")] == [
         ["! rules[0].password: [secret] (changed)"]
     ]
 
 
 def test_short_words_are_not_taken_for_secrets() -> None:
-    assert masked({"mode": "lab mode"}, secrets_of("lab")) == {"mode": "lab mode"}
+    assert redact({"mode": "lab mode"}, secret_forms("lab")) == {"mode": "lab mode"}

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 
 from mesh import config as settings
-from tests.helpers.mock_engine import Recorder, Run, mesh
+from tests.helpers.mock_engine import Recorder, RunProgram, mesh_config
 from tests.helpers.stack_files import Environment
 
 GROUP = "gateway.networking.k8s.io"
-BOTH = mesh("west", "east", links=[("west", "east")])
+BOTH = mesh_config("west", "east", links=[("west", "east")])
 BY_WEIGHT = {"cluster": "west", "weights": {"west": 1, "east": 1}}
 BACKUP = {"cluster": "west", "backups": ["east"]}
 
 
-def recorded(run: Run, version: str, *workloads: dict[str, Any], **config: Any) -> Recorder:
+def recorded(run: RunProgram, version: str, *workloads: dict[str, Any], **config: Any) -> Recorder:
     return run({**BOTH, "linkerd": {"version": version}, "workloads": list(workloads), **config})
 
 
@@ -24,7 +24,7 @@ def ports(found: Recorder, kind: str) -> dict[str, tuple[str, int]]:
     """The API version and the port of each route, by its resource's name."""
     return {
         name: (route["apiVersion"], route["spec"]["parentRefs"][0]["port"])
-        for name, route in found.of(f":{kind}").items()
+        for name, route in found.inputs_of(f":{kind}").items()
     }
 
 
@@ -38,14 +38,14 @@ def ports(found: Recorder, kind: str) -> dict[str, tuple[str, int]]:
     ],
 )
 def test_http_and_grpc_requests_are_shared_out_where_the_release_has_routes_for_them(
-    run: Run, version: str, http: str, grpc: str | None
+    run: RunProgram, version: str, http: str, grpc: str | None
 ) -> None:
     found = recorded(run, version, {"podinfo": {"exported": ["east"], "splits": [BY_WEIGHT]}})
 
     assert ports(found, "HTTPRoute") == {"west-test-podinfo-split": (http, 9898)}
     expected = {} if grpc is None else {"west-test-podinfo-split-grpc": (grpc, 9999)}
     assert ports(found, "GRPCRoute") == expected
-    for route in found.of(":GRPCRoute").values():
+    for route in found.inputs_of(":GRPCRoute").values():
         (rule,) = route["spec"]["rules"]
         assert [(each["name"], each["port"]) for each in rule["backendRefs"]] == [
             ("podinfo", 9999),
@@ -53,26 +53,26 @@ def test_http_and_grpc_requests_are_shared_out_where_the_release_has_routes_for_
         ]
 
 
-def test_a_traffic_split_is_for_all_ports(run: Run) -> None:
+def test_a_traffic_split_is_for_all_ports(run: RunProgram) -> None:
     wanted = {"podinfo": {"exported": ["east"], "splits": [BY_WEIGHT]}}
 
     found = recorded(run, "2.17", wanted, extensions={"smi": ["west"]})
 
-    assert not found.of(":GRPCRoute") and not found.of(":HTTPRoute")
+    assert not found.inputs_of(":GRPCRoute") and not found.inputs_of(":HTTPRoute")
 
 
-def test_a_route_is_the_same_object_in_each_api_version(run: Run) -> None:
+def test_a_route_is_the_same_object_in_each_api_version(run: RunProgram) -> None:
     wanted = {"podinfo": {"exported": ["east"], "splits": [BY_WEIGHT]}}
 
     old, new = recorded(run, "2.17", wanted), recorded(run, "2.20", wanted)
 
     for kind, name in ((":HTTPRoute", "west-test-podinfo-split"), (":GRPCRoute", "west-test-podinfo-split-grpc")):
-        assert old.asked(kind, name).type in new.asked(kind, name).alias_types
+        assert old.registration(kind, name).type in new.registration(kind, name).alias_types
     own = recorded(run, "2.13.5", wanted)
-    assert own.asked(":HTTPRoute", "west-test-podinfo-split").alias_types == (), "a kind of its own"
+    assert own.registration(":HTTPRoute", "west-test-podinfo-split").alias_types == (), "a kind of its own"
 
 
-def test_a_failover_has_routes_and_a_service_that_failures_make_unavailable(run: Run) -> None:
+def test_a_failover_has_routes_and_a_service_that_failures_make_unavailable(run: RunProgram) -> None:
     found = recorded(
         run,
         "2.20",
@@ -86,7 +86,7 @@ def test_a_failover_has_routes_and_a_service_that_failures_make_unavailable(run:
     }
     assert ports(found, "GRPCRoute") == {"west-test-podinfo-failover-grpc": (f"{GROUP}/v1", 9999)}
     services = {
-        name: found.of("core/v1:Service")[name]["metadata"]["annotations"]
+        name: found.inputs_of("core/v1:Service")[name]["metadata"]["annotations"]
         for name in (
             "west-test-podinfo-service",
             "east-test-podinfo-service",
@@ -98,23 +98,23 @@ def test_a_failover_has_routes_and_a_service_that_failures_make_unavailable(run:
         name for name, said in services.items() if said.get("balancer.linkerd.io/failure-accrual") == "consecutive"
     ]
     assert accruing == ["west-test-podinfo-service", "west-default-helloworld-service"]
-    names = {route["metadata"]["name"] for route in found.of(":HTTPRoute").values()}
+    names = {route["metadata"]["name"] for route in found.inputs_of(":HTTPRoute").values()}
     assert names == {"podinfo-failover", "helloworld-failover"}, "not the name of a split, whose place it may take"
 
 
-def test_a_profile_is_an_object_or_several(run: Run) -> None:
+def test_a_profile_is_an_object_or_several(run: RunProgram) -> None:
     routes = {"profile": {"form": "gateway-api"}}
 
     found = recorded(
         run, "2.20", {"booksapp": {"clusters": ["west"], **routes}}, {"podinfo": {"clusters": ["west"], **routes}}
     )
 
-    assert not found.of(":ServiceProfile")
+    assert not found.inputs_of(":ServiceProfile")
     http = ports(found, "HTTPRoute")
     assert len([name for name in http if "booksapp" in name]) == 10
     assert http["west-booksapp-booksapp-route-get-authors-id"] == (f"{GROUP}/v1", 7000)
     assert http["west-test-podinfo-route-other"] == (f"{GROUP}/v1", 9898)
-    assert "ReleaseDrift west-linkerd-control-plane-drift" in found.before(
+    assert "ReleaseDrift west-linkerd-control-plane-drift" in found.dependencies_of(
         ":HTTPRoute", "west-test-podinfo-route-other"
     )
 

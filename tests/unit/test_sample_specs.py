@@ -9,13 +9,13 @@ import pytest
 
 from components.workloads import booksapp, podinfo
 from components.workloads.authorization_policy import authentication_spec, authorization_spec, server_spec
-from components.workloads.manifests import container, pod_annotations
-from components.workloads.nginx import configuration
-from components.workloads.service_profile import http_routes, milliseconds, profile_spec
+from components.workloads.manifests import container_spec, pod_annotations
+from components.workloads.nginx import nginx_configuration
+from components.workloads.service_profile import http_routes, profile_spec, to_milliseconds
 from components.workloads.traffic_split import (
     Backend,
-    backends,
     failover_backends,
+    split_backends,
     traffic_split_spec,
     weighted_backends_rule,
 )
@@ -31,7 +31,7 @@ def sample(**part: Any) -> config.Sample:
 
 
 def test_a_split_leads_to_the_own_service_and_to_the_mirrors_of_the_others() -> None:
-    assert backends("podinfo", 9898, BOTH) == [
+    assert split_backends("podinfo", 9898, BOTH) == [
         Backend(service="podinfo", port=9898, weight=50),
         Backend(service="podinfo-east", port=9898, weight=30),
         Backend(service="podinfo-north", port=9898, weight=0),
@@ -39,7 +39,7 @@ def test_a_split_leads_to_the_own_service_and_to_the_mirrors_of_the_others() -> 
 
 
 def test_a_traffic_split_has_whole_weights_or_thousandths() -> None:
-    assert traffic_split_spec("podinfo", backends("podinfo", 9898, BOTH)) == {
+    assert traffic_split_spec("podinfo", split_backends("podinfo", 9898, BOTH)) == {
         "service": "podinfo",
         "backends": [
             {"service": "podinfo", "weight": 50},
@@ -118,7 +118,7 @@ def test_a_routes_limit_is_its_own() -> None:
     [("300ms", 300), ("1m30.5s", 90_500), ("2h", 7_200_000), ("0.1s", 100), ("0.2ms", 1), ("0s", 0)],
 )
 def test_a_duration_has_whole_milliseconds(duration: str, found: int) -> None:
-    assert milliseconds(duration) == found
+    assert to_milliseconds(duration) == found
 
 
 def test_podinfos_own_profile_times_one_route_out_and_retries_it() -> None:
@@ -179,14 +179,14 @@ def test_a_policy_names_the_accounts_that_may_call_or_all_meshed_pods() -> None:
 
 
 def test_a_container_may_do_no_more_than_it_must() -> None:
-    assert container("one", "image:1") == {
+    assert container_spec("one", "image:1") == {
         "name": "one",
         "image": "image:1",
         "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }
     probe = {"tcpSocket": {"port": "http"}}
-    found = container("one", "image:1", ports={"http": 80}, probe=probe, more={"args": ["x"]})
+    found = container_spec("one", "image:1", ports={"http": 80}, probe=probe, more={"args": ["x"]})
     assert found["ports"] == [{"name": "http", "containerPort": 80}]
     assert found["readinessProbe"] == probe
     assert found["args"] == ["x"]
@@ -216,7 +216,7 @@ def test_a_pod_says_itself_what_linkerd_is_to_do_with_it(said: dict[str, Any], a
 
 @pytest.mark.parametrize("location", ["return 500;", podinfo._ASK_PODINFO], ids=["error-injector", "frontend"])
 def test_nginx_listens_where_its_service_leads_and_writes_only_where_it_may(location: str) -> None:
-    found = configuration(location)
+    found = nginx_configuration(location)
 
     depth = 0
     for brace in re.findall("[{}]", found):

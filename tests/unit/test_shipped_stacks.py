@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from policy import violations
-from tests.helpers.lab_stacks import shipped
-from tests.helpers.mock_engine import Recorder, Run, plain
-from tests.helpers.planned_resources import planned
+from policy import find_violations
+from tests.helpers.mock_engine import Recorder, RunProgram, without_secret_marks
+from tests.helpers.planned_resources import to_planned_resources
+from tests.helpers.stack_configs import shipped_config
 
 EXPORTED = {"mirror.linkerd.io/exported": "true"}
 DASHBOARD = {
@@ -26,19 +26,19 @@ DASHBOARD = {
 
 def objects(recorder: Recorder, kind: str) -> dict[str, dict[str, Any]]:
     """The objects of a kind, by their cluster, namespace and name; reads are left out."""
-    providers = {each.name: each.provider.split("::")[-2] for each in recorder.monitor.asked if each.provider}
+    providers = {each.name: each.provider.split("::")[-2] for each in recorder.monitor.registrations if each.provider}
     found = {}
-    for name, inputs in recorder.of(kind).items():
+    for name, inputs in recorder.inputs_of(kind).items():
         if name in providers and "metadata" in inputs:
             metadata = inputs["metadata"]
-            found[f"{providers[name]} {metadata['namespace']}/{metadata['name']}"] = plain(inputs)
+            found[f"{providers[name]} {metadata['namespace']}/{metadata['name']}"] = without_secret_marks(inputs)
     return found
 
 
 def releases(recorder: Recorder, cluster: str) -> dict[str, str | None]:
     """The charts of a cluster with their versions; of its links, the releases."""
-    providers = {each.name: each.provider.split("::")[-2] for each in recorder.monitor.asked if each.provider}
-    found = {name: each for name, each in recorder.of("Release").items() if providers[name] == cluster}
+    providers = {each.name: each.provider.split("::")[-2] for each in recorder.monitor.registrations if each.provider}
+    found = {name: each for name, each in recorder.inputs_of("Release").items() if providers[name] == cluster}
     return {each["name"]: each.get("version") for each in found.values()}
 
 
@@ -60,15 +60,15 @@ def services(recorder: Recorder) -> dict[str, tuple[dict[str, str], dict[str, in
 
 
 def made_namespaces(recorder: Recorder) -> set[str]:
-    return {found["metadata"]["name"] for found in recorder.of("core/v1:Namespace").values()}
+    return {found["metadata"]["name"] for found in recorder.inputs_of("core/v1:Namespace").values()}
 
 
 OLD = {"linkerd-crds": "1.6.1", "linkerd-control-plane": "1.12.5", "linkerd-multicluster": "30.7.5"}
 NEW = {"linkerd-crds": "1.8.0", "linkerd-control-plane": "1.16.11", "linkerd-multicluster": "30.11.11"}
 
 
-def test_openstack_nks_has_the_charts_of_its_guide(run: Run) -> None:
-    found = run(shipped("openstack-nks"))
+def test_openstack_nks_has_the_charts_of_its_guide(run: RunProgram) -> None:
+    found = run(shipped_config("openstack-nks"))
 
     assert releases(found, "cluster1") == {
         **OLD,
@@ -79,8 +79,8 @@ def test_openstack_nks_has_the_charts_of_its_guide(run: Run) -> None:
     assert releases(found, "cluster2") == {**OLD, "linkerd-viz": "30.8.5"}
 
 
-def test_openstack_nks_runs_the_versions_of_helloworld_and_sleep_where_its_guide_does(run: Run) -> None:
-    found = run(shipped("openstack-nks"))
+def test_openstack_nks_runs_the_versions_of_helloworld_and_sleep_where_its_guide_does(run: RunProgram) -> None:
+    found = run(shipped_config("openstack-nks"))
     labels = {"app": "helloworld", "service": "helloworld"}
 
     assert images(found) == {
@@ -103,8 +103,10 @@ def test_openstack_nks_runs_the_versions_of_helloworld_and_sleep_where_its_guide
 
 
 @pytest.mark.parametrize(("stack", "here", "there"), [("openstack-nks", 1, 2), ("kpaas", 2, 1)])
-def test_requests_to_helloworld_are_split_by_halves_in_one_cluster(run: Run, stack: str, here: int, there: int) -> None:
-    found = run(shipped(stack))
+def test_requests_to_helloworld_are_split_by_halves_in_one_cluster(
+    run: RunProgram, stack: str, here: int, there: int
+) -> None:
+    found = run(shipped_config(stack))
 
     assert {name: each["spec"] for name, each in objects(found, "v1alpha1:TrafficSplit").items()} == {
         f"cluster{here} default/helloworld": {
@@ -115,12 +117,12 @@ def test_requests_to_helloworld_are_split_by_halves_in_one_cluster(run: Run, sta
             ],
         }
     }
-    assert {each["apiVersion"] for each in found.of(":TrafficSplit").values()} == {"split.smi-spec.io/v1alpha1"}
+    assert {each["apiVersion"] for each in found.inputs_of(":TrafficSplit").values()} == {"split.smi-spec.io/v1alpha1"}
 
 
 @pytest.mark.parametrize("stack", ["openstack-nks", "kpaas"])
-def test_the_dashboard_is_behind_basic_auth_as_its_guide_has_it(run: Run, stack: str) -> None:
-    found = run(shipped(stack))
+def test_the_dashboard_is_behind_basic_auth_as_its_guide_has_it(run: RunProgram, stack: str) -> None:
+    found = run(shipped_config(stack))
 
     ingresses, secrets = objects(found, "Ingress"), objects(found, "core/v1:Secret")
     for cluster in ("cluster1", "cluster2"):
@@ -143,22 +145,22 @@ def test_the_dashboard_is_behind_basic_auth_as_its_guide_has_it(run: Run, stack:
             ],
         }
         assert secrets[f"{cluster} linkerd-viz/web-ingress-auth"]["stringData"] == {"auth": "admin:hash\n"}
-        before = found.before("Ingress", f"{cluster}-dashboard-ingress")
+        before = found.dependencies_of("Ingress", f"{cluster}-dashboard-ingress")
         assert {f"Secret {cluster}-dashboard-auth", f"ReleaseDrift {cluster}-viz-drift"} <= before
         assert (f"ReleaseDrift {cluster}-ingress-nginx-drift" in before) == (stack == "kpaas")
 
 
-def test_what_is_in_no_stack_is_in_no_cluster_either(run: Run) -> None:
-    found = run(shipped("openstack-nks"))
+def test_what_is_in_no_stack_is_in_no_cluster_either(run: RunProgram) -> None:
+    found = run(shipped_config("openstack-nks"))
 
     assert "default" not in made_namespaces(found), "every cluster has it, and destroy would take it along"
     assert {"ingress-nginx", "metallb-system"}.isdisjoint(made_namespaces(found)), "it is there already"
-    assert not found.of(":IPAddressPool")
-    assert list(found.of(":Link")) == ["link-cluster1-to-cluster2-link"]
+    assert not found.inputs_of(":IPAddressPool")
+    assert list(found.inputs_of(":Link")) == ["link-cluster1-to-cluster2-link"]
 
 
-def test_kpaas_has_both_directions_and_a_load_balancer_on_both_sides(run: Run) -> None:
-    found = run(shipped("kpaas"))
+def test_kpaas_has_both_directions_and_a_load_balancer_on_both_sides(run: RunProgram) -> None:
+    found = run(shipped_config("kpaas"))
 
     more = {"linkerd-viz": "30.8.5", "linkerd-smi": "1.0.1", "metallb": "0.14.9", "ingress-nginx": "4.11.0"}
     assert releases(found, "cluster1") == {**OLD, **more, "link-cluster2": None}
@@ -175,8 +177,8 @@ def test_kpaas_has_both_directions_and_a_load_balancer_on_both_sides(run: Run) -
     assert exported == ["cluster1 default/helloworld"]
 
 
-def test_east_west_has_every_part_of_the_tour_where_the_tour_has_it(run: Run) -> None:
-    found = run(shipped("east-west"))
+def test_east_west_has_every_part_of_the_tour_where_the_tour_has_it(run: RunProgram) -> None:
+    found = run(shipped_config("east-west"))
 
     both = {**NEW, "linkerd-viz": "30.12.11", "metallb": "0.14.9"}
     assert releases(found, "east") == both
@@ -214,8 +216,8 @@ def test_east_west_has_every_part_of_the_tour_where_the_tour_has_it(run: Run) ->
     }
 
 
-def test_east_west_splits_podinfo_and_injects_faults_into_books(run: Run) -> None:
-    found = run(shipped("east-west"))
+def test_east_west_splits_podinfo_and_injects_faults_into_books(run: RunProgram) -> None:
+    found = run(shipped_config("east-west"))
 
     splits = {name: each["spec"] for name, each in objects(found, "v1alpha1:TrafficSplit").items()}
     assert splits == {
@@ -233,8 +235,8 @@ def test_east_west_splits_podinfo_and_injects_faults_into_books(run: Run) -> Non
     assert "proxy_pass http://podinfo:9898;" in texts["west test/frontend"]
 
 
-def test_emojivoto_is_one_cluster_without_what_only_several_need(run: Run) -> None:
-    found = run(shipped("emojivoto"))
+def test_emojivoto_is_one_cluster_without_what_only_several_need(run: RunProgram) -> None:
+    found = run(shipped_config("emojivoto"))
 
     assert releases(found, "demo") == {
         "linkerd-crds": "1.8.0",
@@ -257,8 +259,8 @@ def test_emojivoto_is_one_cluster_without_what_only_several_need(run: Run) -> No
     assert made_namespaces(found) == {"linkerd", "linkerd-viz", "emojivoto"}
 
 
-def test_emojivotos_parts_find_one_another(run: Run) -> None:
-    found = objects(run(shipped("emojivoto")), "Deployment")
+def test_emojivotos_parts_find_one_another(run: RunProgram) -> None:
+    found = objects(run(shipped_config("emojivoto")), "Deployment")
     pods = {name.rpartition("/")[2]: each["spec"]["template"] for name, each in found.items()}
     told = {
         name: {each["name"]: each["value"] for each in pod["spec"]["containers"][0]["env"]}
@@ -276,7 +278,7 @@ def test_emojivotos_parts_find_one_another(run: Run) -> None:
     }
     selected = {
         name.rpartition("/")[2]: each["spec"]["selector"]
-        for name, each in objects(run(shipped("emojivoto")), "core/v1:Service").items()
+        for name, each in objects(run(shipped_config("emojivoto")), "core/v1:Service").items()
     }
     assert selected == {name: {"app": name} for name in ("web-svc", "emoji-svc", "voting-svc")}
 
@@ -285,8 +287,8 @@ STACKS = pytest.mark.parametrize("stack", ["openstack-nks", "kpaas", "east-west"
 
 
 @STACKS
-def test_no_sample_may_do_more_than_it_must(run: Run, stack: str) -> None:
-    for name, found in objects(run(shipped(stack)), "Deployment").items():
+def test_no_sample_may_do_more_than_it_must(run: RunProgram, stack: str) -> None:
+    for name, found in objects(run(shipped_config(stack)), "Deployment").items():
         pod = found["spec"]["template"]["spec"]
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
         assert "serviceAccountName" in pod or pod["automountServiceAccountToken"] is False, name
@@ -297,43 +299,45 @@ def test_no_sample_may_do_more_than_it_must(run: Run, stack: str) -> None:
 
 
 @STACKS
-def test_every_object_belongs_to_the_stack_that_made_it(run: Run, stack: str) -> None:
-    asked = run(shipped(stack))
+def test_every_object_belongs_to_the_stack_that_made_it(run: RunProgram, stack: str) -> None:
+    asked = run(shipped_config(stack))
 
     for kind in ("core/v1:Namespace", "core/v1:Service", "Deployment", "ConfigMap", "Ingress", ":TrafficSplit"):
-        for name, found in asked.of(kind).items():
+        for name, found in asked.inputs_of(kind).items():
             if "metadata" in found:
                 annotations = found["metadata"]["annotations"]
                 assert annotations["pulumi.com/patchFieldManager"] == "multicluster-mesh-test", name
 
 
 @STACKS
-def test_no_password_and_no_key_is_in_a_helm_value(run: Run, stack: str) -> None:
-    values = json.dumps([each["values"] for each in run(shipped(stack)).of("Release").values()])
+def test_no_password_and_no_key_is_in_a_helm_value(run: RunProgram, stack: str) -> None:
+    values = json.dumps([each["values"] for each in run(shipped_config(stack)).inputs_of("Release").values()])
 
     assert "a-private-key" not in values
     assert "admin:hash" not in values
 
 
 @pytest.mark.parametrize("stack", ["clustermesh", "dev", "east-west", "emojivoto", "kpaas", "openstack-nks"])
-def test_no_policy_has_anything_to_say(run: Run, stack: str) -> None:
-    resources = planned(run(shipped(stack)))
+def test_no_policy_has_anything_to_say(run: RunProgram, stack: str) -> None:
+    resources = to_planned_resources(run(shipped_config(stack)))
 
-    assert [violation.line() for violation in violations(resources)] == []
+    assert [violation.line() for violation in find_violations(resources)] == []
     assert {"pulumi:providers:kubernetes", "kubernetes:helm.sh/v3:Release"} <= {each.type for each in resources}
 
 
-def test_a_policy_sees_a_gateway_that_nobody_says_anything_of(run: Run) -> None:
-    found = violations(planned(run({"clusters": {"west": {}, "east": {"gateway": {"loadBalancer": False}}}})))
+def test_a_policy_sees_a_gateway_that_nobody_says_anything_of(run: RunProgram) -> None:
+    found = find_violations(
+        to_planned_resources(run({"clusters": {"west": {}, "east": {"gateway": {"loadBalancer": False}}}}))
+    )
 
     assert [(each.name, each.rule, each.mandatory) for each in found] == [("west-multicluster", "gateways", False)]
 
 
-def test_a_policy_sees_a_load_balancer_of_cilium_unless_an_annotation_says_that_it_is_public(run: Run) -> None:
-    config = shipped("clustermesh") | {"cilium": {"service": "LoadBalancer"}}
+def test_a_policy_sees_a_load_balancer_of_cilium_unless_an_annotation_says_that_it_is_public(run: RunProgram) -> None:
+    config = shipped_config("clustermesh") | {"cilium": {"service": "LoadBalancer"}}
     config["clusters"]["cluster1"]["cilium"]["annotations"] = {"multicluster-mesh/exposure": "public"}
 
-    found = violations(planned(run(config)))
+    found = find_violations(to_planned_resources(run(config)))
 
     assert [(each.name, each.path) for each in found] == [
         ("cluster2-clustermesh-apiserver-peers", "spec.loadBalancerSourceRanges")

@@ -34,7 +34,13 @@ def test_the_state_is_that_of_the_running_stack(pulumi_says: Path, tmp_path: Pat
     (found,) = stack_state.read_stack_state()
 
     assert found.urn == urn
-    assert (tmp_path / "asked").read_text().split() == ["stack", "export", "--stack", "someone/mesh/prod"]
+    assert (tmp_path / "asked").read_text().split() == [
+        "stack",
+        "export",
+        "--stack",
+        "someone/mesh/prod",
+        "--non-interactive",
+    ]
 
 
 def test_a_stack_that_has_made_nothing_yet_has_nothing(pulumi_says: Path) -> None:

@@ -9,12 +9,12 @@ import pytest
 
 from components.dynamic_providers import ReleaseDriftProvider
 from components.helm import terminating_crds
-from components.helm.retained_crds import CRDS_PATH
 from components.helm.terminating_crds import CrdsStuckTerminatingError
 from mesh.kube import client as kube_client
-from mesh.preflight.api import ClusterApi
-from mesh.preflight.errors import ApiUnreachableError
-from tests.helpers.fake_api_server import Cluster, client, running
+from mesh.kube.client import KubeClient
+from mesh.kube.constants import CRDS_PATH
+from mesh.kube.errors import ApiUnreachableError
+from tests.helpers.fake_api_server import FakeApiServer, build_client, serve
 
 SERVERS, ROUTES = "/apis/example.com/v1/servers", "/apis/example.com/v1/routes"
 
@@ -27,7 +27,7 @@ def crd(plural: str, release: str = "linkerd-crds", *, going: bool = True) -> di
     return {"metadata": {"name": f"{plural}.example.com", "annotations": annotations} | deleted, "spec": spec}
 
 
-def bring(server: Cluster, *crds: dict[str, Any]) -> None:
+def bring(server: FakeApiServer, *crds: dict[str, Any]) -> None:
     server.objects[CRDS_PATH] = {"items": list(crds)}
     for each in crds:
         server.objects[f"{CRDS_PATH}/{each['metadata']['name']}"] = each
@@ -35,40 +35,40 @@ def bring(server: Cluster, *crds: dict[str, Any]) -> None:
 
 
 @pytest.fixture
-def server() -> Iterator[Cluster]:
-    with running(Cluster()) as cluster:
+def server() -> Iterator[FakeApiServer]:
+    with serve(FakeApiServer()) as cluster:
         yield cluster
 
 
-def wait(server: Cluster) -> None:
-    terminating_crds.wait_for_crd_deletion(client(server.server), "west", "linkerd-crds", "linkerd")
+def wait(server: FakeApiServer) -> None:
+    terminating_crds.wait_for_crd_deletion(build_client(server.server), "west", "linkerd-crds", "linkerd")
 
 
-def read(server: Cluster) -> None:
-    terminating_crds.warm_crd_storage(ClusterApi(client(server.server), 5), "linkerd-crds", "linkerd")
+def read(server: FakeApiServer) -> None:
+    terminating_crds.warm_crd_storage(KubeClient(build_client(server.server), 5), "linkerd-crds", "linkerd")
 
 
-def test_the_kinds_of_a_release_are_read_and_no_others(server: Cluster) -> None:
+def test_the_kinds_of_a_release_are_read_and_no_others(server: FakeApiServer) -> None:
     bring(server, crd("servers", going=False), crd("routes", going=False), crd("taps", "linkerd-viz", going=False))
 
     read(server)
 
     crds = {f"GET {CRDS_PATH}", f"GET {CRDS_PATH}/servers.example.com", f"GET {CRDS_PATH}/routes.example.com"}
-    assert set(server.asked) == crds | {f"GET {SERVERS}", f"GET {ROUTES}"}
+    assert set(server.requests) == crds | {f"GET {SERVERS}", f"GET {ROUTES}"}
 
 
-def test_a_kind_is_asked_for_until_its_storage_is_ready(server: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kind_is_asked_for_until_its_storage_is_ready(server: FakeApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     bring(server, crd("servers"))
     server.statuses[SERVERS] = 429
     monkeypatch.setattr("time.sleep", lambda _: server.statuses.clear())
 
     read(server)
 
-    assert server.asked[-2:] == [f"GET {SERVERS}"] * 2
+    assert server.requests[-2:] == [f"GET {SERVERS}"] * 2
 
 
 def test_a_kind_that_does_not_get_ready_is_not_asked_for_without_end(
-    server: Cluster, monkeypatch: pytest.MonkeyPatch
+    server: FakeApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bring(server, crd("servers"))
     server.statuses[SERVERS] = 429
@@ -78,7 +78,7 @@ def test_a_kind_that_does_not_get_ready_is_not_asked_for_without_end(
         read(server)
 
 
-def test_a_crd_that_went_meanwhile_or_has_no_version_is_passed_over(server: Cluster) -> None:
+def test_a_crd_that_went_meanwhile_or_has_no_version_is_passed_over(server: FakeApiServer) -> None:
     unserved = crd("routes")
     unserved["spec"]["versions"].pop()
     bring(server, crd("servers"), unserved)
@@ -86,21 +86,21 @@ def test_a_crd_that_went_meanwhile_or_has_no_version_is_passed_over(server: Clus
 
     read(server)
 
-    assert not {f"GET {SERVERS}", f"GET {ROUTES}"} & set(server.asked)
+    assert not {f"GET {SERVERS}", f"GET {ROUTES}"} & set(server.requests)
 
 
 @pytest.mark.parametrize("status", [200, 403, 500])
 def test_the_kinds_are_read_before_their_release_goes_and_nothing_depends_on_it(
-    server: Cluster, monkeypatch: pytest.MonkeyPatch, status: int
+    server: FakeApiServer, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     bring(server, crd("servers"))
     server.statuses[SERVERS] = status
-    monkeypatch.setattr(kube_client, "api_client", lambda _: client(server.server))
+    monkeypatch.setattr(kube_client, "api_client", lambda _: build_client(server.server))
     monkeypatch.setattr(terminating_crds, "CRD_SERVED_TIMEOUT_S", 0.2)
 
     ReleaseDriftProvider().delete("", {"context": "ctx-west", "release": "linkerd-crds", "namespace": "linkerd"})
 
-    assert f"GET {SERVERS}" in server.asked
+    assert f"GET {SERVERS}" in server.requests
 
 
 def test_a_cluster_that_is_not_there_is_not_in_the_way_of_a_removal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,16 +112,16 @@ def test_a_cluster_that_is_not_there_is_not_in_the_way_of_a_removal(monkeypatch:
     ReleaseDriftProvider().delete("", {"context": "ctx-west", "release": "linkerd-crds", "namespace": "linkerd"})
 
 
-def test_crds_that_stay_or_are_of_another_release_are_not_waited_for(server: Cluster) -> None:
+def test_crds_that_stay_or_are_of_another_release_are_not_waited_for(server: FakeApiServer) -> None:
     server.objects[CRDS_PATH] = {"items": [crd("servers", going=False), crd("routes", "linkerd-viz")]}
 
     wait(server)
 
-    assert server.asked == [f"GET {CRDS_PATH}"]
+    assert server.requests == [f"GET {CRDS_PATH}"]
 
 
 def test_a_release_is_installed_when_its_deleted_crds_are_gone(
-    server: Cluster, monkeypatch: pytest.MonkeyPatch
+    server: FakeApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.objects[CRDS_PATH] = {"items": [crd("servers"), crd("routes", going=False)]}
     said: list[str] = []
@@ -135,10 +135,10 @@ def test_a_release_is_installed_when_its_deleted_crds_are_gone(
     wait(server)
 
     assert said == ["west: waiting, up to five minutes, until these deleted CRDs are gone: servers.example.com"]
-    assert server.asked == [f"GET {CRDS_PATH}"] * 2
+    assert server.requests == [f"GET {CRDS_PATH}"] * 2
 
 
-def test_crds_that_do_not_go_are_named(server: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crds_that_do_not_go_are_named(server: FakeApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     server.objects[CRDS_PATH] = {"items": [crd("servers")]}
     monkeypatch.setattr(terminating_crds, "CRD_DELETION_TIMEOUT_S", -1)
 
@@ -149,7 +149,7 @@ def test_crds_that_do_not_go_are_named(server: Cluster, monkeypatch: pytest.Monk
         wait(server)
 
 
-def test_who_may_not_list_crds_does_not_wait(server: Cluster) -> None:
+def test_who_may_not_list_crds_does_not_wait(server: FakeApiServer) -> None:
     server.statuses[CRDS_PATH] = 403
 
     wait(server)

@@ -16,7 +16,7 @@ import yaml
 
 from hack.toolchain import __main__ as command
 from hack.toolchain import add_ons, cache, charts, go, helm, pulumi_installation
-from hack.toolchain.artifacts import ARTIFACTS, CHARTS, CILIUM, ENGINE, HELM, Artifact, Build, linkerd
+from hack.toolchain.artifacts import ARTIFACTS, CHARTS, CILIUM, ENGINE, HELM, Artifact, Build, linkerd_artifact
 from mesh import linkerd_releases
 from mesh.paths import PROJECT_ROOT
 
@@ -55,7 +55,7 @@ def test_every_pinned_module_has_its_checksums() -> None:
 
 def test_every_stable_release_that_the_program_lists_can_be_tried_in_the_lab() -> None:
     stable = [release.version for release in linkerd_releases.LINKERD_RELEASES.values() if release.channel == "stable"]
-    assert {linkerd(release).name for release in stable} <= set(ARTIFACTS)
+    assert {linkerd_artifact(release).name for release in stable} <= set(ARTIFACTS)
 
 
 def test_the_plugins_have_the_versions_of_their_python_packages() -> None:
@@ -65,30 +65,30 @@ def test_the_plugins_have_the_versions_of_their_python_packages() -> None:
 
     assert f'Version = "{pinned["pulumi-kubernetes"]}"' in kubernetes
     assert f'Version = "{pinned["pulumi-tls"]}"' in tls
-    assert f"v{'.'.join(map(str, pulumi_installation.MINIMUM))}" in ENGINE.main.variables.values()
-    assert tuple(map(int, pinned["pulumi"].split("."))) >= pulumi_installation.MINIMUM, (
+    assert f"v{'.'.join(map(str, pulumi_installation.MINIMUM_VERSION))}" in ENGINE.main.variables.values()
+    assert tuple(map(int, pinned["pulumi"].split("."))) >= pulumi_installation.MINIMUM_VERSION, (
         "the SDK may be newer than the engine"
     )
 
 
 def test_a_part_that_was_not_built_says_how_to_build_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(go, "version", lambda: GO)
+    monkeypatch.setattr(go, "read_version", lambda: GO)
 
-    with pytest.raises(cache.NotInstalled, match="make toolchain PARTS=kubernetes"):
+    with pytest.raises(cache.NotInstalledError, match="make toolchain PARTS=kubernetes"):
         cache.installed("kubernetes")
 
 
 def test_without_parts_all_is_built_that_make_up_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[Artifact] = []
-    monkeypatch.setattr(go, "version", lambda: GO)
+    monkeypatch.setattr(go, "read_version", lambda: GO)
     monkeypatch.setattr(command, "_build_missing", built.extend)
 
     assert command.main([]) == 0
-    assert {"kubernetes", linkerd(linkerd_releases.DEFAULT_LINKERD_VERSION).name, CHARTS.name} <= {
+    assert {"kubernetes", linkerd_artifact(linkerd_releases.DEFAULT_LINKERD_VERSION).name, CHARTS.name} <= {
         part.name for part in built
     }
-    assert not {linkerd("2.13.5").name, CILIUM.name} & {part.name for part in built}
+    assert not {linkerd_artifact("2.13.5").name, CILIUM.name} & {part.name for part in built}
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_pulumi_on_path_is_used_if_it_is_recent_and_complete(
         _program(tmp_path / "pulumi-language-python", "true")
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
 
-    assert (pulumi_installation.on_path() is not None) == found
+    assert (pulumi_installation.find_on_path() is not None) == found
 
 
 def _program(path: Path, line: str) -> None:
@@ -151,7 +151,7 @@ def test_a_chart_is_packaged_as_published_and_the_same_each_time(tmp_path: Path)
         (folder / "templates/one.yaml").write_text("kind: One\n")
 
     for into in ("first", "second"):
-        charts.package(tmp_path / "source", release="9.9.9", into=tmp_path / into)
+        charts.package_linkerd_charts(tmp_path / "source", release="9.9.9", into=tmp_path / into)
 
     first, second = ((tmp_path / into / "linkerd-viz-1.2.3.tgz").read_bytes() for into in ("first", "second"))
     assert first == second
@@ -168,7 +168,7 @@ def test_crds_are_taken_out_of_their_chart(tmp_path: Path) -> None:
     for name in ("certificates", "issuers", "clusterissuers", "challenges"):
         (tmp_path / f"crd-{name}.yaml").write_text(text)
 
-    add_ons.plain_crds(tmp_path, into=tmp_path / "crds")
+    add_ons.copy_plain_crds(tmp_path, into=tmp_path / "crds")
 
     written = {file.name: file.read_text() for file in (tmp_path / "crds").iterdir()}
     plain = "kind: CustomResourceDefinition\nspec: {}\n"
@@ -188,7 +188,7 @@ def test_charts_and_manifests_of_others_are_laid_out_the_same_each_time(tmp_path
         (standard / f"{name}.yaml").write_text(f"---\nname: {name}\n")
 
     for into in ("first", "second"):
-        add_ons.take(lambda module: tmp_path, own=CHARTS.main.root, into=tmp_path / into)
+        add_ons.copy_add_ons(lambda module: tmp_path, own=CHARTS.main.root, into=tmp_path / into)
 
     first, second = (
         {str(file.relative_to(tmp_path / into)): file.read_bytes() for file in (tmp_path / into).rglob("*.tgz")}
@@ -209,7 +209,7 @@ def test_of_ciliums_charts_the_releases_are_taken_that_a_stack_may_name(tmp_path
     for name in (*(f"cilium-{version}" for version in published), "tetragon-1.14.0"):
         (tmp_path / f"{name}.tgz").write_text(name)
 
-    add_ons.take_cilium(tmp_path, into=tmp_path / "charts")
+    add_ons.copy_cilium_charts(tmp_path, into=tmp_path / "charts")
 
     taken = {file.name: file.read_text() for file in (tmp_path / "charts").iterdir()}
     assert taken == {f"cilium-{version}.tgz": f"cilium-{version}" for version in ("1.14.0", "1.19.10", "1.20.0")}
@@ -222,7 +222,7 @@ def test_ciliums_charts_are_copied_where_they_cannot_be_linked(tmp_path: Path, m
     monkeypatch.setattr("os.link", refuse)
     (tmp_path / "cilium-1.14.0.tgz").write_text("a chart")
 
-    add_ons.take_cilium(tmp_path, into=tmp_path / "charts")
+    add_ons.copy_cilium_charts(tmp_path, into=tmp_path / "charts")
 
     assert (tmp_path / "charts/cilium-1.14.0.tgz").read_text() == "a chart"
 
@@ -241,7 +241,7 @@ def test_a_helm_on_path_is_used_if_it_is_recent(
     _program(tmp_path / "helm", f"echo {version}")
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
 
-    assert (helm.on_path() is not None) == found
+    assert (helm.find_on_path() is not None) == found
 
 
 def test_the_helm_that_is_built_is_the_one_that_the_provider_installs_with() -> None:

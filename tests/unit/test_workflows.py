@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hack.toolchain.pulumi_installation import MINIMUM
+from hack.toolchain.pulumi_installation import MINIMUM_VERSION
 from mesh.paths import PROJECT_ROOT
 
 GITHUB = PROJECT_ROOT / ".github"
@@ -201,7 +201,7 @@ def test_what_is_called_is_there() -> None:
 
 
 def test_versions_are_those_of_the_repository() -> None:
-    engine = ".".join(map(str, MINIMUM))
+    engine = ".".join(map(str, MINIMUM_VERSION))
     helm = re.search(
         r"^\s*helm\.sh/helm/v3 (\S+)", (PROJECT_ROOT / "hack/toolchain/engine/go.mod").read_text(), re.MULTILINE
     )

@@ -9,7 +9,7 @@ from enum import StrEnum
 import psutil
 
 
-class Victim(StrEnum):
+class KillTarget(StrEnum):
     """Whom it hits."""
 
     EVERYTHING = "everything"  # the engine and all that it runs, at once
@@ -19,30 +19,30 @@ class Victim(StrEnum):
 
 
 @contextmanager
-def killed(engine: psutil.Process, victim: Victim) -> Iterator[None]:
+def kill(engine: psutil.Process, victim: KillTarget) -> Iterator[None]:
     """Kill once, on entering."""
     with suppress(psutil.NoSuchProcess):
         engine.suspend()  # so that it starts nothing while its children are looked up
         children = [child for child in engine.children(recursive=True) if _CHILDREN[victim](child)]
-        if victim in (Victim.EVERYTHING, Victim.ENGINE):
+        if victim in (KillTarget.EVERYTHING, KillTarget.ENGINE):
             engine.kill()
         for child in children:
             with suppress(psutil.NoSuchProcess):
                 child.kill()
-        if victim in (Victim.PROVIDERS, Victim.PYTHON):
+        if victim in (KillTarget.PROVIDERS, KillTarget.PYTHON):
             engine.resume()
     yield
 
 
-def _program(process: psutil.Process) -> str:
+def _program_name(process: psutil.Process) -> str:
     with suppress(psutil.Error):
         return process.exe().rpartition("/")[2]
     return ""
 
 
-_CHILDREN: dict[Victim, Callable[[psutil.Process], bool]] = {
-    Victim.EVERYTHING: lambda _: True,
-    Victim.ENGINE: lambda _: False,
-    Victim.PROVIDERS: lambda process: _program(process).startswith("pulumi-resource-"),
-    Victim.PYTHON: lambda process: _program(process).startswith("python"),
+_CHILDREN: dict[KillTarget, Callable[[psutil.Process], bool]] = {
+    KillTarget.EVERYTHING: lambda _: True,
+    KillTarget.ENGINE: lambda _: False,
+    KillTarget.PROVIDERS: lambda process: _program_name(process).startswith("pulumi-resource-"),
+    KillTarget.PYTHON: lambda process: _program_name(process).startswith("python"),
 }

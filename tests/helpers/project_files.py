@@ -7,7 +7,7 @@ import subprocess
 from mesh.paths import PROJECT_ROOT
 
 
-def listed() -> list[str]:
+def list_project_files() -> list[str]:
     """The paths of all files that Git has or, as soon as it is asked to, would take."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     printed = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True).stdout

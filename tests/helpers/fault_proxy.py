@@ -23,18 +23,18 @@ import yaml
 from hack.lab.pki import Pki
 from hack.lab.state_dir import StateDir
 
-_OF_A_CONNECTION = {"connection", "keep-alive", "transfer-encoding", "content-length"}
-_PIECE = 2**16  # bytes
+_HOP_BY_HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "content-length"}
+_CHUNK_SIZE = 2**16  # bytes
 
 
-class Trouble(StrEnum):
+class RequestFault(StrEnum):
     """What happens to a request."""
 
     REFUSED = "refused"  # is answered with 429, 500 or 503, and not passed on
     DROPPED = "dropped"  # its connection is closed, before it is passed on or after that
 
 
-class Proxy:
+class FaultProxy:
     """One API server's proxy; requests pass until trouble begins.
 
     Args:
@@ -46,7 +46,7 @@ class Proxy:
     def __init__(self, lab: StateDir, context: str, chance: random.Random) -> None:
         self._chance = chance
         self._lock = threading.Lock()
-        self._trouble: Trouble | None = None
+        self._trouble: RequestFault | None = None
         self._share = 0.0
         self.struck = 0
         pki = Pki(folder=lab.cluster(context) / "pki")
@@ -65,7 +65,7 @@ class Proxy:
         return f"https://127.0.0.1:{self._server.server_port}"
 
     @contextmanager
-    def serving(self) -> Iterator[Proxy]:
+    def serving(self) -> Iterator[FaultProxy]:
         """It answers as long as this is entered."""
         thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         thread.start()
@@ -77,7 +77,7 @@ class Proxy:
             thread.join()
 
     @contextmanager
-    def troubled(self, trouble: Trouble, share: float) -> Iterator[None]:
+    def troubled(self, trouble: RequestFault, share: float) -> Iterator[None]:
         """A share of all requests, 0 to 1, meets trouble as long as this is entered."""
         self._trouble, self._share, self.struck = trouble, share, 0
         try:
@@ -91,7 +91,7 @@ class Proxy:
             if self._trouble is None or self._chance.random() >= self._share:
                 return None
             self.struck += 1
-            if self._trouble is Trouble.DROPPED:
+            if self._trouble is RequestFault.DROPPED:
                 return self._chance.choice(["before", "after"])
             return self._chance.choice(
                 [HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE]
@@ -136,7 +136,7 @@ class Proxy:
             def _pass_on(self, body: bytes, *, answering: bool) -> None:
                 upstream = HTTPSConnection(proxy._upstream, context=proxy._client)
                 try:
-                    headers = {k: v for k, v in self.headers.items() if k.lower() not in {*_OF_A_CONNECTION, "host"}}
+                    headers = {k: v for k, v in self.headers.items() if k.lower() not in {*_HOP_BY_HOP_HEADERS, "host"}}
                     upstream.request(self.command, self.path, body=body or None, headers=headers)
                     answer = upstream.getresponse()
                     if not answering:
@@ -145,11 +145,11 @@ class Proxy:
                         return
                     self.send_response(answer.status)
                     for key, value in answer.getheaders():
-                        if key.lower() not in _OF_A_CONNECTION:
+                        if key.lower() not in _HOP_BY_HOP_HEADERS:
                             self.send_header(key, value)
                     self.send_header("Transfer-Encoding", "chunked")
                     self.end_headers()
-                    while piece := answer.read1(_PIECE):  # as it comes: a watch goes on for minutes
+                    while piece := answer.read1(_CHUNK_SIZE):  # as it comes: a watch goes on for minutes
                         self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
                     self.wfile.write(b"0\r\n\r\n")
                 finally:
@@ -170,7 +170,7 @@ class _Server(ThreadingHTTPServer):
         """A client that goes during the handshake is nothing to tell of."""
 
 
-def kubeconfig(lab: StateDir, proxies: dict[str, Proxy], file: Path) -> None:
+def write_kubeconfig(lab: StateDir, proxies: dict[str, FaultProxy], file: Path) -> None:
     """Write a copy of the lab's kubeconfig in which API servers are reached through proxies.
 
     Args:

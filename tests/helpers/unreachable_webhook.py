@@ -11,12 +11,12 @@ from kubernetes.client import ApiException
 from hack.lab.state_dir import StateDir
 from mesh.kube import client as kube_client
 from mesh.kube.client import Access
-from tests.helpers.lab_stack import comes_true
+from tests.helpers.lab_stack import wait_until
 
-NAME = "down.example.com"
+WEBHOOK_NAME = "down.example.com"
 _PATH = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
 _WEBHOOK: dict[str, Any] = {
-    "name": NAME,
+    "name": WEBHOOK_NAME,
     "clientConfig": {"service": {"name": "nobody", "namespace": "default"}},
     "failurePolicy": "Fail",
     "sideEffects": "None",
@@ -26,11 +26,11 @@ _WEBHOOK: dict[str, Any] = {
 # Helm's records and tokens are Secrets. No pods: for those Helm would wait as long as it may.
 _OBJECTS = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["secrets", "services"]}
 # Seconds for the API server to learn of it.
-_KNOWN_WITHIN = 30
+_PROPAGATION_TIMEOUT_S = 30
 
 
 @contextmanager
-def unanswered(
+def install_webhook(
     lab: StateDir,
     context: str,
     *,
@@ -48,17 +48,17 @@ def unanswered(
     api = kube_client.api_client(Access(context=context, kubeconfig=str(lab.kubeconfig)))
     labels = labels or {}
     which = {"rules": [{"operations": before, **_OBJECTS}], "objectSelector": {"matchLabels": labels}}
-    configuration = {"metadata": {"name": NAME}, "webhooks": [_WEBHOOK | which]}
+    configuration = {"metadata": {"name": WEBHOOK_NAME}, "webhooks": [_WEBHOOK | which]}
     kube_client.request(api, "POST", _PATH, body=configuration)
     try:
-        assert comes_true(lambda: _refuses(api, labels), _KNOWN_WITHIN)
+        assert wait_until(lambda: _is_rejecting(api, labels), _PROPAGATION_TIMEOUT_S)
         yield
     finally:
-        kube_client.request(api, "DELETE", f"{_PATH}/{NAME}")
-        assert comes_true(lambda: not _refuses(api, labels), _KNOWN_WITHIN)
+        kube_client.request(api, "DELETE", f"{_PATH}/{WEBHOOK_NAME}")
+        assert wait_until(lambda: not _is_rejecting(api, labels), _PROPAGATION_TIMEOUT_S)
 
 
-def _refuses(api: Any, labels: Mapping[str, str]) -> bool:
+def _is_rejecting(api: Any, labels: Mapping[str, str]) -> bool:
     secret = {"metadata": {"name": "down", "labels": labels}}
     try:
         kube_client.request(api, "POST", "/api/v1/namespaces/default/secrets?dryRun=All", body=secret)

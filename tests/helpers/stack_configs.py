@@ -9,16 +9,16 @@ import yaml
 from mesh.paths import PROJECT_ROOT
 
 
-def shipped(name: str, **more: Any) -> dict[str, Any]:
+def shipped_config(name: str, **more: Any) -> dict[str, Any]:
     """The configuration of a `Pulumi.<name>.yaml`, with something added."""
     content = yaml.safe_load((PROJECT_ROOT / f"Pulumi.{name}.yaml").read_text())
     return {key.partition(":")[2]: value for key, value in content["config"].items()} | more
 
 
-TWO_WAY = shipped("dev")
+TWO_WAY = shipped_config("dev")
 
 # The set-ups that the project ships, as they are.
-SET_UPS = ("openstack-nks", "kpaas", "east-west", "emojivoto")
+SHIPPED_SETUPS = ("openstack-nks", "kpaas", "east-west", "emojivoto")
 # Two clusters, one of which is the hub of the other.
 PAIR: dict[str, Any] = {
     "clusters": {"east": {}, "north": {}},
@@ -27,7 +27,7 @@ PAIR: dict[str, Any] = {
 }
 
 
-def full_mesh(*names: str, **clusters: dict[str, Any]) -> dict[str, Any]:
+def full_mesh_config(*names: str, **clusters: dict[str, Any]) -> dict[str, Any]:
     """Every cluster sees every other, and the podinfo that each exports."""
     found = {**{name: {} for name in names}, **clusters}
     return {"clusters": found, "topology": "full-mesh", "workloads": [{"podinfo": {"exported": list(found)}}]}

@@ -9,24 +9,24 @@ from contextlib import contextmanager
 import psutil
 
 from hack.lab.state_dir import StateDir
-from tests.helpers.lab_stack import comes_true
+from tests.helpers.lab_stack import wait_until
 
 # Seconds for the lab to start one again.
-_BACK_WITHIN = 60
+_RESTART_TIMEOUT_S = 60
 
 
 @contextmanager
-def killed(lab: StateDir, context: str, name: str = "kube-apiserver") -> Iterator[None]:
+def kill_component(lab: StateDir, context: str, name: str = "kube-apiserver") -> Iterator[None]:
     """It dies on entering, and the lab starts it again at once."""
-    _process(lab, context, name).kill()
+    _find_process(lab, context, name).kill()
     yield
-    assert comes_true(lambda: bool(lab.read_status()["clusters"][context]["ready"]), _BACK_WITHIN)
+    assert wait_until(lambda: bool(lab.read_status()["clusters"][context]["ready"]), _RESTART_TIMEOUT_S)
 
 
 @contextmanager
-def hanging(lab: StateDir, context: str, seconds: float) -> Iterator[None]:
+def suspend_api_server(lab: StateDir, context: str, seconds: float) -> Iterator[None]:
     """It takes connections, and answers nothing; for so long, or until this is left."""
-    process = _process(lab, context, "kube-apiserver")
+    process = _find_process(lab, context, "kube-apiserver")
     process.suspend()
     waking = threading.Timer(seconds, process.resume)
     waking.start()
@@ -38,7 +38,7 @@ def hanging(lab: StateDir, context: str, seconds: float) -> Iterator[None]:
         process.resume()
 
 
-def _process(lab: StateDir, context: str, name: str) -> psutil.Process:
+def _find_process(lab: StateDir, context: str, name: str) -> psutil.Process:
     processes = lab.read_status()["clusters"][context]["processes"]
     (pid,) = (found["pid"] for found in processes if found["name"] == name)
     return psutil.Process(pid)

@@ -20,12 +20,12 @@ Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 @dataclass(frozen=True, kw_only=True)
-class LocalAuthority:
+class IssuedCertificate:
     """A certificate and its key, by default a CA's as Linkerd wants it; self-signed without a signer."""
 
     name: str = "root.linkerd.cluster.local"
     key: Key = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
-    signer: LocalAuthority | None = None
+    signer: IssuedCertificate | None = None
     issuer_name: x509.Name | None = None  # None: the signer's, as this program writes it
     begin: datetime = NOW - DAY
     end: datetime = NOW + DAY
@@ -41,8 +41,8 @@ class LocalAuthority:
         signer = self.signer or self
         builder = (
             x509.CertificateBuilder()
-            .subject_name(subject(self.name))
-            .issuer_name(self.issuer_name or subject(signer.name))
+            .subject_name(subject_name(self.name))
+            .issuer_name(self.issuer_name or subject_name(signer.name))
             .public_key(self.key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(self.begin)
@@ -60,17 +60,17 @@ class LocalAuthority:
         object.__setattr__(self, "pem", certificate.public_bytes(PEM).decode())
 
     @property
-    def private(self) -> str:
-        return pem(self.key)
+    def private_key(self) -> str:
+        return private_key_pem(self.key)
 
 
 @cache
-def rsa_key(size: int) -> rsa.RSAPrivateKey:
+def generate_rsa_key(size: int) -> rsa.RSAPrivateKey:
     """The same one for all that ask: it takes long to make."""
     return rsa.generate_private_key(public_exponent=65537, key_size=size)
 
 
-def subject(name: str) -> x509.Name:
+def subject_name(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
@@ -78,7 +78,7 @@ def _key_usage(cert_sign: bool) -> x509.KeyUsage:
     return x509.KeyUsage(True, False, False, False, False, cert_sign, cert_sign, False, False)
 
 
-def pem(
+def private_key_pem(
     key: Key | ed25519.Ed25519PrivateKey,
     form: serialization.PrivateFormat = serialization.PrivateFormat.PKCS8,
     password: bytes | None = None,
@@ -87,6 +87,6 @@ def pem(
     return key.private_bytes(PEM, form, encryption).decode()
 
 
-def begins(label: str) -> str:
+def pem_header(label: str) -> str:
     """The line with which a block of PEM begins; put together, so that no file looks as if it had a key in it."""
     return f"-----BEGIN {label}-----"
