@@ -28,17 +28,17 @@ class Engine(Mocks):
         return {}, None
 
 
-def urns(*names: str) -> list[Any]:
+def register_chain(*names: str) -> list[Any]:
     """What becomes of the URNs of resources, each of which needs the one before it, once all are said to be settled."""
 
     async def program() -> list[Any]:
         set_mocks(Engine(), project="test", stack="test")
-        registered = ResourceRegistry()
-        made: list[Thing] = []
+        registry = ResourceRegistry()
+        things: list[Thing] = []
         for name in names:
-            made.append(Thing(name, made[-1].id if made else None))
-        await asyncio.wait_for(registered.wait_until_registered(), 20)
-        futures = [asyncio.ensure_future(thing.urn.future()) for thing in made]
+            things.append(Thing(name, things[-1].id if things else None))
+        await asyncio.wait_for(registry.wait_until_registered(), 20)
+        futures = [asyncio.ensure_future(thing.urn.future()) for thing in things]
         # What is settled is there at once.
         await asyncio.wait(futures, timeout=0.5)
         assert all(future.done() for future in futures)
@@ -47,12 +47,12 @@ def urns(*names: str) -> list[Any]:
     return asyncio.run(program())
 
 
-def test_everything_is_there_once_it_is_settled() -> None:
-    assert [urn.rpartition("::")[2] for urn in urns("one", "two", "three")] == ["one", "two", "three"]
+def test_all_urns_are_resolved_after_wait() -> None:
+    assert [urn.rpartition("::")[2] for urn in register_chain("one", "two", "three")] == ["one", "two", "three"]
 
 
-def test_what_is_refused_holds_up_nothing() -> None:
-    first, refused, after = urns("one", "refused", "three")
+def test_refused_resource_does_not_block_wait() -> None:
+    first, refused, after = register_chain("one", "refused", "three")
 
     assert first.endswith("::one")
     assert isinstance(refused, Exception)

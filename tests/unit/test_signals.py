@@ -22,13 +22,13 @@ print("goes on")
 
 
 @pytest.mark.parametrize(
-    ("begin", "told"),
+    ("begin", "expected"),
     [
         ("", ["True", "goes on"]),
         ("from hack.make import signals; signals.restore_sigint_for_children()", ["False", "goes on"]),
     ],
 )
-def test_what_a_command_in_the_background_starts_heeds_interrupts(begin: str, told: list[str]) -> None:
+def test_children_of_background_command_handle_sigint(begin: str, expected: list[str]) -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         process = subprocess.Popen(
@@ -41,4 +41,4 @@ def test_what_a_command_in_the_background_starts_heeds_interrupts(begin: str, to
         signal.signal(signal.SIGINT, before)
     printed, _ = process.communicate(timeout=30)
 
-    assert printed.split("\n")[:-1] == told
+    assert printed.split("\n")[:-1] == expected

@@ -34,7 +34,10 @@ def secret(name: str, parent: StateResource, provider: str | None, **more: Any) 
 
 PROVIDERS = [StateResource(urn=urn, type="pulumi:providers:kubernetes", parent=STACK) for urn in (WEST, EAST)]
 WEST_LINKERD, EAST_LINKERD = component("west-linkerd"), component("east-linkerd")
-LINK, OTHER = component("link-west-to-east", "ClusterLink"), component("link-west-to-north", "ClusterLink")
+LINK_TO_EAST, LINK_TO_NORTH = (
+    component("link-west-to-east", "ClusterLink"),
+    component("link-west-to-north", "ClusterLink"),
+)
 STATE = [
     StateResource(urn=STACK, type="pulumi:pulumi:Stack", custom=False),
     *PROVIDERS,
@@ -44,20 +47,20 @@ STATE = [
     secret("east-issuer", EAST_LINKERD, EAST),
     secret("east-key", EAST_LINKERD, None),
     secret("east-gateway", EAST_LINKERD, EAST, external=True),
-    LINK,
-    secret("link-west-to-east-token", LINK, EAST),
-    secret("link-west-to-east-credentials", LINK, WEST),
-    OTHER,
-    secret("link-west-to-north-credentials", OTHER, WEST),
+    LINK_TO_EAST,
+    secret("link-west-to-east-token", LINK_TO_EAST, EAST),
+    secret("link-west-to-east-credentials", LINK_TO_EAST, WEST),
+    LINK_TO_NORTH,
+    secret("link-west-to-north-credentials", LINK_TO_NORTH, WEST),
 ]
 
 
-def names(*clusters: str) -> list[str]:
+def retained_names(*clusters: str) -> list[str]:
     return [resource.name for resource in resources_to_retain(STATE, clusters)]
 
 
-def test_all_of_an_unreachable_cluster_is_kept_and_of_its_links_both_ends() -> None:
-    assert names("east") == [
+def test_resources_of_unreachable_cluster_and_its_links_are_retained() -> None:
+    assert retained_names("east") == [
         "east-linkerd",
         "east-issuer",
         "east-key",
@@ -67,21 +70,21 @@ def test_all_of_an_unreachable_cluster_is_kept_and_of_its_links_both_ends() -> N
     ]
 
 
-def test_nothing_is_kept_where_every_cluster_can_be_reached_or_nothing_was_made_yet() -> None:
-    assert names() == []
+def test_nothing_is_retained_without_unreachable_clusters_or_state() -> None:
+    assert retained_names() == []
     assert resources_to_retain([], ["east"]) == []
-    assert names("north") == []
+    assert retained_names("north") == []
 
 
-def test_mirrors_are_kept_with_their_source_even_where_nothing_else_of_the_link_was_made() -> None:
-    begun = component("link-east-to-west", "ClusterLink")
+def test_mirror_cleanup_is_retained_with_its_source() -> None:
+    link = component("link-east-to-west", "ClusterLink")
     mirrors = StateResource(
-        urn=f"urn:pulumi:dev::mesh::{begun.type}$pulumi-python:dynamic/multicluster-mesh:MirrorCleanup::link-east-to-west-mirrors",
+        urn=f"urn:pulumi:dev::mesh::{link.type}$pulumi-python:dynamic/multicluster-mesh:MirrorCleanup::link-east-to-west-mirrors",
         type="pulumi-python:dynamic/multicluster-mesh:MirrorCleanup",
-        parent=begun.urn,
+        parent=link.urn,
         inputs={"source": "east", "target": "west"},
     )
-    state = [*STATE, begun, mirrors]
+    state = [*STATE, link, mirrors]
 
     assert mirrors in resources_to_retain(state, ["east"])
     assert mirrors not in resources_to_retain(state, ["west"]), (
@@ -89,58 +92,58 @@ def test_mirrors_are_kept_with_their_source_even_where_nothing_else_of_the_link_
     )
 
 
-def test_crds_that_helm_leaves_are_kept_with_their_cluster() -> None:
-    begun = component("east-linkerd", "Linkerd")
+def test_retained_crds_resource_stays_with_its_cluster() -> None:
+    linkerd = component("east-linkerd", "Linkerd")
     crds = StateResource(
-        urn=f"urn:pulumi:dev::mesh::{begun.type}$pulumi-python:dynamic/multicluster-mesh:RetainedCrds::east-linkerd-retained-crds",
+        urn=f"urn:pulumi:dev::mesh::{linkerd.type}$pulumi-python:dynamic/multicluster-mesh:RetainedCrds::east-linkerd-retained-crds",
         type="pulumi-python:dynamic/multicluster-mesh:RetainedCrds",
-        parent=begun.urn,
+        parent=linkerd.urn,
         inputs={"cluster": "east", "release": "linkerd-crds"},
     )
 
-    assert crds in resources_to_retain([*STATE[:3], begun, crds], ["east"])
-    assert crds not in resources_to_retain([*STATE[:3], begun, crds], ["west"])
+    assert crds in resources_to_retain([*STATE[:3], linkerd, crds], ["east"])
+    assert crds not in resources_to_retain([*STATE[:3], linkerd, crds], ["west"])
 
 
-def test_what_is_exported_is_kept_with_its_target_and_not_with_those_that_see_it() -> None:
-    begun = component("east-test-podinfo", "Podinfo")
+def test_export_cleanup_is_retained_with_its_target_only() -> None:
+    sample = component("east-test-podinfo", "Podinfo")
     export = StateResource(
-        urn=f"urn:pulumi:dev::mesh::{begun.type}$pulumi-python:dynamic/multicluster-mesh:ExportCleanup::east-test-podinfo-service-export",
+        urn=f"urn:pulumi:dev::mesh::{sample.type}$pulumi-python:dynamic/multicluster-mesh:ExportCleanup::east-test-podinfo-service-export",
         type="pulumi-python:dynamic/multicluster-mesh:ExportCleanup",
-        parent=begun.urn,
+        parent=sample.urn,
         inputs={"target": "east", "sources": {"west": {"context": "west"}}},
     )
-    state = [*STATE, begun, export]
+    state = [*STATE, sample, export]
 
     assert export in resources_to_retain(state, ["east"]), "even where its service was not made yet"
     assert export not in resources_to_retain(state, ["west"]), "that a source is away changes nothing of it"
 
 
-def test_of_a_clustermesh_only_the_part_of_the_one_that_is_away_is_kept() -> None:
+def test_only_unreachable_members_of_clustermesh_are_retained() -> None:
     mesh = component("clustermesh", "ClusterMesh")
     west, east = (component(f"{name}-cilium", "Cilium", mesh.urn) for name in ("west", "east"))
     parts = [secret("west-cilium-ca", west, WEST), secret("east-cilium-ca", east, EAST), secret("east-key", east, None)]
     balanced = [secret("west-peers", mesh, WEST), secret("east-peers", mesh, EAST)]
     state = [*STATE[:3], mesh, component("cilium", "CiliumAuthority", mesh.urn), *balanced, west, east, *parts]
 
-    kept = [resource.name for resource in resources_to_retain(state, ["east"])]
+    retained = [resource.name for resource in resources_to_retain(state, ["east"])]
 
-    assert kept == ["clustermesh", "east-peers", "east-cilium", "east-cilium-ca", "east-key"]
+    assert retained == ["clustermesh", "east-peers", "east-cilium", "east-cilium-ca", "east-key"]
 
 
-def test_a_cluster_is_not_taken_for_another_one_whose_name_begins_alike() -> None:
+def test_cluster_names_with_common_prefix_are_distinguished() -> None:
     state = [*STATE, StateResource(urn=f"{EAST}-2", type="pulumi:providers:kubernetes", parent=STACK)]
-    alike = component("east-2-linkerd")
-    state += [alike, secret("east-2-issuer", alike, f"{EAST}-2")]
+    similar = component("east-2-linkerd")
+    state += [similar, secret("east-2-issuer", similar, f"{EAST}-2")]
 
     assert not any(resource.name.startswith("east-2") for resource in resources_to_retain(state, ["east"]))
 
 
-def test_what_waits_for_its_deletion_is_no_longer_of_the_state() -> None:
+def test_resources_pending_deletion_are_ignored() -> None:
     urn = "urn:pulumi:dev::mesh::kubernetes:core/v1:Secret::old"
     entry = {"urn": urn, "type": "kubernetes:core/v1:Secret", "custom": True, "provider": f"{WEST}::id"}
 
-    (found,) = parse_resources([{**entry, "delete": True}, entry])
+    (resource,) = parse_resources([{**entry, "delete": True}, entry])
 
-    assert found.provider == WEST
-    assert found.name == "old"
+    assert resource.provider == WEST
+    assert resource.name == "old"
