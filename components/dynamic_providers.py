@@ -19,7 +19,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, ResourceProvider, UpdateResult
 
 if TYPE_CHECKING:
-    from mesh.preflight.api import ClusterApi
+    from mesh.kube.client import KubeClient
 
 # Reading a release's CRDs before their deletion only saves time, so an API server that is slow is not waited for.
 _WARM_UP_TIMEOUT_S = 5
@@ -71,12 +71,12 @@ class ReleaseDriftProvider(StateProvider):
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Compare the release's manifest with the cluster, and warn of each object that drifted."""
         from mesh.helm import drift
-        from mesh.preflight.errors import ApiUnreachableError, BadCredentialsError
+        from mesh.kube.errors import ApiUnreachableError, BadCredentialsError
 
         release = f"{props['cluster']}: release {props['release']}"
         try:
-            api = _cluster_api(props, drift.repair.REQUEST_TIMEOUT_S)
-            drifted = [str(each) for each in drift.find_drift(api, props["namespace"], props["release"])]
+            client = _connect(props)
+            drifted = [str(each) for each in drift.find_drift(client, props["namespace"], props["release"])]
         except (ApiUnreachableError, BadCredentialsError, TimeoutError) as error:
             # A warning is enough: Pulumi's own refresh fails if the cluster cannot be reached.
             pulumi.log.warn(f"{release}: drift cannot be detected: {error}")
@@ -94,9 +94,8 @@ class ReleaseDriftProvider(StateProvider):
         """Repair the objects of the release if the last refresh found drift."""
         if _olds.get("drift"):
             from mesh.helm import drift
-            from mesh.kube import client as kube_client
 
-            client = kube_client.api_client(kube_client.access_from_props(_news))
+            client = _connect(_news)
             for repaired in drift.repair_drift(client, _news["namespace"], _news["release"], wait=_news["wait"]):
                 pulumi.log.info(f"{_news['cluster']}: repaired: {repaired}")
         return UpdateResult(outs=self.persisted(_news))
@@ -104,13 +103,12 @@ class ReleaseDriftProvider(StateProvider):
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         """Read every CRD of the release, so that the API server deletes it at once when Helm uninstalls the release."""
         from components.helm import terminating_crds
-        from mesh.preflight.api import NotReadableError
-        from mesh.preflight.errors import ApiUnreachableError, BadCredentialsError
+        from mesh.kube.errors import ApiUnreachableError, BadCredentialsError, NotReadableError
 
         # A CRD that could not be read is deleted later, by the API server's own retry.
         with suppress(NotReadableError, ApiUnreachableError, BadCredentialsError, TimeoutError):
-            api = _cluster_api(_props, _WARM_UP_TIMEOUT_S)
-            terminating_crds.warm_crd_storage(api, _props["release"], _props["namespace"])
+            client = _connect(_props, timeout_s=_WARM_UP_TIMEOUT_S)
+            terminating_crds.warm_crd_storage(client, _props["release"], _props["namespace"])
 
 
 class RetainedCrdsProvider(StateProvider):
@@ -122,9 +120,9 @@ class RetainedCrdsProvider(StateProvider):
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         """Delete the CRDs that Helm retained, and warn of each that has to stay."""
         from components.helm.retained_crds import delete_retained_crds
-        from mesh.kube import client as kube_client
+        from mesh.kube.client import CONNECT_TIMEOUT_S
 
-        client = kube_client.api_client(kube_client.access_from_props(_props))
+        client = _connect(_props, connect_timeout_s=CONNECT_TIMEOUT_S)
         for warning in delete_retained_crds(client, _props["release"], _props["namespace"]):
             pulumi.log.warn(f"{_props['cluster']}: {warning}")
 
@@ -140,18 +138,16 @@ class MirrorCleanupProvider(StateProvider):
         controller, checksum = _news.get("controller"), _news.get("credentialsChecksum")
         if controller and _olds.get("controller") == controller and _olds.get("credentialsChecksum") != checksum:
             from components.linkerd import mirror_cleanup
-            from mesh.kube import client as kube_client
 
-            client = kube_client.api_client(kube_client.access_from_props(_news))
+            client = _connect(_news)
             mirror_cleanup.restart_controller(client, _news["namespace"], controller, str(checksum))
         return UpdateResult(outs=self.persisted(_news))
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         """Delete the mirror Services that the link's controller created."""
         from components.linkerd import mirror_cleanup
-        from mesh.kube import client as kube_client
 
-        client = kube_client.api_client(kube_client.access_from_props(_props))
+        client = _connect(_props)
         mirror_cleanup.delete_mirrors(client, _props["namespace"], _props["target"])
 
 
@@ -199,13 +195,7 @@ def _user_outputs(props: dict[str, Any], password: str) -> dict[str, Any]:
     return {**user, "htpasswd": htpasswd_entry(props["user"], password)}
 
 
-def _cluster_api(props: dict[str, Any], timeout_s: float) -> ClusterApi:
+def _connect(props: dict[str, Any], **timeouts_s: float) -> KubeClient:
     from mesh.kube import client as kube_client
-    from mesh.preflight.api import ClusterApi
-    from mesh.preflight.errors import credentials_error
 
-    try:
-        client = kube_client.api_client(kube_client.access_from_props(props))
-    except Exception as error:  # a credential plugin or a kubeconfig may fail in any way
-        raise credentials_error(error) from None
-    return ClusterApi(client, timeout_s)
+    return kube_client.connect(kube_client.access_from_props(props), **timeouts_s)

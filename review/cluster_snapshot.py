@@ -1,4 +1,4 @@
-"""Each cluster as the review can see it: the way there, what it offers, or why it can't be seen."""
+"""Snapshot of each cluster before a review: credentials, API discovery, or the reason why it cannot be read."""
 
 from __future__ import annotations
 
@@ -10,85 +10,87 @@ from mesh import config
 from mesh.helm import release_storage
 from mesh.helm.release_storage import ReleaseRevision
 from mesh.kube import client as kube_client
-from mesh.kube.client import Access
-from mesh.preflight.api import METADATA_LIST_MEDIA_TYPE, ClusterApi, NotReadableError
-from mesh.preflight.errors import ApiUnreachableError, BadCredentialsError, credentials_error
+from mesh.kube.client import METADATA_LIST_MEDIA_TYPE, Access, KubeClient
+from mesh.kube.errors import ApiUnreachableError, BadCredentialsError, NotReadableError
 from review import discovery
 from review.discovery import ApiResources
 
-# Without these, a preview of what is on a cluster fails.
-_NEEDED = ("namespaces", "services", "configmaps")
+# Without read access to these resources, Pulumi's preview of the cluster fails.
+_REQUIRED_RESOURCES = ("namespaces", "services", "configmaps")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterSnapshot:
-    """A cluster that is asked, or why it isn't."""
+    """A cluster, or the reason why it cannot be read."""
 
     name: str
-    way: Access | None = None
-    api: ClusterApi | None = field(default=None, repr=False)
-    offer: ApiResources = field(default_factory=ApiResources)
-    unseen: str | None = None  # why nothing can be seen of it
+    access: Access | None = None
+    api: KubeClient | None = field(default=None, repr=False)
+    api_resources: ApiResources = field(default_factory=ApiResources)
+    error: str | None = None  # reason why the cluster cannot be read
 
-    def record(self, namespace: str, name: str) -> ReleaseRevision | None:
-        """What Helm has written down there about a release; None where there is none.
+    def read_revision(self, namespace: str, name: str) -> ReleaseRevision | None:
+        """Return the latest revision of a Helm release, or None if Helm stores none.
 
         Raises:
-            Unseen: it can't be looked at.
+            NotReadableError: the revision cannot be read.
         """
         if self.api is None:
-            raise NotReadableError(f"cluster {self.name} ({self.unseen or 'not asked'})")
+            raise NotReadableError(f"cluster {self.name} ({self.error or 'not contacted'})")
         try:
-            return release_storage.read_latest_revision(self.api, namespace, name)
+            return release_storage.latest_revision(self.api, namespace, name)
         except (ApiUnreachableError, BadCredentialsError) as error:
-            raise NotReadableError(f"Helm's records in namespace {namespace} ({error})") from None
+            raise NotReadableError(f"Helm's revisions in namespace {namespace} ({error})") from None
 
 
 def inspect_clusters(clusters: Sequence[config.ClusterSettings], timeout: float) -> dict[str, ClusterSnapshot]:
-    """Ask all clusters of a stack at once.
+    """Return snapshots of all clusters of a stack, by name.
 
     Args:
-        clusters: the clusters; those that are declared unreachable are not asked.
+        clusters: the clusters. Clusters declared unreachable are not contacted.
         timeout: seconds for each answer.
     """
-    ways = {
+    accesses = {
         cluster.name: Access(context=cluster.context.name, kubeconfig=cluster.kubeconfig)
         for cluster in clusters
         if cluster.reachable
     }
-    found = ask(ways, timeout)
-    declared = "declared unreachable in the stack file"
-    away = {
-        cluster.name: ClusterSnapshot(name=cluster.name, unseen=declared)
+    unreachable = {
+        cluster.name: ClusterSnapshot(name=cluster.name, error="declared unreachable in the stack file")
         for cluster in clusters
         if not cluster.reachable
     }
-    return {**found, **away}
+    return {**take_snapshots(accesses, timeout), **unreachable}
 
 
-def ask(ways: Mapping[str, Access], timeout: float) -> dict[str, ClusterSnapshot]:
-    """Ask clusters, side by side, by the ways to them."""
-    # Here, and not in several threads at once, of which one would find the package half imported.
+def take_snapshots(accesses: Mapping[str, Access], timeout: float) -> dict[str, ClusterSnapshot]:
+    """Contact clusters concurrently and return their snapshots, by name.
+
+    Args:
+        accesses: credentials by cluster name.
+        timeout: seconds for each answer.
+    """
+    # Import here: concurrent first imports in several threads can fail with a partially imported package.
     import kubernetes.client
     import kubernetes.config  # noqa: F401
 
-    with ThreadPoolExecutor(max_workers=max(1, len(ways))) as pool:
-        seen = pool.map(lambda name: _ask(name, ways[name], timeout), ways)
-    return dict(zip(ways, seen, strict=True))
+    with ThreadPoolExecutor(max_workers=max(1, len(accesses))) as pool:
+        snapshots = pool.map(lambda name: _take_snapshot(name, accesses[name], timeout), accesses)
+    return dict(zip(accesses, snapshots, strict=True))
 
 
-def _ask(name: str, way: Access, timeout: float) -> ClusterSnapshot:
+def _take_snapshot(name: str, access: Access, timeout: float) -> ClusterSnapshot:
     try:
         try:
-            client = kube_client.api_client(way)
-        except Exception as error:  # a plugin or a kubeconfig may fail in any way
+            client = kube_client.api_client(access)
+        except Exception as error:  # a credential plugin or a kubeconfig can fail with any exception
             raise credentials_error(error) from None
-        api = ClusterApi(client, timeout)
-        offered = discovery.discover(api)
-        for kind in _NEEDED:
-            api.get(f"/api/v1/{kind}?limit=1", kind, accept=METADATA_LIST_MEDIA_TYPE)
+        api = KubeClient(client, timeout)
+        api_resources = discovery.discover(api)
+        for resource in _REQUIRED_RESOURCES:
+            api.get(f"/api/v1/{resource}?limit=1", resource, accept=METADATA_LIST_MEDIA_TYPE)
     except (ApiUnreachableError, BadCredentialsError) as error:
-        return ClusterSnapshot(name=name, unseen=str(error))
+        return ClusterSnapshot(name=name, error=str(error))
     except NotReadableError as error:
-        return ClusterSnapshot(name=name, unseen=f"the kubeconfig's user may not see {error}")
-    return ClusterSnapshot(name=name, way=way, api=api, offer=offered)
+        return ClusterSnapshot(name=name, error=f"the kubeconfig's user cannot read {error}")
+    return ClusterSnapshot(name=name, access=access, api=api, api_resources=api_resources)

@@ -1,4 +1,4 @@
-"""What a cluster's API server offers, which charts ask for when they are rendered.
+"""API discovery: the version of an API server and its kinds, on which charts depend when rendered.
 
 Follows https://kubernetes.io/docs/concepts/overview/kubernetes-api/#aggregated-discovery.
 """
@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mesh.preflight.api import JSON_MEDIA_TYPE, ClusterApi, NotReadableError
+from mesh.kube.client import JSON_MEDIA_TYPE, KubeClient
+from mesh.kube.errors import NotReadableError
 
-_AGGREGATED = ",".join(
+_AGGREGATED_MEDIA_TYPES = ",".join(
     [
         *(
             f"{JSON_MEDIA_TYPE};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
@@ -24,26 +25,26 @@ _AGGREGATED = ",".join(
 
 @dataclass(frozen=True, kw_only=True)
 class ApiResources:
-    """An API server's version, and which kinds it knows."""
+    """The version of an API server, and its kinds."""
 
-    version: str | None = None  # such as v1.36.3; None: nobody knows
-    kinds: Mapping[tuple[str, str], bool] = field(default_factory=dict)  # (API version, kind) → is in namespaces
+    version: str | None = None  # such as v1.36.3; None if unknown
+    kinds: Mapping[tuple[str, str], bool] = field(default_factory=dict)  # (API version, kind) → is namespaced
 
-    def namespaced(self, version: str, kind: str) -> bool | None:
-        """Whether objects of a kind are in namespaces; None if the kind isn't known."""
+    def is_namespaced(self, version: str, kind: str) -> bool | None:
+        """Return whether a kind is namespaced, or None if the kind is unknown."""
         return self.kinds.get((version, kind))
 
     @property
     def api_versions(self) -> list[str]:
-        """All of it in the form in which Helm takes it."""
+        """Return API versions and kinds in the form of Helm's `--api-versions`."""
         versions = {version for version, _ in self.kinds}
         return sorted(versions | {f"{version}/{kind}" for version, kind in self.kinds})
 
-    def with_definitions(self, definitions: Iterable[Mapping[str, Any]]) -> ApiResources:
-        """The same with what CustomResourceDefinitions add."""
+    def with_crds(self, crds: Iterable[Mapping[str, Any]]) -> ApiResources:
+        """Return a copy that includes the kinds of CustomResourceDefinitions."""
         kinds = dict(self.kinds)
-        for definition in definitions:
-            spec = definition.get("spec") or {}
+        for crd in crds:
+            spec = crd.get("spec") or {}
             for version in spec.get("versions") or ():
                 if version.get("served", True):
                     name = f"{spec.get('group')}/{version.get('name')}"
@@ -51,48 +52,48 @@ class ApiResources:
         return replace(self, kinds=kinds)
 
 
-def discover(api: ClusterApi) -> ApiResources:
-    """Ask an API server.
+def discover(api: KubeClient) -> ApiResources:
+    """Return the version and the kinds of an API server.
 
     Raises:
-        Unanswered, Unusable: it doesn't answer, or not to these credentials.
-        Unseen: it says nothing about its kinds.
+        ApiUnreachableError, BadCredentialsError: the API server does not answer, or rejects the credentials.
+        NotReadableError: the API server does not return its kinds.
     """
     version = api.version().content or {}
-    found: dict[tuple[str, str], bool] = {}
+    kinds: dict[tuple[str, str], bool] = {}
     for path in ("/api", "/apis"):
-        answer = api.get(path, "which kinds there are", accept=_AGGREGATED) or {}
+        answer = api.get(path, "the list of API groups", accept=_AGGREGATED_MEDIA_TYPES) or {}
         if answer.get("kind") == "APIGroupDiscoveryList":
-            found |= _aggregated(answer)
+            kinds |= _aggregated_kinds(answer)
         else:
-            found |= _one_by_one(api, path, answer)
-    return ApiResources(version=version.get("gitVersion"), kinds=found)
+            kinds |= _read_each_version(api, path, answer)
+    return ApiResources(version=version.get("gitVersion"), kinds=kinds)
 
 
-def _aggregated(answer: Mapping[str, Any]) -> dict[tuple[str, str], bool]:
-    found = {}
+def _aggregated_kinds(answer: Mapping[str, Any]) -> dict[tuple[str, str], bool]:
+    kinds = {}
     for group in answer.get("items") or ():
         name = (group.get("metadata") or {}).get("name")
         for version in group.get("versions") or ():
             label = f"{name}/{version['version']}" if name else version["version"]
             for resource in version.get("resources") or ():
                 kind = (resource.get("responseKind") or {}).get("kind")
-                found[label, str(kind)] = resource.get("scope") == "Namespaced"
-    return found
+                kinds[label, str(kind)] = resource.get("scope") == "Namespaced"
+    return kinds
 
 
-def _one_by_one(api: ClusterApi, path: str, answer: Mapping[str, Any]) -> dict[tuple[str, str], bool]:
-    """From an API server before 1.26."""
+def _read_each_version(api: KubeClient, path: str, answer: Mapping[str, Any]) -> dict[tuple[str, str], bool]:
+    """Return the kinds of an API server before 1.26, with one request per API version."""
     labels = [*(answer.get("versions") or ())] if path == "/api" else []
     for group in answer.get("groups") or ():
         labels += [version["groupVersion"] for version in group.get("versions") or ()]
-    found = {}
+    kinds = {}
     for label in labels:
         try:
-            listed = api.get(f"{path}/{label}", f"which kinds {label} has") or {}
+            resources = api.get(f"{path}/{label}", f"the kinds of {label}") or {}
         except NotReadableError:
-            continue  # an aggregated API whose server is away
-        for resource in listed.get("resources") or ():
+            continue  # an aggregated API without a running server
+        for resource in resources.get("resources") or ():
             if "/" not in resource["name"]:
-                found[label, str(resource["kind"])] = bool(resource["namespaced"])
-    return found
+                kinds[label, str(resource["kind"])] = bool(resource["namespaced"])
+    return kinds

@@ -1,4 +1,4 @@
-"""The objects behind each Helm release, before and after."""
+"""Objects of each Helm release, before and after the change."""
 
 from __future__ import annotations
 
@@ -8,181 +8,189 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mesh.helm.release_storage import ReleaseRevision
-from mesh.preflight.api import NotReadableError
+from mesh.kube.errors import NotReadableError
+from mesh.pulumi_constants import HELM_RELEASE_TYPE
 from mesh.strict_yaml import StrictYamlError
 from policy.planned_resource import SECRET
 from review import unknown_values
 from review.cluster_snapshot import ClusterSnapshot
 from review.discovery import ApiResources
 from review.helm_template import ReleaseSpec, Renderer, RenderError
-from review.objects import Object, ObjectIdentity, documents, index_objects
-from review.preview import RELEASE, Preview, State, Step
+from review.objects import ManifestObject, ObjectIdentity, index_objects, parse_manifest
+from review.preview import Preview, ResourceState, Step
 
 
 @dataclass(frozen=True, kw_only=True)
-class Side:
+class ReleaseSide:
     """A release before the change, or after it."""
 
     inputs: Mapping[str, Any]
-    objects: Mapping[ObjectIdentity, Object] = field(default_factory=dict, repr=False)
+    objects: Mapping[ObjectIdentity, ManifestObject] = field(default_factory=dict, repr=False)
     hooks: tuple[ObjectIdentity, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Release:
+class ReviewedRelease:
     """A release that changes."""
 
     step: Step
     cluster: str
-    before: Side | None
-    after: Side | None
-    from_state: str | None = None  # why what is there was rendered from the state and not read from the cluster
-    failure: str | None = None  # why there are no objects to compare
+    before: ReleaseSide | None
+    after: ReleaseSide | None
+    from_state: str | None = None  # reason why `before` was rendered from the state and not read from the cluster
+    failure: str | None = None  # reason why there are no objects to compare
 
     @property
     def name(self) -> str:
-        """What Helm calls it, with its namespace."""
+        """Return the namespace and the name of the release, separated by a slash."""
         inputs = self.step.state.inputs
         return f"{inputs.get('namespace')}/{inputs.get('name')}"
 
 
-def changed(preview: Preview) -> list[Step]:
-    """The releases of a preview that don't stay as they are."""
-    return [step for step in preview.steps if step.type == RELEASE and step.operation != "same"]
+def changed_releases(preview: Preview) -> list[Step]:
+    """Return the steps of all releases that change."""
+    return [step for step in preview.steps if step.type == HELM_RELEASE_TYPE and step.operation != "same"]
 
 
-class Releases:
-    """Finds out what is behind releases.
+class ReleaseInspector:
+    """Reader and renderer of the objects of releases.
 
     Args:
         preview: the whole preview.
-        clusters: what is known of the clusters, by their names.
-        renderer: renders charts.
+        clusters: snapshots by cluster name.
+        renderer: renderer of charts.
     """
 
     def __init__(self, preview: Preview, clusters: Mapping[str, ClusterSnapshot], renderer: Renderer) -> None:
         self._steps = {step.urn: step for step in preview.steps}
         self._clusters = clusters
         self._renderer = renderer
-        self._definitions: dict[str, list[dict[str, Any]]] = {}
+        self._crds: dict[str, list[dict[str, Any]]] = {}
 
-    def look(self, step: Step) -> Release:
-        """One release with its objects. Never raises: what fails is told in its place."""
-        cluster = step.cluster or ""
-        seen = self._clusters.get(cluster, ClusterSnapshot(name=cluster, unseen="it is no cluster of the stack file"))
+    def inspect(self, step: Step) -> ReviewedRelease:
+        """Return a release with its objects. A failure does not raise: it is part of the result."""
+        name = step.cluster or ""
+        cluster = self._clusters.get(name, ClusterSnapshot(name=name, error="not in the stack file"))
         try:
-            before, from_state = self._before(step, seen)
-            after = self._after(step, seen)
+            before, from_state = self._side_before(step, cluster)
+            after = self._side_after(step, cluster)
         except RenderError as error:
-            return Release(
+            return ReviewedRelease(
                 step=step,
-                cluster=cluster,
-                before=Side(inputs=step.before.inputs) if step.before else None,
-                after=Side(inputs=step.after.inputs) if step.after else None,
+                cluster=name,
+                before=ReleaseSide(inputs=step.before.inputs) if step.before else None,
+                after=ReleaseSide(inputs=step.after.inputs) if step.after else None,
                 failure=str(error),
             )
-        return Release(step=step, cluster=cluster, before=before, after=after, from_state=from_state)
+        return ReviewedRelease(step=step, cluster=name, before=before, after=after, from_state=from_state)
 
-    def _before(self, step: Step, seen: ClusterSnapshot) -> tuple[Side | None, str | None]:
+    def _side_before(self, step: Step, cluster: ClusterSnapshot) -> tuple[ReleaseSide | None, str | None]:
         if step.before is None:
             return None, None
-        wanted = ReleaseSpec.of(step.before.inputs, first=False)
-        offer = self._offer(step, seen)
-        why = None
+        release = ReleaseSpec.from_inputs(step.before.inputs, is_new=False)
+        api_resources = self._api_resources(step, cluster)
         try:
-            record = seen.record(wanted.namespace, wanted.name)
-            if record is not None:
-                found = documents(_without_secrets(record, step.before.inputs))
-                return self._side(step.before, found, wanted, offer), None
-            why = f"Helm has no record of release {wanted.name} there"
+            revision = cluster.read_revision(release.namespace, release.name)
+            if revision is not None:
+                bodies = parse_manifest(_redact_manifest(revision, step.before.inputs))
+                return self._side(step.before, bodies, release, api_resources), None
+            reason = f"the cluster has no revision of release {release.name}"
         except NotReadableError as error:
-            why = f"can't be seen: {error}"
+            reason = f"not readable: {error}"
         except StrictYamlError:
-            why = f"Helm's record of release {wanted.name} can't be read"
-        found = self._renderer.render(wanted, offer, seen.way)
-        return self._side(step.before, found, wanted, offer), why
+            reason = f"the manifest of release {release.name} is not valid YAML"
+        bodies = self._renderer.render(release, api_resources, cluster.access)
+        return self._side(step.before, bodies, release, api_resources), reason
 
-    def _after(self, step: Step, seen: ClusterSnapshot) -> Side | None:
+    def _side_after(self, step: Step, cluster: ClusterSnapshot) -> ReleaseSide | None:
         if step.after is None:
             return None
-        wanted = ReleaseSpec.of(step.after.inputs, first=step.operation != "update")
-        offer = self._offer(step, seen)
-        return self._side(step.after, self._rendered(wanted, offer, seen), wanted, offer)
+        release = ReleaseSpec.from_inputs(step.after.inputs, is_new=step.operation != "update")
+        api_resources = self._api_resources(step, cluster)
+        return self._side(step.after, self._render(release, api_resources, cluster), release, api_resources)
 
-    def _rendered(self, wanted: ReleaseSpec, offer: ApiResources, seen: ClusterSnapshot) -> list[dict[str, Any]]:
-        """The objects of a release, with the sign for what nobody knows wherever something of that is in them."""
-        if not unknown_values.contains_unknown(wanted.values):
-            return self._renderer.render(wanted, offer, seen.way)
-        # What comes out otherwise for another value depends on it, through a checksum or an encoding too.
-        one, other = (
+    def _render(
+        self, release: ReleaseSpec, api_resources: ApiResources, cluster: ClusterSnapshot
+    ) -> list[dict[str, Any]]:
+        """Return the objects of a release, with `UNKNOWN_VALUE` in place of texts that depend on unknown values."""
+        if not unknown_values.contains_unknown(release.values):
+            return self._renderer.render(release, api_resources, cluster.access)
+        # Two renderings find every text that depends on an unknown value, even through a checksum or an encoding.
+        first, second = (
             self._renderer.render(
-                replace(wanted, values=unknown_values.fill_unknowns(wanted.values, text)), offer, seen.way
+                replace(release, values=unknown_values.fill_unknowns(release.values, text)),
+                api_resources,
+                cluster.access,
             )
             for text in unknown_values.PLACEHOLDERS
         )
-        return [unknown_values.common(*pair) for pair in zip(one, other, strict=False)]
+        return [unknown_values.merge_renderings(*pair) for pair in zip(first, second, strict=False)]
 
     def _side(
-        self, state: State, bodies: Iterable[Mapping[str, Any]], wanted: ReleaseSpec, offer: ApiResources
-    ) -> Side:
-        found = index_objects(bodies, wanted.namespace, offer.namespaced)
-        hooks = tuple(sorted(identity for identity, each in found.items() if each.hook))
-        objects = {identity: each for identity, each in found.items() if not each.hook}
-        return Side(inputs=state.inputs, objects=objects, hooks=hooks if wanted.hooks else ())
+        self,
+        state: ResourceState,
+        bodies: Iterable[Mapping[str, Any]],
+        release: ReleaseSpec,
+        api_resources: ApiResources,
+    ) -> ReleaseSide:
+        indexed = index_objects(bodies, release.namespace, api_resources.is_namespaced)
+        hooks = tuple(sorted(identity for identity, each in indexed.items() if each.is_hook))
+        objects = {identity: each for identity, each in indexed.items() if not each.is_hook}
+        return ReleaseSide(inputs=state.inputs, objects=objects, hooks=hooks if release.has_hooks else ())
 
-    def _offer(self, step: Step, seen: ClusterSnapshot) -> ApiResources:
-        """What the cluster will offer when the release's turn comes: also what is made before it."""
-        definitions: list[dict[str, Any]] = []
-        for urn in self._needs(step):
-            needed = self._steps[urn]
-            if needed.cluster == step.cluster and needed.after is not None:
-                definitions += self._defined(needed, seen)
-        return seen.offer.with_definitions(definitions)
+    def _api_resources(self, step: Step, cluster: ClusterSnapshot) -> ApiResources:
+        """Return the kinds of a cluster, with the CRDs that the release's dependencies install before it."""
+        crds: list[dict[str, Any]] = []
+        for urn in self._dependencies(step):
+            dependency = self._steps[urn]
+            if dependency.cluster == step.cluster and dependency.after is not None:
+                crds += self._installed_crds(dependency, cluster)
+        return cluster.api_resources.with_crds(crds)
 
-    def _needs(self, step: Step) -> Sequence[str]:
-        """The URNs of all that a resource depends on, near or far."""
-        found: set[str] = set()
+    def _dependencies(self, step: Step) -> Sequence[str]:
+        """Return the URNs of all direct and indirect dependencies of a resource."""
+        urns: set[str] = set()
         waiting = list(step.state.dependencies)
         while waiting:
             urn = waiting.pop()
-            if urn not in found and urn in self._steps:
-                found.add(urn)
+            if urn not in urns and urn in self._steps:
+                urns.add(urn)
                 waiting += self._steps[urn].state.dependencies
-        return sorted(found)
+        return sorted(urns)
 
-    def _defined(self, step: Step, seen: ClusterSnapshot) -> list[dict[str, Any]]:
-        """The CustomResourceDefinitions that a resource brings."""
+    def _installed_crds(self, step: Step, cluster: ClusterSnapshot) -> list[dict[str, Any]]:
+        """Return the CustomResourceDefinitions that a changing resource installs."""
         if step.after is None or step.operation == "same":
             return []
-        if step.type != RELEASE:
+        if step.type != HELM_RELEASE_TYPE:
             inputs = dict(step.after.inputs)
             return [inputs] if inputs.get("kind") == "CustomResourceDefinition" else []
-        if step.urn not in self._definitions:
+        if step.urn not in self._crds:
             try:
-                wanted = ReleaseSpec.of(step.after.inputs, first=step.operation != "update")
-                bodies = self._rendered(wanted, seen.offer, seen)
+                release = ReleaseSpec.from_inputs(step.after.inputs, is_new=step.operation != "update")
+                bodies = self._render(release, cluster.api_resources, cluster)
             except RenderError:
                 bodies = []
-            self._definitions[step.urn] = [body for body in bodies if body.get("kind") == "CustomResourceDefinition"]
-        return self._definitions[step.urn]
+            self._crds[step.urn] = [body for body in bodies if body.get("kind") == "CustomResourceDefinition"]
+        return self._crds[step.urn]
 
 
-def _without_secrets(record: ReleaseRevision, inputs: Mapping[str, Any]) -> str:
-    """A record's manifest with Pulumi's sign in place of the values that Pulumi holds as secrets."""
-    manifest = record.manifest
-    for secret in _secrets_in(record.values, inputs.get("values")):
+def _redact_manifest(revision: ReleaseRevision, inputs: Mapping[str, Any]) -> str:
+    """Return the manifest of a revision with `SECRET` in place of values that Pulumi stores as secrets."""
+    manifest = revision.manifest
+    for secret in _secret_texts(revision.values, inputs.get("values")):
         for form in (secret, base64.b64encode(secret.encode()).decode()):
             manifest = manifest.replace(form, SECRET)
     return manifest
 
 
-def _secrets_in(clear: Any, shown: Any) -> list[str]:
-    """The texts in a record's values of which Pulumi shows a sign alone; longest first."""
-    found: list[str] = []
-    if shown == SECRET:
-        found = [clear] if isinstance(clear, str) and clear else []
-    elif isinstance(shown, Mapping) and isinstance(clear, Mapping):
-        found = [text for key in shown for text in _secrets_in(clear.get(key), shown[key])]
-    elif isinstance(shown, list) and isinstance(clear, list):
-        found = [text for pair in zip(clear, shown, strict=False) for text in _secrets_in(*pair)]
-    return sorted(found, key=len, reverse=True)
+def _secret_texts(values: Any, inputs: Any) -> list[str]:
+    """Return the texts of a revision's values that are secret in a resource's inputs, longest first."""
+    texts: list[str] = []
+    if inputs == SECRET:
+        texts = [values] if isinstance(values, str) and values else []
+    elif isinstance(inputs, Mapping) and isinstance(values, Mapping):
+        texts = [text for key in inputs for text in _secret_texts(values.get(key), inputs[key])]
+    elif isinstance(inputs, list) and isinstance(values, list):
+        texts = [text for pair in zip(values, inputs, strict=False) for text in _secret_texts(*pair)]
+    return sorted(texts, key=len, reverse=True)

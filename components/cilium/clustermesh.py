@@ -19,14 +19,13 @@ from mesh import config, stack_state
 from mesh.config.resolved import ClusterMeshMember
 from mesh.config.validation.cilium import minor_version
 from mesh.kube import client as kube_client
+from mesh.kube.errors import ApiStatusError, KubeError
 
 # The Service by which a load balancer leads to the ClusterMesh API server.
 PEER_SERVICE = "clustermesh-apiserver-peers"
 CLUSTERMESH_OUTPUT = "clustermesh"
 # Of a cluster's nodes, so many are told to the others.
 MAX_NODE_ADDRESSES = 3
-# Seconds that a cluster has to answer.
-REQUEST_TIMEOUT_S = 30
 _SERVED = {
     "selector": {"k8s-app": "clustermesh-apiserver"},
     "ports": [{"name": "etcd", "port": 2379, "targetPort": 2379}],
@@ -157,19 +156,12 @@ def node_addresses(cluster: Cluster) -> list[str]:
     Raises:
         pulumi.RunError: nobody may look, or there are none.
     """
-    from kubernetes.client import ApiException
-    from kubernetes.config import ConfigException
-    from urllib3.exceptions import HTTPError
-
     path = f"clusters.{cluster.name}.cilium.addresses"
     remedy = "say there where the others reach it, or let its nodes be listed"
     try:
-        nodes = kube_client.list_objects(
-            kube_client.api_client(cluster.access), "/api/v1/nodes", timeout=REQUEST_TIMEOUT_S
-        )
-    except (ApiException, ConfigException, HTTPError) as error:
-        said = f"{error.status} {error.reason}" if isinstance(error, ApiException) else str(error).strip()
-        why = (said.splitlines() or [type(error).__name__])[0]
+        nodes = kube_client.connect(cluster.access).list_objects("/api/v1/nodes")
+    except KubeError as error:
+        why = f"{error.status} {error.reason}" if isinstance(error, ApiStatusError) else str(error)
         raise pulumi.RunError(f"{path}: not set: its nodes can't be asked for theirs ({why}); {remedy}") from None
     found = {node["metadata"]["name"]: _internal_ip(node) for node in nodes}
     addresses = [address for _, address in sorted(found.items()) if address][:MAX_NODE_ADDRESSES]

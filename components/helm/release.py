@@ -1,35 +1,22 @@
-"""A Helm release as every component of this program makes one, whatever a killed update has left of it.
+"""Helm releases that recover from interrupted updates.
 
-Helm writes a record of each revision of a release into a Secret, pending until its operation is done.
-Two things keep a killed update from being followed by another one. Helm refuses every operation while the newest record
-is pending, for ever if the process that wrote it is dead. And it refuses to install a release that exists, as one does
-that was finished while Pulumi, killed, could not write it down any more.
+Helm stores each revision in a Secret. Three states block the next update; hooks clear them:
 
-So before Pulumi creates a release, its records are removed if this stack has made them, and before an update those that
-are pending. Objects that are there already carry the release's name, by which Helm takes them over. It is safe because
-Pulumi lets one update of a stack run at a time: who creates or updates knows that nobody else is at it. A release that
-somebody else has made is left alone, and said so.
+* pending: the process died. Helm would refuse every operation indefinitely, so the revision is deleted. Before a
+  create, all revisions that this stack owns are deleted: Helm may have installed the release before Pulumi died.
+* no deployed or failed revision: Helm refuses to upgrade. A failed revision is written first.
+* uninstalling, or installed but not marked as deployed (a webhook can prevent that): missing objects are repaired
+  (`mesh.helm.drift`) and the revision is marked. Resources that depend on the release wait for that.
 
-Helm also refuses to upgrade a release that was never deployed and never failed. With one that it knows, Pulumi tries
-nothing else; and it knows one whose first record got lost, or could not be brought to an end, because the API server
-went. So before an update such a release is given what Helm itself would have left: a record that it failed.
-
-Two other things Pulumi takes for a release that is as it was made. Helm calls an installation done although its record
-could not be brought to an end, as where a webhook refuses that. And a `destroy` that was interrupted may have removed
-some of a release's objects, of which Helm has written down no more than that it is at it. So what comes after a release
-waits until that was made up for, record and objects; where it can't be, `up` fails, and the next one tries again.
-
-And Helm takes over what is there although it is on its way out, as CRDs may be for minutes. So before Pulumi creates a
-release, those of the one before it must be gone.
+Deleting is safe: Pulumi holds the stack lock, so no other update of this stack is running. Releases that others own are
+never touched. Objects that exist carry the release's name, by which Helm adopts them. Before a create, CRDs that are
+still Terminating must be gone, because Helm would adopt them too.
 
 Follows https://helm.sh/docs/topics/advanced/#storage-backends (the Secrets, their names and labels).
 """
 
 from __future__ import annotations
 
-import base64
-import gzip
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,30 +29,32 @@ from components.cluster import Cluster
 from components.helm import terminating_crds
 from components.helm.release_drift import ReleaseDrift
 from components.sdk.hooks import Hook, namespace_hook
-from mesh.helm import drift  # not in the hook, which runs when Pulumi has taken the program's folder off the path
-from mesh.kube import client as kube_client
 
-# What Helm upgrades from: what is there, or what there was.
+# Imported here because hooks run after Pulumi has removed the program's folder from the import path.
+from mesh.helm import drift, release_storage
+from mesh.kube import client as kube_client
+from mesh.kube.errors import ApiStatusError, to_single_line
+
+# Statuses from which Helm upgrades: one revision must have one of them.
 _UPGRADABLE_STATUSES = {"deployed", "failed", "superseded"}
 _INTERRUPTED_DESCRIPTION = "an update was interrupted before it could say how this ended"
 
 
 class ReleaseOwnedElsewhereError(Exception):
-    """A release of this name exists, and this stack has not made it."""
+    """A release of this name exists and does not belong to this stack."""
 
 
 class ReleaseNotFinalizedError(Exception):
-    """A release is installed, and this can't be written down."""
+    """Helm installed the release but could not mark its revision as deployed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HelmRelease:
-    """A release, and its upkeep beside it."""
+    """A Helm release and the resource for its drift."""
 
     release: Release
-    drift_repair: (
-        ReleaseDrift  # what to depend on: an `up` that mends has brought back by then what of the release was missing
-    )
+    # Dependents must depend on this resource: when it is done, missing objects of the release are repaired.
+    drift_repair: ReleaseDrift
 
 
 def helm_release(
@@ -80,22 +69,22 @@ def helm_release(
     values: Mapping[str, Any],
     opts: pulumi.ResourceOptions,
     wait: bool = True,
-    after: Callable[[str], None] | None = None,
+    on_installed: Callable[[str], None] | None = None,
 ) -> HelmRelease:
-    """A release of one chart.
+    """Register a Helm release of one chart, its recovery hooks and its drift resource.
 
     Args:
-        resource_name: the Pulumi resource's name.
-        cluster: where it goes.
-        name: the release's name in the cluster, at most 53 characters.
-        namespace: where it goes there; it must exist.
-        chart: the chart's name, or without a source the folder that it is in.
-        version: the chart's version, where there is a source.
-        source: a chart repository's URL, an `oci://` reference, or a folder of chart archives.
-        values: what differs from the chart's own values.
+        resource_name: name of the Pulumi resource.
+        cluster: the cluster.
+        name: name of the release, at most 53 characters.
+        namespace: namespace of the release; it must exist.
+        chart: name of the chart, or its folder if there is no source.
+        version: version of the chart, if there is a source.
+        source: URL of a chart repository, an `oci://` reference, or a folder of chart archives.
+        values: values that differ from the chart's defaults.
         opts: further resource options; the provider is the cluster's.
-        wait: whether to wait until what it makes is ready, at most five minutes.
-        after: what is done, with the namespace, each time that it has been created or updated.
+        wait: whether to wait, at most five minutes, until the release's objects are ready.
+        on_installed: called with the namespace after each create and update.
     """
     location: dict[str, Any]
     if source is None:
@@ -106,36 +95,34 @@ def helm_release(
         location = {"chart": str(Path(source) / f"{chart}-{version}.tgz")}
     else:
         location = {"chart": chart, "version": version, "repository_opts": RepositoryOptsArgs(repo=source)}
-    done = pulumi.ResourceHook(f"{resource_name}-after", namespace_hook(after)) if after is not None else None
+    after = pulumi.ResourceHook(f"{resource_name}-after", namespace_hook(on_installed)) if on_installed else None
+    before_create = _clear_pending_hook(cluster, name, is_create=True)
+    before_update = _clear_pending_hook(cluster, name, is_create=False)
     hooks = pulumi.ResourceHookBinding(
-        before_create=[
-            pulumi.ResourceHook(f"{resource_name}-make-way", _clear_pending_hook(cluster, name, creating=True))
-        ],
-        before_update=[
-            pulumi.ResourceHook(f"{resource_name}-unblock", _clear_pending_hook(cluster, name, creating=False))
-        ],
-        after_create=[done] if done is not None else None,
-        after_update=[done] if done is not None else None,
+        before_create=[pulumi.ResourceHook(f"{resource_name}-make-way", before_create)],
+        before_update=[pulumi.ResourceHook(f"{resource_name}-unblock", before_update)],
+        after_create=[after] if after is not None else None,
+        after_update=[after] if after is not None else None,
     )
-    made = Release(
+    release = Release(
         resource_name,
         name=name,
         namespace=namespace,
         values=dict(values),
         description=_revision_description(),
         create_namespace=False,
-        # The hooks of Linkerd's charts do one thing: they label a namespace, which this program has done already.
+        # The hooks of Linkerd's charts only label a namespace, which this program has already done.
         disable_webhooks=True,
         skip_await=not wait,
-        # What a failed upgrade has made is taken away again.
+        # Helm deletes objects that a failed upgrade created.
         cleanup_on_fail=True,
         max_history=5,
         timeout=300,
         opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(provider=cluster.provider, hooks=hooks)),
         **location,
     )
-    completing = pulumi.ResourceHook(f"{resource_name}-complete", _finalize_release_hook(cluster, name, wait=wait))
-    kept = ReleaseDrift(
+    finalize = pulumi.ResourceHook(f"{resource_name}-complete", _finalize_release_hook(cluster, name, wait=wait))
+    drift_repair = ReleaseDrift(
         f"{resource_name}-drift",
         cluster=cluster,
         namespace=namespace,
@@ -143,152 +130,130 @@ def helm_release(
         wait=wait,
         opts=pulumi.ResourceOptions(
             parent=opts.parent,
-            depends_on=[made],
-            hooks=pulumi.ResourceHookBinding(before_create=[completing], before_update=[completing]),
+            depends_on=[release],  # the hook reads the revision that the release's operation stored
+            hooks=pulumi.ResourceHookBinding(before_create=[finalize], before_update=[finalize]),
         ),
     )
-    return HelmRelease(release=made, drift_repair=kept)
+    return HelmRelease(release=release, drift_repair=drift_repair)
 
 
-def is_stale_revision(record: Mapping[str, Any], *, creating: bool, description: str, adopting: bool = False) -> bool:
-    """Whether a record of a release stands in the way of an operation, and may be removed.
+def is_stale_revision(secret: Mapping[str, Any], *, is_create: bool, description: str, adopt: bool = False) -> bool:
+    """Return whether a revision blocks the next operation and may be deleted.
 
     Args:
-        record: the Secret, as the Kubernetes API has it.
-        creating: whether the release is about to be created, or else updated.
-        description: what the records of this stack are described by.
-        adopting: whether a release that somebody else has made is to be taken over.
+        secret: the Secret of the revision.
+        is_create: whether Pulumi is about to create the release, or else to update it.
+        description: description of this stack's revisions.
+        adopt: whether to adopt a release of another owner.
 
     Raises:
-        ForeignRelease: the release is about to be created, and somebody else has done so already.
+        ReleaseOwnedElsewhereError: Pulumi is about to create a release that another owner has created.
     """
-    labels = record["metadata"]["labels"]
-    if labels["status"].startswith("pending-"):
+    status = release_storage.revision_status(secret)
+    if status.startswith("pending-"):
         return True
-    if not creating:
-        return str(labels["status"]) == "uninstalling"
-    if adopting:
+    if not is_create:
+        return status == "uninstalling"
+    if adopt:
         return True
-    found = decode_release(record)
-    # Helm describes a failure itself; Pulumi keeps a failed release in its state, so this one it was killed over.
-    if found["info"].get("description") != description and labels["status"] != "failed":
+    release = release_storage.decode_release(secret)
+    # Helm sets the description of a failed revision itself. Pulumi keeps failed releases in its state, so it died
+    # before it could save this one.
+    if release["info"].get("description") != description and status != "failed":
+        metadata = secret["metadata"]
         raise ReleaseOwnedElsewhereError(
-            f"release {labels['name']} in namespace {record['metadata']['namespace']} exists already and was not made "
-            "by this stack; uninstall it (helm uninstall), or set `adopt: true` on the cluster to take it over"
+            f"release {metadata['labels']['name']} in namespace {metadata['namespace']} exists already and was not "
+            "made by this stack; uninstall it (helm uninstall), or set `adopt: true` on the cluster to take it over"
         )
     return True
 
 
-def failed_revision(records: Sequence[Mapping[str, Any]], name: str, namespace: str) -> dict[str, Any] | None:
-    """The record that a release must have before Helm upgrades it: that it failed; None if it has one to start from.
+def failed_revision(secrets: Sequence[Mapping[str, Any]], name: str, namespace: str) -> dict[str, Any] | None:
+    """Return the failed revision that Helm needs before an upgrade, or None if Helm can upgrade without it.
 
     Args:
-        records: all that there are of the release.
-        name: the release's name.
-        namespace: where it is.
+        secrets: Secrets of all revisions of the release.
+        name: name of the release.
+        namespace: namespace of the release.
     """
-    if any(record["metadata"]["labels"]["status"] in _UPGRADABLE_STATUSES for record in records):
+    if any(release_storage.revision_status(secret) in _UPGRADABLE_STATUSES for secret in secrets):
         return None
-    if records:
-        newest = max(records, key=lambda record: int(record["metadata"]["labels"]["version"]))
-        content, revision = decode_release(newest), newest["metadata"]["labels"]["version"]
+    if secrets:
+        latest = max(secrets, key=release_storage.revision_number)
+        release, number = release_storage.decode_release(latest), release_storage.revision_number(latest)
     else:
         never = "0001-01-01T00:00:00Z"
-        content, revision = {"name": name, "namespace": namespace, "version": 1, "manifest": ""}, "1"
-        content["info"] = {"first_deployed": never, "last_deployed": never, "deleted": ""}
-    content["info"] |= {"status": "failed", "description": _INTERRUPTED_DESCRIPTION}
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "type": "helm.sh/release.v1",
-        "metadata": {
-            "name": f"sh.helm.release.v1.{name}.v{revision}",
-            "namespace": namespace,
-            "labels": {"name": name, "owner": "helm", "status": "failed", "version": revision},
-        },
-        "data": {"release": encode_release(content)},
-    }
+        release, number = {"name": name, "namespace": namespace, "version": 1, "manifest": ""}, 1
+        release["info"] = {"first_deployed": never, "last_deployed": never, "deleted": ""}
+    release["info"] |= {"status": "failed", "description": _INTERRUPTED_DESCRIPTION}
+    return release_storage.revision_secret(name, namespace, number, release)
 
 
-def deployed_revision(record: Mapping[str, Any], *, description: str) -> dict[str, Any]:
-    """The record of a release that is there, as Helm would have brought it to its end.
+def deployed_revision(secret: Mapping[str, Any], *, description: str) -> dict[str, Any]:
+    """Return the revision of an installed release with the status that Helm failed to store.
 
     Args:
-        record: the Secret, which says that the release is still to be installed, or about to be uninstalled.
-        description: what the records of this stack are described by.
+        secret: Secret of the revision, in status `pending-install` or `uninstalling`.
+        description: description of this stack's revisions.
     """
-    content, metadata = decode_release(record), record["metadata"]
-    content["info"] |= {"status": "deployed", "description": description, "deleted": ""}
+    release, metadata = release_storage.decode_release(secret), secret["metadata"]
+    release["info"] |= {"status": "deployed", "description": description, "deleted": ""}
     return {
-        **record,
+        **secret,
         "metadata": {**metadata, "labels": {**metadata["labels"], "status": "deployed"}},
-        "data": {"release": encode_release(content)},
+        "data": {"release": release_storage.encode_release(release)},
     }
-
-
-def decode_release(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the release that a Secret of Helm's storage contains."""
-    encoded = base64.b64decode(base64.b64decode(record["data"]["release"]))
-    found: dict[str, Any] = json.loads(gzip.decompress(encoded))
-    return found
-
-
-def encode_release(content: Mapping[str, Any]) -> str:
-    """Return a release as Helm stores it in a Secret: gzip, and base64 twice."""
-    return base64.b64encode(base64.b64encode(gzip.compress(json.dumps(content).encode()))).decode()
 
 
 def _revision_description() -> str:
-    """What Helm lists as a release's description: whose it is."""
+    """Return the description by which this stack recognizes its revisions; `helm history` shows it."""
     return f"{pulumi.get_project()} stack {pulumi.get_stack()}"
 
 
-def _clear_pending_hook(cluster: Cluster, name: str, *, creating: bool) -> Hook:
+def _clear_pending_hook(cluster: Cluster, name: str, *, is_create: bool) -> Hook:
     description = _revision_description()
-    way, adopting = cluster.access, cluster.settings.adopt
+    access, adopt = cluster.access, cluster.settings.adopt
 
-    def make_way(namespace: str) -> None:
-        api = kube_client.api_client(way)
-        secrets = f"/api/v1/namespaces/{namespace}/secrets"
-        records = kube_client.list_objects(api, secrets, f"owner=helm,name={name}")
-        failed = None if creating else failed_revision(records, name, namespace)
-        for record in records:
-            if is_stale_revision(record, creating=creating, description=description, adopting=adopting):
-                kube_client.request(api, "DELETE", f"{secrets}/{record['metadata']['name']}")
-                revision = record["metadata"]["labels"]["version"]
-                what = "took over" if adopting and creating else "removed what an unfinished update left of"
-                pulumi.log.info(f"{cluster.name}: {what} release {name} ({revision})")
+    def clear_pending(namespace: str) -> None:
+        client = kube_client.connect(access)
+        secrets = release_storage.list_revisions(client, namespace, name)
+        failed = None if is_create else failed_revision(secrets, name, namespace)
+        for secret in secrets:
+            if not is_stale_revision(secret, is_create=is_create, description=description, adopt=adopt):
+                continue
+            release_storage.delete_revision(client, secret)
+            number = release_storage.revision_number(secret)
+            if adopt and is_create:
+                pulumi.log.info(f"{cluster.name}: took over release {name} ({number})")
+            else:
+                pulumi.log.info(
+                    f"{cluster.name}: deleted revision {number} of release {name}, left by an interrupted update"
+                )
         if failed is not None:
-            kube_client.request(api, "POST", secrets, body=failed)
-        if creating:
-            terminating_crds.wait_for_crd_deletion(api, cluster.name, name, namespace)
+            release_storage.create_revision(client, failed)
+        if is_create:
+            terminating_crds.wait_for_crd_deletion(client, cluster.name, name, namespace)
 
-    return namespace_hook(make_way)
+    return namespace_hook(clear_pending)
 
 
 def _finalize_release_hook(cluster: Cluster, name: str, *, wait: bool) -> Hook:
-    description, way = _revision_description(), cluster.access
+    description, access = _revision_description(), cluster.access
 
-    def complete(namespace: str) -> None:
-        from kubernetes.client import ApiException
-
-        api = kube_client.api_client(way)
-        secrets = f"/api/v1/namespaces/{namespace}/secrets"
-        records = kube_client.list_objects(
-            api, secrets, f"owner=helm,name={name},status in (pending-install,uninstalling)"
-        )
-        if any(record["metadata"]["labels"]["status"] == "uninstalling" for record in records):
-            for mended in drift.repair_drift(api, namespace, name, wait=wait):
-                pulumi.log.info(f"{cluster.name}: mended: {mended}")
-        for record in records:
+    def finalize_release(namespace: str) -> None:
+        client = kube_client.connect(access)
+        secrets = release_storage.list_revisions(client, namespace, name, ("pending-install", "uninstalling"))
+        if any(release_storage.revision_status(secret) == "uninstalling" for secret in secrets):
+            for repaired in drift.repair_drift(client, namespace, name, wait=wait):
+                pulumi.log.info(f"{cluster.name}: repaired: {repaired}")
+        for secret in secrets:
             try:
-                body = deployed_revision(record, description=description)
-                kube_client.request(api, "PUT", f"{secrets}/{record['metadata']['name']}", body=body)
-            except ApiException as error:
+                release_storage.update_revision(client, deployed_revision(secret, description=description))
+            except ApiStatusError as error:
                 raise ReleaseNotFinalizedError(
-                    f"{cluster.name}: release {name} is installed, and Helm's record of it can't be brought to an end: "
-                    f"{kube_client.error_message(error)}; see to that, and run `pulumi up` again"
+                    f"{cluster.name}: release {name}: Helm installed it but could not mark its revision as deployed: "
+                    f"{to_single_line(error.message)}; remove that cause, then run `pulumi up` again"
                 ) from None
-            pulumi.log.info(f"{cluster.name}: wrote down that release {name} is installed, which Helm hadn't")
+            pulumi.log.info(f"{cluster.name}: marked release {name} as deployed, which Helm could not do")
 
-    return namespace_hook(complete)
+    return namespace_hook(finalize_release)

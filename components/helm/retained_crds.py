@@ -1,8 +1,8 @@
-"""The Gateway API's CRDs of linkerd-crds, as something that the stack owns: their removal is part of `destroy`.
+"""Deletion of the CRDs that Helm retains: the Gateway API's CRDs of the linkerd-crds chart.
 
-The chart asks Helm to leave them where they are, so that nobody's routes go with Linkerd. Then they would stay when
-everything else goes. So this resource makes nothing, and deletes them when the release is gone: those that the release
-has brought, that nobody else has applied since, and of which no object is left.
+The chart sets `helm.sh/resource-policy: keep`, so that no routes of others are deleted with Linkerd. Without this
+resource, these CRDs would remain after `destroy`. It creates nothing. Its deletion follows the release's and deletes
+those CRDs that the release created, that no one else has applied since, and that have no objects left.
 
 Follows https://helm.sh/docs/howto/charts_tips_and_tricks/#tell-helm-not-to-uninstall-a-resource and
 https://linkerd.io/2.18/tasks/gateway-api-ownership-migration/.
@@ -18,31 +18,28 @@ import pulumi
 from pulumi.dynamic import Resource
 
 from components.dynamic_providers import RetainedCrdsProvider
-from mesh.kube import client as kube_client
+from mesh.helm import release_storage
+from mesh.kube.constants import CRDS_PATH
 from mesh.kube.ownership import GATEWAY_API, belongs_to_release
 
 if TYPE_CHECKING:
-    from kubernetes.client import ApiClient
-
-    # Its packages take seconds to import, and the process that runs the provider doesn't need them.
+    # Its dependencies take seconds to import, and the provider's process does not need them.
     from components.cluster import Cluster
+    from mesh.kube.client import KubeClient
 
-# Seconds that the API server has to take a kind away.
+# The API server deletes a CRD and its storage within this time.
 CRD_DELETION_TIMEOUT_S = 60
-# Seconds that a cluster has to be reached, which is tried four times, and to answer.
-CONNECT_READ_TIMEOUT_S = (5, 30)
-CRDS_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
 class RetainedCrds(Resource, module="multicluster-mesh", name="RetainedCrds"):
-    """The CRDs that one Helm release leaves behind in a cluster.
+    """The CRDs that Helm retains after it uninstalls a release.
 
     Args:
-        name: the resource name.
+        name: name of the Pulumi resource.
         cluster: the cluster.
-        release: the release's name.
-        namespace: the release's namespace.
-        opts: the usual resource options; the release must depend on this resource, to be gone before it is.
+        release: name of the release.
+        namespace: namespace of the release.
+        opts: resource options; the release must depend on this resource, so that the release is deleted first.
     """
 
     def __init__(
@@ -63,64 +60,48 @@ class RetainedCrds(Resource, module="multicluster-mesh", name="RetainedCrds"):
         super().__init__(RetainedCrdsProvider(), name, props, opts)
 
 
-def delete_retained_crds(api: ApiClient, release: str, namespace: str) -> Iterator[str]:
-    """Delete the CRDs that a release has left behind; gives what is to be said of those that stay.
+def delete_retained_crds(client: KubeClient, release: str, namespace: str) -> Iterator[str]:
+    """Delete the CRDs that a release left behind, and yield a warning for each that has to stay.
 
-    Nothing is deleted while the release is there: then another release of Linkerd has no such resource, or somebody
-    else brings the CRDs from now on.
+    Nothing is deleted while the release exists. Then another Linkerd release has no such resource, or the CRDs come
+    from elsewhere from now on.
 
     Args:
-        api: a client of the cluster.
-        release: the release's name.
-        namespace: where it was.
+        client: the cluster's client.
+        release: name of the release.
+        namespace: namespace of the release.
     """
-    records = f"/api/v1/namespaces/{namespace}/secrets"
-    if kube_client.list_objects(api, records, f"owner=helm,name={release}", timeout=CONNECT_READ_TIMEOUT_S):
+    if release_storage.list_revisions(client, namespace, release):
         return
-    brought = [
-        crd
-        for crd in kube_client.list_objects(api, CRDS_PATH, timeout=CONNECT_READ_TIMEOUT_S)
-        if belongs_to_release(crd["metadata"], release, namespace)
-    ]
-    going = []
-    for crd in brought:
+    crds = [crd for crd in client.list_objects(CRDS_PATH) if belongs_to_release(crd["metadata"], release, namespace)]
+    deleted = []
+    for crd in crds:
         if crd["spec"]["group"] != GATEWAY_API:
             continue
         name = crd["metadata"]["name"]
-        left = _count_objects(api, crd)
-        if left:
-            there = "1 object of it is" if left == 1 else f"{left} objects of it are"
-            yield f"{name} stays, because {there} there; when nobody needs them any more: kubectl delete crd {name}"
+        count = _count_objects(client, crd)
+        if count:
+            objects = "1 object" if count == 1 else f"{count} objects"
+            yield f"{name} stays, because it has {objects}; when no one needs them, run: kubectl delete crd {name}"
         else:
-            kube_client.request(api, "DELETE", f"{CRDS_PATH}/{name}", timeout=CONNECT_READ_TIMEOUT_S)
-            going.append(name)
+            client.request("DELETE", f"{CRDS_PATH}/{name}")
+            deleted.append(name)
     deadline = time.monotonic() + CRD_DELETION_TIMEOUT_S
-    while going and time.monotonic() < deadline:
-        going = [
-            name
-            for name in going
-            if kube_client.request(api, "GET", f"{CRDS_PATH}/{name}", timeout=CONNECT_READ_TIMEOUT_S) is not None
-        ]
-        time.sleep(0.2 if going else 0)
+    while deleted and time.monotonic() < deadline:
+        deleted = [name for name in deleted if client.request("GET", f"{CRDS_PATH}/{name}") is not None]
+        time.sleep(0.2 if deleted else 0)
 
 
 def objects_path(crd: dict[str, Any]) -> str | None:
-    """The path of all objects of a kind; None where none is served.
-
-    Args:
-        crd: the CustomResourceDefinition.
-    """
+    """Return the path of all objects of a CRD, or None if the CRD serves no version."""
     spec = crd["spec"]
     version = next((each["name"] for each in spec["versions"] if each["served"]), None)
     return None if version is None else f"/apis/{spec['group']}/{version}/{spec['names']['plural']}"
 
 
-def _count_objects(api: ApiClient, crd: dict[str, Any]) -> int:
-    """How many objects of a kind there are."""
+def _count_objects(client: KubeClient, crd: dict[str, Any]) -> int:
     path = objects_path(crd)
-    listed = (
-        kube_client.request(api, "GET", f"{path}?limit=1", timeout=CONNECT_READ_TIMEOUT_S) if path is not None else None
-    )
+    listed = client.request("GET", f"{path}?limit=1") if path is not None else None
     if listed is None:
         return 0
     return len(listed["items"]) + int(listed["metadata"].get("remainingItemCount") or 0)

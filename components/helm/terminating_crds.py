@@ -1,9 +1,10 @@
-"""A release's CRDs on their way out: that they go at once, and that nothing is installed before they are gone.
+"""CRDs of a release that are Terminating: their deletion is made fast, and completed before the next install.
 
-The API server may forget a CRD that is deleted before anybody has read an object of it: it finds the storage not ready,
-and looks again up to five minutes later (https://github.com/operator-framework/operator-controller/issues/1437). So
-each kind is read once before its release goes. Finalizers, too, may hold a CRD. Helm would take over one that is going
-as if it were to stay, and it would go later, under a mesh that is up.
+The API server can delay the deletion of a CRD whose objects were never read. It finds the storage not ready and
+retries up to five minutes later (https://github.com/operator-framework/operator-controller/issues/1437). So each CRD
+is read once before its release is deleted. Finalizers can also hold a CRD.
+
+Helm adopts a CRD that is Terminating as if it were to stay. The CRD would be deleted later, under a running mesh.
 """
 
 from __future__ import annotations
@@ -16,100 +17,98 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-from components.helm.retained_crds import CRDS_PATH, objects_path
+from components.helm.retained_crds import objects_path
 from mesh.concurrency import run_concurrently
-from mesh.kube import client as kube_client
+from mesh.kube.client import METADATA_LIST_MEDIA_TYPE
+from mesh.kube.constants import CRDS_PATH
+from mesh.kube.errors import ApiStatusError, ApiUnreachableError
 from mesh.kube.json_access import mapping, mappings, text
 from mesh.kube.ownership import belongs_to_release
-from mesh.preflight.api import METADATA_LIST_MEDIA_TYPE, ClusterApi
-from mesh.preflight.errors import ApiUnreachableError
 
 if TYPE_CHECKING:
-    from kubernetes.client import ApiClient
+    from mesh.kube.client import KubeClient
 
-# Seconds until the API server must have looked at all CRDs again.
+# The API server retries all pending deletions within five minutes.
 CRD_DELETION_TIMEOUT_S = 330
-# Seconds for all kinds of a release to be readable.
+# From the creation of a CRD until its objects can be read.
 CRD_SERVED_TIMEOUT_S = 10
 _MAX_CONCURRENT_READS = 5
 
 
 class CrdsStuckTerminatingError(Exception):
-    """CRDs of a release are being deleted, and don't go."""
+    """CRDs of a release are still Terminating at the deadline."""
 
 
-def warm_crd_storage(api: ClusterApi, release: str, namespace: str) -> None:
-    """Read each kind that a release has brought, as soon as it can be.
+def warm_crd_storage(client: KubeClient, release: str, namespace: str) -> None:
+    """Read the objects of each CRD of a release, as soon as the API server serves them.
 
     Args:
-        api: the cluster's API server.
-        release: the release's name.
-        namespace: where it is.
+        client: the cluster's client.
+        release: name of the release.
+        namespace: namespace of the release.
 
     Raises:
-        preflight.api.Unseen, preflight.trouble.Unanswered, preflight.trouble.Unusable, TimeoutError: not all were read.
+        NotReadableError, ApiUnreachableError, BadCredentialsError, TimeoutError: not all CRDs were read.
     """
     deadline = time.monotonic() + CRD_SERVED_TIMEOUT_S
 
     def read(name: str) -> None:
-        crd = api.get(f"{CRDS_PATH}/{name}", f"what {name} is")
+        crd = client.get(f"{CRDS_PATH}/{name}", f"what {name} is")
         path = objects_path(crd) if crd is not None else None
         while path is not None:
             try:
-                api.get(f"{path}?limit=1", f"whether {name} can be read", METADATA_LIST_MEDIA_TYPE)
-            except ApiUnreachableError:  # 429, as long as the storage isn't ready
+                client.get(f"{path}?limit=1", f"whether {name} can be read", METADATA_LIST_MEDIA_TYPE)
+            except ApiUnreachableError:  # status 429 while the storage is not ready
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)
             else:
                 return
 
-    listed = api.get(CRDS_PATH, "which CustomResourceDefinitions there are", METADATA_LIST_MEDIA_TYPE) or {}
+    listed = client.get(CRDS_PATH, "which CustomResourceDefinitions there are", METADATA_LIST_MEDIA_TYPE) or {}
     names = [text(metadata["name"]) for metadata in _release_crds(listed.get("items"), release, namespace)]
     run_concurrently(
         [partial(read, name) for name in names], patience=2 * CRD_SERVED_TIMEOUT_S, threads=_MAX_CONCURRENT_READS
     )
 
 
-def wait_for_crd_deletion(client: ApiClient, cluster: str, release: str, namespace: str) -> None:
-    """Return when no CRD of a release is on its way out any more; at once, in nearly all cases.
+def wait_for_crd_deletion(client: KubeClient, cluster: str, release: str, namespace: str) -> None:
+    """Wait until no CRD of a release is Terminating; usually return at once.
 
     Args:
-        client: of the cluster.
-        cluster: its name, for messages.
-        release: the release's name.
-        namespace: where it is going to be.
+        client: the cluster's client.
+        cluster: name of the cluster, for messages.
+        release: name of the release.
+        namespace: namespace in which the release will be installed.
 
     Raises:
-        GoingCrds: some don't go; the message says which.
-        kubernetes.client.ApiException, urllib3.exceptions.HTTPError: the API server can't be asked.
+        CrdsStuckTerminatingError: some CRDs are not deleted in time; the message names them.
+        ApiStatusError, ApiUnreachableError, BadCredentialsError: the CRDs cannot be listed.
     """
     deadline = time.monotonic() + CRD_DELETION_TIMEOUT_S
-    said = False
-    while going := _terminating_crds(client, release, namespace):
-        names = ", ".join(going)
+    is_reported = False
+    while terminating := _terminating_crds(client, release, namespace):
+        names = ", ".join(terminating)
         if time.monotonic() > deadline:
             raise CrdsStuckTerminatingError(
                 f"{cluster}: release {release}: CRDs still Terminating after {CRD_DELETION_TIMEOUT_S} s: {names}; "
                 "find the finalizer that holds them (kubectl describe crd), then run `pulumi up` again"
             )
-        if not said:
+        if not is_reported:
             pulumi.log.info(f"{cluster}: waiting, up to five minutes, until these deleted CRDs are gone: {names}")
-            said = True
+            is_reported = True
         time.sleep(1)
 
 
-def _terminating_crds(client: ApiClient, release: str, namespace: str) -> list[str]:
-    from kubernetes.client import ApiException
-
+def _terminating_crds(client: KubeClient, release: str, namespace: str) -> list[str]:
     try:
-        listed = kube_client.list_objects(client, CRDS_PATH, accept=METADATA_LIST_MEDIA_TYPE)
-    except ApiException as error:
+        listed = client.list_objects(CRDS_PATH, accept=METADATA_LIST_MEDIA_TYPE)
+    except ApiStatusError as error:
         if error.status == HTTPStatus.FORBIDDEN:
-            return []  # who may not list them can still install a release that brings none
+            return []  # such a user can still install a release without CRDs
         raise
-    found = _release_crds(listed, release, namespace)
-    return sorted(text(metadata["name"]) for metadata in found if metadata.get("deletionTimestamp"))
+    crds = _release_crds(listed, release, namespace)
+    return sorted(text(metadata["name"]) for metadata in crds if metadata.get("deletionTimestamp"))
 
 
 def _release_crds(listed: Any, release: str, namespace: str) -> Iterator[dict[str, Any]]:

@@ -9,28 +9,25 @@ Follows https://linkerd.io/2/tasks/federated-services/ and https://linkerd.io/2/
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mesh.kube import client as kube_client
+from mesh.kube.client import KubeClient
+from mesh.kube.constants import CLUSTER_NAME_LABEL, MIRRORED_SERVICE_LABEL
 
-if TYPE_CHECKING:
-    from kubernetes.client import ApiClient
-
-FEDERATED_LABEL = "mirror.linkerd.io/federated"
-MIRRORED_SELECTOR = "mirror.linkerd.io/mirrored-service=true"
-_CLUSTER_NAME_LABEL = "mirror.linkerd.io/cluster-name"
+MIRRORED_SELECTOR = f"{MIRRORED_SERVICE_LABEL}=true"
+CLUSTER_NAME_LABEL = "mirror.linkerd.io/cluster-name"
 _REMOTE_DISCOVERY_ANNOTATION = "multicluster.linkerd.io/remote-discovery"
 _LOCAL_DISCOVERY_ANNOTATION = "multicluster.linkerd.io/local-discovery"
 
 
-def federated_name(service: str) -> str:
+def federated_service_name(service: str) -> str:
     """What the federated service of a service is called."""
     return f"{service}-federated"
 
 
 def cluster_selector(target: str) -> str:
     """The selector of what controllers have made for a target."""
-    return f"{_CLUSTER_NAME_LABEL}={target}"
+    return f"{CLUSTER_NAME_LABEL}={target}"
 
 
 def parse_members(annotations: Mapping[str, str] | None) -> list[tuple[str, str]]:
@@ -43,11 +40,11 @@ def parse_members(annotations: Mapping[str, str] | None) -> list[tuple[str, str]
     return [*((service, cluster) for service, _, cluster in remote), *local]
 
 
-def remove_member(api: ApiClient, service: Mapping[str, Any], target: str) -> None:
+def remove_member(client: KubeClient, service: Mapping[str, Any], target: str) -> None:
     """Take a cluster's service out of a federated service; with its last member, the federated service goes.
 
     Args:
-        api: a client of the cluster that has it.
+        client: a client of the cluster that has it.
         service: the federated service.
         target: the member's cluster; empty for the cluster itself.
     """
@@ -55,12 +52,11 @@ def remove_member(api: ApiClient, service: Mapping[str, Any], target: str) -> No
     path = f"/api/v1/namespaces/{metadata['namespace']}/services/{metadata['name']}"
     left = [member for member in parse_members(metadata.get("annotations")) if member[1] != target]
     if not left:
-        kube_client.request(api, "DELETE", path)
+        client.request("DELETE", path)
         return
     remote = ",".join(f"{name}@{cluster}" for name, cluster in left if cluster)
     local = next((name for name, cluster in left if not cluster), None)
-    kube_client.request(
-        api,
+    client.request(
         "PATCH",
         path,
         body={
@@ -71,13 +67,13 @@ def remove_member(api: ApiClient, service: Mapping[str, Any], target: str) -> No
     )
 
 
-def remove_cluster(api: ApiClient, target: str) -> None:
+def remove_cluster(client: KubeClient, target: str) -> None:
     """Take all services of a cluster out of the federated services that they are members of.
 
     Args:
-        api: a client of the cluster that has the federated services.
+        client: a client of the cluster that has the federated services.
         target: the members' cluster; empty for the cluster itself.
     """
-    for service in kube_client.list_objects(api, "/api/v1/services", f"{MIRRORED_SELECTOR},!{_CLUSTER_NAME_LABEL}"):
+    for service in client.list_objects("/api/v1/services", f"{MIRRORED_SELECTOR},!{CLUSTER_NAME_LABEL}"):
         if any(cluster == target for _, cluster in parse_members(service["metadata"].get("annotations"))):
-            remove_member(api, service, target)
+            remove_member(client, service, target)

@@ -24,16 +24,16 @@ def migrate_managed_fields(way: Access, namespace: str, api: str) -> None:
         namespace: where they are.
         api: group and version, which the cluster has.
     """
-    group, client = api.partition("/")[0], kube_client.api_client(way)
+    group, client = api.partition("/")[0], kube_client.connect(way)
     links = f"/apis/{api}/namespaces/{namespace}/links"
-    for link in kube_client.list_objects(client, links):
+    for link in client.list_objects(links):
         metadata = link["metadata"]
         managed = metadata.get("managedFields") or []
         carried = [_with_api_version(entry, group, api) for entry in managed]
         if carried != managed:
             # With the version of the object, so that nobody else's change is lost.
             changed = {"metadata": {"managedFields": carried, "resourceVersion": metadata["resourceVersion"]}}
-            kube_client.request(client, "PATCH", f"{links}/{metadata['name']}", body=changed)
+            client.request("PATCH", f"{links}/{metadata['name']}", body=changed)
 
 
 def _with_api_version(entry: dict[str, Any], group: str, api: str) -> dict[str, Any]:

@@ -16,11 +16,10 @@ from pulumi.dynamic import Resource
 
 from components.dynamic_providers import MirrorCleanupProvider
 from components.linkerd import federated_services
-from mesh.kube import client as kube_client
+from mesh.kube.client import KubeClient
+from mesh.kube.constants import CLUSTER_NAME_LABEL
 
 if TYPE_CHECKING:
-    from kubernetes.client import ApiClient
-
     # Its packages take seconds to import, and the process that runs the provider doesn't need them.
     from components.cluster import Cluster
 
@@ -66,51 +65,51 @@ class MirrorCleanup(Resource, module="multicluster-mesh", name="MirrorCleanup"):
         super().__init__(MirrorCleanupProvider(), name, props, opts)
 
 
-def restart_controller(api: ApiClient, namespace: str, controller: str, checksum: str) -> None:
+def restart_controller(client: KubeClient, namespace: str, controller: str, checksum: str) -> None:
     """Have a controller's pods made anew, one after the other, as `kubectl rollout restart` does.
 
     Args:
-        api: a client of the source cluster.
+        client: a client of the source cluster.
         namespace: where the controller runs.
         controller: its Deployment.
         checksum: of the credentials that it is to read.
     """
     changed = {"spec": {"template": {"metadata": {"annotations": {CREDENTIALS_CHECKSUM_ANNOTATION: checksum}}}}}
     # One that isn't there reads them when it comes.
-    kube_client.request(api, "PATCH", f"/apis/apps/v1/namespaces/{namespace}/deployments/{controller}", body=changed)
+    client.request("PATCH", f"/apis/apps/v1/namespaces/{namespace}/deployments/{controller}", body=changed)
 
 
-def delete_mirrors(api: ApiClient, namespace: str, target: str) -> None:
+def delete_mirrors(client: KubeClient, namespace: str, target: str) -> None:
     """Delete what a link's controller has made: mirror Services, their Endpoints, and its Lease.
 
     Args:
-        api: a client of the source cluster.
+        client: a client of the source cluster.
         namespace: where the controller ran.
         target: the target cluster's name; empty for the controller of the cluster's own members.
 
     Raises:
         TimeoutError: the controller is still running; nothing was deleted.
     """
-    own = f"component=linkerd-service-mirror,mirror.linkerd.io/cluster-name={target}"
-    _wait_for_pod_deletion(api, namespace, own if target else "component=local-service-mirror")
-    federated_services.remove_cluster(api, target)
+    own = f"component=linkerd-service-mirror,{CLUSTER_NAME_LABEL}={target}"
+    _wait_for_pod_deletion(client, namespace, own if target else "component=local-service-mirror")
+    federated_services.remove_cluster(client, target)
     if target:
-        _delete_mirror_services(api, target)
-        if _has_pods(api, namespace, f"component=controller,{federated_services.cluster_selector(target)}"):
+        _delete_mirror_services(client, target)
+        if _has_pods(client, namespace, f"component=controller,{federated_services.cluster_selector(target)}"):
             time.sleep(CONTROLLER_GRACE_PERIOD_S)
-            federated_services.remove_cluster(api, target)
-            _delete_mirror_services(api, target)
+            federated_services.remove_cluster(client, target)
+            _delete_mirror_services(client, target)
     lease = f"service-mirror-write-{target}" if target else "local-service-mirror-write"
-    kube_client.request(api, "DELETE", f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{lease}")
+    client.request("DELETE", f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{lease}")
 
 
-def _has_pods(api: ApiClient, namespace: str, selector: str) -> bool:
-    return bool(kube_client.list_objects(api, f"/api/v1/namespaces/{namespace}/pods", selector))
+def _has_pods(client: KubeClient, namespace: str, selector: str) -> bool:
+    return bool(client.list_objects(f"/api/v1/namespaces/{namespace}/pods", selector))
 
 
-def _wait_for_pod_deletion(api: ApiClient, namespace: str, selector: str) -> None:
+def _wait_for_pod_deletion(client: KubeClient, namespace: str, selector: str) -> None:
     deadline = time.monotonic() + CONTROLLER_STOP_TIMEOUT_S
-    while _has_pods(api, namespace, selector):
+    while _has_pods(client, namespace, selector):
         if time.monotonic() > deadline:
             raise TimeoutError(
                 f"namespace {namespace}: pods with {selector} still run after {CONTROLLER_STOP_TIMEOUT_S} seconds, and "
@@ -119,9 +118,9 @@ def _wait_for_pod_deletion(api: ApiClient, namespace: str, selector: str) -> Non
         time.sleep(0.2)
 
 
-def _delete_mirror_services(api: ApiClient, target: str) -> None:
+def _delete_mirror_services(client: KubeClient, target: str) -> None:
     mirrored = f"{federated_services.MIRRORED_SELECTOR},{federated_services.cluster_selector(target)}"
     for kind in ("services", "endpoints"):
-        for item in kube_client.list_objects(api, f"/api/v1/{kind}", mirrored):
+        for item in client.list_objects(f"/api/v1/{kind}", mirrored):
             metadata = item["metadata"]
-            kube_client.request(api, "DELETE", f"/api/v1/namespaces/{metadata['namespace']}/{kind}/{metadata['name']}")
+            client.request("DELETE", f"/api/v1/namespaces/{metadata['namespace']}/{kind}/{metadata['name']}")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -19,19 +20,16 @@ from pulumi.dynamic import Resource
 from components.dynamic_providers import ExportCleanupProvider
 from components.linkerd import federated_services
 from mesh.kube import client as kube_client
-from mesh.kube.client import Access
+from mesh.kube.client import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, Access, KubeClient
+from mesh.kube.constants import CLUSTER_NAME_LABEL, EXPORTED_LABEL, FEDERATED_LABEL
+from mesh.kube.errors import ApiUnreachableError, BadCredentialsError, KubeconfigContextError
 
 if TYPE_CHECKING:
-    from kubernetes.client import ApiClient
-
     # Its packages take seconds to import, and the process that runs the provider doesn't need them.
     from components.cluster import Cluster
 
-EXPORTED_LABEL = "mirror.linkerd.io/exported"
 # Seconds that controllers have for it; they watch, and need one or two.
 MIRROR_DELETION_TIMEOUT_S = 30
-# Seconds that a cluster has to be reached, which is tried four times, and to answer.
-CONNECT_READ_TIMEOUT_S = (5, 30)
 
 
 class ExportCleanup(Resource, module="multicluster-mesh", name="ExportCleanup"):
@@ -82,7 +80,7 @@ def delete_export(props: dict[str, Any], deadline: float) -> None:
     """
     namespace, service, target = props["namespace"], props["service"], props["target"]
     federated = bool(props.get("federated"))
-    label = federated_services.FEDERATED_LABEL if federated else EXPORTED_LABEL
+    label = FEDERATED_LABEL if federated else EXPORTED_LABEL
     if _has_label(_access(props, "target"), namespace, service, label):
         return
     source = _access(props, "source")
@@ -98,16 +96,22 @@ def _access(props: dict[str, Any], end: str) -> Access:
 
 def _has_label(way: Access, namespace: str, service: str, label: str) -> bool:
     """Whether a service is there, and has a label; also where nobody can tell, because then no mirror goes."""
-    from kubernetes.config import ConfigException
-    from urllib3.exceptions import HTTPError
-
+    client = _connect(way)
+    if client is None:
+        return True
     try:
-        found = kube_client.request(
-            kube_client.api_client(way), "GET", _service_path(namespace, service), timeout=CONNECT_READ_TIMEOUT_S
-        )
-    except (HTTPError, ConfigException):
+        found = client.request("GET", _service_path(namespace, service))
+    except (ApiUnreachableError, BadCredentialsError):
         return True
     return found is not None and bool((found["metadata"].get("labels") or {}).get(label))
+
+
+def _connect(access: Access) -> KubeClient | None:
+    """Return a client, or None if the kubeconfig no longer contains the cluster."""
+    try:
+        return kube_client.connect(access, timeout_s=REQUEST_TIMEOUT_S, connect_timeout_s=CONNECT_TIMEOUT_S)
+    except KubeconfigContextError:
+        return None
 
 
 def _service_path(namespace: str, service: str) -> str:
@@ -129,12 +133,10 @@ def delete_mirror(way: Access, namespace: str, service: str, target: str, deadli
 
     def is_there(found: dict[str, Any]) -> bool:
         # Else it is somebody else's, of the same name.
-        return bool((found["metadata"].get("labels") or {}).get("mirror.linkerd.io/cluster-name") == target)
+        return bool((found["metadata"].get("labels") or {}).get(CLUSTER_NAME_LABEL) == target)
 
-    def remove(api: ApiClient, found: dict[str, Any]) -> None:
-        kube_client.request(
-            api, "DELETE", _service_path(namespace, found["metadata"]["name"]), timeout=CONNECT_READ_TIMEOUT_S
-        )
+    def remove(client: KubeClient, found: dict[str, Any]) -> None:
+        client.request("DELETE", _service_path(namespace, found["metadata"]["name"]))
 
     _wait_until_absent(way, namespace, f"{service}-{target}", is_there, remove, deadline)
 
@@ -153,10 +155,12 @@ def leave_federated_service(way: Access, namespace: str, service: str, target: s
     def is_member(found: dict[str, Any]) -> bool:
         return (service, target) in federated_services.parse_members(found["metadata"].get("annotations"))
 
-    def take_out(api: ApiClient, found: dict[str, Any]) -> None:
-        federated_services.remove_member(api, found, target)
+    def take_out(client: KubeClient, found: dict[str, Any]) -> None:
+        federated_services.remove_member(client, found, target)
 
-    _wait_until_absent(way, namespace, federated_services.federated_name(service), is_member, take_out, deadline)
+    _wait_until_absent(
+        way, namespace, federated_services.federated_service_name(service), is_member, take_out, deadline
+    )
 
 
 def _wait_until_absent(
@@ -164,22 +168,18 @@ def _wait_until_absent(
     namespace: str,
     name: str,
     remains: Callable[[dict[str, Any]], bool],
-    end: Callable[[ApiClient, dict[str, Any]], None],
+    end: Callable[[KubeClient, dict[str, Any]], None],
     deadline: float,
 ) -> None:
     """Wait until nothing of a service remains, and end it oneself when it is time."""
-    from kubernetes.config import ConfigException
-    from urllib3.exceptions import HTTPError
-
-    try:
-        api = kube_client.api_client(way)
-        path = _service_path(namespace, name)
-        while (found := kube_client.request(api, "GET", path, timeout=CONNECT_READ_TIMEOUT_S)) is not None and remains(
-            found
-        ):
+    client = _connect(way)
+    if client is None:
+        return
+    path = _service_path(namespace, name)
+    # An unreachable cluster is left to its own controller.
+    with suppress(ApiUnreachableError, BadCredentialsError):
+        while (found := client.request("GET", path)) is not None and remains(found):
             if time.monotonic() > deadline:
-                end(api, found)
+                end(client, found)
                 return
             time.sleep(0.2)
-    except (HTTPError, ConfigException):
-        return  # the kubeconfig of one that is away may know nothing of it

@@ -1,6 +1,6 @@
-"""A client for one API server: JSON over HTTPS, and watches. Calls block; the supervisor makes them in threads.
+"""A client for one API server of the lab: JSON over HTTPS, and watches. Calls block, so the supervisor uses threads.
 
-The official client would do, but takes a second to import and 60 MB, of which the lab would use five calls.
+`mesh.kube.client` is not used because it needs the official client, which takes a second to import and 60 MB of memory.
 """
 
 import http.client
@@ -103,10 +103,10 @@ class ApiClient:
         return answer if isinstance(answer, dict) else {}
 
 
-def connect(pki: Pki, identity: ClusterAllocation) -> ApiClient:
+def connect(pki: Pki, allocation: ClusterAllocation) -> ApiClient:
     """The client of a cluster's API server."""
     return ApiClient(
-        port=identity.ports.api_server,
+        port=allocation.ports.api_server,
         authority=str(pki.certificate("ca")),
         certificate=str(pki.certificate("lab")),
         key=str(pki.key("lab")),

@@ -1,4 +1,4 @@
-"""Is the mesh up? Linkerd's own checks on every cluster, and what they don't look at, as a short table."""
+"""Checks of a stack on the lab: Linkerd's own checks, and what they leave out, as one table."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ from typing import Any, TypeVar
 from hack.make import clustermesh, services
 from hack.make.check_result import CheckResult
 from hack.make.stack import LabCluster, LabStack
+from mesh.kube.constants import EXPORTED_LABEL
 
-# Seconds that a mirror may take to appear, and Linkerd's checks to come true, after `up`.
-PATIENCE = 60
+# Right after `up`, mirrors can still be missing and Linkerd's checks can still fail.
+CHECK_TIMEOUT_S = 60
+_RETRY_INTERVAL_S = 0.5
+_MAX_CONCURRENT_CHECKS = 8
 
-# A place that refuses connections: Linkerd's CLI asks a server on the internet for newer versions, and nothing here
-# leaves the machine. Go does not use a proxy for loopback addresses.
+# A port that refuses connections, used as HTTP proxy: Linkerd's CLI asks a server on the internet for newer versions,
+# and nothing may leave the machine. Go uses no proxy for loopback addresses.
 UNREACHABLE_URL = "http://127.0.0.1:9"
 
-# What Linkerd warns of in a lab without proxies and without the internet, and nothing else (docs/lab.md).
+# Linkerd's warnings in a lab without proxies and without the internet (docs/lab.md).
 EXPECTED_WARNINGS = frozenset(
     {
         "can determine the latest version",
@@ -33,9 +36,9 @@ EXPECTED_WARNINGS = frozenset(
         "control plane is up-to-date",
         "control plane proxies are up-to-date",
         *(
-            f"{extension} extension proxies are {what}"
+            f"{extension} extension proxies are {state}"
             for extension in ("multicluster", "viz", "jaeger")
-            for what in ("healthy", "up-to-date")
+            for state in ("healthy", "up-to-date")
         ),
         "linkerd-viz pods are injected",
         "jaeger extension pods are injected",
@@ -45,20 +48,20 @@ EXPECTED_WARNINGS = frozenset(
         "Linkerd extension command linkerd-smi exists",
     }
 )
-# What it fails with: viz' own API is served by a pod.
+# A pod serves the API of viz, and the lab's pods run nothing.
 EXPECTED_ERRORS = frozenset({"viz extension self-check"})
 
-# What Linkerd 2.14 says of a link without a gateway, where there is nothing to probe (linkerd/linkerd2#11428).
+# Linkerd 2.14 reports this error for a link without a gateway, although it has no probe (linkerd/linkerd2#11428).
 PROBE_CHECK_NAME = "probe services able to communicate with all gateway mirrors"
-NO_PROBE = "wrong number (0) of probe gateways for target cluster {target}"
+NO_PROBE_MESSAGE = "wrong number (0) of probe gateways for target cluster {target}"
 
-# What it warns of where the CLI isn't of the stack's release, but the newest that there is.
-OF_ANOTHER_CLI = frozenset(
+# Linkerd's warnings if the CLI is of another release than the stack.
+EXPECTED_VERSION_WARNINGS = frozenset(
     {
         "Link and CLI versions match",
         *(
-            f"{what} and cli versions match"
-            for what in (
+            f"{component} and cli versions match"
+            for component in (
                 "control plane",
                 "control plane proxies",
                 *(f"{extension} extension proxies" for extension in ("multicluster", "viz", "jaeger")),
@@ -67,20 +70,24 @@ OF_ANOTHER_CLI = frozenset(
     }
 )
 
-# The extensions that have checks, by the category that comes first in them.
-_EXTENSIONS = {f"linkerd-{extension}": extension for extension in ("multicluster", "viz", "jaeger", "smi")}
+# The extensions with a check command, by the first category that the command prints.
+_EXTENSION_BY_CATEGORY = {f"linkerd-{extension}": extension for extension in ("multicluster", "viz", "jaeger", "smi")}
 
-_TAG = re.compile(r"[a-z]+-[\w.]+")
+_LINKERD_TAG = re.compile(r"[a-z]+-[\w.]+")
 
-Found = TypeVar("Found")
+Detail = TypeVar("Detail")
+
+
+class CheckError(Exception):
+    """A tool that a check needs has failed."""
 
 
 class Checker:
-    """Looks at the mesh of one stack.
+    """The checks of one stack.
 
     Args:
         stack: the stack.
-        environment: the whole environment of the tools' processes (see `dev.environment`).
+        environment: the whole environment of kubectl and linkerd (see `hack.make.environment`).
     """
 
     def __init__(self, stack: LabStack, environment: Mapping[str, str]) -> None:
@@ -94,125 +101,126 @@ class Checker:
         self._contexts = {cluster.name: cluster.context for cluster in stack.clusters}
 
     def rows(self) -> Iterator[CheckResult]:
-        """The table, line by line in a fixed order, while the checks run side by side."""
+        """Yield the rows of the table in a fixed order; the checks run concurrently."""
         checks: list[Callable[[], list[CheckResult]]] = []
-        if self._stack.cilium:
-            checks.append(self._clustermesh)
-        for cluster in self._stack.reachable if self._stack.linkerd else ():
-            checks.append(partial(self._linkerd, cluster))
-            if self._targets(cluster):
-                checks.append(partial(self._gateways, cluster))
+        if self._stack.has_cilium:
+            checks.append(self._check_clustermesh)
+        for cluster in self._stack.reachable_clusters if self._stack.has_linkerd else ():
+            checks.append(partial(self._check_linkerd, cluster))
+            if self._gateway_targets(cluster):
+                checks.append(partial(self._check_gateways, cluster))
             if self._stack.federates:
-                targets = [link.target for link in self._stack.live if link.source == cluster.name and link.discovers]
-                checks.append(partial(self._seen, services.federated, cluster.name, targets))
-        for link in self._stack.live:
-            seen = services.mirrors if link.gateway else services.discovered
-            checks.append(partial(self._seen, seen, link.source, link.target))
-            checks.append(partial(self._credentials, link.source, link.target))
-        with ThreadPoolExecutor(max_workers=8) as pool:
+                targets = [
+                    link.target
+                    for link in self._stack.live_links
+                    if link.source == cluster.name and link.has_remote_discovery
+                ]
+                checks.append(partial(self._check_services, services.check_federated_services, cluster.name, targets))
+        for link in self._stack.live_links:
+            check_mirrors = services.check_gateway_mirrors if link.gateway else services.check_flat_mirrors
+            checks.append(partial(self._check_services, check_mirrors, link.source, link.target))
+            checks.append(partial(self._check_credentials, link.source, link.target))
+        with ThreadPoolExecutor(max_workers=_MAX_CONCURRENT_CHECKS) as pool:
             for rows in pool.map(lambda check: check(), checks):
                 yield from rows
 
-    def _clustermesh(self) -> list[CheckResult]:
-        names = [cluster.name for cluster in self._stack.reachable]
+    def _check_clustermesh(self) -> list[CheckResult]:
+        names = [cluster.name for cluster in self._stack.reachable_clusters]
+        return _retry_rows(lambda: clustermesh.check_clustermesh(names, self._read_object))
 
-        def look() -> tuple[bool, list[CheckResult]]:
-            rows = list(clustermesh.rows(names, self._object))
-            return all(row.passed for row in rows), rows
+    def _check_linkerd(self, cluster: LabCluster) -> list[CheckResult]:
+        """Return the rows of Linkerd's own checks; repeat the checks while one fails and time is left."""
+        return _retry_rows(lambda: self._check_linkerd_once(cluster))
 
-        return _retry_until(look)[1]
-
-    def _linkerd(self, cluster: LabCluster) -> list[CheckResult]:
-        """Linkerd's own checks, once more and again while one fails that may only need time."""
-
-        def look() -> tuple[bool, list[CheckResult]]:
-            rows = list(self._linkerd_now(cluster))
-            return all(row.passed for row in rows), rows
-
-        return _retry_until(look)[1]
-
-    def _linkerd_now(self, cluster: LabCluster) -> Iterator[CheckResult]:
-        """`linkerd check`, which runs those of all extensions too, and prints one JSON document for each."""
-        # Its own waiting would go on until the end for what the lab can't have: healthy proxies.
-        printed = self._output(
+    def _check_linkerd_once(self, cluster: LabCluster) -> Iterator[CheckResult]:
+        """Yield the rows of one `linkerd check`, which prints one JSON document for the core and each extension."""
+        # With the default --wait the CLI would wait until its timeout for healthy proxies, which the lab has not.
+        printed = self._run(
             *("linkerd", "--context", cluster.context, "--linkerd-namespace", cluster.namespace),
             *("check", "--output=json", "--wait=1s"),
             strict=False,
         )
-        other = self._other_cli
-        expected = EXPECTED_WARNINGS | (OF_ANOTHER_CLI if other else frozenset())
-        documents = {_check(document): document for document in _documents(printed) if document["categories"]}
-        for name in cluster.checks:
+        other_cli = self._other_cli
+        expected_warnings = EXPECTED_WARNINGS | (EXPECTED_VERSION_WARNINGS if other_cli else frozenset())
+        documents = {
+            _command_name(document): document for document in _parse_documents(printed) if document["categories"]
+        }
+        for name in cluster.required_checks:
             if name not in documents:
-                said = _last_line(printed) if not documents else "not run: Linkerd doesn't see the extension"
-                yield CheckResult(subject=cluster.name, check=name, passed=False, detail=said or "printed nothing")
+                detail = _last_line(printed) if not documents else "not run: Linkerd did not detect the extension"
+                yield CheckResult(
+                    subject=cluster.name, check=name, passed=False, detail=detail or "linkerd check printed nothing"
+                )
         for name, document in documents.items():
             results = [check for category in document["categories"] for check in category["checks"]]
-            wrong = [check for check in results if check["result"] == "error"]
-            errors = [
+            errors = [check for check in results if check["result"] == "error"]
+            unexpected_errors = [
                 check
-                for check in wrong
+                for check in errors
                 if check["description"] not in EXPECTED_ERRORS and not self._is_of_flat_links(cluster, check)
             ]
-            warned = [check for check in results if check["result"] == "warning"]
-            unexpected = [check for check in warned if check["description"] not in expected]
-            count = sum(check["result"] == "success" for check in results)
-            explained = f"{len(warned)} ‼" + (f" and {len(wrong)} ×" if wrong else "")
-            faults = [*(f"× {_told(check)}" for check in errors), *(f"‼ {_told(check)}" for check in unexpected)]
+            warnings = [check for check in results if check["result"] == "warning"]
+            unexpected_warnings = [check for check in warnings if check["description"] not in expected_warnings]
+            successes = sum(check["result"] == "success" for check in results)
+            explained = f"{len(warnings)} ‼" + (f" and {len(errors)} ×" if errors else "")
+            faults = [
+                *(f"× {_format_check(check)}" for check in unexpected_errors),
+                *(f"‼ {_format_check(check)}" for check in unexpected_warnings),
+            ]
             yield CheckResult(
                 subject=cluster.name,
                 check=name,
-                passed=(bool(document["success"]) or bool(wrong)) and not faults,
-                detail=("; ".join(faults) or f"{count} √, {explained} that the lab explains (docs/lab.md)")
-                + (f", by the CLI of {other}" if other else ""),
+                passed=(bool(document["success"]) or bool(errors)) and not faults,
+                detail=("; ".join(faults) or f"{successes} √, {explained} expected in the lab (docs/lab.md)")
+                + (f", by the CLI of {other_cli}" if other_cli else ""),
             )
 
     @cached_property
     def _other_cli(self) -> str:
-        """The release of the CLI, if it isn't the stack's: of a release that nobody has built there is none."""
-        said = self._output("linkerd", "version", "--client", "--short", strict=False).strip()
-        return said if _TAG.fullmatch(said) and said != self._stack.tag else ""
+        """Return the release of the CLI if it differs from the stack's, else an empty string."""
+        version = self._run("linkerd", "version", "--client", "--short", strict=False).strip()
+        return version if _LINKERD_TAG.fullmatch(version) and version != self._stack.tag else ""
 
     def _is_of_flat_links(self, cluster: LabCluster, check: Mapping[str, Any]) -> bool:
-        """Whether a failed check complains of nothing but links that have no gateway to probe."""
-        flat = [link.target for link in self._stack.live if link.source == cluster.name and not link.gateway]
+        """Return whether a failed check is only about links that have no gateway to probe."""
+        flat = [link.target for link in self._stack.live_links if link.source == cluster.name and not link.gateway]
         lines = {line.strip() for line in check.get("error", "").splitlines()} - {""}
         return check["description"] == PROBE_CHECK_NAME and set() < lines <= {
-            NO_PROBE.format(target=target) for target in flat
+            NO_PROBE_MESSAGE.format(target=target) for target in flat
         }
 
-    def _targets(self, cluster: LabCluster) -> set[str]:
-        """The clusters whose gateways a cluster's links go through."""
-        return {link.target for link in self._stack.live if link.source == cluster.name and link.gateway}
+    def _gateway_targets(self, cluster: LabCluster) -> set[str]:
+        """Return the clusters whose gateways the links of this cluster use."""
+        return {link.target for link in self._stack.live_links if link.source == cluster.name and link.gateway}
 
-    def _gateways(self, cluster: LabCluster) -> list[CheckResult]:
-        wanted = self._targets(cluster)
-        counts = {target: len(self._services(target, f"{services.EXPORTED}=true")) for target in wanted}
+    def _check_gateways(self, cluster: LabCluster) -> list[CheckResult]:
+        targets = self._gateway_targets(cluster)
+        counts = {target: len(self._list_services(target, f"{EXPORTED_LABEL}=true")) for target in targets}
 
-        def look() -> tuple[bool, str]:
-            # As a table, because the older release has no other form: cluster, alive, number of services, latency.
-            printed = self._output("linkerd", "--context", cluster.context, "multicluster", "gateways", strict=False)
-            found = {
+        def compare() -> tuple[bool, str]:
+            # The older release prints only a table: cluster, alive, number of services, latency.
+            printed = self._run("linkerd", "--context", cluster.context, "multicluster", "gateways", strict=False)
+            gateways = {
                 row[0]: (row[1] == "True", int(row[2])) for row in map(str.split, printed.splitlines()[1:]) if row[2:]
             }
             shown = ", ".join(
                 f"{name} {'alive' if alive else 'not alive'}, {count} of {counts.get(name, 0)} services"
-                for name, (alive, count) in sorted(found.items())
+                for name, (alive, count) in sorted(gateways.items())
             )
-            missing = ", ".join(sorted(wanted - set(found)))
-            passed = all(found.get(target) == (True, counts[target]) for target in wanted)
-            return passed, "; ".join(filter(None, (shown, missing and f"none of {missing}")))
+            missing = ", ".join(sorted(targets - set(gateways)))
+            passed = all(gateways.get(target) == (True, counts[target]) for target in targets)
+            return passed, "; ".join(filter(None, (shown, missing and f"no gateway of {missing}")))
 
-        passed, detail = _retry_until(look)
+        passed, detail = _retry_until_passed(compare)
         return [CheckResult(subject=cluster.name, check="gateways", passed=passed, detail=detail)]
 
-    def _seen(self, told: Callable[..., services.Told], *subject: Any) -> list[CheckResult]:
-        """Rows on services, once more and again while the controllers may only need time."""
-        return _retry_until(lambda: told(*subject, self._object, self._services))[1]
+    def _check_services(self, check: Callable[..., services.CheckOutcome], *subject: Any) -> list[CheckResult]:
+        """Return the rows of a check on services; repeat the check while it fails and time is left."""
+        return _retry_until_passed(lambda: check(*subject, self._read_object, self._list_services))[1]
 
-    def _credentials(self, source: str, target: str) -> list[CheckResult]:
-        """The link's credentials can list the target's services, and can't read its Secrets."""
-        secret = self._object(source, "secrets", f"cluster-credentials-{target}", "linkerd-multicluster")
+    def _check_credentials(self, source: str, target: str) -> list[CheckResult]:
+        """Check that the link's credentials can list the target's services, and cannot list its Secrets."""
+        secret = self._read_object(source, "secrets", f"cluster-credentials-{target}", "linkerd-multicluster")
         encoded = secret.get("data", {}).get("kubeconfig")
         if not encoded:
             return [
@@ -223,72 +231,88 @@ class Checker:
         with tempfile.NamedTemporaryFile() as file:
             Path(file.name).write_bytes(base64.b64decode(encoded))
             answers = {
-                what: self._output("kubectl", "--kubeconfig", file.name, *command, strict=False).strip()
-                for what, command in {
-                    "services": ("get", "services", "--all-namespaces", "--output=name"),
-                    "secrets": ("get", "secrets", "--all-namespaces", "--output=name"),
-                }.items()
+                kind: self._run(
+                    *("kubectl", "--kubeconfig", file.name, "get", kind, "--all-namespaces", "--output=name"),
+                    strict=False,
+                ).strip()
+                for kind in ("services", "secrets")
             }
-        reads, refused = "service/" in answers["services"], "orbidden" in answers["secrets"]
-        services = "lists services" if reads else f"can't list services: {_last_line(answers['services'])}"
-        secrets = "reads no Secret" if refused else "can read Secrets"
-        passed, detail = reads and refused, f"{services}, {secrets}"
-        return [CheckResult(subject=f"{source} → {target}", check="credentials", passed=passed, detail=detail)]
+        can_list_services, is_refused_secrets = "service/" in answers["services"], "orbidden" in answers["secrets"]
+        of_services = (
+            "can list services" if can_list_services else f"cannot list services: {_last_line(answers['services'])}"
+        )
+        of_secrets = "cannot list Secrets" if is_refused_secrets else "can list Secrets"
+        return [
+            CheckResult(
+                subject=f"{source} → {target}",
+                check="credentials",
+                passed=can_list_services and is_refused_secrets,
+                detail=f"{of_services}, {of_secrets}",
+            )
+        ]
 
-    def _services(self, cluster: str, selector: str) -> list[tuple[str, str]]:
-        """Namespace and name of each service of a cluster that a selector finds."""
-        printed = self._output(
+    def _list_services(self, cluster: str, selector: str) -> list[tuple[str, str]]:
+        """Return namespace and name of each service of a cluster that a label selector matches."""
+        printed = self._run(
             *("kubectl", "--context", self._contexts[cluster], "get", "services", "--all-namespaces"),
             *(f"--selector={selector}", "--output=json"),
         )
         return [(item["metadata"]["namespace"], item["metadata"]["name"]) for item in json.loads(printed)["items"]]
 
-    def _object(self, cluster: str, kind: str, name: str, namespace: str) -> dict[str, Any]:
-        """One object, or an empty one where there is none."""
-        printed = self._output(
+    def _read_object(self, cluster: str, kind: str, name: str, namespace: str) -> dict[str, Any]:
+        """Return one object, or an empty mapping if there is none."""
+        printed = self._run(
             *("kubectl", "--context", self._contexts[cluster], "--namespace", namespace),
             *("get", kind, name, "--ignore-not-found", "--output=json"),
             strict=False,
         )
-        return next(_documents(printed), {})
+        return next(_parse_documents(printed), {})
 
-    def _output(self, *command: str, strict: bool = True) -> str:
-        """What a command prints; where it fails, with its complaint after it."""
+    def _run(self, *command: str, strict: bool = True) -> str:
+        """Return the output of a command; after a failure, with its error output appended.
+
+        Raises:
+            CheckError: the command failed, and `strict` is set.
+        """
         process = subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)
         if process.returncode == 0 or not strict:
             return process.stdout if process.returncode == 0 else process.stdout + process.stderr
-        raise CheckFailed(f"{' '.join(command)} ended with {process.returncode}: {_last_line(process.stderr)}")
+        raise CheckError(f"{' '.join(command)}: exit code {process.returncode}: {_last_line(process.stderr)}")
 
 
-class CheckFailed(Exception):
-    """A tool that a check needs did not work."""
-
-
-def table(rows: Iterator[CheckResult], say: Callable[[str], None]) -> bool:
-    """Print the rows as they come; whether all have passed."""
+def print_table(rows: Iterator[CheckResult], output: Callable[[str], None]) -> bool:
+    """Print each row as soon as it is complete; return whether all have passed."""
     passed = True
     for row in rows:
-        say(f"  {'√' if row.passed else '×'}  {row.subject:<16}  {row.check:<26}  {row.detail}")
+        output(f"  {'√' if row.passed else '×'}  {row.subject:<16}  {row.check:<26}  {row.detail}")
         passed = passed and row.passed
     return passed
 
 
-def _retry_until(look: Callable[[], tuple[bool, Found]]) -> tuple[bool, Found]:
-    """Look until it is true, or patience ends."""
-    deadline = time.monotonic() + PATIENCE
+def _retry_rows(check: Callable[[], Iterator[CheckResult]]) -> list[CheckResult]:
+    def run() -> tuple[bool, list[CheckResult]]:
+        rows = list(check())
+        return all(row.passed for row in rows), rows
+
+    return _retry_until_passed(run)[1]
+
+
+def _retry_until_passed(check: Callable[[], tuple[bool, Detail]]) -> tuple[bool, Detail]:
+    """Repeat a check until it passes or `CHECK_TIMEOUT_S` is over; return its last outcome."""
+    deadline = time.monotonic() + CHECK_TIMEOUT_S
     while True:
-        passed, detail = look()
+        passed, detail = check()
         if passed or time.monotonic() > deadline:
             return passed, detail
-        time.sleep(0.5)
+        time.sleep(_RETRY_INTERVAL_S)
 
 
-def _documents(text: str) -> Iterator[Any]:
-    """The JSON documents at the start of a text, which may have other lines after and between them."""
+def _parse_documents(text: str) -> Iterator[Any]:
+    """Yield the JSON documents of a text, which can contain other lines between them."""
     decoder = json.JSONDecoder()
     position = 0
     while True:
-        starts = [found for found in (text.find("{", position), text.find("[", position)) if found >= 0]
+        starts = [start for start in (text.find("{", position), text.find("[", position)) if start >= 0]
         if not starts:
             return
         try:
@@ -298,14 +322,14 @@ def _documents(text: str) -> Iterator[Any]:
         yield document
 
 
-def _check(document: Mapping[str, Any]) -> str:
-    """The command that has printed one of the documents, which only its first category tells."""
-    extension = _EXTENSIONS.get(document["categories"][0]["categoryName"])
+def _command_name(document: Mapping[str, Any]) -> str:
+    """Return the command that printed a document; only the document's first category identifies it."""
+    extension = _EXTENSION_BY_CATEGORY.get(document["categories"][0]["categoryName"])
     return f"linkerd {extension} check" if extension else "linkerd check"
 
 
-def _told(check: Mapping[str, Any]) -> str:
-    # It may have several lines, and paragraphs; a row of the table is one.
+def _format_check(check: Mapping[str, Any]) -> str:
+    # An error can have several lines and paragraphs; a row of the table has one line.
     return f"{check['description']}: {' '.join((check.get('error') or '').split())}"
 
 

@@ -1,4 +1,4 @@
-"""Is what the clusters export seen where it should be? Mirrors of each link, and federated services of each cluster."""
+"""Checks of exported services: the mirrors of each link, and the federated services of each cluster."""
 
 from __future__ import annotations
 
@@ -7,83 +7,90 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from hack.make.check_result import CheckResult
+from mesh.kube.constants import EXPORTED_LABEL, FEDERATED_LABEL
 
-EXPORTED = "mirror.linkerd.io/exported"
-FEDERATED = "mirror.linkerd.io/federated=member"
-_REMOTE = "multicluster.linkerd.io/remote-discovery"
-_LOCAL = "multicluster.linkerd.io/local-discovery"
+FEDERATED_SELECTOR = f"{FEDERATED_LABEL}=member"
+_REMOTE_DISCOVERY = "multicluster.linkerd.io/remote-discovery"
+_LOCAL_DISCOVERY = "multicluster.linkerd.io/local-discovery"
 
-# One object by cluster, kind, name and namespace; an empty one where there is none.
-Look = Callable[[str, str, str, str], Mapping[str, Any]]
-# Namespace and name of each service of a cluster that a selector finds.
-Services = Callable[[str, str], Sequence[tuple[str, str]]]
-Told = tuple[bool, list[CheckResult]]
+# Read one object by cluster, kind, name and namespace; an empty mapping if there is none.
+ReadObject = Callable[[str, str, str, str], Mapping[str, Any]]
+# List namespace and name of a cluster's services that a label selector matches.
+ListServices = Callable[[str, str], Sequence[tuple[str, str]]]
+# Whether the check has passed, and its rows.
+CheckOutcome = tuple[bool, list[CheckResult]]
 
 
-def mirrors(source: str, target: str, look: Look, services: Services) -> Told:
-    """Every service that the target exports through its gateway is in the source, with the gateway as its endpoint."""
-    link = look(source, "links.multicluster.linkerd.io", target, "linkerd-multicluster")
+def check_gateway_mirrors(
+    source: str, target: str, read_object: ReadObject, list_services: ListServices
+) -> CheckOutcome:
+    """Check that the source mirrors every exported service of the target, with the gateway as its endpoint."""
+    link = read_object(source, "links.multicluster.linkerd.io", target, "linkerd-multicluster")
     gateway = link.get("spec", {}).get("gatewayAddress", "none")
     faults = []
-    exported = services(target, f"{EXPORTED}=true")
+    exported = list_services(target, f"{EXPORTED_LABEL}=true")
     for namespace, name in exported:
         mirror = f"{name}-{target}"
-        if not look(source, "services", mirror, namespace):
+        if not read_object(source, "services", mirror, namespace):
             faults.append(f"{namespace}/{mirror} is missing")
             continue
-        subsets = look(source, "endpoints", mirror, namespace).get("subsets") or []
+        subsets = read_object(source, "endpoints", mirror, namespace).get("subsets") or []
         addresses = {address["ip"] for subset in subsets for address in subset.get("addresses") or []}
         if not addresses:
             faults.append(f"{namespace}/{mirror} has no endpoint")
         elif re.fullmatch(r"[0-9.,]+", gateway) and addresses != set(gateway.split(",")):
             faults.append(f"{namespace}/{mirror} has {', '.join(sorted(addresses))} in place of {gateway}")
-    return _row(f"{source} → {target}", "mirrors", faults, f"{_named(exported, f'-{target}')} at {gateway}")
+    return _outcome(f"{source} → {target}", "mirrors", faults, f"{_join_names(exported, f'-{target}')} at {gateway}")
 
 
-def discovered(source: str, target: str, look: Look, services: Services) -> Told:
-    """Every service that the target exports for remote discovery is in the source, to be looked up in the target."""
-    exported = services(target, f"{EXPORTED}=remote-discovery")
+def check_flat_mirrors(source: str, target: str, read_object: ReadObject, list_services: ListServices) -> CheckOutcome:
+    """Check that the source mirrors every service that the target exports without a gateway."""
+    exported = list_services(target, f"{EXPORTED_LABEL}=remote-discovery")
     faults = []
     for namespace, name in exported:
-        labels = look(source, "services", f"{name}-{target}", namespace).get("metadata", {}).get("labels") or {}
-        if labels.get(_REMOTE) != target:
-            faults.append(f"{namespace}/{name}-{target} is missing")
-    return _row(f"{source} → {target}", "mirrors", faults, f"{_named(exported, f'-{target}')} at its pods")
+        mirror = f"{name}-{target}"
+        labels = read_object(source, "services", mirror, namespace).get("metadata", {}).get("labels") or {}
+        if labels.get(_REMOTE_DISCOVERY) != target:
+            faults.append(f"{namespace}/{mirror} is missing")
+    return _outcome(f"{source} → {target}", "mirrors", faults, f"{_join_names(exported, f'-{target}')} at its pods")
 
 
-def federated(cluster: str, targets: Iterable[str], look: Look, services: Services) -> Told:
-    """Every federated service of a cluster has its own services and those of its targets as members, and no others."""
-    wanted: dict[tuple[str, str], set[str]] = {}
+def check_federated_services(
+    cluster: str, targets: Iterable[str], read_object: ReadObject, list_services: ListServices
+) -> CheckOutcome:
+    """Check that each federated service has the members of the cluster and of its targets, and no others."""
+    desired: dict[tuple[str, str], set[str]] = {}
     for member in (cluster, *targets):
-        for namespace, name in services(member, FEDERATED):
-            # Controllers make none where there is no such namespace.
-            if member == cluster or look(cluster, "namespaces", namespace, "default"):
-                wanted.setdefault((namespace, name), set()).add(member)
-    if not wanted:
+        for namespace, name in list_services(member, FEDERATED_SELECTOR):
+            # Linkerd's controllers skip a namespace that the cluster does not have.
+            if member == cluster or read_object(cluster, "namespaces", namespace, "default"):
+                desired.setdefault((namespace, name), set()).add(member)
+    if not desired:
         return True, []
     faults = []
-    for (namespace, name), members in wanted.items():
-        metadata = look(cluster, "services", f"{name}-federated", namespace).get("metadata", {})
+    for (namespace, name), members in desired.items():
+        metadata = read_object(cluster, "services", f"{name}-federated", namespace).get("metadata", {})
         annotations = metadata.get("annotations") or {}
-        remote = (annotations.get(_REMOTE) or "").split(",")
-        found = {member.partition("@")[2] for member in remote if member.startswith(f"{name}@")}
-        found |= {cluster} if annotations.get(_LOCAL) == name else set()
+        remote = (annotations.get(_REMOTE_DISCOVERY) or "").split(",")
+        live = {member.partition("@")[2] for member in remote if member.startswith(f"{name}@")}
+        live |= {cluster} if annotations.get(_LOCAL_DISCOVERY) == name else set()
         if not metadata:
             faults.append(f"{namespace}/{name}-federated is missing")
-        elif found != members:
-            shown = ", ".join(sorted(found)) or "no members"
+        elif live != members:
+            shown = ", ".join(sorted(live)) or "no members"
             faults.append(f"{namespace}/{name}-federated has {shown} in place of {', '.join(sorted(members))}")
-    seen = ", ".join(
-        f"{namespace}/{name}-federated of {', '.join(sorted(members))}" for (namespace, name), members in wanted.items()
+    federated = ", ".join(
+        f"{namespace}/{name}-federated of {', '.join(sorted(members))}"
+        for (namespace, name), members in desired.items()
     )
-    return _row(cluster, "federated services", faults, seen)
+    return _outcome(cluster, "federated services", faults, federated)
 
 
-def _named(exported: Sequence[tuple[str, str]], suffix: str) -> str:
+def _join_names(exported: Sequence[tuple[str, str]], suffix: str) -> str:
     return ", ".join(f"{namespace}/{name}{suffix}" for namespace, name in exported) or "nothing is exported"
 
 
-def _row(subject: str, check: str, faults: Sequence[str], otherwise: str) -> Told:
+def _outcome(subject: str, check: str, faults: Sequence[str], success: str) -> CheckOutcome:
     return not faults, [
-        CheckResult(subject=subject, check=check, passed=not faults, detail="; ".join(faults) or otherwise)
+        CheckResult(subject=subject, check=check, passed=not faults, detail="; ".join(faults) or success)
     ]

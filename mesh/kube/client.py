@@ -1,16 +1,16 @@
-"""A client of a cluster's API, with the user's own kubeconfig: for what no Pulumi provider does.
+"""The Kubernetes client of the program: one class for all requests that no Pulumi provider makes.
 
-It is asked before an update (`preflight`), and it clears away what no Kubernetes object owns (`components.helm`,
-`components.mirrors`).
+Checks before an update, the review, drift repair, resource hooks and dynamic providers use it.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from http import HTTPStatus
 from pathlib import Path
 from threading import Lock
@@ -18,42 +18,325 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from mesh import strict_yaml
+from mesh.concurrency import run_concurrently
+from mesh.kube.errors import (
+    ApiStatusError,
+    ApiUnreachableError,
+    BadCredentialsError,
+    NotReadableError,
+    context_error,
+    credentials_error,
+    request_error,
+    to_single_line,
+)
+from mesh.kube.json_access import text
 
 if TYPE_CHECKING:
-    from kubernetes.client import ApiClient, ApiException
+    from kubernetes.client import ApiClient
+    from urllib3 import BaseHTTPResponse
 
-_JSON = "application/json"
-# How most objects are changed; the other way is Kubernetes' own, which knows what tells entries of lists apart.
+JSON_MEDIA_TYPE = "application/json"
+# Metadata only, of an object or of a list. A release in a Secret and the schemas of a CRD are a megabyte each.
+METADATA_MEDIA_TYPE = f"{JSON_MEDIA_TYPE};as=PartialObjectMetadata;g=meta.k8s.io;v=v1,{JSON_MEDIA_TYPE}"
+METADATA_LIST_MEDIA_TYPE = f"{JSON_MEDIA_TYPE};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{JSON_MEDIA_TYPE}"
+# A merge patch replaces lists. A strategic merge patch merges lists by their key, for Kubernetes' own kinds only.
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 
-# Seconds that a cluster has to answer.
 REQUEST_TIMEOUT_S = 30.0
-# Of threads that want the same kubeconfig, one reads it.
+# For a cluster that may be gone. urllib3 connects up to four times.
+CONNECT_TIMEOUT_S = 5.0
+# For the whole body of an answer to `request`; each read from the connection has the request's own timeout.
+_TRANSFER_TIMEOUT_S = 300.0
+# More than 500 Services or 50 nodes ever are.
+_MAX_RESPONSE_BYTES = 64 * 2**20
+# The default pool size of the official client on a machine with one processor.
+_MAX_CONCURRENT_REQUESTS = 5
+# Shorter than the five minutes before its expiry at which the official client renews a plugin's token.
+_CREDENTIALS_LIFETIME_S = 60.0
+# One thread reads a kubeconfig; the others wait for the result.
 _KUBECONFIG_LOCK = Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """A way to a cluster."""
+    """Credentials for a cluster: a kubeconfig and one of its contexts."""
 
     context: str
-    kubeconfig: str = field(default="", repr=False)  # a path, or the content of a file; empty: as kubectl finds it
+    kubeconfig: str = field(default="", repr=False)  # a path, or a file's content; empty: as kubectl finds it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Response:
+    """An API server's answer, and the time around it."""
+
+    status: int
+    content: dict[str, Any] | None  # None: not a JSON object, or too large
+    date: str | None  # its Date header
+    asked: float  # seconds since 1970, by this machine's clock
+    answered: float
+
+    @property
+    def reason(self) -> str:
+        """Return the HTTP reason phrase; for a success without JSON, a description of that."""
+        if 200 <= self.status < 300:
+            return "an answer that is no JSON object"
+        try:
+            return HTTPStatus(self.status).phrase
+        except ValueError:
+            return ""
+
+    @property
+    def summary(self) -> str:
+        """Return status and reason for a message."""
+        if 200 <= self.status < 300:
+            return self.reason
+        return f"HTTP {self.status}, {self.reason}" if self.reason else f"HTTP {self.status}"
+
+
+class KubeClient:
+    """A client for one API server: raw paths, plain JSON, pooled connections, typed errors.
+
+    The official client provides connections and credentials. Its own calls need a class per kind, which take a second
+    to import, and they refuse a whole object for one unexpected field.
+
+    * `version`, `get` and `post` are for checks. They make one attempt, and no answer arrives after the deadline.
+    * `request` and `list_objects` are for changes. urllib3 retries lost connections three times; each attempt has the
+      full timeout.
+
+    Args:
+        api_client: connections and credentials.
+        timeout_s: seconds for each answer.
+        connect_timeout_s: seconds for each connection of `request`; None: part of `timeout_s`.
+
+    Raises:
+        BadCredentialsError: the credentials cannot be used.
+    """
+
+    def __init__(
+        self, api_client: ApiClient, timeout_s: float = REQUEST_TIMEOUT_S, connect_timeout_s: float | None = None
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._connect_timeout_s = connect_timeout_s
+        self._api_client = api_client
+        self._host = str(api_client.configuration.host).rstrip("/")
+        self._pool = api_client.rest_client.pool_manager
+        if not api_client.configuration.verify_ssl:
+            _suppress_tls_warnings()
+        self._answer_count = 0
+        self._forbidden: list[dict[str, Any]] = []
+        self._headers: dict[str, str] = {}
+        self._headers_expire_at = 0.0
+        self._auth_headers()
+
+    @property
+    def denied_user(self) -> str | None:
+        """Return the user to whom every `get` and `post` so far was forbidden; None if one was allowed."""
+        if not self._answer_count or len(self._forbidden) < self._answer_count:
+            return None
+        message = text(self._forbidden[-1].get("message"))
+        start, _, rest = message.partition('User "')
+        return to_single_line(rest.partition('"')[0], 80) if start and rest else "its user"
+
+    def version(self) -> Response:
+        """Return the answer to `/version`, which every user may read by default.
+
+        Raises:
+            ApiUnreachableError, BadCredentialsError: no other request can succeed.
+        """
+        [answer] = self._check([("GET", "/version", None, JSON_MEDIA_TYPE)])
+        if answer.status != HTTPStatus.FORBIDDEN and (answer.status != HTTPStatus.OK or answer.content is None):
+            raise ApiUnreachableError(
+                f"what answers there is no Kubernetes API server ({answer.summary} to GET /version)"
+            )
+        return answer
+
+    def get(self, path: str, subject: str, accept: str = JSON_MEDIA_TYPE) -> dict[str, Any] | None:
+        """Return an object or a list, or None if it does not exist.
+
+        Args:
+            path: its path, with a query if needed.
+            subject: the content that is read, for the error message.
+            accept: media type of the answer.
+
+        Raises:
+            NotReadableError: this object cannot be read.
+            ApiUnreachableError, BadCredentialsError: no object can be read.
+        """
+        [answer] = self._check([("GET", path, None, accept)])
+        self._count(answer)
+        if answer.status == HTTPStatus.NOT_FOUND:
+            return None
+        return _readable_content(answer, subject)
+
+    def post(self, path: str, bodies: Sequence[dict[str, Any]], subject: str) -> list[dict[str, Any]]:
+        """Return the answers to several bodies that change nothing, such as access reviews; raise as `get` does."""
+        answers = self._check([("POST", path, json.dumps(body), JSON_MEDIA_TYPE) for body in bodies])
+        for answer in answers:
+            self._count(answer)
+        return [_readable_content(answer, subject) for answer in answers]
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        patch_type: str = MERGE_PATCH,
+        accept: str = JSON_MEDIA_TYPE,
+    ) -> dict[str, Any] | None:
+        """Send one request and return the answer, or None if the object does not exist.
+
+        Args:
+            method: the HTTP method.
+            path: the path, with a query if needed.
+            body: the body to send.
+            patch_type: media type of a PATCH.
+            accept: media type of the answer.
+
+        Raises:
+            ApiStatusError: the API server refuses the request.
+            ApiUnreachableError, BadCredentialsError: there is no answer.
+        """
+        answer = self._send(
+            method,
+            path,
+            None if body is None else json.dumps(body),
+            accept,
+            content_type=patch_type if method == "PATCH" else JSON_MEDIA_TYPE,
+            retry=True,
+        )
+        if answer.status == HTTPStatus.NOT_FOUND:
+            return None
+        if not 200 <= answer.status < 300 or answer.content is None:
+            message = text((answer.content or {}).get("message"))
+            raise ApiStatusError(f"{method} {path.partition('?')[0]}", answer.status, answer.reason, message)
+        return answer.content
+
+    def list_objects(self, path: str, selector: str = "", *, accept: str = JSON_MEDIA_TYPE) -> list[dict[str, Any]]:
+        """Return the objects of a kind, or none if the kind does not exist; raise as `request` does.
+
+        Args:
+            path: path of the kind, in one namespace or all.
+            selector: a label selector.
+            accept: media type of the answer.
+        """
+        selected = f"{path}?labelSelector={quote(selector)}" if selector else path
+        listed = self.request("GET", selected, accept=accept) or {}
+        return list(listed.get("items") or ())
+
+    def _count(self, answer: Response) -> None:
+        self._answer_count += 1
+        if answer.status == HTTPStatus.FORBIDDEN:
+            self._forbidden.append(answer.content or {})
+
+    def _check(self, requests: Sequence[tuple[str, str, str | None, str]]) -> list[Response]:
+        """Send requests once, at the same time, and return their answers within a hard deadline."""
+        jobs: list[Callable[[], Response]] = [partial(self._send_check, *request) for request in requests]
+        try:
+            # urllib3's timeout ends neither a name look-up nor headers that arrive byte by byte.
+            return run_concurrently(jobs, patience=1.2 * self._timeout_s, threads=_MAX_CONCURRENT_REQUESTS)
+        except TimeoutError as error:
+            raise request_error(error, self._timeout_s) from None
+
+    def _send_check(self, method: str, path: str, body: str | None, accept: str) -> Response:
+        answer = self._send(method, path, body, accept, content_type=JSON_MEDIA_TYPE, retry=False)
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            raise BadCredentialsError(
+                "the API server refuses the kubeconfig's credentials: they are wrong or have expired (HTTP 401)"
+            )
+        if answer.status >= 500 or answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+            raise ApiUnreachableError(f"it answers with {answer.summary} to {method} {path.partition('?')[0]}")
+        return answer
+
+    def _send(
+        self, method: str, path: str, body: str | None, accept: str, *, content_type: str, retry: bool
+    ) -> Response:
+        from urllib3 import Timeout
+
+        asked, deadline = time.time(), time.monotonic() + self._timeout_s
+        headers = {**self._auth_headers(), "Accept": accept}
+        if body is not None:
+            headers["Content-Type"] = content_type
+        if retry and self._connect_timeout_s is not None:
+            timeout = Timeout(connect=self._connect_timeout_s, read=self._timeout_s)
+        else:
+            timeout = Timeout(total=self._timeout_s)
+        try:
+            response = self._pool.request(
+                method,
+                f"{self._host}{path}",
+                body=body,
+                headers=headers,
+                timeout=timeout,
+                retries=None if retry else False,  # None: the pool's default
+                redirect=retry,
+                preload_content=False,
+            )
+            answered = time.time()
+            content = _read_body(response, time.monotonic() + _TRANSFER_TIMEOUT_S if retry else deadline)
+        except Exception as error:  # urllib3 has many, http.client and ssl have more
+            raise request_error(error, self._timeout_s, self._connect_timeout_s) from None
+        return Response(
+            status=int(response.status),
+            content=_parse_object(content),
+            date=response.headers.get("Date"),
+            asked=asked,
+            answered=answered,
+        )
+
+    def _auth_headers(self) -> dict[str, str]:
+        """Return the official client's headers; a plugin may have to renew the token in them."""
+        if time.monotonic() < self._headers_expire_at:
+            return self._headers
+        try:
+            _, _, headers, *_ = self._api_client.param_serialize(
+                "GET", "/version", header_params={}, auth_settings=["BearerToken"]
+            )
+        except Exception as error:  # a plugin may fail in any way
+            raise credentials_error(error) from None
+        self._headers = {str(key): str(value) for key, value in headers.items()}
+        self._headers_expire_at = time.monotonic() + _CREDENTIALS_LIFETIME_S
+        return self._headers
 
 
 def access_from_props(props: Mapping[str, Any]) -> Access:
-    """The way that a dynamic resource was given (see `components.cluster.Cluster.way`)."""
+    """Return the credentials in a dynamic resource's properties (see `components.cluster.Cluster.access_inputs`)."""
     return Access(context=props["context"], kubeconfig=props.get("kubeconfig") or "")
+
+
+def connect(
+    access: Access, *, timeout_s: float = REQUEST_TIMEOUT_S, connect_timeout_s: float | None = None
+) -> KubeClient:
+    """Return a client for a cluster; send no request.
+
+    Args:
+        access: the credentials.
+        timeout_s, connect_timeout_s: seconds, as of `KubeClient`.
+
+    Raises:
+        KubeconfigContextError: the kubeconfig has no such context.
+        BadCredentialsError: its credentials cannot be used for another reason.
+    """
+    from kubernetes.config import ConfigException
+
+    try:
+        client = api_client(access)
+    except ConfigException as error:
+        raise context_error(error) from None
+    except Exception as error:  # a credential plugin or a kubeconfig may fail in any way
+        raise credentials_error(error) from None
+    return KubeClient(client, timeout_s, connect_timeout_s)
 
 
 @cache
 def api_client(access: Access) -> ApiClient:
-    """A client, made once for each way.
+    """Return the official client for a cluster, one per credentials.
 
     Raises:
-        kubernetes.config.ConfigException: the kubeconfig has no such context, or can't be used.
+        kubernetes.config.ConfigException: the kubeconfig does not exist, or has no such context.
     """
-    from kubernetes import config  # half a second to import, and most previews don't need it
+    from kubernetes import config  # half a second to import, and most previews do not need it
 
     if access.kubeconfig and not _is_path(access.kubeconfig):
         with _KUBECONFIG_LOCK:
@@ -67,9 +350,9 @@ def api_client(access: Access) -> ApiClient:
     loader = config.kube_config.KubeConfigLoader(
         merged.config, active_context=access.context, config_persister=merged.save_changes
     )
-    chosen = Configuration()
-    loader.load_and_set(chosen)
-    return ApiClient(configuration=chosen)
+    configuration = Configuration()
+    loader.load_and_set(configuration)
+    return ApiClient(configuration=configuration)
 
 
 @cache
@@ -78,96 +361,63 @@ def _parse_kubeconfig(content: str) -> Any:
 
 
 @cache
-def _load_merged_kubeconfig(files: str, _seen: tuple[tuple[int, int], ...]) -> Any:
-    """A kubeconfig, or a list of them as `$KUBECONFIG` has it, read once as long as they stay as they are.
+def _load_merged_kubeconfig(files: str, _stamps: tuple[tuple[int, int], ...]) -> Any:
+    """Return one kubeconfig, or the merged list in `$KUBECONFIG`; read the files again only after a change.
 
-    The client's own way would read all of it anew for each context: with hundreds, most of a preview.
+    The official client reads all files for each context. With hundreds of contexts, this was most of a preview's time.
     """
     from kubernetes import config
 
-    found = config.kube_config.KubeConfigMerger(files)
-    if found.config is None:
+    merger = config.kube_config.KubeConfigMerger(files)
+    if merger.config is None:
         raise config.ConfigException("no kubeconfig was found")
-    return found
+    return merger
 
 
 def _file_stamps(files: str) -> tuple[tuple[int, int], ...]:
     paths = [Path(file).expanduser() for file in files.split(os.pathsep) if file]
-    return tuple((found.st_mtime_ns, found.st_size) for found in (path.stat() for path in paths if path.exists()))
+    return tuple((stat.st_mtime_ns, stat.st_size) for stat in (path.stat() for path in paths if path.exists()))
 
 
 def _is_path(kubeconfig: str) -> bool:
     return "\n" not in kubeconfig and not kubeconfig.lstrip().startswith("{") and Path(kubeconfig).exists()
 
 
-def request(
-    api: ApiClient,
-    method: str,
-    path: str,
-    *,
-    body: Mapping[str, Any] | None = None,
-    form: str = MERGE_PATCH,
-    accept: str = _JSON,
-    timeout: float | tuple[float, float] = REQUEST_TIMEOUT_S,
-) -> dict[str, Any] | None:
-    """What an API server answers, as plain JSON; None where there is no such object.
+def _suppress_tls_warnings() -> None:
+    """Suppress urllib3's warnings about unverified certificates, which the kubeconfig explicitly allows."""
+    import urllib3
 
-    The client's own calls need a class for each kind there is, which take a second to import, and refuse a whole object
-    for one field that they don't expect.
-
-    Args:
-        api: a client of the cluster.
-        method: of HTTP.
-        path: what is asked for, with a query if there is one.
-        body: what is sent.
-        form: of a PATCH, by its media type.
-        accept: in which form the answer is wanted.
-        timeout: seconds for the answer, or for the connection and for the answer.
-
-    Raises:
-        kubernetes.client.ApiException: the API server refuses.
-        urllib3.exceptions.HTTPError: it can't be reached, or doesn't answer.
-    """
-    from kubernetes.client import ApiException
-
-    headers = {"Accept": accept}
-    if body is not None:
-        headers["Content-Type"] = form if method == "PATCH" else _JSON
-    request = api.param_serialize(method, path, header_params=headers, body=body, auth_settings=["BearerToken"])
-    response = api.call_api(*request, _request_timeout=timeout)
-    response.read()
-    if response.status == HTTPStatus.NOT_FOUND:
-        return None
-    if not 200 <= response.status < 300:
-        raise ApiException(http_resp=response)
-    answered: dict[str, Any] = json.loads(response.data)
-    return answered
+    urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
 
-def list_objects(
-    api: ApiClient,
-    path: str,
-    selector: str = "",
-    *,
-    accept: str = _JSON,
-    timeout: float | tuple[float, float] = REQUEST_TIMEOUT_S,
-) -> list[dict[str, Any]]:
-    """The objects of a kind; none where there is no such kind. Raises as `ask` does.
-
-    Args:
-        api: a client of the cluster.
-        path: the kind's.
-        selector: the labels that they have.
-        accept, timeout: as of `ask`.
-    """
-    wanted = f"{path}?labelSelector={quote(selector)}" if selector else path
-    found = request(api, "GET", wanted, accept=accept, timeout=timeout) or {}
-    return list(found.get("items") or ())
-
-
-def error_message(error: ApiException) -> str:
-    """Why an API server refuses."""
+def _read_body(response: BaseHTTPResponse, deadline: float) -> bytearray:
+    """Return the body, or its beginning if it is larger than `_MAX_RESPONSE_BYTES`."""
+    content = bytearray()
     try:
-        return str(json.loads(error.body or "")["message"])
-    except (ValueError, LookupError, TypeError):
-        return str(error.reason)
+        while len(content) <= _MAX_RESPONSE_BYTES and (part := response.read1(2**16)):
+            content += part
+            if time.monotonic() > deadline:
+                raise TimeoutError
+    except BaseException:
+        response.close()
+        raise
+    response.release_conn()
+    return content
+
+
+def _readable_content(answer: Response, subject: str) -> dict[str, Any]:
+    if answer.status == HTTPStatus.FORBIDDEN:
+        raise NotReadableError(f"{subject} (not allowed)")
+    if not 200 <= answer.status < 300 or answer.content is None:
+        raise NotReadableError(f"{subject} ({answer.summary})")
+    return answer.content
+
+
+def _parse_object(content: bytearray) -> dict[str, Any] | None:
+    if len(content) > _MAX_RESPONSE_BYTES:
+        return None
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mesh.kube.client import KubeClient
 from mesh.kube.json_access import mappings, text
-from mesh.preflight.api import ClusterApi
 from mesh.preflight.finding import Finding
 from mesh.preflight.target import CheckTarget
 
 _NEEDED = ("certificates", "issuers")
 
 
-def check(question: CheckTarget, api: ClusterApi) -> Iterator[Finding]:
+def check(question: CheckTarget, api: KubeClient) -> Iterator[Finding]:
     """Findings on cert-manager's CRDs."""
     # What is served, instead of the CRDs themselves: everybody may look, and it tells a version that is too old.
     served = api.get("/apis/cert-manager.io/v1", "whether cert-manager is installed") or {}

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import Enum
-
-_LONGEST = 200
 
 
 class Severity(Enum):
@@ -29,10 +26,3 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.path}: {self.value}: {self.rule}; {self.remedy}"
-
-
-def plain(text: object, longest: int = _LONGEST) -> str:
-    """What others have written, fit for a message: one line, no control characters, no object addresses, not long."""
-    shown = re.sub(r"<[^<>]* at 0x[0-9a-fA-F]+>", "", str(text))
-    shown = " ".join("".join(char if char.isprintable() else " " for char in shown).split())
-    return shown if len(shown) <= longest else f"{shown[: longest - 3]}..."

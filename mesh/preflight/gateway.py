@@ -6,14 +6,15 @@ import datetime
 from collections.abc import Iterator
 from typing import Any
 
+from mesh.kube.client import METADATA_MEDIA_TYPE, KubeClient
+from mesh.kube.constants import CRDS_PATH
+from mesh.kube.errors import to_single_line
 from mesh.kube.json_access import mapping, mappings, text
-from mesh.preflight.api import METADATA_MEDIA_TYPE, ClusterApi
-from mesh.preflight.finding import Finding, Severity, plain
+from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.network_overlap import NODES
 from mesh.preflight.target import CheckTarget
 
 _SERVICES = "/api/v1/services?limit=500"
-_CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _POOLS = ("ipaddresspools.metallb.io", "ciliumloadbalancerippools.cilium.io")
 _WHAT = "whether a LoadBalancer Service gets an address"
 
@@ -23,7 +24,7 @@ _PATIENCE = 120
 _WITHOUT = frozenset({"", "kind", "docker", "kwok"})
 
 
-def check(question: CheckTarget, api: ClusterApi, now: float) -> Iterator[Finding]:
+def check(question: CheckTarget, api: KubeClient, now: float) -> Iterator[Finding]:
     """Findings on the promise of a load balancer; `now` is the cluster's time, in seconds since 1970."""
     services = mappings((api.get(_SERVICES, _WHAT) or {}).get("items"))
     balanced = [service for service in services if mapping(service, "spec").get("type") == "LoadBalancer"]
@@ -37,7 +38,7 @@ def check(question: CheckTarget, api: ClusterApi, now: float) -> Iterator[Findin
     pending = [(age, service) for service in balanced if (age := _age(service, now)) > _PATIENCE]
     if pending:
         age, service = max(pending, key=lambda item: item[0])
-        name = "/".join(plain(mapping(service, "metadata").get(key, ""), 63) for key in ("namespace", "name"))
+        name = "/".join(to_single_line(mapping(service, "metadata").get(key, ""), 63) for key in ("namespace", "name"))
         rule = (
             f"a LoadBalancer Service without an address for {age / 60:.0f} minutes; `up` waits five for the gateway's"
         )
@@ -46,7 +47,7 @@ def check(question: CheckTarget, api: ClusterApi, now: float) -> Iterator[Findin
     nodes = mappings((api.get(NODES, _WHAT) or {}).get("items"))
     if any(_provider(node) not in _WITHOUT for node in nodes):
         return
-    if any(api.get(f"{_CRDS}/{pool}", _WHAT, METADATA_MEDIA_TYPE) is not None for pool in _POOLS):
+    if any(api.get(f"{CRDS_PATH}/{pool}", _WHAT, METADATA_MEDIA_TYPE) is not None for pool in _POOLS):
         return
     rule = "nothing seen here gives a LoadBalancer Service an address; `up` waits five minutes for the gateway's"
     yield question.finding(rule, remedy, value="true", setting=setting, severity=Severity.WARNING)

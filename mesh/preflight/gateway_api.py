@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mesh.kube.client import METADATA_LIST_MEDIA_TYPE, KubeClient
+from mesh.kube.constants import CRDS_PATH
+from mesh.kube.errors import to_single_line
 from mesh.kube.json_access import mapping, mappings, text
 from mesh.kube.ownership import GATEWAY_API, LINKERD_CRDS, belongs_to_release, server_side_appliers
-from mesh.preflight.api import METADATA_LIST_MEDIA_TYPE, ClusterApi
-from mesh.preflight.finding import Finding, Severity, plain
+from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.target import CheckTarget, GatewayApiTarget
 
-_CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _BUNDLE = "gateway.networking.k8s.io/bundle-version"
 _POLICY = "helm.sh/resource-policy"
 # Those that Linkerd's chart may bring.
@@ -20,10 +21,10 @@ _ROUTES = ("httproutes", "grpcroutes", "tlsroutes", "tcproutes")
 _NOT_INSTALLED = "set extensions.gatewayApi: { install: false }"
 
 
-def check(question: CheckTarget, wanted: GatewayApiTarget, api: ClusterApi) -> Iterator[Finding]:
+def check(question: CheckTarget, wanted: GatewayApiTarget, api: KubeClient) -> Iterator[Finding]:
     """Findings on the CRDs of the Gateway API's routes."""
     # Their metadata alone: of a CRD itself, schemas are nearly all.
-    listed = api.get(_CRDS, "whose the Gateway API's CRDs are", METADATA_LIST_MEDIA_TYPE) or {}
+    listed = api.get(CRDS_PATH, "whose the Gateway API's CRDs are", METADATA_LIST_MEDIA_TYPE) or {}
     found = {
         text(mapping(crd, "metadata").get("name")): mapping(crd, "metadata") for crd in mappings(listed.get("items"))
     }
@@ -50,7 +51,7 @@ def _ours(question: CheckTarget, wanted: GatewayApiTarget, metadata: Mapping[str
 
 
 def _of_others(
-    question: CheckTarget, wanted: GatewayApiTarget, api: ClusterApi, routes: Mapping[str, Mapping[str, Any]]
+    question: CheckTarget, wanted: GatewayApiTarget, api: KubeClient, routes: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Finding]:
     name = f"httproutes.{GATEWAY_API}"
     if name not in routes:
@@ -72,7 +73,7 @@ def _of_others(
     version, oldest, newest = _parsed(bundle), _parsed(wanted.oldest), _parsed(wanted.newest)
     if version is None or (oldest is not None and version < oldest) or (newest is not None and version > newest):
         what = f"Linkerd {question.linkerd} supports {wanted.oldest} to {wanted.newest} of the Gateway API"
-        value = f"{name} {plain(bundle, 40) or 'without a version'}"
+        value = f"{name} {to_single_line(bundle, 40) or 'without a version'}"
         remedy = "install one of these, or use no more of it than they have"
         yield question.finding(what, remedy, value=value, severity=Severity.WARNING)
     served: dict[str, set[str]] = {}

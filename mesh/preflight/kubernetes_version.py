@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from mesh.preflight.finding import Finding, Severity, plain
+from mesh.kube.errors import to_single_line
+from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.target import CheckTarget
 
 _VERSION = re.compile(r"\s*v?(\d{1,6})\.(\d{1,6})(?!\d)")
@@ -15,7 +16,7 @@ _VERSION = re.compile(r"\s*v?(\d{1,6})\.(\d{1,6})(?!\d)")
 def check(question: CheckTarget, version: dict[str, Any]) -> Iterator[Finding]:
     """Findings on what `/version` says."""
     said = version.get("gitVersion") or f"{version.get('major', '')}.{version.get('minor', '')}"
-    running, shown = parse_version(said), plain(said, 60)
+    running, shown = parse_version(said), to_single_line(said, 60)
     what = "Cilium" if question.linkerd is None else f"Linkerd {question.linkerd}"
     if running is None:
         rule = f"not a version that can be read, so it is not known whether {what} runs there"

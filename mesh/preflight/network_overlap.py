@@ -6,8 +6,9 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from mesh.kube.client import KubeClient
+from mesh.kube.errors import NotReadableError
 from mesh.kube.json_access import mapping, mappings, text, texts
-from mesh.preflight.api import ClusterApi, NotReadableError
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.target import CheckTarget, FlatNetworkLink
 
@@ -40,7 +41,7 @@ def declared(question: CheckTarget) -> ClusterNetworks:
     )
 
 
-def read(question: CheckTarget, api: ClusterApi) -> ClusterNetworks:
+def read(question: CheckTarget, api: KubeClient) -> ClusterNetworks:
     """What the stack file or else the nodes say of a cluster."""
     known = declared(question)
     if known.unknown is None:

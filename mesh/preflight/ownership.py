@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mesh.kube.client import METADATA_LIST_MEDIA_TYPE, METADATA_MEDIA_TYPE, KubeClient
+from mesh.kube.constants import FIELD_MANAGER_ANNOTATION
+from mesh.kube.errors import NotReadableError, to_single_line
 from mesh.kube.json_access import mapping, mappings, text
 from mesh.preflight import trust_anchor
-from mesh.preflight.api import METADATA_LIST_MEDIA_TYPE, METADATA_MEDIA_TYPE, ClusterApi, NotReadableError
-from mesh.preflight.finding import Finding, plain
+from mesh.preflight.finding import Finding
 from mesh.preflight.target import CheckTarget
 
-MANAGER = "pulumi.com/patchFieldManager"
 _INJECTOR = "linkerd-proxy-injector-webhook-config"
 _UNINSTALL = "remove it (linkerd uninstall | kubectl delete -f -)"
 
 
-def check_namespace(question: CheckTarget, api: ClusterApi, namespace: str) -> Iterator[Finding]:
+def check_namespace(question: CheckTarget, api: KubeClient, namespace: str) -> Iterator[Finding]:
     """Findings on one of the namespaces that the stack will own."""
     found = api.get(
         f"/api/v1/namespaces/{namespace}", f"whether namespace {namespace} is there already", METADATA_MEDIA_TYPE
     )
     if found is None:
         return
-    manager = text(mapping(found, "metadata", "annotations").get(MANAGER))
+    manager = text(mapping(found, "metadata", "annotations").get(FIELD_MANAGER_ANNOTATION))
     if manager == question.owner:
         if namespace == question.control_plane_namespace:
             yield from trust_anchor.check(question, api)
@@ -38,7 +39,7 @@ def check_namespace(question: CheckTarget, api: ClusterApi, namespace: str) -> I
         yield question.finding(rule, remedy, value=f"namespace {namespace}")
 
 
-def check_elsewhere(question: CheckTarget, api: ClusterApi) -> Iterator[Finding]:
+def check_elsewhere(question: CheckTarget, api: KubeClient) -> Iterator[Finding]:
     """Findings on a control plane in another namespace than this stack's."""
     path = f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{_INJECTOR}"
     found = api.get(path, "whether Linkerd is in another namespace") or {}
@@ -47,10 +48,10 @@ def check_elsewhere(question: CheckTarget, api: ClusterApi) -> Iterator[Finding]
     for namespace in sorted(namespaces):
         rule = f"Linkerd is there already ({_INJECTOR}), and two control planes can't share a cluster"
         remedy = f"uninstall it, or choose another cluster by {question.path}.context"
-        yield question.finding(rule, remedy, value=f"namespace {plain(namespace, 63)}")
+        yield question.finding(rule, remedy, value=f"namespace {to_single_line(namespace, 63)}")
 
 
-def _has_linkerd(question: CheckTarget, api: ClusterApi) -> bool:
+def _has_linkerd(question: CheckTarget, api: KubeClient) -> bool:
     namespace = question.control_plane_namespace
     try:
         path = f"/api/v1/namespaces/{namespace}/configmaps/linkerd-config"
@@ -61,12 +62,12 @@ def _has_linkerd(question: CheckTarget, api: ClusterApi) -> bool:
         return False  # the namespace is somebody else's in any case, and that is said of it
 
 
-def _foreign_linkerd(question: CheckTarget, api: ClusterApi, manager: str) -> Iterator[Finding]:
+def _foreign_linkerd(question: CheckTarget, api: KubeClient, manager: str) -> Iterator[Finding]:
     namespace = question.control_plane_namespace
     value = f"namespace {namespace}"
     helm = _by_helm(question, api)
     if manager:
-        by = f" (but by {plain(manager, 80)})"
+        by = f" (but by {to_single_line(manager, 80)})"
     else:
         by = "" if helm is None else " (but by Helm)" if helm else " (but by hand)"
     rule = f"Linkerd is there already and was not made by this stack{by}"
@@ -81,7 +82,7 @@ def _foreign_linkerd(question: CheckTarget, api: ClusterApi, manager: str) -> It
         yield from trust_anchor.check_adopted(question, api)
 
 
-def _by_helm(question: CheckTarget, api: ClusterApi) -> bool | None:
+def _by_helm(question: CheckTarget, api: KubeClient) -> bool | None:
     """Whether Helm has records in the control plane's namespace; None if nobody may look, and it matters little."""
     namespace = question.control_plane_namespace
     path = f"/api/v1/namespaces/{namespace}/secrets?labelSelector=owner%3Dhelm&limit=1"

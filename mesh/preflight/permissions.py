@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from mesh.kube.client import KubeClient
+from mesh.kube.errors import NotReadableError
 from mesh.kube.json_access import mapping
-from mesh.preflight.api import ClusterApi, NotReadableError
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.target import CheckTarget
 
@@ -46,7 +47,7 @@ _NEEDED = (
 )
 
 
-def check(question: CheckTarget, api: ClusterApi) -> Iterator[Finding]:
+def check(question: CheckTarget, api: KubeClient) -> Iterator[Finding]:
     """Findings on what is not allowed."""
     if _allowed(api, [("*", "*", "*")]) == [True]:
         return
@@ -67,7 +68,7 @@ def _remedy(question: CheckTarget) -> str:
     return f"bind it to the ClusterRole cluster-admin, or name a context of another user in {question.path}.context"
 
 
-def _allowed(api: ClusterApi, rights: list[tuple[str, str, str]]) -> list[bool]:
+def _allowed(api: KubeClient, rights: list[tuple[str, str, str]]) -> list[bool]:
     said = api.post(_REVIEWS, [_review(*right) for right in rights], _WHAT)
     answers = [mapping(review, "status").get("allowed") for review in said]
     if not all(isinstance(answer, bool) for answer in answers):

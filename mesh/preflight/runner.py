@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mesh.concurrency import run_concurrently
+from mesh.kube.client import KubeClient
+from mesh.kube.errors import ApiUnreachableError, BadCredentialsError, NotReadableError, credentials_error
 from mesh.preflight import (
     cert_manager,
     clock_skew,
@@ -19,8 +21,6 @@ from mesh.preflight import (
     permissions,
     upgrade_path,
 )
-from mesh.preflight.api import ClusterApi, NotReadableError
-from mesh.preflight.errors import ApiUnreachableError, BadCredentialsError, credentials_error
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.network_overlap import ClusterNetworks
 from mesh.preflight.target import CheckTarget, FlatNetworkLink
@@ -97,13 +97,13 @@ def _cluster(
     return _ClusterReport(findings=(finding,), networks=declared if declared.unknown is None else None)
 
 
-def _connect(question: CheckTarget, clients: Callable[[str], ApiClient], timeout: float) -> ClusterApi:
-    def connect() -> ClusterApi:
+def _connect(question: CheckTarget, clients: Callable[[str], ApiClient], timeout: float) -> KubeClient:
+    def connect() -> KubeClient:
         try:
             client = clients(question.name)
         except Exception as error:  # a plugin or a kubeconfig may fail in any way
             raise credentials_error(error) from None
-        return ClusterApi(client, timeout)
+        return KubeClient(client, timeout)
 
     try:
         [api] = run_concurrently([connect], patience=CREDENTIALS_WITHIN)
@@ -114,7 +114,7 @@ def _connect(question: CheckTarget, clients: Callable[[str], ApiClient], timeout
     return api
 
 
-def _answers(question: CheckTarget, api: ClusterApi) -> Iterator[Finding]:
+def _answers(question: CheckTarget, api: KubeClient) -> Iterator[Finding]:
     first = api.version()
     checks: list[Iterator[Finding]] = [clock_skew.check(question, first), permissions.check(question, api)]
     if first.content is not None and first.status == 200:

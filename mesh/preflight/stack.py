@@ -81,30 +81,34 @@ def _question(stack: Settings, cluster: ClusterSettings, owner: str, namespaces:
     return CheckTarget(
         name=cluster.name,
         server=cluster.context.server,
-        minimum=cluster.release.kubernetes,
+        minimum=cluster.linkerd_release.kubernetes,
         # Linkerd itself names newer ones only with its next release.
         newest_tried=max(
-            NEWEST_TESTED_KUBERNETES, cluster.release.newest_kubernetes, key=lambda each: parse_version(each) or (0, 0)
+            NEWEST_TESTED_KUBERNETES,
+            cluster.linkerd_release.newest_kubernetes,
+            key=lambda each: parse_version(each) or (0, 0),
         ),
-        linkerd=cluster.release.version if stack.linkerd else None,
+        linkerd=cluster.linkerd_release.version if stack.linkerd else None,
         # Nobody owns the one that every cluster has.
         namespaces=tuple(name for name in dict.fromkeys(owned) if name != "default"),
         control_plane_namespace=linkerd.namespace,
         owner=owner,
         adopt=cluster.adopt,
         trust_anchor=stack.trust.anchor.certificate if stack.trust.anchor is not None else None,
-        load_balancer=cluster.waits_for_gateway_address and cluster.extensions.metallb is None,
+        load_balancer=cluster.multicluster
+        and cluster.gateway_exposure.waits_for_address
+        and cluster.extensions.metallb is None,
         pod_networks=_pod_networks(cluster),
         service_networks=tuple(cluster.networks.services),
         cert_manager=stack.trust.cert_manager is not None,
         gateway_api=_gateway_api(stack, cluster) if stack.linkerd else None,
-        linkerd_tag=cluster.release.tag if stack.linkerd else None,
+        linkerd_tag=cluster.linkerd_release.tag if stack.linkerd else None,
         kinds=tuple(_kinds(stack, cluster)),
     )
 
 
 def _gateway_api(stack: Settings, cluster: ClusterSettings) -> GatewayApiTarget | None:
-    release, wanted = cluster.release, cluster.extensions.gateway_api
+    release, wanted = cluster.linkerd_release, cluster.extensions.gateway_api
     if release.gateway_api_range is None or (wanted is None and not cluster.crds_bring_gateway_api):
         return None  # values of linkerd-crds say so
     served = [("httproutes", release.http_route)]
@@ -147,8 +151,8 @@ def _kinds(stack: Settings, cluster: ClusterSettings) -> Iterator[tuple[str, str
     if stack.linkerd and any(cluster.name in sample.all_clusters for sample in stack.samples):
         yield "linkerd.io", "serviceprofiles"
         yield "policy.linkerd.io", "serverauthorizations"
-        yield cluster.release.http_route.partition("/")[0], "httproutes"
-        if cluster.release.grpc_route is not None and stack.has_grpc_routes(cluster):
-            yield cluster.release.grpc_route.partition("/")[0], "grpcroutes"
+        yield cluster.linkerd_release.http_route.partition("/")[0], "httproutes"
+        if cluster.linkerd_release.grpc_route is not None and stack.has_grpc_routes(cluster):
+            yield cluster.linkerd_release.grpc_route.partition("/")[0], "grpcroutes"
         if extensions.smi is not None:
             yield "split.smi-spec.io", "trafficsplits"

@@ -12,8 +12,9 @@ import hashlib
 import re
 from collections.abc import Iterator
 
+from mesh.kube.client import KubeClient
+from mesh.kube.errors import NotReadableError
 from mesh.kube.json_access import mapping, text
-from mesh.preflight.api import ClusterApi, NotReadableError
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.target import CheckTarget
 
@@ -21,7 +22,7 @@ _PATH = "trust.anchor"
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
 
 
-def check(question: CheckTarget, api: ClusterApi) -> Iterator[Finding]:
+def check(question: CheckTarget, api: KubeClient) -> Iterator[Finding]:
     """Findings on this stack's own Linkerd, for anchors that the user brought."""
     if question.trust_anchor is None:
         return
@@ -37,7 +38,7 @@ def check(question: CheckTarget, api: ClusterApi) -> Iterator[Finding]:
     )
 
 
-def check_adopted(question: CheckTarget, api: ClusterApi) -> Iterator[Finding]:
+def check_adopted(question: CheckTarget, api: KubeClient) -> Iterator[Finding]:
     """Findings on a Linkerd that is to be taken over."""
     theirs, ours = _trusted(question, api), _certificates(question.trust_anchor or "")
     # Whatever it trusts, it can't be the anchor that this stack would make.
@@ -58,7 +59,7 @@ def check_adopted(question: CheckTarget, api: ClusterApi) -> Iterator[Finding]:
     )
 
 
-def _trusted(question: CheckTarget, api: ClusterApi) -> frozenset[str]:
+def _trusted(question: CheckTarget, api: KubeClient) -> frozenset[str]:
     """What the proxies of the control plane's namespace are started with; nothing, where there is no Linkerd."""
     path = f"/api/v1/namespaces/{question.control_plane_namespace}/configmaps/linkerd-identity-trust-roots"
     return _certificates(text(mapping(api.get(path, _what(question)), "data").get("ca-bundle.crt")))

@@ -11,10 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from mesh.kube.client import KubeClient
+from mesh.kube.errors import to_single_line
 from mesh.kube.json_access import mapping, text
 from mesh.linkerd_releases import minor_version, release_order
-from mesh.preflight.api import ClusterApi
-from mesh.preflight.finding import Finding, Severity, plain
+from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.target import CheckTarget
 
 PATH = "linkerd.version"
@@ -22,7 +23,7 @@ PATH = "linkerd.version"
 _VERSION = re.compile(r"^linkerdVersion:\s*[\"']?([^\"'\s]+)", re.MULTILINE)
 
 
-def check(question: CheckTarget, api: ClusterApi) -> Iterator[Finding]:
+def check(question: CheckTarget, api: KubeClient) -> Iterator[Finding]:
     """Findings on the release that runs there."""
     chosen = question.linkerd_tag
     if chosen is None or release_order(chosen) is None:
@@ -37,7 +38,7 @@ def check(question: CheckTarget, api: ClusterApi) -> Iterator[Finding]:
     now, then = release_order(running), release_order(chosen)
     if now is None or then is None or now == then:
         return
-    shown = plain(running, 60)
+    shown = to_single_line(running, 60)
     if then < now:
         yield Finding(
             path=PATH,

@@ -14,7 +14,7 @@ import yaml
 
 from hack.lab.state_dir import StateDir
 from mesh.helm import release_storage
-from mesh.kube.client import Access, KubeClient, api_client
+from mesh.kube.client import Access, connect
 from mesh.pulumi_cli import PulumiCommandError
 from tests.helpers.lab_stack import LabStack, deploy, wait_until
 from tests.helpers.options import FaultOptions
@@ -69,8 +69,8 @@ class LiveObject:
 @pytest.fixture(scope="module")
 def mesh(lab: StateDir, faults: FaultOptions, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
     """A mesh of all clusters, each linked to each."""
-    with deploy(lab, tmp_path_factory.mktemp("drift"), "drift", full_mesh_config(*faults.names)) as deployment:
-        yield deployment
+    with deploy(lab, tmp_path_factory.mktemp("drift"), "drift", full_mesh_config(*faults.cluster_names)) as lab_stack:
+        yield lab_stack
 
 
 @pytest.fixture(scope="module")
@@ -106,11 +106,11 @@ def list_helm_objects(mesh: LabStack) -> list[LiveObject]:
     """The objects that Helm has made."""
     found = []
     for context in mesh.contexts.values():
-        api = KubeClient(api_client(Access(context=context, kubeconfig=str(mesh.lab.kubeconfig))), 30)
+        client = connect(Access(context=context, kubeconfig=str(mesh.lab.kubeconfig)))
         secrets = mesh.list_objects(context, "secrets", "--all-namespaces", "-l", "owner=helm,status=deployed")
         for secret in secrets:
             namespace, release = secret["metadata"]["namespace"], secret["metadata"]["labels"]["name"]
-            record = release_storage.read_latest_revision(api, namespace, release)
+            record = release_storage.latest_revision(client, namespace, release)
             assert record is not None
             for body in filter(None, yaml.safe_load_all(record.manifest)):
                 metadata = body["metadata"]

@@ -19,24 +19,24 @@ pytestmark = pytest.mark.lab(minutes=1)
 @pytest.fixture(scope="module")
 def linkerd_stack(lab: StateDir, faults: FaultOptions, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
     """A cluster that gets Linkerd, and nothing of which is up."""
-    name, *_ = faults.names
-    deployment = LabStack(lab, tmp_path_factory.mktemp("records"), "records", {"clusters": {name: {}}})
-    yield deployment
-    if deployment.has_resources:
-        deployment.destroy()
+    name, *_ = faults.cluster_names
+    lab_stack = LabStack(lab, tmp_path_factory.mktemp("records"), "records", {"clusters": {name: {}}})
+    yield lab_stack
+    if lab_stack.has_resources:
+        lab_stack.destroy()
 
 
-def read_release_statuses(deployment: LabStack) -> dict[str, str]:
+def read_release_statuses(lab_stack: LabStack) -> dict[str, str]:
     """What Helm has written down of each release."""
-    [context] = deployment.contexts.values()
-    records = deployment.list_objects(context, "secrets", "--all-namespaces", "--selector=owner=helm")
+    [context] = lab_stack.contexts.values()
+    records = lab_stack.list_objects(context, "secrets", "--all-namespaces", "--selector=owner=helm")
     return {labels["name"]: labels["status"] for labels in (record["metadata"]["labels"] for record in records)}
 
 
-def assert_deployed(deployment: LabStack) -> None:
-    assert read_release_statuses(deployment) == {"linkerd-crds": "deployed", "linkerd-control-plane": "deployed"}
-    assert [row for row in deployment.run_checks() if not row.passed] == []
-    deployment.up("--expect-no-changes")
+def assert_deployed(lab_stack: LabStack) -> None:
+    assert read_release_statuses(lab_stack) == {"linkerd-crds": "deployed", "linkerd-control-plane": "deployed"}
+    assert [row for row in lab_stack.run_checks() if not row.passed] == []
+    lab_stack.up("--expect-no-changes")
 
 
 def test_release_that_stayed_pending_is_completed_by_next_up(alone: LabStack) -> None:
@@ -45,7 +45,8 @@ def test_release_that_stayed_pending_is_completed_by_next_up(alone: LabStack) ->
         printed = alone.up_expecting_failure()
 
     assert read_release_statuses(alone) == {"linkerd-crds": "pending-install"}
-    assert f"{name}: release linkerd-crds is installed, and Helm's record of it can't be brought to an end" in printed
+    message = f"{name}: release linkerd-crds: Helm installed it but could not mark its revision as deployed"
+    assert message in printed
     assert unreachable_webhook.WEBHOOK_NAME in printed
     alone.up()
     assert_deployed(alone)
@@ -56,7 +57,7 @@ def test_partly_uninstalled_release_is_restored_by_next_up(alone: LabStack) -> N
     before = normalize_objects(list_all_objects(alone, context))
     labels = {"owner": "helm", "status": "uninstalling"}
     with (
-        unreachable_webhook.install_webhook(alone.lab, context, before=["CREATE", "DELETE"], labels=labels),
+        unreachable_webhook.install_webhook(alone.lab, context, operations=["CREATE", "DELETE"], labels=labels),
         pytest.raises(PulumiCommandError),
     ):
         alone.destroy()

@@ -1,4 +1,4 @@
-"""A cluster that is only an API server: it answers by path, in this process."""
+"""A fake API server in this process, which answers requests by path."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from mesh.kube.client import KubeClient
 from mesh.preflight import CheckTarget, Finding, run_checks
 
 OWNER = "multicluster-mesh-dev"
@@ -26,13 +27,13 @@ ANCHOR = "-----BEGIN CERTIFICATE-----\nYW5j\naG9y\n-----END CERTIFICATE-----\n"
 
 @dataclass
 class FakeApiServer:
-    """What an API server has, by path; what it hasn't is 404."""
+    """Objects and statuses of an API server by path; any other path is 404."""
 
     objects: dict[str, Any] = field(default_factory=dict)
     statuses: dict[str, int] = field(default_factory=dict)  # by path; "" is for all
     is_allowed: Callable[[str, str, str], bool] = lambda verb, group, resource: True
-    clock_offset_s: float | None = None  # seconds by which its clock differs; None sends no date
-    hanging_paths: tuple[str, ...] = ()  # paths that are never answered
+    clock_offset_s: float | None = None  # None: sends no Date header
+    hanging_paths: tuple[str, ...] = ()  # paths without an answer
     requests: list[str] = field(default_factory=list)
     port: int = 0
     tls: bool = False
@@ -51,13 +52,13 @@ class FakeApiServer:
             message = 'things is forbidden: User "someone" cannot list resource "things"'
             return status, json.dumps({"kind": "Status", "message": message}).encode()
         if path == REVIEWS and path not in self.objects:
-            wanted = body["spec"]["resourceAttributes"]
-            allowed = self.is_allowed(wanted["verb"], wanted["group"], wanted["resource"])
+            attributes = body["spec"]["resourceAttributes"]
+            allowed = self.is_allowed(attributes["verb"], attributes["group"], attributes["resource"])
             return 201, json.dumps({"status": {"allowed": allowed}}).encode()
         if path not in self.objects:
             return 404, json.dumps({"kind": "Status"}).encode()
-        found = self.objects[path]
-        return 200, found if isinstance(found, bytes) else json.dumps(found).encode()
+        content = self.objects[path]
+        return 200, content if isinstance(content, bytes) else json.dumps(content).encode()
 
 
 @contextmanager
@@ -66,11 +67,11 @@ def serve(cluster: FakeApiServer, certificate: tuple[Path, Path] | None = None) 
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        # The headers and the body are two writes, of which the second would wait for the first to be acknowledged.
+        # Headers and body are two writes; with Nagle's algorithm the second waits for an acknowledgement.
         disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
-            # A list may be another one for each selector.
+            # The objects of a list can depend on the selector.
             path = self.path if self.path in cluster.objects else self.path.partition("?")[0]
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             cluster.requests.append(f"{self.command} {path}")
@@ -96,7 +97,7 @@ def serve(cluster: FakeApiServer, certificate: tuple[Path, Path] | None = None) 
         block_on_close = False
 
         def handle_error(self, *_: Any) -> None:
-            pass  # a client that went away
+            pass  # the client closed the connection
 
     server = Server(("127.0.0.1", 0), Handler)
     if certificate is not None:
@@ -115,7 +116,7 @@ def serve(cluster: FakeApiServer, certificate: tuple[Path, Path] | None = None) 
 
 
 def healthy_server(**rest: Any) -> FakeApiServer:
-    """A cluster of which nothing is to be said."""
+    """Return a server for which the checks report nothing."""
     objects: dict[str, Any] = {
         "/version": {"major": "1", "minor": "30", "gitVersion": "v1.30.2"},
         SERVICES: {"items": []},
@@ -125,7 +126,7 @@ def healthy_server(**rest: Any) -> FakeApiServer:
 
 
 def server_with_foreign_linkerd(manager: str | None = None, *, helm: bool = True) -> FakeApiServer:
-    """A cluster with a Linkerd that somebody else has made."""
+    """Return a server with a Linkerd installation of another owner."""
     cluster = healthy_server()
     cluster.add_namespace("linkerd", manager)
     cluster.objects[f"{LINKERD}/configmaps/linkerd-config"] = {"metadata": {}}
@@ -135,8 +136,8 @@ def server_with_foreign_linkerd(manager: str | None = None, *, helm: bool = True
 
 
 def check_target(name: str = "west", server: str = "https://west.example.com", **rest: Any) -> CheckTarget:
-    """What a stack file that says little asks."""
-    said: dict[str, Any] = {
+    """Return the check target of a minimal stack file, with changed fields."""
+    properties: dict[str, Any] = {
         "minimum": "1.21",
         "newest_tried": "1.36",
         "linkerd": "2.14.10",
@@ -152,11 +153,16 @@ def check_target(name: str = "west", server: str = "https://west.example.com", *
         "cert_manager": False,
         **rest,
     }
-    return CheckTarget(name=name, server=server, **said)
+    return CheckTarget(name=name, server=server, **properties)
+
+
+def build_kube_client(server: str, timeout_s: float = 20) -> KubeClient:
+    """Return the program's client of an API server, without a proxy."""
+    return KubeClient(build_client(server), timeout_s)
 
 
 def build_client(server: str, **configured: Any) -> Any:
-    """A client of an API server, past any proxy."""
+    """Return a client that bypasses any proxy."""
     from kubernetes.client import ApiClient, Configuration
 
     configuration = Configuration(host=server)
@@ -166,13 +172,13 @@ def build_client(server: str, **configured: Any) -> Any:
     return ApiClient(configuration)
 
 
-def run_checks_against(cluster: FakeApiServer, **asked: Any) -> list[Finding]:
-    """What is found when it is asked a question."""
+def run_checks_against(cluster: FakeApiServer, **properties: Any) -> list[Finding]:
+    """Return the findings for a server."""
     with serve(cluster):
-        return run_checks([check_target(**asked)], lambda name: build_client(cluster.server), timeout=20)
+        return run_checks([check_target(**properties)], lambda name: build_client(cluster.server), timeout=20)
 
 
-def only_finding(cluster: FakeApiServer, **asked: Any) -> Finding:
-    """The only finding when it is asked a question."""
-    [found] = run_checks_against(cluster, **asked)
-    return found
+def only_finding(cluster: FakeApiServer, **properties: Any) -> Finding:
+    """Return the single finding for a server."""
+    [finding] = run_checks_against(cluster, **properties)
+    return finding

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from kubernetes.client import ApiException
-
 from hack.lab.state_dir import StateDir
 from mesh.kube import client as kube_client
-from mesh.kube.client import Access
+from mesh.kube.client import Access, KubeClient
+from mesh.kube.errors import ApiStatusError
 from tests.helpers.lab_stack import wait_until
 
 WEBHOOK_NAME = "down.example.com"
@@ -34,7 +33,7 @@ def install_webhook(
     lab: StateDir,
     context: str,
     *,
-    before: Sequence[str] = ("CREATE", "UPDATE"),
+    operations: Sequence[str] = ("CREATE", "UPDATE"),
     labels: Mapping[str, str] | None = None,
 ) -> Iterator[None]:
     """It is there, and down, until this is left.
@@ -45,23 +44,23 @@ def install_webhook(
         before: before which operations it must be asked; CREATE among them.
         labels: of the objects that it must be asked of; all, if there are none.
     """
-    api = kube_client.api_client(Access(context=context, kubeconfig=str(lab.kubeconfig)))
+    client = kube_client.connect(Access(context=context, kubeconfig=str(lab.kubeconfig)))
     labels = labels or {}
-    which = {"rules": [{"operations": before, **_OBJECTS}], "objectSelector": {"matchLabels": labels}}
-    configuration = {"metadata": {"name": WEBHOOK_NAME}, "webhooks": [_WEBHOOK | which]}
-    kube_client.request(api, "POST", _PATH, body=configuration)
+    rule = {"rules": [{"operations": operations, **_OBJECTS}], "objectSelector": {"matchLabels": labels}}
+    configuration = {"metadata": {"name": WEBHOOK_NAME}, "webhooks": [_WEBHOOK | rule]}
+    client.request("POST", _PATH, body=configuration)
     try:
-        assert wait_until(lambda: _is_rejecting(api, labels), _PROPAGATION_TIMEOUT_S)
+        assert wait_until(lambda: _is_rejecting(client, labels), _PROPAGATION_TIMEOUT_S)
         yield
     finally:
-        kube_client.request(api, "DELETE", f"{_PATH}/{WEBHOOK_NAME}")
-        assert wait_until(lambda: not _is_rejecting(api, labels), _PROPAGATION_TIMEOUT_S)
+        client.request("DELETE", f"{_PATH}/{WEBHOOK_NAME}")
+        assert wait_until(lambda: not _is_rejecting(client, labels), _PROPAGATION_TIMEOUT_S)
 
 
-def _is_rejecting(api: Any, labels: Mapping[str, str]) -> bool:
+def _is_rejecting(client: KubeClient, labels: Mapping[str, str]) -> bool:
     secret = {"metadata": {"name": "down", "labels": labels}}
     try:
-        kube_client.request(api, "POST", "/api/v1/namespaces/default/secrets?dryRun=All", body=secret)
-    except ApiException:
+        client.request("POST", "/api/v1/namespaces/default/secrets?dryRun=All", body=secret)
+    except ApiStatusError:
         return True
     return False

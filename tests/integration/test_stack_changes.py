@@ -25,8 +25,8 @@ pytestmark = pytest.mark.lab("west", "east", minutes=4)
 @pytest.fixture(scope="module")
 def mesh(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
     """A mesh that is up, each cluster the source and the target of the other."""
-    with deploy(lab, tmp_path_factory.mktemp("changes"), "changes", TWO_WAY) as deployment:
-        yield deployment
+    with deploy(lab, tmp_path_factory.mktemp("changes"), "changes", TWO_WAY) as lab_stack:
+        yield lab_stack
 
 
 def test_unavailable_gateway_fails_its_check(mesh: LabStack, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +68,7 @@ def test_up_recovers_from_kill_during_helm_install(mesh: LabStack) -> None:
 
     mesh.up()
 
-    assert "removed what an unfinished update left of release linkerd-control-plane" in mesh.output.read_text()
+    assert "of release linkerd-control-plane, left by an interrupted update" in mesh.output.read_text()
     assert [row for row in mesh.run_checks() if not row.passed] == []
     mesh.up("--expect-no-changes")
 
@@ -124,7 +124,7 @@ def test_release_missing_in_stack_state_is_taken_over(mesh: LabStack) -> None:
 
     mesh.up()
 
-    assert "removed what an unfinished update left of release linkerd-control-plane (1)" in mesh.output.read_text()
+    assert "deleted revision 1 of release linkerd-control-plane, left by" in mesh.output.read_text()
     assert [row for row in mesh.run_checks() if not row.passed] == []
 
 

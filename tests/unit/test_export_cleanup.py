@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from kubernetes.client import ApiException
 
 from components.dynamic_providers import ExportCleanupProvider
 from components.workloads import export_cleanup
 from components.workloads.export_cleanup import delete_mirror
 from mesh.kube import client as kube_client
 from mesh.kube.client import Access
+from mesh.kube.errors import ApiStatusError
 from tests.helpers import kubeconfigs
 from tests.helpers.fake_api_server import FakeApiServer, build_client, serve
 
@@ -47,12 +47,15 @@ MIRROR_OF_EAST = build_service(
 class Source(FakeApiServer):
     """A source cluster whose controller deletes the mirror after a number of reads."""
 
-    deleted_after: int | None = None
+    deleted_after_reads: int | None = None
 
     def answer(self, path: str, body: Any) -> tuple[int, bytes]:
         if self.requests[-1] == f"DELETE {MIRROR_PATH}" and path in self.objects and path not in self.statuses:
             return 200, json.dumps(self.objects.pop(path)).encode()
-        if self.deleted_after is not None and self.requests.count(f"GET {MIRROR_PATH}") > self.deleted_after:
+        if (
+            self.deleted_after_reads is not None
+            and self.requests.count(f"GET {MIRROR_PATH}") > self.deleted_after_reads
+        ):
             self.objects.pop(MIRROR_PATH, None)
         return super().answer(path, body)
 
@@ -76,7 +79,7 @@ def test_absent_mirror_is_not_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_mirror_is_left_to_its_controller(monkeypatch: pytest.MonkeyPatch) -> None:
-    with serve_source(monkeypatch, Source(objects={MIRROR_PATH: MIRROR_OF_EAST}, deleted_after=1)) as west:
+    with serve_source(monkeypatch, Source(objects={MIRROR_PATH: MIRROR_OF_EAST}, deleted_after_reads=1)) as west:
         delete_with_timeout(LONG_TIMEOUT_S)
 
     assert west.requests == [f"GET {MIRROR_PATH}"] * 2
@@ -109,24 +112,33 @@ def test_forbidden_request_is_reported(monkeypatch: pytest.MonkeyPatch, verb: st
 
     monkeypatch.setattr(source_cluster, "answer", refuse)
 
-    with serve_source(monkeypatch, source_cluster), pytest.raises(ApiException, match="403"):
+    with serve_source(monkeypatch, source_cluster), pytest.raises(ApiStatusError, match="403"):
         delete_with_timeout(EXPIRED_TIMEOUT_S)
 
 
 def test_unreachable_source_is_left_to_its_controller(monkeypatch: pytest.MonkeyPatch) -> None:
     with serve(Source()) as west:
         server = west.server
-    monkeypatch.setattr(kube_client, "api_client", lambda access: build_client(server))
+    accesses: list[Access] = []
+
+    def connect(access: Access) -> Any:
+        accesses.append(access)
+        return build_client(server)
+
+    monkeypatch.setattr(kube_client, "api_client", connect)
 
     delete_with_timeout(LONG_TIMEOUT_S)
 
+    assert accesses == [Access(context="west")]
+    assert west.requests == []
+
 
 def test_unresponsive_source_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export_cleanup, "CONNECT_READ_TIMEOUT_S", (0.01, 0.01))
+    monkeypatch.setattr(export_cleanup, "REQUEST_TIMEOUT_S", 0.1)
     with serve_source(monkeypatch, Source(hanging_paths=(MIRROR_PATH,))) as west:
         delete_with_timeout(LONG_TIMEOUT_S)
 
-    assert f"DELETE {MIRROR_PATH}" not in west.requests
+    assert set(west.requests) == {f"GET {MIRROR_PATH}"}, "retried, and nothing deleted"
 
 
 @pytest.mark.parametrize(
@@ -147,7 +159,7 @@ def test_source_missing_from_kubeconfig_is_skipped(monkeypatch: pytest.MonkeyPat
         ({"labels": {"app": "podinfo"}}, True),
         (None, True),
     ],
-    ids=["still exported", "exported no longer", "gone"],
+    ids=["exported", "unexported", "deleted"],
 )
 def test_mirrors_are_awaited_only_when_service_is_unexported(
     monkeypatch: pytest.MonkeyPatch, metadata: dict[str, Any] | None, waits: bool
@@ -156,8 +168,11 @@ def test_mirrors_are_awaited_only_when_service_is_unexported(
     monkeypatch.setattr(export_cleanup, "delete_mirror", lambda *call: calls.append(call))
     path = "/api/v1/namespaces/test/services/podinfo"
 
-    with serve_source(monkeypatch, Source(objects={path: {"metadata": metadata}} if metadata is not None else {})):
+    objects = {path: {"metadata": metadata}} if metadata is not None else {}
+    with serve_source(monkeypatch, Source(objects=objects)) as target:
         ExportCleanupProvider().delete("east/test/podinfo/west", PROPS)
+
+    assert target.requests == [f"GET {path}"]
 
     expected = (Access(context="ctx-west", kubeconfig="text"), "test", "podinfo", "east")
     assert [call[:4] for call in calls] == ([expected] if waits else [])
@@ -168,9 +183,18 @@ def test_mirrors_of_unreachable_target_are_not_awaited(monkeypatch: pytest.Monke
     monkeypatch.setattr(export_cleanup, "delete_mirror", lambda *_: pytest.fail("must not wait"))
     with serve(Source()) as east:
         server = east.server
-    monkeypatch.setattr(kube_client, "api_client", lambda access: build_client(server))
+    accesses: list[Access] = []
+
+    def connect(access: Access) -> Any:
+        accesses.append(access)
+        return build_client(server)
+
+    monkeypatch.setattr(kube_client, "api_client", connect)
 
     ExportCleanupProvider().delete("east/test/podinfo/west", PROPS)
+
+    assert accesses == [Access(context="ctx-east")], "the source is not contacted"
+    assert east.requests == []
 
 
 def test_changed_kubeconfig_is_updated_in_place() -> None:

@@ -15,7 +15,7 @@ from components.linkerd.mirror_cleanup import CREDENTIALS_CHECKSUM_ANNOTATION, d
 from components.workloads.export_cleanup import leave_federated_service
 from mesh.kube import client as kube_client
 from mesh.kube.client import Access
-from tests.helpers.fake_api_server import FakeApiServer, build_client, serve
+from tests.helpers.fake_api_server import FakeApiServer, build_client, build_kube_client, serve
 
 SERVICE_PATH = "/api/v1/namespaces/shop/services/till-federated"
 REMOTE, LOCAL = "multicluster.linkerd.io/remote-discovery", "multicluster.linkerd.io/local-discovery"
@@ -73,7 +73,7 @@ def test_federated_service_is_deleted_with_its_last_member(
 
     with serve(source):
         federated_services.remove_member(
-            build_client(source.server), build_federated_service(**member_annotations(remote, local)), target
+            build_kube_client(source.server), build_federated_service(**member_annotations(remote, local)), target
         )
 
     assert source.requests == [f"DELETE {SERVICE_PATH}" if annotations is None else f"PATCH {SERVICE_PATH}"]
@@ -143,7 +143,7 @@ LEASES_PATH = "/apis/coordination.k8s.io/v1/namespaces/linkerd-multicluster/leas
 def delete_all_mirrors(monkeypatch: pytest.MonkeyPatch, source: Source, target: str) -> list[str]:
     with serve(source):
         monkeypatch.setattr("components.linkerd.mirror_cleanup.CONTROLLER_GRACE_PERIOD_S", 0)
-        delete_mirrors(build_client(source.server), "linkerd-multicluster", target)
+        delete_mirrors(build_kube_client(source.server), "linkerd-multicluster", target)
     return [each for each in source.requests if not each.startswith("GET")]
 
 
@@ -201,7 +201,7 @@ def test_deleted_extension_removes_local_members(monkeypatch: pytest.MonkeyPatch
 
 def test_controller_restart_patches_its_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
     with serve(Source()) as source:
-        restart_controller(build_client(source.server), "linkerd-multicluster", "controller-east", "abc")
+        restart_controller(build_kube_client(source.server), "linkerd-multicluster", "controller-east", "abc")
 
     path = "/apis/apps/v1/namespaces/linkerd-multicluster/deployments/controller-east"
     assert source.requests == [f"PATCH {path}"], "a controller that starts later reads its credentials anyway"
@@ -221,7 +221,7 @@ def test_only_changed_credentials_restart_controller(
 ) -> None:
     restarts: list[Any] = []
     monkeypatch.setattr("components.linkerd.mirror_cleanup.restart_controller", lambda *args: restarts.append(args[1:]))
-    monkeypatch.setattr(kube_client, "api_client", lambda access: access)
+    monkeypatch.setattr(kube_client, "connect", lambda access: access)
     props = {"source": "west", "context": "w", "kubeconfig": "", "namespace": "mc", "target": "east"}
 
     updated = MirrorCleanupProvider().update("west/east", {**props, **olds}, {**props, **news, "__provider": "x"})

@@ -32,30 +32,30 @@ def decode_content(secret: dict[str, Any]) -> Any:
     return json.loads(gzip.decompress(base64.b64decode(base64.b64decode(secret["data"]["release"]))))
 
 
-@pytest.mark.parametrize("creating", [True, False])
+@pytest.mark.parametrize("is_create", [True, False])
 @pytest.mark.parametrize("status", ["pending-install", "pending-upgrade", "pending-rollback"])
-def test_pending_revision_is_always_stale(status: str, creating: bool) -> None:
+def test_pending_revision_is_always_stale(status: str, is_create: bool) -> None:
     assert is_stale_revision(
-        build_revision(status, "Initial install underway"), creating=creating, description=STACK_DESCRIPTION
+        build_revision(status, "Initial install underway"), is_create=is_create, description=STACK_DESCRIPTION
     )
 
 
 def test_finished_revision_is_stale_only_on_create() -> None:
     assert is_stale_revision(
-        build_revision("deployed", STACK_DESCRIPTION), creating=True, description=STACK_DESCRIPTION
+        build_revision("deployed", STACK_DESCRIPTION), is_create=True, description=STACK_DESCRIPTION
     )
     assert is_stale_revision(
-        build_revision("superseded", STACK_DESCRIPTION), creating=True, description=STACK_DESCRIPTION
+        build_revision("superseded", STACK_DESCRIPTION), is_create=True, description=STACK_DESCRIPTION
     )
     assert not is_stale_revision(
-        build_revision("deployed", STACK_DESCRIPTION), creating=False, description=STACK_DESCRIPTION
+        build_revision("deployed", STACK_DESCRIPTION), is_create=False, description=STACK_DESCRIPTION
     )
 
 
 def test_failed_revision_is_stale_on_create() -> None:
     assert is_stale_revision(
         build_revision("failed", "Release failed: context deadline exceeded"),
-        creating=True,
+        is_create=True,
         description=STACK_DESCRIPTION,
     )
 
@@ -63,12 +63,14 @@ def test_failed_revision_is_stale_on_create() -> None:
 @pytest.mark.parametrize("description", ["Install complete", "multicluster-mesh stack prod", ""])
 def test_foreign_release_is_never_touched(description: str) -> None:
     with pytest.raises(ReleaseOwnedElsewhereError, match="release linkerd in namespace linkerd exists already"):
-        is_stale_revision(build_revision("deployed", description), creating=True, description=STACK_DESCRIPTION)
-    assert not is_stale_revision(build_revision("deployed", description), creating=False, description=STACK_DESCRIPTION)
+        is_stale_revision(build_revision("deployed", description), is_create=True, description=STACK_DESCRIPTION)
+    assert not is_stale_revision(
+        build_revision("deployed", description), is_create=False, description=STACK_DESCRIPTION
+    )
 
 
 def test_uninstalling_revision_is_stale_on_update() -> None:
-    assert is_stale_revision(build_revision("uninstalling"), creating=False, description=STACK_DESCRIPTION)
+    assert is_stale_revision(build_revision("uninstalling"), is_create=False, description=STACK_DESCRIPTION)
 
 
 @pytest.mark.parametrize("status", ["deployed", "failed", "superseded"])
@@ -109,4 +111,4 @@ def test_deployed_revision_is_marked_as_owned_by_stack(status: str) -> None:
     assert secret["metadata"]["labels"] == {"name": "linkerd", "status": "deployed", "version": "1"}
     info = {"description": STACK_DESCRIPTION, "status": "deployed", "deleted": ""}
     assert decode_content(secret) == {"info": info, "manifest": "of revision 1"}
-    assert is_stale_revision(secret, creating=True, description=STACK_DESCRIPTION), "the stack must own this revision"
+    assert is_stale_revision(secret, is_create=True, description=STACK_DESCRIPTION), "the stack must own this revision"

@@ -1,4 +1,4 @@
-"""A release's CRDs: read before they are deleted, and gone before it is installed again."""
+"""CRDs of a release: read before their deletion, and waited for before an installation."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from components.dynamic_providers import ReleaseDriftProvider
 from components.helm import terminating_crds
 from components.helm.terminating_crds import CrdsStuckTerminatingError
 from mesh.kube import client as kube_client
-from mesh.kube.client import KubeClient
 from mesh.kube.constants import CRDS_PATH
 from mesh.kube.errors import ApiUnreachableError
-from tests.helpers.fake_api_server import FakeApiServer, build_client, serve
+from tests.helpers.fake_api_server import FakeApiServer, build_client, build_kube_client, serve
 
 SERVERS, ROUTES = "/apis/example.com/v1/servers", "/apis/example.com/v1/routes"
 
 
-def crd(plural: str, release: str = "linkerd-crds", *, going: bool = True) -> dict[str, Any]:
+def crd(plural: str, release: str = "linkerd-crds", *, terminating: bool = True) -> dict[str, Any]:
     annotations = {"meta.helm.sh/release-name": release, "meta.helm.sh/release-namespace": "linkerd"}
-    deleted = {"deletionTimestamp": "2026-01-01T00:00:00Z"} if going else {}
+    deleted = {"deletionTimestamp": "2026-01-01T00:00:00Z"} if terminating else {}
     versions = [{"name": "v1alpha1", "served": False}, {"name": "v1", "served": True}]
     spec = {"group": "example.com", "names": {"plural": plural}, "versions": versions}
     return {"metadata": {"name": f"{plural}.example.com", "annotations": annotations} | deleted, "spec": spec}
@@ -41,15 +40,20 @@ def server() -> Iterator[FakeApiServer]:
 
 
 def wait(server: FakeApiServer) -> None:
-    terminating_crds.wait_for_crd_deletion(build_client(server.server), "west", "linkerd-crds", "linkerd")
+    terminating_crds.wait_for_crd_deletion(build_kube_client(server.server), "west", "linkerd-crds", "linkerd")
 
 
 def read(server: FakeApiServer) -> None:
-    terminating_crds.warm_crd_storage(KubeClient(build_client(server.server), 5), "linkerd-crds", "linkerd")
+    terminating_crds.warm_crd_storage(build_kube_client(server.server, 5), "linkerd-crds", "linkerd")
 
 
-def test_the_kinds_of_a_release_are_read_and_no_others(server: FakeApiServer) -> None:
-    bring(server, crd("servers", going=False), crd("routes", going=False), crd("taps", "linkerd-viz", going=False))
+def test_only_crds_of_release_are_read(server: FakeApiServer) -> None:
+    bring(
+        server,
+        crd("servers", terminating=False),
+        crd("routes", terminating=False),
+        crd("taps", "linkerd-viz", terminating=False),
+    )
 
     read(server)
 
@@ -57,7 +61,7 @@ def test_the_kinds_of_a_release_are_read_and_no_others(server: FakeApiServer) ->
     assert set(server.requests) == crds | {f"GET {SERVERS}", f"GET {ROUTES}"}
 
 
-def test_a_kind_is_asked_for_until_its_storage_is_ready(server: FakeApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crd_is_read_until_its_storage_is_ready(server: FakeApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     bring(server, crd("servers"))
     server.statuses[SERVERS] = 429
     monkeypatch.setattr("time.sleep", lambda _: server.statuses.clear())
@@ -67,9 +71,7 @@ def test_a_kind_is_asked_for_until_its_storage_is_ready(server: FakeApiServer, m
     assert server.requests[-2:] == [f"GET {SERVERS}"] * 2
 
 
-def test_a_kind_that_does_not_get_ready_is_not_asked_for_without_end(
-    server: FakeApiServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wait_for_crd_storage_is_bounded(server: FakeApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     bring(server, crd("servers"))
     server.statuses[SERVERS] = 429
     monkeypatch.setattr(terminating_crds, "CRD_SERVED_TIMEOUT_S", 0.2)
@@ -77,8 +79,10 @@ def test_a_kind_that_does_not_get_ready_is_not_asked_for_without_end(
     with pytest.raises(ApiUnreachableError):
         read(server)
 
+    assert server.requests.count(f"GET {SERVERS}") > 1
 
-def test_a_crd_that_went_meanwhile_or_has_no_version_is_passed_over(server: FakeApiServer) -> None:
+
+def test_deleted_or_unserved_crds_are_skipped(server: FakeApiServer) -> None:
     unserved = crd("routes")
     unserved["spec"]["versions"].pop()
     bring(server, crd("servers"), unserved)
@@ -90,7 +94,7 @@ def test_a_crd_that_went_meanwhile_or_has_no_version_is_passed_over(server: Fake
 
 
 @pytest.mark.parametrize("status", [200, 403, 500])
-def test_the_kinds_are_read_before_their_release_goes_and_nothing_depends_on_it(
+def test_crds_are_read_before_their_release_is_deleted(
     server: FakeApiServer, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     bring(server, crd("servers"))
@@ -103,42 +107,45 @@ def test_the_kinds_are_read_before_their_release_goes_and_nothing_depends_on_it(
     assert f"GET {SERVERS}" in server.requests
 
 
-def test_a_cluster_that_is_not_there_is_not_in_the_way_of_a_removal(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: kube_client.Access) -> None:
+def test_unreachable_cluster_does_not_block_deletion(monkeypatch: pytest.MonkeyPatch) -> None:
+    accesses: list[kube_client.Access] = []
+
+    def fail(access: kube_client.Access) -> None:
+        accesses.append(access)
         raise ValueError("no such context")
 
     monkeypatch.setattr(kube_client, "api_client", fail)
 
     ReleaseDriftProvider().delete("", {"context": "ctx-west", "release": "linkerd-crds", "namespace": "linkerd"})
 
+    assert accesses == [kube_client.Access(context="ctx-west")]
 
-def test_crds_that_stay_or_are_of_another_release_are_not_waited_for(server: FakeApiServer) -> None:
-    server.objects[CRDS_PATH] = {"items": [crd("servers", going=False), crd("routes", "linkerd-viz")]}
+
+def test_live_crds_and_those_of_others_need_no_wait(server: FakeApiServer) -> None:
+    server.objects[CRDS_PATH] = {"items": [crd("servers", terminating=False), crd("routes", "linkerd-viz")]}
 
     wait(server)
 
     assert server.requests == [f"GET {CRDS_PATH}"]
 
 
-def test_a_release_is_installed_when_its_deleted_crds_are_gone(
-    server: FakeApiServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server.objects[CRDS_PATH] = {"items": [crd("servers"), crd("routes", going=False)]}
-    said: list[str] = []
-    monkeypatch.setattr("pulumi.log.info", said.append)
+def test_installation_waits_for_deleted_crds(server: FakeApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.objects[CRDS_PATH] = {"items": [crd("servers"), crd("routes", terminating=False)]}
+    messages: list[str] = []
+    monkeypatch.setattr("pulumi.log.info", messages.append)
 
     def pass_time(_: float) -> None:
-        server.objects[CRDS_PATH] = {"items": [crd("routes", going=False)]}
+        server.objects[CRDS_PATH] = {"items": [crd("routes", terminating=False)]}
 
     monkeypatch.setattr("time.sleep", pass_time)
 
     wait(server)
 
-    assert said == ["west: waiting, up to five minutes, until these deleted CRDs are gone: servers.example.com"]
+    assert messages == ["west: waiting, up to five minutes, until these deleted CRDs are gone: servers.example.com"]
     assert server.requests == [f"GET {CRDS_PATH}"] * 2
 
 
-def test_crds_that_do_not_go_are_named(server: FakeApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crds_stuck_terminating_are_named(server: FakeApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     server.objects[CRDS_PATH] = {"items": [crd("servers")]}
     monkeypatch.setattr(terminating_crds, "CRD_DELETION_TIMEOUT_S", -1)
 
@@ -148,8 +155,13 @@ def test_crds_that_do_not_go_are_named(server: FakeApiServer, monkeypatch: pytes
     ):
         wait(server)
 
+    assert server.requests == [f"GET {CRDS_PATH}"]
 
-def test_who_may_not_list_crds_does_not_wait(server: FakeApiServer) -> None:
+
+def test_missing_list_permission_skips_wait(server: FakeApiServer) -> None:
     server.statuses[CRDS_PATH] = 403
+    server.objects[CRDS_PATH] = {"items": [crd("servers")]}
 
     wait(server)
+
+    assert server.requests == [f"GET {CRDS_PATH}"], "asked once, and not waited for"

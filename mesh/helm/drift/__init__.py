@@ -1,8 +1,8 @@
-"""What Helm has made in a cluster, compared with what is there, and made whole again.
+"""Drift of a Helm release: its objects compared with the stored manifest, and repaired.
 
-Pulumi's refresh sees that a release is recorded, and nothing of its objects. So these are compared here with the
-manifest that Helm has written down, and with the marks by which Helm knows its own. They are mended as the next upgrade
-would: what is missing is made, and a field that differs gets its value back. What others have added is left alone.
+Pulumi's refresh reads a release's revision, but none of its objects. This package compares the objects with the
+manifest of the latest revision and with Helm's ownership metadata. A repair does what the next upgrade would do: create
+missing objects and reset fields that differ. Fields of others are ignored.
 """
 
 from mesh.helm.drift.detect import DriftedObject, find_drift

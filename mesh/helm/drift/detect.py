@@ -1,4 +1,4 @@
-"""Finding what isn't as Helm has made it."""
+"""Detection of a Helm release's objects that are missing or differ from its manifest."""
 
 from __future__ import annotations
 
@@ -11,128 +11,127 @@ from urllib.parse import quote
 from mesh import strict_yaml
 from mesh.concurrency import run_concurrently
 from mesh.helm import release_storage
-from mesh.helm.drift.diff import differing_fields
+from mesh.helm.drift.diff import find_differing_fields
 from mesh.kube import ownership
-from mesh.preflight.api import ClusterApi, NotReadableError
+from mesh.kube.client import KubeClient
+from mesh.kube.errors import NotReadableError
 
-# Charts' CRDs are long.
-_LIMITS = strict_yaml.Limits(size=64 * 2**20, values=2_000_000)
-# How many objects are asked for at a time, and seconds for the next answer.
 _MAX_CONCURRENT_REQUESTS = 5
+# From one object to the next.
 _CHECK_TIMEOUT_S = 60
 
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectPath:
-    """Where the API server has the objects of a kind, and one of them."""
+    """The path of an object in the API, in two parts."""
 
-    collection: str
+    collection: str  # path of all objects of the kind
     name: str
 
     @property
     def path(self) -> str:
-        """The path of the object."""
+        """Return the path of the object."""
         return f"{self.collection}/{quote(self.name, safe='')}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DriftedObject:
-    """An object of a release that is missing, or that differs."""
+    """An object of a release that is missing, differs from the manifest, or cannot be read."""
 
-    wanted: Mapping[str, Any] = field(repr=False)
-    place: ObjectPath | None  # None: the cluster doesn't know its kind
-    fields: tuple[str, ...] = ()  # those that differ; none: it is missing
-    error: str | None = None  # why nobody knows
+    desired: Mapping[str, Any] = field(repr=False)
+    location: ObjectPath | None  # None: the cluster does not serve its kind
+    fields: tuple[str, ...] = ()  # fields that differ; empty if the object is missing
+    error: str | None = None  # why it cannot be read
 
     @property
     def name(self) -> str:
-        """What it is called."""
-        metadata = self.wanted["metadata"]
-        return f"{self.wanted['kind']} {metadata['name']}"
+        """Return kind and name for messages."""
+        metadata = self.desired["metadata"]
+        return f"{self.desired['kind']} {metadata['name']}"
 
     def __str__(self) -> str:
         if self.error is not None:
-            return f"{self.name} can't be looked at: {self.error}"
+            return f"{self.name} cannot be read: {self.error}"
         return f"{self.name}: {', '.join(self.fields)}" if self.fields else f"{self.name} is missing"
 
 
-def find_drift(api: ClusterApi, namespace: str, release: str) -> list[DriftedObject]:
-    """The objects of a release that aren't as Helm has made them, in the order in which Helm makes them.
+def find_drift(client: KubeClient, namespace: str, release: str) -> list[DriftedObject]:
+    """Return the objects of a release that drifted, in the order in which Helm creates them.
 
-    Nothing, where Helm has no record of a release that it has installed: what to do there, Pulumi sees itself.
+    Return nothing if Helm stores no installed revision: Pulumi handles such a release itself.
 
     Args:
-        api: the cluster.
-        namespace: the release's.
-        release: its name.
+        client: the cluster's client.
+        namespace: namespace of the release.
+        release: name of the release.
 
     Raises:
-        preflight.api.Unseen: Helm's record can't be looked at.
-        strict_yaml.StrictYamlError: Helm's manifest can't be read.
-        preflight.trouble.Unanswered, preflight.trouble.Unusable: nothing can.
+        NotReadableError: the revision cannot be read.
+        StrictYamlError: its manifest cannot be parsed.
+        ApiUnreachableError, BadCredentialsError, TimeoutError: nothing can be read.
     """
-    record = release_storage.read_latest_revision(api, namespace, release)
-    if record is None:
+    revision = release_storage.latest_revision(client, namespace, release)
+    if revision is None:
         return []
-    wanted = [
-        _with_ownership_metadata(body, ownership.helm_ownership_metadata(release, namespace))
-        for body in _manifest_objects(record.manifest)
-    ]
-    served = cache(partial(_served_kinds, api))
+    ownership_metadata = ownership.helm_ownership_metadata(release, namespace)
+    manifest = [_with_ownership_metadata(body, ownership_metadata) for body in _manifest_objects(revision.manifest)]
+    kinds = cache(partial(_served_kinds, client))
     jobs = [
-        partial(_find_object_drift, api, body, object_path(served(body["apiVersion"]), body, namespace))
-        for body in wanted
+        partial(_find_object_drift, client, desired, object_path(kinds(desired["apiVersion"]), desired, namespace))
+        for desired in manifest
     ]
-    found = run_concurrently(jobs, patience=_CHECK_TIMEOUT_S, threads=_MAX_CONCURRENT_REQUESTS)
-    return [each for each in found if each is not None]
+    results = run_concurrently(jobs, patience=_CHECK_TIMEOUT_S, threads=_MAX_CONCURRENT_REQUESTS)
+    return [drifted for drifted in results if drifted is not None]
 
 
-def object_path(served: Mapping[str, tuple[str, bool]], body: Mapping[str, Any], namespace: str) -> ObjectPath | None:
-    """Where an object is; None where the API server doesn't know its kind.
+def object_path(kinds: Mapping[str, tuple[str, bool]], body: Mapping[str, Any], namespace: str) -> ObjectPath | None:
+    """Return the path of an object, or None if the API server does not serve its kind.
 
     Args:
-        served: the kinds of its API version.
+        kinds: the kinds of its API version: plural name, and whether objects are in namespaces.
         body: the object.
-        namespace: its own, if it names none.
+        namespace: namespace to use if the object has none.
     """
-    if body["kind"] not in served:
+    if body["kind"] not in kinds:
         return None
-    plural, namespaced = served[body["kind"]]
+    plural, is_namespaced = kinds[body["kind"]]
     metadata = body["metadata"]
-    within = f"/namespaces/{quote(str(metadata.get('namespace') or namespace), safe='')}" if namespaced else ""
-    return ObjectPath(collection=f"{_api_root(body['apiVersion'])}{within}/{plural}", name=str(metadata["name"]))
+    in_namespace = f"/namespaces/{quote(str(metadata.get('namespace') or namespace), safe='')}" if is_namespaced else ""
+    return ObjectPath(collection=f"{_api_root(body['apiVersion'])}{in_namespace}/{plural}", name=str(metadata["name"]))
 
 
 def _manifest_objects(manifest: str) -> Iterable[dict[str, Any]]:
-    for document in strict_yaml.load_all(manifest, _LIMITS):
+    for document in strict_yaml.load_all(manifest, strict_yaml.MANIFEST_LIMITS):
         if isinstance(document, dict) and document.get("kind") and document.get("metadata"):
             yield document
 
 
 def _with_ownership_metadata(body: Mapping[str, Any], additions: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
     metadata = body["metadata"]
-    marked = {key: {**(metadata.get(key) or {}), **added} for key, added in additions.items()}
-    return {**body, "metadata": {**metadata, **marked}}
+    extended = {key: {**(metadata.get(key) or {}), **added} for key, added in additions.items()}
+    return {**body, "metadata": {**metadata, **extended}}
 
 
-def _served_kinds(api: ClusterApi, version: str) -> Mapping[str, tuple[str, bool]]:
-    """The kinds of an API version: the name of each in paths, and whether its objects are in namespaces."""
-    found = (api.get(_api_root(version), f"which kinds {version} has") or {}).get("resources") or ()
-    return {each["kind"]: (each["name"], bool(each["namespaced"])) for each in found if "/" not in each["name"]}
+def _served_kinds(client: KubeClient, version: str) -> Mapping[str, tuple[str, bool]]:
+    """Return the kinds of an API version: plural name, and whether objects are in namespaces."""
+    resources = (client.get(_api_root(version), f"which kinds {version} has") or {}).get("resources") or ()
+    return {each["kind"]: (each["name"], bool(each["namespaced"])) for each in resources if "/" not in each["name"]}
 
 
 def _api_root(version: str) -> str:
     return f"/apis/{version}" if "/" in version else f"/api/{version}"
 
 
-def _find_object_drift(api: ClusterApi, wanted: Mapping[str, Any], place: ObjectPath | None) -> DriftedObject | None:
+def _find_object_drift(
+    client: KubeClient, desired: Mapping[str, Any], location: ObjectPath | None
+) -> DriftedObject | None:
     live = None
-    if place is not None:
+    if location is not None:
         try:
-            live = api.get(place.path, f"{wanted['kind']} {place.name}")
+            live = client.get(location.path, f"{desired['kind']} {location.name}")
         except NotReadableError as error:
-            return DriftedObject(wanted=wanted, place=place, error=str(error))
+            return DriftedObject(desired=desired, location=location, error=str(error))
     if live is None:
-        return DriftedObject(wanted=wanted, place=place)
-    fields = tuple(differing_fields(wanted, live))
-    return DriftedObject(wanted=wanted, place=place, fields=fields) if fields else None
+        return DriftedObject(desired=desired, location=location)
+    fields = tuple(find_differing_fields(desired, live))
+    return DriftedObject(desired=desired, location=location, fields=fields) if fields else None

@@ -1,0 +1,14 @@
+"""Names of the Kubernetes API, Pulumi and Linkerd that several packages use."""
+
+from __future__ import annotations
+
+# Pulumi's annotation for the field manager of an object.
+FIELD_MANAGER_ANNOTATION = "pulumi.com/patchFieldManager"
+CRDS_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+# Labels of Linkerd's service mirror: https://linkerd.io/2/reference/multicluster/.
+EXPORTED_LABEL = "mirror.linkerd.io/exported"
+FEDERATED_LABEL = "mirror.linkerd.io/federated"
+CLUSTER_NAME_LABEL = "mirror.linkerd.io/cluster-name"
+MIRRORED_SERVICE_LABEL = "mirror.linkerd.io/mirrored-service"
+REMOTE_KUBECONFIG_TYPE = "mirror.linkerd.io/remote-kubeconfig"  # of the Secret with a link's credentials

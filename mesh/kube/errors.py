@@ -1,0 +1,166 @@
+"""Errors of the Kubernetes client, each with a message for users.
+
+The messages name the cause, and never quote credentials: urllib3's own messages quote Python objects and headers.
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+import socket
+import ssl
+
+_MAX_TEXT_LENGTH = 200
+
+
+class KubeError(Exception):
+    """Base class of the errors of `mesh.kube.client`."""
+
+
+class ApiUnreachableError(KubeError):
+    """The API server cannot be reached, or the server there is no Kubernetes API server."""
+
+
+class BadCredentialsError(KubeError):
+    """The kubeconfig has no usable credentials, or the API server refuses them."""
+
+
+class KubeconfigContextError(BadCredentialsError):
+    """The kubeconfig does not exist, or has no complete context of that name."""
+
+
+class NotReadableError(KubeError):
+    """One object or list cannot be read, while others can; the message names it and the reason."""
+
+
+class ApiStatusError(KubeError):
+    """The API server refuses a request.
+
+    Args:
+        request: method and path, for the message.
+        status: the HTTP status.
+        reason: the HTTP reason phrase.
+        message: the API server's explanation; the reason if there is none.
+    """
+
+    def __init__(self, request: str, status: int, reason: str, message: str = "") -> None:
+        self.status = status
+        self.reason = reason
+        self.message = message or reason
+        super().__init__(f"{request}: HTTP {status}: {to_single_line(self.message)}")
+
+
+def to_single_line(text: object, max_length: int = _MAX_TEXT_LENGTH) -> str:
+    """Return foreign text for a message: one line, no control characters, no object addresses, bounded length."""
+    shown = re.sub(r"<[^<>]* at 0x[0-9a-fA-F]+>", "", str(text))
+    shown = " ".join("".join(char if char.isprintable() else " " for char in shown).split())
+    return shown if len(shown) <= max_length else f"{shown[: max_length - 3]}..."
+
+
+def credentials_error(error: BaseException) -> BadCredentialsError:
+    """Return the error for a kubeconfig or a credential plugin that failed."""
+    return BadCredentialsError(f"the kubeconfig's credentials can't be used{_credentials_reason(error)}")
+
+
+def context_error(error: BaseException) -> KubeconfigContextError:
+    """Return the error for a kubeconfig without the context; the message is that of `credentials_error`."""
+    return KubeconfigContextError(str(credentials_error(error)))
+
+
+def _credentials_reason(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        path = f"{error.filename}: " if error.filename else ""
+        return f": {to_single_line(f'{path}{error.strerror}')}"
+    if isinstance(error, KeyError) and error.args:
+        return f": {to_single_line(f'{error.args[0]} is missing')}"
+    message = to_single_line(error)
+    return f": {message}" if message else ""
+
+
+def request_error(
+    error: Exception, timeout_s: float, connect_timeout_s: float | None = None
+) -> ApiUnreachableError | BadCredentialsError:
+    """Return the error for a request without an answer.
+
+    Args:
+        error: the exception of urllib3, http.client or ssl.
+        timeout_s: seconds that the request had.
+        connect_timeout_s: seconds that the connection had, if that is another limit.
+    """
+    from urllib3 import exceptions as urllib3
+
+    if isinstance(error, urllib3.MaxRetryError) and error.reason is not None:
+        error = error.reason
+    if isinstance(error, urllib3.ProxyError):
+        return ApiUnreachableError(f"the proxy on the way there doesn't let it through{_root_cause(error)}")
+    if isinstance(error, urllib3.NameResolutionError):
+        return ApiUnreachableError(f"its name can't be resolved{_root_cause(error)}")
+    if isinstance(error, urllib3.NewConnectionError):
+        return ApiUnreachableError(f"no connection can be made{_root_cause(error)}")
+    if isinstance(error, urllib3.ConnectTimeoutError):
+        limit_s = timeout_s if connect_timeout_s is None else connect_timeout_s
+        return ApiUnreachableError(f"no connection was made within {limit_s:g} seconds")
+    if isinstance(error, (urllib3.ReadTimeoutError, TimeoutError)):
+        return ApiUnreachableError(f"no answer came within {timeout_s:g} seconds")
+    if isinstance(error, urllib3.SSLError):
+        return _tls_error(error)
+    if isinstance(error, urllib3.LocationValueError):
+        return ApiUnreachableError("its URL is not one")
+    unread = next((cause for cause in _causes(error) if isinstance(cause, (FileNotFoundError, PermissionError))), None)
+    if unread is not None:
+        reason = to_single_line(unread.strerror)
+        return BadCredentialsError(f"the kubeconfig's certificate or key can't be read: {reason}")
+    if isinstance(error, (urllib3.HTTPError, http.client.HTTPException, OSError)):
+        return ApiUnreachableError(f"the connection broke off{_root_cause(error)}")
+    # http.client refuses a header with a line end or another invalid character, and quotes it.
+    return BadCredentialsError(
+        "the kubeconfig's credentials can't be used: they have characters that HTTP doesn't allow"
+    )
+
+
+def _tls_error(error: Exception) -> ApiUnreachableError | BadCredentialsError:
+    causes = [cause for cause in _causes(error) if isinstance(cause, ssl.SSLError)]
+    if not causes:
+        return ApiUnreachableError(f"TLS failed{_root_cause(error)}")
+    cause = causes[-1]
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        reason = to_single_line(cause.verify_message).rstrip(".")
+        return ApiUnreachableError(f"its certificate is not accepted: {reason}")
+    # OpenSSL reports unreadable PEM files in this way only, and gives no reason for some of them.
+    if cause.library in ("PEM", "X509") or "PEM lib" in str(cause):
+        return BadCredentialsError("the kubeconfig's certificates or its key can't be read, or don't belong together")
+    reason = (cause.reason or "").replace("_", " ").lower()
+    if reason in ("wrong version number", "record layer failure"):
+        return ApiUnreachableError("what answers there doesn't speak TLS")
+    return ApiUnreachableError(f"TLS failed{': ' if reason else ''}{reason}")
+
+
+def _root_cause(error: BaseException) -> str:
+    """Return the operating system's message for the root cause, with a separator before it."""
+    for cause in reversed(_causes(error)):
+        if isinstance(cause, http.client.RemoteDisconnected):
+            return " without an answer"  # before OSError, of which it is a subclass
+        if isinstance(cause, socket.gaierror) or (isinstance(cause, OSError) and cause.strerror):
+            message = to_single_line(cause.strerror)
+            return f": {message[:1].lower()}{message[1:]}"
+        if isinstance(cause, (http.client.BadStatusLine, http.client.LineTooLong)):
+            return ": what came is not HTTP"
+        if isinstance(cause, OSError):
+            # urllib3 reports a proxy's refusal as text only.
+            refusal = re.fullmatch(r"Tunnel connection failed: (\d+ .*)", str(cause))
+            return f": it says {to_single_line(refusal[1])}" if refusal else ""
+    return ""
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """Return an error and all errors that it was raised from or contains, with the root cause last."""
+    causes: list[BaseException] = []
+    waiting: list[BaseException] = [error]
+    while waiting:
+        current = waiting.pop(0)
+        if current in causes:
+            continue
+        causes.append(current)
+        inner = [current.__cause__, current.__context__, getattr(current, "original_error", None), *current.args]
+        waiting += [item for item in inner if isinstance(item, BaseException)]
+    return causes
