@@ -1,29 +1,29 @@
-"""One service mesh out of the clusters that a stack file names."""
+"""Join the clusters of a stack file into one service mesh."""
 
 from __future__ import annotations
 
 import gc
 
-# Nearly all that a program makes stays until it ends, and to look for what doesn't is a quarter of a preview's time.
+# Nearly all objects live until the program ends, and garbage collection takes a quarter of a preview's time.
 gc.disable()
 
 import pulumi
 
-from components import stack_outputs
+from components import mesh_cluster, stack_outputs, unreachable
 from components.cilium.clustermesh import ClusterMesh
 from components.cluster import cluster_handle, field_manager
-from components.linkerd import gateway_spec
-from components.linkerd.dashboard_user import dashboard_user
+from components.linkerd.dashboard_user import create_dashboard_user
+from components.linkerd.gateway_spec import MULTICLUSTER_NAMESPACE
 from components.linkerd.link import ClusterLink
 from components.linkerd.pki import Trust
-from components.mesh_cluster import install
-from components.sdk import sdk_log
 from components.sdk.resource_registry import ResourceRegistry
-from components.unreachable import register_unchanged
-from components.workloads import samples
+from components.sdk.sdk_log import disable_sdk_debug_log
+from components.workloads.samples import deploy_samples
 from mesh import config, preflight, stack_state
 
-sdk_log.disable_sdk_debug_log()
+disable_sdk_debug_log()
+
+# Load the stack file, check the clusters, and read the stack state of clusters that cannot be reached.
 try:
     stack = config.load()
     for warning in stack.warnings:
@@ -31,31 +31,35 @@ try:
     preflight.require(
         stack,
         owner=field_manager(),
-        namespaces=[gateway_spec.MULTICLUSTER_NAMESPACE],
+        namespaces=[MULTICLUSTER_NAMESPACE],
         updating=not pulumi.runtime.is_dry_run(),
         warn=pulumi.log.warn,
     )
-    made = stack_state.read_stack_state() if stack.unreachable_clusters else []
+    state = stack_state.read_stack_state() if stack.unreachable_clusters else []
 except (config.SettingsError, preflight.PreflightError, stack_state.StackStateError) as error:
     raise pulumi.RunError(str(error)) from None
 
-registered = ResourceRegistry()
+# Install the mesh on each reachable cluster, then the links and the samples.
+registry = ResourceRegistry()
 clusters = {cluster.name: cluster_handle(cluster, stack.image_pull_secret) for cluster in stack.clusters}
-mesh = ClusterMesh(stack, clusters, made) if stack.cilium is not None else None
+cluster_mesh = ClusterMesh(stack, clusters, state) if stack.cilium is not None else None
 trust = Trust("trust", stack.trust, stack.trust_domain) if stack.linkerd else None
-user = dashboard_user(stack)
-members = {
-    name: install(cluster, stack, trust, mesh.members[name] if mesh is not None else None, user=user)
+user = create_dashboard_user(stack)
+mesh_clusters = {
+    name: mesh_cluster.install(
+        cluster, stack, trust, cluster_mesh.members[name] if cluster_mesh is not None else None, user=user
+    )
     for name, cluster in clusters.items()
     if cluster.settings.reachable
 }
 links = {
-    link: ClusterLink(link, members[link.source], members[link.target], stack.options(link))
+    link: ClusterLink(link, mesh_clusters[link.source], mesh_clusters[link.target], stack.options(link))
     for link in stack.links
-    if {link.source, link.target} <= members.keys()
+    if {link.source, link.target} <= mesh_clusters.keys()
 }
-samples.deploy_samples(stack, clusters, members, links)
+deploy_samples(stack, clusters, mesh_clusters, links)
 
-kept = register_unchanged(made, clusters, registered) if stack.unreachable_clusters else []
-stack_outputs.export_outputs(stack, trust, mesh, members, links, user, kept)
-pulumi.run(registered.wait_until_registered)
+# Retain the resources of unreachable clusters, and export the outputs.
+retained = unreachable.register_unchanged(state, clusters, registry) if stack.unreachable_clusters else []
+stack_outputs.export_outputs(stack, trust, cluster_mesh, mesh_clusters, links, user, retained)
+pulumi.run(registry.wait_until_registered)

@@ -1,4 +1,4 @@
-"""A cluster as a member of the mesh: all that runs on it beside links and samples, in the order that it needs."""
+"""The mesh on one cluster, in installation order: everything but links and samples."""
 
 from __future__ import annotations
 
@@ -25,34 +25,38 @@ from mesh import config, topology
 
 @dataclass(frozen=True, kw_only=True)
 class MeshCluster:
-    """One cluster with what runs on it."""
+    """A reachable cluster and the mesh components on it."""
 
     cluster: Cluster
     cilium: Cilium | None = None
-    own_linkerd: Linkerd | None = None
+    linkerd_or_none: Linkerd | None = None
     multicluster: Multicluster | None = None
     viz: Viz | None = None
     jaeger: Jaeger | None = None
     smi: Smi | None = None
 
     @property
-    def injectors(self) -> list[pulumi.Resource]:
-        """What must be there before a pod: one that starts earlier stays without a proxy, and nobody says so."""
-        network = [self.cilium.installed] if self.cilium is not None else []
-        linkerd = [self.own_linkerd.control_plane] if self.own_linkerd is not None else []
-        return [*network, *linkerd, *(part.extension for part in (self.viz, self.jaeger) if part is not None)]
-
-    @property
     def linkerd(self) -> Linkerd:
-        """Linkerd, for what is only where Linkerd is."""
-        assert self.own_linkerd is not None, "settings see to it that nothing of Linkerd's is without it"
-        return self.own_linkerd
+        """Return the control plane, which every cluster of a Linkerd mesh has."""
+        assert self.linkerd_or_none is not None, "mesh.config rejects Linkerd features without Linkerd"
+        return self.linkerd_or_none
 
     @property
-    def webhooks_expire(self) -> dict[str, pulumi.Output[str]]:
-        """When the certificates of webhooks expire, by what they belong to."""
-        parts = {"linkerd": self.own_linkerd, "viz": self.viz, "jaeger": self.jaeger}
-        return {name: part.webhooks_expire for name, part in parts.items() if part is not None}
+    def pod_dependencies(self) -> list[pulumi.Resource]:
+        """Return the network and the injectors: a pod that starts before an injector silently gets no proxy."""
+        network = [self.cilium.ready] if self.cilium is not None else []
+        linkerd = [self.linkerd_or_none.control_plane] if self.linkerd_or_none is not None else []
+        return [
+            *network,
+            *linkerd,
+            *(extension.ready for extension in (self.viz, self.jaeger) if extension is not None),
+        ]
+
+    @property
+    def webhook_expiry(self) -> dict[str, pulumi.Output[str]]:
+        """Return the expiry of each webhook certificate in RFC 3339, by component."""
+        components = {"linkerd": self.linkerd_or_none, "viz": self.viz, "jaeger": self.jaeger}
+        return {name: component.webhook_expiry for name, component in components.items() if component is not None}
 
 
 def install(
@@ -63,55 +67,57 @@ def install(
     *,
     user: DashboardUser | None,
 ) -> MeshCluster:
-    """Make a cluster a member of the mesh.
+    """Install the mesh components that the settings enable for a cluster.
 
     Args:
-        cluster: the cluster.
-        stack: the settings.
-        trust: what Linkerd's mesh trusts; None where there is no Linkerd.
-        cilium: what the cluster has of a ClusterMesh.
-        user: who may see dashboards, where there are any.
+        cluster: cluster to install the mesh on.
+        stack: settings of the stack.
+        trust: authorities of the Linkerd mesh; None without Linkerd.
+        cilium: Cilium on this cluster; None without a ClusterMesh.
+        user: user of the dashboards; None without dashboards.
     """
-    wanted, charts = cluster.settings.extensions, stack.charts
-    routes = wanted.gateway_api
-    crds = [GatewayApi(cluster, routes)] if routes is not None and routes.install else []
-    network = [cilium.installed] if cilium is not None else []
-    addresses = [MetalLb(cluster, charts["metallb"], network).ready] if wanted.metallb is not None else []
-    # Its pods need a network, and its Service an address.
-    installs = wanted.ingress_nginx is not None and wanted.ingress_nginx.install
-    ingress = [IngressNginx(cluster, charts["ingress-nginx"], [*network, *addresses]).ready] if installs else []
+    extensions, charts = cluster.settings.extensions, stack.charts
+    network = [cilium.ready] if cilium is not None else []
+    gateway_api = extensions.gateway_api
+    crds = [GatewayApi(cluster, gateway_api).crds] if gateway_api is not None and gateway_api.install else []
+    addresses: list[pulumi.Resource] = []
+    if extensions.metallb is not None:
+        addresses.append(MetalLb(cluster, charts["metallb"], network).advertisement)
+    ingress: list[pulumi.Resource] = []
+    if extensions.ingress_nginx is not None and extensions.ingress_nginx.install:
+        ingress.append(IngressNginx(cluster, charts["ingress-nginx"], [*network, *addresses]).ready)
     if trust is None:
         return MeshCluster(cluster=cluster, cilium=cilium)
-    linkerd = Linkerd(cluster, charts["linkerd"], trust, network, [each.crds for each in crds])
+    linkerd = Linkerd(cluster, charts["linkerd"], trust, network, crds)
     multicluster = None
     if cluster.settings.multicluster:
         multicluster = Multicluster(
             cluster,
             linkerd,
             charts["linkerd"],
-            target=cluster.name in topology.targets(stack.links),
+            is_target=cluster.name in topology.target_clusters(stack.links),
             links=_outgoing_links(cluster, stack),
-            before=addresses,
+            depends_on=addresses,
         )
-    viz = Viz(cluster, linkerd, trust, charts["linkerd"]) if wanted.viz is not None else None
-    member = MeshCluster(
+    viz = Viz(cluster, linkerd, trust, charts["linkerd"]) if extensions.viz is not None else None
+    mesh_cluster = MeshCluster(
         cluster=cluster,
         cilium=cilium,
-        own_linkerd=linkerd,
+        linkerd_or_none=linkerd,
         multicluster=multicluster,
         viz=viz,
-        jaeger=Jaeger(cluster, linkerd, trust, charts["linkerd"]) if wanted.jaeger else None,
-        smi=Smi(cluster, linkerd, charts["linkerd-smi"]) if wanted.smi is not None else None,
+        jaeger=Jaeger(cluster, linkerd, trust, charts["linkerd"]) if extensions.jaeger else None,
+        smi=Smi(cluster, linkerd, charts["linkerd-smi"]) if extensions.smi is not None else None,
     )
-    if wanted.dashboard and viz is not None and user is not None:
+    if extensions.dashboard and viz is not None and user is not None:
         Dashboard(cluster, viz, user, ingress)
-    if wanted.buoyant_cloud is not None:
-        BuoyantCloud(cluster, wanted.buoyant_cloud, member.injectors)
-    return member
+    if extensions.buoyant_cloud is not None:
+        BuoyantCloud(cluster, extensions.buoyant_cloud, mesh_cluster.pod_dependencies)
+    return mesh_cluster
 
 
 def _outgoing_links(cluster: Cluster, stack: config.Settings) -> list[OutgoingLink]:
-    """The links that a cluster is the source of, but those to clusters that are forgotten."""
-    targets = {each.name: each for each in stack.clusters if not each.abandoned}
+    """Return the links that have the cluster as their source, without links to abandoned clusters."""
+    targets = {target.name: target for target in stack.clusters if not target.abandoned}
     links = [link for link in stack.links if link.source == cluster.name and link.target in targets]
     return [(link, targets[link.target], stack.options(link)) for link in links]

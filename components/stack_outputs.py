@@ -1,4 +1,4 @@
-"""The stack's outputs: what is installed where, each link, when certificates expire, the picture, what is pending."""
+"""Outputs of the stack: clusters, links, certificate expiry, dashboards and the topology diagram."""
 
 from __future__ import annotations
 
@@ -7,82 +7,79 @@ from typing import Any
 
 import pulumi
 
-from components.cilium.clustermesh import CLUSTERMESH_OUTPUT as CLUSTERMESH
-from components.cilium.clustermesh import ClusterMesh
+from components.cilium.clustermesh import CLUSTERMESH_OUTPUT, ClusterMesh
 from components.linkerd.dashboard_user import DashboardUser
 from components.linkerd.link import ClusterLink
 from components.linkerd.pki import Trust
 from components.mesh_cluster import MeshCluster
 from mesh import config, topology
-from mesh.config import Settings
 from mesh.topology import Link
 
-# In place of a link's data, while one of its ends can't be reached.
+# Replaces the data of a link while one of its clusters cannot be reached.
 PENDING = "pending"
 
 
 def export_outputs(
-    stack: Settings,
+    stack: config.Settings,
     trust: Trust | None,
-    mesh: ClusterMesh | None,
-    members: Mapping[str, MeshCluster],
+    cluster_mesh: ClusterMesh | None,
+    mesh_clusters: Mapping[str, MeshCluster],
     links: Mapping[Link, ClusterLink],
     user: DashboardUser | None,
-    kept: Sequence[str],
+    retained: Sequence[str],
 ) -> None:
-    """Export them.
+    """Export the outputs, and log each unreachable cluster.
 
     Args:
-        stack: the settings.
-        trust: what Linkerd's mesh trusts; None where there is no Linkerd.
-        mesh: the ClusterMesh, if there is one.
-        members: the clusters that can be reached.
-        links: the links between them.
-        user: who may see dashboards, where there are any.
-        kept: names of the resources that wait for a cluster to come back.
+        stack: settings of the stack.
+        trust: authorities of the Linkerd mesh; None without Linkerd.
+        cluster_mesh: the ClusterMesh; None without Cilium.
+        mesh_clusters: the reachable clusters, by name.
+        links: the links between reachable clusters.
+        user: user of the dashboards; None without dashboards.
+        retained: names of the resources that stay unchanged because their cluster cannot be reached.
     """
     pulumi.export("clusters", {cluster.name: _cluster_output(cluster, stack) for cluster in stack.clusters})
     pulumi.export("links", {link.name: links[link].spec if link in links else PENDING for link in stack.links})
     for name in stack.unreachable_clusters:
-        waiting = ", ".join(link.name for link in stack.links if name in (link.source, link.target))
+        pending = ", ".join(link.name for link in stack.links if name in (link.source, link.target))
         pulumi.log.warn(
-            f"clusters.{name} is declared unreachable: it stays as it is; pending links: {waiting or 'none'}"
+            f"clusters.{name}: declared unreachable: its resources stay unchanged; pending links: {pending or 'none'}"
         )
-    if kept:
-        pulumi.log.info(f"{len(kept)} resources are kept unchanged until their cluster is back")
+    if retained:
+        pulumi.log.info(f"{len(retained)} resources stay unchanged until their cluster is reachable")
     expiry: dict[str, Any] = {}
     if trust is not None:
         expiry |= {
             "trustAnchor": trust.anchor.expires,
             "webhookAuthority": trust.webhooks.expires,
-            "issuers": {name: member.linkerd.issuer_expires for name, member in members.items()},
-            "webhooks": {name: member.webhooks_expire for name, member in members.items()},
+            "issuers": {name: each.linkerd.issuer_expiry for name, each in mesh_clusters.items()},
+            "webhooks": {name: each.webhook_expiry for name, each in mesh_clusters.items()},
         }
-    if mesh is not None:
-        expiry["ciliumAuthority"] = mesh.authority.signer.expires
-        expiry["cilium"] = {name: cilium.expires for name, cilium in mesh.members.items()}
-        told = {name: {"addresses": peer.addresses, "port": peer.port} for name, peer in mesh.peers.items()}
-        pulumi.export(CLUSTERMESH, told)
+    if cluster_mesh is not None:
+        expiry["ciliumAuthority"] = cluster_mesh.authority.ca.expires
+        expiry["cilium"] = {name: cilium.expires for name, cilium in cluster_mesh.members.items()}
+        peers = {name: {"addresses": peer.addresses, "port": peer.port} for name, peer in cluster_mesh.peers.items()}
+        pulumi.export(CLUSTERMESH_OUTPUT, peers)
     pulumi.export("certificateExpiry", expiry)
     if user is not None:
         pulumi.export("dashboards", {"clusters": stack.dashboards, "user": user.user})
-        # By itself, so that no other output is a secret for its sake.
+        # A separate output, because a secret in `dashboards` would make all of `dashboards` secret.
         pulumi.export("dashboardPassword", user.password)
     names = [cluster.name for cluster in stack.clusters]
-    pulumi.export("topology", topology.mermaid(names, stack.links, pending=set(stack.links) - set(links)))
+    pulumi.export("topology", topology.render_mermaid(names, stack.links, pending=set(stack.links) - set(links)))
 
 
-def _cluster_output(cluster: config.ClusterSettings, stack: Settings) -> dict[str, Any]:
-    release, linkerd = cluster.release, cluster.linkerd
-    extensions = cluster.extensions
+def _cluster_output(cluster: config.ClusterSettings, stack: config.Settings) -> dict[str, Any]:
+    linkerd_release, linkerd, extensions = cluster.linkerd_release, cluster.linkerd, cluster.extensions
     charts = {
         "cilium": stack.cilium.version if stack.cilium is not None else None,
-        "linkerd-crds": release.crds if stack.linkerd else None,
-        "linkerd-control-plane": release.control_plane if stack.linkerd else None,
-        "linkerd-multicluster": release.multicluster if cluster.multicluster else None,
-        "linkerd2-cni": release.cni if stack.linkerd and linkerd.cni else None,
-        "linkerd-viz": release.viz if extensions.viz is not None else None,
-        "linkerd-jaeger": release.jaeger if extensions.jaeger else None,
+        "linkerd-crds": linkerd_release.crds if stack.linkerd else None,
+        "linkerd-control-plane": linkerd_release.control_plane if stack.linkerd else None,
+        "linkerd-multicluster": linkerd_release.multicluster if cluster.multicluster else None,
+        "linkerd2-cni": linkerd_release.cni if stack.linkerd and linkerd.cni else None,
+        "linkerd-viz": linkerd_release.viz if extensions.viz is not None else None,
+        "linkerd-jaeger": linkerd_release.jaeger if extensions.jaeger else None,
         "linkerd-smi": extensions.smi.version if extensions.smi is not None else None,
         "metallb": extensions.metallb.version if extensions.metallb is not None else None,
     }
@@ -91,15 +88,15 @@ def _cluster_output(cluster: config.ClusterSettings, stack: Settings) -> dict[st
     overrides: dict[str, dict[str, Any]] = {str(chart): values for chart, values in linkerd.values.items()}
     if cluster.cilium is not None:
         overrides["cilium"] = cluster.cilium.values
-    found: dict[str, Any] = {
+    output: dict[str, Any] = {
         "context": cluster.context.name,
         "charts": {chart: version for chart, version in charts.items() if version is not None},
         "overrides": {chart: config.value_paths(values) for chart, values in overrides.items() if values},
     }
     if stack.linkerd:
-        found["linkerd"] = release.tag
+        output["linkerd"] = linkerd_release.tag
     if cluster.cilium is not None:
-        found["cilium"] = {"id": cluster.cilium.id}
+        output["cilium"] = {"id": cluster.cilium.id}
     if not cluster.reachable:
-        found["reachable"] = "never" if cluster.abandoned else False
-    return found
+        output["reachable"] = "never" if cluster.abandoned else False
+    return output

@@ -1,12 +1,14 @@
-"""What stays as it is because its cluster can't be reached.
+"""Resources of clusters that cannot be reached: they stay in the stack state, unchanged.
 
-A resource that the program doesn't ask for is deleted by Pulumi, and one that it does ask for is compared with its
-cluster. So what the state has of an unreachable cluster is asked for once more, exactly as it was, by its type and
-name, with all changes to it ignored; what it has not is left for the time when the cluster is back.
+Pulumi deletes a resource that the program no longer registers, and compares a registered one with its cluster. So the
+program registers again each resource that the state has of an unreachable cluster. The resource has the same type and
+name, and ignores all changes. Resources that the state lacks are created when the cluster is reachable.
 
-Kept are the resources of such a cluster, the components around them, and all that those hold: of a link, that is the
-other end too. Only in what all clusters share, a ClusterMesh, the others' parts aren't. A cluster that won't come back
-is kept likewise, marked so that its removal from the stack file takes its resources out of the state without asking it
+The program retains the resources on such a cluster, their parent components, and all children of these parents. So it
+retains both ends of a link. The ClusterMesh is an exception: it has children on reachable clusters.
+
+An abandoned cluster is retained in the same way, with `retainOnDelete`. When it is removed from the stack file, Pulumi
+drops its resources from the state without contacting the cluster
 (https://www.pulumi.com/docs/iac/concepts/resources/options/retainondelete/).
 """
 
@@ -22,90 +24,88 @@ from mesh.stack_state import StateResource
 
 _PROVIDER_TYPE_PREFIX = "pulumi:providers:"
 _STACK_TYPE = "pulumi:pulumi:Stack"
-# Components around what belongs to several clusters, each of which may be there or not.
+# Component with children on several clusters; some of these clusters may be reachable.
 _SHARED_COMPONENT_TYPE = "multicluster-mesh:index:ClusterMesh"
+# Dynamic resources have no Kubernetes provider. An input of each contains the name of its cluster. A mirror of an
+# exported service has two clusters; it can be dropped as soon as the exporting one is abandoned.
+_CLUSTER_INPUTS = {
+    "MirrorCleanup": "source",
+    "ExportCleanup": "target",
+    "RetainedCrds": "cluster",
+    "ReleaseDrift": "cluster",
+}
 
 
 def resources_to_retain(resources: Sequence[StateResource], clusters: Iterable[str]) -> list[StateResource]:
-    """Those resources of a state that stay as they are.
+    """Return the resources of a stack state that must stay unchanged.
 
     Args:
-        resources: the state's.
-        clusters: names of the clusters that can't be reached.
+        resources: resources of the state, parents before their children.
+        clusters: names of the clusters that cannot be reached.
     """
     by_urn = {resource.urn: resource for resource in resources}
-    away = set(clusters)
-    kept: set[str] = set()
+    unreachable = set(clusters)
+    retained: set[str] = set()
     for resource in resources:
-        if _cluster_of(resource, by_urn) not in away:
+        if _cluster_of(resource, by_urn) not in unreachable:
             continue
-        kept.add(resource.urn)
+        retained.add(resource.urn)
         parent = by_urn.get(resource.parent or "")
         while parent is not None and parent.type != _STACK_TYPE:
-            kept.add(parent.urn)
+            retained.add(parent.urn)
             parent = by_urn.get(parent.parent or "")
-    # Parents come before their children.
     for resource in resources:
-        if resource.parent in kept and by_urn[resource.parent].type != _SHARED_COMPONENT_TYPE:
-            kept.add(resource.urn)
-    return [resource for resource in resources if resource.urn in kept and not resource.external]
+        if resource.parent in retained and by_urn[resource.parent].type != _SHARED_COMPONENT_TYPE:
+            retained.add(resource.urn)
+    return [resource for resource in resources if resource.urn in retained and not resource.external]
 
 
 def register_unchanged(
-    resources: Sequence[StateResource], clusters: Mapping[str, Cluster], registered: ResourceRegistry
+    resources: Sequence[StateResource], clusters: Mapping[str, Cluster], registry: ResourceRegistry
 ) -> list[str]:
-    """Ask once more for what belongs to clusters that can't be reached.
+    """Register the resources of unreachable clusters as the state has them.
 
     Args:
-        resources: the state's.
+        resources: resources of the state, parents before their children.
         clusters: all clusters of the mesh, by name.
-        registered: what has been asked for so far: all that isn't kept.
+        registry: registry of all other resources, which must be registered before.
 
     Returns:
-        The names of the resources that are kept.
+        Names of the retained resources.
     """
     by_urn = {resource.urn: resource for resource in resources}
-    away = [name for name, cluster in clusters.items() if not cluster.settings.reachable]
-    forgotten = {name for name in away if clusters[name].settings.abandoned}
-    found = resources_to_retain(resources, away)
-    # What is shared is asked for already, unless nobody wants it any more.
-    found = [resource for resource in found if registered.find(resource) is None]
-    for resource in found:
+    unreachable = [name for name, cluster in clusters.items() if not cluster.settings.reachable]
+    abandoned = {name for name in unreachable if clusters[name].settings.abandoned}
+    # The program has already registered the shared components that the settings still require.
+    retained = [each for each in resources_to_retain(resources, unreachable) if registry.find(each) is None]
+    for resource in retained:
         parent = by_urn.get(resource.parent or "")
-        options = pulumi.ResourceOptions(parent=registered.find(parent))
+        options = pulumi.ResourceOptions(parent=registry.find(parent))
         if not resource.custom:
             pulumi.ComponentResource(resource.type, resource.name, None, options)
             continue
-        provider = by_urn.get(resource.provider or "")
-        before = [registered.find(by_urn.get(urn)) for urn in resource.dependencies]
-        kept = pulumi.ResourceOptions(
-            depends_on=[dependency for dependency in before if dependency is not None],
+        dependencies = [registry.find(by_urn.get(urn)) for urn in resource.dependencies]
+        unchanged = pulumi.ResourceOptions(
+            # Hidden dependencies: all of them, because the resource is registered without its inputs.
+            depends_on=[dependency for dependency in dependencies if dependency is not None],
             ignore_changes=["*"],
             additional_secret_outputs=list(resource.secret_outputs),
-            retain_on_delete=_cluster_of(resource, by_urn) in forgotten or None,
+            retain_on_delete=_cluster_of(resource, by_urn) in abandoned or None,
         )
-        own = registered.find(provider)
-        if isinstance(own, pulumi.ProviderResource):
-            kept.provider = own
-        elif provider is not None:
-            kept.version = provider.inputs.get("version")
-        pulumi.CustomResource(resource.type, resource.name, {}, pulumi.ResourceOptions.merge(options, kept))
-    return [resource.name for resource in found]
+        state_provider = by_urn.get(resource.provider or "")
+        provider = registry.find(state_provider)
+        if isinstance(provider, pulumi.ProviderResource):
+            unchanged.provider = provider
+        elif state_provider is not None:
+            unchanged.version = state_provider.inputs.get("version")
+        pulumi.CustomResource(resource.type, resource.name, {}, pulumi.ResourceOptions.merge(options, unchanged))
+    return [resource.name for resource in retained]
 
 
 def _cluster_of(resource: StateResource, by_urn: Mapping[str, StateResource]) -> str | None:
-    """The cluster that a resource is something on."""
+    """Return the name of the cluster that a resource is on, if it is on one."""
     provider = by_urn.get(resource.provider or "")
     if provider is not None and provider.type == f"{_PROVIDER_TYPE_PREFIX}kubernetes":
         return provider.name
-    # These have no Kubernetes provider, and say themselves where they are: the mirror services of a link, CRDs that
-    # Helm leaves, what Helm has made, and what a target exports, after which nobody needs to look any more when the
-    # target is forgotten.
-    kind = resource.type.rpartition(":")[2]
-    end = {
-        "MirrorCleanup": "source",
-        "ExportCleanup": "target",
-        "RetainedCrds": "cluster",
-        "ReleaseDrift": "cluster",
-    }.get(kind)
-    return resource.inputs.get(end) if end is not None else None
+    key = _CLUSTER_INPUTS.get(resource.type.rpartition(":")[2])
+    return resource.inputs.get(key) if key is not None else None

@@ -18,7 +18,7 @@ from components.cluster import Cluster
 from components.helm.release import helm_release
 from components.linkerd.pki import Certificate, CertificateAuthority, GeneratedAuthority
 from components.sdk.kubernetes_object import KubernetesObject
-from components.sdk.secrets import tls_secret
+from components.sdk.secrets import create_tls_secret
 from mesh import config
 from mesh.config.models.cilium import CiliumConfig as CiliumSettings
 from mesh.config.models.stack_file import LifetimesConfig
@@ -132,15 +132,15 @@ class CiliumAuthority(pulumi.ComponentResource):
         opts: the usual resource options.
     """
 
-    signer: CertificateAuthority
+    ca: CertificateAuthority
     lifetimes: LifetimesConfig
 
     def __init__(self, lifetimes: LifetimesConfig, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("multicluster-mesh:index:CiliumAuthority", "cilium", None, opts)
         child = pulumi.ResourceOptions(parent=self)
         self.lifetimes = lifetimes
-        self.signer = GeneratedAuthority("cilium-ca", "Cilium CA", lifetimes.anchor, child).signer
-        self.register_outputs({"certificate": self.signer.certificate, "expires": self.signer.expires})
+        self.ca = GeneratedAuthority("cilium-ca", "Cilium CA", lifetimes.anchor, child).ca
+        self.register_outputs({"certificate": self.ca.certificate, "expires": self.ca.expires})
 
 
 class Cilium(pulumi.ComponentResource):
@@ -158,7 +158,7 @@ class Cilium(pulumi.ComponentResource):
         opts: the usual resource options.
     """
 
-    installed: pulumi.Resource  # what must be there before a pod has a network
+    ready: pulumi.Resource  # what must be there before a pod has a network
     expires: pulumi.Output[str]  # RFC 3339: when the first of its certificates does
 
     def __init__(
@@ -179,7 +179,7 @@ class Cilium(pulumi.ComponentResource):
         child = cluster.options(self)
         secrets = self._secrets(cluster, cilium, authority, own, child)
         told = [pulumi.Output.all(peer.addresses).apply(partial(_peer_values, peer)) for peer in peers]
-        self.installed = helm_release(
+        self.ready = helm_release(
             name,
             cluster=cluster,
             name="cilium",
@@ -228,7 +228,7 @@ class Cilium(pulumi.ComponentResource):
                 "v1",
                 "Secret",
                 metadata=cluster.metadata("cilium-ca", namespace=NAMESPACE),
-                stringData={"ca.crt": authority.signer.certificate},
+                stringData={"ca.crt": authority.ca.certificate},
                 opts=opts,
             )
         ]
@@ -236,7 +236,7 @@ class Cilium(pulumi.ComponentResource):
         for secret, (common_name, names) in wanted.items():
             certificate = Certificate(
                 f"{cluster.name}-{secret}",
-                authority.signer,
+                authority.ca,
                 common_name,
                 hours=authority.lifetimes.issuer,
                 renew_before=authority.lifetimes.renew_before,
@@ -247,14 +247,14 @@ class Cilium(pulumi.ComponentResource):
             )
             ends.append(certificate.expires)
             made.append(
-                tls_secret(
+                create_tls_secret(
                     f"{cluster.name}-{secret}-secret",
                     cluster,
                     NAMESPACE,
                     secret,
                     certificate=certificate.certificate,
                     private_key=certificate.private_key,
-                    authority=authority.signer.certificate,
+                    ca=authority.ca.certificate,
                     opts=opts,
                 )
             )

@@ -1,4 +1,4 @@
-"""The agent of Buoyant Cloud on one cluster: the manifest that an account gives for it.
+"""Agent of Buoyant Cloud, from the manifest that a Buoyant account provides.
 
 Follows https://docs.buoyant.io/buoyant-cloud/getting-started/connecting-a-cluster/.
 """
@@ -13,23 +13,23 @@ from components.cluster import Cluster
 
 
 class BuoyantCloud(pulumi.ComponentResource):
-    """The agent on one cluster, which nothing waits for: it needs an account on the internet.
+    """The agent on one cluster. Pulumi does not wait until it is ready, because that requires the internet.
 
     Args:
-        cluster: where it goes.
-        source: the manifest's URL, with the account's credentials in it, or the path of a file.
-        before: what must be there before a pod.
-        opts: the usual resource options.
+        cluster: cluster to install the agent on.
+        source: URL of the manifest, which contains the account's credentials, or path of a file.
+        pod_dependencies: resources that must exist before a pod.
+        opts: resource options.
     """
 
     def __init__(
         self,
         cluster: Cluster,
         source: str,
-        before: Sequence[pulumi.Resource],
+        pod_dependencies: Sequence[pulumi.Resource],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        # It takes its time to be imported, and few stacks have a manifest.
+        # The import is slow, and few stacks need it.
         from pulumi_kubernetes.yaml.v2 import ConfigFile
 
         name = f"{cluster.name}-buoyant-cloud"
@@ -38,6 +38,9 @@ class BuoyantCloud(pulumi.ComponentResource):
             f"{name}-agent",
             file=pulumi.Output.secret(source),
             skip_await=True,
-            opts=pulumi.ResourceOptions.merge(cluster.options(self), pulumi.ResourceOptions(depends_on=list(before))),
+            # Hidden dependencies: the network and the proxy injector.
+            opts=pulumi.ResourceOptions.merge(
+                cluster.options(self), pulumi.ResourceOptions(depends_on=list(pod_dependencies))
+            ),
         )
         self.register_outputs({})

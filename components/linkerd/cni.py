@@ -1,4 +1,4 @@
-"""Linkerd's CNI plugin on one cluster: it sets up the traffic of meshed pods, in place of an init container in each.
+"""Linkerd's CNI plugin, which replaces the init container in each meshed pod.
 
 Follows https://linkerd.io/2.14/features/cni/.
 """
@@ -11,78 +11,65 @@ from typing import Any
 import pulumi
 
 from components.cluster import Cluster
-from components.helm.release import helm_release
-from components.sdk.kubernetes_object import KubernetesObject
-from components.sdk.secrets import pull_secret, pull_secrets
+from components.helm.chart_component import ChartComponent
+from components.sdk.secrets import pull_secret_references
 from mesh import config
 
 NAMESPACE = "linkerd-cni"
 
 
-def cni_values(cluster: config.ClusterSettings, pull: list[dict[str, str]]) -> dict[str, Any]:
-    """The values of the linkerd2-cni chart.
+def cni_values(cluster: config.ClusterSettings, pull_secrets: list[dict[str, str]]) -> dict[str, Any]:
+    """Return the values of the linkerd2-cni chart.
 
     Args:
-        cluster: where it goes.
-        pull: references to credentials for images.
+        cluster: settings of the cluster.
+        pull_secrets: references to image pull secrets.
     """
     values: dict[str, Any] = {}
     if cluster.linkerd.registry is not None:
         values["image"] = {"name": f"{cluster.linkerd.registry}/cni-plugin"}
-    if pull:
-        values["imagePullSecrets"] = pull
+    if pull_secrets:
+        values["imagePullSecrets"] = pull_secrets
     return config.merge_values(values, cluster.values("linkerd2-cni"))
 
 
-class Cni(pulumi.ComponentResource):
+class Cni(ChartComponent):
     """The CNI plugin's DaemonSet on one cluster.
 
     Args:
-        cluster: where it goes.
-        charts: where its chart comes from.
-        before: what must be there before it: the plugin that it goes after.
-        opts: the usual resource options.
+        cluster: cluster to install the plugin on.
+        charts: source of the chart.
+        depends_on: resources of the network plugin that Linkerd's plugin is chained to.
+        opts: resource options.
     """
-
-    plugin: pulumi.Resource  # what must be there before a pod is meshed
 
     def __init__(
         self,
         cluster: Cluster,
         charts: str,
-        before: Sequence[pulumi.Resource] = (),
+        depends_on: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        name = f"{cluster.name}-cni"
-        super().__init__("multicluster-mesh:index:Cni", name, None, opts)
-        child = cluster.options(self)
-        namespace = KubernetesObject(
-            f"{name}-namespace",
-            "v1",
-            "Namespace",
-            metadata=cluster.namespace_metadata(
-                NAMESPACE,
-                labels={
-                    "linkerd.io/cni-resource": "true",
-                    "config.linkerd.io/admission-webhooks": "disabled",
-                    # The plugin writes into the nodes' folders, which only a privileged namespace allows.
-                    "pod-security.kubernetes.io/enforce": "privileged",
-                },
-                annotations={"linkerd.io/inject": "disabled"},
-            ),
-            opts=child,
+        super().__init__(
+            "multicluster-mesh:index:Cni",
+            "cni",
+            cluster,
+            NAMESPACE,
+            labels={
+                "linkerd.io/cni-resource": "true",
+                "config.linkerd.io/admission-webhooks": "disabled",
+                # Only a privileged namespace allows the plugin to write to folders of the nodes.
+                "pod-security.kubernetes.io/enforce": "privileged",
+            },
+            annotations={"linkerd.io/inject": "disabled"},
+            opts=opts,
         )
-        credentials = pull_secret(f"{name}-pull-secret", cluster, namespace.name, child)
-        self.plugin = helm_release(
-            name,
-            cluster=cluster,
-            name="linkerd2-cni",
-            namespace=namespace.name,
-            chart="linkerd2-cni",
-            version=cluster.settings.release.cni,
-            source=charts,
-            values=cni_values(cluster.settings, pull_secrets(cluster)),
-            # Its pods pull their image by these credentials, which the chart only names.
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[*before, *credentials])),
-        ).drift_repair
+        self.install_chart(
+            "linkerd2-cni",
+            cluster.settings.linkerd_release.cni,
+            charts,
+            cni_values(cluster.settings, pull_secret_references(cluster)),
+            # Hidden dependency: the plugin appends itself to the configuration of the cluster's network plugin.
+            depends_on=depends_on,
+        )
         self.register_outputs({})

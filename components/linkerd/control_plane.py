@@ -1,4 +1,4 @@
-"""Linkerd on one cluster: its namespace, its identity, its CRDs and its control plane.
+"""Linkerd's control plane on one cluster: namespace, identity issuer, CRDs, control plane.
 
 Follows https://linkerd.io/2.14/tasks/install-helm/ and https://linkerd.io/2.14/features/ha/.
 """
@@ -14,15 +14,15 @@ from components.cluster import Cluster
 from components.helm.release import helm_release
 from components.helm.retained_crds import RetainedCrds
 from components.linkerd.cni import Cni
-from components.linkerd.identity_issuer import identity_issuer
+from components.linkerd.identity_issuer import create_identity_issuer
 from components.linkerd.pki import Trust
-from components.linkerd.webhook_certificates import external_secret_values, webhook_certificates
+from components.linkerd.webhook_certificates import create_webhook_certificates, external_secret_values
 from components.sdk.kubernetes_object import KubernetesObject
-from components.sdk.secrets import pull_secret, pull_secrets
+from components.sdk.secrets import create_pull_secret, pull_secret_references
 from mesh import config
 from mesh.kube.ownership import LINKERD_CRDS
 
-# Each webhook of the control plane: the chart's values for it, and its Service, whose name its certificate carries.
+# Webhooks of the control plane: the key of each in the chart's values, and its Service.
 _WEBHOOKS: Mapping[str, str] = {
     "proxyInjector": "linkerd-proxy-injector",
     "profileValidator": "linkerd-sp-validator",
@@ -31,7 +31,7 @@ _WEBHOOKS: Mapping[str, str] = {
 
 
 def high_availability_values() -> dict[str, Any]:
-    """What the linkerd-control-plane chart's own values-ha.yaml says."""
+    """Return the content of values-ha.yaml in the linkerd-control-plane chart."""
     cpu = {"limit": "", "request": "100m"}
     controller = {"cpu": cpu, "memory": {"limit": "250Mi", "request": "50Mi"}}
     components = ("controller", "destination", "heartbeat", "proxyInjector", "spValidator", "policyController")
@@ -49,7 +49,7 @@ def high_availability_values() -> dict[str, Any]:
 
 
 def image_values(registry: str) -> dict[str, Any]:
-    """Where the control plane's images, and those that it injects, come from."""
+    """Return the values that set the registry of the control plane's and the injected images."""
     return {
         "controllerImage": f"{registry}/controller",
         "policyController": {"image": {"name": f"{registry}/policy-controller"}},
@@ -60,18 +60,18 @@ def image_values(registry: str) -> dict[str, Any]:
 
 
 def crds_values(cluster: config.ClusterSettings) -> dict[str, Any]:
-    """The values of the linkerd-crds chart.
+    """Return the values of the linkerd-crds chart.
 
     Args:
-        cluster: where it goes.
+        cluster: settings of the cluster.
     """
-    release, own = cluster.release, dict[str, Any]()
+    linkerd_release, values = cluster.linkerd_release, dict[str, Any]()
     if cluster.extensions.gateway_api is not None:
-        # Two owners of the Gateway API's HTTPRoute would take turns.
-        own = dict.fromkeys(release.gateway_api_values, False)
-    elif release.gateway_api_opt_in:
-        own = dict.fromkeys(release.gateway_api_values, True)
-    return config.merge_values(own, cluster.values("linkerd-crds"))
+        # With two owners, each update of one would overwrite the CRDs of the other.
+        values = dict.fromkeys(linkerd_release.gateway_api_values, False)
+    elif linkerd_release.gateway_api_opt_in:
+        values = dict.fromkeys(linkerd_release.gateway_api_values, True)
+    return config.merge_values(values, cluster.values("linkerd-crds"))
 
 
 def control_plane_values(
@@ -79,33 +79,34 @@ def control_plane_values(
     *,
     trust_anchor: pulumi.Input[str],
     webhook_authority: pulumi.Input[str],
-    pull: list[dict[str, str]] | None = None,
+    pull_secrets: list[dict[str, str]] | None = None,
 ) -> dict[str, Any]:
-    """The values of the linkerd-control-plane chart: no key among them, and nothing that is made anew on each render.
+    """Return the values of the linkerd-control-plane chart.
+
+    The values contain no private key. They prevent the chart from generating a new value at each render.
 
     Args:
-        cluster: where it goes.
-        trust_anchor: PEM of what every proxy of the mesh trusts.
-        webhook_authority: PEM of what the API server trusts when it calls a webhook.
-        pull: references to credentials for images.
+        cluster: settings of the cluster.
+        trust_anchor: PEM of the mesh's trust anchor.
+        webhook_authority: PEM of the CA with which the API server verifies the webhooks.
+        pull_secrets: references to image pull secrets.
     """
     linkerd = cluster.linkerd
     values: dict[str, Any] = {
-        "linkerdVersion": cluster.release.tag,
+        "linkerdVersion": cluster.linkerd_release.tag,
         "clusterDomain": linkerd.cluster_domain,
         "cniEnabled": linkerd.cni,
         "identityTrustAnchorsPEM": trust_anchor,
         "identityTrustDomain": linkerd.trust_domain,
         "identity": {"issuer": {"scheme": "kubernetes.io/tls"}},
         "proxy": {"defaultInboundPolicy": linkerd.default_inbound_policy},
-        "nodeSelector": {"kubernetes.io/os": "linux", **linkerd.node_selector},
-        "tolerations": tolerations(cluster),
-        # The chart would take the minute from the clock, so that each upgrade would change it.
+        **scheduling_values(cluster),
+        # By default, the chart sets the current minute, so each upgrade would change the schedule.
         "heartbeatSchedule": "0 0 * * *",
         **dict.fromkeys(_WEBHOOKS, external_secret_values(webhook_authority)),
     }
-    if pull:
-        values["imagePullSecrets"] = pull
+    if pull_secrets:
+        values["imagePullSecrets"] = pull_secrets
     if linkerd.high_availability:
         values = config.merge_values(values, high_availability_values())
     if linkerd.registry is not None:
@@ -114,26 +115,38 @@ def control_plane_values(
 
 
 def tolerations(cluster: config.ClusterSettings) -> list[dict[str, Any]]:
-    """The tolerations of Linkerd's pods, as Kubernetes has them."""
+    """Return the tolerations of Linkerd's pods in the form of the Kubernetes API."""
     return [toleration.model_dump(by_alias=True, exclude_none=True) for toleration in cluster.linkerd.tolerations]
+
+
+def scheduling_values(cluster: config.ClusterSettings) -> dict[str, Any]:
+    """Return the values that select the nodes of Linkerd's pods."""
+    node_selector = {"kubernetes.io/os": "linux", **cluster.linkerd.node_selector}
+    return {"nodeSelector": node_selector, "tolerations": tolerations(cluster)}
+
+
+def extension_labels(extension: str) -> dict[str, str]:
+    """Return the labels of the namespace of a Linkerd extension."""
+    # Only a privileged namespace allows linkerd-init to change the pod's iptables.
+    return {"linkerd.io/extension": extension, "pod-security.kubernetes.io/enforce": "privileged"}
 
 
 class Linkerd(pulumi.ComponentResource):
     """Linkerd's control plane on one cluster.
 
     Args:
-        cluster: where it goes.
-        charts: where its charts come from.
-        trust: what the mesh trusts.
-        network: what must be there before a pod has a network, where this program brings that.
-        crds_before: CRDs that the control plane looks for and its own charts don't bring.
-        opts: the usual resource options.
+        cluster: cluster to install Linkerd on.
+        charts: source of the charts.
+        trust: authorities of the mesh.
+        network: resources of the cluster's network plugin, if this stack installs it.
+        crds: resources that install CRDs which the control plane needs and its charts lack.
+        opts: resource options.
     """
 
     namespace: pulumi.Output[str]
-    control_plane: pulumi.Resource  # what must be there before anything is meshed
-    issuer_expires: pulumi.Output[str]
-    webhooks_expire: pulumi.Output[str]
+    control_plane: pulumi.Resource  # a dependency of each resource that needs the injector, the CRDs or the webhooks
+    issuer_expiry: pulumi.Output[str]  # RFC 3339, or a note that cert-manager renews the issuer
+    webhook_expiry: pulumi.Output[str]  # RFC 3339
 
     def __init__(
         self,
@@ -141,16 +154,16 @@ class Linkerd(pulumi.ComponentResource):
         charts: str,
         trust: Trust,
         network: Sequence[pulumi.Resource] = (),
-        crds_before: Sequence[pulumi.Resource] = (),
+        crds: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         name = f"{cluster.name}-linkerd"
         super().__init__("multicluster-mesh:index:Linkerd", name, None, opts)
-        child = cluster.options(self)
-        linkerd, version = cluster.settings.linkerd, cluster.settings.release
-        before: list[pulumi.Resource] = []
+        child_options = cluster.options(self)
+        linkerd, linkerd_release = cluster.settings.linkerd, cluster.settings.linkerd_release
+        dependencies: list[pulumi.Resource] = []
         if linkerd.cni:
-            before.append(Cni(cluster, charts, network, pulumi.ResourceOptions(parent=self)).plugin)
+            dependencies.append(Cni(cluster, charts, network, pulumi.ResourceOptions(parent=self)).ready)
         namespace = KubernetesObject(
             f"{name}-namespace",
             "v1",
@@ -161,32 +174,32 @@ class Linkerd(pulumi.ComponentResource):
                     "linkerd.io/is-control-plane": "true",
                     "linkerd.io/control-plane-ns": linkerd.namespace,
                     "config.linkerd.io/admission-webhooks": "disabled",
-                    # linkerd-init changes the pod's iptables, which only a privileged namespace allows.
+                    # Only a privileged namespace allows linkerd-init to change the pod's iptables.
                     "pod-security.kubernetes.io/enforce": "privileged",
                 },
                 annotations={"linkerd.io/inject": "disabled"},
             ),
-            opts=child,
+            opts=child_options,
         )
         self.namespace = namespace.name
-        identity = identity_issuer(cluster, self.namespace, trust, child)
-        self.issuer_expires = identity.expires
-        before += identity.ready
-        served = webhook_certificates(
+        issuer = create_identity_issuer(cluster, self.namespace, trust, child_options)
+        self.issuer_expiry = issuer.expires
+        dependencies += issuer.dependencies
+        certificates = create_webhook_certificates(
             cluster,
             "linkerd",
             self.namespace,
             tuple(_WEBHOOKS.values()),
             namespace_name=linkerd.namespace,
             trust=trust,
-            opts=child,
+            opts=child_options,
         )
-        self.webhooks_expire = served.expires
-        before += served.secrets
-        before += pull_secret(f"{name}-pull-secret", cluster, self.namespace, child)
-        crds_after: list[pulumi.Resource] = [*network, *crds_before]
-        if version.gateway_api_crds_retained:
-            crds_after.append(
+        self.webhook_expiry = certificates.expires
+        dependencies += certificates.secrets
+        dependencies += create_pull_secret(f"{name}-pull-secret", cluster, self.namespace, child_options)
+        crds_dependencies: list[pulumi.Resource] = [*network, *crds]
+        if linkerd_release.gateway_api_crds_retained:
+            crds_dependencies.append(
                 RetainedCrds(
                     f"{name}-retained-crds",
                     cluster=cluster,
@@ -195,18 +208,19 @@ class Linkerd(pulumi.ComponentResource):
                     opts=pulumi.ResourceOptions(parent=self),
                 )
             )
-        crds = helm_release(
+        linkerd_crds = helm_release(
             f"{name}-crds",
             cluster=cluster,
             name=LINKERD_CRDS,
             namespace=self.namespace,
             chart="linkerd-crds",
-            version=version.crds,
+            version=linkerd_release.crds,
             source=charts,
             values=crds_values(cluster.settings),
-            # They are there at once; Helm looks every other second.
+            # CRDs are ready at once, but Helm would poll for them at an interval of two seconds.
             wait=False,
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=crds_after)),
+            # Hidden dependencies: the network, CRDs that others install, and the cleanup that must run after Helm's.
+            opts=pulumi.ResourceOptions.merge(child_options, pulumi.ResourceOptions(depends_on=crds_dependencies)),
         ).drift_repair
         self.control_plane = helm_release(
             f"{name}-control-plane",
@@ -214,16 +228,17 @@ class Linkerd(pulumi.ComponentResource):
             name="linkerd-control-plane",
             namespace=self.namespace,
             chart="linkerd-control-plane",
-            version=version.control_plane,
+            version=linkerd_release.control_plane,
             source=charts,
             values=control_plane_values(
                 cluster.settings,
                 trust_anchor=trust.anchor.certificate,
                 webhook_authority=trust.webhooks.certificate,
-                pull=pull_secrets(cluster),
+                pull_secrets=pull_secret_references(cluster),
             ),
-            # The chart uses the kinds that linkerd-crds defines, its pods mount the Secrets, and the CNI plugin sets up
-            # their traffic: it names none of them.
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[crds, *before])),
+            # Hidden dependencies: the CRDs of the chart's objects, the Secrets that the pods mount, the CNI plugin.
+            opts=pulumi.ResourceOptions.merge(
+                child_options, pulumi.ResourceOptions(depends_on=[linkerd_crds, *dependencies])
+            ),
         ).drift_repair
         self.register_outputs({"namespace": self.namespace})

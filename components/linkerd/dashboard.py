@@ -1,6 +1,6 @@
-"""Viz' dashboard on one cluster, behind an Ingress of ingress-nginx with basic auth.
+"""Ingress of viz' dashboard: ingress-nginx with basic auth.
 
-Follows https://linkerd.io/2.14/tasks/exposing-dashboard/#nginx-with-basic-auth, but for its password that all know.
+Follows https://linkerd.io/2.14/tasks/exposing-dashboard/#nginx-with-basic-auth, except for its publicly known password.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ BASIC_AUTH_SECRET = "web-ingress-auth"
 
 
 def ingress_annotations(cluster_domain: str) -> dict[str, str]:
-    """The annotations of the Ingress.
+    """Return the annotations of the Ingress.
 
     Args:
-        cluster_domain: of the cluster's DNS names: the dashboard refuses other hosts than its own.
+        cluster_domain: DNS domain of the cluster; the dashboard rejects requests with another host.
     """
     nginx = "nginx.ingress.kubernetes.io"
     return {
@@ -36,14 +36,14 @@ def ingress_annotations(cluster_domain: str) -> dict[str, str]:
 
 
 class Dashboard(pulumi.ComponentResource):
-    """The Ingress of one cluster's dashboard, and the Secret with who may see it.
+    """The Ingress of one cluster's dashboard, and the Secret with its user.
 
     Args:
-        cluster: where it goes.
-        viz: the extension there.
-        user: who may see it.
-        before: what serves it, if this stack installs it.
-        opts: the usual resource options.
+        cluster: cluster of the dashboard.
+        viz: viz extension of the cluster.
+        user: user of the dashboard.
+        ingress: resources of ingress-nginx, if this stack installs it.
+        opts: resource options.
     """
 
     def __init__(
@@ -51,15 +51,15 @@ class Dashboard(pulumi.ComponentResource):
         cluster: Cluster,
         viz: Viz,
         user: DashboardUser,
-        before: Sequence[pulumi.Resource],
+        ingress: Sequence[pulumi.Resource],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         name = f"{cluster.name}-dashboard"
         super().__init__("multicluster-mesh:index:Dashboard", name, None, opts)
-        child = cluster.options(self)
-        found = cluster.settings.extensions.viz
-        wanted = found.dashboard if found is not None else None
-        assert wanted is not None
+        child_options = cluster.options(self)
+        viz_settings = cluster.settings.extensions.viz
+        settings = viz_settings.dashboard if viz_settings is not None else None
+        assert settings is not None
         auth = KubernetesObject(
             f"{name}-auth",
             "v1",
@@ -67,14 +67,14 @@ class Dashboard(pulumi.ComponentResource):
             metadata=cluster.metadata(BASIC_AUTH_SECRET, namespace=viz.namespace),
             type="Opaque",
             stringData={"auth": pulumi.Output.concat(user.htpasswd, "\n")},
-            opts=child,
+            opts=child_options,
         )
         path = {
             "path": "/",
             "pathType": "Prefix",
             "backend": {"service": {"name": "web", "port": {"number": 8084}}},
         }
-        host = {"host": wanted.host} if wanted.host is not None else {}
+        host = {"host": settings.host} if settings.host is not None else {}
         KubernetesObject(
             f"{name}-ingress",
             "networking.k8s.io/v1",
@@ -82,11 +82,13 @@ class Dashboard(pulumi.ComponentResource):
             metadata=cluster.metadata(
                 "web-ingress",
                 namespace=viz.namespace,
-                # Without a load balancer it never gets an address, and nobody needs to wait for one.
+                # Without a load balancer the Ingress never gets an address, and no resource needs it.
                 annotations={**ingress_annotations(cluster.settings.linkerd.cluster_domain), **SKIP_AWAIT},
             ),
-            spec={"ingressClassName": wanted.ingress_class, "rules": [{**host, "http": {"paths": [path]}}]},
-            # Nobody may see the dashboard before nginx knows who may.
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[auth, viz.extension, *before])),
+            spec={"ingressClassName": settings.ingress_class, "rules": [{**host, "http": {"paths": [path]}}]},
+            # Hidden dependencies: the Secret, which only an annotation names, and the Ingress' backend and controller.
+            opts=pulumi.ResourceOptions.merge(
+                child_options, pulumi.ResourceOptions(depends_on=[auth, viz.ready, *ingress])
+            ),
         )
         self.register_outputs({})

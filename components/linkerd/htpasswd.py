@@ -1,8 +1,8 @@
-"""A line of an htpasswd file with a hash that nginx computes itself, whatever its system's libcrypt can do.
+"""Lines of an htpasswd file, with Apache's apr1 hash.
 
-Follows https://nginx.org/en/docs/http/ngx_http_auth_basic_module.html and Apache's apr1, of which its documentation
-(https://httpd.apache.org/docs/2.4/misc/password_encryptions.html) leaves the details to the source. No library that is
-still cared for has it; bcrypt would need a libcrypt that knows it.
+nginx computes apr1 itself. Other hashes, such as bcrypt, need support in the libcrypt of nginx's system. No maintained
+Python library has apr1. Follows https://nginx.org/en/docs/http/ngx_http_auth_basic_module.html,
+https://httpd.apache.org/docs/2.4/misc/password_encryptions.html and Apache's source, which has the details.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ import hashlib
 import secrets
 
 _ALPHABET = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-# The order in which the digest's bytes are written, three by three.
+# Order in which apr1 encodes the digest's bytes, in groups of three.
 _TRIPLES = ((0, 6, 12), (1, 7, 13), (2, 8, 14), (3, 9, 15), (4, 10, 5))
 
 
 def htpasswd_entry(user: str, password: str) -> str:
-    """`user:hash` with a new salt, which is another one each time."""
-    return f"{user}:{apr1(password, ''.join(secrets.choice(_ALPHABET) for _ in range(8)))}"
+    """Return the line `user:hash` with a random salt."""
+    return f"{user}:{apr1_hash(password, ''.join(secrets.choice(_ALPHABET) for _ in range(8)))}"
 
 
-def apr1(password: str, salt: str) -> str:
-    """The apr1 hash of a password, as `htpasswd -m` and `openssl passwd -apr1` have it.
+def apr1_hash(password: str, salt: str) -> str:
+    """Return the apr1 hash of a password, as `htpasswd -m` and `openssl passwd -apr1` do.
 
     Args:
-        password: of any length.
-        salt: eight characters; more are not looked at.
+        password: password of any length.
+        salt: salt; only the first eight characters count.
     """
     secret, salted = password.encode(), salt.encode()[:8]
     inner = _md5(secret + salted + secret)
@@ -42,14 +42,14 @@ def apr1(password: str, salt: str) -> str:
         text += salted if turn % 3 else b""
         text += secret if turn % 7 else b""
         digest = _md5(text + (digest if odd else secret))
-    numbers = [digest[one] << 16 | digest[two] << 8 | digest[three] for one, two, three in _TRIPLES]
-    written = "".join(_to_base64(number, 4) for number in numbers) + _to_base64(digest[11], 2)
-    return f"$apr1${salted.decode()}${written}"
+    groups = [digest[one] << 16 | digest[two] << 8 | digest[three] for one, two, three in _TRIPLES]
+    encoded = "".join(_to_base64(group, 4) for group in groups) + _to_base64(digest[11], 2)
+    return f"$apr1${salted.decode()}${encoded}"
 
 
 def _to_base64(number: int, count: int) -> str:
-    """A number as characters of six bits each, the lowest first."""
-    return "".join(_ALPHABET[number >> 6 * place & 63] for place in range(count))
+    """Return a number as characters of six bits each, lowest bits first."""
+    return "".join(_ALPHABET[number >> 6 * index & 63] for index in range(count))
 
 
 def _md5(data: bytes) -> bytes:

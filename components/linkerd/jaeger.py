@@ -1,4 +1,4 @@
-"""Linkerd's jaeger extension on one cluster: distributed tracing.
+"""Linkerd's jaeger extension: distributed tracing.
 
 Follows https://linkerd.io/2.14/tasks/distributed-tracing/.
 """
@@ -10,12 +10,11 @@ from typing import Any
 import pulumi
 
 from components.cluster import Cluster
-from components.helm.release import helm_release
-from components.linkerd.control_plane import Linkerd, tolerations
+from components.helm.chart_component import ChartComponent
+from components.linkerd.control_plane import Linkerd, extension_labels, scheduling_values
 from components.linkerd.pki import Trust
-from components.linkerd.webhook_certificates import external_secret_values, webhook_certificates
-from components.sdk.kubernetes_object import KubernetesObject
-from components.sdk.secrets import pull_secret, pull_secrets
+from components.linkerd.webhook_certificates import create_webhook_certificates, external_secret_values
+from components.sdk.secrets import pull_secret_references
 from mesh import config
 
 NAMESPACE = "linkerd-jaeger"
@@ -23,52 +22,51 @@ _SERVICES = ("jaeger-injector",)
 
 
 def jaeger_values(
-    cluster: config.ClusterSettings, *, webhook_authority: pulumi.Input[str], pull: list[dict[str, str]] | None = None
+    cluster: config.ClusterSettings,
+    *,
+    webhook_authority: pulumi.Input[str],
+    pull_secrets: list[dict[str, str]] | None = None,
 ) -> dict[str, Any]:
-    """The values of the linkerd-jaeger chart.
+    """Return the values of the linkerd-jaeger chart.
 
     Args:
-        cluster: where it goes.
-        webhook_authority: PEM of what the API server trusts when it calls the injector.
-        pull: references to credentials for images.
+        cluster: settings of the cluster.
+        webhook_authority: PEM of the CA with which the API server verifies the injector.
+        pull_secrets: references to image pull secrets.
     """
     linkerd = cluster.linkerd
-    nodes = {
-        "nodeSelector": {"kubernetes.io/os": "linux", **linkerd.node_selector},
-        "tolerations": tolerations(cluster),
-    }
+    scheduling = scheduling_values(cluster)
     values: dict[str, Any] = {
-        "linkerdVersion": cluster.release.tag,
+        "linkerdVersion": cluster.linkerd_release.tag,
         "linkerdNamespace": linkerd.namespace,
         "clusterDomain": linkerd.cluster_domain,
-        "collector": nodes,
-        "jaeger": nodes,
-        "webhook": {**nodes, **external_secret_values(webhook_authority)},
+        "collector": scheduling,
+        "jaeger": scheduling,
+        "webhook": {**scheduling, **external_secret_values(webhook_authority)},
     }
-    # The chart would take its tag from a default that only Linkerd's own command overrides.
-    values["webhook"]["image"] = {"version": cluster.release.tag}
-    if cluster.release.namespace_metadata_value:
+    # The chart's default tag is right only for Linkerd's own CLI, which overrides it.
+    values["webhook"]["image"] = {"version": cluster.linkerd_release.tag}
+    if cluster.linkerd_release.namespace_metadata_value:
         values["createNamespaceMetadataJob"] = False
     if linkerd.registry is not None:
         values["webhook"]["image"]["name"] = f"{linkerd.registry}/jaeger-webhook"
-    if pull:
-        values["imagePullSecrets"] = pull
+    if pull_secrets:
+        values["imagePullSecrets"] = pull_secrets
     return config.merge_values(values, cluster.values("linkerd-jaeger"))
 
 
-class Jaeger(pulumi.ComponentResource):
+class Jaeger(ChartComponent):
     """The jaeger extension on one cluster.
 
     Args:
-        cluster: where it goes.
-        linkerd: the control plane there.
-        trust: who signs its injector's certificate.
-        charts: where its chart comes from.
-        opts: the usual resource options.
+        cluster: cluster to install the extension on.
+        linkerd: control plane of the cluster.
+        trust: authorities of the mesh; one signs the injector's certificate.
+        charts: source of the chart.
+        opts: resource options.
     """
 
-    extension: pulumi.Resource  # the release: what must be there before a pod that is traced
-    webhooks_expire: pulumi.Output[str]
+    webhook_expiry: pulumi.Output[str]  # RFC 3339
 
     def __init__(
         self,
@@ -78,39 +76,29 @@ class Jaeger(pulumi.ComponentResource):
         charts: str,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        name = f"{cluster.name}-jaeger"
-        super().__init__("multicluster-mesh:index:Jaeger", name, None, opts)
-        child = cluster.options(self)
-        namespace = KubernetesObject(
-            f"{name}-namespace",
-            "v1",
-            "Namespace",
-            metadata=cluster.namespace_metadata(
-                NAMESPACE,
-                labels={"linkerd.io/extension": "jaeger", "pod-security.kubernetes.io/enforce": "privileged"},
-            ),
-            opts=child,
+        super().__init__(
+            "multicluster-mesh:index:Jaeger", "jaeger", cluster, NAMESPACE, labels=extension_labels("jaeger"), opts=opts
         )
-        there = namespace.name
-        served = webhook_certificates(
-            cluster, "jaeger", there, _SERVICES, namespace_name=NAMESPACE, trust=trust, opts=child
+        certificates = create_webhook_certificates(
+            cluster,
+            "jaeger",
+            self.namespace,
+            _SERVICES,
+            namespace_name=NAMESPACE,
+            trust=trust,
+            opts=self.child_options,
         )
-        self.webhooks_expire = served.expires
-        credentials = pull_secret(f"{name}-pull-secret", cluster, there, child)
-        self.extension = helm_release(
-            name,
-            cluster=cluster,
-            name="linkerd-jaeger",
-            namespace=there,
-            chart="linkerd-jaeger",
-            version=cluster.settings.release.jaeger,
-            source=charts,
-            values=jaeger_values(
-                cluster.settings, webhook_authority=trust.webhooks.certificate, pull=pull_secrets(cluster)
+        self.webhook_expiry = certificates.expires
+        self.install_chart(
+            "linkerd-jaeger",
+            cluster.settings.linkerd_release.jaeger,
+            charts,
+            jaeger_values(
+                cluster.settings,
+                webhook_authority=trust.webhooks.certificate,
+                pull_secrets=pull_secret_references(cluster),
             ),
-            # Its pods must be injected and mount the Secret, and the chart uses the policy CRDs: it names none.
-            opts=pulumi.ResourceOptions.merge(
-                child, pulumi.ResourceOptions(depends_on=[linkerd.control_plane, *served.secrets, *credentials])
-            ),
-        ).drift_repair
+            # Hidden dependencies: the proxy injector and the policy CRDs, and the Secret that the pods mount.
+            depends_on=[linkerd.control_plane, *certificates.secrets],
+        )
         self.register_outputs({})

@@ -1,7 +1,7 @@
-"""A link: the source sees the services that the target exports.
+"""Links: a source mirrors the services that a target exports.
 
-The one place where the generation of Linkerd decides: up to 2.17 a link brings a service mirror of its own, from 2.18
-that is one of the controllers of linkerd-multicluster (https://linkerd.io/2/tasks/upgrading-multicluster/).
+Only this component depends on the generation of Linkerd. Up to 2.17, each link has its own service mirror. From 2.18,
+the service mirror is a controller of linkerd-multicluster (https://linkerd.io/2/tasks/upgrading-multicluster/).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pulumi
 
 from components.cluster import SKIP_AWAIT
 from components.helm.release import helm_release
-from components.linkerd.link_credentials import credentials_checksum, credentials_secret, link_credentials
+from components.linkerd.link_credentials import create_credentials_secret, create_link_credentials, credentials_checksum
 from components.linkerd.link_spec import link_spec
 from components.linkerd.mirror_cleanup import MirrorCleanup
 from components.linkerd.multicluster import Multicluster
@@ -21,32 +21,31 @@ from components.linkerd.service_mirror import service_mirror_values
 from components.mesh_cluster import MeshCluster
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.load_balancer import load_balancer_addresses
-from components.sdk.secrets import pull_secrets
-from mesh import config
+from components.sdk.secrets import pull_secret_references
 from mesh.config.models.links import LinkOptions
 from mesh.topology import Link
 
-# Relative to the program, so that every checkout and every machine has the same inputs.
+# A relative path, so that the input is the same on every machine.
 MIRROR_CHART = "./charts/service-mirror"
-# Every API version that a Link has had; to Pulumi, a kind of its own each.
+# All API versions of the Link CRD. Each is a type of its own in Pulumi.
 _LINK_APIS = tuple(f"multicluster.linkerd.io/{version}" for version in ("v1alpha1", "v1alpha2", "v1alpha3"))
 
 
 class ClusterLink(pulumi.ComponentResource):
     """A link from a source to a target.
 
-    Makes, in the target, a token of the account that links use; in the source, the credentials made of it, the Link,
-    and the service mirror where the extension doesn't bring it.
+    In the target, the component creates a token. In the source, it creates the credentials with this token, the Link
+    and, up to Linkerd 2.17, the service mirror.
 
     Args:
-        link: its two ends.
-        source: the cluster that will see the other's services.
-        target: the cluster whose exported services are seen.
-        options: what the stack file says of it.
-        opts: the usual resource options.
+        link: names of the two clusters, and the mode of the link.
+        source: cluster that mirrors the services.
+        target: cluster that exports the services.
+        options: options of the link.
+        opts: resource options.
     """
 
-    spec: dict[str, Any]
+    spec: dict[str, Any]  # spec of the Link
 
     def __init__(
         self,
@@ -59,66 +58,71 @@ class ClusterLink(pulumi.ComponentResource):
         name = f"link-{link.name}"
         super().__init__("multicluster-mesh:index:ClusterLink", name, None, opts)
         self._name, self._link, self._source, self._target, self._options = name, link, source, target, options
-        self._release = source.cluster.settings.release
-        self._here = source.cluster.options(self)
-        extension = _multicluster(source)
-        there = _multicluster(target)
-        kubeconfig = link_credentials(f"{name}-token", link, target.cluster, there.namespace, there.extension, self)
-        secrets = self._secrets(kubeconfig)
-        self.spec = self._spec()
-        mirrored = self._by_extension if self._release.link_controllers else self._by_own_controller
-        before = mirrored(extension, kubeconfig, secrets)
+        self._linkerd_release = source.cluster.settings.linkerd_release
+        self._source_options = source.cluster.options(self)
+        extension, target_extension = _multicluster(source), _multicluster(target)
+        kubeconfig = create_link_credentials(
+            f"{name}-token", link, target.cluster, target_extension.namespace, target_extension.ready, self
+        )
+        secrets = self._create_secrets(kubeconfig)
+        self.spec = self._link_spec()
+        if self._linkerd_release.link_controllers:
+            mirror = self._create_mirror_cleanup_of_extension(extension, kubeconfig, secrets)
+        else:
+            mirror = self._install_service_mirror(extension, kubeconfig, secrets)
         annotations: dict[str, pulumi.Input[str]] = dict(SKIP_AWAIT)
-        if self._release.link_status:
-            # As Linkerd's own command writes it, by which `multicluster check` compares versions. An output, because a
-            # preview can't ask the cluster about a version of the Link that the extension is still to bring.
-            tag = f"linkerd/cli {self._release.tag}"
-            annotations["linkerd.io/created-by"] = extension.installed.apply(lambda _: tag)
-        others = [api for api in _LINK_APIS if api != self._release.link_api]
+        if self._linkerd_release.link_status:
+            # `linkerd multicluster check` compares this version. The value is an output of the release, because a
+            # preview cannot diff a Link whose API version the release has yet to install.
+            tag = f"linkerd/cli {self._linkerd_release.tag}"
+            annotations["linkerd.io/created-by"] = extension.release_namespace.apply(lambda _: tag)
+        former_apis = [api for api in _LINK_APIS if api != self._linkerd_release.link_api]
         KubernetesObject(
             f"{name}-link",
-            api_version=self._release.link_api,
+            api_version=self._linkerd_release.link_api,
             kind="Link",
             metadata=source.cluster.metadata(link.target, namespace=extension.namespace, annotations=annotations),
             spec=self.spec,
-            # Its kind comes with the extension.
+            # Hidden dependencies: the CRD of the extension, and the service mirror, which must be deleted later.
             opts=pulumi.ResourceOptions.merge(
-                self._here,
+                self._source_options,
                 pulumi.ResourceOptions(
-                    depends_on=[extension.extension, *before],
-                    # The same object, whatever the version of its API.
-                    aliases=[pulumi.Alias(type_=f"kubernetes:{api}:Link") for api in others],
+                    depends_on=[extension.ready, mirror],
+                    # A Link is the same object in each API version.
+                    aliases=[pulumi.Alias(type_=f"kubernetes:{api}:Link") for api in former_apis],
                 ),
             ),
         )
         self.register_outputs({"spec": self.spec})
 
-    def _secrets(self, kubeconfig: pulumi.Output[str]) -> list[pulumi.Resource]:
+    def _create_secrets(self, kubeconfig: pulumi.Output[str]) -> list[pulumi.Resource]:
         source, target = self._source.cluster, self._link.target
         namespace = _multicluster(self._source).namespace
-        made: list[pulumi.Resource] = [
-            credentials_secret(f"{self._name}-credentials", source, namespace, target, kubeconfig, self._here)
+        secrets: list[pulumi.Resource] = [
+            create_credentials_secret(
+                f"{self._name}-credentials", source, namespace, target, kubeconfig, self._source_options
+            )
         ]
-        if self._release.remote_discovery:
-            made.append(
-                credentials_secret(
+        if self._linkerd_release.remote_discovery:
+            secrets.append(
+                create_credentials_secret(
                     f"{self._name}-discovery-credentials",
                     source,
                     self._source.linkerd.namespace,
                     target,
                     kubeconfig,
-                    self._here,
+                    self._source_options,
                     discovery=self._target.cluster.settings,
                 )
             )
-        return made
+        return secrets
 
-    def _mirrors(
+    def _create_mirror_cleanup(
         self,
         extension: Multicluster,
-        controller: str | None,
-        kubeconfig_checksum: pulumi.Input[str] | None,
-        before: Sequence[pulumi.Resource],
+        controller: str | None = None,
+        checksum: pulumi.Input[str] | None = None,
+        depends_on: Sequence[pulumi.Resource] = (),
     ) -> MirrorCleanup:
         return MirrorCleanup(
             f"{self._name}-mirrors",
@@ -126,34 +130,33 @@ class ClusterLink(pulumi.ComponentResource):
             namespace=extension.namespace,
             target=self._link.target,
             controller=controller,
-            credentials_checksum=kubeconfig_checksum,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(before)),
+            credentials_checksum=checksum,
+            # Hidden dependencies: the cleanup must run before the controller and its credentials are deleted.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(depends_on)),
         )
 
-    def _by_extension(
+    def _create_mirror_cleanup_of_extension(
         self, extension: Multicluster, kubeconfig: pulumi.Output[str], secrets: list[pulumi.Resource]
-    ) -> list[pulumi.Resource]:
-        """From 2.18: the extension's controller waits for the Link, finds the credentials, and ends with neither.
+    ) -> pulumi.Resource:
+        """Create the cleanup of the mirrors that a controller of linkerd-multicluster creates, from Linkerd 2.18.
 
-        Nothing of the extension can depend on the credentials: those of two clusters that are linked both ways need
-        each other's extension. So the controller is told of new ones by its mirrors' resource.
+        The controller starts to mirror when it finds the Link and the credentials, and stops when one is deleted. The
+        extension cannot depend on the credentials: if two clusters are linked both ways, each one's credentials need
+        the other's extension. So the cleanup resource restarts the controller when the credentials change.
         """
-        # The Link goes first, so that the controller lets its mirrors be.
-        return [
-            self._mirrors(
-                extension,
-                f"controller-{self._link.target}",
-                credentials_checksum(kubeconfig),
-                [extension.extension, *secrets],
-            )
-        ]
+        return self._create_mirror_cleanup(
+            extension,
+            f"controller-{self._link.target}",
+            credentials_checksum(kubeconfig),
+            [extension.ready, *secrets],
+        )
 
-    def _by_own_controller(
+    def _install_service_mirror(
         self, extension: Multicluster, kubeconfig: pulumi.Output[str], secrets: list[pulumi.Resource]
-    ) -> list[pulumi.Resource]:
-        """Up to 2.17: a release of our own chart."""
-        mirrors = self._mirrors(extension, None, None, [])
-        controller = helm_release(
+    ) -> pulumi.Resource:
+        """Install the chart `service-mirror`, up to Linkerd 2.17."""
+        cleanup = self._create_mirror_cleanup(extension)
+        return helm_release(
             f"{self._name}-controller",
             cluster=self._source.cluster,
             name=f"link-{self._link.target}",
@@ -167,31 +170,34 @@ class ClusterLink(pulumi.ComponentResource):
                 credentials_checksum=credentials_checksum(kubeconfig),
                 gateway=self._link.gateway,
                 options=self._options,
-                pull=pull_secrets(self._source.cluster),
+                pull_secrets=pull_secret_references(self._source.cluster),
             ),
-            # The controller ends when it finds no credentials; its pod must be injected; its mirrors outlive it.
+            # Hidden dependencies: the controller exits without credentials, its pod needs the proxy injector, and the
+            # cleanup must run after the controller is deleted.
             opts=pulumi.ResourceOptions.merge(
-                self._here,
-                pulumi.ResourceOptions(depends_on=[*secrets, self._source.linkerd.control_plane, mirrors]),
+                self._source_options,
+                pulumi.ResourceOptions(depends_on=[*secrets, self._source.linkerd.control_plane, cleanup]),
             ),
         ).drift_repair
-        # The Link goes before the controller, which then lets its mirrors be.
-        return [controller]
 
-    def _spec(self) -> dict[str, Any]:
-        wanted: config.ClusterSettings = self._target.cluster.settings
-        address: pulumi.Input[str] | None = self._gateway_address(wanted) if self._link.gateway else None
-        return link_spec(wanted, gateway_address=address, discovers=self._link.discovers, options=self._options)
+    def _link_spec(self) -> dict[str, Any]:
+        return link_spec(
+            self._target.cluster.settings,
+            gateway_address=self._gateway_address() if self._link.gateway else None,
+            has_remote_discovery=self._link.has_remote_discovery,
+            options=self._options,
+        )
 
-    def _gateway_address(self, wanted: config.ClusterSettings) -> pulumi.Input[str]:
-        if wanted.gateway.addresses:
-            return ",".join(wanted.gateway.addresses)
+    def _gateway_address(self) -> pulumi.Input[str]:
+        addresses = self._target.cluster.settings.gateway_exposure.addresses
+        if addresses:
+            return ",".join(addresses)
         gateway = _multicluster(self._target).gateway
-        assert gateway is not None, f"{self._link.target} is a link's target, so its gateway has been read"
-        # An output inside of plain values: a preview that can't know the address yet still shows the rest.
-        return pulumi.Output.all(gateway.status).apply(lambda found: ",".join(load_balancer_addresses(found[0])))
+        assert gateway is not None, f"{self._link.target} is a target, so install() reads its gateway"
+        # Only the address is an output, so a preview shows the rest of the spec while the address is unknown.
+        return pulumi.Output.all(gateway.status).apply(lambda outputs: ",".join(load_balancer_addresses(outputs[0])))
 
 
-def _multicluster(member: MeshCluster) -> Multicluster:
-    assert member.multicluster is not None, "a mesh with links has several clusters, and all of them the extension"
-    return member.multicluster
+def _multicluster(mesh_cluster: MeshCluster) -> Multicluster:
+    assert mesh_cluster.multicluster is not None, "mesh.config enables multicluster on both clusters of a link"
+    return mesh_cluster.multicluster

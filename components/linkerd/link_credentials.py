@@ -1,4 +1,4 @@
-"""The credentials of a link: a token of the target's account, and the kubeconfigs made of it in the source.
+"""Credentials of a link: a token of an account in the target, and a kubeconfig with this token in the source.
 
 Follows the Secrets that `linkerd multicluster link` and `linkerd multicluster link-gen` print.
 """
@@ -20,17 +20,17 @@ from mesh.topology import Link
 REMOTE_ACCESS_ACCOUNT = "linkerd-service-mirror-remote-access-default"
 
 
-def credentials_kubeconfig(
+def render_kubeconfig(
     *, target: str, server: str, certificate_authority: str | None, token: str, user: str = REMOTE_ACCESS_ACCOUNT
 ) -> str:
-    """The kubeconfig by which a service mirror reads the target's services.
+    """Return the kubeconfig with which a service mirror reads the target's services.
 
     Args:
-        target: the target cluster's name.
-        server: the URL of its API server, as the source reaches it.
-        certificate_authority: PEM in base64; without one the source's own trust store decides.
-        token: of the target's service account.
-        user: what to call that account.
+        target: name of the target cluster.
+        server: URL of the target's API server, as the source reaches it.
+        certificate_authority: PEM in base64; without it, the source uses its system's trust store.
+        token: token of the target's service account.
+        user: name of the user in the kubeconfig.
     """
     cluster = {"server": server}
     if certificate_authority:
@@ -46,26 +46,27 @@ def credentials_kubeconfig(
     return yaml.safe_dump(content, sort_keys=True)
 
 
-def link_credentials(
+def create_link_credentials(
     name: str,
     link: Link,
     target: Cluster,
     namespace: pulumi.Input[str],
-    before: pulumi.Resource,
+    extension: pulumi.Resource,
     parent: pulumi.Resource,
 ) -> pulumi.Output[str]:
-    """A kubeconfig with a token of the target's account for links, for this source alone.
+    """Create a token in the target, and return a kubeconfig with it.
 
-    A new generation of tokens is a Secret of another name, which Pulumi makes before it deletes the old one: in
-    between, both tokens are valid, and what uses them changes over. To revoke a token at once, delete its Secret.
+    Each source has its own token. A new generation of tokens is a Secret with another name. Pulumi creates it before
+    it deletes the old one, so both tokens are valid while the source switches. To revoke a token at once, delete its
+    Secret.
 
     Args:
-        name: the resource name.
+        name: name of the Pulumi resource.
         link: the link.
-        target: its target.
-        namespace: of the multicluster extension there.
-        before: what brings the account; without it, Kubernetes deletes the token's Secret at once.
-        parent: the link's component.
+        target: target cluster.
+        namespace: namespace of the multicluster extension in the target.
+        extension: multicluster extension of the target.
+        parent: component of the link.
     """
     secret = KubernetesObject(
         name,
@@ -77,28 +78,29 @@ def link_credentials(
             annotations={"kubernetes.io/service-account.name": REMOTE_ACCESS_ACCOUNT},
         ),
         type="kubernetes.io/service-account-token",
-        opts=pulumi.ResourceOptions.merge(target.options(parent), pulumi.ResourceOptions(depends_on=[before])),
+        # Hidden dependency: the extension creates the account. Kubernetes deletes a token Secret without an account.
+        opts=pulumi.ResourceOptions.merge(target.options(parent), pulumi.ResourceOptions(depends_on=[extension])),
     )
-    found: pulumi.Output[Mapping[str, str]] = pulumi.Output.secret(secret.data)
-    return found.apply(lambda data: _credentials_kubeconfig(target.settings, data))
+    token_data: pulumi.Output[Mapping[str, str]] = pulumi.Output.secret(secret.data)
+    return token_data.apply(lambda data: _render_token_kubeconfig(target.settings, data))
 
 
 def token_name(source: str, generation: str | None) -> str:
-    """The name of a token's Secret in the target.
+    """Return the name of a token's Secret in the target.
 
     Args:
-        source: the cluster that has the token.
-        generation: of the target's tokens; no cluster's name has a dot, so that it can't be taken for a part of that.
+        source: name of the source cluster.
+        generation: generation of the target's tokens. A dot separates it, because no cluster name contains one.
     """
     return ".".join(filter(None, (f"linkerd-service-mirror-remote-access-{source}", generation)))
 
 
 def credentials_checksum(kubeconfig: pulumi.Output[str]) -> pulumi.Output[str]:
-    """What changes with a kubeconfig, and tells nothing of it."""
+    """Return a checksum of a kubeconfig, which is not secret."""
     return pulumi.Output.unsecret(kubeconfig.apply(lambda text: hashlib.sha256(text.encode()).hexdigest()))
 
 
-def credentials_secret(
+def create_credentials_secret(
     name: str,
     source: Cluster,
     namespace: pulumi.Input[str],
@@ -108,16 +110,19 @@ def credentials_secret(
     *,
     discovery: config.ClusterSettings | None = None,
 ) -> KubernetesObject:
-    """The credentials for the service mirror or, for `discovery`, for the control plane's own look into the target.
+    """Create the Secret with a link's kubeconfig in the source.
+
+    The service mirror and the control plane each read a Secret in their own namespace. The control plane's copy also
+    has the target's domains.
 
     Args:
-        name: the resource name.
-        source: where it goes.
-        namespace: where it goes there.
-        target: the target's name.
-        kubeconfig: its content.
-        opts: the resource options.
-        discovery: the target, whose domains the control plane must know.
+        name: name of the Pulumi resource.
+        source: source cluster.
+        namespace: namespace of the Secret.
+        target: name of the target cluster.
+        kubeconfig: content of the Secret.
+        opts: resource options.
+        discovery: settings of the target, for the control plane's copy; None for the service mirror's.
     """
     labels, annotations = {}, {}
     if discovery is not None:
@@ -139,10 +144,8 @@ def credentials_secret(
     )
 
 
-def _credentials_kubeconfig(target: config.ClusterSettings, data: Mapping[str, str]) -> str:
-    # What the kubeconfig verifies the API server by; where it verifies nothing, what the cluster itself names.
+def _render_token_kubeconfig(target: config.ClusterSettings, data: Mapping[str, str]) -> str:
+    # A kubeconfig that does not verify the API server has no CA; the token's Secret has the cluster's own.
     authority = target.context.certificate_authority if target.context.verified else data["ca.crt"]
     token = base64.b64decode(data["token"]).decode()
-    return credentials_kubeconfig(
-        target=target.name, server=target.api_server, certificate_authority=authority, token=token
-    )
+    return render_kubeconfig(target=target.name, server=target.api_server, certificate_authority=authority, token=token)

@@ -1,6 +1,6 @@
-"""The spec of a Link, as each generation of Linkerd has it.
+"""Spec of a Link for each generation of Linkerd.
 
-Follows what `linkerd multicluster link` prints up to 2.17, and `linkerd multicluster link-gen` from 2.18
+Follows the output of `linkerd multicluster link` up to 2.17, and of `linkerd multicluster link-gen` from 2.18
 (https://linkerd.io/2/reference/cli/multicluster/#link-gen).
 """
 
@@ -19,19 +19,19 @@ def link_spec(
     target: config.ClusterSettings,
     *,
     gateway_address: pulumi.Input[str] | None,
-    discovers: bool = True,
+    has_remote_discovery: bool = True,
     options: LinkOptions | None = None,
 ) -> dict[str, Any]:
-    """The spec of a Link.
+    """Return the spec of a Link.
 
     Args:
-        target: the target cluster.
-        gateway_address: IPs or host names of its gateway; None for a link without one.
-        discovers: whether services are seen that are reached pod by pod.
-        options: what the stack file says of the link.
+        target: settings of the target cluster.
+        gateway_address: IPs or host names of the target's gateway; None for a link without a gateway.
+        has_remote_discovery: whether the link mirrors services whose pods the source reaches directly.
+        options: options of the link.
     """
     options = options or LinkOptions()
-    release, selectors = target.release, options.selectors
+    linkerd_release, selectors = target.linkerd_release, options.selectors
     spec: dict[str, Any] = {
         "targetClusterName": target.name,
         "targetClusterDomain": target.linkerd.cluster_domain,
@@ -39,16 +39,16 @@ def link_spec(
         "clusterCredentialsSecret": f"cluster-credentials-{target.name}",
     }
     if gateway_address is not None:
-        spec |= _through_gateway(target, gateway_address, options)
-    elif release.link_controllers:
+        spec |= _gateway_spec(target, gateway_address, options)
+    elif linkerd_release.link_controllers:
         spec["probeSpec"] = {}
     else:
-        # What Linkerd's own command wrote where there is nothing to say.
+        # `linkerd multicluster link` writes empty values for a link without a gateway.
         spec |= {"gatewayAddress": "", "gatewayPort": "0", "gatewayIdentity": "", "selector": {}}
         spec["probeSpec"] = {"path": "", "port": "0", "period": "0s"}
-    if release.remote_discovery and discovers:
+    if linkerd_release.remote_discovery and has_remote_discovery:
         spec["remoteDiscoverySelector"] = {"matchLabels": selectors.remote_discovery}
-    if release.federation and discovers:
+    if linkerd_release.federation and has_remote_discovery:
         spec["federatedServiceSelector"] = {"matchLabels": selectors.federated}
     if options.excluded_labels:
         spec["excludedLabels"] = options.excluded_labels
@@ -57,12 +57,10 @@ def link_spec(
     return spec
 
 
-def _through_gateway(
-    target: config.ClusterSettings, address: pulumi.Input[str], options: LinkOptions
-) -> dict[str, Any]:
+def _gateway_spec(target: config.ClusterSettings, address: pulumi.Input[str], options: LinkOptions) -> dict[str, Any]:
     port, probe_port = gateway_ports(target)
-    values = gateway_values(target)["probe"]
-    probe = {"path": values["path"], "port": str(probe_port), "period": f"{values['seconds']}s"}
+    probe_values = gateway_values(target)["probe"]
+    probe = {"path": probe_values["path"], "port": str(probe_port), "period": f"{probe_values['seconds']}s"}
     if options.probe.failure_threshold is not None:
         probe["failureThreshold"] = str(options.probe.failure_threshold)
     if options.probe.timeout is not None:

@@ -1,6 +1,6 @@
-"""The multicluster extension on one cluster: what others need in order to link to it, and what it needs to link.
+"""Linkerd's multicluster extension: the gateway, the Link CRD, the account of links, and link controllers.
 
-Follows https://linkerd.io/2.14/tasks/installing-multicluster/ and, for `controllers`,
+Follows https://linkerd.io/2.14/tasks/installing-multicluster/ and, for the value `controllers`,
 https://linkerd.io/2/tasks/installing-multicluster/.
 """
 
@@ -12,72 +12,77 @@ from typing import Any
 import pulumi
 
 from components.cluster import Cluster
-from components.helm.release import helm_release
-from components.linkerd.control_plane import Linkerd, tolerations
+from components.helm.chart_component import ChartComponent
+from components.linkerd.control_plane import Linkerd, extension_labels, tolerations
 from components.linkerd.gateway_spec import GATEWAY_SERVICE, MULTICLUSTER_NAMESPACE
 from components.linkerd.link_migration import migrate_managed_fields
 from components.linkerd.mirror_cleanup import MirrorCleanup
 from components.linkerd.service_mirror import controllers_values
 from components.sdk.kubernetes_object import KubernetesObject, read_object
-from components.sdk.secrets import pull_secret, pull_secrets
+from components.sdk.secrets import pull_secret_references
 from mesh import config
 from mesh.config.models.links import LinkOptions
 from mesh.config.models.stack_file import GatewayConfig
 from mesh.topology import Link
 
-# A link of which the cluster is the source, with its target and what the stack file says of it.
+# A link, the settings of its target cluster, and the link's options.
 OutgoingLink = tuple[Link, config.ClusterSettings, LinkOptions]
-# The annotation by which its Service says who is meant to come in, for readers and policies: `public`, or `none`.
+# Annotation of the gateway's Service for readers and policies: `public` or `none`.
 EXPOSURE_ANNOTATION = "multicluster-mesh/exposure"
 
 
 def multicluster_values(
-    cluster: config.ClusterSettings, pull: list[dict[str, str]] | None = None, links: Iterable[OutgoingLink] = ()
+    cluster: config.ClusterSettings,
+    pull_secrets: list[dict[str, str]] | None = None,
+    links: Iterable[OutgoingLink] = (),
 ) -> dict[str, Any]:
-    """The values of the linkerd-multicluster chart.
+    """Return the values of the linkerd-multicluster chart.
 
     Args:
-        cluster: where it goes.
-        pull: references to credentials for images.
-        links: those that the cluster is the source of.
+        cluster: settings of the cluster.
+        pull_secrets: references to image pull secrets.
+        links: links that have the cluster as their source.
     """
-    linkerd, wanted, chart = cluster.linkerd, cluster.gateway, cluster.release
+    linkerd, exposure, linkerd_release = cluster.linkerd, cluster.gateway_exposure, cluster.linkerd_release
+    load_balancer, node_port = cluster.gateway.load_balancer, cluster.gateway.node_port
     gateway: dict[str, Any] = {
-        "enabled": wanted.enabled,
+        "enabled": exposure.service_type is not None,
         "name": GATEWAY_SERVICE,
-        "serviceType": "NodePort" if wanted.node_port else "LoadBalancer",
-        "serviceAnnotations": {**_exposure_annotation(wanted), **wanted.load_balancer.annotations},
-        "loadBalancerSourceRanges": wanted.load_balancer.source_ranges,
+        "serviceAnnotations": {**_exposure_annotation(cluster.gateway), **load_balancer.annotations},
+        # Kubernetes rejects source ranges on other types of Services.
+        "loadBalancerSourceRanges": load_balancer.source_ranges if exposure.service_type == "LoadBalancer" else [],
         "nodeSelector": linkerd.node_selector,
         "tolerations": tolerations(cluster),
     }
-    if wanted.node_port is not None:
-        gateway |= {"nodePort": wanted.node_port.port, "probe": {"nodePort": wanted.node_port.probe_port}}
+    if exposure.service_type is not None:
+        gateway["serviceType"] = exposure.service_type
+    if node_port is not None:
+        gateway |= {"nodePort": node_port.port, "probe": {"nodePort": node_port.probe_port}}
     if linkerd.registry is not None:
         gateway["pauseImage"] = f"{linkerd.registry}/pause:3.2"
     if linkerd.high_availability:
         gateway["replicas"] = 3
     values: dict[str, Any] = {
-        "linkerdVersion": chart.tag,
+        "linkerdVersion": linkerd_release.tag,
         "linkerdNamespace": linkerd.namespace,
         "identityTrustDomain": linkerd.trust_domain,
         "enablePodAntiAffinity": linkerd.high_availability,
         "gateway": gateway,
     }
-    if chart.namespace_metadata_value:
-        # What the Job would write is there from the beginning.
+    if linkerd_release.namespace_metadata_value:
+        # The program writes the metadata itself when it creates the namespace.
         values["createNamespaceMetadataJob"] = False
-    if chart.federation:
-        values |= _local_mirror(cluster)
-    if chart.link_controllers:
+    if linkerd_release.federation:
+        values |= _local_mirror_values(cluster)
+    if linkerd_release.link_controllers:
         values |= controllers_values(cluster, links)
-    if pull:
-        values["imagePullSecrets"] = pull
+    if pull_secrets:
+        values["imagePullSecrets"] = pull_secrets
     return config.merge_values(values, cluster.values("linkerd-multicluster"))
 
 
-def _local_mirror(cluster: config.ClusterSettings) -> dict[str, Any]:
-    """The controller that writes the cluster's own members into federated services."""
+def _local_mirror_values(cluster: config.ClusterSettings) -> dict[str, Any]:
+    """Return the values of the controller that adds the cluster's own Services to federated services."""
     linkerd = cluster.linkerd
     mirror: dict[str, Any] = {}
     if linkerd.registry is not None:
@@ -93,29 +98,27 @@ def _local_mirror(cluster: config.ClusterSettings) -> dict[str, Any]:
 
 
 def _exposure_annotation(gateway: GatewayConfig) -> dict[str, str]:
-    """What the stack file says on purpose of who may come in through a load balancer."""
+    """Return the annotation if the stack file sets the exposure of the gateway."""
     if gateway.load_balancer.public:
         return {EXPOSURE_ANNOTATION: "public"}
     return {} if gateway.load_balancer.enabled else {EXPOSURE_ANNOTATION: "none"}
 
 
-class Multicluster(pulumi.ComponentResource):
-    """The gateway, the Link CRD and the account that links use, on one cluster.
+class Multicluster(ChartComponent):
+    """The multicluster extension on one cluster.
 
     Args:
-        cluster: where it goes.
-        linkerd: the control plane there.
-        charts: where its charts come from.
-        target: whether other clusters link to this one, so that the gateway's address is needed.
-        links: those that it is the source of.
-        before: what gives the gateway its address.
-        opts: the usual resource options.
+        cluster: cluster to install the extension on.
+        linkerd: control plane of the cluster.
+        charts: source of the charts.
+        is_target: whether other clusters link to this one, so that links need the gateway's address.
+        links: links that have the cluster as their source.
+        depends_on: resources that give the gateway its address.
+        opts: resource options.
     """
 
-    namespace: pulumi.Output[str]
-    extension: pulumi.Resource  # what must be there before a Link or a credential
-    installed: pulumi.Output[str]  # the namespace of its release; unknown to a preview that changes or mends it
-    gateway: KubernetesObject | None  # read where only its status says the gateway's address
+    release_namespace: pulumi.Output[str]  # unknown in a preview that updates the release or repairs its objects
+    gateway: KubernetesObject | None  # the gateway's Service; read only if its status contains the gateway's address
 
     def __init__(
         self,
@@ -123,31 +126,23 @@ class Multicluster(pulumi.ComponentResource):
         linkerd: Linkerd,
         charts: str,
         *,
-        target: bool,
+        is_target: bool,
         links: Sequence[OutgoingLink] = (),
-        before: Sequence[pulumi.Resource] = (),
+        depends_on: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        name = f"{cluster.name}-multicluster"
-        super().__init__("multicluster-mesh:index:Multicluster", name, None, opts)
-        child = cluster.options(self)
-        namespace = KubernetesObject(
-            f"{name}-namespace",
-            "v1",
-            "Namespace",
-            metadata=cluster.namespace_metadata(
-                MULTICLUSTER_NAMESPACE,
-                labels={"linkerd.io/extension": "multicluster", "pod-security.kubernetes.io/enforce": "privileged"},
-            ),
-            opts=child,
+        settings, name = cluster.settings, f"{cluster.name}-multicluster"
+        super().__init__(
+            "multicluster-mesh:index:Multicluster",
+            "multicluster",
+            cluster,
+            MULTICLUSTER_NAMESPACE,
+            labels=extension_labels("multicluster"),
+            opts=opts,
         )
-        self.namespace = namespace.name
-        credentials = pull_secret(f"{name}-pull-secret", cluster, self.namespace, child)
-        wanted = cluster.settings
-        # They outlive the controller that makes them.
-        own_members: list[pulumi.Resource] = []
-        if wanted.release.federation:
-            own_members.append(
+        cleanup: list[pulumi.Resource] = []
+        if settings.linkerd_release.federation:
+            cleanup.append(
                 MirrorCleanup(
                     f"{name}-members",
                     cluster=cluster,
@@ -156,30 +151,26 @@ class Multicluster(pulumi.ComponentResource):
                     opts=pulumi.ResourceOptions(parent=self),
                 )
             )
-        made = helm_release(
-            name,
-            cluster=cluster,
-            name="linkerd-multicluster",
-            namespace=self.namespace,
-            chart="linkerd-multicluster",
-            version=wanted.release.multicluster,
-            source=charts,
-            values=multicluster_values(wanted, pull_secrets(cluster), links),
-            # A Service without a load balancer never becomes ready, and nobody needs it to.
-            wait=wanted.gateway_service_becomes_ready,
-            after=lambda there: migrate_managed_fields(cluster.access, there, wanted.release.link_api),
-            # The gateway's pod must be injected and pull its images, and the chart uses the policy CRDs: it names none.
-            opts=pulumi.ResourceOptions.merge(
-                child, pulumi.ResourceOptions(depends_on=[linkerd.control_plane, *before, *credentials, *own_members])
+        installed = self.install_chart(
+            "linkerd-multicluster",
+            settings.linkerd_release.multicluster,
+            charts,
+            multicluster_values(settings, pull_secret_references(cluster), links),
+            # Helm would wait indefinitely for a LoadBalancer Service whose address the stack does not await.
+            wait=settings.gateway_exposure.can_become_ready,
+            on_installed=lambda namespace: migrate_managed_fields(
+                cluster.access, namespace, settings.linkerd_release.link_api
             ),
+            # Hidden dependencies: the proxy injector and the policy CRDs; the gateway's address; the cleanup of
+            # federated services, which must run after the controllers are deleted.
+            depends_on=[linkerd.control_plane, *depends_on, *cleanup],
         )
-        self.extension = made.drift_repair
-        self.installed = pulumi.Output.all(made.release.status.namespace, made.drift_repair.drift).apply(
-            lambda known: known[0]
-        )
+        self.release_namespace = pulumi.Output.all(
+            installed.release.status.namespace, installed.drift_repair.drift
+        ).apply(lambda outputs: outputs[0])
         self.gateway = None
-        if target and wanted.waits_for_gateway_address:
-            # Where the Service is about to be mended, a preview can't read it yet.
-            path = self.installed.apply(lambda there: f"{there}/{GATEWAY_SERVICE}")
-            self.gateway = read_object(f"{name}-gateway", "v1", "Service", path, child)
+        if is_target and settings.gateway_exposure.waits_for_address:
+            # The path is an output of the release, because a preview cannot read a Service that `up` will re-create.
+            path = self.release_namespace.apply(lambda namespace: f"{namespace}/{GATEWAY_SERVICE}")
+            self.gateway = read_object(f"{name}-gateway", "v1", "Service", path, self.child_options)
         self.register_outputs({"namespace": self.namespace})

@@ -1,4 +1,4 @@
-"""What the clusters of a mesh trust: one trust anchor, and the certificates that are signed below it and beside it.
+"""PKI of the mesh: certificate authorities, and the certificates that they sign.
 
 Follows https://linkerd.io/2.14/tasks/generate-certificates/ (names, ECDSA P-256, an issuer that is itself a CA) and
 https://linkerd.io/2.14/tasks/automatically-rotating-webhook-tls-credentials/ (the webhooks' own CA).
@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_tls as tls
 
-from mesh.config.models.stack_file import LifetimesConfig
-from mesh.config.models.stack_file import TrustConfig as TrustSettings
+from mesh.config.models.stack_file import LifetimesConfig, TrustConfig
 
 _CA_KEY_USAGES = ["cert_signing", "crl_signing"]
 _SERVER_KEY_USAGES = ["digital_signature", "key_encipherment", "server_auth"]
@@ -22,29 +21,29 @@ _PEER_KEY_USAGES = [*_SERVER_KEY_USAGES, "client_auth"]
 
 @dataclass(frozen=True, kw_only=True)
 class CertificateAuthority:
-    """Who signs: made by this program, or brought by the user."""
+    """A certificate authority that this program generates or the user provides."""
 
-    certificate: pulumi.Output[str]  # PEM; of a trust anchor that is being rotated, several
-    private_key: pulumi.Output[str] | None  # PEM, PKCS#8, secret; None: somebody else signs
+    certificate: pulumi.Output[str]  # PEM; several certificates while a trust anchor is rotated
+    private_key: pulumi.Output[str] | None  # PEM, PKCS#8, secret; None if another program signs
     expires: pulumi.Output[str]  # RFC 3339
 
 
 class GeneratedAuthority(pulumi.ComponentResource):
-    """A self-signed certificate authority with a key of its own.
+    """A self-signed certificate authority.
 
     Args:
-        name: the resource name.
-        common_name: the subject of its certificate.
-        hours: its validity.
-        opts: the usual resource options.
+        name: name of the Pulumi resource.
+        common_name: subject of the certificate.
+        hours: validity in hours.
+        opts: resource options.
     """
 
-    signer: CertificateAuthority
+    ca: CertificateAuthority
 
     def __init__(self, name: str, common_name: str, hours: int, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("multicluster-mesh:index:Authority", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
-        key = tls.PrivateKey(f"{name}-key", algorithm="ECDSA", ecdsa_curve="P256", opts=child)
+        child_options = pulumi.ResourceOptions(parent=self)
+        key = tls.PrivateKey(f"{name}-key", algorithm="ECDSA", ecdsa_curve="P256", opts=child_options)
         certificate = tls.SelfSignedCert(
             f"{name}-certificate",
             private_key_pem=key.private_key_pem_pkcs8,
@@ -53,12 +52,12 @@ class GeneratedAuthority(pulumi.ComponentResource):
             allowed_uses=_CA_KEY_USAGES,
             validity_period_hours=hours,
             set_subject_key_id=True,
-            # A new certificate would cut off all that the old one has signed; another setting is for the next one.
+            # A new CA certificate would invalidate all that the old one signed, so changed settings have no effect.
             opts=pulumi.ResourceOptions.merge(
-                child, pulumi.ResourceOptions(ignore_changes=["subject", "validityPeriodHours"])
+                child_options, pulumi.ResourceOptions(ignore_changes=["subject", "validityPeriodHours"])
             ),
         )
-        self.signer = CertificateAuthority(
+        self.ca = CertificateAuthority(
             certificate=certificate.cert_pem,
             private_key=key.private_key_pem_pkcs8,
             expires=certificate.validity_end_time,
@@ -67,19 +66,21 @@ class GeneratedAuthority(pulumi.ComponentResource):
 
 
 class Certificate(pulumi.ComponentResource):
-    """A certificate that an authority has signed, renewed by the first `up` in the last days of its validity.
+    """A certificate signed by an authority; the first `up` within `renew_before` hours of its expiry renews it.
+
+    Without DNS names and without client authentication, the certificate is an issuer: a CA that signs the identities of
+    a cluster's workloads.
 
     Args:
-        name: the resource name.
-        signer: who signs it.
-        common_name: the subject.
-        hours: its validity.
-        renew_before: hours before its end from which on it is renewed.
-        dns_names: the names that a server's certificate is for; without any, the certificate is an issuer's: a CA
-            that signs the identities of a cluster's workloads.
-        ip_addresses: the addresses that it is for beside them.
-        client: whether it is also, or only, by which its holder is known to a server.
-        opts: the usual resource options.
+        name: name of the Pulumi resource.
+        ca: signing authority.
+        common_name: subject of the certificate.
+        hours: validity in hours.
+        renew_before: hours before the expiry.
+        dns_names: DNS names of a server.
+        ip_addresses: IP addresses of a server.
+        client: whether the certificate also authenticates a client.
+        opts: resource options.
     """
 
     certificate: pulumi.Output[str]  # PEM
@@ -89,7 +90,7 @@ class Certificate(pulumi.ComponentResource):
     def __init__(
         self,
         name: str,
-        signer: CertificateAuthority,
+        ca: CertificateAuthority,
         common_name: str,
         *,
         hours: int,
@@ -100,30 +101,30 @@ class Certificate(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("multicluster-mesh:index:Certificate", name, None, opts)
-        assert signer.private_key is not None, "settings see to it that who signs has a key"
-        child = pulumi.ResourceOptions(parent=self)
-        issuer = dns_names == () and not client
-        uses = _CA_KEY_USAGES if issuer else _PEER_KEY_USAGES if client else _SERVER_KEY_USAGES
-        key = tls.PrivateKey(f"{name}-key", algorithm="ECDSA", ecdsa_curve="P256", opts=child)
+        assert ca.private_key is not None, "mesh.config requires a key for each CA that signs"
+        child_options = pulumi.ResourceOptions(parent=self)
+        is_issuer = dns_names == () and not client
+        key_usages = _CA_KEY_USAGES if is_issuer else _PEER_KEY_USAGES if client else _SERVER_KEY_USAGES
+        key = tls.PrivateKey(f"{name}-key", algorithm="ECDSA", ecdsa_curve="P256", opts=child_options)
         request = tls.CertRequest(
             f"{name}-request",
             private_key_pem=key.private_key_pem_pkcs8,
             subject=tls.CertRequestSubjectArgs(common_name=common_name),
             dns_names=_none_if_empty(dns_names),
             ip_addresses=list(ip_addresses) or None,
-            opts=child,
+            opts=child_options,
         )
         signed = tls.LocallySignedCert(
             f"{name}-certificate",
             cert_request_pem=request.cert_request_pem,
-            ca_private_key_pem=signer.private_key,
-            ca_cert_pem=signer.certificate,
-            is_ca_certificate=issuer,
+            ca_private_key_pem=ca.private_key,
+            ca_cert_pem=ca.certificate,
+            is_ca_certificate=is_issuer,
             set_subject_key_id=True,
-            allowed_uses=uses,
+            allowed_uses=key_usages,
             validity_period_hours=hours,
             early_renewal_hours=renew_before,
-            opts=child,
+            opts=child_options,
         )
         self.certificate = signed.cert_pem
         self.private_key = key.private_key_pem_pkcs8
@@ -132,50 +133,52 @@ class Certificate(pulumi.ComponentResource):
 
 
 def _none_if_empty(names: pulumi.Input[Sequence[str]]) -> pulumi.Input[Sequence[pulumi.Input[str]]] | None:
-    """Names as the provider wants them: none is no list."""
+    """Return the names for the provider, which rejects an empty list."""
     if isinstance(names, pulumi.Output):
         return names.apply(list)
-    assert isinstance(names, Sequence), "names that are awaited are never given"
+    assert isinstance(names, Sequence), "DNS names are a sequence or an output"
     return list(names) or None
 
 
 class Trust(pulumi.ComponentResource):
-    """What every cluster of the mesh shares: the trust anchor, and the CA of the webhooks.
+    """Trust anchor of the mesh, and CA of the webhooks.
 
-    The webhooks have a CA of their own, so that who holds a webhook's key holds nothing of the mesh's identity.
+    The webhooks have a separate CA, so that a leaked webhook key does not compromise the mesh's identities.
 
     Args:
-        name: the resource name.
-        settings: what the stack file says of trust.
-        trust_domain: the mesh's.
-        opts: the usual resource options.
+        name: name of the Pulumi resource.
+        settings: settings of the trust anchor and the issuers.
+        trust_domain: trust domain of the mesh.
+        opts: resource options.
     """
 
-    settings: TrustSettings
+    settings: TrustConfig
     anchor: CertificateAuthority
     webhooks: CertificateAuthority
 
     def __init__(
-        self, name: str, settings: TrustSettings, trust_domain: str, opts: pulumi.ResourceOptions | None = None
+        self, name: str, settings: TrustConfig, trust_domain: str, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("multicluster-mesh:index:Trust", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
+        child_options = pulumi.ResourceOptions(parent=self)
         self.settings = settings
         hours = settings.lifetimes.anchor
         if settings.anchor is None:
-            self.anchor = GeneratedAuthority(f"{name}-anchor", f"root.linkerd.{trust_domain}", hours, child).signer
+            self.anchor = GeneratedAuthority(f"{name}-anchor", f"root.linkerd.{trust_domain}", hours, child_options).ca
         else:
             self.anchor = _user_provided_ca(settings)
-        self.webhooks = GeneratedAuthority(f"{name}-webhooks", f"webhooks.linkerd.{trust_domain}", hours, child).signer
+        self.webhooks = GeneratedAuthority(
+            f"{name}-webhooks", f"webhooks.linkerd.{trust_domain}", hours, child_options
+        ).ca
         self.register_outputs({"anchor": self.anchor.certificate, "expires": self.anchor.expires})
 
     @property
     def lifetimes(self) -> LifetimesConfig:
-        """Hours of validity of what is made."""
+        """Return the lifetimes of generated certificates, in hours."""
         return self.settings.lifetimes
 
 
-def _user_provided_ca(settings: TrustSettings) -> CertificateAuthority:
+def _user_provided_ca(settings: TrustConfig) -> CertificateAuthority:
     from mesh import certificate_validation
 
     assert settings.anchor is not None
@@ -185,5 +188,5 @@ def _user_provided_ca(settings: TrustSettings) -> CertificateAuthority:
         private_key=pulumi.Output.secret(certificate_validation.to_pkcs8(key.get_secret_value()))
         if key is not None
         else None,
-        expires=pulumi.Output.from_input(certificate_validation.expiry(settings.anchor.certificate)),
+        expires=pulumi.Output.from_input(certificate_validation.earliest_expiry(settings.anchor.certificate)),
     )

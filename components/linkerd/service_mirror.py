@@ -1,7 +1,7 @@
-"""The values of a link's service mirror: of our own chart up to Linkerd 2.17, and of linkerd-multicluster from 2.18.
+"""Helm values of a link's service mirror: this program's chart up to Linkerd 2.17, linkerd-multicluster from 2.18.
 
-Linkerd publishes no chart for it before 2.18; its CLI prints the objects (`linkerd multicluster link`). From 2.18 it
-is an entry in `controllers` of linkerd-multicluster (https://linkerd.io/2/tasks/installing-multicluster/).
+Linkerd publishes no chart for the service mirror before 2.18; `linkerd multicluster link` prints the objects. From
+2.18, each link is an entry in the value `controllers` (https://linkerd.io/2/tasks/installing-multicluster/).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mesh import config
 from mesh.config.models.links import LinkOptions
 from mesh.topology import Link
 
-# What a stack file may say of the values of our own chart, which the other one calls the same.
+# Values of this program's chart that exist under the same name in the entries of `controllers`.
 _SHARED_KEYS = (
     "replicas",
     "enablePodAntiAffinity",
@@ -36,24 +36,24 @@ def service_mirror_values(
     credentials_checksum: pulumi.Input[str],
     gateway: bool = True,
     options: LinkOptions | None = None,
-    pull: list[dict[str, str]] | None = None,
+    pull_secrets: list[dict[str, str]] | None = None,
 ) -> dict[str, Any]:
-    """The values of our service-mirror chart.
+    """Return the values of the service-mirror chart.
 
     Args:
-        source: where it goes.
-        target: whose services it mirrors.
-        credentials_checksum: changes with the credentials.
-        gateway: whether the target is reached through its gateway.
-        options: what the stack file says of the link.
-        pull: references to credentials for images.
+        source: settings of the source cluster, which runs the service mirror.
+        target: settings of the target cluster, which exports the services.
+        credentials_checksum: checksum that changes with the credentials.
+        gateway: whether the source reaches the target through the target's gateway.
+        options: options of the link.
+        pull_secrets: references to image pull secrets.
     """
-    linkerd, release = source.linkerd, source.release
+    linkerd, linkerd_release = source.linkerd, source.linkerd_release
     values: dict[str, Any] = {
         "target": target.name,
-        "tag": release.tag,
-        "leaderElection": release.mirror_lease,
-        "linkStatus": release.link_status,
+        "tag": linkerd_release.tag,
+        "leaderElection": linkerd_release.mirror_lease,
+        "linkStatus": linkerd_release.link_status,
         "credentialsChecksum": credentials_checksum,
         "probePort": gateway_ports(target)[1] if gateway else 0,
         "nodeSelector": linkerd.node_selector,
@@ -62,21 +62,21 @@ def service_mirror_values(
     }
     if linkerd.registry is not None:
         values["image"] = f"{linkerd.registry}/controller"
-    if pull:
-        values["imagePullSecrets"] = pull
+    if pull_secrets:
+        values["imagePullSecrets"] = pull_secrets
     return config.merge_values(values, source.values("service-mirror"))
 
 
 def controllers_values(
     source: config.ClusterSettings, links: Iterable[tuple[Link, config.ClusterSettings, LinkOptions]]
 ) -> dict[str, Any]:
-    """The values of linkerd-multicluster for the service mirrors of a cluster's links, from 2.18.
+    """Return the values of linkerd-multicluster for the service mirrors of a cluster's links, from Linkerd 2.18.
 
     Args:
-        source: the cluster.
-        links: those that it is the source of, with their targets and what the stack file says of them.
+        source: settings of the source cluster.
+        links: links that have the cluster as their source, each with its target's settings and its options.
     """
-    linkerd, said = source.linkerd, source.values("service-mirror")
+    linkerd, overrides = source.linkerd, source.values("service-mirror")
     entries = []
     for link, target, options in sorted(links, key=lambda each: each[0].target):
         gateway: dict[str, Any] = {"enabled": link.gateway}
@@ -91,7 +91,7 @@ def controllers_values(
             entry["nodeSelector"] = linkerd.node_selector
         if linkerd.tolerations:
             entry["tolerations"] = tolerations(source)
-        entries.append(config.merge_values(entry, {key: said[key] for key in _SHARED_KEYS if key in said}))
+        entries.append(config.merge_values(entry, {key: overrides[key] for key in _SHARED_KEYS if key in overrides}))
     values: dict[str, Any] = {"controllers": entries}
     if linkerd.registry is not None:
         values["controllerDefaults"] = {"image": {"name": f"{linkerd.registry}/controller"}}
@@ -99,11 +99,11 @@ def controllers_values(
 
 
 def _common_values(source: config.ClusterSettings, options: LinkOptions) -> dict[str, Any]:
-    """What both charts call by the same names."""
+    """Return the values that have the same name in both charts."""
     mirror = options.service_mirror
     values: dict[str, Any] = {}
-    if source.linkerd.high_availability and source.release.mirror_lease:
-        # Without a leader, three would get in each other's way.
+    if source.linkerd.high_availability and source.linkerd_release.mirror_lease:
+        # Without leader election, several replicas would write the same mirror services.
         values |= {"replicas": 3, "enablePodAntiAffinity": True}
     if mirror.replicas is not None:
         values["replicas"] = mirror.replicas

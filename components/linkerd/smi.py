@@ -1,4 +1,4 @@
-"""Linkerd's smi extension on one cluster: it makes ServiceProfiles of TrafficSplits.
+"""Linkerd's smi extension, which converts TrafficSplits to ServiceProfiles.
 
 Follows https://linkerd.io/2.14/tasks/linkerd-smi/ and the chart in github.com/linkerd/linkerd-smi.
 """
@@ -10,27 +10,25 @@ from typing import Any
 import pulumi
 
 from components.cluster import Cluster
-from components.helm.release import helm_release
-from components.linkerd.control_plane import Linkerd, tolerations
-from components.sdk.kubernetes_object import KubernetesObject
-from components.sdk.secrets import pull_secret, pull_secrets
+from components.helm.chart_component import ChartComponent
+from components.linkerd.control_plane import Linkerd, extension_labels, scheduling_values
+from components.sdk.secrets import pull_secret_references
 from mesh import config
 
 NAMESPACE = "linkerd-smi"
 
 
-def smi_values(cluster: config.ClusterSettings, pull: list[dict[str, str]] | None = None) -> dict[str, Any]:
-    """The values of the linkerd-smi chart; 1.0.1 knows the first two of them, and its successors all.
+def smi_values(cluster: config.ClusterSettings, pull_secrets: list[dict[str, str]] | None = None) -> dict[str, Any]:
+    """Return the values of the linkerd-smi chart.
+
+    Chart 1.0.1 has only `clusterDomain` and `adaptor`. Later charts have all of these values.
 
     Args:
-        cluster: where it goes.
-        pull: references to credentials for images.
+        cluster: settings of the cluster.
+        pull_secrets: references to image pull secrets.
     """
     linkerd = cluster.linkerd
-    adaptor: dict[str, Any] = {
-        "nodeSelector": {"kubernetes.io/os": "linux", **linkerd.node_selector},
-        "tolerations": tolerations(cluster),
-    }
+    adaptor: dict[str, Any] = scheduling_values(cluster)
     if linkerd.registry is not None:
         adaptor["image"] = {"registry": linkerd.registry}
     values: dict[str, Any] = {
@@ -38,54 +36,35 @@ def smi_values(cluster: config.ClusterSettings, pull: list[dict[str, str]] | Non
         "adaptor": adaptor,
         "linkerdNamespace": linkerd.namespace,
     }
-    if pull:
-        values["imagePullSecrets"] = pull
+    if pull_secrets:
+        values["imagePullSecrets"] = pull_secrets
     return config.merge_values(values, cluster.values("linkerd-smi"))
 
 
-class Smi(pulumi.ComponentResource):
+class Smi(ChartComponent):
     """The smi extension on one cluster, with the CRD of TrafficSplits.
 
     Args:
-        cluster: where it goes.
-        linkerd: the control plane there.
-        charts: where its chart comes from.
-        opts: the usual resource options.
+        cluster: cluster to install the extension on.
+        linkerd: control plane of the cluster.
+        charts: source of the chart.
+        opts: resource options.
     """
-
-    extension: pulumi.Resource  # the release: what must be there before a TrafficSplit
 
     def __init__(
         self, cluster: Cluster, linkerd: Linkerd, charts: str, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        name = f"{cluster.name}-smi"
-        super().__init__("multicluster-mesh:index:Smi", name, None, opts)
-        child = cluster.options(self)
-        wanted = cluster.settings.extensions.smi
-        assert wanted is not None
-        namespace = KubernetesObject(
-            f"{name}-namespace",
-            "v1",
-            "Namespace",
-            metadata=cluster.namespace_metadata(
-                NAMESPACE,
-                labels={"linkerd.io/extension": "smi", "pod-security.kubernetes.io/enforce": "privileged"},
-            ),
-            opts=child,
+        settings = cluster.settings.extensions.smi
+        assert settings is not None
+        super().__init__(
+            "multicluster-mesh:index:Smi", "smi", cluster, NAMESPACE, labels=extension_labels("smi"), opts=opts
         )
-        credentials = pull_secret(f"{name}-pull-secret", cluster, namespace.name, child)
-        self.extension = helm_release(
-            name,
-            cluster=cluster,
-            name="linkerd-smi",
-            namespace=namespace.name,
-            chart="linkerd-smi",
-            version=wanted.version,
-            source=charts,
-            values=smi_values(cluster.settings, pull_secrets(cluster)),
-            # Its pod must be injected, and it writes ServiceProfiles.
-            opts=pulumi.ResourceOptions.merge(
-                child, pulumi.ResourceOptions(depends_on=[linkerd.control_plane, *credentials])
-            ),
-        ).drift_repair
+        self.install_chart(
+            "linkerd-smi",
+            settings.version,
+            charts,
+            smi_values(cluster.settings, pull_secret_references(cluster)),
+            # Hidden dependency: the control plane injects the proxy and brings the ServiceProfile CRD.
+            depends_on=[linkerd.control_plane],
+        )
         self.register_outputs({})

@@ -1,4 +1,4 @@
-"""Linkerd's viz extension on one cluster: metrics, tap and the dashboard.
+"""Linkerd's viz extension: metrics, tap and the dashboard.
 
 Follows https://linkerd.io/2.14/features/dashboard/ and the chart's own values-ha.yaml.
 """
@@ -10,12 +10,11 @@ from typing import Any
 import pulumi
 
 from components.cluster import Cluster
-from components.helm.release import helm_release
-from components.linkerd.control_plane import Linkerd, tolerations
+from components.helm.chart_component import ChartComponent
+from components.linkerd.control_plane import Linkerd, extension_labels, scheduling_values
 from components.linkerd.pki import Trust
-from components.linkerd.webhook_certificates import external_secret_values, webhook_certificates
-from components.sdk.kubernetes_object import KubernetesObject
-from components.sdk.secrets import pull_secret, pull_secrets
+from components.linkerd.webhook_certificates import create_webhook_certificates, external_secret_values
+from components.sdk.secrets import pull_secret_references
 from mesh import config
 
 NAMESPACE = "linkerd-viz"
@@ -23,41 +22,41 @@ _SERVICES = ("tap", "tap-injector")
 
 
 def viz_values(
-    cluster: config.ClusterSettings, *, webhook_authority: pulumi.Input[str], pull: list[dict[str, str]] | None = None
+    cluster: config.ClusterSettings,
+    *,
+    webhook_authority: pulumi.Input[str],
+    pull_secrets: list[dict[str, str]] | None = None,
 ) -> dict[str, Any]:
-    """The values of the linkerd-viz chart.
+    """Return the values of the linkerd-viz chart.
 
     Args:
-        cluster: where it goes.
-        webhook_authority: PEM of what the API server trusts when it calls tap and its injector.
-        pull: references to credentials for images.
+        cluster: settings of the cluster.
+        webhook_authority: PEM of the CA with which the API server verifies tap and its injector.
+        pull_secrets: references to image pull secrets.
     """
-    linkerd, wanted = cluster.linkerd, cluster.extensions.viz
-    assert wanted is not None
-    nodes = {
-        "nodeSelector": {"kubernetes.io/os": "linux", **linkerd.node_selector},
-        "tolerations": tolerations(cluster),
-    }
+    linkerd, settings = cluster.linkerd, cluster.extensions.viz
+    assert settings is not None
+    scheduling = scheduling_values(cluster)
     values: dict[str, Any] = {
-        "linkerdVersion": cluster.release.tag,
+        "linkerdVersion": cluster.linkerd_release.tag,
         "linkerdNamespace": linkerd.namespace,
         "clusterDomain": linkerd.cluster_domain,
         "identityTrustDomain": linkerd.trust_domain,
         "tap": external_secret_values(webhook_authority),
         "tapInjector": external_secret_values(webhook_authority),
-        # The chart takes these from above only where nobody says otherwise there.
-        **nodes,
-        "metricsAPI": nodes,
-        "prometheus": nodes,
+        **scheduling,
+        # The chart copies its default to these two with a YAML anchor, so they do not inherit the values above.
+        "metricsAPI": scheduling,
+        "prometheus": scheduling,
     }
-    if cluster.release.namespace_metadata_value:
+    if cluster.linkerd_release.namespace_metadata_value:
         values["createNamespaceMetadataJob"] = False
     if linkerd.registry is not None:
         values["defaultRegistry"] = linkerd.registry
-    if pull:
-        values["imagePullSecrets"] = pull
-    if wanted.prometheus_url is not None:
-        values |= {"prometheusUrl": wanted.prometheus_url, "prometheus": {"enabled": False}}
+    if pull_secrets:
+        values["imagePullSecrets"] = pull_secrets
+    if settings.prometheus_url is not None:
+        values |= {"prometheusUrl": settings.prometheus_url, "prometheus": {"enabled": False}}
     if linkerd.high_availability:
         values = config.merge_values(values, _high_availability_values())
     return config.merge_values(values, cluster.values("linkerd-viz"))
@@ -75,20 +74,18 @@ def _high_availability_values() -> dict[str, Any]:
     }
 
 
-class Viz(pulumi.ComponentResource):
+class Viz(ChartComponent):
     """The viz extension on one cluster.
 
     Args:
-        cluster: where it goes.
-        linkerd: the control plane there.
-        trust: who signs the certificates of tap and its injector.
-        charts: where its chart comes from.
-        opts: the usual resource options.
+        cluster: cluster to install the extension on.
+        linkerd: control plane of the cluster.
+        trust: authorities of the mesh; one signs the certificates of tap and its injector.
+        charts: source of the chart.
+        opts: resource options.
     """
 
-    namespace: pulumi.Output[str]
-    extension: pulumi.Resource  # the release: what must be there before a pod that can be tapped
-    webhooks_expire: pulumi.Output[str]
+    webhook_expiry: pulumi.Output[str]  # RFC 3339
 
     def __init__(
         self,
@@ -98,43 +95,32 @@ class Viz(pulumi.ComponentResource):
         charts: str,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        name = f"{cluster.name}-viz"
-        super().__init__("multicluster-mesh:index:Viz", name, None, opts)
-        child = cluster.options(self)
-        wanted = cluster.settings.extensions.viz
-        assert wanted is not None
-        external = {"viz.linkerd.io/external-prometheus": wanted.prometheus_url} if wanted.prometheus_url else {}
-        namespace = KubernetesObject(
-            f"{name}-namespace",
-            "v1",
-            "Namespace",
-            metadata=cluster.namespace_metadata(
-                NAMESPACE,
-                labels={"linkerd.io/extension": "viz", "pod-security.kubernetes.io/enforce": "privileged"},
-                annotations=external,
-            ),
-            opts=child,
+        settings = cluster.settings.extensions.viz
+        assert settings is not None
+        external = {"viz.linkerd.io/external-prometheus": settings.prometheus_url} if settings.prometheus_url else {}
+        super().__init__(
+            "multicluster-mesh:index:Viz",
+            "viz",
+            cluster,
+            NAMESPACE,
+            labels=extension_labels("viz"),
+            annotations=external,
+            opts=opts,
         )
-        self.namespace = namespace.name
-        served = webhook_certificates(
-            cluster, "viz", self.namespace, _SERVICES, namespace_name=NAMESPACE, trust=trust, opts=child
+        certificates = create_webhook_certificates(
+            cluster, "viz", self.namespace, _SERVICES, namespace_name=NAMESPACE, trust=trust, opts=self.child_options
         )
-        self.webhooks_expire = served.expires
-        credentials = pull_secret(f"{name}-pull-secret", cluster, self.namespace, child)
-        self.extension = helm_release(
-            name,
-            cluster=cluster,
-            name="linkerd-viz",
-            namespace=self.namespace,
-            chart="linkerd-viz",
-            version=cluster.settings.release.viz,
-            source=charts,
-            values=viz_values(
-                cluster.settings, webhook_authority=trust.webhooks.certificate, pull=pull_secrets(cluster)
+        self.webhook_expiry = certificates.expires
+        self.install_chart(
+            "linkerd-viz",
+            cluster.settings.linkerd_release.viz,
+            charts,
+            viz_values(
+                cluster.settings,
+                webhook_authority=trust.webhooks.certificate,
+                pull_secrets=pull_secret_references(cluster),
             ),
-            # Its pods must be injected and mount the Secrets, and the chart uses the policy CRDs: it names none.
-            opts=pulumi.ResourceOptions.merge(
-                child, pulumi.ResourceOptions(depends_on=[linkerd.control_plane, *served.secrets, *credentials])
-            ),
-        ).drift_repair
+            # Hidden dependencies: the proxy injector and the policy CRDs, and the Secrets that the pods mount.
+            depends_on=[linkerd.control_plane, *certificates.secrets],
+        )
         self.register_outputs({"namespace": self.namespace})

@@ -1,6 +1,6 @@
-"""The certificates of webhooks, and of APIs that the API server calls as it calls webhooks: made once, and pinned.
+"""Certificates of webhooks and of aggregated APIs, which the API server verifies in the same way.
 
-Linkerd's charts would make them anew on each render, so that each upgrade would restart what serves them. Follows
+Linkerd's charts would generate new ones at each render, and each upgrade would restart the pods that use them. Follows
 https://linkerd.io/2.14/tasks/automatically-rotating-webhook-tls-credentials/.
 """
 
@@ -15,29 +15,29 @@ import pulumi
 from components.cluster import Cluster
 from components.linkerd.pki import Certificate, Trust
 from components.sdk.kubernetes_object import KubernetesObject
-from components.sdk.secrets import tls_secret
+from components.sdk.secrets import create_tls_secret
 
 
 @dataclass(frozen=True, kw_only=True)
 class WebhookCertificates:
-    """The certificate of some services, in the Secrets that their pods mount."""
+    """A certificate, and the Secrets that contain it."""
 
     secrets: list[KubernetesObject]
     expires: pulumi.Output[str]  # RFC 3339
 
 
 def external_secret_values(webhook_authority: pulumi.Input[str]) -> Mapping[str, Any]:
-    """What Linkerd's charts want to know of a webhook whose certificate is there already.
+    """Return the values that make a Linkerd chart use an existing webhook certificate.
 
     Args:
-        webhook_authority: PEM of what the API server trusts when it calls it.
+        webhook_authority: PEM of the CA with which the API server verifies the webhook.
     """
     return {"externalSecret": True, "caBundle": webhook_authority}
 
 
-def webhook_certificates(
+def create_webhook_certificates(
     cluster: Cluster,
-    part: str,
+    component: str,
     namespace: pulumi.Input[str],
     services: Sequence[str],
     *,
@@ -45,28 +45,28 @@ def webhook_certificates(
     trust: Trust,
     opts: pulumi.ResourceOptions,
 ) -> WebhookCertificates:
-    """One certificate for some services of a namespace, in a Secret for each.
+    """Create one certificate for several services, and a Secret with it for each.
 
     Args:
-        cluster: where they are.
-        part: what they belong to, for resource names.
-        namespace: theirs, once it is there.
-        services: their names; the Secret of each is `<service>-k8s-tls`.
-        namespace_name: the namespace's name, for the certificate.
-        trust: who signs.
-        opts: the resource options of a child of what they belong to.
+        cluster: cluster of the services.
+        component: component of the services, for resource names.
+        namespace: namespace of the services, known once it exists.
+        services: names of the services; the Secret of each is `<service>-k8s-tls`.
+        namespace_name: name of the namespace, for the certificate.
+        trust: authorities of the mesh.
+        opts: resource options of a child of the component.
     """
     certificate = Certificate(
-        f"{cluster.name}-{part}-webhooks",
+        f"{cluster.name}-{component}-webhooks",
         trust.webhooks,
-        f"{part}-webhooks.{namespace_name}.svc",
+        f"{component}-webhooks.{namespace_name}.svc",
         hours=trust.lifetimes.webhooks,
         renew_before=trust.lifetimes.renew_before,
         dns_names=[f"{service}.{namespace_name}.svc" for service in services],
         opts=pulumi.ResourceOptions(parent=opts.parent),
     )
     secrets = [
-        tls_secret(
+        create_tls_secret(
             f"{cluster.name}-{service}-secret",
             cluster,
             namespace,

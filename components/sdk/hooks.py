@@ -1,9 +1,9 @@
-"""Hooks of resources that ask a cluster, on threads of their own.
+"""Resource hooks that call a cluster, on threads of their own.
 
-Python's part of Pulumi waits on the threads of the event loop for the engine's answer to each registration: four for
-each operation that the engine runs at a time, 32 with two processors, 4 with `--parallel 1`. The engine answers when
-the resource is made, hooks included. So a hook that waited for one of the same threads would wait for ever where
-registrations have taken all of them, as those of many releases do (https://github.com/pulumi/pulumi/pull/20362).
+Pulumi's Python SDK blocks a thread of the event loop for each registration until the engine has created the resource,
+hooks included. The event loop has four threads for each parallel operation of the engine: 32 on two processors, 4 with
+`--parallel 1`. If registrations block all of them, a hook that needs one of these threads waits indefinitely. Many
+releases are enough for that (https://github.com/pulumi/pulumi/pull/20362).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import pulumi
 
 Hook = Callable[[pulumi.ResourceHookArgs], Awaitable[None]]
 
-# As many as the engine has hooks under way with eight processors; more wait their turn, which is for none of them.
+# The engine runs this many hooks in parallel on eight processors. On more processors, hooks queue without a deadlock.
 _THREADS = ThreadPoolExecutor(max_workers=32, thread_name_prefix="hook")
 
 
 def namespace_hook(call: Callable[[str], None]) -> Hook:
-    """A hook that makes a call which may wait, with the namespace that its resource is about to have."""
+    """Return a hook that runs a blocking function with the namespace of its resource."""
 
     async def hook(args: pulumi.ResourceHookArgs) -> None:
         inputs = args.new_inputs or {}

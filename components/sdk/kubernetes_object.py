@@ -1,7 +1,7 @@
-"""One object of the Kubernetes API, whatever its kind.
+"""One class for Kubernetes objects of every kind.
 
-The SDK has a class for each kind, and to import those of `core/v1` alone is a third of a preview: 70,000 lines of types
-for what the API server checks anyway. The type tokens here are the SDK's, so the state is the same.
+The SDK has a class for each kind. The import of `core/v1` alone takes a third of a preview's time: 70,000 lines of
+types for inputs that the API server validates anyway. The type tokens here are the SDK's, so the stack state is the same.
 
 Follows https://www.pulumi.com/registry/packages/kubernetes/api-docs/ (the tokens, and which outputs are secret).
 """
@@ -13,19 +13,19 @@ from typing import Any
 
 import pulumi
 
-# What of a Secret is one.
+# Fields of a Secret that contain secrets.
 _SECRET_FIELDS = ("data", "stringData")
 
 
 class KubernetesObject(pulumi.CustomResource):
-    """An object of a cluster; fields are called what the Kubernetes API calls them.
+    """A Kubernetes object.
 
     Args:
-        resource_name: the Pulumi resource's name.
-        api_version: of its kind, such as `v1` or `apps/v1`.
-        kind: its kind.
-        opts: the resource options.
-        fields: its metadata, its spec, and what else its kind has; none for one that is only read.
+        resource_name: name of the Pulumi resource.
+        api_version: API version, such as `v1` or `apps/v1`.
+        kind: kind of the object.
+        opts: resource options.
+        fields: top-level fields of the object, named as in the Kubernetes API; none if the object is only read.
     """
 
     metadata: pulumi.Output[Mapping[str, Any]]
@@ -36,33 +36,34 @@ class KubernetesObject(pulumi.CustomResource):
         self, resource_name: str, api_version: str, kind: str, *, opts: pulumi.ResourceOptions, **fields: Any
     ) -> None:
         if (api_version, kind) == ("v1", "Secret"):
-            hidden = pulumi.ResourceOptions(additional_secret_outputs=list(_SECRET_FIELDS))
-            opts = pulumi.ResourceOptions.merge(opts, hidden)
+            secret_outputs = pulumi.ResourceOptions(additional_secret_outputs=list(_SECRET_FIELDS))
+            opts = pulumi.ResourceOptions.merge(opts, secret_outputs)
             fields |= {key: pulumi.Output.secret(fields[key]) for key in _SECRET_FIELDS if key in fields}
         if fields:
             fields |= {"apiVersion": api_version, "kind": kind}
         group = api_version if "/" in api_version else f"core/{api_version}"
-        # What nobody asks for is an output all the same.
+        # Pulumi sets an output as an attribute only if the inputs contain its name.
         outputs = dict.fromkeys(("metadata", "data", "status"))
         super().__init__(f"kubernetes:{group}:{kind}", resource_name, {**outputs, **fields}, opts)
 
     @property
     def name(self) -> pulumi.Output[str]:
-        """Its name, known once it is there."""
+        """Return the object's name, known once the object exists."""
         return self.metadata["name"]
 
 
 def read_object(
     resource_name: str, api_version: str, kind: str, name: pulumi.Input[str], opts: pulumi.ResourceOptions
 ) -> KubernetesObject:
-    """An object that somebody else makes, as it is.
+    """Read an object that this stack does not own.
 
     Args:
-        resource_name: the Pulumi resource's name.
-        api_version: of its kind.
-        kind: its kind.
-        name: its namespace and name, with a slash between.
-        opts: the resource options.
+        resource_name: name of the Pulumi resource.
+        api_version: API version of the object.
+        kind: kind of the object.
+        name: `namespace/name` of the object.
+        opts: resource options.
     """
-    there = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(id=name))
-    return KubernetesObject(resource_name, api_version, kind, opts=there)
+    return KubernetesObject(
+        resource_name, api_version, kind, opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(id=name))
+    )

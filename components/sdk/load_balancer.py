@@ -1,4 +1,4 @@
-"""What a load balancer has given a Service."""
+"""Addresses in the status of a LoadBalancer Service."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 
 def load_balancer_addresses(status: Mapping[str, Any]) -> list[str]:
-    """The addresses of a LoadBalancer Service, IPs or host names.
+    """Return the IPs or host names of a LoadBalancer Service.
 
     Args:
-        status: the Service's, as Pulumi has it.
+        status: status of the Service.
     """
     ingress = (status.get("loadBalancer") or {}).get("ingress") or []
-    found = [point.get("ip") or point.get("hostname") for point in ingress]
-    return [address for address in found if address]
+    addresses = [entry.get("ip") or entry.get("hostname") for entry in ingress]
+    return [address for address in addresses if address]

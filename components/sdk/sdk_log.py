@@ -1,8 +1,8 @@
-"""Debug messages of Pulumi's SDK, which nobody hears but who runs `pulumi --debug`.
+"""Debug log of Pulumi's Python SDK.
 
-For each resource the SDK sends five of them or six, each a call to the engine that keeps the whole program waiting, and
-the engine throws them away. A program isn't told whether anybody listens. With hundreds of clusters they were half of
-the time. What the engine and the providers say with `--debug` stays, as do all other messages.
+The SDK sends five or six debug messages per resource. Each is an RPC that blocks the whole program. Without `--debug`
+the engine discards them, but the program cannot detect that. With hundreds of clusters, they took half of the time.
+Debug messages of the engine and of the providers are not affected.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pulumi
 
 
 def disable_sdk_debug_log() -> None:
-    """Send no debug messages."""
+    """Discard all debug messages of the SDK."""
     pulumi.log.debug = _discard
 
 

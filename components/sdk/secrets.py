@@ -1,4 +1,4 @@
-"""The Secrets that this program makes in a cluster: keys with their certificates, and credentials for images."""
+"""TLS Secrets and image pull secrets."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import pulumi
 from components.cluster import Cluster
 from components.sdk.kubernetes_object import KubernetesObject
 
-# The Secret of the stack's own credentials for images, in each namespace that needs them.
+# Name of the stack's image pull secret, which is the same in each namespace.
 PULL_SECRET_NAME = "multicluster-mesh-registry"
 
 
-def tls_secret(
+def create_tls_secret(
     resource_name: str,
     cluster: Cluster,
     namespace: pulumi.Input[str],
@@ -19,13 +19,24 @@ def tls_secret(
     *,
     certificate: pulumi.Input[str],
     private_key: pulumi.Input[str],
-    authority: pulumi.Input[str] | None = None,
+    ca: pulumi.Input[str] | None = None,
     opts: pulumi.ResourceOptions,
 ) -> KubernetesObject:
-    """A `kubernetes.io/tls` Secret; with `authority`, it also holds the signer's certificate as `ca.crt`."""
+    """Create a `kubernetes.io/tls` Secret.
+
+    Args:
+        resource_name: name of the Pulumi resource.
+        cluster: cluster to create the Secret on.
+        namespace: namespace of the Secret.
+        name: name of the Secret.
+        certificate: PEM for `tls.crt`.
+        private_key: PEM for `tls.key`.
+        ca: PEM of the signing CA for `ca.crt`; None leaves the key out.
+        opts: resource options.
+    """
     data = {"tls.crt": certificate, "tls.key": private_key}
-    if authority is not None:
-        data["ca.crt"] = authority
+    if ca is not None:
+        data["ca.crt"] = ca
     return KubernetesObject(
         resource_name,
         "v1",
@@ -37,16 +48,16 @@ def tls_secret(
     )
 
 
-def pull_secrets(cluster: Cluster) -> list[dict[str, str]]:
-    """The references by which pods on a cluster name the credentials for their images."""
-    own = [PULL_SECRET_NAME] if cluster.pull_credentials is not None else []
-    return [{"name": name} for name in (*own, *cluster.settings.linkerd.image_pull_secrets)]
+def pull_secret_references(cluster: Cluster) -> list[dict[str, str]]:
+    """Return the `imagePullSecrets` of pods on a cluster: the stack's own and those of the settings."""
+    names = [PULL_SECRET_NAME] if cluster.pull_credentials is not None else []
+    return [{"name": name} for name in (*names, *cluster.settings.linkerd.image_pull_secrets)]
 
 
-def pull_secret(
+def create_pull_secret(
     resource_name: str, cluster: Cluster, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions
 ) -> list[pulumi.Resource]:
-    """The stack's own credentials for images in a namespace, if it has any."""
+    """Create the stack's image pull secret in a namespace, if the stack has registry credentials."""
     if cluster.pull_credentials is None:
         return []
     return [

@@ -52,7 +52,7 @@ def authentication_spec(accounts: Sequence[str]) -> dict[str, Any]:
     return {"identityRefs": [{"kind": "ServiceAccount", "name": account} for account in accounts]}
 
 
-def allow(
+def allow_access(
     objects: SampleObjects,
     place: SampleNamespace,
     form: PolicyForm,
@@ -76,7 +76,7 @@ def allow(
         accounts: service accounts of the same namespace that may call; none of them named, every meshed pod.
     """
     # The kinds come with Linkerd's CRDs, and Linkerd's webhook looks at what is made of them.
-    before = [place.member.linkerd.control_plane]
+    before = [place.mesh_cluster.linkerd.control_plane]
     server = server_spec(selector, port, protocol)
     objects.custom(f"{name}-server", f"{_GROUP}/v1beta1", "Server", name, server, before)
     if form == "server-authorization":

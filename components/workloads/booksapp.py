@@ -10,16 +10,16 @@ from collections.abc import Mapping
 
 import pulumi
 
-from components.workloads.manifests import SampleObjects, container
+from components.workloads.manifests import SampleObjects, container_spec
 from components.workloads.nginx import PORT as NGINX_PORT
-from components.workloads.nginx import nginx
+from components.workloads.nginx import create_nginx
 from components.workloads.sample_namespace import SampleNamespace
 from components.workloads.service_profile import create_profile
 from components.workloads.traffic_split import Backend, split_requests
 from mesh import config
 from mesh.config.models.samples import BooksappConfig as BooksappSettings
 from mesh.config.models.samples import RouteConfig
-from mesh.linkerd_releases import BOOKSAPP_IMAGE, BOOKSAPP_TRAFFIC_IMAGE
+from mesh.images import BOOKSAPP_IMAGE, BOOKSAPP_TRAFFIC_IMAGE
 
 # Its services, and the ports that they listen on.
 PORTS: Mapping[str, int] = {"webapp": 7000, "authors": 7001, "books": 7002}
@@ -80,7 +80,7 @@ class Booksapp(pulumi.ComponentResource):
         faults = wanted.fault_injection
         if faults is not None:
             # What is split by a TrafficSplit arrives at the port that it was sent to.
-            nginx(objects, ERROR_INJECTOR, "return 500;", {"books": PORTS["books"]})
+            create_nginx(objects, ERROR_INJECTOR, "return 500;", {"books": PORTS["books"]})
             failing = faults.percent * 10
             split_requests(
                 objects,
@@ -107,7 +107,7 @@ def _service(objects: SampleObjects, service: str, *, offered: bool, fails: bool
     told = {"DATABASE_URL": "sqlite3:db/db.sqlite3", **_EXTRA_ENV[service]}
     if fails:
         told["FAILURE_RATE"] = "0.5"
-    served = container(
+    served = container_spec(
         "service",
         objects.image(service, BOOKSAPP_IMAGE),
         ports={"service": PORTS[service]},
@@ -132,7 +132,7 @@ def _service(objects: SampleObjects, service: str, *, offered: bool, fails: bool
 
 
 def _traffic(objects: SampleObjects) -> None:
-    sent = container(
+    sent = container_spec(
         "traffic",
         objects.image("traffic", BOOKSAPP_TRAFFIC_IMAGE),
         more={"args": ["-initial-delay=30s", f"webapp:{PORTS['webapp']}"]},

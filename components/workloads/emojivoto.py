@@ -10,12 +10,12 @@ from collections.abc import Mapping
 
 import pulumi
 
-from components.workloads.authorization_policy import allow
-from components.workloads.manifests import SampleObjects, container
+from components.workloads.authorization_policy import allow_access
+from components.workloads.manifests import SampleObjects, container_spec
 from components.workloads.sample_namespace import SampleNamespace
 from mesh import config
 from mesh.config.models.samples import EmojivotoConfig as EmojivotoSettings
-from mesh.linkerd_releases import EMOJIVOTO_IMAGE
+from mesh.images import EMOJIVOTO_IMAGE
 
 _VERSION = "v11"
 _GRPC, _PROMETHEUS = 8080, 8801
@@ -44,7 +44,7 @@ class Emojivoto(pulumi.ComponentResource):
         for behind in ("emoji", "voting"):
             _behind(objects, behind, offered=f"{behind}-svc" in wanted.exported_services)
             if wanted.policy is not None:
-                allow(
+                allow_access(
                     objects,
                     place,
                     wanted.policy,
@@ -77,7 +77,7 @@ def _environment(found: Mapping[str, str]) -> dict[str, object]:
 
 def _behind(objects: SampleObjects, name: str, *, offered: bool) -> None:
     called = f"{name}-svc"
-    served = container(
+    served = container_spec(
         called,
         objects.image(called, EMOJIVOTO_IMAGE.format(called)),
         ports={"grpc": _GRPC, "prom": _PROMETHEUS},
@@ -99,7 +99,7 @@ def _web(objects: SampleObjects, namespace: str, *, offered: bool) -> None:
         "VOTINGSVC_HOST": f"voting-svc.{namespace}:{_GRPC}",
         "INDEX_BUNDLE": "dist/index_bundle.js",
     }
-    served = container(
+    served = container_spec(
         "web-svc",
         objects.image("web-svc", EMOJIVOTO_IMAGE.format("web")),
         ports={"http": 8080},
@@ -116,7 +116,7 @@ def _web(objects: SampleObjects, namespace: str, *, offered: bool) -> None:
 
 
 def _vote_bot(objects: SampleObjects, namespace: str) -> None:
-    bot = container(
+    bot = container_spec(
         "vote-bot",
         objects.image("vote-bot", EMOJIVOTO_IMAGE.format("web")),
         more={"command": ["emojivoto-vote-bot"], **_environment({"WEB_HOST": f"web-svc.{namespace}:80"})},

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 
 import pulumi
 
-from components.workloads.manifests import SampleObjects, container
+from components.workloads.manifests import SampleObjects, container_spec
 from components.workloads.sample_namespace import SampleNamespace
-from components.workloads.traffic_split import FAILURE_ACCRUAL_ANNOTATION, backends, fail_over, split_requests
+from components.workloads.traffic_split import FAILURE_ACCRUAL_ANNOTATION, fail_over, split_backends, split_requests
 from mesh import config
 from mesh.config.models.samples import HelloworldConfig as HelloworldSettings
-from mesh.linkerd_releases import CURL_IMAGE, HELLOWORLD_IMAGE
+from mesh.images import CURL_IMAGE, HELLOWORLD_IMAGE
 
 NAME = "helloworld"
 SLEEP = "sleep"
@@ -57,7 +57,7 @@ class Helloworld(pulumi.ComponentResource):
                     form=split.form,
                     service=NAME,
                     port=PORT,
-                    found=backends(NAME, PORT, split),
+                    found=split_backends(NAME, PORT, split),
                     version=split.smi_version,
                 )
         for failover in wanted.failover:
@@ -68,7 +68,7 @@ class Helloworld(pulumi.ComponentResource):
 
 def _version(objects: SampleObjects, version: str, annotations: Mapping[str, str] | None) -> None:
     called = f"{NAME}-{version}"
-    served = container(
+    served = container_spec(
         NAME,
         objects.image(called, HELLOWORLD_IMAGE.format(version)),
         ports={"http": PORT},
@@ -93,7 +93,7 @@ def _version(objects: SampleObjects, version: str, annotations: Mapping[str, str
 
 def _sleep(objects: SampleObjects) -> None:
     labels = {"app": SLEEP}
-    waiting = container(
+    waiting = container_spec(
         SLEEP, objects.image(SLEEP, CURL_IMAGE), more={"command": ["/bin/sleep", "3650d"]}, memory="16Mi"
     )
     objects.deployment("sleep", SLEEP, [waiting], labels=labels, user=_CURL_USER)

@@ -34,7 +34,7 @@ def route_spec(service: str, port: int, rule: Mapping[str, Any]) -> dict[str, An
     return {"parentRefs": [parent], "rules": [dict(rule)]}
 
 
-def route(
+def create_route(
     objects: SampleObjects,
     place: SampleNamespace,
     kind: Kind,
@@ -54,12 +54,12 @@ def route(
         spec: its spec.
         annotations: its annotations.
     """
-    release = place.cluster.settings.release
+    release = place.cluster.settings.linkerd_release
     version = release.http_route if kind == "HTTPRoute" else release.grpc_route
     if version is None:
         return
     # Linkerd 2.13 has a kind of its own, which is another object.
     once = _VERSIONS[kind] if version in _VERSIONS[kind] else ()
     # The kind comes with Linkerd's CRDs or before them, and Linkerd's webhook looks at it.
-    before = [place.member.linkerd.control_plane]
+    before = [place.mesh_cluster.linkerd.control_plane]
     objects.custom(role, version, kind, name, spec, before, annotations=annotations, once=once)

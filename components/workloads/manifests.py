@@ -8,15 +8,15 @@ from typing import Any
 import pulumi
 
 from components.cluster import SKIP_AWAIT, Cluster
-from components.linkerd.federated_services import FEDERATED_LABEL
 from components.sdk.kubernetes_object import KubernetesObject
-from components.sdk.secrets import pull_secrets
-from components.workloads.export_cleanup import EXPORTED_LABEL, ExportCleanup
+from components.sdk.secrets import pull_secret_references
+from components.workloads.export_cleanup import ExportCleanup
 from components.workloads.sample_namespace import IncomingLink, SampleNamespace
 from mesh import config
+from mesh.kube.constants import EXPORTED_LABEL, FEDERATED_LABEL
 
 
-def container(
+def container_spec(
     name: str,
     image: str,
     *,
@@ -108,7 +108,7 @@ class SampleObjects:
         if user is not None:
             security |= {"runAsNonRoot": True, "runAsUser": user}
         spec: dict[str, Any] = {"securityContext": security, "containers": [dict(each) for each in containers]}
-        if pull := pull_secrets(self._cluster):
+        if pull := pull_secret_references(self._cluster):
             spec["imagePullSecrets"] = pull
         if volumes:
             spec["volumes"] = [dict(volume) for volume in volumes]
@@ -183,23 +183,25 @@ class SampleObjects:
         """Label a service as the sample is exported and federated; what must be there before it, and goes after it."""
         mode = self._sample.export_modes.get(self._cluster.name)
         federated = self._cluster.name in self._sample.part.federated
-        inward = self._place.inward
+        inward = self._place.incoming_links
         seen: list[tuple[str, IncomingLink, bool]] = []
         if mode is not None:
             labels[EXPORTED_LABEL] = "true" if mode == "gateway" else mode
-            seeing = [each for each in inward if (each.link.gateway if mode == "gateway" else each.link.discovers)]
+            seeing = [
+                each for each in inward if (each.link.gateway if mode == "gateway" else each.link.has_remote_discovery)
+            ]
             seen += [("export", each, False) for each in seeing]
         if federated:
             labels[FEDERATED_LABEL] = "member"
-            seen += [("member", each, True) for each in inward if each.link.discovers]
+            seen += [("member", each, True) for each in inward if each.link.has_remote_discovery]
         if not labels.keys() & {EXPORTED_LABEL, FEDERATED_LABEL}:
             return []
-        multicluster = self._place.member.multicluster
+        multicluster = self._place.mesh_cluster.multicluster
         # The gateway goes after what is seen through it, and the cluster's own controllers after what they look at.
-        before: list[pulumi.Resource] = [multicluster.extension] if multicluster is not None else []
+        before: list[pulumi.Resource] = [multicluster.ready] if multicluster is not None else []
         # A link's controller is what removes its mirror.
         before += [
-            self._export(f"{role}-{what}-{each.source.name}", name, each.source, as_member, each.made)
+            self._export(f"{role}-{what}-{each.source.name}", name, each.source, as_member, each.component)
             for what, each, as_member in seen
         ]
         if federated and multicluster is not None:
@@ -266,7 +268,7 @@ class SampleObjects:
         )
 
     def _pod_annotations(self) -> dict[str, str]:
-        return pod_annotations(self._sample) if self._place.member.own_linkerd is not None else {}
+        return pod_annotations(self._sample) if self._place.mesh_cluster.linkerd_or_none is not None else {}
 
     def _resource(self, role: str) -> str:
         return f"{self._name}-{role}" if role else self._name

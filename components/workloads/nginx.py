@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from components.workloads.manifests import SampleObjects, container
-from mesh.linkerd_releases import NGINX_IMAGE
+from components.workloads.manifests import SampleObjects, container_spec
+from mesh.images import NGINX_IMAGE
 
 PORT = 8080
 # The user of the image.
@@ -36,7 +36,7 @@ http {{
 """
 
 
-def configuration(location: str) -> str:
+def nginx_configuration(location: str) -> str:
     """Its nginx.conf.
 
     Args:
@@ -46,7 +46,7 @@ def configuration(location: str) -> str:
     return _CONFIGURATION.format(port=PORT, location=indented)
 
 
-def nginx(objects: SampleObjects, name: str, location: str, ports: Mapping[str, int] | None = None) -> None:
+def create_nginx(objects: SampleObjects, name: str, location: str, ports: Mapping[str, int] | None = None) -> None:
     """A Deployment of one nginx with its ConfigMap and its Service, all of one name.
 
     Args:
@@ -56,12 +56,12 @@ def nginx(objects: SampleObjects, name: str, location: str, ports: Mapping[str, 
         ports: further ports of its Service, by name, all of which lead to it.
     """
     labels = {"app": name}
-    objects.config_map(f"{name}-config", name, {"nginx.conf": configuration(location)})
+    objects.config_map(f"{name}-config", name, {"nginx.conf": nginx_configuration(location)})
     mounts = [
         {"name": "config", "mountPath": "/etc/nginx/nginx.conf", "subPath": "nginx.conf", "readOnly": True},
         {"name": "tmp", "mountPath": "/tmp"},
     ]
-    served = container(
+    served = container_spec(
         name,
         objects.image(name, NGINX_IMAGE),
         ports={"http": PORT},

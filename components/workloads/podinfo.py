@@ -10,16 +10,16 @@ from typing import Any
 
 import pulumi
 
-from components.workloads.authorization_policy import allow
-from components.workloads.manifests import SampleObjects, container
-from components.workloads.nginx import nginx
+from components.workloads.authorization_policy import allow_access
+from components.workloads.manifests import SampleObjects, container_spec
+from components.workloads.nginx import create_nginx
 from components.workloads.sample_namespace import SampleNamespace
 from components.workloads.service_profile import create_profile
-from components.workloads.traffic_split import FAILURE_ACCRUAL_ANNOTATION, backends, fail_over, split_requests
+from components.workloads.traffic_split import FAILURE_ACCRUAL_ANNOTATION, fail_over, split_backends, split_requests
 from mesh import config
 from mesh.config.models.samples import PodinfoConfig as PodinfoSettings
 from mesh.config.models.samples import RouteConfig
-from mesh.linkerd_releases import PODINFO_IMAGE
+from mesh.images import PODINFO_IMAGE
 
 NAME = "podinfo"
 FRONTEND = "frontend"
@@ -37,7 +37,7 @@ _ASK_PODINFO = f"proxy_pass http://{NAME}:{_HTTP};\nproxy_http_version 1.1;"
 
 def podinfo_container(cluster: str, image: str) -> dict[str, Any]:
     """Its container, whose greeting says which cluster it runs on."""
-    return container(
+    return container_spec(
         NAME,
         image,
         ports={"http": _HTTP, "grpc": _GRPC},
@@ -75,7 +75,7 @@ class Podinfo(pulumi.ComponentResource):
             accrual = FAILURE_ACCRUAL_ANNOTATION if any(each.cluster == cluster for each in wanted.failover) else None
             objects.service("service", NAME, ports, selector=_LABELS, annotations=accrual, offered=True)
         if cluster in wanted.frontend:
-            nginx(objects, FRONTEND, _ASK_PODINFO)
+            create_nginx(objects, FRONTEND, _ASK_PODINFO)
         for split in wanted.splits:
             if split.cluster == cluster:
                 split_requests(
@@ -86,7 +86,7 @@ class Podinfo(pulumi.ComponentResource):
                     form=split.form,
                     service=NAME,
                     port=_HTTP,
-                    found=backends(NAME, _HTTP, split),
+                    found=split_backends(NAME, _HTTP, split),
                     grpc_port=_GRPC,
                     version=split.smi_version,
                 )
@@ -96,6 +96,8 @@ class Podinfo(pulumi.ComponentResource):
         if wanted.profile is not None:
             create_profile(objects, place, NAME, _HTTP, wanted.profile, ROUTES)
         if wanted.policy is not None:
-            allow(objects, place, wanted.policy, "podinfo-http", selector=_LABELS, port="http", protocol="HTTP/1")
-            allow(objects, place, wanted.policy, "podinfo-grpc", selector=_LABELS, port="grpc", protocol="gRPC")
+            allow_access(
+                objects, place, wanted.policy, "podinfo-http", selector=_LABELS, port="http", protocol="HTTP/1"
+            )
+            allow_access(objects, place, wanted.policy, "podinfo-grpc", selector=_LABELS, port="grpc", protocol="gRPC")
         self.register_outputs({})

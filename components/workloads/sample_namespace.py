@@ -11,7 +11,7 @@ from components.cluster import Cluster
 from components.linkerd.link import ClusterLink
 from components.mesh_cluster import MeshCluster
 from components.sdk.kubernetes_object import KubernetesObject
-from components.sdk.secrets import pull_secret
+from components.sdk.secrets import create_pull_secret
 from mesh import config
 from mesh.topology import Link
 
@@ -25,23 +25,23 @@ class IncomingLink:
 
     link: Link
     source: Cluster
-    made: ClusterLink | None  # None: one of its ends isn't there
+    component: ClusterLink | None  # None: one of its ends isn't there
 
 
 @dataclass(frozen=True, kw_only=True)
 class SampleNamespace:
     """A namespace on one cluster, as samples see it."""
 
-    member: MeshCluster
+    mesh_cluster: MeshCluster
     namespace: pulumi.Input[str]
     name: str  # the namespace's
     ready: Sequence[pulumi.Resource]  # what must be there before a pod
-    inward: Sequence[IncomingLink]  # the links to here
+    incoming_links: Sequence[IncomingLink]  # the links to here
 
     @property
     def cluster(self) -> Cluster:
         """The cluster that it is on."""
-        return self.member.cluster
+        return self.mesh_cluster.cluster
 
 
 class NamespaceComponent(pulumi.ComponentResource):
@@ -83,7 +83,7 @@ class NamespaceComponent(pulumi.ComponentResource):
                 metadata=cluster.namespace_metadata(namespace, annotations=meshed),
                 opts=pulumi.ResourceOptions.merge(child, aliases.get("namespace")),
             ).name
-        self.credentials = pull_secret(
+        self.credentials = create_pull_secret(
             f"{name}-pull-secret",
             cluster,
             self.name,
@@ -103,7 +103,7 @@ def _aliases(name: str, samples: Sequence[config.Sample]) -> dict[str, pulumi.Re
     }
 
 
-def sample_namespaces(
+def create_sample_namespaces(
     stack: config.Settings,
     clusters: Mapping[str, Cluster],
     members: Mapping[str, MeshCluster],
@@ -140,9 +140,11 @@ def _sample_namespace(
     # Those that can't be reached as well: that they are away changes nothing here.
     inward = [link for link in stack.links if link.target == member.cluster.name]
     return SampleNamespace(
-        member=member,
+        mesh_cluster=member,
         namespace=made.name,
         name=namespace,
-        ready=[*member.injectors, *made.credentials],
-        inward=[IncomingLink(link=link, source=clusters[link.source], made=links.get(link)) for link in inward],
+        ready=[*member.pod_dependencies, *made.credentials],
+        incoming_links=[
+            IncomingLink(link=link, source=clusters[link.source], component=links.get(link)) for link in inward
+        ],
     )

@@ -11,7 +11,7 @@ from components.workloads.booksapp import Booksapp
 from components.workloads.emojivoto import Emojivoto
 from components.workloads.helloworld import Helloworld
 from components.workloads.podinfo import Podinfo
-from components.workloads.sample_namespace import sample_namespaces
+from components.workloads.sample_namespace import create_sample_namespaces
 from components.workloads.userlist import Userlist
 from mesh import config
 from mesh.topology import Link
@@ -39,7 +39,7 @@ def deploy_samples(
         members: those that can be reached.
         links: the links between those.
     """
-    found = sample_namespaces(stack, clusters, members, links)
+    found = create_sample_namespaces(stack, clusters, members, links)
     for sample in stack.samples:
         for cluster in sample.all_clusters:
             if cluster in members:

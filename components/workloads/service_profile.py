@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
-from components.workloads.http_route import route, route_spec
+from components.workloads.http_route import create_route, route_spec
 from components.workloads.manifests import SampleObjects
 from components.workloads.sample_namespace import SampleNamespace
 from mesh.config.models.samples import ProfileConfig, RouteConfig
@@ -93,15 +93,15 @@ def create_profile(
         for each in http_routes(service, profile, usual):
             role = f"route-{each.name.removeprefix(f'{service}-')}"
             spec = route_spec(service, port, each.rule)
-            route(objects, place, "HTTPRoute", role, each.name, spec, each.annotations)
+            create_route(objects, place, "HTTPRoute", role, each.name, spec, each.annotations)
         return
     name = f"{service}.{place.name}.svc.{place.cluster.settings.linkerd.cluster_domain}"
     # The kind comes with Linkerd's CRDs, and Linkerd's webhook looks at it.
-    before = [place.member.linkerd.control_plane]
+    before = [place.mesh_cluster.linkerd.control_plane]
     objects.custom("profile", "linkerd.io/v1alpha2", "ServiceProfile", name, profile_spec(profile, usual), before)
 
 
-def milliseconds(duration: str) -> int:
+def to_milliseconds(duration: str) -> int:
     """A duration such as 1m30.5s; Linkerd's annotations have neither fractions nor several units.
 
     Args:
@@ -119,8 +119,8 @@ def _route_annotations(found: RouteConfig) -> dict[str, str]:
     if found.retry_limit is not None:
         wanted["retry.linkerd.io/limit"] = str(found.retry_limit)
     # None at all is what a ServiceProfile takes a zero for.
-    if found.timeout is not None and milliseconds(found.timeout):
-        wanted["timeout.linkerd.io/request"] = f"{milliseconds(found.timeout)}ms"
+    if found.timeout is not None and to_milliseconds(found.timeout):
+        wanted["timeout.linkerd.io/request"] = f"{to_milliseconds(found.timeout)}ms"
     return wanted
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from components.workloads.http_route import route, route_spec
+from components.workloads.http_route import create_route, route_spec
 from components.workloads.manifests import SampleObjects
 from components.workloads.sample_namespace import SampleNamespace
 from mesh.config.models.samples import FailoverConfig, SplitConfig, SplitForm
@@ -31,7 +31,7 @@ class Backend:
     weight: int
 
 
-def backends(service: str, port: int, split: SplitConfig) -> list[Backend]:
+def split_backends(service: str, port: int, split: SplitConfig) -> list[Backend]:
     """The services that a split of a sample's requests leads to.
 
     Args:
@@ -104,11 +104,11 @@ def split_requests(
     """
     spec: Mapping[str, Any]
     if (form or place.cluster.settings.split_form) == "smi":
-        smi = place.member.smi
+        smi = place.mesh_cluster.smi
         assert smi is not None, "settings see to it that the cluster has TrafficSplits"
         spec = traffic_split_spec(service, found, thousandths=thousandths)
         # The kind comes with the extension, which makes a ServiceProfile of it.
-        objects.custom(role, f"split.smi-spec.io/{version}", "TrafficSplit", name, spec, [smi.extension])
+        objects.custom(role, f"split.smi-spec.io/{version}", "TrafficSplit", name, spec, [smi.ready])
     else:
         _create_weighted_route(objects, place, role, name, service, port, found, grpc_port)
 
@@ -161,7 +161,9 @@ def _create_weighted_route(
     found: Sequence[Backend],
     grpc_port: int | None,
 ) -> None:
-    route(objects, place, "HTTPRoute", role, name, weighted_backends_rule(service, port, found))
+    create_route(objects, place, "HTTPRoute", role, name, weighted_backends_rule(service, port, found))
     if grpc_port is not None:
         of_grpc = [replace(each, port=grpc_port) for each in found]
-        route(objects, place, "GRPCRoute", f"{role}-grpc", name, weighted_backends_rule(service, grpc_port, of_grpc))
+        create_route(
+            objects, place, "GRPCRoute", f"{role}-grpc", name, weighted_backends_rule(service, grpc_port, of_grpc)
+        )

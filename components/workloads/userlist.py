@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import pulumi
 
-from components.workloads.manifests import SampleObjects, container
+from components.workloads.manifests import SampleObjects, container_spec
 from components.workloads.sample_namespace import SampleNamespace
 from mesh import config
 from mesh.config.models.samples import UserlistConfig as UserlistSettings
-from mesh.linkerd_releases import CURL_IMAGE, USERLIST_IMAGE
+from mesh.images import CURL_IMAGE, USERLIST_IMAGE
 
 NAME, SERVICE, CURLTEST = "userlist", "userlist-svc", "curltest"
 PORT = 8181
@@ -54,7 +54,7 @@ class Userlist(pulumi.ComponentResource):
         objects = SampleObjects(name, place, sample, self)
         labels = {"app": NAME}
         if cluster in sample.clusters:
-            served = container(
+            served = container_spec(
                 NAME,
                 objects.image(NAME, USERLIST_IMAGE),
                 ports={"http": PORT},
@@ -68,7 +68,7 @@ class Userlist(pulumi.ComponentResource):
         told = service_annotations(wanted, cluster)
         objects.service("service", SERVICE, ports, selector=labels, annotations=told)
         if cluster in (sample.clusters if wanted.curltest is None else wanted.curltest):
-            waiting = container(
+            waiting = container_spec(
                 CURLTEST,
                 objects.image(CURLTEST, CURL_IMAGE),
                 memory="16Mi",

@@ -33,11 +33,11 @@ Values = dict[str, Any]
 
 
 def build_viz_values(settings: config.ClusterSettings, pull_secrets: list[dict[str, str]] | None = None) -> Values:
-    return viz_values(settings, webhook_authority="WEBHOOKS", pull=pull_secrets)
+    return viz_values(settings, webhook_authority="WEBHOOKS", pull_secrets=pull_secrets)
 
 
 def build_jaeger_values(settings: config.ClusterSettings, pull_secrets: list[dict[str, str]] | None = None) -> Values:
-    return jaeger_values(settings, webhook_authority="WEBHOOKS", pull=pull_secrets)
+    return jaeger_values(settings, webhook_authority="WEBHOOKS", pull_secrets=pull_secrets)
 
 
 CHARTS: dict[str, Callable[..., Values]] = {
@@ -227,18 +227,18 @@ def test_ingress_nginx_without_load_balancer_awaits_no_address() -> None:
 def test_linkerd_crds_omit_separately_managed_gateway_api(
     version: str, alone: Values, with_gateway_api: Values
 ) -> None:
-    linkerd_release_of_version = linkerd_release(version)
-    assert linkerd_release_of_version is not None
+    selected_linkerd_release = linkerd_release(version)
+    assert selected_linkerd_release is not None
 
-    assert crds_values(build_cluster_settings(linkerd_release=linkerd_release_of_version)) == alone
+    assert crds_values(build_cluster_settings(linkerd_release=selected_linkerd_release)) == alone
     assert (
-        crds_values(build_cluster_settings(extensions=ALL_EXTENSIONS, linkerd_release=linkerd_release_of_version))
+        crds_values(build_cluster_settings(extensions=ALL_EXTENSIONS, linkerd_release=selected_linkerd_release))
         == with_gateway_api
     )
     assert (
         crds_values(
             build_cluster_settings(
-                extensions={"gatewayApi": {"install": False}}, linkerd_release=linkerd_release_of_version
+                extensions={"gatewayApi": {"install": False}}, linkerd_release=selected_linkerd_release
             )
         )
         == with_gateway_api

@@ -1,4 +1,4 @@
-"""What goes into Links and service mirrors of each generation of Linkerd, by pure functions."""
+"""Values of Links and service mirrors in each generation of Linkerd."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ from mesh.linkerd_releases import LINKERD_RELEASES, LinkerdRelease, linkerd_rele
 from mesh.topology import Link
 from tests.helpers.cluster_settings import NEWER_RELEASE, build_cluster_settings
 
-NEWEST = LINKERD_RELEASES["2.20"]
-BY_CONTROLLERS = [release for release in LINKERD_RELEASES.values() if release.link_controllers]
-BY_THEMSELVES = [release for release in LINKERD_RELEASES.values() if not release.link_controllers]
-FULL: dict[str, Any] = {
+NEWEST_RELEASE = LINKERD_RELEASES["2.20"]
+RELEASES_WITH_CONTROLLERS = [
+    linkerd_release for linkerd_release in LINKERD_RELEASES.values() if linkerd_release.link_controllers
+]
+RELEASES_WITHOUT_CONTROLLERS = [
+    linkerd_release for linkerd_release in LINKERD_RELEASES.values() if not linkerd_release.link_controllers
+]
+ALL_OPTIONS: dict[str, Any] = {
     "serviceMirror": {
         "replicas": 2,
         "logLevel": "debug",
@@ -34,28 +38,33 @@ FULL: dict[str, Any] = {
 }
 
 
-def options(**said: Any) -> LinkOptions:
-    return LinkOptions.model_validate(said)
+def build_options(**fields: Any) -> LinkOptions:
+    return LinkOptions.model_validate(fields)
 
 
-def outward(*targets: str, gateway: bool = True, **said: Any) -> list[OutgoingLink]:
+def outgoing_links(*targets: str, gateway: bool = True, **options: Any) -> list[OutgoingLink]:
     links = [Link(source="west", target=target, gateway=gateway) for target in targets]
-    return [(link, build_cluster_settings(link.target, linkerd_release=NEWEST), options(**said)) for link in links]
+    return [
+        (link, build_cluster_settings(link.target, linkerd_release=NEWEST_RELEASE), build_options(**options))
+        for link in links
+    ]
 
 
-def west(**said: Any) -> config.ClusterSettings:
-    return build_cluster_settings("west", linkerd_release=NEWEST, **said)
+def build_west_settings(**overrides: Any) -> config.ClusterSettings:
+    return build_cluster_settings("west", linkerd_release=NEWEST_RELEASE, **overrides)
 
 
-def release_of(version: str) -> LinkerdRelease:
-    found = linkerd_release(version)
-    assert found is not None
-    return found
+def require_release(version: str) -> LinkerdRelease:
+    selected_release = linkerd_release(version)
+    assert selected_release is not None
+    return selected_release
 
 
-@pytest.mark.parametrize("release", BY_CONTROLLERS, ids=lambda release: release.version)
-def test_a_link_of_the_newer_generation_is_what_link_gen_writes(release: LinkerdRelease) -> None:
-    assert link_spec(build_cluster_settings(linkerd_release=release), gateway_address="198.51.100.7") == {
+@pytest.mark.parametrize(
+    "linkerd_release", RELEASES_WITH_CONTROLLERS, ids=lambda linkerd_release: linkerd_release.version
+)
+def test_newer_link_equals_output_of_link_gen(linkerd_release: LinkerdRelease) -> None:
+    assert link_spec(build_cluster_settings(linkerd_release=linkerd_release), gateway_address="198.51.100.7") == {
         "clusterCredentialsSecret": "cluster-credentials-east",
         "federatedServiceSelector": {"matchLabels": {"mirror.linkerd.io/federated": "member"}},
         "gatewayAddress": "198.51.100.7",
@@ -70,9 +79,11 @@ def test_a_link_of_the_newer_generation_is_what_link_gen_writes(release: Linkerd
     }
 
 
-@pytest.mark.parametrize("release", BY_CONTROLLERS, ids=lambda release: release.version)
-def test_a_flat_link_of_the_newer_generation_says_nothing_of_gateways(release: LinkerdRelease) -> None:
-    assert link_spec(build_cluster_settings(linkerd_release=release), gateway_address=None) == {
+@pytest.mark.parametrize(
+    "linkerd_release", RELEASES_WITH_CONTROLLERS, ids=lambda linkerd_release: linkerd_release.version
+)
+def test_newer_flat_link_has_no_gateway_fields(linkerd_release: LinkerdRelease) -> None:
+    assert link_spec(build_cluster_settings(linkerd_release=linkerd_release), gateway_address=None) == {
         "clusterCredentialsSecret": "cluster-credentials-east",
         "federatedServiceSelector": {"matchLabels": {"mirror.linkerd.io/federated": "member"}},
         "probeSpec": {},
@@ -83,25 +94,31 @@ def test_a_flat_link_of_the_newer_generation_says_nothing_of_gateways(release: L
     }
 
 
-@pytest.mark.parametrize("release", BY_THEMSELVES, ids=lambda release: release.version)
-def test_an_older_link_has_the_selectors_that_its_release_knows(release: LinkerdRelease) -> None:
-    spec = link_spec(build_cluster_settings(linkerd_release=release), gateway_address=None)
+@pytest.mark.parametrize(
+    "linkerd_release", RELEASES_WITHOUT_CONTROLLERS, ids=lambda linkerd_release: linkerd_release.version
+)
+def test_older_link_has_only_selectors_of_its_release(linkerd_release: LinkerdRelease) -> None:
+    spec = link_spec(build_cluster_settings(linkerd_release=linkerd_release), gateway_address=None)
 
     assert spec["gatewayAddress"] == "" and spec["probeSpec"] == {"path": "", "port": "0", "period": "0s"}
-    assert ("remoteDiscoverySelector" in spec) == (release.version != "2.13.5")
-    assert ("federatedServiceSelector" in spec) == (release.version == "2.17")
+    assert ("remoteDiscoverySelector" in spec) == (linkerd_release.version != "2.13.5")
+    assert ("federatedServiceSelector" in spec) == (linkerd_release.version == "2.17")
 
 
-def test_a_link_between_networks_sees_only_what_the_gateway_passes_on() -> None:
-    spec = link_spec(build_cluster_settings(linkerd_release=NEWEST), gateway_address="198.51.100.7", discovers=False)
+def test_link_between_networks_selects_only_gateway_exports() -> None:
+    spec = link_spec(
+        build_cluster_settings(linkerd_release=NEWEST_RELEASE), gateway_address="198.51.100.7", has_remote_discovery=False
+    )
 
     assert spec["selector"] == {"matchLabels": {"mirror.linkerd.io/exported": "true"}}
     assert not spec.keys() & {"remoteDiscoverySelector", "federatedServiceSelector"}
 
 
-def test_a_link_says_what_the_stack_file_says_of_it() -> None:
+def test_link_has_options_of_stack_file() -> None:
     spec = link_spec(
-        build_cluster_settings(linkerd_release=NEWEST), gateway_address="198.51.100.7", options=options(**FULL)
+        build_cluster_settings(linkerd_release=NEWEST_RELEASE),
+        gateway_address="198.51.100.7",
+        options=build_options(**ALL_OPTIONS),
     )
 
     assert spec["probeSpec"] == {
@@ -117,10 +134,10 @@ def test_a_link_says_what_the_stack_file_says_of_it() -> None:
     assert (spec["excludedLabels"], spec["excludedAnnotations"]) == (["example.com/*"], ["note"])
 
 
-def test_a_cluster_has_a_controller_for_each_of_its_links() -> None:
-    links = [*outward("north", gateway=False), *outward("east", **FULL)]
+def test_cluster_has_controller_for_each_link() -> None:
+    links = [*outgoing_links("north", gateway=False), *outgoing_links("east", **ALL_OPTIONS)]
 
-    assert controllers_values(west(), links) == {
+    assert controllers_values(build_west_settings(), links) == {
         "controllers": [
             {
                 "link": {"ref": {"name": "east"}},
@@ -137,22 +154,27 @@ def test_a_cluster_has_a_controller_for_each_of_its_links() -> None:
     }
 
 
-def test_the_order_of_controllers_is_not_that_of_the_stack_file() -> None:
-    there, back = (controllers_values(west(), outward(*names)) for names in (("a", "b", "c"), ("c", "a", "b")))
-
-    assert there == back
-
-
-def test_a_controller_probes_at_the_port_where_the_target_is_reached() -> None:
-    target = build_cluster_settings(
-        "east", linkerd_release=NEWEST, gateway={"nodePort": {"port": 30143, "probePort": 30191}}
+def test_controller_order_is_independent_of_stack_file() -> None:
+    forward, backward = (
+        controllers_values(build_west_settings(), outgoing_links(*names))
+        for names in (("a", "b", "c"), ("c", "a", "b"))
     )
-    (entry,) = controllers_values(west(), [(Link(source="west", target="east"), target, options())])["controllers"]
+
+    assert forward == backward
+
+
+def test_controller_probes_configured_port_of_target() -> None:
+    target = build_cluster_settings(
+        "east", linkerd_release=NEWEST_RELEASE, gateway={"nodePort": {"port": 30143, "probePort": 30191}}
+    )
+    (entry,) = controllers_values(
+        build_west_settings(), [(Link(source="west", target="east"), target, build_options())]
+    )["controllers"]
 
     assert entry["gateway"] == {"enabled": True, "probe": {"port": 30191}}
 
 
-def test_controllers_go_where_linkerd_goes_with_its_images() -> None:
+def test_controllers_follow_node_placement_and_images_of_linkerd() -> None:
     linkerd = {
         "registry": "registry.example.com/linkerd",
         "highAvailability": True,
@@ -160,7 +182,7 @@ def test_controllers_go_where_linkerd_goes_with_its_images() -> None:
         "tolerations": [{"key": "mesh", "operator": "Exists"}],
     }
 
-    values = multicluster_values(west(linkerd=linkerd), links=outward("east"))
+    values = multicluster_values(build_west_settings(linkerd=linkerd), links=outgoing_links("east"))
 
     (entry,) = values["controllers"]
     assert values["controllerDefaults"] == {"image": {"name": "registry.example.com/linkerd/controller"}}
@@ -176,15 +198,15 @@ def test_controllers_go_where_linkerd_goes_with_its_images() -> None:
     assert (values["nodeSelector"], values["tolerations"]) == (entry["nodeSelector"], entry["tolerations"])
 
 
-def test_what_a_stack_file_says_of_the_older_mirrors_values_is_so_in_the_newer_chart() -> None:
-    said = {"values": {"service-mirror": {"logLevel": "debug", "resources": {"limits": {"memory": "50Mi"}}}}}
-    (entry,) = controllers_values(west(linkerd=said), outward("east"))["controllers"]
+def test_values_for_older_service_mirror_apply_to_controllers() -> None:
+    linkerd = {"values": {"service-mirror": {"logLevel": "debug", "resources": {"limits": {"memory": "50Mi"}}}}}
+    (entry,) = controllers_values(build_west_settings(linkerd=linkerd), outgoing_links("east"))["controllers"]
 
     assert (entry["logLevel"], entry["resources"]) == ("debug", {"limits": {"memory": "50Mi"}})
 
 
 @pytest.mark.parametrize(
-    ("version", "controllers", "local", "job"),
+    ("version", "has_controllers", "has_local_mirror", "has_metadata_job"),
     [
         ("2.14.10", False, False, False),
         ("2.15", False, False, True),
@@ -193,23 +215,26 @@ def test_what_a_stack_file_says_of_the_older_mirrors_values_is_so_in_the_newer_c
         ("edge-26.8.3", True, True, True),
     ],
 )
-def test_the_extension_has_what_its_release_has(version: str, controllers: bool, local: bool, job: bool) -> None:
+def test_extension_has_features_of_its_release(
+    version: str, has_controllers: bool, has_local_mirror: bool, has_metadata_job: bool
+) -> None:
     linkerd = {"registry": "registry.example.com"}
     values = multicluster_values(
-        build_cluster_settings("west", linkerd_release=release_of(version), linkerd=linkerd), links=outward("east")
+        build_cluster_settings("west", linkerd_release=require_release(version), linkerd=linkerd),
+        links=outgoing_links("east"),
     )
 
-    assert ("controllers" in values, "localServiceMirror" in values) == (controllers, local)
-    assert ("createNamespaceMetadataJob" in values) == job
+    assert ("controllers" in values, "localServiceMirror" in values) == (has_controllers, has_local_mirror)
+    assert ("createNamespaceMetadataJob" in values) == has_metadata_job
     assert values.get("createNamespaceMetadataJob", False) is False
 
 
-def test_an_older_service_mirror_says_what_the_stack_file_says_of_it() -> None:
+def test_older_service_mirror_has_options_of_stack_file() -> None:
     values = service_mirror_values(
         build_cluster_settings("west"),
         build_cluster_settings(),
         credentials_checksum="x",
-        options=options(serviceMirror=FULL["serviceMirror"]),
+        options=build_options(serviceMirror=ALL_OPTIONS["serviceMirror"]),
     )
 
     assert {key: values[key] for key in ("replicas", "logLevel", "logFormat", "retryLimit")} == {
@@ -222,18 +247,18 @@ def test_an_older_service_mirror_says_what_the_stack_file_says_of_it() -> None:
     assert values["resources"] == {"requests": {"cpu": "10m"}}
 
 
-def test_a_mirror_that_reports_to_its_link_may() -> None:
-    wanted = {
-        release.version: release.link_status
-        for release in (NEWER_RELEASE, LINKERD_RELEASES["2.16"], LINKERD_RELEASES["2.17"])
+def test_link_status_is_enabled_where_release_supports_it() -> None:
+    expected = {
+        linkerd_release.version: linkerd_release.link_status
+        for linkerd_release in (NEWER_RELEASE, LINKERD_RELEASES["2.16"], LINKERD_RELEASES["2.17"])
     }
-    found = {
+    enabled = {
         version: service_mirror_values(
             build_cluster_settings(linkerd_release=LINKERD_RELEASES[version]),
             build_cluster_settings(),
             credentials_checksum="x",
         )["linkStatus"]
-        for version in wanted
+        for version in expected
     }
 
-    assert found == wanted == {"2.14.10": False, "2.16": False, "2.17": True}
+    assert enabled == expected == {"2.14.10": False, "2.16": False, "2.17": True}

@@ -1,4 +1,4 @@
-"""The pure functions beside the components: what goes into charts, Links and credentials."""
+"""Helm values, Links and credentials of Linkerd."""
 
 from __future__ import annotations
 
@@ -20,30 +20,32 @@ from mesh.config.models.stack_file import CertManagerConfig
 from mesh.linkerd_releases import LINKERD_RELEASES, LinkerdRelease
 from tests.helpers.cluster_settings import NEWER_RELEASE, OLDER_RELEASE, build_cluster_settings
 
-releases = pytest.mark.parametrize("release", LINKERD_RELEASES.values(), ids=lambda release: release.version)
+all_linkerd_releases = pytest.mark.parametrize(
+    "linkerd_release", LINKERD_RELEASES.values(), ids=lambda linkerd_release: linkerd_release.version
+)
 
 
-def values(**linkerd: Any) -> dict[str, Any]:
+def build_values(**linkerd: Any) -> dict[str, Any]:
     return control_plane_values(
         build_cluster_settings(linkerd=linkerd), trust_anchor="ANCHOR", webhook_authority="WEBHOOKS"
     )
 
 
-@releases
-def test_a_control_planes_values_hold_no_key_and_nothing_that_changes_by_itself(release: LinkerdRelease) -> None:
-    found = control_plane_values(
-        build_cluster_settings(linkerd_release=release), trust_anchor="ANCHOR", webhook_authority="WEBHOOKS"
+@all_linkerd_releases
+def test_control_plane_values_are_deterministic_and_contain_no_key(linkerd_release: LinkerdRelease) -> None:
+    values = control_plane_values(
+        build_cluster_settings(linkerd_release=linkerd_release), trust_anchor="ANCHOR", webhook_authority="WEBHOOKS"
     )
 
-    assert found["identity"] == {"issuer": {"scheme": "kubernetes.io/tls"}}
+    assert values["identity"] == {"issuer": {"scheme": "kubernetes.io/tls"}}
     for webhook in ("proxyInjector", "profileValidator", "policyValidator"):
-        assert found[webhook] == {"externalSecret": True, "caBundle": "WEBHOOKS"}
-    assert found["heartbeatSchedule"], "without one the chart takes it from the clock"
-    assert found["linkerdVersion"] == release.tag
+        assert values[webhook] == {"externalSecret": True, "caBundle": "WEBHOOKS"}
+    assert values["heartbeatSchedule"], "the chart would derive a missing schedule from the clock"
+    assert values["linkerdVersion"] == linkerd_release.tag
 
 
-def test_domains_policy_and_nodes_are_the_clusters_own() -> None:
-    found = values(
+def test_domains_policy_and_nodes_come_from_cluster() -> None:
+    control_plane = build_values(
         clusterDomain="cluster.example",
         trustDomain="mesh.example",
         defaultInboundPolicy="deny",
@@ -52,57 +54,71 @@ def test_domains_policy_and_nodes_are_the_clusters_own() -> None:
         tolerations=[{"key": "mesh", "operator": "Exists", "tolerationSeconds": 5}],
     )
 
-    assert (found["clusterDomain"], found["identityTrustDomain"]) == ("cluster.example", "mesh.example")
-    assert found["proxy"]["defaultInboundPolicy"] == "deny"
-    assert found["cniEnabled"] is True
-    assert found["nodeSelector"] == {"kubernetes.io/os": "linux", "pool": "mesh"}
-    assert found["tolerations"] == [{"key": "mesh", "operator": "Exists", "tolerationSeconds": 5}]
+    assert (control_plane["clusterDomain"], control_plane["identityTrustDomain"]) == ("cluster.example", "mesh.example")
+    assert control_plane["proxy"]["defaultInboundPolicy"] == "deny"
+    assert control_plane["cniEnabled"] is True
+    assert control_plane["nodeSelector"] == {"kubernetes.io/os": "linux", "pool": "mesh"}
+    assert control_plane["tolerations"] == [{"key": "mesh", "operator": "Exists", "tolerationSeconds": 5}]
 
 
-def test_high_availability_leaves_the_default_policy_where_it_is_and_a_users_values_come_last() -> None:
-    found = values(
+def test_user_values_override_high_availability_values() -> None:
+    control_plane = build_values(
         highAvailability=True,
         values={"linkerd-control-plane": {"controllerReplicas": 5, "proxy": {"resources": {"cpu": {"limit": "1"}}}}},
     )
 
-    assert found["proxy"]["defaultInboundPolicy"] == "all-unauthenticated"
-    assert found["webhookFailurePolicy"] == "Fail"
-    assert found["controllerReplicas"] == 5
-    assert found["proxy"]["resources"]["cpu"] == {"request": "100m", "limit": "1"}
+    assert control_plane["proxy"]["defaultInboundPolicy"] == "all-unauthenticated"
+    assert control_plane["webhookFailurePolicy"] == "Fail"
+    assert control_plane["controllerReplicas"] == 5
+    assert control_plane["proxy"]["resources"]["cpu"] == {"request": "100m", "limit": "1"}
 
 
-def test_every_image_of_the_control_plane_comes_from_the_registry_and_its_credentials_are_named() -> None:
-    closed = build_cluster_settings(linkerd={"registry": "registry.example.com/l5d", "imagePullSecrets": ["own"]})
-    pull = [{"name": "own"}]
+def test_all_images_come_from_registry_with_pull_secrets() -> None:
+    with_registry = build_cluster_settings(
+        linkerd={"registry": "registry.example.com/l5d", "imagePullSecrets": ["own"]}
+    )
+    pull_secrets = [{"name": "own"}]
 
-    found = control_plane_values(closed, trust_anchor="A", webhook_authority="W", pull=pull)
-    images = [found["controllerImage"], *(found[key]["image"]["name"] for key in ("policyController", "proxy"))]
-    images += [found["proxyInit"]["image"]["name"], found["debugContainer"]["image"]["name"]]
-    images += [cni_values(closed, pull)["image"]["name"], multicluster_values(closed)["gateway"]["pauseImage"]]
-    images += [service_mirror_values(closed, build_cluster_settings(), credentials_checksum="x")["image"]]
+    control_plane = control_plane_values(
+        with_registry, trust_anchor="A", webhook_authority="W", pull_secrets=pull_secrets
+    )
+    images = [
+        control_plane["controllerImage"],
+        *(control_plane[key]["image"]["name"] for key in ("policyController", "proxy")),
+    ]
+    images += [control_plane["proxyInit"]["image"]["name"], control_plane["debugContainer"]["image"]["name"]]
+    images += [
+        cni_values(with_registry, pull_secrets)["image"]["name"],
+        multicluster_values(with_registry)["gateway"]["pauseImage"],
+    ]
+    images += [service_mirror_values(with_registry, build_cluster_settings(), credentials_checksum="x")["image"]]
 
     assert all(image.startswith("registry.example.com/l5d/") for image in images), images
-    for chart in (found, cni_values(closed, pull), multicluster_values(closed, pull)):
-        assert chart["imagePullSecrets"] == pull
+    for chart in (
+        control_plane,
+        cni_values(with_registry, pull_secrets),
+        multicluster_values(with_registry, pull_secrets),
+    ):
+        assert chart["imagePullSecrets"] == pull_secrets
 
 
-def test_a_gateway_is_what_its_cluster_can_have() -> None:
-    balanced = {"annotations": {"lb.example/internal": "true"}, "sourceRanges": ["192.0.2.0/24"]}
-    found = multicluster_values(build_cluster_settings(gateway={"loadBalancer": balanced}))["gateway"]
-    assert (found["serviceType"], found["enabled"]) == ("LoadBalancer", True)
-    assert found["serviceAnnotations"] == {"lb.example/internal": "true"}
-    assert found["loadBalancerSourceRanges"] == ["192.0.2.0/24"]
+def test_gateway_values_follow_gateway_settings_of_cluster() -> None:
+    load_balancer_config = {"annotations": {"lb.example/internal": "true"}, "sourceRanges": ["192.0.2.0/24"]}
+    gateway = multicluster_values(build_cluster_settings(gateway={"loadBalancer": load_balancer_config}))["gateway"]
+    assert (gateway["serviceType"], gateway["enabled"]) == ("LoadBalancer", True)
+    assert gateway["serviceAnnotations"] == {"lb.example/internal": "true"}
+    assert gateway["loadBalancerSourceRanges"] == ["192.0.2.0/24"]
 
-    found = multicluster_values(build_cluster_settings(gateway={"nodePort": {"port": 30143, "probePort": 30191}}))[
+    gateway = multicluster_values(build_cluster_settings(gateway={"nodePort": {"port": 30143, "probePort": 30191}}))[
         "gateway"
     ]
-    assert (found["serviceType"], found["nodePort"], found["probe"]["nodePort"]) == ("NodePort", 30143, 30191)
+    assert (gateway["serviceType"], gateway["nodePort"], gateway["probe"]["nodePort"]) == ("NodePort", 30143, 30191)
 
     assert multicluster_values(build_cluster_settings(gateway={"enabled": False}))["gateway"]["enabled"] is False
 
 
 @pytest.mark.parametrize(
-    ("balanced", "said"),
+    ("load_balancer_config", "annotations"),
     [
         (True, {}),
         (False, {"multicluster-mesh/exposure": "none"}),
@@ -110,18 +126,20 @@ def test_a_gateway_is_what_its_cluster_can_have() -> None:
         ({"sourceRanges": ["192.0.2.0/24"]}, {}),
     ],
 )
-def test_a_gateways_service_says_what_the_stack_file_says_of_who_may_come_in(
-    balanced: Any, said: dict[str, str]
+def test_gateway_service_has_annotation_of_configured_exposure(
+    load_balancer_config: Any, annotations: dict[str, str]
 ) -> None:
     assert (
-        multicluster_values(build_cluster_settings(gateway={"loadBalancer": balanced}))["gateway"]["serviceAnnotations"]
-        == said
+        multicluster_values(build_cluster_settings(gateway={"loadBalancer": load_balancer_config}))["gateway"][
+            "serviceAnnotations"
+        ]
+        == annotations
     )
 
 
-@releases
-def test_a_link_leads_to_the_targets_gateway(release: LinkerdRelease) -> None:
-    spec = link_spec(build_cluster_settings(linkerd_release=release), gateway_address="198.51.100.7")
+@all_linkerd_releases
+def test_link_refers_to_gateway_of_target(linkerd_release: LinkerdRelease) -> None:
+    spec = link_spec(build_cluster_settings(linkerd_release=linkerd_release), gateway_address="198.51.100.7")
 
     assert spec["gatewayAddress"] == "198.51.100.7"
     assert spec["gatewayPort"] == "4143"
@@ -130,10 +148,10 @@ def test_a_link_leads_to_the_targets_gateway(release: LinkerdRelease) -> None:
     )
     assert spec["probeSpec"] == {"path": "/ready", "port": "4191", "period": "3s"}
     assert spec["clusterCredentialsSecret"] == "cluster-credentials-east"
-    assert ("remoteDiscoverySelector" in spec) == (release.version != "2.13.5"), "2.13's Link has no such field"
+    assert ("remoteDiscoverySelector" in spec) == (linkerd_release.version != "2.13.5"), "2.13's Link has no such field"
 
 
-def test_a_link_follows_the_targets_domains_namespace_and_gateway_values() -> None:
+def test_link_follows_settings_and_gateway_values_of_target() -> None:
     target = build_cluster_settings(
         linkerd={
             "namespace": "mesh",
@@ -152,7 +170,7 @@ def test_a_link_follows_the_targets_domains_namespace_and_gateway_values() -> No
     assert spec["probeSpec"] == {"path": "/alive", "port": "4191", "period": "9s"}
 
 
-def test_a_links_ports_are_the_services_the_nodes_or_those_that_are_set() -> None:
+def test_link_ports_are_service_node_or_configured_ports() -> None:
     assert gateway_ports(build_cluster_settings()) == (4143, 4191)
     assert gateway_ports(build_cluster_settings(gateway={"nodePort": {"port": 30143, "probePort": 30191}})) == (
         30143,
@@ -161,7 +179,7 @@ def test_a_links_ports_are_the_services_the_nodes_or_those_that_are_set() -> Non
     assert gateway_ports(build_cluster_settings(gateway={"port": 443, "probePort": 8443})) == (443, 8443)
 
 
-def test_a_flat_link_has_no_gateway_and_its_mirror_no_probe() -> None:
+def test_flat_link_has_no_gateway_and_no_probe() -> None:
     spec = link_spec(build_cluster_settings(), gateway_address=None)
     mirror = service_mirror_values(
         build_cluster_settings("west"), build_cluster_settings(), credentials_checksum="x", gateway=False
@@ -172,7 +190,7 @@ def test_a_flat_link_has_no_gateway_and_its_mirror_no_probe() -> None:
     assert mirror["probePort"] == 0
 
 
-def test_a_load_balancer_has_given_ips_or_host_names_or_nothing_yet() -> None:
+def test_load_balancer_has_ips_host_names_or_no_address() -> None:
     assert load_balancer.load_balancer_addresses({"loadBalancer": {"ingress": [{"ip": "198.51.100.7"}]}}) == [
         "198.51.100.7"
     ]
@@ -188,7 +206,7 @@ def test_a_load_balancer_has_given_ips_or_host_names_or_nothing_yet() -> None:
     )
 
 
-def test_credentials_are_a_kubeconfig_with_one_token() -> None:
+def test_credentials_are_kubeconfig_with_one_token() -> None:
     content = yaml.safe_load(
         render_kubeconfig(target="east", server="https://192.0.2.1:6443", certificate_authority="Q0E=", token="a-token")
     )
@@ -201,7 +219,7 @@ def test_credentials_are_a_kubeconfig_with_one_token() -> None:
     assert content["users"][0]["user"] == {"token": "a-token"}
 
 
-def test_a_publicly_trusted_api_server_needs_no_authority_in_the_credentials() -> None:
+def test_publicly_trusted_api_server_needs_no_authority() -> None:
     content = yaml.safe_load(
         render_kubeconfig(target="east", server="https://e.example.com", certificate_authority=None, token="t")
     )
@@ -209,7 +227,7 @@ def test_a_publicly_trusted_api_server_needs_no_authority_in_the_credentials() -
     assert content["clusters"][0]["cluster"] == {"server": "https://e.example.com"}
 
 
-def test_a_service_mirror_restarts_with_its_credentials() -> None:
+def test_service_mirror_restarts_with_new_credentials() -> None:
     one, other = (
         service_mirror_values(build_cluster_settings("west"), build_cluster_settings(), credentials_checksum=checksum)
         for checksum in ("one", "other")
@@ -219,29 +237,29 @@ def test_a_service_mirror_restarts_with_its_credentials() -> None:
     assert one["tag"] == "stable-2.14.10"
 
 
-def test_a_highly_available_mirror_has_replicas_only_where_they_elect_a_leader() -> None:
+def test_highly_available_mirror_needs_leader_election_for_replicas() -> None:
     linkerd = {"highAvailability": True}
-    new, old = (
+    newer, older = (
         service_mirror_values(
-            build_cluster_settings(linkerd=linkerd, linkerd_release=release),
+            build_cluster_settings(linkerd=linkerd, linkerd_release=linkerd_release),
             build_cluster_settings(),
             credentials_checksum="x",
         )
-        for release in (NEWER_RELEASE, OLDER_RELEASE)
+        for linkerd_release in (NEWER_RELEASE, OLDER_RELEASE)
     )
 
-    assert new["replicas"] == 3
-    assert "replicas" not in old
+    assert newer["replicas"] == 3
+    assert "replicas" not in older
 
 
-def test_cert_manager_is_asked_for_an_issuer_that_linkerd_takes() -> None:
-    made = certificate_spec("identity.linkerd.cluster.local", CertManagerConfig())
-    referred = CertManagerConfig.model_validate({"issuerRef": {"name": "vault"}, "duration": 96})
+def test_certificate_spec_requests_issuer_that_linkerd_accepts() -> None:
+    default = certificate_spec("identity.linkerd.cluster.local", CertManagerConfig())
+    with_issuer_ref = CertManagerConfig.model_validate({"issuerRef": {"name": "vault"}, "duration": 96})
 
-    assert (made["duration"], made["renewBefore"]) == ("48h0m0s", "25h0m0s")
-    assert made["isCA"] is True
-    assert made["privateKey"]["algorithm"] == "ECDSA"
-    assert made["issuerRef"]["kind"] == "Issuer"
-    found = certificate_spec("identity.linkerd.cluster.local", referred)
-    assert found["issuerRef"] == {"name": "vault", "kind": "ClusterIssuer", "group": "cert-manager.io"}
-    assert found["duration"] == "96h0m0s"
+    assert (default["duration"], default["renewBefore"]) == ("48h0m0s", "25h0m0s")
+    assert default["isCA"] is True
+    assert default["privateKey"]["algorithm"] == "ECDSA"
+    assert default["issuerRef"]["kind"] == "Issuer"
+    referring = certificate_spec("identity.linkerd.cluster.local", with_issuer_ref)
+    assert referring["issuerRef"] == {"name": "vault", "kind": "ClusterIssuer", "group": "cert-manager.io"}
+    assert referring["duration"] == "96h0m0s"

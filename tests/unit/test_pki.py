@@ -1,4 +1,4 @@
-"""Certificates that the program signs: what an issuer, a server and a client each ask for, on a recording engine."""
+"""Certificate requests for issuers, servers and clients, on a mock engine."""
 
 from __future__ import annotations
 
@@ -11,39 +11,50 @@ from pulumi.runtime import set_mocks
 from components.linkerd.pki import Certificate, CertificateAuthority
 from tests.helpers.mock_engine import Recorder
 
-AUTHORITY = ["cert_signing", "crl_signing"]
-SERVER = ["digital_signature", "key_encipherment", "server_auth"]
+AUTHORITY_USES = ["cert_signing", "crl_signing"]
+SERVER_USES = ["digital_signature", "key_encipherment", "server_auth"]
 CASES = pytest.mark.parametrize(
-    ("said", "dns_names", "addresses", "issuer", "uses"),
+    ("arguments", "dns_names", "addresses", "issuer", "uses"),
     [
-        pytest.param({}, None, None, True, AUTHORITY, id="issuer"),
-        pytest.param({"dns_names": ("a", "b")}, ["a", "b"], None, False, SERVER, id="server"),
-        pytest.param({"dns_names": ["a"], "client": True}, ["a"], None, False, [*SERVER, "client_auth"], id="both"),
-        pytest.param({"client": True}, None, None, False, [*SERVER, "client_auth"], id="client"),
-        pytest.param({"dns_names": [], "client": True}, None, None, False, [*SERVER, "client_auth"], id="no-names"),
+        pytest.param({}, None, None, True, AUTHORITY_USES, id="issuer"),
+        pytest.param({"dns_names": ("a", "b")}, ["a", "b"], None, False, SERVER_USES, id="server"),
         pytest.param(
-            {"dns_names": ["a"], "ip_addresses": ["127.0.0.1"]}, ["a"], ["127.0.0.1"], False, SERVER, id="addresses"
+            {"dns_names": ["a"], "client": True}, ["a"], None, False, [*SERVER_USES, "client_auth"], id="both"
         ),
-        pytest.param({"dns_names": "awaited"}, ["later"], None, False, SERVER, id="awaited"),
+        pytest.param({"client": True}, None, None, False, [*SERVER_USES, "client_auth"], id="client"),
+        pytest.param(
+            {"dns_names": [], "client": True}, None, None, False, [*SERVER_USES, "client_auth"], id="no-names"
+        ),
+        pytest.param(
+            {"dns_names": ["a"], "ip_addresses": ["127.0.0.1"]},
+            ["a"],
+            ["127.0.0.1"],
+            False,
+            SERVER_USES,
+            id="addresses",
+        ),
+        pytest.param({"dns_names": "awaited"}, ["later"], None, False, SERVER_USES, id="awaited"),
     ],
 )
 
 
 @CASES
-def test_a_certificate_is_an_issuers_unless_it_is_for_names_or_a_client(
-    said: dict[str, Any], dns_names: list[str] | None, addresses: list[str] | None, issuer: bool, uses: list[str]
+def test_certificate_is_issuer_unless_for_names_or_client(
+    arguments: dict[str, Any], dns_names: list[str] | None, addresses: list[str] | None, issuer: bool, uses: list[str]
 ) -> None:
     recorder = Recorder()
     set_mocks(recorder, project="multicluster-mesh", stack="test", preview=True, monitor=recorder.monitor)
 
     @pulumi.runtime.test  # type: ignore[untyped-decorator]
     def program() -> None:
-        given: dict[str, Any] = dict(said)
-        if said.get("dns_names") == "awaited":
-            given["dns_names"] = pulumi.Output.from_input(["later"])
-        plain = pulumi.Output.from_input("CA")
-        signer = CertificateAuthority(certificate=plain, private_key=pulumi.Output.secret("KEY"), expires=plain)
-        Certificate("one", signer, "somebody", hours=10, renew_before=2, **given)
+        resolved: dict[str, Any] = dict(arguments)
+        if arguments.get("dns_names") == "awaited":
+            resolved["dns_names"] = pulumi.Output.from_input(["later"])
+        plain_text = pulumi.Output.from_input("CA")
+        authority = CertificateAuthority(
+            certificate=plain_text, private_key=pulumi.Output.secret("KEY"), expires=plain_text
+        )
+        Certificate("one", authority, "somebody", hours=10, renew_before=2, **resolved)
 
     program()
 
