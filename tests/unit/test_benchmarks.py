@@ -190,7 +190,7 @@ def test_memory_of_command_includes_child_processes(tmp_path: Path) -> None:
 
 @pytest.mark.thorough
 def test_watchdog_kills_command_of_killed_benchmark(tmp_path: Path) -> None:
-    # Stands in for the benchmarks: reports its child process to the watchdog, and is then killed.
+    # The script acts as a benchmark: it reports its child process to the watchdog and is then killed.
     home = tmp_path / "home"
     home.mkdir()
     script = f"""
@@ -219,7 +219,7 @@ time.sleep(60)
     while (home.exists() or child.is_running()) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not child.is_running()
-    assert not home.exists(), "the lab's folder is deleted last"
+    assert not home.exists(), "the watchdog must delete the lab's folder"
 
 
 def test_timeline_lists_finished_resources_without_components(tmp_path: Path) -> None:

@@ -40,14 +40,14 @@ def encode_public_key() -> str:
 
 
 def test_comments_and_windows_line_ends_are_ignored() -> None:
-    for decorated in (
+    for text in (
         f"Bag Attributes\n    friendlyName: Ünïcode\nsubject=CN = x\n{ANCHOR.pem}\n\nand more\n",
         ANCHOR.pem.replace("\n", "\r\n"),
         ANCHOR.pem.strip(),
     ):
-        assert violated_anchor_rules(decorated) == []
-        assert certificate_validation.normalize_certificate(decorated) == ANCHOR.pem
-        assert violated_issuer_rules(ISSUER.pem, ISSUER.private_key.replace("\n", "\r\n"), anchor=decorated) == []
+        assert violated_anchor_rules(text) == []
+        assert certificate_validation.normalize_certificate(text) == ANCHOR.pem
+        assert violated_issuer_rules(ISSUER.pem, ISSUER.private_key.replace("\n", "\r\n"), anchor=text) == []
 
 
 def test_normalized_bundle_keeps_order_of_certificates() -> None:

@@ -18,7 +18,7 @@ from mesh.config.validation.cilium import minor_version
 from tests.helpers.cluster_settings import build_cluster_settings
 
 PEER = {"name": "east", "port": 32379, "ips": ["192.0.2.2"]}
-PROVIDED = {"auto": {"enabled": True, "method": "provided"}}
+PROVIDED_CERTIFICATES = {"auto": {"enabled": True, "method": "provided"}}
 
 
 def build_member(**options: Any) -> config.ClusterSettings:
@@ -39,10 +39,10 @@ def test_default_values_name_cluster_and_its_peers() -> None:
             "apiserver": {
                 "service": {"type": "NodePort", "nodePort": 32379},
                 # The program creates the certificates, not the chart.
-                "tls": {**PROVIDED, "authMode": "cluster"},
+                "tls": {**PROVIDED_CERTIFICATES, "authMode": "cluster"},
             },
         },
-        "hubble": {"enabled": True, "tls": PROVIDED, "relay": {"enabled": False}},
+        "hubble": {"enabled": True, "tls": PROVIDED_CERTIFICATES, "relay": {"enabled": False}},
         # With the chart's default, all clusters would have the same pod network.
         "ipam": {"mode": "kubernetes"},
     }
@@ -73,9 +73,11 @@ def test_service_type_follows_exposure_of_api_server(version: str, service: str,
     cilium, annotations = {"nodePort": 31000, "version": version}, {"example.com/a": "b"}
 
     assert build_values(cilium, service=service)["clustermesh"]["apiserver"]["service"] == expected
-    annotated = build_values(cilium, service=service, annotations=annotations)["clustermesh"]["apiserver"]["service"]
+    service_values = build_values(cilium, service=service, annotations=annotations)["clustermesh"]["apiserver"][
+        "service"
+    ]
     has_own_service = service == "LoadBalancer" or "externallyCreated" in expected
-    assert annotated == expected | ({} if has_own_service else {"annotations": annotations})
+    assert service_values == expected | ({} if has_own_service else {"annotations": annotations})
 
 
 @pytest.mark.parametrize(
@@ -91,7 +93,7 @@ def test_cluster_limit_is_set_only_for_511() -> None:
 
 
 def test_hubble_and_its_relay_are_optional() -> None:
-    assert build_values({"hubble": False})["hubble"] == {"enabled": False, "tls": PROVIDED}
+    assert build_values({"hubble": False})["hubble"] == {"enabled": False, "tls": PROVIDED_CERTIFICATES}
     assert build_values({"hubble": {"relay": True}})["hubble"]["relay"] == {"enabled": True}
 
 
@@ -106,7 +108,12 @@ def test_values_of_cluster_override_defaults_key_by_key() -> None:
 
     assert values["socketLB"] == {"hostNamespaceOnly": False}
     assert values["ipam"] == {"mode": "kubernetes"}
-    assert values["hubble"] == {"enabled": True, "tls": PROVIDED, "relay": {"enabled": False}, "ui": {"enabled": True}}
+    assert values["hubble"] == {
+        "enabled": True,
+        "tls": PROVIDED_CERTIFICATES,
+        "relay": {"enabled": False},
+        "ui": {"enabled": True},
+    }
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from tests.helpers.mock_engine import SECRET, Recorder, RunProgram, without_secret_marks
 from tests.helpers.stack_configs import shipped_config
 
-NAMES = ("cluster1", "cluster2")
+CLUSTER_NAMES = ("cluster1", "cluster2")
 CERTIFICATE_SECRETS = {
     "clustermesh-apiserver-server-cert",
     "clustermesh-apiserver-admin-cert",
@@ -82,7 +82,7 @@ def test_shipped_stack_has_one_release_per_cluster_without_linkerd(run: RunProgr
     assert {
         name: (each["name"], each["chart"], each["version"], each["namespace"], each["createNamespace"])
         for name, each in recorder.inputs_of("Release").items()
-    } == {f"{name}-cilium": ("cilium", "cilium", "1.14.1", "kube-system", False) for name in NAMES}
+    } == {f"{name}-cilium": ("cilium", "cilium", "1.14.1", "kube-system", False) for name in CLUSTER_NAMES}
     assert {each["metadata"]["name"] for each in recorder.inputs_of("core/v1:Namespace").values()} == {"song"}
     for each in recorder.monitor.registrations:
         assert "inkerd" not in each.type + each.name, each.name
@@ -95,7 +95,7 @@ def test_shipped_stack_configures_clusters_as_peers(run: RunProgram) -> None:
     values_by_cluster = cilium_values(run(shipped_config("clustermesh")))
 
     assert {name: each["cluster"] for name, each in values_by_cluster.items()} == {
-        name: {"id": number, "name": name} for number, name in enumerate(NAMES, 1)
+        name: {"id": number, "name": name} for number, name in enumerate(CLUSTER_NAMES, 1)
     }
     assert {name: each["clustermesh"]["config"] for name, each in values_by_cluster.items()} == {
         f"cluster{number}": {
@@ -106,7 +106,7 @@ def test_shipped_stack_configures_clusters_as_peers(run: RunProgram) -> None:
     }
 
 
-@pytest.mark.parametrize("cluster", NAMES)
+@pytest.mark.parametrize("cluster", CLUSTER_NAMES)
 def test_mounted_secrets_precede_cilium_and_omit_authority_key(run: RunProgram, cluster: str) -> None:
     recorder = run(shipped_config("clustermesh"))
 
@@ -191,15 +191,18 @@ def test_additional_cluster_changes_only_values_of_others(run: RunProgram) -> No
 def test_load_balancer_address_precedes_cilium_release(run: RunProgram) -> None:
     recorder = run(ALL_EXPOSURES)
 
-    balanced = {
+    annotations_by_name = {
         name: each["metadata"]["annotations"]
         for name, each in recorder.inputs_of("core/v1:Service").items()
         if each["spec"].get("type") == "LoadBalancer"
     }
-    assert balanced.keys() == {f"{name}-clustermesh-apiserver-peers" for name in ("east", "north")}
-    assert balanced["east-clustermesh-apiserver-peers"]["example.com/internal"] == "true"
-    awaited = {name: "pulumi.com/skipAwait" not in annotations for name, annotations in balanced.items()}
-    assert awaited == {"east-clustermesh-apiserver-peers": True, "north-clustermesh-apiserver-peers": False}
+    assert annotations_by_name.keys() == {f"{name}-clustermesh-apiserver-peers" for name in ("east", "north")}
+    assert annotations_by_name["east-clustermesh-apiserver-peers"]["example.com/internal"] == "true"
+    waits_for_address = {
+        name: "pulumi.com/skipAwait" not in service_annotations
+        for name, service_annotations in annotations_by_name.items()
+    }
+    assert waits_for_address == {"east-clustermesh-apiserver-peers": True, "north-clustermesh-apiserver-peers": False}
     assert {each["name"]: each for each in peers_by_cluster(recorder)["west"]} == {
         "far": {"name": "far", "port": 32379, "address": "mesh.example.com"},
         "east": {"name": "east", "port": 2379, "address": "east-clustermesh-apiserver-peers.example.com"},

@@ -57,9 +57,9 @@ def test_peers_keep_configured_and_load_balancer_addresses(run: RunProgram) -> N
 
 
 def test_unreachable_peer_keeps_its_deployed_port(run: RunProgram) -> None:
-    moved = {**THREE_CLUSTERS, "cilium": {**THREE_CLUSTERS["cilium"], "nodePort": 31000}}
+    config = {**THREE_CLUSTERS, "cilium": {**THREE_CLUSTERS["cilium"], "nodePort": 31000}}
 
-    peers = peers_by_cluster(run(mark_unreachable(moved, "north"), state=run(THREE_CLUSTERS)))["west"]
+    peers = peers_by_cluster(run(mark_unreachable(config, "north"), state=run(THREE_CLUSTERS)))["west"]
 
     assert {each["name"]: each["port"] for each in peers} == {"east": 31000, "north": 32379}
 
@@ -72,9 +72,9 @@ def test_cluster_never_deployed_is_peer_by_configured_address(run: RunProgram) -
         run({**config, "clusters": {**config["clusters"], "lost": lost_config}}, state=run(TWO_CLUSTERS))
     )
 
-    lost = {"name": "lost", "port": 32379, "ips": ["192.0.2.77"]}
+    lost_peer = {"name": "lost", "port": 32379, "ips": ["192.0.2.77"]}
     assert peers == {
-        name: sorted([*known_peers, lost], key=lambda peer: peer["name"])
+        name: sorted([*known_peers, lost_peer], key=lambda peer: peer["name"])
         for name, known_peers in peers_by_cluster(run(TWO_CLUSTERS)).items()
     }
 

@@ -28,7 +28,7 @@ def service_lister(exports: Mapping[tuple[str, str], Sequence[tuple[str, str]]])
     return lambda cluster, selector: exports.get((cluster, selector.rpartition("=")[2]), [])
 
 
-MEMBERS = service_lister(
+list_members = service_lister(
     {
         ("west", "member"): [("shop", "till")],
         ("east", "member"): [("shop", "till"), ("elsewhere", "safe")],
@@ -51,13 +51,13 @@ def test_federated_service_has_expected_members(annotations: dict[str, str] | No
     service = {"metadata": {"name": "till-federated", "annotations": annotations}}
     read_object = object_reader({} if annotations is None else {("west", "services", "till-federated"): service})
 
-    is_complete, (row,) = services.check_federated_services("west", ["east"], read_object, MEMBERS)
+    is_complete, (row,) = services.check_federated_services("west", ["east"], read_object, list_members)
 
     assert (is_complete, row.passed, row.subject, row.detail) == (passed, passed, "west", detail)
 
 
 def test_cluster_without_federated_services_has_no_row() -> None:
-    assert services.check_federated_services("south", [], object_reader({}), MEMBERS) == (True, [])
+    assert services.check_federated_services("south", [], object_reader({}), list_members) == (True, [])
 
 
 @pytest.mark.parametrize(

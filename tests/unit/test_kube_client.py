@@ -26,27 +26,27 @@ def write_kubeconfig(path: Path, server: str, contexts: int) -> str:
 
 
 def test_kubeconfig_file_is_read_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    paths_read: list[str] = []
+    read_paths: list[str] = []
 
     class Merger(kube_config.KubeConfigMerger):  # type: ignore[misc]  # the base class has no types
         def __init__(self, paths: str) -> None:
-            paths_read.append(paths)
+            read_paths.append(paths)
             super().__init__(paths)
 
-    def hosts(numbers: range) -> list[Any]:
+    def hosts_of(numbers: range) -> list[Any]:
         accesses = [Access(context=f"c{number}", kubeconfig=file) for number in numbers]
         return [kube_client.api_client(access).configuration.host for access in accesses]
 
     monkeypatch.setattr(kube_config, "KubeConfigMerger", Merger)
     file = write_kubeconfig(tmp_path / "config", "https://api.example.com", 5)
 
-    assert hosts(range(5)) == [f"https://api.example.com/c{number}" for number in range(5)]
-    assert paths_read == [file]
+    assert hosts_of(range(5)) == [f"https://api.example.com/c{number}" for number in range(5)]
+    assert read_paths == [file]
 
     write_kubeconfig(tmp_path / "config", "https://changed.example.com", 7)
 
-    assert hosts(range(5, 7)) == ["https://changed.example.com/c5", "https://changed.example.com/c6"]
-    assert paths_read == [file, file]
+    assert hosts_of(range(5, 7)) == ["https://changed.example.com/c5", "https://changed.example.com/c6"]
+    assert read_paths == [file, file]
 
 
 def test_kubeconfig_text_is_parsed_once_for_all_contexts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

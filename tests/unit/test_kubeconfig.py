@@ -1,4 +1,4 @@
-"""Kubeconfigs, read as kubectl reads them."""
+"""Kubeconfigs, parsed as kubectl parses them."""
 
 from __future__ import annotations
 

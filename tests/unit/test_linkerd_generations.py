@@ -1,4 +1,4 @@
-"""A link in each generation of Linkerd, on a recording engine: what is made, and what waits for what."""
+"""Links in each generation of Linkerd, with their dependencies, on a mock engine."""
 
 from __future__ import annotations
 
@@ -8,67 +8,67 @@ import pytest
 
 from tests.helpers.mock_engine import Recorder, RunProgram, mesh_config, without_secret_marks
 
-FOUR = ("west", "east", "north", "south")
+CLUSTERS = ("west", "east", "north", "south")
 
 
-def of_release(version: str, *names: str, **rest: Any) -> dict[str, Any]:
+def build_full_mesh(version: str, *names: str, **rest: Any) -> dict[str, Any]:
     return {**mesh_config(*names, links=[]), "topology": "full-mesh", "linkerd": {"version": version}, **rest}
 
 
 @pytest.fixture(scope="module")
-def newer(run: RunProgram) -> Recorder:
-    """Four clusters in full mesh by the newer generation."""
-    return run(of_release("2.20", *FOUR))
+def newer_mesh(run: RunProgram) -> Recorder:
+    """Return a full mesh of four clusters in the newer generation."""
+    return run(build_full_mesh("2.20", *CLUSTERS))
 
 
 @pytest.fixture(scope="module")
-def older(run: RunProgram) -> Recorder:
-    """Two clusters by the older one."""
-    return run(of_release("2.17", "west", "east"))
+def older_mesh(run: RunProgram) -> Recorder:
+    """Return a full mesh of two clusters in the older generation."""
+    return run(build_full_mesh("2.17", "west", "east"))
 
 
-def test_controllers_come_with_the_extension_and_not_by_releases_of_their_own(newer: Recorder) -> None:
-    releases = without_secret_marks(newer.inputs_of(":Release"))
+def test_controllers_belong_to_release_of_extension(newer_mesh: Recorder) -> None:
+    releases = without_secret_marks(newer_mesh.inputs_of(":Release"))
     controllers = releases["west-multicluster"]["values"]["controllers"]
 
     assert [each["link"]["ref"]["name"] for each in controllers] == ["east", "north", "south"]
     assert not [name for name in releases if name.startswith("link-")]
-    assert len(newer.inputs_of(":Link")) == 12
+    assert len(newer_mesh.inputs_of(":Link")) == 12
 
 
-def test_the_older_generation_has_a_release_for_each_link(older: Recorder) -> None:
-    releases = without_secret_marks(older.inputs_of(":Release"))
+def test_older_generation_has_one_release_per_link(older_mesh: Recorder) -> None:
+    releases = without_secret_marks(older_mesh.inputs_of(":Release"))
 
     assert len([name for name in releases if name.startswith("link-")]) == 2
     assert "controllers" not in releases["west-multicluster"]["values"]
     assert releases["link-west-to-east-controller"]["values"]["tag"] == "edge-24.11.8"
 
 
-def test_links_are_of_the_version_that_their_release_stores(newer: Recorder, older: Recorder) -> None:
-    for found, version in ((newer, "v1alpha3"), (older, "v1alpha2")):
-        asked = found.registration(":Link", "link-west-to-east-link")
-        assert asked.type == f"kubernetes:multicluster.linkerd.io/{version}:Link"
+def test_links_have_api_version_stored_by_release(newer_mesh: Recorder, older_mesh: Recorder) -> None:
+    for recorder, version in ((newer_mesh, "v1alpha3"), (older_mesh, "v1alpha2")):
+        registration = recorder.registration(":Link", "link-west-to-east-link")
+        assert registration.type == f"kubernetes:multicluster.linkerd.io/{version}:Link"
 
 
-def test_nothing_waits_for_itself_in_a_full_mesh(newer: Recorder, older: Recorder) -> None:
-    for found in (newer, older):
-        before = {each.urn: set(each.dependencies) for each in found.monitor.registrations}
+def test_full_mesh_has_no_dependency_cycle(newer_mesh: Recorder, older_mesh: Recorder) -> None:
+    for recorder in (newer_mesh, older_mesh):
+        before = {each.urn: set(each.dependencies) for each in recorder.monitor.registrations}
         while ready := [urn for urn, waits in before.items() if not waits & before.keys()]:
             for urn in ready:
                 del before[urn]
         assert not before
 
 
-def test_the_extension_waits_for_no_credentials(newer: Recorder) -> None:
-    """Those of two clusters that are linked both ways need each other's extension."""
-    before = newer.dependencies_of(":Release", "west-multicluster")
+def test_extension_does_not_wait_for_credentials(newer_mesh: Recorder) -> None:
+    # Credentials of mutually linked clusters need each other's extension, so waiting would form a cycle.
+    before = newer_mesh.dependencies_of(":Release", "west-multicluster")
 
     assert not [each for each in before if "link-" in each]
 
 
-def test_a_link_goes_first_then_its_mirrors_then_its_credentials_and_the_controller(newer: Recorder) -> None:
-    link = newer.dependencies_of(":Link", "link-west-to-east-link")
-    mirrors = newer.dependencies_of(":MirrorCleanup", "link-west-to-east-mirrors")
+def test_link_is_deleted_before_mirrors_credentials_and_controller(newer_mesh: Recorder) -> None:
+    link = newer_mesh.dependencies_of(":Link", "link-west-to-east-link")
+    mirrors = newer_mesh.dependencies_of(":MirrorCleanup", "link-west-to-east-mirrors")
 
     assert {"MirrorCleanup link-west-to-east-mirrors", "ReleaseDrift west-multicluster-drift"} <= link
     assert {
@@ -78,20 +78,20 @@ def test_a_link_goes_first_then_its_mirrors_then_its_credentials_and_the_control
     } <= mirrors
 
 
-def test_the_clusters_own_members_go_after_the_controller_that_writes_them(newer: Recorder) -> None:
-    assert "MirrorCleanup west-multicluster-members" in newer.dependencies_of(":Release", "west-multicluster")
+def test_local_members_are_deleted_after_their_controller(newer_mesh: Recorder) -> None:
+    assert "MirrorCleanup west-multicluster-members" in newer_mesh.dependencies_of(":Release", "west-multicluster")
 
 
-def test_new_credentials_are_told_to_the_controller_and_tell_nothing_of_themselves(newer: Recorder) -> None:
-    found = newer.inputs_of(":MirrorCleanup")["link-west-to-east-mirrors"]
+def test_mirror_cleanup_stores_only_checksum_of_credentials(newer_mesh: Recorder) -> None:
+    inputs = newer_mesh.inputs_of(":MirrorCleanup")["link-west-to-east-mirrors"]
 
-    assert found["controller"] == "controller-east"
-    assert len(found["credentialsChecksum"]) == 64
+    assert inputs["controller"] == "controller-east"
+    assert len(inputs["credentialsChecksum"]) == 64
 
 
-def test_links_and_their_secrets_carry_what_linkerds_own_command_writes(newer: Recorder) -> None:
-    link = without_secret_marks(newer.inputs_of(":Link"))["link-west-to-east-link"]
-    secrets = without_secret_marks(newer.inputs_of("core/v1:Secret"))
+def test_links_and_secrets_have_metadata_of_linkerd_command(newer_mesh: Recorder) -> None:
+    link = without_secret_marks(newer_mesh.inputs_of(":Link"))["link-west-to-east-link"]
+    secrets = without_secret_marks(newer_mesh.inputs_of("core/v1:Secret"))
     mirror = secrets["link-west-to-east-credentials"]
     discovery = secrets["link-west-to-east-discovery-credentials"]
 
@@ -104,18 +104,18 @@ def test_links_and_their_secrets_carry_what_linkerds_own_command_writes(newer: R
     assert discovery["metadata"]["annotations"]["multicluster.linkerd.io/cluster-domain"] == "cluster.local"
 
 
-def test_a_link_to_a_cluster_that_is_away_keeps_its_controller_and_one_that_is_forgotten_loses_it(
+def test_controllers_include_unreachable_but_not_abandoned_targets(
     run: RunProgram,
 ) -> None:
-    whole = of_release("2.20", "west", "east", "north")
-    away = {"west": {}, "east": {"reachable": False}, "north": {"reachable": "never"}}
-    found = run({**whole, "clusters": away}, state=run(whole))
+    stack_config = build_full_mesh("2.20", "west", "east", "north")
+    clusters = {"west": {}, "east": {"reachable": False}, "north": {"reachable": "never"}}
+    recorder = run({**stack_config, "clusters": clusters}, state=run(stack_config))
 
-    (entry,) = without_secret_marks(found.inputs_of(":Release"))["west-multicluster"]["values"]["controllers"]
+    (entry,) = without_secret_marks(recorder.inputs_of(":Release"))["west-multicluster"]["values"]["controllers"]
     assert entry["link"]["ref"]["name"] == "east"
 
 
-FLAT: dict[str, Any] = {
+FLAT_MESH: dict[str, Any] = {
     **mesh_config("west", "east", "north", links=[]),
     "linkerd": {"version": "2.20"},
     "topology": {"shape": "full-mesh", "gateway": False},
@@ -126,10 +126,10 @@ FLAT: dict[str, Any] = {
 }
 
 
-def test_a_member_of_a_federated_service_is_labelled_and_leaves_everywhere_before_it_goes(run: RunProgram) -> None:
-    found = run(FLAT)
-    service = without_secret_marks(found.inputs_of("core/v1:Service"))["east-test-podinfo-service"]
-    exports = without_secret_marks(found.inputs_of(":ExportCleanup"))
+def test_federated_member_is_removed_everywhere_before_its_service(run: RunProgram) -> None:
+    recorder = run(FLAT_MESH)
+    service = without_secret_marks(recorder.inputs_of("core/v1:Service"))["east-test-podinfo-service"]
+    exports = without_secret_marks(recorder.inputs_of(":ExportCleanup"))
     members = {name: each for name, each in exports.items() if each.get("federated")}
 
     assert service["metadata"]["labels"]["mirror.linkerd.io/federated"] == "member"
@@ -138,30 +138,32 @@ def test_a_member_of_a_federated_service_is_labelled_and_leaves_everywhere_befor
         *(("east", source) for source in ("west", "east", "north")),
         *(("west", source) for source in ("west", "east", "north")),
     }
-    before = found.dependencies_of("core/v1:Service", "east-test-podinfo-service")
+    before = recorder.dependencies_of("core/v1:Service", "east-test-podinfo-service")
     assert {f"ExportCleanup east-test-podinfo-service-member{end}" for end in ("", "-west", "-north")} <= before
 
 
-def test_a_source_on_another_network_has_no_part_in_what_is_reached_pod_by_pod(run: RunProgram) -> None:
-    networks = {"west": {"networks": {"flat": "lan"}}, "east": {"networks": {"flat": "lan"}}, "north": {}}
-    config = {**FLAT, "clusters": networks, "topology": "full-mesh", "workloads": FLAT["workloads"][:1]}
-    found = run(config)
-    links = {name: each["spec"] for name, each in without_secret_marks(found.inputs_of(":Link")).items()}
+def test_source_on_other_network_skips_federated_services(run: RunProgram) -> None:
+    clusters = {"west": {"networks": {"flat": "lan"}}, "east": {"networks": {"flat": "lan"}}, "north": {}}
+    config = {**FLAT_MESH, "clusters": clusters, "topology": "full-mesh", "workloads": FLAT_MESH["workloads"][:1]}
+    recorder = run(config)
+    links = {name: each["spec"] for name, each in without_secret_marks(recorder.inputs_of(":Link")).items()}
 
     assert "federatedServiceSelector" in links["link-west-to-east-link"]
     assert "gatewayAddress" not in links["link-west-to-east-link"]
     assert "federatedServiceSelector" not in links["link-north-to-east-link"]
-    assert {each["source"] for each in without_secret_marks(found.inputs_of(":ExportCleanup")).values()} == {
+    assert {each["source"] for each in without_secret_marks(recorder.inputs_of(":ExportCleanup")).values()} == {
         "west",
         "east",
     }
 
 
-def test_over_links_without_a_gateway_a_service_is_exported_for_remote_discovery(run: RunProgram) -> None:
-    found = run(FLAT)
-    service = without_secret_marks(found.inputs_of("core/v1:Service"))["east-default-helloworld-service"]
+def test_flat_links_export_services_for_remote_discovery(run: RunProgram) -> None:
+    recorder = run(FLAT_MESH)
+    service = without_secret_marks(recorder.inputs_of("core/v1:Service"))["east-default-helloworld-service"]
     exports = [
-        each for each in without_secret_marks(found.inputs_of(":ExportCleanup")).values() if not each.get("federated")
+        each
+        for each in without_secret_marks(recorder.inputs_of(":ExportCleanup")).values()
+        if not each.get("federated")
     ]
 
     assert service["metadata"]["labels"]["mirror.linkerd.io/exported"] == "remote-discovery"
