@@ -1,4 +1,4 @@
-"""The tests: sentences, fast by default; those marked `lab` start clusters. What they import stays lazy."""
+"""All tests: fast by default; tests marked `lab` start clusters. Imported Pulumi modules stay lazy."""
 
 from tests.helpers.lazy_modules import keep_modules_lazy
 

@@ -1,4 +1,4 @@
-"""What tests of several files are given: one lab for all that need one, and the surroundings of stack files."""
+"""Fixtures shared by several files: one lab per worker, and the environment of stack files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.helpers.config_fixtures import home as home
 from tests.helpers.config_fixtures import small_environment as small_environment
 from tests.helpers.mock_engine import run as run
 
-# What a LoadBalancer Service gets in a cluster of the lab: an IP, unless these say something else.
+# Address kind of LoadBalancer Services per cluster; all other clusters assign an IP.
 LOAD_BALANCERS = {
     "ctx-1": LoadBalancerKind.NONE,
     "ctx-2": LoadBalancerKind.HOSTNAME,
@@ -32,32 +32,32 @@ LOAD_BALANCERS = {
     "bastion05": LoadBalancerKind.HOSTNAME,
 }
 
-# Those that most files need: to start one takes as much of a processor as four minutes of it idling.
+# Most files use these clusters. A start costs as much CPU time as four idle minutes, so they keep running.
 ALWAYS_RUNNING = {"west", "east", "north"}
 
-# A run that is told to end takes its lab down, as one that is interrupted does.
+# SIGTERM must stop the lab, as SIGINT does.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 signals.restore_sigint_for_children()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options of the tests of faults; pytest takes options from here alone."""
+    """Add the options of the fault tests; pytest accepts options only from this file."""
     options.add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Settle them before workers are given them."""
+    """Resolve the options before pytest passes them to workers."""
     options.resolve_options(config)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    """How to run the tests of faults as this run does."""
+    """Return the command that repeats the fault tests of this run."""
     return options.report_header(config)
 
 
 @pytest.fixture(scope="session")
 def lab_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StateDir]:
-    """Where the lab of all tests of this worker is, whichever of its clusters run."""
+    """Yield the state folder of this worker's lab, and delete the lab at the end."""
     home = StateDir(folder=tmp_path_factory.mktemp("lab") / "home")
     try:
         yield home
@@ -67,7 +67,10 @@ def lab_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StateDir]:
 
 @pytest.fixture(scope="module")
 def lab(lab_home: StateDir, lab_clusters: list[str]) -> StateDir:
-    """The lab, with the clusters that the file needs, and few that it doesn't: each takes 4 % of a processor."""
+    """Return the lab with the clusters of the test file.
+
+    Other clusters are stopped, because each takes 4 % of a processor.
+    """
     live = lifecycle.live_status(lab_home).get("clusters", {})
     idle = [name for name in live if name not in {*lab_clusters, *ALWAYS_RUNNING}]
     if idle:
@@ -80,7 +83,7 @@ def lab(lab_home: StateDir, lab_clusters: list[str]) -> StateDir:
         chart_folders=[],
         timeout=300,
         say=print,
-        # Whoever ends a run may not leave it the time to take its lab down.
+        # A killed run cannot stop its lab itself.
         owner=os.getpid(),
     )
     return lab_home
@@ -88,18 +91,18 @@ def lab(lab_home: StateDir, lab_clusters: list[str]) -> StateDir:
 
 @pytest.fixture(scope="module")
 def lab_clusters(request: pytest.FixtureRequest) -> list[str]:
-    """The clusters that the file's marker names."""
+    """Return the clusters of the file's `lab` marker."""
     return list(request.node.get_closest_marker("lab").args)
 
 
 def pytest_collection_finish() -> None:
-    """What has been imported by now stays, and tests keep much: the collector need not look through it all so often."""
+    """Run the garbage collector less often, because imported modules and cached results stay alive."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The fast tests first, so that a slip is seen at once; then what takes long, so that nothing long comes last."""
+    """Order the tests: fast ones first, then lab files from the longest to the shortest."""
 
     def minutes(item: pytest.Item) -> float:
         marker = item.get_closest_marker("lab")
@@ -110,5 +113,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a short path for a lab of one test's own."""
+    """Return a folder with a short path, for the lab of a single test."""
     return tmp_path_factory.mktemp("scratch")

@@ -1,1 +1,1 @@
-"""What may go wrong while a mesh is made, changed or taken away, and what must be true afterwards: `make faults`."""
+"""Faults during creation, change and deletion of a mesh, and the required state afterwards: `make faults`."""

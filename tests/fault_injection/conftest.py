@@ -1,4 +1,4 @@
-"""How much the tests of faults do, and with how many clusters."""
+"""Fixtures of the fault tests: options, and the clusters of the lab."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ import pytest
 from tests.helpers import options
 from tests.helpers.options import FaultOptions
 
-# What differs is to be seen where its assertions fail, too.
+# pytest must also show the differing values of assertions in this helper.
 pytest.register_assert_rewrite("tests.helpers.baseline")
 
 
 @pytest.fixture(scope="session")
 def faults(pytestconfig: pytest.Config) -> FaultOptions:
-    """The seed, and how much is asked for."""
+    """Return the options of the command line."""
     return options.read_options(pytestconfig)
 
 
 @pytest.fixture
 def at_length(faults: FaultOptions) -> None:
-    """For a test that is left to `make faults`, because a shorter one shows the most of it."""
-    if not faults.at_length:
-        pytest.skip("left to `make faults`")
+    """Skip the test outside of `make faults`, because a shorter test covers most of it."""
+    if not faults.is_extended:
+        pytest.skip("runs only with `make faults`")
 
 
 @pytest.fixture(scope="module")
 def lab_clusters(faults: FaultOptions) -> list[str]:
-    """As many clusters as were asked for."""
-    return faults.names
+    """Return the names of as many clusters as requested."""
+    return faults.cluster_names
 
 
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-    """A failure says how to run the same once more."""
+    """Add the command that repeats the run to the report of a failure."""
     if call.excinfo is not None:
         item.add_report_section(call.when, "seed", options.report_header(item.config))

@@ -1,4 +1,4 @@
-"""What was deleted or edited by hand in a cluster: a refresh finds it, and `up --refresh` mends it."""
+"""Objects that were deleted or edited by hand: a refresh reports them, and `up --refresh` repairs them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from tests.helpers.stack_configs import full_mesh_config
 
 pytestmark = pytest.mark.lab(minutes=2)
 
-# Lets Pulumi take back fields that somebody else has written.
+# Pulumi overwrites fields of another field manager only with this variable.
 FORCE_VARIABLE = "PULUMI_K8S_ENABLE_PATCH_FORCE"
-# Somebody who isn't kubectl, whose edits Pulumi takes over without being asked.
+# Not kubectl, because Pulumi overwrites edits of kubectl even without force.
 FOREIGN_FIELD_MANAGER = "--field-manager=somebody"
-# A field of each kind that the stack makes, and what somebody writes into it.
+# An edited field for each kind that Pulumi creates itself.
 PULUMI_EDITS: dict[str, dict[str, Any]] = {
     "Namespace": {"metadata": {"labels": {"app.kubernetes.io/part-of": "edited"}}},
     "Secret": {"metadata": {"annotations": {"pulumi.com/patchFieldManager": "edited"}}},
@@ -35,7 +35,7 @@ PULUMI_EDITS: dict[str, dict[str, Any]] = {
     "Service": {"spec": {"ports": [{"port": 9898, "name": "edited"}]}},
     "ServiceAccount": {"metadata": {"annotations": {"pulumi.com/patchFieldManager": "edited"}}},
 }
-# Those of Helm's, each with a field of it.
+# An edited field for each kind that Helm creates.
 HELM_EDITS: dict[str, dict[str, Any]] = {
     "ClusterRole": {"rules": []},
     "ClusterRoleBinding": {"subjects": []},
@@ -51,7 +51,7 @@ HELM_EDITS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class LiveObject:
-    """An object of a cluster that the stack has made, by itself or through Helm."""
+    """An object of the stack in a cluster, created by Pulumi or by Helm."""
 
     context: str
     kind: str
@@ -68,29 +68,29 @@ class LiveObject:
 
 @pytest.fixture(scope="module")
 def mesh(lab: StateDir, faults: FaultOptions, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
-    """A mesh of all clusters, each linked to each."""
+    """Deploy a full mesh of all clusters."""
     with deploy(lab, tmp_path_factory.mktemp("drift"), "drift", full_mesh_config(*faults.cluster_names)) as lab_stack:
         yield lab_stack
 
 
 @pytest.fixture(scope="module")
-def chance(faults: FaultOptions) -> Random:
-    """Which objects it strikes."""
+def rng(faults: FaultOptions) -> Random:
+    """Return the random numbers that choose the objects."""
     return faults.random("drift")
 
 
 def list_pulumi_objects(mesh: LabStack) -> list[LiveObject]:
-    """The objects that Pulumi has made itself."""
+    """Return the objects that Pulumi created itself."""
     resources = json.loads(mesh.state)["checkpoint"]["latest"]["resources"]
     contexts = mesh.contexts
-    found = []
+    objects = []
     for resource in resources:
         inputs = resource.get("inputs") or {}
         if not resource["type"].startswith("kubernetes:") or resource.get("external") or "kind" not in inputs:
             continue
         context = contexts[resource["provider"].rpartition("::")[0].rpartition("::")[2]]
         metadata = inputs["metadata"]
-        found.append(
+        objects.append(
             LiveObject(
                 context=context,
                 kind=inputs["kind"],
@@ -99,22 +99,22 @@ def list_pulumi_objects(mesh: LabStack) -> list[LiveObject]:
                 name=metadata["name"],
             )
         )
-    return found
+    return objects
 
 
 def list_helm_objects(mesh: LabStack) -> list[LiveObject]:
-    """The objects that Helm has made."""
-    found = []
+    """Return the objects that Helm created."""
+    objects = []
     for context in mesh.contexts.values():
         client = connect(Access(context=context, kubeconfig=str(mesh.lab.kubeconfig)))
         secrets = mesh.list_objects(context, "secrets", "--all-namespaces", "-l", "owner=helm,status=deployed")
         for secret in secrets:
-            namespace, release = secret["metadata"]["namespace"], secret["metadata"]["labels"]["name"]
-            record = release_storage.latest_revision(client, namespace, release)
-            assert record is not None
-            for body in filter(None, yaml.safe_load_all(record.manifest)):
+            namespace, release_name = secret["metadata"]["namespace"], secret["metadata"]["labels"]["name"]
+            revision = release_storage.latest_revision(client, namespace, release_name)
+            assert revision is not None
+            for body in filter(None, yaml.safe_load_all(revision.manifest)):
                 metadata = body["metadata"]
-                found.append(
+                objects.append(
                     LiveObject(
                         context=context,
                         kind=body["kind"],
@@ -123,36 +123,36 @@ def list_helm_objects(mesh: LabStack) -> list[LiveObject]:
                         name=metadata["name"],
                     )
                 )
-    return found
+    return objects
 
 
-def choose_one_per_kind(things: list[LiveObject], chance: Random) -> list[LiveObject]:
-    """One of each kind, by chance."""
-    kinds = sorted({thing.kind for thing in things})
-    return [chance.choice([thing for thing in things if thing.kind == kind]) for kind in kinds]
+def choose_one_per_kind(objects: list[LiveObject], rng: Random) -> list[LiveObject]:
+    """Return a random object of each kind."""
+    kinds = sorted({live_object.kind for live_object in objects})
+    return [rng.choice([live_object for live_object in objects if live_object.kind == kind]) for kind in kinds]
 
 
-def edit_object(mesh: LabStack, thing: LiveObject, change: dict[str, Any]) -> None:
-    """What somebody does to an object."""
+def edit_object(mesh: LabStack, live_object: LiveObject, change: dict[str, Any]) -> None:
+    """Edit an object as another field manager."""
     patch = ("--type=merge", FOREIGN_FIELD_MANAGER, "-p", json.dumps(change))
-    mesh.kubectl(thing.context, "patch", *thing.arguments, *patch)
+    mesh.kubectl(live_object.context, "patch", *live_object.arguments, *patch)
 
 
-def delete_object(mesh: LabStack, thing: LiveObject) -> None:
-    """What somebody does who doesn't know whose it is."""
-    mesh.kubectl(thing.context, "delete", *thing.arguments, "--wait=true", "--ignore-not-found")
+def delete_object(mesh: LabStack, live_object: LiveObject) -> None:
+    """Delete an object."""
+    mesh.kubectl(live_object.context, "delete", *live_object.arguments, "--wait=true", "--ignore-not-found")
 
 
 def preview_with_refresh(mesh: LabStack, *arguments: str) -> str:
-    """What a preview with a refresh prints."""
-    before = len(mesh.output.read_text())
+    """Run a preview with a refresh, and return its output."""
+    old_length = len(mesh.output.read_text())
     with mesh.engine() as engine:
         engine.preview("--refresh", *arguments)
-    return mesh.output.read_text()[before:]
+    return mesh.output.read_text()[old_length:]
 
 
 def assert_repaired(mesh: LabStack) -> None:
-    """All that the stack has made is there, a second look changes nothing, and all checks pass."""
+    """Require that another update changes nothing and that all checks pass."""
     mesh.up("--refresh", "--expect-no-changes")
     assert [row for row in mesh.run_checks() if not row.passed] == []
 
@@ -162,68 +162,74 @@ def test_untouched_mesh_has_no_drift(mesh: LabStack) -> None:
     assert ": drifted:" not in preview_with_refresh(mesh, "--expect-no-changes")
 
 
-def test_deleted_objects_are_reported_and_created_again(mesh: LabStack, faults: FaultOptions, chance: Random) -> None:
+def test_deleted_objects_are_reported_and_created_again(mesh: LabStack, faults: FaultOptions, rng: Random) -> None:
     for _ in range(1 + faults.moments // 10):
-        # A namespace takes all that is in it along, and is a test of its own.
-        helms = choose_one_per_kind(
-            [thing for thing in list_helm_objects(mesh) if "CustomResource" not in thing.kind], chance
+        # A deleted namespace has its own test, because all its objects are deleted too.
+        helm_objects = choose_one_per_kind(
+            [live_object for live_object in list_helm_objects(mesh) if "CustomResource" not in live_object.kind], rng
         )
-        owns = choose_one_per_kind([thing for thing in list_pulumi_objects(mesh) if thing.kind != "Namespace"], chance)
-        for thing in (*owns, *helms):
-            delete_object(mesh, thing)
+        pulumi_objects = choose_one_per_kind(
+            [live_object for live_object in list_pulumi_objects(mesh) if live_object.kind != "Namespace"], rng
+        )
+        for live_object in (*pulumi_objects, *helm_objects):
+            delete_object(mesh, live_object)
 
-        found = preview_with_refresh(mesh)
+        preview = preview_with_refresh(mesh)
         mesh.up("--refresh")
 
-        for thing in helms:
-            assert f"{thing.kind} {thing.name} is missing" in found, thing
-        for thing in (*owns, *helms):
-            assert wait_until(lambda thing=thing: object_exists(mesh, thing)), thing  # type: ignore[misc]
+        for live_object in helm_objects:
+            assert f"{live_object.kind} {live_object.name} is missing" in preview, live_object
+        for live_object in (*pulumi_objects, *helm_objects):
+            assert wait_until(lambda live_object=live_object: object_exists(mesh, live_object)), live_object  # type: ignore[misc]
         assert_repaired(mesh)
 
 
-def object_exists(mesh: LabStack, thing: LiveObject) -> bool:
-    """Whether a cluster has it."""
-    return bool(mesh.kubectl(thing.context, "get", *thing.arguments, "--ignore-not-found", "-o", "name"))
+def object_exists(mesh: LabStack, live_object: LiveObject) -> bool:
+    """Return whether the object exists in its cluster."""
+    return bool(mesh.kubectl(live_object.context, "get", *live_object.arguments, "--ignore-not-found", "-o", "name"))
 
 
 def test_edited_objects_are_reported_and_reset(
-    mesh: LabStack, faults: FaultOptions, chance: Random, monkeypatch: pytest.MonkeyPatch
+    mesh: LabStack, faults: FaultOptions, rng: Random, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(1 + faults.moments // 10):
-        owns = choose_one_per_kind([thing for thing in list_pulumi_objects(mesh) if thing.kind in PULUMI_EDITS], chance)
-        helms = choose_one_per_kind([thing for thing in list_helm_objects(mesh) if thing.kind in HELM_EDITS], chance)
-        for thing in owns:
-            edit_object(mesh, thing, PULUMI_EDITS[thing.kind])
-        for thing in helms:
-            edit_object(mesh, thing, HELM_EDITS[thing.kind])
+        pulumi_objects = choose_one_per_kind(
+            [live_object for live_object in list_pulumi_objects(mesh) if live_object.kind in PULUMI_EDITS], rng
+        )
+        helm_objects = choose_one_per_kind(
+            [live_object for live_object in list_helm_objects(mesh) if live_object.kind in HELM_EDITS], rng
+        )
+        for live_object in pulumi_objects:
+            edit_object(mesh, live_object, PULUMI_EDITS[live_object.kind])
+        for live_object in helm_objects:
+            edit_object(mesh, live_object, HELM_EDITS[live_object.kind])
 
         monkeypatch.setitem(mesh.environment, FORCE_VARIABLE, "true")
-        found = preview_with_refresh(mesh)
+        preview = preview_with_refresh(mesh)
         mesh.up("--refresh")
         monkeypatch.delitem(mesh.environment, FORCE_VARIABLE)
 
-        for thing in helms:
-            assert re.search(f"{thing.kind} {re.escape(thing.name)}: \\S", found), thing
+        for live_object in helm_objects:
+            assert re.search(f"{live_object.kind} {re.escape(live_object.name)}: \\S", preview), live_object
         assert_repaired(mesh)
 
 
 @pytest.mark.usefixtures("at_length")
 def test_conflicting_edit_is_reported_and_reset_only_with_force(
-    mesh: LabStack, chance: Random, monkeypatch: pytest.MonkeyPatch
+    mesh: LabStack, rng: Random, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    thing = chance.choice([thing for thing in list_pulumi_objects(mesh) if thing.kind == "Link"])
-    edit_object(mesh, thing, PULUMI_EDITS["Link"])
+    link = rng.choice([link for link in list_pulumi_objects(mesh) if link.kind == "Link"])
+    edit_object(mesh, link, PULUMI_EDITS["Link"])
 
     with pytest.raises(PulumiCommandError):
         preview_with_refresh(mesh)
-    said = mesh.output.read_text()
+    output = mesh.output.read_text()
     monkeypatch.setitem(mesh.environment, FORCE_VARIABLE, "true")
     mesh.up("--refresh")
     monkeypatch.delitem(mesh.environment, FORCE_VARIABLE)
 
-    assert 'conflict with "somebody"' in said
-    assert ".spec.gatewayPort" in said
+    assert 'conflict with "somebody"' in output
+    assert ".spec.gatewayPort" in output
     assert_repaired(mesh)
 
 

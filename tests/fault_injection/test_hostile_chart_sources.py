@@ -1,4 +1,4 @@
-"""Chart sources of somebody who means ill: what a repository answers, and what lies in a folder."""
+"""Hostile chart sources: responses of a repository, and files in a folder."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ INDEX = "apiVersion: v1\nentries: {linkerd-crds: [{version: %s, appVersion: %s}]
 Connection = socket.socket
 
 
-def build_response(content: bytes, *headers: str) -> bytes:
-    return OK_RESPONSE + "".join(f"{header}\r\n" for header in headers).encode() + b"\r\n" + content
+def build_response(body: bytes, *headers: str) -> bytes:
+    return OK_RESPONSE + "".join(f"{header}\r\n" for header in headers).encode() + b"\r\n" + body
 
 
 def send_endless_body(connection: Connection) -> None:
@@ -57,7 +57,7 @@ def send_nothing(connection: Connection) -> None:
     time.sleep(10 * TIMEOUT_S)
 
 
-# What would keep others waiting as long as they have patience.
+# These responses block the client until its timeout.
 SLOW_RESPONSES = (send_body_slowly, send_headers_slowly, send_nothing)
 RESPONSES: dict[str, tuple[bytes | Callable[[Connection], None], str]] = {
     "no HTTP": (b"\0\1\2\3\r\n", "not an answer that could be read"),
@@ -75,15 +75,15 @@ RESPONSES: dict[str, tuple[bytes | Callable[[Connection], None], str]] = {
     "versions of another kind": (build_response(b"entries: {linkerd-crds: {a: 1}}\n"), ""),
     "compressed, and not said so": (build_response(gzip.compress(b"entries: {}\n")), "not YAML"),
     "compressed without end": (build_response(gzip.compress(bytes(2**24)), "Content-Encoding: gzip"), "not YAML"),
-    "laughter": (build_response(billion_laughs(12).encode()), "aliases written out"),
+    "laughter": (build_response(billion_laughs(12).encode()), "aliases expanded"),
     "a version that is laughter": (
         build_response(f"{billion_laughs(12)}entries: {{linkerd-crds: [{{version: *a12}}]}}\n".encode()),
-        "aliases written out",
+        "aliases expanded",
     ),
     "binary": (build_response(HOSTILE_YAML["binary"][0]), "not YAML"),
     "without end": (send_endless_body, "larger than 64 MiB"),
-    "drop by drop": (send_body_slowly, "nothing was done for"),
-    "headers drop by drop": (send_headers_slowly, "nothing was done for"),
+    "drop by drop": (send_body_slowly, "no result within"),
+    "headers drop by drop": (send_headers_slowly, "no result within"),
     "silence": (send_nothing, ""),
     "another place: a file": (b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n", "not allowed"),
     "another place: FTP": (b"HTTP/1.1 302 Found\r\nLocation: ftp://127.0.0.1/x\r\n\r\n", "unknown url type: ftp"),
@@ -94,8 +94,8 @@ RESPONSES: dict[str, tuple[bytes | Callable[[Connection], None], str]] = {
 
 
 @contextmanager
-def serve_repository(answer: bytes | Callable[[Connection], None]) -> Iterator[str]:
-    """The URL of what gives that answer to whoever asks."""
+def serve_repository(response: bytes | Callable[[Connection], None]) -> Iterator[str]:
+    """Serve the same response for every request, and yield the URL."""
 
     def serve() -> None:
         with suppress(OSError):
@@ -103,10 +103,10 @@ def serve_repository(answer: bytes | Callable[[Connection], None]) -> Iterator[s
                 connection, _ = listener.accept()
                 with closing(connection), suppress(OSError):
                     connection.recv(65536)
-                    if isinstance(answer, bytes):
-                        connection.sendall(answer)
+                    if isinstance(response, bytes):
+                        connection.sendall(response)
                     else:
-                        answer(connection)
+                        response(connection)
 
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         threading.Thread(target=serve, daemon=True).start()
@@ -114,21 +114,21 @@ def serve_repository(answer: bytes | Callable[[Connection], None]) -> Iterator[s
         listener.shutdown(socket.SHUT_RDWR)
 
 
-@pytest.mark.parametrize(("answer", "said"), RESPONSES.values(), ids=RESPONSES.keys())
+@pytest.mark.parametrize(("response", "error"), RESPONSES.values(), ids=RESPONSES.keys())
 def test_hostile_chart_repository_is_one_line_error(
-    answer: bytes | Callable[[Connection], None], said: str, monkeypatch: pytest.MonkeyPatch
+    response: bytes | Callable[[Connection], None], error: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if answer in SLOW_RESPONSES:
+    if response in SLOW_RESPONSES:
         monkeypatch.setattr(chart_repository, "DOWNLOAD_TIMEOUT_S", TIMEOUT_S)
 
     with (
-        serve_repository(answer) as url,
-        pytest.raises(chart_repository.ChartRepositoryError, match=f"^{url}/index.yaml: .*{said}") as caught,
+        serve_repository(response) as url,
+        pytest.raises(chart_repository.ChartRepositoryError, match=f"^{url}/index.yaml: .*{error}") as raised,
     ):
         chart_repository.list_charts(url, ["linkerd-crds"])
 
-    assert len(str(caught.value)) < 400
-    assert str(caught.value).isprintable()
+    assert len(str(raised.value)) < 400
+    assert str(raised.value).isprintable()
 
 
 @pytest.mark.parametrize(
@@ -140,19 +140,19 @@ def test_invalid_chart_version_is_skipped(version: str) -> None:
     with serve_repository(build_response(index)) as url:
         assert chart_repository.list_charts(url, ["linkerd-crds"]) == []
     with serve_repository(build_response((INDEX % ("1.0.0", f'"{version}"')).encode())) as url:
-        (found,) = chart_repository.list_charts(url, ["linkerd-crds"])
-        assert found.app_version == ""
+        (chart,) = chart_repository.list_charts(url, ["linkerd-crds"])
+        assert chart.app_version == ""
 
 
 def write_archive(path: Path, name: str, content: bytes) -> None:
-    with tarfile.open(path, "w:gz") as packed:
+    with tarfile.open(path, "w:gz") as tar_file:
         entry = tarfile.TarInfo(name)
         entry.size = len(content)
-        packed.addfile(entry, io.BytesIO(content))
+        tar_file.addfile(entry, io.BytesIO(content))
 
 
 def write_hostile_archives(folder: Path) -> list[Path]:
-    """One archive for each thing that can be wrong with one, in a folder."""
+    """Write one archive per defect to a folder, and return their paths."""
     write_archive(folder / "laughter-1.tgz", "linkerd-crds/Chart.yaml", billion_laughs(12).encode())
     write_archive(
         folder / "large-1.tgz", "linkerd-crds/Chart.yaml", b"name: linkerd-crds\nversion: 1.0.0\n#" + bytes(2**22)
@@ -162,14 +162,14 @@ def write_hostile_archives(folder: Path) -> list[Path]:
     write_archive(
         folder / "twice-1.tgz", "linkerd-crds/Chart.yaml", b"name: linkerd-crds\nversion: 1.0.0\nversion: 2.0.0\n"
     )
-    whole = io.BytesIO()
-    with tarfile.open(fileobj=whole, mode="w:gz") as packed:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar_file:
         link = tarfile.TarInfo("linkerd-crds/Chart.yaml")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-        packed.addfile(link)
-    (folder / "link-1.tgz").write_bytes(whole.getvalue())
+        tar_file.addfile(link)
+    (folder / "link-1.tgz").write_bytes(buffer.getvalue())
     (folder / "cut-1.tgz").write_bytes((folder / "list-1.tgz").read_bytes()[:40])
-    # As much as a gigabyte, which nobody needs to unpack.
+    # Expands to a gigabyte.
     (folder / "bomb-1.tgz").write_bytes(gzip.compress(bytes(2**20)) * 1024)
     (folder / "text-1.tgz").write_text("hello")
     (folder / "folder-1.tgz").mkdir()
@@ -179,9 +179,9 @@ def write_hostile_archives(folder: Path) -> list[Path]:
 
 
 def test_hostile_archives_are_skipped(tmp_path: Path) -> None:
-    found = write_hostile_archives(tmp_path)
+    archives = write_hostile_archives(tmp_path)
 
-    assert len(found) == 12
+    assert len(archives) == 12
     assert chart_repository.list_charts(str(tmp_path), ["linkerd-crds"]) == []
 
 

@@ -1,4 +1,4 @@
-"""Files that a command or a stack file names: pipes, devices, what never ends, and what is no text."""
+"""Hostile files named in commands and stack files: pipes, devices, endless files and binary data."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def link_to_zeros(path: Path) -> None:
 
 def create_large_file(path: Path) -> None:
     with path.open("wb") as file:
-        file.truncate(8 * 2**30)  # without a byte of it on a disk
+        file.truncate(8 * 2**30)  # sparse: uses no disk space
 
 
 def link_to_itself(path: Path) -> None:
@@ -43,7 +43,7 @@ def link_to_itself(path: Path) -> None:
 
 
 for_each_non_file = pytest.mark.parametrize(
-    ("make", "said"),
+    ("create", "error"),
     [
         (create_pipe, "not a file"),
         (link_to_zeros, "not a file"),
@@ -57,12 +57,12 @@ for_each_non_file = pytest.mark.parametrize(
 
 @for_each_non_file
 def test_kubeconfig_that_is_no_file_is_refused(
-    make: Callable[[Path], None], said: str, tmp_path: Path, small_environment: Environment
+    create: Callable[[Path], None], error: str, tmp_path: Path, small_environment: Environment
 ) -> None:
     file = tmp_path / "config"
-    make(file)
+    create(file)
 
-    with pytest.raises(kubeconfig.KubeconfigError, match=said):
+    with pytest.raises(kubeconfig.KubeconfigError, match=error):
         kubeconfig.read_kubeconfigs([file])
     assert error_message({"clusters": {"west": {}}}, [], {**small_environment, "KUBECONFIG": str(file)})
     assert error_message({"clusters": {"west": {"kubeconfig": str(file)}}}, [], small_environment)
@@ -70,17 +70,17 @@ def test_kubeconfig_that_is_no_file_is_refused(
 
 @for_each_non_file
 def test_certificate_authority_that_is_no_file_is_refused(
-    make: Callable[[Path], None], said: str, tmp_path: Path
+    create: Callable[[Path], None], error: str, tmp_path: Path
 ) -> None:
-    make(tmp_path / "ca.crt")
-    found = kubeconfigs.write_kubeconfig(
+    create(tmp_path / "ca.crt")
+    environment = kubeconfigs.write_kubeconfig(
         tmp_path / "config", west={"server": "https://w.example.com", "certificate-authority": "ca.crt"}
     )
 
-    context = kubeconfig.read_kubeconfigs([Path(found["KUBECONFIG"])]).contexts["west"]
+    context = kubeconfig.read_kubeconfigs([Path(environment["KUBECONFIG"])]).contexts["west"]
 
-    assert context.fault is not None
-    assert said in context.fault
+    assert context.error is not None
+    assert error in context.error
 
 
 def test_dev_null_is_an_empty_kubeconfig() -> None:
@@ -88,9 +88,9 @@ def test_dev_null_is_an_empty_kubeconfig() -> None:
 
 
 HOSTILE_PREVIEWS = {
-    "binary": (bytes(range(256)), "no text"),
-    "UTF-16": (json.dumps({"steps": []}).encode("utf-16"), "no text"),
-    "Latin-1": ("caf\xe9".encode("latin-1"), "no text"),
+    "binary": (bytes(range(256)), "not UTF-8 text"),
+    "UTF-16": (json.dumps({"steps": []}).encode("utf-16"), "not UTF-8 text"),
+    "Latin-1": ("caf\xe9".encode("latin-1"), "not UTF-8 text"),
     "nothing": (b"", "not JSON"),
     "lists in lists": (b"[" * 100_000, "not JSON"),
     "mappings in mappings": (b'{"a":' * 100_000, "not JSON"),
@@ -101,17 +101,17 @@ HOSTILE_PREVIEWS = {
 }
 
 
-@pytest.mark.parametrize(("content", "said"), HOSTILE_PREVIEWS.values(), ids=HOSTILE_PREVIEWS.keys())
+@pytest.mark.parametrize(("content", "error"), HOSTILE_PREVIEWS.values(), ids=HOSTILE_PREVIEWS.keys())
 def test_hostile_preview_is_one_line_error(
-    content: bytes, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    content: bytes, error: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "preview.json").write_bytes(content)
 
     assert policy.main([str(tmp_path / "preview.json")]) == 2
 
-    told = capsys.readouterr().err
-    assert told.startswith(f"{tmp_path}/preview.json: {said}")
-    assert told.count("\n") == 1
+    output = capsys.readouterr().err
+    assert output.startswith(f"{tmp_path}/preview.json: {error}")
+    assert output.count("\n") == 1
     with pytest.raises(PreviewFailedError):
         preview.parse_preview(content.decode("latin-1"))
 
@@ -152,12 +152,12 @@ def test_hostile_policy_configuration_is_refused(text: str, tmp_path: Path, caps
 
 
 @pytest.mark.parametrize(
-    "make", [link_to_zeros, create_large_file, Path.mkdir, lambda path: path.write_bytes(b"\xff\xfe")]
+    "create", [link_to_zeros, create_large_file, Path.mkdir, lambda path: path.write_bytes(b"\xff\xfe")]
 )
 def test_comment_that_is_no_text_is_refused(
-    make: Callable[[Path], Any], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    create: Callable[[Path], Any], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make(tmp_path / "review.md")
+    create(tmp_path / "review.md")
     for name, value in {"GITHUB_TOKEN": "x", "GITHUB_REPOSITORY": "a/b", "PULL_REQUEST": "1"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("GITHUB_API_URL", "http://127.0.0.1:9")
@@ -177,9 +177,9 @@ def test_lab_refuses_hostile_cluster_names(
     assert lab.main(["start", "--", name]) == 1
     assert lab.main(["start", f"--load-balancer={name}=ip"]) == 1
 
-    told = capsys.readouterr().err
-    assert told.startswith("lab: cluster name ")
-    assert all(line.isprintable() for line in told.splitlines())
+    output = capsys.readouterr().err
+    assert output.startswith("lab: cluster name ")
+    assert all(line.isprintable() for line in output.splitlines())
     assert not list(tmp_path.glob("lab/*"))
 
 
@@ -200,7 +200,7 @@ def test_lab_refuses_hostile_cluster_names(
     ids=lambda text: repr(text[:24]),
 )
 def test_hostile_text_is_redacted_within_limits(text: str) -> None:
-    assert redaction.to_plain(redaction.redact({"a": text}, known=["known-secret"]))["a"]
+    assert redaction.to_plain(redaction.redact({"a": text}, secrets=["known-secret"]))["a"]
     assert redaction.redact_text(text)
 
 

@@ -1,4 +1,4 @@
-"""Configuration as Pulumi hands it over, of somebody who means ill: settings, or a list of faults, in no time."""
+"""Hostile configuration in Pulumi's format: it yields settings or errors within the resource limits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from mesh import certificate_validation
 from mesh.config.field_types import _is_regex
-from mesh.config.parser import PULUMI_SIGNATURES
+from mesh.pulumi_constants import SIGNATURE_KEY, UNKNOWN_VALUE
 from tests.helpers.certificates import DAY, IssuedCertificate, pem_header
 from tests.helpers.resource_limits import limited_resources as limited_resources
 from tests.helpers.stack_files import Environment, error_message
@@ -22,51 +22,61 @@ LONG_TEXT = "x" * 2**20
 
 
 def chart_value_json(text: str) -> str:
-    """A value of a chart, as JSON of the key `linkerd`."""
+    """Return the JSON of the key `linkerd` with a chart value."""
     return f'{{"values": {{"linkerd-viz": {{"a": {text}}}}}}}'
 
 
 @pytest.mark.parametrize(
-    ("key", "text", "said"),
+    ("key", "text", "error"),
     [
-        ("linkerd", '{"cni": true, "cni": false}', 'linkerd: …: the key "cni" is there twice in one'),
-        ("linkerd", '{"values": {"linkerd-viz": {"\\u0000": 1, "\\u0000": 2}}}', 'the key "\\u0000" is there twice'),
-        ("links", '[{"source": "west", "source": "west"}]', 'links: …: the key "source" is there'),
-        ("kubeconfigs", '{"west": "a", "west": "b"}', "kubeconfigs: …: a key is there twice in one"),
+        ("linkerd", '{"cni": true, "cni": false}', 'linkerd: …: duplicate key "cni"; remove one of the two'),
+        (
+            "linkerd",
+            '{"values": {"linkerd-viz": {"\\u0000": 1, "\\u0000": 2}}}',
+            'duplicate key "\\u0000"; remove one of the two',
+        ),
+        ("links", '[{"source": "west", "source": "west"}]', 'links: …: duplicate key "source"; remove one of the two'),
+        (
+            "kubeconfigs",
+            '{"west": "a", "west": "b"}',
+            "kubeconfigs: …: duplicate key in one mapping; remove one of the",
+        ),
         (
             "linkerd",
             chart_value_json("[" * 100 + "]" * 100),
-            "linkerd.values.linkerd-viz.…: …: nested more than 50 deep",
+            "linkerd.values.linkerd-viz.…: …: nested more than 50 levels deep",
         ),
         ("linkerd", chart_value_json("[" * 2000 + "]" * 2000), "linkerd: "),
         ("linkerd", "[" * 100_000, "linkerd: "),
-        ("linkerd", chart_value_json("1e999"), f"{VALUES_PATH}.a: Infinity: a number too large to be carried"),
-        ("linkerd", chart_value_json("-1e999"), f"{VALUES_PATH}.a: -Infinity: a number too large to be carried"),
-        ("linkerd", chart_value_json("9007199254740993"), f"{VALUES_PATH}.a: 9007199254740993: a number too large"),
-        ("linkerd", chart_value_json("9" * 400), "a number too large to be carried"),
+        ("linkerd", chart_value_json("1e999"), f"{VALUES_PATH}.a: Infinity: number too large for Pulumi"),
+        ("linkerd", chart_value_json("-1e999"), f"{VALUES_PATH}.a: -Infinity: number too large for Pulumi"),
+        (
+            "linkerd",
+            chart_value_json("9007199254740993"),
+            f"{VALUES_PATH}.a: 9007199254740993: number too large for Pulumi",
+        ),
+        ("linkerd", chart_value_json("9" * 400), "number too large for Pulumi"),
         ("linkerd", chart_value_json("9" * 5000), "linkerd: "),
         ("linkerd", chart_value_json("NaN"), "linkerd: "),
         ("linkerd", chart_value_json('"\\ud800"'), f"{VALUES_PATH}.a: "),
         (
             "linkerd",
             chart_value_json('{"\\udfff": 1}'),
-            f"{VALUES_PATH}.a: {{…}}: there is something in it that isn't text",
+            f"{VALUES_PATH}.a: {{…}}: contains characters that are not valid text",
         ),
         ("linkerd", '{"nodeSelector": {"\\ud800": "x"}}', "linkerd.nodeSelector"),
         (
             "linkerd",
-            chart_value_json(
-                f'{{"{PULUMI_SIGNATURES[0]}": "c44067f5952c0a294b673a41bacd8c17", "path": "/etc/passwd"}}'
-            ),
-            "mark",
+            chart_value_json(f'{{"{SIGNATURE_KEY}": "c44067f5952c0a294b673a41bacd8c17", "path": "/etc/passwd"}}'),
+            "reserved by Pulumi for special values",
         ),
-        ("linkerd", chart_value_json(f'"{PULUMI_SIGNATURES[1]}"'), "Pulumi would take it for a mark of its own"),
+        ("linkerd", chart_value_json(f'"{UNKNOWN_VALUE}"'), "reserved by Pulumi for special values"),
         ("linkerd", '{"tolerations": [{"effect": "NoExecute", "tolerationSeconds": 1e999}]}', "linkerd.tolerations[0]"),
         ("linkerd", f'{{"tolerations": [{{"effect": "NoExecute", "tolerationSeconds": {"9" * 400}}}]}}', "too large"),
         ("linkerd", json.dumps({LONG_TEXT[: 2**18]: 1}), "unknown key"),
-        ("linkerd", json.dumps({"namespace": LONG_TEXT}), "not a name that Kubernetes accepts"),
+        ("linkerd", json.dumps({"namespace": LONG_TEXT}), "not a valid Kubernetes name"),
         ("linkerd", json.dumps({"registry": f"a/{'a-' * 100_000}"}), "not a registry"),
-        ("workloads", json.dumps([{"podinfo": {"images": {"podinfo": "a/" + "a-" * 100_000}}}]), "not the name of an"),
+        ("workloads", json.dumps([{"podinfo": {"images": {"podinfo": "a/" + "a-" * 100_000}}}]), "not an image name"),
         ("charts", json.dumps({"repository": f"https://{LONG_TEXT}"}), ""),
         ("links", json.dumps([{"source": LONG_TEXT, "target": LONG_TEXT}]), "no such cluster"),
         (LONG_TEXT, "{}", "unknown key"),
@@ -76,13 +86,13 @@ def chart_value_json(text: str) -> str:
     ids=lambda text: text[:40],
 )
 def test_hostile_configuration_is_a_settings_error(
-    key: str, text: str, said: str, small_environment: Environment
+    key: str, text: str, error: str, small_environment: Environment
 ) -> None:
     message = error_message({"clusters": {"west": {}}, key: text}, ["kubeconfigs"], small_environment)
 
-    assert said in message
+    assert error in message
     assert len(message) < 500_000
-    assert message or not said
+    assert message or not error
 
 
 def test_encodable_numbers_are_accepted(small_environment: Environment) -> None:
@@ -121,12 +131,12 @@ KEY_HEADER = f"{pem_header('EC PRIVATE KEY')}\n"
 def test_hostile_certificate_is_a_finding(text: str) -> None:
     now = datetime.now(UTC)
 
-    found = certificate_validation.check_anchor(text, now=now)
-    found += certificate_validation.check_anchor_key(text, text)
-    found += certificate_validation.check_issuer(text, text, anchor=text, now=now)
+    findings = certificate_validation.check_anchor(text, now=now)
+    findings += certificate_validation.check_anchor_key(text, text)
+    findings += certificate_validation.check_issuer(text, text, anchor=text, now=now)
 
-    assert found
-    assert all(each.rule.isprintable() and len(each.rule) < 200 and each.remedy for each in found)
+    assert findings
+    assert all(finding.rule.isprintable() and len(finding.rule) < 200 and finding.remedy for finding in findings)
 
 
 def test_ambiguous_certificate_chain_is_validated_within_limits() -> None:
@@ -135,10 +145,10 @@ def test_ambiguous_certificate_chain_is_validated_within_limits() -> None:
     issuer = IssuedCertificate(
         name="west.example", signer=anchors[0], begin=now - DAY, end=now + 10 * DAY, path_length=0
     )
-    between: Any = "".join(each.pem for each in anchors[1:])
+    intermediates: Any = "".join(anchor.pem for anchor in anchors[1:])
 
-    found = certificate_validation.check_issuer(
-        issuer.pem + between, issuer.private_key, anchor=anchors[0].pem, now=now
+    findings = certificate_validation.check_issuer(
+        issuer.pem + intermediates, issuer.private_key, anchor=anchors[0].pem, now=now
     )
 
-    assert found == []
+    assert findings == []

@@ -1,4 +1,4 @@
-"""Texts that are more than texts to a shell, a template, YAML, Mermaid or HTML: refused, or carried as they are."""
+"""Texts with syntax of shells, templates, YAML, Mermaid or HTML: refused or passed on unchanged."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tests.helpers.stack_files import Environment, read_kubeconfigs_once
 pytestmark = pytest.mark.thorough
 
 CONFIGS = {"linkerd": LINKERD, "cilium": CILIUM}
-# Each has a mark, by which it is found again wherever it goes.
+# Each text contains `evil`, by which the test finds it in the results.
 HOSTILE_TEXTS = (
     "*evil: {{ fail }}$(id)`id`${HOME}{{ .Values.x }}%s%n\\\"'#: - *a &b !c |>\n"
     "---\nkind: ClusterRole\n\ttab\u202e\u200b\x07<b>",
     '../../evil"]-->{{.Values.x}}$(id)`id`<script>|**b**[c](d)',
 )
-# What a stack file need not say here: it names files of this machine, excludes something else, or is a secret's.
+# Settings that the configurations lack: they name local files, exclude other settings or contain secrets.
 UNCOVERED_SETTINGS = {
     ("clusters", ANY_KEY, "kubeconfig"),
     ("trust", "anchor", "key"),
@@ -42,32 +42,32 @@ UNCOVERED_SETTINGS = {
 
 
 def list_contexts(config: dict[str, Any]) -> list[str]:
-    return [said.get("context", name) for name, said in config["clusters"].items()]
+    return [cluster.get("context", name) for name, cluster in config["clusters"].items()]
 
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """An environment whose kubeconfig has a context for whatever a cluster's may be called."""
+    """Return an environment whose kubeconfig has all contexts, including the hostile texts."""
     names = [*list_contexts(LINKERD), *list_contexts(CILIUM), *HOSTILE_TEXTS]
     servers = {name: {"server": "https://api.example.com"} for name in names}
     return kubeconfigs.write_kubeconfig(tmp_path_factory.mktemp("injection") / "kubeconfig", **servers)
 
 
 def find_places(config: dict[str, Any]) -> dict[Path, Path]:
-    """A place of each kind in a configuration, by what is common to those of its kind."""
+    """Return one path per kind of setting in a configuration, by the generalized path."""
     names = set(config["clusters"])
-    found: dict[Path, Path] = {}
+    places_by_kind: dict[Path, Path] = {}
     for path in text_paths(config):
         kind = tuple(ANY_KEY if isinstance(part, int) or part in names else part for part in path)
         key = kind[:-1] if kind[-1] == "[key]" else None
-        if key is None or key not in all_key_paths():  # the names of settings themselves are unknown keys else
-            found.setdefault(kind, path)
-    return found
+        if key is None or key not in all_key_paths():  # a replaced key of a setting would be an unknown key
+            places_by_kind.setdefault(kind, path)
+    return places_by_kind
 
 
 @cache
 def accepted_places(name: str, number: int, file: str) -> tuple[Path, ...]:
-    """The places of a configuration at which a hostile text is no fault."""
+    """Return the paths of a configuration at which a hostile text is accepted."""
     config = CONFIGS[name]
     return tuple(
         place
@@ -89,71 +89,74 @@ def _is_accepted(config: dict[str, Any], environment: Environment) -> bool:
 
 
 def test_every_text_setting_is_covered() -> None:
-    said = {kind for config in CONFIGS.values() for kind in find_places(config)}
-    reached = {kind[: len(key)] for kind in said for key in all_key_paths() if len(kind) >= len(key)}
-    of_texts = {key for key in all_key_paths() if _accepts_texts(key)}
+    kinds = {kind for config in CONFIGS.values() for kind in find_places(config)}
+    covered = {kind[: len(key)] for kind in kinds for key in all_key_paths() if len(kind) >= len(key)}
+    text_settings = {key for key in all_key_paths() if _accepts_texts(key)}
 
-    assert of_texts - reached - UNCOVERED_SETTINGS == set()
+    assert text_settings - covered - UNCOVERED_SETTINGS == set()
 
 
 def _accepts_texts(key: Path) -> bool:
-    """Whether a setting takes a text of one's own, by the schema."""
-    ours = SCHEMA["properties"]["config"]["properties"]
-    nodes: list[dict[str, Any]] = [{"properties": {name.partition(":")[2]: node for name, node in ours.items()}}]
+    """Return whether a setting accepts arbitrary texts, by the schema."""
+    properties = SCHEMA["properties"]["config"]["properties"]
+    nodes: list[dict[str, Any]] = [{"properties": {name.partition(":")[2]: node for name, node in properties.items()}}]
     for part in key:
-        inner = [_child_node(node, part) for node in nodes]
-        nodes = [found for each in inner if each is not None for found in _alternatives(each)]
+        children = [_child_node(node, part) for node in nodes]
+        nodes = [inner for child in children if child is not None for inner in _alternatives(child)]
     return any("string" in node.get("type", ()) and "enum" not in node for node in nodes)
 
 
 def _child_node(node: dict[str, Any], part: str | int) -> dict[str, Any] | None:
-    found = node.get("properties", {}).get(part)
+    child = node.get("properties", {}).get(part)
     if part == ANY_KEY:
-        found = node.get("items") or next(iter(node.get("patternProperties", {}).values()), None)
-        found = found or node.get("additionalProperties")
-    return found if isinstance(found, dict) else None
+        child = node.get("items") or next(iter(node.get("patternProperties", {}).values()), None)
+        child = child or node.get("additionalProperties")
+    return child if isinstance(child, dict) else None
 
 
 def _alternatives(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A node of the schema, with all that it refers to and may be."""
+    """Yield a node of the schema with its references and alternatives."""
     yield node
-    for each in [*node.get("anyOf", []), *([DEFINITIONS[node["$ref"].rpartition("/")[2]]] if "$ref" in node else [])]:
-        yield from _alternatives(each)
+    for alternative in [
+        *node.get("anyOf", []),
+        *([DEFINITIONS[node["$ref"].rpartition("/")[2]]] if "$ref" in node else []),
+    ]:
+        yield from _alternatives(alternative)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_hostile_text_is_refused_or_arrives_unchanged(name: str, run: RunProgram, environment: Environment) -> None:
-    base = run(CONFIGS[name], secret=SECRET_KEYS)
-    fitting: dict[Path, list[str]] = {}
+    baseline = run(CONFIGS[name], secret=SECRET_KEYS)
+    texts_by_place: dict[Path, list[str]] = {}
     for number, text in enumerate(HOSTILE_TEXTS):
         for place in accepted_places(name, number, environment["KUBECONFIG"]):
-            fitting.setdefault(place, []).append(text)
-    # Those that take several get them by turns.
-    chosen = {place: fit[number % len(fit)] for number, (place, fit) in enumerate(fitting.items())}
+            texts_by_place.setdefault(place, []).append(text)
+    # Settings that accept several texts alternate between them.
+    text_by_place = {place: texts[number % len(texts)] for number, (place, texts) in enumerate(texts_by_place.items())}
     config = copy.deepcopy(CONFIGS[name])
-    # Deep down first: a key that is put under another name hides what is below it.
-    for place in sorted(chosen, key=lambda path: (path[-1] == "[key]", -len(path))):
-        set_text(config, place, chosen[place])
+    # Deepest paths first, because a replaced key changes the paths below it.
+    for place in sorted(text_by_place, key=lambda place: (place[-1] == "[key]", -len(place))):
+        set_text(config, place, text_by_place[place])
 
-    found = run(config, secret=SECRET_KEYS)
+    recorder = run(config, secret=SECRET_KEYS)
 
-    assert chosen
-    assert list_resources(found) == list_resources(base)
-    for kind, where, each in list_texts(found):
-        if "evil" in each:
-            assert each in HOSTILE_TEXTS or _is_harmless(kind, where, each), (kind, where, each)
-
-
-def list_resources(found: Recorder) -> set[tuple[str, str]]:
-    return {(each.typ, each.name) for each in found.resources}
+    assert text_by_place
+    assert list_resources(recorder) == list_resources(baseline)
+    for kind, path, value in list_texts(recorder):
+        if "evil" in value:
+            assert value in HOSTILE_TEXTS or _is_harmless(kind, path, value), (kind, path, value)
 
 
-def list_texts(found: Recorder) -> Iterator[tuple[str, Path, str]]:
-    for each in found.resources:
-        for where, text in walk_texts(without_secret_marks(each.inputs), ()):
-            yield each.typ, where, text
-    for where, text in walk_texts(without_secret_marks(found.outputs), ()):
-        yield "output", where, text
+def list_resources(recorder: Recorder) -> set[tuple[str, str]]:
+    return {(args.typ, args.name) for args in recorder.resources}
+
+
+def list_texts(recorder: Recorder) -> Iterator[tuple[str, Path, str]]:
+    for args in recorder.resources:
+        for path, text in walk_texts(without_secret_marks(args.inputs), ()):
+            yield args.typ, path, text
+    for path, text in walk_texts(without_secret_marks(recorder.outputs), ()):
+        yield "output", path, text
 
 
 def walk_texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
@@ -168,9 +171,9 @@ def walk_texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
         yield path, value
 
 
-def _is_harmless(kind: str, where: Path, found: str) -> bool:
-    """Where a text may stand with something around it, because there it can't be taken for anything else."""
-    if kind == "output" and "overrides" in where:
-        return True  # the paths of a chart's values, for its reader
-    # A line of an htpasswd file; the user's name has neither spaces nor colons.
-    return found.removesuffix(":hash\n") in HOSTILE_TEXTS and kind.endswith(":Secret") and where[-1] == "auth"
+def _is_harmless(kind: str, path: Path, text: str) -> bool:
+    """Return whether a hostile text within a longer text is harmless at its path."""
+    if kind == "output" and "overrides" in path:
+        return True  # paths of chart values, only displayed
+    # A line of an htpasswd file; the user name contains neither spaces nor colons.
+    return text.removesuffix(":hash\n") in HOSTILE_TEXTS and kind.endswith(":Secret") and path[-1] == "auth"

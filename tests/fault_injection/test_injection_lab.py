@@ -1,4 +1,4 @@
-"""Texts that are more than texts to a template or to YAML, in charts that Helm renders: the same objects as ever."""
+"""Texts with syntax of templates or YAML in charts that Helm renders: the objects stay the same."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WEST_CONFIG = LINKERD["clusters"]["west"]
 
 
 def build_config(text: str) -> dict[str, Any]:
-    """A stack file with that text wherever a text of one's own gets into a chart."""
+    """Return a configuration with a text in each setting that passes texts to a chart."""
     charts = str(toolchain.installed(f"linkerd-{DEFAULT_LINKERD_VERSION}") / "charts")
     gateway = {"loadBalancer": {"annotations": {"example.com/lb": text}}}
     return {
@@ -42,25 +42,25 @@ def build_config(text: str) -> dict[str, Any]:
     }
 
 
-def render_releases(found: Recorder, renderer: Renderer) -> tuple[set[tuple[str, ObjectIdentity]], list[str]]:
-    """All objects of a run's releases, and all texts in them."""
+def render_releases(recorder: Recorder, renderer: Renderer) -> tuple[set[tuple[str, ObjectIdentity]], list[str]]:
+    """Return all objects of a run's Helm releases, and all texts in them."""
     objects: set[tuple[str, ObjectIdentity]] = set()
     texts: list[str] = []
-    for name, inputs in found.inputs_of(":Release").items():
-        wanted = ReleaseSpec.of(without_secret_marks(inputs), first=True)
-        for body in renderer.render(wanted, API_RESOURCES, None):
-            objects.add((name, identify(body, wanted.namespace, API_RESOURCES.namespaced)))
+    for name, inputs in recorder.inputs_of(":Release").items():
+        release_spec = ReleaseSpec.from_inputs(without_secret_marks(inputs), is_new=True)
+        for body in renderer.render(release_spec, API_RESOURCES, None):
+            objects.add((name, identify(body, release_spec.namespace, API_RESOURCES.is_namespaced)))
             texts += [text for _, text in walk_texts(body, ())]
     return objects, texts
 
 
 def test_hostile_texts_do_not_change_objects_of_a_chart(run: RunProgram, tmp_path: Path) -> None:
     renderer = Renderer(find_program(), tmp_path, os.environ)
-    harmless, _ = render_releases(run(build_config("harmless")), renderer)
-    assert {identity.kind for _, identity in harmless} >= {"Deployment", "Service", "ClusterRole"}
+    baseline, _ = render_releases(run(build_config("harmless")), renderer)
+    assert {identity.kind for _, identity in baseline} >= {"Deployment", "Service", "ClusterRole"}
 
     for text in HOSTILE_TEXTS:
         objects, texts = render_releases(run(build_config(text)), renderer)
 
-        assert objects == harmless
-        assert {each for each in texts if "evil" in each} == {text}
+        assert objects == baseline
+        assert {value for value in texts if "evil" in value} == {text}

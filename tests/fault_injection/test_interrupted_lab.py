@@ -1,4 +1,4 @@
-"""`up` and `destroy` that are struck at random moments: the same command once more ends it all."""
+"""`up` and `destroy` with faults at random moments: repeating the command completes it."""
 
 from __future__ import annotations
 
@@ -22,142 +22,155 @@ from tests.helpers.options import FaultOptions
 from tests.helpers.stack_configs import full_mesh_config
 from tests.helpers.update_progress import Moment
 
-# A command that is struck has a limit of its own (`disturbed`); an attempt may be the third.
+# A disturbed command has its own timeout (`run_disturbed`), and there can be three attempts.
 pytestmark = [pytest.mark.lab(minutes=2.5), pytest.mark.timeout(3600)]
 
-# Near its end, a run may be over before it is struck; it is struck that much earlier then.
+# A run can end before a late fault; the next attempt injects the fault earlier by this factor.
 _ATTEMPTS, _EARLIER_FACTOR = 3, 0.6
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Both tests one after the other, for each pair of strikes: what the first makes the second takes away."""
-    if "strikes" in metafunc.fixturenames:
+    """Run both tests for each pair of faults: the second destroys the mesh of the first."""
+    if "planned_faults" in metafunc.fixturenames:
         faults = options.read_options(metafunc.config)
-        pairs = list(zip(*(draw_faults(faults, what, faults.names) for what in ("up", "destroy")), strict=True))
-        names = [f"{number}:{up},{destroy}" for number, (up, destroy) in enumerate(pairs, 1)]
-        metafunc.parametrize("strikes", pairs, ids=names, scope="module")
+        fault_pairs = list(
+            zip(*(draw_faults(faults, command, faults.cluster_names) for command in ("up", "destroy")), strict=True)
+        )
+        ids = [f"{number}:{up},{destroy}" for number, (up, destroy) in enumerate(fault_pairs, 1)]
+        metafunc.parametrize("planned_faults", fault_pairs, ids=ids, scope="module")
 
 
 @dataclass(kw_only=True)
 class FaultedMesh:
-    """A mesh of all clusters, what it is after an undisturbed run, and ways to its API servers."""
+    """A mesh of all clusters, its baseline and the proxies of its API servers."""
 
-    deployment: LabStack
-    reference: Baseline
+    lab_stack: LabStack
+    baseline: Baseline
     proxies: dict[str, FaultProxy]
-    kubeconfig: Path  # that leads through them
+    kubeconfig: Path  # with the URLs of the proxies
 
-    def struck(self, command: Callable[[], list[str]], strike: PlannedFault, moment: Moment) -> DisturbedRun:
-        """Run a Pulumi command with a fault in it."""
-        deployment = self.deployment
-        with deployment.output.open("a") as log:
-            log.write(f"\n{strike} of pulumi {command()[0]}: {moment}\n")
-        act = partial(
-            strike.disturb, lab=deployment.lab, context=deployment.contexts[strike.cluster], proxies=self.proxies
+    def run_with_fault(
+        self, command: Callable[[], list[str]], planned_fault: PlannedFault, moment: Moment
+    ) -> DisturbedRun:
+        """Run a Pulumi command with a fault."""
+        lab_stack = self.lab_stack
+        with lab_stack.output.open("a") as log:
+            log.write(f"\n{planned_fault} of pulumi {command()[0]}: {moment}\n")
+        disturbance = partial(
+            planned_fault.inject,
+            lab=lab_stack.lab,
+            context=lab_stack.contexts[planned_fault.cluster],
+            proxies=self.proxies,
         )
-        through = isinstance(strike.fault, fault_proxy.RequestFault)
+        uses_proxy = isinstance(planned_fault.fault, fault_proxy.RequestFault)
         run = run_disturbed(
-            deployment,
+            lab_stack,
             command(),
-            by=act,
-            at=moment,
-            kubeconfig=self.kubeconfig if through else None,
+            disturbance=disturbance,
+            moment=moment,
+            kubeconfig=self.kubeconfig if uses_proxy else None,
         )
-        if not strike.is_kill and run.code:
-            said = run.printed.partition("Diagnostics:")[2]
-            assert strike.cluster in said, "the message says which cluster"
-            assert unreachable_webhook.WEBHOOK_NAME in said or not isinstance(strike.fault, WebhookFault), (
-                "and which webhook"
-            )
+        if not planned_fault.is_kill and run.exit_code:
+            diagnostics = run.output.partition("Diagnostics:")[2]
+            assert planned_fault.cluster in diagnostics, "the message does not name the cluster"
+            assert unreachable_webhook.WEBHOOK_NAME in diagnostics or not isinstance(
+                planned_fault.fault, WebhookFault
+            ), "the message does not name the webhook"
         return run
 
 
 @pytest.fixture(scope="module")
 def mesh(lab: StateDir, faults: FaultOptions, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultedMesh]:
-    """A mesh that isn't up."""
-    servers = {name: lab.read_status()["clusters"][name]["apiServer"] for name in faults.names}
-    # Peers go straight to the API servers.
+    """Yield a mesh before its deployment."""
+    servers = {name: lab.read_status()["clusters"][name]["apiServer"] for name in faults.cluster_names}
+    # Peers bypass the proxies.
     config = full_mesh_config(**{name: {"apiServer": server} for name, server in servers.items()})
     folder = tmp_path_factory.mktemp("interrupted")
-    deployment = LabStack(lab, folder, "interrupted", config)
-    reference = measure_baseline(deployment)
+    lab_stack = LabStack(lab, folder, "interrupted", config)
+    baseline = measure_baseline(lab_stack)
     with ExitStack() as stack:
-        made = {name: FaultProxy(lab, name, faults.random(f"proxy {name}")) for name in faults.names}
-        proxies = {name: stack.enter_context(found.serving()) for name, found in made.items()}
+        fault_proxies = {name: FaultProxy(lab, name, faults.random(f"proxy {name}")) for name in faults.cluster_names}
+        proxies = {name: stack.enter_context(server.serve()) for name, server in fault_proxies.items()}
         kubeconfig = folder / "kubeconfig"
         fault_proxy.write_kubeconfig(lab, proxies, kubeconfig)
-        yield FaultedMesh(deployment=deployment, reference=reference, proxies=proxies, kubeconfig=kubeconfig)
-    if deployment.has_resources:
-        deployment.destroy()
+        yield FaultedMesh(lab_stack=lab_stack, baseline=baseline, proxies=proxies, kubeconfig=kubeconfig)
+    if lab_stack.has_resources:
+        lab_stack.destroy()
 
 
-def test_next_up_recovers_from_disturbed_up(mesh: FaultedMesh, strikes: tuple[PlannedFault, PlannedFault]) -> None:
-    deployment = mesh.deployment
-    for tried in range(_ATTEMPTS):
-        if deployment.has_resources:
-            deployment.destroy()
-        with deployment.engine() as engine:
-            moment = mesh.reference.up.moment(strikes[0].moment * _EARLIER_FACTOR**tried)
-            run = mesh.struck(engine.up_command, strikes[0], moment)
-        if run.disturbed:
+def test_next_up_recovers_from_disturbed_up(
+    mesh: FaultedMesh, planned_faults: tuple[PlannedFault, PlannedFault]
+) -> None:
+    lab_stack = mesh.lab_stack
+    for attempt in range(_ATTEMPTS):
+        if lab_stack.has_resources:
+            lab_stack.destroy()
+        with lab_stack.engine() as engine:
+            moment = mesh.baseline.up.moment_at(planned_faults[0].moment * _EARLIER_FACTOR**attempt)
+            run = mesh.run_with_fault(engine.up_command, planned_faults[0], moment)
+        if run.was_disturbed:
             break
-    assert run.disturbed
+    assert run.was_disturbed
 
-    deployment.up()
+    lab_stack.up()
 
-    assert_matches_baseline(deployment, mesh.reference)
+    assert_matches_baseline(lab_stack, mesh.baseline)
 
 
 def test_next_destroy_completes_disturbed_destroy(
-    mesh: FaultedMesh, strikes: tuple[PlannedFault, PlannedFault]
+    mesh: FaultedMesh, planned_faults: tuple[PlannedFault, PlannedFault]
 ) -> None:
-    deployment = mesh.deployment
-    for tried in range(_ATTEMPTS):
-        if not deployment.has_resources:
-            deployment.up()
-        with deployment.engine() as engine:
-            moment = mesh.reference.destroy.moment(strikes[1].moment * _EARLIER_FACTOR**tried)
-            run = mesh.struck(engine.destroy_command, strikes[1], moment)
-        if run.disturbed:
+    lab_stack = mesh.lab_stack
+    for attempt in range(_ATTEMPTS):
+        if not lab_stack.has_resources:
+            lab_stack.up()
+        with lab_stack.engine() as engine:
+            moment = mesh.baseline.destroy.moment_at(planned_faults[1].moment * _EARLIER_FACTOR**attempt)
+            run = mesh.run_with_fault(engine.destroy_command, planned_faults[1], moment)
+        if run.was_disturbed:
             break
-    assert run.disturbed
+    assert run.was_disturbed
 
-    deployment.destroy()
+    lab_stack.destroy()
 
-    assert_destroyed(deployment)
+    assert_destroyed(lab_stack)
 
 
 @pytest.mark.usefixtures("at_length")
 def test_up_restores_mesh_after_disturbed_destroy(mesh: FaultedMesh, faults: FaultOptions) -> None:
-    deployment = mesh.deployment
-    strike, *_ = draw_faults(faults, "destroy and up", faults.names)
-    deployment.up()
-    with deployment.engine() as engine:
-        run = mesh.struck(
-            engine.destroy_command, strike, mesh.reference.destroy.moment(strike.moment * _EARLIER_FACTOR)
+    lab_stack = mesh.lab_stack
+    planned_fault, *_ = draw_faults(faults, "destroy and up", faults.cluster_names)
+    lab_stack.up()
+    with lab_stack.engine() as engine:
+        run = mesh.run_with_fault(
+            engine.destroy_command,
+            planned_fault,
+            mesh.baseline.destroy.moment_at(planned_fault.moment * _EARLIER_FACTOR),
         )
-    assert run.disturbed
+    assert run.was_disturbed
 
-    deployment.up()
+    lab_stack.up()
 
-    assert_matches_baseline(deployment, mesh.reference)
+    assert_matches_baseline(lab_stack, mesh.baseline)
 
 
 def test_concurrent_up_is_refused_while_first_continues(mesh: FaultedMesh) -> None:
-    deployment = mesh.deployment
-    if deployment.has_resources:  # of an earlier failure
-        deployment.destroy()
-    printed: list[str] = []
+    lab_stack = mesh.lab_stack
+    if lab_stack.has_resources:  # left by an earlier failure
+        lab_stack.destroy()
+    outputs: list[str] = []
 
     @contextmanager
-    def beside_another(_: psutil.Process) -> Iterator[None]:
-        printed.append(deployment.up_expecting_failure())
+    def run_second_up(_: psutil.Process) -> Iterator[None]:
+        outputs.append(lab_stack.up_expecting_failure())
         yield
 
-    with deployment.engine() as engine:
-        run = run_disturbed(deployment, engine.up_command(), by=beside_another, at=mesh.reference.up.moment(0.1))
+    with lab_stack.engine() as engine:
+        run = run_disturbed(
+            lab_stack, engine.up_command(), disturbance=run_second_up, moment=mesh.baseline.up.moment_at(0.1)
+        )
 
-    assert run.disturbed
-    assert "the stack is currently locked by 1 lock(s)" in printed[0]
-    assert run.code == 0
-    assert_matches_baseline(deployment, mesh.reference)
+    assert run.was_disturbed
+    assert "the stack is currently locked by 1 lock(s)" in outputs[0]
+    assert run.exit_code == 0
+    assert_matches_baseline(lab_stack, mesh.baseline)

@@ -1,4 +1,4 @@
-"""What Helm makes or removes without writing down how that ended: the next `up` makes up for it."""
+"""Helm operations whose result could not be stored: the next `up` completes them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.lab(minutes=1)
 
 @pytest.fixture(scope="module")
 def linkerd_stack(lab: StateDir, faults: FaultOptions, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
-    """A cluster that gets Linkerd, and nothing of which is up."""
+    """Yield a stack with one cluster before its deployment."""
     name, *_ = faults.cluster_names
     lab_stack = LabStack(lab, tmp_path_factory.mktemp("records"), "records", {"clusters": {name: {}}})
     yield lab_stack
@@ -27,10 +27,10 @@ def linkerd_stack(lab: StateDir, faults: FaultOptions, tmp_path_factory: pytest.
 
 
 def read_release_statuses(lab_stack: LabStack) -> dict[str, str]:
-    """What Helm has written down of each release."""
+    """Return the status of each Helm release."""
     [context] = lab_stack.contexts.values()
-    records = lab_stack.list_objects(context, "secrets", "--all-namespaces", "--selector=owner=helm")
-    return {labels["name"]: labels["status"] for labels in (record["metadata"]["labels"] for record in records)}
+    secrets = lab_stack.list_objects(context, "secrets", "--all-namespaces", "--selector=owner=helm")
+    return {labels["name"]: labels["status"] for labels in (secret["metadata"]["labels"] for secret in secrets)}
 
 
 def assert_deployed(lab_stack: LabStack) -> None:
@@ -39,31 +39,33 @@ def assert_deployed(lab_stack: LabStack) -> None:
     lab_stack.up("--expect-no-changes")
 
 
-def test_release_that_stayed_pending_is_completed_by_next_up(alone: LabStack) -> None:
-    [(name, context)] = alone.contexts.items()
-    with unreachable_webhook.install_webhook(alone.lab, context, labels={"owner": "helm", "status": "deployed"}):
-        printed = alone.up_expecting_failure()
+def test_release_that_stayed_pending_is_completed_by_next_up(linkerd_stack: LabStack) -> None:
+    [(name, context)] = linkerd_stack.contexts.items()
+    with unreachable_webhook.install_webhook(
+        linkerd_stack.lab, context, labels={"owner": "helm", "status": "deployed"}
+    ):
+        output = linkerd_stack.up_expecting_failure()
 
-    assert read_release_statuses(alone) == {"linkerd-crds": "pending-install"}
+    assert read_release_statuses(linkerd_stack) == {"linkerd-crds": "pending-install"}
     message = f"{name}: release linkerd-crds: Helm installed it but could not mark its revision as deployed"
-    assert message in printed
-    assert unreachable_webhook.WEBHOOK_NAME in printed
-    alone.up()
-    assert_deployed(alone)
+    assert message in output
+    assert unreachable_webhook.WEBHOOK_NAME in output
+    linkerd_stack.up()
+    assert_deployed(linkerd_stack)
 
 
-def test_partly_uninstalled_release_is_restored_by_next_up(alone: LabStack) -> None:
-    [context] = alone.contexts.values()
-    before = normalize_objects(list_all_objects(alone, context))
+def test_partly_uninstalled_release_is_restored_by_next_up(linkerd_stack: LabStack) -> None:
+    [context] = linkerd_stack.contexts.values()
+    before = normalize_objects(list_all_objects(linkerd_stack, context))
     labels = {"owner": "helm", "status": "uninstalling"}
     with (
-        unreachable_webhook.install_webhook(alone.lab, context, operations=["CREATE", "DELETE"], labels=labels),
+        unreachable_webhook.install_webhook(linkerd_stack.lab, context, operations=["CREATE", "DELETE"], labels=labels),
         pytest.raises(PulumiCommandError),
     ):
-        alone.destroy()
+        linkerd_stack.destroy()
 
-    assert read_release_statuses(alone) == {"linkerd-crds": "deployed", "linkerd-control-plane": "uninstalling"}
-    assert alone.list_objects(context, "deployments", "--namespace=linkerd") == []
-    alone.up()
-    assert_deployed(alone)
-    assert diff_objects(before, normalize_objects(list_all_objects(alone, context))) == []
+    assert read_release_statuses(linkerd_stack) == {"linkerd-crds": "deployed", "linkerd-control-plane": "uninstalling"}
+    assert linkerd_stack.list_objects(context, "deployments", "--namespace=linkerd") == []
+    linkerd_stack.up()
+    assert_deployed(linkerd_stack)
+    assert diff_objects(before, normalize_objects(list_all_objects(linkerd_stack, context))) == []

@@ -1,4 +1,4 @@
-"""What a target is reached by changes: its gateway's address, its API server's, and the tokens for it."""
+"""Changes of a target's gateway address, API server address and tokens."""
 
 from __future__ import annotations
 
@@ -28,30 +28,30 @@ NAMESPACE = "linkerd-multicluster"
 
 @pytest.fixture(scope="module")
 def mesh(lab: StateDir, faults: FaultOptions, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
-    """A mesh of all clusters, each linked to each."""
-    with deploy(lab, tmp_path_factory.mktemp("moves"), "moves", full_mesh_config(*faults.names)) as deployment:
-        yield deployment
+    """Deploy a full mesh of all clusters."""
+    with deploy(lab, tmp_path_factory.mktemp("moves"), "moves", full_mesh_config(*faults.cluster_names)) as lab_stack:
+        yield lab_stack
 
 
 @pytest.fixture
 def target(faults: FaultOptions) -> str:
-    """The cluster that moves; all others see it."""
-    return faults.names[-1]
+    """Return the cluster that changes; it is the target of all others."""
+    return faults.cluster_names[-1]
 
 
 @pytest.fixture
 def sources(faults: FaultOptions) -> list[str]:
-    return faults.names[:-1]
+    return faults.cluster_names[:-1]
 
 
 def read_credentials(mesh: LabStack, source: str, target: str) -> str:
-    """The kubeconfig by which a source's mirror reads the target."""
+    """Return the kubeconfig with which a source's mirror reads the target."""
     secret = mesh.get_object(mesh.contexts[source], "secret", f"cluster-credentials-{target}", NAMESPACE)
     return base64.b64decode(secret["data"]["kubeconfig"]).decode()
 
 
 def request_status(kubeconfig: str, target: str) -> int:
-    """What the target's API server says to somebody with such a kubeconfig."""
+    """Return the HTTP status of the target's API server for a kubeconfig."""
     try:
         CoreV1Api(api_client(Access(context=target, kubeconfig=kubeconfig))).list_service_for_all_namespaces(limit=1)
     except ApiException as error:
@@ -60,10 +60,10 @@ def request_status(kubeconfig: str, target: str) -> int:
 
 
 def list_mirror_pods(mesh: LabStack, source: str, target: str) -> set[str]:
-    """The pods of a link's service mirror."""
+    """Return the UIDs of a link's service mirror pods."""
     selector = f"component=linkerd-service-mirror,mirror.linkerd.io/cluster-name={target}"
-    found = mesh.list_objects(mesh.contexts[source], "pods", "--all-namespaces", "-l", selector)
-    return {pod["metadata"]["uid"] for pod in found}
+    pods = mesh.list_objects(mesh.contexts[source], "pods", "--all-namespaces", "-l", selector)
+    return {pod["metadata"]["uid"] for pod in pods}
 
 
 def assert_unchanged_and_passing(mesh: LabStack) -> None:
@@ -74,48 +74,50 @@ def assert_unchanged_and_passing(mesh: LabStack) -> None:
 def test_up_renews_tokens_without_interrupting_mirrors(mesh: LabStack, target: str, sources: list[str]) -> None:
     before = {source: read_credentials(mesh, source, target) for source in sources}
     pods = {source: list_mirror_pods(mesh, source, target) for source in sources}
-    others = {source: read_credentials(mesh, target, source) for source in sources}
-    entry = {"linkerd": {"linkTokens": "2026-11"}}
-    mesh.configure({**mesh.config, "clusters": {**mesh.config["clusters"], target: entry}})
+    other_credentials = {source: read_credentials(mesh, target, source) for source in sources}
+    cluster_config = {"linkerd": {"linkTokens": "2026-11"}}
+    mesh.configure({**mesh.config, "clusters": {**mesh.config["clusters"], target: cluster_config}})
 
-    with _poll_credentials(mesh, target, sources) as seen:
+    with _poll_credentials(mesh, target, sources) as statuses:
         mesh.up()
 
-    assert len(seen) > len(sources)
-    assert set(seen) == {200}, "the token that a mirror had was refused"
+    assert len(statuses) > len(sources)
+    assert set(statuses) == {200}, "the token of a service mirror was refused"
     for source in sources:
-        assert wait_until(partial(_is_refused, before[source], target)), "the old token is still good"
+        assert wait_until(partial(_is_refused, before[source], target)), "the old token is still accepted"
         assert request_status(read_credentials(mesh, source, target), target) == 200
         assert wait_until(lambda source=source: not list_mirror_pods(mesh, source, target) & pods[source])  # type: ignore[misc]
-        assert read_credentials(mesh, target, source) == others[source], "the others' tokens are theirs"
-    found = mesh.list_objects(mesh.contexts[target], "secrets", "-n", NAMESPACE)
-    tokens = {item["metadata"]["name"] for item in found if item["type"] == "kubernetes.io/service-account-token"}
-    wanted = {f"linkerd-service-mirror-remote-access-{source}.2026-11" for source in sources}
-    assert tokens == {"linkerd-service-mirror-remote-access-default-token", *wanted}
+        assert read_credentials(mesh, target, source) == other_credentials[source], (
+            "tokens of the other targets changed"
+        )
+    secrets = mesh.list_objects(mesh.contexts[target], "secrets", "-n", NAMESPACE)
+    tokens = {item["metadata"]["name"] for item in secrets if item["type"] == "kubernetes.io/service-account-token"}
+    expected_tokens = {f"linkerd-service-mirror-remote-access-{source}.2026-11" for source in sources}
+    assert tokens == {"linkerd-service-mirror-remote-access-default-token", *expected_tokens}
     assert_unchanged_and_passing(mesh)
 
 
 def _is_refused(kubeconfig: str, target: str) -> bool:
-    """Whether a token is worth nothing any more; API servers remember for ten seconds that one was good."""
+    """Return whether a token is refused; API servers cache accepted tokens for ten seconds."""
     return request_status(kubeconfig, target) == 401
 
 
 @contextmanager
 def _poll_credentials(mesh: LabStack, target: str, sources: list[str]) -> Iterator[list[int]]:
-    """What the target says, again and again, to the credentials that each source has at that moment."""
-    seen: list[int] = []
-    over = threading.Event()
+    """Poll the target with each source's current credentials, and yield the growing list of statuses."""
+    statuses: list[int] = []
+    finished = threading.Event()
 
-    def look() -> None:
-        while not over.wait(0.2):
-            seen.extend(request_status(read_credentials(mesh, source, target), target) for source in sources)
+    def poll() -> None:
+        while not finished.wait(0.2):
+            statuses.extend(request_status(read_credentials(mesh, source, target), target) for source in sources)
 
-    thread = threading.Thread(target=look)
+    thread = threading.Thread(target=poll)
     thread.start()
     try:
-        yield seen
+        yield statuses
     finally:
-        over.set()
+        finished.set()
         thread.join()
 
 
@@ -160,24 +162,24 @@ def _gateway_address_is_of_kind(mesh: LabStack, target: str, kind: LoadBalancerK
 
 
 def read_gateway_address(mesh: LabStack, target: str) -> str:
-    """The address that the load balancer says."""
+    """Return the gateway address that the load balancer assigned."""
     service = mesh.get_object(mesh.contexts[target], "service", "linkerd-gateway", NAMESPACE)
-    found = service["status"]["loadBalancer"].get("ingress") or [{}]
-    return str(found[0].get("ip") or found[0].get("hostname") or "")
+    ingress = service["status"]["loadBalancer"].get("ingress") or [{}]
+    return str(ingress[0].get("ip") or ingress[0].get("hostname") or "")
 
 
 def read_link_addresses(mesh: LabStack, target: str, sources: list[str]) -> dict[str, str]:
-    """The gateway's address in each source's Link."""
+    """Return the gateway address in each source's Link."""
     links = {source: mesh.get_object(mesh.contexts[source], "link", target, NAMESPACE) for source in sources}
     return {source: str(link["spec"]["gatewayAddress"]) for source, link in links.items()}
 
 
 def mirrors_lead_to(mesh: LabStack, source: str, target: str, address: str) -> bool:
-    """Whether all mirrors of a target's services lead there."""
+    """Return whether all mirror services of a target have this address."""
     selector = f"mirror.linkerd.io/cluster-name={target},mirror.linkerd.io/mirrored-service=true"
-    found = mesh.list_objects(mesh.contexts[source], "endpoints", "--all-namespaces", "-l", selector)
-    points = [subset.get("addresses") or [{}] for item in found for subset in item.get("subsets") or [{}]]
-    return bool(points) and all(point[0].get("ip") == address for point in points)
+    endpoints = mesh.list_objects(mesh.contexts[source], "endpoints", "--all-namespaces", "-l", selector)
+    subset_addresses = [subset.get("addresses") or [{}] for item in endpoints for subset in item.get("subsets") or [{}]]
+    return bool(subset_addresses) and all(subset_address[0].get("ip") == address for subset_address in subset_addresses)
 
 
 @pytest.mark.usefixtures("at_length")
@@ -189,10 +191,10 @@ def test_up_updates_credentials_for_moved_api_server(
     (cluster,) = (each["context"]["cluster"] for each in content["contexts"] if each["name"] == context)
     (entry,) = (each["cluster"] for each in content["clusters"] if each["name"] == cluster)
     entry["server"] = entry["server"].replace("127.0.0.1", "localhost")
-    elsewhere = tmp_path / "kubeconfig"
-    elsewhere.write_text(yaml.safe_dump(content))
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(yaml.safe_dump(content))
     pods = {source: list_mirror_pods(mesh, source, target) for source in sources}
-    mesh.environment["KUBECONFIG"] = str(elsewhere)
+    mesh.environment["KUBECONFIG"] = str(kubeconfig)
 
     assert not [
         name for name, operation in mesh.preview_changes().items() if "replace" in operation or "delete" in operation

@@ -1,4 +1,4 @@
-"""What a run that nothing disturbs comes to, and whether another one has come to the same."""
+"""Baseline of an undisturbed run, and assertions that another run ends in the same state."""
 
 from __future__ import annotations
 
@@ -13,89 +13,96 @@ from tests.helpers.lab_stack import LabStack, list_all_objects, wait_until
 from tests.helpers.live_objects import diff_objects, normalize_objects
 from tests.helpers.update_progress import UpdateProgress, record_progress
 
-# Seconds for controllers to make, or to remove, what follows from the objects of a mesh.
+# Controllers create and delete dependent objects asynchronously.
 _SETTLE_TIMEOUT_S = 60
-_RELEASE = "kubernetes:helm.sh/v3:Release"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """An uninterrupted `up`, and the uninterrupted `destroy` after it."""
+    """Result of an uninterrupted `up`, and of the uninterrupted `destroy` after it."""
 
     up: UpdateProgress
     destroy: UpdateProgress
-    objects: Mapping[str, Mapping[str, Any]]  # by context, comparable
+    objects: Mapping[str, Mapping[str, Any]]  # by context, normalized
     urns: frozenset[str]
 
 
-def measure_baseline(deployment: LabStack) -> Baseline:
-    """Bring a mesh up and take it away. What was in its clusters is kept in `before`."""
-    deployment.objects_before = {
-        context: list_all_objects(deployment, context) for context in deployment.contexts.values()
+def measure_baseline(lab_stack: LabStack) -> Baseline:
+    """Deploy a mesh, destroy it, and return its baseline.
+
+    The objects of the empty clusters go to `lab_stack.objects_before`.
+    """
+    lab_stack.objects_before = {
+        context: list_all_objects(lab_stack, context) for context in lab_stack.contexts.values()
     }
-    with record_progress(deployment.output) as up:
-        deployment.up()
-    assert [row for row in deployment.run_checks() if not row.passed] == []
-    found = {context: normalize_objects(list_all_objects(deployment, context)) for context in deployment.objects_before}
-    urns = frozenset(resource["urn"] for resource in read_checkpoint(deployment)["resources"])
-    with record_progress(deployment.output) as destroy:
-        deployment.destroy()
-    assert_destroyed(deployment)
-    return Baseline(up=up[0], destroy=destroy[0], objects=found, urns=urns)
+    with record_progress(lab_stack.output) as up:
+        lab_stack.up()
+    assert [row for row in lab_stack.run_checks() if not row.passed] == []
+    objects = {context: normalize_objects(list_all_objects(lab_stack, context)) for context in lab_stack.objects_before}
+    urns = frozenset(resource["urn"] for resource in read_checkpoint(lab_stack)["resources"])
+    with record_progress(lab_stack.output) as destroy:
+        lab_stack.destroy()
+    assert_destroyed(lab_stack)
+    return Baseline(up=up[0], destroy=destroy[0], objects=objects, urns=urns)
 
 
-def read_checkpoint(deployment: LabStack) -> dict[str, Any]:
-    """The newest state."""
-    found: dict[str, Any] = json.loads(deployment.state)["checkpoint"]["latest"]
-    return found
+def read_checkpoint(lab_stack: LabStack) -> dict[str, Any]:
+    """Return the current checkpoint of the stack state."""
+    checkpoint: dict[str, Any] = json.loads(lab_stack.state)["checkpoint"]["latest"]
+    return checkpoint
 
 
-def assert_matches_baseline(deployment: LabStack, reference: Baseline) -> None:
-    """Nothing is lost, doubled or half-made, in the clusters and in Pulumi's state."""
-    assert [row for row in deployment.run_checks() if not row.passed] == []
+def assert_matches_baseline(lab_stack: LabStack, baseline: Baseline) -> None:
+    """Require that the clusters and the stack state match the baseline.
+
+    Objects and resources are neither missing, duplicated nor incomplete.
+    """
+    assert [row for row in lab_stack.run_checks() if not row.passed] == []
     objects: dict[str, Mapping[str, Any]] = {}
-    for context, wanted in reference.objects.items():
-        wait_until(partial(_matches, deployment, context, wanted, objects), _SETTLE_TIMEOUT_S)
-        assert {context: diff_objects(wanted, normalize_objects(objects[context]))} == {context: []}
-    deployment.up("--expect-no-changes")
-    state = read_checkpoint(deployment)
+    for context, expected in baseline.objects.items():
+        wait_until(partial(_matches, lab_stack, context, expected, objects), _SETTLE_TIMEOUT_S)
+        assert {context: diff_objects(expected, normalize_objects(objects[context]))} == {context: []}
+    lab_stack.up("--expect-no-changes")
+    state = read_checkpoint(lab_stack)
     assert state.get("pending_operations", []) == []
     urns = Counter(resource["urn"] for resource in state["resources"])
-    assert sorted(urns.elements()) == sorted(reference.urns)
+    assert sorted(urns.elements()) == sorted(baseline.urns)
     assert [resource["urn"] for resource in state["resources"] if resource.get("delete")] == []
     assert (
-        _find_missing(state["resources"], {name: objects[context] for name, context in deployment.contexts.items()})
+        _find_missing(state["resources"], {name: objects[context] for name, context in lab_stack.contexts.items()})
         == []
     )
 
 
-def assert_destroyed(deployment: LabStack) -> None:
-    """Nothing is left, in the clusters and in Pulumi's state."""
-    assert not deployment.has_resources
-    for context, before in deployment.objects_before.items():
-        wait_until(partial(deployment.is_restored, context), _SETTLE_TIMEOUT_S)
-        left = list_all_objects(deployment, context).keys()
+def assert_destroyed(lab_stack: LabStack) -> None:
+    """Require that the clusters have only their former objects, and that the stack state is empty."""
+    assert not lab_stack.has_resources
+    for context, before in lab_stack.objects_before.items():
+        wait_until(partial(lab_stack.is_restored, context), _SETTLE_TIMEOUT_S)
+        left = list_all_objects(lab_stack, context).keys()
         assert (sorted(left - before.keys()), sorted(before.keys() - left)) == ([], []), context
 
 
-def _matches(deployment: LabStack, context: str, wanted: Mapping[str, Any], into: dict[str, Mapping[str, Any]]) -> bool:
-    into[context] = list_all_objects(deployment, context)
-    return not diff_objects(wanted, normalize_objects(into[context]))
+def _matches(
+    lab_stack: LabStack, context: str, expected: Mapping[str, Any], live: dict[str, Mapping[str, Any]]
+) -> bool:
+    live[context] = list_all_objects(lab_stack, context)
+    return not diff_objects(expected, normalize_objects(live[context]))
 
 
 def _find_missing(resources: list[dict[str, Any]], objects: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What the state has and its cluster hasn't."""
-    there = {
-        name: {(item["kind"], _object_id(item["metadata"])) for item in found.values()}
-        | {("Release", key.removeprefix("release/")) for key in normalize_objects(found) if key.startswith("release/")}
-        for name, found in objects.items()
+    """Return the URNs of resources in the stack state without an object in their cluster."""
+    live_ids = {
+        name: {(item["kind"], _object_id(item["metadata"])) for item in live.values()}
+        | {("Release", key.removeprefix("release/")) for key in normalize_objects(live) if key.startswith("release/")}
+        for name, live in objects.items()
     }
-    made = [r for r in resources if r.get("custom") and r["type"].startswith("kubernetes:") and r.get("id")]
+    managed = [r for r in resources if r.get("custom") and r["type"].startswith("kubernetes:") and r.get("id")]
     return [
         resource["urn"]
-        for resource in made
+        for resource in managed
         if (resource["type"].rpartition(":")[2].removesuffix("Patch"), resource["id"])
-        not in there[resource["provider"].split("::")[-2]]
+        not in live_ids[resource["provider"].split("::")[-2]]
     ]
 
 

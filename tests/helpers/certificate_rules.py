@@ -1,4 +1,4 @@
-"""An anchor and an issuer that Linkerd takes, and which rules others break."""
+"""A valid trust anchor and issuer, and the rules that other certificates violate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Certificates for tests: made with their keys, not kept."""
+"""Certificates for tests, generated with their private keys in each run."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 @dataclass(frozen=True, kw_only=True)
 class IssuedCertificate:
-    """A certificate and its key, by default a CA's as Linkerd wants it; self-signed without a signer."""
+    """A certificate with its private key; by default a CA that Linkerd accepts, self-signed without a signer."""
 
     name: str = "root.linkerd.cluster.local"
     key: Key = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
     signer: IssuedCertificate | None = None
-    issuer_name: x509.Name | None = None  # None: the signer's, as this program writes it
+    issuer_name: x509.Name | None = None  # None: the signer's name, in the encoding of `subject_name`
     begin: datetime = NOW - DAY
     end: datetime = NOW + DAY
     ca: bool | None = True  # None: without basic constraints
@@ -66,7 +66,7 @@ class IssuedCertificate:
 
 @cache
 def generate_rsa_key(size: int) -> rsa.RSAPrivateKey:
-    """The same one for all that ask: it takes long to make."""
+    """Return an RSA key of the given size in bits, cached because generation is slow."""
     return rsa.generate_private_key(public_exponent=65537, key_size=size)
 
 
@@ -74,19 +74,22 @@ def subject_name(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
-def _key_usage(cert_sign: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(True, False, False, False, False, cert_sign, cert_sign, False, False)
+def _key_usage(can_sign: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(True, False, False, False, False, can_sign, can_sign, False, False)
 
 
 def private_key_pem(
     key: Key | ed25519.Ed25519PrivateKey,
-    form: serialization.PrivateFormat = serialization.PrivateFormat.PKCS8,
+    private_format: serialization.PrivateFormat = serialization.PrivateFormat.PKCS8,
     password: bytes | None = None,
 ) -> str:
     encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
-    return key.private_bytes(PEM, form, encryption).decode()
+    return key.private_bytes(PEM, private_format, encryption).decode()
 
 
 def pem_header(label: str) -> str:
-    """The line with which a block of PEM begins; put together, so that no file looks as if it had a key in it."""
+    """Return the first line of a PEM block.
+
+    The line is assembled here, so that scanners find no private key in the test files.
+    """
     return f"-----BEGIN {label}-----"

@@ -1,11 +1,11 @@
-"""A cluster's settings as a test wants them, without a stack file."""
+"""Settings of a single cluster, built without a stack file."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from mesh import config
-from mesh.config.models.extensions import ExtensionsConfig as ExtensionParts
+from mesh.config.models.extensions import ExtensionsConfig
 from mesh.config.models.stack_file import ClusterLinkerdConfig, GatewayConfig
 from mesh.config.resolved import ClusterExtensions, MetalLbSettings
 from mesh.kube.kubeconfig import Context
@@ -22,27 +22,27 @@ def build_cluster_settings(
     extensions: dict[str, Any] | None = None,
     linkerd_release: LinkerdRelease = NEWER_RELEASE,
 ) -> config.ClusterSettings:
-    """One cluster; what is said of it is said as in a stack file."""
+    """Return a cluster's settings; the arguments have the form of a stack file."""
     return config.ClusterSettings(
         name=name,
         context=Context(name=name, server="https://192.0.2.1:6443"),
         api_server="https://192.0.2.1:6443",
         gateway=GatewayConfig.model_validate(gateway or {}),
         linkerd=ClusterLinkerdConfig.model_validate(linkerd or {}),
-        extensions=_resolve_extensions(name, ExtensionParts.model_validate(extensions or {})),
+        extensions=_resolve_extensions(name, ExtensionsConfig.model_validate(extensions or {})),
         linkerd_release=linkerd_release,
     )
 
 
-def _resolve_extensions(name: str, said: ExtensionParts) -> ClusterExtensions:
-    metallb = said.metallb
+def _resolve_extensions(name: str, extensions: ExtensionsConfig) -> ClusterExtensions:
+    metallb = extensions.metallb
     return ClusterExtensions(
-        viz=said.viz,
-        jaeger=said.jaeger is not None,
-        smi=said.smi,
+        viz=extensions.viz,
+        jaeger=extensions.jaeger is not None,
+        smi=extensions.smi,
         metallb=MetalLbSettings(version=metallb.version, pool=tuple(metallb.pools[name]), values=metallb.values)
         if metallb is not None
         else None,
-        ingress_nginx=said.ingress_nginx,
-        gateway_api=said.gateway_api,
+        ingress_nginx=extensions.ingress_nginx,
+        gateway_api=extensions.gateway_api,
     )

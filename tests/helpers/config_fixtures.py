@@ -1,4 +1,4 @@
-"""What stack files of tests point to: kubeconfigs, folders and environments; and the secrets that they only name."""
+"""Fixtures for stack files of tests: kubeconfigs, folders, environments and the secrets named in the corpus."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KUBECONFIGS = {
     ),
     "empty.yaml": "",
     "list.yaml": "- a list\n",
-    # Beside them, a manifest.
+    # A manifest in the same folder.
     "gateway-api.yaml": "{}\n",
     "broken.yaml": f"users:\n- name: someone\n  user: {{token: {kubeconfigs.TOKEN}\n",
 }
@@ -37,7 +37,7 @@ KUBECONFIGS = {
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The home of whoever runs Pulumi; paths of the corpus begin there."""
+    """Return the home folder for tests; paths of the corpus are relative to it."""
     home = tmp_path_factory.mktemp("home")
     (home / "charts").mkdir()
     (home / "fleet").mkdir()
@@ -48,25 +48,25 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def environment(home: Path) -> Environment:
-    """The environment of nearly all stack files; its kubeconfig has a context for each name that they use."""
-    lab = [{"name": "multicluster-mesh.lab", "extension": {"loopbackPeers": True}}]
-    found = kubeconfigs.write_kubeconfig(
+    """Return an environment whose kubeconfig has all contexts that the corpus uses."""
+    lab_extension = [{"name": "multicluster-mesh.lab", "extension": {"loopbackPeers": True}}]
+    environment = kubeconfigs.write_kubeconfig(
         home / "kubeconfig",
         west={"server": "https://192.0.2.1:6443", "certificate-authority-data": "Q0E="},
         east={"server": "https://east.example.com"},
         north={"server": "https://[2001:db8::1]:6443"},
         local={"server": "https://127.0.0.1:6443"},
-        lab={"server": "https://127.0.0.1:6443", "extensions": lab},
+        lab={"server": "https://127.0.0.1:6443", "extensions": lab_extension},
         plain={"server": "http://10.0.0.7:8080"},
         torn={"server": "https://[2001:db8::1"},
         rancher={"server": "https://rancher.example.com/k8s/clusters/c-m-9xq2v7dk"},
     )
-    return {**found, "HOME": str(home)}
+    return {**environment, "HOME": str(home)}
 
 
 @pytest.fixture(scope="session")
 def small_environment(home: Path) -> Environment:
-    """An environment whose kubeconfig is read in no time."""
+    """Return an environment with a small kubeconfig, which is quick to read."""
     return {
         **kubeconfigs.write_kubeconfig(home / "small", west={"server": "https://192.0.2.1:6443"}),
         "HOME": str(home),
@@ -75,13 +75,16 @@ def small_environment(home: Path) -> Environment:
 
 @pytest.fixture(scope="session")
 def corpus_texts(home: Path) -> dict[str, str]:
-    """The texts that the corpus only names: nothing expires, and no key is kept."""
-    begin, yesterday, end = (datetime.now(UTC) + days * DAY for days in (-60, -1, 30))
+    """Return the texts that the corpus refers to by name.
+
+    They are generated in each run, so that no certificate expires and no key is stored.
+    """
+    start, yesterday, end = (datetime.now(UTC) + days * DAY for days in (-60, -1, 30))
     identity = "identity.linkerd.cluster.local"
-    anchor = partial(IssuedCertificate, begin=begin, end=end)
+    anchor = partial(IssuedCertificate, begin=start, end=end)
     root, other = anchor(), anchor()
     issuer = partial(anchor, name=identity, signer=root)
-    found = {
+    certificates = {
         "root": root,
         "other": other,
         "old": anchor(end=yesterday),
@@ -94,16 +97,16 @@ def corpus_texts(home: Path) -> dict[str, str]:
         "leaf-west": issuer(ca=False),
         "rsa-west": issuer(key=generate_rsa_key(2048)),
     }
-    pull = {"auths": {"registry.example.com": {"auth": base64.b64encode(b"robot:pull-password").decode()}}}
-    no_file = {"server": "https://south.example.com", "certificate-authority": f"{kubeconfigs.TOKEN}.crt"}
+    pull_secret = {"auths": {"registry.example.com": {"auth": base64.b64encode(b"robot:pull-password").decode()}}}
+    missing_file = {"server": "https://south.example.com", "certificate-authority": f"{kubeconfigs.TOKEN}.crt"}
     return {
-        **{f"{name}.crt": each.pem for name, each in found.items()},
-        **{f"{name}.key": each.private_key for name, each in found.items()},
+        **{f"{name}.crt": certificate.pem for name, certificate in certificates.items()},
+        **{f"{name}.key": certificate.private_key for name, certificate in certificates.items()},
         "encrypted.key": private_key_pem(root.key, password=b"password"),
         "both.crt": other.pem + root.pem,
         "cut.crt": root.pem[:200],
-        "pull.json": json.dumps(pull),
-        "pull.base64": base64.b64encode(json.dumps(pull).encode()).decode(),
+        "pull.json": json.dumps(pull_secret),
+        "pull.base64": base64.b64encode(json.dumps(pull_secret).encode()).decode(),
         "token": kubeconfigs.TOKEN,
         "blank": " \n",
         "digits": "12345",
@@ -112,5 +115,5 @@ def corpus_texts(home: Path) -> dict[str, str]:
         "south": SOUTH_KUBECONFIG,
         "two": KUBECONFIGS["two.yaml"],
         "broken": KUBECONFIGS["broken.yaml"],
-        "authority-in-a-file": kubeconfigs.build_kubeconfig({"south": no_file}),
+        "authority-in-a-file": kubeconfigs.build_kubeconfig({"south": missing_file}),
     }

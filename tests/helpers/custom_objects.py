@@ -1,4 +1,4 @@
-"""What a stack has made of kinds that CRDs define, held against those CRDs once more, as strictly as can be."""
+"""Custom objects of a stack, and their strict validation against the CRDs."""
 
 from __future__ import annotations
 
@@ -9,32 +9,35 @@ from typing import Any
 
 from tests.helpers.lab_stack import LabStack
 
-# Of the kinds that samples and extensions are made of.
+# API groups of the custom objects in samples and extensions.
 API_GROUPS = ("split.smi-spec.io", "gateway.networking.k8s.io", "policy.linkerd.io", "linkerd.io", "metallb.io")
 
 
-def list_custom_objects(deployment: LabStack) -> list[dict[str, Any]]:
-    """The objects of those kinds in a stack's state, as they were asked for, each with its `context`."""
-    resources = json.loads(deployment.state)["checkpoint"]["latest"]["resources"]
-    found = []
+def list_custom_objects(lab_stack: LabStack) -> list[dict[str, Any]]:
+    """Return the custom objects in the stack state as they were requested, each with its `context`."""
+    resources = json.loads(lab_stack.state)["checkpoint"]["latest"]["resources"]
+    objects = []
     for resource in resources:
         inputs = resource.get("inputs", {})
         if str(inputs.get("apiVersion", "")).partition("/")[0] in API_GROUPS and "spec" in inputs:
             cluster = resource["provider"].split("::")[-2]
             keys = {key: inputs[key] for key in ("apiVersion", "kind", "metadata", "spec")}
-            found.append({**keys, "context": deployment.contexts[cluster]})
-    return found
+            objects.append({**keys, "context": lab_stack.contexts[cluster]})
+    return objects
 
 
-def dry_run_error(deployment: LabStack, item: dict[str, Any]) -> str:
-    """What the API server says against an object, fields that it doesn't know included; nothing if it takes it."""
-    plain = {key: value for key, value in item.items() if key != "context"}
+def dry_run_error(lab_stack: LabStack, item: dict[str, Any]) -> str:
+    """Return the API server's error for a strict dry run of an object, or an empty text.
+
+    Unknown fields are errors too.
+    """
+    manifest = {key: value for key, value in item.items() if key != "context"}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "object.json"
-        file.write_text(json.dumps(plain))
-        ended = deployment.run(
+        file.write_text(json.dumps(manifest))
+        result = lab_stack.run(
             *("kubectl", "--context", item["context"], "apply", "--server-side", "--force-conflicts"),
             *("--field-manager=test", "--dry-run=server", "--validate=strict", "-f", str(file)),
             check=False,
         )
-    return "" if ended.returncode == 0 else ended.stderr
+    return "" if result.returncode == 0 else result.stderr

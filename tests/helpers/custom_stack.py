@@ -1,4 +1,4 @@
-"""A stack in which hardly anything is as it would be by default: closed networks, a mesh's own names, own trust."""
+"""A stack with few defaults: private networks, custom names and a user's own trust anchor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hack.lab.allocation import ClusterAllocation
 from hack.lab.state_dir import StateDir
 from tests.helpers.certificates import DAY, IssuedCertificate
 
-# Each cluster's context in the lab; no cluster has the name of its context, but one.
+# Context of each cluster in the lab; the names differ on purpose, except one.
 CONTEXTS = {"private-1": "ctx-1", "edge": "west", "north": "north"}
 IDENTITIES = {
     "private-1": "identity.linkerd.mesh.example",
@@ -32,35 +32,36 @@ NODE_PORTS = (30143, 30191)
 
 
 def read_allocation(lab: StateDir, name: str) -> ClusterAllocation:
-    """What the lab has given a cluster of the stack."""
-    found = allocation.read_allocation(lab.cluster(CONTEXTS[name]))
-    assert found is not None
-    return found
+    """Return the ports and addresses that the lab allocated to a cluster of the stack."""
+    cluster_allocation = allocation.read_allocation(lab.cluster(CONTEXTS[name]))
+    assert cluster_allocation is not None
+    return cluster_allocation
 
 
 def kubeconfig_path(folder: Path) -> Path:
-    """The kubeconfig of the cluster that has one by its path."""
+    """Return the path of the kubeconfig that the stack file names."""
     return folder / "private.kubeconfig"
 
 
 def single_cluster_kubeconfig(lab: StateDir, name: str) -> dict[str, Any]:
-    """A kubeconfig with one cluster in it, as `kubectl config view --raw --flatten --minify` prints it."""
-    whole = yaml.safe_load(lab.kubeconfig.read_text())
+    """Return a kubeconfig of one cluster, as `kubectl config view --raw --flatten --minify` prints it."""
+    kubeconfig = yaml.safe_load(lab.kubeconfig.read_text())
     context = CONTEXTS[name]
-    one = {
-        kind: [each for each in whole[kind] if each["name"] == context] for kind in ("clusters", "users", "contexts")
+    entries = {
+        kind: [entry for entry in kubeconfig[kind] if entry["name"] == context]
+        for kind in ("clusters", "users", "contexts")
     }
-    return {**whole, **one, "current-context": context}
+    return {**kubeconfig, **entries, "current-context": context}
 
 
 def build_config(
     lab: StateDir, folder: Path, anchor: IssuedCertificate, issuers: dict[str, IssuedCertificate]
 ) -> dict[str, Any]:
-    """What the stack file says in clear."""
+    """Return the stack file's configuration without its secrets."""
     edge, north = read_allocation(lab, "edge"), read_allocation(lab, "north")
     return {
         "clusters": {
-            # Only a source, without a gateway; its kubeconfig is a file of its own.
+            # A source without a gateway, with its own kubeconfig file.
             "private-1": {
                 "context": CONTEXTS["private-1"],
                 "kubeconfig": str(kubeconfig_path(folder)),
@@ -68,7 +69,7 @@ def build_config(
                 "linkerd": {
                     "highAvailability": True,
                     "values": {
-                        # Nothing answers webhooks in the lab.
+                        # The lab has no webhook servers.
                         "linkerd-control-plane": {
                             "webhookFailurePolicy": "Ignore",
                             "proxy": {"resources": {"memory": {"limit": "300Mi"}}},
@@ -77,7 +78,7 @@ def build_config(
                     },
                 },
             },
-            # Reached at its nodes, through something that listens at 443.
+            # Reached at its nodes, through a proxy on port 443.
             "edge": {
                 "context": CONTEXTS["edge"],
                 "gateway": {
@@ -93,7 +94,7 @@ def build_config(
                     "defaultInboundPolicy": "cluster-authenticated",
                 },
             },
-            # A load balancer that lets only some in, at an address that is known before. Its kubeconfig is a secret.
+            # A load balancer with source ranges and a known address; the kubeconfig is a secret.
             "north": {
                 "gateway": {
                     "loadBalancer": {
@@ -131,7 +132,7 @@ def build_config(
 
 
 def build_secrets(lab: StateDir, issuers: dict[str, IssuedCertificate]) -> dict[str, str]:
-    """What it says in secret."""
+    """Return the secrets of the stack file by path."""
     return {
         **{f"trust.issuers.{name}.key": issuer.private_key for name, issuer in issuers.items()},
         "kubeconfigs.north": yaml.safe_dump(single_cluster_kubeconfig(lab, "north")),
@@ -140,7 +141,7 @@ def build_secrets(lab: StateDir, issuers: dict[str, IssuedCertificate]) -> dict[
 
 
 def create_trust() -> tuple[IssuedCertificate, dict[str, IssuedCertificate]]:
-    """A trust anchor whose key nobody gives away, and an issuer for each cluster."""
+    """Return a trust anchor without its key in the stack, and an issuer per cluster."""
     now = datetime.now(UTC)
     anchor = IssuedCertificate(name="root.linkerd.mesh.example", begin=now - DAY, end=now + 3650 * DAY)
     issuers = {

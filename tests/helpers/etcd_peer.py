@@ -1,4 +1,4 @@
-"""A real etcd behind mutual TLS, as Cilium's clusters have one for each other: who may read it is for TLS to say."""
+"""A real etcd behind mutual TLS, as Cilium clusters offer it to their peers."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from pathlib import Path
 from hack.lab import exec_with_pdeathsig, ports
 from hack.toolchain import installed
 
-_TIMEOUT_S = 20.0  # seconds; an etcd of its own starts in one
+_TIMEOUT_S = 20.0  # an etcd starts in one second
 
 
 @dataclass(frozen=True, kw_only=True)
 class TlsIdentity:
-    """Who one side of a connection is, and whom it believes; all of it PEM."""
+    """Certificate and trusted CA of one side of a TLS connection, in PEM."""
 
-    certificate: str | None  # None: it shows none
+    certificate: str | None  # None: sends no certificate
     key: str | None
-    authority: str  # what the other side's certificate must be signed by
+    authority: str  # CA that must sign the other side's certificate
 
     def write(self, folder: Path) -> None:
-        """Write a file for each, such as `certificate.pem`, as programs want them."""
+        """Write one file per field, such as `certificate.pem`."""
         folder.mkdir()
         for name, content in vars(self).items():
             if content is not None:
@@ -38,43 +38,43 @@ class TlsIdentity:
 
 @dataclass(frozen=True, kw_only=True)
 class EtcdPeer:
-    """An etcd that runs."""
+    """A running etcd."""
 
     port: int
     process: subprocess.Popen[bytes]
 
     def refusal(self, client: TlsIdentity, cluster: str, *, domain: str = "mesh.cilium.io") -> str | None:
-        """Why a client that asks for a cluster's name gets no answer, in the words of TLS; None: it gets one."""
+        """Return the TLS error of a client that requests a cluster's host name, or None if it succeeds."""
         context = ssl.create_default_context(cadata=client.authority)
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch) / "client"
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary) / "client"
             client.write(folder)
             if client.certificate is not None:
                 context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
         try:
             answer = self._get("/version", f"{cluster}.{domain}", context)
-        except OSError as error:  # every ssl.SSLError is one
+        except OSError as error:  # includes ssl.SSLError
             return str(error)
         return None if answer.startswith(b"HTTP/1.1 200 ") else answer.decode(errors="replace")
 
     def _get(self, path: str, host: str, context: ssl.SSLContext) -> bytes:
         with (
-            socket.create_connection(("127.0.0.1", self.port), timeout=_TIMEOUT_S) as plain,
-            context.wrap_socket(plain, server_hostname=host) as connection,
+            socket.create_connection(("127.0.0.1", self.port), timeout=_TIMEOUT_S) as tcp,
+            context.wrap_socket(tcp, server_hostname=host) as connection,
         ):
             connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-            # With TLS 1.3 the server's view of the client's certificate arrives only now.
+            # With TLS 1.3 the server reports a rejected client certificate only on the first read.
             answer = b""
-            while received := connection.recv(65536):
-                answer += received
+            while chunk := connection.recv(65536):
+                answer += chunk
         return answer or b"nothing"
 
 
 @contextmanager
 def run_etcd(server: TlsIdentity) -> Iterator[EtcdPeer]:
-    """Run an etcd that asks clients for certificates of the server's authority; it is gone afterwards."""
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
+    """Run an etcd that requires client certificates of the server's CA, and kill it on exit."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         server.write(folder / "server")
         client, peer = ports.reserve_port(), ports.reserve_port()
         etcd = [
@@ -89,7 +89,7 @@ def run_etcd(server: TlsIdentity) -> Iterator[EtcdPeer]:
             f"--trusted-ca-file={folder / 'server/authority.pem'}",
             f"--cert-file={folder / 'server/certificate.pem'}",
             f"--key-file={folder / 'server/key.pem'}",
-            # Of use to nobody here, and it would be a client of this etcd with the server's own certificate.
+            # The gateway would connect to this etcd as a client with the server's certificate.
             "--enable-grpc-gateway=false",
             "--unsafe-no-fsync",
         ]
@@ -101,7 +101,7 @@ def run_etcd(server: TlsIdentity) -> Iterator[EtcdPeer]:
                 stdout=output,
                 stderr=output,
                 cwd=folder,
-                # Settings of somebody's own, such as ETCD_NAME.
+                # The user's own settings, such as ETCD_NAME, must not apply.
                 env={name: value for name, value in os.environ.items() if not name.startswith("ETCD_")},
             )
         try:
@@ -113,16 +113,16 @@ def run_etcd(server: TlsIdentity) -> Iterator[EtcdPeer]:
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    # It listens before it has looked at its files; once it has, it shows its certificate to anybody.
-    anybody = ssl.create_default_context()
-    anybody.check_hostname = False
-    anybody.verify_mode = ssl.CERT_NONE
+    # etcd listens before it loads its files. A completed handshake proves that they are loaded.
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
     deadline = time.monotonic() + _TIMEOUT_S
     while process.poll() is None and time.monotonic() < deadline:
         try:
             with (
-                socket.create_connection(("127.0.0.1", port), timeout=1) as plain,
-                anybody.wrap_socket(plain),
+                socket.create_connection(("127.0.0.1", port), timeout=1) as tcp,
+                context.wrap_socket(tcp),
             ):
                 return
         except OSError:

@@ -62,7 +62,7 @@ class FakeApiServer:
 
 
 @contextmanager
-def serve(cluster: FakeApiServer, certificate: tuple[Path, Path] | None = None) -> Iterator[FakeApiServer]:
+def serve(api_server: FakeApiServer, certificate: tuple[Path, Path] | None = None) -> Iterator[FakeApiServer]:
     released = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -72,17 +72,17 @@ def serve(cluster: FakeApiServer, certificate: tuple[Path, Path] | None = None) 
 
         def do_GET(self) -> None:
             # The objects of a list can depend on the selector.
-            path = self.path if self.path in cluster.objects else self.path.partition("?")[0]
+            path = self.path if self.path in api_server.objects else self.path.partition("?")[0]
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            cluster.requests.append(f"{self.command} {path}")
-            if path in cluster.hanging_paths:
+            api_server.requests.append(f"{self.command} {path}")
+            if path in api_server.hanging_paths:
                 released.wait(10)
                 self.close_connection = True
                 return
-            status, content = cluster.answer(path, json.loads(body) if body else None)
+            status, content = api_server.answer(path, json.loads(body) if body else None)
             self.send_response_only(status)
-            if cluster.clock_offset_s is not None:
-                self.send_header("Date", self.date_time_string(time.time() + cluster.clock_offset_s))
+            if api_server.clock_offset_s is not None:
+                self.send_header("Date", self.date_time_string(time.time() + api_server.clock_offset_s))
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
@@ -104,11 +104,11 @@ def serve(cluster: FakeApiServer, certificate: tuple[Path, Path] | None = None) 
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*certificate)
         server.socket = context.wrap_socket(server.socket, server_side=True)
-    cluster.port, cluster.tls = server.server_address[1], certificate is not None
+    api_server.port, api_server.tls = server.server_address[1], certificate is not None
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.001}, daemon=True)
     thread.start()
     try:
-        yield cluster
+        yield api_server
     finally:
         released.set()
         server.shutdown()
@@ -127,19 +127,19 @@ def healthy_server(**rest: Any) -> FakeApiServer:
 
 def server_with_foreign_linkerd(manager: str | None = None, *, helm: bool = True) -> FakeApiServer:
     """Return a server with a Linkerd installation of another owner."""
-    cluster = healthy_server()
-    cluster.add_namespace("linkerd", manager)
-    cluster.objects[f"{LINKERD}/configmaps/linkerd-config"] = {"metadata": {}}
-    cluster.objects[f"{LINKERD}/secrets"] = {"items": [{"metadata": {"name": "sh.helm.release.v1.l5d.v1"}}] * helm}
-    cluster.objects[f"{LINKERD}/configmaps/linkerd-identity-trust-roots"] = {"data": {"ca-bundle.crt": ANCHOR}}
-    return cluster
+    api_server = healthy_server()
+    api_server.add_namespace("linkerd", manager)
+    api_server.objects[f"{LINKERD}/configmaps/linkerd-config"] = {"metadata": {}}
+    api_server.objects[f"{LINKERD}/secrets"] = {"items": [{"metadata": {"name": "sh.helm.release.v1.l5d.v1"}}] * helm}
+    api_server.objects[f"{LINKERD}/configmaps/linkerd-identity-trust-roots"] = {"data": {"ca-bundle.crt": ANCHOR}}
+    return api_server
 
 
 def check_target(name: str = "west", server: str = "https://west.example.com", **rest: Any) -> CheckTarget:
     """Return the check target of a minimal stack file, with changed fields."""
     properties: dict[str, Any] = {
-        "minimum": "1.21",
-        "newest_tried": "1.36",
+        "minimum_kubernetes": "1.21",
+        "newest_tested_kubernetes": "1.36",
         "linkerd": "2.14.10",
         "linkerd_tag": "stable-2.14.10",
         "namespaces": ("linkerd", "linkerd-multicluster", "test"),
@@ -172,13 +172,13 @@ def build_client(server: str, **configured: Any) -> Any:
     return ApiClient(configuration)
 
 
-def run_checks_against(cluster: FakeApiServer, **properties: Any) -> list[Finding]:
+def run_checks_against(api_server: FakeApiServer, **properties: Any) -> list[Finding]:
     """Return the findings for a server."""
-    with serve(cluster):
-        return run_checks([check_target(**properties)], lambda name: build_client(cluster.server), timeout=20)
+    with serve(api_server):
+        return run_checks([check_target(**properties)], lambda name: build_client(api_server.server), timeout=20)
 
 
-def only_finding(cluster: FakeApiServer, **properties: Any) -> Finding:
+def only_finding(api_server: FakeApiServer, **properties: Any) -> Finding:
     """Return the single finding for a server."""
-    [finding] = run_checks_against(cluster, **properties)
+    [finding] = run_checks_against(api_server, **properties)
     return finding

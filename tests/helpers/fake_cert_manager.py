@@ -1,4 +1,4 @@
-"""A stand-in for cert-manager: it signs what Certificates ask for by the CA of their Issuer, and nothing else."""
+"""A fake cert-manager, which signs Certificates with the CA of their Issuer."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ EXTENDED_KEY_USAGES = {"server auth": ExtendedKeyUsageOID.SERVER_AUTH, "client a
 
 
 class FakeCertManager:
-    """Signs each new Certificate of one cluster, as long as it is entered.
+    """Context manager that signs each new Certificate of one cluster.
 
     Args:
-        api: a client of the cluster.
+        api: client of the cluster.
     """
 
     def __init__(self, api: Any) -> None:
@@ -45,11 +45,11 @@ class FakeCertManager:
         self._thread.join()
 
     def renew(self) -> int:
-        """Sign all Certificates once more; how many."""
-        found = self._certificates()
-        for certificate in found:
+        """Sign all Certificates again, and return their number."""
+        certificates = self._certificates()
+        for certificate in certificates:
             self._sign(certificate)
-        return len(found)
+        return len(certificates)
 
     def _watch(self) -> None:
         while not self._ended.wait(0.3):
@@ -58,7 +58,7 @@ class FakeCertManager:
                     if not certificate.get("status"):
                         self._sign(certificate)
             except ApiException as error:
-                # Its Issuer or the Issuer's Secret is still to come, or all of it has just gone.
+                # The Issuer or its Secret does not exist yet, or the objects have just been deleted.
                 if error.status not in (404, 409):
                     raise
 
@@ -74,11 +74,11 @@ class FakeCertManager:
         )
         authority = self._core.read_namespaced_secret(issuer["spec"]["ca"]["secretName"], namespace).data
         now = datetime.now(UTC)
-        made = IssuedCertificate(
+        issued = IssuedCertificate(
             name=spec["commonName"],
             dns_name=spec["dnsNames"][0],
             signer=IssuedCertificate(key=_load_key(authority)),
-            # Byte for byte, or it is nobody whom Go knows.
+            # Go compares issuer and subject byte by byte.
             issuer_name=x509.load_pem_x509_certificate(base64.b64decode(authority["tls.crt"])).subject,
             begin=now,
             end=now + timedelta(hours=int(spec["duration"].partition("h")[0])),
@@ -86,17 +86,18 @@ class FakeCertManager:
             cert_sign="cert sign" in spec["usages"],
             purposes=tuple(EXTENDED_KEY_USAGES[usage] for usage in spec["usages"] if usage in EXTENDED_KEY_USAGES),
         )
-        # By default cert-manager writes keys in their older form.
-        older = spec["privateKey"].get("encoding", "PKCS1") == "PKCS1"
-        form = serialization.PrivateFormat.TraditionalOpenSSL if older else serialization.PrivateFormat.PKCS8
+        is_pkcs1 = spec["privateKey"].get("encoding", "PKCS1") == "PKCS1"
+        private_format = (
+            serialization.PrivateFormat.TraditionalOpenSSL if is_pkcs1 else serialization.PrivateFormat.PKCS8
+        )
         content = {
-            "tls.crt": _to_base64(made.pem),
-            "tls.key": _to_base64(private_key_pem(made.key, form)),
+            "tls.crt": _to_base64(issued.pem),
+            "tls.key": _to_base64(private_key_pem(issued.key, private_format)),
             "ca.crt": authority["tls.crt"],
         }
         self._write(spec["secretName"], namespace, content)
         ready = {"type": "Ready", "status": "True", "reason": "Ready", "lastTransitionTime": now.isoformat()}
-        status = {"conditions": [ready], "notAfter": made.end.isoformat(timespec="seconds")}
+        status = {"conditions": [ready], "notAfter": issued.end.isoformat(timespec="seconds")}
         self._objects.patch_namespaced_custom_object_status(
             GROUP, VERSION, namespace, "certificates", metadata["name"], {"status": status}
         )

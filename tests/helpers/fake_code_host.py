@@ -1,4 +1,4 @@
-"""A forge that is only an API: comments of one request on GitHub or GitLab, in this process."""
+"""A fake GitHub or GitLab in this process, with the comments of one pull or merge request."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ PAGE_SIZE = 2  # comments; a real one has a hundred
 
 @dataclass
 class FakeCodeHost:
-    """What it has, what it was asked, and how it misbehaves."""
+    """Comments, received requests and configured failures of a code host."""
 
     kind: str  # github or gitlab
     comments: list[dict[str, Any]] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
-    # What is answered in place of the truth, one after the other: after the work is done where `late`.
+    # Responses that replace the real ones, in order; with `fails_after_effect` the request still takes effect.
     failures: list[tuple[int, dict[str, str], str]] = field(default_factory=list)
-    failing: str = ""  # of these methods only
-    late: bool = False
-    elsewhere: str = ""  # where the next page is said to be
-    me: str = "github-actions[bot]"
+    failing_methods: str = ""  # empty: all methods
+    fails_after_effect: bool = False
+    next_page_origin: str = ""  # origin of the link to the next page, if not this server
+    bot_name: str = "github-actions[bot]"
     port: int = 0
 
     @property
@@ -36,7 +36,7 @@ class FakeCodeHost:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the forge's CI sets in a job."""
+        """Return the environment variables that the code host's CI sets in a job."""
         if self.kind == "github":
             return {
                 "GITHUB_API_URL": self.url,
@@ -56,14 +56,14 @@ class FakeCodeHost:
         }
 
     @property
-    def place(self) -> str:
+    def comments_path(self) -> str:
         github = "/api/repos/ours/mesh/issues/7/comments"
         return github if self.kind == "github" else "/api/projects/12/merge_requests/7/notes"
 
     def add(self, text: str, author: str = "", **rest: Any) -> None:
-        user = {"login" if self.kind == "github" else "username": author or self.me}
-        whose = "user" if self.kind == "github" else "author"
-        self.comments.append({"id": 100 + len(self.comments), "body": text, whose: user, **rest})
+        user = {"login" if self.kind == "github" else "username": author or self.bot_name}
+        author_key = "user" if self.kind == "github" else "author"
+        self.comments.append({"id": 100 + len(self.comments), "body": text, author_key: user, **rest})
 
     @property
     def texts(self) -> list[str]:
@@ -71,34 +71,34 @@ class FakeCodeHost:
 
     def answer(self, method: str, path: str, query: str, body: Any) -> tuple[int, dict[str, str], Any]:
         if (method, path) == ("POST", "/api/graphql"):
-            return 200, {}, {"data": {"viewer": {"login": self.me}}}
+            return 200, {}, {"data": {"viewer": {"login": self.bot_name}}}
         if (method, path) == ("GET", "/api/user"):
-            return 200, {}, {"username": self.me}
-        if path == self.place and method == "POST":
+            return 200, {}, {"username": self.bot_name}
+        if path == self.comments_path and method == "POST":
             self.add(body["body"])
             return 201, {}, self.comments[-1]
-        if path == self.place:
-            found = re.search(r"\bpage=(\d+)", query)
-            page = int(found[1]) if found else 1
-            more = len(self.comments) > page * PAGE_SIZE
-            return 200, self.paging(page, more), self.comments[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
-        changed = self.place.replace("/7/comments", "/comments") + "/"
-        if path.startswith(changed) and method == ("PATCH" if self.kind == "github" else "PUT"):
-            [comment] = [comment for comment in self.comments if comment["id"] == int(path.removeprefix(changed))]
+        if path == self.comments_path:
+            match = re.search(r"\bpage=(\d+)", query)
+            page = int(match[1]) if match else 1
+            has_more = len(self.comments) > page * PAGE_SIZE
+            return 200, self.paging_headers(page, has_more), self.comments[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
+        prefix = self.comments_path.replace("/7/comments", "/comments") + "/"
+        if path.startswith(prefix) and method == ("PATCH" if self.kind == "github" else "PUT"):
+            [comment] = [comment for comment in self.comments if comment["id"] == int(path.removeprefix(prefix))]
             comment["body"] = body["body"]
             return 200, {}, comment
         return 404, {}, {"message": "Not Found"}
 
-    def paging(self, page: int, more: bool) -> dict[str, str]:
+    def paging_headers(self, page: int, has_more: bool) -> dict[str, str]:
         if self.kind == "gitlab":
-            return {"X-Next-Page": str(page + 1) if more else ""}
-        url = f"{self.elsewhere or self.url.removesuffix('/api')}{self.place}?per_page=100&page="
-        return {"Link": f'<{url}1>; rel="first", <{url}{page + 1}>; rel="next"'} if more else {}
+            return {"X-Next-Page": str(page + 1) if has_more else ""}
+        url = f"{self.next_page_origin or self.url.removesuffix('/api')}{self.comments_path}?per_page=100&page="
+        return {"Link": f'<{url}1>; rel="first", <{url}{page + 1}>; rel="next"'} if has_more else {}
 
 
 @contextmanager
 def serve(kind: str) -> Iterator[FakeCodeHost]:
-    forge = FakeCodeHost(kind=kind, me="github-actions[bot]" if kind == "github" else "project_12_bot")
+    code_host = FakeCodeHost(kind=kind, bot_name="github-actions[bot]" if kind == "github" else "project_12_bot")
 
     class Handler(BaseHTTPRequestHandler):
         disable_nagle_algorithm = True
@@ -106,17 +106,17 @@ def serve(kind: str) -> Iterator[FakeCodeHost]:
         def do_GET(self) -> None:
             path, _, query = self.path.partition("?")
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            forge.requests.append(f"{self.command} {path}")
-            given = self.headers.get("Authorization") or f"Bearer {self.headers.get('PRIVATE-TOKEN')}"
+            code_host.requests.append(f"{self.command} {path}")
+            authorization = self.headers.get("Authorization") or f"Bearer {self.headers.get('PRIVATE-TOKEN')}"
             headers: dict[str, str] = {}
             status, content = 401, '{"message": "Bad credentials"}'
-            if given == f"Bearer {TOKEN}":
-                failing = bool(forge.failures) and self.command in (forge.failing or self.command)
-                if not failing or forge.late:
-                    status, headers, answer = forge.answer(self.command, path, query, json.loads(body or b"null"))
+            if authorization == f"Bearer {TOKEN}":
+                fails = bool(code_host.failures) and self.command in (code_host.failing_methods or self.command)
+                if not fails or code_host.fails_after_effect:
+                    status, headers, answer = code_host.answer(self.command, path, query, json.loads(body or b"null"))
                     content = json.dumps(answer)
-                if failing:
-                    status, headers, content = forge.failures.pop(0)
+                if fails:
+                    status, headers, content = code_host.failures.pop(0)
             self.send_response_only(status)
             for name, value in headers.items():
                 self.send_header(name, value)
@@ -130,11 +130,11 @@ def serve(kind: str) -> Iterator[FakeCodeHost]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    forge.port = server.server_address[1]
+    code_host.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.001}, daemon=True)
     thread.start()
     try:
-        yield forge
+        yield code_host
     finally:
         server.shutdown()
         server.server_close()

@@ -1,4 +1,4 @@
-"""A Pulumi command that is disturbed at a moment."""
+"""Pulumi commands with a disturbance that starts at a given moment."""
 
 from __future__ import annotations
 
@@ -15,74 +15,74 @@ from mesh.paths import PROJECT_ROOT
 from tests.helpers.lab_stack import LabStack
 from tests.helpers.update_progress import Moment, OutputWatch
 
-# Seconds after which a command hangs: Helm gives up after five minutes, and Pulumi's own waiting after ten.
+# A command that takes longer hangs: Helm gives up after five minutes, and Pulumi's await logic after ten.
 _COMMAND_TIMEOUT_S = 900
-_POLL_INTERVAL_S = 0.05  # seconds between looks at what has been done
+_POLL_INTERVAL_S = 0.05
 
 Disturbance = Callable[[psutil.Process], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class DisturbedRun:
-    """How a command ended."""
+    """Result of a command."""
 
-    disturbed: bool  # or else it had ended by then
-    code: int
-    printed: str
+    was_disturbed: bool  # False: the command ended before the moment
+    exit_code: int
+    output: str
 
 
 def run_disturbed(
-    deployment: LabStack,
+    lab_stack: LabStack,
     command: list[str],
     *,
-    by: Disturbance,
-    at: Moment,
+    disturbance: Disturbance,
+    moment: Moment,
     kubeconfig: Path | None = None,
 ) -> DisturbedRun:
-    """Run a Pulumi command with a disturbance, which lasts until it ends by itself or with the command.
+    """Run a Pulumi command with a disturbance that ends at the latest with the command.
 
     Args:
-        deployment: whose stack it is.
+        lab_stack: stack of the command.
         command: the arguments of `pulumi`.
-        by: what disturbs, given the command's process.
-        at: when.
-        kubeconfig: what it uses in place of the lab's own.
+        disturbance: context manager around the rest of the command; its argument is the command's process.
+        moment: start of the disturbance.
+        kubeconfig: replacement for the lab's kubeconfig.
     """
-    environment = deployment.environment
+    environment = lab_stack.environment
     if kubeconfig is not None:
         environment = {**environment, "KUBECONFIG": str(kubeconfig)}
-    watch = OutputWatch(deployment.output)
-    with deployment.output.open("a") as log:
+    watch = OutputWatch(lab_stack.output)
+    with lab_stack.output.open("a") as log:
         process = subprocess.Popen(["pulumi", *command], cwd=PROJECT_ROOT, env=environment, stdout=log, stderr=log)
         try:
-            in_time = wait_for_moment(process, watch, at)
-            if in_time:
-                with by(psutil.Process(process.pid)):
+            was_disturbed = wait_for_moment(process, watch, moment)
+            if was_disturbed:
+                with disturbance(psutil.Process(process.pid)):
                     assert _wait_for_exit(process, _COMMAND_TIMEOUT_S), f"pulumi {command[0]} hangs"
         finally:
             if process.poll() is None:
                 process.kill()
                 process.wait()
-    return DisturbedRun(disturbed=in_time, code=process.returncode, printed=watch.printed.decode())
+    return DisturbedRun(was_disturbed=was_disturbed, exit_code=process.returncode, output=watch.output.decode())
 
 
-def wait_for_moment(process: subprocess.Popen[bytes], watch: OutputWatch, at: Moment) -> bool:
-    """Whether a command that runs has come so far."""
-    while watch.done < at.done:
+def wait_for_moment(process: subprocess.Popen[bytes], watch: OutputWatch, moment: Moment) -> bool:
+    """Wait for a moment of a running command; return False if the command ends first."""
+    while watch.resource_count < moment.resource_count:
         if _wait_for_exit(process, _POLL_INTERVAL_S):
             return False
-    pace = watch.seconds / at.reached if at.done else 1
-    deadline = time.monotonic() + at.after * pace
-    # If the next one is done sooner than in the measured run, the moment is now.
-    while time.monotonic() < deadline and watch.done <= at.done:
+    pace = watch.elapsed_s / moment.reached_s if moment.resource_count else 1
+    deadline = time.monotonic() + moment.delay_s * pace
+    # The next resource can complete sooner than in the measured run; then the moment has come.
+    while time.monotonic() < deadline and watch.resource_count <= moment.resource_count:
         if _wait_for_exit(process, min(_POLL_INTERVAL_S, max(0.0, deadline - time.monotonic()))):
             return False
     return process.poll() is None
 
 
-def _wait_for_exit(process: subprocess.Popen[bytes], seconds: float) -> bool:
+def _wait_for_exit(process: subprocess.Popen[bytes], timeout_s: float) -> bool:
     try:
-        process.wait(seconds)
+        process.wait(timeout_s)
     except subprocess.TimeoutExpired:
         return False
     return True

@@ -1,4 +1,4 @@
-"""Which faults strike an `up` or a `destroy`, where and when: by the seed."""
+"""Plan of the faults during an `up` or a `destroy`: kind, cluster and moment, drawn by the seed."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from tests.helpers.pulumi_kill import KillTarget
 
 
 class ApiServerFault(StrEnum):
-    """What the API server of one cluster does."""
+    """Faults of a cluster's API server."""
 
     DIES = "api-server-dies"
     HANGS = "api-server-hangs"
 
 
 class EtcdFault(StrEnum):
-    """What the etcd of one cluster does."""
+    """Faults of a cluster's etcd."""
 
     DIES = "etcd-dies"
 
 
 class WebhookFault(StrEnum):
-    """What a webhook of one cluster does."""
+    """Faults of a webhook in a cluster."""
 
     IS_DOWN = "webhook-is-down"
 
@@ -41,28 +41,28 @@ Fault = KillTarget | ApiServerFault | EtcdFault | WebhookFault | RequestFault
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedFault:
-    """One fault in one run."""
+    """One fault during one run."""
 
     fault: Fault
-    moment: float  # 0: the beginning of the run, 1: its end
-    cluster: str  # whose API server it is
-    hangs: float  # seconds
-    share: float  # of requests
+    moment: float  # fraction of the run: 0 is its start, 1 its end
+    cluster: str  # ignored for kills
+    hang_s: float
+    request_share: float  # fraction of the requests that fail
 
     @property
     def is_kill(self) -> bool:
-        """Whether it is Pulumi that is hit, and not a cluster."""
+        """Return whether the fault kills processes of Pulumi, not of a cluster."""
         return isinstance(self.fault, KillTarget)
 
-    def disturb(
-        self, engine: psutil.Process, lab: StateDir, context: str, proxies: Mapping[str, FaultProxy]
+    def inject(
+        self, pulumi_process: psutil.Process, lab: StateDir, context: str, proxies: Mapping[str, FaultProxy]
     ) -> AbstractContextManager[None]:
-        """The fault, as long as this is entered."""
+        """Return a context manager that applies the fault while it is active."""
         match self.fault:
             case KillTarget():
-                return pulumi_kill.kill(engine, self.fault)
+                return pulumi_kill.kill(pulumi_process, self.fault)
             case RequestFault():
-                return proxies[context].troubled(self.fault, self.share)
+                return proxies[context].inject(self.fault, self.request_share)
             case ApiServerFault.DIES:
                 return api_server_faults.kill_component(lab, context)
             case EtcdFault.DIES:
@@ -70,33 +70,38 @@ class PlannedFault:
             case WebhookFault.IS_DOWN:
                 return unreachable_webhook.install_webhook(lab, context)
             case ApiServerFault.HANGS:
-                return api_server_faults.suspend_api_server(lab, context, self.hangs)
+                return api_server_faults.suspend_api_server(lab, context, self.hang_s)
 
     def __str__(self) -> str:
         return f"{self.fault}-{self.moment:.3f}" + ("" if self.is_kill else f"-{self.cluster}")
 
 
-def draw_faults(faults: FaultOptions, what: str, names: list[str]) -> list[PlannedFault]:
-    """At as many moments as were asked for, everything is killed; and as many others of each kind in turn.
+def draw_faults(options: FaultOptions, purpose: str, clusters: list[str]) -> list[PlannedFault]:
+    """Draw a kill of everything and one other fault for each requested moment.
+
+    The other faults take turns, in random order.
+
 
     Args:
-        faults: what was asked for.
-        what: of which run.
-        names: the clusters.
+        options: seed and number of moments.
+        purpose: name of the run, so that each run draws its own faults.
+        clusters: names of the clusters.
     """
-    chance = faults.random(what)
-    victims = [victim for victim in KillTarget if victim is not KillTarget.EVERYTHING]
-    others: list[Fault] = [*victims, *ApiServerFault, *EtcdFault, *WebhookFault, *RequestFault]
-    chance.shuffle(others)
-    chosen = [fault for n in range(faults.moments) for fault in (KillTarget.EVERYTHING, others[n % len(others)])]
-    return [_draw_fault(chance, fault, names) for fault in chosen]
+    rng = options.random(purpose)
+    kill_targets = [target for target in KillTarget if target is not KillTarget.EVERYTHING]
+    other_faults: list[Fault] = [*kill_targets, *ApiServerFault, *EtcdFault, *WebhookFault, *RequestFault]
+    rng.shuffle(other_faults)
+    chosen = [
+        fault for n in range(options.moments) for fault in (KillTarget.EVERYTHING, other_faults[n % len(other_faults)])
+    ]
+    return [_draw_fault(rng, fault, clusters) for fault in chosen]
 
 
-def _draw_fault(chance: random.Random, fault: Fault, names: list[str]) -> PlannedFault:
+def _draw_fault(rng: random.Random, fault: Fault, clusters: list[str]) -> PlannedFault:
     return PlannedFault(
         fault=fault,
-        moment=chance.random(),
-        cluster=chance.choice(names),
-        hangs=chance.uniform(5, 60),
-        share=chance.uniform(0.02, 0.3),
+        moment=rng.random(),
+        cluster=rng.choice(clusters),
+        hang_s=rng.uniform(5, 60),
+        request_share=rng.uniform(0.02, 0.3),
     )

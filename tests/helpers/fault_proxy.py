@@ -1,6 +1,7 @@
-"""An API server as it is in bad times: a proxy before it that refuses requests, or loses them.
+"""Proxies in front of API servers, which refuse or drop a share of the requests.
 
-It shows the API server's own certificate, so that a kubeconfig needs nothing but its port, and asks as the lab's admin.
+A proxy uses the API server's certificate, so that a kubeconfig only needs another port. It authenticates as the
+lab's admin.
 """
 
 from __future__ import annotations
@@ -28,27 +29,27 @@ _CHUNK_SIZE = 2**16  # bytes
 
 
 class RequestFault(StrEnum):
-    """What happens to a request."""
+    """Kinds of failing requests."""
 
-    REFUSED = "refused"  # is answered with 429, 500 or 503, and not passed on
-    DROPPED = "dropped"  # its connection is closed, before it is passed on or after that
+    REFUSED = "refused"  # the proxy answers with 429, 500 or 503
+    DROPPED = "dropped"  # the proxy closes the connection, before or after it forwards the request
 
 
 class FaultProxy:
-    """One API server's proxy; requests pass until trouble begins.
+    """A proxy of one API server, which forwards all requests until a fault is injected.
 
     Args:
         lab: the lab.
-        context: of the cluster.
-        chance: what befalls which request.
+        context: context of the cluster.
+        rng: random numbers that choose the failing requests.
     """
 
-    def __init__(self, lab: StateDir, context: str, chance: random.Random) -> None:
-        self._chance = chance
+    def __init__(self, lab: StateDir, context: str, rng: random.Random) -> None:
+        self._chance = rng
         self._lock = threading.Lock()
         self._trouble: RequestFault | None = None
         self._share = 0.0
-        self.struck = 0
+        self.fault_count = 0
         pki = Pki(folder=lab.cluster(context) / "pki")
         self._upstream = urlsplit(lab.read_status()["clusters"][context]["apiServer"]).netloc
         self._client = ssl.create_default_context(cafile=str(pki.certificate("ca")))
@@ -56,17 +57,17 @@ class FaultProxy:
         server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         server.load_cert_chain(pki.certificate("apiserver"), pki.key("apiserver"))
         self._server = _Server(("127.0.0.1", 0), self._handler())
-        # The handshake is each connection's own: nobody waits for one that says nothing.
+        # Each connection does its own handshake, so that a silent client does not block the others.
         self._server.socket = server.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """Return the URL of the proxy."""
         return f"https://127.0.0.1:{self._server.server_port}"
 
     @contextmanager
-    def serving(self) -> Iterator[FaultProxy]:
-        """It answers as long as this is entered."""
+    def serve(self) -> Iterator[FaultProxy]:
+        """Serve requests in a thread until exit."""
         thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         thread.start()
         try:
@@ -77,20 +78,20 @@ class FaultProxy:
             thread.join()
 
     @contextmanager
-    def troubled(self, trouble: RequestFault, share: float) -> Iterator[None]:
-        """A share of all requests, 0 to 1, meets trouble as long as this is entered."""
-        self._trouble, self._share, self.struck = trouble, share, 0
+    def inject(self, fault: RequestFault, share: float) -> Iterator[None]:
+        """Let a share of all requests, 0 to 1, fail until exit."""
+        self._trouble, self._share, self.fault_count = fault, share, 0
         try:
             yield
         finally:
             self._trouble = None
 
-    def fate(self) -> HTTPStatus | str | None:
-        """What happens to the next request: a refusal, `before` or `after`, or nothing."""
+    def draw_outcome(self) -> HTTPStatus | str | None:
+        """Draw the outcome of the next request: a status, `before` or `after` for a drop, or None for success."""
         with self._lock:
             if self._trouble is None or self._chance.random() >= self._share:
                 return None
-            self.struck += 1
+            self.fault_count += 1
             if self._trouble is RequestFault.DROPPED:
                 return self._chance.choice(["before", "after"])
             return self._chance.choice(
@@ -107,24 +108,24 @@ class FaultProxy:
             def handle(self) -> None:
                 try:
                     super().handle()
-                except (OSError, HTTPException):  # either end has gone
+                except (OSError, HTTPException):  # either side closed the connection
                     self.close_connection = True
 
             def do_GET(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                fate = proxy.fate()
-                if isinstance(fate, HTTPStatus):
-                    self._refuse(fate)
-                elif fate == "before":
+                outcome = proxy.draw_outcome()
+                if isinstance(outcome, HTTPStatus):
+                    self._refuse(outcome)
+                elif outcome == "before":
                     self.close_connection = True
                 else:
-                    self._pass_on(body, answering=fate is None)
+                    self._pass_on(body, returns_response=outcome is None)
 
             do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
 
             def _refuse(self, status: HTTPStatus) -> None:
-                content = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": int(status)}
-                body = json.dumps({**content, "message": "the fault proxy refuses this"}).encode()
+                status_object = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": int(status)}
+                body = json.dumps({**status_object, "message": "the fault proxy refuses this"}).encode()
                 self.send_response(status)
                 if status is HTTPStatus.TOO_MANY_REQUESTS:
                     self.send_header("Retry-After", "1")
@@ -133,24 +134,24 @@ class FaultProxy:
                 self.end_headers()
                 self.wfile.write(body)
 
-            def _pass_on(self, body: bytes, *, answering: bool) -> None:
+            def _pass_on(self, body: bytes, *, returns_response: bool) -> None:
                 upstream = HTTPSConnection(proxy._upstream, context=proxy._client)
                 try:
                     headers = {k: v for k, v in self.headers.items() if k.lower() not in {*_HOP_BY_HOP_HEADERS, "host"}}
                     upstream.request(self.command, self.path, body=body or None, headers=headers)
-                    answer = upstream.getresponse()
-                    if not answering:
-                        answer.read()
+                    response = upstream.getresponse()
+                    if not returns_response:
+                        response.read()
                         self.close_connection = True
                         return
-                    self.send_response(answer.status)
-                    for key, value in answer.getheaders():
+                    self.send_response(response.status)
+                    for key, value in response.getheaders():
                         if key.lower() not in _HOP_BY_HOP_HEADERS:
                             self.send_header(key, value)
                     self.send_header("Transfer-Encoding", "chunked")
                     self.end_headers()
-                    while piece := answer.read1(_CHUNK_SIZE):  # as it comes: a watch goes on for minutes
-                        self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+                    while chunk := response.read1(_CHUNK_SIZE):  # forwarded at once, because a watch lasts for minutes
+                        self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
                     self.wfile.write(b"0\r\n\r\n")
                 finally:
                     upstream.close()
@@ -167,16 +168,16 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, *_: object) -> None:
-        """A client that goes during the handshake is nothing to tell of."""
+        """Ignore clients that close the connection during the handshake."""
 
 
 def write_kubeconfig(lab: StateDir, proxies: dict[str, FaultProxy], file: Path) -> None:
-    """Write a copy of the lab's kubeconfig in which API servers are reached through proxies.
+    """Write a copy of the lab's kubeconfig with the URLs of the proxies.
 
     Args:
         lab: the lab.
-        proxies: by context.
-        file: where the copy goes.
+        proxies: proxies by context.
+        file: path of the copy.
     """
     content = yaml.safe_load(lab.kubeconfig.read_text())
     for cluster in content["clusters"]:

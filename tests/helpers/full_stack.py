@@ -1,4 +1,4 @@
-"""A stack file that says nearly all there is to say, and the places in it where texts stand."""
+"""Stack files with nearly every setting, and the paths of their texts."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ SECRET_KEYS = ("imagePullSecret", "dashboardPassword")
 
 
 def text_paths(value: Any, path: Path = ()) -> Iterator[Path]:
-    """Where texts stand in a configuration; a key is told by its path with `[key]` after it."""
+    """Yield the path of each text in a configuration; the path of a key ends with `[key]`."""
     if isinstance(value, dict):
         for key, item in value.items():
             yield (*path, key, "[key]")
@@ -161,27 +161,27 @@ def text_paths(value: Any, path: Path = ()) -> Iterator[Path]:
         yield path
 
 
-# Parts that are said twice above are each its own.
+# Copies, because the parts above are shared.
 LINKERD, CILIUM = json.loads(json.dumps(LINKERD)), json.loads(json.dumps(CILIUM))
 
 
 def with_text(config: dict[str, Any], path: Path, text: str) -> dict[str, Any]:
-    """A configuration with another text at a place."""
-    found = copy.deepcopy(config)
-    set_text(found, path, text)
-    return found
+    """Return a copy of a configuration with another text at a path."""
+    changed = copy.deepcopy(config)
+    set_text(changed, path, text)
+    return changed
 
 
 def set_text(config: dict[str, Any], path: Path, text: str) -> None:
-    """Put another text at a place of a configuration."""
+    """Replace the text at a path of a configuration."""
     *outer, last = path[:-2] + path[-2:-1] if path[-1] == "[key]" else path
-    here: Any = config
+    container: Any = config
     for part in outer:
-        here = here[part]
+        container = container[part]
     if path[-1] != "[key]":
-        here[last] = text
+        container[last] = text
         return
-    # In its old place among the others.
-    entries = {text if key == last else key: item for key, item in here.items()}
-    here.clear()
-    here.update(entries)
+    # The new key keeps the position of the old one.
+    entries = {text if key == last else key: item for key, item in container.items()}
+    container.clear()
+    container.update(entries)

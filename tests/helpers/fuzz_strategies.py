@@ -1,4 +1,4 @@
-"""What nobody would write into a stack file."""
+"""Hypothesis strategies for implausible stack files."""
 
 from __future__ import annotations
 

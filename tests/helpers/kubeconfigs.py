@@ -1,4 +1,4 @@
-"""Kubeconfigs for tests: made, not kept."""
+"""Kubeconfigs for tests, generated in each run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TOKEN = "a-secret-that-nobody-prints"
 
 
 def build_kubeconfig(clusters: dict[str, dict[str, Any]], current: str | None = None) -> str:
-    """A kubeconfig with one context per cluster, by the context's name."""
+    """Return a kubeconfig with one context per cluster, by the context's name."""
     content = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -23,6 +23,6 @@ def build_kubeconfig(clusters: dict[str, dict[str, Any]], current: str | None = 
 
 
 def write_kubeconfig(path: Path, **clusters: dict[str, Any]) -> dict[str, str]:
-    """Write a kubeconfig with one context per cluster, and give the environment that names it."""
+    """Write a kubeconfig with one context per cluster, and return an environment that names it."""
     path.write_text(build_kubeconfig(clusters))
     return {"KUBECONFIG": str(path), "HOME": "/nowhere"}

@@ -1,4 +1,4 @@
-"""A stack that a test brings up on the shared lab, with everything that Pulumi prints kept for it."""
+"""Stacks that tests deploy on the shared lab; Pulumi's output is stored in a file."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ Result = TypeVar("Result")
 
 
 class LabStack:
-    """One stack on the lab.
+    """A stack on the lab.
 
     Args:
         lab: the lab.
-        folder: where its stack file and its output go.
-        name: the stack's name.
-        config: its configuration, keys without the project's prefix.
-        secrets: values of it that Pulumi encrypts, by their paths, such as `trust.issuers.east.key`.
+        folder: folder of the stack file and of Pulumi's output.
+        name: name of the stack.
+        config: configuration of the stack; its keys lack the project's prefix.
+        secrets: configuration values that Pulumi encrypts, by path, such as `trust.issuers.east.key`.
     """
 
     def __init__(
@@ -52,51 +52,51 @@ class LabStack:
         environment.create_folders(lab)
 
     def configure(self, config: dict[str, Any], secrets: Mapping[str, str] | None = None) -> None:
-        """Change the stack file."""
+        """Replace the configuration in the stack file."""
         self.config = config
         self.secrets = dict(secrets or {})
-        self._salt: str | None = None  # with which the stack file's secrets are encrypted
+        self._salt: str | None = None  # salt of the encrypted secrets
         self._write(dict.fromkeys(self.secrets, ""))
         self.stack = stack.read_stack(self.name, self._file)
-        # Another release of Linkerd has another CLI.
+        # The CLI depends on the Linkerd release.
         self.environment = environment.build_environment(self.lab, self.stack.linkerd_version)
 
     def _write(self, encrypted: Mapping[str, str]) -> None:
-        found = copy.deepcopy(self.config)
+        config = copy.deepcopy(self.config)
         for path, value in encrypted.items():
             *outer, last = path.split(".")
-            place = found
+            container = config
             for key in outer:
-                place = place.setdefault(key, {})
-            place[last] = {"secure": value}
-        self._file.write_text(yaml.safe_dump({"config": {f"{PROJECT}:{key}": value for key, value in found.items()}}))
+                container = container.setdefault(key, {})
+            container[last] = {"secure": value}
+        self._file.write_text(yaml.safe_dump({"config": {f"{PROJECT}:{key}": value for key, value in config.items()}}))
 
     def _encrypt(self) -> None:
-        """Have Pulumi encrypt the secrets, where its copy of the stack file with the salt is."""
+        """Let Pulumi encrypt the secrets in its workspace, whose copy of the stack file contains the salt."""
         workspace = self.lab.folder / "stacks" / self.name
-        copied = workspace / f"Pulumi.{self.name}.yaml"
-        if not self.secrets or self._salt == yaml.safe_load(copied.read_text())["encryptionsalt"]:
+        pulumi_copy = workspace / f"Pulumi.{self.name}.yaml"
+        if not self.secrets or self._salt == yaml.safe_load(pulumi_copy.read_text())["encryptionsalt"]:
             return
         values = [f"--secret={PROJECT}:{path}={value}" for path, value in self.secrets.items()]
         self.run("pulumi", "--cwd", str(workspace), "config", "set-all", "--stack", self.name, "--path", *values)
-        content = yaml.safe_load(copied.read_text())
+        content = yaml.safe_load(pulumi_copy.read_text())
         encrypted = {}
         for path in self.secrets:
-            found = content["config"]
+            encrypted_value = content["config"]
             for key in f"{PROJECT}:{path}".split("."):
-                found = found[key]
-            encrypted[path] = found["secure"]
+                encrypted_value = encrypted_value[key]
+            encrypted[path] = encrypted_value["secure"]
         self._salt = content["encryptionsalt"]
         self._write(encrypted)
 
     @property
     def link_pairs(self) -> list[tuple[str, str]]:
-        """Source and target of each link."""
+        """Return the source and the target of each link."""
         return [(link.source, link.target) for link in self.stack.links]
 
     @contextmanager
     def engine(self) -> Iterator[LabPulumiStack]:
-        """Pulumi for this stack; the stack is made if need be."""
+        """Yield Pulumi for this stack, and create the stack if it does not exist."""
         with self.output.open("a") as log:
             engine = LabPulumiStack(self.lab, self.stack, self.environment, log)
             engine.initialise()
@@ -104,12 +104,12 @@ class LabStack:
             yield engine
 
     def up(self, *arguments: str) -> None:
-        """`pulumi up`."""
+        """Run `pulumi up`."""
         with self.engine() as engine:
             engine.up(*arguments)
 
     def up_expecting_failure(self) -> str:
-        """What is printed by a `pulumi up` that must not succeed."""
+        """Run `pulumi up`, require that it fails, and return its output."""
         printed_before = len(self.output.read_text()) if self.output.exists() else 0
         with pytest.raises(PulumiCommandError):
             self.up()
@@ -117,7 +117,7 @@ class LabStack:
 
     @contextmanager
     def interrupted_up(self) -> Iterator[None]:
-        """A `pulumi up` that is under way as long as this is entered, and is then killed with all that it runs."""
+        """Run `pulumi up` until exit, then kill it with all its children."""
         with self.engine() as engine:
             process = subprocess.Popen(
                 ["pulumi", *engine.up_command()],
@@ -129,40 +129,43 @@ class LabStack:
             try:
                 yield
             finally:
-                # The providers, too: each is in a process group of its own, and would end its work or wait for it.
+                # Each provider has its own process group and would otherwise complete its operation.
                 for child in psutil.Process(process.pid).children(recursive=True):
                     child.kill()
                 process.kill()
                 process.wait()
 
     def preview_changes(self) -> dict[str, str]:
-        """What `pulumi preview` would do to each resource, as `Kind name`; what stays or is only read, is left out."""
+        """Return the operation of `pulumi preview` per resource, as `Kind name`.
+
+        Unchanged resources and pure reads are omitted.
+        """
         with self.engine() as engine:
             command = ["pulumi", *engine.preview_command("--json")]
-            # Its folder is the program's; unlike other tools it must reach the charts and is asked for no versions.
-            ended = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
-        assert ended.returncode == 0, ended.stdout + ended.stderr
-        steps = json.loads(ended.stdout)["steps"]
+            # Unlike the tools of `run`, a preview needs network access to the chart repository.
+            result = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stdout + result.stderr
+        steps = json.loads(result.stdout)["steps"]
         idle = {"same", "read", "discard"}
         return {_resource_label(step["urn"]): step["op"] for step in steps if step["op"] not in idle}
 
     def destroy(self) -> None:
-        """`pulumi destroy`."""
+        """Run `pulumi destroy`."""
         with self.engine() as engine:
             engine.destroy()
 
     def run_checks(self) -> list[CheckResult]:
-        """The table of `make check`."""
+        """Return the results of `make check`."""
         return list(Checker(self.stack, self.environment).rows())
 
     @property
     def contexts(self) -> dict[str, str]:
-        """Each cluster's context."""
+        """Return the context of each cluster by name."""
         return {cluster.name: cluster.context for cluster in self.stack.clusters}
 
     @property
     def has_resources(self) -> bool:
-        """Whether there is something to destroy."""
+        """Return whether the stack state contains resources."""
         try:
             return '"resources"' in self.state
         except FileNotFoundError:
@@ -170,46 +173,46 @@ class LabStack:
 
     @property
     def state(self) -> str:
-        """The state file, as it lies on the disk."""
+        """Return the content of the state file."""
         return (self.lab.folder / "state/.pulumi/stacks" / PROJECT / f"{self.name}.json").read_text()
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """A tool in the deployment's environment; it sees the lab's clusters only, and not the internet."""
+        """Run a tool in the stack's environment, without internet access."""
         offline = {"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}
         return subprocess.run(
             command, env={**self.environment, **offline}, check=check, capture_output=True, text=True, timeout=120
         )
 
     def kubectl(self, context: str, *arguments: str) -> str:
-        """What `kubectl` prints."""
+        """Run `kubectl` and return its output."""
         return self.run("kubectl", "--context", context, *arguments).stdout
 
     def list_objects(self, context: str, *arguments: str) -> list[dict[str, Any]]:
-        """What `kubectl get … -o json` lists."""
+        """Return the items of `kubectl get … -o json`."""
         items: list[dict[str, Any]] = json.loads(self.kubectl(context, "get", *arguments, "-o", "json"))["items"]
         return items
 
     def get_object(self, context: str, kind: str, name: str, namespace: str = "default") -> dict[str, Any]:
-        """One object."""
-        found: dict[str, Any] = json.loads(self.kubectl(context, "-n", namespace, "get", kind, name, "-o", "json"))
-        return found
+        """Return one object of a cluster."""
+        item: dict[str, Any] = json.loads(self.kubectl(context, "-n", namespace, "get", kind, name, "-o", "json"))
+        return item
 
     def list_exported_services(self, cluster: str) -> list[tuple[str, str]]:
-        """Namespace and name of each service that a cluster exports."""
+        """Return namespace and name of each service that a cluster exports."""
         label = ("-l", "mirror.linkerd.io/exported=true")
-        found = self.list_objects(self.contexts[cluster], "services", "--all-namespaces", *label)
-        return [(item["metadata"]["namespace"], item["metadata"]["name"]) for item in found]
+        services = self.list_objects(self.contexts[cluster], "services", "--all-namespaces", *label)
+        return [(item["metadata"]["namespace"], item["metadata"]["name"]) for item in services]
 
     def has_object(self, context: str, kind: str, name: str, namespace: str = "default") -> bool:
-        """Whether a cluster has an object."""
+        """Return whether a cluster has an object."""
         return bool(self.kubectl(context, "-n", namespace, "get", kind, name, "--ignore-not-found", "-o", "name"))
 
     def is_restored(self, context: str) -> bool:
-        """Whether a cluster has the very objects that it had before the stack was brought up."""
+        """Return whether a cluster has exactly the objects that it had before the deployment."""
         return list_all_objects(self, context).keys() == self.objects_before[context].keys()
 
     def resolve(self, address: str) -> str:
-        """An IP address as it is, or what the lab's DNS says of a host name."""
+        """Return the IP address of a host name from the lab's DNS; an IP address is returned unchanged."""
         if address.replace(".", "").isdigit():
             return address
         host, port = self.lab.read_status()["dns"].split(":")
@@ -221,34 +224,40 @@ class LabStack:
 def deploy(
     lab: StateDir, folder: Path, name: str, config: dict[str, Any], secrets: Mapping[str, str] | None = None
 ) -> Iterator[LabStack]:
-    """A stack that was brought up; what was in its clusters before is in `before`."""
-    deployment = LabStack(lab, folder, name, config, secrets)
-    deployment.objects_before = {
-        cluster.context: list_all_objects(deployment, cluster.context)
-        for cluster in deployment.stack.reachable_clusters
+    """Deploy a stack, yield it, and destroy it on exit.
+
+    The former objects of its clusters are in `objects_before`.
+    """
+    lab_stack = LabStack(lab, folder, name, config, secrets)
+    lab_stack.objects_before = {
+        cluster.context: list_all_objects(lab_stack, cluster.context) for cluster in lab_stack.stack.reachable_clusters
     }
-    with deployment.engine() as engine:
+    with lab_stack.engine() as engine:
         engine.up()
-    yield deployment
-    if deployment.has_resources:
-        deployment.destroy()
+    yield lab_stack
+    if lab_stack.has_resources:
+        lab_stack.destroy()
 
 
-def run_for_each(act: Callable[[str], Result], names: Iterable[str]) -> dict[str, Result]:
-    """Do something for each name, side by side; all that fails is told, by name."""
-    found: dict[str, Result] = {}
-    failed: list[Exception] = []
+def run_for_each(function: Callable[[str], Result], names: Iterable[str]) -> dict[str, Result]:
+    """Call a function for each name concurrently, and return the results by name.
+
+    Raises:
+        ExceptionGroup: with the error of each failed call and a note with its name.
+    """
+    results: dict[str, Result] = {}
+    errors: list[Exception] = []
     with ThreadPoolExecutor() as pool:
-        running = {name: pool.submit(act, name) for name in names}
-    for name, future in running.items():
+        futures = {name: pool.submit(function, name) for name in names}
+    for name, future in futures.items():
         try:
-            found[name] = future.result()
+            results[name] = future.result()
         except Exception as error:
-            error.add_note(f"of {name}")
-            failed.append(error)
-    if failed:
-        raise ExceptionGroup(f"{len(failed)} of {len(running)} failed", failed)
-    return found
+            error.add_note(f"for {name}")
+            errors.append(error)
+    if errors:
+        raise ExceptionGroup(f"{len(errors)} of {len(futures)} failed", errors)
+    return results
 
 
 def _resource_label(urn: str) -> str:
@@ -256,30 +265,33 @@ def _resource_label(urn: str) -> str:
     return f"{kind.rsplit(':', 1)[1]} {name}"
 
 
-def wait_until(look: Callable[[], bool], seconds: float = 30) -> bool:
-    """Whether it is so before the time is over."""
-    deadline = time.monotonic() + seconds
-    while not look():
+def wait_until(condition: Callable[[], bool], timeout_s: float = 30) -> bool:
+    """Wait until a condition is true; return False after `timeout_s` seconds."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
         if time.monotonic() > deadline:
             return False
         time.sleep(0.2)
     return True
 
 
-def list_all_objects(deployment: LabStack, context: str) -> dict[str, Any]:
-    """Every object of every kind of an API server, by kind, namespace and name, without what changes by itself."""
+def list_all_objects(lab_stack: LabStack, context: str) -> dict[str, Any]:
+    """Return every object of an API server by kind, namespace and name.
+
+    Fields that change without a request, such as `status`, are removed.
+    """
     kinds: dict[tuple[str, str], str] = {}
-    for line in deployment.kubectl(context, "api-resources", "--verbs=list", "--no-headers").splitlines():
-        # Between the name and the version there may be short names.
+    for line in lab_stack.kubectl(context, "api-resources", "--verbs=list", "--no-headers").splitlines():
+        # Short names can stand between the name and the version.
         name, *_, version, _, kind = line.split()
         if name not in {"events", "leases", "componentstatuses"}:
             kinds[version, kind] = ".".join(filter(None, (name, version.rpartition("/")[0])))
-    found: dict[str, Any] = {}
-    for item in deployment.list_objects(context, ",".join(kinds.values()), "--all-namespaces"):
+    objects: dict[str, Any] = {}
+    for item in lab_stack.list_objects(context, ",".join(kinds.values()), "--all-namespaces"):
         metadata = item["metadata"]
-        for changing in ("resourceVersion", "managedFields", "generation"):
-            metadata.pop(changing, None)
+        for field in ("resourceVersion", "managedFields", "generation"):
+            metadata.pop(field, None)
         item.pop("status", None)
         kind = kinds[item["apiVersion"], item["kind"]]
-        found[f"{kind}/{metadata.get('namespace', '')}/{metadata['name']}"] = item
-    return found
+        objects[f"{kind}/{metadata.get('namespace', '')}/{metadata['name']}"] = item
+    return objects

@@ -1,4 +1,4 @@
-"""Pulumi's SDKs in tests: their modules are loaded when something in them is used, and for nothing less."""
+"""Lazy loading of Pulumi's SDK modules in tests."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from pulumi import _utils
 
 
 def keep_modules_lazy() -> None:
-    """Let lazy modules tell their names and files without being loaded.
+    """Return names and files of lazy modules without loading the modules.
 
-    Hypothesis, Pydantic and `inspect` ask every module that is imported for them, time and again. Hundreds of modules
-    that no test needs would be loaded by that, for more than a second, some of it within the first test that draws a
-    value.
+    Hypothesis, Pydantic and `inspect` read these attributes of every imported module. This would load hundreds of
+    unused modules and take more than a second, partly within the first test that draws a value.
     """
     lazy = getattr(_utils, "_LazyModule", None)
     if lazy is None:
-        return  # another release of Pulumi; the tests only take longer
+        return  # in another release of Pulumi; the tests only take longer
     load = lazy.__getattribute__
 
     def attribute(module: ModuleType, name: str) -> Any:
-        told = name in ("__file__", "__name__", "__loader__", "__spec__")
-        return ModuleType.__getattribute__(module, name) if told else load(module, name)
+        is_metadata = name in ("__file__", "__name__", "__loader__", "__spec__")
+        return ModuleType.__getattribute__(module, name) if is_metadata else load(module, name)
 
     lazy.__getattribute__ = attribute

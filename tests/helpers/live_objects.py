@@ -1,4 +1,4 @@
-"""What a mesh has made in a cluster, without what differs from one run to the next."""
+"""Objects of a cluster, without the fields that differ from one run to the next."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-# What is derived from other objects: it comes and goes by itself, under names that nobody chooses.
+# Controllers create and delete these objects themselves, with generated names.
 _DERIVED = {"Pod", "ReplicaSet", "ControllerRevision", "Endpoints", "EndpointSlice", "IPAddress", "Job", "PodMetrics"}
 _CHANGING = {"uid", "creationTimestamp", "clusterIP", "clusterIPs", "nodePort", "healthCheckNodePort"}
 _CHANGING_ANNOTATIONS = {
     "deployment.kubernetes.io/revision",
-    # Only where a link's credentials have changed since its controller started.
+    # Present only if a link's credentials have changed since its controller started.
     "multicluster-mesh/credentials-checksum",
     "mirror.linkerd.io/remote-resource-version",
 }
@@ -27,50 +27,51 @@ _MASKS = {
 
 
 def normalize_objects(objects: Mapping[str, Any]) -> dict[str, Any]:
-    """What must be the same after every run, however it went.
+    """Return the parts of a cluster's objects that must be equal after every run.
 
-    Of what Kubernetes derives, that is how many pods run for whom; of a Helm release, the status of its newest record;
-    of a Secret, its keys.
+    Pods count per owner. A Helm release is reduced to the status of its newest revision, and a Secret to its keys.
 
     Args:
-        objects: of `tests.deployment.everything`.
+        objects: objects of `tests.helpers.lab_stack.list_all_objects`.
     """
-    found: dict[str, Any] = {}
+    normalized: dict[str, Any] = {}
     pods: Counter[str] = Counter()
-    newest: dict[str, tuple[int, str]] = {}
+    newest_revisions: dict[str, tuple[int, str]] = {}
     for key, item in objects.items():
         if item["kind"] == "Pod" and "deletionTimestamp" not in item["metadata"]:
             pods[_pod_owner(item)] += 1
         elif item.get("type") == _RELEASE_SECRET_TYPE:
             labels = item["metadata"]["labels"]
             release = f"release/{item['metadata']['namespace']}/{labels['name']}"
-            newest[release] = max(newest.get(release, (0, "")), (int(labels["version"]), labels["status"]))
+            newest_revisions[release] = max(
+                newest_revisions.get(release, (0, "")), (int(labels["version"]), labels["status"])
+            )
         elif item["kind"] not in _DERIVED:
-            found[key] = _mask(item)
-    found |= {f"pods of {owner}": number for owner, number in pods.items() if owner}
-    return found | {release: status for release, (_, status) in newest.items()}
+            normalized[key] = _mask(item)
+    normalized |= {f"pods of {owner}": number for owner, number in pods.items() if owner}
+    return normalized | {release: status for release, (_, status) in newest_revisions.items()}
 
 
-def diff_objects(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    """What is missing, too much, or otherwise than wanted, one line for each."""
-    missing = [f"missing: {key}" for key in wanted.keys() - found.keys()]
-    more = [f"too much: {key}" for key in found.keys() - wanted.keys()]
-    both = wanted.keys() & found.keys()
-    other = [f"{key}{line}" for key in both for line in _diff_values("", wanted[key], found[key])]
-    return sorted([*missing, *more, *other])
+def diff_objects(expected: Mapping[str, Any], live: Mapping[str, Any]) -> list[str]:
+    """Return one line per missing, extra or different object."""
+    missing = [f"missing: {key}" for key in expected.keys() - live.keys()]
+    extra = [f"extra: {key}" for key in live.keys() - expected.keys()]
+    common = expected.keys() & live.keys()
+    changed = [f"{key}{line}" for key in common for line in _diff_values("", expected[key], live[key])]
+    return sorted([*missing, *extra, *changed])
 
 
-def _diff_values(path: str, wanted: Any, found: Any) -> list[str]:
-    if isinstance(wanted, dict) and isinstance(found, dict):
-        keys = sorted(wanted.keys() | found.keys())
-        return [line for key in keys for line in _diff_values(f"{path}.{key}", wanted.get(key), found.get(key))]
-    return [] if wanted == found else [f"{path}: {found!r} in place of {wanted!r}"]
+def _diff_values(path: str, expected: Any, live: Any) -> list[str]:
+    if isinstance(expected, dict) and isinstance(live, dict):
+        keys = sorted(expected.keys() | live.keys())
+        return [line for key in keys for line in _diff_values(f"{path}.{key}", expected.get(key), live.get(key))]
+    return [] if expected == live else [f"{path}: {live!r}, expected {expected!r}"]
 
 
 def _pod_owner(pod: Mapping[str, Any]) -> str:
     metadata = pod["metadata"]
     owners = metadata.get("ownerReferences", [])
-    if any(owner["kind"] == "Job" for owner in owners):  # of a CronJob, at its own times
+    if any(owner["kind"] == "Job" for owner in owners):  # a CronJob starts its pods on its own schedule
         return ""
     name = owners[0]["name"] if owners else metadata["name"]
     template = metadata.get("labels", {}).get("pod-template-hash", "")
@@ -79,12 +80,14 @@ def _pod_owner(pod: Mapping[str, Any]) -> str:
 
 def _mask(value: Any) -> Any:
     if isinstance(value, dict):
-        kept = {key: _mask(found) for key, found in value.items() if key not in _CHANGING | _CHANGING_ANNOTATIONS}
+        masked = {
+            key: _mask(item_value) for key, item_value in value.items() if key not in _CHANGING | _CHANGING_ANNOTATIONS
+        }
         if value.get("kind") == "Secret":
-            kept["data"] = sorted(value.get("data", {}))
-        if not kept.get("annotations", True):
-            del kept["annotations"]
-        return kept
+            masked["data"] = sorted(value.get("data", {}))
+        if not masked.get("annotations", True):
+            del masked["annotations"]
+        return masked
     if isinstance(value, list):
         return [_mask(item) for item in value]
     if isinstance(value, str):

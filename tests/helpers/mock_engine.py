@@ -1,4 +1,4 @@
-"""The whole program on an engine that only records what it is asked for."""
+"""Runs of the whole program on a mock engine that records its requests."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ from mesh.paths import PROJECT_ROOT
 from tests.helpers import kubeconfigs
 
 SECRET = "a-private-key"
-# Other releases of Pulumi may have none of it; the tests only take longer then.
+# Other releases of Pulumi can lack this function; the tests then take longer.
 _types_once = cache(getattr(_types, "_types_from_py_properties", lambda cls: {}))
-# Of all runs, as Outputs keep to theirs; `asyncio.run`, in other tests, leaves its thread without one.
+# Outputs are bound to their loop, so all runs share one. `asyncio.run` in other tests leaves its thread without a loop.
 _LOOP = asyncio.new_event_loop()
-# By which Pulumi marks a secret among inputs.
+# Pulumi's signature key of special values in inputs.
 _SECRET_SIGNATURE = "4dabf18193072939515e22adb298388d"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Registration:
-    """What the program says of a resource beside its inputs."""
+    """Registration of a resource: its properties besides the inputs."""
 
     urn: str
     type: str
     name: str
     parent: str
-    provider: str  # a reference: its URN, then its identifier
+    provider: str  # reference: URN and identifier
     custom: bool
-    dependencies: tuple[str, ...]  # URNs, those of inputs included
-    aliases: tuple[tuple[str, str], ...]  # names and URNs of parents
+    dependencies: tuple[str, ...]  # URNs, including those of inputs
+    aliases: tuple[tuple[str, str], ...]  # name and parent URN
     alias_types: tuple[str, ...]
     ignore_changes: tuple[str, ...]
     retain_on_delete: bool
 
 
 class RecordingMonitor(MockMonitor):
-    """Keeps what Pulumi's own mocks don't tell of."""
+    """Mock monitor that also records each registration."""
 
     def __init__(self, mocks: Mocks) -> None:
         super().__init__(mocks)
@@ -79,11 +79,11 @@ class RecordingMonitor(MockMonitor):
 
 
 class Recorder(Mocks):
-    """Answers as the providers would, and keeps what was asked for."""
+    """Mocks that return outputs like the providers' and record each resource."""
 
     def __init__(self) -> None:
         self.resources: list[MockResourceArgs] = []
-        self.outputs: dict[str, Any] = {}  # the stack's
+        self.outputs: dict[str, Any] = {}  # outputs of the stack
         self.monitor = RecordingMonitor(self)
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str, dict[str, Any]]:
@@ -115,34 +115,40 @@ class Recorder(Mocks):
         return {}, None
 
     def inputs_of(self, kind: str) -> dict[str, dict[str, Any]]:
-        """The inputs of every resource whose type ends so, by name."""
-        return {found.name: found.inputs for found in self.resources if found.typ.endswith(kind)}
+        """Return the inputs of each resource whose type ends with `kind`, by name."""
+        return {args.name: args.inputs for args in self.resources if args.typ.endswith(kind)}
 
     def registration(self, kind: str, name: str) -> Registration:
-        """What is said of a resource of a type that ends so."""
-        (found,) = (each for each in self.monitor.registrations if each.type.endswith(kind) and each.name == name)
-        return found
+        """Return the registration of a resource whose type ends with `kind`."""
+        (registration,) = (
+            candidate
+            for candidate in self.monitor.registrations
+            if candidate.type.endswith(kind) and candidate.name == name
+        )
+        return registration
 
     def dependencies_of(self, kind: str, name: str) -> set[str]:
-        """What a resource waits for: types without their package, and names."""
+        """Return the dependencies of a resource, as types without package and names."""
         return {_resource_label(urn) for urn in self.registration(kind, name).dependencies}
 
     def to_state_resources(self) -> list[stack_state.StateResource]:
-        """What the state would have after an update."""
-        inputs = {(each.typ, each.name): each.inputs for each in self.resources}
-        whole = stack_state.StateResource(urn=STACK_URN, type="pulumi:pulumi:Stack", custom=False, outputs=self.outputs)
-        return [whole] + [
+        """Return the resources that the stack state would contain after an update."""
+        inputs = {(registration.typ, registration.name): registration.inputs for registration in self.resources}
+        stack = stack_state.StateResource(
+            urn=STACK_URN, type="pulumi:pulumi:Stack", is_custom=False, outputs=self.outputs
+        )
+        return [stack] + [
             stack_state.StateResource(
-                urn=each.urn,
-                type=each.type,
-                parent=each.parent,
-                provider=each.provider.rpartition("::")[0] or None,
-                custom=each.custom,
-                dependencies=each.dependencies,
-                inputs=inputs[each.type, each.name],
+                urn=registration.urn,
+                type=registration.type,
+                parent=registration.parent,
+                provider=registration.provider.rpartition("::")[0] or None,
+                is_custom=registration.custom,
+                dependencies=registration.dependencies,
+                inputs=inputs[registration.type, registration.name],
             )
-            for each in self.monitor.registrations
-            if each.type != "pulumi:pulumi:Stack"
+            for registration in self.monitor.registrations
+            if registration.type != "pulumi:pulumi:Stack"
         ]
 
 
@@ -162,7 +168,7 @@ GATEWAY_OUTPUTS = {
 
 
 class RunProgram(Protocol):
-    """Gives what the program asks for with a configuration, of which some keys may be secrets."""
+    """Function that runs the program with a configuration, some of whose keys can be secrets."""
 
     def __call__(
         self, config: dict[str, Any], *, secret: Sequence[str] = (), state: Recorder | None = None
@@ -170,7 +176,7 @@ class RunProgram(Protocol):
 
 
 def without_secret_marks(value: Any) -> Any:
-    """Inputs without the marks of secrets."""
+    """Return inputs without Pulumi's marks of secrets."""
     if isinstance(value, dict):
         return (
             without_secret_marks(value["value"])
@@ -187,36 +193,36 @@ def _resource_label(urn: str) -> str:
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunProgram:
-    """The program; with the same configuration it runs only once."""
+    """Return a function that runs the program, once per configuration."""
     kubeconfig = tmp_path_factory.mktemp("program") / "kubeconfig"
     runs: dict[str, Recorder] = {}
 
     def run_program(config: dict[str, Any], *, secret: Sequence[str] = (), state: Recorder | None = None) -> Recorder:
-        known = json.dumps([config, secret, id(state)])
-        if known not in runs:
+        cache_key = json.dumps([config, secret, id(state)])
+        if cache_key not in runs:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(
                     stack_state, "read_stack_state", lambda: state.to_state_resources() if state is not None else []
                 )
-                runs[known] = record_run(config, secret, kubeconfig, patch)
-        return runs[known]
+                runs[cache_key] = record_run(config, secret, kubeconfig, patch)
+        return runs[cache_key]
 
     return run_program
 
 
 def record_run(config: dict[str, Any], secret: Sequence[str], kubeconfig: Path, patch: pytest.MonkeyPatch) -> Recorder:
-    contexts = [(said or {}).get("context", name) for name, said in config["clusters"].items()]
+    contexts = [(cluster or {}).get("context", name) for name, cluster in config["clusters"].items()]
     servers = {context: {"server": f"https://{context}.example.com"} for context in contexts}
     for name, value in kubeconfigs.write_kubeconfig(kubeconfig, **servers).items():
         patch.setenv(name, value)
-    # No cluster is there to be asked anything.
+    # There are no clusters for the preflight checks.
     config = {"preflight": False, **config}
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
     encoded = {f"multicluster-mesh:{key}": value for key, value in texts.items()}
     patch.setenv("PULUMI_CONFIG", json.dumps(encoded))
     patch.setenv("PULUMI_CONFIG_SECRET_KEYS", json.dumps([f"multicluster-mesh:{key}" for key in secret]))
     _skip_slow_lookups(patch)
-    # The recording engine has no server for the hooks' callbacks.
+    # The mock engine has no server for the callbacks of hooks.
     patch.setattr(resource_hooks, "register_resource_hook", lambda hook: asyncio.ensure_future(asyncio.sleep(0)))
     patch.setattr(resource, "_get_callbacks", _no_callbacks)
     recorder = Recorder()
@@ -225,7 +231,7 @@ def record_run(config: dict[str, Any], secret: Sequence[str], kubeconfig: Path, 
         pulumi.Output.from_input(value).apply(partial(recorder.outputs.__setitem__, name))
 
     patch.setattr(pulumi, "export", export)
-    # It has no stack to run something in, and waits for everything itself.
+    # The mock engine has no stack; `pulumi.runtime.test` waits for all resources.
     patch.setattr(pulumi, "run", lambda program: None)
     patch.setattr(clustermesh, "node_addresses", fake_node_addresses)
     asyncio.set_event_loop(_LOOP)
@@ -238,19 +244,19 @@ def record_run(config: dict[str, Any], secret: Sequence[str], kubeconfig: Path, 
     try:
         program()
     finally:
-        gc.freeze()  # what tests keep of a run need not be looked through with every other one
-        gc.enable()  # which the program does without; this process goes on
+        gc.freeze()  # cached runs stay alive, so later collections can skip them
+        gc.enable()  # the program disables it
     return recorder
 
 
 def fake_node_addresses(cluster: Cluster) -> list[str]:
-    """The addresses of a cluster's nodes."""
+    """Return fake addresses of a cluster's nodes."""
     assert cluster.settings.cilium is not None
     return [f"192.0.2.{cluster.settings.cilium.id}", f"2001:db8::{cluster.settings.cilium.id}"]
 
 
 class _Callbacks:
-    """In place of the server by which the engine would have transforms."""
+    """Fake of the server that the engine uses for transforms."""
 
     def register_transform(self, _: Any) -> callback_pb2.Callback:
         return callback_pb2.Callback()
@@ -261,7 +267,7 @@ async def _no_callbacks() -> _Callbacks:
 
 
 def _skip_slow_lookups(patch: pytest.MonkeyPatch) -> None:
-    """Leave out what takes Pulumi half of the time: types that it looks up again for each resource, and its origin."""
+    """Skip lookups that take half of the run time: property types and stack traces of each resource."""
     if hasattr(_types, "_types_from_py_properties"):
         patch.setattr(_types, "_types_from_py_properties", _types_once)
     if hasattr(resource, "_get_stack_trace"):
@@ -269,6 +275,6 @@ def _skip_slow_lookups(patch: pytest.MonkeyPatch) -> None:
 
 
 def mesh_config(*names: str, links: list[tuple[str, str]]) -> dict[str, Any]:
-    """A configuration of these clusters and links."""
+    """Return a configuration with these clusters and links."""
     pairs = [{"source": source, "target": target} for source, target in links]
     return {"clusters": {name: {} for name in names}, "links": pairs}

@@ -1,4 +1,4 @@
-"""Previews, in the form in which Pulumi prints them, made of little."""
+"""Small previews in Pulumi's output format."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _URN = "urn:pulumi:dev::multicluster-mesh::"
 
 
 def resource_urn(kind: str, name: str) -> str:
-    """The URN of a resource."""
+    """Return the URN of a resource."""
     return f"{_URN}{kind}::{name}"
 
 
 def provider_reference(cluster: str) -> str:
-    """How the resources of a cluster refer to its provider."""
+    """Return the reference to a cluster's provider."""
     return f"{resource_urn(KUBERNETES_PROVIDER_TYPE, cluster)}::0e8c1a1e"
 
 
@@ -32,40 +32,45 @@ def preview_step(
     *,
     cluster: str | None = "west",
     changed: Sequence[str] = (),
-    needs: Sequence[str] = (),
+    dependencies: Sequence[str] = (),
     outputs: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """One step of a preview.
+    """Return one step of a preview.
 
     Args:
-        operation: Pulumi's name of it.
-        kind: the type of the resource.
-        name: its name.
-        before: its inputs as they are.
-        after: its inputs as they will be.
-        cluster: where it is.
-        changed: paths that differ, as Pulumi says.
-        needs: URNs of what it depends on.
-        outputs: what it has given so far.
+        operation: Pulumi's name of the operation.
+        kind: type of the resource.
+        name: name of the resource.
+        before: current inputs.
+        after: planned inputs.
+        cluster: cluster of the resource.
+        changed: paths that Pulumi reports as different.
+        dependencies: URNs of the dependencies.
+        outputs: current outputs.
     """
-    found: dict[str, Any] = {"op": operation, "urn": resource_urn(kind, name)}
+    step_json: dict[str, Any] = {"op": operation, "urn": resource_urn(kind, name)}
     for side, inputs in (("oldState", before), ("newState", after)):
         if inputs is not None:
-            found[side] = {"type": kind, "inputs": inputs, "outputs": outputs or {}, "dependencies": list(needs)}
+            step_json[side] = {
+                "type": kind,
+                "inputs": inputs,
+                "outputs": outputs or {},
+                "dependencies": list(dependencies),
+            }
             if cluster is not None:
-                found[side]["provider"] = provider_reference(cluster)
+                step_json[side]["provider"] = provider_reference(cluster)
     if changed:
-        found["detailedDiff"] = {path: {"kind": "update", "inputDiff": True} for path in changed}
-    return found
+        step_json["detailedDiff"] = {path: {"kind": "update", "inputDiff": True} for path in changed}
+    return step_json
 
 
 def build_preview(*steps: Mapping[str, Any], diagnostics: Sequence[Mapping[str, str]] = ()) -> Preview:
-    """A preview of these steps."""
+    """Return a preview with these steps."""
     return preview.parse_preview(json.dumps({"steps": list(steps), "diagnostics": list(diagnostics)}))
 
 
 def release_inputs(version: str = "1.0.0", **values: Any) -> dict[str, Any]:
-    """The inputs of a release."""
+    """Return the inputs of a Helm release."""
     return {
         "name": "shop",
         "namespace": "shops",
@@ -78,7 +83,7 @@ def release_inputs(version: str = "1.0.0", **values: Any) -> dict[str, Any]:
 
 
 def deployment_manifest(name: str = "shop", image: str = "example.com/shop:1", replicas: int = 1) -> dict[str, Any]:
-    """A Deployment."""
+    """Return the manifest of a Deployment."""
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -91,7 +96,7 @@ def deployment_manifest(name: str = "shop", image: str = "example.com/shop:1", r
 
 
 def crd_manifest(kind: str = "Cup", version: str = "v1") -> dict[str, Any]:
-    """A CustomResourceDefinition."""
+    """Return the manifest of a CustomResourceDefinition."""
     plural = f"{kind.lower()}s"
     return {
         "apiVersion": "apiextensions.k8s.io/v1",

@@ -1,4 +1,4 @@
-"""The checkout that is tested."""
+"""Files of the project."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mesh.paths import PROJECT_ROOT
 
 
 def list_project_files() -> list[str]:
-    """The paths of all files that Git has or, as soon as it is asked to, would take."""
+    """Return the paths of all files that Git tracks or does not ignore."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     printed = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True).stdout
     return list(filter(None, printed.split("\0")))

@@ -1,4 +1,4 @@
-"""Pulumi in a folder of a test's own, outside of the checkout."""
+"""Pulumi commands in a test's own project folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def run_pulumi(folder: Path, environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """What becomes of a command there."""
+    """Run a Pulumi command in a folder and return its result."""
     return subprocess.run(
         ["pulumi", *arguments, "--non-interactive", "--color=never"],
         cwd=folder,

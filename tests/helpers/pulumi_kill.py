@@ -1,4 +1,4 @@
-"""`kill -9` of a Pulumi that is at work."""
+"""`kill -9` of a running Pulumi command or of its children."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import psutil
 
 
 class KillTarget(StrEnum):
-    """Whom it hits."""
+    """Processes that a kill ends."""
 
-    EVERYTHING = "everything"  # the engine and all that it runs, at once
-    ENGINE = "engine"  # alone: its children are orphans, and go on
+    EVERYTHING = "everything"  # the engine and all its children
+    ENGINE = "engine"  # its children continue as orphans
     PROVIDERS = "providers"
-    PYTHON = "python"  # the program, and what removes mirrors
+    PYTHON = "python"  # the program and the dynamic providers
 
 
 @contextmanager
-def kill(engine: psutil.Process, victim: KillTarget) -> Iterator[None]:
-    """Kill once, on entering."""
+def kill(pulumi_process: psutil.Process, target: KillTarget) -> Iterator[None]:
+    """Kill the target once, on entry."""
     with suppress(psutil.NoSuchProcess):
-        engine.suspend()  # so that it starts nothing while its children are looked up
-        children = [child for child in engine.children(recursive=True) if _CHILDREN[victim](child)]
-        if victim in (KillTarget.EVERYTHING, KillTarget.ENGINE):
-            engine.kill()
+        pulumi_process.suspend()  # no new children during the lookup
+        children = [child for child in pulumi_process.children(recursive=True) if _CHILDREN[target](child)]
+        if target in (KillTarget.EVERYTHING, KillTarget.ENGINE):
+            pulumi_process.kill()
         for child in children:
             with suppress(psutil.NoSuchProcess):
                 child.kill()
-        if victim in (KillTarget.PROVIDERS, KillTarget.PYTHON):
-            engine.resume()
+        if target in (KillTarget.PROVIDERS, KillTarget.PYTHON):
+            pulumi_process.resume()
     yield
 
 

@@ -1,4 +1,4 @@
-"""A hang, or memory without end, as the failure of one test and not of all that come after it."""
+"""Limits on time and memory, so that a hang or unbounded growth fails a single test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import pytest
 
-# Seconds of computing, and of waiting beside it; bytes beyond what the process has already.
+# CPU time and wall-clock time per test; memory beyond the current size of the process.
 CPU_TIMEOUT_S = 5.0
 WALL_TIMEOUT_S = 30.0
 MAX_MEMORY_BYTES = 768 * 2**20
@@ -21,12 +21,12 @@ MAX_MEMORY_BYTES = 768 * 2**20
 
 @contextmanager
 def limit_resources() -> Iterator[None]:
-    """Fail what computes, waits or grows for too long."""
-    before = {number: signal.signal(number, _fail_on_limit) for number in (signal.SIGPROF, signal.SIGALRM)}
-    limits = resource.getrlimit(resource.RLIMIT_AS)
+    """Fail the test if the block exceeds a limit."""
+    old_handlers = {number: signal.signal(number, _fail_on_limit) for number in (signal.SIGPROF, signal.SIGALRM)}
+    old_limits = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MAX_MEMORY_BYTES, limits[1]))
-    # No handler runs inside a library that doesn't come back; then the process ends.
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MAX_MEMORY_BYTES, old_limits[1]))
+    # Signal handlers do not run inside a hanging C library; in this case the process ends.
     faulthandler.dump_traceback_later(4 * WALL_TIMEOUT_S, exit=True)
     signal.setitimer(signal.ITIMER_PROF, CPU_TIMEOUT_S)
     signal.setitimer(signal.ITIMER_REAL, WALL_TIMEOUT_S)
@@ -38,14 +38,14 @@ def limit_resources() -> Iterator[None]:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
         faulthandler.cancel_dump_traceback_later()
-        resource.setrlimit(resource.RLIMIT_AS, limits)
-        for number, handler in before.items():
+        resource.setrlimit(resource.RLIMIT_AS, old_limits)
+        for number, handler in old_handlers.items():
             signal.signal(number, handler)
 
 
 @pytest.fixture
 def limited_resources() -> Iterator[None]:
-    """The same for a whole test."""
+    """Limit a whole test."""
     with limit_resources():
         yield
 

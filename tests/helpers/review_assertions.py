@@ -1,4 +1,4 @@
-"""What a review announced, held against what has become of the objects in the API servers."""
+"""Comparison of a review with the objects in the API servers after the update."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from policy.planned_resource import SECRET
 
 ObjectKey = tuple[str, str, str, str]  # kind, API group, namespace, name
 
-# What controllers make and change by themselves.
+# Kinds that controllers create and change themselves.
 _CONTROLLER_KINDS = {
     "ControllerRevision",
     "EndpointSlice",
@@ -30,37 +30,39 @@ _CONTROLLER_KINDS = {
 _SUFFIXES = {"m": "0.001", "k": "1000", "M": "1e6", "G": "1e9", "Ki": "1024", "Mi": "1048576", "Gi": "1073741824"}
 
 
-def find_review_errors(announced: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Where what happened in a cluster isn't what was announced for it.
+def find_review_errors(
+    cluster_review: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]
+) -> list[str]:
+    """Return the differences between a cluster's review and its actual changes.
 
     Args:
-        announced: the cluster's part of the review.
-        before: every object that it had (see `deployment.everything`).
-        after: every object that it has now.
+        cluster_review: part of the review for the cluster.
+        before: all objects before the update (see `lab_stack.list_all_objects`).
+        after: all objects after the update.
     """
-    changes = {_announced_key(entry): entry for entry in announced["objects"]}
+    changes = {_announced_key(entry): entry for entry in cluster_review["objects"]}
     old, new = _index_by_key(before), _index_by_key(after)
-    wrong: list[str] = []
-    for identity, change in changes.items():
+    errors: list[str] = []
+    for key, change in changes.items():
         verb = change["verb"]
         if verb == "removed":
-            wrong += [f"{identity}: still there"] if identity in new else []
-        elif identity not in new:
-            wrong.append(f"{identity}: {verb}, but not there")
+            errors += [f"{key}: announced as removed, but present"] if key in new else []
+        elif key not in new:
+            errors.append(f"{key}: announced as {verb}, but missing")
         elif verb != "kept":
-            wrong += [f"{identity}: {each}" for each in _find_missing(change["after"], new[identity], "")]
+            errors += [f"{key}: {problem}" for problem in _find_missing(change["after"], new[key], "")]
             if verb == "changed":
-                gone = _find_leftovers(change["before"], change["after"], new[identity], "")
-                wrong += [f"{identity}: {each}" for each in gone]
-                if identity in old and old[identity] == new[identity] and not _is_hidden(change):
-                    wrong.append(f"{identity}: did not change")
-    for identity in old.keys() | new.keys():
-        if identity in changes or old.get(identity) == new.get(identity):
+                leftovers = _find_leftovers(change["before"], change["after"], new[key], "")
+                errors += [f"{key}: {problem}" for problem in leftovers]
+                if key in old and old[key] == new[key] and not _is_hidden(change):
+                    errors.append(f"{key}: announced as changed, but unchanged")
+    for key in old.keys() | new.keys():
+        if key in changes or old.get(key) == new.get(key):
             continue
-        if not _is_changed_by_controller(identity, new.get(identity) or old[identity]):
-            what = "changed" if identity in old and identity in new else "came" if identity in new else "went"
-            wrong.append(f"{identity}: {what}, and nobody said so")
-    return sorted(wrong)
+        if not _is_changed_by_controller(key, new.get(key) or old[key]):
+            event = "changed" if key in old and key in new else "created" if key in new else "deleted"
+            errors.append(f"{key}: {event}, but not announced")
+    return sorted(errors)
 
 
 def _announced_key(entry: Mapping[str, Any]) -> ObjectKey:
@@ -68,16 +70,16 @@ def _announced_key(entry: Mapping[str, Any]) -> ObjectKey:
 
 
 def _index_by_key(objects: Mapping[str, Any]) -> dict[ObjectKey, Any]:
-    found = {}
+    index = {}
     for item in objects.values():
         metadata = item["metadata"]
         group = item["apiVersion"].rpartition("/")[0]
-        found[item["kind"], group, metadata.get("namespace", ""), metadata["name"]] = item
-    return found
+        index[item["kind"], group, metadata.get("namespace", ""), metadata["name"]] = item
+    return index
 
 
-def _is_changed_by_controller(identity: ObjectKey, item: Mapping[str, Any]) -> bool:
-    kind, _, _, name = identity
+def _is_changed_by_controller(key: ObjectKey, item: Mapping[str, Any]) -> bool:
+    kind, _, _, name = key
     labels = item["metadata"].get("labels") or {}
     return (
         kind in _CONTROLLER_KINDS
@@ -88,42 +90,42 @@ def _is_changed_by_controller(identity: ObjectKey, item: Mapping[str, Any]) -> b
     )
 
 
-def _find_missing(wanted: Any, live: Any, path: str) -> Iterable[str]:
-    """What of an announced value isn't so in the cluster; what the server adds is its own affair."""
-    if wanted in (None, "", [], {}) or (
-        isinstance(wanted, str) and isinstance(live, str) and _matches_placeholders(wanted, live)
+def _find_missing(announced: Any, live: Any, path: str) -> Iterable[str]:
+    """Yield announced values that the live object lacks; additions by the server are ignored."""
+    if announced in (None, "", [], {}) or (
+        isinstance(announced, str) and isinstance(live, str) and _matches_placeholders(announced, live)
     ):
         return
-    if (_is_empty(wanted) and live is None) or (isinstance(wanted, str) and _PLACEHOLDER.fullmatch(wanted)):
+    if (_is_empty(announced) and live is None) or (isinstance(announced, str) and _PLACEHOLDER.fullmatch(announced)):
         return
-    if isinstance(wanted, Mapping):
-        for key, value in wanted.items():
-            # The server has it in `data`.
+    if isinstance(announced, Mapping):
+        for key, value in announced.items():
+            # The server stores `stringData` in `data`.
             if key in ("stringData", "status") or (isinstance(live, Mapping) and value in (None, "", [], {})):
                 continue
             if not isinstance(live, Mapping) or (key not in live and not _is_empty(value)):
                 yield f"{path}.{key}: announced, but missing"
             else:
                 yield from _find_missing(value, live.get(key), f"{path}.{key}")
-    elif isinstance(wanted, list):
-        if not isinstance(live, list) or len(live) != len(wanted):
-            yield f"{path}: announced {wanted}, found {live}"
+    elif isinstance(announced, list):
+        if not isinstance(live, list) or len(live) != len(announced):
+            yield f"{path}: announced {announced}, found {live}"
             return
-        for number, (one, other) in enumerate(zip(wanted, live, strict=True)):
+        for number, (one, other) in enumerate(zip(announced, live, strict=True)):
             yield from _find_missing(one, other, f"{path}[{number}]")
-    elif wanted != live and str(wanted).strip() != str(live).strip() and _quantity(wanted) != _quantity(live):
-        yield f"{path}: announced {wanted!r}, found {live!r}"
+    elif announced != live and str(announced).strip() != str(live).strip() and _quantity(announced) != _quantity(live):
+        yield f"{path}: announced {announced!r}, found {live!r}"
 
 
 def _find_leftovers(before: Any, after: Any, live: Any, path: str) -> Iterable[str]:
-    """What was to go out of an object, and is still in it."""
+    """Yield fields that were announced as removed but are still present."""
     if after == UNKNOWN_VALUE:
         return
     if isinstance(before, Mapping) and isinstance(live, Mapping):
         for key, value in before.items():
             inner = after.get(key) if isinstance(after, Mapping) else None
             if key == "serviceAccount":
-                continue  # an old name of serviceAccountName, which the server keeps equal to it
+                continue  # deprecated alias, which the server keeps equal to serviceAccountName
             if (not isinstance(after, Mapping) or key not in after) and not isinstance(value, (Mapping, list)):
                 if key in live and live[key] == value:
                     yield f"{path}.{key}: still {value!r}"
@@ -132,23 +134,23 @@ def _find_leftovers(before: Any, after: Any, live: Any, path: str) -> Iterable[s
 
 
 def _is_empty(value: Any) -> bool:
-    """Whether a value is nothing but emptiness, which the server leaves out."""
+    """Return whether a value is empty, because the server omits empty values."""
     if isinstance(value, Mapping):
         return all(_is_empty(item) for item in value.values())
     return value in (None, "", [], False, 0)
 
 
-# What stands in place of a value: of a secret, of a certificate, of what nobody knew.
+# Placeholders of secrets, unknown values and certificates.
 _PLACEHOLDER = re.compile(
     rf"{re.escape(SECRET)}|{UNKNOWN_VALUE}\n?|certificate [^\n]*, until \d{{4}}-\d\d-\d\d, sha256 \w+\n?"
 )
 
 
-def _matches_placeholders(wanted: str, live: str) -> bool:
-    """Whether a text is as announced but for what signs stand in place of."""
-    pieces = _PLACEHOLDER.split(wanted)
+def _matches_placeholders(announced: str, live: str) -> bool:
+    """Return whether a text equals the announced one, where placeholders match any text."""
+    pieces = _PLACEHOLDER.split(announced)
     if len(pieces) == 1:
-        return wanted == live
+        return announced == live
     if pieces[0] == pieces[-1] == "":
         return True
     return re.fullmatch(".*?".join(re.escape(piece) for piece in pieces), live, re.DOTALL) is not None
@@ -159,7 +161,7 @@ def _is_placeholder(value: Any) -> bool:
 
 
 def _is_hidden(change: Mapping[str, Any]) -> bool:
-    """Whether a change may not be seen: of what signs stand for, and of defaults that are now given by name."""
+    """Return whether a change can be invisible: behind placeholders, or an explicit default."""
     if all("before" not in field for field in change["fields"]):
         return True
     sides = [side for field in change["fields"] for side in (field.get("before"), field.get("after"))]
@@ -167,10 +169,10 @@ def _is_hidden(change: Mapping[str, Any]) -> bool:
 
 
 def _quantity(value: Any) -> Any:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([a-zA-Z]*)", str(value))
-    if not found or (found[2] and found[2] not in _SUFFIXES):
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([a-zA-Z]*)", str(value))
+    if not match or (match[2] and match[2] not in _SUFFIXES):
         return str(value)
     try:
-        return Decimal(found[1]) * Decimal(_SUFFIXES.get(found[2], "1"))
+        return Decimal(match[1]) * Decimal(_SUFFIXES.get(match[2], "1"))
     except InvalidOperation:
         return str(value)

@@ -1,4 +1,4 @@
-"""The stacks that the tests bring up, among them those that the project ships."""
+"""Configurations of stacks that tests deploy, including the shipped ones."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ import yaml
 from mesh.paths import PROJECT_ROOT
 
 
-def shipped_config(name: str, **more: Any) -> dict[str, Any]:
-    """The configuration of a `Pulumi.<name>.yaml`, with something added."""
+def shipped_config(name: str, **additions: Any) -> dict[str, Any]:
+    """Return the configuration in `Pulumi.<name>.yaml`, with additional keys."""
     content = yaml.safe_load((PROJECT_ROOT / f"Pulumi.{name}.yaml").read_text())
-    return {key.partition(":")[2]: value for key, value in content["config"].items()} | more
+    return {key.partition(":")[2]: value for key, value in content["config"].items()} | additions
 
 
 TWO_WAY = shipped_config("dev")
 
-# The set-ups that the project ships, as they are.
 SHIPPED_SETUPS = ("openstack-nks", "kpaas", "east-west", "emojivoto")
-# Two clusters, one of which is the hub of the other.
+# Two clusters; one is the hub.
 PAIR: dict[str, Any] = {
     "clusters": {"east": {}, "north": {}},
     "topology": {"hub": "north"},
@@ -28,6 +27,10 @@ PAIR: dict[str, Any] = {
 
 
 def full_mesh_config(*names: str, **clusters: dict[str, Any]) -> dict[str, Any]:
-    """Every cluster sees every other, and the podinfo that each exports."""
-    found = {**{name: {} for name in names}, **clusters}
-    return {"clusters": found, "topology": "full-mesh", "workloads": [{"podinfo": {"exported": list(found)}}]}
+    """Return a full mesh whose clusters all export podinfo."""
+    all_clusters = {**{name: {} for name in names}, **clusters}
+    return {
+        "clusters": all_clusters,
+        "topology": "full-mesh",
+        "workloads": [{"podinfo": {"exported": list(all_clusters)}}],
+    }

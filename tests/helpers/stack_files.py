@@ -1,9 +1,9 @@
-"""Stack files of tests: the corpus, and how one gets to the program.
+"""Stack files of the corpus, and their conversion to Pulumi configuration.
 
-The corpus in `testdata/settings` has a whole stack file for each thing that can be said, or said wrongly. Comments in
-it say what comes of it: `# expect: <path> = <value>` of a valid one, `# expect: <fault>` for each fault of an invalid
-one, in order, where `…` may stand for anything. Pulumi's secrets are `secure: <name>` there, and other texts that are
-made for each run `<name>`: see `surroundings.texts`.
+The corpus in `testdata/settings` contains a stack file for each valid or invalid case. Its comments contain the
+expected result: `# expect: <path> = <value>` in a valid file, and `# expect: <error>` for each error of an invalid
+file, in order; `…` matches any text. Secrets are `secure: <name>`. Other texts that are generated in each run are
+`<name>` (see `config_fixtures.corpus_texts`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ERROR_FORMAT = re.compile(r'(\.?[\w$/*…-]+|\[(\d+|"(?:[^"\\]|\\.)*")\])+: .+: 
 
 
 class StackYaml(yaml.SafeLoader):
-    """YAML as Pulumi reads it: dates, and words such as `no`, are texts."""
+    """YAML loader that reads dates and words such as `no` as texts, as Pulumi does."""
 
 
 StackYaml.yaml_implicit_resolvers = {
@@ -44,7 +44,7 @@ StackYaml.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"true|True
 
 
 def read_expectations(file: Path) -> list[str]:
-    """What the comments of a file of the corpus say."""
+    """Return the expected results in the comments of a corpus file."""
     return re.findall(r"^# expect: (.*)$", file.read_text(), re.MULTILINE)
 
 
@@ -63,39 +63,41 @@ def decode_json(text: str) -> Any:
 
 
 def to_pulumi_config(stack_file: Any, texts: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """A stack file as Pulumi hands it to the program: its configuration, and the keys that hold secrets."""
+    """Return a stack file's configuration as Pulumi passes it to the program, and the keys with secrets."""
     config = stack_file.get("config") if isinstance(stack_file, dict) else None
-    found: dict[str, str] = {}
-    secret: list[str] = []
-    # Pulumi itself refuses a file, or a `config`, that is no mapping; to the program it would be as good as empty.
+    pulumi_config: dict[str, str] = {}
+    secret_keys: list[str] = []
+    # Pulumi itself refuses a file or a `config` that is no mapping.
     for key, value in config.items() if isinstance(config, dict) else ():
         name = key if ":" in key else f"{settings.PROJECT}:{key}"
-        names: set[str] = set()
-        plain = reveal_texts(value, texts, names)
-        found[name] = "" if plain is None else plain if isinstance(plain, str) else json.dumps(plain)
-        secret += [name] if names else []
-    return found, secret
+        secret_names: set[str] = set()
+        revealed = reveal_texts(value, texts, secret_names)
+        pulumi_config[name] = (
+            "" if revealed is None else revealed if isinstance(revealed, str) else json.dumps(revealed)
+        )
+        secret_keys += [name] if secret_names else []
+    return pulumi_config, secret_keys
 
 
-def reveal_texts(value: Any, texts: Mapping[str, str], secret: set[str]) -> Any:
-    """A value with the texts that it names in their places; the names of those that are secret go to `secret`."""
+def reveal_texts(value: Any, texts: Mapping[str, str], secret_names: set[str]) -> Any:
+    """Return a value with its named texts inserted; names of secrets are added to `secret_names`."""
     if isinstance(value, dict):
         if value.keys() == {"secure"} and isinstance(value["secure"], str):
-            secret.add(value["secure"])
+            secret_names.add(value["secure"])
             return texts[value["secure"]]
-        return {str(key): reveal_texts(item, texts, secret) for key, item in value.items()}
+        return {str(key): reveal_texts(item, texts, secret_names) for key, item in value.items()}
     if isinstance(value, list):
-        return [reveal_texts(item, texts, secret) for item in value]
-    named = re.fullmatch(r"<([\w.-]+)>", value) if isinstance(value, str) else None
-    return texts[named[1]] if named else value
+        return [reveal_texts(item, texts, secret_names) for item in value]
+    reference = re.fullmatch(r"<([\w.-]+)>", value) if isinstance(value, str) else None
+    return texts[reference[1]] if reference else value
 
 
-# The same files for nearly all tests.
+# Nearly all tests read the same files.
 read_kubeconfigs_once = cache(kubeconfig.read_kubeconfigs)
 
 
 def load_settings(config: Mapping[str, str], secret: list[str], environment: Environment) -> settings.Settings:
-    """What the program itself does."""
+    """Load settings as the program does."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kubeconfig, "read_kubeconfigs", read_kubeconfigs_once)
         patch.setattr(pulumi, "get_project", lambda: settings.PROJECT)
@@ -109,30 +111,30 @@ def load_settings(config: Mapping[str, str], secret: list[str], environment: Env
 
 
 def parse_errors(config: dict[str, Any], environment: Environment, secret: tuple[str, ...] = ()) -> tuple[str, ...]:
-    with pytest.raises(settings.SettingsError) as caught:
+    with pytest.raises(settings.SettingsError) as raised:
         settings.parse(config, environment, secret)
-    return caught.value.errors
+    return raised.value.errors
 
 
-def error_message(config: Mapping[str, Any], secret: list[str], environment: Environment) -> str:
-    """Load it, and give the message if there is one; anything else that is raised is a slip of the program."""
+def error_message(config: Mapping[str, Any], secret_keys: list[str], environment: Environment) -> str:
+    """Load a configuration and return the error message, or an empty text; other exceptions are bugs."""
     texts = {
         f"{settings.PROJECT}:{key}": value if isinstance(value, str) else json.dumps(value)
         for key, value in config.items()
     }
     try:
-        load_settings(texts, [f"{settings.PROJECT}:{key}" for key in secret], environment)
+        load_settings(texts, [f"{settings.PROJECT}:{key}" for key in secret_keys], environment)
     except settings.SettingsError as error:
         assert error.errors
-        for fault in error.errors:
-            assert fault.isprintable()
-            assert ERROR_FORMAT.fullmatch(fault), fault
+        for message in error.errors:
+            assert message.isprintable()
+            assert ERROR_FORMAT.fullmatch(message), message
         return str(error)
     return ""
 
 
 def to_plain(value: Any) -> Any:
-    """A part of the settings as a stack file would have it."""
+    """Return a part of the settings in the form of a stack file."""
     if isinstance(value, BaseModel):
         return value.model_dump(by_alias=True, exclude_unset=True)
     if isinstance(value, list | tuple):

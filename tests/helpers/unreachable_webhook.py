@@ -1,4 +1,4 @@
-"""A webhook of somebody's that must be asked of objects, and that nobody answers."""
+"""A mandatory admission webhook without a backend."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ _WEBHOOK: dict[str, Any] = {
     "admissionReviewVersions": ["v1"],
     "timeoutSeconds": 2,
 }
-# Helm's records and tokens are Secrets. No pods: for those Helm would wait as long as it may.
+# Helm revisions and tokens are Secrets. Pods are excluded, because Helm would wait for them until its timeout.
 _OBJECTS = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["secrets", "services"]}
-# Seconds for the API server to learn of it.
 _PROPAGATION_TIMEOUT_S = 30
 
 
@@ -36,13 +35,13 @@ def install_webhook(
     operations: Sequence[str] = ("CREATE", "UPDATE"),
     labels: Mapping[str, str] | None = None,
 ) -> Iterator[None]:
-    """It is there, and down, until this is left.
+    """Install a webhook that rejects requests, and delete it on exit.
 
     Args:
-        lab: where the cluster is.
-        context: of the cluster.
-        before: before which operations it must be asked; CREATE among them.
-        labels: of the objects that it must be asked of; all, if there are none.
+        lab: the lab.
+        context: context of the cluster.
+        operations: operations that the webhook rejects; must include CREATE.
+        labels: labels of the affected objects; all objects if empty.
     """
     client = kube_client.connect(Access(context=context, kubeconfig=str(lab.kubeconfig)))
     labels = labels or {}

@@ -1,4 +1,4 @@
-"""How far a Pulumi command has come, by what it says that it has done: a moment means the same at any speed."""
+"""Progress of a Pulumi command by its completed resources, so that a moment is independent of speed."""
 
 from __future__ import annotations
 
@@ -10,35 +10,38 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_POLL_INTERVAL_S = 0.05  # seconds between looks
+_POLL_INTERVAL_S = 0.05
 _COMPLETED_RESOURCE = re.compile(rb"^ [-+~] .* (?:created|deleted|updated)\b", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """So many seconds after so many resources, in a run that took so many seconds until there."""
+    """A delay after a number of completed resources.
 
-    done: int
-    reached: float
-    after: float
+    `reached_s` is the time at which the measured run had completed these resources.
+    """
+
+    resource_count: int
+    reached_s: float
+    delay_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class UpdateProgress:
-    """When an undisturbed run had done its resources, in seconds, the last time being its end."""
+    """Times in seconds at which an undisturbed run completed its resources; the last one is its end."""
 
     times: tuple[float, ...]
 
-    def moment(self, fraction: float) -> Moment:
-        """The moment at a fraction of the whole time."""
-        seconds = fraction * self.times[-1]
-        done = sum(at <= seconds for at in self.times[:-1])
-        reached = self.times[done - 1] if done else 0.0
-        return Moment(done=done, reached=reached, after=seconds - reached)
+    def moment_at(self, fraction: float) -> Moment:
+        """Return the moment at a fraction of the total time."""
+        elapsed_s = fraction * self.times[-1]
+        resource_count = sum(time_s <= elapsed_s for time_s in self.times[:-1])
+        reached_s = self.times[resource_count - 1] if resource_count else 0.0
+        return Moment(resource_count=resource_count, reached_s=reached_s, delay_s=elapsed_s - reached_s)
 
 
 class OutputWatch:
-    """What is appended to a file of output from now on."""
+    """Watch of an output file, from its current end."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -46,43 +49,43 @@ class OutputWatch:
         self._began = time.monotonic()
 
     @property
-    def seconds(self) -> float:
-        """Since it began."""
+    def elapsed_s(self) -> float:
+        """Return the seconds since the start of the watch."""
         return time.monotonic() - self._began
 
     @property
-    def printed(self) -> bytes:
-        """All of it."""
+    def output(self) -> bytes:
+        """Return the output since the start of the watch."""
         with self._file.open("rb") as file:
             file.seek(self._offset)
             return file.read()
 
     @property
-    def done(self) -> int:
-        """How many resources have been made, changed or removed."""
-        return len(_COMPLETED_RESOURCE.findall(self.printed))
+    def resource_count(self) -> int:
+        """Return the number of created, updated and deleted resources."""
+        return len(_COMPLETED_RESOURCE.findall(self.output))
 
 
 @contextmanager
 def record_progress(file: Path) -> Iterator[list[UpdateProgress]]:
-    """The progress of what runs meanwhile; there once this is left.
+    """Record the progress of a command; the yielded list contains it after exit.
 
     Args:
-        file: takes its output.
+        file: output file of the command.
     """
-    watch, found, times = OutputWatch(file), list[UpdateProgress](), list[float]()
+    watch, progress, times = OutputWatch(file), list[UpdateProgress](), list[float]()
     ended = threading.Event()
 
-    def look() -> None:
+    def poll() -> None:
         while not ended.wait(_POLL_INTERVAL_S):
-            now, done = watch.seconds, watch.done if file.exists() else 0
+            now, done = watch.elapsed_s, watch.resource_count if file.exists() else 0
             times.extend([now] * (done - len(times)))
 
-    thread = threading.Thread(target=look)
+    thread = threading.Thread(target=poll)
     thread.start()
     try:
-        yield found
+        yield progress
     finally:
         ended.set()
         thread.join()
-    found.append(UpdateProgress(times=(*times, watch.seconds)))
+    progress.append(UpdateProgress(times=(*times, watch.elapsed_s)))

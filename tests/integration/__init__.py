@@ -1,1 +1,1 @@
-"""Tests on real API servers, in the lab."""
+"""Tests on the real API servers of the lab."""

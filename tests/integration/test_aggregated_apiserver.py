@@ -1,4 +1,4 @@
-"""Aggregated APIs in the lab: the API server finds one if pods have the certificate that it is told to trust."""
+"""Aggregated APIs in the lab: an API is available if its pods have a certificate of the configured CA."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def apply_objects(lab: StateDir, *objects: dict[str, Any]) -> None:
     subprocess.run(command, input=content, text=True, check=True, capture_output=True, timeout=60)
 
 
-def api_service_manifest(trusted: IssuedCertificate) -> dict[str, Any]:
-    """The registration of the API, with the CA whose certificates it may show."""
+def api_service_manifest(ca: IssuedCertificate) -> dict[str, Any]:
+    """Return the APIService with a CA for its server certificates."""
     return {
         "apiVersion": "apiregistration.k8s.io/v1",
         "kind": "APIService",
@@ -49,46 +49,48 @@ def api_service_manifest(trusted: IssuedCertificate) -> dict[str, Any]:
             "groupPriorityMinimum": 1000,
             "versionPriority": 15,
             "service": {"namespace": NAMESPACE, "name": "waiter"},
-            "caBundle": base64.b64encode(trusted.pem.encode()).decode(),
+            "caBundle": base64.b64encode(ca.pem.encode()).decode(),
         },
     }
 
 
 def available_condition(lab: StateDir) -> dict[str, Any]:
-    """What the API server says of the API."""
-    found = json.loads(kubectl(lab, CONTEXT, "get", "apiservice", VERSION, "-o", "json"))
-    conditions = found.get("status", {}).get("conditions") or [{"status": "Unknown"}]
+    """Return the condition of the APIService."""
+    api_service = json.loads(kubectl(lab, CONTEXT, "get", "apiservice", VERSION, "-o", "json"))
+    conditions = api_service.get("status", {}).get("conditions") or [{"status": "Unknown"}]
     return dict(conditions[0])
 
 
 @pytest.fixture(scope="module")
 def ca(lab: StateDir) -> Iterator[IssuedCertificate]:
-    """The CA of an API that has pods."""
+    """Deploy an aggregated API with pods, and yield its CA."""
     ca = issue_certificate(name="ca")
-    pair = issue_certificate(name="waiter", signer=ca, ca=None, cert_sign=None, dns_name=f"waiter.{NAMESPACE}.svc")
+    certificate = issue_certificate(
+        name="waiter", signer=ca, ca=None, cert_sign=None, dns_name=f"waiter.{NAMESPACE}.svc"
+    )
     labels = {"app": "cook"}
     mounts = [{"name": name, "mountPath": f"/{name}"} for name in ("password", "tls")]
     pod = {
         "containers": [{"name": "cook", "image": "example.com/cook:1", "volumeMounts": mounts}],
         "volumes": [{"name": name, "secret": {"secretName": f"the-{name}"}} for name in ("password", "tls")],
     }
-    place = {"namespace": NAMESPACE}
+    metadata = {"namespace": NAMESPACE}
     try:
         apply_objects(
             lab,
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
-            {"apiVersion": "v1", "kind": "Secret", "metadata": {**place, "name": "the-password"}},
+            {"apiVersion": "v1", "kind": "Secret", "metadata": {**metadata, "name": "the-password"}},
             {
                 "apiVersion": "v1",
                 "kind": "Secret",
-                "metadata": {**place, "name": "the-tls"},
+                "metadata": {**metadata, "name": "the-tls"},
                 "type": "kubernetes.io/tls",
-                "stringData": {"tls.crt": pair.pem, "tls.key": pair.private_key},
+                "stringData": {"tls.crt": certificate.pem, "tls.key": certificate.private_key},
             },
             {
                 "apiVersion": "apps/v1",
                 "kind": "Deployment",
-                "metadata": {**place, "name": "cook"},
+                "metadata": {**metadata, "name": "cook"},
                 "spec": {
                     "selector": {"matchLabels": labels},
                     "template": {"metadata": {"labels": labels}, "spec": pod},
@@ -97,7 +99,7 @@ def ca(lab: StateDir) -> Iterator[IssuedCertificate]:
             {
                 "apiVersion": "v1",
                 "kind": "Service",
-                "metadata": {**place, "name": "waiter"},
+                "metadata": {**metadata, "name": "waiter"},
                 "spec": {"selector": labels, "ports": [{"port": 443, "targetPort": 8443}]},
             },
             api_service_manifest(ca),
@@ -110,8 +112,8 @@ def ca(lab: StateDir) -> Iterator[IssuedCertificate]:
 
 def test_api_with_trusted_certificate_is_available(lab: StateDir, ca: IssuedCertificate) -> None:
     assert wait_until(lambda: available_condition(lab)["status"] == "True"), available_condition(lab)
-    answered = json.loads(kubectl(lab, CONTEXT, "get", "--raw", "/apis/menu.example.com/v1"))
-    assert answered == {
+    api_resources = json.loads(kubectl(lab, CONTEXT, "get", "--raw", "/apis/menu.example.com/v1"))
+    assert api_resources == {
         "kind": "APIResourceList",
         "apiVersion": "v1",
         "groupVersion": "menu.example.com/v1",
@@ -158,6 +160,6 @@ def test_connection_to_any_other_service_is_refused(lab: StateDir, ca: IssuedCer
     for target in (f"{cluster.first_service_ip}:443", f"{waiter}:80", "203.0.113.1:443"):
         connection = http.client.HTTPSConnection("127.0.0.1", cluster.ports.egress, context=tls, timeout=10)
         connection.request("CONNECT", target)
-        answer = connection.getresponse()
-        assert (answer.status, answer.read().decode()) == (502, f"{target}: nothing answers there in this lab\n")
+        response = connection.getresponse()
+        assert (response.status, response.read().decode()) == (502, f"{target}: nothing answers there in this lab\n")
         connection.close()

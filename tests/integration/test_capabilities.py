@@ -1,4 +1,4 @@
-"""A stack in which hardly anything is as it would be by default, on real API servers."""
+"""A stack with few defaults, on real API servers."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ WORKLOADS = ("deployments", "daemonsets", "cronjobs")
 
 @pytest.fixture(scope="module")
 def authorities() -> tuple[IssuedCertificate, dict[str, IssuedCertificate]]:
-    """The anchor and the issuers that the stack brings."""
+    """Return the anchor and the issuers in the stack file."""
     return custom_stack.create_trust()
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the stack file is, and one cluster's kubeconfig."""
+    """Return the folder of the stack file and of one cluster's kubeconfig."""
     return tmp_path_factory.mktemp("odd")
 
 
@@ -43,40 +43,42 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def mesh(
     lab: StateDir, folder: Path, authorities: tuple[IssuedCertificate, dict[str, IssuedCertificate]]
 ) -> Iterator[LabStack]:
-    """The stack, which is up."""
+    """Deploy the stack."""
     custom_stack.kubeconfig_path(folder).write_text(
         yaml.safe_dump(custom_stack.single_cluster_kubeconfig(lab, "private-1"))
     )
     config = custom_stack.build_config(lab, folder, *authorities)
-    with deploy(lab, folder, "odd", config, custom_stack.build_secrets(lab, authorities[1])) as deployment:
-        yield deployment
+    with deploy(lab, folder, "odd", config, custom_stack.build_secrets(lab, authorities[1])) as lab_stack:
+        yield lab_stack
 
 
 @pytest.fixture(scope="module")
 def pods(mesh: LabStack) -> dict[str, list[dict[str, Any]]]:
-    """By cluster, the templates of Linkerd's own pods, with their namespace."""
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in NAMESPACES}
+    """Return the pod templates of Linkerd's workloads by cluster."""
+    pods_by_cluster: dict[str, list[dict[str, Any]]] = {name: [] for name in NAMESPACES}
     for name, namespace in NAMESPACES.items():
         for workload in mesh.list_objects(mesh.contexts[name], ",".join(WORKLOADS), "--all-namespaces"):
             if workload["metadata"]["namespace"] not in (namespace, MULTICLUSTER, "linkerd-cni"):
                 continue
             spec = workload["spec"]
             template = (spec["jobTemplate"]["spec"] if "jobTemplate" in spec else spec)["template"]
-            found[name].append({"of": workload["metadata"], "spec": template["spec"], "replicas": spec.get("replicas")})
-    return found
+            pods_by_cluster[name].append(
+                {"of": workload["metadata"], "spec": template["spec"], "replicas": spec.get("replicas")}
+            )
+    return pods_by_cluster
 
 
 def get_object(mesh: LabStack, cluster: str, namespace: str, kind: str, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(
+    item: dict[str, Any] = json.loads(
         mesh.kubectl(mesh.contexts[cluster], "-n", namespace, "get", kind, name, "-o", "json")
     )
-    return found
+    return item
 
 
 def read_control_plane_values(mesh: LabStack, cluster: str) -> dict[str, Any]:
-    """The values that a control plane was installed with, as Linkerd's own commands read them."""
-    found = get_object(mesh, cluster, NAMESPACES[cluster], "configmap", "linkerd-config")
-    return dict(yaml.safe_load(found["data"]["values"]))
+    """Return the installed values of a control plane, from the ConfigMap that the Linkerd CLI reads."""
+    config_map = get_object(mesh, cluster, NAMESPACES[cluster], "configmap", "linkerd-config")
+    return dict(yaml.safe_load(config_map["data"]["values"]))
 
 
 def test_all_checks_pass(mesh: LabStack) -> None:
@@ -120,9 +122,9 @@ def test_gateway_is_exposed_as_each_cluster_configures(mesh: LabStack) -> None:
 )
 def test_link_objects_equal_output_of_linkerd_cli(mesh: LabStack, source: str, target: str, flags: list[str]) -> None:
     addresses = ",".join(custom_stack.read_allocation(mesh.lab, target).node_addresses[:2])
-    given = [flag.format(addresses=addresses) for flag in flags]
+    formatted_flags = [flag.format(addresses=addresses) for flag in flags]
 
-    assert_matches_linkerd_cli(mesh, source, target, f"--registry={REGISTRY}", *given)
+    assert_matches_linkerd_cli(mesh, source, target, f"--registry={REGISTRY}", *formatted_flags)
 
 
 def test_flat_link_has_no_probe_and_mirrors_remote_discovery(mesh: LabStack) -> None:
@@ -134,7 +136,7 @@ def test_flat_link_has_no_probe_and_mirrors_remote_discovery(mesh: LabStack) -> 
         assert wait_until(lambda: mesh.has_object(source, "service", "tea-edge"))
         labels = get_object(mesh, "north", "default", "service", "tea-edge")["metadata"]["labels"]
         assert labels["multicluster.linkerd.io/remote-discovery"] == "edge"
-        assert not mesh.has_object(source, "service", "podinfo-edge", "shop"), "it is exported for gateways"
+        assert not mesh.has_object(source, "service", "podinfo-edge", "shop"), "podinfo is exported for gateways only"
     finally:
         mesh.kubectl(target, "delete", "service", "tea")
     assert wait_until(lambda: not mesh.has_object(source, "service", "tea-edge"))
@@ -189,56 +191,58 @@ def test_high_availability_has_replicas_and_disruption_budgets(
 def test_override_is_merged_deeply_and_shown(mesh: LabStack) -> None:
     private, north = read_control_plane_values(mesh, "private-1"), read_control_plane_values(mesh, "north")
     proxy = private["proxy"]
-    assert proxy["resources"]["memory"]["limit"] == "300Mi", "of the cluster"
-    assert (proxy["resources"]["cpu"]["request"], private["controllerReplicas"]) == ("100m", 3), "of high availability"
-    assert proxy["logLevel"] == north["proxy"]["logLevel"] == "warn", "of the mesh"
-    assert proxy["image"]["name"] == f"{REGISTRY}/proxy", "of the registry"
-    assert private["webhookFailurePolicy"] == "Ignore", "over high availability"
+    assert proxy["resources"]["memory"]["limit"] == "300Mi", "value of the cluster"
+    assert (proxy["resources"]["cpu"]["request"], private["controllerReplicas"]) == ("100m", 3), (
+        "values of high availability"
+    )
+    assert proxy["logLevel"] == north["proxy"]["logLevel"] == "warn", "value of the mesh"
+    assert proxy["image"]["name"] == f"{REGISTRY}/proxy", "value of the registry"
+    assert private["webhookFailurePolicy"] == "Ignore", "precedes high availability"
     mirror = get_object(mesh, "private-1", MULTICLUSTER, "deployment", "linkerd-service-mirror-edge")
     assert mirror["spec"]["template"]["spec"]["containers"][0]["resources"] == {"requests": {"cpu": "10m"}}
     link = get_object(mesh, "private-1", MULTICLUSTER, "links.multicluster.linkerd.io", "north")["spec"]
-    assert link["probeSpec"]["period"] == "5s", "a gateway's values reach its links"
+    assert link["probeSpec"]["period"] == "5s", "values of a gateway also apply to its links"
 
     with mesh.engine() as engine:
-        shown = {name: found["overrides"] for name, found in engine.outputs()["clusters"].items()}
-    everywhere = ["proxy.logLevel"]
-    assert shown["edge"] == {"linkerd-control-plane": everywhere}
-    assert shown["north"] == {
-        "linkerd-control-plane": everywhere,
+        overrides = {name: cluster["overrides"] for name, cluster in engine.outputs()["clusters"].items()}
+    common = ["proxy.logLevel"]
+    assert overrides["edge"] == {"linkerd-control-plane": common}
+    assert overrides["north"] == {
+        "linkerd-control-plane": common,
         "linkerd-multicluster": ["gateway.probe.seconds"],
     }
-    assert {chart: sorted(keys) for chart, keys in shown["private-1"].items()} == {
+    assert {chart: sorted(keys) for chart, keys in overrides["private-1"].items()} == {
         "linkerd-control-plane": ["proxy.logLevel", "proxy.resources.memory.limit", "webhookFailurePolicy"],
         "service-mirror": ["resources.requests.cpu"],
     }
 
 
 def test_images_come_from_registry_with_pull_secret(mesh: LabStack, pods: dict[str, list[dict[str, Any]]]) -> None:
-    for cluster, found in pods.items():
-        named = [{"name": PULL_SECRET_NAME}] + ([{"name": "of-the-company"}] if cluster == "north" else [])
-        for pod in found:
-            spec, where = pod["spec"], (cluster, pod["of"]["name"])
+    for cluster, cluster_pods in pods.items():
+        pull_secrets = [{"name": PULL_SECRET_NAME}] + ([{"name": "of-the-company"}] if cluster == "north" else [])
+        for pod in cluster_pods:
+            spec, place = pod["spec"], (cluster, pod["of"]["name"])
             containers = spec["containers"] + spec.get("initContainers", [])
-            assert [c["image"] for c in containers if not c["image"].startswith(f"{REGISTRY}/")] == [], where
+            assert [c["image"] for c in containers if not c["image"].startswith(f"{REGISTRY}/")] == [], place
             account = get_object(mesh, cluster, pod["of"]["namespace"], "serviceaccount", spec["serviceAccountName"])
-            assert spec.get("imagePullSecrets", account.get("imagePullSecrets")) == named, where
-        for namespace in {*(pod["of"]["namespace"] for pod in found), "shop"}:
+            assert spec.get("imagePullSecrets", account.get("imagePullSecrets")) == pull_secrets, place
+        for namespace in {*(pod["of"]["namespace"] for pod in cluster_pods), "shop"}:
             secret = get_object(mesh, cluster, namespace, "secret", PULL_SECRET_NAME)
             assert base64.b64decode(secret["data"][".dockerconfigjson"]).decode() == custom_stack.PULL_SECRET
-        meshed = get_object(mesh, cluster, "shop", "deployment", "podinfo")["spec"]["template"]["spec"]
-        assert meshed["imagePullSecrets"] == named, "Linkerd injects an image of the registry"
+        sample_pod = get_object(mesh, cluster, "shop", "deployment", "podinfo")["spec"]["template"]["spec"]
+        assert sample_pod["imagePullSecrets"] == pull_secrets, "the injected proxy image is in the registry"
 
 
 def test_linkerd_pods_have_node_selector_and_tolerations(pods: dict[str, list[dict[str, Any]]]) -> None:
-    for cluster, found in pods.items():
-        assert len(found) >= 5
-        for pod in found:
+    for cluster, cluster_pods in pods.items():
+        assert len(cluster_pods) >= 5
+        for pod in cluster_pods:
             if pod["of"]["name"] == "linkerd-cni":
-                assert {"operator": "Exists"} in pod["spec"]["tolerations"], "it must be on all nodes"
+                assert {"operator": "Exists"} in pod["spec"]["tolerations"], "the CNI plugin must run on all nodes"
                 continue
-            where = (cluster, pod["of"]["name"])
-            assert custom_stack.NODES.items() <= pod["spec"].get("nodeSelector", {}).items(), where
-            assert custom_stack.TOLERATION in pod["spec"].get("tolerations", []), where
+            place = (cluster, pod["of"]["name"])
+            assert custom_stack.NODES.items() <= pod["spec"].get("nodeSelector", {}).items(), place
+            assert custom_stack.TOLERATION in pod["spec"].get("tolerations", []), place
 
 
 def test_trust_consists_of_configured_anchor_and_issuers(
@@ -247,18 +251,18 @@ def test_trust_consists_of_configured_anchor_and_issuers(
     anchor, issuers = authorities
     for cluster, namespace in NAMESPACES.items():
         data = get_object(mesh, cluster, namespace, "secret", "linkerd-identity-issuer")["data"]
-        found = {key: base64.b64decode(value).decode() for key, value in data.items()}
+        issuer_secret = {key: base64.b64decode(value).decode() for key, value in data.items()}
         issuer = issuers[cluster]
-        assert found == {"tls.crt": issuer.pem, "tls.key": issuer.private_key, "ca.crt": anchor.pem}
+        assert issuer_secret == {"tls.crt": issuer.pem, "tls.key": issuer.private_key, "ca.crt": anchor.pem}
         roots = get_object(mesh, cluster, namespace, "configmap", "linkerd-identity-trust-roots")["data"]
         assert roots["ca-bundle.crt"].strip() == anchor.pem.strip()
-    made = {resource["type"] for resource in list_resources(mesh) if "issuer" in resource["urn"]}
-    assert made == {"kubernetes:core/v1:Secret"}, "no key is made where one was brought"
+    issuer_types = {resource["type"] for resource in list_resources(mesh) if "issuer" in resource["urn"]}
+    assert issuer_types == {"kubernetes:core/v1:Secret"}, "no key is generated for a configured issuer"
 
 
 def list_resources(mesh: LabStack) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(mesh.state)["checkpoint"]["latest"]["resources"]
-    return found
+    resources: list[dict[str, Any]] = json.loads(mesh.state)["checkpoint"]["latest"]["resources"]
+    return resources
 
 
 def test_second_up_changes_nothing(mesh: LabStack) -> None:
@@ -268,43 +272,45 @@ def test_second_up_changes_nothing(mesh: LabStack) -> None:
 def test_different_kubeconfig_of_same_clusters_replaces_nothing(
     mesh: LabStack, folder: Path, authorities: tuple[IssuedCertificate, dict[str, IssuedCertificate]]
 ) -> None:
-    asked = folder / "asked"
-    by_path = rename_entries(custom_stack.single_cluster_kubeconfig(mesh.lab, "private-1"))
-    by_path["users"][0]["user"] = {"exec": write_credential_plugin(folder, asked, by_path["users"][0]["user"])}
-    custom_stack.kubeconfig_path(folder).write_text(yaml.safe_dump(by_path))
-    as_secret = yaml.safe_dump(rename_entries(custom_stack.single_cluster_kubeconfig(mesh.lab, "north")))
+    marker = folder / "asked"
+    path_kubeconfig = rename_entries(custom_stack.single_cluster_kubeconfig(mesh.lab, "private-1"))
+    path_kubeconfig["users"][0]["user"] = {
+        "exec": write_credential_plugin(folder, marker, path_kubeconfig["users"][0]["user"])
+    }
+    custom_stack.kubeconfig_path(folder).write_text(yaml.safe_dump(path_kubeconfig))
+    secret_kubeconfig = yaml.safe_dump(rename_entries(custom_stack.single_cluster_kubeconfig(mesh.lab, "north")))
 
-    mesh.configure(mesh.config, {**mesh.secrets, "kubeconfigs.north": as_secret})
+    mesh.configure(mesh.config, {**mesh.secrets, "kubeconfigs.north": secret_kubeconfig})
 
     changes = mesh.preview_changes()
-    # What waits for the mirrors of what north exports goes there by the same way.
-    export = "ExportCleanup north-shop-podinfo-service-export-private-1"
-    # And so do those who look after what Helm has made there.
+    # The export cleanup uses the same credentials.
+    export_cleanup = "ExportCleanup north-shop-podinfo-service-export-private-1"
+    # The drift resources of the Helm releases use them too.
     releases = (
         "link-north-to-edge-controller",
         "north-linkerd-control-plane",
         "north-linkerd-crds",
         "north-multicluster",
     )
-    upkeep = [f"ReleaseDrift {release}-drift" for release in releases]
-    expected = ("kubernetes north", "MirrorCleanup link-north-to-edge-mirrors", export, *upkeep)
+    drift_resources = [f"ReleaseDrift {release}-drift" for release in releases]
+    expected = ("kubernetes north", "MirrorCleanup link-north-to-edge-mirrors", export_cleanup, *drift_resources)
     assert changes == dict.fromkeys(expected, "update")
-    assert asked.exists(), "the cluster was seen without its plugin"
+    assert marker.exists(), "the credential plugin was not called"
     mesh.up()
     mesh.up("--expect-no-changes", "--refresh")
 
 
 def rename_entries(kubeconfig: dict[str, Any]) -> dict[str, Any]:
-    """The same, with other names for the cluster and the user."""
-    found = json.loads(json.dumps(kubeconfig))
-    found["clusters"][0]["name"] = "another-name"
-    found["users"][0]["name"] = "another-user"
-    found["contexts"][0]["context"] = {"cluster": "another-name", "user": "another-user"}
-    return dict(found)
+    """Return a copy with other names for the cluster and the user."""
+    renamed = json.loads(json.dumps(kubeconfig))
+    renamed["clusters"][0]["name"] = "another-name"
+    renamed["users"][0]["name"] = "another-user"
+    renamed["contexts"][0]["context"] = {"cluster": "another-name", "user": "another-user"}
+    return dict(renamed)
 
 
-def write_credential_plugin(folder: Path, asked: Path, user: dict[str, str]) -> dict[str, Any]:
-    """A credential plugin that gives what a user's entry had in it."""
+def write_credential_plugin(folder: Path, marker: Path, user: dict[str, str]) -> dict[str, Any]:
+    """Write a credential plugin that returns the credentials of a user's entry."""
     version = "client.authentication.k8s.io/v1"
     certificate, key = (base64.b64decode(user[f"client-{part}-data"]).decode() for part in ("certificate", "key"))
     status = {"clientCertificateData": certificate, "clientKeyData": key}
@@ -312,7 +318,7 @@ def write_credential_plugin(folder: Path, asked: Path, user: dict[str, str]) -> 
         json.dumps({"apiVersion": version, "kind": "ExecCredential", "status": status})
     )
     plugin = folder / "plugin"
-    plugin.write_text(f"#!/bin/sh\ntouch '{asked}'\ncat '{folder}/credential.json'\n")
+    plugin.write_text(f"#!/bin/sh\ntouch '{marker}'\ncat '{folder}/credential.json'\n")
     plugin.chmod(0o755)
     return {"apiVersion": version, "command": str(plugin), "interactiveMode": "Never"}
 
@@ -321,15 +327,15 @@ def test_secrets_are_neither_printed_nor_stored_in_clear(mesh: LabStack) -> None
     with mesh.engine() as engine:
         outputs = json.dumps(engine.outputs())
     places = {
-        "what preview and up print": mesh.output.read_text(),
-        "the stack's outputs": outputs,
-        "all that Pulumi keeps": read_state_files(mesh),
-        "Helm's records": read_helm_releases(mesh),
+        "output of preview and up": mesh.output.read_text(),
+        "stack outputs": outputs,
+        "state files": read_state_files(mesh),
+        "Helm releases": read_helm_releases(mesh),
     }
 
     for place, text in places.items():
         assert [line for line in list_secret_lines(mesh) if line in text] == [], place
-    assert REGISTRY in places["Helm's records"], "the records were read"
+    assert REGISTRY in places["Helm releases"], "the revisions were read"
 
 
 def test_destroy_restores_each_api_server(mesh: LabStack) -> None:
@@ -343,26 +349,26 @@ def test_destroy_restores_each_api_server(mesh: LabStack) -> None:
 
 
 def list_secret_lines(mesh: LabStack) -> set[str]:
-    """What nobody may see: the lines of keys, and what is long in kubeconfigs and registry credentials."""
+    """Return the lines of all keys, and the secret texts of kubeconfigs and registry credentials."""
     kubeconfig = yaml.safe_load(mesh.secrets["kubeconfigs.north"])
     keys = [text for path, text in mesh.secrets.items() if path.endswith(".key")]
     lines = {line for key in keys for line in key.splitlines() if not line.startswith("-----")}
-    found = {*lines, *kubeconfig["users"][0]["user"].values(), custom_stack.REGISTRY_PASSWORD}
-    assert len(found) >= 3 * 2 + 3
-    return found
+    secret_texts = {*lines, *kubeconfig["users"][0]["user"].values(), custom_stack.REGISTRY_PASSWORD}
+    assert len(secret_texts) >= 3 * 2 + 3
+    return secret_texts
 
 
 def read_state_files(mesh: LabStack) -> str:
-    """Every file that Pulumi has of the stack, former states included."""
+    """Return the content of all state files of the stack, including former ones."""
     files = [file for file in (mesh.lab.folder / "state").rglob(f"{mesh.name}[-.]*") if file.is_file()]
     assert len(files) > 2
     return "\n".join(file.read_text() for file in files)
 
 
 def read_helm_releases(mesh: LabStack) -> str:
-    """Everything that Helm has written down in any cluster."""
-    found = []
+    """Return all Helm revisions of all clusters, decoded."""
+    releases = []
     for context in mesh.contexts.values():
-        for record in mesh.list_objects(context, "secrets", "--all-namespaces", "-l", "owner=helm"):
-            found.append(gzip.decompress(base64.b64decode(base64.b64decode(record["data"]["release"]))).decode())
-    return "\n".join(found)
+        for secret in mesh.list_objects(context, "secrets", "--all-namespaces", "-l", "owner=helm"):
+            releases.append(gzip.decompress(base64.b64decode(base64.b64decode(secret["data"]["release"]))).decode())
+    return "\n".join(releases)

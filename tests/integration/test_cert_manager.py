@@ -1,4 +1,4 @@
-"""A mesh whose issuer cert-manager renews: its real CRDs, and a stand-in that signs."""
+"""A mesh whose issuer is renewed by cert-manager: real CRDs, and a fake that signs."""
 
 from __future__ import annotations
 
@@ -22,59 +22,64 @@ pytestmark = pytest.mark.lab("east", minutes=1)
 CONTEXT = "east"
 STACK: dict[str, Any] = {
     "clusters": {"solo": {"context": CONTEXT}},
-    # The older release, with what its charts have of their own.
+    # The older release has different charts.
     "linkerd": {
         "version": "2.13.5",
         "cni": True,
         "highAvailability": True,
         "registry": "registry.example.com",
-        # Nothing answers webhooks in the lab.
+        # The lab has no webhook servers.
         "values": {"linkerd-control-plane": {"webhookFailurePolicy": "Ignore"}},
     },
-    # By its defaults Linkerd's checks would warn that the issuer ends soon.
+    # With cert-manager's defaults, `linkerd check` warns that the issuer expires soon.
     "trust": {"certManager": {"duration": 90 * 24, "renewBefore": 30 * 24}},
 }
 
 
 @pytest.fixture(scope="module")
-def signer(lab: StateDir) -> Iterator[FakeCertManager]:
-    """A signer at work in a cluster with cert-manager's CRDs."""
-    with FakeCertManager(kube_client.api_client(Access(context=CONTEXT, kubeconfig=str(lab.kubeconfig)))) as stand_in:
-        yield stand_in
+def cert_manager(lab: StateDir) -> Iterator[FakeCertManager]:
+    """Run a fake cert-manager for the cluster."""
+    client = kube_client.api_client(Access(context=CONTEXT, kubeconfig=str(lab.kubeconfig)))
+    with FakeCertManager(client) as fake_cert_manager:
+        yield fake_cert_manager
 
 
 @pytest.fixture(scope="module")
-def mesh(lab: StateDir, signer: FakeCertManager, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
-    """The stack, which is up."""
+def mesh(lab: StateDir, cert_manager: FakeCertManager, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
+    """Deploy the stack in a cluster with the CRDs of cert-manager."""
     folder = tmp_path_factory.mktemp("cert-manager")
     kubectl = partial(LabStack(lab, folder, "renewed", STACK).kubectl, CONTEXT)
     crds = ("-f", str(toolchain.installed("charts") / "cert-manager"))
     kubectl("apply", "--server-side", *crds)
     try:
         kubectl("wait", "--for=condition=Established", *crds)
-        with deploy(lab, folder, "renewed", STACK) as deployment:
-            yield deployment
+        with deploy(lab, folder, "renewed", STACK) as lab_stack:
+            yield lab_stack
     finally:
         kubectl("delete", *crds)
 
 
 def read_issuer_secret(mesh: LabStack) -> dict[str, str]:
-    """The Secret by which Linkerd signs identities."""
-    found = json.loads(mesh.kubectl(CONTEXT, "-n", "linkerd", "get", "secret", "linkerd-identity-issuer", "-o", "json"))
-    return {key: base64.b64decode(value).decode() for key, value in found["data"].items()}
+    """Return the decoded Secret of the identity issuer."""
+    secret = json.loads(
+        mesh.kubectl(CONTEXT, "-n", "linkerd", "get", "secret", "linkerd-identity-issuer", "-o", "json")
+    )
+    return {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
 
 
 def test_all_checks_pass(mesh: LabStack) -> None:
     rows = mesh.run_checks()
 
     assert [row for row in rows if not row.passed] == []
-    assert [row.check for row in rows] == ["linkerd check"], "a single cluster has nobody to be linked to"
+    assert [row.check for row in rows] == ["linkerd check"], "a single cluster has no links"
 
 
 def test_issuer_of_cert_manager_is_signed_by_anchor(mesh: LabStack) -> None:
     resources = json.loads(mesh.state)["checkpoint"]["latest"]["resources"]
-    of_issuer = {found["type"].rsplit("/", 1)[-1] for found in resources if "issuer" in found["urn"].rsplit("::", 1)[1]}
-    assert of_issuer == {"v1:Issuer", "v1:Certificate"}, "no key and no certificate of this program's own"
+    issuer_types = {
+        resource["type"].rsplit("/", 1)[-1] for resource in resources if "issuer" in resource["urn"].rsplit("::", 1)[1]
+    }
+    assert issuer_types == {"v1:Issuer", "v1:Certificate"}, "the program creates neither key nor certificate"
     roots = mesh.kubectl(CONTEXT, "-n", "linkerd", "get", "configmap", "linkerd-identity-trust-roots", "-o", "yaml")
     assert "".join(read_issuer_secret(mesh)["ca.crt"].split()) in "".join(roots.split())
 
@@ -89,17 +94,19 @@ def test_charts_of_older_release_accept_same_settings(mesh: LabStack) -> None:
         **dict.fromkeys(["linkerd-destination", "linkerd-identity", "linkerd-proxy-injector"], 3),
         "linkerd-cni": 1,
     }
-    assert all(image.startswith("registry.example.com/") for found in images.values() for image in found), images
+    assert all(image.startswith("registry.example.com/") for pod_images in images.values() for image in pod_images), (
+        images
+    )
     assert not any("linkerd-init" in str(spec.get("initContainers")) for spec in pods.values()), (
-        "the CNI plugin does it"
+        "the CNI plugin replaces the init container"
     )
 
 
-def test_renewal_is_no_change_and_checks_pass(mesh: LabStack, signer: FakeCertManager) -> None:
+def test_renewal_is_no_change_and_checks_pass(mesh: LabStack, cert_manager: FakeCertManager) -> None:
     before = read_issuer_secret(mesh)
     mesh.up("--expect-no-changes")
 
-    assert signer.renew() == 1
+    assert cert_manager.renew() == 1
     assert read_issuer_secret(mesh)["tls.crt"] != before["tls.crt"]
     assert read_issuer_secret(mesh)["ca.crt"] == before["ca.crt"]
     mesh.up("--expect-no-changes", "--refresh")
@@ -116,9 +123,9 @@ def test_outputs_report_issuer_renewal_without_keys_in_clear(mesh: LabStack) -> 
         for secret in mesh.list_objects(CONTEXT, "secrets", "-n", "linkerd", "--field-selector=type=kubernetes.io/tls")
     ]
     lines = {line for key in keys for line in key.splitlines() if not line.startswith("-----")}
-    assert len(keys) == 5, "the anchor's, the issuer's and three webhooks'"
-    for place in (json.dumps(outputs), mesh.state, mesh.output.read_text()):
-        assert [line for line in lines if line in place] == []
+    assert len(keys) == 5, "one of the anchor, one of the issuer and three of webhooks"
+    for text in (json.dumps(outputs), mesh.state, mesh.output.read_text()):
+        assert [line for line in lines if line in text] == []
 
 
 def test_destroy_leaves_only_preexisting_crds(mesh: LabStack) -> None:

@@ -1,4 +1,4 @@
-"""A ClusterMesh on real API servers: what each cluster is told of the others lets it in there, and nobody else."""
+"""A ClusterMesh on real API servers: each cluster's configuration grants access to its peers, and only to them."""
 
 from __future__ import annotations
 
@@ -32,85 +32,93 @@ TWO_CLUSTERS = shipped_config("clustermesh")
 
 
 def four_clusters() -> dict[str, Any]:
-    """Two more, with numbers in no order, each at a load balancer, and the current release everywhere."""
+    """Return four clusters with unordered IDs, two of them with load balancers, on the current release."""
     config = copy.deepcopy(TWO_CLUSTERS)
     config["cilium"]["version"] = "1.19.0"
-    more = {
+    additional = {
         "far": {"context": "bastion05", "cilium": {"id": 200, "service": "LoadBalancer"}},
         "cluster10": {"context": "bastion04", "cilium": {"id": 42, "service": "LoadBalancer"}},
     }
-    # In another order than that of names or numbers.
-    config["clusters"] = {"far": more["far"], **config["clusters"], "cluster10": more["cluster10"]}
+    # Sorted neither by name nor by ID.
+    config["clusters"] = {"far": additional["far"], **config["clusters"], "cluster10": additional["cluster10"]}
     return config
 
 
 @pytest.fixture(scope="module")
 def mesh(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
-    """The shipped stack, which is up, beside two clusters that aren't in it yet."""
-    with deploy(lab, tmp_path_factory.mktemp("clustermesh"), "clustermesh", TWO_CLUSTERS) as deployment:
+    """Deploy the shipped stack, and record the objects of two further clusters."""
+    with deploy(lab, tmp_path_factory.mktemp("clustermesh"), "clustermesh", TWO_CLUSTERS) as lab_stack:
         for context in CLUSTERS:
-            deployment.objects_before.setdefault(context, list_all_objects(deployment, context))
-        yield deployment
+            lab_stack.objects_before.setdefault(context, list_all_objects(lab_stack, context))
+        yield lab_stack
 
 
 def read_secret(mesh: LabStack, cluster: str, name: str) -> dict[str, str]:
-    found = mesh.get_object(mesh.contexts[cluster], "secret", name, NAMESPACE)["data"]
-    return {key: base64.b64decode(value).decode() for key, value in found.items()}
+    secret_data = mesh.get_object(mesh.contexts[cluster], "secret", name, NAMESPACE)["data"]
+    return {key: base64.b64decode(value).decode() for key, value in secret_data.items()}
 
 
 def read_peer_config(mesh: LabStack, source: str, target: str) -> dict[str, str]:
-    """The file by which a cluster's Cilium finds another one."""
+    """Return the peer configuration with which a cluster's Cilium connects to another one."""
     try:
-        found = read_secret(mesh, source, "cilium-kvstoremesh")
+        secret = read_secret(mesh, source, "cilium-kvstoremesh")
     except Exception:
-        found = read_secret(mesh, source, "cilium-clustermesh")
-    lines = [line for line in found[target].splitlines() if line.strip()]
+        secret = read_secret(mesh, source, "cilium-clustermesh")
+    lines = [line for line in secret[target].splitlines() if line.strip()]
     return {"endpoint": lines[1].removeprefix("- "), **dict(line.split(": ", 1) for line in lines[2:])}
 
 
 def assert_all_accept_each_other(mesh: LabStack) -> None:
     with mesh.engine() as engine:
-        places = engine.outputs()["clustermesh"]
+        endpoints = engine.outputs()["clustermesh"]
     names = [cluster.name for cluster in mesh.stack.clusters]
-    assert set(places) == set(names)
+    assert set(endpoints) == set(names)
     now = datetime.now(UTC)
-    stranger = IssuedCertificate(name="remote-somebody", begin=now - DAY, end=now + DAY)
+    foreign_certificate = IssuedCertificate(name="remote-somebody", begin=now - DAY, end=now + DAY)
     for target in names:
-        pair = read_secret(mesh, target, "clustermesh-apiserver-server-cert")
-        server = TlsIdentity(certificate=pair["tls.crt"], key=pair["tls.key"], authority=pair["ca.crt"])
-        other = TlsIdentity(certificate=stranger.pem, key=stranger.private_key, authority=pair["ca.crt"])
+        server_secret = read_secret(mesh, target, "clustermesh-apiserver-server-cert")
+        server = TlsIdentity(
+            certificate=server_secret["tls.crt"], key=server_secret["tls.key"], authority=server_secret["ca.crt"]
+        )
+        foreign_client = TlsIdentity(
+            certificate=foreign_certificate.pem, key=foreign_certificate.private_key, authority=server_secret["ca.crt"]
+        )
         with run_etcd(server) as etcd:
-            assert etcd.refusal(other, target) is not None, "of another authority"
+            assert etcd.refusal(foreign_client, target) is not None, "a client of another CA is accepted"
             for source in names:
                 if source == target:
                     continue
-                file = read_peer_config(mesh, source, target)
-                host, _, port = file["endpoint"].removeprefix("https://").rpartition(":")
-                assert int(port) == places[target]["port"]
-                # The files of these names are those of this Secret in every agent.
-                assert file["cert-file"].endswith("/common-etcd-client.crt")
-                own = read_secret(mesh, source, "clustermesh-apiserver-remote-cert")
-                client = TlsIdentity(certificate=own["tls.crt"], key=own["tls.key"], authority=own["ca.crt"])
-                where, _, domain = host.partition(".")
-                assert etcd.refusal(client, where, domain=domain) is None, f"{source} in {target}"
-                assert_address(mesh, source, host, places[target]["addresses"])
+                peer_config = read_peer_config(mesh, source, target)
+                host, _, port = peer_config["endpoint"].removeprefix("https://").rpartition(":")
+                assert int(port) == endpoints[target]["port"]
+                # Every agent mounts this Secret under these file names.
+                assert peer_config["cert-file"].endswith("/common-etcd-client.crt")
+                client_secret = read_secret(mesh, source, "clustermesh-apiserver-remote-cert")
+                client = TlsIdentity(
+                    certificate=client_secret["tls.crt"],
+                    key=client_secret["tls.key"],
+                    authority=client_secret["ca.crt"],
+                )
+                host_name, _, domain = host.partition(".")
+                assert etcd.refusal(client, host_name, domain=domain) is None, f"{source} in {target}"
+                assert_address(mesh, source, host, endpoints[target]["addresses"])
 
 
 def assert_address(mesh: LabStack, source: str, host: str, addresses: list[str]) -> None:
-    """A name of the mesh's own stands for the target's addresses; any other is one of them."""
+    """Require that a host resolves to the target's addresses, by host aliases or directly."""
     if not host.endswith(".mesh.cilium.io"):
         assert host in addresses
         return
-    agents = mesh.get_object(mesh.contexts[source], "daemonset", "cilium", NAMESPACE)["spec"]["template"]["spec"]
-    aliases = agents.get("hostAliases") or []
+    agent_pod = mesh.get_object(mesh.contexts[source], "daemonset", "cilium", NAMESPACE)["spec"]["template"]["spec"]
+    aliases = agent_pod.get("hostAliases") or []
     if not aliases:
-        server = mesh.get_object(mesh.contexts[source], "deployment", "clustermesh-apiserver", NAMESPACE)
-        aliases = server["spec"]["template"]["spec"]["hostAliases"]
+        api_server = mesh.get_object(mesh.contexts[source], "deployment", "clustermesh-apiserver", NAMESPACE)
+        aliases = api_server["spec"]["template"]["spec"]["hostAliases"]
     assert [alias["ip"] for alias in aliases if host in alias["hostnames"]] == addresses
 
 
 def list_pod_names(mesh: LabStack, *contexts: str) -> dict[str, set[str]]:
-    """The names of Cilium's pods: another one for each that was made anew."""
+    """Return the names of Cilium's pods, which change with each restart."""
     return {
         context: {pod["metadata"]["name"] for pod in mesh.list_objects(context, "pods", "-n", NAMESPACE)}
         for context in contexts
@@ -132,8 +140,8 @@ def test_setup_matches_its_guide(mesh: LabStack) -> None:
     for context, number, name in (("bastion02", "1", "cluster1"), ("bastion03", "2", "cluster2")):
         config = mesh.get_object(context, "configmap", "cilium-config", NAMESPACE)["data"]
         assert (config["cluster-id"], config["cluster-name"]) == (number, name)
-        server = mesh.get_object(context, "service", "clustermesh-apiserver", NAMESPACE)["spec"]
-        assert (server["type"], server["ports"][0]["nodePort"]) == ("NodePort", 32379)
+        api_server_service = mesh.get_object(context, "service", "clustermesh-apiserver", NAMESPACE)["spec"]
+        assert (api_server_service["type"], api_server_service["ports"][0]["nodePort"]) == ("NodePort", 32379)
         service = mesh.get_object(context, "service", "userlist-svc", "song")
         annotations = service["metadata"]["annotations"]
         assert {key: annotations[f"service.cilium.io/{key}"] for key in ("global", "shared", "affinity")} == {
@@ -143,7 +151,7 @@ def test_setup_matches_its_guide(mesh: LabStack) -> None:
         }
         assert [(port["port"], port["targetPort"]) for port in service["spec"]["ports"]] == [(80, 8181)]
         assert mesh.has_object(context, "deployment", "curltest", "song")
-        assert not mesh.has_object(context, "namespace", "linkerd"), "nobody asked for it"
+        assert not mesh.has_object(context, "namespace", "linkerd"), "Linkerd is not configured"
 
 
 def test_second_up_changes_and_restarts_nothing(mesh: LabStack) -> None:
@@ -160,14 +168,14 @@ def test_keys_are_in_no_value_output_log_or_state(mesh: LabStack) -> None:
     assert not PRIVATE_KEY.search(mesh.output.read_text())
     assert not PRIVATE_KEY.search(mesh.state)
     for context in mesh.contexts.values():
-        records = mesh.list_objects(context, "secrets", "--all-namespaces", "-l", "owner=helm")
-        assert records
-        for record in records:
-            text = gzip.decompress(base64.b64decode(base64.b64decode(record["data"]["release"]))).decode()
+        release_secrets = mesh.list_objects(context, "secrets", "--all-namespaces", "-l", "owner=helm")
+        assert release_secrets
+        for release_secret in release_secrets:
+            text = gzip.decompress(base64.b64decode(base64.b64decode(release_secret["data"]["release"]))).decode()
             assert not PRIVATE_KEY.search(text)
-            assert "kubernetes.io/tls" not in json.loads(text)["manifest"], "the chart made a pair of its own"
+            assert "kubernetes.io/tls" not in json.loads(text)["manifest"], "the chart created its own certificate"
         authority = mesh.get_object(context, "secret", "cilium-ca", NAMESPACE)["data"]
-        assert authority.keys() == {"ca.crt"}, "its key stays where it was made"
+        assert authority.keys() == {"ca.crt"}, "the key of the CA is only in the stack state"
 
 
 def test_third_cluster_updates_each_other_release_in_place(mesh: LabStack) -> None:
@@ -177,9 +185,9 @@ def test_third_cluster_updates_each_other_release_in_place(mesh: LabStack) -> No
 
     changes = mesh.preview_changes()
 
-    others = {name: op for name, op in changes.items() if " far" not in name}
-    assert others == {"Release cluster1-cilium": "update", "Release cluster2-cilium": "update"}
-    assert {op for name, op in changes.items() if name not in others} == {"create"}
+    other_changes = {name: op for name, op in changes.items() if " far" not in name}
+    assert other_changes == {"Release cluster1-cilium": "update", "Release cluster2-cilium": "update"}
+    assert {op for name, op in changes.items() if name not in other_changes} == {"create"}
 
 
 def test_clusters_at_node_ports_and_load_balancers_connect(mesh: LabStack) -> None:
@@ -209,16 +217,16 @@ def test_removing_a_cluster_keeps_ids_of_the_others(mesh: LabStack) -> None:
     del config["clusters"]["cluster2"]
     mesh.configure(config)
 
-    others = {name: op for name, op in mesh.preview_changes().items() if "cluster2" not in name}
-    assert others == {f"Release {name}-cilium": "update" for name in ("far", "cluster1", "cluster10")}
+    other_changes = {name: op for name, op in mesh.preview_changes().items() if "cluster2" not in name}
+    assert other_changes == {f"Release {name}-cilium": "update" for name in ("far", "cluster1", "cluster10")}
     mesh.up()
 
     assert [row for row in mesh.run_checks() if not row.passed] == []
-    numbers = {
+    cluster_ids = {
         name: mesh.get_object(context, "configmap", "cilium-config", NAMESPACE)["data"]["cluster-id"]
         for name, context in mesh.contexts.items()
     }
-    assert numbers == {"far": "200", "cluster1": "1", "cluster10": "42"}
+    assert cluster_ids == {"far": "200", "cluster1": "1", "cluster10": "42"}
     assert "cluster2" not in read_secret(mesh, "cluster1", "cilium-clustermesh")
 
 

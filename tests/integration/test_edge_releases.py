@@ -1,4 +1,4 @@
-"""A mesh of Linkerd's edge line: moved there from the last stable release, then all that only the newer one has."""
+"""A mesh of Linkerd's edge releases: the upgrade from the last stable release, and features of newer ones."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ LINKS = "links.v1alpha3.multicluster.linkerd.io"
 
 @pytest.fixture(scope="module")
 def mesh(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
-    """A mesh of the last stable release, in both directions, with an export in place."""
-    with deploy(lab, tmp_path_factory.mktemp("edge"), "edge", STABLE) as deployment:
-        yield deployment
+    """Deploy a mesh of the last stable release with links in both directions and an exported service."""
+    with deploy(lab, tmp_path_factory.mktemp("edge"), "edge", STABLE) as lab_stack:
+        yield lab_stack
 
 
 def edge_config(**changes: Any) -> dict[str, Any]:
@@ -47,12 +47,12 @@ def test_upgrade_to_newest_release_keeps_mirrors(mesh: LabStack) -> None:
     link = mesh.get_object("west", LINKS.replace("v1alpha3", "v1alpha1"), "east", NAMESPACE)["metadata"]["uid"]
     mesh.configure(edge_config())
 
-    planned = mesh.preview_changes()
+    operations = mesh.preview_changes()
     mesh.up()
 
-    assert planned["Link link-west-to-east-link"] == "update"
-    assert planned["Release link-west-to-east-controller"] == "delete"
-    assert set(planned.values()) == {"create", "update", "delete"}, "nothing is replaced"
+    assert operations["Link link-west-to-east-link"] == "update"
+    assert operations["Release link-west-to-east-controller"] == "delete"
+    assert set(operations.values()) == {"create", "update", "delete"}, "nothing is replaced"
     assert mesh.get_object("west", "service", "podinfo-east", "test")["metadata"]["uid"] == mirror
     assert mesh.get_object("west", LINKS, "east", NAMESPACE)["metadata"]["uid"] == link
     deployments = {item["metadata"]["name"] for item in mesh.list_objects("west", "deployments", "-n", NAMESPACE)}
@@ -73,17 +73,17 @@ def test_downgrade_is_refused(mesh: LabStack) -> None:
 
 
 def test_links_and_credentials_equal_output_of_linkerd_cli(mesh: LabStack) -> None:
-    said = ("linkerd", "--context", "east", "multicluster", "link-gen", "--cluster-name=east", "-o", "json")
-    ours = mesh.get_object("west", LINKS, "east", NAMESPACE)
+    command = ("linkerd", "--context", "east", "multicluster", "link-gen", "--cluster-name=east", "-o", "json")
+    live = mesh.get_object("west", LINKS, "east", NAMESPACE)
 
-    documents = [line for line in mesh.run(*said).stdout.split("\n") if line.strip()]
+    documents = [line for line in mesh.run(*command).stdout.split("\n") if line.strip()]
     _, discovery, link = map(json.loads, documents[:3])
 
     for key, value in link["spec"].items():
         assert (
-            set(value.items()) <= set(ours["spec"][key].items()) if key == "probeSpec" else ours["spec"][key] == value
+            set(value.items()) <= set(live["spec"][key].items()) if key == "probeSpec" else live["spec"][key] == value
         )
-    assert link["metadata"]["annotations"].items() <= ours["metadata"]["annotations"].items()
+    assert link["metadata"]["annotations"].items() <= live["metadata"]["annotations"].items()
     secret = mesh.get_object("west", "secret", "cluster-credentials-east", "linkerd")
     assert secret["type"] == discovery["type"]
     for key in ("labels", "annotations"):
@@ -91,17 +91,17 @@ def test_links_and_credentials_equal_output_of_linkerd_cli(mesh: LabStack) -> No
 
 
 def test_revoked_token_is_renewed_and_controller_restarted(mesh: LabStack) -> None:
-    def controller() -> str:
+    def read_generation() -> str:
         return str(mesh.get_object("west", "deployment", "controller-east", NAMESPACE)["metadata"]["generation"])
 
-    before = controller()
+    before = read_generation()
     token = ("secret", "linkerd-service-mirror-remote-access-west")
     mesh.kubectl("east", "-n", NAMESPACE, "delete", *token)
 
     mesh.up("--refresh")
 
     assert mesh.has_object("east", *token, NAMESPACE)
-    assert controller() != before
+    assert read_generation() != before
     assert list_failed_checks(mesh) == []
 
 
@@ -141,8 +141,8 @@ def test_full_mesh_of_four_clusters_combines_all_modes(mesh: LabStack) -> None:
     assert list_failed_checks(mesh) == []
     for context, others in (("west", "east,north"), ("east", "west,north"), ("north", "west,east")):
         annotations = mesh.get_object(context, "service", "podinfo-federated", "test")["metadata"]["annotations"]
-        found = annotations["multicluster.linkerd.io/remote-discovery"].split(",")
-        assert set(found) == {f"podinfo@{other}" for other in others.split(",")}
+        members = annotations["multicluster.linkerd.io/remote-discovery"].split(",")
+        assert set(members) == {f"podinfo@{other}" for other in others.split(",")}
         assert annotations["multicluster.linkerd.io/local-discovery"] == "podinfo"
     labels = mesh.get_object("west", "service", "helloworld-north", "hello")["metadata"]["labels"]
     assert labels["multicluster.linkerd.io/remote-discovery"] == "north"
@@ -213,12 +213,12 @@ def test_removed_member_leaves_no_trace_in_federated_service(mesh: LabStack) -> 
 
 
 def test_destroy_leaves_nothing(mesh: LabStack) -> None:
-    foreign = ("-n", "default", "service", "till")
+    exported_service = ("-n", "default", "service", "till")
     mesh.kubectl("east", "-n", "default", "create", "service", "clusterip", "till", "--tcp=80")
-    mesh.kubectl("east", "label", *foreign, "mirror.linkerd.io/federated=member")
+    mesh.kubectl("east", "label", *exported_service, "mirror.linkerd.io/federated=member")
     assert wait_until(lambda: mesh.has_object("north", "service", "till-federated"))
 
     mesh.destroy()
 
-    mesh.kubectl("east", "delete", *foreign)
+    mesh.kubectl("east", "delete", *exported_service)
     assert [context for context in mesh.objects_before if not mesh.is_restored(context)] == []

@@ -1,4 +1,4 @@
-"""The etcd by which tests judge certificates: it lets in whom it should, and refuses all others."""
+"""The etcd with which other tests verify certificates: it accepts valid clients and refuses all others."""
 
 from __future__ import annotations
 

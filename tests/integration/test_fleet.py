@@ -1,4 +1,4 @@
-"""A mesh that grows, and clusters of it that are down: for a while, unnoticed, in the middle of an `up`, for ever."""
+"""A growing mesh with unreachable clusters: temporarily, undeclared, during an `up`, or indefinitely."""
 
 from __future__ import annotations
 
@@ -24,37 +24,40 @@ THREE_CLUSTERS = full_mesh_config("west", "north", south={"context": "ctx-2"})
 
 @pytest.fixture(scope="module")
 def fleet(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
-    """A full mesh of two clusters."""
-    with deploy(lab, tmp_path_factory.mktemp("fleet"), "fleet", TWO_CLUSTERS) as deployment:
-        yield deployment
+    """Deploy a full mesh of two clusters."""
+    with deploy(lab, tmp_path_factory.mktemp("fleet"), "fleet", TWO_CLUSTERS) as lab_stack:
+        yield lab_stack
 
 
 def _without_cluster(config: dict[str, Any], name: str) -> dict[str, Any]:
-    """A full mesh without one of its clusters."""
+    """Return a full mesh without one of its clusters."""
     return full_mesh_config(**{key: value for key, value in config["clusters"].items() if key != name})
 
 
 def _with_reachability(config: dict[str, Any], name: str, reachable: bool | str) -> dict[str, Any]:
-    """The same configuration, with a cluster's reachability declared."""
-    found = copy.deepcopy(config)
-    found["clusters"][name] = {**found["clusters"][name], "reachable": reachable}
-    return found
+    """Return the configuration with a cluster's declared reachability."""
+    changed = copy.deepcopy(config)
+    changed["clusters"][name] = {**changed["clusters"][name], "reachable": reachable}
+    return changed
 
 
-def _list_stable_objects(deployment: LabStack, context: str) -> dict[str, Any]:
-    """What an API server has, but for the endpoints by which the mirrors say that a gateway is down."""
-    found = list_all_objects(deployment, context)
-    return {key: value for key, value in found.items() if not key.startswith(("endpoints", "pods"))}
+def _list_stable_objects(lab_stack: LabStack, context: str) -> dict[str, Any]:
+    """Return all objects except pods and endpoints; service mirrors clear endpoints of unavailable gateways."""
+    objects = list_all_objects(lab_stack, context)
+    return {key: value for key, value in objects.items() if not key.startswith(("endpoints", "pods"))}
 
 
 def _start_cluster(lab: StateDir, name: str) -> None:
     lifecycle.start(lab, [name], load_balancers={}, chart_folders=[], timeout=120, say=print)
 
 
-def _read_resources(deployment: LabStack) -> dict[str, Any]:
-    """What the state has of each resource by URN, without what every run reads or finds anew."""
-    # A secret's text is another one each time that it is encrypted.
-    state = json.loads(deployment.state, object_hook=lambda item: "[secret]" if "ciphertext" in item else item)
+def _read_resources(lab_stack: LabStack) -> dict[str, Any]:
+    """Return inputs and outputs of each resource in the stack state by URN.
+
+    Resources that each run reads again are omitted.
+    """
+    # Each encryption of a secret yields a different text.
+    state = json.loads(lab_stack.state, object_hook=lambda item: "[secret]" if "ciphertext" in item else item)
     resources = state["checkpoint"]["latest"]["resources"]
     return {
         resource["urn"]: (resource.get("inputs"), resource.get("outputs"))
@@ -72,12 +75,12 @@ def test_adding_a_cluster_changes_only_it_and_its_links(fleet: LabStack) -> None
     changes = fleet.preview_changes()
 
     exports = {name: op for name, op in changes.items() if "-export-" in name}
-    own = {name: op for name, op in changes.items() if " south" in name and name not in exports}
+    cluster_changes = {name: op for name, op in changes.items() if " south" in name and name not in exports}
     links = {name: op for name, op in changes.items() if " link-" in name and "south" in name}
-    assert set(changes) == {*own, *links, *exports}
-    assert set(own.values()) == set(links.values()) == set(exports.values()) == {"create"}
-    assert len(exports) == 4, "what each exports, for each that is linked to it"
-    assert len(own) == per_cluster
+    assert set(changes) == {*cluster_changes, *links, *exports}
+    assert set(cluster_changes.values()) == set(links.values()) == set(exports.values()) == {"create"}
+    assert len(exports) == 4, "one per exporting cluster and source"
+    assert len(cluster_changes) == per_cluster
     assert len(links) == 4 * per_link
 
 
@@ -94,15 +97,15 @@ def test_full_mesh_of_three_clusters_passes_all_checks(fleet: LabStack) -> None:
 
 def test_undeclared_unreachable_cluster_is_one_error_without_changes(lab: StateDir, fleet: LabStack) -> None:
     lifecycle.stop(lab, ["north"], delete=False)
-    there, state = _list_stable_objects(fleet, "west"), _read_resources(fleet)
+    objects, state = _list_stable_objects(fleet, "west"), _read_resources(fleet)
     fleet.configure({**THREE_CLUSTERS, "workloads": []})
 
-    printed = fleet.up_expecting_failure()
+    output = fleet.up_expecting_failure()
 
-    assert "clusters.north: https://127.0.0.1:" in printed
-    assert "set clusters.north.reachable: false" in printed
-    assert "Traceback" not in printed
-    assert _list_stable_objects(fleet, "west") == there
+    assert "clusters.north: https://127.0.0.1:" in output
+    assert "set clusters.north.reachable: false" in output
+    assert "Traceback" not in output
+    assert _list_stable_objects(fleet, "west") == objects
     assert _read_resources(fleet) == state
 
 
@@ -124,15 +127,15 @@ def test_declared_unreachable_cluster_is_retained_while_others_update(
 
     after = _read_resources(fleet)
     changed = {urn.rsplit("::", 1)[1] for urn in before if before[urn] != after.get(urn)}
-    gone = {name.removeprefix("Export ") for name in exports}
-    assert changed == {"west-test-podinfo-service", "multicluster-mesh-fleet", *gone}
-    assert not fleet.has_object("ctx-2", "service", "podinfo-west", "test"), "west exports no more"
-    assert fleet.has_object("ctx-2", "service", "podinfo-north", "test"), "what is pending stays as it is"
+    deleted_exports = {name.removeprefix("Export ") for name in exports}
+    assert changed == {"west-test-podinfo-service", "multicluster-mesh-fleet", *deleted_exports}
+    assert not fleet.has_object("ctx-2", "service", "podinfo-west", "test"), "west still exports podinfo"
+    assert fleet.has_object("ctx-2", "service", "podinfo-north", "test"), "a pending mirror was deleted"
     with fleet.engine() as engine:
         links = engine.outputs()["links"]
     assert {name for name, link in links.items() if link == "pending"} == {name for name in links if "north" in name}
     assert "clusters.north is declared unreachable" in fleet.output.read_text()
-    # Linkerd's own check can't know that north is meant to be down; whatever else it looks at is well.
+    # `linkerd multicluster check` fails for north only, because it does not consider the declaration.
     monkeypatch.setattr("hack.make.check.CHECK_TIMEOUT_S", 10)
     failed = [row for row in fleet.run_checks() if not row.passed]
     assert {row.check for row in failed} == {"linkerd multicluster check"}
@@ -141,11 +144,11 @@ def test_declared_unreachable_cluster_is_retained_while_others_update(
 
 
 def test_returning_cluster_receives_pending_changes(lab: StateDir, fleet: LabStack) -> None:
-    changed = {**THREE_CLUSTERS, "workloads": [{"podinfo": {"exported": ["west", "south"]}}]}
-    fleet.configure(_with_reachability(changed, "north", False))
+    config = {**THREE_CLUSTERS, "workloads": [{"podinfo": {"exported": ["west", "south"]}}]}
+    fleet.configure(_with_reachability(config, "north", False))
     fleet.up()
     _start_cluster(lab, "north")
-    fleet.configure(changed)
+    fleet.configure(config)
 
     exports = {f"ExportCleanup north-test-podinfo-service-export-{source}" for source in ("west", "south")}
     assert fleet.preview_changes() == {
@@ -154,7 +157,7 @@ def test_returning_cluster_receives_pending_changes(lab: StateDir, fleet: LabSta
     }
     fleet.up()
 
-    # The mirrors of the others find north again by and by.
+    # The service mirrors of the others reconnect to north after a while.
     assert wait_until(lambda: not fleet.has_object("west", "service", "podinfo-north", "test"), 120)
     assert [row for row in fleet.run_checks() if not row.passed] == []
 
@@ -179,56 +182,58 @@ def test_destroy_leaves_nothing(fleet: LabStack) -> None:
 
 
 @pytest.fixture(scope="module")
-def halved(lab: StateDir, fleet: LabStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
-    """Two clusters, one of which died in the middle of the first `up`."""
+def interrupted_stack(lab: StateDir, fleet: LabStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
+    """Yield a stack of two clusters, one of which failed during the first `up`."""
     assert not fleet.has_resources
-    deployment = LabStack(lab, tmp_path_factory.mktemp("halved"), "halved", PAIR)
-    deployment.objects_before = {"east": list_all_objects(deployment, "east")}
-    # Helm would wait five minutes for what is no longer there.
-    with deployment.interrupted_up():
-        begun = ("deployment", "linkerd-identity", "linkerd")
-        assert wait_until(lambda: deployment.has_object("north", *begun), 60), "the control plane never began"
+    lab_stack = LabStack(lab, tmp_path_factory.mktemp("halved"), "halved", PAIR)
+    lab_stack.objects_before = {"east": list_all_objects(lab_stack, "east")}
+    # Without the kill, Helm would wait five minutes for the stopped cluster.
+    with lab_stack.interrupted_up():
+        control_plane = ("deployment", "linkerd-identity", "linkerd")
+        assert wait_until(lambda: lab_stack.has_object("north", *control_plane), 60), (
+            "the control plane was never created"
+        )
         lifecycle.stop(lab, ["north"], delete=False)
-    yield deployment
-    if deployment.has_resources:
-        deployment.destroy()
+    yield lab_stack
+    if lab_stack.has_resources:
+        lab_stack.destroy()
 
 
-def test_up_finishes_without_cluster_that_failed_during_up(halved: LabStack) -> None:
-    halved.configure(_with_reachability(PAIR, "north", False))
-    halved.up()
+def test_up_finishes_without_cluster_that_failed_during_up(interrupted_stack: LabStack) -> None:
+    interrupted_stack.configure(_with_reachability(PAIR, "north", False))
+    interrupted_stack.up()
 
-    assert [row for row in halved.run_checks() if not row.passed] == []
-    assert not halved.has_object("east", "links.multicluster.linkerd.io", "north", "linkerd-multicluster")
-    halved.up("--expect-no-changes")
+    assert [row for row in interrupted_stack.run_checks() if not row.passed] == []
+    assert not interrupted_stack.has_object("east", "links.multicluster.linkerd.io", "north", "linkerd-multicluster")
+    interrupted_stack.up("--expect-no-changes")
 
 
-def test_up_finishes_cluster_that_runs_again(lab: StateDir, halved: LabStack) -> None:
+def test_up_finishes_cluster_that_runs_again(lab: StateDir, interrupted_stack: LabStack) -> None:
     _start_cluster(lab, "north")
-    halved.configure(PAIR)
-    halved.up()
+    interrupted_stack.configure(PAIR)
+    interrupted_stack.up()
 
-    assert [row for row in halved.run_checks() if not row.passed] == []
-    halved.up("--expect-no-changes")
+    assert [row for row in interrupted_stack.run_checks() if not row.passed] == []
+    interrupted_stack.up("--expect-no-changes")
 
 
-def test_lost_cluster_is_abandoned_and_destroy_succeeds(lab: StateDir, halved: LabStack) -> None:
+def test_lost_cluster_is_abandoned_and_destroy_succeeds(lab: StateDir, interrupted_stack: LabStack) -> None:
     lifecycle.stop(lab, ["north"], delete=True)
     try:
-        halved.configure(_with_reachability(PAIR, "north", "never"))
-        halved.up()
-        halved.configure(full_mesh_config("east"))
-        halved.up()
+        interrupted_stack.configure(_with_reachability(PAIR, "north", "never"))
+        interrupted_stack.up()
+        interrupted_stack.configure(full_mesh_config("east"))
+        interrupted_stack.up()
 
-        of_north = ("--all-namespaces", "-l", "mirror.linkerd.io/cluster-name=north")
+        north_selector = ("--all-namespaces", "-l", "mirror.linkerd.io/cluster-name=north")
         for kind in ("services", "deployments", "clusterroles"):
-            assert halved.list_objects("east", kind, *of_north) == [], kind
-        assert not halved.has_object("east", "secret", "cluster-credentials-north", "linkerd-multicluster")
-        assert not any("north" in urn for urn in _read_resources(halved))
-        assert [row for row in halved.run_checks() if not row.passed] == []
-        halved.destroy()
-        wait_until(partial(halved.is_restored, "east"))
-        assert list_all_objects(halved, "east") == halved.objects_before["east"]
+            assert interrupted_stack.list_objects("east", kind, *north_selector) == [], kind
+        assert not interrupted_stack.has_object("east", "secret", "cluster-credentials-north", "linkerd-multicluster")
+        assert not any("north" in urn for urn in _read_resources(interrupted_stack))
+        assert [row for row in interrupted_stack.run_checks() if not row.passed] == []
+        interrupted_stack.destroy()
+        wait_until(partial(interrupted_stack.is_restored, "east"))
+        assert list_all_objects(interrupted_stack, "east") == interrupted_stack.objects_before["east"]
     finally:
         _start_cluster(lab, "north")
 
@@ -236,12 +241,12 @@ def test_lost_cluster_is_abandoned_and_destroy_succeeds(lab: StateDir, halved: L
 def test_initially_unreachable_cluster_stays_pending_with_its_links(lab: StateDir, tmp_path: Path) -> None:
     lifecycle.stop(lab, ["north"], delete=False)
     try:
-        deployment = LabStack(lab, tmp_path, "waiting", _with_reachability(PAIR, "north", False))
-        deployment.up()
+        lab_stack = LabStack(lab, tmp_path, "waiting", _with_reachability(PAIR, "north", False))
+        lab_stack.up()
 
-        assert [row for row in deployment.run_checks() if not row.passed] == []
-        with deployment.engine() as engine:
+        assert [row for row in lab_stack.run_checks() if not row.passed] == []
+        with lab_stack.engine() as engine:
             assert set(engine.outputs()["links"].values()) == {"pending"}
-        deployment.destroy()
+        lab_stack.destroy()
     finally:
         _start_cluster(lab, "north")

@@ -1,4 +1,4 @@
-"""High availability, compared with the values that each release's own chart has for it."""
+"""High availability values, compared with those of each release's chart."""
 
 from __future__ import annotations
 
@@ -18,26 +18,28 @@ from mesh.linkerd_releases import LINKERD_RELEASES, LinkerdRelease
 pytestmark = pytest.mark.lab("west")
 
 STABLE = [release for release in LINKERD_RELEASES.values() if release.channel == "stable"]
-# What is set beyond the older chart's own values: it knows no such keys, and Linkerd's check asks for the first.
+# Keys that the older chart lacks. `linkerd check` requires the first one.
 ADDITIONAL_KEYS = {"highAvailability", "policyControllerResources"}
 
 
 @pytest.mark.parametrize("release", STABLE, ids=lambda release: release.version)
 def test_high_availability_equals_values_of_the_chart(lab: StateDir, release: LinkerdRelease) -> None:
-    defaults, theirs = read_chart_values(lab, release, "values"), read_chart_values(lab, release, "values-ha")
-    ours = high_availability_values()
-    beyond = {key: value for key, value in ours.items() if key not in theirs}
+    defaults, chart_values = read_chart_values(lab, release, "values"), read_chart_values(lab, release, "values-ha")
+    values = high_availability_values()
+    additional = {key: value for key, value in values.items() if key not in chart_values}
 
-    assert theirs["controllerReplicas"] == 3
-    assert config.merge_values(defaults, ours) == config.merge_values(config.merge_values(defaults, theirs), beyond)
-    assert set(beyond) == (ADDITIONAL_KEYS if release.version == "2.13.5" else set())
+    assert chart_values["controllerReplicas"] == 3
+    assert config.merge_values(defaults, values) == config.merge_values(
+        config.merge_values(defaults, chart_values), additional
+    )
+    assert set(additional) == (ADDITIONAL_KEYS if release.version == "2.13.5" else set())
 
 
 def read_chart_values(lab: StateDir, release: LinkerdRelease, name: str) -> dict[str, Any]:
-    """One of the values files of a release's control plane."""
+    """Return a values file of a release's control plane chart."""
     address = f"{lab.read_status()['charts']}/linkerd-control-plane-{release.control_plane}.tgz"
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with direct.open(address) as answer, tarfile.open(fileobj=BytesIO(answer.read())) as archive:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(address) as response, tarfile.open(fileobj=BytesIO(response.read())) as archive:
         file = archive.extractfile(f"linkerd-control-plane/{name}.yaml")
         assert file is not None
         return dict(yaml.safe_load(file))

@@ -1,4 +1,4 @@
-"""A wrong stack file, given to Pulumi as a person would."""
+"""An invalid stack file, passed to Pulumi without `make up`."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ pytestmark = pytest.mark.lab("west")
 
 
 def test_invalid_stack_file_reports_all_errors_before_changes(lab: StateDir, tmp_path: Path) -> None:
-    wrong = {
+    config = {
         "clusters": {"west": {"contxt": "west"}, "east": {"context": "nowhere"}},
         "links": [{"source": "west", "target": "west"}],
     }
-    deployment = LabStack(lab, tmp_path, "wrong", {"clusters": {"west": {}}})
-    # Past what `make up` says of it already.
-    content = {"config": {f"{PROJECT}:{key}": value for key, value in wrong.items()}}
-    deployment.stack.file.write_text(yaml.safe_dump(content))
-    there = list_all_objects(deployment, "west")
+    lab_stack = LabStack(lab, tmp_path, "wrong", {"clusters": {"west": {}}})
+    # `LabStack` validates the file as `make up` does, so the invalid file replaces a valid one.
+    content = {"config": {f"{PROJECT}:{key}": value for key, value in config.items()}}
+    lab_stack.stack.file.write_text(yaml.safe_dump(content))
+    objects = list_all_objects(lab_stack, "west")
 
-    printed = deployment.up_expecting_failure()
+    output = lab_stack.up_expecting_failure()
 
-    assert "3 faults in the configuration; nothing was touched" in printed
+    assert "3 faults in the configuration; nothing was touched" in output
     for path in ("clusters.west.contxt", "clusters.east.context", "links[0]"):
-        assert path in printed
-    assert "Traceback" not in printed
-    assert list_all_objects(deployment, "west") == there
+        assert path in output
+    assert "Traceback" not in output
+    assert list_all_objects(lab_stack, "west") == objects

@@ -1,4 +1,4 @@
-"""The lab itself: real clusters that come, and go completely."""
+"""The lab itself: real clusters that start, and stop without a trace."""
 
 from __future__ import annotations
 
@@ -31,45 +31,48 @@ pytestmark = pytest.mark.lab("west", "east", "north", "ctx-1", "ctx-2", minutes=
 
 
 class Lab:
-    """A lab of a test's own, used by its commands as a person would."""
+    """A separate lab, used through its command line."""
 
     def __init__(self, folder: Path) -> None:
         self.home = StateDir(folder=folder)
         self._environment = {**os.environ, "LAB_HOME": str(folder)}
 
-    def begin(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+    def begin(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "hack.lab", *arguments],
             cwd=PROJECT_ROOT,
-            env={**self._environment, **variables},
+            env={**self._environment, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            # A runner in the background has it ignored, and its children inherit that.
+            # A runner in the background ignores SIGINT, and child processes inherit that.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def run(self, *arguments: str, **variables: str) -> tuple[int, str]:
         process = self.begin(*arguments, **variables)
-        printed = process.communicate(timeout=180)[0]
-        return process.returncode, printed
+        output = process.communicate(timeout=180)[0]
+        return process.returncode, output
 
     def processes(self) -> list[psutil.Process]:
-        """Everything that runs with this lab's folder on its command line."""
-        found = []
+        """Return all processes with this lab's folder on their command line."""
+        processes = []
         for process in psutil.process_iter(["cmdline", "status"]):
-            line = process.info["cmdline"] or []
-            if any(str(self.home.folder) in word for word in line) and process.info["status"] != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        return found
+            command_line = process.info["cmdline"] or []
+            if (
+                any(str(self.home.folder) in word for word in command_line)
+                and process.info["status"] != psutil.STATUS_ZOMBIE
+            ):
+                processes.append(process)
+        return processes
 
 
 @pytest.fixture
-def own(scratch: Path) -> Iterator[Lab]:
-    lab = Lab(scratch / "home")
-    yield lab
-    lab.run("stop", "--delete")
+def own_lab(scratch: Path) -> Iterator[Lab]:
+    own_lab = Lab(scratch / "home")
+    yield own_lab
+    own_lab.run("stop", "--delete")
 
 
 def kubectl(home: StateDir, context: str, *arguments: str, check: bool = True) -> str:
@@ -85,15 +88,15 @@ def test_kubeconfig_verifies_server_and_has_client_certificate(lab: StateDir) ->
         assert "insecure-skip-tls-verify" not in entry["cluster"]
         assert entry["cluster"]["server"].startswith("https://127.0.0.1:")
     assert all({"client-certificate-data", "client-key-data"} <= set(entry["user"]) for entry in content["users"])
-    assert lab.kubeconfig.stat().st_mode & 0o077 == 0, "it holds keys"
+    assert lab.kubeconfig.stat().st_mode & 0o077 == 0, "the kubeconfig contains keys"
 
 
 def test_request_without_client_certificate_is_refused(lab: StateDir) -> None:
     secrets = lab.read_status()["clusters"]["west"]["apiServer"] + "/api/v1/secrets"
 
-    with pytest.raises(urllib.error.HTTPError) as refused:
+    with pytest.raises(urllib.error.HTTPError) as raised:
         urllib.request.urlopen(secrets, context=ssl._create_unverified_context())
-    assert refused.value.code in {401, 403}
+    assert raised.value.code in {401, 403}
     with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
         urllib.request.urlopen(secrets)
 
@@ -134,19 +137,19 @@ def test_lab_processes_connect_only_to_loopback(lab: StateDir) -> None:
     pids = [process["pid"] for cluster in lab.read_status()["clusters"].values() for process in cluster["processes"]]
     assert len(pids) >= 20
 
-    remote = [
+    remote_addresses = [
         connection.raddr.ip
         for pid in pids
         for connection in psutil.Process(pid).net_connections(kind="inet")
         if connection.raddr
     ]
 
-    assert remote
-    assert set(remote) == {"127.0.0.1"}
+    assert remote_addresses
+    assert set(remote_addresses) == {"127.0.0.1"}
 
 
 def read_served_charts(home: StateDir) -> dict[str, Any]:
-    """The index of a lab's chart repository."""
+    """Return the index of a lab's chart repository."""
     with urllib.request.urlopen(home.read_status()["charts"] + "/index.yaml") as answer:
         entries: dict[str, Any] = yaml.safe_load(answer.read())["entries"]
     return entries
@@ -157,47 +160,47 @@ def test_third_party_charts_are_served_too(lab: StateDir) -> None:
 
     assert served["metallb"] == {"0.14.9"}
     assert served["ingress-nginx"] == {"4.11.0"}
-    assert {"30.12.11", "30.8.5"} <= served["linkerd-viz"], "one for each release of Linkerd"
+    assert {"30.12.11", "30.8.5"} <= served["linkerd-viz"], "one version per Linkerd release"
     assert {"1.14.0", "1.19.0"} <= served["cilium"]
 
 
-def test_user_charts_take_precedence(own: Lab, tmp_path: Path) -> None:
+def test_user_charts_take_precedence(own_lab: Lab, tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     for folder in (first, second):
         folder.mkdir()
-        # A name that no release has: what decides is the chart's own name and version.
+        # The file name is arbitrary: name and version come from Chart.yaml.
         with tarfile.open(folder / "smi.tgz", "w:gz") as archive:
             content = f"name: linkerd-smi\nversion: 1.0.1\ndescription: {folder.name}\n".encode()
             entry = tarfile.TarInfo("linkerd-smi/Chart.yaml")
             entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content))
 
-    assert own.run("start", "one", LAB_CHARTS=f"{first}:{second}")[0] == 0
+    assert own_lab.run("start", "one", LAB_CHARTS=f"{first}:{second}")[0] == 0
 
-    served = read_served_charts(own.home)
-    assert [entry["description"] for entry in served["linkerd-smi"]] == ["first"]
-    assert "metallb" in served
-
-
-def test_missing_chart_folder_is_reported(own: Lab) -> None:
-    code, printed = own.run("start", "one", LAB_CHARTS="/nowhere/charts")
-
-    assert code == 1
-    assert "LAB_CHARTS: /nowhere/charts" in printed
-    assert own.processes() == []
+    charts = read_served_charts(own_lab.home)
+    assert [entry["description"] for entry in charts["linkerd-smi"]] == ["first"]
+    assert "metallb" in charts
 
 
-def test_missing_program_folder_is_reported(own: Lab) -> None:
-    code, printed = own.run("start", "one", LAB_LINKERD="/nowhere/linkerd")
+def test_missing_chart_folder_is_reported(own_lab: Lab) -> None:
+    code, output = own_lab.run("start", "one", LAB_CHARTS="/nowhere/charts")
 
     assert code == 1
-    assert "LAB_LINKERD: /nowhere/linkerd: there is no such folder" in printed
-    assert own.processes() == []
+    assert "LAB_CHARTS: /nowhere/charts" in output
+    assert own_lab.processes() == []
 
 
-def test_mirrors_of_configured_release_run_for_their_pods(own: Lab, tmp_path: Path) -> None:
+def test_missing_program_folder_is_reported(own_lab: Lab) -> None:
+    code, output = own_lab.run("start", "one", LAB_LINKERD="/nowhere/linkerd")
+
+    assert code == 1
+    assert "LAB_LINKERD: /nowhere/linkerd: there is no such folder" in output
+    assert own_lab.processes() == []
+
+
+def test_mirrors_of_configured_release_run_for_their_pods(own_lab: Lab, tmp_path: Path) -> None:
     folder = write_fake_programs(tmp_path, "edge-98.1.2")
-    assert own.run("start", "one", LAB_LINKERD="")[0] == 0
+    assert own_lab.run("start", "one", LAB_LINKERD="")[0] == 0
     for component, argument in (("controller", "east"), ("local-service-mirror", "-local-mirror")):
         pod = {
             "apiVersion": "v1",
@@ -215,110 +218,114 @@ def test_mirrors_of_configured_release_run_for_their_pods(own: Lab, tmp_path: Pa
         }
         file = tmp_path / f"{component}.json"
         file.write_text(json.dumps(pod))
-        kubectl(own.home, "one", "apply", "-f", str(file))
+        kubectl(own_lab.home, "one", "apply", "-f", str(file))
 
     assert wait_until(
-        lambda: own.run("status")[1].count("LAB_LINKERD has a service mirror for release edge-98.1.3") == 2
+        lambda: own_lab.run("status")[1].count("LAB_LINKERD has a service mirror for release edge-98.1.3") == 2
     )
-    # The lab that runs is told of it, and what has been missing is there.
-    assert own.run("start", "one", LAB_LINKERD=str(folder))[0] == 0
+    # The running lab reads the new folder and starts the missing mirrors.
+    assert own_lab.run("start", "one", LAB_LINKERD=str(folder))[0] == 0
 
-    substituted = "running (edge-98.1.2 in place of edge-98.1.3)"
-    wanted = {f"mirror of east: {substituted}", f"local mirror: {substituted}"}
-    assert wait_until(lambda: wanted <= {line.partition(",")[0].strip() for line in own.run("status")[1].splitlines()})
-    mirrors = own.home.read_status()["clusters"]["one"]["mirrors"]
-    begun = f"{folder}/controller service-mirror -kubeconfig="
-    assert all(Path(mirror["log"]).read_text().startswith(begun) for mirror in mirrors)
+    status = "running (edge-98.1.2 in place of edge-98.1.3)"
+    expected = {f"mirror of east: {status}", f"local mirror: {status}"}
+    assert wait_until(
+        lambda: expected <= {line.partition(",")[0].strip() for line in own_lab.run("status")[1].splitlines()}
+    )
+    mirrors = own_lab.home.read_status()["clusters"]["one"]["mirrors"]
+    first_line = f"{folder}/controller service-mirror -kubeconfig="
+    assert all(Path(mirror["log"]).read_text().startswith(first_line) for mirror in mirrors)
 
 
 @REQUIRES_EDGE_RELEASES
 def test_linkerd_edge_releases_are_served_too(lab: StateDir) -> None:
-    served = read_served_charts(lab)
+    entries = read_served_charts(lab)
 
-    for release, charts in edge_releases.list_edge_releases().items():
+    for linkerd_release, charts in edge_releases.list_edge_releases().items():
         for name, version in charts.items():
-            assert (version, release) in {(entry["version"], entry.get("appVersion")) for entry in served[name]}
+            assert (version, linkerd_release) in {
+                (entry["version"], entry.get("appVersion")) for entry in entries[name]
+            }
     assert edge_releases.newest_edge_release() in edge_releases.list_edge_releases()
 
 
-def test_stop_ends_all_processes_and_start_restores_clusters(own: Lab) -> None:
-    code, printed = own.run("start", "one")
-    assert code == 0, printed
-    kubectl(own.home, "one", "create", "namespace", "kept")
-    before = own.home.kubeconfig.read_text()
+def test_stop_ends_all_processes_and_start_restores_clusters(own_lab: Lab) -> None:
+    code, output = own_lab.run("start", "one")
+    assert code == 0, output
+    kubectl(own_lab.home, "one", "create", "namespace", "kept")
+    before = own_lab.home.kubeconfig.read_text()
 
-    assert own.run("stop")[0] == 0
-    assert own.processes() == []
-    assert own.run("status")[0] != 0
+    assert own_lab.run("stop")[0] == 0
+    assert own_lab.processes() == []
+    assert own_lab.run("status")[0] != 0
 
-    assert own.run("start", "one")[0] == 0
-    assert own.home.kubeconfig.read_text() == before
-    assert "kept" in kubectl(own.home, "one", "get", "namespaces")
+    assert own_lab.run("start", "one")[0] == 0
+    assert own_lab.home.kubeconfig.read_text() == before
+    assert "kept" in kubectl(own_lab.home, "one", "get", "namespaces")
 
 
-def test_two_labs_and_an_added_cluster_are_independent(own: Lab, lab: StateDir) -> None:
-    assert own.run("start", "west")[0] == 0
-    ours = {process.pid for process in own.processes()}
-    assert own.run("start", "west", "added")[0] == 0
+def test_two_labs_and_an_added_cluster_are_independent(own_lab: Lab, lab: StateDir) -> None:
+    assert own_lab.run("start", "west")[0] == 0
+    pids = {process.pid for process in own_lab.processes()}
+    assert own_lab.run("start", "west", "added")[0] == 0
 
-    assert ours <= {process.pid for process in own.processes()}, "what ran has gone on running"
-    own.run("stop")
+    assert pids <= {process.pid for process in own_lab.processes()}, "running processes were restarted"
+    own_lab.run("stop")
     assert "kube-system" in kubectl(lab, "west", "get", "namespaces")
 
 
-def test_lab_ends_with_its_owner(own: Lab) -> None:
+def test_lab_ends_with_its_owner(own_lab: Lab) -> None:
     program = f"""
 import os, time
 from pathlib import Path
 from hack.lab import lifecycle
 from hack.lab.state_dir import StateDir
-home = StateDir(folder=Path({str(own.home.folder)!r}))
+home = StateDir(folder=Path({str(own_lab.home.folder)!r}))
 lifecycle.start(home, ["one"], load_balancers={{}}, chart_folders=[], timeout=120, say=print, owner=os.getpid())
 time.sleep(600)
 """
     owner = subprocess.Popen([sys.executable, "-c", program], cwd=PROJECT_ROOT, stdout=subprocess.DEVNULL)
     try:
-        assert wait_until(lambda: own.home.read_status().get("clusters", {}).get("one", {}).get("ready", False), 60)
+        assert wait_until(lambda: own_lab.home.read_status().get("clusters", {}).get("one", {}).get("ready", False), 60)
     finally:
         owner.kill()
         owner.wait()
 
-    assert wait_until(lambda: own.processes() == [], 15)
+    assert wait_until(lambda: own_lab.processes() == [], 15)
 
 
 @pytest.mark.parametrize("kill", ["starter", "supervisor"])
-def test_stop_cleans_up_after_a_kill(own: Lab, kill: str) -> None:
-    starter = own.begin("start", "one")
-    assert wait_until(lambda: len(own.processes()) >= 3)
+def test_stop_cleans_up_after_a_kill(own_lab: Lab, kill: str) -> None:
+    starter = own_lab.begin("start", "one")
+    assert wait_until(lambda: len(own_lab.processes()) >= 3)
     if kill == "starter":
         starter.kill()
     else:
-        for process in own.processes():
+        for process in own_lab.processes():
             if "hack.lab.supervisor" in process.info["cmdline"]:
                 process.kill()
         starter.terminate()
     starter.wait()
 
-    assert own.run("stop")[0] == 0
+    assert own_lab.run("stop")[0] == 0
 
-    assert wait_until(lambda: own.processes() == [], 10)
+    assert wait_until(lambda: own_lab.processes() == [], 10)
 
 
-def test_interrupted_start_leaves_no_process(own: Lab) -> None:
-    starter = own.begin("start", "one")
-    # On a busy machine all could be up by the time that a few of them have been seen.
-    assert wait_until(lambda: len(own.processes()) >= 1)
+def test_interrupted_start_leaves_no_process(own_lab: Lab) -> None:
+    starter = own_lab.begin("start", "one")
+    # On a busy machine the start can complete before several processes are visible.
+    assert wait_until(lambda: len(own_lab.processes()) >= 1)
 
     starter.send_signal(signal.SIGINT)
 
     assert starter.wait(timeout=60) == 130
-    assert wait_until(lambda: own.processes() == [], 10)
+    assert wait_until(lambda: own_lab.processes() == [], 10)
 
 
 @pytest.mark.parametrize("name", ["West", "a_b", "x" * 64, "-a"])
-def test_invalid_cluster_name_is_refused_without_traceback(own: Lab, name: str) -> None:
-    code, printed = own.run("start", "--", name)
+def test_invalid_cluster_name_is_refused_without_traceback(own_lab: Lab, name: str) -> None:
+    code, output = own_lab.run("start", "--", name)
 
     assert code == 1
-    assert "lower-case letters" in printed
-    assert "Traceback" not in printed
+    assert "lower-case letters" in output
+    assert "Traceback" not in output

@@ -1,4 +1,4 @@
-"""Linkerd's programs in folders that a person names: which is taken, and what is said of those that can't be."""
+"""Linkerd's programs in the user's folders: selection by release, and errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_folder_has_release_that_its_programs_print(tmp_path: Path) -> None:
 
 def test_controller_without_version_has_release_of_the_cli(tmp_path: Path) -> None:
     assert (
-        linkerd.read_release(write_fake_programs(tmp_path, "edge-26.8.3", of_controller="dev-undefined"))
+        linkerd.read_release(write_fake_programs(tmp_path, "edge-26.8.3", controller_release="dev-undefined"))
         == "edge-26.8.3"
     )
 
@@ -44,18 +44,18 @@ def test_folders_are_separated_by_colons(tmp_path: Path, monkeypatch: pytest.Mon
 def test_invalid_folder_is_reported_with_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_fake_programs(tmp_path, "edge-26.8.3")
 
-    def complaint(named: Path = folder) -> str:
-        monkeypatch.setenv("LAB_LINKERD", str(named))
+    def complaint(named_folder: Path = folder) -> str:
+        monkeypatch.setenv("LAB_LINKERD", str(named_folder))
         with pytest.raises(LabError) as raised:
             linkerd.read_named_folders()
         return str(raised.value)
 
-    assert complaint(tmp_path / "none").startswith(f"LAB_LINKERD: {tmp_path}/none: there is no such folder.")
+    assert complaint(tmp_path / "none").startswith(f"LAB_LINKERD: {tmp_path}/none: no such folder; name folders")
     (folder / "linkerd").chmod(0o644)
-    assert complaint() == f"LAB_LINKERD: {folder}/linkerd: not executable. Run 'chmod +x {folder}/linkerd'."
+    assert complaint() == f"LAB_LINKERD: {folder}/linkerd: not executable; run 'chmod +x {folder}/linkerd'"
     (folder / "linkerd").unlink()
-    assert complaint().startswith(f"LAB_LINKERD: {folder}/linkerd: there is no such program.")
-    two = write_fake_programs(tmp_path, "edge-26.9.1", of_controller="edge-26.8.3")
+    assert complaint().startswith(f"LAB_LINKERD: {folder}/linkerd: no such program; name folders")
+    two = write_fake_programs(tmp_path, "edge-26.9.1", controller_release="edge-26.8.3")
     assert "of different releases, edge-26.8.3 and edge-26.9.1" in complaint(two)
 
 
@@ -65,12 +65,12 @@ def test_programs_without_version_output_are_refused(tmp_path: Path, content: st
     for name in ("linkerd", "controller"):
         (folder / name).write_text(content)
 
-    with pytest.raises(LabError, match=re.escape(f"{folder}: neither") + ".* says what it is"):
+    with pytest.raises(LabError, match=re.escape(f"{folder}: neither") + ".* prints a version; replace them"):
         linkerd.read_release(folder)
 
 
 @pytest.mark.parametrize(
-    ("pod", "there", "taken"),
+    ("pod_release", "available", "expected_release"),
     [
         ("edge-26.8.3", ["edge-26.9.1", "edge-26.8.3"], "edge-26.8.3"),
         ("edge-25.4.4", ["edge-26.8.3", "edge-26.10.1"], "edge-26.10.1"),
@@ -89,27 +89,27 @@ def test_programs_without_version_output_are_refused(tmp_path: Path, content: st
     ],
 )
 def test_service_mirror_has_pod_release_or_newest_compatible_one(
-    tmp_path: Path, pod: str, there: list[str], taken: str | None
+    tmp_path: Path, pod_release: str, available: list[str], expected_release: str | None
 ) -> None:
-    folders = [write_fake_programs(tmp_path, release) for release in there]
+    folders = [write_fake_programs(tmp_path, release) for release in available]
 
-    found = linkerd.find_service_mirror(pod, folders)
+    program = linkerd.find_service_mirror(pod_release, folders)
 
-    wanted = taken and linkerd.Program(
-        path=tmp_path / taken / "controller", release=taken, arguments=("service-mirror",)
+    expected = expected_release and linkerd.Program(
+        path=tmp_path / expected_release / "controller", release=expected_release, arguments=("service-mirror",)
     )
-    assert found == wanted
+    assert program == expected
 
 
 def test_toolchain_mirror_precedes_configured_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = tmp_path / "toolchain/bin/service-mirror"
-    own.parent.mkdir(parents=True)
-    own.touch()
+    toolchain_program = tmp_path / "toolchain/bin/service-mirror"
+    toolchain_program.parent.mkdir(parents=True)
+    toolchain_program.touch()
     monkeypatch.setattr(lab_programs, "_installed", lambda part: tmp_path / "toolchain")
 
-    found = linkerd.find_service_mirror("2.14.10", [write_fake_programs(tmp_path, "stable-2.14.10")])
+    program = linkerd.find_service_mirror("2.14.10", [write_fake_programs(tmp_path, "stable-2.14.10")])
 
-    assert found == linkerd.Program(path=own, release="2.14.10")
+    assert program == linkerd.Program(path=toolchain_program, release="2.14.10")
 
 
 def test_cli_has_requested_release_or_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,9 +117,13 @@ def test_cli_has_requested_release_or_the_newest(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("LAB_LINKERD", ":".join(map(str, folders)))
     home = StateDir(folder=tmp_path / "home")
 
-    for wanted, taken in {"edge-26.8.3": "edge-26.8.3", "2.17": "edge-24.11.8", "edge-25.4.4": "edge-26.10.1"}.items():
-        found = environment.find_cli(home, wanted)
-        assert (found.path, found.release) == (tmp_path / taken / "linkerd", taken)
+    for requested, expected_release in {
+        "edge-26.8.3": "edge-26.8.3",
+        "2.17": "edge-24.11.8",
+        "edge-25.4.4": "edge-26.10.1",
+    }.items():
+        program = environment.find_cli(home, requested)
+        assert (program.path, program.release) == (tmp_path / expected_release / "linkerd", expected_release)
 
 
 def test_lab_keeps_folders_of_its_start(tmp_path: Path) -> None:
@@ -133,6 +137,6 @@ def test_lab_keeps_folders_of_its_start(tmp_path: Path) -> None:
 def test_missing_cli_is_reported_with_remedy_or_replaced(tmp_path: Path) -> None:
     home = StateDir(folder=tmp_path)
 
-    with pytest.raises(LabError, match=r"Linkerd edge-26\.8\.3: .* LAB_LINKERD=<folder>"):
+    with pytest.raises(LabError, match=r"Linkerd edge-26\.8\.3: .* set LAB_LINKERD to a folder with its programs"):
         environment.find_cli(home, "edge-26.8.3")
     assert environment.version_with_cli(home, "edge-26.8.3") == "2.14.10"

@@ -1,4 +1,4 @@
-"""The shipped stacks, all at once on one lab of real API servers, judged by Linkerd's own checks."""
+"""The shipped stacks, deployed concurrently on one lab and verified by Linkerd's own checks."""
 
 from __future__ import annotations
 
@@ -36,30 +36,30 @@ def _read_stack_files() -> dict[str, str]:
     return {path.name: path.read_text() for path in PROJECT_ROOT.glob("Pulumi*.yaml")}
 
 
-# As they were before any command ran.
+# Content before the first command.
 STACK_FILES = _read_stack_files()
 
 
 @pytest.fixture(scope="module")
 def meshes(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, LabStack]]:
-    """All stacks, each of which is up."""
-    with ExitStack() as up:
+    """Deploy all stacks."""
+    with ExitStack() as stack:
         stacks = {name: deploy(lab, tmp_path_factory.mktemp(name), name, config) for name, config in STACKS.items()}
-        # Each waits for its clusters most of the time.
-        deployments = run_for_each(lambda name: up.enter_context(stacks[name]), STACKS)
+        # A deployment mostly waits for its clusters.
+        deployments = run_for_each(lambda name: stack.enter_context(stacks[name]), STACKS)
         yield deployments
         run_for_each(lambda name: deployments[name].destroy(), [n for n, d in deployments.items() if d.has_resources])
 
 
 @pytest.fixture(params=STACKS)
 def mesh(request: pytest.FixtureRequest, meshes: dict[str, LabStack]) -> LabStack:
-    """One of them."""
+    """Return one stack."""
     return meshes[request.param]
 
 
 @pytest.fixture(params=[name for name, config in STACKS.items() if len(config["clusters"]) > 1])
-def linked(request: pytest.FixtureRequest, meshes: dict[str, LabStack]) -> LabStack:
-    """One of them that has links."""
+def linked_mesh(request: pytest.FixtureRequest, meshes: dict[str, LabStack]) -> LabStack:
+    """Return one stack with links."""
     return meshes[request.param]
 
 
@@ -79,51 +79,57 @@ def test_linkerd_check_succeeds(meshes: dict[str, LabStack]) -> None:
         assert_check_succeeds(mesh, cluster.context, "check")
 
 
-def test_linkerd_multicluster_check_succeeds(linked: LabStack) -> None:
-    for cluster in linked.stack.clusters:
-        assert_check_succeeds(linked, cluster.context, "multicluster", "check")
+def test_linkerd_multicluster_check_succeeds(linked_mesh: LabStack) -> None:
+    for cluster in linked_mesh.stack.clusters:
+        assert_check_succeeds(linked_mesh, cluster.context, "multicluster", "check")
 
 
 def assert_check_succeeds(mesh: LabStack, context: str, *command: str) -> None:
-    ended = mesh.run("linkerd", "--context", context, *command, "--wait=1s")
+    result = mesh.run("linkerd", "--context", context, *command, "--wait=1s")
 
-    assert ended.stdout.rstrip().splitlines()[-1] == "Status check results are √", ended.stdout
-    warned = {line.removeprefix("‼ ") for line in ended.stdout.splitlines() if line.startswith("‼ ")}
-    assert warned <= EXPECTED_WARNINGS
-    assert "×" not in ended.stdout.replace("results are ×", "")
+    assert result.stdout.rstrip().splitlines()[-1] == "Status check results are √", result.stdout
+    warnings = {line.removeprefix("‼ ") for line in result.stdout.splitlines() if line.startswith("‼ ")}
+    assert warnings <= EXPECTED_WARNINGS
+    assert "×" not in result.stdout.replace("results are ×", "")
 
 
-def test_every_gateway_is_alive_with_all_exported_services(linked: LabStack) -> None:
-    for cluster in linked.stack.clusters:
-        wanted = {
-            target: str(len(linked.list_exported_services(target)))
-            for source, target in linked.link_pairs
+def test_every_gateway_is_alive_with_all_exported_services(linked_mesh: LabStack) -> None:
+    for cluster in linked_mesh.stack.clusters:
+        expected = {
+            target: str(len(linked_mesh.list_exported_services(target)))
+            for source, target in linked_mesh.link_pairs
             if source == cluster.name
         }
-        if not wanted:
+        if not expected:
             continue
-        printed = linked.run("linkerd", "--context", cluster.context, "multicluster", "gateways").stdout
+        output = linked_mesh.run("linkerd", "--context", cluster.context, "multicluster", "gateways").stdout
 
-        rows = [line.split() for line in printed.splitlines()[1:]]
-        assert {row[0]: row[1:3] for row in rows} == {name: ["True", count] for name, count in wanted.items()}, printed
+        rows = [line.split() for line in output.splitlines()[1:]]
+        assert {row[0]: row[1:3] for row in rows} == {name: ["True", count] for name, count in expected.items()}, output
 
 
-def test_mirror_endpoint_is_gateway_of_target(linked: LabStack) -> None:
-    contexts = linked.contexts
-    gateways = {name: data["loadBalancer"]["address"] for name, data in linked.lab.read_status()["clusters"].items()}
-    seen = 0
-    for source, target in linked.link_pairs:
-        for namespace, service in linked.list_exported_services(target):
-            (subset,) = linked.get_object(contexts[source], "endpoints", f"{service}-{target}", namespace)["subsets"]
+def test_mirror_endpoint_is_gateway_of_target(linked_mesh: LabStack) -> None:
+    contexts = linked_mesh.contexts
+    gateways = {
+        name: data["loadBalancer"]["address"] for name, data in linked_mesh.lab.read_status()["clusters"].items()
+    }
+    endpoint_count = 0
+    for source, target in linked_mesh.link_pairs:
+        for namespace, service in linked_mesh.list_exported_services(target):
+            (subset,) = linked_mesh.get_object(contexts[source], "endpoints", f"{service}-{target}", namespace)[
+                "subsets"
+            ]
 
-            assert [each["ip"] for each in subset["addresses"]] == [linked.resolve(gateways[contexts[target]])]
+            assert [address["ip"] for address in subset["addresses"]] == [
+                linked_mesh.resolve(gateways[contexts[target]])
+            ]
             assert {port["port"] for port in subset["ports"]} == {4143}
-            seen += 1
-    assert seen, "nothing is exported"
+            endpoint_count += 1
+    assert endpoint_count, "no service is exported"
 
 
-def test_link_credentials_can_only_read_services(linked: LabStack, tmp_path: Path) -> None:
-    mesh, contexts = linked, linked.contexts
+def test_link_credentials_can_only_read_services(linked_mesh: LabStack, tmp_path: Path) -> None:
+    mesh, contexts = linked_mesh, linked_mesh.contexts
     for source, target in mesh.link_pairs:
         encoded = mesh.kubectl(
             *(contexts[source], "-n", "linkerd-multicluster", "get", "secret", f"cluster-credentials-{target}"),
@@ -131,21 +137,21 @@ def test_link_credentials_can_only_read_services(linked: LabStack, tmp_path: Pat
         )
         (tmp_path / "credentials").write_bytes(base64.b64decode(encoded))
 
-        def may(verb: str, resource: str) -> bool:
-            allowed = ("auth", "can-i", verb, resource, "--all-namespaces")
+        def is_allowed(verb: str, resource: str) -> bool:
+            command = ("auth", "can-i", verb, resource, "--all-namespaces")
             return (
-                mesh.run("kubectl", "--kubeconfig", str(tmp_path / "credentials"), *allowed, check=False).returncode
+                mesh.run("kubectl", "--kubeconfig", str(tmp_path / "credentials"), *command, check=False).returncode
                 == 0
             )
 
-        assert may("list", "services")
+        assert is_allowed("list", "services")
         for verb, resource in (("get", "secrets"), ("list", "configmaps"), ("create", "pods"), ("delete", "services")):
-            assert not may(verb, resource), f"{source}'s credentials may {verb} {resource} in {target}"
+            assert not is_allowed(verb, resource), f"{source}'s credentials may {verb} {resource} in {target}"
 
 
-def test_link_objects_equal_output_of_linkerd_cli(linked: LabStack) -> None:
-    for source, target in linked.link_pairs:
-        assert_matches_linkerd_cli(linked, source, target)
+def test_link_objects_equal_output_of_linkerd_cli(linked_mesh: LabStack) -> None:
+    for source, target in linked_mesh.link_pairs:
+        assert_matches_linkerd_cli(linked_mesh, source, target)
 
 
 def test_second_up_with_refresh_changes_nothing(meshes: dict[str, LabStack]) -> None:
@@ -156,13 +162,13 @@ def test_secrets_are_neither_printed_nor_stored_in_clear(mesh: LabStack) -> None
     with mesh.engine() as engine:
         outputs = json.dumps(engine.outputs())
 
-    assert not SECRETS.search(mesh.output.read_text()), "in what preview and up print"
-    assert not SECRETS.search(outputs), "in the stack's outputs"
+    assert not SECRETS.search(mesh.output.read_text()), "in the output of preview and up"
+    assert not SECRETS.search(outputs), "in the stack outputs"
     assert not SECRETS.search(mesh.state), "in the state file"
     for cluster in mesh.stack.clusters:
-        for record in mesh.list_objects(cluster.context, "secrets", "--all-namespaces", "-l", "owner=helm"):
-            encoded = base64.b64decode(base64.b64decode(record["data"]["release"]))
-            assert not SECRETS.search(gzip.decompress(encoded).decode()), record["metadata"]["name"]
+        for secret in mesh.list_objects(cluster.context, "secrets", "--all-namespaces", "-l", "owner=helm"):
+            encoded = base64.b64decode(base64.b64decode(secret["data"]["release"]))
+            assert not SECRETS.search(gzip.decompress(encoded).decode()), secret["metadata"]["name"]
 
 
 def test_secret_pattern_matches_real_secrets(mesh: LabStack) -> None:
@@ -174,7 +180,7 @@ def test_secret_pattern_matches_real_secrets(mesh: LabStack) -> None:
         for value in secret.get("data", {}).values()
     ]
 
-    assert sum(bool(SECRETS.search(value)) for value in values) >= 4, "an issuer's key, webhook keys, a token"
+    assert sum(bool(SECRETS.search(value)) for value in values) >= 4, "keys of the issuer and of webhooks, and a token"
 
 
 def test_outputs_contain_releases_links_and_certificate_expiry(mesh: LabStack) -> None:
@@ -225,8 +231,8 @@ def test_dashboard_accepts_password_from_outputs(meshes: dict[str, LabStack]) ->
     for mesh in (meshes["openstack-nks"], meshes["kpaas"]):
         with mesh.engine() as engine:
             assert engine.outputs()["dashboardPassword"] == "[secret]"
-        show = ("pulumi", "stack", "output", "dashboardPassword", "--show-secrets", "--stack", mesh.name)
-        password = mesh.run(*show).stdout.strip()
+        command = ("pulumi", "stack", "output", "dashboardPassword", "--show-secrets", "--stack", mesh.name)
+        password = mesh.run(*command).stdout.strip()
         assert len(password) >= 24
         for context in mesh.contexts.values():
             secret = mesh.get_object(context, "secret", "web-ingress-auth", "linkerd-viz")
@@ -241,28 +247,28 @@ def test_dashboard_accepts_password_from_outputs(meshes: dict[str, LabStack]) ->
 
 
 def test_viz_and_jaeger_pass_checks_without_pod_requests(meshes: dict[str, LabStack]) -> None:
-    asked = {
+    results = {
         extension: meshes["east-west"].run(
             "linkerd", "--context", "kind-west", extension, "check", "--wait=1s", check=False
         )
         for extension in ("viz", "jaeger")
     }
 
-    failed = [line for line in asked["viz"].stdout.splitlines() if line.startswith("×")]
+    failed = [line for line in results["viz"].stdout.splitlines() if line.startswith("×")]
     assert failed == ["× viz extension self-check"]
-    assert "√ tap API server has valid cert" in asked["viz"].stdout
-    assert "√ tap API service is running" in asked["viz"].stdout
-    assert asked["jaeger"].stdout.rstrip().endswith("Status check results are √")
+    assert "√ tap API server has valid cert" in results["viz"].stdout
+    assert "√ tap API service is running" in results["viz"].stdout
+    assert results["jaeger"].stdout.rstrip().endswith("Status check results are √")
 
 
 def test_api_server_accepts_every_object_strictly(mesh: LabStack) -> None:
-    assert [said for said in (dry_run_error(mesh, item) for item in list_custom_objects(mesh)) if said] == []
+    assert [error for error in (dry_run_error(mesh, item) for item in list_custom_objects(mesh)) if error] == []
 
 
 def test_split_switches_between_forms_by_setting(meshes: dict[str, LabStack]) -> None:
     mesh = meshes["kpaas"]
-    whole = mesh.config
-    changed = copy.deepcopy(whole)
+    config = mesh.config
+    changed = copy.deepcopy(config)
     changed["workloads"][0]["helloworld"]["splits"][0]["form"] = "gateway-api"
     mesh.configure(changed)
 
@@ -276,24 +282,24 @@ def test_split_switches_between_forms_by_setting(meshes: dict[str, LabStack]) ->
         ("helloworld-cluster1", 50),
         ("helloworld", 50),
     ]
-    assert [said for said in (dry_run_error(mesh, item) for item in list_custom_objects(mesh)) if said] == []
-    mesh.configure(whole)
+    assert [error for error in (dry_run_error(mesh, item) for item in list_custom_objects(mesh)) if error] == []
+    mesh.configure(config)
     mesh.up()
 
 
 def test_unexported_service_has_no_mirror_after_up(meshes: dict[str, LabStack]) -> None:
     mesh = meshes["east-west"]
-    whole = mesh.config
+    config = mesh.config
     assert mesh.has_object("kind-west", "service", "podinfo-east", "test")
-    changed = copy.deepcopy(whole)
+    changed = copy.deepcopy(config)
     changed["workloads"][0]["podinfo"] |= {"exported": [], "splits": []}
 
     mesh.configure(changed)
     mesh.up()
 
     assert not mesh.has_object("kind-west", "service", "podinfo-east", "test")
-    assert mesh.has_object("kind-east", "service", "podinfo", "test"), "the service itself stays"
-    mesh.configure(whole)
+    assert mesh.has_object("kind-east", "service", "podinfo", "test"), "the service itself was deleted"
+    mesh.configure(config)
     mesh.up()
     assert wait_until(lambda: mesh.has_object("kind-west", "service", "podinfo-east", "test"))
 
@@ -302,15 +308,15 @@ def test_emojivoto_leaves_and_rejoins_mesh_by_setting(meshes: dict[str, LabStack
     mesh = meshes["emojivoto"]
 
     def injected() -> set[str]:
-        found = mesh.list_objects("kind-demo", "deployments", "-n", "emojivoto")
-        return {item["spec"]["template"]["metadata"]["annotations"]["linkerd.io/inject"] for item in found}
+        deployments = mesh.list_objects("kind-demo", "deployments", "-n", "emojivoto")
+        return {item["spec"]["template"]["metadata"]["annotations"]["linkerd.io/inject"] for item in deployments}
 
     assert injected() == {"enabled"}
-    whole = mesh.config
-    mesh.configure({**whole, "workloads": [{"emojivoto": {"meshed": False}}]})
+    config = mesh.config
+    mesh.configure({**config, "workloads": [{"emojivoto": {"meshed": False}}]})
     mesh.up()
     assert injected() == {"disabled"}
-    mesh.configure(whole)
+    mesh.configure(config)
     mesh.up()
     assert injected() == {"enabled"}
 
@@ -324,20 +330,20 @@ def test_destroy_restores_each_api_server(meshes: dict[str, LabStack]) -> None:
 
 
 def assert_destroy_leaves_nothing(mesh: LabStack) -> None:
-    exported = ("-n", "default", "service", "coffee")
+    service = ("-n", "default", "service", "coffee")
     contexts = mesh.contexts
     targets = {target: source for source, target in mesh.link_pairs[:1]}
     for target, source in targets.items():
         mesh.kubectl(contexts[target], "-n", "default", "create", "service", "clusterip", "coffee", "--tcp=80")
-        mesh.kubectl(contexts[target], "label", *exported, "mirror.linkerd.io/exported=true")
+        mesh.kubectl(contexts[target], "label", *service, "mirror.linkerd.io/exported=true")
         assert wait_until(lambda: mesh.has_object(contexts[source], "service", f"coffee-{target}"))  # noqa: B023
 
     mesh.destroy()
 
     for target in targets:
-        mesh.kubectl(contexts[target], "delete", *exported)
+        mesh.kubectl(contexts[target], "delete", *service)
     for context in contexts.values():
-        # The controllers of Kubernetes clear away after what is deleted.
+        # Kubernetes controllers delete dependent objects asynchronously.
         wait_until(partial(mesh.is_restored, context))
         assert list_all_objects(mesh, context) == mesh.objects_before[context]
-    assert not SECRETS.search(mesh.output.read_text()), "in what destroy prints"
+    assert not SECRETS.search(mesh.output.read_text()), "in the output of destroy"

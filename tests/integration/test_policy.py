@@ -1,4 +1,4 @@
-"""The rules as a policy pack, on the engine that the toolchain builds. No cluster is asked anything."""
+"""The rules as a policy pack, on the engine of the toolchain, without any cluster."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 import pulumi_tls as tls
 
-said = pulumi.Config().require_object("said")
+settings = pulumi.Config().require_object("settings")
 key = tls.PrivateKey("key", algorithm="ECDSA", ecdsa_curve="P256")
 tls.SelfSignedCert(
     "anchor",
     private_key_pem=key.private_key_pem_pkcs8,
     is_ca_certificate=True,
     allowed_uses=["cert_signing"],
-    validity_period_hours=said["hours"],
+    validity_period_hours=settings["hours"],
 )
-kubernetes.Provider("west", cluster_identifier=said["identifier"])
+kubernetes.Provider("west", cluster_identifier=settings["identifier"])
 """
 GOOD = {"hours": 87600, "identifier": "west"}
 BAD = {"hours": 876000, "identifier": None}
@@ -39,7 +39,7 @@ PACK_OPTIONS = ("--policy-pack", str(PROJECT_ROOT / "policy"))
 
 
 class Project:
-    """A project in a folder, with a state of its own."""
+    """A Pulumi project in a folder, with its own state."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -55,20 +55,20 @@ class Project:
             self.environment["PULUMI_HOME"] = str(folder / "home")
             self.environment["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
             pulumi_installation.link_plugins(folder / "home")
-        (folder / "Pulumi.yaml").write_text("name: judged\nruntime: python\n")
+        (folder / "Pulumi.yaml").write_text("name: checked\nruntime: python\n")
         (folder / "__main__.py").write_text(PROGRAM)
-        code, printed = self.pulumi("stack", "init", "test")
-        assert code == 0, printed
+        code, output = self.pulumi("stack", "init", "test")
+        assert code == 0, output
 
     def pulumi(self, *arguments: str) -> tuple[int, str]:
-        """How it ends, and what it prints."""
-        ended = run_pulumi(self.folder, self.environment, *arguments)
-        return ended.returncode, ended.stdout or ended.stderr
+        """Run Pulumi and return its exit code and output."""
+        result = run_pulumi(self.folder, self.environment, *arguments)
+        return result.returncode, result.stdout or result.stderr
 
-    def preview(self, said: dict[str, Any], *arguments: str) -> tuple[int, str]:
-        """A preview of the program with what it is to make."""
-        code, printed = self.pulumi("config", "set", "said", json.dumps(said), "--stack", "test")
-        assert code == 0, printed
+    def preview(self, settings: dict[str, Any], *arguments: str) -> tuple[int, str]:
+        """Run a preview of the program with these settings."""
+        code, output = self.pulumi("config", "set", "settings", json.dumps(settings), "--stack", "test")
+        assert code == 0, output
         return self.pulumi("preview", "--stack", "test", *arguments)
 
 
@@ -78,41 +78,41 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def test_preview_without_violations_passes_policy_pack(project: Project) -> None:
-    code, printed = project.preview(GOOD, *PACK_OPTIONS)
+    code, output = project.preview(GOOD, *PACK_OPTIONS)
 
-    assert code == 0, printed
-    assert "multicluster-mesh@v1.0.0" in printed
-    assert "mandatory" not in printed
+    assert code == 0, output
+    assert "multicluster-mesh@v1.0.0" in output
+    assert "mandatory" not in output
 
 
 def test_mandatory_violation_fails_preview_with_path_and_remedy(project: Project) -> None:
-    code, printed = project.preview(BAD, *PACK_OPTIONS)
+    code, output = project.preview(BAD, *PACK_OPTIONS)
 
     assert code != 0
-    assert "[mandatory]  lifetimes  (tls:index/selfSignedCert:SelfSignedCert: anchor)" in printed
-    assert "validityPeriodHours: 876000 hours are more than 87840 (10 years); change trust.lifetimes" in printed
-    assert "[mandatory]  identifiers  (pulumi:providers:kubernetes: west)" in printed
-    assert "clusterIdentifier: not set" in printed
+    assert "[mandatory]  lifetimes  (tls:index/selfSignedCert:SelfSignedCert: anchor)" in output
+    assert "validityPeriodHours: 876000 hours are more than 87840 (10 years); change trust.lifetimes" in output
+    assert "[mandatory]  identifiers  (pulumi:providers:kubernetes: west)" in output
+    assert "clusterIdentifier: not set" in output
 
 
 def test_enforcement_level_is_configurable(project: Project, tmp_path: Path) -> None:
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"all": "advisory", "lifetimes": {"authorityHours": 876000}}))
 
-    code, printed = project.preview(BAD, *PACK_OPTIONS, "--policy-pack-config", str(config))
+    code, output = project.preview(BAD, *PACK_OPTIONS, "--policy-pack-config", str(config))
 
-    assert code == 0, printed
-    assert "[advisory]  identifiers" in printed
-    assert "validityPeriodHours" not in printed
+    assert code == 0, output
+    assert "[advisory]  identifiers" in output
+    assert "validityPeriodHours" not in output
 
 
-@pytest.mark.parametrize(("said", "expected"), [(GOOD, []), (BAD, ["validityPeriodHours", "clusterIdentifier"])])
+@pytest.mark.parametrize(("settings", "expected"), [(GOOD, []), (BAD, ["validityPeriodHours", "clusterIdentifier"])])
 def test_check_of_preview_json_reports_the_same(
-    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str], said: dict[str, Any], expected: list[str]
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str], settings: dict[str, Any], expected: list[str]
 ) -> None:
-    code, printed = project.preview(said, "--json", "--show-sames")
-    assert code == 0, printed
-    (tmp_path / "preview.json").write_text(printed)
+    code, output = project.preview(settings, "--json", "--show-sames")
+    assert code == 0, output
+    (tmp_path / "preview.json").write_text(output)
 
     assert main([str(tmp_path / "preview.json")]) == bool(expected)
     paths = [line.split(": ")[3] for line in capsys.readouterr().out.splitlines()]

@@ -1,4 +1,4 @@
-"""A project of a person's own, made by `pulumi new` from this repository."""
+"""A user's project, created by `pulumi new` from this repository."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ CONFIG = {
 
 
 class Project:
-    """A project in a folder, and Pulumi in it."""
+    """A Pulumi project in a folder."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.folder = folder
         self.environment = environment
 
     def pulumi(self, *arguments: str) -> str:
-        """What it prints."""
-        ended = run_pulumi(self.folder, self.environment, *arguments)
-        assert ended.returncode == 0, ended.stdout + ended.stderr
-        return ended.stdout
+        """Run Pulumi and return its output."""
+        result = run_pulumi(self.folder, self.environment, *arguments)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
 
 
 def required_paths() -> list[str]:
@@ -62,51 +62,51 @@ def delete_all_but(folder: Path, patterns: Sequence[str]) -> None:
 
 @pytest.fixture
 def project(lab: StateDir, tmp_path: Path) -> Iterator[Project]:
-    """A project made of what the work tree has, without what its user may delete."""
+    """Create a project from the work tree, without the files that a user can delete."""
     template = tmp_path / "template"
     for name in list_project_files():
         if (PROJECT_ROOT / name).is_file():
             (template / name).parent.mkdir(parents=True, exist_ok=True)
             (template / name).write_bytes((PROJECT_ROOT / name).read_bytes())
     environment.create_folders(lab)
-    made = Project(tmp_path, environment.build_environment(lab, "2.14.10"))
-    made.pulumi("new", str(template), "--dir", PROJECT, "--name", PROJECT, "--generate-only", "--yes")
-    made.folder = tmp_path / PROJECT
-    # In place of `pulumi install`, which would ask a package registry.
-    (made.folder / ".venv").symlink_to(sys.prefix)
-    delete_all_but(made.folder, [*required_paths(), ".venv"])
-    yield made
+    new_project = Project(tmp_path, environment.build_environment(lab, "2.14.10"))
+    new_project.pulumi("new", str(template), "--dir", PROJECT, "--name", PROJECT, "--generate-only", "--yes")
+    new_project.folder = tmp_path / PROJECT
+    # Replaces `pulumi install`, which would contact a package registry.
+    (new_project.folder / ".venv").symlink_to(sys.prefix)
+    delete_all_but(new_project.folder, [*required_paths(), ".venv"])
+    yield new_project
 
 
 def test_project_from_pulumi_new_links_two_clusters(lab: StateDir, project: Project, tmp_path: Path) -> None:
-    wanted = yaml.safe_load((project.folder / "Pulumi.yaml").read_text())
-    assert wanted["name"] == PROJECT
-    assert "template" not in wanted
+    project_file = yaml.safe_load((project.folder / "Pulumi.yaml").read_text())
+    assert project_file["name"] == PROJECT
+    assert "template" not in project_file
     project.pulumi("stack", "init", "prod")
     stack_file = project.folder / "Pulumi.prod.yaml"
     salt = yaml.safe_load(stack_file.read_text())
     config = {f"{PROJECT}:{key}": value for key, value in CONFIG.items()}
     stack_file.write_text(yaml.safe_dump({**salt, "config": config}))
-    # Only its tools are used; the stack is the project's.
-    looking = LabStack(lab, tmp_path, "unused", CONFIG)
-    before = {context: list_all_objects(looking, context).keys() for context in ("west", "east")}
+    # Only the tools of this object are used; the stack belongs to the project.
+    lab_stack = LabStack(lab, tmp_path, "unused", CONFIG)
+    before = {context: list_all_objects(lab_stack, context).keys() for context in ("west", "east")}
     try:
         project.pulumi("preview", "--stack", "prod")
-        # One operation at a time leaves the program the fewest threads (components/hooks.py).
+        # One operation at a time leaves the program the fewest threads (components/sdk/hooks.py).
         project.pulumi("up", "--stack", "prod", "--yes", "--skip-preview", "--parallel=1")
 
-        (link,) = looking.list_objects("west", "links.multicluster.linkerd.io", "--all-namespaces")
+        (link,) = lab_stack.list_objects("west", "links.multicluster.linkerd.io", "--all-namespaces")
         assert link["spec"]["targetClusterName"] == "east"
         assert link["spec"]["gatewayAddress"]
-        namespace = looking.list_objects("west", "namespaces", "--field-selector", "metadata.name=linkerd")[0]
+        namespace = lab_stack.list_objects("west", "namespaces", "--field-selector", "metadata.name=linkerd")[0]
         assert namespace["metadata"]["annotations"]["pulumi.com/patchFieldManager"] == f"{PROJECT}-prod"
     finally:
         project.pulumi("destroy", "--stack", "prod", "--yes", "--skip-preview")
         project.pulumi("stack", "rm", "--stack", "prod", "--yes")
-    for context, there in before.items():
-        # The controllers of Kubernetes clear away after what is deleted.
-        assert wait_until(partial(_has_only, looking, context, there)), f"something is left in {context}"
+    for context, names in before.items():
+        # Kubernetes controllers delete dependent objects asynchronously.
+        assert wait_until(partial(_has_only, lab_stack, context, names)), f"objects remain in {context}"
 
 
-def _has_only(looking: LabStack, context: str, names: Set[str]) -> bool:
-    return list_all_objects(looking, context).keys() == names
+def _has_only(lab_stack: LabStack, context: str, names: Set[str]) -> bool:
+    return list_all_objects(lab_stack, context).keys() == names

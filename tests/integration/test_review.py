@@ -1,4 +1,4 @@
-"""What a review announces is what comes true, object by object."""
+"""Reviews, compared with the actual changes of each object."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ WITHOUT_EAST = {
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewResult:
-    """What one review has written."""
+    """Output of one review."""
 
     full: str
     comment: str
@@ -69,21 +69,21 @@ class ReviewResult:
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewedStack:
-    """A stack that is reviewed, and then changed."""
+    """A stack that is reviewed and then changed."""
 
-    deployment: LabStack
+    lab_stack: LabStack
     folder: Path
 
     def review(self, environment: Mapping[str, str] | None = None) -> ReviewResult:
         files = {name: self.folder / name for name in ("output", "comment", "json")}
         for file in files.values():
             file.unlink(missing_ok=True)
-        with self.deployment.engine() as engine:
+        with self.lab_stack.engine() as engine:
             command = engine.review_command(*(f"--{name}={file}" for name, file in files.items()))
-            ended = subprocess.run(
+            result = subprocess.run(
                 command,
                 cwd=PROJECT_ROOT,
-                env={**self.deployment.environment, **(environment or {})},
+                env={**self.lab_stack.environment, **(environment or {})},
                 capture_output=True,
                 text=True,
                 timeout=300,
@@ -91,55 +91,55 @@ class ReviewedStack:
             )
         full, comment, data = (files[name].read_text() for name in files)
         return ReviewResult(
-            full=full, comment=comment, data=json.loads(data), code=ended.returncode, progress=ended.stderr
+            full=full, comment=comment, data=json.loads(data), code=result.returncode, progress=result.stderr
         )
 
     def become(self, config: dict[str, Any], *contexts: str) -> ReviewResult:
-        """Review a change, make it, and hold the one against the other."""
-        self.deployment.configure(config, {"imagePullSecret": PULL_SECRET})
-        told = self.review()
-        assert told.code == 0, told.progress
-        before = {context: list_all_objects(self.deployment, context) for context in contexts}
-        self.deployment.up()
-        wrong = {
+        """Review a change, apply it, and require that the review matches the changes."""
+        self.lab_stack.configure(config, {"imagePullSecret": PULL_SECRET})
+        review = self.review()
+        assert review.code == 0, review.progress
+        before = {context: list_all_objects(self.lab_stack, context) for context in contexts}
+        self.lab_stack.up()
+        errors_by_context = {
             context: find_review_errors(
-                told.data["clusters"][context], before[context], list_all_objects(self.deployment, context)
+                review.data["clusters"][context], before[context], list_all_objects(self.lab_stack, context)
             )
             for context in contexts
         }
-        broken = [f"{context}: {each}" for context, found in wrong.items() for each in found]
-        assert not broken, "\n".join(broken)
-        return told
+        messages = [f"{context}: {error}" for context, errors in errors_by_context.items() for error in errors]
+        assert not messages, "\n".join(messages)
+        return review
 
 
 @pytest.fixture(scope="module")
 def reviewed(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReviewedStack]:
-    """A stack that isn't up yet."""
+    """Yield a stack before its first `up`."""
     folder = tmp_path_factory.mktemp("review")
-    deployment = LabStack(lab, folder, "review", ONE_WAY, {"imagePullSecret": PULL_SECRET})
-    yield ReviewedStack(deployment=deployment, folder=folder)
-    if deployment.has_resources:
-        deployment.destroy()
+    lab_stack = LabStack(lab, folder, "review", ONE_WAY, {"imagePullSecret": PULL_SECRET})
+    yield ReviewedStack(lab_stack=lab_stack, folder=folder)
+    if lab_stack.has_resources:
+        lab_stack.destroy()
 
 
 def test_created_mesh_matches_review(reviewed: ReviewedStack) -> None:
-    told = reviewed.become(ONE_WAY, "west", "east")
+    review = reviewed.become(ONE_WAY, "west", "east")
 
-    assert set(told.verbs("west").values()) == {"added"}
-    assert "CustomResourceDefinition links.multicluster.linkerd.io" in told.verbs("west")
-    assert told.data["lost"] == []
-    assert "flowchart LR" in told.full
+    assert set(review.verbs("west").values()) == {"added"}
+    assert "CustomResourceDefinition links.multicluster.linkerd.io" in review.verbs("west")
+    assert review.data["lost"] == []
+    assert "flowchart LR" in review.full
 
 
 def test_upgrade_value_and_link_match_review(reviewed: ReviewedStack) -> None:
-    told = reviewed.become(UPGRADED, "west", "east")
+    review = reviewed.become(UPGRADED, "west", "east")
 
-    assert {"added", "changed"} <= set(told.verbs("west").values())
-    restarted = {each["object"] for each in told.data["restarts"] if each["cluster"] == "west"}
+    assert {"added", "changed"} <= set(review.verbs("west").values())
+    restarted = {each["object"] for each in review.data["restarts"] if each["cluster"] == "west"}
     assert {"Deployment linkerd/linkerd-identity", "Deployment linkerd-multicluster/linkerd-gateway"} <= restarted
-    assert "linkerd-control-plane 1.12.5 → 1.16.11" in told.full
-    assert "cpu.request: 20m" in told.full
-    assert told.data["topology"][0] != told.data["topology"][1]
+    assert "linkerd-control-plane 1.12.5 → 1.16.11" in review.full
+    assert "cpu.request: 20m" in review.full
+    assert review.data["topology"][0] != review.data["topology"][1]
 
 
 def test_unchanged_stack_has_stable_review_without_changes(reviewed: ReviewedStack) -> None:
@@ -151,75 +151,75 @@ def test_unchanged_stack_has_stable_review_without_changes(reviewed: ReviewedSta
 
 
 def test_changed_secret_is_reported_but_never_shown(reviewed: ReviewedStack) -> None:
-    reviewed.deployment.configure(UPGRADED, {"imagePullSecret": OTHER_PULL_SECRET})
+    reviewed.lab_stack.configure(UPGRADED, {"imagePullSecret": OTHER_PULL_SECRET})
 
-    told = reviewed.review()
+    review = reviewed.review()
 
-    assert told.code == 0, told.progress
-    assert "[secret] (changed)" in told.full
-    for text in (told.full, told.comment, json.dumps(told.data), told.progress):
+    assert review.code == 0, review.progress
+    assert "[secret] (changed)" in review.full
+    for text in (review.full, review.comment, json.dumps(review.data), review.progress):
         assert "b3Blbi1zZXNhbWUt" not in text
         assert "open-sesame" not in text
 
 
 def test_unreadable_clusters_are_reported_and_others_reviewed(reviewed: ReviewedStack) -> None:
-    deployment = reviewed.deployment
+    lab_stack = reviewed.lab_stack
     config = {**UPGRADED, "workloads": [{"podinfo": {"exported": ["west"]}}]}
-    deployment.configure(config, {"imagePullSecret": PULL_SECRET})
+    lab_stack.configure(config, {"imagePullSecret": PULL_SECRET})
     roles = [
-        found
-        for found in _read_yaml_blocks(PROJECT_ROOT / "docs/review.md")
-        if found.get("kind") == "ClusterRole" and found["metadata"]["name"] == "multicluster-mesh-review"
+        document
+        for document in _read_yaml_blocks(PROJECT_ROOT / "docs/review.md")
+        if document.get("kind") == "ClusterRole" and document["metadata"]["name"] == "multicluster-mesh-review"
     ]
     assert len(roles) == 1
-    with _create_reader(deployment, "west", roles[0]) as reader:
-        content = yaml.safe_load(deployment.lab.kubeconfig.read_text())
+    with _create_reader(lab_stack, "west", roles[0]) as reader:
+        content = yaml.safe_load(lab_stack.lab.kubeconfig.read_text())
         content["users"] = [{**user, "user": {"token": reader}} for user in content["users"]]
         path = reviewed.folder / "reader.yaml"
         path.write_text(yaml.safe_dump(content))
-        unknown = reviewed.review({"KUBECONFIG": str(path)})
+        unauthorized_review = reviewed.review({"KUBECONFIG": str(path)})
         for cluster in content["clusters"]:
             if cluster["name"] == "east":
                 cluster["cluster"]["server"] = "https://127.0.0.1:9"
         path.write_text(yaml.safe_dump(content))
-        down = reviewed.review({"KUBECONFIG": str(path)})
+        unreachable_review = reviewed.review({"KUBECONFIG": str(path)})
 
-    for told, why in ((unknown, "credentials"), (down, "no connection can be made")):
-        assert told.code == 0, told.progress
-        assert why in told.data["clusters"]["east"]["unseen"]
-        assert told.data["clusters"]["east"]["objects"] == []
-        assert told.data["clusters"]["west"]["unseen"] is None
-        assert told.verbs("west")["Service podinfo"] == "changed"
-        assert "Not seen" in told.comment
+    for review, reason in ((unauthorized_review, "credentials"), (unreachable_review, "no connection can be made")):
+        assert review.code == 0, review.progress
+        assert reason in review.data["clusters"]["east"]["unseen"]
+        assert review.data["clusters"]["east"]["objects"] == []
+        assert review.data["clusters"]["west"]["unseen"] is None
+        assert review.verbs("west")["Service podinfo"] == "changed"
+        assert "Not readable" in review.comment
 
 
 def test_review_of_failed_preview_contains_the_reason(reviewed: ReviewedStack) -> None:
-    reviewed.deployment.configure({**UPGRADED, "clusters": {"west": {}, "east": {"context": "nowhere"}}})
+    reviewed.lab_stack.configure({**UPGRADED, "clusters": {"west": {}, "east": {"context": "nowhere"}}})
 
-    told = reviewed.review()
+    review = reviewed.review()
 
-    assert told.code == 1
-    assert told.comment.startswith("## `review`: the preview failed")
-    assert "clusters.east" in told.comment
-    assert "nowhere" in told.comment
-    assert "Traceback" not in told.comment + told.progress
+    assert review.code == 1
+    assert review.comment.startswith("## `review`: the preview failed")
+    assert "clusters.east" in review.comment
+    assert "nowhere" in review.comment
+    assert "Traceback" not in review.comment + review.progress
 
 
 def test_new_cluster_removed_link_and_new_certificates_match_review(reviewed: ReviewedStack) -> None:
-    told = reviewed.become(WITH_NORTH, "west", "east", "north")
+    review = reviewed.become(WITH_NORTH, "west", "east", "north")
 
-    assert set(told.verbs("north").values()) == {"added"}
-    assert told.verbs("east")["Link west"] == "removed"
-    replaced = {each["name"] for each in told.data["resources"] if each["operation"] == "replace"}
+    assert set(review.verbs("north").values()) == {"added"}
+    assert review.verbs("east")["Link west"] == "removed"
+    replaced = {each["name"] for each in review.data["resources"] if each["operation"] == "replace"}
     assert {"west-issuer-certificate", "east-issuer-certificate"} <= replaced
-    assert {"west-issuer-certificate", "east-issuer-certificate"} <= {each["what"] for each in told.data["lost"]}
+    assert {"west-issuer-certificate", "east-issuer-certificate"} <= {each["what"] for each in review.data["lost"]}
 
 
 def test_removed_cluster_matches_review(reviewed: ReviewedStack) -> None:
-    told = reviewed.become(WITHOUT_EAST, "west", "east", "north")
+    review = reviewed.become(WITHOUT_EAST, "west", "east", "north")
 
-    assert set(told.verbs("east").values()) == {"removed"}
-    assert {"Namespace linkerd", "Namespace test"} <= {each["what"] for each in told.data["lost"]}
+    assert set(review.verbs("east").values()) == {"removed"}
+    assert {"Namespace linkerd", "Namespace test"} <= {each["what"] for each in review.data["lost"]}
 
 
 def _read_yaml_blocks(page: Path) -> list[dict[str, Any]]:
@@ -228,8 +228,8 @@ def _read_yaml_blocks(page: Path) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def _create_reader(deployment: LabStack, context: str, role: dict[str, Any]) -> Iterator[str]:
-    """The token of somebody who may do in a cluster what a role says, and nothing more."""
+def _create_reader(lab_stack: LabStack, context: str, role: dict[str, Any]) -> Iterator[str]:
+    """Yield the token of a service account with only the permissions of a role."""
     name = role["metadata"]["name"]
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": "default"}}
     binding = {
@@ -239,10 +239,10 @@ def _create_reader(deployment: LabStack, context: str, role: dict[str, Any]) -> 
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
         "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": "default"}],
     }
-    file = deployment.output.parent / "reader-objects.yaml"
+    file = lab_stack.output.parent / "reader-objects.yaml"
     file.write_text(yaml.safe_dump_all([account, role, binding]))
-    deployment.kubectl(context, "apply", "-f", str(file))
+    lab_stack.kubectl(context, "apply", "-f", str(file))
     try:
-        yield deployment.kubectl(context, "create", "token", name, "--duration=1h").strip()
+        yield lab_stack.kubectl(context, "create", "token", name, "--duration=1h").strip()
     finally:
-        deployment.kubectl(context, "delete", "-f", str(file))
+        lab_stack.kubectl(context, "delete", "-f", str(file))

@@ -1,4 +1,4 @@
-"""Every sample in every form on one cluster, held against the real CRDs."""
+"""Every sample in every form on one cluster, validated against the real CRDs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.helpers.lab_stack import LabStack, deploy, list_all_objects
 pytestmark = pytest.mark.lab("north", minutes=2.5)
 
 CONTEXT = "north"
-# In place of what an account of Buoyant Cloud gives.
+# Replaces the manifest of a Buoyant Cloud account.
 AGENT = """\
 apiVersion: v1
 kind: ConfigMap
@@ -75,12 +75,12 @@ def build_config(agent: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def samples(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
-    """The stack, which is up."""
+    """Deploy the stack."""
     folder = tmp_path_factory.mktemp("samples")
     agent = folder / "agent.yaml"
     agent.write_text(AGENT)
-    with deploy(lab, folder, "samples", build_config(agent)) as deployment:
-        yield deployment
+    with deploy(lab, folder, "samples", build_config(agent)) as lab_stack:
+        yield lab_stack
 
 
 def test_all_checks_pass(samples: LabStack) -> None:
@@ -91,9 +91,9 @@ def test_all_checks_pass(samples: LabStack) -> None:
 
 
 def test_api_server_accepts_every_object_strictly(samples: LabStack) -> None:
-    found = list_custom_objects(samples)
+    objects = list_custom_objects(samples)
 
-    kinds = {(item["apiVersion"], item["kind"]) for item in found}
+    kinds = {(item["apiVersion"], item["kind"]) for item in objects}
     assert kinds == {
         ("split.smi-spec.io/v1alpha1", "TrafficSplit"),
         ("split.smi-spec.io/v1alpha2", "TrafficSplit"),
@@ -104,7 +104,7 @@ def test_api_server_accepts_every_object_strictly(samples: LabStack) -> None:
         ("policy.linkerd.io/v1alpha1", "AuthorizationPolicy"),
         ("policy.linkerd.io/v1alpha1", "MeshTLSAuthentication"),
     }
-    assert [said for said in (dry_run_error(samples, item) for item in found) if said] == []
+    assert [error for error in (dry_run_error(samples, item) for item in objects) if error] == []
 
 
 def test_object_with_unknown_field_is_refused(samples: LabStack) -> None:
@@ -139,7 +139,9 @@ def test_api_server_accepts_routes_of_later_releases(samples: LabStack) -> None:
         for kind, name, spec in specs
     ]
 
-    assert [said for said in (dry_run_error(samples, {**route, "context": CONTEXT}) for route in routes) if said] == []
+    assert [
+        error for error in (dry_run_error(samples, {**route, "context": CONTEXT}) for route in routes) if error
+    ] == []
     too_heavy = json.loads(json.dumps(routes[0]).replace("1000000", "1000001"))
     assert "less than or equal to 1000000" in dry_run_error(samples, {**too_heavy, "context": CONTEXT})
 
@@ -178,14 +180,14 @@ def test_samples_are_ready_and_meshed_as_configured(samples: LabStack) -> None:
 
 
 def test_shared_namespace_outlives_one_of_its_samples(samples: LabStack) -> None:
-    whole = samples.config
-    workloads = [entry for entry in whole["workloads"] if entry != whole["workloads"][-1]]
-    there = samples.get_object(CONTEXT, "namespace", "two")["metadata"]["uid"]
+    config = samples.config
+    workloads = [entry for entry in config["workloads"] if entry != config["workloads"][-1]]
+    uid = samples.get_object(CONTEXT, "namespace", "two")["metadata"]["uid"]
 
-    samples.configure({**whole, "workloads": workloads})
+    samples.configure({**config, "workloads": workloads})
     samples.up()
 
-    assert samples.get_object(CONTEXT, "namespace", "two")["metadata"]["uid"] == there
+    assert samples.get_object(CONTEXT, "namespace", "two")["metadata"]["uid"] == uid
     assert not samples.has_object(CONTEXT, "deployment", "web", "two")
     assert samples.has_object(CONTEXT, "deployment", "webapp", "two")
     samples.up("--expect-no-changes", "--refresh")
@@ -194,6 +196,6 @@ def test_shared_namespace_outlives_one_of_its_samples(samples: LabStack) -> None
 def test_destroy_leaves_only_default_namespace(samples: LabStack) -> None:
     samples.destroy()
 
-    left = list_all_objects(samples, CONTEXT).keys() - samples.objects_before[CONTEXT].keys()
-    assert left == set(), "`default` stays, and what was in it goes"
+    remaining = list_all_objects(samples, CONTEXT).keys() - samples.objects_before[CONTEXT].keys()
+    assert remaining == set(), "objects remain in `default`"
     assert samples.has_object(CONTEXT, "namespace", "default")

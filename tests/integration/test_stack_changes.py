@@ -1,4 +1,4 @@
-"""A mesh that is changed, disturbed and interrupted: what follows, and what is left alone."""
+"""Changes, disturbances and interruptions of a deployed mesh."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.lab("west", "east", minutes=4)
 
 @pytest.fixture(scope="module")
 def mesh(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
-    """A mesh that is up, each cluster the source and the target of the other."""
+    """Deploy a mesh with links in both directions."""
     with deploy(lab, tmp_path_factory.mktemp("changes"), "changes", TWO_WAY) as lab_stack:
         yield lab_stack
 
@@ -35,7 +35,7 @@ def test_unavailable_gateway_fails_its_check(mesh: LabStack, monkeypatch: pytest
     scale = ("-n", "linkerd-multicluster", "scale", "deployment/linkerd-gateway")
     mesh.kubectl(target.context, *scale, "--replicas=0")
     try:
-        # The mirrors find it out by their next probes.
+        # The service mirrors notice it with their next probes.
         time.sleep(10)
         failed = {(row.subject, row.check): row.detail for row in mesh.run_checks() if not row.passed}
     finally:
@@ -75,9 +75,11 @@ def test_up_recovers_from_kill_during_helm_install(mesh: LabStack) -> None:
 
 @contextmanager
 def _suspend_controllers(mesh: LabStack, context: str) -> Iterator[None]:
-    """Hold a cluster's controllers, so that Helm waits for Deployments as long as this lasts."""
+    """Suspend a cluster's controller manager until exit, so that Helm waits for Deployments."""
     processes = mesh.lab.read_status()["clusters"][context]["processes"]
-    (controllers,) = (psutil.Process(found["pid"]) for found in processes if found["name"] == "kube-controller-manager")
+    (controllers,) = (
+        psutil.Process(process["pid"]) for process in processes if process["name"] == "kube-controller-manager"
+    )
     controllers.suspend()
     try:
         yield
@@ -89,7 +91,7 @@ def test_up_waits_for_deletion_of_terminating_crds(mesh: LabStack) -> None:
     context, crd = mesh.stack.clusters[0].context, "crd/serviceprofiles.linkerd.io"
     identity = ("get", crd, "-o", "jsonpath={.metadata.uid}")
     with ThreadPoolExecutor() as pool:
-        # As by an API server that has forgotten it.
+        # The finalizer has the same effect as an API server that delays the deletion.
         with _hold_deletion(mesh, context, crd):
             mesh.destroy()
             deleted = mesh.kubectl(context, *identity)
@@ -102,12 +104,12 @@ def test_up_waits_for_deletion_of_terminating_crds(mesh: LabStack) -> None:
 
 
 @contextmanager
-def _hold_deletion(mesh: LabStack, context: str, held: str) -> Iterator[None]:
-    """Let an object that is deleted stay as long as this lasts."""
+def _hold_deletion(mesh: LabStack, context: str, object_name: str) -> Iterator[None]:
+    """Add a finalizer to an object, so that it stays in state Terminating until exit."""
 
     def patch(finalizers: list[str]) -> None:
-        said = json.dumps({"metadata": {"finalizers": finalizers}})
-        mesh.kubectl(context, "patch", held, "--type=merge", "--patch", said)
+        body = json.dumps({"metadata": {"finalizers": finalizers}})
+        mesh.kubectl(context, "patch", object_name, "--type=merge", "--patch", body)
 
     patch(["example.com/hold"])
     try:
@@ -119,8 +121,8 @@ def _hold_deletion(mesh: LabStack, context: str, held: str) -> Iterator[None]:
 def test_release_missing_in_stack_state_is_taken_over(mesh: LabStack) -> None:
     state = json.loads(mesh.state)["checkpoint"]["latest"]["resources"]
     name = f"{mesh.stack.clusters[0].name}-linkerd-control-plane"
-    (lost,) = (resource["urn"] for resource in state if resource["urn"].endswith(f"Release::{name}"))
-    mesh.run("pulumi", "state", "delete", "--yes", "--target-dependents", "--stack", mesh.name, lost)
+    (release_urn,) = (resource["urn"] for resource in state if resource["urn"].endswith(f"Release::{name}"))
+    mesh.run("pulumi", "state", "delete", "--yes", "--target-dependents", "--stack", mesh.name, release_urn)
 
     mesh.up()
 
@@ -129,34 +131,38 @@ def test_release_missing_in_stack_state_is_taken_over(mesh: LabStack) -> None:
 
 
 def test_release_without_stored_revisions_is_updated(mesh: LabStack) -> None:
-    whole, context = mesh.config, mesh.stack.clusters[0].context
-    records = ("-n", "linkerd", "secrets", "-l", "owner=helm,name=linkerd-control-plane")
-    mesh.kubectl(context, "delete", *records)
+    config, context = mesh.config, mesh.stack.clusters[0].context
+    release_secrets = ("-n", "linkerd", "secrets", "-l", "owner=helm,name=linkerd-control-plane")
+    mesh.kubectl(context, "delete", *release_secrets)
 
     values = {"linkerd-control-plane": {"controllerLogLevel": "debug"}}
-    mesh.configure({**whole, "linkerd": {**whole["linkerd"], "values": values}})
+    mesh.configure({**config, "linkerd": {**config["linkerd"], "values": values}})
     mesh.up()
 
-    found = json.loads(mesh.kubectl(context, "get", *records, "-o", "json"))["items"]
-    assert [record["metadata"]["labels"]["status"] for record in found][-1] == "deployed"
+    revisions = json.loads(mesh.kubectl(context, "get", *release_secrets, "-o", "json"))["items"]
+    assert [revision["metadata"]["labels"]["status"] for revision in revisions][-1] == "deployed"
     assert [row for row in mesh.run_checks() if not row.passed] == []
-    mesh.configure(whole)
+    mesh.configure(config)
     mesh.up()
 
 
 def test_mesh_of_another_stack_is_left_unchanged(mesh: LabStack) -> None:
     context = mesh.stack.clusters[0].context
-    records = ("secrets", "-n", "linkerd", "-l", "owner=helm,name=linkerd-control-plane")
+    release_secrets = ("secrets", "-n", "linkerd", "-l", "owner=helm,name=linkerd-control-plane")
     other = LabStack(mesh.lab, mesh.output.parent, f"{mesh.name}-other", {"clusters": mesh.config["clusters"]})
-    before = [(record["metadata"]["uid"], record["data"]) for record in mesh.list_objects(context, *records)]
+    before = [
+        (revision["metadata"]["uid"], revision["data"]) for revision in mesh.list_objects(context, *release_secrets)
+    ]
 
-    printed = other.up_expecting_failure()
+    output = other.up_expecting_failure()
 
-    assert f"clusters.{mesh.stack.clusters[0].name}" in printed
-    assert "before anything was changed" in printed
-    assert "adopt: true" in printed
-    assert f"multicluster-mesh-{mesh.name}" in printed, "whose it is"
-    assert [(record["metadata"]["uid"], record["data"]) for record in mesh.list_objects(context, *records)] == before
+    assert f"clusters.{mesh.stack.clusters[0].name}" in output
+    assert "before anything was changed" in output
+    assert "adopt: true" in output
+    assert f"multicluster-mesh-{mesh.name}" in output, "the owner is not reported"
+    assert [
+        (revision["metadata"]["uid"], revision["data"]) for revision in mesh.list_objects(context, *release_secrets)
+    ] == before
 
 
 def test_changed_api_server_address_updates_credentials_and_restarts_mirror(
@@ -164,45 +170,47 @@ def test_changed_api_server_address_updates_credentials_and_restarts_mirror(
 ) -> None:
     source, target = mesh.link_pairs[0]
     contexts = mesh.contexts
-    whole = mesh.config
+    config = mesh.config
     address = mesh.lab.read_status()["clusters"][contexts[target]]["apiServer"].replace("127.0.0.1", "localhost")
 
     def credentials() -> tuple[str, str]:
         secret = ("-n", "linkerd-multicluster", "get", "secret", f"cluster-credentials-{target}", "-o", "json")
-        found = json.loads(mesh.kubectl(contexts[source], *secret))
-        return found["metadata"]["uid"], base64.b64decode(found["data"]["kubeconfig"]).decode()
+        link_secret = json.loads(mesh.kubectl(contexts[source], *secret))
+        return link_secret["metadata"]["uid"], base64.b64decode(link_secret["data"]["kubeconfig"]).decode()
 
     def pods() -> set[str]:
         selector = f"component=linkerd-service-mirror,mirror.linkerd.io/cluster-name={target}"
-        found = mesh.list_objects(contexts[source], "pods", "--all-namespaces", "-l", selector)
-        return {pod["metadata"]["name"] for pod in found}
+        mirror_pods = mesh.list_objects(contexts[source], "pods", "--all-namespaces", "-l", selector)
+        return {pod["metadata"]["name"] for pod in mirror_pods}
 
     uid, _ = credentials()
     pods_before = pods()
     mesh.configure(
-        {**whole, "clusters": {**whole["clusters"], target: {**whole["clusters"][target], "apiServer": address}}}
+        {**config, "clusters": {**config["clusters"], target: {**config["clusters"][target], "apiServer": address}}}
     )
     mesh.up()
 
     assert credentials()[0] == uid, "the Secret was replaced"
     assert address in credentials()[1]
-    assert wait_until(lambda: not pods() & pods_before), "the mirror reads its credentials only when it starts"
+    assert wait_until(lambda: not pods() & pods_before), (
+        "the service mirror was not restarted, but reads its credentials only at start"
+    )
     assert [row for row in mesh.run_checks() if not row.passed] == []
-    mesh.configure(whole)
+    mesh.configure(config)
     mesh.up()
 
 
 def test_removed_link_deletes_its_mirrors(mesh: LabStack) -> None:
     source, target = mesh.link_pairs[-1]
     context = next(cluster.context for cluster in mesh.stack.clusters if cluster.name == source)
-    whole = mesh.config
+    config = mesh.config
 
-    mesh.configure({**whole, "links": whole["links"][:-1]})
+    mesh.configure({**config, "links": config["links"][:-1]})
     mesh.up()
 
-    of_target = f"mirror.linkerd.io/cluster-name={target}"
+    selector = f"mirror.linkerd.io/cluster-name={target}"
     for kind in ("services", "endpoints", "deployments", "clusterroles"):
-        assert mesh.list_objects(context, kind, "--all-namespaces", "-l", of_target) == [], kind
+        assert mesh.list_objects(context, kind, "--all-namespaces", "-l", selector) == [], kind
     assert (
         mesh.list_objects(
             context, "links.multicluster.linkerd.io", "--all-namespaces", "--field-selector", f"metadata.name={target}"
@@ -210,7 +218,7 @@ def test_removed_link_deletes_its_mirrors(mesh: LabStack) -> None:
         == []
     )
 
-    mesh.configure(whole)
+    mesh.configure(config)
     mesh.up()
     assert [row for row in mesh.run_checks() if not row.passed] == []
 
@@ -235,20 +243,20 @@ def test_mesh_with_lost_state_is_adopted_with_its_anchor(
         },
     }
     keys = {f"trust.issuers.{name}.key": issuer["tls.key"] for name, issuer in issuers.items()}
-    there = mesh.kubectl("west", "get", "namespace", "linkerd", "-o", "jsonpath={.metadata.uid}")
+    namespace_uid = mesh.kubectl("west", "get", "namespace", "linkerd", "-o", "jsonpath={.metadata.uid}")
     adopting = LabStack(mesh.lab, mesh.output.parent, "adopting", config, keys)
     try:
         adopting.up()
 
-        assert mesh.kubectl("west", "get", "namespace", "linkerd", "-o", "jsonpath={.metadata.uid}") == there
+        assert mesh.kubectl("west", "get", "namespace", "linkerd", "-o", "jsonpath={.metadata.uid}") == namespace_uid
         assert [row for row in adopting.run_checks() if not row.passed] == []
         adopting.up("--expect-no-changes")
         now = datetime.now(UTC)
         other = IssuedCertificate(begin=now - DAY, end=now + 1000 * DAY)
         trust = {"anchor": {"certificate": other.pem}}
         adopting.configure({**config, "trust": trust}, {"trust.anchor.key": other.private_key})
-        refused = " ".join(adopting.up_expecting_failure().split())
-        assert all(f"the proxies of clusters.{name} trust another anchor" in refused for name in issuers)
+        output = " ".join(adopting.up_expecting_failure().split())
+        assert all(f"the proxies of clusters.{name} trust another anchor" in output for name in issuers)
     finally:
         adopting.destroy()
     for context, objects in before.items():

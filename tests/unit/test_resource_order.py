@@ -1,4 +1,4 @@
-"""What waits for what, and what stays as it is: dependencies that no input tells of, on a recording engine."""
+"""Hidden dependencies between resources, and resources that stay unchanged, on a mock engine."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 from tests.helpers.mock_engine import Recorder, RunProgram, mesh_config, without_secret_marks
 from tests.helpers.stack_configs import shipped_config
 
-LOGIN = {"auths": {"registry.example.com": {"auth": "bG9naW4="}}}
-ALL: dict[str, Any] = {
+REGISTRY_LOGIN = {"auths": {"registry.example.com": {"auth": "bG9naW4="}}}
+FULL_CONFIG: dict[str, Any] = {
     **mesh_config("west", "east", links=[("west", "east"), ("east", "west")]),
-    "imagePullSecret": LOGIN,
+    "imagePullSecret": REGISTRY_LOGIN,
     "extensions": {
         "viz": {"dashboard": {"user": "ops"}},
         "gatewayApi": ["west"],
@@ -46,7 +46,7 @@ ALL: dict[str, Any] = {
         },
     ],
 }
-SECRET = ["imagePullSecret", "dashboardPassword", "buoyantCloud"]
+SECRET_KEYS = ["imagePullSecret", "dashboardPassword", "buoyantCloud"]
 INJECTORS = {
     "ReleaseDrift west-linkerd-control-plane-drift",
     "ReleaseDrift west-viz-drift",
@@ -55,37 +55,37 @@ INJECTORS = {
 
 
 @pytest.fixture(scope="module")
-def whole(run: RunProgram) -> Recorder:
-    """A stack with nearly everything."""
-    return run(ALL, secret=SECRET)
+def full_stack(run: RunProgram) -> Recorder:
+    """Return the resources of a stack with nearly every feature."""
+    return run(FULL_CONFIG, secret=SECRET_KEYS)
 
 
-def test_a_pod_waits_for_all_that_injects_something_into_it_and_for_what_its_image_is_pulled_with(
-    whole: Recorder,
+def test_pods_wait_for_injectors_and_pull_secrets(
+    full_stack: Recorder,
 ) -> None:
-    deployments = [name for name in whole.inputs_of("Deployment") if name.startswith("west-")]
+    deployments = [name for name in full_stack.inputs_of("Deployment") if name.startswith("west-")]
 
     assert len(deployments) == 12
     for name in deployments:
         cluster, namespace = name.split("-")[:2]
         credentials = f"Secret {cluster}-{namespace}-pull-secret"
-        assert {*INJECTORS, credentials} <= whole.dependencies_of("Deployment", name), name
+        assert {*INJECTORS, credentials} <= full_stack.dependencies_of("Deployment", name), name
 
 
 @pytest.mark.parametrize("name", ["viz", "jaeger"])
-def test_an_injector_waits_for_linkerd_and_its_certificates(whole: Recorder, name: str) -> None:
+def test_injector_waits_for_linkerd_and_its_certificates(full_stack: Recorder, name: str) -> None:
     secrets = {
         "viz": {"Secret west-tap-secret", "Secret west-tap-injector-secret"},
         "jaeger": {"Secret west-jaeger-injector-secret"},
     }[name]
 
-    before = whole.dependencies_of("Release", f"west-{name}")
+    before = full_stack.dependencies_of("Release", f"west-{name}")
 
     assert {"ReleaseDrift west-linkerd-control-plane-drift", f"Secret west-{name}-pull-secret", *secrets} <= before
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "brought_by"),
+    ("kind", "name", "release"),
     [
         (":TrafficSplit", "west-test-podinfo-split", "west-smi"),
         (":TrafficSplit", "west-test-booksapp-error-split", "west-smi"),
@@ -99,31 +99,33 @@ def test_an_injector_waits_for_linkerd_and_its_certificates(whole: Recorder, nam
         (":L2Advertisement", "west-metallb-advertisement", "west-metallb"),
     ],
 )
-def test_an_object_waits_for_what_brings_its_kind(whole: Recorder, kind: str, name: str, brought_by: str) -> None:
-    assert f"ReleaseDrift {brought_by}-drift" in whole.dependencies_of(kind, name)
+def test_custom_object_waits_for_release_of_its_crd(full_stack: Recorder, kind: str, name: str, release: str) -> None:
+    assert f"ReleaseDrift {release}-drift" in full_stack.dependencies_of(kind, name)
 
 
-def test_control_planes_wait_for_crds_that_somebody_else_brings(whole: Recorder) -> None:
-    assert "ReleaseDrift west-linkerd-crds-drift" in whole.dependencies_of("Release", "west-linkerd-control-plane")
+def test_control_plane_waits_for_crds_release(full_stack: Recorder) -> None:
+    assert "ReleaseDrift west-linkerd-crds-drift" in full_stack.dependencies_of("Release", "west-linkerd-control-plane")
 
 
 @pytest.mark.parametrize("name", ["west-multicluster", "west-ingress-nginx"])
-def test_what_needs_an_address_waits_for_the_pool_to_be_announced(whole: Recorder, name: str) -> None:
-    assert "L2Advertisement west-metallb-advertisement" in whole.dependencies_of("Release", name)
-    assert "IPAddressPool west-metallb-pool" in whole.dependencies_of(":L2Advertisement", "west-metallb-advertisement")
+def test_load_balancer_services_wait_for_metallb_pool(full_stack: Recorder, name: str) -> None:
+    assert "L2Advertisement west-metallb-advertisement" in full_stack.dependencies_of("Release", name)
+    assert "IPAddressPool west-metallb-pool" in full_stack.dependencies_of(
+        ":L2Advertisement", "west-metallb-advertisement"
+    )
 
 
-def test_an_exported_service_goes_before_the_gateway_and_its_mirrors_before_the_links(whole: Recorder) -> None:
-    service = whole.dependencies_of("core/v1:Service", "west-test-podinfo-service")
-    export = whole.dependencies_of(":ExportCleanup", "west-test-podinfo-service-export-east")
+def test_exported_service_and_mirrors_depend_on_gateway_and_links(full_stack: Recorder) -> None:
+    service = full_stack.dependencies_of("core/v1:Service", "west-test-podinfo-service")
+    export = full_stack.dependencies_of(":ExportCleanup", "west-test-podinfo-service-export-east")
 
     assert {"ReleaseDrift west-multicluster-drift", "ExportCleanup west-test-podinfo-service-export-east"} <= service
     assert {"Link link-east-to-west-link", "ReleaseDrift link-east-to-west-controller-drift"} <= export
-    assert not [name for name in export if "west-to-east" in name], "only those that see it"
+    assert not [name for name in export if "west-to-east" in name], "only links that import the service"
 
 
-def test_only_what_is_exported_has_mirrors_to_wait_for(whole: Recorder) -> None:
-    exports = {name: without_secret_marks(found) for name, found in whole.inputs_of(":ExportCleanup").items()}
+def test_only_exported_services_have_export_cleanup(full_stack: Recorder) -> None:
+    exports = {name: without_secret_marks(inputs) for name, inputs in full_stack.inputs_of(":ExportCleanup").items()}
 
     assert {(each["target"], each["namespace"], each["service"], each["source"]) for each in exports.values()} == {
         ("west", "test", "podinfo", "east"),
@@ -132,94 +134,102 @@ def test_only_what_is_exported_has_mirrors_to_wait_for(whole: Recorder) -> None:
     }
 
 
-def test_samples_of_one_namespace_share_it_and_sleep_needs_no_helloworld(whole: Recorder) -> None:
-    namespaces = {name: found["metadata"]["name"] for name, found in whole.inputs_of("core/v1:Namespace").items()}
+def test_samples_share_namespace_and_sleep_needs_no_helloworld(full_stack: Recorder) -> None:
+    namespaces = {
+        name: inputs["metadata"]["name"] for name, inputs in full_stack.inputs_of("core/v1:Namespace").items()
+    }
 
     shared = {name for name, namespace in namespaces.items() if namespace == "test"}
     assert shared == {"west-test-namespace", "east-test-namespace"}
     assert "default" not in namespaces.values()
-    assert "west-default-helloworld-sleep" in whole.inputs_of("Deployment")
-    assert [name for name in whole.inputs_of("Deployment") if "helloworld-v" in name] == ["east-default-helloworld-v1"]
-    assert "west-default-pull-secret" in whole.inputs_of("core/v1:Secret")
+    assert "west-default-helloworld-sleep" in full_stack.inputs_of("Deployment")
+    assert [name for name in full_stack.inputs_of("Deployment") if "helloworld-v" in name] == [
+        "east-default-helloworld-v1"
+    ]
+    assert "west-default-pull-secret" in full_stack.inputs_of("core/v1:Secret")
 
 
-def test_a_sample_outside_the_mesh_says_so_of_its_pods_and_its_namespace(whole: Recorder) -> None:
-    pods = whole.inputs_of("Deployment")["west-emojivoto-emojivoto-web"]["spec"]["template"]
-    namespaces = whole.inputs_of("core/v1:Namespace")
+def test_unmeshed_sample_disables_injection_on_its_pods_only(full_stack: Recorder) -> None:
+    pods = full_stack.inputs_of("Deployment")["west-emojivoto-emojivoto-web"]["spec"]["template"]
+    namespaces = full_stack.inputs_of("core/v1:Namespace")
 
     assert pods["metadata"]["annotations"] == {"linkerd.io/inject": "disabled"}
     assert "linkerd.io/inject" not in namespaces["west-emojivoto-namespace"]["metadata"]["annotations"]
     assert namespaces["west-test-namespace"]["metadata"]["annotations"]["linkerd.io/inject"] == "enabled"
 
 
-def test_a_namespace_that_was_once_podinfos_own_is_still_the_same_one(whole: Recorder) -> None:
-    former = ("urn:pulumi:test::multicluster-mesh::multicluster-mesh:index:Podinfo::west-test-podinfo",)
+def test_former_podinfo_namespace_keeps_its_alias(full_stack: Recorder) -> None:
+    former_parent = ("urn:pulumi:test::multicluster-mesh::multicluster-mesh:index:Podinfo::west-test-podinfo",)
 
-    assert whole.registration("core/v1:Namespace", "west-test-namespace").aliases == (
-        ("west-test-podinfo-namespace", *former),
+    assert full_stack.registration("core/v1:Namespace", "west-test-namespace").aliases == (
+        ("west-test-podinfo-namespace", *former_parent),
     )
-    assert whole.registration("core/v1:Secret", "west-test-pull-secret").aliases == (
-        ("west-test-podinfo-pull-secret", *former),
+    assert full_stack.registration("core/v1:Secret", "west-test-pull-secret").aliases == (
+        ("west-test-podinfo-pull-secret", *former_parent),
     )
-    assert whole.registration("core/v1:Namespace", "west-emojivoto-namespace").aliases == ()
+    assert full_stack.registration("core/v1:Namespace", "west-emojivoto-namespace").aliases == ()
 
 
-def test_gateway_apis_crds_come_before_those_of_linkerd(whole: Recorder) -> None:
-    assert "ConfigFile west-gateway-api-crds" in whole.dependencies_of("Release", "west-linkerd-crds")
-    values = {name: found["values"] for name, found in whole.inputs_of("Release").items() if name.endswith("-crds")}
+def test_gateway_api_crds_precede_linkerd_crds(full_stack: Recorder) -> None:
+    assert "ConfigFile west-gateway-api-crds" in full_stack.dependencies_of("Release", "west-linkerd-crds")
+    values = {
+        name: inputs["values"] for name, inputs in full_stack.inputs_of("Release").items() if name.endswith("-crds")
+    }
     assert values == {"west-linkerd-crds": {"enableHttpRoutes": False}, "east-linkerd-crds": {}}
 
 
-def test_what_helm_leaves_behind_goes_after_its_release_and_before_the_namespace(
-    run: RunProgram, whole: Recorder
-) -> None:
-    found = run({**mesh_config("west", links=[]), "linkerd": {"version": "2.20"}})
+def test_retained_crds_are_deleted_between_release_and_namespace(run: RunProgram, full_stack: Recorder) -> None:
+    recorder = run({**mesh_config("west", links=[]), "linkerd": {"version": "2.20"}})
 
-    assert "RetainedCrds west-linkerd-retained-crds" in found.dependencies_of("Release", "west-linkerd-crds")
-    assert "Namespace west-linkerd-namespace" in found.dependencies_of(":RetainedCrds", "west-linkerd-retained-crds")
-    assert not whole.inputs_of(":RetainedCrds"), "2.14's chart leaves nothing behind"
+    assert "RetainedCrds west-linkerd-retained-crds" in recorder.dependencies_of("Release", "west-linkerd-crds")
+    assert "Namespace west-linkerd-namespace" in recorder.dependencies_of(":RetainedCrds", "west-linkerd-retained-crds")
+    assert not full_stack.inputs_of(":RetainedCrds"), "the chart of 2.14 retains no CRD"
 
 
-def test_the_agents_manifest_is_a_secret_and_waits_for_the_injectors(whole: Recorder) -> None:
-    agent = whole.inputs_of(":ConfigFile")["west-buoyant-cloud-agent"]
+def test_buoyant_agent_manifest_is_secret_and_waits_for_injectors(full_stack: Recorder) -> None:
+    agent = full_stack.inputs_of(":ConfigFile")["west-buoyant-cloud-agent"]
 
-    assert agent["file"] != without_secret_marks(agent["file"]) == ALL["buoyantCloud"]["west"]
-    assert whole.dependencies_of(":ConfigFile", "west-buoyant-cloud-agent") >= INJECTORS
+    assert agent["file"] != without_secret_marks(agent["file"]) == FULL_CONFIG["buoyantCloud"]["west"]
+    assert full_stack.dependencies_of(":ConfigFile", "west-buoyant-cloud-agent") >= INJECTORS
 
 
-def test_the_dashboards_password_is_nowhere_in_clear(run: RunProgram, whole: Recorder) -> None:
-    (user,) = whole.inputs_of(":DashboardUser").values()
+def test_dashboard_password_is_secret(run: RunProgram, full_stack: Recorder) -> None:
+    (user,) = full_stack.inputs_of(":DashboardUser").values()
 
     assert user["user"] == "ops"
     assert user["given"] != without_secret_marks(user["given"]) == "open sesame"
-    assert not run(shipped_config("east-west")).inputs_of(":DashboardUser"), "nobody asks for one"
+    assert not run(shipped_config("east-west")).inputs_of(":DashboardUser"), "this stack configures none"
 
 
-def away(config: dict[str, Any], cluster: str, reachable: Any = False) -> dict[str, Any]:
+def with_unreachable(config: dict[str, Any], cluster: str, reachable: Any = False) -> dict[str, Any]:
     return {**config, "clusters": {**config["clusters"], cluster: {"reachable": reachable}}}
 
 
-def test_nothing_of_a_cluster_that_is_away_is_changed_nor_removed(run: RunProgram, whole: Recorder) -> None:
-    found = run(away(ALL, "west"), secret=SECRET, state=whole)
+def test_resources_of_unreachable_cluster_stay_unchanged(run: RunProgram, full_stack: Recorder) -> None:
+    recorder = run(with_unreachable(FULL_CONFIG, "west"), secret=SECRET_KEYS, state=full_stack)
 
-    assert {resource.urn for resource in found.to_state_resources()} == {resource.urn for resource in whole.state()}
-    for each in found.monitor.registrations:
+    assert {resource.urn for resource in recorder.to_state_resources()} == {
+        resource.urn for resource in full_stack.state()
+    }
+    for each in recorder.monitor.registrations:
         if "::west::" in each.provider and each.type != "pulumi:providers:kubernetes":
             assert each.ignore_changes == ("*",), each.name
             assert not each.retain_on_delete, each.name
-    exports = {each.name: each for each in found.monitor.registrations if each.type.endswith(":ExportCleanup")}
+    exports = {each.name: each for each in recorder.monitor.registrations if each.type.endswith(":ExportCleanup")}
     assert exports["west-test-podinfo-service-export-east"].ignore_changes == ("*",)
-    assert exports["east-test-podinfo-service-export-west"].ignore_changes == (), "of a cluster that is there"
-    changed = found.inputs_of(":ExportCleanup")["east-test-podinfo-service-export-west"]
-    unchanged = whole.inputs_of(":ExportCleanup")["east-test-podinfo-service-export-west"]
+    assert exports["east-test-podinfo-service-export-west"].ignore_changes == (), "its target is reachable"
+    changed = recorder.inputs_of(":ExportCleanup")["east-test-podinfo-service-export-west"]
+    unchanged = full_stack.inputs_of(":ExportCleanup")["east-test-podinfo-service-export-west"]
     assert without_secret_marks(changed) == without_secret_marks(unchanged)
 
 
-def test_what_a_cluster_exported_that_does_not_come_back_is_forgotten_with_it(run: RunProgram, whole: Recorder) -> None:
-    found = run(away(ALL, "west", "never"), secret=SECRET, state=whole)
+def test_export_cleanup_of_abandoned_cluster_is_retained(run: RunProgram, full_stack: Recorder) -> None:
+    recorder = run(with_unreachable(FULL_CONFIG, "west", "never"), secret=SECRET_KEYS, state=full_stack)
 
     exports = {
-        each.name: each.retain_on_delete for each in found.monitor.registrations if each.type.endswith(":ExportCleanup")
+        each.name: each.retain_on_delete
+        for each in recorder.monitor.registrations
+        if each.type.endswith(":ExportCleanup")
     }
     assert exports == {
         "west-test-podinfo-service-export-east": True,
@@ -228,21 +238,24 @@ def test_what_a_cluster_exported_that_does_not_come_back_is_forgotten_with_it(ru
     }
 
 
-def test_what_nobody_is_linked_to_has_no_mirrors_to_wait_for(run: RunProgram) -> None:
+def test_export_without_links_needs_no_cleanup(run: RunProgram) -> None:
     config = {**mesh_config("west", links=[]), "workloads": [{"podinfo": {"exported": ["west"]}}]}
 
     assert run(config).inputs_of(":ExportCleanup") == {}
 
 
-def test_no_object_is_deleted_by_the_garbage_collector(whole: Recorder) -> None:
+def test_every_object_has_background_deletion_policy(full_stack: Recorder) -> None:
     objects = {
         each.name: without_secret_marks(each.inputs).get("metadata")
-        for each in whole.resources
+        for each in full_stack.resources
         if each.typ.startswith("kubernetes:") and each.typ != "kubernetes:helm.sh/v3:Release"
     }
-    # What is only read has no inputs.
-    made = {name: metadata["annotations"] for name, metadata in objects.items() if metadata}
-    policies = {name: annotations.get("pulumi.com/deletionPropagationPolicy") for name, annotations in made.items()}
+    # Resources that are only read have no inputs.
+    annotations_by_name = {name: metadata["annotations"] for name, metadata in objects.items() if metadata}
+    policies = {
+        name: annotations.get("pulumi.com/deletionPropagationPolicy")
+        for name, annotations in annotations_by_name.items()
+    }
 
     assert len(policies) > 50
     assert [name for name, policy in policies.items() if policy != "background"] == []

@@ -44,28 +44,28 @@ class FakeRenderer:
         if spec.chart == "broken":
             raise RenderError("execution error at (broken/templates/a.yaml): no password")
         rendered: list[dict[str, Any]] = list(spec.values.get("objects", ()))
-        return rendered + ([crd_manifest("Lid")] if spec.crds and spec.values.get("crds") else [])
+        return rendered + ([crd_manifest("Lid")] if spec.has_crds and spec.values.get("crds") else [])
 
 
 class FakeSnapshot(ClusterSnapshot):
     """Cluster snapshot with the release revisions of a test."""
 
-    records: Mapping[str, ReleaseRevision | str] = {}
+    revisions: Mapping[str, ReleaseRevision | str] = {}
 
-    def record(self, namespace: str, name: str) -> ReleaseRevision | None:
-        latest_revision = self.records.get(f"{namespace}/{name}")
+    def read_revision(self, namespace: str, name: str) -> ReleaseRevision | None:
+        latest_revision = self.revisions.get(f"{namespace}/{name}")
         if isinstance(latest_revision, str):
             raise NotReadableError(latest_revision)
         return latest_revision
 
 
-def cluster_with(**records: ReleaseRevision | str) -> FakeSnapshot:
+def cluster_with(**revisions: ReleaseRevision | str) -> FakeSnapshot:
     cluster = FakeSnapshot(name="west")
-    object.__setattr__(cluster, "records", {key.replace("_", "/"): value for key, value in records.items()})
+    object.__setattr__(cluster, "revisions", {key.replace("_", "/"): value for key, value in revisions.items()})
     return cluster
 
 
-def record(*objects: Mapping[str, Any], **values: Any) -> ReleaseRevision:
+def release_revision(*objects: Mapping[str, Any], **values: Any) -> ReleaseRevision:
     return ReleaseRevision(manifest=yaml.safe_dump_all(objects), values=values)
 
 
@@ -73,8 +73,8 @@ def review_releases(
     plan: Preview, cluster: ClusterSnapshot | None = None, charts: FakeRenderer | None = None
 ) -> list[ReleaseChange]:
     clusters = {"west": cluster or cluster_with()}
-    release_finder = release_objects.ReleaseInspector(plan, clusters, charts or FakeRenderer())  # type: ignore[arg-type]
-    return [changes.compare_release(release_finder.look(each), ()) for each in release_objects.changed_releases(plan)]
+    inspector = release_objects.ReleaseInspector(plan, clusters, charts or FakeRenderer())  # type: ignore[arg-type]
+    return [changes.compare_release(inspector.inspect(each), ()) for each in release_objects.changed_releases(plan)]
 
 
 def change_verbs(change: ReleaseChange) -> dict[str, str]:
@@ -101,7 +101,8 @@ def test_objects_are_added_changed_removed_and_kept() -> None:
     plan = previews.build_preview(preview_step("update", HELM_RELEASE_TYPE, "west-shop", release_inputs(), after))
 
     (change,) = review_releases(
-        plan, cluster_with(shops_shop=record(deployment_manifest(), deployment_manifest("bench"), retained_crd))
+        plan,
+        cluster_with(shops_shop=release_revision(deployment_manifest(), deployment_manifest("bench"), retained_crd)),
     )
 
     assert change_verbs(change) == {
@@ -120,6 +121,7 @@ def test_objects_are_added_changed_removed_and_kept() -> None:
         (deployment_manifest(image="example.com/shop:2"), True),
         ({**deployment_manifest(image="x:2"), "kind": "DaemonSet"}, False),
     ],
+    ids=["replicas", "image", "daemonset-on-delete"],
 )
 def test_only_pod_template_change_restarts_workload(after: dict[str, Any], restarts: bool) -> None:
     before = deployment_manifest()
@@ -131,7 +133,7 @@ def test_only_pod_template_change_restarts_workload(after: dict[str, Any], resta
         preview_step("update", HELM_RELEASE_TYPE, "west-shop", release_inputs(), release_inputs(objects=[after]))
     )
 
-    (change,) = review_releases(plan, cluster_with(shops_shop=record(before)))
+    (change,) = review_releases(plan, cluster_with(shops_shop=release_revision(before)))
 
     assert [each.restarts for each in change.objects] == [restarts]
 
@@ -143,9 +145,9 @@ def test_deleted_release_removes_and_new_release_adds_objects() -> None:
         preview_step("create", HELM_RELEASE_TYPE, "west-shop", after=release_inputs(objects=objects, crds=True))
     )
 
-    assert set(change_verbs(review_releases(deletion, cluster_with(shops_shop=record(*objects)))[0]).values()) == {
-        "removed"
-    }
+    assert set(
+        change_verbs(review_releases(deletion, cluster_with(shops_shop=release_revision(*objects)))[0]).values()
+    ) == {"removed"}
     assert change_verbs(review_releases(creation)[0]) == {
         "Deployment shops/shop": "added",
         "CustomResourceDefinition cups.example.com": "added",
@@ -158,16 +160,16 @@ def test_crds_folder_is_installed_only_on_first_installation() -> None:
         preview_step("update", HELM_RELEASE_TYPE, "west-shop", release_inputs(), release_inputs(crds=True))
     )
 
-    assert review_releases(plan, cluster_with(shops_shop=record()))[0].objects == ()
+    assert review_releases(plan, cluster_with(shops_shop=release_revision()))[0].objects == ()
 
 
 def test_unreadable_revision_falls_back_to_rendered_state() -> None:
     before, after = (release_inputs(objects=[deployment_manifest(image=image)]) for image in ("a:1", "a:2"))
     plan = previews.build_preview(preview_step("update", HELM_RELEASE_TYPE, "west-shop", before, after))
 
-    (change,) = review_releases(plan, cluster_with(shops_shop="Helm's records in namespace shops (not allowed)"))
+    (change,) = review_releases(plan, cluster_with(shops_shop="Helm's revisions in namespace shops (not allowed)"))
 
-    assert change.from_state == "can't be seen: Helm's records in namespace shops (not allowed)"
+    assert change.from_state == "not readable: Helm's revisions in namespace shops (not allowed)"
     assert change_verbs(change) == {"Deployment shops/shop": "changed"}
 
 
@@ -234,7 +236,9 @@ def test_changed_secret_is_reported_without_value() -> None:
         ),
     )
 
-    (change,) = review_releases(plan, cluster_with(shops_shop=record(deployment_manifest(), till="open-sesame-7")))
+    (change,) = review_releases(
+        plan, cluster_with(shops_shop=release_revision(deployment_manifest(), till="open-sesame-7"))
+    )
     (resource,) = changes.compare_resources(plan, {}, ())
 
     assert [line for field in change.values for line in field.lines] == ["! till: [secret] (changed)"]
@@ -247,7 +251,7 @@ def test_secret_value_is_redacted_in_helm_manifest() -> None:
     plan = previews.build_preview(
         preview_step("update", HELM_RELEASE_TYPE, "west-shop", release_inputs(till=SECRET), after)
     )
-    before = record(deployment_manifest(image="example.com/open-sesame-7:1"), till="open-sesame-7")
+    before = release_revision(deployment_manifest(image="example.com/open-sesame-7:1"), till="open-sesame-7")
 
     text = json.dumps(
         json_output.build_data(build_report(plan, *review_releases(plan, cluster_with(shops_shop=before))))
@@ -296,7 +300,7 @@ def test_irreversible_losses_are_listed_separately() -> None:
         ),
         preview_step("delete", "kubernetes:apps/v1:Deployment", "west-shop", deployment_manifest()),
     )
-    (change,) = review_releases(plan, cluster_with(shops_shop=record(deployment_manifest(), crd_manifest())))
+    (change,) = review_releases(plan, cluster_with(shops_shop=release_revision(deployment_manifest(), crd_manifest())))
 
     losses = build_report(plan, change).losses
 
@@ -311,15 +315,19 @@ def test_irreversible_losses_are_listed_separately() -> None:
 
 def test_expiring_certificates_are_listed_with_renewal() -> None:
     now = datetime(2030, 1, 1, tzinfo=UTC)
-    ends = {name: (now + timedelta(days=days)).isoformat() for name, days in (("a", 5), ("b", 20), ("c", 90))}
+    expiry_times = {name: (now + timedelta(days=days)).isoformat() for name, days in (("a", 5), ("b", 20), ("c", 90))}
     plan = previews.build_preview(
-        preview_step("same", STACK_TYPE, "dev", {}, {}, outputs={"certificateExpiry": {"issuers": ends}}, cluster=None),
-        preview_step("replace", "tls:index/x:X", "b", {}, {}, outputs={"validityEndTime": ends["b"]}, cluster=None),
+        preview_step(
+            "same", STACK_TYPE, "dev", {}, {}, outputs={"certificateExpiry": {"issuers": expiry_times}}, cluster=None
+        ),
+        preview_step(
+            "replace", "tls:index/x:X", "b", {}, {}, outputs={"validityEndTime": expiry_times["b"]}, cluster=None
+        ),
     )
 
-    soon = find_expiring_certificates(plan, 30, now)
+    expiring = find_expiring_certificates(plan, 30, now)
 
-    assert [(each.what, each.renewed) for each in soon] == [("issuers a", False), ("issuers b", True)]
+    assert [(each.name, each.renewed) for each in expiring] == [("issuers a", False), ("issuers b", True)]
 
 
 def test_steps_are_sorted_by_name() -> None:
@@ -346,8 +354,8 @@ def test_resource_belongs_to_cluster_of_its_provider() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "this is not what `pulumi preview --json` prints"),
-        ("[]", "this is not what `pulumi preview --json` prints"),
+        ("", "this is not the output of `pulumi preview --json`"),
+        ("[]", "this is not the output of `pulumi preview --json`"),
         ('{"steps": [], "diagnostics": [{"severity": "error", "message": "links[0]: wrong\\n"}]}', "links[0]: wrong"),
     ],
 )
@@ -380,7 +388,7 @@ def test_unknown_values_are_shown_as_known_after_update() -> None:
     inputs = {"values": {"ca": UNKNOWN_VALUE, "size": 3}, "repositoryOpts": {"password": secret}}
     line = {"method": "/pulumirpc.ResourceMonitor/RegisterResource", "request": {"object": inputs}}
     captured = CapturedInputs()
-    captured.take(json.dumps({**line, "response": {"urn": resource_urn(HELM_RELEASE_TYPE, "west-shop")}}))
+    captured.add_log_line(json.dumps({**line, "response": {"urn": resource_urn(HELM_RELEASE_TYPE, "west-shop")}}))
     # The provider omits unknown values from its outputs.
     steps = [
         preview_step("update", HELM_RELEASE_TYPE, "west-shop", release_inputs(ca="old", size=1), release_inputs(size=3))
@@ -395,7 +403,7 @@ def test_unknown_values_are_shown_as_known_after_update() -> None:
             return [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ca"}, "data": data}]
 
     before = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ca"}, "data": {"all": "size: 1\n"}}
-    (change,) = review_releases(plan, cluster_with(shops_shop=record(before)), HashingRenderer())
+    (change,) = review_releases(plan, cluster_with(shops_shop=release_revision(before)), HashingRenderer())
 
     assert [line for field in change.values for line in field.lines] == [
         "- ca: old",
@@ -418,7 +426,7 @@ def test_grpc_log_is_read_from_pipe_and_deleted(tmp_path: Path) -> None:
         "response": {"urn": "urn"},
     }
 
-    with captured.listening(tmp_path) as variables:
+    with captured.capture(tmp_path) as variables:
         pipe = Path(variables["PULUMI_DEBUG_GRPC"])
         assert pipe.is_fifo()
         for _ in range(3):
@@ -426,7 +434,7 @@ def test_grpc_log_is_read_from_pipe_and_deleted(tmp_path: Path) -> None:
                 log.write(json.dumps(entry) + "\n")
 
     assert list(tmp_path.iterdir()) == []
-    assert captured.completed("urn", {"size": 1}) == {"size": 1, "spec": UNKNOWN_VALUE}
+    assert captured.add_unknowns("urn", {"size": 1}) == {"size": 1, "spec": UNKNOWN_VALUE}
 
 
 def test_policies_check_changed_and_count_unchanged_resources() -> None:
@@ -437,8 +445,8 @@ def test_policies_check_changed_and_count_unchanged_resources() -> None:
         preview_step("delete", kind, "west-gone", deployment_manifest(image="gone")),
     )
 
-    new, older = check_policies(plan)
+    violations, unchanged_count = check_policies(plan)
 
-    assert [each.mandatory for each in new] == [True]
-    assert "west-new" in new[0].text
-    assert older == 1
+    assert [each.mandatory for each in violations] == [True]
+    assert "west-new" in violations[0].text
+    assert unchanged_count == 1

@@ -1,4 +1,4 @@
-"""The one comment of a stack on a pull or merge request, against servers that stand in for GitHub and GitLab."""
+"""Comment of a stack on a pull or merge request, on fake GitHub and GitLab servers."""
 
 from __future__ import annotations
 
@@ -8,271 +8,273 @@ from pathlib import Path
 
 import pytest
 
-from review.publish import ForgeError, __main__, github, gitlab, upsert_comment
+from review.publish import PublishError, __main__, github, gitlab, upsert_comment
 from review.publish.comment import MAX_ATTEMPTS, MAX_WAIT_S, format_marker
 from tests.helpers.fake_code_host import TOKEN, FakeCodeHost, serve
 
 GITHUB = ["github"]
-BOTH = ["github", "gitlab"]
-LINE = "<!-- multicluster-mesh review: prod -->"
+CODE_HOSTS = ["github", "gitlab"]
+MARKER_LINE = "<!-- multicluster-mesh review: prod -->"
 
 
 @pytest.fixture(autouse=True)
-def direct(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
-def forge(request: pytest.FixtureRequest) -> Iterator[FakeCodeHost]:
+def code_host(request: pytest.FixtureRequest) -> Iterator[FakeCodeHost]:
     with serve(request.param) as started:
         yield started
 
 
-def put(forge: FakeCodeHost, text: str, stack: str = "prod", slept: list[float] | None = None) -> str:
-    module = github if forge.kind == "github" else gitlab
-    waits: list[float] = [] if slept is None else slept
-    return upsert_comment(module.from_environment(forge.environment), stack, text, sleep=waits.append)
+def publish(code_host: FakeCodeHost, text: str, stack: str = "prod", sleeps_s: list[float] | None = None) -> str:
+    module = github if code_host.kind == "github" else gitlab
+    waits: list[float] = [] if sleeps_s is None else sleeps_s
+    return upsert_comment(module.from_environment(code_host.environment), stack, text, sleep=waits.append)
 
 
-@pytest.mark.parametrize("forge", BOTH, indirect=True)
-def test_a_first_review_is_a_new_comment_and_the_next_ones_are_the_same(forge: FakeCodeHost) -> None:
-    forge.add("Looks good")
+@pytest.mark.parametrize("code_host", CODE_HOSTS, indirect=True)
+def test_first_review_creates_comment_and_later_reviews_update_it(code_host: FakeCodeHost) -> None:
+    code_host.add("Looks good")
 
-    assert put(forge, "one") == "created"
-    assert put(forge, "two") == "updated"
-    assert put(forge, "two") == "unchanged"
-    assert forge.texts == ["Looks good", f"{LINE}\n\ntwo"]
+    assert publish(code_host, "one") == "created"
+    assert publish(code_host, "two") == "updated"
+    assert publish(code_host, "two") == "unchanged"
+    assert code_host.texts == ["Looks good", f"{MARKER_LINE}\n\ntwo"]
 
 
-@pytest.mark.parametrize("forge", BOTH, indirect=True)
-def test_a_comment_is_found_on_a_later_page(forge: FakeCodeHost) -> None:
+@pytest.mark.parametrize("code_host", CODE_HOSTS, indirect=True)
+def test_existing_comment_on_later_page_is_updated(code_host: FakeCodeHost) -> None:
     for number in range(6):
-        forge.add(f"remark {number}")
-    forge.add(f"{LINE}\n\nold")
-    forge.add("the last remark")
+        code_host.add(f"remark {number}")
+    code_host.add(f"{MARKER_LINE}\n\nold")
+    code_host.add("the last remark")
 
-    assert put(forge, "new") == "updated"
-    assert forge.texts[6] == f"{LINE}\n\nnew"
+    assert publish(code_host, "new") == "updated"
+    assert code_host.texts[6] == f"{MARKER_LINE}\n\nnew"
 
 
-@pytest.mark.parametrize("forge", BOTH, indirect=True)
-def test_each_stack_has_a_comment_of_its_own(forge: FakeCodeHost) -> None:
-    put(forge, f"quotes another stack's marker:\n{LINE}", stack="dev")
-    put(forge, "of prod")
-    put(forge, "of production", stack="production")
+@pytest.mark.parametrize("code_host", CODE_HOSTS, indirect=True)
+def test_each_stack_has_its_own_comment(code_host: FakeCodeHost) -> None:
+    publish(code_host, f"quotes another stack's marker:\n{MARKER_LINE}", stack="dev")
+    publish(code_host, "of prod")
+    publish(code_host, "of production", stack="production")
 
-    assert [text.partition("\n")[0] for text in forge.texts] == [
+    assert [text.partition("\n")[0] for text in code_host.texts] == [
         format_marker("dev"),
-        LINE,
+        MARKER_LINE,
         format_marker("production"),
     ]
 
 
-@pytest.mark.parametrize("forge", BOTH, indirect=True)
-def test_a_strangers_comment_with_the_marker_is_left_alone(forge: FakeCodeHost) -> None:
-    forge.add(f"{LINE}\n\nbait", author="mallory")
-    forge.add(f"{LINE}\n\nbait", author="github-actions")
+@pytest.mark.parametrize("code_host", CODE_HOSTS, indirect=True)
+def test_marked_comment_of_another_author_is_ignored(code_host: FakeCodeHost) -> None:
+    code_host.add(f"{MARKER_LINE}\n\nbait", author="mallory")
+    code_host.add(f"{MARKER_LINE}\n\nbait", author="github-actions")
 
-    assert put(forge, "ours") == "created"
-    assert put(forge, "ours again") == "updated"
-    assert forge.texts[:2] == [f"{LINE}\n\nbait"] * 2
-
-
-def test_what_has_no_author_any_more_or_was_written_by_gitlab_itself_is_nobodys() -> None:
-    with serve("github") as forge:
-        forge.comments.append({"id": 1, "body": LINE, "user": None})
-        assert put(forge, "ours") == "created"
-    with serve("gitlab") as forge:
-        forge.add(LINE, system=True)
-        assert put(forge, "ours") == "created"
+    assert publish(code_host, "ours") == "created"
+    assert publish(code_host, "ours again") == "updated"
+    assert code_host.texts[:2] == [f"{MARKER_LINE}\n\nbait"] * 2
 
 
-@pytest.mark.parametrize("forge", BOTH, indirect=True)
-def test_content_is_passed_on_as_it_is(forge: FakeCodeHost) -> None:
+def test_comments_without_author_and_system_notes_are_ignored() -> None:
+    with serve("github") as code_host:
+        code_host.comments.append({"id": 1, "body": MARKER_LINE, "user": None})
+        assert publish(code_host, "ours") == "created"
+    with serve("gitlab") as code_host:
+        code_host.add(MARKER_LINE, system=True)
+        assert publish(code_host, "ours") == "created"
+
+
+@pytest.mark.parametrize("code_host", CODE_HOSTS, indirect=True)
+def test_content_is_published_unchanged(code_host: FakeCodeHost) -> None:
     text = "žluť 🎉 \u202e `$(id)` ${{ secrets.X }} </details><!-- --> @all\r\n::error::x\n\t\0"
 
-    put(forge, text)
+    publish(code_host, text)
 
-    assert forge.texts == [f"{LINE}\n\n{text}"]
+    assert code_host.texts == [f"{MARKER_LINE}\n\n{text}"]
 
 
-def test_no_line_is_an_order_to_gitlab() -> None:
+def test_gitlab_quick_actions_are_neutralized() -> None:
     text = "````diff\n```\n/close\n````\n//\na / b\n/merge"
 
-    with serve("gitlab") as forge:
-        assert put(forge, text) == "created"
-        assert put(forge, text) == "unchanged"
-        assert forge.texts == [f"{LINE}\n\n````diff\n```\n /close\n````\n //\na / b\n /merge"]
-    with serve("github") as forge:
-        put(forge, text)
-        assert forge.texts == [f"{LINE}\n\n{text}"]
+    with serve("gitlab") as code_host:
+        assert publish(code_host, text) == "created"
+        assert publish(code_host, text) == "unchanged"
+        assert code_host.texts == [f"{MARKER_LINE}\n\n````diff\n```\n /close\n````\n //\na / b\n /merge"]
+    with serve("github") as code_host:
+        publish(code_host, text)
+        assert code_host.texts == [f"{MARKER_LINE}\n\n{text}"]
 
 
-@pytest.mark.parametrize("forge", BOTH, indirect=True)
-def test_a_text_that_begins_with_the_marker_gets_no_second_one(forge: FakeCodeHost) -> None:
-    put(forge, f"{LINE}\nbody")
+@pytest.mark.parametrize("code_host", CODE_HOSTS, indirect=True)
+def test_text_with_marker_gets_no_second_marker(code_host: FakeCodeHost) -> None:
+    publish(code_host, f"{MARKER_LINE}\nbody")
 
-    assert forge.texts == [f"{LINE}\nbody"]
-
-
-@pytest.mark.parametrize("forge", BOTH, indirect=True)
-def test_a_server_in_trouble_is_asked_again_a_little_later(forge: FakeCodeHost) -> None:
-    forge.failures = [(502, {}, "<html>Bad gateway</html>"), (429, {"Retry-After": "7"}, "{}"), (503, {}, "")]
-    slept: list[float] = []
-
-    assert put(forge, "text", slept=slept) == "created"
-    assert slept == [2, 7, 8]
+    assert code_host.texts == [f"{MARKER_LINE}\nbody"]
 
 
-@pytest.mark.parametrize("forge", BOTH, indirect=True)
-def test_a_comment_whose_answer_got_lost_is_not_made_twice(forge: FakeCodeHost) -> None:
-    forge.failures, forge.late = [(504, {}, "")], True
-    # GitHub is asked by POST who the token is, too.
-    forge.failures *= 2 if forge.kind == "github" else 1
-    forge.failing = "POST"
+@pytest.mark.parametrize("code_host", CODE_HOSTS, indirect=True)
+def test_server_errors_are_retried_with_delay(code_host: FakeCodeHost) -> None:
+    code_host.failures = [(502, {}, "<html>Bad gateway</html>"), (429, {"Retry-After": "7"}, "{}"), (503, {}, "")]
+    sleeps_s: list[float] = []
 
-    put(forge, "text")
-
-    assert forge.texts == [f"{LINE}\n\ntext"]
+    assert publish(code_host, "text", sleeps_s=sleeps_s) == "created"
+    assert sleeps_s == [2, 7, 8]
 
 
-@pytest.mark.parametrize("forge", GITHUB, indirect=True)
-def test_patience_has_an_end(forge: FakeCodeHost) -> None:
-    forge.failures = [(500, {"Retry-After": "86400"}, '{"message": "Server Error"}')] * 100
-    slept: list[float] = []
+@pytest.mark.parametrize("code_host", CODE_HOSTS, indirect=True)
+def test_lost_answer_creates_no_second_comment(code_host: FakeCodeHost) -> None:
+    code_host.failures, code_host.fails_after_effect = [(504, {}, "")], True
+    # On GitHub, the query for the author of the token is a POST too.
+    code_host.failures *= 2 if code_host.kind == "github" else 1
+    code_host.failing_methods = "POST"
 
-    with pytest.raises(ForgeError, match=r"500 \(Server Error\): .*several times; run the job again later"):
-        put(forge, "text", slept=slept)
-    assert slept == [MAX_WAIT_S] * (MAX_ATTEMPTS - 1)
+    publish(code_host, "text")
+
+    assert code_host.texts == [f"{MARKER_LINE}\n\ntext"]
 
 
-@pytest.mark.parametrize("forge", GITHUB, indirect=True)
-def test_a_forge_that_is_not_there_is_said_to_be_so(forge: FakeCodeHost) -> None:
-    environment = {**forge.environment, "GITHUB_GRAPHQL_URL": "http://127.0.0.1:1/graphql"}
+@pytest.mark.parametrize("code_host", GITHUB, indirect=True)
+def test_retries_are_limited(code_host: FakeCodeHost) -> None:
+    code_host.failures = [(500, {"Retry-After": "86400"}, '{"message": "Server Error"}')] * 100
+    sleeps_s: list[float] = []
 
-    with pytest.raises(ForgeError, match=r"127\.0\.0\.1:1/graphql: .*refused.*: no answer; see whether"):
-        upsert_comment(github.pull_request_from_environment(environment), "prod", "text", sleep=lambda _: None)
+    with pytest.raises(PublishError, match=r"500 \(Server Error\): .*several attempts failed; run the job again later"):
+        publish(code_host, "text", sleeps_s=sleeps_s)
+    assert sleeps_s == [MAX_WAIT_S] * (MAX_ATTEMPTS - 1)
+
+
+@pytest.mark.parametrize("code_host", GITHUB, indirect=True)
+def test_unreachable_code_host_is_reported(code_host: FakeCodeHost) -> None:
+    environment = {**code_host.environment, "GITHUB_GRAPHQL_URL": "http://127.0.0.1:1/graphql"}
+
+    with pytest.raises(PublishError, match=r"127\.0\.0\.1:1/graphql: .*refused.*: no answer; check that"):
+        upsert_comment(github.from_environment(environment), "prod", "text", sleep=lambda _: None)
 
 
 @pytest.mark.parametrize(
     ("kind", "status", "remedy"),
     [
-        ("github", 401, "a token that hasn't expired"),
+        ("github", 401, "a token that has not expired"),
         ("github", 403, "`permissions: pull-requests: write`"),
-        ("github", 404, "reach this repository"),
-        ("github", 422, "what GitHub says"),
-        ("gitlab", 401, "hasn't expired"),
+        ("github", 404, "access to this repository"),
+        ("github", 422, "GitHub's message"),
+        ("gitlab", 401, "has not expired"),
         ("gitlab", 403, "the scope `api`"),
-        ("gitlab", 404, "of this very project"),
-        ("gitlab", 418, "see what the forge's API says"),
+        ("gitlab", 404, "in this project"),
+        ("gitlab", 418, "the code host's API documentation"),
     ],
 )
-def test_a_refusal_says_what_to_do_and_is_not_tried_again(kind: str, status: int, remedy: str) -> None:
-    with serve(kind) as forge:
-        said = json.dumps({"message": f"no\n::error::\x1b[31m, {TOKEN}"})
-        forge.failures = [(status, {}, said)] * 9
-        slept: list[float] = []
+def test_refusal_has_remedy_and_is_not_retried(kind: str, status: int, remedy: str) -> None:
+    with serve(kind) as code_host:
+        body = json.dumps({"message": f"no\n::error::\x1b[31m, {TOKEN}"})
+        code_host.failures = [(status, {}, body)] * 9
+        sleeps_s: list[float] = []
 
-        with pytest.raises(ForgeError) as raised:
-            put(forge, "text", slept=slept)
+        with pytest.raises(PublishError) as raised:
+            publish(code_host, "text", sleeps_s=sleeps_s)
 
     message = str(raised.value)
-    assert f"{status} (no ::error:: [31m, [token]): the forge refuses it; " in message
+    assert f"{status} (no ::error:: [31m, [token]): request refused; " in message
     assert remedy in message
-    assert not slept
+    assert not sleeps_s
     assert "\n" not in message
 
 
-@pytest.mark.parametrize("forge", GITHUB, indirect=True)
-def test_the_token_goes_nowhere_else(forge: FakeCodeHost) -> None:
+@pytest.mark.parametrize("code_host", GITHUB, indirect=True)
+def test_token_is_sent_only_to_its_host(code_host: FakeCodeHost) -> None:
     with serve("github") as other:
         for _ in range(3):
-            forge.add("a remark")
-        forge.elsewhere = other.url.removesuffix("/api")
-        with pytest.raises(ForgeError, match="where the token belongs"):
-            put(forge, "text")
+            code_host.add("a remark")
+        code_host.next_page_origin = other.url.removesuffix("/api")
+        with pytest.raises(PublishError, match="the token is only for that URL"):
+            publish(code_host, "text")
 
-        forge.failures = [(302, {"Location": f"{other.url}/graphql"}, "")]
-        with pytest.raises(ForgeError, match="302"):
-            put(forge, "text")
+        code_host.failures = [(302, {"Location": f"{other.url}/graphql"}, "")]
+        with pytest.raises(PublishError, match="302"):
+            publish(code_host, "text")
 
     assert other.requests == []
 
 
-@pytest.mark.parametrize("forge", BOTH, indirect=True)
+@pytest.mark.parametrize("code_host", CODE_HOSTS, indirect=True)
 @pytest.mark.parametrize("content", ["<html>Sign in</html>", "{}", "[]", "[1]", "null"])
-def test_what_is_no_answer_of_an_api_is_said_to_be_none(forge: FakeCodeHost, content: str) -> None:
-    forge.failures = [(200, {}, content)]
+def test_unexpected_api_answer_is_reported(code_host: FakeCodeHost, content: str) -> None:
+    code_host.failures = [(200, {}, content)]
 
-    with pytest.raises(ForgeError, match=r"JSON|viewer|username"):
-        put(forge, "text")
+    with pytest.raises(PublishError, match=r"JSON|viewer|username"):
+        publish(code_host, "text")
 
-    assert forge.comments == []
+    assert code_host.comments == []
 
 
-def test_a_list_that_is_none_is_refused() -> None:
-    with serve("gitlab") as forge:
+def test_invalid_comment_list_is_refused() -> None:
+    with serve("gitlab") as code_host:
         for content in ('{"message": "later"}', "[1]"):
-            forge.failures = [(200, {}, '{"username": "project_12_bot"}'), (200, {}, content)]
-            with pytest.raises(ForgeError, match="no list of objects"):
-                put(forge, "text")
+            code_host.failures = [(200, {}, '{"username": "project_12_bot"}'), (200, {}, content)]
+            with pytest.raises(PublishError, match="no list of objects"):
+                publish(code_host, "text")
 
 
-def test_a_text_that_is_too_long_is_refused_before_anything_is_asked() -> None:
-    with serve("github") as forge:
-        room = 65_536 - len(LINE) - 2
-        with pytest.raises(ForgeError, match="65537 characters, marker included: GitHub takes 65536; shorten it"):
-            put(forge, "é" * (room + 1))
-        assert forge.requests == []
-        assert put(forge, "é" * room) == "created"
+def test_long_text_is_refused_before_any_request() -> None:
+    with serve("github") as code_host:
+        limit = 65_536 - len(MARKER_LINE) - 2
+        with pytest.raises(
+            PublishError, match="65537 characters with the marker: the maximum of GitHub is 65536; shorten the text"
+        ):
+            publish(code_host, "é" * (limit + 1))
+        assert code_host.requests == []
+        assert publish(code_host, "é" * limit) == "created"
 
 
 @pytest.mark.parametrize("stack", ["", "a b", "x --><script>", "-->", "a\nb", "../x"])
-def test_what_is_no_stacks_name_is_no_marker(stack: str) -> None:
-    with pytest.raises(ForgeError, match="no name of a stack"):
+def test_invalid_stack_name_has_no_marker(stack: str) -> None:
+    with pytest.raises(PublishError, match="stack names consist of"):
         format_marker(stack)
 
 
-@pytest.mark.parametrize("kind", BOTH)
-def test_every_variable_that_is_missing_or_odd_is_named_and_none_is_shown(kind: str) -> None:
+@pytest.mark.parametrize("kind", CODE_HOSTS)
+def test_missing_or_invalid_variables_are_named_without_value(kind: str) -> None:
     module = github if kind == "github" else gitlab
-    whole = FakeCodeHost(kind=kind, port=1).environment
+    environment = FakeCodeHost(kind=kind, port=1).environment
     unused = {"GITHUB_SERVER_URL", "GITHUB_RUN_ID", "CI_PIPELINE_URL"}
 
-    for name in whole.keys() - unused:
+    for name in environment.keys() - unused:
         for value in ("", " ", "odd \n\N{PILE OF POO} value"):
-            with pytest.raises(ForgeError, match=f"^{name}: ") as raised:
-                module.from_environment({**whole, name: value})
+            with pytest.raises(PublishError, match=f"^{name}: ") as raised:
+                module.from_environment({**environment, name: value})
             assert "odd" not in str(raised.value)
 
 
-def test_a_line_break_after_a_token_is_forgiven() -> None:
+def test_line_break_after_token_is_stripped() -> None:
     environment = {**FakeCodeHost(kind="gitlab", port=1).environment, "COMMENT_TOKEN": f"{TOKEN}\n"}
 
-    assert TOKEN not in repr(gitlab.merge_request_from_environment(environment))
-    assert gitlab.merge_request_from_environment(environment).api.token == TOKEN
+    assert TOKEN not in repr(gitlab.from_environment(environment))
+    assert gitlab.from_environment(environment).api.token == TOKEN
 
 
-@pytest.mark.parametrize("forge", BOTH, indirect=True)
-def test_the_command_puts_a_file_into_the_comment(
-    forge: FakeCodeHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("code_host", CODE_HOSTS, indirect=True)
+def test_command_publishes_file_as_comment(
+    code_host: FakeCodeHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, value in forge.environment.items():
+    for name, value in code_host.environment.items():
         monkeypatch.setenv(name, value)
     file = tmp_path / "comment.md"
     file.write_text("# Review\n")
-    command = [forge.kind, "--file", str(file), "--marker", "prod"]
+    command = [code_host.kind, "--file", str(file), "--marker", "prod"]
 
     assert __main__.main(command) == 0
-    assert forge.texts == [f"{LINE}\n\n# Review\n"]
+    assert code_host.texts == [f"{MARKER_LINE}\n\n# Review\n"]
     assert capsys.readouterr().out == "comment of prod: created\n"
 
     file.unlink()
     assert __main__.main(command) == 1
-    assert "no review of this commit" in forge.texts[0]
-    assert "s/99)" in forge.texts[0]
-    assert "the review ended without it" in capsys.readouterr().err
+    assert "no review of this commit" in code_host.texts[0]
+    assert "s/99)" in code_host.texts[0]
+    assert "the review failed; read the log" in capsys.readouterr().err
 
     file.write_bytes(b"\xff")
     assert __main__.main(command) == 1
