@@ -11,7 +11,7 @@ import pytest
 
 from mesh import config as settings
 from mesh.config.errors import Path
-from mesh.config.schema_lookup import ANY_KEY, all_key_paths
+from mesh.config.schema_lookup import ANY_KEY, list_key_paths
 from mesh.kube import kubeconfig
 from tests.helpers import kubeconfigs
 from tests.helpers.full_stack import CILIUM, LINKERD, SECRET_KEYS, set_text, text_paths, with_text
@@ -60,7 +60,7 @@ def find_places(config: dict[str, Any]) -> dict[Path, Path]:
     for path in text_paths(config):
         kind = tuple(ANY_KEY if isinstance(part, int) or part in names else part for part in path)
         key = kind[:-1] if kind[-1] == "[key]" else None
-        if key is None or key not in all_key_paths():  # a replaced key of a setting would be an unknown key
+        if key is None or key not in list_key_paths():  # a replaced key of a setting would be an unknown key
             places_by_kind.setdefault(kind, path)
     return places_by_kind
 
@@ -72,7 +72,7 @@ def accepted_places(name: str, number: int, file: str) -> tuple[Path, ...]:
     return tuple(
         place
         for kind, place in find_places(config).items()
-        if (kind not in all_key_paths() or _accepts_texts(kind)) and "anchor" not in kind
+        if (kind not in list_key_paths() or _accepts_texts(kind)) and "anchor" not in kind
         if _is_accepted(with_text(config, place, HOSTILE_TEXTS[number]), {"KUBECONFIG": file, "HOME": "/nowhere"})
     )
 
@@ -90,8 +90,8 @@ def _is_accepted(config: dict[str, Any], environment: Environment) -> bool:
 
 def test_every_text_setting_is_covered() -> None:
     kinds = {kind for config in CONFIGS.values() for kind in find_places(config)}
-    covered = {kind[: len(key)] for kind in kinds for key in all_key_paths() if len(kind) >= len(key)}
-    text_settings = {key for key in all_key_paths() if _accepts_texts(key)}
+    covered = {kind[: len(key)] for kind in kinds for key in list_key_paths() if len(kind) >= len(key)}
+    text_settings = {key for key in list_key_paths() if _accepts_texts(key)}
 
     assert text_settings - covered - UNCOVERED_SETTINGS == set()
 

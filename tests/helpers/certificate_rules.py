@@ -12,11 +12,13 @@ ISSUER = IssuedCertificate(name=ISSUER_NAME, signer=ANCHOR, path_length=0)
 
 
 def violated_anchor_rules(certificate: str) -> list[str]:
+    """Return the rules that a trust anchor violates."""
     return [finding.rule for finding in certificate_validation.check_anchor(certificate, now=NOW)]
 
 
 def violated_issuer_rules(
     certificate: str, key: str, *, anchor: str, common_name: str | None = ISSUER_NAME
 ) -> list[str]:
+    """Return the rules that an issuer violates."""
     findings = certificate_validation.check_issuer(certificate, key, anchor=anchor, common_name=common_name, now=NOW)
     return [finding.rule for finding in findings]

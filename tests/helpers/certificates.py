@@ -61,6 +61,7 @@ class IssuedCertificate:
 
     @property
     def private_key(self) -> str:
+        """Return the private key as PEM."""
         return private_key_pem(self.key)
 
 
@@ -71,6 +72,7 @@ def generate_rsa_key(size: int) -> rsa.RSAPrivateKey:
 
 
 def subject_name(name: str) -> x509.Name:
+    """Return a name that consists of a common name."""
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
@@ -83,6 +85,7 @@ def private_key_pem(
     private_format: serialization.PrivateFormat = serialization.PrivateFormat.PKCS8,
     password: bytes | None = None,
 ) -> str:
+    """Encode a private key as PEM, encrypted if a password is set."""
     encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
     return key.private_bytes(PEM, private_format, encryption).decode()
 

@@ -40,13 +40,16 @@ class FakeApiServer:
 
     @property
     def server(self) -> str:
+        """Return the URL of the server."""
         return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
 
     def add_namespace(self, name: str, manager: str | None = None) -> None:
+        """Add a namespace, with the field manager of its owner."""
         annotations = {} if manager is None else {"pulumi.com/patchFieldManager": manager}
         self.objects[f"/api/v1/namespaces/{name}"] = {"metadata": {"name": name, "annotations": annotations}}
 
     def answer(self, path: str, body: Any) -> tuple[int, bytes]:
+        """Return status and body of the response to a request."""
         status = self.statuses.get(path, self.statuses.get("", 200))
         if status != 200:
             message = 'things is forbidden: User "someone" cannot list resource "things"'
@@ -63,6 +66,7 @@ class FakeApiServer:
 
 @contextmanager
 def serve(api_server: FakeApiServer, certificate: tuple[Path, Path] | None = None) -> Iterator[FakeApiServer]:
+    """Serve the API until exit."""
     released = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -147,10 +151,10 @@ def check_target(name: str = "west", server: str = "https://west.example.com", *
         "owner": OWNER,
         "adopt": False,
         "trust_anchor": None,
-        "load_balancer": True,
+        "needs_load_balancer": True,
         "pod_networks": (),
         "service_networks": (),
-        "cert_manager": False,
+        "needs_cert_manager": False,
         **rest,
     }
     return CheckTarget(name=name, server=server, **properties)

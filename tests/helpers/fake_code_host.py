@@ -32,6 +32,7 @@ class FakeCodeHost:
 
     @property
     def url(self) -> str:
+        """Return the URL of the API."""
         return f"http://127.0.0.1:{self.port}/api"
 
     @property
@@ -57,19 +58,23 @@ class FakeCodeHost:
 
     @property
     def comments_path(self) -> str:
+        """Return the path of the request's comments."""
         github = "/api/repos/ours/mesh/issues/7/comments"
         return github if self.kind == "github" else "/api/projects/12/merge_requests/7/notes"
 
     def add(self, text: str, author: str = "", **rest: Any) -> None:
+        """Add a comment, by default of the bot."""
         user = {"login" if self.kind == "github" else "username": author or self.bot_name}
         author_key = "user" if self.kind == "github" else "author"
         self.comments.append({"id": 100 + len(self.comments), "body": text, author_key: user, **rest})
 
     @property
     def texts(self) -> list[str]:
+        """Return the texts of all comments."""
         return [comment["body"] for comment in self.comments]
 
     def answer(self, method: str, path: str, query: str, body: Any) -> tuple[int, dict[str, str], Any]:
+        """Return status, headers and body of the response to a request."""
         if (method, path) == ("POST", "/api/graphql"):
             return 200, {}, {"data": {"viewer": {"login": self.bot_name}}}
         if (method, path) == ("GET", "/api/user"):
@@ -90,6 +95,7 @@ class FakeCodeHost:
         return 404, {}, {"message": "Not Found"}
 
     def paging_headers(self, page: int, has_more: bool) -> dict[str, str]:
+        """Return the headers that link to the next page."""
         if self.kind == "gitlab":
             return {"X-Next-Page": str(page + 1) if has_more else ""}
         url = f"{self.next_page_origin or self.url.removesuffix('/api')}{self.comments_path}?per_page=100&page="
@@ -98,6 +104,7 @@ class FakeCodeHost:
 
 @contextmanager
 def serve(kind: str) -> Iterator[FakeCodeHost]:
+    """Serve a code host until exit."""
     code_host = FakeCodeHost(kind=kind, bot_name="github-actions[bot]" if kind == "github" else "project_12_bot")
 
     class Handler(BaseHTTPRequestHandler):

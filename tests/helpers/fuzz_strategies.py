@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mesh.config import schema
 from mesh.config.schema_lookup import TOP_LEVEL_KEYS
 
-SCHEMA = schema.stack_file_schema()
+SCHEMA = schema.build_schema()
 DEFINITIONS = SCHEMA["definitions"]
 KEYS = sorted({key for definition in DEFINITIONS.values() for key in definition["properties"]})
 
@@ -49,6 +49,7 @@ keys = st.sampled_from([*KEYS, "west", "east"]) | arbitrary_texts
 
 
 def nest(leaves: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Return a strategy for nested lists and mappings with these leaves."""
     return st.recursive(
         leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=4), max_leaves=12
     )

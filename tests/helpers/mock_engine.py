@@ -211,6 +211,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunProgram:
 
 
 def record_run(config: dict[str, Any], secret: Sequence[str], kubeconfig: Path, patch: pytest.MonkeyPatch) -> Recorder:
+    """Run the program on the mock engine, and return the recorder."""
     contexts = [(cluster or {}).get("context", name) for name, cluster in config["clusters"].items()]
     servers = {context: {"server": f"https://{context}.example.com"} for context in contexts}
     for name, value in kubeconfigs.write_kubeconfig(kubeconfig, **servers).items():

@@ -111,8 +111,8 @@ def _find_missing(announced: Any, live: Any, path: str) -> Iterable[str]:
         if not isinstance(live, list) or len(live) != len(announced):
             yield f"{path}: announced {announced}, found {live}"
             return
-        for number, (one, other) in enumerate(zip(announced, live, strict=True)):
-            yield from _find_missing(one, other, f"{path}[{number}]")
+        for number, (announced_item, live_item) in enumerate(zip(announced, live, strict=True)):
+            yield from _find_missing(announced_item, live_item, f"{path}[{number}]")
     elif announced != live and str(announced).strip() != str(live).strip() and _quantity(announced) != _quantity(live):
         yield f"{path}: announced {announced!r}, found {live!r}"
 

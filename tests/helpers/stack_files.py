@@ -49,6 +49,7 @@ def read_expectations(file: Path) -> list[str]:
 
 
 def read_stack_file(file: Path) -> Any:
+    """Return the content of a stack file."""
     return yaml.load(file.read_text(), StackYaml)
 
 
@@ -56,6 +57,7 @@ read_stack_file_once = cache(read_stack_file)
 
 
 def decode_json(text: str) -> Any:
+    """Decode JSON; a text that is no JSON is returned unchanged."""
     try:
         return json.loads(text)
     except ValueError:
@@ -111,6 +113,7 @@ def load_settings(config: Mapping[str, str], secret: list[str], environment: Env
 
 
 def parse_errors(config: dict[str, Any], environment: Environment, secret: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return the errors of an invalid configuration."""
     with pytest.raises(settings.SettingsError) as raised:
         settings.parse(config, environment, secret)
     return raised.value.errors

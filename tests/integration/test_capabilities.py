@@ -103,9 +103,9 @@ def test_gateway_is_exposed_as_each_cluster_configures(mesh: LabStack) -> None:
     (subset,) = get_object(mesh, "private-1", "shop", "endpoints", "podinfo-edge")["subsets"]
     assert {port["port"] for port in subset["ports"]} == {443}
 
-    balanced = get_object(mesh, "north", MULTICLUSTER, "service", "linkerd-gateway")
-    assert balanced["metadata"]["annotations"]["lb.example.com/internal"] == "true"
-    assert balanced["spec"]["loadBalancerSourceRanges"] == ["203.0.113.0/24", "198.51.100.0/24"]
+    load_balancer = get_object(mesh, "north", MULTICLUSTER, "service", "linkerd-gateway")
+    assert load_balancer["metadata"]["annotations"]["lb.example.com/internal"] == "true"
+    assert load_balancer["spec"]["loadBalancerSourceRanges"] == ["203.0.113.0/24", "198.51.100.0/24"]
 
     assert not mesh.has_object(mesh.contexts["private-1"], "service", "linkerd-gateway", MULTICLUSTER)
     assert not mesh.has_object(mesh.contexts["private-1"], "deployment", "linkerd-gateway", MULTICLUSTER)

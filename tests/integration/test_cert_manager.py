@@ -31,7 +31,7 @@ STACK: dict[str, Any] = {
         # The lab has no webhook servers.
         "values": {"linkerd-control-plane": {"webhookFailurePolicy": "Ignore"}},
     },
-    # With cert-manager's defaults, `linkerd check` warns that the issuer expires soon.
+    # With the default durations, `linkerd check` warns that the issuer expires soon.
     "trust": {"certManager": {"duration": 90 * 24, "renewBefore": 30 * 24}},
 }
 

@@ -35,7 +35,7 @@ def test_controller_without_version_has_release_of_the_cli(tmp_path: Path) -> No
 
 
 def test_folders_are_separated_by_colons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folders = [write_fake_programs(tmp_path, release) for release in ("edge-26.8.3", "edge-24.11.8")]
+    folders = [write_fake_programs(tmp_path, linkerd_release) for linkerd_release in ("edge-26.8.3", "edge-24.11.8")]
     monkeypatch.setenv("LAB_LINKERD", f"{folders[0]}::{folders[1]}")
 
     assert linkerd.read_named_folders() == folders
@@ -91,7 +91,7 @@ def test_programs_without_version_output_are_refused(tmp_path: Path, content: st
 def test_service_mirror_has_pod_release_or_newest_compatible_one(
     tmp_path: Path, pod_release: str, available: list[str], expected_release: str | None
 ) -> None:
-    folders = [write_fake_programs(tmp_path, release) for release in available]
+    folders = [write_fake_programs(tmp_path, linkerd_release) for linkerd_release in available]
 
     program = linkerd.find_service_mirror(pod_release, folders)
 
@@ -113,7 +113,10 @@ def test_toolchain_mirror_precedes_configured_one(tmp_path: Path, monkeypatch: p
 
 
 def test_cli_has_requested_release_or_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folders = [write_fake_programs(tmp_path, release) for release in ("edge-26.8.3", "edge-26.10.1", "edge-24.11.8")]
+    folders = [
+        write_fake_programs(tmp_path, linkerd_release)
+        for linkerd_release in ("edge-26.8.3", "edge-26.10.1", "edge-24.11.8")
+    ]
     monkeypatch.setenv("LAB_LINKERD", ":".join(map(str, folders)))
     home = StateDir(folder=tmp_path / "home")
 

@@ -82,6 +82,6 @@ def test_preexisting_namespace_is_refused(lab: StateDir, tmp_path: Path) -> None
         output = lab_stack.up_expecting_failure()
 
         assert "ours" in output
-        assert "was not made by this stack" in output
+        assert "does not belong to this stack" in output
     finally:
         lab_stack.kubectl("west", "delete", "namespace", "ours")

@@ -184,7 +184,7 @@ def test_unreadable_clusters_are_reported_and_others_reviewed(reviewed: Reviewed
         path.write_text(yaml.safe_dump(content))
         unreachable_review = reviewed.review({"KUBECONFIG": str(path)})
 
-    for review, reason in ((unauthorized_review, "credentials"), (unreachable_review, "no connection can be made")):
+    for review, reason in ((unauthorized_review, "credentials"), (unreachable_review, "the connection failed")):
         assert review.code == 0, review.progress
         assert reason in review.data["clusters"]["east"]["unseen"]
         assert review.data["clusters"]["east"]["objects"] == []

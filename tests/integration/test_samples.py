@@ -142,8 +142,8 @@ def test_api_server_accepts_routes_of_later_releases(samples: LabStack) -> None:
     assert [
         error for error in (dry_run_error(samples, {**route, "context": CONTEXT}) for route in routes) if error
     ] == []
-    too_heavy = json.loads(json.dumps(routes[0]).replace("1000000", "1000001"))
-    assert "less than or equal to 1000000" in dry_run_error(samples, {**too_heavy, "context": CONTEXT})
+    invalid_route = json.loads(json.dumps(routes[0]).replace("1000000", "1000001"))
+    assert "less than or equal to 1000000" in dry_run_error(samples, {**invalid_route, "context": CONTEXT})
 
 
 def test_external_manifest_is_applied_in_dependency_order(samples: LabStack) -> None:

@@ -94,12 +94,12 @@ def test_up_waits_for_deletion_of_terminating_crds(mesh: LabStack) -> None:
         # The finalizer has the same effect as an API server that delays the deletion.
         with _hold_deletion(mesh, context, crd):
             mesh.destroy()
-            deleted = mesh.kubectl(context, *identity)
+            deleted_uid = mesh.kubectl(context, *identity)
             up = pool.submit(mesh.up)
             assert wait_until(lambda: "CRDs are gone: serviceprofiles.linkerd.io" in mesh.output.read_text())
         up.result()
 
-    assert mesh.kubectl(context, *identity) != deleted
+    assert mesh.kubectl(context, *identity) != deleted_uid
     assert [row for row in mesh.run_checks() if not row.passed] == []
 
 
@@ -244,21 +244,21 @@ def test_mesh_with_lost_state_is_adopted_with_its_anchor(
     }
     keys = {f"trust.issuers.{name}.key": issuer["tls.key"] for name, issuer in issuers.items()}
     namespace_uid = mesh.kubectl("west", "get", "namespace", "linkerd", "-o", "jsonpath={.metadata.uid}")
-    adopting = LabStack(mesh.lab, mesh.output.parent, "adopting", config, keys)
+    adopting_stack = LabStack(mesh.lab, mesh.output.parent, "adopting", config, keys)
     try:
-        adopting.up()
+        adopting_stack.up()
 
         assert mesh.kubectl("west", "get", "namespace", "linkerd", "-o", "jsonpath={.metadata.uid}") == namespace_uid
-        assert [row for row in adopting.run_checks() if not row.passed] == []
-        adopting.up("--expect-no-changes")
+        assert [row for row in adopting_stack.run_checks() if not row.passed] == []
+        adopting_stack.up("--expect-no-changes")
         now = datetime.now(UTC)
-        other = IssuedCertificate(begin=now - DAY, end=now + 1000 * DAY)
-        trust = {"anchor": {"certificate": other.pem}}
-        adopting.configure({**config, "trust": trust}, {"trust.anchor.key": other.private_key})
-        output = " ".join(adopting.up_expecting_failure().split())
+        other_anchor = IssuedCertificate(begin=now - DAY, end=now + 1000 * DAY)
+        trust = {"anchor": {"certificate": other_anchor.pem}}
+        adopting_stack.configure({**config, "trust": trust}, {"trust.anchor.key": other_anchor.private_key})
+        output = " ".join(adopting_stack.up_expecting_failure().split())
         assert all(f"the proxies of clusters.{name} trust another anchor" in output for name in issuers)
     finally:
-        adopting.destroy()
+        adopting_stack.destroy()
     for context, objects in before.items():
         wait_until(partial(mesh.is_restored, context))
         assert list_all_objects(mesh, context) == objects
