@@ -32,7 +32,7 @@ try:
         stack,
         owner=field_manager(),
         namespaces=[MULTICLUSTER_NAMESPACE],
-        updating=not pulumi.runtime.is_dry_run(),
+        is_update=not pulumi.runtime.is_dry_run(),
         warn=pulumi.log.warn,
     )
     state = stack_state.read_stack_state() if stack.unreachable_clusters else []

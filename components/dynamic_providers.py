@@ -21,7 +21,7 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, ResourceProvide
 if TYPE_CHECKING:
     from mesh.kube.client import KubeClient
 
-# Reading a release's CRDs before their deletion only saves time, so an API server that is slow is not waited for.
+# Reading a release's CRDs before their deletion only saves time, so the provider does not wait for a slow API server.
 _WARM_UP_TIMEOUT_S = 5
 
 

@@ -57,7 +57,7 @@ def resources_to_retain(resources: Sequence[StateResource], clusters: Iterable[s
     for resource in resources:
         if resource.parent in retained and by_urn[resource.parent].type != _SHARED_COMPONENT_TYPE:
             retained.add(resource.urn)
-    return [resource for resource in resources if resource.urn in retained and not resource.external]
+    return [resource for resource in resources if resource.urn in retained and not resource.is_external]
 
 
 def register_unchanged(
@@ -81,7 +81,7 @@ def register_unchanged(
     for resource in retained:
         parent = by_urn.get(resource.parent or "")
         options = pulumi.ResourceOptions(parent=registry.find(parent))
-        if not resource.custom:
+        if not resource.is_custom:
             pulumi.ComponentResource(resource.type, resource.name, None, options)
             continue
         dependencies = [registry.find(by_urn.get(urn)) for urn in resource.dependencies]

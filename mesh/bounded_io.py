@@ -1,4 +1,4 @@
-"""Files that somebody names: read to their end, if that comes soon enough."""
+"""Bounded reads of files that a user names."""
 
 from __future__ import annotations
 
@@ -7,44 +7,44 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-# Bytes of a stack file, a kubeconfig or a certificate: more than there ever are.
+# More than any stack file, kubeconfig or certificate has.
 DEFAULT_MAX_BYTES = 16 * 2**20
 
 
-def read_regular_file(path: Path, largest: int = DEFAULT_MAX_BYTES) -> bytes:
-    """What is in a file that stays: a pipe or a device may be empty the next time, and may have no end.
+def read_regular_file(path: Path, max_bytes: int = DEFAULT_MAX_BYTES) -> bytes:
+    """Return the content of a regular file; refuse pipes and devices, which may be empty or endless on the next read.
 
     Args:
-        path: of the file; `/dev/null` is an empty one.
-        largest: bytes that it may have.
+        path: the file; `/dev/null` is read as an empty file.
+        max_bytes: its maximum size.
 
     Raises:
-        OSError: it can't be read, is no file, or is too large; `strerror` says which.
-        ValueError: no file can have that name.
+        OSError: the file cannot be read, is not a regular file, or is too large; `strerror` is the reason.
+        ValueError: the name is not valid for a file.
     """
     if path.exists() and not path.is_dir() and not path.is_file() and not path.samefile(os.devnull):
         raise OSError(errno.EINVAL, "not a file", str(path))
-    return read_file_or_pipe(path, largest)
+    return read_file_or_pipe(path, max_bytes)
 
 
-def read_file_or_pipe(path: Path, largest: int = DEFAULT_MAX_BYTES) -> bytes:
-    """The same of a file that may be a pipe.
+def read_file_or_pipe(path: Path, max_bytes: int = DEFAULT_MAX_BYTES) -> bytes:
+    """Return the content of a file or a pipe.
 
     Raises:
-        OSError: it can't be read, or is too large; `strerror` says which.
-        ValueError: no file can have that name.
+        OSError: it cannot be read, or is too large; `strerror` is the reason.
+        ValueError: the name is not valid for a file.
     """
     with path.open("rb") as file:
-        return read_bounded(file, largest)
+        return read_bounded(file, max_bytes)
 
 
-def read_bounded(file: BinaryIO, largest: int = DEFAULT_MAX_BYTES) -> bytes:
-    """The same of a file that is open.
+def read_bounded(file: BinaryIO, max_bytes: int = DEFAULT_MAX_BYTES) -> bytes:
+    """Return the content of an open file.
 
     Raises:
-        OSError: it can't be read, or is too large; `strerror` says which.
+        OSError: the file cannot be read, or is too large; `strerror` is the reason.
     """
-    found = file.read(largest + 1)
-    if len(found) > largest:
-        raise OSError(errno.EFBIG, f"larger than {largest // 2**20} MiB")
-    return found
+    content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise OSError(errno.EFBIG, f"larger than {max_bytes // 2**20} MiB")
+    return content

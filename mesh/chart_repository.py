@@ -23,8 +23,8 @@ from mesh.strict_yaml import Limits, StrictYamlError, load
 
 # Seconds for a repository to answer, to the last byte, and what its index, or an archive's Chart.yaml, may hold.
 DOWNLOAD_TIMEOUT_S = 15
-INDEX_LIMITS = Limits(size=64 * 2**20, values=2_000_000)
-METADATA_LIMITS = Limits(size=2**20, values=10_000)
+INDEX_LIMITS = Limits(max_bytes=64 * 2**20, max_values=2_000_000)
+METADATA_LIMITS = Limits(max_bytes=2**20, max_values=10_000)
 # Bytes of an unpacked archive before its Chart.yaml must have come.
 MAX_DOWNLOAD_BYTES = 64 * 2**20
 
@@ -64,7 +64,7 @@ def list_charts(source: str, names: Collection[str]) -> list[Chart]:
     address = f"{source.rstrip('/')}/index.yaml"
     try:
         # A timeout of a connection begins anew with each byte.
-        (content,) = run_concurrently([lambda: _download(address)], patience=DOWNLOAD_TIMEOUT_S)
+        (content,) = run_concurrently([lambda: _download(address)], idle_timeout_s=DOWNLOAD_TIMEOUT_S)
         return [chart for chart in _index_charts(content) if chart.name in names]
     except (*_ARCHIVE_ERRORS, http.client.HTTPException, StrictYamlError) as error:
         raise ChartRepositoryError(f"{address}: {_plain(error)}") from None
@@ -86,7 +86,9 @@ def read_chart_metadata(archive: Path) -> dict[str, Any]:
             # A chart's own is one level down; those of its dependencies are deeper.
             member = next(each for each in files if each.name.count("/") == 1 and each.name.endswith("/Chart.yaml"))
             file = files.extractfile(member)
-            return _mapping(load(file.read(METADATA_LIMITS.size + 1) if file is not None else b"", METADATA_LIMITS))
+            return _mapping(
+                load(file.read(METADATA_LIMITS.max_bytes + 1) if file is not None else b"", METADATA_LIMITS)
+            )
     except (*_ARCHIVE_ERRORS, StrictYamlError) as error:
         raise ChartRepositoryError(f"{archive}: {_plain(error)}") from None
 
@@ -105,7 +107,7 @@ def _download(address: str) -> bytes:
     ):
         opener.add_handler(handler())
     with opener.open(address, timeout=DOWNLOAD_TIMEOUT_S) as answer:
-        content: bytes = answer.read(INDEX_LIMITS.size + 1)
+        content: bytes = answer.read(INDEX_LIMITS.max_bytes + 1)
     return content
 
 

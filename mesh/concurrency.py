@@ -1,4 +1,4 @@
-"""Waiting no longer than one wants to, whatever it is for."""
+"""Jobs that run at the same time, with a limit on the wait for the next result."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def run_concurrently(jobs: Sequence[Callable[[], T]], *, patience: float, threads: int = 1) -> list[T]:
-    """The results of all jobs, in the order of the jobs; what the first one to fail raises is raised here.
+def run_concurrently(jobs: Sequence[Callable[[], T]], *, idle_timeout_s: float, threads: int = 1) -> list[T]:
+    """Return the results of all jobs, in the order of the jobs; raise the first error of a job.
 
-    The threads are daemons: one that is still stuck, in a name server or in a credential plugin, keeps nobody waiting.
+    The threads are daemons. A thread that hangs in a name look-up or a credential plugin blocks nothing.
 
     Args:
-        jobs: what to do.
-        patience: seconds that may pass without any job being done.
-        threads: how many jobs run at a time.
+        jobs: functions to call.
+        idle_timeout_s: seconds that may pass until the next job ends.
+        threads: number of jobs that run at the same time.
 
     Raises:
-        TimeoutError: no job was done for too long.
+        TimeoutError: no job ended in time.
     """
     waiting: queue.SimpleQueue[tuple[int, Callable[[], T]]] = queue.SimpleQueue()
     done: queue.SimpleQueue[tuple[int, T | None, Exception | None]] = queue.SimpleQueue()
-    over = threading.Event()
+    stop = threading.Event()
     for item in enumerate(jobs):
         waiting.put(item)
 
     def work() -> None:
-        while not over.is_set():
+        while not stop.is_set():
             try:
-                number, job = waiting.get_nowait()
+                index, job = waiting.get_nowait()
             except queue.Empty:
                 return
             try:
-                done.put((number, job(), None))
+                done.put((index, job(), None))
             except Exception as error:
-                done.put((number, None, error))
+                done.put((index, None, error))
 
     for _ in range(min(threads, len(jobs))):
         threading.Thread(target=work, daemon=True).start()
@@ -46,12 +46,12 @@ def run_concurrently(jobs: Sequence[Callable[[], T]], *, patience: float, thread
     try:
         while len(results) < len(jobs):
             try:
-                number, result, error = done.get(timeout=patience)
+                index, result, error = done.get(timeout=idle_timeout_s)
             except queue.Empty:
-                raise TimeoutError(f"nothing was done for {patience:g} seconds") from None
+                raise TimeoutError(f"no result within {idle_timeout_s:g} seconds") from None
             if error is not None:
                 raise error
-            results[number] = result  # type: ignore[assignment]  # None only if that is what the job gave
+            results[index] = result  # type: ignore[assignment]  # None only if the job returned None
     finally:
-        over.set()
-    return [results[number] for number in range(len(jobs))]
+        stop.set()
+    return [results[index] for index in range(len(jobs))]

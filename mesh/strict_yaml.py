@@ -1,7 +1,7 @@
-"""YAML that people or machines hand in, read so that it can neither mislead nor exhaust whoever reads it.
+"""Strict and bounded parsing of YAML from users, clusters and chart repositories.
 
-PyYAML takes the last of two keys of one name without a word, lets ten lines of aliases stand for more values than fit
-into memory, and nests as deep as it likes. All of that is an error here, found before anything is made of the text.
+PyYAML silently keeps the last of two equal keys. It expands ten lines of aliases to more values than fit into memory,
+and allows any depth. Here each of these is an error, reported before any value is built.
 Follows https://yaml.org/spec/1.2.2/ (3.2.1.1, keys must be unique; 7.1, aliases).
 """
 
@@ -15,23 +15,23 @@ from typing import Any
 
 import yaml
 
-# How deep mappings and lists may be in one another.
-DEPTH = 100
-# A mapping's key by which another mapping's keys are taken over.
-MERGE = "<<"
+# Mappings and lists inside each other.
+MAX_DEPTH = 100
+# The key that merges another mapping into this one.
+MERGE_KEY = "<<"
 
-# libyaml, where the package has it, is ten times as fast.
+# libyaml is ten times as fast, but not every PyYAML package contains it.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-# Beside its own errors the parser lets through what Python says of a value that isn't what a tag calls it.
-_BROKEN = (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+# The parser's own errors, and Python's errors for a value that does not match its tag.
+_PARSE_ERRORS = (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 class StrictYamlError(Exception):
-    """It can't be read; the message says why and where, and quotes nothing but a key that is there twice."""
+    """The text cannot be parsed; the message has reason and line, and quotes only duplicate keys."""
 
 
 class PulumiLoader(_Loader):  # type: ignore[misc]
-    """YAML as Pulumi reads it: dates, and words such as `no` and `on`, are texts."""
+    """Loader for YAML as Pulumi parses it: dates, and words such as `no` and `on`, are strings."""
 
 
 PulumiLoader.yaml_implicit_resolvers = {
@@ -43,111 +43,117 @@ PulumiLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"(true|
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How much there may be."""
+    """Limits of a text."""
 
-    size: int = 16 * 2**20  # bytes, or characters
-    values: int = 200_000  # with every alias as all that it stands for
+    max_bytes: int = 16 * 2**20  # or characters, of a string
+    max_values: int = 200_000  # with all aliases expanded
 
 
 # More than any stack file or kubeconfig has.
-USUAL = Limits()
+DEFAULT_LIMITS = Limits()
+# For Helm manifests and indexes of chart repositories: CRDs and indexes are long.
+MANIFEST_LIMITS = Limits(max_bytes=64 * 2**20, max_values=2_000_000)
 
 
 @dataclass
-class _Open:
-    """A mapping or a list whose end hasn't come yet."""
+class _OpenCollection:
+    """A mapping or a list whose end the parser has not reached."""
 
     anchor: str | None
-    mapping: bool
-    weight: int = 1
+    is_mapping: bool
+    weight: int = 1  # number of values, with aliases expanded
     entries: int = 0
     keys: set[str] = field(default_factory=set)
 
 
-def load(text: str | bytes, limits: Limits = USUAL, loader: Any = _Loader) -> Any:
-    """The one document of a text.
+def load(text: str | bytes, limits: Limits = DEFAULT_LIMITS, loader: Any = _Loader) -> Any:
+    """Return the only document of a text.
 
     Args:
-        text: in UTF-8 or UTF-16, where it is bytes.
-        limits: how much it may hold.
-        loader: what makes values of it.
+        text: YAML; bytes are UTF-8 or UTF-16.
+        limits: limits of the text.
+        loader: PyYAML's loader.
 
     Raises:
-        StrictYamlError: it is not YAML, or more than anybody would write.
+        StrictYamlError: the text is not YAML, has a duplicate key, or exceeds a limit.
     """
-    _judge(text, limits, unique=True)
+    _check_text(text, limits, unique_keys=True)
     try:
         return yaml.load(text, loader)
-    except _BROKEN as error:
+    except _PARSE_ERRORS as error:
         raise _not_yaml(error) from None
 
 
-def load_all(text: str | bytes, limits: Limits = USUAL) -> list[Any]:
-    """All documents of a text; where a key is there twice, the last one counts, as it does for Kubernetes.
+def load_all(text: str | bytes, limits: Limits = DEFAULT_LIMITS) -> list[Any]:
+    """Return all documents of a text; of duplicate keys the last one counts, as in Kubernetes.
 
     Args:
-        text: in UTF-8 or UTF-16, where it is bytes.
-        limits: how much it may hold.
+        text: YAML; bytes are UTF-8 or UTF-16.
+        limits: limits of the text.
 
     Raises:
-        StrictYamlError: it is not YAML, or more than anybody would write.
+        StrictYamlError: the text is not YAML, or exceeds a limit.
     """
-    _judge(text, limits, unique=False)
+    _check_text(text, limits, unique_keys=False)
     try:
         return list(yaml.load_all(text, _Loader))
-    except _BROKEN as error:
+    except _PARSE_ERRORS as error:
         raise _not_yaml(error) from None
 
 
-def _judge(text: str | bytes, limits: Limits, *, unique: bool) -> None:
-    """See how much there is in a text, by its parts alone: nothing is made of it yet."""
-    if len(text) > limits.size:
-        raise StrictYamlError(f"larger than {limits.size // 2**20} MiB")
+def _check_text(text: str | bytes, limits: Limits, *, unique_keys: bool) -> None:
+    """Check a text from its parser events, before any value is built."""
+    if len(text) > limits.max_bytes:
+        raise StrictYamlError(f"larger than {limits.max_bytes // 2**20} MiB")
     weights: dict[str, int] = {}  # by anchor
-    around = [_Open(anchor=None, mapping=False)]
+    enclosing = [_OpenCollection(anchor=None, is_mapping=False)]
     try:
         for event in yaml.parse(text, _Loader):
             if isinstance(event, yaml.CollectionStartEvent):
-                if unique:
-                    _count_key(None, around[-1], event)
-                around.append(_Open(anchor=event.anchor, mapping=isinstance(event, yaml.MappingStartEvent)))
-                if len(around) > DEPTH:
-                    raise StrictYamlError(f"line {_line(event)}: nested more than {DEPTH} deep")
+                if unique_keys:
+                    _count_entry(None, enclosing[-1], event)
+                enclosing.append(
+                    _OpenCollection(anchor=event.anchor, is_mapping=isinstance(event, yaml.MappingStartEvent))
+                )
+                if len(enclosing) > MAX_DEPTH:
+                    raise StrictYamlError(f"line {_line(event)}: nested more than {MAX_DEPTH} deep")
                 continue
             if isinstance(event, yaml.CollectionEndEvent):
-                closed = around.pop()
+                closed = enclosing.pop()
                 weight, anchor = closed.weight, closed.anchor
             elif isinstance(event, yaml.ScalarEvent):
                 weight, anchor = 1, event.anchor
-                if unique:
-                    _count_key(event.value, around[-1], event)
+                if unique_keys:
+                    _count_entry(event.value, enclosing[-1], event)
             elif isinstance(event, yaml.AliasEvent):
-                weight, anchor = _weight(event, weights, around), None
-                if unique:
-                    _count_key(None, around[-1], event)
+                weight, anchor = _expanded_size(event, weights, enclosing), None
+                if unique_keys:
+                    _count_entry(None, enclosing[-1], event)
             else:
                 continue
             if anchor is not None:
                 weights[anchor] = weight
-            around[-1].weight += weight
-            if around[-1].weight > limits.values:
-                raise StrictYamlError(f"line {_line(event)}: more than {limits.values} values, aliases written out")
-    except _BROKEN as error:
+            enclosing[-1].weight += weight
+            if enclosing[-1].weight > limits.max_values:
+                raise StrictYamlError(
+                    f"line {_line(event)}: more than {limits.max_values} values, with aliases expanded"
+                )
+    except _PARSE_ERRORS as error:
         raise _not_yaml(error) from None
 
 
-def _weight(alias: yaml.AliasEvent, weights: dict[str, int], around: Sequence[_Open]) -> int:
-    if any(each.anchor == alias.anchor for each in around):
-        raise StrictYamlError(f"line {_line(alias)}: an alias for what it stands in, without an end")
-    return weights.get(str(alias.anchor), 1)  # of an anchor that isn't there the parser tells itself
+def _expanded_size(alias: yaml.AliasEvent, weights: dict[str, int], enclosing: Sequence[_OpenCollection]) -> int:
+    if any(each.anchor == alias.anchor for each in enclosing):
+        raise StrictYamlError(f"line {_line(alias)}: an alias for a collection that contains it")
+    return weights.get(str(alias.anchor), 1)  # the parser reports an undefined anchor
 
 
-def _count_key(text: str | None, here: _Open, event: yaml.Event) -> None:
-    """One entry more of a mapping: a key, its value, and so on in turn."""
-    if here.mapping and here.entries % 2 == 0 and text is not None and text != MERGE:
+def _count_entry(text: str | None, here: _OpenCollection, event: yaml.Event) -> None:
+    """Count an entry of a collection and report a duplicate key; entries of a mapping are keys and values in turn."""
+    if here.is_mapping and here.entries % 2 == 0 and text is not None and text != MERGE_KEY:
         if text in here.keys:
             shown = json.dumps(text if len(text) <= 80 else f"{text[:79]}…", ensure_ascii=False)
-            raise StrictYamlError(f"line {_line(event)}: the key {shown} is there twice; take one of the two out")
+            raise StrictYamlError(f"line {_line(event)}: duplicate key {shown}; remove one of the two")
         here.keys.add(text)
     here.entries += 1
 
@@ -157,6 +163,6 @@ def _line(event: yaml.Event) -> int:
 
 
 def _not_yaml(error: Exception) -> StrictYamlError:
-    # The parser's own words quote the line, which may be a token or a key.
+    # The parser's own message quotes the line, which may contain a token or a key.
     mark = getattr(error, "problem_mark", None)
     return StrictYamlError(f"not YAML{f' at line {mark.line + 1}' if mark else ''}")

@@ -8,7 +8,7 @@ Helm stores each revision in a Secret. Three states block the next update; hooks
 * uninstalling, or installed but not marked as deployed (a webhook can prevent that): missing objects are repaired
   (`mesh.helm.drift`) and the revision is marked. Resources that depend on the release wait for that.
 
-Deleting is safe: Pulumi holds the stack lock, so no other update of this stack is running. Releases that others own are
+Deleting is safe: Pulumi holds the stack lock, so this is the only running update of this stack. Releases that others own are
 never touched. Objects that exist carry the release's name, by which Helm adopts them. Before a create, CRDs that are
 still Terminating must be gone, because Helm would adopt them too.
 
@@ -162,8 +162,8 @@ def is_stale_revision(secret: Mapping[str, Any], *, is_create: bool, description
     if release["info"].get("description") != description and status != "failed":
         metadata = secret["metadata"]
         raise ReleaseOwnedElsewhereError(
-            f"release {metadata['labels']['name']} in namespace {metadata['namespace']} exists already and was not "
-            "made by this stack; uninstall it (helm uninstall), or set `adopt: true` on the cluster to take it over"
+            f"release {metadata['labels']['name']} in namespace {metadata['namespace']} exists already and does "
+            "not belong to this stack; uninstall it (helm uninstall), or set `adopt: true` on the cluster to adopt it"
         )
     return True
 

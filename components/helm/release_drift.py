@@ -1,10 +1,11 @@
-"""A Helm release's objects, as something that `refresh` looks at and `up` mends.
+"""Drift resource of a Helm release: `refresh` detects drift of the release's objects, and `up` repairs it.
 
-Pulumi's own refresh of a release asks Helm for its record, and no cluster for an object. So each release has this
-resource beside it, which makes nothing. `pulumi preview --refresh` asks it what is missing or differs in the cluster,
-which makes an update of it, and that update mends it. Without a refresh no cluster is asked, but for one thing just
-before it is made: whether Helm has brought the release to an end (see `components.helm`). And when it is removed, which
-is just before the release is, the release's kinds are read (see `components.going_crds`).
+Pulumi's own refresh of a release reads Helm's revision, but none of the objects. So each release has a drift resource,
+which creates nothing. `pulumi preview --refresh` reads the objects. Drift becomes an update of this resource, and that
+update repairs the objects. Without a refresh, no cluster is read, with two exceptions:
+
+* Before a create or an update, a hook finalizes the release (see `components.helm.release`).
+* The deletion precedes that of the release, and reads the release's CRDs (see `components.helm.terminating_crds`).
 """
 
 from __future__ import annotations
@@ -17,23 +18,23 @@ from pulumi.dynamic import Resource
 from components.dynamic_providers import ReleaseDriftProvider
 
 if TYPE_CHECKING:
-    # Its packages take seconds to import, and the process that runs the provider doesn't need them.
+    # Its dependencies take seconds to import, and the provider's process does not need them.
     from components.cluster import Cluster
 
 
 class ReleaseDrift(Resource, module="multicluster-mesh", name="ReleaseDrift"):
-    """The objects of one Helm release in a cluster.
+    """The drift of one Helm release's objects.
 
     Args:
-        name: the resource name.
+        name: name of the Pulumi resource.
         cluster: the cluster.
-        namespace: the release's namespace.
-        release: the release's name.
-        wait: whether to wait until what was mended is ready.
-        opts: the usual resource options; the resource must depend on the release, whose last update it keeps up.
+        namespace: namespace of the release.
+        release: name of the release.
+        wait: whether to wait until repaired objects are ready.
+        opts: resource options; the resource must depend on the release, whose latest revision it compares.
     """
 
-    drift: pulumi.Output[list[str]]  # what isn't as it was made; known only once it is mended
+    drift: pulumi.Output[list[str]]  # descriptions of drifted objects; unknown until they are repaired
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""CRDs of a release that are Terminating: their deletion is made fast, and completed before the next install.
+"""Terminating CRDs of a release: faster deletion, and a wait for it before the next install.
 
 The API server can delay the deletion of a CRD whose objects were never read. It finds the storage not ready and
 retries up to five minutes later (https://github.com/operator-framework/operator-controller/issues/1437). So each CRD
@@ -68,7 +68,7 @@ def warm_crd_storage(client: KubeClient, release: str, namespace: str) -> None:
     listed = client.get(CRDS_PATH, "which CustomResourceDefinitions there are", METADATA_LIST_MEDIA_TYPE) or {}
     names = [text(metadata["name"]) for metadata in _release_crds(listed.get("items"), release, namespace)]
     run_concurrently(
-        [partial(read, name) for name in names], patience=2 * CRD_SERVED_TIMEOUT_S, threads=_MAX_CONCURRENT_READS
+        [partial(read, name) for name in names], idle_timeout_s=2 * CRD_SERVED_TIMEOUT_S, threads=_MAX_CONCURRENT_READS
     )
 
 

@@ -146,6 +146,6 @@ def create_credentials_secret(
 
 def _render_token_kubeconfig(target: config.ClusterSettings, data: Mapping[str, str]) -> str:
     # A kubeconfig that does not verify the API server has no CA; the token's Secret has the cluster's own.
-    authority = target.context.certificate_authority if target.context.verified else data["ca.crt"]
+    authority = target.context.certificate_authority if target.context.is_verified else data["ca.crt"]
     token = base64.b64decode(data["token"]).decode()
     return render_kubeconfig(target=target.name, server=target.api_server, certificate_authority=authority, token=token)

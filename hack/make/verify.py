@@ -1,7 +1,7 @@
-"""Do splits come true? Requests from a pod on clusters of one's own, and a table of who answered them.
+"""Check of traffic splits on your own clusters: requests from a pod, and a count of the answers per cluster.
 
-The lab can't tell, since no packet goes through it (docs/lab.md). So this asks the clusters of the user's own
-kubeconfig, by `kubectl exec`.
+The lab cannot check splits, because it carries no packets (docs/lab.md). So the requests are sent by `kubectl exec`
+in the clusters of your own kubeconfig.
 """
 
 from __future__ import annotations
@@ -20,19 +20,21 @@ from mesh.config.models.samples import HelloworldConfig, PodinfoConfig
 from mesh.config.resolved import Sample
 from mesh.kube import kubeconfig
 
-# How often a split is asked at least, and at most; in between, five times for the smallest share of it.
-LEAST, MOST, PER_SHARE = 20, 500, 5
-# Failed requests after which no more are sent, and seconds that one may take.
-GIVEN_UP_AFTER, WITHIN = 5, 5
-# Seconds for all of them.
-PATIENCE = 300
+# The number of requests follows from the smallest share of a split, within these limits.
+REQUESTS_PER_SMALLEST_SHARE = 5
+MIN_REQUESTS, MAX_REQUESTS = 20, 500
+# No further requests are sent after so many failures.
+MAX_FAILURES = 5
+REQUEST_TIMEOUT_S = 5
+# For all requests of one split.
+SPLIT_TIMEOUT_S = 300
 
-# A line for each request: `+` and the answer, or `-` and why there is none. Images have the one program or the other.
+# Prints a line for each request: `+` and the answer, or `-` and the error. An image has either curl or wget.
 _SCRIPT = """\
 set -f
-if command -v curl >/dev/null; then ask="curl -sS -f -m {within}"; else ask="wget -q -T {within} -O -"; fi
+if command -v curl >/dev/null; then ask="curl -sS -f -m {timeout}"; else ask="wget -q -T {timeout} -O -"; fi
 sent=0 failed=0
-while [ $sent -lt {requests} ] && [ $failed -lt {given_up_after} ]; do
+while [ $sent -lt {requests} ] && [ $failed -lt {max_failures} ]; do
   sent=$((sent + 1))
   if answer=$($ask {url} 2>&1); then mark=+; else mark=-; failed=$((failed + 1)); fi
   printf '%s %s\\n' "$mark" "$(printf %s "$answer" | tr '\\r\\n' '  ')"
@@ -40,129 +42,137 @@ done
 """
 
 
-class VerifyFailed(Exception):
-    """There is nothing to verify, or nothing to do it with."""
+class VerifyError(Exception):
+    """The stack has no split to verify, or a tool or a context for it is missing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SplitCheck:
-    """One split, and how to see who answers."""
+    """One split, and the request whose answers identify the cluster."""
 
     sample: str
     cluster: str  # where requests are split
     namespace: str
-    client: str  # the Deployment that asks, and its container
-    asked: str  # the setting that says where it runs
+    client: str  # the Deployment that sends the requests, and its container
+    client_setting: str  # the setting that installs the client
     url: str
-    says: str  # a regular expression for what an answer says of who gave it
-    answers: Mapping[str, str]  # what that is, by cluster
+    origin_pattern: str  # a regular expression; its first group is the origin of an answer
+    origins: Mapping[str, str]  # by cluster
     weights: Mapping[str, int]  # by cluster
-    runs: bool  # whether the client runs there
+    has_client: bool  # whether the client runs in the cluster
 
     @property
     def requests(self) -> int:
-        """How many requests it takes for the smallest share to be seen."""
+        """Return the number of requests that makes the smallest share visible."""
         shares = [weight for weight in self.weights.values() if weight]
-        return min(MOST, max(LEAST, ceil(PER_SHARE * sum(shares) / min(shares))))
+        return min(MAX_REQUESTS, max(MIN_REQUESTS, ceil(REQUESTS_PER_SMALLEST_SHARE * sum(shares) / min(shares))))
 
     @property
-    def alike(self) -> str | None:
-        """Two clusters that answer the same, so that nobody can tell them apart."""
-        seen: dict[str, str] = {}
+    def indistinguishable_clusters(self) -> str | None:
+        """Return an error if two clusters give the same answers."""
+        first_clusters: dict[str, str] = {}
         for cluster in self.weights:
-            other = seen.setdefault(self.answers[cluster], cluster)
+            other = first_clusters.setdefault(self.origins[cluster], cluster)
             if other != cluster:
-                return f"{other} and {cluster} both answer {self.answers[cluster]}; let them run two versions"
+                return (
+                    f"{other} and {cluster} both answer {self.origins[cluster]}; "
+                    "set different versions in workloads[].helloworld.versions"
+                )
         return None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Count:
-    """Who answered how often."""
+class AnswerCount:
+    """The answers to the requests of one split."""
 
-    answered: Mapping[str, int]  # by what the answer says
-    odd: tuple[str, ...] = ()  # answers that say nothing of who gave them
-    failed: tuple[str, ...] = ()  # what was said of requests without an answer
+    by_origin: Mapping[str, int]
+    unrecognized: tuple[str, ...] = ()  # answers without an origin
+    failures: tuple[str, ...] = ()  # the errors of requests without an answer
 
 
-def questions(stack: LabStack) -> list[SplitCheck]:
-    """The splits of a stack, of the clusters that aren't declared to be down.
+def split_checks(stack: LabStack) -> list[SplitCheck]:
+    """Return the splits of a stack, without those of clusters that are declared unreachable.
 
     Raises:
-        VerifyFailed: there is none.
+        VerifyError: there is none.
     """
     names = [cluster.name for cluster in stack.clusters]
-    found = [each for sample in stack.samples for each in _of_sample(sample, names)]
-    up = {cluster.name for cluster in stack.reachable}
-    if not found:
-        raise VerifyFailed(
-            f"{stack.file.name}: nothing to verify: no request is split (splits or failover of workloads[].helloworld, "
-            "workloads[].podinfo)"
+    checks = [each for sample in stack.samples for each in _sample_checks(sample, names)]
+    reachable = {cluster.name for cluster in stack.reachable_clusters}
+    if not checks:
+        raise VerifyError(
+            f"{stack.file.name}: nothing to verify: no request is split; add splits or failover to "
+            "workloads[].helloworld or workloads[].podinfo"
         )
-    if not any(each.cluster in up for each in found):
-        away = ", ".join(dict.fromkeys(each.cluster for each in found))
-        raise VerifyFailed(
-            f"{stack.file.name}: nothing to verify: {away} is declared unreachable, where requests split"
+    if not any(each.cluster in reachable for each in checks):
+        unreachable = ", ".join(dict.fromkeys(each.cluster for each in checks))
+        raise VerifyError(
+            f"{stack.file.name}: nothing to verify: requests are split only in {unreachable}, which is declared "
+            "unreachable; remove `reachable: false` once the cluster is back"
         )
-    return [each for each in found if each.cluster in up]
+    return [each for each in checks if each.cluster in reachable]
 
 
-def count(printed: str, says: str) -> Count:
-    """Who answered, from what the script has printed.
+def count_answers(printed: str, origin_pattern: str) -> AnswerCount:
+    """Return the number of answers of each origin.
 
     Args:
-        printed: a line for each request.
-        says: a regular expression whose first group is what an answer says of who gave it.
+        printed: the output of the script, a line for each request.
+        origin_pattern: a regular expression; its first group is the origin of an answer.
     """
-    answered: dict[str, int] = {}
-    odd, failed = [], []
+    by_origin: dict[str, int] = {}
+    unrecognized, failures = [], []
     for line in printed.splitlines():
         mark, _, text = line.partition(" ")
-        said = re.search(says, text)
+        match = re.search(origin_pattern, text)
         if mark == "-":
-            failed.append(text.strip() or "no reason given")
-        elif said is not None:
-            answered[said[1]] = answered.get(said[1], 0) + 1
+            failures.append(text.strip() or "no reason given")
+        elif match is not None:
+            by_origin[match[1]] = by_origin.get(match[1], 0) + 1
         else:
-            odd.append(text.strip() or "nothing")
-    return Count(answered=answered, odd=tuple(odd), failed=tuple(failed))
+            unrecognized.append(text.strip() or "an empty answer")
+    return AnswerCount(by_origin=by_origin, unrecognized=tuple(unrecognized), failures=tuple(failures))
 
 
-def judge(question: SplitCheck, found: Count) -> tuple[bool, str]:
-    """Whether everybody with a weight answered, nobody else did, and no request failed; and what is said of it.
+def judge_answers(check: SplitCheck, answers: AnswerCount) -> tuple[bool, str]:
+    """Return whether the answers match the weights, and a description of the answers.
+
+    They match if exactly the clusters with a weight have answered, and no request has failed.
 
     Args:
-        question: the split.
-        found: who answered.
+        check: the split.
+        answers: the answers to its requests.
     """
-    wanted = {question.answers[cluster]: weight for cluster, weight in question.weights.items()}
-    clusters = {question.answers[cluster]: cluster for cluster in question.weights}
+    weights = {check.origins[cluster]: weight for cluster, weight in check.weights.items()}
+    clusters = {check.origins[cluster]: cluster for cluster in check.weights}
     counts = [
-        f"{_called(clusters[said], said)} {found.answered.get(said, 0)} (weight {weight})"
-        for said, weight in wanted.items()
+        f"{_format_origin(clusters[origin], origin)} {answers.by_origin.get(origin, 0)} (weight {weight})"
+        for origin, weight in weights.items()
     ]
-    total = sum(found.answered.values()) + len(found.odd) + len(found.failed)
+    total = sum(answers.by_origin.values()) + len(answers.unrecognized) + len(answers.failures)
     faults = [
-        f"no answer from {clusters[said]}" for said, weight in wanted.items() if weight and not found.answered.get(said)
+        f"no answer from {clusters[origin]}"
+        for origin, weight in weights.items()
+        if weight and not answers.by_origin.get(origin)
     ]
     faults += [
-        f"{times} from {_called(clusters.get(said, ''), said)}, which has no weight"
-        for said, times in found.answered.items()
-        if not wanted.get(said)
+        f"{number} from {_format_origin(clusters.get(origin, ''), origin)}, which has no weight"
+        for origin, number in answers.by_origin.items()
+        if not weights.get(origin)
     ]
-    if found.odd:
-        faults.append(f"{len(found.odd)} from somebody else, such as: {found.odd[0][:80]}")
-    if found.failed:
-        faults.append(f"{len(found.failed)} failed, such as: {found.failed[0][:120]}")
-    return not faults, "; ".join([f"of {total}: {', '.join(counts)}", *faults])
+    if answers.unrecognized:
+        faults.append(f"{len(answers.unrecognized)} of unknown origin, for example: {answers.unrecognized[0][:80]}")
+    if answers.failures:
+        faults.append(f"{len(answers.failures)} failed, for example: {answers.failures[0][:120]}")
+    return not faults, "; ".join([f"{total} requests: {', '.join(counts)}", *faults])
 
 
 class Verifier:
-    """Sends requests on the clusters of one stack.
+    """The checks of all splits of one stack.
 
     Args:
         stack: the stack.
-        environment: of the caller, with the kubeconfig to use.
+        environment: the caller's environment, which sets the kubeconfig.
     """
 
     def __init__(self, stack: LabStack, environment: Mapping[str, str]) -> None:
@@ -170,89 +180,94 @@ class Verifier:
         self._environment = dict(environment)
 
     def rows(self) -> Iterator[CheckResult]:
-        """The table, a line for each split.
+        """Yield a row for each split.
 
         Raises:
-            VerifyFailed: there is nothing to verify, or a context can't be used for it.
+            VerifyError: there is no split to verify, or a cluster has no usable context.
         """
-        asked = questions(self._stack)
+        checks = split_checks(self._stack)
         clusters = {cluster.name: cluster for cluster in self._stack.clusters}
-        # All of them before the first request.
-        ways = {name: self._way(clusters[name]) for name in dict.fromkeys(each.cluster for each in asked)}
-        for question in asked:
-            passed, detail = self._answer(question, ways[question.cluster])
-            yield CheckResult(subject=question.cluster, check=f"{question.sample} split", passed=passed, detail=detail)
+        # All contexts are checked before the first request.
+        options = {name: self._kubectl_options(clusters[name]) for name in dict.fromkeys(c.cluster for c in checks)}
+        for check in checks:
+            passed, detail = self._check_split(check, options[check.cluster])
+            yield CheckResult(subject=check.cluster, check=f"{check.sample} split", passed=passed, detail=detail)
 
-    def _way(self, cluster: LabCluster) -> list[str]:
-        """The options by which kubectl reaches a cluster."""
+    def _kubectl_options(self, cluster: LabCluster) -> list[str]:
+        """Return kubectl's options for a cluster.
+
+        Raises:
+            VerifyError: the cluster's context cannot be read, is missing, or is the lab's.
+        """
         path = f"clusters.{cluster.name}"
         if cluster.kubeconfig is None and cluster.name in self._stack.own_kubeconfigs:
-            raise VerifyFailed(
-                f"{path}: its kubeconfig is a secret of the stack, which can't be read here; write it to a file, and "
-                f"name that in {path}.kubeconfig"
+            raise VerifyError(
+                f"{path}: its kubeconfig is a secret of the stack and cannot be read here; write the kubeconfig to a "
+                f"file, and set {path}.kubeconfig to its path"
             )
         files = kubeconfig.kubeconfig_paths(self._environment)
         if cluster.kubeconfig is not None:
             files = kubeconfig.kubeconfig_paths({"KUBECONFIG": expand_path(cluster.kubeconfig)})
-        where = os.pathsep.join(map(str, files))
+        paths = os.pathsep.join(map(str, files))
         try:
-            found = kubeconfig.read_kubeconfigs(files)
+            merged = kubeconfig.read_kubeconfigs(files)
         except kubeconfig.KubeconfigError as error:
-            raise VerifyFailed(str(error)) from None
+            raise VerifyError(str(error)) from None
         name = cluster.context
-        if cluster.kubeconfig is not None and name == cluster.name and name not in found.contexts:
-            name = found.current or name  # one for this cluster alone says itself which context is meant
-        context = found.contexts.get(name)
+        if cluster.kubeconfig is not None and name == cluster.name and name not in merged.contexts:
+            name = merged.current_context or name  # a kubeconfig for this cluster alone sets its own current context
+        context = merged.contexts.get(name)
         if context is None:
-            raise VerifyFailed(
-                f"{path}: no context {name} in {where}; set KUBECONFIG to the kubeconfig of your own clusters (in the "
-                "lab there is nothing to verify: no packet goes through it, see docs/lab.md)"
+            raise VerifyError(
+                f"{path}: no context {name} in {paths}; set KUBECONFIG to the kubeconfig of your own clusters (the lab "
+                "cannot verify splits, because it carries no packets, see docs/lab.md)"
             )
-        if context.loopback_peers:
-            raise VerifyFailed(
-                f"{path}: context {name} in {where} is the lab's, and no packet goes through the lab (docs/lab.md); "
+        if context.has_loopback_peers:
+            raise VerifyError(
+                f"{path}: context {name} in {paths} is the lab's, and the lab carries no packets (docs/lab.md); "
                 "set KUBECONFIG to the kubeconfig of your own clusters"
             )
-        return ["--kubeconfig", where, "--context", name] if cluster.kubeconfig is not None else ["--context", name]
+        return ["--kubeconfig", paths, "--context", name] if cluster.kubeconfig is not None else ["--context", name]
 
-    def _answer(self, question: SplitCheck, way: list[str]) -> tuple[bool, str]:
-        if not question.runs:
-            return False, f"nothing to ask from: add {question.cluster} to {question.asked}"
-        if question.alike is not None:
-            return False, question.alike
+    def _check_split(self, check: SplitCheck, options: list[str]) -> tuple[bool, str]:
+        if not check.has_client:
+            return False, f"no client in {check.cluster}; add {check.cluster} to {check.client_setting}"
+        if check.indistinguishable_clusters is not None:
+            return False, check.indistinguishable_clusters
         script = _SCRIPT.format(
-            requests=question.requests, given_up_after=GIVEN_UP_AFTER, within=WITHIN, url=question.url
+            requests=check.requests, max_failures=MAX_FAILURES, timeout=REQUEST_TIMEOUT_S, url=check.url
         )
-        client = question.client
-        command = ["kubectl", *way, "--namespace", question.namespace, "exec", f"deploy/{client}", "-c", client]
+        client = check.client
+        command = ["kubectl", *options, "--namespace", check.namespace, "exec", f"deploy/{client}", "-c", client]
+        label = f"kubectl exec deploy/{client} in {check.namespace}"
         try:
-            ended = subprocess.run(
+            process = subprocess.run(
                 [*command, "--", "sh", "-c", script],
                 env=self._environment,
                 capture_output=True,
                 text=True,
                 errors="replace",
                 check=False,
-                timeout=PATIENCE,
+                timeout=SPLIT_TIMEOUT_S,
             )
         except FileNotFoundError:
-            raise VerifyFailed("kubectl is not on PATH; install it, or put its folder there") from None
+            raise VerifyError("kubectl is not on PATH; install it, or add its folder to PATH") from None
         except OSError as error:
-            raise VerifyFailed(f"kubectl can't be run: {error.strerror}") from None
+            raise VerifyError(f"kubectl cannot be run: {error.strerror}; install it again") from None
         except subprocess.TimeoutExpired:
-            return False, f"kubectl exec deploy/{client} in {question.namespace} took more than {PATIENCE} seconds"
-        if ended.returncode != 0:
-            said = (ended.stderr.strip() or ended.stdout.strip() or f"exit code {ended.returncode}").splitlines()[-1]
-            return False, f"kubectl exec deploy/{client} in {question.namespace}: {said}"
-        return judge(question, count(ended.stdout, question.says))
+            return False, f"{label} took more than {SPLIT_TIMEOUT_S} seconds"
+        if process.returncode != 0:
+            lines = process.stderr.strip() or process.stdout.strip() or f"exit code {process.returncode}"
+            return False, f"{label}: {lines.splitlines()[-1]}"
+        return judge_answers(check, count_answers(process.stdout, check.origin_pattern))
 
 
-def _of_sample(sample: Sample, names: list[str]) -> Iterator[SplitCheck]:
+def _sample_checks(sample: Sample, names: list[str]) -> Iterator[SplitCheck]:
     part = sample.part
     if not isinstance(part, HelloworldConfig | PodinfoConfig):
         return
     shares: list[tuple[str, Mapping[str, int]]] = [(split.cluster, split.weights) for split in part.splits]
-    # In good times the others have one request in a million.
+    # While the cluster itself is healthy, the backups of a failover get one request in a million.
     shares += [(each.cluster, {each.cluster: 1, **dict.fromkeys(each.backups, 0)}) for each in part.failover]
     for cluster, weights in shares:
         if isinstance(part, HelloworldConfig):
@@ -261,12 +276,12 @@ def _of_sample(sample: Sample, names: list[str]) -> Iterator[SplitCheck]:
                 cluster=cluster,
                 namespace=part.namespace,
                 client="sleep",
-                asked="workloads[].helloworld.sleep",
+                client_setting="workloads[].helloworld.sleep",
                 url="http://helloworld:5000/hello",
-                says=r"version: (v[0-9]+)",
-                answers={name: part.versions.get(name, "v1") for name in names},
+                origin_pattern=r"version: (v[0-9]+)",
+                origins={name: part.versions.get(name, "v1") for name in names},
                 weights=weights,
-                runs=cluster in part.sleep,
+                has_client=cluster in part.sleep,
             )
         else:
             yield SplitCheck(
@@ -274,14 +289,14 @@ def _of_sample(sample: Sample, names: list[str]) -> Iterator[SplitCheck]:
                 cluster=cluster,
                 namespace=part.namespace,
                 client="frontend",
-                asked="workloads[].podinfo.frontend",
+                client_setting="workloads[].podinfo.frontend",
                 url="http://podinfo:9898/",
-                says=r"greetings from ([-a-z0-9]+)",
-                answers={name: name for name in names},
+                origin_pattern=r"greetings from ([-a-z0-9]+)",
+                origins={name: name for name in names},
                 weights=weights,
-                runs=cluster in part.frontend,
+                has_client=cluster in part.frontend,
             )
 
 
-def _called(cluster: str, said: str) -> str:
-    return said if cluster in ("", said) else f"{cluster} ({said})"
+def _format_origin(cluster: str, origin: str) -> str:
+    return origin if cluster in ("", origin) else f"{cluster} ({origin})"

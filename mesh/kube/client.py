@@ -73,8 +73,8 @@ class Response:
     status: int
     content: dict[str, Any] | None  # None: not a JSON object, or too large
     date: str | None  # its Date header
-    asked: float  # seconds since 1970, by this machine's clock
-    answered: float
+    sent_at: float  # seconds since 1970, by this machine's clock
+    received_at: float
 
     @property
     def reason(self) -> str:
@@ -142,13 +142,11 @@ class KubeClient:
         """Return the answer to `/version`, which every user may read by default.
 
         Raises:
-            ApiUnreachableError, BadCredentialsError: no other request can succeed.
+            ApiUnreachableError, BadCredentialsError: every further request would fail too.
         """
         [answer] = self._check([("GET", "/version", None, JSON_MEDIA_TYPE)])
         if answer.status != HTTPStatus.FORBIDDEN and (answer.status != HTTPStatus.OK or answer.content is None):
-            raise ApiUnreachableError(
-                f"what answers there is no Kubernetes API server ({answer.summary} to GET /version)"
-            )
+            raise ApiUnreachableError(f"the server is no Kubernetes API server ({answer.summary} to GET /version)")
         return answer
 
     def get(self, path: str, subject: str, accept: str = JSON_MEDIA_TYPE) -> dict[str, Any] | None:
@@ -235,7 +233,7 @@ class KubeClient:
         jobs: list[Callable[[], Response]] = [partial(self._send_check, *request) for request in requests]
         try:
             # urllib3's timeout ends neither a name look-up nor headers that arrive byte by byte.
-            return run_concurrently(jobs, patience=1.2 * self._timeout_s, threads=_MAX_CONCURRENT_REQUESTS)
+            return run_concurrently(jobs, idle_timeout_s=1.2 * self._timeout_s, threads=_MAX_CONCURRENT_REQUESTS)
         except TimeoutError as error:
             raise request_error(error, self._timeout_s) from None
 
@@ -254,7 +252,7 @@ class KubeClient:
     ) -> Response:
         from urllib3 import Timeout
 
-        asked, deadline = time.time(), time.monotonic() + self._timeout_s
+        sent_at, deadline = time.time(), time.monotonic() + self._timeout_s
         headers = {**self._auth_headers(), "Accept": accept}
         if body is not None:
             headers["Content-Type"] = content_type
@@ -273,7 +271,7 @@ class KubeClient:
                 redirect=retry,
                 preload_content=False,
             )
-            answered = time.time()
+            received_at = time.time()
             content = _read_body(response, time.monotonic() + _TRANSFER_TIMEOUT_S if retry else deadline)
         except Exception as error:  # urllib3 has many, http.client and ssl have more
             raise request_error(error, self._timeout_s, self._connect_timeout_s) from None
@@ -281,8 +279,8 @@ class KubeClient:
             status=int(response.status),
             content=_parse_object(content),
             date=response.headers.get("Date"),
-            asked=asked,
-            answered=answered,
+            sent_at=sent_at,
+            received_at=received_at,
         )
 
     def _auth_headers(self) -> dict[str, str]:

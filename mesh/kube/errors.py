@@ -92,20 +92,20 @@ def request_error(
     if isinstance(error, urllib3.MaxRetryError) and error.reason is not None:
         error = error.reason
     if isinstance(error, urllib3.ProxyError):
-        return ApiUnreachableError(f"the proxy on the way there doesn't let it through{_root_cause(error)}")
+        return ApiUnreachableError(f"the proxy refuses the connection{_root_cause(error)}")
     if isinstance(error, urllib3.NameResolutionError):
         return ApiUnreachableError(f"its name can't be resolved{_root_cause(error)}")
     if isinstance(error, urllib3.NewConnectionError):
-        return ApiUnreachableError(f"no connection can be made{_root_cause(error)}")
+        return ApiUnreachableError(f"the connection failed{_root_cause(error)}")
     if isinstance(error, urllib3.ConnectTimeoutError):
         limit_s = timeout_s if connect_timeout_s is None else connect_timeout_s
-        return ApiUnreachableError(f"no connection was made within {limit_s:g} seconds")
+        return ApiUnreachableError(f"no connection within {limit_s:g} seconds")
     if isinstance(error, (urllib3.ReadTimeoutError, TimeoutError)):
-        return ApiUnreachableError(f"no answer came within {timeout_s:g} seconds")
+        return ApiUnreachableError(f"no answer within {timeout_s:g} seconds")
     if isinstance(error, urllib3.SSLError):
         return _tls_error(error)
     if isinstance(error, urllib3.LocationValueError):
-        return ApiUnreachableError("its URL is not one")
+        return ApiUnreachableError("its URL is not valid")
     unread = next((cause for cause in _causes(error) if isinstance(cause, (FileNotFoundError, PermissionError))), None)
     if unread is not None:
         reason = to_single_line(unread.strerror)
@@ -114,7 +114,7 @@ def request_error(
         return ApiUnreachableError(f"the connection broke off{_root_cause(error)}")
     # http.client refuses a header with a line end or another invalid character, and quotes it.
     return BadCredentialsError(
-        "the kubeconfig's credentials can't be used: they have characters that HTTP doesn't allow"
+        "the kubeconfig's credentials can't be used: they contain characters that HTTP does not allow"
     )
 
 
@@ -131,7 +131,7 @@ def _tls_error(error: Exception) -> ApiUnreachableError | BadCredentialsError:
         return BadCredentialsError("the kubeconfig's certificates or its key can't be read, or don't belong together")
     reason = (cause.reason or "").replace("_", " ").lower()
     if reason in ("wrong version number", "record layer failure"):
-        return ApiUnreachableError("what answers there doesn't speak TLS")
+        return ApiUnreachableError("the server does not use TLS")
     return ApiUnreachableError(f"TLS failed{': ' if reason else ''}{reason}")
 
 
@@ -144,11 +144,11 @@ def _root_cause(error: BaseException) -> str:
             message = to_single_line(cause.strerror)
             return f": {message[:1].lower()}{message[1:]}"
         if isinstance(cause, (http.client.BadStatusLine, http.client.LineTooLong)):
-            return ": what came is not HTTP"
+            return ": the answer is not HTTP"
         if isinstance(cause, OSError):
             # urllib3 reports a proxy's refusal as text only.
             refusal = re.fullmatch(r"Tunnel connection failed: (\d+ .*)", str(cause))
-            return f": it says {to_single_line(refusal[1])}" if refusal else ""
+            return f": {to_single_line(refusal[1])}" if refusal else ""
     return ""
 
 

@@ -1,4 +1,4 @@
-"""What an API server sent, taken for what it should be: anything else is as good as empty."""
+"""Typed access to untyped JSON: a value of another type is treated as empty."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from typing import Any
 
 
 def mapping(value: Any, *keys: str) -> dict[str, Any]:
-    """The mapping at `keys` below `value`."""
+    """Return the mapping at `keys` below a value."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value if isinstance(value, dict) else {}
 
 
 def mappings(value: Any) -> list[dict[str, Any]]:
-    """The mappings in a list."""
+    """Return the mappings in a list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def texts(value: Any) -> list[str]:
-    """The texts in a list."""
+    """Return the strings in a list."""
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
 def text(value: Any) -> str:
-    """A text."""
+    """Return a string."""
     return value if isinstance(value, str) else ""

@@ -1,22 +1,24 @@
-"""Whose an object of a cluster is, by the marks that Helm and others leave on it."""
+"""Ownership of an object, from its labels, annotations and managed fields."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from mesh.kube.json_access import mapping, mappings
+
 GATEWAY_API = "gateway.networking.k8s.io"
-LINKERD_CRDS = "linkerd-crds"  # the Helm release of that chart
+LINKERD_CRDS = "linkerd-crds"  # name of the chart's Helm release
 
 
 def helm_ownership_metadata(release: str, namespace: str) -> dict[str, dict[str, str]]:
-    """What Helm writes into the metadata of each object of a release, besides what its manifest has.
+    """Return the metadata that Helm adds to each object of a release.
 
-    Without these, Helm refuses to take over an object that is there already.
+    Helm refuses to adopt an existing object without it.
 
     Args:
-        release: the release's name.
-        namespace: the release's namespace.
+        release: name of the release.
+        namespace: namespace of the release.
     """
     return {
         "labels": {"app.kubernetes.io/managed-by": "Helm"},
@@ -25,33 +27,24 @@ def helm_ownership_metadata(release: str, namespace: str) -> dict[str, dict[str,
 
 
 def belongs_to_release(metadata: Mapping[str, Any], release: str, namespace: str) -> bool:
-    """Whether an object is a Helm release's, and nobody has applied it since.
+    """Return whether a Helm release owns an object and no one else has applied the object since.
 
     Args:
-        metadata: the object's.
-        release: the release's name.
-        namespace: the release's namespace.
+        metadata: metadata of the object.
+        release: name of the release.
+        namespace: namespace of the release.
     """
-    annotations = _mapping(metadata.get("annotations"))
-    marked = all(
-        annotations.get(key) == value
-        for key, value in helm_ownership_metadata(release, namespace)["annotations"].items()
+    annotations = mapping(metadata.get("annotations"))
+    expected = helm_ownership_metadata(release, namespace)["annotations"]
+    has_ownership = all(annotations.get(key) == value for key, value in expected.items())
+    # By kubectl, or by server-side apply, which Helm 3 does not use.
+    is_applied = "kubectl.kubernetes.io/last-applied-configuration" in annotations or bool(
+        server_side_appliers(metadata)
     )
-    # By kubectl, or by whatever else applies on the server's side; Helm 3 doesn't.
-    applied = "kubectl.kubernetes.io/last-applied-configuration" in annotations or bool(server_side_appliers(metadata))
-    return marked and not applied
+    return has_ownership and not is_applied
 
 
 def server_side_appliers(metadata: Mapping[str, Any]) -> list[str]:
-    """Who has applied an object on the server's side.
-
-    Args:
-        metadata: the object's.
-    """
-    managed = metadata.get("managedFields")
-    entries = [_mapping(entry) for entry in managed] if isinstance(managed, list) else []
+    """Return the field managers that have applied an object with server-side apply."""
+    entries = mappings(metadata.get("managedFields"))
     return [str(entry.get("manager")) for entry in entries if entry.get("operation") == "Apply"]
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -1,4 +1,4 @@
-"""What is asked of each cluster before anything is changed: whether `up` can go well there, in one look."""
+"""Checks of every cluster before an update: each finding is reported before anything is changed."""
 
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.runner import run_checks

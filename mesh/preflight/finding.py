@@ -1,4 +1,4 @@
-"""What was found, as the settings' faults are told: path, value, rule, remedy."""
+"""A finding of a check, in the form of a settings error: path, value, rule, remedy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class Severity(Enum):
-    """How much a finding weighs."""
+    """The effect of a finding on an update."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -16,7 +16,7 @@ class Severity(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that stands in the way of `up`, or may do so."""
+    """A condition that prevents `up`, or may do so."""
 
     path: str
     value: str

@@ -1,4 +1,4 @@
-"""Whether the cluster gives a LoadBalancer Service an address, as far as can be seen without making one."""
+"""Check that a LoadBalancer Service will get an address, as far as that is visible without creating one."""
 
 from __future__ import annotations
 
@@ -11,46 +11,54 @@ from mesh.kube.constants import CRDS_PATH
 from mesh.kube.errors import to_single_line
 from mesh.kube.json_access import mapping, mappings, text
 from mesh.preflight.finding import Finding, Severity
-from mesh.preflight.network_overlap import NODES
+from mesh.preflight.network_overlap import NODES_PATH
 from mesh.preflight.target import CheckTarget
 
-_SERVICES = "/api/v1/services?limit=500"
-_POOLS = ("ipaddresspools.metallb.io", "ciliumloadbalancerippools.cilium.io")
-_WHAT = "whether a LoadBalancer Service gets an address"
+_SERVICES_PATH = "/api/v1/services?limit=500"
+_POOL_CRDS = ("ipaddresspools.metallb.io", "ciliumloadbalancerippools.cilium.io")
+_SUBJECT = "whether a LoadBalancer Service gets an address"
 
-# Seconds that an address may take; a cloud needs a minute or so.
-_PATIENCE = 120
-# Nodes that are containers or nothing at all. Others with a provider are a cloud's, or of k3s, which brings servicelb.
-_WITHOUT = frozenset({"", "kind", "docker", "kwok"})
+# A cloud needs about a minute.
+_ADDRESS_TIMEOUT_S = 120
+# Nodes that are containers or simulated. Other providers are clouds, or k3s, which contains servicelb.
+_PROVIDERS_WITHOUT_LOAD_BALANCER = frozenset({"", "kind", "docker", "kwok"})
 
 
-def check(question: CheckTarget, api: KubeClient, now: float) -> Iterator[Finding]:
-    """Findings on the promise of a load balancer; `now` is the cluster's time, in seconds since 1970."""
-    services = mappings((api.get(_SERVICES, _WHAT) or {}).get("items"))
-    balanced = [service for service in services if mapping(service, "spec").get("type") == "LoadBalancer"]
-    if any(_has_address(service) for service in balanced):
+def check(target: CheckTarget, client: KubeClient, now: float) -> Iterator[Finding]:
+    """Yield a finding if no load balancer is visible.
+
+    Args:
+        target: the cluster.
+        client: its client.
+        now: the cluster's time, in seconds since 1970.
+    """
+    listed = mappings((client.get(_SERVICES_PATH, _SUBJECT) or {}).get("items"))
+    services = [service for service in listed if mapping(service, "spec").get("type") == "LoadBalancer"]
+    if any(_has_address(service) for service in services):
         return
     setting = "gateway.loadBalancer"
     remedy = (
-        f"install one, or set {question.path}.{setting}: false (it can only be a link's source then) "
-        f"or {question.path}.gateway.nodePort"
+        f"install a load balancer, or set {target.path}.{setting}: false (the cluster can then only be a link's "
+        f"source) or {target.path}.gateway.nodePort"
     )
-    pending = [(age, service) for service in balanced if (age := _age(service, now)) > _PATIENCE]
+    pending = [(age_s, service) for service in services if (age_s := _age_s(service, now)) > _ADDRESS_TIMEOUT_S]
     if pending:
-        age, service = max(pending, key=lambda item: item[0])
-        name = "/".join(to_single_line(mapping(service, "metadata").get(key, ""), 63) for key in ("namespace", "name"))
+        age_s, service = max(pending, key=lambda item: item[0])
+        metadata = mapping(service, "metadata")
+        name = "/".join(to_single_line(metadata.get(key, ""), 63) for key in ("namespace", "name"))
         rule = (
-            f"a LoadBalancer Service without an address for {age / 60:.0f} minutes; `up` waits five for the gateway's"
+            f"a LoadBalancer Service without an address for {age_s / 60:.0f} minutes, and `up` waits five minutes for "
+            "the gateway's"
         )
-        yield question.finding(rule, remedy, value=f"service {name}", setting=setting, severity=Severity.WARNING)
+        yield target.finding(rule, remedy, value=f"service {name}", setting=setting, severity=Severity.WARNING)
         return
-    nodes = mappings((api.get(NODES, _WHAT) or {}).get("items"))
-    if any(_provider(node) not in _WITHOUT for node in nodes):
+    nodes = mappings((client.get(NODES_PATH, _SUBJECT) or {}).get("items"))
+    if any(_provider(node) not in _PROVIDERS_WITHOUT_LOAD_BALANCER for node in nodes):
         return
-    if any(api.get(f"{CRDS_PATH}/{pool}", _WHAT, METADATA_MEDIA_TYPE) is not None for pool in _POOLS):
+    if any(client.get(f"{CRDS_PATH}/{crd}", _SUBJECT, METADATA_MEDIA_TYPE) is not None for crd in _POOL_CRDS):
         return
-    rule = "nothing seen here gives a LoadBalancer Service an address; `up` waits five minutes for the gateway's"
-    yield question.finding(rule, remedy, value="true", setting=setting, severity=Severity.WARNING)
+    rule = "no load balancer was detected, and `up` waits five minutes for the gateway's address"
+    yield target.finding(rule, remedy, value="true", setting=setting, severity=Severity.WARNING)
 
 
 def _has_address(service: dict[str, Any]) -> bool:
@@ -58,11 +66,11 @@ def _has_address(service: dict[str, Any]) -> bool:
     return any(entry.get("ip") or entry.get("hostname") for entry in ingress)
 
 
-def _age(service: dict[str, Any], now: float) -> float:
-    created = text(mapping(service, "metadata").get("creationTimestamp"))
+def _age_s(service: dict[str, Any], now: float) -> float:
+    timestamp = text(mapping(service, "metadata").get("creationTimestamp"))
     try:
-        made = datetime.datetime.fromisoformat(created)
-        return now - (made if made.tzinfo else made.replace(tzinfo=datetime.UTC)).timestamp()
+        created = datetime.datetime.fromisoformat(timestamp)
+        return now - (created if created.tzinfo else created.replace(tzinfo=datetime.UTC)).timestamp()
     except (ValueError, OverflowError):
         return 0
 

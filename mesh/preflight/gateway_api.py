@@ -1,4 +1,4 @@
-"""Whether the Gateway API's CRDs are those that Linkerd needs, and whose they are."""
+"""Check that the Gateway API's CRDs have the version that Linkerd needs, and the expected owner."""
 
 from __future__ import annotations
 
@@ -14,81 +14,91 @@ from mesh.kube.ownership import GATEWAY_API, LINKERD_CRDS, belongs_to_release, s
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.target import CheckTarget, GatewayApiTarget
 
-_BUNDLE = "gateway.networking.k8s.io/bundle-version"
-_POLICY = "helm.sh/resource-policy"
-# Those that Linkerd's chart may bring.
+_BUNDLE_VERSION_ANNOTATION = "gateway.networking.k8s.io/bundle-version"
+_RESOURCE_POLICY_ANNOTATION = "helm.sh/resource-policy"
+# The CRDs that Linkerd's chart can contain.
 _ROUTES = ("httproutes", "grpcroutes", "tlsroutes", "tcproutes")
-_NOT_INSTALLED = "set extensions.gatewayApi: { install: false }"
+_INSTALL_FALSE = "set extensions.gatewayApi: { install: false }"
 
 
-def check(question: CheckTarget, wanted: GatewayApiTarget, api: KubeClient) -> Iterator[Finding]:
-    """Findings on the CRDs of the Gateway API's routes."""
-    # Their metadata alone: of a CRD itself, schemas are nearly all.
-    listed = api.get(CRDS_PATH, "whose the Gateway API's CRDs are", METADATA_LIST_MEDIA_TYPE) or {}
-    found = {
+def check(target: CheckTarget, gateway_api: GatewayApiTarget, client: KubeClient) -> Iterator[Finding]:
+    """Yield findings about the CRDs of the Gateway API's routes."""
+    # Metadata only: most of a CRD is its schemas.
+    listed = client.get(CRDS_PATH, "the owner of the Gateway API's CRDs", METADATA_LIST_MEDIA_TYPE) or {}
+    crds = {
         text(mapping(crd, "metadata").get("name")): mapping(crd, "metadata") for crd in mappings(listed.get("items"))
     }
-    routes = {name: found[name] for name in (f"{route}.{GATEWAY_API}" for route in _ROUTES) if name in found}
-    if wanted.brought_by == "others":
-        yield from _of_others(question, wanted, api, routes)
+    routes = {name: crds[name] for name in (f"{route}.{GATEWAY_API}" for route in _ROUTES) if name in crds}
+    if gateway_api.brought_by == "others":
+        yield from _check_foreign_crds(target, gateway_api, client, routes)
         return
-    foreign = [name for name, metadata in routes.items() if not _ours(question, wanted, metadata)]
-    if foreign and wanted.brought_by == "linkerd-crds":
-        rule = "not the Helm release's linkerd-crds, so Helm would refuse to install it (invalid ownership metadata)"
-        remedy = f"{_NOT_INSTALLED}, or leave extensions.gatewayApi as it was where it has installed them"
-        yield question.finding(rule, remedy, value=", ".join(foreign))
-    elif foreign and not question.adopt:
-        rule = "exists already and was not made by this stack; `destroy` would delete it with all routes of everybody"
-        yield question.finding(rule, f"{_NOT_INSTALLED}, or {question.path}.adopt: true", value=", ".join(foreign))
+    foreign = [name for name, metadata in routes.items() if not _is_owned(target, gateway_api, metadata)]
+    if foreign and gateway_api.brought_by == "linkerd-crds":
+        rule = (
+            "does not belong to the Helm release linkerd-crds, so Helm would refuse to install that release (invalid "
+            "ownership metadata)"
+        )
+        remedy = f"{_INSTALL_FALSE}, or keep extensions.gatewayApi as it was if that setting installed them"
+        yield target.finding(rule, remedy, value=", ".join(foreign))
+    elif foreign and not target.adopt:
+        rule = (
+            "exists already and does not belong to this stack; `destroy` would delete it with all routes of all users"
+        )
+        yield target.finding(rule, f"{_INSTALL_FALSE}, or {target.path}.adopt: true", value=", ".join(foreign))
 
 
-def _ours(question: CheckTarget, wanted: GatewayApiTarget, metadata: Mapping[str, Any]) -> bool:
-    if belongs_to_release(metadata, LINKERD_CRDS, question.control_plane_namespace):
+def _is_owned(target: CheckTarget, gateway_api: GatewayApiTarget, metadata: Mapping[str, Any]) -> bool:
+    if belongs_to_release(metadata, LINKERD_CRDS, target.control_plane_namespace):
         return True
-    # So Pulumi's managers are called by default, each with a name of its own.
-    by_pulumi = any(manager.startswith("pulumi-kubernetes") for manager in server_side_appliers(metadata))
-    return by_pulumi and wanted.brought_by == "manifest"
+    # Pulumi's default field managers have this prefix and a random suffix.
+    is_pulumi = any(manager.startswith("pulumi-kubernetes") for manager in server_side_appliers(metadata))
+    return is_pulumi and gateway_api.brought_by == "manifest"
 
 
-def _of_others(
-    question: CheckTarget, wanted: GatewayApiTarget, api: KubeClient, routes: Mapping[str, Mapping[str, Any]]
+def _check_foreign_crds(
+    target: CheckTarget, gateway_api: GatewayApiTarget, client: KubeClient, routes: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Finding]:
     name = f"httproutes.{GATEWAY_API}"
     if name not in routes:
-        rule = "extensions.gatewayApi says that the Gateway API is there already, but this cluster has no such CRD"
-        remedy = "install the Gateway API there, or leave `install: false` out"
-        yield question.finding(rule, remedy, value=name)
+        rule = "extensions.gatewayApi expects the Gateway API on the cluster, but the cluster has no such CRD"
+        remedy = "install the Gateway API on the cluster, or remove `install: false`"
+        yield target.finding(rule, remedy, value=name)
         return
-    # Helm looks at what is there, not at what its chart says.
-    leaving = [
+    # Helm reads the policy from the live object, not from the chart.
+    deleted = [
         route
         for route, metadata in routes.items()
-        if _ours(question, wanted, metadata) and mapping(dict(metadata), "annotations").get(_POLICY) != "keep"
+        if _is_owned(target, gateway_api, metadata)
+        and mapping(dict(metadata), "annotations").get(_RESOURCE_POLICY_ANNOTATION) != "keep"
     ]
-    if leaving:
-        rule = "Helm would delete it with all routes, as linkerd-crds brings it no longer"
-        remedy = f"have Helm leave it: kubectl annotate crd {' '.join(leaving)} {_POLICY}=keep"
-        yield question.finding(rule, remedy, value=", ".join(leaving))
-    bundle = text(mapping(dict(routes[name]), "annotations").get(_BUNDLE))
-    version, oldest, newest = _parsed(bundle), _parsed(wanted.oldest), _parsed(wanted.newest)
+    if deleted:
+        rule = "Helm would delete it with all routes, because linkerd-crds no longer contains it"
+        remedy = f"make Helm keep it: kubectl annotate crd {' '.join(deleted)} {_RESOURCE_POLICY_ANNOTATION}=keep"
+        yield target.finding(rule, remedy, value=", ".join(deleted))
+    bundle = text(mapping(dict(routes[name]), "annotations").get(_BUNDLE_VERSION_ANNOTATION))
+    version, oldest, newest = (_parse_version(each) for each in (bundle, gateway_api.oldest, gateway_api.newest))
     if version is None or (oldest is not None and version < oldest) or (newest is not None and version > newest):
-        what = f"Linkerd {question.linkerd} supports {wanted.oldest} to {wanted.newest} of the Gateway API"
+        rule = f"Linkerd {target.linkerd} supports {gateway_api.oldest} to {gateway_api.newest} of the Gateway API"
         value = f"{name} {to_single_line(bundle, 40) or 'without a version'}"
-        remedy = "install one of these, or use no more of it than they have"
-        yield question.finding(what, remedy, value=value, severity=Severity.WARNING)
+        remedy = "install one of these versions, or use only features that they have"
+        yield target.finding(rule, remedy, value=value, severity=Severity.WARNING)
     served: dict[str, set[str]] = {}
-    for resource, api_version in wanted.served:
+    for resource, api_version in gateway_api.served:
         if api_version not in served:
-            answer = api.get(f"/apis/{api_version}", f"which versions of {GATEWAY_API} are served") or {}
+            answer = client.get(f"/apis/{api_version}", f"which versions of {GATEWAY_API} are served") or {}
             served[api_version] = {text(each.get("name")) for each in mappings(answer.get("resources"))}
         if resource not in served[api_version]:
-            rule = f"Linkerd {question.linkerd} and this program's samples need it in {api_version}, which isn't served"
-            remedy = (
-                f"install {wanted.oldest} to {wanted.newest} of the Gateway API, its experimental channel for an alpha"
+            rule = (
+                f"Linkerd {target.linkerd} and this program's samples need it in {api_version}, which the cluster does "
+                "not serve"
             )
-            yield question.finding(rule, remedy, value=f"{resource}.{GATEWAY_API}")
+            remedy = (
+                f"install {gateway_api.oldest} to {gateway_api.newest} of the Gateway API, from its experimental "
+                "channel for an alpha version"
+            )
+            yield target.finding(rule, remedy, value=f"{resource}.{GATEWAY_API}")
 
 
-def _parsed(version: str) -> tuple[int, int, int] | None:
-    found = re.match(r"v?(\d{1,6})\.(\d{1,6})(?:\.(\d{1,6}))?(?!\d)", version)
-    return (int(found[1]), int(found[2]), int(found[3] or 0)) if found is not None else None
+def _parse_version(version: str) -> tuple[int, int, int] | None:
+    match = re.match(r"v?(\d{1,6})\.(\d{1,6})(?:\.(\d{1,6}))?(?!\d)", version)
+    return (int(match[1]), int(match[2]), int(match[3] or 0)) if match is not None else None

@@ -1,4 +1,4 @@
-"""Whether the cluster's Kubernetes is one that the chosen Linkerd, or Cilium, runs on."""
+"""Check that the chosen Linkerd or Cilium supports the cluster's Kubernetes version."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from mesh.preflight.target import CheckTarget
 _VERSION = re.compile(r"\s*v?(\d{1,6})\.(\d{1,6})(?!\d)")
 
 
-def check(question: CheckTarget, version: dict[str, Any]) -> Iterator[Finding]:
-    """Findings on what `/version` says."""
-    said = version.get("gitVersion") or f"{version.get('major', '')}.{version.get('minor', '')}"
-    running, shown = parse_version(said), to_single_line(said, 60)
-    what = "Cilium" if question.linkerd is None else f"Linkerd {question.linkerd}"
-    if running is None:
-        rule = f"not a version that can be read, so it is not known whether {what} runs there"
-        remedy = f"see for yourself that it is Kubernetes {question.minimum} or newer"
-        yield question.finding(rule, remedy, value=shown, severity=Severity.WARNING)
+def check(target: CheckTarget, version: dict[str, Any]) -> Iterator[Finding]:
+    """Yield a finding if the content of `/version` is too old, too new or unreadable."""
+    label = version.get("gitVersion") or f"{version.get('major', '')}.{version.get('minor', '')}"
+    current, value = parse_version(label), to_single_line(label, 60)
+    product = "Cilium" if target.linkerd is None else f"Linkerd {target.linkerd}"
+    if current is None:
+        rule = f"not a readable version, so support by {product} is unknown"
+        remedy = f"make sure that it is Kubernetes {target.minimum_kubernetes} or newer"
+        yield target.finding(rule, remedy, value=value, severity=Severity.WARNING)
         return
-    oldest, newest = parse_version(question.minimum), parse_version(question.newest_tried)
-    if oldest is not None and running < oldest:
-        rule = f"{what} needs Kubernetes {question.minimum} or newer"
-        remedy = f"upgrade the cluster, or choose an older {_setting(question)}"
-        yield question.finding(rule, remedy, value=shown)
-    elif newest is not None and running > newest:
-        rule = f"{what} has not been tried with a Kubernetes newer than {question.newest_tried}"
-        remedy = f"look for trouble in this cluster first, or choose a newer {_setting(question)}"
-        yield question.finding(rule, remedy, value=shown, severity=Severity.WARNING)
-
-
-def _setting(question: CheckTarget) -> str:
-    return "Cilium by cilium.version" if question.linkerd is None else "Linkerd by linkerd.version"
+    minimum, newest = parse_version(target.minimum_kubernetes), parse_version(target.newest_tested_kubernetes)
+    if minimum is not None and current < minimum:
+        rule = f"{product} needs Kubernetes {target.minimum_kubernetes} or newer"
+        remedy = f"upgrade the cluster, or choose an older {_version_setting(target)}"
+        yield target.finding(rule, remedy, value=value)
+    elif newest is not None and current > newest:
+        rule = f"{product} has not been tested with a Kubernetes newer than {target.newest_tested_kubernetes}"
+        remedy = f"test it on this cluster first, or choose a newer {_version_setting(target)}"
+        yield target.finding(rule, remedy, value=value, severity=Severity.WARNING)
 
 
 def parse_version(version: object) -> tuple[int, int] | None:
-    """Major and minor of versions such as `v1.27.3-gke.100` or `1.36+`."""
-    found = _VERSION.match(version) if isinstance(version, str) else None
-    return (int(found[1]), int(found[2])) if found else None
+    """Return major and minor version of a text such as `v1.27.3-gke.100` or `1.36+`."""
+    match = _VERSION.match(version) if isinstance(version, str) else None
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def _version_setting(target: CheckTarget) -> str:
+    return "Cilium by cilium.version" if target.linkerd is None else "Linkerd by linkerd.version"

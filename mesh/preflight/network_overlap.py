@@ -1,4 +1,7 @@
-"""Whether two clusters whose pods reach one another, by a link without a gateway or by Cilium, have own networks."""
+"""Check that two clusters with direct pod connections have disjoint networks.
+
+Pods connect directly over a link without a gateway and in a ClusterMesh.
+"""
 
 from __future__ import annotations
 
@@ -12,92 +15,93 @@ from mesh.kube.json_access import mapping, mappings, text, texts
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.target import CheckTarget, FlatNetworkLink
 
-# The first fifty: enough to see a provider by, and pod networks that overlap overlap in the first ones.
-NODES = "/api/v1/nodes?limit=50"
+# Fifty nodes are enough to detect a provider, and overlapping pod networks overlap in their first nodes.
+NODES_PATH = "/api/v1/nodes?limit=50"
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterNetworks:
-    """What is known of a cluster's networks."""
+    """The known networks of a cluster."""
 
     pods: tuple[Network, ...]
     services: tuple[Network, ...]
-    unknown: str | None = None  # why there may be more pod networks than these
+    unknown: str | None = None  # why there can be more pod networks than these
 
-    def named(self) -> Iterator[tuple[str, Network]]:
-        """Each network, and what is in it."""
+    def labelled(self) -> Iterator[tuple[str, Network]]:
+        """Yield each network with its kind."""
         yield from (("pod", network) for network in self.pods)
         yield from (("service", network) for network in self.services)
 
 
-def declared(question: CheckTarget) -> ClusterNetworks:
-    """What the stack file says of a cluster."""
+def declared_networks(target: CheckTarget) -> ClusterNetworks:
+    """Return the networks that the stack file declares for a cluster."""
     return ClusterNetworks(
-        pods=_parsed(question.pod_networks),
-        services=_parsed(question.service_networks),
-        unknown=None if question.pod_networks else "none is declared",
+        pods=_parse_networks(target.pod_networks),
+        services=_parse_networks(target.service_networks),
+        unknown=None if target.pod_networks else "none is declared",
     )
 
 
-def read(question: CheckTarget, api: KubeClient) -> ClusterNetworks:
-    """What the stack file or else the nodes say of a cluster."""
-    known = declared(question)
-    if known.unknown is None:
-        return known
+def read_networks(target: CheckTarget, client: KubeClient) -> ClusterNetworks:
+    """Return the networks in the stack file, or else those of the nodes."""
+    declared = declared_networks(target)
+    if declared.unknown is None:
+        return declared
     try:
-        listed = api.get(NODES, "its nodes' pod networks") or {}
+        listed = client.get(NODES_PATH, "its nodes' pod networks") or {}
     except NotReadableError:
-        return ClusterNetworks(pods=(), services=known.services, unknown="its nodes can't be looked at")
+        return ClusterNetworks(pods=(), services=declared.services, unknown="its nodes cannot be read")
     specs = [mapping(node, "spec") for node in mappings(listed.get("items"))]
-    pods = _parsed(cidr for spec in specs for cidr in [*texts(spec.get("podCIDRs")), text(spec.get("podCIDR"))])
+    pods = _parse_networks(cidr for spec in specs for cidr in [*texts(spec.get("podCIDRs")), text(spec.get("podCIDR"))])
     unknown = None
     if not pods:
-        unknown = "its nodes don't tell theirs"
+        unknown = "its nodes have no pod CIDR"
     elif mapping(listed, "metadata").get("continue"):
-        unknown = f"it has more than the {len(specs)} nodes that were looked at"
-    return ClusterNetworks(pods=pods, services=known.services, unknown=unknown)
+        unknown = f"it has more than the {len(specs)} nodes that were read"
+    return ClusterNetworks(pods=pods, services=declared.services, unknown=unknown)
 
 
 def check(
-    flat: Iterable[FlatNetworkLink], questions: Mapping[str, CheckTarget], known: Mapping[str, ClusterNetworks]
+    links: Iterable[FlatNetworkLink], targets: Mapping[str, CheckTarget], networks: Mapping[str, ClusterNetworks]
 ) -> Iterator[Finding]:
-    """Findings on all links without a gateway and all pairs of a ClusterMesh, as far as their clusters are known."""
-    doubtful: dict[str, tuple[str, bool]] = {}
-    for link in flat:
-        if link.source not in known or link.target not in known:
+    """Yield findings about links without a gateway and pairs of a ClusterMesh, if both clusters are known."""
+    incomplete: dict[str, tuple[str, bool]] = {}
+    for link in links:
+        if link.source not in networks or link.target not in networks:
             continue
-        source, target = known[link.source], known[link.target]
         overlaps = [
-            (ours, kind, theirs, their_kind)
-            for kind, ours in source.named()
-            for their_kind, theirs in target.named()
-            if ours.version == theirs.version
-            and ours.overlaps(theirs)
-            # A service of a ClusterMesh has an address of each cluster's own.
-            and not (link.mesh and kind == their_kind == "service")
+            (own, kind, other, other_kind)
+            for kind, own in networks[link.source].labelled()
+            for other_kind, other in networks[link.target].labelled()
+            if own.version == other.version
+            and own.overlaps(other)
+            # In a ClusterMesh each cluster gives a service its own address.
+            and not (link.is_clustermesh and kind == other_kind == "service")
         ]
         if overlaps:
-            ours, kind, theirs, their_kind = overlaps[0]
+            own, kind, other, other_kind = overlaps[0]
             more = f" (and {len(overlaps) - 1} more)" if len(overlaps) > 1 else ""
-            why, otherwise = "the link to it has no gateway", ", or link them through a gateway"
-            if link.mesh:
-                why, otherwise = "pods of a ClusterMesh reach one another by their own addresses", ""
-            yield questions[link.source].finding(
-                f"a {kind} network that overlaps {link.target}'s {their_kind} network {theirs}{more}, and {why}",
-                f"give one of them other networks{otherwise}; if these aren't their networks, "
+            reason, alternative = "the link to it has no gateway", ", or link them through a gateway"
+            if link.is_clustermesh:
+                reason, alternative = "pods of a ClusterMesh connect directly to each other", ""
+            yield targets[link.source].finding(
+                f"a {kind} network that overlaps {link.target}'s {other_kind} network {other}{more}, and {reason}",
+                f"give one of them other networks{alternative}; if these aren't their networks, "
                 f"declare clusters.{link.source}.networks and clusters.{link.target}.networks",
-                value=str(ours),
+                value=str(own),
             )
             continue
         for name in (link.source, link.target):
-            if (unknown := known[name].unknown) is not None:
-                doubtful.setdefault(name, (unknown, link.mesh))
-    for name, (unknown, mesh) in doubtful.items():
-        whose = "the other clusters of the ClusterMesh" if mesh else "clusters linked to it without a gateway"
-        yield questions[name].finding(
-            f"whether its networks overlap those of {whose} isn't known: {unknown}",
+            if (unknown := networks[name].unknown) is not None:
+                incomplete.setdefault(name, (unknown, link.is_clustermesh))
+    for name, (unknown, is_clustermesh) in incomplete.items():
+        others = (
+            "the other clusters of the ClusterMesh" if is_clustermesh else "clusters linked to it without a gateway"
+        )
+        yield targets[name].finding(
+            f"an overlap of its networks with those of {others} is not excluded: {unknown}",
             f"list its pods' CIDRs in clusters.{name}.networks.pods",
             value="none",
             setting="networks.pods",
@@ -105,11 +109,12 @@ def check(
         )
 
 
-def _parsed(cidrs: Iterable[str]) -> tuple[Network, ...]:
-    found: dict[Network, None] = {}  # in order, each once
+def _parse_networks(cidrs: Iterable[str]) -> tuple[Network, ...]:
+    """Return the distinct valid networks in order; the stack file's own have been validated before."""
+    networks: dict[Network, None] = {}
     for cidr in cidrs:
         try:
-            found[ipaddress.ip_network(cidr, strict=False)] = None
+            networks[ipaddress.ip_network(cidr, strict=False)] = None
         except ValueError:
-            continue  # a declared one has been checked with the stack file
-    return tuple(found)
+            continue
+    return tuple(networks)

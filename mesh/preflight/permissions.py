@@ -1,4 +1,4 @@
-"""Whether the kubeconfig's user may do in the cluster what `up` does."""
+"""Check that the kubeconfig's user has the permissions of `up`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from mesh.kube.json_access import mapping
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.target import CheckTarget
 
-_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-_WHAT = "what the kubeconfig's user may do"
+_REVIEWS_PATH = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+_SUBJECT = "the permissions of the kubeconfig's user"
 
 _RBAC = "rbac.authorization.k8s.io"
 _ADMISSION = "admissionregistration.k8s.io"
@@ -38,41 +38,44 @@ _RESOURCES = (
 )
 _ESCALATE = ("escalate", _RBAC, "clusterroles")
 _VERBS = ("create", "patch", "delete")
-_NEEDED = (
+_REQUIRED_PERMISSIONS = (
     *((verb, group, resource) for group, resource in _RESOURCES for verb in _VERBS),
-    # Helm looks for its records and rewrites them.
+    # Helm lists its revisions and updates them.
     ("list", "", "secrets"),
     ("update", "", "secrets"),
     _ESCALATE,
 )
 
 
-def check(question: CheckTarget, api: KubeClient) -> Iterator[Finding]:
-    """Findings on what is not allowed."""
-    if _allowed(api, [("*", "*", "*")]) == [True]:
+def check(target: CheckTarget, client: KubeClient) -> Iterator[Finding]:
+    """Yield a finding about missing permissions."""
+    if _is_allowed(client, [("*", "*", "*")]) == [True]:
         return
-    needed = [*_NEEDED, *((verb, group, resource) for group, resource in question.kinds for verb in _VERBS)]
-    answers = _allowed(api, needed)
-    missing = [right for right, allowed in zip(needed, answers, strict=True) if not allowed]
+    extra = [(verb, group, resource) for group, resource in target.extra_resources for verb in _VERBS]
+    required = [*_REQUIRED_PERMISSIONS, *extra]
+    missing = [
+        permission for permission, allowed in zip(required, _is_allowed(client, required), strict=True) if not allowed
+    ]
     if missing == [_ESCALATE]:
         rule = (
-            "the kubeconfig's user may not escalate clusterroles: it can give Linkerd only such rights as it has itself"
+            "the kubeconfig's user may not escalate clusterroles: it can grant Linkerd only permissions that it has "
+            "itself"
         )
-        yield question.finding(rule, _remedy(question), severity=Severity.WARNING)
+        yield target.finding(rule, _remedy(target), severity=Severity.WARNING)
     elif missing:
-        rule = f"the kubeconfig's user may not {_listed(missing)}"
-        yield question.finding(rule, _remedy(question), severity=Severity.UPDATE_ERROR)
+        rule = f"the kubeconfig's user may not {_format_permissions(missing)}"
+        yield target.finding(rule, _remedy(target), severity=Severity.UPDATE_ERROR)
 
 
-def _remedy(question: CheckTarget) -> str:
-    return f"bind it to the ClusterRole cluster-admin, or name a context of another user in {question.path}.context"
+def _remedy(target: CheckTarget) -> str:
+    return f"bind it to the ClusterRole cluster-admin, or name a context of another user in {target.path}.context"
 
 
-def _allowed(api: KubeClient, rights: list[tuple[str, str, str]]) -> list[bool]:
-    said = api.post(_REVIEWS, [_review(*right) for right in rights], _WHAT)
-    answers = [mapping(review, "status").get("allowed") for review in said]
+def _is_allowed(client: KubeClient, permissions: list[tuple[str, str, str]]) -> list[bool]:
+    reviews = client.post(_REVIEWS_PATH, [_review(*permission) for permission in permissions], _SUBJECT)
+    answers = [mapping(review, "status").get("allowed") for review in reviews]
     if not all(isinstance(answer, bool) for answer in answers):
-        raise NotReadableError(f"{_WHAT} (an answer that can't be read)")
+        raise NotReadableError(f"{_SUBJECT} (an answer that can't be read)")
     return [answer is True for answer in answers]
 
 
@@ -84,12 +87,12 @@ def _review(verb: str, group: str, resource: str) -> dict[str, Any]:
     }
 
 
-def _listed(missing: list[tuple[str, str, str]]) -> str:
-    """Resources of which the same is missing are named together."""
+def _format_permissions(permissions: list[tuple[str, str, str]]) -> str:
+    """Return permissions as text; resources with the same verbs are joined."""
     verbs: dict[str, list[str]] = {}
-    for verb, group, resource in missing:
+    for verb, group, resource in permissions:
         verbs.setdefault(f"{resource}.{group}".rstrip("."), []).append(verb)
     resources: dict[str, list[str]] = {}
-    for name, found in verbs.items():
-        resources.setdefault(", ".join(found), []).append(name)
-    return "; may not ".join(f"{found} {', '.join(names)}" for found, names in resources.items())
+    for name, resource_verbs in verbs.items():
+        resources.setdefault(", ".join(resource_verbs), []).append(name)
+    return "; may not ".join(f"{joined_verbs} {', '.join(names)}" for joined_verbs, names in resources.items())

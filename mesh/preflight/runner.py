@@ -1,4 +1,4 @@
-"""Asking all clusters everything, many side by side."""
+"""Runner of the checks: all clusters at the same time, within limits."""
 
 from __future__ import annotations
 
@@ -28,114 +28,119 @@ from mesh.preflight.target import CheckTarget, FlatNetworkLink
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-# Seconds for credentials: a plugin may have to ask somewhere itself.
-CREDENTIALS_WITHIN = 60.0
-# How many clusters are asked at a time. With hundreds, Python would be too busy to take in the answers in time, and
-# clusters that are well would seem to hang.
+# A credential plugin may have to contact another service.
+CREDENTIALS_TIMEOUT_S = 60.0
+# With hundreds of clusters, Python would read answers too late, and healthy clusters would seem to hang.
 MAX_CONCURRENT_CLUSTERS = 32
 
 
 @dataclass(frozen=True, kw_only=True)
 class _ClusterReport:
-    """What one cluster has told."""
+    """Findings about one cluster, and its networks if they are needed."""
 
     findings: tuple[Finding, ...]
     networks: ClusterNetworks | None = None
 
 
 def run_checks(
-    questions: Sequence[CheckTarget],
-    clients: Callable[[str], ApiClient],
-    flat: Sequence[FlatNetworkLink] = (),
+    targets: Sequence[CheckTarget],
+    api_client: Callable[[str], ApiClient],
+    flat_links: Sequence[FlatNetworkLink] = (),
     timeout: float = 5,
 ) -> list[Finding]:
-    """Everything that was found, in the order of the questions, then of the links.
+    """Return all findings, in the order of the targets, then of the links.
 
-    Nothing is changed, and nothing raised for what a cluster answers or doesn't.
+    The checks change nothing. No answer of a cluster raises an error, nor does a missing answer.
 
     Args:
-        questions: what is asked, one per cluster.
-        clients: gives a cluster's client by its name; called in several threads at once, and may raise.
-        flat: links without a gateway.
-        timeout: seconds for each answer; a cluster that leaves one out isn't asked any more.
+        targets: the clusters.
+        api_client: returns a cluster's client by its name; may raise, and is called in several threads.
+        flat_links: clusters whose pods connect directly.
+        timeout: seconds for each answer; a cluster that misses one is not contacted again.
     """
-    # Here, and not in several threads at once, of which one would find the package half imported.
+    # Imported before the threads start, because one of them could see a partially imported package.
     import kubernetes.client
     import kubernetes.config  # noqa: F401
 
-    linked = {name for link in flat for name in (link.source, link.target)}
+    linked = {name for link in flat_links for name in (link.source, link.target)}
+
+    def check(target: CheckTarget) -> _ClusterReport:
+        return _check_cluster(target, api_client, timeout, is_linked=target.name in linked)
+
     with ThreadPoolExecutor(max_workers=MAX_CONCURRENT_CLUSTERS) as pool:
-        told = list(pool.map(lambda one: _cluster(one, clients, timeout, linked=one.name in linked), questions))
-    known = {one.name: said.networks for one, said in zip(questions, told, strict=True) if said.networks is not None}
+        reports = list(pool.map(check, targets))
+    networks = {
+        target.name: report.networks
+        for target, report in zip(targets, reports, strict=True)
+        if report.networks is not None
+    }
     return [
-        *(finding for said in told for finding in said.findings),
-        *network_overlap.check(flat, {question.name: question for question in questions}, known),
+        *(finding for report in reports for finding in report.findings),
+        *network_overlap.check(flat_links, {target.name: target for target in targets}, networks),
     ]
 
 
-def _cluster(
-    question: CheckTarget, clients: Callable[[str], ApiClient], timeout: float, *, linked: bool
+def _check_cluster(
+    target: CheckTarget, api_client: Callable[[str], ApiClient], timeout_s: float, *, is_linked: bool
 ) -> _ClusterReport:
     try:
-        api = _connect(question, clients, timeout)
-        findings = tuple(_answers(question, api))
-        found = network_overlap.read(question, api) if linked else None
-        if (user := api.denied_user) is not None:
+        client = _connect(target, api_client, timeout_s)
+        findings = tuple(_run_cluster_checks(target, client))
+        networks = network_overlap.read_networks(target, client) if is_linked else None
+        if (user := client.denied_user) is not None:
             raise BadCredentialsError(
-                f"the API server lets the kubeconfig's credentials see nothing: {user} is refused everything (403)"
+                f"the kubeconfig's credentials allow nothing: all requests of {user} are forbidden (HTTP 403)"
             )
-        return _ClusterReport(findings=findings, networks=found)
+        return _ClusterReport(findings=findings, networks=networks)
     except ApiUnreachableError as error:
-        remedy = f"start it or mend the way there; to go on without it for now, set {question.path}.reachable: false"
-        finding = question.finding(str(error), remedy)
+        remedy = f"start it or repair the connection; to continue without it, set {target.path}.reachable: false"
+        finding = target.finding(str(error), remedy)
     except BadCredentialsError as error:
-        remedy = (
-            f"get new credentials (log in again), or mend the user of the context that {question.path}.context names"
-        )
-        finding = question.finding(str(error), remedy)
-    declared = network_overlap.declared(question)
+        remedy = f"get new credentials (log in again), or fix the user of the context that {target.path}.context names"
+        finding = target.finding(str(error), remedy)
+    declared = network_overlap.declared_networks(target)
     return _ClusterReport(findings=(finding,), networks=declared if declared.unknown is None else None)
 
 
-def _connect(question: CheckTarget, clients: Callable[[str], ApiClient], timeout: float) -> KubeClient:
+def _connect(target: CheckTarget, api_client: Callable[[str], ApiClient], timeout_s: float) -> KubeClient:
     def connect() -> KubeClient:
         try:
-            client = clients(question.name)
+            official_client = api_client(target.name)
         except Exception as error:  # a plugin or a kubeconfig may fail in any way
             raise credentials_error(error) from None
-        return KubeClient(client, timeout)
+        return KubeClient(official_client, timeout_s)
 
     try:
-        [api] = run_concurrently([connect], patience=CREDENTIALS_WITHIN)
+        [client] = run_concurrently([connect], idle_timeout_s=CREDENTIALS_TIMEOUT_S)
     except TimeoutError:
         raise BadCredentialsError(
-            f"no credentials came within {CREDENTIALS_WITHIN:g} seconds from the kubeconfig's plugin"
+            f"the kubeconfig's plugin returned no credentials within {CREDENTIALS_TIMEOUT_S:g} seconds"
         ) from None
-    return api
+    return client
 
 
-def _answers(question: CheckTarget, api: KubeClient) -> Iterator[Finding]:
-    first = api.version()
-    checks: list[Iterator[Finding]] = [clock_skew.check(question, first), permissions.check(question, api)]
-    if first.content is not None and first.status == 200:
-        checks.insert(0, kubernetes_version.check(question, first.content))
-    checks += [ownership.check_namespace(question, api, namespace) for namespace in question.namespaces]
-    if question.linkerd is not None:
-        checks.append(ownership.check_elsewhere(question, api))
-        checks.append(upgrade_path.check(question, api))
-    if question.load_balancer:
-        checks.append(gateway.check(question, api, clock_skew.time_of(first) or first.answered))
-    if question.cert_manager:
-        checks.append(cert_manager.check(question, api))
-    if question.gateway_api is not None:
-        checks.append(gateway_api.check(question, question.gateway_api, api))
-    unseen = [] if first.status == 200 else ["its version (not allowed)"]
+def _run_cluster_checks(target: CheckTarget, client: KubeClient) -> Iterator[Finding]:
+    response = client.version()
+    checks: list[Iterator[Finding]] = [clock_skew.check(target, response), permissions.check(target, client)]
+    if response.content is not None and response.status == 200:
+        checks.insert(0, kubernetes_version.check(target, response.content))
+    checks += [ownership.check_namespace(target, client, namespace) for namespace in target.namespaces]
+    if target.linkerd is not None:
+        checks.append(ownership.check_other_namespaces(target, client))
+        checks.append(upgrade_path.check(target, client))
+    if target.needs_load_balancer:
+        checks.append(gateway.check(target, client, clock_skew.response_time(response) or response.received_at))
+    if target.needs_cert_manager:
+        checks.append(cert_manager.check(target, client))
+    if target.gateway_api is not None:
+        checks.append(gateway_api.check(target, target.gateway_api, client))
+    unreadable = [] if response.status == 200 else ["its version (not allowed)"]
     for check in checks:
         try:
             yield from check
         except NotReadableError as error:
-            unseen.append(str(error))
-    if unseen:
-        rule = f"could not be looked at: {', '.join(dict.fromkeys(unseen))}"
-        remedy = f"let the user of {question.path}.context read it, or see to it yourself"
-        yield question.finding(rule, remedy, severity=Severity.WARNING)
+            unreadable.append(str(error))
+    if unreadable:
+        rule = f"could not be read: {', '.join(dict.fromkeys(unreadable))}"
+        remedy = f"let the user of {target.path}.context read it, or check it yourself"
+        yield target.finding(rule, remedy, severity=Severity.WARNING)

@@ -1,4 +1,4 @@
-"""The preflight of a stack: its settings as questions, and what is made of the findings."""
+"""Preflight of a stack: check targets from its settings, warnings and errors from the findings."""
 
 from __future__ import annotations
 
@@ -20,58 +20,60 @@ if TYPE_CHECKING:
 
 
 class PreflightError(Exception):
-    """What stands in the way of an update, one finding per line."""
+    """Findings that prevent an update, one per line."""
 
     def __init__(self, findings: Sequence[Finding]) -> None:
         count = "1 finding" if len(findings) == 1 else f"{len(findings)} findings"
         super().__init__(
-            "\n".join([f"{count} in the clusters, before anything was changed:", *(str(found) for found in findings)])
+            "\n".join([f"{count} in the clusters, before anything was changed:", *(str(each) for each in findings)])
         )
 
 
 def require(
-    stack: Settings, *, owner: str, namespaces: Sequence[str], updating: bool, warn: Callable[[str], None]
+    stack: Settings, *, owner: str, namespaces: Sequence[str], is_update: bool, warn: Callable[[str], None]
 ) -> None:
-    """Ask every cluster that can be reached whether `up` can go well.
+    """Check all reachable clusters, and raise an error if the update cannot succeed.
 
     Args:
         stack: the settings.
-        owner: the field manager that this stack writes on its namespaces.
-        namespaces: Linkerd's own, beside the control plane's, that the stack makes on every cluster of several.
-        updating: whether this is an update, or only its preview, which needs fewer rights.
-        warn: takes what doesn't stand in the way.
+        owner: field manager in the annotation of the stack's namespaces.
+        namespaces: Linkerd's namespaces, besides the control plane's, on each cluster of a multicluster stack.
+        is_update: whether this is an update; a preview needs fewer permissions.
+        warn: called with each finding that prevents nothing.
 
     Raises:
-        PreflightError: something does.
+        PreflightError: findings prevent the update.
     """
     if not stack.preflight.enabled:
         return
-    asked = {cluster.name: cluster for cluster in stack.clusters if cluster.reachable}
+    clusters = {cluster.name: cluster for cluster in stack.clusters if cluster.reachable}
 
-    def client(name: str) -> ApiClient:
-        found = asked[name]
-        return kube_client.api_client(Access(context=found.context.name, kubeconfig=found.kubeconfig))
+    def api_client(name: str) -> ApiClient:
+        cluster = clusters[name]
+        return kube_client.api_client(Access(context=cluster.context.name, kubeconfig=cluster.kubeconfig))
 
-    questions = [_question(stack, cluster, owner, namespaces) for cluster in asked.values()]
-    flat = [
+    targets = [_check_target(stack, cluster, owner, namespaces) for cluster in clusters.values()]
+    flat_links = [
         FlatNetworkLink(source=link.source, target=link.target)
         for link in stack.links
-        if not link.gateway and {link.source, link.target} <= asked.keys()
+        if not link.gateway and {link.source, link.target} <= clusters.keys()
     ]
     if stack.cilium is not None:
-        # Pods of a ClusterMesh reach one another by their own addresses.
-        flat += [FlatNetworkLink(source=one, target=other, mesh=True) for one, other in combinations(asked, 2)]
-    grave = {Severity.ERROR, Severity.UPDATE_ERROR} if updating else {Severity.ERROR}
-    findings = run_checks(questions, client, flat, timeout=stack.preflight.timeout)
-    errors = [found for found in findings if found.severity in grave]
-    for found in findings:
-        if found not in errors:
-            warn(str(found))
+        # Pods of a ClusterMesh connect directly.
+        flat_links += [
+            FlatNetworkLink(source=one, target=other, is_clustermesh=True) for one, other in combinations(clusters, 2)
+        ]
+    fatal = {Severity.ERROR, Severity.UPDATE_ERROR} if is_update else {Severity.ERROR}
+    findings = run_checks(targets, api_client, flat_links, timeout=stack.preflight.timeout)
+    errors = [finding for finding in findings if finding.severity in fatal]
+    for finding in findings:
+        if finding not in errors:
+            warn(str(finding))
     if errors:
         raise PreflightError(errors)
 
 
-def _question(stack: Settings, cluster: ClusterSettings, owner: str, namespaces: Sequence[str]) -> CheckTarget:
+def _check_target(stack: Settings, cluster: ClusterSettings, owner: str, namespaces: Sequence[str]) -> CheckTarget:
     linkerd = cluster.linkerd
     samples = [sample.part.namespace for sample in stack.samples if cluster.name in sample.all_clusters]
     cni = ["linkerd-cni"] if linkerd.cni else []
@@ -81,42 +83,42 @@ def _question(stack: Settings, cluster: ClusterSettings, owner: str, namespaces:
     return CheckTarget(
         name=cluster.name,
         server=cluster.context.server,
-        minimum=cluster.linkerd_release.kubernetes,
-        # Linkerd itself names newer ones only with its next release.
-        newest_tried=max(
+        minimum_kubernetes=cluster.linkerd_release.kubernetes,
+        # A Linkerd release lists newer Kubernetes versions only in its successor.
+        newest_tested_kubernetes=max(
             NEWEST_TESTED_KUBERNETES,
             cluster.linkerd_release.newest_kubernetes,
             key=lambda each: parse_version(each) or (0, 0),
         ),
         linkerd=cluster.linkerd_release.version if stack.linkerd else None,
-        # Nobody owns the one that every cluster has.
+        # Every cluster has `default`, and no stack owns it.
         namespaces=tuple(name for name in dict.fromkeys(owned) if name != "default"),
         control_plane_namespace=linkerd.namespace,
         owner=owner,
         adopt=cluster.adopt,
         trust_anchor=stack.trust.anchor.certificate if stack.trust.anchor is not None else None,
-        load_balancer=cluster.multicluster
+        needs_load_balancer=cluster.multicluster
         and cluster.gateway_exposure.waits_for_address
         and cluster.extensions.metallb is None,
         pod_networks=_pod_networks(cluster),
         service_networks=tuple(cluster.networks.services),
-        cert_manager=stack.trust.cert_manager is not None,
+        needs_cert_manager=stack.trust.cert_manager is not None,
         gateway_api=_gateway_api(stack, cluster) if stack.linkerd else None,
         linkerd_tag=cluster.linkerd_release.tag if stack.linkerd else None,
-        kinds=tuple(_kinds(stack, cluster)),
+        extra_resources=tuple(_extra_resources(stack, cluster)),
     )
 
 
 def _gateway_api(stack: Settings, cluster: ClusterSettings) -> GatewayApiTarget | None:
-    release, wanted = cluster.linkerd_release, cluster.extensions.gateway_api
-    if release.gateway_api_range is None or (wanted is None and not cluster.crds_bring_gateway_api):
-        return None  # values of linkerd-crds say so
-    served = [("httproutes", release.http_route)]
-    if release.grpc_route is not None and stack.has_grpc_routes(cluster):
-        served.append(("grpcroutes", release.grpc_route))
-    oldest, newest = release.gateway_api_range
+    linkerd_release, gateway_api = cluster.linkerd_release, cluster.extensions.gateway_api
+    if linkerd_release.gateway_api_range is None or (gateway_api is None and not cluster.crds_bring_gateway_api):
+        return None  # the values of linkerd-crds disable it
+    served = [("httproutes", linkerd_release.http_route)]
+    if linkerd_release.grpc_route is not None and stack.has_grpc_routes(cluster):
+        served.append(("grpcroutes", linkerd_release.grpc_route))
+    oldest, newest = linkerd_release.gateway_api_range
     return GatewayApiTarget(
-        brought_by="linkerd-crds" if wanted is None else "manifest" if wanted.install else "others",
+        brought_by="linkerd-crds" if gateway_api is None else "manifest" if gateway_api.install else "others",
         served=tuple(served),
         oldest=oldest,
         newest=newest,
@@ -124,7 +126,7 @@ def _gateway_api(stack: Settings, cluster: ClusterSettings) -> GatewayApiTarget 
 
 
 def _pod_networks(cluster: ClusterSettings) -> tuple[str, ...]:
-    """The pod networks that the stack file names: its own setting, or else those that Cilium gives addresses of."""
+    """Return the pod networks in the stack file: the cluster's own setting, or else Cilium's address pools."""
     if cluster.networks.pods or cluster.cilium is None:
         return tuple(cluster.networks.pods)
     ipam = cluster.cilium.values.get("ipam")
@@ -132,12 +134,12 @@ def _pod_networks(cluster: ClusterSettings) -> tuple[str, ...]:
         return ()
     operator = ipam.get("operator")
     pool = operator.get("clusterPoolIPv4PodCIDRList") if isinstance(operator, dict) else None
-    # What the chart has by default is the same in every cluster.
+    # The chart's default is the same in every cluster.
     return (pool,) if isinstance(pool, str) else tuple(pool or ("10.0.0.0/8",))
 
 
-def _kinds(stack: Settings, cluster: ClusterSettings) -> Iterator[tuple[str, str]]:
-    """Group and resource of what extensions and samples are made of, where Linkerd itself has none."""
+def _extra_resources(stack: Settings, cluster: ClusterSettings) -> Iterator[tuple[str, str]]:
+    """Yield group and resource of the objects of extensions and samples that Linkerd itself does not have."""
     extensions = cluster.extensions
     if extensions.viz is not None:
         yield "apiregistration.k8s.io", "apiservices"

@@ -1,4 +1,4 @@
-"""What is asked: what the stack file promises of a cluster, and of two that are linked without a gateway."""
+"""Input of the checks: the properties that the stack file requires of a cluster, and of two linked clusters."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from mesh.preflight.finding import Finding, Severity
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayApiTarget:
-    """What is asked about the Gateway API's CRDs."""
+    """Expected source and versions of the Gateway API's CRDs."""
 
     brought_by: Literal["linkerd-crds", "manifest", "others"]
-    served: tuple[tuple[str, str], ...]  # resource and API version of the routes that are needed
-    oldest: str  # the versions that the chosen Linkerd supports
+    served: tuple[tuple[str, str], ...]  # resource and API version of the required routes
+    oldest: str  # the range of versions that the chosen Linkerd supports
     newest: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckTarget:
-    """What is asked about one cluster."""
+    """One cluster and the properties to check."""
 
     name: str  # as in the stack file
     server: str  # URL of its API server, for messages
-    minimum: str  # the oldest Kubernetes that the chosen Linkerd supports, such as 1.21
-    newest_tried: str  # the newest Kubernetes that it has been tried with, such as 1.36
-    linkerd: str | None  # the release of Linkerd, for messages; None: there is to be none
-    namespaces: tuple[str, ...]  # that the stack will own
+    minimum_kubernetes: str  # the oldest version that the chosen Linkerd supports, such as 1.21
+    newest_tested_kubernetes: str  # such as 1.36
+    linkerd: str | None  # version of Linkerd, for messages; None: no Linkerd
+    namespaces: tuple[str, ...]  # namespaces that the stack will own
     control_plane_namespace: str
-    owner: str  # the field manager that this stack writes on its namespaces
-    adopt: bool  # what others have made may be taken over
-    trust_anchor: str | None  # PEM that the user brought
-    load_balancer: bool  # one is promised for the gateway
-    pod_networks: tuple[str, ...]  # CIDRs; if empty, they are read from the nodes
+    owner: str  # field manager in the annotation of the stack's namespaces
+    adopt: bool  # whether to adopt objects of other owners
+    trust_anchor: str | None  # the user's own, as PEM
+    needs_load_balancer: bool  # for the gateway
+    pod_networks: tuple[str, ...]  # CIDRs; empty: read from the nodes
     service_networks: tuple[str, ...]
-    cert_manager: bool  # it is to renew the issuer
-    gateway_api: GatewayApiTarget | None = None  # None: it doesn't matter
-    linkerd_tag: str | None = None  # what the chosen release of Linkerd calls itself, such as stable-2.14.10
-    kinds: tuple[tuple[str, str], ...] = ()  # group and resource of what is made there beside Linkerd itself
+    needs_cert_manager: bool  # to renew the issuer
+    gateway_api: GatewayApiTarget | None = None  # None: not needed
+    linkerd_tag: str | None = None  # tag of the chosen Linkerd release, such as stable-2.14.10
+    extra_resources: tuple[tuple[str, str], ...] = ()  # group and resource of objects besides Linkerd's own
 
     @property
     def path(self) -> str:
-        """Where the stack file speaks of this cluster."""
+        """Return the path of this cluster in the stack file."""
         return f"clusters.{self.name}"
 
     def finding(
@@ -54,14 +54,14 @@ class CheckTarget:
         setting: str | None = None,
         severity: Severity = Severity.ERROR,
     ) -> Finding:
-        """Something found in this cluster.
+        """Return a finding about this cluster.
 
         Args:
-            rule: what is wrong.
-            remedy: what to do about it.
-            value: what it was seen by; the server's URL if nothing says more.
-            setting: the setting below the cluster's own that it is about.
-            severity: how much it weighs.
+            rule: the rule that the cluster breaks.
+            remedy: an instruction, which begins with a verb.
+            value: the value that breaks the rule; the server's URL by default.
+            setting: path of the setting below the cluster's own, if there is one.
+            severity: severity of the finding.
         """
         path = self.path if setting is None else f"{self.path}.{setting}"
         return Finding(path=path, value=value or self.server, rule=rule, remedy=remedy, severity=severity)
@@ -69,8 +69,8 @@ class CheckTarget:
 
 @dataclass(frozen=True, kw_only=True)
 class FlatNetworkLink:
-    """Two clusters whose pods reach one another, by a link without a gateway: their networks must not overlap."""
+    """Two clusters whose pods connect directly, so that their networks must not overlap."""
 
     source: str
     target: str
-    mesh: bool = False  # a ClusterMesh, and no link of Linkerd's
+    is_clustermesh: bool = False  # False: a link without a gateway

@@ -1,7 +1,7 @@
-"""Whether the proxies that run on a cluster would go on trusting one another.
+"""Check that the running proxies of a cluster will trust the stack's trust anchor.
 
-A proxy trusts the anchors that it was started with. One whose control plane gets others is cut off until its pod is
-made anew.
+A proxy trusts the anchors that it was started with. If the control plane changes to another anchor, the proxy loses all
+connections until its pod is re-created.
 Follows https://linkerd.io/2/tasks/manually-rotating-control-plane-tls-credentials/.
 """
 
@@ -18,63 +18,63 @@ from mesh.kube.json_access import mapping, text
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.target import CheckTarget
 
-_PATH = "trust.anchor"
+_SETTING = "trust.anchor"
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
 
 
-def check(question: CheckTarget, api: KubeClient) -> Iterator[Finding]:
-    """Findings on this stack's own Linkerd, for anchors that the user brought."""
-    if question.trust_anchor is None:
+def check(target: CheckTarget, client: KubeClient) -> Iterator[Finding]:
+    """Yield a finding if the stack's own Linkerd trusts none of the user's anchors."""
+    if target.trust_anchor is None:
         return
-    theirs, ours = _trusted(question, api), _certificates(question.trust_anchor)
-    if not theirs or not ours.isdisjoint(theirs):
+    live, desired = _trusted_anchors(target, client), _certificates(target.trust_anchor)
+    if not live or not desired.isdisjoint(live):
         return
     yield Finding(
-        path=_PATH,
-        value=_shown(ours),
-        rule=f"the proxies of {question.path} trust another anchor ({_shown(theirs)}) and would be cut off",
-        remedy="bring that anchor back; for a mesh with another one, destroy the stack first",
+        path=_SETTING,
+        value=_format_certificates(desired),
+        rule=f"the proxies of {target.path} trust another anchor ({_format_certificates(live)}) and would be cut off",
+        remedy="restore that anchor, or destroy the stack first to build a mesh with another one",
         severity=Severity.ERROR,
     )
 
 
-def check_adopted(question: CheckTarget, api: KubeClient) -> Iterator[Finding]:
-    """Findings on a Linkerd that is to be taken over."""
-    theirs, ours = _trusted(question, api), _certificates(question.trust_anchor or "")
-    # Whatever it trusts, it can't be the anchor that this stack would make.
-    if not theirs and question.trust_anchor is not None:
-        raise NotReadableError(f"{_what(question)} (ConfigMap linkerd-identity-trust-roots has none)")
-    if theirs and ours == theirs:
+def check_adopted_linkerd(target: CheckTarget, client: KubeClient) -> Iterator[Finding]:
+    """Yield a finding if a Linkerd to adopt does not trust exactly the user's anchors."""
+    live, desired = _trusted_anchors(target, client), _certificates(target.trust_anchor or "")
+    # Without an anchor of the user, the stack would generate one, which the live Linkerd cannot trust.
+    if not live and target.trust_anchor is not None:
+        raise NotReadableError(f"{_subject(target)} (ConfigMap linkerd-identity-trust-roots has none)")
+    if live and desired == live:
         return
-    which = f" ({_shown(theirs)})" if theirs else ""
+    anchors = f" ({_format_certificates(live)})" if live else ""
     yield Finding(
-        path=_PATH,
-        value=_shown(ours) if question.trust_anchor is not None else "not set",
+        path=_SETTING,
+        value=_format_certificates(desired) if target.trust_anchor is not None else "not set",
         rule=(
-            f"the proxies of the Linkerd that {question.path}.adopt takes over trust another anchor"
-            f"{which} and would be cut off"
+            f"the proxies of the Linkerd that {target.path}.adopt adopts trust another anchor"
+            f"{anchors} and would be cut off"
         ),
-        remedy="bring that anchor and an issuer that it has signed (trust.anchor, trust.issuers)",
+        remedy="provide that anchor and an issuer that it has signed (trust.anchor, trust.issuers)",
         severity=Severity.ERROR,
     )
 
 
-def _trusted(question: CheckTarget, api: KubeClient) -> frozenset[str]:
-    """What the proxies of the control plane's namespace are started with; nothing, where there is no Linkerd."""
-    path = f"/api/v1/namespaces/{question.control_plane_namespace}/configmaps/linkerd-identity-trust-roots"
-    return _certificates(text(mapping(api.get(path, _what(question)), "data").get("ca-bundle.crt")))
+def _trusted_anchors(target: CheckTarget, client: KubeClient) -> frozenset[str]:
+    """Return the anchors of new proxies in the control plane's namespace; empty if there is no Linkerd."""
+    path = f"/api/v1/namespaces/{target.control_plane_namespace}/configmaps/linkerd-identity-trust-roots"
+    return _certificates(text(mapping(client.get(path, _subject(target)), "data").get("ca-bundle.crt")))
 
 
-def _what(question: CheckTarget) -> str:
-    return f"which anchor the Linkerd in namespace {question.control_plane_namespace} trusts"
+def _subject(target: CheckTarget) -> str:
+    return f"the trust anchor of Linkerd in namespace {target.control_plane_namespace}"
 
 
 def _certificates(pem: str) -> frozenset[str]:
     return frozenset("".join(block.split()) for block in _PEM.findall(pem))
 
 
-def _shown(certificates: frozenset[str]) -> str:
-    """Certificates by what a person can compare: the beginnings of their fingerprints."""
+def _format_certificates(certificates: frozenset[str]) -> str:
+    """Return the beginnings of the certificates' fingerprints, which a person can compare."""
     return ", ".join(sorted(f"SHA-256 {_fingerprint(one)[:16]}..." for one in certificates)) or "no certificate"
 
 

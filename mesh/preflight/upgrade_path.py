@@ -1,8 +1,7 @@
-"""Whether the Linkerd that runs on a cluster can become the one that the stack file names.
+"""Check that the running Linkerd can be upgraded to the release in the stack file.
 
-Linkerd is never taken back: what a newer release has stored, an older one doesn't understand. And its proxies stay
-what they are until their pods are made anew, while a control plane is promised to serve those of one version before
-its own.
+Linkerd has no downgrades: an older release cannot read what a newer one has stored. Proxies keep their version until
+their pods are re-created, and a control plane supports proxies of the previous version only.
 Follows https://linkerd.io/2/tasks/upgrade/.
 """
 
@@ -18,46 +17,46 @@ from mesh.linkerd_releases import minor_version, release_order
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.target import CheckTarget
 
-PATH = "linkerd.version"
-# In the values that linkerd-config keeps, as YAML.
+_SETTING = "linkerd.version"
+# In the values in the ConfigMap linkerd-config, as YAML.
 _VERSION = re.compile(r"^linkerdVersion:\s*[\"']?([^\"'\s]+)", re.MULTILINE)
 
 
-def check(question: CheckTarget, api: KubeClient) -> Iterator[Finding]:
-    """Findings on the release that runs there."""
-    chosen = question.linkerd_tag
+def check(target: CheckTarget, client: KubeClient) -> Iterator[Finding]:
+    """Yield a finding if the running release is newer than the chosen one, or too old for it."""
+    chosen = target.linkerd_tag
     if chosen is None or release_order(chosen) is None:
         return
-    namespace = question.control_plane_namespace
+    namespace = target.control_plane_namespace
     path = f"/api/v1/namespaces/{namespace}/configmaps/linkerd-config"
-    found = api.get(path, f"which Linkerd runs in namespace {namespace}")
-    values = _VERSION.search(text(mapping(found, "data").get("values")))
-    if values is None:
+    config_map = client.get(path, f"which Linkerd runs in namespace {namespace}")
+    version = _VERSION.search(text(mapping(config_map, "data").get("values")))
+    if version is None:
         return
-    running = values[1]
-    now, then = release_order(running), release_order(chosen)
-    if now is None or then is None or now == then:
+    running = version[1]
+    running_order, chosen_order = release_order(running), release_order(chosen)
+    if running_order is None or chosen_order is None or running_order == chosen_order:
         return
-    shown = to_single_line(running, 60)
-    if then < now:
+    label = to_single_line(running, 60)
+    if chosen_order < running_order:
         yield Finding(
-            path=PATH,
+            path=_SETTING,
             value=chosen,
-            rule=f"{question.path} runs {shown}, which is newer, and Linkerd can't be taken back to an older release",
-            remedy=f"choose {shown} or a newer one; to go back in any case, destroy the stack first",
+            rule=f"{target.path} runs {label}, which is newer, and Linkerd does not support downgrades",
+            remedy=f"choose {label} or a newer release, or destroy the stack before a downgrade",
             severity=Severity.ERROR,
         )
         return
-    before, after = minor_version(running), minor_version(chosen)
-    if before is not None and after is not None and after > before + 1:
-        between = ", ".join(f"2.{number}" for number in range(before + 1, after))
+    running_minor, chosen_minor = minor_version(running), minor_version(chosen)
+    if running_minor is not None and chosen_minor is not None and chosen_minor > running_minor + 1:
+        skipped = ", ".join(f"2.{number}" for number in range(running_minor + 1, chosen_minor))
         yield Finding(
-            path=PATH,
+            path=_SETTING,
             value=chosen,
             rule=(
-                f"{question.path} runs {shown}; its meshed pods keep their proxies of it until they are made anew, and "
-                "a control plane is promised to serve proxies of one version before its own"
+                f"{target.path} runs {label}; its meshed pods keep their proxies until they are re-created, and a "
+                "control plane supports proxies of the previous version only"
             ),
-            remedy=f"go by way of {between}, or restart all meshed workloads right after (kubectl rollout restart)",
+            remedy=f"upgrade to {skipped} first, or restart all meshed workloads right after (kubectl rollout restart)",
             severity=Severity.WARNING,
         )

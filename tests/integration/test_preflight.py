@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from hack.lab.state_dir import StateDir
-from tests.helpers.lab_stack import LabStack, list_all_objects
+from tests.helpers.stack_under_test import StackUnderTest, list_all_objects
 
 pytestmark = pytest.mark.lab("west")
 
@@ -26,7 +26,7 @@ def _write_kubeconfig_with_token(lab: StateDir, folder: Path, token: str) -> str
 
 def _create_token(lab: StateDir, folder: Path, name: str, role: str | None) -> str:
     """Create a service account in the cluster west, and return its token."""
-    lab_stack = LabStack(lab, folder, name, {"clusters": {"west": {}}})
+    lab_stack = StackUnderTest(lab, folder, name, {"clusters": {"west": {}}})
     lab_stack.kubectl("west", "create", "serviceaccount", name)
     if role is not None:
         binding = ("create", "clusterrolebinding", name, f"--clusterrole={role}", f"--serviceaccount=default:{name}")
@@ -35,7 +35,7 @@ def _create_token(lab: StateDir, folder: Path, name: str, role: str | None) -> s
 
 
 def _delete_account(lab: StateDir, folder: Path, name: str) -> None:
-    lab_stack = LabStack(lab, folder, name, {"clusters": {"west": {}}})
+    lab_stack = StackUnderTest(lab, folder, name, {"clusters": {"west": {}}})
     lab_stack.kubectl("west", "delete", "clusterrolebinding", name, "--ignore-not-found")
     lab_stack.kubectl("west", "delete", "serviceaccount", name)
 
@@ -44,7 +44,7 @@ def test_read_only_credentials_suffice_for_preview_but_not_up(lab: StateDir, tmp
     token = _create_token(lab, tmp_path, "reader", "view")
     try:
         config = {"clusters": {"west": {"kubeconfig": _write_kubeconfig_with_token(lab, tmp_path, token)}}}
-        lab_stack = LabStack(lab, tmp_path, "reading", config)
+        lab_stack = StackUnderTest(lab, tmp_path, "reading", config)
         objects = list_all_objects(lab_stack, "west")
         with lab_stack.engine() as engine:
             engine.preview()
@@ -63,7 +63,7 @@ def test_read_only_credentials_suffice_for_preview_but_not_up(lab: StateDir, tmp
 
 def test_refused_credentials_are_not_reported_as_unreachable_cluster(lab: StateDir, tmp_path: Path) -> None:
     config = {"clusters": {"west": {"kubeconfig": _write_kubeconfig_with_token(lab, tmp_path, "expired-long-ago")}}}
-    lab_stack = LabStack(lab, tmp_path, "refused", config)
+    lab_stack = StackUnderTest(lab, tmp_path, "refused", config)
 
     output = lab_stack.up_expecting_failure()
 
@@ -74,7 +74,7 @@ def test_refused_credentials_are_not_reported_as_unreachable_cluster(lab: StateD
 
 
 def test_preexisting_namespace_is_refused(lab: StateDir, tmp_path: Path) -> None:
-    lab_stack = LabStack(
+    lab_stack = StackUnderTest(
         lab, tmp_path, "guest", {"clusters": {"west": {}}, "workloads": [{"podinfo": {"namespace": "ours"}}]}
     )
     lab_stack.kubectl("west", "create", "namespace", "ours")

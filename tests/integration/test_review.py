@@ -16,8 +16,8 @@ import yaml
 
 from hack.lab.state_dir import StateDir
 from mesh.paths import PROJECT_ROOT
-from tests.helpers.lab_stack import LabStack, list_all_objects
 from tests.helpers.review_assertions import find_review_errors
+from tests.helpers.stack_under_test import StackUnderTest, list_all_objects
 
 pytestmark = pytest.mark.lab("west", "east", "north", minutes=3)
 
@@ -71,7 +71,7 @@ class ReviewResult:
 class ReviewedStack:
     """A stack that is reviewed and then changed."""
 
-    lab_stack: LabStack
+    lab_stack: StackUnderTest
     folder: Path
 
     def review(self, environment: Mapping[str, str] | None = None) -> ReviewResult:
@@ -116,7 +116,7 @@ class ReviewedStack:
 def reviewed(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReviewedStack]:
     """Yield a stack before its first `up`."""
     folder = tmp_path_factory.mktemp("review")
-    lab_stack = LabStack(lab, folder, "review", ONE_WAY, {"imagePullSecret": PULL_SECRET})
+    lab_stack = StackUnderTest(lab, folder, "review", ONE_WAY, {"imagePullSecret": PULL_SECRET})
     yield ReviewedStack(lab_stack=lab_stack, folder=folder)
     if lab_stack.has_resources:
         lab_stack.destroy()
@@ -228,7 +228,7 @@ def _read_yaml_blocks(page: Path) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def _create_reader(lab_stack: LabStack, context: str, role: dict[str, Any]) -> Iterator[str]:
+def _create_reader(lab_stack: StackUnderTest, context: str, role: dict[str, Any]) -> Iterator[str]:
     """Yield the token of a service account with only the permissions of a role."""
     name = role["metadata"]["name"]
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": "default"}}

@@ -32,7 +32,7 @@ BLOCKS = [
 
 
 def test_the_page_with_all_settings_is_the_one_that_the_definition_makes() -> None:
-    assert (PROJECT_ROOT / docs_generator.SETTINGS_PAGE).read_text() == docs_generator.settings_page(), (
+    assert (PROJECT_ROOT / docs_generator.SETTINGS_PAGE).read_text() == docs_generator.render_settings_page(), (
         "run `make schema`"
     )
 
@@ -72,7 +72,7 @@ def test_the_role_that_a_page_gives_for_up_has_all_that_the_preflight_asks_for()
             for rule in roles["multicluster-mesh"]["rules"]
         )
 
-    assert [right for right in permissions._NEEDED if not allowed(*right)] == []
+    assert [right for right in permissions._REQUIRED_PERMISSIONS if not allowed(*right)] == []
     reading = [verb for rule in roles["multicluster-mesh-preview"]["rules"] for verb in rule["verbs"]]
     assert set(reading) <= {"get", "list"}
 

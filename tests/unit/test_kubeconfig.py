@@ -49,8 +49,8 @@ def test_missing_authority_affects_only_its_own_context(tmp_path: Path) -> None:
 
     contexts = kubeconfig.read_kubeconfigs([tmp_path / "kubeconfig"]).contexts
 
-    assert (contexts["west"].fault or "").endswith("no.crt: No such file or directory")
-    assert contexts["east"].fault is None
+    assert (contexts["west"].error or "").endswith("no.crt: No such file or directory")
+    assert contexts["east"].error is None
 
 
 def test_missing_file_is_skipped(tmp_path: Path) -> None:

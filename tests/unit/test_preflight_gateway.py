@@ -1,4 +1,4 @@
-"""Preflight: whether a LoadBalancer Service would get an address."""
+"""Preflight check that a LoadBalancer Service will get an address."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def load_balancer(*, created: str = "2020-01-01T00:00:00Z", address: str | None 
     }
 
 
-def test_an_address_that_was_given_is_enough_of_a_load_balancer() -> None:
+def test_service_with_address_proves_load_balancer() -> None:
     cluster = healthy_server()
     cluster.objects[SERVICES] = {"items": [load_balancer(), load_balancer(address="192.0.2.1")]}
     cluster.objects[NODES] = {"items": []}
@@ -30,18 +30,18 @@ def test_an_address_that_was_given_is_enough_of_a_load_balancer() -> None:
     assert f"GET {NODES}" not in cluster.requests
 
 
-def test_a_service_that_waits_for_an_address_is_a_warning() -> None:
+def test_service_without_address_is_warning() -> None:
     cluster = healthy_server()
     cluster.objects[SERVICES] = {"items": [load_balancer(), load_balancer(created="nonsense")]}
 
-    found = only_finding(cluster)
+    finding = only_finding(cluster)
 
-    assert (found.path, found.value) == ("clusters.west.gateway.loadBalancer", "service web/front")
-    assert found.severity is Severity.WARNING
-    assert "`up` waits five for the gateway's" in found.rule
+    assert (finding.path, finding.value) == ("clusters.west.gateway.loadBalancer", "service web/front")
+    assert finding.severity is Severity.WARNING
+    assert "`up` waits five minutes for the gateway's" in finding.rule
 
 
-def test_a_service_that_waits_since_a_moment_says_nothing() -> None:
+def test_new_service_without_address_is_ignored() -> None:
     cluster = healthy_server()
     cluster.objects[SERVICES] = {"items": [load_balancer(created="2999-01-01T00:00:00Z")]}
 
@@ -49,22 +49,22 @@ def test_a_service_that_waits_since_a_moment_says_nothing() -> None:
 
 
 @pytest.mark.parametrize("provider", [None, "", "kind://docker/kind/kind-control-plane"])
-def test_nothing_that_gives_addresses_is_a_warning(provider: str | None) -> None:
+def test_missing_load_balancer_is_warning(provider: str | None) -> None:
     cluster = healthy_server()
     cluster.objects[NODES] = {"items": [{"spec": {"providerID": provider}}]}
 
-    found = only_finding(cluster)
+    finding = only_finding(cluster)
 
-    assert found.severity is Severity.WARNING
-    assert str(found) == (
-        "clusters.west.gateway.loadBalancer: true: nothing seen here gives a LoadBalancer Service an address; "
-        "`up` waits five minutes for the gateway's; install one, or set clusters.west.gateway.loadBalancer: false "
-        "(it can only be a link's source then) or clusters.west.gateway.nodePort"
+    assert finding.severity is Severity.WARNING
+    assert str(finding) == (
+        "clusters.west.gateway.loadBalancer: true: no load balancer was detected, and `up` waits five minutes for the "
+        "gateway's address; install a load balancer, or set clusters.west.gateway.loadBalancer: false "
+        "(the cluster can then only be a link's source) or clusters.west.gateway.nodePort"
     )
 
 
 @pytest.mark.parametrize("pool", ["ipaddresspools.metallb.io", "ciliumloadbalancerippools.cilium.io"])
-def test_what_gives_addresses_without_a_cloud_is_known(pool: str) -> None:
+def test_metallb_and_cilium_pools_count_as_load_balancer(pool: str) -> None:
     cluster = healthy_server()
     cluster.objects[NODES] = {"items": [{"spec": {}}]}
     cluster.objects[f"{CRDS}/{pool}"] = {"metadata": {}}
@@ -72,9 +72,9 @@ def test_what_gives_addresses_without_a_cloud_is_known(pool: str) -> None:
     assert run_checks_against(cluster) == []
 
 
-def test_no_load_balancer_is_looked_for_where_none_is_promised() -> None:
+def test_disabled_load_balancer_is_not_checked() -> None:
     cluster = healthy_server()
     cluster.objects[NODES] = {"items": []}
 
-    assert run_checks_against(cluster, load_balancer=False) == []
+    assert run_checks_against(cluster, needs_load_balancer=False) == []
     assert f"GET {SERVICES}" not in cluster.requests

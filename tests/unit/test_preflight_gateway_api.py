@@ -1,4 +1,4 @@
-"""Preflight: the Gateway API's CRDs, where Linkerd's chart, a manifest or somebody else brings them."""
+"""Preflight check of the Gateway API's CRDs from Linkerd's chart, a manifest or another owner."""
 
 from __future__ import annotations
 
@@ -15,140 +15,153 @@ from tests.helpers.stack_files import Environment
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 V1 = "gateway.networking.k8s.io/v1"
-HELM = {"meta.helm.sh/release-name": "linkerd-crds", "meta.helm.sh/release-namespace": "linkerd"}
-OF_PULUMI = [{"manager": "pulumi-kubernetes-1c8e9d96", "operation": "Apply"}]
+HELM_ANNOTATIONS = {"meta.helm.sh/release-name": "linkerd-crds", "meta.helm.sh/release-namespace": "linkerd"}
+PULUMI_MANAGED_FIELDS = [{"manager": "pulumi-kubernetes-1c8e9d96", "operation": "Apply"}]
 
 
-def wanted(brought_by: Any, *served: tuple[str, str]) -> GatewayApiTarget:
+def gateway_api_target(brought_by: Any, *served: tuple[str, str]) -> GatewayApiTarget:
     return GatewayApiTarget(
         brought_by=brought_by, served=served or (("httproutes", V1),), oldest="1.2.1", newest="1.5.1"
     )
 
 
-def cluster(
+def server_with_crds(
     *names: str, served: tuple[str, ...] = ("httproutes",), bundle: str = "v1.2.1", **metadata: Any
 ) -> FakeApiServer:
-    """A cluster with these CRDs."""
-    found = healthy_server()
-    said = {"annotations": {"gateway.networking.k8s.io/bundle-version": bundle}, **metadata}
-    crds = [{"metadata": {"name": f"{name}.gateway.networking.k8s.io", **said}} for name in names]
-    found.objects[CRDS] = {"items": [{"metadata": {"name": "servers.policy.linkerd.io"}}, *crds]}
-    found.objects[f"/apis/{V1}"] = {"resources": [{"name": name} for name in served]}
-    return found
+    """Return an API server with these CRDs."""
+    api_server = healthy_server()
+    crd_metadata = {"annotations": {"gateway.networking.k8s.io/bundle-version": bundle}, **metadata}
+    crds = [{"metadata": {"name": f"{name}.gateway.networking.k8s.io", **crd_metadata}} for name in names]
+    api_server.objects[CRDS] = {"items": [{"metadata": {"name": "servers.policy.linkerd.io"}}, *crds]}
+    api_server.objects[f"/apis/{V1}"] = {"resources": [{"name": name} for name in served]}
+    return api_server
 
 
 @pytest.mark.parametrize("brought_by", ["linkerd-crds", "manifest"])
-def test_where_there_are_none_they_can_be_brought(brought_by: str) -> None:
-    assert run_checks_against(cluster(), gateway_api=wanted(brought_by)) == []
+def test_missing_crds_can_be_installed(brought_by: str) -> None:
+    assert run_checks_against(server_with_crds(), gateway_api=gateway_api_target(brought_by)) == []
 
 
 @pytest.mark.parametrize("brought_by", ["linkerd-crds", "manifest"])
-def test_those_of_linkerds_release_are_its_own_or_taken_over(brought_by: str) -> None:
-    found = cluster("httproutes", "grpcroutes", annotations=HELM)
+def test_crds_of_linkerds_release_are_accepted(brought_by: str) -> None:
+    api_server = server_with_crds("httproutes", "grpcroutes", annotations=HELM_ANNOTATIONS)
 
-    assert run_checks_against(found, gateway_api=wanted(brought_by)) == []
+    assert run_checks_against(api_server, gateway_api=gateway_api_target(brought_by)) == []
 
 
-def test_helm_would_refuse_those_of_somebody_else() -> None:
-    found = only_finding(cluster("httproutes", "tlsroutes"), gateway_api=wanted("linkerd-crds"))
+def test_foreign_crds_are_error_with_linkerds_chart() -> None:
+    finding = only_finding(server_with_crds("httproutes", "tlsroutes"), gateway_api=gateway_api_target("linkerd-crds"))
 
-    assert found.severity is Severity.ERROR
-    assert str(found) == (
-        "clusters.west: httproutes.gateway.networking.k8s.io, tlsroutes.gateway.networking.k8s.io: not the Helm "
-        "release's linkerd-crds, so Helm would refuse to install it (invalid ownership metadata); set "
-        "extensions.gatewayApi: { install: false }, or leave extensions.gatewayApi as it was where it has "
-        "installed them"
+    assert finding.severity is Severity.ERROR
+    assert str(finding) == (
+        "clusters.west: httproutes.gateway.networking.k8s.io, tlsroutes.gateway.networking.k8s.io: does not "
+        "belong to the Helm release linkerd-crds, so Helm would refuse to install that release (invalid ownership "
+        "metadata); set extensions.gatewayApi: { install: false }, or keep extensions.gatewayApi as it was if that "
+        "setting installed them"
     )
 
 
-def test_helm_must_not_take_back_what_a_manifest_has_taken_over() -> None:
-    taken = cluster("httproutes", annotations=HELM, managedFields=OF_PULUMI)
+def test_crds_taken_over_by_manifest_stay_with_manifest() -> None:
+    api_server = server_with_crds("httproutes", annotations=HELM_ANNOTATIONS, managedFields=PULUMI_MANAGED_FIELDS)
 
-    assert only_finding(taken, gateway_api=wanted("linkerd-crds")).severity is Severity.ERROR
-    assert run_checks_against(taken, gateway_api=wanted("manifest")) == []
-
-
-def test_a_manifest_does_not_take_over_what_is_somebody_elses() -> None:
-    found = only_finding(cluster("httproutes"), gateway_api=wanted("manifest"))
-
-    assert found.severity is Severity.ERROR
-    assert "`destroy` would delete it with all routes of everybody" in found.rule
-    assert "install: false" in found.remedy
-    assert run_checks_against(cluster("httproutes"), gateway_api=wanted("manifest"), adopt=True) == []
+    assert only_finding(api_server, gateway_api=gateway_api_target("linkerd-crds")).severity is Severity.ERROR
+    assert run_checks_against(api_server, gateway_api=gateway_api_target("manifest")) == []
 
 
-def test_what_is_said_to_be_there_must_be_there() -> None:
-    found = only_finding(cluster("gateways"), gateway_api=wanted("others"))
+def test_manifest_takes_over_foreign_crds_only_with_adopt() -> None:
+    finding = only_finding(server_with_crds("httproutes"), gateway_api=gateway_api_target("manifest"))
 
-    assert (found.value, found.severity) == ("httproutes.gateway.networking.k8s.io", Severity.ERROR)
-    assert "is there already" in found.rule
+    assert finding.severity is Severity.ERROR
+    assert "`destroy` would delete it with all routes of all users" in finding.rule
+    assert "install: false" in finding.remedy
+    assert (
+        run_checks_against(server_with_crds("httproutes"), gateway_api=gateway_api_target("manifest"), adopt=True) == []
+    )
 
 
-def test_what_helm_would_delete_does_not_stay_there_by_itself() -> None:
+def test_crds_declared_as_installed_must_exist() -> None:
+    finding = only_finding(server_with_crds("gateways"), gateway_api=gateway_api_target("others"))
+
+    assert (finding.value, finding.severity) == ("httproutes.gateway.networking.k8s.io", Severity.ERROR)
+    assert "expects the Gateway API on the cluster" in finding.rule
+
+
+def test_external_crds_owned_by_helm_need_keep_annotation() -> None:
     bundle = {"gateway.networking.k8s.io/bundle-version": "v1.2.1"}
 
-    found = only_finding(cluster("httproutes", annotations={**HELM, **bundle}), gateway_api=wanted("others"))
+    finding = only_finding(
+        server_with_crds("httproutes", annotations={**HELM_ANNOTATIONS, **bundle}),
+        gateway_api=gateway_api_target("others"),
+    )
 
-    assert found.severity is Severity.ERROR
-    assert found.remedy.endswith("annotate crd httproutes.gateway.networking.k8s.io helm.sh/resource-policy=keep")
-    kept = {**HELM, **bundle, "helm.sh/resource-policy": "keep"}
-    assert run_checks_against(cluster("httproutes", annotations=kept), gateway_api=wanted("others")) == []
+    assert finding.severity is Severity.ERROR
+    assert finding.remedy.endswith("annotate crd httproutes.gateway.networking.k8s.io helm.sh/resource-policy=keep")
+    annotations = {**HELM_ANNOTATIONS, **bundle, "helm.sh/resource-policy": "keep"}
+    assert (
+        run_checks_against(
+            server_with_crds("httproutes", annotations=annotations), gateway_api=gateway_api_target("others")
+        )
+        == []
+    )
 
 
 @pytest.mark.parametrize("bundle", ["v1.2.1", "v1.5.1", "v1.4.0-rc.1"])
-def test_a_version_that_linkerd_supports_is_right(bundle: str) -> None:
-    assert run_checks_against(cluster("httproutes", bundle=bundle), gateway_api=wanted("others")) == []
+def test_supported_gateway_api_version_is_accepted(bundle: str) -> None:
+    assert (
+        run_checks_against(server_with_crds("httproutes", bundle=bundle), gateway_api=gateway_api_target("others"))
+        == []
+    )
 
 
 @pytest.mark.parametrize("bundle", ["v1.1.1", "v1.6.0", "v0.7.1-dev", "main", ""])
-def test_another_version_is_a_warning(bundle: str) -> None:
-    found = only_finding(cluster("httproutes", bundle=bundle), gateway_api=wanted("others"))
+def test_unsupported_gateway_api_version_is_warning(bundle: str) -> None:
+    finding = only_finding(server_with_crds("httproutes", bundle=bundle), gateway_api=gateway_api_target("others"))
 
-    assert found.severity is Severity.WARNING
-    assert found.rule == "Linkerd 2.14.10 supports 1.2.1 to 1.5.1 of the Gateway API"
-    assert (bundle or "without a version") in found.value
-
-
-def test_routes_must_be_served_in_the_version_that_linkerd_reads() -> None:
-    there = cluster("httproutes", "grpcroutes")
-    both = wanted("others", ("httproutes", V1), ("grpcroutes", V1))
-
-    found = only_finding(there, gateway_api=both)
-
-    assert (found.value, found.severity) == ("grpcroutes.gateway.networking.k8s.io", Severity.ERROR)
-    assert V1 in found.rule
-    assert there.requests.count(f"GET /apis/{V1}") == there.requests.count(f"GET {CRDS}") == 1
+    assert finding.severity is Severity.WARNING
+    assert finding.rule == "Linkerd 2.14.10 supports 1.2.1 to 1.5.1 of the Gateway API"
+    assert (bundle or "without a version") in finding.value
 
 
-def test_a_version_that_is_not_served_at_all_is_an_error() -> None:
-    there = cluster("httproutes")
-    del there.objects[f"/apis/{V1}"]
+def test_each_route_kind_must_be_served_in_required_version() -> None:
+    api_server = server_with_crds("httproutes", "grpcroutes")
+    both = gateway_api_target("others", ("httproutes", V1), ("grpcroutes", V1))
 
-    assert only_finding(there, gateway_api=wanted("others")).severity is Severity.ERROR
+    finding = only_finding(api_server, gateway_api=both)
 
-
-def test_who_may_not_look_is_told_so() -> None:
-    there = cluster("httproutes")
-    there.statuses[CRDS] = 403
-
-    found = only_finding(there, gateway_api=wanted("others"))
-
-    assert found.severity is Severity.WARNING
-    assert "whose the Gateway API's CRDs are" in found.rule
+    assert (finding.value, finding.severity) == ("grpcroutes.gateway.networking.k8s.io", Severity.ERROR)
+    assert V1 in finding.rule
+    assert api_server.requests.count(f"GET /apis/{V1}") == api_server.requests.count(f"GET {CRDS}") == 1
 
 
-def asked(patch: pytest.MonkeyPatch, environment: Environment, **config: Any) -> GatewayApiTarget | None:
-    """What a stack file asks of its cluster."""
-    found: list[CheckTarget] = []
+def test_unserved_gateway_api_version_is_error() -> None:
+    api_server = server_with_crds("httproutes")
+    del api_server.objects[f"/apis/{V1}"]
 
-    def run(questions: list[CheckTarget], *_: Any, **__: Any) -> list[Any]:
-        found.extend(questions)
+    assert only_finding(api_server, gateway_api=gateway_api_target("others")).severity is Severity.ERROR
+
+
+def test_unreadable_crds_are_warning() -> None:
+    api_server = server_with_crds("httproutes")
+    api_server.statuses[CRDS] = 403
+
+    finding = only_finding(api_server, gateway_api=gateway_api_target("others"))
+
+    assert finding.severity is Severity.WARNING
+    assert "the owner of the Gateway API's CRDs" in finding.rule
+
+
+def resolve_target(patch: pytest.MonkeyPatch, environment: Environment, **content: Any) -> GatewayApiTarget | None:
+    """Return the Gateway API that the preflight checks for a stack file."""
+    captured: list[CheckTarget] = []
+
+    def run(targets: list[CheckTarget], *_: Any, **__: Any) -> list[Any]:
+        captured.extend(targets)
         return []
 
     patch.setattr("mesh.preflight.stack.run_checks", run)
-    stack = settings.parse({"clusters": {"west": {}}, **config}, environment)
-    preflight.require(stack, owner="me", namespaces=[], updating=True, warn=print)
-    return found[0].gateway_api
+    stack = settings.parse({"clusters": {"west": {}}, **content}, environment)
+    preflight.require(stack, owner="me", namespaces=[], is_update=True, warn=print)
+    return captured[0].gateway_api
 
 
 @pytest.mark.parametrize(
@@ -160,7 +173,7 @@ def asked(patch: pytest.MonkeyPatch, environment: Environment, **config: Any) ->
         ("2.19", {"install": False}, "others", "1.2.1"),
     ],
 )
-def test_what_is_asked_is_what_the_stack_file_says(
+def test_gateway_api_target_follows_stack_file(
     monkeypatch: pytest.MonkeyPatch,
     environment: Environment,
     version: str,
@@ -170,27 +183,29 @@ def test_what_is_asked_is_what_the_stack_file_says(
 ) -> None:
     extensions = {} if gateway_api is None else {"extensions": {"gatewayApi": gateway_api}}
 
-    found = asked(monkeypatch, environment, linkerd={"version": version}, **extensions)
+    target = resolve_target(monkeypatch, environment, linkerd={"version": version}, **extensions)
 
-    assert found is not None
-    assert (found.brought_by, found.newest) == (brought_by, newest)
-    assert [resource for resource, _ in found.served] == ["httproutes"]
+    assert target is not None
+    assert (target.brought_by, target.newest) == (brought_by, newest)
+    assert [resource for resource, _ in target.served] == ["httproutes"]
 
 
-def test_a_sample_with_grpc_needs_its_routes(monkeypatch: pytest.MonkeyPatch, environment: Environment) -> None:
+def test_grpc_sample_requires_grpc_routes(monkeypatch: pytest.MonkeyPatch, environment: Environment) -> None:
     splits = [{"cluster": "west", "weights": {"west": 1}}]
 
-    found = asked(monkeypatch, environment, linkerd={"version": "2.17"}, workloads=[{"podinfo": {"splits": splits}}])
+    target = resolve_target(
+        monkeypatch, environment, linkerd={"version": "2.17"}, workloads=[{"podinfo": {"splits": splits}}]
+    )
 
-    assert found is not None
-    assert dict(found.served) == {
+    assert target is not None
+    assert dict(target.served) == {
         "httproutes": "gateway.networking.k8s.io/v1beta1",
         "grpcroutes": "gateway.networking.k8s.io/v1alpha2",
     }
 
 
 @pytest.mark.parametrize("linkerd", [{"version": "2.13.5"}, {"values": {"linkerd-crds": {"enableHttpRoutes": False}}}])
-def test_where_nothing_brings_them_nothing_is_asked(
+def test_gateway_api_is_not_checked_when_unused(
     monkeypatch: pytest.MonkeyPatch, environment: Environment, linkerd: dict[str, Any]
 ) -> None:
-    assert asked(monkeypatch, environment, linkerd=linkerd) is None
+    assert resolve_target(monkeypatch, environment, linkerd=linkerd) is None

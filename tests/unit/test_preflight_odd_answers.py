@@ -1,4 +1,4 @@
-"""Preflight: answers that no API server gives are borne."""
+"""Preflight checks against unexpected and malformed API answers."""
 
 from __future__ import annotations
 
@@ -45,23 +45,25 @@ KEYS += ["ca-bundle.crt", "gitVersion", "major", "allowed", "resources", "contin
 VALUES = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=9), st.sampled_from(["LoadBalancer", ANCHOR])
 )
-ODD = st.recursive(
+ANY_ANSWER = st.recursive(
     VALUES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4)
 )
 
 
 @pytest.fixture(scope="module")
-def odd() -> Iterator[FakeApiServer]:
-    """A cluster that always runs, because to start one takes longer than to ask it everything."""
+def running_cluster() -> Iterator[FakeApiServer]:
+    """Yield one API server for all examples: a start takes longer than all checks together."""
     with serve(FakeApiServer()) as cluster:
         yield cluster
 
 
 @hypothesis_settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(version=st.dictionaries(st.sampled_from(KEYS), ODD), answer=ODD, adopt=st.booleans())
-def test_no_answer_is_too_odd(version: dict[str, Any], answer: Any, adopt: bool, odd: FakeApiServer) -> None:
-    class Odd(dict[str, Any]):
-        """The same for every path."""
+@given(version=st.dictionaries(st.sampled_from(KEYS), ANY_ANSWER), answer=ANY_ANSWER, adopt=st.booleans())
+def test_unexpected_answers_do_not_fail_preflight(
+    version: dict[str, Any], answer: Any, adopt: bool, running_cluster: FakeApiServer
+) -> None:
+    class AnyPath(dict[str, Any]):
+        """Objects with the same answer for every path."""
 
         def __contains__(self, path: object) -> bool:
             return True
@@ -69,20 +71,20 @@ def test_no_answer_is_too_odd(version: dict[str, Any], answer: Any, adopt: bool,
         def __missing__(self, path: str) -> Any:
             return answer
 
-    odd.objects = Odd({"/version": version})
+    running_cluster.objects = AnyPath({"/version": version})
 
-    found = run_checks(
-        [check_target(adopt=adopt, cert_manager=True)],
-        lambda name: build_client(odd.server),
+    findings = run_checks(
+        [check_target(adopt=adopt, needs_cert_manager=True)],
+        lambda name: build_client(running_cluster.server),
         [FlatNetworkLink(source="west", target="west")],
         timeout=20,
     )
 
-    assert all(str(finding).isprintable() for finding in found)
+    assert all(str(finding).isprintable() for finding in findings)
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"<html>", b"9" * 5000, b"[" * 100_000, b"{}" + b" " * 5_000_000])
-def test_no_body_is_too_odd(body: bytes) -> None:
+def test_unexpected_bodies_do_not_fail_preflight(body: bytes) -> None:
     cluster = healthy_server()
     for path in (REVIEWS, SERVICES, NODES, INJECTOR, f"{LINKERD}-multicluster"):
         cluster.objects[path] = body

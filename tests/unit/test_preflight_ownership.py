@@ -1,4 +1,4 @@
-"""Preflight: what is there already, whose it is, and what can be adopted."""
+"""Preflight checks of existing namespaces and control planes: owner and adoption."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from tests.helpers.fake_api_server import (
 OTHER_ANCHOR = ANCHOR.replace("YW5j", "b3Ro")
 
 
-def test_namespaces_of_this_stack_are_its_own() -> None:
+def test_own_namespaces_have_no_findings() -> None:
     cluster = server_with_foreign_linkerd(OWNER, helm=False)
     cluster.add_namespace("test", OWNER)
 
     assert run_checks_against(cluster) == []
 
 
-def test_a_namespace_of_somebody_else_is_an_error() -> None:
+def test_foreign_namespace_is_error() -> None:
     cluster = healthy_server()
     cluster.add_namespace("test")
     cluster.add_namespace("linkerd")  # empty
 
-    found = run_checks_against(cluster)
+    findings = run_checks_against(cluster)
 
-    assert [finding.value for finding in found] == ["namespace linkerd", "namespace test"]
-    assert str(found[1]) == (
-        "clusters.west: namespace test: exists already and was not made by this stack; "
-        "`destroy` would delete it with all that is in it; delete it, choose another namespace in the stack file if it "
+    assert [finding.value for finding in findings] == ["namespace linkerd", "namespace test"]
+    assert str(findings[1]) == (
+        "clusters.west: namespace test: exists already and does not belong to this stack; "
+        "`destroy` would delete it with everything in it; delete it, choose another namespace in the stack file if it "
         "is a workload's, or set clusters.west.adopt: true"
     )
-    assert found[1].severity is Severity.ERROR
+    assert findings[1].severity is Severity.ERROR
 
 
-def test_a_namespace_of_somebody_else_can_be_adopted() -> None:
+def test_foreign_namespace_can_be_adopted() -> None:
     cluster = healthy_server()
     cluster.add_namespace("test")
     cluster.add_namespace("linkerd")
@@ -51,33 +51,31 @@ def test_a_namespace_of_somebody_else_can_be_adopted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("manager", "helm", "by", "remedy"),
+    ("manager", "helm", "owner", "remedy"),
     [
-        (None, True, "Helm", "uninstall it, or set clusters.west.adopt: true to take it over"),
-        ("mesh-prod", True, "mesh-prod", "destroy that stack, or set clusters.west.adopt: true to take it over"),
+        (None, True, "Helm", "uninstall it, or set clusters.west.adopt: true to adopt it"),
+        ("mesh-prod", True, "mesh-prod", "destroy that stack, or set clusters.west.adopt: true to adopt it"),
         (None, False, "hand", "remove it (linkerd uninstall | kubectl delete -f -)"),
     ],
 )
-def test_a_linkerd_of_somebody_else_is_an_error_that_says_whose(
-    manager: str | None, helm: bool, by: str, remedy: str
-) -> None:
-    found = only_finding(server_with_foreign_linkerd(manager, helm=helm))
+def test_foreign_linkerd_is_error_naming_its_owner(manager: str | None, helm: bool, owner: str, remedy: str) -> None:
+    finding = only_finding(server_with_foreign_linkerd(manager, helm=helm))
 
-    assert found.severity is Severity.ERROR
-    assert str(found) == (
-        "clusters.west: namespace linkerd: Linkerd is there already and was not made by this stack "
-        f"(but by {by}); {remedy}"
+    assert finding.severity is Severity.ERROR
+    assert str(finding) == (
+        "clusters.west: namespace linkerd: Linkerd is already installed and does not belong to this stack "
+        f"(installed by {owner}); {remedy}"
     )
 
 
-def test_a_linkerd_by_hand_can_not_be_adopted() -> None:
-    found = only_finding(server_with_foreign_linkerd(helm=False), adopt=True, trust_anchor=ANCHOR)
+def test_linkerd_without_helm_release_cannot_be_adopted() -> None:
+    finding = only_finding(server_with_foreign_linkerd(helm=False), adopt=True, trust_anchor=ANCHOR)
 
-    assert found.severity is Severity.ERROR
-    assert found.rule.endswith("(but by hand), and without Helm's records clusters.west.adopt can't take it over")
+    assert finding.severity is Severity.ERROR
+    assert finding.rule.endswith("(installed by hand), and clusters.west.adopt can't adopt it without Helm's revisions")
 
 
-def test_a_linkerd_by_helm_can_be_adopted_with_its_anchor() -> None:
+def test_helm_linkerd_can_be_adopted_with_its_trust_anchor() -> None:
     anchor = ANCHOR.replace("\n", "\r\n  ")
 
     assert run_checks_against(server_with_foreign_linkerd(), adopt=True, trust_anchor=f"# the anchor\n{anchor}") == []
@@ -86,52 +84,51 @@ def test_a_linkerd_by_helm_can_be_adopted_with_its_anchor() -> None:
 @pytest.mark.parametrize(
     ("anchor", "value"), [(None, "not set"), (OTHER_ANCHOR, "SHA-256 "), (ANCHOR + OTHER_ANCHOR, "SHA-256 ")]
 )
-def test_adopting_with_another_anchor_would_cut_proxies_off(anchor: str | None, value: str) -> None:
-    found = only_finding(server_with_foreign_linkerd(), adopt=True, trust_anchor=anchor)
+def test_adoption_with_another_trust_anchor_is_error(anchor: str | None, value: str) -> None:
+    finding = only_finding(server_with_foreign_linkerd(), adopt=True, trust_anchor=anchor)
 
-    assert (found.path, found.severity) == ("trust.anchor", Severity.ERROR)
-    assert found.value.startswith(value)
-    assert "clusters.west.adopt" in found.rule and "would be cut off" in found.rule
-    assert "trust.issuers" in found.remedy
+    assert (finding.path, finding.severity) == ("trust.anchor", Severity.ERROR)
+    assert finding.value.startswith(value)
+    assert "clusters.west.adopt" in finding.rule and "would be cut off" in finding.rule
+    assert "trust.issuers" in finding.remedy
 
 
-def test_a_linkerd_whose_anchor_is_not_to_be_found_is_a_warning() -> None:
+def test_adopted_linkerd_without_readable_trust_anchor_is_warning() -> None:
     cluster = server_with_foreign_linkerd()
     del cluster.objects[f"{LINKERD}/configmaps/linkerd-identity-trust-roots"]
 
-    found = only_finding(cluster, adopt=True, trust_anchor=ANCHOR)
+    finding = only_finding(cluster, adopt=True, trust_anchor=ANCHOR)
 
-    assert found.severity is Severity.WARNING
-    assert "which anchor the Linkerd in namespace linkerd trusts" in found.rule
-    assert (
-        only_finding(cluster, adopt=True).severity is Severity.ERROR
-    )  # one that this stack makes is another in any case
+    assert finding.severity is Severity.WARNING
+    assert "the trust anchor of Linkerd in namespace linkerd" in finding.rule
+    # Without a trust anchor in the stack file, this stack creates another one in any case.
+    assert only_finding(cluster, adopt=True).severity is Severity.ERROR
 
 
 @pytest.mark.parametrize("anchor", [ANCHOR, ANCHOR + OTHER_ANCHOR, None])
-def test_this_stack_s_linkerd_keeps_its_anchor_beside_others(anchor: str | None) -> None:
+def test_own_linkerd_accepts_additional_trust_anchors(anchor: str | None) -> None:
     assert run_checks_against(server_with_foreign_linkerd(OWNER), trust_anchor=anchor) == []
 
 
-def test_another_anchor_would_cut_off_the_proxies_of_this_stack_s_own_linkerd() -> None:
-    found = only_finding(server_with_foreign_linkerd(OWNER), trust_anchor=OTHER_ANCHOR)
+def test_replaced_trust_anchor_of_own_linkerd_is_error() -> None:
+    finding = only_finding(server_with_foreign_linkerd(OWNER), trust_anchor=OTHER_ANCHOR)
 
-    assert found.severity is Severity.ERROR
-    assert str(found) == (
+    assert finding.severity is Severity.ERROR
+    assert str(finding) == (
         "trust.anchor: SHA-256 dedc89fb03575108...: the proxies of clusters.west trust another anchor "
-        "(SHA-256 79bfb0e2ba76b9d4...) and would be cut off; bring that anchor back; for a mesh with another one, "
-        "destroy the stack first"
+        "(SHA-256 79bfb0e2ba76b9d4...) and would be cut off; restore that anchor, or destroy the stack first to "
+        "build a mesh with another one"
     )
 
 
-def test_a_linkerd_in_another_namespace_is_an_error() -> None:
+def test_linkerd_in_another_namespace_is_error() -> None:
     cluster = healthy_server()
     webhook = {"clientConfig": {"service": {"name": "linkerd-proxy-injector", "namespace": "mesh"}}}
     cluster.objects[INJECTOR] = {"webhooks": [webhook]}
 
-    found = only_finding(cluster, adopt=True)
+    finding = only_finding(cluster, adopt=True)
 
-    assert (found.value, found.severity) == ("namespace mesh", Severity.ERROR)
-    assert "two control planes can't share a cluster" in found.rule
+    assert (finding.value, finding.severity) == ("namespace mesh", Severity.ERROR)
+    assert "two control planes can't share a cluster" in finding.rule
     webhook["clientConfig"]["service"]["namespace"] = "linkerd"
     assert run_checks_against(cluster) == []

@@ -1,4 +1,4 @@
-"""Preflight, where a cluster can't be asked: one finding that says why, and no waiting."""
+"""Preflight of unreachable clusters: one finding with the reason, within the timeout."""
 
 from __future__ import annotations
 
@@ -28,40 +28,40 @@ from tests.helpers.fake_api_server import (
     serve,
 )
 
-START = "start it or mend the way there; to go on without it for now, set clusters.west.reachable: false"
-LOG_IN = "get new credentials (log in again), or mend the user of the context that clusters.west.context names"
+START_REMEDY = "start it or repair the connection; to continue without it, set clusters.west.reachable: false"
+LOGIN_REMEDY = "get new credentials (log in again), or fix the user of the context that clusters.west.context names"
 
-# Seconds, where there will be no answer; and those in which even a busy machine has noticed that.
-HASTE = 0.2
-ONCE = 5
-NOTHING_CAME = f"no answer came within {HASTE} seconds"
+# A timeout for servers that never answer, and the time in which even a busy machine detects it.
+TIMEOUT_S = 0.2
+MAX_DETECTION_S = 5
+NO_ANSWER = f"no answer within {TIMEOUT_S} seconds"
 
 
-def ask(server: str, timeout: float = 5, **configured: Any) -> Finding:
-    """The only finding."""
-    [found] = run_checks(
-        [check_target(server=server)], lambda name: build_client(server, **configured), timeout=timeout
+def check_server(server: str, timeout: float = 5, **client_options: Any) -> Finding:
+    """Return the only finding about a server."""
+    [finding] = run_checks(
+        [check_target(server=server)], lambda name: build_client(server, **client_options), timeout=timeout
     )
-    assert (found.path, found.value, found.severity) == ("clusters.west", server, Severity.ERROR)
-    return found
+    assert (finding.path, finding.value, finding.severity) == ("clusters.west", server, Severity.ERROR)
+    return finding
 
 
 @pytest.fixture(scope="module", autouse=True)
-def prepared() -> None:
-    """Everything that a client imports, so that no test takes the time of it."""
+def client_imports() -> None:
+    """Import all that a client needs, so that no measured time includes the imports."""
     build_client("http://127.0.0.1:9")
 
 
 @pytest.fixture
-def silent() -> Iterator[int]:
-    """The port of a server that is stopped: its system takes connections, and it never answers."""
+def silent_port() -> Iterator[int]:
+    """Yield the port of a stopped server: its kernel accepts connections, but no answer follows."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
 
 @pytest.fixture
-def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """A self-signed certificate for 127.0.0.2, and its key."""
+def server_certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """Return the files of a self-signed certificate for 127.0.0.2 and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "apiserver")])
     now = datetime.datetime.now(datetime.UTC)
@@ -84,71 +84,73 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
     return files
 
 
-def test_a_cluster_that_refuses_connections_is_one_error() -> None:
+def test_refused_connection_is_one_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
 
-    assert str(ask(url)) == f"clusters.west: {url}: no connection can be made: connection refused; {START}"
+    assert str(check_server(url)) == f"clusters.west: {url}: the connection failed: connection refused; {START_REMEDY}"
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_stopped_api_server_is_told_of_after_the_timeout(silent: int, scheme: str) -> None:
-    began = time.monotonic()
+def test_stopped_api_server_is_reported_after_timeout(silent_port: int, scheme: str) -> None:
+    start = time.monotonic()
 
-    found = ask(f"{scheme}://127.0.0.1:{silent}", HASTE)
+    finding = check_server(f"{scheme}://127.0.0.1:{silent_port}", TIMEOUT_S)
 
-    assert time.monotonic() - began < ONCE
-    assert (found.rule, found.remedy) == (NOTHING_CAME, START)
+    assert time.monotonic() - start < MAX_DETECTION_S
+    assert (finding.rule, finding.remedy) == (NO_ANSWER, START_REMEDY)
 
 
-def test_stopped_api_servers_are_waited_for_side_by_side_and_told_of_in_order(silent: int) -> None:
+def test_concurrent_timeouts_are_reported_in_order(silent_port: int) -> None:
     names = [f"c{number}" for number in range(12)]
-    began = time.monotonic()
+    start = time.monotonic()
 
-    found = run_checks(
-        [check_target(name) for name in names], lambda name: build_client(f"http://127.0.0.1:{silent}"), timeout=HASTE
+    findings = run_checks(
+        [check_target(name) for name in names],
+        lambda name: build_client(f"http://127.0.0.1:{silent_port}"),
+        timeout=TIMEOUT_S,
     )
 
-    assert time.monotonic() - began < ONCE
-    assert [finding.path for finding in found] == [f"clusters.{name}" for name in names]
+    assert time.monotonic() - start < MAX_DETECTION_S
+    assert [finding.path for finding in findings] == [f"clusters.{name}" for name in names]
 
 
-def test_of_many_clusters_so_many_are_asked_at_a_time_as_can_be_listened_to() -> None:
+def test_number_of_concurrent_checks_is_limited() -> None:
     names = [f"c{number}" for number in range(2 * runner.MAX_CONCURRENT_CLUSTERS + 1)]
-    under_way, most = set[str](), 0
+    active, max_active = set[str](), 0
 
     def clients(name: str) -> Any:
-        nonlocal most
-        under_way.add(name)
-        most = max(most, len(under_way))
+        nonlocal max_active
+        active.add(name)
+        max_active = max(max_active, len(active))
         time.sleep(0.1)
-        under_way.discard(name)
+        active.discard(name)
         raise ValueError
 
-    found = run_checks([check_target(name) for name in names], clients)
+    findings = run_checks([check_target(name) for name in names], clients)
 
-    assert [finding.path for finding in found] == [f"clusters.{name}" for name in names]
-    assert 1 < most <= runner.MAX_CONCURRENT_CLUSTERS
+    assert [finding.path for finding in findings] == [f"clusters.{name}" for name in names]
+    assert 1 < max_active <= runner.MAX_CONCURRENT_CLUSTERS
 
 
-def test_one_that_stops_in_the_middle_is_asked_no_more() -> None:
+def test_api_server_that_stops_gets_no_further_requests() -> None:
     with serve(healthy_server(hanging_paths=(SERVICES,))) as cluster:
-        began = time.monotonic()
+        start = time.monotonic()
 
-        assert ask(cluster.server, HASTE).rule == NOTHING_CAME
-        assert time.monotonic() - began < ONCE
+        assert check_server(cluster.server, TIMEOUT_S).rule == NO_ANSWER
+        assert time.monotonic() - start < MAX_DETECTION_S
         assert cluster.requests[-1] == f"GET {SERVICES}"
 
 
-def test_one_that_stops_while_rights_are_asked_for_is_waited_for_once() -> None:
+def test_stop_during_permission_reviews_times_out_once() -> None:
     with serve(healthy_server(hanging_paths=(REVIEWS,))) as cluster:
-        began = time.monotonic()
+        start = time.monotonic()
 
-        assert ask(cluster.server, HASTE).rule == NOTHING_CAME
-        assert time.monotonic() - began < ONCE
+        assert check_server(cluster.server, TIMEOUT_S).rule == NO_ANSWER
+        assert time.monotonic() - start < MAX_DETECTION_S
 
 
-def test_an_answer_that_comes_byte_by_byte_is_none() -> None:
+def test_slow_answer_counts_against_timeout() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def trickle() -> None:
@@ -159,80 +161,80 @@ def test_an_answer_that_comes_byte_by_byte_is_none() -> None:
                         connection.send(bytes([byte]))
                         time.sleep(0.05)
                 except OSError:
-                    pass  # it was not waited for
+                    pass  # the client closed the connection at its timeout
 
         threading.Thread(target=trickle, daemon=True).start()
-        began = time.monotonic()
+        start = time.monotonic()
 
-        assert ask(f"http://127.0.0.1:{server.getsockname()[1]}", HASTE).rule == NOTHING_CAME
-        assert time.monotonic() - began < ONCE
+        assert check_server(f"http://127.0.0.1:{server.getsockname()[1]}", TIMEOUT_S).rule == NO_ANSWER
+        assert time.monotonic() - start < MAX_DETECTION_S
 
 
-def test_a_name_that_is_not_known_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_host_name_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*_: Any, **__: Any) -> Any:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
 
-    assert ask("https://west.example.com").rule == "its name can't be resolved: name or service not known"
+    assert check_server("https://west.example.com").rule == "its name can't be resolved: name or service not known"
 
 
-def test_a_name_server_that_is_silent_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_name_server_is_limited_by_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(2))
-    began = time.monotonic()
+    start = time.monotonic()
 
-    assert ask("https://west.example.com", HASTE).rule == NOTHING_CAME
-    assert time.monotonic() - began < ONCE
-
-
-def test_a_certificate_of_another_authority_is_told_of(certificate: tuple[Path, Path]) -> None:
-    with serve(healthy_server(), certificate) as cluster:
-        found = ask(cluster.server)
-
-    assert (found.rule, found.remedy) == ("its certificate is not accepted: self-signed certificate", START)
+    assert check_server("https://west.example.com", TIMEOUT_S).rule == NO_ANSWER
+    assert time.monotonic() - start < MAX_DETECTION_S
 
 
-def test_a_certificate_for_another_host_is_told_of(certificate: tuple[Path, Path]) -> None:
-    with serve(healthy_server(), certificate) as cluster:
-        found = ask(cluster.server, ssl_ca_cert=str(certificate[0]))
+def test_untrusted_server_certificate_is_reported(server_certificate: tuple[Path, Path]) -> None:
+    with serve(healthy_server(), server_certificate) as cluster:
+        finding = check_server(cluster.server)
 
-    assert found.rule == (
+    assert (finding.rule, finding.remedy) == ("its certificate is not accepted: self-signed certificate", START_REMEDY)
+
+
+def test_server_certificate_for_another_host_is_reported(server_certificate: tuple[Path, Path]) -> None:
+    with serve(healthy_server(), server_certificate) as cluster:
+        finding = check_server(cluster.server, ssl_ca_cert=str(server_certificate[0]))
+
+    assert finding.rule == (
         "its certificate is not accepted: IP address mismatch, certificate is not valid for '127.0.0.1'"
     )
 
 
-def test_a_certificate_may_be_left_unchecked(certificate: tuple[Path, Path]) -> None:
-    with serve(healthy_server(), certificate) as cluster:
+def test_server_certificate_check_can_be_disabled(server_certificate: tuple[Path, Path]) -> None:
+    with serve(healthy_server(), server_certificate) as cluster:
         assert (
             run_checks([check_target()], lambda name: build_client(cluster.server, verify_ssl=False), timeout=20) == []
         )
 
 
-def test_what_speaks_no_tls_is_told_of() -> None:
+def test_server_without_tls_is_reported() -> None:
     with serve(healthy_server()) as cluster:
-        assert ask(cluster.server.replace("http", "https")).rule == "what answers there doesn't speak TLS"
+        assert check_server(cluster.server.replace("http", "https")).rule == "the server does not use TLS"
 
 
 @pytest.mark.parametrize("status", [500, 503, 429])
 @pytest.mark.parametrize("path", ["/version", SERVICES])
-def test_an_api_server_in_trouble_is_out_of_reach(status: int, path: str) -> None:
+def test_server_error_counts_as_unreachable(status: int, path: str) -> None:
     with serve(healthy_server(statuses={path: status})) as cluster:
-        found = ask(cluster.server)
+        finding = check_server(cluster.server)
 
-    assert found.rule.startswith(f"it answers with HTTP {status}, ")
-    assert found.rule.endswith(f" to GET {path}")
-    assert found.remedy == START
+    assert finding.rule.startswith(f"it answers with HTTP {status}, ")
+    assert finding.rule.endswith(f" to GET {path}")
+    assert finding.remedy == START_REMEDY
 
 
 @pytest.mark.parametrize(
     ("sent", "rule"),
     [
         (b"", "the connection broke off without an answer"),
-        (b"SSH-2.0-OpenSSH_9.6\r\n", "the connection broke off: what came is not HTTP"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "the connection broke off: the answer is not HTTP"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", "the connection broke off"),
     ],
 )
-def test_what_is_no_web_server_is_told_of(sent: bytes, rule: str) -> None:
+def test_non_http_server_is_reported(sent: bytes, rule: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
@@ -243,11 +245,11 @@ def test_what_is_no_web_server_is_told_of(sent: bytes, rule: str) -> None:
 
         threading.Thread(target=answer, daemon=True).start()
 
-        assert ask(f"http://127.0.0.1:{server.getsockname()[1]}").rule == rule
+        assert check_server(f"http://127.0.0.1:{server.getsockname()[1]}").rule == rule
 
 
 @pytest.mark.parametrize(
-    ("cluster", "seen"),
+    ("cluster", "answer"),
     [
         (FakeApiServer(), "HTTP 404, Not Found"),
         (FakeApiServer(statuses={"": 302}), "HTTP 302, Found"),
@@ -256,35 +258,35 @@ def test_what_is_no_web_server_is_told_of(sent: bytes, rule: str) -> None:
         (FakeApiServer(objects={"/version": [1]}), "an answer that is no JSON object"),
     ],
 )
-def test_what_is_no_api_server_is_told_of(cluster: FakeApiServer, seen: str) -> None:
+def test_other_http_server_is_reported(cluster: FakeApiServer, answer: str) -> None:
     with serve(cluster):
-        found = ask(cluster.server)
+        finding = check_server(cluster.server)
 
-    assert found.rule == f"what answers there is no Kubernetes API server ({seen} to GET /version)"
+    assert finding.rule == f"the server is no Kubernetes API server ({answer} to GET /version)"
 
 
-def test_credentials_that_are_refused_are_an_error_of_their_own() -> None:
+def test_refused_credentials_are_error() -> None:
     with serve(healthy_server(statuses={REVIEWS: 401})) as cluster:
-        found = ask(cluster.server)
+        finding = check_server(cluster.server)
 
     assert (
-        found.rule == "the API server refuses the kubeconfig's credentials: they are wrong or have expired (HTTP 401)"
+        finding.rule == "the API server refuses the kubeconfig's credentials: they are wrong or have expired (HTTP 401)"
     )
-    assert found.remedy == LOG_IN
+    assert finding.remedy == LOGIN_REMEDY
 
 
-def test_a_user_that_is_refused_everything_needs_other_credentials() -> None:
+def test_user_without_any_permission_needs_other_credentials() -> None:
     with serve(healthy_server(statuses={"": 403, "/version": 200})) as cluster:
-        found = ask(cluster.server)
+        finding = check_server(cluster.server)
 
-    assert found.rule == (
-        "the API server lets the kubeconfig's credentials see nothing: someone is refused everything (403)"
+    assert finding.rule == (
+        "the kubeconfig's credentials allow nothing: all requests of someone are forbidden (HTTP 403)"
     )
-    assert found.remedy == LOG_IN
+    assert finding.remedy == LOGIN_REMEDY
 
 
 @pytest.mark.parametrize(
-    ("error", "why"),
+    ("error", "reason"),
     [
         (FileNotFoundError(2, "No such file or directory", "aws"), ": aws: No such file or directory"),
         (
@@ -296,64 +298,64 @@ def test_a_user_that_is_refused_everything_needs_other_credentials() -> None:
         (KeyError(), ""),
     ],
 )
-def test_a_client_that_can_not_be_made_is_told_of(error: Exception, why: str) -> None:
+def test_client_creation_failure_is_reported(error: Exception, reason: str) -> None:
     def clients(name: str) -> Any:
         raise error
 
-    [found] = run_checks([check_target()], clients)
+    [finding] = run_checks([check_target()], clients)
 
-    assert found.severity is Severity.ERROR
-    assert (found.rule, found.remedy) == (f"the kubeconfig's credentials can't be used{why}", LOG_IN)
-
-
-def test_a_plugin_that_never_ends_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "CREDENTIALS_WITHIN", 0.2)
-
-    [found] = run_checks([check_target()], lambda name: time.sleep(1))
-
-    assert found.rule == "no credentials came within 0.2 seconds from the kubeconfig's plugin"
+    assert finding.severity is Severity.ERROR
+    assert (finding.rule, finding.remedy) == (f"the kubeconfig's credentials can't be used{reason}", LOGIN_REMEDY)
 
 
-def test_a_plugin_that_fails_when_its_token_is_used_is_told_of() -> None:
+def test_hanging_credential_plugin_is_limited_by_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "CREDENTIALS_TIMEOUT_S", 0.2)
+
+    [finding] = run_checks([check_target()], lambda name: time.sleep(1))
+
+    assert finding.rule == "the kubeconfig's plugin returned no credentials within 0.2 seconds"
+
+
+def test_failed_token_refresh_is_reported() -> None:
     def fail(_: Any) -> None:
         raise RuntimeError("exec: process returned 7")
 
-    found = ask("http://127.0.0.1:9", api_key={"authorization": "old"}, refresh_api_key_hook=fail)
+    finding = check_server("http://127.0.0.1:9", api_key={"authorization": "old"}, refresh_api_key_hook=fail)
 
-    assert found.rule == "the kubeconfig's credentials can't be used: exec: process returned 7"
+    assert finding.rule == "the kubeconfig's credentials can't be used: exec: process returned 7"
 
 
-def test_a_token_with_strange_characters_is_told_of_but_not_shown() -> None:
+def test_token_with_invalid_characters_is_not_shown() -> None:
     with serve(healthy_server()) as cluster:
-        found = ask(cluster.server, api_key={"authorization": "Bearer hush\nhush"})
+        finding = check_server(cluster.server, api_key={"authorization": "Bearer hush\nhush"})
 
-    assert found.rule == "the kubeconfig's credentials can't be used: they have characters that HTTP doesn't allow"
-    assert "hush" not in str(found)
+    assert (
+        finding.rule == "the kubeconfig's credentials can't be used: they contain characters that HTTP does not allow"
+    )
+    assert "hush" not in str(finding)
 
 
-def test_certificate_files_that_are_missing_or_wrong_are_told_of(
-    certificate: tuple[Path, Path], tmp_path: Path
-) -> None:
-    wrong = tmp_path / "wrong.crt"
-    wrong.write_text("nothing of the kind")
-    with serve(healthy_server(), certificate) as cluster:
-        missing = ask(cluster.server, cert_file=str(tmp_path / "no.crt"), key_file=str(certificate[1]))
-        garbled = ask(cluster.server, cert_file=str(wrong), key_file=str(certificate[1]))
+def test_invalid_client_certificate_files_are_reported(server_certificate: tuple[Path, Path], tmp_path: Path) -> None:
+    invalid_file = tmp_path / "wrong.crt"
+    invalid_file.write_text("nothing of the kind")
+    with serve(healthy_server(), server_certificate) as cluster:
+        missing = check_server(cluster.server, cert_file=str(tmp_path / "no.crt"), key_file=str(server_certificate[1]))
+        invalid = check_server(cluster.server, cert_file=str(invalid_file), key_file=str(server_certificate[1]))
 
     assert missing.rule == "the kubeconfig's certificate or key can't be read: No such file or directory"
-    assert garbled.rule == "the kubeconfig's certificates or its key can't be read, or don't belong together"
-    assert missing.remedy == garbled.remedy == LOG_IN
+    assert invalid.rule == "the kubeconfig's certificates or its key can't be read, or don't belong together"
+    assert missing.remedy == invalid.remedy == LOGIN_REMEDY
 
 
-def test_the_others_are_asked_all_the_same(silent: int) -> None:
+def test_other_clusters_are_still_checked(silent_port: int) -> None:
     with serve(healthy_server()) as cluster:
         cluster.objects["/version"] = {"gitVersion": "v1.20.0"}
-        servers = {"west": f"http://127.0.0.1:{silent}", "east": cluster.server}
-        found = run_checks(
-            [check_target(name) for name in servers], lambda name: build_client(servers[name]), timeout=HASTE
+        servers = {"west": f"http://127.0.0.1:{silent_port}", "east": cluster.server}
+        findings = run_checks(
+            [check_target(name) for name in servers], lambda name: build_client(servers[name]), timeout=TIMEOUT_S
         )
 
-    assert [(finding.path, finding.value) for finding in found] == [
+    assert [(finding.path, finding.value) for finding in findings] == [
         ("clusters.west", "https://west.example.com"),
         ("clusters.east", "v1.20.0"),
     ]

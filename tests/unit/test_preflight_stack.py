@@ -1,4 +1,4 @@
-"""What clusters are asked for a stack: no more than its meshes need."""
+"""Preflight targets of a stack: no more checks than its meshes need."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def collect_targets(
 
     patch.setattr("mesh.preflight.stack.run_checks", run)
     stack = settings.parse({"clusters": CILIUM_CLUSTERS, **content}, environment)
-    preflight.require(stack, owner="me", namespaces=["linkerd-multicluster"], updating=True, warn=print)
+    preflight.require(stack, owner="me", namespaces=["linkerd-multicluster"], is_update=True, warn=print)
     return calls[0]
 
 
@@ -37,15 +37,15 @@ def test_cilium_alone_needs_no_linkerd_namespaces_or_kinds(
     targets, _ = collect_targets(monkeypatch, environment, cilium=True, workloads=workloads)
 
     assert {each.name: each.namespaces for each in targets} == {"west": ("song", "test"), "east": ("song",)}
-    assert [each.kinds for each in targets] == [(), ()]
-    assert not any(each.load_balancer or each.cert_manager for each in targets)
+    assert [each.extra_resources for each in targets] == [(), ()]
+    assert not any(each.needs_load_balancer or each.needs_cert_manager for each in targets)
 
 
 def test_linkerd_with_cilium_checks_both(monkeypatch: pytest.MonkeyPatch, environment: Environment) -> None:
     targets, _ = collect_targets(monkeypatch, environment, cilium=True, linkerd={}, workloads=[{"podinfo": {}}])
 
     assert targets[0].namespaces == ("linkerd", "linkerd-multicluster", "test")
-    assert ("linkerd.io", "serviceprofiles") in targets[0].kinds
+    assert ("linkerd.io", "serviceprofiles") in targets[0].extra_resources
 
 
 def test_clustermesh_pairs_are_checked_for_network_overlap(
@@ -55,7 +55,7 @@ def test_clustermesh_pairs_are_checked_for_network_overlap(
 
     _, flat = collect_targets(monkeypatch, environment, cilium=True, clusters=clusters)
 
-    assert [(each.source, each.target) for each in flat if each.mesh] == [
+    assert [(each.source, each.target) for each in flat if each.is_clustermesh] == [
         ("west", "east"),
         ("west", "north"),
         ("east", "north"),

@@ -1,4 +1,4 @@
-"""Preflight: whether the Linkerd that runs can become the one that is chosen."""
+"""Preflight check of the upgrade path from the running to the chosen Linkerd release."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tests.helpers.fake_api_server import (
 )
 
 
-def running(
+def cluster_running(
     tag: str | None, values: str = "clusterDomain: cluster.local\nlinkerdVersion: {}\nproxy: {{}}\n"
 ) -> FakeApiServer:
-    """A cluster with this stack's own Linkerd."""
+    """Return a cluster with a Linkerd of this stack."""
     cluster = healthy_server()
     cluster.add_namespace("linkerd", OWNER)
     data = {"values": values.format(tag)} if tag is not None else {}
@@ -27,37 +27,37 @@ def running(
 
 
 @pytest.mark.parametrize(
-    ("now", "then"),
+    ("current", "chosen"),
     [("edge-26.8.3", "stable-2.14.10"), ("stable-2.14.10", "stable-2.13.5"), ("edge-25.4.4", "edge-25.4.3")],
 )
-def test_linkerd_is_not_taken_back_to_an_older_release(now: str, then: str) -> None:
-    found = only_finding(running(now), linkerd_tag=then)
+def test_downgrade_is_error(current: str, chosen: str) -> None:
+    finding = only_finding(cluster_running(current), linkerd_tag=chosen)
 
-    assert str(found) == (
-        f"linkerd.version: {then}: clusters.west runs {now}, which is newer, and Linkerd can't be taken back to an "
-        f"older release; choose {now} or a newer one; to go back in any case, destroy the stack first"
+    assert str(finding) == (
+        f"linkerd.version: {chosen}: clusters.west runs {current}, which is newer, and Linkerd does not support "
+        f"downgrades; choose {current} or a newer release, or destroy the stack before a downgrade"
     )
-    assert found.severity is Severity.ERROR
+    assert finding.severity is Severity.ERROR
 
 
 @pytest.mark.parametrize(
-    ("now", "then", "between"),
+    ("current", "chosen", "skipped"),
     [
         ("stable-2.14.10", "edge-25.4.4", "2.15, 2.16, 2.17"),
         ("edge-24.11.8", "edge-25.10.7", "2.18"),
     ],
 )
-def test_to_leave_versions_out_is_a_warning_about_the_proxies_that_stay(now: str, then: str, between: str) -> None:
-    found = only_finding(running(now), linkerd_tag=then)
+def test_skipped_versions_are_warning_about_running_proxies(current: str, chosen: str, skipped: str) -> None:
+    finding = only_finding(cluster_running(current), linkerd_tag=chosen)
 
-    assert found.severity is Severity.WARNING
-    assert found.remedy == (
-        f"go by way of {between}, or restart all meshed workloads right after (kubectl rollout restart)"
+    assert finding.severity is Severity.WARNING
+    assert finding.remedy == (
+        f"upgrade to {skipped} first, or restart all meshed workloads right after (kubectl rollout restart)"
     )
 
 
 @pytest.mark.parametrize(
-    ("now", "then"),
+    ("current", "chosen"),
     [
         ("stable-2.14.10", "stable-2.14.10"),
         ("stable-2.13.5", "stable-2.14.10"),
@@ -68,10 +68,10 @@ def test_to_leave_versions_out_is_a_warning_about_the_proxies_that_stay(now: str
         (None, "edge-26.8.3"),
     ],
 )
-def test_one_version_on_or_one_that_nobody_can_compare_is_left_alone(now: str | None, then: str) -> None:
-    assert run_checks_against(running(now), linkerd_tag=then) == []
+def test_next_or_incomparable_version_has_no_findings(current: str | None, chosen: str) -> None:
+    assert run_checks_against(cluster_running(current), linkerd_tag=chosen) == []
 
 
-def test_the_version_is_found_however_it_is_quoted() -> None:
-    assert run_checks_against(running("edge-26.8.3", 'linkerdVersion: "{}"\n'), linkerd_tag="edge-26.8.3") == []
-    assert only_finding(running("edge-26.8.3", "linkerdVersion: '{}'\n"), linkerd_tag="edge-26.8.2")
+def test_quoted_version_is_parsed() -> None:
+    assert run_checks_against(cluster_running("edge-26.8.3", 'linkerdVersion: "{}"\n'), linkerd_tag="edge-26.8.3") == []
+    assert only_finding(cluster_running("edge-26.8.3", "linkerdVersion: '{}'\n"), linkerd_tag="edge-26.8.2")

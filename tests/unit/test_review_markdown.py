@@ -1,4 +1,4 @@
-"""The text of a review: harmless whatever is in it, and never too long."""
+"""Markdown of a review: escaped, redacted and within the length limit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from review.report import PolicyFinding, Report
 from review.truncation import TextPart, truncate_parts
 from tests.helpers import previews
 
-HOSTILE = [
+HOSTILE_TEXTS = [
     "<script>alert(1)</script>",
     "</summary></details># pwned",
     "```\n# pwned\n```",
@@ -30,7 +30,7 @@ HOSTILE = [
 ]
 
 
-def report(*resources: Any, **others: Any) -> Report:
+def build_report(*resources: Any, **others: Any) -> Report:
     return Report(stack="dev", clusters={"west": None}, resources=tuple(resources), releases=(), **others)
 
 
@@ -42,13 +42,13 @@ def change(before: Any, after: Any, name: str = "shop") -> ObjectChange:
 
 
 def release(*objects: ObjectChange, **others: Any) -> ReleaseChange:
-    found = {"cluster": "west", "name": "shops/shop", "operation": "update", "charts": ("shop 1", "shop 2")}
-    return ReleaseChange(**{**found, "values": (), "objects": tuple(objects), **others})
+    defaults = {"cluster": "west", "name": "shops/shop", "operation": "update", "charts": ("shop 1", "shop 2")}
+    return ReleaseChange(**{**defaults, "values": (), "objects": tuple(objects), **others})
 
 
-def unfenced(text: str) -> str:
-    """What of a text is neither in a block of code nor in a code span."""
-    kept, fence = [], ""
+def remove_code(text: str) -> str:
+    """Return a text without its code blocks and code spans."""
+    outside_lines, fence = [], ""
     for line in text.splitlines():
         run = re.match(r"(`{3,})(\w*)$", line)
         if fence:
@@ -57,77 +57,77 @@ def unfenced(text: str) -> str:
         elif run:
             fence = run[1]
         else:
-            kept.append(line)
-    assert not fence, "a block of code is open at the end"
-    spanless = re.sub(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", "CODE", "\n".join(kept))
-    # Of HTML's own code, Markdown leaves alone what is in it.
+            outside_lines.append(line)
+    assert not fence, "a code block is not closed"
+    spanless = re.sub(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", "CODE", "\n".join(outside_lines))
+    # Markdown does not format the content of an HTML code element.
     return re.sub(r"<code>[^<]*</code>", "CODE", spanless)
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_stays_text(text: str) -> None:
+@pytest.mark.parametrize("text", HOSTILE_TEXTS)
+def test_hostile_text_is_escaped(text: str) -> None:
     hostile = change({"a": "fine", text: "x"}, {"a": text, "b": [text]}, name=text)
-    found = replace(
-        report(warnings=(text,)),
+    review = replace(
+        build_report(warnings=(text,)),
         stack=text,
         clusters={text: text},
         releases=(release(hostile, cluster=text, name=text, charts=(text, text), failure=text, from_state=text),),
     )
 
     for shown in (
-        markdown.render_review(found),
-        markdown.render_comment(found, 3000),
+        markdown.render_review(review),
+        markdown.render_comment(review, 3000),
         markdown.render_failure(text, text),
     ):
-        outside = unfenced(shown)
-        for sign in ("<script", "<img", "](http", "@somebody", "<!--", "pwned", "| cell"):
-            assert sign not in outside, outside
+        outside = remove_code(shown)
+        for markup in ("<script", "<img", "](http", "@somebody", "<!--", "pwned", "| cell"):
+            assert markup not in outside, outside
         assert not re.search("[\u202e\u2066\u200b\x1b\x07\r]", shown)
         assert outside.count("<details>") == outside.count("</details>")
 
 
-def test_a_bar_does_not_end_a_cell() -> None:
-    assert markdown_escape.code_span("a|b", cell=True) == "`a\\|b`"
+def test_vertical_bar_in_table_cell_is_escaped() -> None:
+    assert markdown_escape.code_span("a|b", in_table=True) == "`a\\|b`"
 
 
-def test_a_long_line_is_cut_and_says_by_how_much() -> None:
+def test_long_line_is_truncated_with_character_count() -> None:
     shown = markdown_escape.to_line("x" * 1000)
 
     assert len(shown) < 300
     assert shown.endswith("(760 more characters)")
 
 
-def test_what_a_policy_wants_is_told_to_its_end() -> None:
+def test_policy_finding_is_not_truncated() -> None:
     finding = PolicyFinding(mandatory=True, text=f"west-shop: {'x' * 400}: set it")
 
-    assert "set it`" in markdown.render_review(report(findings=(finding,)))
+    assert "set it`" in markdown.render_review(build_report(findings=(finding,)))
 
 
-def test_a_comment_is_never_longer_than_it_may_be_and_counts_what_it_leaves_out() -> None:
+def test_comment_fits_limit_and_counts_omitted_parts() -> None:
     objects = [change({"text": "a\n" * 50}, {"text": f"{number}\n" * 50}, f"map-{number}") for number in range(500)]
-    found = replace(report(), releases=(release(*objects),))
+    review = replace(build_report(), releases=(release(*objects),))
 
-    short, full = markdown.render_comment(found), markdown.render_review(found)
+    short, full = markdown.render_comment(review), markdown.render_review(review)
 
     assert len(short.encode()) <= 65_536 < len(full)
-    told = re.search(r"_(\d+) parts are left out", short)
-    assert told
-    assert short.count("(left out)") == int(told[1])
-    assert short.count("<details>") + short.count("(left out)") == full.count("<details>")
+    omitted = re.search(r"_(\d+) parts are omitted", short)
+    assert omitted
+    assert short.count("(omitted)") == int(omitted[1])
+    assert short.count("<details>") + short.count("(omitted)") == full.count("<details>")
 
 
-def test_even_when_nothing_may_be_left_out_it_fits() -> None:
+def test_comment_of_required_parts_fits_limit() -> None:
     losses = [
         previews.preview_step("delete", "kubernetes:core/v1:Namespace", f"ns-{n}", _namespace(n)) for n in range(600)
     ]
-    found = report(*compare_resources(previews.build_preview(*losses), {}, ()))
+    review = build_report(*compare_resources(previews.build_preview(*losses), {}, ()))
 
     for limit in (500, 5_000):
-        assert len(markdown.render_comment(found, limit).encode()) <= limit
-    assert "600 to delete" in markdown.render_comment(found, 500)
+        assert len(markdown.render_comment(review, limit).encode()) <= limit
+    assert "600 to delete" in markdown.render_comment(review, 500)
 
 
-def test_the_least_important_goes_first() -> None:
+def test_least_important_part_is_omitted_first() -> None:
     parts = [
         TextPart(text="head"),
         TextPart(text="a" * 50, short="(a)", rank=1),
@@ -137,18 +137,18 @@ def test_the_least_important_goes_first() -> None:
     assert truncate_parts(parts, 100, "{count} out") == "head\n\n1 out\n\n" + "a" * 50 + "\n\n(b)\n"
 
 
-def test_what_changes_alike_is_told_once() -> None:
-    alike = [change({"version": "1"}, {"version": "2"}, f"map-{number}") for number in range(3)]
+def test_equal_changes_are_shown_once() -> None:
+    equal_changes = [change({"version": "1"}, {"version": "2"}, f"map-{number}") for number in range(3)]
 
-    text = markdown.render_review(replace(report(), releases=(release(*alike),)))
+    text = markdown.render_review(replace(build_report(), releases=(release(*equal_changes),)))
 
     assert text.count("+ version: 2") == 1
     assert "3 changed in the same way: 1 field" in text
     assert all(f"`ConfigMap shops/map-{number}`" in text for number in range(3))
 
 
-def test_a_preview_that_failed_says_why() -> None:
-    text = markdown.render_failure("dev", "clusters.west: no connection can be made\nlinks[0]: unknown")
+def test_failed_preview_shows_reason() -> None:
+    text = markdown.render_failure("dev", "clusters.west: the connection failed\nlinks[0]: unknown")
 
     assert text.startswith("## `dev`: the preview failed")
     assert "links[0]: unknown" in text

@@ -1,4 +1,4 @@
-"""What of a state stays as it is while a cluster can't be reached."""
+"""Resources of the stack state that stay unchanged while their cluster is unreachable."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ def component(name: str, kind: str = "Linkerd", parent: str = STACK) -> StateRes
         urn=f"urn:pulumi:dev::mesh::multicluster-mesh:index:{kind}::{name}",
         type=f"multicluster-mesh:index:{kind}",
         parent=parent,
-        custom=False,
+        is_custom=False,
     )
 
 
-def secret(name: str, parent: StateResource, provider: str | None, **more: Any) -> StateResource:
+def secret(name: str, parent: StateResource, provider: str | None, **properties: Any) -> StateResource:
     kind = "kubernetes:core/v1:Secret"
     return StateResource(
         urn=f"urn:pulumi:dev::mesh::{parent.type}${kind}::{name}",
         type=kind,
         parent=parent.urn,
         provider=provider,
-        **more,
+        **properties,
     )
 
 
@@ -39,14 +39,14 @@ LINK_TO_EAST, LINK_TO_NORTH = (
     component("link-west-to-north", "ClusterLink"),
 )
 STATE = [
-    StateResource(urn=STACK, type="pulumi:pulumi:Stack", custom=False),
+    StateResource(urn=STACK, type="pulumi:pulumi:Stack", is_custom=False),
     *PROVIDERS,
     WEST_LINKERD,
     EAST_LINKERD,
     secret("west-issuer", WEST_LINKERD, WEST),
     secret("east-issuer", EAST_LINKERD, EAST),
     secret("east-key", EAST_LINKERD, None),
-    secret("east-gateway", EAST_LINKERD, EAST, external=True),
+    secret("east-gateway", EAST_LINKERD, EAST, is_external=True),
     LINK_TO_EAST,
     secret("link-west-to-east-token", LINK_TO_EAST, EAST),
     secret("link-west-to-east-credentials", LINK_TO_EAST, WEST),
@@ -87,9 +87,7 @@ def test_mirror_cleanup_is_retained_with_its_source() -> None:
     state = [*STATE, link, mirrors]
 
     assert mirrors in resources_to_retain(state, ["east"])
-    assert mirrors not in resources_to_retain(state, ["west"]), (
-        "in a cluster that can be reached they are removed as they should be"
-    )
+    assert mirrors not in resources_to_retain(state, ["west"]), "a reachable source deletes its mirrors as usual"
 
 
 def test_retained_crds_resource_stays_with_its_cluster() -> None:
@@ -115,8 +113,8 @@ def test_export_cleanup_is_retained_with_its_target_only() -> None:
     )
     state = [*STATE, sample, export]
 
-    assert export in resources_to_retain(state, ["east"]), "even where its service was not made yet"
-    assert export not in resources_to_retain(state, ["west"]), "that a source is away changes nothing of it"
+    assert export in resources_to_retain(state, ["east"]), "even before its service exists"
+    assert export not in resources_to_retain(state, ["west"]), "an unreachable source does not matter"
 
 
 def test_only_unreachable_members_of_clustermesh_are_retained() -> None:

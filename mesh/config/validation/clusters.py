@@ -1,4 +1,4 @@
-"""The clusters of a stack file: each with its context, its Linkerd, and the rules on what stands beside what."""
+"""Resolution of the clusters: contexts, merged Linkerd settings, and rules on each cluster."""
 
 from __future__ import annotations
 
@@ -7,172 +7,188 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from mesh.config.errors import ELLIPSIS, ValidationErrors, join_names, suggestion
+from mesh.config.errors import ELLIPSIS, ValidationErrors, join_names, suggest
 from mesh.config.field_types import expand_path
-from mesh.config.models.stack_file import ClusterConfig as Entry
-from mesh.config.models.stack_file import ClusterLinkerdConfig
-from mesh.config.network_types import is_loopback as leads_to_itself
+from mesh.config.models.stack_file import ClusterConfig, ClusterLinkerdConfig
+from mesh.config.network_types import is_loopback
 from mesh.config.parser import ParsedStackFile
 from mesh.config.reserved_values import check_linkerd_values
 from mesh.config.resolved import ClusterSettings, merge_values
 from mesh.kube import kubeconfig
 from mesh.linkerd_releases import LinkerdRelease
 
-_MISSING = "no such file"
+_NO_SUCH_FILE = "no such file"
 
-# Those of the gateway's Service.
-PORT, PROBE_PORT = 4143, 4191
+# Ports of the gateway's Service.
+GATEWAY_PORT, PROBE_PORT = 4143, 4191
 
 
 def resolve_clusters(
-    reading: ParsedStackFile,
+    parsed: ParsedStackFile,
     names: list[str],
-    chosen: LinkerdRelease,
+    linkerd_release: LinkerdRelease,
     environment: Mapping[str, str],
-    faults: ValidationErrors,
+    errors: ValidationErrors,
 ) -> list[ClusterSettings]:
-    """The clusters whose context was found.
+    """Return the clusters whose kubeconfig has their context.
 
     Args:
-        reading: the stack file.
-        names: all names of clusters in it, those with faults included.
-        chosen: the release of Linkerd.
-        environment: of the process, for `$KUBECONFIG`.
-        faults: where faults go.
+        parsed: the stack file.
+        names: the names of all its clusters, including invalid clusters.
+        linkerd_release: the Linkerd release of the mesh.
+        environment: environment variables of the process, for `$KUBECONFIG`.
+        errors: collects validation errors.
     """
-    file = reading.file
-    if not names and not faults.is_invalid("clusters"):
-        faults.add(
-            ("clusters",), None, "at least one cluster is needed", "name them below `clusters`, as in `west: {}`"
+    file = parsed.file
+    if not names and not errors.is_invalid("clusters"):
+        errors.add(
+            ("clusters",), None, "at least one cluster is required", "add one below `clusters`, as in `west: {}`"
         )
     for name in file.kubeconfigs:
         if names and name not in names:
-            faults.add(("kubeconfigs", name), ELLIPSIS, "no such cluster in `clusters`", suggestion(name, names))
-    check_linkerd_values(("linkerd", "values"), file.linkerd, faults)
-    _check_tolerations(("linkerd", "tolerations"), file.linkerd, reading, faults)
-    contexts = _Contexts(environment, faults)
-    found: list[tuple[ClusterSettings, tuple[Any, ...]]] = []
-    for name, entry in file.clusters.items():
+            errors.add(("kubeconfigs", name), ELLIPSIS, "no such cluster in `clusters`", suggest(name, names))
+    check_linkerd_values(("linkerd", "values"), file.linkerd, errors)
+    _check_tolerations(("linkerd", "tolerations"), file.linkerd, parsed, errors)
+    resolver = _ContextResolver(environment, errors)
+    resolved: list[tuple[ClusterSettings, tuple[Any, ...]]] = []
+    for name, config in file.clusters.items():
         path = ("clusters", name)
-        check_linkerd_values((*path, "linkerd", "values"), entry.linkerd, faults)
-        _check_tolerations((*path, "linkerd", "tolerations"), entry.linkerd, reading, faults)
-        _check_gateway((*path, "gateway"), entry, faults)
+        check_linkerd_values((*path, "linkerd", "values"), config.linkerd, errors)
+        _check_tolerations((*path, "linkerd", "tolerations"), config.linkerd, parsed, errors)
+        _check_gateway((*path, "gateway"), config, errors)
         secret = file.kubeconfigs.get(name)
-        if secret is not None and entry.kubeconfig is not None:
-            rule = f"kubeconfigs.{name} is this cluster's kubeconfig too"
-            faults.add((*path, "kubeconfig"), entry.kubeconfig, rule, "take one of the two out")
-        text = secret.get_secret_value() if secret is not None else None
-        context = contexts.of(name, entry, text)
+        if secret is not None and config.kubeconfig is not None:
+            rule = f"duplicate of kubeconfigs.{name}"
+            errors.add((*path, "kubeconfig"), config.kubeconfig, rule, "remove one of the two")
+        content = secret.get_secret_value() if secret is not None else None
+        context = resolver.find_context(name, config, content)
         if context is None:
             continue
         cluster = ClusterSettings(
             name=name,
             context=context,
-            kubeconfig=text or expand_path(entry.kubeconfig or ""),
-            kubeconfig_is_secret=text is not None,
-            reachable=entry.reachable is True,
-            abandoned=entry.reachable == "never",
-            api_server=entry.api_server or context.server,
-            gateway=entry.gateway,
-            networks=entry.networks,
-            adopt=entry.adopt,
-            linkerd=_merge_linkerd(file.linkerd, entry.linkerd),
-            release=chosen,
+            kubeconfig=content or expand_path(config.kubeconfig or ""),
+            kubeconfig_is_secret=content is not None,
+            reachable=config.reachable is True,
+            abandoned=config.reachable == "never",
+            api_server=config.api_server or context.server,
+            gateway=config.gateway,
+            networks=config.networks,
+            adopt=config.adopt,
+            linkerd=_merge_linkerd(file.linkerd, config.linkerd),
+            linkerd_release=linkerd_release,
         )
-        found.append((cluster, contexts.place(entry, text)))
-    _check_duplicate_clusters(found, faults)
-    return [cluster for cluster, _ in found]
+        resolved.append((cluster, resolver.kubeconfig_id(config, content)))
+    _check_duplicate_clusters(resolved, errors)
+    return [cluster for cluster, _ in resolved]
 
 
-class _Contexts:
-    """Finds contexts; each kubeconfig is read once."""
+class _ContextResolver:
+    """Resolver of the clusters' contexts, which reads each kubeconfig once."""
 
-    def __init__(self, environment: Mapping[str, str], faults: ValidationErrors) -> None:
-        self._faults = faults
-        self._read: dict[tuple[Path, ...], kubeconfig.Kubeconfig | kubeconfig.KubeconfigError] = {}
+    def __init__(self, environment: Mapping[str, str], errors: ValidationErrors) -> None:
+        self._errors = errors
+        self._cache: dict[tuple[Path, ...], kubeconfig.Kubeconfig | kubeconfig.KubeconfigError] = {}
         try:
-            self.default = tuple(kubeconfig.kubeconfig_paths(environment))
-        except RuntimeError:  # `~someone` of whom this machine knows no home, or nobody has one
-            self.default = (Path(environment.get("KUBECONFIG", "~/.kube/config")),)
+            self._default_files = tuple(kubeconfig.kubeconfig_paths(environment))
+        except RuntimeError:  # the home folder of `~user` is unknown
+            self._default_files = (Path(environment.get("KUBECONFIG", "~/.kube/config")),)
 
-    def of(self, name: str, entry: Entry, secret: str | None) -> kubeconfig.Context | None:
-        own = entry.kubeconfig is not None or secret is not None
-        found = self._kubeconfig(name, entry, secret)
-        wanted = entry.context or name
-        if isinstance(found, kubeconfig.Kubeconfig):
-            if own and entry.context is None and name not in found.contexts:
-                # A kubeconfig for this cluster alone says itself which of its contexts is meant.
-                wanted = found.current or name
-            context = found.contexts.get(wanted)
-            if context is not None and context.fault is None:
+    def find_context(self, name: str, config: ClusterConfig, content: str | None) -> kubeconfig.Context | None:
+        """Return the context of a cluster, or report why there is none.
+
+        Args:
+            name: the cluster's name.
+            config: the cluster's part of the stack file.
+            content: the content of its kubeconfig, if that is a secret.
+        """
+        has_own_kubeconfig = config.kubeconfig is not None or content is not None
+        source = self._read(name, config, content)
+        context_name = config.context or name
+        if isinstance(source, kubeconfig.Kubeconfig):
+            if has_own_kubeconfig and config.context is None and name not in source.contexts:
+                # The current context of a kubeconfig for this cluster alone.
+                context_name = source.current_context or name
+            context = source.contexts.get(context_name)
+            if context is not None and context.error is None:
                 return context
             if context is not None:
-                found = kubeconfig.KubeconfigError(context.fault)
-        if entry.reachable is not True:
-            # What can't be reached needs no way there; nothing of it is asked or changed.
-            return kubeconfig.Context(name=wanted, server=entry.api_server or "")
+                source = kubeconfig.KubeconfigError(context.error)
+        if config.reachable is not True:
+            # The program sends no request to an unreachable cluster.
+            return kubeconfig.Context(name=context_name, server=config.api_server or "")
         path = ("clusters", name)
-        malformed = [self._faults.is_invalid(*path, key) for key in ("context", "kubeconfig", "reachable")]
-        if any(malformed) or self._faults.is_invalid("kubeconfigs", name):
+        invalid_keys = [self._errors.is_invalid(*path, key) for key in ("context", "kubeconfig", "reachable")]
+        if any(invalid_keys) or self._errors.is_invalid("kubeconfigs", name):
             return None
-        if isinstance(found, kubeconfig.KubeconfigError):
-            self._unreadable(name, entry, secret, found)
+        if isinstance(source, kubeconfig.KubeconfigError):
+            self._report_unreadable(name, config, content, source)
         else:
-            self._unknown((*path, "context"), wanted, sorted(found.contexts), entry, secret)
+            self._report_unknown((*path, "context"), context_name, sorted(source.contexts), config, content)
         return None
 
-    def place(self, entry: Entry, secret: str | None) -> tuple[Any, ...]:
-        """Where the cluster's kubeconfig is: the same for two that have the same one."""
-        if secret is not None:
-            return (secret,)
-        return self._files(entry) if entry.kubeconfig is not None else self.default
+    def kubeconfig_id(self, config: ClusterConfig, content: str | None) -> tuple[Any, ...]:
+        """Return a value that is equal for two clusters with the same kubeconfig."""
+        if content is not None:
+            return (content,)
+        return self._files(config)
 
-    def _files(self, entry: Entry) -> tuple[Path, ...]:
-        return (Path(expand_path(entry.kubeconfig or "")),)
+    def _files(self, config: ClusterConfig) -> tuple[Path, ...]:
+        return (Path(expand_path(config.kubeconfig)),) if config.kubeconfig is not None else self._default_files
 
-    def _kubeconfig(
-        self, name: str, entry: Entry, secret: str | None
+    def _read(
+        self, name: str, config: ClusterConfig, content: str | None
     ) -> kubeconfig.Kubeconfig | kubeconfig.KubeconfigError:
-        if secret is not None:
+        if content is not None:
             label = f"kubeconfigs.{name}"
-            return _try_read(lambda: kubeconfig.parse_kubeconfig(secret, label), label)
-        files = self.default if entry.kubeconfig is None else self._files(entry)
-        if files not in self._read:
-            if entry.kubeconfig is not None and not _is_file(files[0]):
-                self._read[files] = kubeconfig.KubeconfigError(f"{files[0]}: {_MISSING}")
+            return _try_read(lambda: kubeconfig.parse_kubeconfig(content, label), label)
+        files = self._files(config)
+        if files not in self._cache:
+            if config.kubeconfig is not None and not _is_file(files[0]):
+                self._cache[files] = kubeconfig.KubeconfigError(f"{files[0]}: {_NO_SUCH_FILE}")
             else:
-                self._read[files] = _try_read(lambda: kubeconfig.read_kubeconfigs(files), str(files[0]))
-        return self._read[files]
+                self._cache[files] = _try_read(lambda: kubeconfig.read_kubeconfigs(files), str(files[0]))
+        return self._cache[files]
 
-    def _unreadable(self, name: str, entry: Entry, secret: str | None, error: kubeconfig.KubeconfigError) -> None:
-        if secret is not None:
-            what = str(error).removeprefix(f"kubeconfigs.{name}: ")
-            # It would have to be on every machine that runs this program; and it may be anything that was pasted there.
-            rule = "its certificate-authority is a file" if what.startswith("certificate-authority: ") else what
-            remedy = "give it what `kubectl config view --raw --flatten --minify` prints"
-            self._faults.add(("kubeconfigs", name), "[secret]", rule, remedy)
-            return
-        mine = entry.kubeconfig is not None
-        files = self._files(entry) if mine else self.default
-        file = next((file for file in files if str(error).startswith(f"{file}: ")), files[0])
-        path = ("clusters", name, "kubeconfig") if mine else ("$KUBECONFIG",)
-        remedy = "mend it, or name another one" if mine else "mend it, or name another one in $KUBECONFIG"
-        shown, rule = entry.kubeconfig if mine else str(file), str(error).removeprefix(f"{file}: ")
-        self._faults.add(path, shown, rule, "name a file that is there" if rule == _MISSING else remedy)
-
-    def _unknown(
-        self, path: tuple[str, ...], wanted: str, known: Sequence[str], entry: Entry, secret: str | None
+    def _report_unreadable(
+        self, name: str, config: ClusterConfig, content: str | None, error: kubeconfig.KubeconfigError
     ) -> None:
-        if secret is not None:
-            where, remedy = f"kubeconfigs.{path[1]}", "name one of them"
-        elif entry.kubeconfig is not None:
-            where, remedy = entry.kubeconfig, "name one of them"
-        else:
-            where, remedy = ", ".join(map(str, self.default)), "name one of them, or set $KUBECONFIG"
+        if content is not None:
+            rule = str(error).removeprefix(f"kubeconfigs.{name}: ")
+            if rule.startswith("certificate-authority: "):
+                # The path may be any pasted text, so the message leaves it out.
+                rule = "its certificate-authority is a file, which other machines do not have"
+            remedy = "store the output of `kubectl config view --raw --flatten --minify`"
+            self._errors.add(("kubeconfigs", name), "[secret]", rule, remedy)
+            return
+        is_own = config.kubeconfig is not None
+        files = self._files(config)
+        file = next((file for file in files if str(error).startswith(f"{file}: ")), files[0])
+        path = ("clusters", name, "kubeconfig") if is_own else ("$KUBECONFIG",)
+        value, rule = config.kubeconfig if is_own else str(file), str(error).removeprefix(f"{file}: ")
+        remedy = "correct the file, or name another one"
+        if rule == _NO_SUCH_FILE:
+            remedy = "name an existing file"
+        elif not is_own:
+            remedy = "correct the file, or set $KUBECONFIG to another one"
+        self._errors.add(path, value, rule, remedy)
+
+    def _report_unknown(
+        self,
+        path: tuple[str, ...],
+        context_name: str,
+        known: Sequence[str],
+        config: ClusterConfig,
+        content: str | None,
+    ) -> None:
+        is_own = content is not None or config.kubeconfig is not None
+        place = ", ".join(map(str, self._files(config))) if config.kubeconfig is None else config.kubeconfig
+        if content is not None:
+            place = f"kubeconfigs.{path[1]}"
+        remedy = "choose one of them" if is_own else "choose one of them, or set $KUBECONFIG"
         if not known:
-            own = secret is not None or entry.kubeconfig is not None
-            remedy = "give a kubeconfig that has it" if own else "set $KUBECONFIG to a file that has it"
-        self._faults.add(path, wanted, f"no such context in {where} (known: {join_names(known)})", remedy)
+            remedy = "set a kubeconfig that has it" if is_own else "set $KUBECONFIG to a file that has it"
+        self._errors.add(path, context_name, f"no such context in {place} (known: {join_names(known)})", remedy)
 
 
 def _try_read(
@@ -182,7 +198,7 @@ def _try_read(
         return read()
     except kubeconfig.KubeconfigError as error:
         return error
-    except ValueError:  # a file name that can't be
+    except ValueError:  # invalid file name
         return kubeconfig.KubeconfigError(f"{label}: not a kubeconfig")
 
 
@@ -193,70 +209,72 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _merge_linkerd(everywhere: ClusterLinkerdConfig, here: ClusterLinkerdConfig) -> ClusterLinkerdConfig:
-    """The mesh's settings with what the cluster says over them; charts' values are merged key by key."""
-    own: dict[str, Any] = {key: getattr(here, key) for key in here.model_fields_set}
-    charts = everywhere.values.keys() | here.values.keys()
-    own["values"] = {
-        chart: merge_values(everywhere.values.get(chart, {}), here.values.get(chart, {})) for chart in charts
+def _merge_linkerd(mesh_config: ClusterLinkerdConfig, cluster_config: ClusterLinkerdConfig) -> ClusterLinkerdConfig:
+    """Return the mesh's settings, overridden by those of a cluster; chart values are merged key by key."""
+    overrides: dict[str, Any] = {key: getattr(cluster_config, key) for key in cluster_config.model_fields_set}
+    charts = mesh_config.values.keys() | cluster_config.values.keys()
+    overrides["values"] = {
+        chart: merge_values(mesh_config.values.get(chart, {}), cluster_config.values.get(chart, {})) for chart in charts
     }
-    return everywhere.model_copy(update=own)
+    return mesh_config.model_copy(update=overrides)
 
 
-def _check_gateway(path: tuple[str, ...], entry: Entry, faults: ValidationErrors) -> None:
-    gateway = entry.gateway
-    if (gateway.port or PORT) == (gateway.probe_port or PROBE_PORT):
-        rule = "the gateway and its probe can't be at the same port"
+def _check_gateway(path: tuple[str, ...], config: ClusterConfig, errors: ValidationErrors) -> None:
+    gateway, load_balancer = config.gateway, config.gateway.load_balancer
+    same_port = "the gateway and its probe need different ports"
+    if (gateway.port or GATEWAY_PORT) == (gateway.probe_port or PROBE_PORT):
         key, value = ("probePort", gateway.probe_port) if gateway.probe_port else ("port", gateway.port)
-        faults.add((*path, key), value, rule, "choose another port")
-    others = gateway.model_fields_set - {"enabled"}
-    if not gateway.enabled and others:
-        rule = "there is no gateway for the other settings to be about"
-        faults.add((*path, "enabled"), False, rule, "leave them out, or enable it")
-    if gateway.load_balancer.public and gateway.load_balancer.source_ranges:
-        rule = "sourceRanges says who may come in: not all"
-        faults.add((*path, "loadBalancer", "public"), True, rule, "take one of the two out")
+        errors.add((*path, key), value, same_port, "choose another port")
+    if not gateway.enabled and gateway.model_fields_set - {"enabled"}:
+        rule = "the other settings need a gateway"
+        errors.add((*path, "enabled"), False, rule, "remove the other settings, or enable the gateway")
+    if load_balancer.public and load_balancer.source_ranges:
+        rule = "contradicts sourceRanges, which restricts access"
+        errors.add((*path, "loadBalancer", "public"), True, rule, "remove one of the two")
     if gateway.node_port is None:
         return
-    if gateway.load_balancer.model_fields_set and gateway.load_balancer.enabled:
-        rule = "a gateway has node ports or a load balancer"
-        faults.add((*path, "nodePort"), gateway.node_port.model_dump(), rule, "take nodePort or loadBalancer out")
+    if load_balancer.model_fields_set and load_balancer.enabled:
+        rule = "a gateway has either node ports or a load balancer"
+        errors.add((*path, "nodePort"), gateway.node_port.model_dump(), rule, "remove nodePort or loadBalancer")
     if gateway.node_port.port == gateway.node_port.probe_port:
-        rule = "the gateway and its probe can't be at the same port"
-        faults.add((*path, "nodePort", "probePort"), gateway.node_port.probe_port, rule, "choose another port")
+        errors.add((*path, "nodePort", "probePort"), gateway.node_port.probe_port, same_port, "choose another port")
 
 
 def _check_tolerations(
-    path: tuple[str, ...], linkerd: ClusterLinkerdConfig, reading: ParsedStackFile, faults: ValidationErrors
+    path: tuple[str, ...], linkerd: ClusterLinkerdConfig, parsed: ParsedStackFile, errors: ValidationErrors
 ) -> None:
-    """What Kubernetes would refuse, when a part of Linkerd is there already."""
-    for number, each in zip(reading.original_indices(*path), linkerd.tolerations, strict=True):
-        here: tuple[str | int, ...] = (*path, number)
-        if faults.is_invalid(*here):
+    """Report tolerations that Kubernetes would reject after a part of Linkerd is installed."""
+    for index, toleration in zip(parsed.original_indices(*path), linkerd.tolerations, strict=True):
+        entry_path: tuple[str | int, ...] = (*path, index)
+        if errors.is_invalid(*entry_path):
             continue
-        if each.operator == "Exists" and each.value:
-            remedy = "take the value out, or the operator"
-            faults.add((*here, "value"), each.value, "`operator: Exists` is about any value", remedy)
-        if each.key is None and each.operator != "Exists":
-            faults.add((*here, "key"), None, "no taint is named", "name its key, or write `operator: Exists` for any")
-        if each.toleration_seconds is not None and each.effect != "NoExecute":
-            remedy = "write `effect: NoExecute`, or take tolerationSeconds out"
-            faults.add((*here, "effect"), each.effect, "only pods under NoExecute stay for seconds", remedy)
+        if toleration.operator == "Exists" and toleration.value:
+            rule = "`operator: Exists` accepts any value"
+            errors.add((*entry_path, "value"), toleration.value, rule, "remove the value or the operator")
+        if toleration.key is None and toleration.operator != "Exists":
+            remedy = "add the key of the taint, or `operator: Exists` for any key"
+            errors.add((*entry_path, "key"), None, "no taint is named", remedy)
+        if toleration.toleration_seconds is not None and toleration.effect != "NoExecute":
+            rule = "tolerationSeconds needs the effect NoExecute"
+            remedy = "set `effect: NoExecute`, or remove tolerationSeconds"
+            errors.add((*entry_path, "effect"), toleration.effect, rule, remedy)
 
 
-def _check_duplicate_clusters(found: list[tuple[ClusterSettings, tuple[Any, ...]]], faults: ValidationErrors) -> None:
-    seen: dict[tuple[Any, ...], str] = {}
-    for cluster, place in found:
-        key = (*place, cluster.context.name)
-        if key in seen:
-            rule = f"the context of clusters.{seen[key]} too: one cluster can't be in the mesh twice"
-            faults.add(("clusters", cluster.name, "context"), cluster.context.name, rule, "name another context")
-        seen.setdefault(key, cluster.name)
+def _check_duplicate_clusters(
+    resolved: list[tuple[ClusterSettings, tuple[Any, ...]]], errors: ValidationErrors
+) -> None:
+    owners: dict[tuple[Any, ...], str] = {}
+    for cluster, kubeconfig_id in resolved:
+        key = (*kubeconfig_id, cluster.context.name)
+        if key in owners:
+            rule = f"same context as clusters.{owners[key]}, but a cluster can be in the mesh only once"
+            errors.add(("clusters", cluster.name, "context"), cluster.context.name, rule, "set another context")
+        owners.setdefault(key, cluster.name)
 
 
-def is_loopback(url: str) -> bool:
-    """Whether a URL leads whoever uses it back to themselves."""
+def is_loopback_url(url: str) -> bool:
+    """Return whether the host of a URL is a loopback address."""
     try:
-        return leads_to_itself(urlsplit(url).hostname or "")
+        return is_loopback(urlsplit(url).hostname or "")
     except ValueError:
         return False

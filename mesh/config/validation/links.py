@@ -1,4 +1,4 @@
-"""The links of a stack file, listed or by a pattern, and the rules on the clusters that others must reach."""
+"""Resolution of the links, listed or from a topology, and rules on the clusters that sources must reach."""
 
 from __future__ import annotations
 
@@ -6,184 +6,201 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from mesh import topology
-from mesh.config.errors import ValidationErrors, join_names, suggestion
-from mesh.config.field_types import TARGET_NAME_LENGTH, is_api_server
+from mesh.config.errors import ValidationErrors, join_names, suggest
+from mesh.config.field_types import MAX_TARGET_NAME_LENGTH, is_api_server
 from mesh.config.models.links import LinkOptions
 from mesh.config.models.stack_file import TopologyException
 from mesh.config.parser import ParsedStackFile
 from mesh.config.resolved import ClusterSettings
-from mesh.config.validation.clusters import is_loopback
+from mesh.config.validation.clusters import is_loopback_url
 from mesh.linkerd_releases import LinkerdRelease
 from mesh.topology import Link
 
 Path = tuple[str | int, ...]
 
 
-def resolve_links(reading: ParsedStackFile, names: list[str], faults: ValidationErrors) -> dict[Link, LinkOptions]:
-    """All links with what is said of them: those of the pattern first, then those that are listed.
+def resolve_links(parsed: ParsedStackFile, names: Sequence[str], errors: ValidationErrors) -> dict[Link, LinkOptions]:
+    """Return all links with their options: first those of the topology, then the listed ones.
 
     Args:
-        reading: the stack file.
-        names: all names of clusters in it.
-        faults: where faults go.
+        parsed: the stack file.
+        names: the names of all its clusters, including invalid clusters.
+        errors: collects validation errors.
     """
-    found: dict[Link, Path] = dict.fromkeys(_topology_links(reading, names, faults), ("topology",))
-    said: dict[Link, LinkOptions] = {link: reading.file.topology or LinkOptions() for link in found}
-    for number, entry in zip(reading.original_indices("links"), reading.file.links, strict=True):
-        path: Path = ("links", number)
-        known = [check_known_cluster(getattr(entry, end), (*path, end), names, faults) for end in ("source", "target")]
+    paths: dict[Link, Path] = dict.fromkeys(_topology_links(parsed, names, errors), ("topology",))
+    link_options: dict[Link, LinkOptions] = {link: parsed.file.topology or LinkOptions() for link in paths}
+    for index, config in zip(parsed.original_indices("links"), parsed.file.links, strict=True):
+        path: Path = ("links", index)
+        ends = [(end, getattr(config, end)) for end in ("source", "target")]
+        known = [check_known_cluster(name, (*path, end), names, errors) for end, name in ends]
         if not all(known):
             continue
-        link = Link(source=entry.source, target=entry.target)
+        link = Link(source=config.source, target=config.target)
         if link.source == link.target:
-            faults.add(path, link.name, "a cluster can't be linked to itself", "name two clusters")
-        elif link in found:
-            there = "topology" if found[link] == ("topology",) else f"links[{found[link][1]}]"
-            remedy = "take it out here" if there == "topology" else "remove one of them"
-            faults.add(path, link.name, f"the same as {there}" if "[" in there else "topology has it already", remedy)
+            errors.add(path, link.name, "a cluster cannot be linked to itself", "set two different clusters")
+        elif link in paths:
+            other = "topology" if paths[link] == ("topology",) else f"links[{paths[link][1]}]"
+            remedy = "remove it here" if other == "topology" else "remove one of the two"
+            errors.add(path, link.name, f"duplicate of a link in {other}", remedy)
         else:
-            found[link] = path
-            said[link] = entry
-    _check_names(found, faults)
-    return {_resolved(reading, link, options): options for link, options in said.items()}
+            paths[link] = path
+            link_options[link] = config
+    _check_names(paths, errors)
+    return {_resolve_link(parsed, link, options): options for link, options in link_options.items()}
 
 
-def _resolved(reading: ParsedStackFile, link: Link, options: LinkOptions) -> Link:
-    gateway = _by_gateway(reading, link, options)
-    return replace(link, gateway=gateway, discovers=not gateway or not _on_other_networks(reading, link))
+def _resolve_link(parsed: ParsedStackFile, link: Link, options: LinkOptions) -> Link:
+    gateway = options.gateway if options.gateway is not None else not are_on_one_network(parsed, link)
+    source_network, target_network = _flat_networks(parsed, link)
+    # If neither cluster names a flat network, nothing is known about direct access.
+    return replace(link, gateway=gateway, has_remote_discovery=not gateway or source_network == target_network)
 
 
-def _by_gateway(reading: ParsedStackFile, link: Link, options: LinkOptions) -> bool:
-    """Whether a link leads through the target's gateway."""
-    if options.gateway is not None:
-        return options.gateway
-    return not on_one_network(reading, link)
+def are_on_one_network(parsed: ParsedStackFile, link: Link) -> bool:
+    """Return whether both clusters of a link name the same flat network."""
+    source_network, target_network = _flat_networks(parsed, link)
+    return source_network is not None and source_network == target_network
 
 
-def on_one_network(reading: ParsedStackFile, link: Link) -> bool:
-    """Whether both clusters say that their pods are on the same flat network."""
-    source, target = _networks(reading, link)
-    return source is not None and source == target
+def _flat_networks(parsed: ParsedStackFile, link: Link) -> list[str | None]:
+    configs = (parsed.file.clusters.get(name) for name in (link.source, link.target))
+    return [config.networks.flat if config is not None else None for config in configs]
 
 
-def _on_other_networks(reading: ParsedStackFile, link: Link) -> bool:
-    """Whether the clusters say that their pods aren't on the same flat network: then at least one names its own."""
-    source, target = _networks(reading, link)
-    return source != target
+def check_known_cluster(name: str, path: Path, names: Sequence[str], errors: ValidationErrors) -> bool:
+    """Return whether the stack file has a cluster of that name, and report an unknown name.
 
-
-def _networks(reading: ParsedStackFile, link: Link) -> list[str | None]:
-    found = (reading.file.clusters.get(name) for name in (link.source, link.target))
-    return [cluster.networks.flat if cluster is not None else None for cluster in found]
-
-
-def check_known_cluster(name: str, path: Path, names: Sequence[str], faults: ValidationErrors) -> bool:
-    """Whether the stack file has a cluster of that name; a fault if not, or if it has none at all."""
+    Without any cluster, nothing is reported: `resolve_clusters` reports that already.
+    """
     if names and name not in names:
-        faults.add(path, name, "no such cluster in `clusters`", suggestion(name, names))
+        errors.add(path, name, "no such cluster in `clusters`", suggest(name, names))
     return name in names
 
 
-def _topology_links(reading: ParsedStackFile, names: list[str], faults: ValidationErrors) -> list[Link]:
-    pattern = reading.file.topology
-    if pattern is None or not names or faults.is_invalid("topology", "shape"):
+def _topology_links(parsed: ParsedStackFile, names: Sequence[str], errors: ValidationErrors) -> list[Link]:
+    pattern = parsed.file.topology
+    if pattern is None or not names or errors.is_invalid("topology", "shape"):
         return []
     if pattern.shape == "full-mesh":
         if pattern.hub is not None:
-            faults.add(("topology", "hub"), pattern.hub, "a full mesh has no hub", "take the hub out, or the shape")
+            errors.add(("topology", "hub"), pattern.hub, "a full mesh has no hub", "remove hub or shape")
         elif "direction" in pattern.model_fields_set:
-            rule = "a full mesh has every direction"
-            faults.add(("topology", "direction"), pattern.direction, rule, "take the direction out, or the shape")
-        found = topology.full_mesh(names)
+            rule = "a full mesh has links in both directions"
+            errors.add(("topology", "direction"), pattern.direction, rule, "remove direction or shape")
+        links = topology.full_mesh_links(names)
     elif pattern.hub is None:
-        if not faults.is_invalid("topology", "hub"):
-            remedy = f"name the cluster in the middle ({join_names(names)}), or write `topology: full-mesh`"
-            faults.add(("topology", "hub"), None, "missing", remedy)
+        if not errors.is_invalid("topology", "hub"):
+            remedy = f"set it to the cluster in the middle ({join_names(names)}), or write `topology: full-mesh`"
+            errors.add(("topology", "hub"), None, "required key is missing", remedy)
         return []
-    elif not check_known_cluster(pattern.hub, ("topology", "hub"), names, faults):
+    elif not check_known_cluster(pattern.hub, ("topology", "hub"), names, errors):
         return []
     else:
-        found = topology.hub(names, pattern.hub, pattern.direction)
-    for number, exception in zip(reading.original_indices("topology", "except"), pattern.exceptions, strict=True):
-        path: Path = ("topology", "except", number)
-        if faults.is_invalid(*path):
-            continue
-        if exception.source is None and exception.target is None:
-            faults.add(path, {}, "every link would be left out", "name a source, a target or both")
-            continue
-        ends = [(end, getattr(exception, end)) for end in ("source", "target")]
-        known = [check_known_cluster(name, (*path, end), names, faults) for end, name in ends if name is not None]
-        if not all(known):
-            continue
-        left = [link for link in found if not _is_excepted(link, exception)]
-        if len(left) == len(found):
-            shown = f"{exception.source or 'any'} to {exception.target or 'any'}"
-            faults.add(path, shown, "no link of the pattern is taken out by this", "mend it, or take it out")
-        found = left
-    return found
+        links = topology.hub_links(names, pattern.hub, pattern.direction)
+    for index, exception in zip(parsed.original_indices("topology", "except"), pattern.exceptions, strict=True):
+        links = _remove_exception(links, exception, ("topology", "except", index), names, errors)
+    return links
+
+
+def _remove_exception(
+    links: list[Link], exception: TopologyException, path: Path, names: Sequence[str], errors: ValidationErrors
+) -> list[Link]:
+    """Return the links without those of an exception, and report an exception that matches none."""
+    if errors.is_invalid(*path):
+        return links
+    if exception.source is None and exception.target is None:
+        errors.add(path, {}, "matches every link", "set source, target or both")
+        return links
+    ends = [(end, getattr(exception, end)) for end in ("source", "target")]
+    known = [check_known_cluster(name, (*path, end), names, errors) for end, name in ends if name is not None]
+    if not all(known):
+        return links
+    remaining = [link for link in links if not _is_excepted(link, exception)]
+    if len(remaining) == len(links):
+        value = f"{exception.source or 'any'} to {exception.target or 'any'}"
+        errors.add(path, value, "matches no link of the topology", "correct or remove it")
+    return remaining
 
 
 def _is_excepted(link: Link, exception: TopologyException) -> bool:
     return exception.source in (None, link.source) and exception.target in (None, link.target)
 
 
-def _check_names(found: dict[Link, Path], faults: ValidationErrors) -> None:
-    taken: dict[str, Link] = {}
-    for link, path in found.items():
-        if len(link.target) > TARGET_NAME_LENGTH:
-            rule = f"a target's name is part of other names and has at most {TARGET_NAME_LENGTH} characters"
-            end = path if path == ("topology",) else (*path, "target")
-            faults.add(end, link.target, rule, "give the cluster a shorter name (its `context` may stay)")
-        if link.name in taken:
-            other = taken[link.name]
+def _check_names(paths: dict[Link, Path], errors: ValidationErrors) -> None:
+    links_by_name: dict[str, Link] = {}
+    for link, path in paths.items():
+        if len(link.target) > MAX_TARGET_NAME_LENGTH:
+            rule = f"a target's name is part of resource names and has at most {MAX_TARGET_NAME_LENGTH} characters"
+            name_path = path if path == ("topology",) else (*path, "target")
+            errors.add(name_path, link.target, rule, "rename the cluster, and set `context` to the old name")
+        if link.name in links_by_name:
+            other = links_by_name[link.name]
             rule = (
-                f"the link of {link.source} to {link.target} has the name of that of {other.source} to {other.target}"
+                f"the links from {link.source} to {link.target} and from {other.source} to {other.target} "
+                "have the same name"
             )
-            faults.add(path, link.name, rule, "rename one of the clusters")
-        taken.setdefault(link.name, link)
+            errors.add(path, link.name, rule, "rename one of the clusters")
+        links_by_name.setdefault(link.name, link)
 
 
 def check_targets(
-    clusters: Iterable[ClusterSettings], found: Sequence[Link], release: LinkerdRelease, faults: ValidationErrors
+    clusters: Iterable[ClusterSettings],
+    links: Sequence[Link],
+    linkerd_release: LinkerdRelease,
+    errors: ValidationErrors,
 ) -> None:
-    """Rules on the clusters that others must reach."""
+    """Report targets whose gateway or API server the sources cannot reach.
+
+    Args:
+        clusters: the resolved clusters.
+        links: all links.
+        linkerd_release: the Linkerd release of the mesh.
+        errors: collects validation errors.
+    """
     for cluster in clusters:
-        path = ("clusters", cluster.name, "apiServer")
-        of_target = [link for link in found if link.target == cluster.name]
-        sources = ", ".join(sorted(link.source for link in of_target))
-        through = ", ".join(sorted(link.source for link in of_target if link.gateway))
-        if through and not cluster.gateway_is_reachable and not faults.is_invalid(*path[:2], "gateway"):
-            _check_gateway(cluster, through, faults)
-        unclear = faults.is_invalid(*path) or faults.is_invalid(*path[:2], "reachable")
-        if of_target and cluster.reachable and not unclear:
-            remedy = f"set clusters.{cluster.name}.apiServer to the URL at which peers reach this cluster's API server"
-            if not is_api_server(cluster.api_server):
-                rule = f"the kubeconfig's URL is none that {sources} could use"
-                faults.add(path, cluster.api_server, rule, remedy)
-            elif is_loopback(cluster.api_server) and not cluster.context.loopback_peers:
-                rule = f"a loopback address: {sources} would reach nobody but {_self(of_target)} there"
-                faults.add(path, cluster.api_server, rule, remedy)
-    if not release.remote_discovery:
-        flat = next((link for link in found if not link.gateway), None)
-        if flat is not None:
-            rule = f"Linkerd {release.version} links clusters through gateways only, and {flat.name} has none"
-            remedy = "choose 2.14 or later, or take the link's `gateway: false` out"
-            faults.add(("linkerd", "version"), release.version, rule, remedy)
+        incoming = [link for link in links if link.target == cluster.name]
+        _check_gateway(cluster, [link.source for link in incoming if link.gateway], errors)
+        _check_api_server(cluster, [link.source for link in incoming], errors)
+    if not linkerd_release.remote_discovery:
+        flat_link = next((link for link in links if not link.gateway), None)
+        if flat_link is not None:
+            rule = f"Linkerd {linkerd_release.version} supports only links through gateways, unlike {flat_link.name}"
+            remedy = "choose 2.14 or later, or remove `gateway: false` of the link"
+            errors.add(("linkerd", "version"), linkerd_release.version, rule, remedy)
 
 
-def _self(links: Sequence[Link]) -> str:
-    return "itself" if len(links) == 1 else "themselves"
-
-
-def _check_gateway(cluster: ClusterSettings, sources: str, faults: ValidationErrors) -> None:
-    path = ("clusters", cluster.name, "gateway")
-    if not cluster.gateway.enabled:
-        rule = f"{sources} can't reach a target without a gateway"
-        faults.add((*path, "enabled"), False, rule, "enable it, or turn the link round")
-    elif cluster.gateway.node_port:
-        rule = f"node ports alone don't say where {sources} can reach the gateway"
-        faults.add((*path, "addresses"), [], rule, "give the addresses of nodes, or a name that leads to them")
+def _check_gateway(cluster: ClusterSettings, sources: Sequence[str], errors: ValidationErrors) -> None:
+    path, exposure = ("clusters", cluster.name, "gateway"), cluster.gateway_exposure
+    if not sources or exposure.is_reachable or errors.is_invalid(*path):
+        return
+    rule = f"{_join_sources(sources)} cannot reach the gateway"
+    if exposure.service_type is None:
+        errors.add((*path, "enabled"), False, f"{rule} of a target that has none", "enable it, or reverse the link")
+    elif exposure.service_type == "NodePort":
+        remedy = "add addresses of nodes, or a host name that resolves to them"
+        errors.add((*path, "addresses"), [], f"{rule} at node ports of unknown addresses", remedy)
+    elif exposure.service_type == "LoadBalancer":
+        remedy = "add gateway.addresses, remove `await: false`, or reverse the link"
+        errors.add((*path, "loadBalancer", "await"), False, f"{rule} at an address that is not awaited", remedy)
     else:
-        rule = f"{sources} can't reach the gateway of a target without a load balancer"
-        remedy = "give it one, node ports or gateway.addresses, or turn the link round"
-        faults.add((*path, "loadBalancer"), False, rule, remedy)
+        remedy = "enable it, set nodePort or addresses, or reverse the link"
+        errors.add((*path, "loadBalancer"), False, f"{rule} of a target without a load balancer", remedy)
+
+
+def _check_api_server(cluster: ClusterSettings, sources: Sequence[str], errors: ValidationErrors) -> None:
+    path = ("clusters", cluster.name, "apiServer")
+    if not sources or not cluster.reachable:
+        return
+    if errors.is_invalid(*path) or errors.is_invalid(*path[:2], "reachable"):
+        return
+    remedy = f"set clusters.{cluster.name}.apiServer to the URL at which sources reach this cluster's API server"
+    if not is_api_server(cluster.api_server):
+        rule = f"{_join_sources(sources)} cannot use the kubeconfig's URL"
+        errors.add(path, cluster.api_server, rule, remedy)
+    elif is_loopback_url(cluster.api_server) and not cluster.context.has_loopback_peers:
+        rule = f"{_join_sources(sources)} cannot reach a loopback address of another cluster"
+        errors.add(path, cluster.api_server, rule, remedy)
+
+
+def _join_sources(sources: Sequence[str]) -> str:
+    return ", ".join(sorted(sources))

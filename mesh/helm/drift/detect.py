@@ -80,7 +80,7 @@ def find_drift(client: KubeClient, namespace: str, release: str) -> list[Drifted
         partial(_find_object_drift, client, desired, object_path(kinds(desired["apiVersion"]), desired, namespace))
         for desired in manifest
     ]
-    results = run_concurrently(jobs, patience=_CHECK_TIMEOUT_S, threads=_MAX_CONCURRENT_REQUESTS)
+    results = run_concurrently(jobs, idle_timeout_s=_CHECK_TIMEOUT_S, threads=_MAX_CONCURRENT_REQUESTS)
     return [drifted for drifted in results if drifted is not None]
 
 
