@@ -112,7 +112,7 @@ def cluster_handle(cluster: config.ClusterSettings, image_pull_secret: str | Non
         context=cluster.context.name,
         # The name in the stack file identifies the cluster, so a changed kubeconfig replaces no resource.
         cluster_identifier=cluster.name,
-        # By default, a changed Secret is deleted and re-created. In between, issuers and links would have no credentials.
+        # By default, Pulumi replaces a changed Secret. Between deletion and creation, links would have no credentials.
         enable_secret_mutable=True,
     )
     credentials = pulumi.Output.secret(image_pull_secret) if image_pull_secret is not None else None

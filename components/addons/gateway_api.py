@@ -1,8 +1,8 @@
 """CRDs of the Gateway API, from the manifest that its project publishes.
 
 An earlier Linkerd chart may have created some of these CRDs. The program adopts them in place, because deleting a CRD
-deletes all routes. It overrides Helm as the manager of changed fields. The annotation `helm.sh/resource-policy` prevents
-Helm from deleting the CRDs that its chart no longer contains.
+deletes all routes. It overrides Helm as the manager of changed fields. The annotation `helm.sh/resource-policy`
+prevents Helm from deleting the CRDs that its chart no longer contains.
 
 Follows https://gateway-api.sigs.k8s.io/guides/#installing-gateway-api and
 https://helm.sh/docs/howto/charts_tips_and_tricks/#tell-helm-not-to-uninstall-a-resource.

@@ -1,8 +1,8 @@
-"""Cilium on one cluster, with all its peers in a ClusterMesh: one Helm release, and the certificates that it mounts.
+"""Cilium on one cluster of a ClusterMesh: one Helm release, and the certificates that its pods mount.
 
-Follows https://docs.cilium.io/en/stable/network/clustermesh/clustermesh/ and the chart's own values. The chart would
-make certificates anew on each render; here each is made once, of one authority for all clusters, and is in a Secret of
-the name that the chart mounts, so that no key is a Helm value.
+The chart would generate new certificates at each render. So this program creates them once, signed by one authority for
+all clusters. They are in the Secrets that the chart mounts, so no key is a Helm value. Follows
+https://docs.cilium.io/en/stable/network/clustermesh/clustermesh/ and the chart's own values.
 """
 
 from __future__ import annotations
@@ -20,69 +20,69 @@ from components.linkerd.pki import Certificate, CertificateAuthority, GeneratedA
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import create_tls_secret
 from mesh import config
-from mesh.config.models.cilium import CiliumConfig as CiliumSettings
+from mesh.config.models.cilium import CiliumConfig
 from mesh.config.models.stack_file import LifetimesConfig
 from mesh.config.network_types import is_ip
 from mesh.config.validation.cilium import minor_version
 
 NAMESPACE = "kube-system"
-# A way to make certificates that the chart doesn't know, so that it makes none.
+# The chart has no such method, so it generates no certificates.
 _PROVIDED_CERTIFICATES = {"auto": {"enabled": True, "method": "provided"}}
-# From here on the chart says of its Service what only one that can be reached from outside may have.
+# Since this version, the chart sets fields of its Service that a ClusterIP Service cannot have.
 EXTERNAL_ONLY_SERVICE_SINCE = (1, 16)
-# From here on it lets somebody else make the Service.
+# Since this version, the chart can leave out its Service.
 EXTERNALLY_CREATED_SINCE = (1, 19)
-# What the chart's own certificates are for, whatever the cluster.
+# Common name of the chart's own server certificates; the same in every cluster.
 _SERVER_NAME = "clustermesh-apiserver.cilium.io"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Peer:
-    """A cluster of the mesh, as the others know it."""
+    """Name and address of a cluster, as its peers need them."""
 
     name: str
-    addresses: pulumi.Input[Sequence[str]]  # of its ClusterMesh API server: IPs, or one host name
+    addresses: pulumi.Input[Sequence[str]]  # of the ClusterMesh API server: IPs, or one host name
     port: int
 
 
 def peer_values(name: str, addresses: Sequence[str], port: int) -> dict[str, Any]:
-    """What the chart is told of one peer.
+    """Return the chart's values for one peer.
 
     Args:
-        name: the peer's.
-        addresses: IPs, or else a host name, of which only the first counts.
-        port: at which it is reached.
+        name: name of the peer.
+        addresses: IPs, or host names, of which only the first counts.
+        port: port of the peer's ClusterMesh API server.
     """
     if addresses and all(is_ip(address) for address in addresses):
-        # Cilium gives them a name below mesh.cilium.io, which is in the peer's certificate.
+        # Cilium maps IPs to a name below mesh.cilium.io, which is in the peer's certificate.
         return {"name": name, "port": port, "ips": list(addresses)}
     return {"name": name, "port": port, "address": addresses[0] if addresses else ""}
 
 
-def _peer_values(peer: Peer, found: Sequence[Sequence[str]]) -> dict[str, Any]:
-    return peer_values(peer.name, found[0], peer.port)
+def _peer_values(peer: Peer, outputs: Sequence[Sequence[str]]) -> dict[str, Any]:
+    return peer_values(peer.name, outputs[0], peer.port)
 
 
 def cilium_values(
     cluster: config.ClusterSettings,
-    cilium: CiliumSettings,
+    cilium: CiliumConfig,
     peers: Sequence[pulumi.Input[Mapping[str, Any]]],
     *,
     linkerd: bool,
 ) -> dict[str, Any]:
-    """The values of the cilium chart.
+    """Return the values of the cilium chart.
 
     Args:
-        cluster: where it goes.
-        cilium: what the stack file says of Cilium.
-        peers: what the chart is told of each other cluster.
-        linkerd: whether Linkerd runs there, too.
+        cluster: settings of the cluster.
+        cilium: settings of Cilium.
+        peers: values for each other cluster.
+        linkerd: whether Linkerd also runs on the cluster.
     """
     member = cluster.cilium
     assert member is not None
     apiserver: dict[str, Any] = {
         "service": _apiserver_service_values(member, cilium),
-        # Each cluster's client is known by its own name.
+        # Each cluster authenticates with a user name of its own.
         "tls": {**_PROVIDED_CERTIFICATES, "authMode": "cluster"},
     }
     if cilium.kvstoremesh is not None:
@@ -101,7 +101,7 @@ def cilium_values(
         "cluster": {"id": member.id, "name": cluster.name},
         "clustermesh": mesh,
         "hubble": hubble,
-        # Of the nodes' own networks, which differ; the chart's default is one network that all clusters would have.
+        # Use the pod networks of the nodes, which differ. The chart's default is the same network in all clusters.
         "ipam": {"mode": "kubernetes"},
     }
     if linkerd:
@@ -110,9 +110,9 @@ def cilium_values(
     return config.merge_values(values, member.values)
 
 
-def _apiserver_service_values(member: config.ClusterMeshMember, cilium: CiliumSettings) -> dict[str, Any]:
-    """What the chart makes of its Service, beside which this program may make one of its own."""
-    # Those of a load balancer are on a Service of this program's own.
+def _apiserver_service_values(member: config.ClusterMeshMember, cilium: CiliumConfig) -> dict[str, Any]:
+    """Return the values of the chart's Service; this program can create a second one (see `clustermesh`)."""
+    # With a load balancer, the annotations are on the program's own Service.
     annotations = {"annotations": dict(member.annotations)} if member.annotations else {}
     if member.service == "NodePort":
         return {"type": "NodePort", "nodePort": cilium.node_port, **annotations}
@@ -120,16 +120,16 @@ def _apiserver_service_values(member: config.ClusterMeshMember, cilium: CiliumSe
         return {"type": "ClusterIP", **(annotations if member.service == "ClusterIP" else {})}
     if member.service == "ClusterIP":
         return {"externallyCreated": True}
-    # At any node port: a load balancer's Service is beside it.
+    # The node port is arbitrary, because peers use the load balancer of the program's own Service.
     return {"type": "NodePort", "nodePort": 0}
 
 
 class CiliumAuthority(pulumi.ComponentResource):
-    """The one authority of a ClusterMesh.
+    """Certificate authority of a ClusterMesh.
 
     Args:
-        lifetimes: how long it and what it signs are valid.
-        opts: the usual resource options.
+        lifetimes: lifetimes of the authority and of its certificates, in hours.
+        opts: resource options.
     """
 
     ca: CertificateAuthority
@@ -137,9 +137,9 @@ class CiliumAuthority(pulumi.ComponentResource):
 
     def __init__(self, lifetimes: LifetimesConfig, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("multicluster-mesh:index:CiliumAuthority", "cilium", None, opts)
-        child = pulumi.ResourceOptions(parent=self)
+        child_options = pulumi.ResourceOptions(parent=self)
         self.lifetimes = lifetimes
-        self.ca = GeneratedAuthority("cilium-ca", "Cilium CA", lifetimes.anchor, child).ca
+        self.ca = GeneratedAuthority("cilium-ca", "Cilium CA", lifetimes.anchor, child_options).ca
         self.register_outputs({"certificate": self.ca.certificate, "expires": self.ca.expires})
 
 
@@ -147,38 +147,38 @@ class Cilium(pulumi.ComponentResource):
     """Cilium on one cluster.
 
     Args:
-        cluster: where it goes.
-        cilium: what the stack file says of Cilium.
-        authority: who signs.
-        own: the cluster, as the others know it.
-        peers: the others.
-        charts: where its chart comes from.
-        linkerd: whether Linkerd runs there, too.
-        before: what the chart expects to be there.
-        opts: the usual resource options.
+        cluster: cluster to install Cilium on.
+        cilium: settings of Cilium.
+        authority: certificate authority of the ClusterMesh.
+        own: the cluster itself, as its peers need it.
+        peers: the other clusters.
+        charts: source of the chart.
+        linkerd: whether Linkerd also runs on the cluster.
+        services: Services that replace the chart's own.
+        opts: resource options.
     """
 
-    ready: pulumi.Resource  # what must be there before a pod has a network
-    expires: pulumi.Output[str]  # RFC 3339: when the first of its certificates does
+    ready: pulumi.Resource  # a dependency of each resource that needs a pod network
+    expires: pulumi.Output[str]  # RFC 3339; the earliest of all certificates
 
     def __init__(
         self,
         cluster: Cluster,
-        cilium: CiliumSettings,
+        cilium: CiliumConfig,
         authority: CiliumAuthority,
         own: Peer,
         peers: Sequence[Peer],
         charts: str,
         *,
         linkerd: bool,
-        before: Sequence[pulumi.Resource] = (),
+        services: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         name = f"{cluster.name}-cilium"
         super().__init__("multicluster-mesh:index:Cilium", name, None, opts)
-        child = cluster.options(self)
-        secrets = self._secrets(cluster, cilium, authority, own, child)
-        told = [pulumi.Output.all(peer.addresses).apply(partial(_peer_values, peer)) for peer in peers]
+        child_options = cluster.options(self)
+        secrets = self._create_secrets(cluster, cilium, authority, own, child_options)
+        peer_outputs = [pulumi.Output.all(peer.addresses).apply(partial(_peer_values, peer)) for peer in peers]
         self.ready = helm_release(
             name,
             cluster=cluster,
@@ -187,29 +187,29 @@ class Cilium(pulumi.ComponentResource):
             chart="cilium",
             version=cilium.version,
             source=charts,
-            values=cilium_values(cluster.settings, cilium, told, linkerd=linkerd),
-            # Its pods mount the Secrets, which the chart doesn't name.
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[*secrets, *before])),
+            values=cilium_values(cluster.settings, cilium, peer_outputs, linkerd=linkerd),
+            # Hidden dependencies: the Secrets that the pods mount, and the Service that the chart leaves out.
+            opts=pulumi.ResourceOptions.merge(child_options, pulumi.ResourceOptions(depends_on=[*secrets, *services])),
         ).drift_repair
         self.register_outputs({})
 
-    def _secrets(
+    def _create_secrets(
         self,
         cluster: Cluster,
-        cilium: CiliumSettings,
+        cilium: CiliumConfig,
         authority: CiliumAuthority,
         own: Peer,
         opts: pulumi.ResourceOptions,
     ) -> list[pulumi.Resource]:
         hosts = pulumi.Output.all(addresses=own.addresses).apply(
-            lambda found: [address for address in found["addresses"] if not is_ip(address)]
+            lambda outputs: [address for address in outputs["addresses"] if not is_ip(address)]
         )
-        server = ["*.mesh.cilium.io", f"clustermesh-apiserver.{NAMESPACE}.svc", "localhost"]
-        # The chart's own names, in the Secrets that its pods mount.
-        wanted: dict[str, tuple[str, pulumi.Input[Sequence[str]]]] = {
+        server_names = ["*.mesh.cilium.io", f"clustermesh-apiserver.{NAMESPACE}.svc", "localhost"]
+        # The Secrets that the chart's pods mount, with the common names and DNS names of the chart's certificates.
+        certificates: dict[str, tuple[str, pulumi.Input[Sequence[str]]]] = {
             "clustermesh-apiserver-server-cert": (
                 _SERVER_NAME,
-                hosts.apply(lambda found: [_SERVER_NAME, *server, *found]),
+                hosts.apply(lambda host_names: [_SERVER_NAME, *server_names, *host_names]),
             ),
             "clustermesh-apiserver-admin-cert": (f"admin-{cluster.name}", ["localhost"]),
             "clustermesh-apiserver-remote-cert": (f"remote-{cluster.name}", []),
@@ -217,12 +217,12 @@ class Cilium(pulumi.ComponentResource):
         }
         if cilium.hubble is not None:
             grpc = f"*.{cluster.name}.hubble-grpc.cilium.io"
-            wanted["hubble-server-certs"] = (grpc, [grpc])
+            certificates["hubble-server-certs"] = (grpc, [grpc])
             if cilium.hubble.relay:
                 relay = "*.hubble-relay.cilium.io"
-                wanted["hubble-relay-client-certs"] = (relay, [relay])
-        # By which `cilium clustermesh` tells that two clusters have one authority; its key stays where it was made.
-        made: list[pulumi.Resource] = [
+                certificates["hubble-relay-client-certs"] = (relay, [relay])
+        # `cilium clustermesh` compares this certificate between clusters. Its key exists in the stack state only.
+        secrets: list[pulumi.Resource] = [
             KubernetesObject(
                 f"{cluster.name}-cilium-ca",
                 "v1",
@@ -232,8 +232,8 @@ class Cilium(pulumi.ComponentResource):
                 opts=opts,
             )
         ]
-        ends: list[pulumi.Output[str]] = []
-        for secret, (common_name, names) in wanted.items():
+        expiry: list[pulumi.Output[str]] = []
+        for secret, (common_name, names) in certificates.items():
             certificate = Certificate(
                 f"{cluster.name}-{secret}",
                 authority.ca,
@@ -245,8 +245,8 @@ class Cilium(pulumi.ComponentResource):
                 client=True,
                 opts=pulumi.ResourceOptions(parent=self),
             )
-            ends.append(certificate.expires)
-            made.append(
+            expiry.append(certificate.expires)
+            secrets.append(
                 create_tls_secret(
                     f"{cluster.name}-{secret}-secret",
                     cluster,
@@ -258,6 +258,6 @@ class Cilium(pulumi.ComponentResource):
                     opts=opts,
                 )
             )
-        # All in the same form and the same zone, so that the earliest comes first.
-        self.expires = pulumi.Output.all(*ends).apply(min)
-        return made
+        # All timestamps have the same form and time zone, so the smallest string is the earliest.
+        self.expires = pulumi.Output.all(*expiry).apply(min)
+        return secrets

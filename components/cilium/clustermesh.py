@@ -1,7 +1,7 @@
-"""A ClusterMesh: where the clusters reach one another, and Cilium on each with all others as its peers.
+"""ClusterMesh: the address of each cluster, and Cilium on each with all others as its peers.
 
-Where a load balancer gives the address, a Service of this program's own asks for it before Cilium is there: the chart's
-Service would get it too late, each release needing the addresses of all others.
+Each Helm release needs the addresses of all other clusters. The chart's own Service would get the address of a load
+balancer too late. So this program creates a LoadBalancer Service before it installs Cilium.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from mesh.config.validation.cilium import minor_version
 from mesh.kube import client as kube_client
 from mesh.kube.errors import ApiStatusError, KubeError
 
-# The Service by which a load balancer leads to the ClusterMesh API server.
+# LoadBalancer Service of the ClusterMesh API server.
 PEER_SERVICE = "clustermesh-apiserver-peers"
 CLUSTERMESH_OUTPUT = "clustermesh"
-# Of a cluster's nodes, so many are told to the others.
+# Peers get the addresses of this many nodes per cluster.
 MAX_NODE_ADDRESSES = 3
 _SERVED = {
     "selector": {"k8s-app": "clustermesh-apiserver"},
@@ -33,47 +33,47 @@ _SERVED = {
 
 
 class ClusterMesh(pulumi.ComponentResource):
-    """Cilium on every cluster that can be reached, and one authority for all.
+    """Cilium on every reachable cluster, and one authority for all.
 
     Args:
-        stack: the settings, which say that Cilium is wanted.
-        clusters: all clusters.
-        made: what the stack has made before, where a cluster can't be reached: its address is what it was.
-        opts: the usual resource options.
+        stack: settings of the stack; they enable Cilium.
+        clusters: all clusters, by name.
+        state: resources of the stack state, for the addresses of unreachable clusters.
+        opts: resource options.
     """
 
     authority: CiliumAuthority
-    members: dict[str, Cilium]  # by cluster, those that can be reached
-    peers: dict[str, Peer]  # by cluster, those whose address is known
+    members: dict[str, Cilium]  # by name, the reachable clusters
+    peers: dict[str, Peer]  # by name, the clusters with a known address
 
     def __init__(
         self,
         stack: config.Settings,
         clusters: Mapping[str, Cluster],
-        made: Sequence[stack_state.StateResource],
+        state: Sequence[stack_state.StateResource],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("multicluster-mesh:index:ClusterMesh", "clustermesh", None, opts)
         assert stack.cilium is not None
-        child = pulumi.ResourceOptions(parent=self)
-        self.authority = CiliumAuthority(stack.trust.lifetimes, child)
-        whole = next((resource for resource in made if resource.type == "pulumi:pulumi:Stack"), None)
-        before = whole.outputs.get(CLUSTERMESH_OUTPUT) or {} if whole is not None else {}
-        found = {name: _peer(cluster, before.get(name), self) for name, cluster in clusters.items()}
-        self.peers = {name: peer for name, peer in found.items() if peer is not None}
-        external = minor_version(stack.cilium.version) >= EXTERNALLY_CREATED_SINCE
+        child_options = pulumi.ResourceOptions(parent=self)
+        self.authority = CiliumAuthority(stack.trust.lifetimes, child_options)
+        stack_resource = next((resource for resource in state if resource.type == "pulumi:pulumi:Stack"), None)
+        former = stack_resource.outputs.get(CLUSTERMESH_OUTPUT) or {} if stack_resource is not None else {}
+        peers = {name: _resolve_peer(cluster, former.get(name), self) for name, cluster in clusters.items()}
+        self.peers = {name: peer for name, peer in peers.items() if peer is not None}
+        can_replace_service = minor_version(stack.cilium.version) >= EXTERNALLY_CREATED_SINCE
         self.members = {
             name: Cilium(
                 cluster,
                 stack.cilium,
                 self.authority,
                 self.peers[name],
-                # In an order that doesn't change when the stack file is sorted anew.
+                # Sorted, so that the order of the stack file does not matter.
                 [self.peers[other] for other in sorted(self.peers) if other != name],
                 stack.charts["cilium"],
                 linkerd=stack.linkerd,
-                before=_cluster_ip_service(cluster, self) if external else [],
-                opts=child,
+                services=_create_cluster_ip_service(cluster, self) if can_replace_service else [],
+                opts=child_options,
             )
             for name, cluster in clusters.items()
             if cluster.settings.reachable
@@ -81,10 +81,16 @@ class ClusterMesh(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def _peer(cluster: Cluster, before: Mapping[str, Any] | None, parent: pulumi.Resource) -> Peer | None:
-    """A cluster as the others know it; None for one that is away, and was never there.
+def _resolve_peer(cluster: Cluster, former: Mapping[str, Any] | None, parent: pulumi.Resource) -> Peer | None:
+    """Return a cluster with its addresses; None for an unreachable cluster without known addresses.
 
-    One that won't come back is as it was, too: only its removal from the stack file changes the others.
+    An unreachable or abandoned cluster keeps its former addresses. Only its removal from the stack file changes the
+    other clusters.
+
+    Args:
+        cluster: the cluster.
+        former: the cluster's part of the stack output, from the stack state.
+        parent: the ClusterMesh.
     """
     member = cluster.settings.cilium
     assert member is not None
@@ -92,21 +98,21 @@ def _peer(cluster: Cluster, before: Mapping[str, Any] | None, parent: pulumi.Res
     port = member.port
     if not cluster.settings.reachable:
         if not member.addresses:
-            if not before or not before.get("addresses"):
+            if not former or not former.get("addresses"):
                 return None
-            addresses, port = before["addresses"], int(before.get("port", port))
+            addresses, port = former["addresses"], int(former.get("port", port))
     elif member.service == "LoadBalancer":
-        balanced = _load_balancer_addresses(cluster, member, parent)
-        addresses = member.addresses or balanced
+        service_addresses = _create_load_balancer(cluster, member, parent)
+        addresses = member.addresses or service_addresses
     elif not member.addresses:
         addresses = node_addresses(cluster)
     return Peer(name=cluster.name, addresses=addresses, port=port)
 
 
-def _load_balancer_addresses(
+def _create_load_balancer(
     cluster: Cluster, member: ClusterMeshMember, parent: pulumi.Resource
 ) -> pulumi.Output[list[str]]:
-    # Where the stack file says the addresses, nobody waits for them.
+    # If the stack file sets the addresses, the Service's own are not needed.
     annotations = {**(SKIP_AWAIT if member.addresses else {}), **member.annotations}
     service = KubernetesObject(
         f"{cluster.name}-{PEER_SERVICE}",
@@ -114,17 +120,17 @@ def _load_balancer_addresses(
         "Service",
         metadata=cluster.metadata(PEER_SERVICE, namespace=NAMESPACE, annotations=annotations),
         spec={"type": "LoadBalancer", **_SERVED},
-        # Without an address of each, none of the clusters could be told of the others.
+        # Every release needs this address, so the timeout is generous.
         opts=pulumi.ResourceOptions.merge(
             cluster.options(parent),
             pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m")),
         ),
     )
-    return pulumi.Output.all(service.status).apply(lambda found: load_balancer.load_balancer_addresses(found[0]))
+    return pulumi.Output.all(service.status).apply(lambda outputs: load_balancer.load_balancer_addresses(outputs[0]))
 
 
-def _cluster_ip_service(cluster: Cluster, parent: pulumi.Resource) -> list[pulumi.Resource]:
-    """The Service of a cluster that is to have no other, where the chart can only make one for traffic from outside."""
+def _create_cluster_ip_service(cluster: Cluster, parent: pulumi.Resource) -> list[pulumi.Resource]:
+    """Create the ClusterIP Service that the chart itself no longer supports, if the settings require it."""
     member = cluster.settings.cilium
     if member is None or member.service != "ClusterIP":
         return []
@@ -136,7 +142,7 @@ def _cluster_ip_service(cluster: Cluster, parent: pulumi.Resource) -> list[pulum
             "clustermesh-apiserver",
             namespace=NAMESPACE,
             labels={"k8s-app": "clustermesh-apiserver"},
-            # An older release may have made it, and would take it away.
+            # An older chart may have created the Service. The annotations prevent Helm from deleting it.
             annotations={
                 **SKIP_AWAIT,
                 "pulumi.com/patchForce": "true",
@@ -151,27 +157,27 @@ def _cluster_ip_service(cluster: Cluster, parent: pulumi.Resource) -> list[pulum
 
 
 def node_addresses(cluster: Cluster) -> list[str]:
-    """The addresses of the first nodes of a cluster by their names, which a node port is reached at.
+    """Return the internal addresses of a cluster's first nodes, sorted by the nodes' names.
 
     Raises:
-        pulumi.RunError: nobody may look, or there are none.
+        pulumi.RunError: the nodes cannot be listed, or have no addresses.
     """
     path = f"clusters.{cluster.name}.cilium.addresses"
-    remedy = "say there where the others reach it, or let its nodes be listed"
+    remedy = "set the addresses at which other clusters reach it, or grant the right to list nodes"
     try:
         nodes = kube_client.connect(cluster.access).list_objects("/api/v1/nodes")
     except KubeError as error:
         why = f"{error.status} {error.reason}" if isinstance(error, ApiStatusError) else str(error)
-        raise pulumi.RunError(f"{path}: not set: its nodes can't be asked for theirs ({why}); {remedy}") from None
-    found = {node["metadata"]["name"]: _internal_ip(node) for node in nodes}
-    addresses = [address for _, address in sorted(found.items()) if address][:MAX_NODE_ADDRESSES]
+        raise pulumi.RunError(f"{path}: not set: the nodes cannot be listed ({why}); {remedy}") from None
+    by_node = {node["metadata"]["name"]: _internal_ip(node) for node in nodes}
+    addresses = [address for _, address in sorted(by_node.items()) if address][:MAX_NODE_ADDRESSES]
     if not addresses:
-        raise pulumi.RunError(f"{path}: not set: none of its nodes has an address; {remedy}")
+        raise pulumi.RunError(f"{path}: not set: no node has an internal address; {remedy}")
     return addresses
 
 
 def _internal_ip(node: Mapping[str, Any]) -> str | None:
-    """A node's address; none of one that is going away, or has just come."""
+    """Return a node's internal address; None if the node is Terminating or has none yet."""
     if node["metadata"].get("deletionTimestamp"):
         return None
     addresses = node.get("status", {}).get("addresses") or []

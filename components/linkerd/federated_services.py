@@ -1,8 +1,9 @@
-"""Federated services: the members that Linkerd's controllers write into them, and how one leaves.
+"""Members of federated services, and their removal.
 
 A federated service `<name>-federated` is a union of services of that name. Each cluster's controllers write their
-members into two of its annotations, and delete it with the last one. What leaves while no controller is at work,
-leaves by this.
+members into two of its annotations, and delete it with the last member. This module does the same for a member that
+leaves while no controller is running.
+
 Follows https://linkerd.io/2/tasks/federated-services/ and https://linkerd.io/2/reference/multicluster/#federated-services.
 """
 
@@ -15,47 +16,49 @@ from mesh.kube.client import KubeClient
 from mesh.kube.constants import CLUSTER_NAME_LABEL, MIRRORED_SERVICE_LABEL
 
 MIRRORED_SELECTOR = f"{MIRRORED_SERVICE_LABEL}=true"
-CLUSTER_NAME_LABEL = "mirror.linkerd.io/cluster-name"
 _REMOTE_DISCOVERY_ANNOTATION = "multicluster.linkerd.io/remote-discovery"
 _LOCAL_DISCOVERY_ANNOTATION = "multicluster.linkerd.io/local-discovery"
 
 
 def federated_service_name(service: str) -> str:
-    """What the federated service of a service is called."""
+    """Return the name of the federated service of a service."""
     return f"{service}-federated"
 
 
 def cluster_selector(target: str) -> str:
-    """The selector of what controllers have made for a target."""
+    """Return the label selector of the objects that controllers created for a target."""
     return f"{CLUSTER_NAME_LABEL}={target}"
 
 
 def parse_members(annotations: Mapping[str, str] | None) -> list[tuple[str, str]]:
-    """The members of a federated service: each service's name, with its cluster's; the cluster itself has none."""
-    found = annotations or {}
-    remote = [
-        member.rpartition("@") for member in (found.get(_REMOTE_DISCOVERY_ANNOTATION) or "").split(",") if "@" in member
+    """Return the members of a federated service: the names of service and cluster; empty for the cluster itself."""
+    annotations = annotations or {}
+    members = [
+        member.rpartition("@")
+        for member in (annotations.get(_REMOTE_DISCOVERY_ANNOTATION) or "").split(",")
+        if "@" in member
     ]
-    local = [(found[_LOCAL_DISCOVERY_ANNOTATION], "")] if found.get(_LOCAL_DISCOVERY_ANNOTATION) else []
-    return [*((service, cluster) for service, _, cluster in remote), *local]
+    local_service = annotations.get(_LOCAL_DISCOVERY_ANNOTATION)
+    local = [(local_service, "")] if local_service else []
+    return [*((service, cluster) for service, _, cluster in members), *local]
 
 
 def remove_member(client: KubeClient, service: Mapping[str, Any], target: str) -> None:
-    """Take a cluster's service out of a federated service; with its last member, the federated service goes.
+    """Remove a cluster's service from a federated service, and delete the federated service without members.
 
     Args:
-        client: a client of the cluster that has it.
+        client: client of the cluster with the federated service.
         service: the federated service.
-        target: the member's cluster; empty for the cluster itself.
+        target: name of the member's cluster; empty for the cluster with the federated service.
     """
     metadata = service["metadata"]
     path = f"/api/v1/namespaces/{metadata['namespace']}/services/{metadata['name']}"
-    left = [member for member in parse_members(metadata.get("annotations")) if member[1] != target]
-    if not left:
+    remaining = [member for member in parse_members(metadata.get("annotations")) if member[1] != target]
+    if not remaining:
         client.request("DELETE", path)
         return
-    remote = ",".join(f"{name}@{cluster}" for name, cluster in left if cluster)
-    local = next((name for name, cluster in left if not cluster), None)
+    remote = ",".join(f"{name}@{cluster}" for name, cluster in remaining if cluster)
+    local = next((name for name, cluster in remaining if not cluster), None)
     client.request(
         "PATCH",
         path,
@@ -68,11 +71,11 @@ def remove_member(client: KubeClient, service: Mapping[str, Any], target: str) -
 
 
 def remove_cluster(client: KubeClient, target: str) -> None:
-    """Take all services of a cluster out of the federated services that they are members of.
+    """Remove all services of a cluster from the federated services of another, or of the same, cluster.
 
     Args:
-        client: a client of the cluster that has the federated services.
-        target: the members' cluster; empty for the cluster itself.
+        client: client of the cluster with the federated services.
+        target: name of the members' cluster; empty for the cluster with the federated services.
     """
     for service in client.list_objects("/api/v1/services", f"{MIRRORED_SELECTOR},!{CLUSTER_NAME_LABEL}"):
         if any(cluster == target for _, cluster in parse_members(service["metadata"].get("annotations"))):

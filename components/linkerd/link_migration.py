@@ -1,9 +1,9 @@
-"""Links that were applied in an older version of their API: what lets them be applied in the present one.
+"""Migration of Links that were applied in an older API version.
 
-Server-side apply prunes what a manager no longer applies, and for that converts the object back to the version in which
-it applied it last. A Link's older versions don't know the newer ones' fields, so that the API server would refuse.
-Their field paths are the same; so the version that is written beside them is changed, once, after linkerd-multicluster
-has brought the new one.
+Server-side apply prunes fields that a field manager no longer applies. For that, the API server converts the object to
+the version of the manager's last apply. Older versions of a Link lack fields of newer ones, so the conversion fails.
+The field paths are equal in all versions. So the migration changes only the version in the managed fields, after
+linkerd-multicluster has installed the new one.
 
 Follows https://kubernetes.io/docs/reference/using-api/server-side-apply/#api-implementation (managedFields).
 """
@@ -16,26 +16,26 @@ from mesh.kube import client as kube_client
 from mesh.kube.client import Access
 
 
-def migrate_managed_fields(way: Access, namespace: str, api: str) -> None:
-    """Have all Links of a namespace be managed in one version of their API.
+def migrate_managed_fields(access: Access, namespace: str, api: str) -> None:
+    """Set the API version in the managed fields of all Links in a namespace.
 
     Args:
-        way: to the cluster.
-        namespace: where they are.
-        api: group and version, which the cluster has.
+        access: credentials for the cluster.
+        namespace: namespace of the Links.
+        api: group and version that the cluster serves.
     """
-    group, client = api.partition("/")[0], kube_client.connect(way)
+    group, client = api.partition("/")[0], kube_client.connect(access)
     links = f"/apis/{api}/namespaces/{namespace}/links"
     for link in client.list_objects(links):
         metadata = link["metadata"]
-        managed = metadata.get("managedFields") or []
-        carried = [_with_api_version(entry, group, api) for entry in managed]
-        if carried != managed:
-            # With the version of the object, so that nobody else's change is lost.
-            changed = {"metadata": {"managedFields": carried, "resourceVersion": metadata["resourceVersion"]}}
-            client.request("PATCH", f"{links}/{metadata['name']}", body=changed)
+        managed_fields = metadata.get("managedFields") or []
+        migrated = [_with_api_version(entry, group, api) for entry in managed_fields]
+        if migrated != managed_fields:
+            # With the resource version, the API server rejects the patch after a concurrent change.
+            patch = {"metadata": {"managedFields": migrated, "resourceVersion": metadata["resourceVersion"]}}
+            client.request("PATCH", f"{links}/{metadata['name']}", body=patch)
 
 
 def _with_api_version(entry: dict[str, Any], group: str, api: str) -> dict[str, Any]:
-    ours = entry.get("apiVersion", "").startswith(f"{group}/")
-    return {**entry, "apiVersion": api} if ours else entry
+    has_group = entry.get("apiVersion", "").startswith(f"{group}/")
+    return {**entry, "apiVersion": api} if has_group else entry

@@ -1,9 +1,10 @@
-"""What a link's controller makes, as something that the stack owns: its removal is part of `destroy`.
+"""Cleanup of the mirror services and federated services that a link's controller creates.
 
-Linkerd's controllers make mirror services and federated services, and leave them behind when their Link goes (`linkerd
-multicluster unlink` is what removes them). No Kubernetes object owns them either, so this resource makes nothing, and
-deletes them when the link is gone. From Linkerd 2.18 it also restarts the controller when the link's credentials are
-new: it reads them only with its Link.
+Linkerd's controllers do not delete these objects when their Link is deleted; `linkerd multicluster unlink` does. No
+Kubernetes object owns them. So the stack has a resource that creates nothing and deletes them after the link.
+
+From Linkerd 2.18, the resource also restarts the controller when the link's credentials change, because the controller
+reads them only together with its Link.
 """
 
 from __future__ import annotations
@@ -20,27 +21,27 @@ from mesh.kube.client import KubeClient
 from mesh.kube.constants import CLUSTER_NAME_LABEL
 
 if TYPE_CHECKING:
-    # Its packages take seconds to import, and the process that runs the provider doesn't need them.
+    # The import takes seconds, and the provider's process does not need it.
     from components.cluster import Cluster
 
-# Seconds that pods of controllers that go may take to end, after which their mirrors would only come back.
+# While pods of a deleted controller still run, they would re-create the mirrors.
 CONTROLLER_STOP_TIMEOUT_S = 60
-# Seconds in which a controller that stays may still finish what it was at when its Link went.
+# A controller that keeps running may still write mirrors for a moment after its Link is deleted.
 CONTROLLER_GRACE_PERIOD_S = 1
 CREDENTIALS_CHECKSUM_ANNOTATION = "multicluster-mesh/credentials-checksum"
 
 
 class MirrorCleanup(Resource, module="multicluster-mesh", name="MirrorCleanup"):
-    """The mirror services of one target in one source cluster, and its members of federated services there.
+    """The mirror services and federated members of one target in one source.
 
     Args:
-        name: the resource name.
-        cluster: the source.
-        namespace: the namespace of the multicluster extension there.
-        target: the target cluster's name; empty for the cluster's own members of federated services.
-        controller: the Deployment that is restarted when the credentials change; None where something else sees to it.
-        credentials_checksum: changes with the credentials.
-        opts: the usual resource options; what makes mirrors must depend on this resource, to be gone before it is.
+        name: name of the Pulumi resource.
+        cluster: source cluster.
+        namespace: namespace of the multicluster extension in the source.
+        target: name of the target cluster; empty for the source's own members of federated services.
+        controller: Deployment to restart when the credentials change; None if Helm restarts it.
+        credentials_checksum: checksum that changes with the credentials.
+        opts: resource options; a controller that must be deleted before the cleanup depends on this resource.
     """
 
     def __init__(
@@ -66,32 +67,32 @@ class MirrorCleanup(Resource, module="multicluster-mesh", name="MirrorCleanup"):
 
 
 def restart_controller(client: KubeClient, namespace: str, controller: str, checksum: str) -> None:
-    """Have a controller's pods made anew, one after the other, as `kubectl rollout restart` does.
+    """Restart a controller's pods by a rollout, as `kubectl rollout restart` does.
 
     Args:
-        client: a client of the source cluster.
-        namespace: where the controller runs.
-        controller: its Deployment.
-        checksum: of the credentials that it is to read.
+        client: client of the source cluster.
+        namespace: namespace of the controller.
+        controller: name of the controller's Deployment.
+        checksum: checksum of the new credentials.
     """
-    changed = {"spec": {"template": {"metadata": {"annotations": {CREDENTIALS_CHECKSUM_ANNOTATION: checksum}}}}}
-    # One that isn't there reads them when it comes.
-    client.request("PATCH", f"/apis/apps/v1/namespaces/{namespace}/deployments/{controller}", body=changed)
+    patch = {"spec": {"template": {"metadata": {"annotations": {CREDENTIALS_CHECKSUM_ANNOTATION: checksum}}}}}
+    # A missing Deployment is no error: the controller reads the credentials when it starts.
+    client.request("PATCH", f"/apis/apps/v1/namespaces/{namespace}/deployments/{controller}", body=patch)
 
 
 def delete_mirrors(client: KubeClient, namespace: str, target: str) -> None:
-    """Delete what a link's controller has made: mirror Services, their Endpoints, and its Lease.
+    """Delete the mirror Services and Endpoints that a link's controller created, and its Lease.
 
     Args:
-        client: a client of the source cluster.
-        namespace: where the controller ran.
-        target: the target cluster's name; empty for the controller of the cluster's own members.
+        client: client of the source cluster.
+        namespace: namespace of the controller.
+        target: name of the target cluster; empty for the controller of the source's own members.
 
     Raises:
         TimeoutError: the controller is still running; nothing was deleted.
     """
-    own = f"component=linkerd-service-mirror,{CLUSTER_NAME_LABEL}={target}"
-    _wait_for_pod_deletion(client, namespace, own if target else "component=local-service-mirror")
+    link_selector = f"component=linkerd-service-mirror,{CLUSTER_NAME_LABEL}={target}"
+    _wait_for_pod_deletion(client, namespace, link_selector if target else "component=local-service-mirror")
     federated_services.remove_cluster(client, target)
     if target:
         _delete_mirror_services(client, target)
@@ -112,15 +113,15 @@ def _wait_for_pod_deletion(client: KubeClient, namespace: str, selector: str) ->
     while _has_pods(client, namespace, selector):
         if time.monotonic() > deadline:
             raise TimeoutError(
-                f"namespace {namespace}: pods with {selector} still run after {CONTROLLER_STOP_TIMEOUT_S} seconds, and "
-                "would make their mirror services again; look why they don't end, and run this once more"
+                f"namespace {namespace}: pods with {selector}: still running after {CONTROLLER_STOP_TIMEOUT_S} "
+                "seconds, so they would re-create the mirror services; delete the pods, then run the command again"
             )
         time.sleep(0.2)
 
 
 def _delete_mirror_services(client: KubeClient, target: str) -> None:
-    mirrored = f"{federated_services.MIRRORED_SELECTOR},{federated_services.cluster_selector(target)}"
+    selector = f"{federated_services.MIRRORED_SELECTOR},{federated_services.cluster_selector(target)}"
     for kind in ("services", "endpoints"):
-        for item in client.list_objects(f"/api/v1/{kind}", mirrored):
+        for item in client.list_objects(f"/api/v1/{kind}", selector):
             metadata = item["metadata"]
             client.request("DELETE", f"/api/v1/namespaces/{metadata['namespace']}/{kind}/{metadata['name']}")

@@ -1,4 +1,4 @@
-"""Who may call a sample's port: Linkerd's policy in its older form, a ServerAuthorization, or its newer one.
+"""Authorization of clients at a sample's port: a ServerAuthorization or the newer AuthorizationPolicy.
 
 Follows https://linkerd.io/2.14/reference/authorization-policy/.
 """
@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from components.workloads.manifests import SampleObjects
-from components.workloads.sample_namespace import SampleNamespace
+from components.workloads.sample_component import SampleComponent
 
 PolicyForm = Literal["server-authorization", "authorization-policy"]
 Protocol = Literal["HTTP/1", "HTTP/2", "gRPC"]
@@ -18,22 +17,22 @@ _GROUP = "policy.linkerd.io"
 
 
 def server_spec(selector: Mapping[str, str], port: str, protocol: Protocol) -> dict[str, Any]:
-    """The spec of a Server.
+    """Return the spec of a Server.
 
     Args:
-        selector: the labels of its pods.
-        port: the name of their port.
-        protocol: what is spoken there.
+        selector: labels of the pods.
+        port: name of the pods' port.
+        protocol: protocol of the port.
     """
     return {"podSelector": {"matchLabels": dict(selector)}, "port": port, "proxyProtocol": protocol}
 
 
 def authorization_spec(server: str, accounts: Sequence[str]) -> dict[str, Any]:
-    """The spec of a ServerAuthorization.
+    """Return the spec of a ServerAuthorization.
 
     Args:
-        server: the Server's name.
-        accounts: service accounts of the same namespace that may call it; none of them named, every meshed pod.
+        server: name of the Server.
+        accounts: service accounts of the same namespace to authorize; empty for all meshed pods.
     """
     clients: dict[str, Any] = {"identities": ["*"]}
     if accounts:
@@ -42,10 +41,10 @@ def authorization_spec(server: str, accounts: Sequence[str]) -> dict[str, Any]:
 
 
 def authentication_spec(accounts: Sequence[str]) -> dict[str, Any]:
-    """The spec of a MeshTLSAuthentication.
+    """Return the spec of a MeshTLSAuthentication.
 
     Args:
-        accounts: service accounts of the same namespace; none of them named, every meshed pod.
+        accounts: service accounts of the same namespace; empty for all meshed pods.
     """
     if not accounts:
         return {"identities": ["*"]}
@@ -53,8 +52,7 @@ def authentication_spec(accounts: Sequence[str]) -> dict[str, Any]:
 
 
 def allow_access(
-    objects: SampleObjects,
-    place: SampleNamespace,
+    component: SampleComponent,
     form: PolicyForm,
     name: str,
     *,
@@ -63,36 +61,44 @@ def allow_access(
     protocol: Protocol,
     accounts: Sequence[str] = (),
 ) -> None:
-    """Let only some meshed pods call a port.
+    """Authorize only some meshed pods at a port.
 
     Args:
-        objects: makes the sample's objects.
-        place: where they are.
-        form: of the policy.
-        name: what its objects are called.
-        selector: the labels of the pods that are called.
-        port: the name of their port.
-        protocol: what is spoken there.
-        accounts: service accounts of the same namespace that may call; none of them named, every meshed pod.
+        component: component of the sample.
+        form: form of the policy.
+        name: name of the policy's objects.
+        selector: labels of the server's pods.
+        port: name of the pods' port.
+        protocol: protocol of the port.
+        accounts: service accounts of the same namespace to authorize; empty for all meshed pods.
     """
-    # The kinds come with Linkerd's CRDs, and Linkerd's webhook looks at what is made of them.
-    before = [place.mesh_cluster.linkerd.control_plane]
-    server = server_spec(selector, port, protocol)
-    objects.custom(f"{name}-server", f"{_GROUP}/v1beta1", "Server", name, server, before)
+    # The control plane has the validating webhook, and comes after its CRDs.
+    depends_on = [component.namespace.mesh_cluster.linkerd.control_plane]
+    component.create_custom_object(
+        f"{name}-server", f"{_GROUP}/v1beta1", "Server", name, server_spec(selector, port, protocol), depends_on
+    )
     if form == "server-authorization":
-        spec = authorization_spec(name, accounts)
-        objects.custom(f"{name}-authorization", f"{_GROUP}/v1beta1", "ServerAuthorization", name, spec, before)
+        component.create_custom_object(
+            f"{name}-authorization",
+            f"{_GROUP}/v1beta1",
+            "ServerAuthorization",
+            name,
+            authorization_spec(name, accounts),
+            depends_on,
+        )
         return
-    objects.custom(
+    component.create_custom_object(
         f"{name}-authentication",
         f"{_GROUP}/v1alpha1",
         "MeshTLSAuthentication",
         name,
         authentication_spec(accounts),
-        before,
+        depends_on,
     )
     policy = {
         "targetRef": {"group": _GROUP, "kind": "Server", "name": name},
         "requiredAuthenticationRefs": [{"group": _GROUP, "kind": "MeshTLSAuthentication", "name": name}],
     }
-    objects.custom(f"{name}-policy", f"{_GROUP}/v1alpha1", "AuthorizationPolicy", name, policy, before)
+    component.create_custom_object(
+        f"{name}-policy", f"{_GROUP}/v1alpha1", "AuthorizationPolicy", name, policy, depends_on
+    )

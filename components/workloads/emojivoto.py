@@ -6,56 +6,51 @@ https://github.com/BuoyantIO/emojivoto (names, ports, images, labels).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pulumi
 
 from components.workloads.authorization_policy import allow_access
-from components.workloads.manifests import SampleObjects, container_spec
+from components.workloads.manifests import container_spec, environment
+from components.workloads.sample_component import SampleComponent
 from components.workloads.sample_namespace import SampleNamespace
 from mesh import config
-from mesh.config.models.samples import EmojivotoConfig as EmojivotoSettings
+from mesh.config.models.samples import EmojivotoConfig
 from mesh.images import EMOJIVOTO_IMAGE
 
 _VERSION = "v11"
-_GRPC, _PROMETHEUS = 8080, 8801
-# Nobody on the images' systems: what runs there is a program of its own.
-_USER = 1000
+_GRPC_PORT, _PROMETHEUS_PORT = 8080, 8801
+# An unprivileged UID. The images have no such user and need none, because they contain static programs.
+_UID = 1000
 
 
-class Emojivoto(pulumi.ComponentResource):
-    """Emojivoto in one place; only `web` may call the services behind it, where that is wished for.
+class Emojivoto(SampleComponent):
+    """Emojivoto in one namespace, with an optional policy that only `web` may call its backends.
 
     Args:
-        place: where it goes.
-        sample: its settings.
-        opts: the usual resource options.
+        namespace: namespace of the sample.
+        sample: settings of the sample.
+        opts: resource options.
     """
 
     def __init__(
-        self, place: SampleNamespace, sample: config.Sample, opts: pulumi.ResourceOptions | None = None
+        self, namespace: SampleNamespace, sample: config.Sample, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        cluster = place.cluster.name
-        name = f"{cluster}-{place.name}-emojivoto"
-        super().__init__("multicluster-mesh:index:Emojivoto", name, None, opts)
-        wanted = sample.part
-        assert isinstance(wanted, EmojivotoSettings)
-        objects = SampleObjects(name, place, sample, self)
-        for behind in ("emoji", "voting"):
-            _behind(objects, behind, offered=f"{behind}-svc" in wanted.exported_services)
-            if wanted.policy is not None:
+        super().__init__("multicluster-mesh:index:Emojivoto", namespace, sample, opts)
+        settings = sample.part
+        assert isinstance(settings, EmojivotoConfig)
+        for backend in ("emoji", "voting"):
+            _create_backend(self, backend, is_exported=f"{backend}-svc" in settings.exported_services)
+            if settings.policy is not None:
                 allow_access(
-                    objects,
-                    place,
-                    wanted.policy,
-                    f"{behind}-grpc",
-                    selector={"app": f"{behind}-svc"},
+                    self,
+                    settings.policy,
+                    f"{backend}-grpc",
+                    selector={"app": f"{backend}-svc"},
                     port="grpc",
                     protocol="gRPC",
                     accounts=["web"],
                 )
-        _web(objects, place.name, offered="web-svc" in wanted.exported_services)
-        _vote_bot(objects, place.name)
+        _create_web(self, is_exported="web-svc" in settings.exported_services)
+        _create_vote_bot(self)
         self.register_outputs({})
 
 
@@ -71,61 +66,73 @@ def _pod_labels(app: str) -> dict[str, str]:
     return {"app": app, "version": _VERSION}
 
 
-def _environment(found: Mapping[str, str]) -> dict[str, object]:
-    return {"env": [{"name": key, "value": value} for key, value in found.items()]}
-
-
-def _behind(objects: SampleObjects, name: str, *, offered: bool) -> None:
-    called = f"{name}-svc"
-    served = container_spec(
-        called,
-        objects.image(called, EMOJIVOTO_IMAGE.format(called)),
-        ports={"grpc": _GRPC, "prom": _PROMETHEUS},
+def _create_backend(component: SampleComponent, name: str, *, is_exported: bool) -> None:
+    service = f"{name}-svc"
+    container = container_spec(
+        service,
+        component.image(service, EMOJIVOTO_IMAGE.format(service)),
+        ports={"grpc": _GRPC_PORT, "prom": _PROMETHEUS_PORT},
         probe={"tcpSocket": {"port": "grpc"}},
         cpu="100m",
-        more=_environment({"GRPC_PORT": str(_GRPC), "PROM_PORT": str(_PROMETHEUS)}),
+        extra_fields={"env": environment({"GRPC_PORT": str(_GRPC_PORT), "PROM_PORT": str(_PROMETHEUS_PORT)})},
     )
-    objects.deployment(
-        name, name, [served], labels=_pod_labels(called), object_labels=_labels(name), user=_USER, account=True
+    component.create_deployment(
+        name,
+        name,
+        [container],
+        labels=_pod_labels(service),
+        object_labels=_labels(name),
+        user=_UID,
+        needs_account=True,
     )
-    ports: dict[str, tuple[int, int | str]] = {"grpc": (_GRPC, "grpc"), "prom": (_PROMETHEUS, "prom")}
-    objects.service(called, called, ports, selector={"app": called}, labels={}, offered=offered)
+    ports: dict[str, tuple[int, int | str]] = {"grpc": (_GRPC_PORT, "grpc"), "prom": (_PROMETHEUS_PORT, "prom")}
+    component.create_service(service, service, ports, selector={"app": service}, labels={}, is_exported=is_exported)
 
 
-def _web(objects: SampleObjects, namespace: str, *, offered: bool) -> None:
-    told = {
+def _create_web(component: SampleComponent, *, is_exported: bool) -> None:
+    namespace = component.namespace.name
+    variables = {
         "WEB_PORT": "8080",
-        "EMOJISVC_HOST": f"emoji-svc.{namespace}:{_GRPC}",
-        "VOTINGSVC_HOST": f"voting-svc.{namespace}:{_GRPC}",
+        "EMOJISVC_HOST": f"emoji-svc.{namespace}:{_GRPC_PORT}",
+        "VOTINGSVC_HOST": f"voting-svc.{namespace}:{_GRPC_PORT}",
         "INDEX_BUNDLE": "dist/index_bundle.js",
     }
-    served = container_spec(
+    container = container_spec(
         "web-svc",
-        objects.image("web-svc", EMOJIVOTO_IMAGE.format("web")),
+        component.image("web-svc", EMOJIVOTO_IMAGE.format("web")),
         ports={"http": 8080},
         probe={"tcpSocket": {"port": "http"}},
         cpu="100m",
-        more=_environment(told),
+        extra_fields={"env": environment(variables)},
     )
-    objects.deployment(
-        "web", "web", [served], labels=_pod_labels("web-svc"), object_labels=_labels("web"), user=_USER, account=True
+    component.create_deployment(
+        "web",
+        "web",
+        [container],
+        labels=_pod_labels("web-svc"),
+        object_labels=_labels("web"),
+        user=_UID,
+        needs_account=True,
     )
-    objects.service(
-        "web-svc", "web-svc", {"http": (80, "http")}, selector={"app": "web-svc"}, labels={}, offered=offered
+    component.create_service(
+        "web-svc", "web-svc", {"http": (80, "http")}, selector={"app": "web-svc"}, labels={}, is_exported=is_exported
     )
 
 
-def _vote_bot(objects: SampleObjects, namespace: str) -> None:
-    bot = container_spec(
+def _create_vote_bot(component: SampleComponent) -> None:
+    container = container_spec(
         "vote-bot",
-        objects.image("vote-bot", EMOJIVOTO_IMAGE.format("web")),
-        more={"command": ["emojivoto-vote-bot"], **_environment({"WEB_HOST": f"web-svc.{namespace}:80"})},
+        component.image("vote-bot", EMOJIVOTO_IMAGE.format("web")),
+        extra_fields={
+            "command": ["emojivoto-vote-bot"],
+            "env": environment({"WEB_HOST": f"web-svc.{component.namespace.name}:80"}),
+        },
     )
-    objects.deployment(
+    component.create_deployment(
         "vote-bot",
         "vote-bot",
-        [bot],
+        [container],
         labels=_pod_labels("vote-bot"),
         object_labels=_labels("vote-bot"),
-        user=_USER,
+        user=_UID,
     )

@@ -1,10 +1,12 @@
-"""An exported service as one source sees it: when it is exported no longer, its mirror there goes.
+"""Cleanup of an exported service's mirror in one source.
 
-Linkerd's controller in the source removes it, some moments later. An update that ends before it has would leave a
-service that leads nowhere, and a `destroy` would take the controller away first. So this resource makes nothing, and
-its removal waits; what is still there after that, because no controller is at work, it removes itself. There is one for
-each source, so that a new cluster changes nothing for the others. It is the same for a member of a federated service,
-which leaves it; there the cluster itself is one of those that see it.
+When a service is no longer exported, Linkerd's controller in the source deletes the mirror some seconds later. Without
+a wait, an update would leave a mirror without backends, and `destroy` would delete the controller first. So the stack
+has a resource for each source of an exported service. The resource creates nothing. Its deletion waits until the
+controller has deleted the mirror, and deletes the mirror itself if no controller is running.
+
+There is one resource per source, so a new cluster does not change the resources of the others. Members of federated
+services are removed in the same way. The cluster's own federated service counts as a source.
 """
 
 from __future__ import annotations
@@ -25,24 +27,24 @@ from mesh.kube.constants import CLUSTER_NAME_LABEL, EXPORTED_LABEL, FEDERATED_LA
 from mesh.kube.errors import ApiUnreachableError, BadCredentialsError, KubeconfigContextError
 
 if TYPE_CHECKING:
-    # Its packages take seconds to import, and the process that runs the provider doesn't need them.
+    # The import takes seconds, and the provider's process does not need it.
     from components.cluster import Cluster
 
-# Seconds that controllers have for it; they watch, and need one or two.
+# Controllers watch the service and need one or two seconds.
 MIRROR_DELETION_TIMEOUT_S = 30
 
 
 class ExportCleanup(Resource, module="multicluster-mesh", name="ExportCleanup"):
-    """One exported service, as one source sees it.
+    """The mirror of an exported service in one source, or the service's membership in a federated service there.
 
     Args:
-        name: the resource name.
-        service: the service's name.
-        namespace: its namespace, of the same name in every cluster.
-        target: the cluster that exports it.
-        source: the cluster that sees it.
-        federated: whether it is seen as a member of a federated service; the source may be the target itself.
-        opts: the usual resource options; the service must depend on this resource, to be gone before it is.
+        name: name of the Pulumi resource.
+        service: name of the service.
+        namespace: namespace of the service, which is the same in every cluster.
+        target: cluster that exports the service.
+        source: cluster with the mirror or the federated service; for the latter, it can be the target itself.
+        federated: whether the service is a member of a federated service.
+        opts: resource options; the service must depend on this resource, so that it is deleted first.
     """
 
     def __init__(
@@ -60,11 +62,13 @@ class ExportCleanup(Resource, module="multicluster-mesh", name="ExportCleanup"):
         if federated:
             props["federated"] = True
         for end, cluster in (("target", target), ("source", source)):
-            found = cluster.settings
-            secret = found.kubeconfig_is_secret
+            settings = cluster.settings
+            kubeconfig: pulumi.Input[str] = settings.kubeconfig
+            if settings.kubeconfig_is_secret:
+                kubeconfig = pulumi.Output.secret(kubeconfig)
             props[end] = cluster.name
-            props[f"{end}Context"] = found.context.name
-            props[f"{end}Kubeconfig"] = pulumi.Output.secret(found.kubeconfig) if secret else found.kubeconfig
+            props[f"{end}Context"] = settings.context.name
+            props[f"{end}Kubeconfig"] = kubeconfig
         super().__init__(ExportCleanupProvider(), name, props, opts)
 
 
@@ -94,16 +98,16 @@ def _access(props: dict[str, Any], end: str) -> Access:
     return Access(context=props[f"{end}Context"], kubeconfig=props.get(f"{end}Kubeconfig") or "")
 
 
-def _has_label(way: Access, namespace: str, service: str, label: str) -> bool:
-    """Whether a service is there, and has a label; also where nobody can tell, because then no mirror goes."""
-    client = _connect(way)
+def _has_label(access: Access, namespace: str, service: str, label: str) -> bool:
+    """Return whether a service has a label; also True if the cluster cannot be reached, so no mirror is deleted."""
+    client = _connect(access)
     if client is None:
         return True
     try:
-        found = client.request("GET", _service_path(namespace, service))
+        response = client.request("GET", _service_path(namespace, service))
     except (ApiUnreachableError, BadCredentialsError):
         return True
-    return found is not None and bool((found["metadata"].get("labels") or {}).get(label))
+    return response is not None and bool((response["metadata"].get("labels") or {}).get(label))
 
 
 def _connect(access: Access) -> KubeClient | None:
@@ -118,68 +122,67 @@ def _service_path(namespace: str, service: str) -> str:
     return f"/api/v1/namespaces/{namespace}/services/{service}"
 
 
-def delete_mirror(way: Access, namespace: str, service: str, target: str, deadline: float) -> None:
-    """Wait until the mirror of a service is gone, and remove it if nobody else does.
+def delete_mirror(access: Access, namespace: str, service: str, target: str, deadline: float) -> None:
+    """Wait until the mirror of a service is deleted, and delete it at the deadline.
 
-    A source that can't be reached is left to its own controller, which finds out when it is back.
-
-    Args:
-        way: to the source cluster.
-        namespace: the service's.
-        service: its name in the target.
-        target: the target cluster's name.
-        deadline: when to wait no longer, of `time.monotonic()`.
-    """
-
-    def is_there(found: dict[str, Any]) -> bool:
-        # Else it is somebody else's, of the same name.
-        return bool((found["metadata"].get("labels") or {}).get(CLUSTER_NAME_LABEL) == target)
-
-    def remove(client: KubeClient, found: dict[str, Any]) -> None:
-        client.request("DELETE", _service_path(namespace, found["metadata"]["name"]))
-
-    _wait_until_absent(way, namespace, f"{service}-{target}", is_there, remove, deadline)
-
-
-def leave_federated_service(way: Access, namespace: str, service: str, target: str, deadline: float) -> None:
-    """Wait until a service is no member of its federated service any more, and take it out if nobody else does.
+    The mirror in an unreachable source is left to the source's controller, which deletes it after it reconnects.
 
     Args:
-        way: to the cluster that has the federated service.
-        namespace: the service's.
-        service: its name.
-        target: its cluster; empty for the one that has the federated service.
-        deadline: when to wait no longer, of `time.monotonic()`.
+        access: credentials for the source cluster.
+        namespace: namespace of the service.
+        service: name of the service in the target.
+        target: name of the target cluster.
+        deadline: a value of `time.monotonic()`.
     """
 
-    def is_member(found: dict[str, Any]) -> bool:
-        return (service, target) in federated_services.parse_members(found["metadata"].get("annotations"))
+    def is_mirror(candidate: dict[str, Any]) -> bool:
+        # A Service with the same name but without this label is not a mirror of the target.
+        return bool((candidate["metadata"].get("labels") or {}).get(CLUSTER_NAME_LABEL) == target)
 
-    def take_out(client: KubeClient, found: dict[str, Any]) -> None:
-        federated_services.remove_member(client, found, target)
+    def delete(client: KubeClient, mirror: dict[str, Any]) -> None:
+        client.request("DELETE", _service_path(namespace, mirror["metadata"]["name"]))
 
-    _wait_until_absent(
-        way, namespace, federated_services.federated_service_name(service), is_member, take_out, deadline
-    )
+    _wait_until_absent(access, namespace, f"{service}-{target}", is_mirror, delete, deadline)
+
+
+def leave_federated_service(access: Access, namespace: str, service: str, target: str, deadline: float) -> None:
+    """Wait until a service is no longer a member of its federated service, and remove it at the deadline.
+
+    Args:
+        access: credentials for the cluster with the federated service.
+        namespace: namespace of the service.
+        service: name of the service.
+        target: name of the service's cluster; empty for the cluster with the federated service.
+        deadline: a value of `time.monotonic()`.
+    """
+
+    def has_member(federated: dict[str, Any]) -> bool:
+        return (service, target) in federated_services.parse_members(federated["metadata"].get("annotations"))
+
+    def remove(client: KubeClient, federated: dict[str, Any]) -> None:
+        federated_services.remove_member(client, federated, target)
+
+    name = federated_services.federated_service_name(service)
+    _wait_until_absent(access, namespace, name, has_member, remove, deadline)
 
 
 def _wait_until_absent(
-    way: Access,
+    access: Access,
     namespace: str,
     name: str,
-    remains: Callable[[dict[str, Any]], bool],
-    end: Callable[[KubeClient, dict[str, Any]], None],
+    is_present: Callable[[dict[str, Any]], bool],
+    delete: Callable[[KubeClient, dict[str, Any]], None],
     deadline: float,
 ) -> None:
-    """Wait until nothing of a service remains, and end it oneself when it is time."""
-    client = _connect(way)
+    """Wait until `is_present` is false for a Service, and call `delete` at the deadline."""
+    client = _connect(access)
     if client is None:
         return
     path = _service_path(namespace, name)
     # An unreachable cluster is left to its own controller.
     with suppress(ApiUnreachableError, BadCredentialsError):
-        while (found := client.request("GET", path)) is not None and remains(found):
+        while (service := client.request("GET", path)) is not None and is_present(service):
             if time.monotonic() > deadline:
-                end(client, found)
+                delete(client, service)
                 return
             time.sleep(0.2)

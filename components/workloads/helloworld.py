@@ -1,4 +1,4 @@
-"""Helloworld: a service that says which version of it answers, and `sleep`, a pod to ask it from.
+"""Helloworld: a service that returns its version, and `sleep`, a client pod.
 
 Follows https://github.com/istio/istio/tree/master/samples/helloworld and …/samples/sleep (names, ports, images,
 labels).
@@ -10,94 +10,81 @@ from collections.abc import Mapping
 
 import pulumi
 
-from components.workloads.manifests import SampleObjects, container_spec
+from components.workloads.manifests import container_spec
+from components.workloads.sample_component import SampleComponent
 from components.workloads.sample_namespace import SampleNamespace
-from components.workloads.traffic_split import FAILURE_ACCRUAL_ANNOTATION, fail_over, split_backends, split_requests
+from components.workloads.traffic_split import create_splits_and_failovers, failover_annotations
 from mesh import config
-from mesh.config.models.samples import HelloworldConfig as HelloworldSettings
+from mesh.config.models.samples import HelloworldConfig
 from mesh.images import CURL_IMAGE, HELLOWORLD_IMAGE
 
 NAME = "helloworld"
 SLEEP = "sleep"
 PORT = 5000
-# The number of the user that the image of sleep has for curl; and nobody on helloworld's, where Python needs none.
-_CURL_USER, _HELLO_USER = 100, 1000
+# UID of curl in the image of sleep. The image of helloworld has no user for its UID, and Python needs none.
+_CURL_UID, _HELLOWORLD_UID = 100, 1000
 
 
-class Helloworld(pulumi.ComponentResource):
-    """Helloworld in one place: one version of it behind a Service that may be exported, and `sleep` where wished for.
+class Helloworld(SampleComponent):
+    """One version of helloworld in one namespace, behind a Service that can be exported, and an optional `sleep`.
 
     Args:
-        place: where it goes.
-        sample: its settings.
-        opts: the usual resource options.
+        namespace: namespace of the sample.
+        sample: settings of the sample.
+        opts: resource options.
     """
 
     def __init__(
-        self, place: SampleNamespace, sample: config.Sample, opts: pulumi.ResourceOptions | None = None
+        self, namespace: SampleNamespace, sample: config.Sample, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        cluster = place.cluster.name
-        name = f"{cluster}-{place.name}-helloworld"
-        super().__init__("multicluster-mesh:index:Helloworld", name, None, opts)
-        wanted = sample.part
-        assert isinstance(wanted, HelloworldSettings)
-        objects = SampleObjects(name, place, sample, self)
+        super().__init__("multicluster-mesh:index:Helloworld", namespace, sample, opts)
+        settings, cluster = sample.part, self.cluster.name
+        assert isinstance(settings, HelloworldConfig)
         if cluster in sample.clusters:
-            accrual = FAILURE_ACCRUAL_ANNOTATION if any(each.cluster == cluster for each in wanted.failover) else None
-            _version(objects, wanted.versions.get(cluster, "v1"), accrual)
-        if cluster in wanted.sleep:
-            _sleep(objects)
-        for split in wanted.splits:
-            if split.cluster == cluster:
-                split_requests(
-                    objects,
-                    place,
-                    "split",
-                    NAME,
-                    form=split.form,
-                    service=NAME,
-                    port=PORT,
-                    found=split_backends(NAME, PORT, split),
-                    version=split.smi_version,
-                )
-        for failover in wanted.failover:
-            if failover.cluster == cluster:
-                fail_over(objects, place, NAME, PORT, failover)
+            annotations = failover_annotations(cluster, settings.failover)
+            _create_version(self, settings.versions.get(cluster, "v1"), annotations)
+        if cluster in settings.sleep:
+            _create_sleep(self)
+        create_splits_and_failovers(self, NAME, PORT, settings.splits, settings.failover)
         self.register_outputs({})
 
 
-def _version(objects: SampleObjects, version: str, annotations: Mapping[str, str] | None) -> None:
-    called = f"{NAME}-{version}"
-    served = container_spec(
+def _create_version(component: SampleComponent, version: str, annotations: Mapping[str, str] | None) -> None:
+    name = f"{NAME}-{version}"
+    container = container_spec(
         NAME,
-        objects.image(called, HELLOWORLD_IMAGE.format(version)),
+        component.image(name, HELLOWORLD_IMAGE.format(version)),
         ports={"http": PORT},
         probe={"httpGet": {"path": "/health", "port": "http"}},
         cpu="100m",
         memory="64Mi",
-        at_most="256Mi",
+        memory_limit="256Mi",
     )
-    # A version is a Deployment of its own, and moving to another one makes that first.
-    objects.deployment(version, called, [served], labels={"app": NAME, "version": version}, user=_HELLO_USER)
-    labels = {"app": NAME, "service": NAME}
-    objects.service(
+    # Each version has its own Deployment, so Pulumi creates a new version before it deletes the old one.
+    component.create_deployment(
+        version, name, [container], labels={"app": NAME, "version": version}, user=_HELLOWORLD_UID
+    )
+    component.create_service(
         "service",
         NAME,
         {"http": (PORT, "http")},
         selector={"app": NAME},
-        labels=labels,
+        labels={"app": NAME, "service": NAME},
         annotations=annotations,
-        offered=True,
+        is_exported=True,
     )
 
 
-def _sleep(objects: SampleObjects) -> None:
+def _create_sleep(component: SampleComponent) -> None:
     labels = {"app": SLEEP}
-    waiting = container_spec(
-        SLEEP, objects.image(SLEEP, CURL_IMAGE), more={"command": ["/bin/sleep", "3650d"]}, memory="16Mi"
+    container = container_spec(
+        SLEEP,
+        component.image(SLEEP, CURL_IMAGE),
+        memory="16Mi",
+        extra_fields={"command": ["/bin/sleep", "3650d"]},
     )
-    objects.deployment("sleep", SLEEP, [waiting], labels=labels, user=_CURL_USER)
-    # Nothing listens there: a Service gives its pods a name in the mesh's statistics.
-    objects.service(
+    component.create_deployment("sleep", SLEEP, [container], labels=labels, user=_CURL_UID)
+    # No process listens on the port. The Service gives the pods a name in Linkerd's statistics.
+    component.create_service(
         "sleep-service", SLEEP, {"http": (80, 80)}, selector=labels, labels={"app": SLEEP, "service": SLEEP}
     )

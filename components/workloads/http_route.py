@@ -1,4 +1,4 @@
-"""Routes of the Gateway API on a sample's service, in the API version that Linkerd's release reads.
+"""Gateway API routes of a sample's service, in the API version that the Linkerd release reads.
 
 Follows https://linkerd.io/2/reference/httproute/, https://linkerd.io/2/reference/grpcroute/ and
 https://linkerd.io/2/features/gateway-api/.
@@ -9,57 +9,62 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from components.workloads.manifests import SampleObjects
-from components.workloads.sample_namespace import SampleNamespace
+from components.workloads.sample_component import SampleComponent
 from mesh.kube.ownership import GATEWAY_API
 
 Kind = Literal["HTTPRoute", "GRPCRoute"]
 
-# Each API version that a release of Linkerd reads; an object has all those that are served.
-_VERSIONS: Mapping[Kind, Sequence[str]] = {
+# API versions that Linkerd releases read. All of them serve the same object.
+_API_VERSIONS: Mapping[Kind, Sequence[str]] = {
     "HTTPRoute": (f"{GATEWAY_API}/v1", f"{GATEWAY_API}/v1beta1"),
     "GRPCRoute": (f"{GATEWAY_API}/v1", f"{GATEWAY_API}/v1alpha2"),
 }
 
 
 def route_spec(service: str, port: int, rule: Mapping[str, Any]) -> dict[str, Any]:
-    """The spec of a route with one rule.
+    """Return the spec of a route with one rule.
 
     Args:
-        service: whom requests are sent to.
-        port: at which port.
-        rule: which requests, and what becomes of them.
+        service: service that clients send requests to.
+        port: port of the service.
+        rule: rule of the route.
     """
     parent = {"group": "core", "kind": "Service", "name": service, "port": port}
     return {"parentRefs": [parent], "rules": [dict(rule)]}
 
 
 def create_route(
-    objects: SampleObjects,
-    place: SampleNamespace,
+    component: SampleComponent,
     kind: Kind,
     role: str,
     name: str,
     spec: Mapping[str, Any],
     annotations: Mapping[str, str] | None = None,
 ) -> None:
-    """A route of the Gateway API, if Linkerd's release has its kind.
+    """Create a Gateway API route if the Linkerd release supports its kind.
 
     Args:
-        objects: makes the sample's objects.
-        place: where they are.
-        kind: its kind.
-        role: the last part of the resource name.
-        name: its name.
-        spec: its spec.
-        annotations: its annotations.
+        component: component of the sample.
+        kind: kind of the route.
+        role: suffix of the resource name.
+        name: name of the route.
+        spec: spec of the route.
+        annotations: annotations of the route.
     """
-    release = place.cluster.settings.linkerd_release
-    version = release.http_route if kind == "HTTPRoute" else release.grpc_route
-    if version is None:
+    linkerd_release = component.cluster.settings.linkerd_release
+    api_version = linkerd_release.http_route if kind == "HTTPRoute" else linkerd_release.grpc_route
+    if api_version is None:
         return
-    # Linkerd 2.13 has a kind of its own, which is another object.
-    once = _VERSIONS[kind] if version in _VERSIONS[kind] else ()
-    # The kind comes with Linkerd's CRDs or before them, and Linkerd's webhook looks at it.
-    before = [place.mesh_cluster.linkerd.control_plane]
-    objects.custom(role, version, kind, name, spec, before, annotations=annotations, once=once)
+    # Linkerd 2.13 has an HTTPRoute in an API group of its own, which is another object.
+    former_api_versions = _API_VERSIONS[kind] if api_version in _API_VERSIONS[kind] else ()
+    component.create_custom_object(
+        role,
+        api_version,
+        kind,
+        name,
+        spec,
+        # The control plane has the validating webhook, and comes after the CRDs.
+        depends_on=[component.namespace.mesh_cluster.linkerd.control_plane],
+        annotations=annotations,
+        former_api_versions=former_api_versions,
+    )

@@ -1,4 +1,4 @@
-"""An nginx as samples use it: as a user that isn't root, with its configuration from a ConfigMap.
+"""nginx for samples: unprivileged, with its configuration in a ConfigMap.
 
 Follows https://hub.docker.com/_/nginx (running nginx as a non-root user).
 """
@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from components.workloads.manifests import SampleObjects, container_spec
+from components.workloads.manifests import container_spec
+from components.workloads.sample_component import SampleComponent
 from mesh.images import NGINX_IMAGE
 
 PORT = 8080
-# The user of the image.
-_USER = 101
+_NGINX_UID = 101
 
-# It may write nowhere but below /tmp.
+# Only /tmp is writable.
 _CONFIGURATION = """\
 pid /tmp/nginx.pid;
 error_log /dev/stderr;
@@ -37,40 +37,42 @@ http {{
 
 
 def nginx_configuration(location: str) -> str:
-    """Its nginx.conf.
+    """Return nginx.conf.
 
     Args:
-        location: what it does with every request, a directive per line.
+        location: directives for all requests, one per line.
     """
     indented = "\n".join(f"      {line}" for line in location.splitlines())
     return _CONFIGURATION.format(port=PORT, location=indented)
 
 
-def create_nginx(objects: SampleObjects, name: str, location: str, ports: Mapping[str, int] | None = None) -> None:
-    """A Deployment of one nginx with its ConfigMap and its Service, all of one name.
+def create_nginx(
+    component: SampleComponent, name: str, location: str, extra_ports: Mapping[str, int] | None = None
+) -> None:
+    """Create a Deployment of nginx, its ConfigMap and its Service, all with the same name.
 
     Args:
-        objects: makes the sample's objects.
-        name: theirs.
-        location: what it does with every request, a directive per line.
-        ports: further ports of its Service, by name, all of which lead to it.
+        component: component of the sample.
+        name: name of the objects.
+        location: directives for all requests, one per line.
+        extra_ports: further ports of the Service, by name.
     """
     labels = {"app": name}
-    objects.config_map(f"{name}-config", name, {"nginx.conf": nginx_configuration(location)})
+    component.create_config_map(f"{name}-config", name, {"nginx.conf": nginx_configuration(location)})
     mounts = [
         {"name": "config", "mountPath": "/etc/nginx/nginx.conf", "subPath": "nginx.conf", "readOnly": True},
         {"name": "tmp", "mountPath": "/tmp"},
     ]
-    served = container_spec(
+    container = container_spec(
         name,
-        objects.image(name, NGINX_IMAGE),
+        component.image(name, NGINX_IMAGE),
         ports={"http": PORT},
         probe={"tcpSocket": {"port": "http"}},
-        more={"volumeMounts": mounts},
+        extra_fields={"volumeMounts": mounts},
     )
-    served["securityContext"]["readOnlyRootFilesystem"] = True
+    container["securityContext"]["readOnlyRootFilesystem"] = True
     volumes = [{"name": "config", "configMap": {"name": name}}, {"name": "tmp", "emptyDir": {}}]
-    objects.deployment(name, name, [served], labels=labels, user=_USER, volumes=volumes)
-    served_at: dict[str, tuple[int, int | str]] = {"http": (PORT, "http")}
-    served_at |= {key: (port, "http") for key, port in (ports or {}).items()}
-    objects.service(f"{name}-service", name, served_at, selector=labels)
+    component.create_deployment(name, name, [container], labels=labels, user=_NGINX_UID, volumes=volumes)
+    ports: dict[str, tuple[int, int | str]] = {"http": (PORT, "http")}
+    ports |= {key: (port, "http") for key, port in (extra_ports or {}).items()}
+    component.create_service(f"{name}-service", name, ports, selector=labels)

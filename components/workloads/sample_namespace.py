@@ -1,4 +1,4 @@
-"""Where samples go: a namespace on one cluster, with what must be there before a pod in it."""
+"""Namespaces of samples, and the dependencies of the pods in them."""
 
 from __future__ import annotations
 
@@ -15,48 +15,48 @@ from components.sdk.secrets import create_pull_secret
 from mesh import config
 from mesh.topology import Link
 
-# What every cluster has, and no stack owns.
+# Exists in every cluster, so no stack owns it.
 DEFAULT_NAMESPACE = "default"
 
 
 @dataclass(frozen=True, kw_only=True)
 class IncomingLink:
-    """A link to a cluster, as what is exported from there sees it."""
+    """A link to a cluster, and its source, which mirrors the cluster's exported services."""
 
     link: Link
     source: Cluster
-    component: ClusterLink | None  # None: one of its ends isn't there
+    component: ClusterLink | None  # None while one of the link's clusters cannot be reached
 
 
 @dataclass(frozen=True, kw_only=True)
 class SampleNamespace:
-    """A namespace on one cluster, as samples see it."""
+    """A namespace with samples on one cluster."""
 
     mesh_cluster: MeshCluster
-    namespace: pulumi.Input[str]
-    name: str  # the namespace's
-    ready: Sequence[pulumi.Resource]  # what must be there before a pod
-    incoming_links: Sequence[IncomingLink]  # the links to here
+    name: str
+    name_output: pulumi.Input[str]  # the name, known once the namespace exists
+    pod_dependencies: Sequence[pulumi.Resource]
+    incoming_links: Sequence[IncomingLink]
 
     @property
     def cluster(self) -> Cluster:
-        """The cluster that it is on."""
+        """Return the cluster of the namespace."""
         return self.mesh_cluster.cluster
 
 
 class NamespaceComponent(pulumi.ComponentResource):
-    """A namespace for samples on one cluster, with the stack's credentials for images.
+    """A namespace for samples, with the stack's image pull secret.
 
     Args:
-        cluster: where it is.
-        namespace: its name.
-        samples: those that go there.
-        linkerd: whether Linkerd is on the cluster.
-        opts: the usual resource options.
+        cluster: cluster of the namespace.
+        namespace: name of the namespace.
+        samples: samples in the namespace.
+        linkerd: whether Linkerd runs on the cluster.
+        opts: resource options.
     """
 
     name: pulumi.Input[str]
-    credentials: list[pulumi.Resource]
+    pull_secrets: list[pulumi.Resource]
 
     def __init__(
         self,
@@ -69,31 +69,32 @@ class NamespaceComponent(pulumi.ComponentResource):
     ) -> None:
         name = f"{cluster.name}-{namespace}"
         super().__init__("multicluster-mesh:index:Namespace", name, None, opts)
-        child = cluster.options(self)
-        aliases = _aliases(name, samples)
+        child_options = cluster.options(self)
+        aliases = _former_names(name, samples)
         if namespace == DEFAULT_NAMESPACE:
             self.name = namespace
         else:
-            inject = linkerd and all(sample.part.meshed for sample in samples)
-            meshed = {"linkerd.io/inject": "enabled"} if inject else {}
+            is_injected = linkerd and all(sample.part.meshed for sample in samples)
             self.name = KubernetesObject(
                 f"{name}-namespace",
                 "v1",
                 "Namespace",
-                metadata=cluster.namespace_metadata(namespace, annotations=meshed),
-                opts=pulumi.ResourceOptions.merge(child, aliases.get("namespace")),
+                metadata=cluster.namespace_metadata(
+                    namespace, annotations={"linkerd.io/inject": "enabled"} if is_injected else {}
+                ),
+                opts=pulumi.ResourceOptions.merge(child_options, aliases.get("namespace")),
             ).name
-        self.credentials = create_pull_secret(
+        self.pull_secrets = create_pull_secret(
             f"{name}-pull-secret",
             cluster,
             self.name,
-            pulumi.ResourceOptions.merge(child, aliases.get("pull-secret")),
+            pulumi.ResourceOptions.merge(child_options, aliases.get("pull-secret")),
         )
         self.register_outputs({})
 
 
-def _aliases(name: str, samples: Sequence[config.Sample]) -> dict[str, pulumi.ResourceOptions]:
-    """What these were called when podinfo was the only sample, and a namespace its own."""
+def _former_names(name: str, samples: Sequence[config.Sample]) -> dict[str, pulumi.ResourceOptions]:
+    """Return aliases for stacks from the time when podinfo was the only sample and created its own namespace."""
     if all(sample.name != "podinfo" for sample in samples):
         return {}
     parent = pulumi.create_urn(f"{name}-podinfo", "multicluster-mesh:index:Podinfo")
@@ -106,45 +107,52 @@ def _aliases(name: str, samples: Sequence[config.Sample]) -> dict[str, pulumi.Re
 def create_sample_namespaces(
     stack: config.Settings,
     clusters: Mapping[str, Cluster],
-    members: Mapping[str, MeshCluster],
+    mesh_clusters: Mapping[str, MeshCluster],
     links: Mapping[Link, ClusterLink],
 ) -> dict[tuple[str, str], SampleNamespace]:
-    """Every namespace with samples on a cluster that can be reached, by the names of both.
+    """Create each namespace with samples on a reachable cluster.
 
     Args:
-        stack: the settings.
-        clusters: all clusters.
-        members: those that can be reached.
-        links: the links between those.
+        stack: settings of the stack.
+        clusters: all clusters, by name.
+        mesh_clusters: the reachable clusters, by name.
+        links: the links between reachable clusters.
+
+    Returns:
+        The namespaces, by the names of their cluster and of the namespace.
     """
-    found: dict[tuple[str, str], list[config.Sample]] = {}
+    samples_by_namespace: dict[tuple[str, str], list[config.Sample]] = {}
     for sample in stack.samples:
-        for name in sample.all_clusters:
-            if name in members:
-                found.setdefault((name, sample.part.namespace), []).append(sample)
+        for cluster in sample.all_clusters:
+            if cluster in mesh_clusters:
+                samples_by_namespace.setdefault((cluster, sample.part.namespace), []).append(sample)
     return {
-        (name, namespace): _sample_namespace(members[name], namespace, samples, stack, clusters, links)
-        for (name, namespace), samples in found.items()
+        (cluster, namespace): _create_sample_namespace(
+            mesh_clusters[cluster], namespace, samples, stack, clusters, links
+        )
+        for (cluster, namespace), samples in samples_by_namespace.items()
     }
 
 
-def _sample_namespace(
-    member: MeshCluster,
+def _create_sample_namespace(
+    mesh_cluster: MeshCluster,
     namespace: str,
     samples: Sequence[config.Sample],
     stack: config.Settings,
     clusters: Mapping[str, Cluster],
     links: Mapping[Link, ClusterLink],
 ) -> SampleNamespace:
-    made = NamespaceComponent(member.cluster, namespace, samples, linkerd=stack.linkerd)
-    # Those that can't be reached as well: that they are away changes nothing here.
-    inward = [link for link in stack.links if link.target == member.cluster.name]
+    component = NamespaceComponent(mesh_cluster.cluster, namespace, samples, linkerd=stack.linkerd)
+    # Links from unreachable clusters are included: a cluster that becomes unreachable must change nothing here.
+    incoming_links = [
+        IncomingLink(link=link, source=clusters[link.source], component=links.get(link))
+        for link in stack.links
+        if link.target == mesh_cluster.cluster.name
+    ]
     return SampleNamespace(
-        mesh_cluster=member,
-        namespace=made.name,
+        mesh_cluster=mesh_cluster,
         name=namespace,
-        ready=[*member.pod_dependencies, *made.credentials],
-        incoming_links=[
-            IncomingLink(link=link, source=clusters[link.source], component=links.get(link)) for link in inward
-        ],
+        name_output=component.name,
+        pod_dependencies=[*mesh_cluster.pod_dependencies, *component.pull_secrets],
+        incoming_links=incoming_links,
     )

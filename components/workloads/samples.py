@@ -1,4 +1,4 @@
-"""The samples of a stack, each where it is wanted."""
+"""Samples of a stack."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ _COMPONENTS = {
 def deploy_samples(
     stack: config.Settings,
     clusters: Mapping[str, Cluster],
-    members: Mapping[str, MeshCluster],
+    mesh_clusters: Mapping[str, MeshCluster],
     links: Mapping[Link, ClusterLink],
 ) -> None:
-    """All samples of a stack, on the clusters that can be reached.
+    """Deploy each sample of a stack on its reachable clusters.
 
     Args:
-        stack: the settings.
-        clusters: all clusters.
-        members: those that can be reached.
-        links: the links between those.
+        stack: settings of the stack.
+        clusters: all clusters, by name.
+        mesh_clusters: the reachable clusters, by name.
+        links: the links between reachable clusters.
     """
-    found = create_sample_namespaces(stack, clusters, members, links)
+    namespaces = create_sample_namespaces(stack, clusters, mesh_clusters, links)
     for sample in stack.samples:
         for cluster in sample.all_clusters:
-            if cluster in members:
-                _COMPONENTS[sample.name](found[cluster, sample.part.namespace], sample)
+            if cluster in mesh_clusters:
+                _COMPONENTS[sample.name](namespaces[cluster, sample.part.namespace], sample)

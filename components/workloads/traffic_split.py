@@ -1,8 +1,8 @@
-"""Requests to a service, shared out between it and others: by a TrafficSplit of the SMI, or by routes.
+"""Traffic splits and failover of a sample's service: a TrafficSplit of the SMI, or Gateway API routes.
 
 Follows https://linkerd.io/2.14/tasks/linkerd-smi/, https://github.com/servicemeshinterface/smi-spec (traffic-split),
-https://linkerd.io/2/reference/httproute/, https://linkerd.io/2/reference/grpcroute/ and, for what makes a backend
-unavailable, https://linkerd.io/2/reference/circuit-breaking/.
+https://linkerd.io/2/reference/httproute/, https://linkerd.io/2/reference/grpcroute/ and, for failure accrual,
+https://linkerd.io/2/reference/circuit-breaking/.
 """
 
 from __future__ import annotations
@@ -12,19 +12,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from components.workloads.http_route import create_route, route_spec
-from components.workloads.manifests import SampleObjects
-from components.workloads.sample_namespace import SampleNamespace
+from components.workloads.sample_component import SampleComponent
 from mesh.config.models.samples import FailoverConfig, SplitConfig, SplitForm
 
-# The Gateway API's own limit.
+# Maximum of the Gateway API.
 MAX_WEIGHT = 1_000_000
-# Of a Service: a pod of it that fails seven times in a row is left alone for a while.
+# Annotation of a Service: after seven consecutive failures, Linkerd sends a pod no requests for a while.
 FAILURE_ACCRUAL_ANNOTATION: Mapping[str, str] = {"balancer.linkerd.io/failure-accrual": "consecutive"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backend:
-    """Who answers a part of the requests."""
+    """A service that receives a part of the requests."""
 
     service: str
     port: int
@@ -32,12 +31,12 @@ class Backend:
 
 
 def split_backends(service: str, port: int, split: SplitConfig) -> list[Backend]:
-    """The services that a split of a sample's requests leads to.
+    """Return the backends of a split.
 
     Args:
-        service: the sample's, which requests are sent to.
-        port: its port.
-        split: the setting; other clusters' services are their mirrors.
+        service: service that clients send requests to.
+        port: port of the service.
+        split: settings of the split; the backends of other clusters are mirror services.
     """
     return [
         Backend(service=service if name == split.cluster else f"{service}-{name}", port=port, weight=weight)
@@ -45,125 +44,142 @@ def split_backends(service: str, port: int, split: SplitConfig) -> list[Backend]
     ]
 
 
-def traffic_split_spec(service: str, found: Sequence[Backend], *, thousandths: bool = False) -> dict[str, Any]:
-    """The spec of a TrafficSplit.
+def failover_backends(service: str, port: int, failover: FailoverConfig) -> list[Backend]:
+    """Return the backends of a failover, the service itself first.
+
+    The backends of a route have no order. Linkerd chooses among the available ones at random, by weight. So the service
+    has the maximum weight, and each mirror the minimum.
 
     Args:
-        service: whom requests are sent to.
-        found: who answers.
-        thousandths: whether to write weights as 500m, which v1alpha1 has.
+        service: service that clients send requests to.
+        port: port of the service.
+        failover: settings of the failover.
+    """
+    mirrors = [Backend(service=f"{service}-{name}", port=port, weight=1) for name in failover.backups]
+    return [Backend(service=service, port=port, weight=MAX_WEIGHT), *mirrors]
+
+
+def failover_annotations(cluster: str, failovers: Sequence[FailoverConfig]) -> Mapping[str, str] | None:
+    """Return the annotation with which failures make the service of a cluster unavailable, if it has a failover."""
+    return FAILURE_ACCRUAL_ANNOTATION if any(failover.cluster == cluster for failover in failovers) else None
+
+
+def traffic_split_spec(service: str, backends: Sequence[Backend], *, thousandths: bool = False) -> dict[str, Any]:
+    """Return the spec of a TrafficSplit.
+
+    Args:
+        service: service that clients send requests to.
+        backends: services that receive the requests.
+        thousandths: whether weights are written as thousandths, such as 500m; only v1alpha1 supports that.
     """
     return {
         "service": service,
         "backends": [
-            {"service": each.service, "weight": f"{each.weight}m" if thousandths else each.weight} for each in found
+            {"service": each.service, "weight": f"{each.weight}m" if thousandths else each.weight} for each in backends
         ],
     }
 
 
-def weighted_backends_rule(service: str, port: int, found: Sequence[Backend]) -> dict[str, Any]:
-    """The spec of an HTTPRoute, or of a GRPCRoute.
+def weighted_backends_rule(service: str, port: int, backends: Sequence[Backend]) -> dict[str, Any]:
+    """Return the spec of an HTTPRoute or a GRPCRoute with weighted backends.
 
     Args:
-        service: whom requests are sent to.
-        port: at which port.
-        found: who answers.
+        service: service that clients send requests to.
+        port: port of the service.
+        backends: services that receive the requests.
     """
-    answers = [{"name": each.service, "port": each.port, "weight": each.weight} for each in found]
-    return route_spec(service, port, {"backendRefs": answers})
+    backend_refs = [{"name": each.service, "port": each.port, "weight": each.weight} for each in backends]
+    return route_spec(service, port, {"backendRefs": backend_refs})
+
+
+def create_splits_and_failovers(
+    component: SampleComponent,
+    service: str,
+    port: int,
+    splits: Sequence[SplitConfig],
+    failovers: Sequence[FailoverConfig],
+    grpc_port: int | None = None,
+) -> None:
+    """Create the splits and failovers that the settings contain for the component's cluster.
+
+    Args:
+        component: component of the sample.
+        service: service that clients send requests to; with a failover, it needs `failover_annotations`.
+        port: port of the service.
+        splits: splits of all clusters.
+        failovers: failovers of all clusters.
+        grpc_port: port of the service's gRPC requests.
+    """
+    for split in splits:
+        if split.cluster == component.cluster.name:
+            split_requests(
+                component,
+                "split",
+                service,
+                form=split.form,
+                service=service,
+                port=port,
+                backends=split_backends(service, port, split),
+                grpc_port=grpc_port,
+                version=split.smi_version,
+            )
+    for failover in failovers:
+        if failover.cluster == component.cluster.name:
+            backends = failover_backends(service, port, failover)
+            # The name differs from a split's, because both exist while one replaces the other.
+            _create_weighted_route(component, "failover", f"{service}-failover", service, port, backends, grpc_port)
 
 
 def split_requests(
-    objects: SampleObjects,
-    place: SampleNamespace,
+    component: SampleComponent,
     role: str,
     name: str,
     *,
     form: SplitForm | None,
     service: str,
     port: int,
-    found: Sequence[Backend],
+    backends: Sequence[Backend],
     grpc_port: int | None = None,
     version: str = "v1alpha1",
     thousandths: bool = False,
 ) -> None:
-    """Split the requests to a service.
+    """Create a TrafficSplit or weighted routes.
 
     Args:
-        objects: makes the sample's objects.
-        place: where they are.
-        role: the last part of the resource name.
-        name: what it is called.
-        form: a TrafficSplit or routes of the Gateway API; left out, what the cluster has.
-        service: whom requests are sent to.
-        port: at which port.
-        found: who answers.
-        grpc_port: the port of its gRPC requests, which a GRPCRoute is for; a TrafficSplit is for all ports.
-        version: of a TrafficSplit's API.
+        component: component of the sample.
+        role: suffix of the resource name.
+        name: name of the objects.
+        form: `smi` or `gateway-api`; None for the cluster's default.
+        service: service that clients send requests to.
+        port: port of the service.
+        backends: services that receive the requests.
+        grpc_port: port of the service's gRPC requests, which need a GRPCRoute; a TrafficSplit includes all ports.
+        version: API version of a TrafficSplit.
         thousandths: whether weights are thousandths.
     """
-    spec: Mapping[str, Any]
-    if (form or place.cluster.settings.split_form) == "smi":
-        smi = place.mesh_cluster.smi
-        assert smi is not None, "settings see to it that the cluster has TrafficSplits"
-        spec = traffic_split_spec(service, found, thousandths=thousandths)
-        # The kind comes with the extension, which makes a ServiceProfile of it.
-        objects.custom(role, f"split.smi-spec.io/{version}", "TrafficSplit", name, spec, [smi.ready])
+    if (form or component.cluster.settings.split_form) == "smi":
+        smi = component.namespace.mesh_cluster.smi
+        assert smi is not None, "mesh.config requires the smi extension for a TrafficSplit"
+        spec = traffic_split_spec(service, backends, thousandths=thousandths)
+        # The extension installs the CRD, and converts each TrafficSplit to a ServiceProfile.
+        component.create_custom_object(
+            role, f"split.smi-spec.io/{version}", "TrafficSplit", name, spec, depends_on=[smi.ready]
+        )
     else:
-        _create_weighted_route(objects, place, role, name, service, port, found, grpc_port)
-
-
-def fail_over(
-    objects: SampleObjects,
-    place: SampleNamespace,
-    service: str,
-    port: int,
-    failover: FailoverConfig,
-    grpc_port: int | None = None,
-) -> None:
-    """Let other clusters answer the requests to a service while it is unavailable.
-
-    There is no order among the backends of a route, only chance, by their weights, among those that are available.
-    So the service itself has the greatest weight that there is, and each mirror the least.
-
-    Args:
-        objects: makes the sample's objects.
-        place: where they are.
-        service: whom requests are sent to; it has the annotations `ACCRUAL`, so that failures make it unavailable.
-        port: at which port.
-        failover: the setting.
-        grpc_port: the port of its gRPC requests.
-    """
-    # Not the name that a split has: while the one takes the other's place, both are there.
-    found = failover_backends(service, port, failover)
-    _create_weighted_route(objects, place, "failover", f"{service}-failover", service, port, found, grpc_port)
-
-
-def failover_backends(service: str, port: int, failover: FailoverConfig) -> list[Backend]:
-    """The services that answer requests to a sample, the first one unless it is unavailable.
-
-    Args:
-        service: the sample's, which requests are sent to.
-        port: its port.
-        failover: the setting.
-    """
-    others = [Backend(service=f"{service}-{name}", port=port, weight=1) for name in failover.backups]
-    return [Backend(service=service, port=port, weight=MAX_WEIGHT), *others]
+        _create_weighted_route(component, role, name, service, port, backends, grpc_port)
 
 
 def _create_weighted_route(
-    objects: SampleObjects,
-    place: SampleNamespace,
+    component: SampleComponent,
     role: str,
     name: str,
     service: str,
     port: int,
-    found: Sequence[Backend],
+    backends: Sequence[Backend],
     grpc_port: int | None,
 ) -> None:
-    create_route(objects, place, "HTTPRoute", role, name, weighted_backends_rule(service, port, found))
+    create_route(component, "HTTPRoute", role, name, weighted_backends_rule(service, port, backends))
     if grpc_port is not None:
-        of_grpc = [replace(each, port=grpc_port) for each in found]
-        create_route(
-            objects, place, "GRPCRoute", f"{role}-grpc", name, weighted_backends_rule(service, grpc_port, of_grpc)
-        )
+        grpc_backends = [replace(each, port=grpc_port) for each in backends]
+        spec = weighted_backends_rule(service, grpc_port, grpc_backends)
+        create_route(component, "GRPCRoute", f"{role}-grpc", name, spec)

@@ -107,7 +107,9 @@ def test_older_link_has_only_selectors_of_its_release(linkerd_release: LinkerdRe
 
 def test_link_between_networks_selects_only_gateway_exports() -> None:
     spec = link_spec(
-        build_cluster_settings(linkerd_release=NEWEST_RELEASE), gateway_address="198.51.100.7", has_remote_discovery=False
+        build_cluster_settings(linkerd_release=NEWEST_RELEASE),
+        gateway_address="198.51.100.7",
+        has_remote_discovery=False,
     )
 
     assert spec["selector"] == {"matchLabels": {"mirror.linkerd.io/exported": "true"}}

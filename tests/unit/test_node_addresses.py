@@ -1,4 +1,4 @@
-"""Where a cluster's nodes are reached, as its API server tells it; and previews of clusters that don't answer."""
+"""Node addresses from the API server, and previews of clusters that do not answer."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from tests.helpers.fake_api_server import NODES, build_client, serve
 from tests.helpers.fake_api_server import FakeApiServer as Server
 
 PATH = "clusters.east.cilium.addresses: not set: "
-REMEDY = "; say there where the others reach it, or let its nodes be listed"
+REMEDY = "; set the addresses at which other clusters reach it, or grant the right to list nodes"
 
 
 def node(name: str, *addresses: tuple[str, str], **metadata: Any) -> dict[str, Any]:
-    found = [{"type": kind, "address": address} for kind, address in addresses]
-    return {"metadata": {"name": name, **metadata}, "status": {"addresses": found} if found else {}}
+    node_addresses = [{"type": kind, "address": address} for kind, address in addresses]
+    return {"metadata": {"name": name, **metadata}, "status": {"addresses": node_addresses} if node_addresses else {}}
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    with serve(Server()) as found:
-        monkeypatch.setattr(kube_client, "api_client", lambda _: build_client(found.server))
-        yield found
+    with serve(Server()) as started:
+        monkeypatch.setattr(kube_client, "api_client", lambda _: build_client(started.server))
+        yield started
 
 
-def asked() -> list[str]:
+def read_node_addresses() -> list[str]:
     return clustermesh.node_addresses(Cluster(settings=build_cluster_settings("east"), provider=None))  # type: ignore[arg-type]
 
 
-def test_the_first_three_nodes_that_stay_are_told_by_their_internal_addresses(server: Server) -> None:
+def test_first_three_live_nodes_provide_internal_addresses(server: Server) -> None:
     server.objects[NODES] = {
         "items": [
             node("n4", ("InternalIP", "192.0.2.4")),
@@ -50,52 +50,52 @@ def test_the_first_three_nodes_that_stay_are_told_by_their_internal_addresses(se
         ]
     }
 
-    assert asked() == ["192.0.2.2", "192.0.2.3", "192.0.2.4"]
+    assert read_node_addresses() == ["192.0.2.2", "192.0.2.3", "192.0.2.4"]
     assert server.requests == [f"GET {NODES}"]
 
 
 @pytest.mark.parametrize("nodes", [[], [node("new")], [node("far", ("ExternalIP", "203.0.113.9"))]])
-def test_nodes_without_an_address_are_one_line(server: Server, nodes: list[dict[str, Any]]) -> None:
+def test_nodes_without_address_are_reported(server: Server, nodes: list[dict[str, Any]]) -> None:
     server.objects[NODES] = {"items": nodes}
 
     with pytest.raises(pulumi.RunError) as caught:
-        asked()
+        read_node_addresses()
 
-    assert str(caught.value) == f"{PATH}none of its nodes has an address{REMEDY}"
+    assert str(caught.value) == f"{PATH}no node has an internal address{REMEDY}"
 
 
-@pytest.mark.parametrize(("status", "said"), [(403, "403 Forbidden"), (401, "401 Unauthorized"), (500, "500 ")])
-def test_nodes_that_nobody_may_list_are_one_line(server: Server, status: int, said: str) -> None:
+@pytest.mark.parametrize(("status", "reason"), [(403, "403 Forbidden"), (401, "401 Unauthorized"), (500, "500 ")])
+def test_unlistable_nodes_are_reported_in_one_line(server: Server, status: int, reason: str) -> None:
     server.statuses[NODES] = status
 
     with pytest.raises(pulumi.RunError) as caught:
-        asked()
+        read_node_addresses()
 
-    assert str(caught.value).startswith(f"{PATH}its nodes can't be asked for theirs ({said}")
+    assert str(caught.value).startswith(f"{PATH}the nodes cannot be listed ({reason}")
     assert str(caught.value).endswith(f"){REMEDY}")
     assert str(caught.value).isprintable()
 
 
-def test_a_cluster_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    with serve(Server()) as found:
+def test_unreachable_cluster_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve(Server()) as stopped:
         pass
-    gone = build_client(found.server, retries=False)
-    monkeypatch.setattr(kube_client, "api_client", lambda _: gone)
+    stopped_client = build_client(stopped.server, retries=False)
+    monkeypatch.setattr(kube_client, "api_client", lambda _: stopped_client)
 
     with pytest.raises(pulumi.RunError) as caught:
-        asked()
+        read_node_addresses()
 
-    assert str(caught.value).startswith(f"{PATH}its nodes can't be asked for theirs (")
+    assert str(caught.value).startswith(f"{PATH}the nodes cannot be listed (")
     assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("preflight", [True, False])
-def test_a_preview_of_clusters_that_are_not_there_ends_with_a_message(
+def test_preview_of_unreachable_clusters_ends_with_message(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, preflight: bool
 ) -> None:
-    with serve(Server()) as gone:
+    with serve(Server()) as stopped:
         pass
-    texts = {name: kubeconfigs.build_kubeconfig({name: {"server": gone.server}}) for name in ("west", "east")}
+    texts = {name: kubeconfigs.build_kubeconfig({name: {"server": stopped.server}}) for name in ("west", "east")}
     config = {
         "clusters": {name: {"cilium": {"id": number}} for number, name in enumerate(texts, 1)},
         "kubeconfigs": texts,
@@ -113,5 +113,5 @@ def test_a_preview_of_clusters_that_are_not_there_ends_with_a_message(
         assert first == "2 findings in the clusters, before anything was changed:"
         assert [line.partition(": ")[0] for line in others] == ["clusters.west", "clusters.east"]
     else:
-        assert first.startswith("clusters.west.cilium.addresses: not set: its nodes can't be asked for theirs (")
+        assert first.startswith("clusters.west.cilium.addresses: not set: the nodes cannot be listed (")
         assert others == []

@@ -186,7 +186,7 @@ def test_container_has_least_privileges() -> None:
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }
     probe = {"tcpSocket": {"port": "http"}}
-    spec = container_spec("one", "image:1", ports={"http": 80}, probe=probe, more={"args": ["x"]})
+    spec = container_spec("one", "image:1", ports={"http": 80}, probe=probe, extra_fields={"args": ["x"]})
     assert spec["ports"] == [{"name": "http", "containerPort": 80}]
     assert spec["readinessProbe"] == probe
     assert spec["args"] == ["x"]
@@ -216,7 +216,7 @@ def test_pod_annotations_set_injection_and_inbound_policy(
     assert pod_annotations(podinfo_sample(**settings)) == annotations
 
 
-@pytest.mark.parametrize("location", ["return 500;", podinfo._ASK_PODINFO], ids=["error-injector", "frontend"])
+@pytest.mark.parametrize("location", ["return 500;", podinfo._PROXY_DIRECTIVES], ids=["error-injector", "frontend"])
 def test_nginx_listens_on_service_port_and_writes_to_tmp(location: str) -> None:
     text = nginx_configuration(location)
 

@@ -8,7 +8,7 @@ component: service-mirror
 mirror.linkerd.io/cluster-name: {{ .Values.target }}
 {{- end }}
 
-{{- /* Selects the pods; Linkerd's own commands find them by the same labels. */}}
+{{- /* Labels of the pods. Linkerd's CLI selects them by the same labels. */}}
 {{- define "service-mirror.selector" -}}
 component: linkerd-service-mirror
 mirror.linkerd.io/cluster-name: {{ .Values.target }}
