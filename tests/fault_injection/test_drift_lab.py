@@ -16,9 +16,9 @@ from hack.lab.state_dir import StateDir
 from mesh.helm import release_storage
 from mesh.kube.client import Access, connect
 from mesh.pulumi_cli import PulumiCommandError
-from tests.helpers.lab_stack import LabStack, deploy, wait_until
 from tests.helpers.options import FaultOptions
 from tests.helpers.stack_configs import full_mesh_config
+from tests.helpers.stack_under_test import StackUnderTest, deploy, wait_until
 
 pytestmark = pytest.mark.lab(minutes=2)
 
@@ -67,7 +67,7 @@ class LiveObject:
 
 
 @pytest.fixture(scope="module")
-def mesh(lab: StateDir, faults: FaultOptions, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
+def mesh(lab: StateDir, faults: FaultOptions, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackUnderTest]:
     """Deploy a full mesh of all clusters."""
     with deploy(lab, tmp_path_factory.mktemp("drift"), "drift", full_mesh_config(*faults.cluster_names)) as lab_stack:
         yield lab_stack
@@ -79,7 +79,7 @@ def rng(faults: FaultOptions) -> Random:
     return faults.random("drift")
 
 
-def list_pulumi_objects(mesh: LabStack) -> list[LiveObject]:
+def list_pulumi_objects(mesh: StackUnderTest) -> list[LiveObject]:
     """Return the objects that Pulumi created itself."""
     resources = json.loads(mesh.state)["checkpoint"]["latest"]["resources"]
     contexts = mesh.contexts
@@ -102,7 +102,7 @@ def list_pulumi_objects(mesh: LabStack) -> list[LiveObject]:
     return objects
 
 
-def list_helm_objects(mesh: LabStack) -> list[LiveObject]:
+def list_helm_objects(mesh: StackUnderTest) -> list[LiveObject]:
     """Return the objects that Helm created."""
     objects = []
     for context in mesh.contexts.values():
@@ -132,18 +132,18 @@ def choose_one_per_kind(objects: list[LiveObject], rng: Random) -> list[LiveObje
     return [rng.choice([live_object for live_object in objects if live_object.kind == kind]) for kind in kinds]
 
 
-def edit_object(mesh: LabStack, live_object: LiveObject, change: dict[str, Any]) -> None:
+def edit_object(mesh: StackUnderTest, live_object: LiveObject, change: dict[str, Any]) -> None:
     """Edit an object as another field manager."""
     patch = ("--type=merge", FOREIGN_FIELD_MANAGER, "-p", json.dumps(change))
     mesh.kubectl(live_object.context, "patch", *live_object.arguments, *patch)
 
 
-def delete_object(mesh: LabStack, live_object: LiveObject) -> None:
+def delete_object(mesh: StackUnderTest, live_object: LiveObject) -> None:
     """Delete an object."""
     mesh.kubectl(live_object.context, "delete", *live_object.arguments, "--wait=true", "--ignore-not-found")
 
 
-def preview_with_refresh(mesh: LabStack, *arguments: str) -> str:
+def preview_with_refresh(mesh: StackUnderTest, *arguments: str) -> str:
     """Run a preview with a refresh, and return its output."""
     old_length = len(mesh.output.read_text())
     with mesh.engine() as engine:
@@ -151,18 +151,20 @@ def preview_with_refresh(mesh: LabStack, *arguments: str) -> str:
     return mesh.output.read_text()[old_length:]
 
 
-def assert_repaired(mesh: LabStack) -> None:
+def assert_repaired(mesh: StackUnderTest) -> None:
     """Require that another update changes nothing and that all checks pass."""
     mesh.up("--refresh", "--expect-no-changes")
     assert [row for row in mesh.run_checks() if not row.passed] == []
 
 
 @pytest.mark.usefixtures("at_length")
-def test_untouched_mesh_has_no_drift(mesh: LabStack) -> None:
+def test_untouched_mesh_has_no_drift(mesh: StackUnderTest) -> None:
     assert ": drifted:" not in preview_with_refresh(mesh, "--expect-no-changes")
 
 
-def test_deleted_objects_are_reported_and_created_again(mesh: LabStack, faults: FaultOptions, rng: Random) -> None:
+def test_deleted_objects_are_reported_and_created_again(
+    mesh: StackUnderTest, faults: FaultOptions, rng: Random
+) -> None:
     for _ in range(1 + faults.moments // 10):
         # A deleted namespace has its own test, because all its objects are deleted too.
         helm_objects = choose_one_per_kind(
@@ -184,13 +186,13 @@ def test_deleted_objects_are_reported_and_created_again(mesh: LabStack, faults: 
         assert_repaired(mesh)
 
 
-def object_exists(mesh: LabStack, live_object: LiveObject) -> bool:
+def object_exists(mesh: StackUnderTest, live_object: LiveObject) -> bool:
     """Return whether the object exists in its cluster."""
     return bool(mesh.kubectl(live_object.context, "get", *live_object.arguments, "--ignore-not-found", "-o", "name"))
 
 
 def test_edited_objects_are_reported_and_reset(
-    mesh: LabStack, faults: FaultOptions, rng: Random, monkeypatch: pytest.MonkeyPatch
+    mesh: StackUnderTest, faults: FaultOptions, rng: Random, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(1 + faults.moments // 10):
         pulumi_objects = choose_one_per_kind(
@@ -216,7 +218,7 @@ def test_edited_objects_are_reported_and_reset(
 
 @pytest.mark.usefixtures("at_length")
 def test_conflicting_edit_is_reported_and_reset_only_with_force(
-    mesh: LabStack, rng: Random, monkeypatch: pytest.MonkeyPatch
+    mesh: StackUnderTest, rng: Random, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     link = rng.choice([link for link in list_pulumi_objects(mesh) if link.kind == "Link"])
     edit_object(mesh, link, PULUMI_EDITS["Link"])
@@ -234,7 +236,7 @@ def test_conflicting_edit_is_reported_and_reset_only_with_force(
 
 
 @pytest.mark.usefixtures("at_length")
-def test_deleted_namespace_is_created_again_with_its_objects(mesh: LabStack) -> None:
+def test_deleted_namespace_is_created_again_with_its_objects(mesh: StackUnderTest) -> None:
     context = next(iter(mesh.contexts.values()))
     mesh.kubectl(context, "delete", "namespace", "linkerd-multicluster", "--wait=true")
 

@@ -60,18 +60,18 @@ def send_nothing(connection: Connection) -> None:
 # These responses block the client until its timeout.
 SLOW_RESPONSES = (send_body_slowly, send_headers_slowly, send_nothing)
 RESPONSES: dict[str, tuple[bytes | Callable[[Connection], None], str]] = {
-    "no HTTP": (b"\0\1\2\3\r\n", "not an answer that could be read"),
+    "no HTTP": (b"\0\1\2\3\r\n", "unreadable response"),
     "nothing": (b"", ""),
     "half of an answer": (
         OK_RESPONSE + b"Content-Length: 1000\r\n\r\napiVersion: v1\n",
-        "not what a chart repository has",
+        "invalid content of a chart repository",
     ),
     "a web page": (
         build_response(b"<!DOCTYPE html>\n<html><body>Sign in</body></html>\n"),
-        "not what a chart repository has",
+        "invalid content of a chart repository",
     ),
-    "a list": (build_response(b"- a\n"), "not what a chart repository has"),
-    "entries of another kind": (build_response(b"entries: [1]\n"), "not what a chart repository has"),
+    "a list": (build_response(b"- a\n"), "invalid content of a chart repository"),
+    "entries of another kind": (build_response(b"entries: [1]\n"), "invalid content of a chart repository"),
     "versions of another kind": (build_response(b"entries: {linkerd-crds: {a: 1}}\n"), ""),
     "compressed, and not said so": (build_response(gzip.compress(b"entries: {}\n")), "not YAML"),
     "compressed without end": (build_response(gzip.compress(bytes(2**24)), "Content-Encoding: gzip"), "not YAML"),

@@ -17,9 +17,9 @@ from tests.helpers.baseline import Baseline, assert_destroyed, assert_matches_ba
 from tests.helpers.fault_injection import DisturbedRun, run_disturbed
 from tests.helpers.fault_plan import PlannedFault, WebhookFault, draw_faults
 from tests.helpers.fault_proxy import FaultProxy
-from tests.helpers.lab_stack import LabStack
 from tests.helpers.options import FaultOptions
 from tests.helpers.stack_configs import full_mesh_config
+from tests.helpers.stack_under_test import StackUnderTest
 from tests.helpers.update_progress import Moment
 
 # A disturbed command has its own timeout (`run_disturbed`), and there can be three attempts.
@@ -44,7 +44,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 class FaultedMesh:
     """A mesh of all clusters, its baseline and the proxies of its API servers."""
 
-    lab_stack: LabStack
+    lab_stack: StackUnderTest
     baseline: Baseline
     proxies: dict[str, FaultProxy]
     kubeconfig: Path  # with the URLs of the proxies
@@ -86,7 +86,7 @@ def mesh(lab: StateDir, faults: FaultOptions, tmp_path_factory: pytest.TempPathF
     # Peers bypass the proxies.
     config = full_mesh_config(**{name: {"apiServer": server} for name, server in servers.items()})
     folder = tmp_path_factory.mktemp("interrupted")
-    lab_stack = LabStack(lab, folder, "interrupted", config)
+    lab_stack = StackUnderTest(lab, folder, "interrupted", config)
     baseline = measure_baseline(lab_stack)
     with ExitStack() as stack:
         fault_proxies = {name: FaultProxy(lab, name, faults.random(f"proxy {name}")) for name in faults.cluster_names}

@@ -9,37 +9,39 @@ import pytest
 from hack.lab.state_dir import StateDir
 from mesh.pulumi_cli import PulumiCommandError
 from tests.helpers import unreachable_webhook
-from tests.helpers.lab_stack import LabStack, list_all_objects
 from tests.helpers.live_objects import diff_objects, normalize_objects
 from tests.helpers.options import FaultOptions
+from tests.helpers.stack_under_test import StackUnderTest, list_all_objects
 
 pytestmark = pytest.mark.lab(minutes=1)
 
 
 @pytest.fixture(scope="module")
-def linkerd_stack(lab: StateDir, faults: FaultOptions, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
+def linkerd_stack(
+    lab: StateDir, faults: FaultOptions, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[StackUnderTest]:
     """Yield a stack with one cluster before its deployment."""
     name, *_ = faults.cluster_names
-    lab_stack = LabStack(lab, tmp_path_factory.mktemp("records"), "records", {"clusters": {name: {}}})
+    lab_stack = StackUnderTest(lab, tmp_path_factory.mktemp("records"), "records", {"clusters": {name: {}}})
     yield lab_stack
     if lab_stack.has_resources:
         lab_stack.destroy()
 
 
-def read_release_statuses(lab_stack: LabStack) -> dict[str, str]:
+def read_release_statuses(lab_stack: StackUnderTest) -> dict[str, str]:
     """Return the status of each Helm release."""
     [context] = lab_stack.contexts.values()
     secrets = lab_stack.list_objects(context, "secrets", "--all-namespaces", "--selector=owner=helm")
     return {labels["name"]: labels["status"] for labels in (secret["metadata"]["labels"] for secret in secrets)}
 
 
-def assert_deployed(lab_stack: LabStack) -> None:
+def assert_deployed(lab_stack: StackUnderTest) -> None:
     assert read_release_statuses(lab_stack) == {"linkerd-crds": "deployed", "linkerd-control-plane": "deployed"}
     assert [row for row in lab_stack.run_checks() if not row.passed] == []
     lab_stack.up("--expect-no-changes")
 
 
-def test_release_that_stayed_pending_is_completed_by_next_up(linkerd_stack: LabStack) -> None:
+def test_release_that_stayed_pending_is_completed_by_next_up(linkerd_stack: StackUnderTest) -> None:
     [(name, context)] = linkerd_stack.contexts.items()
     with unreachable_webhook.install_webhook(
         linkerd_stack.lab, context, labels={"owner": "helm", "status": "deployed"}
@@ -54,7 +56,7 @@ def test_release_that_stayed_pending_is_completed_by_next_up(linkerd_stack: LabS
     assert_deployed(linkerd_stack)
 
 
-def test_partly_uninstalled_release_is_restored_by_next_up(linkerd_stack: LabStack) -> None:
+def test_partly_uninstalled_release_is_restored_by_next_up(linkerd_stack: StackUnderTest) -> None:
     [context] = linkerd_stack.contexts.values()
     before = normalize_objects(list_all_objects(linkerd_stack, context))
     labels = {"owner": "helm", "status": "uninstalling"}

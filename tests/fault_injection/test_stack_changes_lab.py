@@ -17,9 +17,9 @@ from hack.lab import lifecycle
 from hack.lab.spec import LoadBalancerKind
 from hack.lab.state_dir import StateDir
 from mesh.kube.client import Access, api_client
-from tests.helpers.lab_stack import LabStack, deploy, wait_until
 from tests.helpers.options import FaultOptions
 from tests.helpers.stack_configs import full_mesh_config
+from tests.helpers.stack_under_test import StackUnderTest, deploy, wait_until
 
 pytestmark = pytest.mark.lab(minutes=2)
 
@@ -27,7 +27,7 @@ NAMESPACE = "linkerd-multicluster"
 
 
 @pytest.fixture(scope="module")
-def mesh(lab: StateDir, faults: FaultOptions, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
+def mesh(lab: StateDir, faults: FaultOptions, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackUnderTest]:
     """Deploy a full mesh of all clusters."""
     with deploy(lab, tmp_path_factory.mktemp("moves"), "moves", full_mesh_config(*faults.cluster_names)) as lab_stack:
         yield lab_stack
@@ -44,7 +44,7 @@ def sources(faults: FaultOptions) -> list[str]:
     return faults.cluster_names[:-1]
 
 
-def read_credentials(mesh: LabStack, source: str, target: str) -> str:
+def read_credentials(mesh: StackUnderTest, source: str, target: str) -> str:
     """Return the kubeconfig with which a source's mirror reads the target."""
     secret = mesh.get_object(mesh.contexts[source], "secret", f"cluster-credentials-{target}", NAMESPACE)
     return base64.b64decode(secret["data"]["kubeconfig"]).decode()
@@ -59,19 +59,19 @@ def request_status(kubeconfig: str, target: str) -> int:
     return 200
 
 
-def list_mirror_pods(mesh: LabStack, source: str, target: str) -> set[str]:
+def list_mirror_pods(mesh: StackUnderTest, source: str, target: str) -> set[str]:
     """Return the UIDs of a link's service mirror pods."""
     selector = f"component=linkerd-service-mirror,mirror.linkerd.io/cluster-name={target}"
     pods = mesh.list_objects(mesh.contexts[source], "pods", "--all-namespaces", "-l", selector)
     return {pod["metadata"]["uid"] for pod in pods}
 
 
-def assert_unchanged_and_passing(mesh: LabStack) -> None:
+def assert_unchanged_and_passing(mesh: StackUnderTest) -> None:
     assert [row for row in mesh.run_checks() if not row.passed] == []
     assert mesh.preview_changes() == {}
 
 
-def test_up_renews_tokens_without_interrupting_mirrors(mesh: LabStack, target: str, sources: list[str]) -> None:
+def test_up_renews_tokens_without_interrupting_mirrors(mesh: StackUnderTest, target: str, sources: list[str]) -> None:
     before = {source: read_credentials(mesh, source, target) for source in sources}
     pods = {source: list_mirror_pods(mesh, source, target) for source in sources}
     other_credentials = {source: read_credentials(mesh, target, source) for source in sources}
@@ -103,7 +103,7 @@ def _is_refused(kubeconfig: str, target: str) -> bool:
 
 
 @contextmanager
-def _poll_credentials(mesh: LabStack, target: str, sources: list[str]) -> Iterator[list[int]]:
+def _poll_credentials(mesh: StackUnderTest, target: str, sources: list[str]) -> Iterator[list[int]]:
     """Poll the target with each source's current credentials, and yield the growing list of statuses."""
     statuses: list[int] = []
     finished = threading.Event()
@@ -122,7 +122,7 @@ def _poll_credentials(mesh: LabStack, target: str, sources: list[str]) -> Iterat
 
 
 @pytest.mark.usefixtures("at_length")
-def test_up_renews_revoked_token(mesh: LabStack, target: str, sources: list[str]) -> None:
+def test_up_renews_revoked_token(mesh: StackUnderTest, target: str, sources: list[str]) -> None:
     source = sources[0]
     before, pods = read_credentials(mesh, source, target), list_mirror_pods(mesh, source, target)
     secrets = mesh.list_objects(mesh.contexts[target], "secrets", "-n", NAMESPACE)
@@ -138,7 +138,7 @@ def test_up_renews_revoked_token(mesh: LabStack, target: str, sources: list[str]
     assert_unchanged_and_passing(mesh)
 
 
-def test_up_moves_every_link_to_new_gateway_address(mesh: LabStack, target: str, sources: list[str]) -> None:
+def test_up_moves_every_link_to_new_gateway_address(mesh: StackUnderTest, target: str, sources: list[str]) -> None:
     before = read_link_addresses(mesh, target, sources)
     assert len(set(before.values())) == 1
     for kind in (LoadBalancerKind.HOSTNAME, LoadBalancerKind.IP):
@@ -157,24 +157,24 @@ def test_up_moves_every_link_to_new_gateway_address(mesh: LabStack, target: str,
     assert read_link_addresses(mesh, target, sources) == before
 
 
-def _gateway_address_is_of_kind(mesh: LabStack, target: str, kind: LoadBalancerKind) -> bool:
+def _gateway_address_is_of_kind(mesh: StackUnderTest, target: str, kind: LoadBalancerKind) -> bool:
     return read_gateway_address(mesh, target)[:1].isdigit() == (kind is LoadBalancerKind.IP)
 
 
-def read_gateway_address(mesh: LabStack, target: str) -> str:
+def read_gateway_address(mesh: StackUnderTest, target: str) -> str:
     """Return the gateway address that the load balancer assigned."""
     service = mesh.get_object(mesh.contexts[target], "service", "linkerd-gateway", NAMESPACE)
     ingress = service["status"]["loadBalancer"].get("ingress") or [{}]
     return str(ingress[0].get("ip") or ingress[0].get("hostname") or "")
 
 
-def read_link_addresses(mesh: LabStack, target: str, sources: list[str]) -> dict[str, str]:
+def read_link_addresses(mesh: StackUnderTest, target: str, sources: list[str]) -> dict[str, str]:
     """Return the gateway address in each source's Link."""
     links = {source: mesh.get_object(mesh.contexts[source], "link", target, NAMESPACE) for source in sources}
     return {source: str(link["spec"]["gatewayAddress"]) for source, link in links.items()}
 
 
-def mirrors_lead_to(mesh: LabStack, source: str, target: str, address: str) -> bool:
+def mirrors_lead_to(mesh: StackUnderTest, source: str, target: str, address: str) -> bool:
     """Return whether all mirror services of a target have this address."""
     selector = f"mirror.linkerd.io/cluster-name={target},mirror.linkerd.io/mirrored-service=true"
     endpoints = mesh.list_objects(mesh.contexts[source], "endpoints", "--all-namespaces", "-l", selector)
@@ -184,7 +184,7 @@ def mirrors_lead_to(mesh: LabStack, source: str, target: str, address: str) -> b
 
 @pytest.mark.usefixtures("at_length")
 def test_up_updates_credentials_for_moved_api_server(
-    mesh: LabStack, target: str, sources: list[str], tmp_path: Path
+    mesh: StackUnderTest, target: str, sources: list[str], tmp_path: Path
 ) -> None:
     context = mesh.contexts[target]
     content = yaml.safe_load(mesh.lab.kubeconfig.read_text())

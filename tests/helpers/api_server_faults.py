@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import psutil
 
 from hack.lab.state_dir import StateDir
-from tests.helpers.lab_stack import wait_until
+from tests.helpers.stack_under_test import wait_until
 
 _RESTART_TIMEOUT_S = 60
 

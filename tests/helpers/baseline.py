@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from tests.helpers.lab_stack import LabStack, list_all_objects, wait_until
 from tests.helpers.live_objects import diff_objects, normalize_objects
+from tests.helpers.stack_under_test import StackUnderTest, list_all_objects, wait_until
 from tests.helpers.update_progress import UpdateProgress, record_progress
 
 # Controllers create and delete dependent objects asynchronously.
@@ -27,7 +27,7 @@ class Baseline:
     urns: frozenset[str]
 
 
-def measure_baseline(lab_stack: LabStack) -> Baseline:
+def measure_baseline(lab_stack: StackUnderTest) -> Baseline:
     """Deploy a mesh, destroy it, and return its baseline.
 
     The objects of the empty clusters go to `lab_stack.objects_before`.
@@ -46,13 +46,13 @@ def measure_baseline(lab_stack: LabStack) -> Baseline:
     return Baseline(up=up[0], destroy=destroy[0], objects=objects, urns=urns)
 
 
-def read_checkpoint(lab_stack: LabStack) -> dict[str, Any]:
+def read_checkpoint(lab_stack: StackUnderTest) -> dict[str, Any]:
     """Return the current checkpoint of the stack state."""
     checkpoint: dict[str, Any] = json.loads(lab_stack.state)["checkpoint"]["latest"]
     return checkpoint
 
 
-def assert_matches_baseline(lab_stack: LabStack, baseline: Baseline) -> None:
+def assert_matches_baseline(lab_stack: StackUnderTest, baseline: Baseline) -> None:
     """Require that the clusters and the stack state match the baseline.
 
     Objects and resources are neither missing, duplicated nor incomplete.
@@ -74,7 +74,7 @@ def assert_matches_baseline(lab_stack: LabStack, baseline: Baseline) -> None:
     )
 
 
-def assert_destroyed(lab_stack: LabStack) -> None:
+def assert_destroyed(lab_stack: StackUnderTest) -> None:
     """Require that the clusters have only their former objects, and that the stack state is empty."""
     assert not lab_stack.has_resources
     for context, before in lab_stack.objects_before.items():
@@ -84,7 +84,7 @@ def assert_destroyed(lab_stack: LabStack) -> None:
 
 
 def _matches(
-    lab_stack: LabStack, context: str, expected: Mapping[str, Any], live: dict[str, Mapping[str, Any]]
+    lab_stack: StackUnderTest, context: str, expected: Mapping[str, Any], live: dict[str, Mapping[str, Any]]
 ) -> bool:
     live[context] = list_all_objects(lab_stack, context)
     return not diff_objects(expected, normalize_objects(live[context]))

@@ -7,13 +7,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.helpers.lab_stack import LabStack
+from tests.helpers.stack_under_test import StackUnderTest
 
 # API groups of the custom objects in samples and extensions.
 API_GROUPS = ("split.smi-spec.io", "gateway.networking.k8s.io", "policy.linkerd.io", "linkerd.io", "metallb.io")
 
 
-def list_custom_objects(lab_stack: LabStack) -> list[dict[str, Any]]:
+def list_custom_objects(lab_stack: StackUnderTest) -> list[dict[str, Any]]:
     """Return the custom objects in the stack state as they were requested, each with its `context`."""
     resources = json.loads(lab_stack.state)["checkpoint"]["latest"]["resources"]
     objects = []
@@ -26,7 +26,7 @@ def list_custom_objects(lab_stack: LabStack) -> list[dict[str, Any]]:
     return objects
 
 
-def dry_run_error(lab_stack: LabStack, item: dict[str, Any]) -> str:
+def dry_run_error(lab_stack: StackUnderTest, item: dict[str, Any]) -> str:
     """Return the API server's error for a strict dry run of an object, or an empty text.
 
     Unknown fields are errors too.

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from mesh.paths import PROJECT_ROOT
-from tests.helpers.lab_stack import LabStack
+from tests.helpers.stack_under_test import StackUnderTest
 from tests.helpers.update_progress import Moment, OutputWatch
 
 # A command that takes longer hangs: Helm gives up after five minutes, and Pulumi's await logic after ten.
@@ -32,7 +32,7 @@ class DisturbedRun:
 
 
 def run_disturbed(
-    lab_stack: LabStack,
+    lab_stack: StackUnderTest,
     command: list[str],
     *,
     disturbance: Disturbance,

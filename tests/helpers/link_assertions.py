@@ -8,10 +8,10 @@ from typing import Any
 
 import yaml
 
-from tests.helpers.lab_stack import LabStack
+from tests.helpers.stack_under_test import StackUnderTest
 
 
-def assert_matches_linkerd_cli(mesh: LabStack, source: str, target: str, *flags: str) -> None:
+def assert_matches_linkerd_cli(mesh: StackUnderTest, source: str, target: str, *flags: str) -> None:
     """Compare a link's objects with the output of `linkerd multicluster link`.
 
     Args:

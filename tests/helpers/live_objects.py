@@ -32,7 +32,7 @@ def normalize_objects(objects: Mapping[str, Any]) -> dict[str, Any]:
     Pods count per owner. A Helm release is reduced to the status of its newest revision, and a Secret to its keys.
 
     Args:
-        objects: objects of `tests.helpers.lab_stack.list_all_objects`.
+        objects: objects of `tests.helpers.stack_under_test.list_all_objects`.
     """
     normalized: dict[str, Any] = {}
     pods: Counter[str] = Counter()

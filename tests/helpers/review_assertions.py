@@ -37,7 +37,7 @@ def find_review_errors(
 
     Args:
         cluster_review: part of the review for the cluster.
-        before: all objects before the update (see `lab_stack.list_all_objects`).
+        before: all objects before the update (see `stack_under_test.list_all_objects`).
         after: all objects after the update.
     """
     changes = {_announced_key(entry): entry for entry in cluster_review["objects"]}

@@ -10,7 +10,7 @@ from hack.lab.state_dir import StateDir
 from mesh.kube import client as kube_client
 from mesh.kube.client import Access, KubeClient
 from mesh.kube.errors import ApiStatusError
-from tests.helpers.lab_stack import wait_until
+from tests.helpers.stack_under_test import wait_until
 
 WEBHOOK_NAME = "down.example.com"
 _PATH = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"

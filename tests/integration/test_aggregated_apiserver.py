@@ -18,7 +18,7 @@ from hack.lab import allocation
 from hack.lab.pki import Pki
 from hack.lab.state_dir import StateDir
 from tests.helpers.certificates import DAY, IssuedCertificate
-from tests.helpers.lab_stack import wait_until
+from tests.helpers.stack_under_test import wait_until
 from tests.integration.test_lab import kubectl
 
 pytestmark = pytest.mark.lab("north")

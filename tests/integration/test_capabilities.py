@@ -19,8 +19,8 @@ from hack.lab.state_dir import StateDir
 from tests.helpers import custom_stack
 from tests.helpers.certificates import IssuedCertificate
 from tests.helpers.custom_stack import NAMESPACES, REGISTRY
-from tests.helpers.lab_stack import LabStack, deploy, list_all_objects, wait_until
 from tests.helpers.link_assertions import assert_matches_linkerd_cli
+from tests.helpers.stack_under_test import StackUnderTest, deploy, list_all_objects, wait_until
 
 pytestmark = pytest.mark.lab("west", "north", "ctx-1", minutes=2)
 
@@ -42,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def mesh(
     lab: StateDir, folder: Path, authorities: tuple[IssuedCertificate, dict[str, IssuedCertificate]]
-) -> Iterator[LabStack]:
+) -> Iterator[StackUnderTest]:
     """Deploy the stack."""
     custom_stack.kubeconfig_path(folder).write_text(
         yaml.safe_dump(custom_stack.single_cluster_kubeconfig(lab, "private-1"))
@@ -53,7 +53,7 @@ def mesh(
 
 
 @pytest.fixture(scope="module")
-def pods(mesh: LabStack) -> dict[str, list[dict[str, Any]]]:
+def pods(mesh: StackUnderTest) -> dict[str, list[dict[str, Any]]]:
     """Return the pod templates of Linkerd's workloads by cluster."""
     pods_by_cluster: dict[str, list[dict[str, Any]]] = {name: [] for name in NAMESPACES}
     for name, namespace in NAMESPACES.items():
@@ -68,20 +68,20 @@ def pods(mesh: LabStack) -> dict[str, list[dict[str, Any]]]:
     return pods_by_cluster
 
 
-def get_object(mesh: LabStack, cluster: str, namespace: str, kind: str, name: str) -> dict[str, Any]:
+def get_object(mesh: StackUnderTest, cluster: str, namespace: str, kind: str, name: str) -> dict[str, Any]:
     item: dict[str, Any] = json.loads(
         mesh.kubectl(mesh.contexts[cluster], "-n", namespace, "get", kind, name, "-o", "json")
     )
     return item
 
 
-def read_control_plane_values(mesh: LabStack, cluster: str) -> dict[str, Any]:
+def read_control_plane_values(mesh: StackUnderTest, cluster: str) -> dict[str, Any]:
     """Return the installed values of a control plane, from the ConfigMap that the Linkerd CLI reads."""
     config_map = get_object(mesh, cluster, NAMESPACES[cluster], "configmap", "linkerd-config")
     return dict(yaml.safe_load(config_map["data"]["values"]))
 
 
-def test_all_checks_pass(mesh: LabStack) -> None:
+def test_all_checks_pass(mesh: StackUnderTest) -> None:
     rows = mesh.run_checks()
 
     assert [row for row in rows if not row.passed] == []
@@ -93,7 +93,7 @@ def test_all_checks_pass(mesh: LabStack) -> None:
     }
 
 
-def test_gateway_is_exposed_as_each_cluster_configures(mesh: LabStack) -> None:
+def test_gateway_is_exposed_as_each_cluster_configures(mesh: StackUnderTest) -> None:
     service = get_object(mesh, "edge", MULTICLUSTER, "service", "linkerd-gateway")["spec"]
     assert service["type"] == "NodePort"
     assert {port["name"]: port["nodePort"] for port in service["ports"]} == {"mc-gateway": 30143, "mc-probe": 30191}
@@ -120,14 +120,16 @@ def test_gateway_is_exposed_as_each_cluster_configures(mesh: LabStack) -> None:
     ],
     ids=["node-ports", "load-balancer", "flat"],
 )
-def test_link_objects_equal_output_of_linkerd_cli(mesh: LabStack, source: str, target: str, flags: list[str]) -> None:
+def test_link_objects_equal_output_of_linkerd_cli(
+    mesh: StackUnderTest, source: str, target: str, flags: list[str]
+) -> None:
     addresses = ",".join(custom_stack.read_allocation(mesh.lab, target).node_addresses[:2])
     formatted_flags = [flag.format(addresses=addresses) for flag in flags]
 
     assert_matches_linkerd_cli(mesh, source, target, f"--registry={REGISTRY}", *formatted_flags)
 
 
-def test_flat_link_has_no_probe_and_mirrors_remote_discovery(mesh: LabStack) -> None:
+def test_flat_link_has_no_probe_and_mirrors_remote_discovery(mesh: StackUnderTest) -> None:
     assert not mesh.has_object(mesh.contexts["north"], "service", "probe-gateway-edge", MULTICLUSTER)
     source, target = mesh.contexts["north"], mesh.contexts["edge"]
     mesh.kubectl(target, "-n", "default", "create", "service", "clusterip", "tea", "--tcp=80")
@@ -142,7 +144,7 @@ def test_flat_link_has_no_probe_and_mirrors_remote_discovery(mesh: LabStack) -> 
     assert wait_until(lambda: not mesh.has_object(source, "service", "tea-edge"))
 
 
-def test_control_plane_has_settings_of_its_cluster(mesh: LabStack) -> None:
+def test_control_plane_has_settings_of_its_cluster(mesh: StackUnderTest) -> None:
     edge, north = read_control_plane_values(mesh, "edge"), read_control_plane_values(mesh, "north")
     assert (edge["clusterDomain"], edge["identityTrustDomain"]) == ("edge.local", "edge.example")
     assert (north["clusterDomain"], north["identityTrustDomain"]) == ("cluster.local", "mesh.example")
@@ -151,7 +153,7 @@ def test_control_plane_has_settings_of_its_cluster(mesh: LabStack) -> None:
     assert not mesh.kubectl(mesh.contexts["edge"], "get", "namespace", "linkerd", "--ignore-not-found")
 
 
-def test_cni_plugin_runs_only_in_cluster_with_cni(mesh: LabStack) -> None:
+def test_cni_plugin_runs_only_in_cluster_with_cni(mesh: StackUnderTest) -> None:
     status = get_object(mesh, "edge", "linkerd-cni", "daemonset", "linkerd-cni")["status"]
     assert status["numberReady"] == status["desiredNumberScheduled"] == 3
     assert {name: read_control_plane_values(mesh, name)["cniEnabled"] for name in NAMESPACES} == {
@@ -163,7 +165,7 @@ def test_cni_plugin_runs_only_in_cluster_with_cni(mesh: LabStack) -> None:
 
 
 def test_high_availability_has_replicas_and_disruption_budgets(
-    mesh: LabStack, pods: dict[str, list[dict[str, Any]]]
+    mesh: StackUnderTest, pods: dict[str, list[dict[str, Any]]]
 ) -> None:
     replicas = {pod["of"]["name"]: pod["replicas"] for pod in pods["private-1"] if pod["replicas"]}
     mirrored = ["linkerd-service-mirror-edge", "linkerd-service-mirror-north"]
@@ -188,7 +190,7 @@ def test_high_availability_has_replicas_and_disruption_budgets(
     assert holders <= {mirror["pod"].partition("/")[2] for mirror in mirrors}
 
 
-def test_override_is_merged_deeply_and_shown(mesh: LabStack) -> None:
+def test_override_is_merged_deeply_and_shown(mesh: StackUnderTest) -> None:
     private, north = read_control_plane_values(mesh, "private-1"), read_control_plane_values(mesh, "north")
     proxy = private["proxy"]
     assert proxy["resources"]["memory"]["limit"] == "300Mi", "value of the cluster"
@@ -217,7 +219,9 @@ def test_override_is_merged_deeply_and_shown(mesh: LabStack) -> None:
     }
 
 
-def test_images_come_from_registry_with_pull_secret(mesh: LabStack, pods: dict[str, list[dict[str, Any]]]) -> None:
+def test_images_come_from_registry_with_pull_secret(
+    mesh: StackUnderTest, pods: dict[str, list[dict[str, Any]]]
+) -> None:
     for cluster, cluster_pods in pods.items():
         pull_secrets = [{"name": PULL_SECRET_NAME}] + ([{"name": "of-the-company"}] if cluster == "north" else [])
         for pod in cluster_pods:
@@ -246,7 +250,7 @@ def test_linkerd_pods_have_node_selector_and_tolerations(pods: dict[str, list[di
 
 
 def test_trust_consists_of_configured_anchor_and_issuers(
-    mesh: LabStack, authorities: tuple[IssuedCertificate, dict[str, IssuedCertificate]]
+    mesh: StackUnderTest, authorities: tuple[IssuedCertificate, dict[str, IssuedCertificate]]
 ) -> None:
     anchor, issuers = authorities
     for cluster, namespace in NAMESPACES.items():
@@ -260,17 +264,17 @@ def test_trust_consists_of_configured_anchor_and_issuers(
     assert issuer_types == {"kubernetes:core/v1:Secret"}, "no key is generated for a configured issuer"
 
 
-def list_resources(mesh: LabStack) -> list[dict[str, Any]]:
+def list_resources(mesh: StackUnderTest) -> list[dict[str, Any]]:
     resources: list[dict[str, Any]] = json.loads(mesh.state)["checkpoint"]["latest"]["resources"]
     return resources
 
 
-def test_second_up_changes_nothing(mesh: LabStack) -> None:
+def test_second_up_changes_nothing(mesh: StackUnderTest) -> None:
     mesh.up("--expect-no-changes")
 
 
 def test_different_kubeconfig_of_same_clusters_replaces_nothing(
-    mesh: LabStack, folder: Path, authorities: tuple[IssuedCertificate, dict[str, IssuedCertificate]]
+    mesh: StackUnderTest, folder: Path, authorities: tuple[IssuedCertificate, dict[str, IssuedCertificate]]
 ) -> None:
     marker = folder / "asked"
     path_kubeconfig = rename_entries(custom_stack.single_cluster_kubeconfig(mesh.lab, "private-1"))
@@ -323,7 +327,7 @@ def write_credential_plugin(folder: Path, marker: Path, user: dict[str, str]) ->
     return {"apiVersion": version, "command": str(plugin), "interactiveMode": "Never"}
 
 
-def test_secrets_are_neither_printed_nor_stored_in_clear(mesh: LabStack) -> None:
+def test_secrets_are_neither_printed_nor_stored_in_clear(mesh: StackUnderTest) -> None:
     with mesh.engine() as engine:
         outputs = json.dumps(engine.outputs())
     places = {
@@ -338,7 +342,7 @@ def test_secrets_are_neither_printed_nor_stored_in_clear(mesh: LabStack) -> None
     assert REGISTRY in places["Helm releases"], "the revisions were read"
 
 
-def test_destroy_restores_each_api_server(mesh: LabStack) -> None:
+def test_destroy_restores_each_api_server(mesh: StackUnderTest) -> None:
     mesh.destroy()
 
     for context in mesh.contexts.values():
@@ -348,7 +352,7 @@ def test_destroy_restores_each_api_server(mesh: LabStack) -> None:
     assert [line for line in list_secret_lines(mesh) if line in printed] == []
 
 
-def list_secret_lines(mesh: LabStack) -> set[str]:
+def list_secret_lines(mesh: StackUnderTest) -> set[str]:
     """Return the lines of all keys, and the secret texts of kubeconfigs and registry credentials."""
     kubeconfig = yaml.safe_load(mesh.secrets["kubeconfigs.north"])
     keys = [text for path, text in mesh.secrets.items() if path.endswith(".key")]
@@ -358,14 +362,14 @@ def list_secret_lines(mesh: LabStack) -> set[str]:
     return secret_texts
 
 
-def read_state_files(mesh: LabStack) -> str:
+def read_state_files(mesh: StackUnderTest) -> str:
     """Return the content of all state files of the stack, including former ones."""
     files = [file for file in (mesh.lab.folder / "state").rglob(f"{mesh.name}[-.]*") if file.is_file()]
     assert len(files) > 2
     return "\n".join(file.read_text() for file in files)
 
 
-def read_helm_releases(mesh: LabStack) -> str:
+def read_helm_releases(mesh: StackUnderTest) -> str:
     """Return all Helm revisions of all clusters, decoded."""
     releases = []
     for context in mesh.contexts.values():

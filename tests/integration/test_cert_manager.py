@@ -15,7 +15,7 @@ from hack.lab.state_dir import StateDir
 from mesh.kube import client as kube_client
 from mesh.kube.client import Access
 from tests.helpers.fake_cert_manager import FakeCertManager
-from tests.helpers.lab_stack import LabStack, deploy, list_all_objects, wait_until
+from tests.helpers.stack_under_test import StackUnderTest, deploy, list_all_objects, wait_until
 
 pytestmark = pytest.mark.lab("east", minutes=1)
 
@@ -45,10 +45,12 @@ def cert_manager(lab: StateDir) -> Iterator[FakeCertManager]:
 
 
 @pytest.fixture(scope="module")
-def mesh(lab: StateDir, cert_manager: FakeCertManager, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
+def mesh(
+    lab: StateDir, cert_manager: FakeCertManager, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[StackUnderTest]:
     """Deploy the stack in a cluster with the CRDs of cert-manager."""
     folder = tmp_path_factory.mktemp("cert-manager")
-    kubectl = partial(LabStack(lab, folder, "renewed", STACK).kubectl, CONTEXT)
+    kubectl = partial(StackUnderTest(lab, folder, "renewed", STACK).kubectl, CONTEXT)
     crds = ("-f", str(toolchain.installed("charts") / "cert-manager"))
     kubectl("apply", "--server-side", *crds)
     try:
@@ -59,7 +61,7 @@ def mesh(lab: StateDir, cert_manager: FakeCertManager, tmp_path_factory: pytest.
         kubectl("delete", *crds)
 
 
-def read_issuer_secret(mesh: LabStack) -> dict[str, str]:
+def read_issuer_secret(mesh: StackUnderTest) -> dict[str, str]:
     """Return the decoded Secret of the identity issuer."""
     secret = json.loads(
         mesh.kubectl(CONTEXT, "-n", "linkerd", "get", "secret", "linkerd-identity-issuer", "-o", "json")
@@ -67,14 +69,14 @@ def read_issuer_secret(mesh: LabStack) -> dict[str, str]:
     return {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
 
 
-def test_all_checks_pass(mesh: LabStack) -> None:
+def test_all_checks_pass(mesh: StackUnderTest) -> None:
     rows = mesh.run_checks()
 
     assert [row for row in rows if not row.passed] == []
     assert [row.check for row in rows] == ["linkerd check"], "a single cluster has no links"
 
 
-def test_issuer_of_cert_manager_is_signed_by_anchor(mesh: LabStack) -> None:
+def test_issuer_of_cert_manager_is_signed_by_anchor(mesh: StackUnderTest) -> None:
     resources = json.loads(mesh.state)["checkpoint"]["latest"]["resources"]
     issuer_types = {
         resource["type"].rsplit("/", 1)[-1] for resource in resources if "issuer" in resource["urn"].rsplit("::", 1)[1]
@@ -84,7 +86,7 @@ def test_issuer_of_cert_manager_is_signed_by_anchor(mesh: LabStack) -> None:
     assert "".join(read_issuer_secret(mesh)["ca.crt"].split()) in "".join(roots.split())
 
 
-def test_charts_of_older_release_accept_same_settings(mesh: LabStack) -> None:
+def test_charts_of_older_release_accept_same_settings(mesh: StackUnderTest) -> None:
     workloads = mesh.list_objects(CONTEXT, "deployments,daemonsets", "--all-namespaces")
     pods = {workload["metadata"]["name"]: workload["spec"]["template"]["spec"] for workload in workloads}
     images = {name: [container["image"] for container in spec["containers"]] for name, spec in pods.items()}
@@ -102,7 +104,7 @@ def test_charts_of_older_release_accept_same_settings(mesh: LabStack) -> None:
     )
 
 
-def test_renewal_is_no_change_and_checks_pass(mesh: LabStack, cert_manager: FakeCertManager) -> None:
+def test_renewal_is_no_change_and_checks_pass(mesh: StackUnderTest, cert_manager: FakeCertManager) -> None:
     before = read_issuer_secret(mesh)
     mesh.up("--expect-no-changes")
 
@@ -113,7 +115,7 @@ def test_renewal_is_no_change_and_checks_pass(mesh: LabStack, cert_manager: Fake
     assert [row for row in mesh.run_checks() if not row.passed] == []
 
 
-def test_outputs_report_issuer_renewal_without_keys_in_clear(mesh: LabStack) -> None:
+def test_outputs_report_issuer_renewal_without_keys_in_clear(mesh: StackUnderTest) -> None:
     with mesh.engine() as engine:
         outputs = engine.outputs()
 
@@ -128,7 +130,7 @@ def test_outputs_report_issuer_renewal_without_keys_in_clear(mesh: LabStack) -> 
         assert [line for line in lines if line in text] == []
 
 
-def test_destroy_leaves_only_preexisting_crds(mesh: LabStack) -> None:
+def test_destroy_leaves_only_preexisting_crds(mesh: StackUnderTest) -> None:
     assert any("certificates.cert-manager.io" in key for key in mesh.objects_before[CONTEXT])
 
     mesh.destroy()

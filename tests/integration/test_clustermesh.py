@@ -19,8 +19,8 @@ from hack.lab import lifecycle
 from hack.lab.state_dir import StateDir
 from tests.helpers.certificates import DAY, IssuedCertificate
 from tests.helpers.etcd_peer import TlsIdentity, run_etcd
-from tests.helpers.lab_stack import LabStack, deploy, list_all_objects, wait_until
 from tests.helpers.stack_configs import shipped_config
+from tests.helpers.stack_under_test import StackUnderTest, deploy, list_all_objects, wait_until
 
 CLUSTERS = ("bastion02", "bastion03", "bastion04", "bastion05")
 
@@ -45,7 +45,7 @@ def four_clusters() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def mesh(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
+def mesh(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackUnderTest]:
     """Deploy the shipped stack, and record the objects of two further clusters."""
     with deploy(lab, tmp_path_factory.mktemp("clustermesh"), "clustermesh", TWO_CLUSTERS) as lab_stack:
         for context in CLUSTERS:
@@ -53,12 +53,12 @@ def mesh(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[La
         yield lab_stack
 
 
-def read_secret(mesh: LabStack, cluster: str, name: str) -> dict[str, str]:
+def read_secret(mesh: StackUnderTest, cluster: str, name: str) -> dict[str, str]:
     secret_data = mesh.get_object(mesh.contexts[cluster], "secret", name, NAMESPACE)["data"]
     return {key: base64.b64decode(value).decode() for key, value in secret_data.items()}
 
 
-def read_peer_config(mesh: LabStack, source: str, target: str) -> dict[str, str]:
+def read_peer_config(mesh: StackUnderTest, source: str, target: str) -> dict[str, str]:
     """Return the peer configuration with which a cluster's Cilium connects to another one."""
     try:
         secret = read_secret(mesh, source, "cilium-kvstoremesh")
@@ -68,7 +68,7 @@ def read_peer_config(mesh: LabStack, source: str, target: str) -> dict[str, str]
     return {"endpoint": lines[1].removeprefix("- "), **dict(line.split(": ", 1) for line in lines[2:])}
 
 
-def assert_all_accept_each_other(mesh: LabStack) -> None:
+def assert_all_accept_each_other(mesh: StackUnderTest) -> None:
     with mesh.engine() as engine:
         endpoints = engine.outputs()["clustermesh"]
     names = [cluster.name for cluster in mesh.stack.clusters]
@@ -104,7 +104,7 @@ def assert_all_accept_each_other(mesh: LabStack) -> None:
                 assert_address(mesh, source, host, endpoints[target]["addresses"])
 
 
-def assert_address(mesh: LabStack, source: str, host: str, addresses: list[str]) -> None:
+def assert_address(mesh: StackUnderTest, source: str, host: str, addresses: list[str]) -> None:
     """Require that a host resolves to the target's addresses, by host aliases or directly."""
     if not host.endswith(".mesh.cilium.io"):
         assert host in addresses
@@ -117,7 +117,7 @@ def assert_address(mesh: LabStack, source: str, host: str, addresses: list[str])
     assert [alias["ip"] for alias in aliases if host in alias["hostnames"]] == addresses
 
 
-def list_pod_names(mesh: LabStack, *contexts: str) -> dict[str, set[str]]:
+def list_pod_names(mesh: StackUnderTest, *contexts: str) -> dict[str, set[str]]:
     """Return the names of Cilium's pods, which change with each restart."""
     return {
         context: {pod["metadata"]["name"] for pod in mesh.list_objects(context, "pods", "-n", NAMESPACE)}
@@ -125,18 +125,18 @@ def list_pod_names(mesh: LabStack, *contexts: str) -> dict[str, set[str]]:
     }
 
 
-def test_all_checks_pass(mesh: LabStack) -> None:
+def test_all_checks_pass(mesh: StackUnderTest) -> None:
     rows = mesh.run_checks()
 
     assert [row for row in rows if not row.passed] == []
     assert [row.check for row in rows] == ["cilium"] * 2 + ["clustermesh"] * 2
 
 
-def test_each_cluster_accepts_only_its_peers(mesh: LabStack) -> None:
+def test_each_cluster_accepts_only_its_peers(mesh: StackUnderTest) -> None:
     assert_all_accept_each_other(mesh)
 
 
-def test_setup_matches_its_guide(mesh: LabStack) -> None:
+def test_setup_matches_its_guide(mesh: StackUnderTest) -> None:
     for context, number, name in (("bastion02", "1", "cluster1"), ("bastion03", "2", "cluster2")):
         config = mesh.get_object(context, "configmap", "cilium-config", NAMESPACE)["data"]
         assert (config["cluster-id"], config["cluster-name"]) == (number, name)
@@ -154,7 +154,7 @@ def test_setup_matches_its_guide(mesh: LabStack) -> None:
         assert not mesh.has_object(context, "namespace", "linkerd"), "Linkerd is not configured"
 
 
-def test_second_up_changes_and_restarts_nothing(mesh: LabStack) -> None:
+def test_second_up_changes_and_restarts_nothing(mesh: StackUnderTest) -> None:
     before = list_pod_names(mesh, "bastion02", "bastion03")
 
     mesh.up("--expect-no-changes", "--refresh")
@@ -162,7 +162,7 @@ def test_second_up_changes_and_restarts_nothing(mesh: LabStack) -> None:
     assert list_pod_names(mesh, "bastion02", "bastion03") == before
 
 
-def test_keys_are_in_no_value_output_log_or_state(mesh: LabStack) -> None:
+def test_keys_are_in_no_value_output_log_or_state(mesh: StackUnderTest) -> None:
     with mesh.engine() as engine:
         assert not PRIVATE_KEY.search(json.dumps(engine.outputs()))
     assert not PRIVATE_KEY.search(mesh.output.read_text())
@@ -178,7 +178,7 @@ def test_keys_are_in_no_value_output_log_or_state(mesh: LabStack) -> None:
         assert authority.keys() == {"ca.crt"}, "the key of the CA is only in the stack state"
 
 
-def test_third_cluster_updates_each_other_release_in_place(mesh: LabStack) -> None:
+def test_third_cluster_updates_each_other_release_in_place(mesh: StackUnderTest) -> None:
     config = copy.deepcopy(TWO_CLUSTERS)
     config["clusters"] = {"far": {"context": "bastion04", "cilium": {"id": 7}}, **config["clusters"]}
     mesh.configure(config)
@@ -190,7 +190,7 @@ def test_third_cluster_updates_each_other_release_in_place(mesh: LabStack) -> No
     assert {op for name, op in changes.items() if name not in other_changes} == {"create"}
 
 
-def test_clusters_at_node_ports_and_load_balancers_connect(mesh: LabStack) -> None:
+def test_clusters_at_node_ports_and_load_balancers_connect(mesh: StackUnderTest) -> None:
     mesh.configure(four_clusters())
     mesh.up()
 
@@ -200,7 +200,7 @@ def test_clusters_at_node_ports_and_load_balancers_connect(mesh: LabStack) -> No
     mesh.up("--expect-no-changes", "--refresh")
 
 
-def test_unreachable_clusters_change_nothing_for_the_others(lab: StateDir, mesh: LabStack) -> None:
+def test_unreachable_clusters_change_nothing_for_the_others(lab: StateDir, mesh: StackUnderTest) -> None:
     config = four_clusters()
     for name in ("cluster2", "cluster10"):
         config["clusters"][name]["reachable"] = False
@@ -212,7 +212,7 @@ def test_unreachable_clusters_change_nothing_for_the_others(lab: StateDir, mesh:
         lifecycle.start(lab, ["bastion03", "bastion04"], load_balancers={}, chart_folders=[], timeout=120, say=print)
 
 
-def test_removing_a_cluster_keeps_ids_of_the_others(mesh: LabStack) -> None:
+def test_removing_a_cluster_keeps_ids_of_the_others(mesh: StackUnderTest) -> None:
     config = four_clusters()
     del config["clusters"]["cluster2"]
     mesh.configure(config)
@@ -230,7 +230,7 @@ def test_removing_a_cluster_keeps_ids_of_the_others(mesh: LabStack) -> None:
     assert "cluster2" not in read_secret(mesh, "cluster1", "cilium-clustermesh")
 
 
-def test_destroy_restores_each_api_server(mesh: LabStack) -> None:
+def test_destroy_restores_each_api_server(mesh: StackUnderTest) -> None:
     mesh.destroy()
 
     for context in CLUSTERS:

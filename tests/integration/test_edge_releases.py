@@ -13,7 +13,7 @@ import pytest
 from hack.lab.state_dir import StateDir
 from mesh.linkerd_releases import linkerd_release
 from tests.helpers.edge_releases import REQUIRES_EDGE_RELEASES, newest_edge_release
-from tests.helpers.lab_stack import LabStack, deploy, list_all_objects, wait_until
+from tests.helpers.stack_under_test import StackUnderTest, deploy, list_all_objects, wait_until
 
 pytestmark = [pytest.mark.lab("west", "east", "north", "ctx-1", minutes=6), REQUIRES_EDGE_RELEASES]
 
@@ -28,7 +28,7 @@ LINKS = "links.v1alpha3.multicluster.linkerd.io"
 
 
 @pytest.fixture(scope="module")
-def mesh(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
+def mesh(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackUnderTest]:
     """Deploy a mesh of the last stable release with links in both directions and an exported service."""
     with deploy(lab, tmp_path_factory.mktemp("edge"), "edge", STABLE) as lab_stack:
         yield lab_stack
@@ -38,11 +38,11 @@ def edge_config(**changes: Any) -> dict[str, Any]:
     return {**copy.deepcopy(STABLE), "linkerd": {"version": newest_edge_release()}, **changes}
 
 
-def list_failed_checks(mesh: LabStack) -> list[str]:
+def list_failed_checks(mesh: StackUnderTest) -> list[str]:
     return [f"{row.subject}: {row.check}: {row.detail}" for row in mesh.run_checks() if not row.passed]
 
 
-def test_upgrade_to_newest_release_keeps_mirrors(mesh: LabStack) -> None:
+def test_upgrade_to_newest_release_keeps_mirrors(mesh: StackUnderTest) -> None:
     mirror = mesh.get_object("west", "service", "podinfo-east", "test")["metadata"]["uid"]
     link = mesh.get_object("west", LINKS.replace("v1alpha3", "v1alpha1"), "east", NAMESPACE)["metadata"]["uid"]
     mesh.configure(edge_config())
@@ -61,7 +61,7 @@ def test_upgrade_to_newest_release_keeps_mirrors(mesh: LabStack) -> None:
     mesh.up("--expect-no-changes")
 
 
-def test_downgrade_is_refused(mesh: LabStack) -> None:
+def test_downgrade_is_refused(mesh: StackUnderTest) -> None:
     mesh.configure(STABLE)
     try:
         printed = mesh.up_expecting_failure()
@@ -72,7 +72,7 @@ def test_downgrade_is_refused(mesh: LabStack) -> None:
     assert f"linkerd.version: stable-2.14.10: clusters.west runs {tag}, which is newer" in printed
 
 
-def test_links_and_credentials_equal_output_of_linkerd_cli(mesh: LabStack) -> None:
+def test_links_and_credentials_equal_output_of_linkerd_cli(mesh: StackUnderTest) -> None:
     command = ("linkerd", "--context", "east", "multicluster", "link-gen", "--cluster-name=east", "-o", "json")
     live = mesh.get_object("west", LINKS, "east", NAMESPACE)
 
@@ -90,7 +90,7 @@ def test_links_and_credentials_equal_output_of_linkerd_cli(mesh: LabStack) -> No
         assert discovery["metadata"][key].items() <= secret["metadata"][key].items()
 
 
-def test_revoked_token_is_renewed_and_controller_restarted(mesh: LabStack) -> None:
+def test_revoked_token_is_renewed_and_controller_restarted(mesh: StackUnderTest) -> None:
     def read_generation() -> str:
         return str(mesh.get_object("west", "deployment", "controller-east", NAMESPACE)["metadata"]["generation"])
 
@@ -131,7 +131,7 @@ FOUR_CLUSTERS: dict[str, Any] = {
 }
 
 
-def test_full_mesh_of_four_clusters_combines_all_modes(mesh: LabStack) -> None:
+def test_full_mesh_of_four_clusters_combines_all_modes(mesh: StackUnderTest) -> None:
     for context in ("north", "ctx-1"):
         mesh.objects_before[context] = list_all_objects(mesh, context)
     mesh.configure(edge_config(**FOUR_CLUSTERS))
@@ -171,7 +171,7 @@ spec:
 """
 
 
-def test_headless_services_are_mirrored_without_excluded_labels(mesh: LabStack) -> None:
+def test_headless_services_are_mirrored_without_excluded_labels(mesh: StackUnderTest) -> None:
     file = mesh.output.parent / "headless.yaml"
     file.write_text(HEADLESS)
     mesh.kubectl("east", "apply", "-f", str(file))
@@ -188,7 +188,7 @@ def test_headless_services_are_mirrored_without_excluded_labels(mesh: LabStack) 
     assert wait_until(lambda: not mesh.has_object("west", "service", "nodes-0-east"))
 
 
-def test_link_has_settings_of_stack_file(mesh: LabStack) -> None:
+def test_link_has_settings_of_stack_file(mesh: StackUnderTest) -> None:
     spec = mesh.get_object("west", LINKS, "east", NAMESPACE)["spec"]
 
     assert (spec["probeSpec"]["failureThreshold"], spec["probeSpec"]["timeout"]) == ("4", "9s")
@@ -197,7 +197,7 @@ def test_link_has_settings_of_stack_file(mesh: LabStack) -> None:
     assert mesh.get_object("west", "deployment", "controller-east", NAMESPACE)["spec"]["replicas"] == 2
 
 
-def test_removed_member_leaves_no_trace_in_federated_service(mesh: LabStack) -> None:
+def test_removed_member_leaves_no_trace_in_federated_service(mesh: StackUnderTest) -> None:
     config = edge_config(**copy.deepcopy(FOUR_CLUSTERS))
     config["workloads"][0]["podinfo"]["federated"] = ["west"]
     mesh.configure(config)
@@ -212,7 +212,7 @@ def test_removed_member_leaves_no_trace_in_federated_service(mesh: LabStack) -> 
     assert list_failed_checks(mesh) == []
 
 
-def test_destroy_leaves_nothing(mesh: LabStack) -> None:
+def test_destroy_leaves_nothing(mesh: StackUnderTest) -> None:
     exported_service = ("-n", "default", "service", "till")
     mesh.kubectl("east", "-n", "default", "create", "service", "clusterip", "till", "--tcp=80")
     mesh.kubectl("east", "label", *exported_service, "mirror.linkerd.io/federated=member")

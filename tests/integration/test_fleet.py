@@ -13,8 +13,8 @@ import pytest
 
 from hack.lab import lifecycle
 from hack.lab.state_dir import StateDir
-from tests.helpers.lab_stack import LabStack, deploy, list_all_objects, wait_until
 from tests.helpers.stack_configs import PAIR, full_mesh_config
+from tests.helpers.stack_under_test import StackUnderTest, deploy, list_all_objects, wait_until
 
 pytestmark = pytest.mark.lab("west", "east", "north", "ctx-2", minutes=5)
 
@@ -23,7 +23,7 @@ THREE_CLUSTERS = full_mesh_config("west", "north", south={"context": "ctx-2"})
 
 
 @pytest.fixture(scope="module")
-def fleet(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
+def fleet(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackUnderTest]:
     """Deploy a full mesh of two clusters."""
     with deploy(lab, tmp_path_factory.mktemp("fleet"), "fleet", TWO_CLUSTERS) as lab_stack:
         yield lab_stack
@@ -41,7 +41,7 @@ def _with_reachability(config: dict[str, Any], name: str, reachable: bool | str)
     return changed
 
 
-def _list_stable_objects(lab_stack: LabStack, context: str) -> dict[str, Any]:
+def _list_stable_objects(lab_stack: StackUnderTest, context: str) -> dict[str, Any]:
     """Return all objects except pods and endpoints; service mirrors clear endpoints of unavailable gateways."""
     objects = list_all_objects(lab_stack, context)
     return {key: value for key, value in objects.items() if not key.startswith(("endpoints", "pods"))}
@@ -51,7 +51,7 @@ def _start_cluster(lab: StateDir, name: str) -> None:
     lifecycle.start(lab, [name], load_balancers={}, chart_folders=[], timeout=120, say=print)
 
 
-def _read_resources(lab_stack: LabStack) -> dict[str, Any]:
+def _read_resources(lab_stack: StackUnderTest) -> dict[str, Any]:
     """Return inputs and outputs of each resource in the stack state by URN.
 
     Resources that each run reads again are omitted.
@@ -66,7 +66,7 @@ def _read_resources(lab_stack: LabStack) -> dict[str, Any]:
     }
 
 
-def test_adding_a_cluster_changes_only_it_and_its_links(fleet: LabStack) -> None:
+def test_adding_a_cluster_changes_only_it_and_its_links(fleet: StackUnderTest) -> None:
     names = [urn.rsplit("::", 1)[1] for urn in _read_resources(fleet) if "-export-" not in urn]
     per_cluster = sum(name == "north" or name.startswith("north-") for name in names)
     per_link = sum(name.startswith("link-west-to-north") for name in names)
@@ -84,7 +84,7 @@ def test_adding_a_cluster_changes_only_it_and_its_links(fleet: LabStack) -> None
     assert len(links) == 4 * per_link
 
 
-def test_full_mesh_of_three_clusters_passes_all_checks(fleet: LabStack) -> None:
+def test_full_mesh_of_three_clusters_passes_all_checks(fleet: StackUnderTest) -> None:
     fleet.objects_before["ctx-2"] = list_all_objects(fleet, "ctx-2")
     fleet.configure(THREE_CLUSTERS)
     fleet.up()
@@ -95,7 +95,7 @@ def test_full_mesh_of_three_clusters_passes_all_checks(fleet: LabStack) -> None:
     fleet.up("--expect-no-changes")
 
 
-def test_undeclared_unreachable_cluster_is_one_error_without_changes(lab: StateDir, fleet: LabStack) -> None:
+def test_undeclared_unreachable_cluster_is_one_error_without_changes(lab: StateDir, fleet: StackUnderTest) -> None:
     lifecycle.stop(lab, ["north"], delete=False)
     objects, state = _list_stable_objects(fleet, "west"), _read_resources(fleet)
     fleet.configure({**THREE_CLUSTERS, "workloads": []})
@@ -110,7 +110,7 @@ def test_undeclared_unreachable_cluster_is_one_error_without_changes(lab: StateD
 
 
 def test_declared_unreachable_cluster_is_retained_while_others_update(
-    fleet: LabStack, monkeypatch: pytest.MonkeyPatch
+    fleet: StackUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = _read_resources(fleet)
     fleet.output.write_text("")
@@ -143,7 +143,7 @@ def test_declared_unreachable_cluster_is_retained_while_others_update(
     fleet.up("--expect-no-changes")
 
 
-def test_returning_cluster_receives_pending_changes(lab: StateDir, fleet: LabStack) -> None:
+def test_returning_cluster_receives_pending_changes(lab: StateDir, fleet: StackUnderTest) -> None:
     config = {**THREE_CLUSTERS, "workloads": [{"podinfo": {"exported": ["west", "south"]}}]}
     fleet.configure(_with_reachability(config, "north", False))
     fleet.up()
@@ -162,7 +162,7 @@ def test_returning_cluster_receives_pending_changes(lab: StateDir, fleet: LabSta
     assert [row for row in fleet.run_checks() if not row.passed] == []
 
 
-def test_removing_a_cluster_leaves_the_others_unchanged(fleet: LabStack) -> None:
+def test_removing_a_cluster_leaves_the_others_unchanged(fleet: StackUnderTest) -> None:
     fleet.configure(THREE_CLUSTERS)
     fleet.up()
     fleet.configure(_without_cluster(THREE_CLUSTERS, "north"))
@@ -173,7 +173,7 @@ def test_removing_a_cluster_leaves_the_others_unchanged(fleet: LabStack) -> None
     assert [row for row in fleet.run_checks() if not row.passed] == []
 
 
-def test_destroy_leaves_nothing(fleet: LabStack) -> None:
+def test_destroy_leaves_nothing(fleet: StackUnderTest) -> None:
     fleet.destroy()
 
     for context in ("west", "ctx-2"):
@@ -182,10 +182,12 @@ def test_destroy_leaves_nothing(fleet: LabStack) -> None:
 
 
 @pytest.fixture(scope="module")
-def interrupted_stack(lab: StateDir, fleet: LabStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
+def interrupted_stack(
+    lab: StateDir, fleet: StackUnderTest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[StackUnderTest]:
     """Yield a stack of two clusters, one of which failed during the first `up`."""
     assert not fleet.has_resources
-    lab_stack = LabStack(lab, tmp_path_factory.mktemp("halved"), "halved", PAIR)
+    lab_stack = StackUnderTest(lab, tmp_path_factory.mktemp("halved"), "halved", PAIR)
     lab_stack.objects_before = {"east": list_all_objects(lab_stack, "east")}
     # Without the kill, Helm would wait five minutes for the stopped cluster.
     with lab_stack.interrupted_up():
@@ -199,7 +201,7 @@ def interrupted_stack(lab: StateDir, fleet: LabStack, tmp_path_factory: pytest.T
         lab_stack.destroy()
 
 
-def test_up_finishes_without_cluster_that_failed_during_up(interrupted_stack: LabStack) -> None:
+def test_up_finishes_without_cluster_that_failed_during_up(interrupted_stack: StackUnderTest) -> None:
     interrupted_stack.configure(_with_reachability(PAIR, "north", False))
     interrupted_stack.up()
 
@@ -208,7 +210,7 @@ def test_up_finishes_without_cluster_that_failed_during_up(interrupted_stack: La
     interrupted_stack.up("--expect-no-changes")
 
 
-def test_up_finishes_cluster_that_runs_again(lab: StateDir, interrupted_stack: LabStack) -> None:
+def test_up_finishes_cluster_that_runs_again(lab: StateDir, interrupted_stack: StackUnderTest) -> None:
     _start_cluster(lab, "north")
     interrupted_stack.configure(PAIR)
     interrupted_stack.up()
@@ -217,7 +219,7 @@ def test_up_finishes_cluster_that_runs_again(lab: StateDir, interrupted_stack: L
     interrupted_stack.up("--expect-no-changes")
 
 
-def test_lost_cluster_is_abandoned_and_destroy_succeeds(lab: StateDir, interrupted_stack: LabStack) -> None:
+def test_lost_cluster_is_abandoned_and_destroy_succeeds(lab: StateDir, interrupted_stack: StackUnderTest) -> None:
     lifecycle.stop(lab, ["north"], delete=True)
     try:
         interrupted_stack.configure(_with_reachability(PAIR, "north", "never"))
@@ -241,7 +243,7 @@ def test_lost_cluster_is_abandoned_and_destroy_succeeds(lab: StateDir, interrupt
 def test_initially_unreachable_cluster_stays_pending_with_its_links(lab: StateDir, tmp_path: Path) -> None:
     lifecycle.stop(lab, ["north"], delete=False)
     try:
-        lab_stack = LabStack(lab, tmp_path, "waiting", _with_reachability(PAIR, "north", False))
+        lab_stack = StackUnderTest(lab, tmp_path, "waiting", _with_reachability(PAIR, "north", False))
         lab_stack.up()
 
         assert [row for row in lab_stack.run_checks() if not row.passed] == []

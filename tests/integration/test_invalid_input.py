@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from hack.lab.state_dir import StateDir
-from tests.helpers.lab_stack import PROJECT, LabStack, list_all_objects
+from tests.helpers.stack_under_test import PROJECT, StackUnderTest, list_all_objects
 
 pytestmark = pytest.mark.lab("west")
 
@@ -18,8 +18,8 @@ def test_invalid_stack_file_reports_all_errors_before_changes(lab: StateDir, tmp
         "clusters": {"west": {"contxt": "west"}, "east": {"context": "nowhere"}},
         "links": [{"source": "west", "target": "west"}],
     }
-    lab_stack = LabStack(lab, tmp_path, "wrong", {"clusters": {"west": {}}})
-    # `LabStack` validates the file as `make up` does, so the invalid file replaces a valid one.
+    lab_stack = StackUnderTest(lab, tmp_path, "wrong", {"clusters": {"west": {}}})
+    # `StackUnderTest` validates the file as `make up` does, so the invalid file replaces a valid one.
     content = {"config": {f"{PROJECT}:{key}": value for key, value in config.items()}}
     lab_stack.stack.file.write_text(yaml.safe_dump(content))
     objects = list_all_objects(lab_stack, "west")

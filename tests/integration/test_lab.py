@@ -25,7 +25,7 @@ from hack.lab.state_dir import StateDir
 from mesh.paths import PROJECT_ROOT
 from tests.helpers import edge_releases
 from tests.helpers.edge_releases import REQUIRES_EDGE_RELEASES, write_fake_programs
-from tests.helpers.lab_stack import wait_until
+from tests.helpers.stack_under_test import wait_until
 
 pytestmark = pytest.mark.lab("west", "east", "north", "ctx-1", "ctx-2", minutes=1.5)
 

@@ -20,9 +20,9 @@ from hack.lab.state_dir import StateDir
 from hack.make.check import EXPECTED_WARNINGS
 from mesh.paths import PROJECT_ROOT
 from tests.helpers.custom_objects import dry_run_error, list_custom_objects
-from tests.helpers.lab_stack import LabStack, deploy, list_all_objects, run_for_each, wait_until
 from tests.helpers.link_assertions import assert_matches_linkerd_cli
 from tests.helpers.stack_configs import SHIPPED_SETUPS, TWO_WAY, shipped_config
+from tests.helpers.stack_under_test import StackUnderTest, deploy, list_all_objects, run_for_each, wait_until
 
 STACKS: dict[str, dict[str, Any]] = {"two-way": TWO_WAY, **{name: shipped_config(name) for name in SHIPPED_SETUPS}}
 CLUSTERS = [value.get("context", name) for stack in STACKS.values() for name, value in stack["clusters"].items()]
@@ -41,7 +41,7 @@ STACK_FILES = _read_stack_files()
 
 
 @pytest.fixture(scope="module")
-def meshes(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, LabStack]]:
+def meshes(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, StackUnderTest]]:
     """Deploy all stacks."""
     with ExitStack() as stack:
         stacks = {name: deploy(lab, tmp_path_factory.mktemp(name), name, config) for name, config in STACKS.items()}
@@ -52,18 +52,18 @@ def meshes(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(params=STACKS)
-def mesh(request: pytest.FixtureRequest, meshes: dict[str, LabStack]) -> LabStack:
+def mesh(request: pytest.FixtureRequest, meshes: dict[str, StackUnderTest]) -> StackUnderTest:
     """Return one stack."""
     return meshes[request.param]
 
 
 @pytest.fixture(params=[name for name, config in STACKS.items() if len(config["clusters"]) > 1])
-def linked_mesh(request: pytest.FixtureRequest, meshes: dict[str, LabStack]) -> LabStack:
+def linked_mesh(request: pytest.FixtureRequest, meshes: dict[str, StackUnderTest]) -> StackUnderTest:
     """Return one stack with links."""
     return meshes[request.param]
 
 
-def test_all_checks_pass(meshes: dict[str, LabStack]) -> None:
+def test_all_checks_pass(meshes: dict[str, StackUnderTest]) -> None:
     tables = run_for_each(lambda name: meshes[name].run_checks(), meshes)
 
     assert {name: [row for row in rows if not row.passed] for name, rows in tables.items()} == {
@@ -73,18 +73,18 @@ def test_all_checks_pass(meshes: dict[str, LabStack]) -> None:
         assert len(tables[name]) >= len(mesh.stack.clusters) + 2 * len(mesh.link_pairs)
 
 
-def test_linkerd_check_succeeds(meshes: dict[str, LabStack]) -> None:
+def test_linkerd_check_succeeds(meshes: dict[str, StackUnderTest]) -> None:
     mesh = meshes["two-way"]
     for cluster in mesh.stack.clusters:
         assert_check_succeeds(mesh, cluster.context, "check")
 
 
-def test_linkerd_multicluster_check_succeeds(linked_mesh: LabStack) -> None:
+def test_linkerd_multicluster_check_succeeds(linked_mesh: StackUnderTest) -> None:
     for cluster in linked_mesh.stack.clusters:
         assert_check_succeeds(linked_mesh, cluster.context, "multicluster", "check")
 
 
-def assert_check_succeeds(mesh: LabStack, context: str, *command: str) -> None:
+def assert_check_succeeds(mesh: StackUnderTest, context: str, *command: str) -> None:
     result = mesh.run("linkerd", "--context", context, *command, "--wait=1s")
 
     assert result.stdout.rstrip().splitlines()[-1] == "Status check results are √", result.stdout
@@ -93,7 +93,7 @@ def assert_check_succeeds(mesh: LabStack, context: str, *command: str) -> None:
     assert "×" not in result.stdout.replace("results are ×", "")
 
 
-def test_every_gateway_is_alive_with_all_exported_services(linked_mesh: LabStack) -> None:
+def test_every_gateway_is_alive_with_all_exported_services(linked_mesh: StackUnderTest) -> None:
     for cluster in linked_mesh.stack.clusters:
         expected = {
             target: str(len(linked_mesh.list_exported_services(target)))
@@ -108,7 +108,7 @@ def test_every_gateway_is_alive_with_all_exported_services(linked_mesh: LabStack
         assert {row[0]: row[1:3] for row in rows} == {name: ["True", count] for name, count in expected.items()}, output
 
 
-def test_mirror_endpoint_is_gateway_of_target(linked_mesh: LabStack) -> None:
+def test_mirror_endpoint_is_gateway_of_target(linked_mesh: StackUnderTest) -> None:
     contexts = linked_mesh.contexts
     gateways = {
         name: data["loadBalancer"]["address"] for name, data in linked_mesh.lab.read_status()["clusters"].items()
@@ -128,7 +128,7 @@ def test_mirror_endpoint_is_gateway_of_target(linked_mesh: LabStack) -> None:
     assert endpoint_count, "no service is exported"
 
 
-def test_link_credentials_can_only_read_services(linked_mesh: LabStack, tmp_path: Path) -> None:
+def test_link_credentials_can_only_read_services(linked_mesh: StackUnderTest, tmp_path: Path) -> None:
     mesh, contexts = linked_mesh, linked_mesh.contexts
     for source, target in mesh.link_pairs:
         encoded = mesh.kubectl(
@@ -149,16 +149,16 @@ def test_link_credentials_can_only_read_services(linked_mesh: LabStack, tmp_path
             assert not is_allowed(verb, resource), f"{source}'s credentials may {verb} {resource} in {target}"
 
 
-def test_link_objects_equal_output_of_linkerd_cli(linked_mesh: LabStack) -> None:
+def test_link_objects_equal_output_of_linkerd_cli(linked_mesh: StackUnderTest) -> None:
     for source, target in linked_mesh.link_pairs:
         assert_matches_linkerd_cli(linked_mesh, source, target)
 
 
-def test_second_up_with_refresh_changes_nothing(meshes: dict[str, LabStack]) -> None:
+def test_second_up_with_refresh_changes_nothing(meshes: dict[str, StackUnderTest]) -> None:
     run_for_each(lambda name: meshes[name].up("--expect-no-changes", "--refresh"), meshes)
 
 
-def test_secrets_are_neither_printed_nor_stored_in_clear(mesh: LabStack) -> None:
+def test_secrets_are_neither_printed_nor_stored_in_clear(mesh: StackUnderTest) -> None:
     with mesh.engine() as engine:
         outputs = json.dumps(engine.outputs())
 
@@ -171,7 +171,7 @@ def test_secrets_are_neither_printed_nor_stored_in_clear(mesh: LabStack) -> None
             assert not SECRETS.search(gzip.decompress(encoded).decode()), secret["metadata"]["name"]
 
 
-def test_secret_pattern_matches_real_secrets(mesh: LabStack) -> None:
+def test_secret_pattern_matches_real_secrets(mesh: StackUnderTest) -> None:
     cluster = mesh.stack.clusters[0]
     secrets = mesh.list_objects(cluster.context, "secrets", "--all-namespaces")
     values = [
@@ -183,7 +183,7 @@ def test_secret_pattern_matches_real_secrets(mesh: LabStack) -> None:
     assert sum(bool(SECRETS.search(value)) for value in values) >= 4, "keys of the issuer and of webhooks, and a token"
 
 
-def test_outputs_contain_releases_links_and_certificate_expiry(mesh: LabStack) -> None:
+def test_outputs_contain_releases_links_and_certificate_expiry(mesh: StackUnderTest) -> None:
     with mesh.engine() as engine:
         outputs = engine.outputs()
 
@@ -198,7 +198,7 @@ def test_outputs_contain_releases_links_and_certificate_expiry(mesh: LabStack) -
     assert outputs["topology"].startswith("flowchart LR")
 
 
-def test_openstack_nks_matches_its_guide(meshes: dict[str, LabStack]) -> None:
+def test_openstack_nks_matches_its_guide(meshes: dict[str, StackUnderTest]) -> None:
     mesh, private, public = meshes["openstack-nks"], "ctx-1", "ctx-2"
     service = mesh.get_object(public, "service", "helloworld")
     assert service["metadata"]["labels"] == {
@@ -227,7 +227,7 @@ def test_openstack_nks_matches_its_guide(meshes: dict[str, LabStack]) -> None:
     )
 
 
-def test_dashboard_accepts_password_from_outputs(meshes: dict[str, LabStack]) -> None:
+def test_dashboard_accepts_password_from_outputs(meshes: dict[str, StackUnderTest]) -> None:
     for mesh in (meshes["openstack-nks"], meshes["kpaas"]):
         with mesh.engine() as engine:
             assert engine.outputs()["dashboardPassword"] == "[secret]"
@@ -246,7 +246,7 @@ def test_dashboard_accepts_password_from_outputs(meshes: dict[str, LabStack]) ->
         assert password not in mesh.output.read_text() + mesh.state
 
 
-def test_viz_and_jaeger_pass_checks_without_pod_requests(meshes: dict[str, LabStack]) -> None:
+def test_viz_and_jaeger_pass_checks_without_pod_requests(meshes: dict[str, StackUnderTest]) -> None:
     results = {
         extension: meshes["east-west"].run(
             "linkerd", "--context", "kind-west", extension, "check", "--wait=1s", check=False
@@ -261,11 +261,11 @@ def test_viz_and_jaeger_pass_checks_without_pod_requests(meshes: dict[str, LabSt
     assert results["jaeger"].stdout.rstrip().endswith("Status check results are √")
 
 
-def test_api_server_accepts_every_object_strictly(mesh: LabStack) -> None:
+def test_api_server_accepts_every_object_strictly(mesh: StackUnderTest) -> None:
     assert [error for error in (dry_run_error(mesh, item) for item in list_custom_objects(mesh)) if error] == []
 
 
-def test_split_switches_between_forms_by_setting(meshes: dict[str, LabStack]) -> None:
+def test_split_switches_between_forms_by_setting(meshes: dict[str, StackUnderTest]) -> None:
     mesh = meshes["kpaas"]
     config = mesh.config
     changed = copy.deepcopy(config)
@@ -287,7 +287,7 @@ def test_split_switches_between_forms_by_setting(meshes: dict[str, LabStack]) ->
     mesh.up()
 
 
-def test_unexported_service_has_no_mirror_after_up(meshes: dict[str, LabStack]) -> None:
+def test_unexported_service_has_no_mirror_after_up(meshes: dict[str, StackUnderTest]) -> None:
     mesh = meshes["east-west"]
     config = mesh.config
     assert mesh.has_object("kind-west", "service", "podinfo-east", "test")
@@ -304,7 +304,7 @@ def test_unexported_service_has_no_mirror_after_up(meshes: dict[str, LabStack]) 
     assert wait_until(lambda: mesh.has_object("kind-west", "service", "podinfo-east", "test"))
 
 
-def test_emojivoto_leaves_and_rejoins_mesh_by_setting(meshes: dict[str, LabStack]) -> None:
+def test_emojivoto_leaves_and_rejoins_mesh_by_setting(meshes: dict[str, StackUnderTest]) -> None:
     mesh = meshes["emojivoto"]
 
     def injected() -> set[str]:
@@ -321,15 +321,15 @@ def test_emojivoto_leaves_and_rejoins_mesh_by_setting(meshes: dict[str, LabStack
     assert injected() == {"enabled"}
 
 
-def test_commands_leave_stack_files_unchanged(mesh: LabStack) -> None:
+def test_commands_leave_stack_files_unchanged(mesh: StackUnderTest) -> None:
     assert _read_stack_files() == STACK_FILES
 
 
-def test_destroy_restores_each_api_server(meshes: dict[str, LabStack]) -> None:
+def test_destroy_restores_each_api_server(meshes: dict[str, StackUnderTest]) -> None:
     run_for_each(lambda name: assert_destroy_leaves_nothing(meshes[name]), meshes)
 
 
-def assert_destroy_leaves_nothing(mesh: LabStack) -> None:
+def assert_destroy_leaves_nothing(mesh: StackUnderTest) -> None:
     service = ("-n", "default", "service", "coffee")
     contexts = mesh.contexts
     targets = {target: source for source, target in mesh.link_pairs[:1]}

@@ -38,7 +38,7 @@ BAD = {"hours": 876000, "identifier": None}
 PACK_OPTIONS = ("--policy-pack", str(PROJECT_ROOT / "policy"))
 
 
-class Project:
+class PolicyProject:
     """A Pulumi project in a folder, with its own state."""
 
     def __init__(self, folder: Path) -> None:
@@ -73,11 +73,11 @@ class Project:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return Project(tmp_path_factory.mktemp("policy"))
+def project(tmp_path_factory: pytest.TempPathFactory) -> PolicyProject:
+    return PolicyProject(tmp_path_factory.mktemp("policy"))
 
 
-def test_preview_without_violations_passes_policy_pack(project: Project) -> None:
+def test_preview_without_violations_passes_policy_pack(project: PolicyProject) -> None:
     code, output = project.preview(GOOD, *PACK_OPTIONS)
 
     assert code == 0, output
@@ -85,7 +85,7 @@ def test_preview_without_violations_passes_policy_pack(project: Project) -> None
     assert "mandatory" not in output
 
 
-def test_mandatory_violation_fails_preview_with_path_and_remedy(project: Project) -> None:
+def test_mandatory_violation_fails_preview_with_path_and_remedy(project: PolicyProject) -> None:
     code, output = project.preview(BAD, *PACK_OPTIONS)
 
     assert code != 0
@@ -95,7 +95,7 @@ def test_mandatory_violation_fails_preview_with_path_and_remedy(project: Project
     assert "clusterIdentifier: not set" in output
 
 
-def test_enforcement_level_is_configurable(project: Project, tmp_path: Path) -> None:
+def test_enforcement_level_is_configurable(project: PolicyProject, tmp_path: Path) -> None:
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"all": "advisory", "lifetimes": {"authorityHours": 876000}}))
 
@@ -108,7 +108,11 @@ def test_enforcement_level_is_configurable(project: Project, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(("settings", "expected"), [(GOOD, []), (BAD, ["validityPeriodHours", "clusterIdentifier"])])
 def test_check_of_preview_json_reports_the_same(
-    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str], settings: dict[str, Any], expected: list[str]
+    project: PolicyProject,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    settings: dict[str, Any],
+    expected: list[str],
 ) -> None:
     code, output = project.preview(settings, "--json", "--show-sames")
     assert code == 0, output

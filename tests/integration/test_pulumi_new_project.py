@@ -15,9 +15,9 @@ import yaml
 from hack.lab.state_dir import StateDir
 from hack.make import environment
 from mesh.paths import PROJECT_ROOT
-from tests.helpers.lab_stack import LabStack, list_all_objects, wait_until
 from tests.helpers.project_files import list_project_files
 from tests.helpers.pulumi_command import run_pulumi
+from tests.helpers.stack_under_test import StackUnderTest, list_all_objects, wait_until
 
 pytestmark = pytest.mark.lab("west", "east", minutes=1)
 
@@ -28,7 +28,7 @@ CONFIG = {
 }
 
 
-class Project:
+class NewProject:
     """A Pulumi project in a folder."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
@@ -61,7 +61,7 @@ def delete_all_but(folder: Path, patterns: Sequence[str]) -> None:
 
 
 @pytest.fixture
-def project(lab: StateDir, tmp_path: Path) -> Iterator[Project]:
+def project(lab: StateDir, tmp_path: Path) -> Iterator[NewProject]:
     """Create a project from the work tree, without the files that a user can delete."""
     template = tmp_path / "template"
     for name in list_project_files():
@@ -69,7 +69,7 @@ def project(lab: StateDir, tmp_path: Path) -> Iterator[Project]:
             (template / name).parent.mkdir(parents=True, exist_ok=True)
             (template / name).write_bytes((PROJECT_ROOT / name).read_bytes())
     environment.create_folders(lab)
-    new_project = Project(tmp_path, environment.build_environment(lab, "2.14.10"))
+    new_project = NewProject(tmp_path, environment.build_environment(lab, "2.14.10"))
     new_project.pulumi("new", str(template), "--dir", PROJECT, "--name", PROJECT, "--generate-only", "--yes")
     new_project.folder = tmp_path / PROJECT
     # Replaces `pulumi install`, which would contact a package registry.
@@ -78,7 +78,7 @@ def project(lab: StateDir, tmp_path: Path) -> Iterator[Project]:
     yield new_project
 
 
-def test_project_from_pulumi_new_links_two_clusters(lab: StateDir, project: Project, tmp_path: Path) -> None:
+def test_project_from_pulumi_new_links_two_clusters(lab: StateDir, project: NewProject, tmp_path: Path) -> None:
     project_file = yaml.safe_load((project.folder / "Pulumi.yaml").read_text())
     assert project_file["name"] == PROJECT
     assert "template" not in project_file
@@ -88,7 +88,7 @@ def test_project_from_pulumi_new_links_two_clusters(lab: StateDir, project: Proj
     config = {f"{PROJECT}:{key}": value for key, value in CONFIG.items()}
     stack_file.write_text(yaml.safe_dump({**salt, "config": config}))
     # Only the tools of this object are used; the stack belongs to the project.
-    lab_stack = LabStack(lab, tmp_path, "unused", CONFIG)
+    lab_stack = StackUnderTest(lab, tmp_path, "unused", CONFIG)
     before = {context: list_all_objects(lab_stack, context).keys() for context in ("west", "east")}
     try:
         project.pulumi("preview", "--stack", "prod")
@@ -108,5 +108,5 @@ def test_project_from_pulumi_new_links_two_clusters(lab: StateDir, project: Proj
         assert wait_until(partial(_has_only, lab_stack, context, names)), f"objects remain in {context}"
 
 
-def _has_only(lab_stack: LabStack, context: str, names: Set[str]) -> bool:
+def _has_only(lab_stack: StackUnderTest, context: str, names: Set[str]) -> bool:
     return list_all_objects(lab_stack, context).keys() == names

@@ -17,7 +17,7 @@ from hack import toolchain
 from hack.lab.state_dir import StateDir
 from mesh.config.models.samples import FailoverConfig, ProfileConfig
 from tests.helpers.custom_objects import dry_run_error, list_custom_objects
-from tests.helpers.lab_stack import LabStack, deploy, list_all_objects
+from tests.helpers.stack_under_test import StackUnderTest, deploy, list_all_objects
 
 pytestmark = pytest.mark.lab("north", minutes=2.5)
 
@@ -74,7 +74,7 @@ def build_config(agent: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def samples(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
+def samples(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackUnderTest]:
     """Deploy the stack."""
     folder = tmp_path_factory.mktemp("samples")
     agent = folder / "agent.yaml"
@@ -83,14 +83,14 @@ def samples(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield lab_stack
 
 
-def test_all_checks_pass(samples: LabStack) -> None:
+def test_all_checks_pass(samples: StackUnderTest) -> None:
     rows = samples.run_checks()
 
     assert [row for row in rows if not row.passed] == []
     assert {row.check for row in rows} == {"linkerd check", "linkerd jaeger check", "linkerd smi check"}
 
 
-def test_api_server_accepts_every_object_strictly(samples: LabStack) -> None:
+def test_api_server_accepts_every_object_strictly(samples: StackUnderTest) -> None:
     objects = list_custom_objects(samples)
 
     kinds = {(item["apiVersion"], item["kind"]) for item in objects}
@@ -107,13 +107,13 @@ def test_api_server_accepts_every_object_strictly(samples: LabStack) -> None:
     assert [error for error in (dry_run_error(samples, item) for item in objects) if error] == []
 
 
-def test_object_with_unknown_field_is_refused(samples: LabStack) -> None:
+def test_object_with_unknown_field_is_refused(samples: StackUnderTest) -> None:
     (profile, *_) = [item for item in list_custom_objects(samples) if item["kind"] == "ServiceProfile"]
 
     assert "not declared in schema" in dry_run_error(samples, {**profile, "spec": {**profile["spec"], "rotues": []}})
 
 
-def test_api_server_accepts_routes_of_later_releases(samples: LabStack) -> None:
+def test_api_server_accepts_routes_of_later_releases(samples: StackUnderTest) -> None:
     failover = FailoverConfig.model_validate({"cluster": CONTEXT, "backups": ["east"]})
     profile = ProfileConfig.model_validate({"form": "gateway-api"})
     specs = [
@@ -146,11 +146,11 @@ def test_api_server_accepts_routes_of_later_releases(samples: LabStack) -> None:
     assert "less than or equal to 1000000" in dry_run_error(samples, {**invalid_route, "context": CONTEXT})
 
 
-def test_external_manifest_is_applied_in_dependency_order(samples: LabStack) -> None:
+def test_external_manifest_is_applied_in_dependency_order(samples: StackUnderTest) -> None:
     assert samples.has_object(CONTEXT, "configmap", "agent", "buoyant-cloud")
 
 
-def test_samples_are_ready_and_meshed_as_configured(samples: LabStack) -> None:
+def test_samples_are_ready_and_meshed_as_configured(samples: StackUnderTest) -> None:
     deployments = samples.list_objects(CONTEXT, "deployments", "--all-namespaces", "-l", "!linkerd.io/control-plane-ns")
     pods = {
         f"{item['metadata']['namespace']}/{item['metadata']['name']}": item
@@ -179,7 +179,7 @@ def test_samples_are_ready_and_meshed_as_configured(samples: LabStack) -> None:
     assert denied["config.linkerd.io/default-inbound-policy"] == "deny"
 
 
-def test_shared_namespace_outlives_one_of_its_samples(samples: LabStack) -> None:
+def test_shared_namespace_outlives_one_of_its_samples(samples: StackUnderTest) -> None:
     config = samples.config
     workloads = [entry for entry in config["workloads"] if entry != config["workloads"][-1]]
     uid = samples.get_object(CONTEXT, "namespace", "two")["metadata"]["uid"]
@@ -193,7 +193,7 @@ def test_shared_namespace_outlives_one_of_its_samples(samples: LabStack) -> None
     samples.up("--expect-no-changes", "--refresh")
 
 
-def test_destroy_leaves_only_default_namespace(samples: LabStack) -> None:
+def test_destroy_leaves_only_default_namespace(samples: StackUnderTest) -> None:
     samples.destroy()
 
     remaining = list_all_objects(samples, CONTEXT).keys() - samples.objects_before[CONTEXT].keys()

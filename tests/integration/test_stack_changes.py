@@ -16,20 +16,20 @@ import pytest
 
 from hack.lab.state_dir import StateDir
 from tests.helpers.certificates import DAY, IssuedCertificate
-from tests.helpers.lab_stack import LabStack, deploy, list_all_objects, wait_until
 from tests.helpers.stack_configs import TWO_WAY
+from tests.helpers.stack_under_test import StackUnderTest, deploy, list_all_objects, wait_until
 
 pytestmark = pytest.mark.lab("west", "east", minutes=4)
 
 
 @pytest.fixture(scope="module")
-def mesh(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
+def mesh(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackUnderTest]:
     """Deploy a mesh with links in both directions."""
     with deploy(lab, tmp_path_factory.mktemp("changes"), "changes", TWO_WAY) as lab_stack:
         yield lab_stack
 
 
-def test_unavailable_gateway_fails_its_check(mesh: LabStack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_gateway_fails_its_check(mesh: StackUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     target = next(cluster for cluster in mesh.stack.clusters if cluster.name == mesh.link_pairs[0][1])
     monkeypatch.setattr("hack.make.check.CHECK_TIMEOUT_S", 10)
     scale = ("-n", "linkerd-multicluster", "scale", "deployment/linkerd-gateway")
@@ -44,7 +44,7 @@ def test_unavailable_gateway_fails_its_check(mesh: LabStack, monkeypatch: pytest
     assert f"{target.name} not alive" in failed[mesh.link_pairs[0][0], "gateways"]
 
 
-def test_service_is_mirrored_while_it_has_the_label(mesh: LabStack) -> None:
+def test_service_is_mirrored_while_it_has_the_label(mesh: StackUnderTest) -> None:
     source, target = mesh.link_pairs[0]
     contexts = mesh.contexts
     service = ("-n", "default", "service", "tea")
@@ -58,7 +58,7 @@ def test_service_is_mirrored_while_it_has_the_label(mesh: LabStack) -> None:
         mesh.kubectl(contexts[target], "delete", *service)
 
 
-def test_up_recovers_from_kill_during_helm_install(mesh: LabStack) -> None:
+def test_up_recovers_from_kill_during_helm_install(mesh: StackUnderTest) -> None:
     mesh.destroy()
     context = mesh.stack.clusters[0].context
     pending = ("secrets", "-n", "linkerd", "-l", "owner=helm,status=pending-install,name=linkerd-control-plane")
@@ -74,7 +74,7 @@ def test_up_recovers_from_kill_during_helm_install(mesh: LabStack) -> None:
 
 
 @contextmanager
-def _suspend_controllers(mesh: LabStack, context: str) -> Iterator[None]:
+def _suspend_controllers(mesh: StackUnderTest, context: str) -> Iterator[None]:
     """Suspend a cluster's controller manager until exit, so that Helm waits for Deployments."""
     processes = mesh.lab.read_status()["clusters"][context]["processes"]
     (controllers,) = (
@@ -87,7 +87,7 @@ def _suspend_controllers(mesh: LabStack, context: str) -> Iterator[None]:
         controllers.resume()
 
 
-def test_up_waits_for_deletion_of_terminating_crds(mesh: LabStack) -> None:
+def test_up_waits_for_deletion_of_terminating_crds(mesh: StackUnderTest) -> None:
     context, crd = mesh.stack.clusters[0].context, "crd/serviceprofiles.linkerd.io"
     identity = ("get", crd, "-o", "jsonpath={.metadata.uid}")
     with ThreadPoolExecutor() as pool:
@@ -104,7 +104,7 @@ def test_up_waits_for_deletion_of_terminating_crds(mesh: LabStack) -> None:
 
 
 @contextmanager
-def _hold_deletion(mesh: LabStack, context: str, object_name: str) -> Iterator[None]:
+def _hold_deletion(mesh: StackUnderTest, context: str, object_name: str) -> Iterator[None]:
     """Add a finalizer to an object, so that it stays in state Terminating until exit."""
 
     def patch(finalizers: list[str]) -> None:
@@ -118,7 +118,7 @@ def _hold_deletion(mesh: LabStack, context: str, object_name: str) -> Iterator[N
         patch([])
 
 
-def test_release_missing_in_stack_state_is_taken_over(mesh: LabStack) -> None:
+def test_release_missing_in_stack_state_is_taken_over(mesh: StackUnderTest) -> None:
     state = json.loads(mesh.state)["checkpoint"]["latest"]["resources"]
     name = f"{mesh.stack.clusters[0].name}-linkerd-control-plane"
     (release_urn,) = (resource["urn"] for resource in state if resource["urn"].endswith(f"Release::{name}"))
@@ -130,7 +130,7 @@ def test_release_missing_in_stack_state_is_taken_over(mesh: LabStack) -> None:
     assert [row for row in mesh.run_checks() if not row.passed] == []
 
 
-def test_release_without_stored_revisions_is_updated(mesh: LabStack) -> None:
+def test_release_without_stored_revisions_is_updated(mesh: StackUnderTest) -> None:
     config, context = mesh.config, mesh.stack.clusters[0].context
     release_secrets = ("-n", "linkerd", "secrets", "-l", "owner=helm,name=linkerd-control-plane")
     mesh.kubectl(context, "delete", *release_secrets)
@@ -146,10 +146,10 @@ def test_release_without_stored_revisions_is_updated(mesh: LabStack) -> None:
     mesh.up()
 
 
-def test_mesh_of_another_stack_is_left_unchanged(mesh: LabStack) -> None:
+def test_mesh_of_another_stack_is_left_unchanged(mesh: StackUnderTest) -> None:
     context = mesh.stack.clusters[0].context
     release_secrets = ("secrets", "-n", "linkerd", "-l", "owner=helm,name=linkerd-control-plane")
-    other = LabStack(mesh.lab, mesh.output.parent, f"{mesh.name}-other", {"clusters": mesh.config["clusters"]})
+    other = StackUnderTest(mesh.lab, mesh.output.parent, f"{mesh.name}-other", {"clusters": mesh.config["clusters"]})
     before = [
         (revision["metadata"]["uid"], revision["data"]) for revision in mesh.list_objects(context, *release_secrets)
     ]
@@ -166,7 +166,7 @@ def test_mesh_of_another_stack_is_left_unchanged(mesh: LabStack) -> None:
 
 
 def test_changed_api_server_address_updates_credentials_and_restarts_mirror(
-    mesh: LabStack,
+    mesh: StackUnderTest,
 ) -> None:
     source, target = mesh.link_pairs[0]
     contexts = mesh.contexts
@@ -200,7 +200,7 @@ def test_changed_api_server_address_updates_credentials_and_restarts_mirror(
     mesh.up()
 
 
-def test_removed_link_deletes_its_mirrors(mesh: LabStack) -> None:
+def test_removed_link_deletes_its_mirrors(mesh: StackUnderTest) -> None:
     source, target = mesh.link_pairs[-1]
     context = next(cluster.context for cluster in mesh.stack.clusters if cluster.name == source)
     config = mesh.config
@@ -224,7 +224,7 @@ def test_removed_link_deletes_its_mirrors(mesh: LabStack) -> None:
 
 
 def test_mesh_with_lost_state_is_adopted_with_its_anchor(
-    mesh: LabStack,
+    mesh: StackUnderTest,
 ) -> None:
     before, issuers = mesh.objects_before, {}
     for cluster in mesh.stack.clusters:
@@ -244,7 +244,7 @@ def test_mesh_with_lost_state_is_adopted_with_its_anchor(
     }
     keys = {f"trust.issuers.{name}.key": issuer["tls.key"] for name, issuer in issuers.items()}
     namespace_uid = mesh.kubectl("west", "get", "namespace", "linkerd", "-o", "jsonpath={.metadata.uid}")
-    adopting_stack = LabStack(mesh.lab, mesh.output.parent, "adopting", config, keys)
+    adopting_stack = StackUnderTest(mesh.lab, mesh.output.parent, "adopting", config, keys)
     try:
         adopting_stack.up()
 

@@ -1,4 +1,4 @@
-"""Stacks that tests deploy on the shared lab; Pulumi's output is stored in a file."""
+"""Stacks that tests deploy on the shared lab, with Pulumi's output in a file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PROJECT = stack.PROJECT
 Result = TypeVar("Result")
 
 
-class LabStack:
+class StackUnderTest:
     """A stack on the lab.
 
     Args:
@@ -223,12 +223,12 @@ class LabStack:
 @contextmanager
 def deploy(
     lab: StateDir, folder: Path, name: str, config: dict[str, Any], secrets: Mapping[str, str] | None = None
-) -> Iterator[LabStack]:
+) -> Iterator[StackUnderTest]:
     """Deploy a stack, yield it, and destroy it on exit.
 
     The former objects of its clusters are in `objects_before`.
     """
-    lab_stack = LabStack(lab, folder, name, config, secrets)
+    lab_stack = StackUnderTest(lab, folder, name, config, secrets)
     lab_stack.objects_before = {
         cluster.context: list_all_objects(lab_stack, cluster.context) for cluster in lab_stack.stack.reachable_clusters
     }
@@ -275,7 +275,7 @@ def wait_until(condition: Callable[[], bool], timeout_s: float = 30) -> bool:
     return True
 
 
-def list_all_objects(lab_stack: LabStack, context: str) -> dict[str, Any]:
+def list_all_objects(lab_stack: StackUnderTest, context: str) -> dict[str, Any]:
     """Return every object of an API server by kind, namespace and name.
 
     Fields that change without a request, such as `status`, are removed.
