@@ -1,4 +1,4 @@
-"""What the Makefile's commands read and say, without a lab."""
+"""Input and output of the Makefile's commands, without a lab."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mesh.topology import Link
 DEV = stack.read_stack("dev")
 
 
-def test_the_lab_starts_the_contexts_that_a_stack_file_names(tmp_path: Path) -> None:
+def test_stack_file_sets_contexts_links_and_release_of_lab(tmp_path: Path) -> None:
     file = tmp_path / "Pulumi.fleet.yaml"
     file.write_text(
         """
@@ -31,36 +31,36 @@ def test_the_lab_starts_the_contexts_that_a_stack_file_names(tmp_path: Path) -> 
         """
     )
 
-    found = stack.read_stack("fleet", file)
+    lab_stack = stack.read_stack("fleet", file)
 
-    assert [(cluster.context, cluster.has_load_balancer) for cluster in found.clusters] == [
+    assert [(cluster.context, cluster.has_load_balancer) for cluster in lab_stack.clusters] == [
         ("ctx-1", False),
         ("two", True),
     ]
-    assert found.links == (Link(source="one", target="two"),)
-    assert found.linkerd_version == "2.13.5"
-    assert not found.has_salt
+    assert lab_stack.links == (Link(source="one", target="two"),)
+    assert lab_stack.linkerd_version == "2.13.5"
+    assert not lab_stack.has_salt
 
 
 @pytest.mark.parametrize("cilium", [False, True])
-def test_ciliums_charts_are_had_by_a_stack_that_needs_them_before_the_lab_starts(
+def test_cilium_charts_are_built_before_lab_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cilium: bool
 ) -> None:
-    asked: list[list[str]] = []
+    builds: list[list[str]] = []
 
-    def out_of_disk(parts: list[str]) -> int:
-        asked.append(parts)
+    def fail_build(artifacts: list[str]) -> int:
+        builds.append(artifacts)
         return 1
 
-    monkeypatch.setattr(command, "build_toolchain", out_of_disk)
+    monkeypatch.setattr(command, "build_toolchain", fail_build)
     monkeypatch.setattr(stack, "read_stack", lambda _: replace(DEV, has_cilium=cilium))
     monkeypatch.setattr(command, "locate", lambda: StateDir(folder=tmp_path))
 
     assert command.main(["up"]) == 1
-    assert asked == [[f"linkerd-{DEV.linkerd_version}", *(["cilium"] if cilium else [])]]
+    assert builds == [[f"linkerd-{DEV.linkerd_version}", *(["cilium"] if cilium else [])]]
 
 
-def test_a_release_whose_cli_nobody_has_is_missed_before_anything_starts(
+def test_release_without_cli_stops_before_lab_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("LAB_LINKERD", raising=False)
@@ -74,7 +74,7 @@ def test_a_release_whose_cli_nobody_has_is_missed_before_anything_starts(
 
 
 @pytest.mark.parametrize("content", ["", "[]", "config:", "config: {multicluster-mesh:clusters: []}", "config: ["])
-def test_a_stack_file_without_clusters_is_refused_by_name(tmp_path: Path, content: str) -> None:
+def test_stack_file_without_clusters_is_refused_by_name(tmp_path: Path, content: str) -> None:
     file = tmp_path / "Pulumi.empty.yaml"
     file.write_text(content)
 
@@ -82,12 +82,12 @@ def test_a_stack_file_without_clusters_is_refused_by_name(tmp_path: Path, conten
         stack.read_stack("empty", file)
 
 
-def test_a_stack_that_is_not_there_is_told_with_those_that_are() -> None:
+def test_missing_stack_error_lists_existing_stacks() -> None:
     with pytest.raises(stack.StackFileError, match=r"name one of these stacks: .*dev"):
         stack.read_stack("nowhere")
 
 
-def test_a_folder_with_spaces_and_quotes_survives_the_shell() -> None:
+def test_folder_with_spaces_and_quotes_survives_shell() -> None:
     value = "/a folder/with 'quotes' and $HOME"
 
     printed = subprocess.run(
@@ -100,19 +100,19 @@ def test_a_folder_with_spaces_and_quotes_survives_the_shell() -> None:
     assert printed == value
 
 
-def test_one_failed_row_fails_the_table_and_shows_why() -> None:
+def test_failed_row_fails_table_and_prints_detail() -> None:
     rows = [
         CheckResult(subject="west", check="linkerd check", passed=True, detail="37 √"),
         CheckResult(subject="west", check="gateways", passed=False, detail="east not alive"),
     ]
-    said: list[str] = []
+    lines: list[str] = []
 
-    assert print_table(iter(rows), said.append) is False
-    assert said[1].split() == ["×", "west", "gateways", "east", "not", "alive"]
-    assert print_table(iter(rows[:1]), said.append) is True
+    assert print_table(iter(rows), lines.append) is False
+    assert lines[1].split() == ["×", "west", "gateways", "east", "not", "alive"]
+    assert print_table(iter(rows[:1]), lines.append) is True
 
 
-def test_taking_down_one_stack_leaves_the_clusters_of_the_others(
+def test_down_keeps_clusters_of_other_stacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     home = StateDir(folder=tmp_path)
@@ -135,4 +135,4 @@ def test_taking_down_one_stack_leaves_the_clusters_of_the_others(
     assert command._down(home, stack.read_stack("dev")) == 0
 
     assert stopped == [["west", "east"]]
-    assert capsys.readouterr().out == "stopped west, east; the lab goes on for kpaas\n"
+    assert capsys.readouterr().out == "stopped west, east; the lab keeps running for kpaas\n"

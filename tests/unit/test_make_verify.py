@@ -1,4 +1,4 @@
-"""`make verify`: who answered, and what is said where nobody can be asked."""
+"""`make verify`: counts of answers per cluster, and errors before any request."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SPLIT = {"cluster": "west", "weights": {"west": 50, "east": 50}}
 HELLOWORLD = {"versions": {"west": "v1", "east": "v2"}, "exported": ["east"], "sleep": ["west"], "splits": [SPLIT]}
 PODINFO = {"exported": ["east"], "frontend": ["west"], "splits": [SPLIT]}
 
-QUESTION = SplitCheck(
+SPLIT_CHECK = SplitCheck(
     sample="helloworld",
     cluster="west",
     namespace="default",
@@ -37,7 +37,7 @@ QUESTION = SplitCheck(
 Run = Callable[..., tuple[bool, str]]
 
 
-def chosen(folder: Path, *workloads: Mapping[str, Any], **clusters: Any) -> stack.LabStack:
+def write_stack(folder: Path, *workloads: Mapping[str, Any], **clusters: Any) -> stack.LabStack:
     content = {
         "clusters": {"west": {"context": "ctx-west"}, "east": {"context": "ctx-east"}, **clusters},
         "links": LINKS,
@@ -49,15 +49,17 @@ def chosen(folder: Path, *workloads: Mapping[str, Any], **clusters: Any) -> stac
     return stack.read_stack("odd", file)
 
 
-def kubeconfig(folder: Path, *contexts: str, lab: bool = False) -> Path:
-    mark = {"extensions": [{"name": "multicluster-mesh.lab", "extension": {"loopbackPeers": True}}]} if lab else {}
+def write_kubeconfig(folder: Path, *contexts: str, lab: bool = False) -> Path:
+    lab_extension = (
+        {"extensions": [{"name": "multicluster-mesh.lab", "extension": {"loopbackPeers": True}}]} if lab else {}
+    )
     file = folder / "kubeconfig"
     file.write_text(
         yaml.safe_dump(
             {
                 "current-context": contexts[0] if contexts else "",
                 "contexts": [{"name": name, "context": {"cluster": "one"}} for name in contexts],
-                "clusters": [{"name": "one", "cluster": {"server": "https://192.0.2.1:6443", **mark}}],
+                "clusters": [{"name": "one", "cluster": {"server": "https://192.0.2.1:6443", **lab_extension}}],
             }
         )
     )
@@ -66,34 +68,34 @@ def kubeconfig(folder: Path, *contexts: str, lab: bool = False) -> Path:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Verify with a kubectl that writes down its arguments and does what a script says."""
+    """Return a function that verifies with a fake kubectl: it logs its arguments and runs a script."""
 
     def verify(script: str, *workloads: Mapping[str, Any], **clusters: Any) -> tuple[bool, str]:
         program = tmp_path / "kubectl"
         program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >{tmp_path}/arguments\n{script}\n')
         program.chmod(0o755)
-        own = kubeconfig(tmp_path, "ctx-west", "ctx-east")
-        environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "KUBECONFIG": str(own)}
-        (row,) = Verifier(chosen(tmp_path, *workloads, **clusters), environment).rows()
+        kubeconfig_file = write_kubeconfig(tmp_path, "ctx-west", "ctx-east")
+        environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "KUBECONFIG": str(kubeconfig_file)}
+        (row,) = Verifier(write_stack(tmp_path, *workloads, **clusters), environment).rows()
         return row.passed, row.detail
 
     return verify
 
 
-def printing(lines: list[str]) -> str:
+def print_script(lines: list[str]) -> str:
     return "\n".join(["cat <<'END'", *lines, "END"])
 
 
-def test_answers_are_counted_by_what_they_say_of_who_gave_them() -> None:
+def test_answers_are_counted_by_responding_version() -> None:
     printed = "\n".join([HELLO.format("v1", "v1"), HELLO.format("v2", "v2"), HELLO.format("v2", "v2"), "+ x", "- y"])
 
-    assert count_answers(printed, QUESTION.origin_pattern) == AnswerCount(
+    assert count_answers(printed, SPLIT_CHECK.origin_pattern) == AnswerCount(
         by_origin={"v1": 1, "v2": 2}, unrecognized=("x",), failures=("y",)
     )
 
 
 @pytest.mark.parametrize(
-    ("weights", "found", "passed", "said"),
+    ("weights", "answers", "passed", "message"),
     [
         (
             {"west": 50, "east": 50},
@@ -125,14 +127,14 @@ def test_answers_are_counted_by_what_they_say_of_who_gave_them() -> None:
         ({"east": 1}, AnswerCount(by_origin={}), False, "no answer from east"),
     ],
 )
-def test_a_split_comes_true_when_all_with_a_weight_answer_and_nobody_else(
-    weights: dict[str, int], found: AnswerCount, passed: bool, said: str
+def test_split_passes_when_exactly_weighted_clusters_answer(
+    weights: dict[str, int], answers: AnswerCount, passed: bool, message: str
 ) -> None:
-    question = SplitCheck(**{**vars(QUESTION), "weights": weights})
+    check = SplitCheck(**{**vars(SPLIT_CHECK), "weights": weights})
 
-    judged, detail = judge_answers(question, found)
+    result, detail = judge_answers(check, answers)
 
-    assert (judged, said in detail) == (passed, True), detail
+    assert (result, message in detail) == (passed, True), detail
 
 
 @pytest.mark.parametrize(
@@ -144,14 +146,14 @@ def test_a_split_comes_true_when_all_with_a_weight_answer_and_nobody_else(
         ({"a": 1, "b": 10**6}, 500),
     ],
 )
-def test_a_small_share_is_asked_for_more_often(weights: dict[str, int], requests: int) -> None:
-    assert SplitCheck(**{**vars(QUESTION), "weights": weights}).requests == requests
+def test_small_weight_needs_more_requests(weights: dict[str, int], requests: int) -> None:
+    assert SplitCheck(**{**vars(SPLIT_CHECK), "weights": weights}).requests == requests
 
 
-def test_helloworld_is_asked_from_sleep_in_the_context_of_its_cluster(tmp_path: Path, run: Run) -> None:
+def test_helloworld_requests_come_from_sleep_in_cluster_context(tmp_path: Path, run: Run) -> None:
     answers = [HELLO.format(version, version) for version in ("v1", "v2") * 10]
 
-    assert run(printing(answers), {"helloworld": HELLOWORLD}) == (
+    assert run(print_script(answers), {"helloworld": HELLOWORLD}) == (
         True,
         "20 requests: west (v1) 10 (weight 50), east (v2) 10 (weight 50)",
     )
@@ -161,33 +163,33 @@ def test_helloworld_is_asked_from_sleep_in_the_context_of_its_cluster(tmp_path: 
     ]
 
 
-def test_podinfo_is_asked_from_its_frontend(tmp_path: Path, run: Run) -> None:
+def test_podinfo_requests_come_from_frontend(tmp_path: Path, run: Run) -> None:
     answers = [f'+ {{ "hostname": "p", "message": "greetings from {name}", }}' for name in ("west", "east") * 10]
 
-    passed, detail = run(printing(answers), {"podinfo": PODINFO})
+    passed, detail = run(print_script(answers), {"podinfo": PODINFO})
 
     assert passed, detail
     assert "deploy/frontend" in (tmp_path / "arguments").read_text()
 
 
 @pytest.mark.parametrize("program", ["curl", "wget"])
-def test_what_runs_in_the_pod_prints_a_line_for_each_request(tmp_path: Path, run: Run, program: str) -> None:
+def test_pod_script_prints_one_line_per_request(tmp_path: Path, run: Run, program: str) -> None:
     folder = tmp_path / "pod"
     folder.mkdir()
-    # Two lines and a star in an answer, and every third request fails.
+    # An answer has two lines and an asterisk. Every third request fails.
     (folder / program).write_text(
-        f"#!/bin/sh\necho >>{folder}/asked\n"
-        f'if [ $(($(wc -l <{folder}/asked) % 3)) -eq 0 ]; then echo "{program}: refused" >&2; exit 7; fi\n'
+        f"#!/bin/sh\necho >>{folder}/requests\n"
+        f'if [ $(($(wc -l <{folder}/requests) % 3)) -eq 0 ]; then echo "{program}: refused" >&2; exit 7; fi\n'
         "printf 'Hello *\\nversion: v1, instance: helloworld-v1-7d9c\\n'\n"
     )
     (folder / program).chmod(0o755)
     for tool in ("tr", "wc", "sh"):
-        found = subprocess.run(["sh", "-c", f"command -v {tool}"], capture_output=True, text=True, check=True).stdout
-        (folder / tool).symlink_to(found.strip())
+        location = subprocess.run(["sh", "-c", f"command -v {tool}"], capture_output=True, text=True, check=True).stdout
+        (folder / tool).symlink_to(location.strip())
 
     passed, detail = run(f'shift 11; exec env PATH={folder} sh -c "$1"', {"helloworld": HELLOWORLD})
 
-    # Five failures are enough.
+    # The script stops after five failures.
     assert not passed
     assert detail == (
         "15 requests: west (v1) 10 (weight 50), east (v2) 0 (weight 50); no answer from east; "
@@ -195,7 +197,7 @@ def test_what_runs_in_the_pod_prints_a_line_for_each_request(tmp_path: Path, run
     )
 
 
-def test_a_failing_kubectl_is_one_line(run: Run) -> None:
+def test_kubectl_failure_is_reported_in_one_line(run: Run) -> None:
     script = "echo 'W1 a warning' >&2; echo 'error: deployments.apps \"sleep\" not found' >&2; exit 1"
 
     passed, detail = run(script, {"helloworld": HELLOWORLD})
@@ -204,7 +206,7 @@ def test_a_failing_kubectl_is_one_line(run: Run) -> None:
     assert detail == 'kubectl exec deploy/sleep in default: error: deployments.apps "sleep" not found'
 
 
-def test_a_kubectl_that_hangs_is_given_up(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hanging_kubectl_times_out(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hack.make.verify.SPLIT_TIMEOUT_S", 0.1)
 
     passed, detail = run("exec sleep 30", {"helloworld": HELLOWORLD})
@@ -214,21 +216,21 @@ def test_a_kubectl_that_hangs_is_given_up(run: Run, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    ("workload", "said"),
+    ("workload", "message"),
     [
         ({"helloworld": {**HELLOWORLD, "sleep": []}}, "add west to workloads[].helloworld.sleep"),
         ({"podinfo": {**PODINFO, "frontend": []}}, "add west to workloads[].podinfo.frontend"),
         ({"helloworld": {**HELLOWORLD, "versions": {}}}, "west and east both answer v1"),
     ],
 )
-def test_a_split_that_nobody_can_see_is_told_with_what_to_do(run: Run, workload: dict[str, Any], said: str) -> None:
+def test_unverifiable_split_is_reported_with_remedy(run: Run, workload: dict[str, Any], message: str) -> None:
     passed, detail = run("exit 1", workload)
 
-    assert (passed, said in detail) == (False, True), detail
+    assert (passed, message in detail) == (False, True), detail
 
 
 @pytest.mark.parametrize(
-    ("workloads", "clusters", "said"),
+    ("workloads", "clusters", "message"),
     [
         ([], {}, "nothing to verify: no request is split"),
         ([{"podinfo": {}}], {}, "nothing to verify: no request is split"),
@@ -239,63 +241,62 @@ def test_a_split_that_nobody_can_see_is_told_with_what_to_do(run: Run, workload:
         ),
     ],
 )
-def test_nothing_to_verify_is_said_before_anything_is_asked(
-    tmp_path: Path, workloads: list[dict[str, Any]], clusters: dict[str, Any], said: str
+def test_nothing_to_verify_is_reported_before_any_request(
+    tmp_path: Path, workloads: list[dict[str, Any]], clusters: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(VerifyError, match=said):
-        split_checks(chosen(tmp_path, *workloads, **clusters))
+    with pytest.raises(VerifyError, match=message):
+        split_checks(write_stack(tmp_path, *workloads, **clusters))
 
 
-def test_the_labs_context_is_refused(tmp_path: Path) -> None:
+def test_lab_context_is_refused(tmp_path: Path) -> None:
     verifier = Verifier(
-        chosen(tmp_path, {"podinfo": PODINFO}), {"KUBECONFIG": str(kubeconfig(tmp_path, "ctx-west", lab=True))}
+        write_stack(tmp_path, {"podinfo": PODINFO}),
+        {"KUBECONFIG": str(write_kubeconfig(tmp_path, "ctx-west", lab=True))},
     )
 
-    with pytest.raises(VerifyError, match="no packet goes through the lab"):
+    with pytest.raises(VerifyError, match="the lab carries no packets"):
         list(verifier.rows())
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [(None, "no context ctx-west in"), ("contexts: {}\n- x", "not YAML"), ("[]", "not a kubeconfig")],
 )
-def test_a_kubeconfig_without_the_context_is_told(tmp_path: Path, content: str | None, said: str) -> None:
+def test_kubeconfig_without_context_is_reported(tmp_path: Path, content: str | None, message: str) -> None:
     file = tmp_path / "kubeconfig"
     if content is not None:
         file.write_text(content)
-    verifier = Verifier(chosen(tmp_path, {"podinfo": PODINFO}), {"KUBECONFIG": str(file)})
+    verifier = Verifier(write_stack(tmp_path, {"podinfo": PODINFO}), {"KUBECONFIG": str(file)})
 
-    with pytest.raises(VerifyError, match=said):
+    with pytest.raises(VerifyError, match=message):
         list(verifier.rows())
 
 
-def test_a_cluster_with_a_kubeconfig_of_its_own_is_asked_by_that(tmp_path: Path, run: Run) -> None:
+def test_cluster_kubeconfig_setting_is_passed_to_kubectl(tmp_path: Path, run: Run) -> None:
     folder = tmp_path / "own"
     folder.mkdir()
-    own = kubeconfig(folder, "default")
+    cluster_kubeconfig = write_kubeconfig(folder, "default")
 
-    run(printing([]), {"podinfo": PODINFO}, west={"kubeconfig": str(own)})
+    run(print_script([]), {"podinfo": PODINFO}, west={"kubeconfig": str(cluster_kubeconfig)})
 
     arguments = (tmp_path / "arguments").read_text().splitlines()
-    assert arguments[:4] == ["--kubeconfig", str(own), "--context", "default"]
+    assert arguments[:4] == ["--kubeconfig", str(cluster_kubeconfig), "--context", "default"]
 
 
-def test_a_missing_kubectl_is_one_line(
+def test_missing_kubectl_is_reported_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("hack.make.stack.PROJECT_ROOT", tmp_path)
     (tmp_path / "Pulumi.yaml").write_text("name: multicluster-mesh")
-    chosen(tmp_path, {"podinfo": PODINFO})
-    monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path, "ctx-west")))
+    write_stack(tmp_path, {"podinfo": PODINFO})
+    monkeypatch.setenv("KUBECONFIG", str(write_kubeconfig(tmp_path, "ctx-west")))
     monkeypatch.setenv("PATH", str(tmp_path))
 
     assert dev.main(["verify", "odd"]) == 1
     assert capsys.readouterr() == ("", "error: kubectl is not on PATH; install it, or add its folder to PATH\n")
 
 
-def test_top_keys_may_begin_with_the_name_of_a_project_that_was_made_of_this_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_config_keys_may_start_with_renamed_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hack.make.stack.PROJECT_ROOT", tmp_path)
     (tmp_path / "Pulumi.yaml").write_text("name: my-mesh")
     (tmp_path / "Pulumi.prod.yaml").write_text("config: {'my-mesh:clusters': {one: }}")
@@ -303,15 +304,15 @@ def test_top_keys_may_begin_with_the_name_of_a_project_that_was_made_of_this_one
     assert [cluster.name for cluster in stack.read_stack("prod").clusters] == ["one"]
 
 
-def test_a_failover_is_asked_whether_the_cluster_itself_answers(tmp_path: Path) -> None:
+def test_failover_check_expects_answers_from_own_cluster(tmp_path: Path) -> None:
     backups = {"failover": [{"cluster": "west", "backups": ["east"]}]}
     workloads = [
         {name: {**part, "splits": [], **backups}} for name, part in (("podinfo", PODINFO), ("helloworld", HELLOWORLD))
     ]
 
-    found = split_checks(chosen(tmp_path, *workloads))
+    checks = split_checks(write_stack(tmp_path, *workloads))
 
-    assert [(each.sample, each.cluster, each.weights, each.requests) for each in found] == [
+    assert [(each.sample, each.cluster, each.weights, each.requests) for each in checks] == [
         ("podinfo", "west", {"west": 1, "east": 0}, 20),
         ("helloworld", "west", {"west": 1, "east": 0}, 20),
     ]

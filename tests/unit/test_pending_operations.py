@@ -1,4 +1,4 @@
-"""What a killed Pulumi has left: which processes are ended, and what becomes of operations whose end isn't known."""
+"""Leftovers of a killed Pulumi: orphaned provider processes and pending operations."""
 
 from __future__ import annotations
 
@@ -41,80 +41,80 @@ KEY = {
 }
 
 
-def pending(resource: dict[str, Any], what: str = "creating") -> dict[str, Any]:
-    return {"resource": resource, "type": what}
+def pending(resource: dict[str, Any], operation: str = "creating") -> dict[str, Any]:
+    return {"resource": resource, "type": operation}
 
 
-def test_what_may_have_been_made_is_known_to_destroy_by_the_id_that_its_provider_gives_it() -> None:
-    found = {"resources": [KEY], "pending_operations": [pending(NAMESPACE), pending(SECRET), pending(RELEASE)]}
+def test_pending_creates_are_adopted_with_provider_ids() -> None:
+    state = {"resources": [KEY], "pending_operations": [pending(NAMESPACE), pending(SECRET), pending(RELEASE)]}
 
-    pending_operations.adopt_pending(found)
+    pending_operations.adopt_pending(state)
 
-    taken = {resource["urn"]: resource.get("id") for resource in found["resources"]}
-    assert taken == {
+    ids = {resource["urn"]: resource.get("id") for resource in state["resources"]}
+    assert ids == {
         KEY["urn"]: None,
         NAMESPACE["urn"]: "test",
         SECRET["urn"]: "linkerd/linkerd-identity-issuer",
         RELEASE["urn"]: "linkerd/linkerd-crds",
     }
-    assert "pending_operations" not in found
+    assert "pending_operations" not in state
 
 
-def test_a_key_that_was_never_written_down_is_nowhere() -> None:
-    found: dict[str, Any] = {"pending_operations": [pending(KEY)]}
+def test_pending_private_key_is_dropped() -> None:
+    state: dict[str, Any] = {"pending_operations": [pending(KEY)]}
 
-    pending_operations.adopt_pending(found)
+    pending_operations.adopt_pending(state)
 
-    assert found == {}
-
-
-@pytest.mark.parametrize("what", ["creating", "updating", "deleting"])
-def test_what_is_known_is_not_taken_up_twice(what: str) -> None:
-    found = {"resources": [{**SECRET, "id": "linkerd/linkerd-identity-issuer"}]}
-    before = {"resources": list(found["resources"])}
-
-    pending_operations.adopt_pending(found | {"pending_operations": [pending(SECRET, what)]})
-
-    assert found == before
+    assert state == {}
 
 
-def test_only_what_has_been_made_since_is_forgotten() -> None:
-    found: dict[str, Any] = {
+@pytest.mark.parametrize("operation", ["creating", "updating", "deleting"])
+def test_resource_in_state_is_not_adopted_twice(operation: str) -> None:
+    state = {"resources": [{**SECRET, "id": "linkerd/linkerd-identity-issuer"}]}
+    before = {"resources": list(state["resources"])}
+
+    pending_operations.adopt_pending(state | {"pending_operations": [pending(SECRET, operation)]})
+
+    assert state == before
+
+
+def test_only_completed_operations_are_dropped() -> None:
+    state: dict[str, Any] = {
         "resources": [{**SECRET, "id": "linkerd/linkerd-identity-issuer"}],
         "pending_operations": [pending(SECRET), pending(NAMESPACE)],
     }
 
-    assert pending_operations.drop_completed_operations(found)
+    assert pending_operations.drop_completed_operations(state)
 
-    assert found["pending_operations"] == [pending(NAMESPACE)]
-    assert not pending_operations.drop_completed_operations(found)
+    assert state["pending_operations"] == [pending(NAMESPACE)]
+    assert not pending_operations.drop_completed_operations(state)
 
 
 @contextmanager
 def provider(*parents: str, backend: str) -> Iterator[psutil.Process]:
-    """What looks like a dynamic provider, in a process under others."""
+    """Start a process that looks like a dynamic provider, as a child of other processes."""
     serve = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)", "pulumi.dynamic"]
     process = subprocess.Popen([*parents, *serve], env={"PULUMI_BACKEND_URL": backend}, stdout=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.readline()
-    found = psutil.Process(process.pid)
-    family = [found, *found.children(recursive=True)]
+    outer = psutil.Process(process.pid)
+    family = [outer, *outer.children(recursive=True)]
     try:
         yield family[-1]
     finally:
-        for one in family:
-            if one.is_running():
-                one.kill()
+        for member in family:
+            if member.is_running():
+                member.kill()
         process.wait()
         process.stdout.close()
 
 
-def test_a_provider_without_its_engine_is_ended(tmp_path: Path) -> None:
+def test_provider_without_engine_is_terminated(tmp_path: Path) -> None:
     with provider(backend=tmp_path.as_uri()) as orphan:
         assert pending_operations.kill_orphans(tmp_path.as_uri()) == [orphan.pid]
 
 
-def test_providers_of_other_labs_and_of_an_engine_that_lives_are_left_alone(tmp_path: Path) -> None:
+def test_providers_of_other_labs_or_live_engines_stay(tmp_path: Path) -> None:
     engine = tmp_path / "pulumi"
     engine.write_text('#!/bin/sh\n"$@"\nexit\n')
     engine.chmod(0o755)

@@ -1,4 +1,4 @@
-"""The rule that images are pinned."""
+"""Policy rule that images are pinned."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ DIGEST = "sha256:73e4d532ea62d7505c5865b517d3704966ffe916609bedc22af6833dc9969bc
         f"nginx:latest@{DIGEST}",
     ],
 )
-def test_a_tag_or_a_digest_is_enough(image: str) -> None:
+def test_image_with_tag_or_digest_is_pinned(image: str) -> None:
     assert check_image_name(image) is None
 
 
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        ("nginx", "nginx: no tag, and so the newest, whatever that is"),
-        ("host:5000/x", "host:5000/x: no tag, and so the newest, whatever that is"),
-        ("nginx:", "nginx:: no tag, and so the newest, whatever that is"),
-        ("", "…: no tag, and so the newest, whatever that is"),
-        ("nginx:latest", "nginx:latest: latest is another one every time"),
-        ("host:5000/x:latest", "host:5000/x:latest: latest is another one every time"),
-        ("nginx@sha256:beef", "nginx: not a digest"),
-        ("nginx@", "nginx: not a digest"),
-        ("A Password\n\x1b[31m", "…: no tag, and so the newest, whatever that is"),
+        ("nginx", "nginx: no tag, which means latest"),
+        ("host:5000/x", "host:5000/x: no tag, which means latest"),
+        ("nginx:", "nginx:: no tag, which means latest"),
+        ("", "…: no tag, which means latest"),
+        ("nginx:latest", "nginx:latest: latest changes over time"),
+        ("host:5000/x:latest", "host:5000/x:latest: latest changes over time"),
+        ("nginx@sha256:beef", "nginx: invalid digest"),
+        ("nginx@", "nginx: invalid digest"),
+        ("A Password\n\x1b[31m", "…: no tag, which means latest"),
     ],
 )
-def test_an_image_that_is_another_one_tomorrow_is_not_pinned(image: str, message: str) -> None:
+def test_image_without_fixed_version_is_not_pinned(image: str, message: str) -> None:
     assert check_image_name(image) == message
 
 
@@ -53,7 +53,7 @@ POD = {
     "containers": [{"name": "b", "image": "nginx:1.27"}, {"name": "c", "image": "host:5000/x"}, {"name": "d"}],
     "ephemeralContainers": [{"name": "e", "image": "debug:latest"}],
 }
-WRONG = ("containers[1].image", "ephemeralContainers[0].image", "initContainers[0].image")
+UNPINNED_PATHS = ("containers[1].image", "ephemeralContainers[0].image", "initContainers[0].image")
 
 
 @pytest.mark.parametrize(
@@ -68,17 +68,17 @@ WRONG = ("containers[1].image", "ephemeralContainers[0].image", "initContainers[
         ("batch/v1:CronJob", "spec.jobTemplate.spec.template.spec"),
     ],
 )
-def test_every_container_of_every_kind_of_pods_is_looked_at(kind: str, path: str) -> None:
+def test_all_containers_of_all_workload_kinds_are_checked(kind: str, path: str) -> None:
     properties: dict[str, Any] = POD
     for key in reversed(path.split(".")):
         properties = {key: properties}
 
     assert broken_rules(planned_resource(f"kubernetes:{kind}", **properties)) == [
-        ("images", f"{path}.{each}") for each in WRONG
+        ("images", f"{path}.{each}") for each in UNPINNED_PATHS
     ]
 
 
-def test_what_only_looks_like_a_pod_is_none() -> None:
+def test_lookalikes_of_pods_are_not_checked() -> None:
     assert broken_rules(planned_resource("kubernetes:example.com/v1:Pod", spec=POD)) == []
     assert broken_rules(planned_resource("kubernetes:core/v1:Pod", spec=UNKNOWN_VALUE)) == []
     assert (
@@ -100,7 +100,7 @@ def test_what_only_looks_like_a_pod_is_none() -> None:
         ({"debugContainer": {"image": {"name": "host:5000/x:latest"}}}, "values.debugContainer.image"),
     ],
 )
-def test_an_image_among_helm_values_is_looked_at(values: dict[str, Any], path: str) -> None:
+def test_unpinned_image_in_helm_values_is_reported(values: dict[str, Any], path: str) -> None:
     assert broken_rules(planned_release(values)) == [("images", path)]
 
 
@@ -115,11 +115,11 @@ def test_an_image_among_helm_values_is_looked_at(values: dict[str, Any], path: s
         {"image": f"nginx@{DIGEST}", "otherImage": UNKNOWN_VALUE},
     ],
 )
-def test_an_image_whose_tag_is_apart_or_the_charts_own_is_pinned(values: dict[str, Any]) -> None:
+def test_image_with_separate_or_default_tag_is_pinned(values: dict[str, Any]) -> None:
     assert broken_rules(planned_release(values)) == []
 
 
-def test_a_chart_out_of_a_repository_has_a_version() -> None:
+def test_repository_chart_without_version_is_reported() -> None:
     repository = {"repo": "https://charts.example.com"}
 
     assert broken_rules(planned_release({}, chart="x", repositoryOpts=repository, version="1.0.0")) == []
@@ -130,7 +130,7 @@ def test_a_chart_out_of_a_repository_has_a_version() -> None:
     assert broken_rules(planned_release({}, chart="/charts/x-1.0.0.tgz")) == []
 
 
-def test_a_name_with_control_characters_is_told_in_one_line() -> None:
+def test_name_with_control_characters_is_escaped() -> None:
     deployment = planned_resource(
         "kubernetes:core/v1:Pod", name="a::b\n\x1b[31m", spec={"containers": [{"image": "nginx"}]}
     )

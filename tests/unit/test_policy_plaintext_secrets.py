@@ -1,4 +1,4 @@
-"""The rule that no key is among the values of a Helm release."""
+"""Policy rule that Helm values contain no key, token or password."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from policy.planned_resource import SECRET
 from tests.helpers.certificates import IssuedCertificate
 from tests.helpers.planned_resources import broken_rules, check_resources, planned_release, planned_resource
 
-_MADE = IssuedCertificate()
+_AUTHORITY = IssuedCertificate()
 
 
-def key(label: str = "") -> str:
-    """A private key, made for this run, in a block of PEM of that kind."""
-    return _MADE.private_key.replace("PRIVATE KEY", f"{label}PRIVATE KEY")
+def private_key(label: str = "") -> str:
+    """Return a new private key in a PEM block with this label."""
+    return _AUTHORITY.private_key.replace("PRIVATE KEY", f"{label}PRIVATE KEY")
 
 
-CERTIFICATE = _MADE.pem
+CERTIFICATE = _AUTHORITY.pem
 TOKEN = ".".join(["eyJhbGciOiJSUzI1NiJ9", "eyJpc3MiOiJrdWJlcm5ldGVzIn0", "c2lnbmF0dXJl"])
 
 
-def encoded(text: str) -> str:
+def encode_base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
@@ -36,34 +36,34 @@ kind: Config
 users:
 - name: one
   user:
-    client-key-data: {encoded(key("RSA "))}
+    client-key-data: {encode_base64(private_key("RSA "))}
 """
 
 
 @pytest.mark.parametrize(
     "value",
     [
-        key(),
-        key("EC "),
-        key("ENCRYPTED "),
-        key("OPENSSH "),
-        CERTIFICATE + key("RSA "),
-        encoded(key()),
-        encoded(key()).rstrip("="),
-        encoded(encoded(key())),
-        "\n".join(textwrap.wrap(encoded(key()), 64)),
-        f"tls.key: {encoded(key())}\n",
+        private_key(),
+        private_key("EC "),
+        private_key("ENCRYPTED "),
+        private_key("OPENSSH "),
+        CERTIFICATE + private_key("RSA "),
+        encode_base64(private_key()),
+        encode_base64(private_key()).rstrip("="),
+        encode_base64(encode_base64(private_key())),
+        "\n".join(textwrap.wrap(encode_base64(private_key()), 64)),
+        f"tls.key: {encode_base64(private_key())}\n",
         TOKEN,
         f"Authorization: Bearer {TOKEN}",
-        encoded(TOKEN),
+        encode_base64(TOKEN),
         KUBECONFIG,
-        encoded(KUBECONFIG),
+        encode_base64(KUBECONFIG),
         '{"kind": "Config",\n "kind": "Config"}\nkind: Config',
         SECRET,
     ],
-    ids=count(),  # a key is another one in each process of a run
+    ids=count(),  # the key differs in each process of a run, so it cannot be the id
 )
-def test_a_key_is_found_whatever_it_is_called_and_is_not_told(value: str) -> None:
+def test_key_under_any_name_is_reported_without_value(value: str) -> None:
     (violation,) = check_resources(planned_release({"harmless": {"list": [["plain", value]]}}))
 
     assert (violation.rule, violation.path, violation.level) == ("keys", "values.harmless.list[0][1]", "mandatory")
@@ -85,7 +85,7 @@ def test_a_key_is_found_whatever_it_is_called_and_is_not_told(value: str) -> Non
         ({"basic": {"htpasswd": "admin:hash"}}, "values.basic.htpasswd"),
     ],
 )
-def test_what_is_called_as_keys_are_is_one(values: dict[str, Any], path: str) -> None:
+def test_value_named_like_credential_is_reported(values: dict[str, Any], path: str) -> None:
     assert broken_rules(planned_release(values)) == [("keys", path)]
 
 
@@ -96,7 +96,7 @@ def test_what_is_called_as_keys_are_is_one(values: dict[str, Any], path: str) ->
         {"identity": {"issuer": {"scheme": "kubernetes.io/tls"}}, "identityTrustAnchorsPEM": CERTIFICATE},
         {"proxyInjector": {"externalSecret": True, "caBundle": CERTIFICATE}},
         {
-            "caBundle": encoded(CERTIFICATE),
+            "caBundle": encode_base64(CERTIFICATE),
             "checksum": "43d56a268c963fa5ada837f41179ebe0706443c967173175e15fb0b905dd60ca",
         },
         {"credentialsChecksum": "e0508ce10b1089903e923ceac9ce86a86aab01d15a8636d6ddf177116cbe314f"},
@@ -110,22 +110,22 @@ def test_what_is_called_as_keys_are_is_one(values: dict[str, Any], path: str) ->
         None,
     ],
 )
-def test_what_charts_are_rightly_told_is_no_key(values: Any) -> None:
+def test_public_or_empty_values_are_not_reported(values: Any) -> None:
     assert broken_rules(planned_release(values)) == []
 
 
-def test_all_values_being_secret_is_one_violation() -> None:
+def test_secret_values_as_whole_are_one_violation() -> None:
     assert broken_rules(planned_release(SECRET)) == [("keys", "values")]
 
 
-def test_a_key_in_place_of_a_name_is_not_told() -> None:
-    (violation,) = check_resources(planned_release({key(): {"password": "abc"}}))
+def test_key_as_property_name_is_not_shown() -> None:
+    (violation,) = check_resources(planned_release({private_key(): {"password": "abc"}}))
 
     assert violation.path == 'values["…"].password'
 
 
-def test_a_key_outside_helm_values_is_where_it_belongs() -> None:
-    assert broken_rules(planned_resource("kubernetes:core/v1:Secret", stringData={"tls.key": key()})) == []
+def test_key_outside_helm_values_is_allowed() -> None:
+    assert broken_rules(planned_resource("kubernetes:core/v1:Secret", stringData={"tls.key": private_key()})) == []
     assert (
         broken_rules(
             planned_resource("kubernetes:helm.sh/v3:Release", chart="./some", repositoryOpts={"password": SECRET})

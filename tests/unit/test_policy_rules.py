@@ -1,4 +1,4 @@
-"""The rules on clusters' identifiers, lifetimes, gateways and namespaces."""
+"""Policy rules on cluster identifiers, certificate lifetimes, gateways and namespaces."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SELF_SIGNED = "tls:index/selfSignedCert:SelfSignedCert"
 SIGNED = "tls:index/locallySignedCert:LocallySignedCert"
 
 
-def test_a_cluster_has_an_identifier() -> None:
+def test_provider_without_cluster_identifier_is_reported() -> None:
     assert broken_rules(planned_resource(PROVIDER, clusterIdentifier="west")) == []
     assert broken_rules(planned_resource(PROVIDER, clusterIdentifier=UNKNOWN_VALUE)) == []
     assert broken_rules(planned_resource(PROVIDER, context="west")) == [("identifiers", "clusterIdentifier")]
@@ -27,14 +27,14 @@ def test_a_cluster_has_an_identifier() -> None:
     assert broken_rules(planned_resource("pulumi:providers:tls")) == []
 
 
-def test_nothing_goes_to_whichever_cluster_the_kubeconfig_has_chosen() -> None:
+def test_resource_on_default_provider_is_reported() -> None:
     urn = "urn:pulumi:prod::mesh::pulumi:providers:kubernetes::"
 
     assert broken_rules(planned_resource("kubernetes:core/v1:Secret", provider=f"{urn}west::id")) == []
     assert broken_rules(planned_resource("kubernetes:core/v1:Secret", provider=f"{urn}default_4_25_0::id")) == [
         ("identifiers", "provider")
     ]
-    # It is told of what uses it.
+    # The rule reports the resources of a default provider, not the provider.
     assert broken_rules(planned_resource(PROVIDER, name="default_4_25_0")) == []
 
 
@@ -49,7 +49,7 @@ def test_nothing_goes_to_whichever_cluster_the_kubeconfig_has_chosen() -> None:
         (SIGNED, {}),
     ],
 )
-def test_a_certificate_within_bounds_is_good(kind: str, properties: dict[str, Any]) -> None:
+def test_certificate_within_limits_passes(kind: str, properties: dict[str, Any]) -> None:
     assert broken_rules(planned_resource(kind, **properties)) == []
 
 
@@ -71,10 +71,10 @@ def test_a_certificate_within_bounds_is_good(kind: str, properties: dict[str, An
         (SELF_SIGNED, {"validityPeriodHours": 87600}, "validityPeriodHours", "are more than 8784 (1 year)"),
         (SIGNED, {"isCaCertificate": True, "validityPeriodHours": 8785}, "validityPeriodHours", "more than 8784"),
         (SIGNED, {"validityPeriodHours": 23}, "validityPeriodHours", "23 hours are less than 24"),
-        (SIGNED, {"validityPeriodHours": 48, "earlyRenewalHours": 48}, "earlyRenewalHours", "48 of its 48 hours are"),
+        (SIGNED, {"validityPeriodHours": 48, "earlyRenewalHours": 48}, "earlyRenewalHours", "the validity of 48 hours"),
     ],
 )
-def test_a_certificate_out_of_bounds_is_told(kind: str, properties: dict[str, Any], path: str, message: str) -> None:
+def test_certificate_outside_limits_is_reported(kind: str, properties: dict[str, Any], path: str, message: str) -> None:
     (violation,) = check_resources(planned_resource(kind, **properties))
 
     assert (violation.rule, violation.path) == ("lifetimes", path)
@@ -82,7 +82,7 @@ def test_a_certificate_out_of_bounds_is_told(kind: str, properties: dict[str, An
     assert violation.line().endswith("; change trust.lifetimes in the stack file")
 
 
-def test_bounds_can_be_others() -> None:
+def test_lifetime_limits_are_configurable() -> None:
     certificate = planned_resource(SIGNED, validityPeriodHours=8760)
 
     assert [each.path for each in find_violations([certificate], LifetimeLimits(certificate=720))] == [
@@ -107,7 +107,7 @@ PUBLIC = {EXPOSURE_ANNOTATION: "public"}
         {"enabled": False},
     ],
 )
-def test_a_gateway_is_for_some_networks_or_public_on_purpose(gateway: dict[str, Any]) -> None:
+def test_gateway_with_ranges_or_explicit_exposure_passes(gateway: dict[str, Any]) -> None:
     assert broken_rules(planned_release({"gateway": gateway}, chart=MULTICLUSTER)) == []
 
 
@@ -121,14 +121,14 @@ def test_a_gateway_is_for_some_networks_or_public_on_purpose(gateway: dict[str, 
         ({"loadBalancerSourceRanges": ["::/0"]}, "loadBalancerSourceRanges[0]"),
     ],
 )
-def test_a_gateway_that_is_public_without_a_word_is_told(gateway: dict[str, Any], path: str) -> None:
+def test_public_gateway_without_flag_is_reported(gateway: dict[str, Any], path: str) -> None:
     (violation,) = check_resources(planned_release({"gateway": gateway}, chart=MULTICLUSTER))
 
     assert (violation.rule, violation.path, violation.level) == ("gateways", f"values.gateway.{path}", "advisory")
     assert "gateway.loadBalancer.public: true" in violation.remedy
 
 
-def test_the_dashboards_load_balancer_and_that_of_a_service_are_looked_at_as_well() -> None:
+def test_ingress_and_service_load_balancers_are_checked() -> None:
     service = {"type": "LoadBalancer"}
     ranges = {"loadBalancerSourceRanges": ["192.0.2.0/24"]}
     kind = "kubernetes:core/v1:Service"
@@ -145,12 +145,12 @@ def test_the_dashboards_load_balancer_and_that_of_a_service_are_looked_at_as_wel
     assert broken_rules(planned_resource(kind, spec=UNKNOWN_VALUE)) == []
 
 
-def test_policies_and_the_program_mean_the_same_annotation() -> None:
+def test_policies_and_program_use_same_exposure_annotation() -> None:
     assert gateways_rule.EXPOSURE_ANNOTATION == EXPOSURE_ANNOTATION
 
 
 @pytest.mark.parametrize(
-    ("said", "name"),
+    ("source", "name"),
     [
         ("linkerd-multicluster", "linkerd-multicluster"),
         ("./charts/service-mirror/", "service-mirror"),
@@ -160,12 +160,12 @@ def test_policies_and_the_program_mean_the_same_annotation() -> None:
         (None, ""),
     ],
 )
-def test_a_chart_is_known_wherever_it_comes_from(said: str | None, name: str) -> None:
-    assert chart_name(planned_resource("kubernetes:helm.sh/v3:Release", chart=said)) == name
+def test_chart_name_is_independent_of_source(source: str | None, name: str) -> None:
+    assert chart_name(planned_resource("kubernetes:helm.sh/v3:Release", chart=source)) == name
 
 
 @pytest.mark.parametrize(
-    ("metadata", "told"),
+    ("metadata", "is_reported"),
     [
         ({"labels": {"app.kubernetes.io/part-of": "multicluster-mesh"}}, False),
         ({"labels": {"app.kubernetes.io/managed-by": "somebody"}}, False),
@@ -176,28 +176,28 @@ def test_a_chart_is_known_wherever_it_comes_from(said: str | None, name: str) ->
         (None, True),
     ],
 )
-def test_a_namespace_says_what_it_belongs_to(metadata: Any, told: bool) -> None:
+def test_namespace_without_owner_label_is_reported(metadata: Any, is_reported: bool) -> None:
     namespace = planned_resource("kubernetes:core/v1:Namespace", metadata=metadata)
 
-    assert broken_rules(namespace) == ([("namespaces", "metadata.labels")] if told else [])
+    assert broken_rules(namespace) == ([("namespaces", "metadata.labels")] if is_reported else [])
 
 
-def test_violations_come_in_one_order_and_each_once() -> None:
+def test_violations_are_sorted_and_unique() -> None:
     one, two = planned_resource(PROVIDER, name="a"), planned_resource(PROVIDER, name="b")
 
     assert find_violations([two, one, one]) == find_violations([one, two])
     assert [each.name for each in find_violations([two, one])] == ["a", "b"]
 
 
-def test_how_strict_a_rule_is_can_be_said() -> None:
+def test_enforcement_level_of_rule_is_configurable() -> None:
     provider = planned_resource(PROVIDER)
 
     assert [each.level for each in find_violations([provider])] == ["mandatory"]
-    assert [each.mandatory for each in find_violations([provider], levels={"identifiers": "advisory"})] == [False]
+    assert [each.is_mandatory for each in find_violations([provider], levels={"identifiers": "advisory"})] == [False]
     assert find_violations([provider], levels={"identifiers": "disabled"}) == []
 
 
-def test_secrets_in_any_place_break_no_rule_but_that_of_keys() -> None:
+def test_secret_inputs_break_only_keys_and_namespaces_rules() -> None:
     kinds = [PROVIDER, SELF_SIGNED, SIGNED, "kubernetes:core/v1:Service", "kubernetes:core/v1:Namespace"]
     keys = ["clusterIdentifier", "validityPeriodHours", "spec", "metadata", "chart", "values"]
     for hidden in (SECRET, UNKNOWN_VALUE):
@@ -206,5 +206,5 @@ def test_secrets_in_any_place_break_no_rule_but_that_of_keys() -> None:
             assert rules <= ({"keys"} if hidden == SECRET else set()) | {"namespaces"}, kind
 
 
-def test_each_rule_has_a_name_of_its_own() -> None:
+def test_rule_names_are_unique() -> None:
     assert len({rule.name for rule in RULES}) == len(RULES) == 6

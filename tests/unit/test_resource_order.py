@@ -209,7 +209,7 @@ def test_resources_of_unreachable_cluster_stay_unchanged(run: RunProgram, full_s
     recorder = run(with_unreachable(FULL_CONFIG, "west"), secret=SECRET_KEYS, state=full_stack)
 
     assert {resource.urn for resource in recorder.to_state_resources()} == {
-        resource.urn for resource in full_stack.state()
+        resource.urn for resource in full_stack.to_state_resources()
     }
     for each in recorder.monitor.registrations:
         if "::west::" in each.provider and each.type != "pulumi:providers:kubernetes":

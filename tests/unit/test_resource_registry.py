@@ -1,4 +1,4 @@
-"""The wait until the engine has answered everything that the program asks for."""
+"""Resource registry: its wait until the engine has registered all resources."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Thing(pulumi.CustomResource):
 
 
 class Engine(Mocks):
-    """Refuses what is called so."""
+    """Engine that refuses resources by their name."""
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str, dict[str, Any]]:
         if args.name.startswith("refused"):
@@ -29,7 +29,7 @@ class Engine(Mocks):
 
 
 def register_chain(*names: str) -> list[Any]:
-    """What becomes of the URNs of resources, each of which needs the one before it, once all are said to be settled."""
+    """Register a chain of dependent resources; return their URNs or errors after the wait."""
 
     async def program() -> list[Any]:
         set_mocks(Engine(), project="test", stack="test")
@@ -39,7 +39,7 @@ def register_chain(*names: str) -> list[Any]:
             things.append(Thing(name, things[-1].id if things else None))
         await asyncio.wait_for(registry.wait_until_registered(), 20)
         futures = [asyncio.ensure_future(thing.urn.future()) for thing in things]
-        # What is settled is there at once.
+        # After the wait, every future is done at once.
         await asyncio.wait(futures, timeout=0.5)
         assert all(future.done() for future in futures)
         return [future.exception() or future.result() for future in futures]
@@ -56,4 +56,4 @@ def test_refused_resource_does_not_block_wait() -> None:
 
     assert first.endswith("::one")
     assert isinstance(refused, Exception)
-    assert isinstance(after, Exception), "it needed what was refused"
+    assert isinstance(after, Exception), "it depends on the refused one"

@@ -42,8 +42,8 @@ class Server(FakeApiServer):
         crd = {"metadata": {"name": name, "annotations": OWNERSHIP_ANNOTATIONS, **metadata}, "spec": spec}
         self.objects.setdefault(CRDS_PATH, {"items": []})["items"].append(crd)
         self.objects[f"{CRDS_PATH}/{name}"] = crd
-        left = {"remainingItemCount": objects - 1} if objects > 1 else {}
-        self.objects[f"/apis/{group}/v1/{plural}"] = {"items": [{}] * min(objects, 1), "metadata": left}
+        list_metadata = {"remainingItemCount": objects - 1} if objects > 1 else {}
+        self.objects[f"/apis/{group}/v1/{plural}"] = {"items": [{}] * min(objects, 1), "metadata": list_metadata}
         return name
 
     def answer(self, path: str, body: Any) -> tuple[int, bytes]:
@@ -149,9 +149,9 @@ def test_provider_creates_nothing_and_reports_kept_crds(
     assert (created.id, created.outs) == ("west/linkerd-crds", PROPS)
     assert created.outs is not None
     assert not provider.diff(created.id, created.outs, {**PROPS, "__provider": "another"}).changes
-    moved = {**PROPS, "context": "another"}
-    assert provider.diff(created.id, created.outs, moved).changes
-    assert provider.update(created.id, created.outs, moved).outs == moved
+    changed_props = {**PROPS, "context": "another"}
+    assert provider.diff(created.id, created.outs, changed_props).changes
+    assert provider.update(created.id, created.outs, changed_props).outs == changed_props
 
     provider.delete(created.id, PROPS)
 

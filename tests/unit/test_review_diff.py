@@ -1,4 +1,4 @@
-"""What a reviewer reads of a change, field by field."""
+"""Lines of a review for each changed field."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def lines(before: Any, after: Any) -> list[str]:
     return [line for field in diff_fields(before, after) for line in field.lines]
 
 
-def test_equal_things_have_no_differences() -> None:
+def test_equal_values_have_no_differences() -> None:
     assert diff_fields({"a": [1, {"b": None}]}, {"a": [1, {"b": None}]}) == []
 
 
@@ -34,11 +34,11 @@ def test_equal_things_have_no_differences() -> None:
         ({"a": SECRET}, {}, ["- a: [secret]"]),
     ],
 )
-def test_a_field_is_told_by_its_path(before: Any, after: Any, expected: list[str]) -> None:
+def test_changed_field_is_shown_with_path(before: Any, after: Any, expected: list[str]) -> None:
     assert lines(before, after) == expected
 
 
-def test_entries_of_a_list_are_told_by_their_names_wherever_they_stand() -> None:
+def test_named_list_entries_are_matched_by_name() -> None:
     before = [{"name": "web", "image": "a:1"}, {"name": "proxy", "image": "p:1"}]
     after = [{"name": "init", "image": "i:1"}, {"name": "web", "image": "a:2"}, {"name": "proxy", "image": "p:1"}]
 
@@ -50,13 +50,13 @@ def test_entries_of_a_list_are_told_by_their_names_wherever_they_stand() -> None
     ]
 
 
-def test_another_order_alone_is_told_too() -> None:
+def test_changed_order_alone_is_shown() -> None:
     one, other = {"name": "A", "value": "1"}, {"name": "B", "value": "2"}
 
     assert lines({"env": [one, other]}, {"env": [other, one]}) == ["- env (order): [A, B]", "+ env (order): [B, A]"]
 
 
-def test_of_a_long_text_only_the_lines_that_change_are_shown_with_one_around_them() -> None:
+def test_long_text_shows_changed_lines_with_one_context_line() -> None:
     before = "\n".join(f"line {number}" for number in range(100))
     after = before.replace("line 50\n", "line fifty\n")
 
@@ -69,7 +69,7 @@ def test_of_a_long_text_only_the_lines_that_change_are_shown_with_one_around_the
     ]
 
 
-def test_of_a_long_list_only_what_comes_and_goes_is_shown() -> None:
+def test_long_list_shows_only_added_and_removed_entries() -> None:
     before = [f"kind-{number}" for number in range(20)]
 
     assert lines({"resources": before}, {"resources": [*before[1:], "new"]}) == [
@@ -79,7 +79,7 @@ def test_of_a_long_list_only_what_comes_and_goes_is_shown() -> None:
     assert len(lines({"resources": before}, {"resources": before[::-1]})) == 2, "another order"
 
 
-def test_an_entry_that_comes_in_between_does_not_change_the_others() -> None:
+def test_inserted_list_entry_leaves_others_unchanged() -> None:
     one, two, three = ({"apiGroups": [group], "verbs": ["get"]} for group in ("a", "b", "c"))
 
     assert lines({"rules": [one, three]}, {"rules": [one, two, three]}) == [

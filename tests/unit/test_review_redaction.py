@@ -1,4 +1,4 @@
-"""Nothing secret is shown in a review, and that it changes is."""
+"""Redaction of secrets in a review, with their changes still visible."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KUBECONFIG = yaml.safe_dump(
 )
 
 
-def encoded(text: str) -> str:
+def encode_base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
@@ -34,7 +34,7 @@ def encoded(text: str) -> str:
     ("value", "secret"),
     [
         ({"tls.key": KEY}, KEY_LINE),
-        ({"bundle": encoded(KEY)}, encoded(KEY)[60:70]),
+        ({"bundle": encode_base64(KEY)}, encode_base64(KEY)[60:70]),
         ({"note": f"take {TOKEN} and go"}, TOKEN),
         ({"kubeconfig.yaml": KUBECONFIG}, "open-sesame-7"),
         ({"file": KUBECONFIG}, "open-sesame-7"),
@@ -50,17 +50,20 @@ def encoded(text: str) -> str:
         ({"header": "Authorization: Bearer open-sesame-7"}, "open-sesame-7"),
         ({".dockerconfigjson": json.dumps({"auths": {"r": {"auth": "b3Blbi1zZXNhbWU="}}})}, "b3Blbi1zZXNhbWU"),
         ({"metadata": {"annotations": {"kubectl.kubernetes.io/last-applied-configuration": "x=open-7"}}}, "open-7"),
-        ({"apiVersion": "v1", "kind": "Secret", "data": {"anything": encoded("open-sesame-7")}}, "b3Blbi1zZXNhbWU"),
+        (
+            {"apiVersion": "v1", "kind": "Secret", "data": {"anything": encode_base64("open-sesame-7")}},
+            "b3Blbi1zZXNhbWU",
+        ),
         ({"apiVersion": "v1", "kind": "Secret", "stringData": {"anything": "open-sesame-7"}}, "open-sesame-7"),
     ],
-    ids=count(),  # a key is another one in each process of a run
+    ids=count(),  # the key differs in each process of a run, so it cannot be the id
 )
-def test_a_secret_is_hidden_wherever_it_stands_and_its_change_is_seen(value: dict[str, Any], secret: str) -> None:
+def test_secret_is_redacted_and_its_change_is_shown(value: dict[str, Any], secret: str) -> None:
     shown = json.dumps(to_plain(redact(value)))
     assert secret not in shown
     assert "[secret]" in shown
 
-    # Another secret of the same form.
+    # Replace it with another secret of the same form.
     other = secret[:-3] + "Zq9"
     changed = diff_fields(redact(value), redact(json.loads(json.dumps(value).replace(secret, other))))
     assert len(changed) == 1
@@ -81,35 +84,35 @@ def test_a_secret_is_hidden_wherever_it_stands_and_its_change_is_seen(value: dic
         {"text": "the token: null"},
     ],
 )
-def test_what_only_speaks_of_secrets_is_shown(value: dict[str, Any]) -> None:
+def test_references_to_secrets_are_not_redacted(value: dict[str, Any]) -> None:
     assert redact(value) == value
 
 
-def test_a_certificate_is_told_by_its_name_its_end_and_its_fingerprint() -> None:
+def test_certificate_is_shown_with_name_and_expiry() -> None:
     certificate = IssuedCertificate().pem
-    shown = redact({"caBundle": encoded(certificate), "pem": certificate})
+    shown = redact({"caBundle": encode_base64(certificate), "pem": certificate})
 
-    assert str(shown["pem"]).startswith("certificate root.linkerd.cluster.local, until 20")
+    assert str(shown["pem"]).startswith("certificate root.linkerd.cluster.local, expires 20")
     assert str(shown["caBundle"]) == str(shown["pem"])
 
 
-def test_a_secret_is_the_same_as_data_and_as_string_data() -> None:
+def test_data_and_string_data_have_equal_redaction() -> None:
     secret = {"apiVersion": "v1", "kind": "Secret"}
-    one = redact({**secret, "data": {"key": encoded("open-sesame-7")}})
+    one = redact({**secret, "data": {"key": encode_base64("open-sesame-7")}})
     other = redact({**secret, "stringData": {"key": "open-sesame-7"}})
 
     assert one["data"]["key"] == other["stringData"]["key"]
 
 
-def test_secrets_of_the_stack_file_are_hidden_in_every_text_and_in_base64() -> None:
-    known = secret_forms("a rather long pass phrase") | secret_forms(KUBECONFIG)
+def test_stack_file_secrets_are_redacted_also_in_base64() -> None:
+    secrets = secret_forms("a rather long pass phrase") | secret_forms(KUBECONFIG)
 
-    for text in ("a rather long pass phrase", encoded("a rather long pass phrase"), "open-sesame-7"):
-        assert str(redact({"x": f"before {text} after"}, known)["x"]) == "before [secret] after"
-        assert redact_text(f"error: {text}", known) == "error: [secret]"
+    for text in ("a rather long pass phrase", encode_base64("a rather long pass phrase"), "open-sesame-7"):
+        assert str(redact({"x": f"before {text} after"}, secrets)["x"]) == "before [secret] after"
+        assert redact_text(f"error: {text}", secrets) == "error: [secret]"
 
 
-def test_of_entries_without_names_a_secret_that_changes_is_seen() -> None:
+def test_secret_change_in_unnamed_list_entries_is_shown() -> None:
     before, after = ([{"verb": "x", "password": text}, {"verb": "y"}] for text in ("open-sesame-7", "open-sesame-8"))
 
     assert [field.lines for field in diff_fields(redact(before), redact(after), "rules")] == [
@@ -117,5 +120,5 @@ def test_of_entries_without_names_a_secret_that_changes_is_seen() -> None:
     ]
 
 
-def test_short_words_are_not_taken_for_secrets() -> None:
+def test_short_words_are_not_redacted() -> None:
     assert redact({"mode": "lab mode"}, secret_forms("lab")) == {"mode": "lab mode"}

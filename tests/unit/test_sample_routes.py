@@ -1,4 +1,4 @@
-"""Samples by the Gateway API: which routes are made for which release of Linkerd, and what is refused."""
+"""Gateway API routes of samples for each Linkerd release, and refused combinations."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from tests.helpers.mock_engine import Recorder, RunProgram, mesh_config
 from tests.helpers.stack_files import Environment
 
 GROUP = "gateway.networking.k8s.io"
-BOTH = mesh_config("west", "east", links=[("west", "east")])
-BY_WEIGHT = {"cluster": "west", "weights": {"west": 1, "east": 1}}
+TWO_CLUSTERS = mesh_config("west", "east", links=[("west", "east")])
+SPLIT = {"cluster": "west", "weights": {"west": 1, "east": 1}}
 BACKUP = {"cluster": "west", "backups": ["east"]}
 
 
-def recorded(run: RunProgram, version: str, *workloads: dict[str, Any], **config: Any) -> Recorder:
-    return run({**BOTH, "linkerd": {"version": version}, "workloads": list(workloads), **config})
+def run_samples(run: RunProgram, version: str, *workloads: dict[str, Any], **content: Any) -> Recorder:
+    return run({**TWO_CLUSTERS, "linkerd": {"version": version}, "workloads": list(workloads), **content})
 
 
-def ports(found: Recorder, kind: str) -> dict[str, tuple[str, int]]:
-    """The API version and the port of each route, by its resource's name."""
+def route_ports(recorder: Recorder, kind: str) -> dict[str, tuple[str, int]]:
+    """Return the API version and port of each route, by resource name."""
     return {
         name: (route["apiVersion"], route["spec"]["parentRefs"][0]["port"])
-        for name, route in found.inputs_of(f":{kind}").items()
+        for name, route in recorder.inputs_of(f":{kind}").items()
     }
 
 
@@ -37,15 +37,15 @@ def ports(found: Recorder, kind: str) -> dict[str, tuple[str, int]]:
         ("2.20", f"{GROUP}/v1", f"{GROUP}/v1"),
     ],
 )
-def test_http_and_grpc_requests_are_shared_out_where_the_release_has_routes_for_them(
+def test_splits_use_route_kinds_that_release_supports(
     run: RunProgram, version: str, http: str, grpc: str | None
 ) -> None:
-    found = recorded(run, version, {"podinfo": {"exported": ["east"], "splits": [BY_WEIGHT]}})
+    recorder = run_samples(run, version, {"podinfo": {"exported": ["east"], "splits": [SPLIT]}})
 
-    assert ports(found, "HTTPRoute") == {"west-test-podinfo-split": (http, 9898)}
+    assert route_ports(recorder, "HTTPRoute") == {"west-test-podinfo-split": (http, 9898)}
     expected = {} if grpc is None else {"west-test-podinfo-split-grpc": (grpc, 9999)}
-    assert ports(found, "GRPCRoute") == expected
-    for route in found.inputs_of(":GRPCRoute").values():
+    assert route_ports(recorder, "GRPCRoute") == expected
+    for route in recorder.inputs_of(":GRPCRoute").values():
         (rule,) = route["spec"]["rules"]
         assert [(each["name"], each["port"]) for each in rule["backendRefs"]] == [
             ("podinfo", 9999),
@@ -53,40 +53,40 @@ def test_http_and_grpc_requests_are_shared_out_where_the_release_has_routes_for_
         ]
 
 
-def test_a_traffic_split_is_for_all_ports(run: RunProgram) -> None:
-    wanted = {"podinfo": {"exported": ["east"], "splits": [BY_WEIGHT]}}
+def test_traffic_split_needs_no_routes(run: RunProgram) -> None:
+    sample = {"podinfo": {"exported": ["east"], "splits": [SPLIT]}}
 
-    found = recorded(run, "2.17", wanted, extensions={"smi": ["west"]})
+    recorder = run_samples(run, "2.17", sample, extensions={"smi": ["west"]})
 
-    assert not found.inputs_of(":GRPCRoute") and not found.inputs_of(":HTTPRoute")
+    assert not recorder.inputs_of(":GRPCRoute") and not recorder.inputs_of(":HTTPRoute")
 
 
-def test_a_route_is_the_same_object_in_each_api_version(run: RunProgram) -> None:
-    wanted = {"podinfo": {"exported": ["east"], "splits": [BY_WEIGHT]}}
+def test_route_keeps_identity_across_api_versions(run: RunProgram) -> None:
+    sample = {"podinfo": {"exported": ["east"], "splits": [SPLIT]}}
 
-    old, new = recorded(run, "2.17", wanted), recorded(run, "2.20", wanted)
+    old, new = run_samples(run, "2.17", sample), run_samples(run, "2.20", sample)
 
     for kind, name in ((":HTTPRoute", "west-test-podinfo-split"), (":GRPCRoute", "west-test-podinfo-split-grpc")):
         assert old.registration(kind, name).type in new.registration(kind, name).alias_types
-    own = recorded(run, "2.13.5", wanted)
-    assert own.registration(":HTTPRoute", "west-test-podinfo-split").alias_types == (), "a kind of its own"
+    policy_route = run_samples(run, "2.13.5", sample)
+    assert policy_route.registration(":HTTPRoute", "west-test-podinfo-split").alias_types == (), "another kind"
 
 
-def test_a_failover_has_routes_and_a_service_that_failures_make_unavailable(run: RunProgram) -> None:
-    found = recorded(
+def test_failover_has_routes_and_service_with_failure_accrual(run: RunProgram) -> None:
+    recorder = run_samples(
         run,
         "2.20",
         {"podinfo": {"exported": ["east"], "failover": [BACKUP]}},
         {"helloworld": {"exported": ["east"], "failover": [BACKUP]}},
     )
 
-    assert ports(found, "HTTPRoute").keys() == {
+    assert route_ports(recorder, "HTTPRoute").keys() == {
         "west-test-podinfo-failover",
         "west-default-helloworld-failover",
     }
-    assert ports(found, "GRPCRoute") == {"west-test-podinfo-failover-grpc": (f"{GROUP}/v1", 9999)}
+    assert route_ports(recorder, "GRPCRoute") == {"west-test-podinfo-failover-grpc": (f"{GROUP}/v1", 9999)}
     services = {
-        name: found.inputs_of("core/v1:Service")[name]["metadata"]["annotations"]
+        name: recorder.inputs_of("core/v1:Service")[name]["metadata"]["annotations"]
         for name in (
             "west-test-podinfo-service",
             "east-test-podinfo-service",
@@ -95,42 +95,44 @@ def test_a_failover_has_routes_and_a_service_that_failures_make_unavailable(run:
         )
     }
     accruing = [
-        name for name, said in services.items() if said.get("balancer.linkerd.io/failure-accrual") == "consecutive"
+        name
+        for name, annotations in services.items()
+        if annotations.get("balancer.linkerd.io/failure-accrual") == "consecutive"
     ]
     assert accruing == ["west-test-podinfo-service", "west-default-helloworld-service"]
-    names = {route["metadata"]["name"] for route in found.inputs_of(":HTTPRoute").values()}
-    assert names == {"podinfo-failover", "helloworld-failover"}, "not the name of a split, whose place it may take"
+    names = {route["metadata"]["name"] for route in recorder.inputs_of(":HTTPRoute").values()}
+    assert names == {"podinfo-failover", "helloworld-failover"}, "a failover may replace a split"
 
 
-def test_a_profile_is_an_object_or_several(run: RunProgram) -> None:
+def test_gateway_api_profile_creates_several_routes(run: RunProgram) -> None:
     routes = {"profile": {"form": "gateway-api"}}
 
-    found = recorded(
+    recorder = run_samples(
         run, "2.20", {"booksapp": {"clusters": ["west"], **routes}}, {"podinfo": {"clusters": ["west"], **routes}}
     )
 
-    assert not found.inputs_of(":ServiceProfile")
-    http = ports(found, "HTTPRoute")
+    assert not recorder.inputs_of(":ServiceProfile")
+    http = route_ports(recorder, "HTTPRoute")
     assert len([name for name in http if "booksapp" in name]) == 10
     assert http["west-booksapp-booksapp-route-get-authors-id"] == (f"{GROUP}/v1", 7000)
     assert http["west-test-podinfo-route-other"] == (f"{GROUP}/v1", 9898)
-    assert "ReleaseDrift west-linkerd-control-plane-drift" in found.dependencies_of(
+    assert "ReleaseDrift west-linkerd-control-plane-drift" in recorder.dependencies_of(
         ":HTTPRoute", "west-test-podinfo-route-other"
     )
 
 
-def refused(environment: Environment, part: dict[str, Any], sample: str = "podinfo", **config: Any) -> list[str]:
-    whole = {**BOTH, "linkerd": {"version": "2.20"}, "workloads": [{sample: part}], **config}
+def config_errors(environment: Environment, part: dict[str, Any], sample: str = "podinfo", **content: Any) -> list[str]:
+    stack_content = {**TWO_CLUSTERS, "linkerd": {"version": "2.20"}, "workloads": [{sample: part}], **content}
     with pytest.raises(settings.SettingsError) as raised:
-        settings.parse(whole, environment)
+        settings.parse(stack_content, environment)
     return list(raised.value.errors)
 
 
 @pytest.mark.parametrize(
-    ("part", "fault"),
+    ("part", "error"),
     [
         (
-            {"exported": ["east"], "failover": [BACKUP], "splits": [BY_WEIGHT]},
+            {"exported": ["east"], "failover": [BACKUP], "splits": [SPLIT]},
             'failover[0].cluster: "west": its requests are split already; take one of the two out',
         ),
         (
@@ -167,26 +169,26 @@ def refused(environment: Environment, part: dict[str, Any], sample: str = "podin
             "failover[0]: …: the HTTPRoutes of podinfo.profile would take requests past it; take one of the two out",
         ),
         (
-            {"exported": ["east"], "splits": [BY_WEIGHT], "profile": {"form": "gateway-api"}},
+            {"exported": ["east"], "splits": [SPLIT], "profile": {"form": "gateway-api"}},
             "splits[0].form: …: the HTTPRoutes of podinfo.profile would take requests past it; choose smi (with "
             "extensions.smi) and profile.form service-profile, or take the profile out",
         ),
     ],
 )
-def test_what_gets_in_each_others_way_is_refused(environment: Environment, part: dict[str, Any], fault: str) -> None:
-    assert refused(environment, part) == [f"workloads[0].podinfo.{fault}"]
+def test_conflicting_traffic_settings_are_refused(environment: Environment, part: dict[str, Any], error: str) -> None:
+    assert config_errors(environment, part) == [f"workloads[0].podinfo.{error}"]
 
 
-def test_a_split_by_smi_would_hide_the_routes_of_a_profile(environment: Environment) -> None:
-    part = {"exported": ["east"], "splits": [BY_WEIGHT], "profile": {"form": "gateway-api"}}
+def test_smi_split_with_profile_routes_is_refused(environment: Environment) -> None:
+    part = {"exported": ["east"], "splits": [SPLIT], "profile": {"form": "gateway-api"}}
 
-    (found,) = refused(environment, part, extensions={"smi": ["west"]})
+    (message,) = config_errors(environment, part, extensions={"smi": ["west"]})
 
-    assert found.startswith("workloads[0].podinfo.splits[0].form: …: a TrafficSplit becomes a ServiceProfile")
+    assert message.startswith("workloads[0].podinfo.splits[0].form: …: a TrafficSplit becomes a ServiceProfile")
 
 
 @pytest.mark.parametrize(
-    ("profile", "fault"),
+    ("profile", "error"),
     [
         (
             {"form": "gateway-api", "retryBudget": {"retryRatio": 0.1}},
@@ -209,22 +211,22 @@ def test_a_split_by_smi_would_hide_the_routes_of_a_profile(environment: Environm
         ),
     ],
 )
-def test_a_profile_says_nothing_that_its_form_does_not_have(
-    environment: Environment, profile: dict[str, Any], fault: str
+def test_profile_settings_of_another_form_are_refused(
+    environment: Environment, profile: dict[str, Any], error: str
 ) -> None:
-    assert refused(environment, {"profile": profile}, "booksapp") == [f"workloads[0].booksapp.profile.{fault}"]
+    assert config_errors(environment, {"profile": profile}, "booksapp") == [f"workloads[0].booksapp.profile.{error}"]
 
 
 @pytest.mark.parametrize("version", ["2.13.5", "2.14.10", "2.15", "edge-24.7.4"])
-def test_routes_have_neither_retries_nor_timeouts_before_2_16(environment: Environment, version: str) -> None:
+def test_profile_routes_require_linkerd_2_16(environment: Environment, version: str) -> None:
     part = {"profile": {"form": "gateway-api"}}
 
-    (found,) = refused(environment, part, "booksapp", linkerd={"version": version})
+    (message,) = config_errors(environment, part, "booksapp", linkerd={"version": version})
 
-    assert found == (
+    assert message == (
         f'workloads[0].booksapp.profile.form: "gateway-api": Linkerd {version} has neither retries nor timeouts for '
         "HTTPRoutes; choose service-profile, or a linkerd.version from 2.16 on"
     )
     for later in ("edge-24.7.5", "2.16"):
         workloads = [{"booksapp": part}]
-        settings.parse({**BOTH, "linkerd": {"version": later}, "workloads": workloads}, environment)
+        settings.parse({**TWO_CLUSTERS, "linkerd": {"version": later}, "workloads": workloads}, environment)

@@ -1,4 +1,4 @@
-"""Messages of Pulumi's SDK: which reach the engine."""
+"""Messages of Pulumi's SDK that reach the engine."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from components.sdk import sdk_log
 
 
 class Engine:
-    """Keeps what it is told."""
+    """Engine that stores the messages it receives."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[int, str]] = []
+        self.messages: list[tuple[int, str]] = []
 
     def Log(self, request: Any) -> None:
-        self.told.append((request.severity, request.message))
+        self.messages.append((request.severity, request.message))
 
 
 def test_debug_messages_are_dropped_and_others_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine()
     monkeypatch.setattr(SETTINGS, "engine", engine)
-    monkeypatch.setattr(pulumi.log, "debug", pulumi.log.debug)  # put back at the end
+    monkeypatch.setattr(pulumi.log, "debug", pulumi.log.debug)  # restored after the test
 
     sdk_log.disable_sdk_debug_log()
     pulumi.log.debug("registering", stream_id=1)
@@ -33,7 +33,7 @@ def test_debug_messages_are_dropped_and_others_sent(monkeypatch: pytest.MonkeyPa
     pulumi.log.warn("a warning")
     pulumi.log.error("an error")
 
-    assert engine.told == [
+    assert engine.messages == [
         (engine_pb2.INFO, "an info"),
         (engine_pb2.WARNING, "a warning"),
         (engine_pb2.ERROR, "an error"),

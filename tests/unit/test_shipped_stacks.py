@@ -1,4 +1,4 @@
-"""The stacks that the project ships, on a recording engine: what the guides that they follow lead their readers to."""
+"""Shipped stacks on a mock engine, compared with the guides that they follow."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.helpers.mock_engine import Recorder, RunProgram, without_secret_marks
 from tests.helpers.planned_resources import to_planned_resources
 from tests.helpers.stack_configs import shipped_config
 
-EXPORTED = {"mirror.linkerd.io/exported": "true"}
-DASHBOARD = {
+EXPORT_LABEL = {"mirror.linkerd.io/exported": "true"}
+DASHBOARD_ANNOTATIONS = {
     "nginx.ingress.kubernetes.io/auth-type": "basic",
     "nginx.ingress.kubernetes.io/auth-secret": "web-ingress-auth",
     "nginx.ingress.kubernetes.io/auth-realm": "Authentication Required",
@@ -24,76 +24,78 @@ DASHBOARD = {
 }
 
 
-def objects(recorder: Recorder, kind: str) -> dict[str, dict[str, Any]]:
-    """The objects of a kind, by their cluster, namespace and name; reads are left out."""
+def collect_objects(recorder: Recorder, kind: str) -> dict[str, dict[str, Any]]:
+    """Return the objects of a kind, by cluster, namespace and name, without those only read."""
     providers = {each.name: each.provider.split("::")[-2] for each in recorder.monitor.registrations if each.provider}
-    found = {}
+    objects = {}
     for name, inputs in recorder.inputs_of(kind).items():
         if name in providers and "metadata" in inputs:
             metadata = inputs["metadata"]
-            found[f"{providers[name]} {metadata['namespace']}/{metadata['name']}"] = without_secret_marks(inputs)
-    return found
+            objects[f"{providers[name]} {metadata['namespace']}/{metadata['name']}"] = without_secret_marks(inputs)
+    return objects
 
 
-def releases(recorder: Recorder, cluster: str) -> dict[str, str | None]:
-    """The charts of a cluster with their versions; of its links, the releases."""
+def collect_releases(recorder: Recorder, cluster: str) -> dict[str, str | None]:
+    """Return the chart versions of a cluster, by Helm release."""
     providers = {each.name: each.provider.split("::")[-2] for each in recorder.monitor.registrations if each.provider}
-    found = {name: each for name, each in recorder.inputs_of("Release").items() if providers[name] == cluster}
-    return {each["name"]: each.get("version") for each in found.values()}
+    releases = {name: each for name, each in recorder.inputs_of("Release").items() if providers[name] == cluster}
+    return {each["name"]: each.get("version") for each in releases.values()}
 
 
-def images(recorder: Recorder) -> dict[str, list[str]]:
-    """The images of Deployments."""
-    pods = {name: found["spec"]["template"]["spec"] for name, found in objects(recorder, "Deployment").items()}
+def collect_images(recorder: Recorder) -> dict[str, list[str]]:
+    """Return the images of each Deployment."""
+    pods = {
+        name: inputs["spec"]["template"]["spec"] for name, inputs in collect_objects(recorder, "Deployment").items()
+    }
     return {name: [each["image"] for each in pod["containers"]] for name, pod in pods.items()}
 
 
-def services(recorder: Recorder) -> dict[str, tuple[dict[str, str], dict[str, int]]]:
-    """The labels and ports of Services."""
+def collect_services(recorder: Recorder) -> dict[str, tuple[dict[str, str], dict[str, int]]]:
+    """Return the labels and ports of each Service."""
     return {
         name: (
-            found["metadata"].get("labels") or {},
-            {port["name"]: int(port["port"]) for port in found["spec"]["ports"]},
+            inputs["metadata"].get("labels") or {},
+            {port["name"]: int(port["port"]) for port in inputs["spec"]["ports"]},
         )
-        for name, found in objects(recorder, "core/v1:Service").items()
+        for name, inputs in collect_objects(recorder, "core/v1:Service").items()
     }
 
 
-def made_namespaces(recorder: Recorder) -> set[str]:
-    return {found["metadata"]["name"] for found in recorder.inputs_of("core/v1:Namespace").values()}
+def collect_namespaces(recorder: Recorder) -> set[str]:
+    return {inputs["metadata"]["name"] for inputs in recorder.inputs_of("core/v1:Namespace").values()}
 
 
-OLD = {"linkerd-crds": "1.6.1", "linkerd-control-plane": "1.12.5", "linkerd-multicluster": "30.7.5"}
-NEW = {"linkerd-crds": "1.8.0", "linkerd-control-plane": "1.16.11", "linkerd-multicluster": "30.11.11"}
+CHARTS_2_13 = {"linkerd-crds": "1.6.1", "linkerd-control-plane": "1.12.5", "linkerd-multicluster": "30.7.5"}
+CHARTS_2_14 = {"linkerd-crds": "1.8.0", "linkerd-control-plane": "1.16.11", "linkerd-multicluster": "30.11.11"}
 
 
-def test_openstack_nks_has_the_charts_of_its_guide(run: RunProgram) -> None:
-    found = run(shipped_config("openstack-nks"))
+def test_openstack_nks_has_charts_of_its_guide(run: RunProgram) -> None:
+    recorder = run(shipped_config("openstack-nks"))
 
-    assert releases(found, "cluster1") == {
-        **OLD,
+    assert collect_releases(recorder, "cluster1") == {
+        **CHARTS_2_13,
         "linkerd-viz": "30.8.5",
         "linkerd-smi": "1.0.1",
         "link-cluster2": None,
     }
-    assert releases(found, "cluster2") == {**OLD, "linkerd-viz": "30.8.5"}
+    assert collect_releases(recorder, "cluster2") == {**CHARTS_2_13, "linkerd-viz": "30.8.5"}
 
 
-def test_openstack_nks_runs_the_versions_of_helloworld_and_sleep_where_its_guide_does(run: RunProgram) -> None:
-    found = run(shipped_config("openstack-nks"))
+def test_openstack_nks_runs_samples_of_its_guide(run: RunProgram) -> None:
+    recorder = run(shipped_config("openstack-nks"))
     labels = {"app": "helloworld", "service": "helloworld"}
 
-    assert images(found) == {
+    assert collect_images(recorder) == {
         "cluster1 default/helloworld-v1": ["docker.io/istio/examples-helloworld-v1:1.0"],
         "cluster1 default/sleep": ["curlimages/curl:8.12.1"],
         "cluster2 default/helloworld-v2": ["docker.io/istio/examples-helloworld-v2:1.0"],
     }
-    assert services(found) == {
+    assert collect_services(recorder) == {
         "cluster1 default/helloworld": (labels, {"http": 5000}),
         "cluster1 default/sleep": ({"app": "sleep", "service": "sleep"}, {"http": 80}),
-        "cluster2 default/helloworld": ({**labels, **EXPORTED}, {"http": 5000}),
+        "cluster2 default/helloworld": ({**labels, **EXPORT_LABEL}, {"http": 5000}),
     }
-    deployments = objects(found, "Deployment")
+    deployments = collect_objects(recorder, "Deployment")
     second = deployments["cluster2 default/helloworld-v2"]["spec"]["template"]
     assert second["metadata"]["annotations"] == {"linkerd.io/inject": "enabled"}
     assert second["metadata"]["labels"] == {"app": "helloworld", "version": "v2"}
@@ -102,32 +104,32 @@ def test_openstack_nks_runs_the_versions_of_helloworld_and_sleep_where_its_guide
     assert sleep["command"] == ["/bin/sleep", "3650d"]
 
 
-@pytest.mark.parametrize(("stack", "here", "there"), [("openstack-nks", 1, 2), ("kpaas", 2, 1)])
-def test_requests_to_helloworld_are_split_by_halves_in_one_cluster(
-    run: RunProgram, stack: str, here: int, there: int
-) -> None:
-    found = run(shipped_config(stack))
+@pytest.mark.parametrize(("stack", "own", "peer"), [("openstack-nks", 1, 2), ("kpaas", 2, 1)])
+def test_helloworld_requests_are_split_evenly_in_one_cluster(run: RunProgram, stack: str, own: int, peer: int) -> None:
+    recorder = run(shipped_config(stack))
 
-    assert {name: each["spec"] for name, each in objects(found, "v1alpha1:TrafficSplit").items()} == {
-        f"cluster{here} default/helloworld": {
+    assert {name: each["spec"] for name, each in collect_objects(recorder, "v1alpha1:TrafficSplit").items()} == {
+        f"cluster{own} default/helloworld": {
             "service": "helloworld",
             "backends": [
-                {"service": "helloworld" if name == here else f"helloworld-cluster{there}", "weight": 50}
+                {"service": "helloworld" if name == own else f"helloworld-cluster{peer}", "weight": 50}
                 for name in (1, 2)
             ],
         }
     }
-    assert {each["apiVersion"] for each in found.inputs_of(":TrafficSplit").values()} == {"split.smi-spec.io/v1alpha1"}
+    assert {each["apiVersion"] for each in recorder.inputs_of(":TrafficSplit").values()} == {
+        "split.smi-spec.io/v1alpha1"
+    }
 
 
 @pytest.mark.parametrize("stack", ["openstack-nks", "kpaas"])
-def test_the_dashboard_is_behind_basic_auth_as_its_guide_has_it(run: RunProgram, stack: str) -> None:
-    found = run(shipped_config(stack))
+def test_dashboard_ingress_requires_basic_auth(run: RunProgram, stack: str) -> None:
+    recorder = run(shipped_config(stack))
 
-    ingresses, secrets = objects(found, "Ingress"), objects(found, "core/v1:Secret")
+    ingresses, secrets = collect_objects(recorder, "Ingress"), collect_objects(recorder, "core/v1:Secret")
     for cluster in ("cluster1", "cluster2"):
         ingress = ingresses[f"{cluster} linkerd-viz/web-ingress"]
-        assert DASHBOARD.items() <= ingress["metadata"]["annotations"].items()
+        assert DASHBOARD_ANNOTATIONS.items() <= ingress["metadata"]["annotations"].items()
         assert ingress["spec"] == {
             "ingressClassName": "nginx",
             "rules": [
@@ -145,51 +147,53 @@ def test_the_dashboard_is_behind_basic_auth_as_its_guide_has_it(run: RunProgram,
             ],
         }
         assert secrets[f"{cluster} linkerd-viz/web-ingress-auth"]["stringData"] == {"auth": "admin:hash\n"}
-        before = found.dependencies_of("Ingress", f"{cluster}-dashboard-ingress")
+        before = recorder.dependencies_of("Ingress", f"{cluster}-dashboard-ingress")
         assert {f"Secret {cluster}-dashboard-auth", f"ReleaseDrift {cluster}-viz-drift"} <= before
         assert (f"ReleaseDrift {cluster}-ingress-nginx-drift" in before) == (stack == "kpaas")
 
 
-def test_what_is_in_no_stack_is_in_no_cluster_either(run: RunProgram) -> None:
-    found = run(shipped_config("openstack-nks"))
+def test_openstack_nks_creates_only_its_own_namespaces_and_links(run: RunProgram) -> None:
+    recorder = run(shipped_config("openstack-nks"))
 
-    assert "default" not in made_namespaces(found), "every cluster has it, and destroy would take it along"
-    assert {"ingress-nginx", "metallb-system"}.isdisjoint(made_namespaces(found)), "it is there already"
-    assert not found.inputs_of(":IPAddressPool")
-    assert list(found.inputs_of(":Link")) == ["link-cluster1-to-cluster2-link"]
+    assert "default" not in collect_namespaces(recorder), "every cluster has it, and destroy would delete it"
+    assert {"ingress-nginx", "metallb-system"}.isdisjoint(collect_namespaces(recorder)), "the clusters have both"
+    assert not recorder.inputs_of(":IPAddressPool")
+    assert list(recorder.inputs_of(":Link")) == ["link-cluster1-to-cluster2-link"]
 
 
-def test_kpaas_has_both_directions_and_a_load_balancer_on_both_sides(run: RunProgram) -> None:
-    found = run(shipped_config("kpaas"))
+def test_kpaas_has_both_links_and_two_load_balancers(run: RunProgram) -> None:
+    recorder = run(shipped_config("kpaas"))
 
-    more = {"linkerd-viz": "30.8.5", "linkerd-smi": "1.0.1", "metallb": "0.14.9", "ingress-nginx": "4.11.0"}
-    assert releases(found, "cluster1") == {**OLD, **more, "link-cluster2": None}
-    assert releases(found, "cluster2") == {**OLD, **more, "link-cluster1": None}
-    pools = {name: each["spec"]["addresses"] for name, each in objects(found, ":IPAddressPool").items()}
+    add_ons = {"linkerd-viz": "30.8.5", "linkerd-smi": "1.0.1", "metallb": "0.14.9", "ingress-nginx": "4.11.0"}
+    assert collect_releases(recorder, "cluster1") == {**CHARTS_2_13, **add_ons, "link-cluster2": None}
+    assert collect_releases(recorder, "cluster2") == {**CHARTS_2_13, **add_ons, "link-cluster1": None}
+    pools = {name: each["spec"]["addresses"] for name, each in collect_objects(recorder, ":IPAddressPool").items()}
     assert pools == {
         "cluster1 metallb-system/multicluster-mesh": ["192.0.2.200-192.0.2.209"],
         "cluster2 metallb-system/multicluster-mesh": ["192.0.2.210-192.0.2.219"],
     }
     assert {"cluster1 default/helloworld-v1", "cluster2 default/helloworld-v2", "cluster2 default/sleep"} == set(
-        images(found)
+        collect_images(recorder)
     )
-    exported = [name for name, (labels, _) in services(found).items() if EXPORTED.items() <= labels.items()]
+    exported = [
+        name for name, (labels, _) in collect_services(recorder).items() if EXPORT_LABEL.items() <= labels.items()
+    ]
     assert exported == ["cluster1 default/helloworld"]
 
 
-def test_east_west_has_every_part_of_the_tour_where_the_tour_has_it(run: RunProgram) -> None:
-    found = run(shipped_config("east-west"))
+def test_east_west_has_components_of_tour(run: RunProgram) -> None:
+    recorder = run(shipped_config("east-west"))
 
-    both = {**NEW, "linkerd-viz": "30.12.11", "metallb": "0.14.9"}
-    assert releases(found, "east") == both
-    assert releases(found, "west") == {
-        **both,
+    common_charts = {**CHARTS_2_14, "linkerd-viz": "30.12.11", "metallb": "0.14.9"}
+    assert collect_releases(recorder, "east") == common_charts
+    assert collect_releases(recorder, "west") == {
+        **common_charts,
         "linkerd-jaeger": "30.12.11",
         "linkerd-smi": "1.0.1",
         "link-east": None,
     }
     podinfo = {"http": 9898, "grpc": 9999}
-    assert {name: ports for name, (_, ports) in services(found).items()} == {
+    assert {name: ports for name, (_, ports) in collect_services(recorder).items()} == {
         "east test/podinfo": podinfo,
         "west test/podinfo": podinfo,
         "west test/frontend": {"http": 8080},
@@ -199,7 +203,7 @@ def test_east_west_has_every_part_of_the_tour_where_the_tour_has_it(run: RunProg
         "west booksapp/error-injector": {"http": 8080, "books": 7002},
     }
     booksapp = ["ghcr.io/buoyantio/booksapp:v0.0.5"]
-    assert images(found) == {
+    assert collect_images(recorder) == {
         "east test/podinfo": ["ghcr.io/stefanprodan/podinfo:6.7.1"],
         "west test/podinfo": ["ghcr.io/stefanprodan/podinfo:6.7.1"],
         "west test/frontend": ["nginx:alpine"],
@@ -209,7 +213,7 @@ def test_east_west_has_every_part_of_the_tour_where_the_tour_has_it(run: RunProg
         "west booksapp/traffic": ["ghcr.io/buoyantio/booksapp-traffic:v0.0.3"],
         "west booksapp/error-injector": ["nginx:alpine"],
     }
-    assert set(objects(found, ":ServiceProfile")) == {
+    assert set(collect_objects(recorder, ":ServiceProfile")) == {
         "east test/podinfo.test.svc.cluster.local",
         "west test/podinfo.test.svc.cluster.local",
         "west booksapp/webapp.booksapp.svc.cluster.local",
@@ -217,9 +221,9 @@ def test_east_west_has_every_part_of_the_tour_where_the_tour_has_it(run: RunProg
 
 
 def test_east_west_splits_podinfo_and_injects_faults_into_books(run: RunProgram) -> None:
-    found = run(shipped_config("east-west"))
+    recorder = run(shipped_config("east-west"))
 
-    splits = {name: each["spec"] for name, each in objects(found, "v1alpha1:TrafficSplit").items()}
+    splits = {name: each["spec"] for name, each in collect_objects(recorder, "v1alpha1:TrafficSplit").items()}
     assert splits == {
         "west test/podinfo": {
             "service": "podinfo",
@@ -230,46 +234,46 @@ def test_east_west_splits_podinfo_and_injects_faults_into_books(run: RunProgram)
             "backends": [{"service": "books", "weight": "500m"}, {"service": "error-injector", "weight": "500m"}],
         },
     }
-    texts = {name: each["data"]["nginx.conf"] for name, each in objects(found, "ConfigMap").items()}
+    texts = {name: each["data"]["nginx.conf"] for name, each in collect_objects(recorder, "ConfigMap").items()}
     assert "return 500;" in texts["west booksapp/error-injector"]
     assert "proxy_pass http://podinfo:9898;" in texts["west test/frontend"]
 
 
-def test_emojivoto_is_one_cluster_without_what_only_several_need(run: RunProgram) -> None:
-    found = run(shipped_config("emojivoto"))
+def test_emojivoto_has_one_cluster_without_multicluster(run: RunProgram) -> None:
+    recorder = run(shipped_config("emojivoto"))
 
-    assert releases(found, "demo") == {
+    assert collect_releases(recorder, "demo") == {
         "linkerd-crds": "1.8.0",
         "linkerd-control-plane": "1.16.11",
         "linkerd-viz": "30.12.11",
     }
     image = "docker.l5d.io/buoyantio/emojivoto-{}:v11"
-    assert images(found) == {
+    assert collect_images(recorder) == {
         "demo emojivoto/web": [image.format("web")],
         "demo emojivoto/emoji": [image.format("emoji-svc")],
         "demo emojivoto/voting": [image.format("voting-svc")],
         "demo emojivoto/vote-bot": [image.format("web")],
     }
-    behind = {"grpc": 8080, "prom": 8801}
-    assert {name: ports for name, (_, ports) in services(found).items()} == {
+    backend_ports = {"grpc": 8080, "prom": 8801}
+    assert {name: ports for name, (_, ports) in collect_services(recorder).items()} == {
         "demo emojivoto/web-svc": {"http": 80},
-        "demo emojivoto/emoji-svc": behind,
-        "demo emojivoto/voting-svc": behind,
+        "demo emojivoto/emoji-svc": backend_ports,
+        "demo emojivoto/voting-svc": backend_ports,
     }
-    assert made_namespaces(found) == {"linkerd", "linkerd-viz", "emojivoto"}
+    assert collect_namespaces(recorder) == {"linkerd", "linkerd-viz", "emojivoto"}
 
 
-def test_emojivotos_parts_find_one_another(run: RunProgram) -> None:
-    found = objects(run(shipped_config("emojivoto")), "Deployment")
-    pods = {name.rpartition("/")[2]: each["spec"]["template"] for name, each in found.items()}
-    told = {
+def test_emojivoto_services_are_wired_together(run: RunProgram) -> None:
+    deployments = collect_objects(run(shipped_config("emojivoto")), "Deployment")
+    pods = {name.rpartition("/")[2]: each["spec"]["template"] for name, each in deployments.items()}
+    environments = {
         name: {each["name"]: each["value"] for each in pod["spec"]["containers"][0]["env"]}
         for name, pod in pods.items()
     }
 
-    assert told["web"]["EMOJISVC_HOST"] == "emoji-svc.emojivoto:8080"
-    assert told["web"]["VOTINGSVC_HOST"] == "voting-svc.emojivoto:8080"
-    assert told["vote-bot"] == {"WEB_HOST": "web-svc.emojivoto:80"}
+    assert environments["web"]["EMOJISVC_HOST"] == "emoji-svc.emojivoto:8080"
+    assert environments["web"]["VOTINGSVC_HOST"] == "voting-svc.emojivoto:8080"
+    assert environments["vote-bot"] == {"WEB_HOST": "web-svc.emojivoto:80"}
     assert {name: pod["metadata"]["labels"] for name, pod in pods.items()} == {
         "web": {"app": "web-svc", "version": "v11"},
         "emoji": {"app": "emoji-svc", "version": "v11"},
@@ -278,7 +282,7 @@ def test_emojivotos_parts_find_one_another(run: RunProgram) -> None:
     }
     selected = {
         name.rpartition("/")[2]: each["spec"]["selector"]
-        for name, each in objects(run(shipped_config("emojivoto")), "core/v1:Service").items()
+        for name, each in collect_objects(run(shipped_config("emojivoto")), "core/v1:Service").items()
     }
     assert selected == {name: {"app": name} for name in ("web-svc", "emoji-svc", "voting-svc")}
 
@@ -287,9 +291,9 @@ STACKS = pytest.mark.parametrize("stack", ["openstack-nks", "kpaas", "east-west"
 
 
 @STACKS
-def test_no_sample_may_do_more_than_it_must(run: RunProgram, stack: str) -> None:
-    for name, found in objects(run(shipped_config(stack)), "Deployment").items():
-        pod = found["spec"]["template"]["spec"]
+def test_samples_have_least_privileges(run: RunProgram, stack: str) -> None:
+    for name, inputs in collect_objects(run(shipped_config(stack)), "Deployment").items():
+        pod = inputs["spec"]["template"]["spec"]
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
         assert "serviceAccountName" in pod or pod["automountServiceAccountToken"] is False, name
         for each in pod["containers"]:
@@ -299,18 +303,18 @@ def test_no_sample_may_do_more_than_it_must(run: RunProgram, stack: str) -> None
 
 
 @STACKS
-def test_every_object_belongs_to_the_stack_that_made_it(run: RunProgram, stack: str) -> None:
-    asked = run(shipped_config(stack))
+def test_every_object_has_field_manager_of_stack(run: RunProgram, stack: str) -> None:
+    recorder = run(shipped_config(stack))
 
     for kind in ("core/v1:Namespace", "core/v1:Service", "Deployment", "ConfigMap", "Ingress", ":TrafficSplit"):
-        for name, found in asked.inputs_of(kind).items():
-            if "metadata" in found:
-                annotations = found["metadata"]["annotations"]
+        for name, inputs in recorder.inputs_of(kind).items():
+            if "metadata" in inputs:
+                annotations = inputs["metadata"]["annotations"]
                 assert annotations["pulumi.com/patchFieldManager"] == "multicluster-mesh-test", name
 
 
 @STACKS
-def test_no_password_and_no_key_is_in_a_helm_value(run: RunProgram, stack: str) -> None:
+def test_helm_values_contain_no_password_or_key(run: RunProgram, stack: str) -> None:
     values = json.dumps([each["values"] for each in run(shipped_config(stack)).inputs_of("Release").values()])
 
     assert "a-private-key" not in values
@@ -318,27 +322,29 @@ def test_no_password_and_no_key_is_in_a_helm_value(run: RunProgram, stack: str) 
 
 
 @pytest.mark.parametrize("stack", ["clustermesh", "dev", "east-west", "emojivoto", "kpaas", "openstack-nks"])
-def test_no_policy_has_anything_to_say(run: RunProgram, stack: str) -> None:
+def test_shipped_stacks_violate_no_policy(run: RunProgram, stack: str) -> None:
     resources = to_planned_resources(run(shipped_config(stack)))
 
     assert [violation.line() for violation in find_violations(resources)] == []
     assert {"pulumi:providers:kubernetes", "kubernetes:helm.sh/v3:Release"} <= {each.type for each in resources}
 
 
-def test_a_policy_sees_a_gateway_that_nobody_says_anything_of(run: RunProgram) -> None:
-    found = find_violations(
+def test_gateway_without_exposure_setting_violates_policy(run: RunProgram) -> None:
+    broken_rules = find_violations(
         to_planned_resources(run({"clusters": {"west": {}, "east": {"gateway": {"loadBalancer": False}}}}))
     )
 
-    assert [(each.name, each.rule, each.mandatory) for each in found] == [("west-multicluster", "gateways", False)]
+    assert [(each.name, each.rule, each.is_mandatory) for each in broken_rules] == [
+        ("west-multicluster", "gateways", False)
+    ]
 
 
-def test_a_policy_sees_a_load_balancer_of_cilium_unless_an_annotation_says_that_it_is_public(run: RunProgram) -> None:
+def test_cilium_load_balancer_without_exposure_annotation_violates_policy(run: RunProgram) -> None:
     config = shipped_config("clustermesh") | {"cilium": {"service": "LoadBalancer"}}
     config["clusters"]["cluster1"]["cilium"]["annotations"] = {"multicluster-mesh/exposure": "public"}
 
-    found = find_violations(to_planned_resources(run(config)))
+    broken_rules = find_violations(to_planned_resources(run(config)))
 
-    assert [(each.name, each.path) for each in found] == [
+    assert [(each.name, each.path) for each in broken_rules] == [
         ("cluster2-clustermesh-apiserver-peers", "spec.loadBalancerSourceRanges")
     ]

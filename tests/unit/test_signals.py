@@ -1,4 +1,4 @@
-"""Commands that are started in the background, where SIGINT is ignored."""
+"""SIGINT in children of commands that a shell started in the background."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ import pytest
 
 from mesh.paths import PROJECT_ROOT
 
-# Starts a program, which then tells what it does with SIGINT, and ends by whether it is itself ended by one.
+# The child prints whether it ignores SIGINT. The parent then sends itself one and prints if it survives.
 _PROGRAM = """
 import os, signal, subprocess, sys
-{begin}
+{preamble}
 asked = [sys.executable, "-c", "import signal; print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"]
 subprocess.run(asked, check=True)
 os.kill(os.getpid(), signal.SIGINT)
-print("goes on")
+print("survives")
 """
 
 
 @pytest.mark.parametrize(
-    ("begin", "expected"),
+    ("preamble", "expected"),
     [
-        ("", ["True", "goes on"]),
-        ("from hack.make import signals; signals.restore_sigint_for_children()", ["False", "goes on"]),
+        ("", ["True", "survives"]),
+        ("from hack.make import signals; signals.restore_sigint_for_children()", ["False", "survives"]),
     ],
 )
-def test_children_of_background_command_handle_sigint(begin: str, expected: list[str]) -> None:
+def test_children_of_background_command_handle_sigint(preamble: str, expected: list[str]) -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         process = subprocess.Popen(
-            [sys.executable, "-u", "-c", _PROGRAM.format(begin=begin)],
+            [sys.executable, "-u", "-c", _PROGRAM.format(preamble=preamble)],
             cwd=PROJECT_ROOT,
             stdout=subprocess.PIPE,
             text=True,

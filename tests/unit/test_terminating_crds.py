@@ -26,7 +26,7 @@ def crd(plural: str, release: str = "linkerd-crds", *, terminating: bool = True)
     return {"metadata": {"name": f"{plural}.example.com", "annotations": annotations} | deleted, "spec": spec}
 
 
-def bring(server: FakeApiServer, *crds: dict[str, Any]) -> None:
+def add_crds(server: FakeApiServer, *crds: dict[str, Any]) -> None:
     server.objects[CRDS_PATH] = {"items": list(crds)}
     for each in crds:
         server.objects[f"{CRDS_PATH}/{each['metadata']['name']}"] = each
@@ -39,45 +39,45 @@ def server() -> Iterator[FakeApiServer]:
         yield cluster
 
 
-def wait(server: FakeApiServer) -> None:
+def wait_for_deletion(server: FakeApiServer) -> None:
     terminating_crds.wait_for_crd_deletion(build_kube_client(server.server), "west", "linkerd-crds", "linkerd")
 
 
-def read(server: FakeApiServer) -> None:
+def read_crds(server: FakeApiServer) -> None:
     terminating_crds.warm_crd_storage(build_kube_client(server.server, 5), "linkerd-crds", "linkerd")
 
 
 def test_only_crds_of_release_are_read(server: FakeApiServer) -> None:
-    bring(
+    add_crds(
         server,
         crd("servers", terminating=False),
         crd("routes", terminating=False),
         crd("taps", "linkerd-viz", terminating=False),
     )
 
-    read(server)
+    read_crds(server)
 
     crds = {f"GET {CRDS_PATH}", f"GET {CRDS_PATH}/servers.example.com", f"GET {CRDS_PATH}/routes.example.com"}
     assert set(server.requests) == crds | {f"GET {SERVERS}", f"GET {ROUTES}"}
 
 
 def test_crd_is_read_until_its_storage_is_ready(server: FakeApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    bring(server, crd("servers"))
+    add_crds(server, crd("servers"))
     server.statuses[SERVERS] = 429
     monkeypatch.setattr("time.sleep", lambda _: server.statuses.clear())
 
-    read(server)
+    read_crds(server)
 
     assert server.requests[-2:] == [f"GET {SERVERS}"] * 2
 
 
 def test_wait_for_crd_storage_is_bounded(server: FakeApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    bring(server, crd("servers"))
+    add_crds(server, crd("servers"))
     server.statuses[SERVERS] = 429
     monkeypatch.setattr(terminating_crds, "CRD_SERVED_TIMEOUT_S", 0.2)
 
     with pytest.raises(ApiUnreachableError):
-        read(server)
+        read_crds(server)
 
     assert server.requests.count(f"GET {SERVERS}") > 1
 
@@ -85,10 +85,10 @@ def test_wait_for_crd_storage_is_bounded(server: FakeApiServer, monkeypatch: pyt
 def test_deleted_or_unserved_crds_are_skipped(server: FakeApiServer) -> None:
     unserved = crd("routes")
     unserved["spec"]["versions"].pop()
-    bring(server, crd("servers"), unserved)
+    add_crds(server, crd("servers"), unserved)
     del server.objects[f"{CRDS_PATH}/servers.example.com"]
 
-    read(server)
+    read_crds(server)
 
     assert not {f"GET {SERVERS}", f"GET {ROUTES}"} & set(server.requests)
 
@@ -97,7 +97,7 @@ def test_deleted_or_unserved_crds_are_skipped(server: FakeApiServer) -> None:
 def test_crds_are_read_before_their_release_is_deleted(
     server: FakeApiServer, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    bring(server, crd("servers"))
+    add_crds(server, crd("servers"))
     server.statuses[SERVERS] = status
     monkeypatch.setattr(kube_client, "api_client", lambda _: build_client(server.server))
     monkeypatch.setattr(terminating_crds, "CRD_SERVED_TIMEOUT_S", 0.2)
@@ -124,7 +124,7 @@ def test_unreachable_cluster_does_not_block_deletion(monkeypatch: pytest.MonkeyP
 def test_live_crds_and_those_of_others_need_no_wait(server: FakeApiServer) -> None:
     server.objects[CRDS_PATH] = {"items": [crd("servers", terminating=False), crd("routes", "linkerd-viz")]}
 
-    wait(server)
+    wait_for_deletion(server)
 
     assert server.requests == [f"GET {CRDS_PATH}"]
 
@@ -139,7 +139,7 @@ def test_installation_waits_for_deleted_crds(server: FakeApiServer, monkeypatch:
 
     monkeypatch.setattr("time.sleep", pass_time)
 
-    wait(server)
+    wait_for_deletion(server)
 
     assert messages == ["west: waiting, up to five minutes, until these deleted CRDs are gone: servers.example.com"]
     assert server.requests == [f"GET {CRDS_PATH}"] * 2
@@ -153,7 +153,7 @@ def test_crds_stuck_terminating_are_named(server: FakeApiServer, monkeypatch: py
         CrdsStuckTerminatingError,
         match=r"west: release linkerd-crds: CRDs still Terminating .*: servers\.example\.com; find the finalizer",
     ):
-        wait(server)
+        wait_for_deletion(server)
 
     assert server.requests == [f"GET {CRDS_PATH}"]
 
@@ -162,6 +162,6 @@ def test_missing_list_permission_skips_wait(server: FakeApiServer) -> None:
     server.statuses[CRDS_PATH] = 403
     server.objects[CRDS_PATH] = {"items": [crd("servers")]}
 
-    wait(server)
+    wait_for_deletion(server)
 
     assert server.requests == [f"GET {CRDS_PATH}"], "asked once, and not waited for"

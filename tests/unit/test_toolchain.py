@@ -1,4 +1,4 @@
-"""The toolchain's own logic; building with it is what `make up` does."""
+"""Logic of the toolchain, without builds; `make up` builds with it."""
 
 from __future__ import annotations
 
@@ -23,55 +23,61 @@ from mesh.paths import PROJECT_ROOT
 GO = "go1.26.8"
 
 
-def test_a_part_is_built_anew_when_anything_it_is_made_of_changes(tmp_path: Path) -> None:
+def test_artifact_key_changes_with_its_inputs(tmp_path: Path) -> None:
     (tmp_path / "go.mod").write_text("module one")
-    part = replace(ENGINE, builds=(Build(module=str(tmp_path), programs={"./cmd": "program"}),))
-    before = part.key(GO)
+    artifact = replace(ENGINE, builds=(Build(module=str(tmp_path), programs={"./cmd": "program"}),))
+    before = artifact.key(GO)
 
-    assert part.key(GO) == before
-    assert part.key("go1.27.0") != before
-    assert replace(part, builds=(replace(part.main, variables={"version": "2"}),)).key(GO) != before
+    assert artifact.key(GO) == before
+    assert artifact.key("go1.27.0") != before
+    assert replace(artifact, builds=(replace(artifact.main, variables={"version": "2"}),)).key(GO) != before
     (tmp_path / "go.mod").write_text("module two")
-    assert part.key(GO) != before
+    assert artifact.key(GO) != before
 
 
-def test_a_release_of_linkerd_is_not_built_anew_because_of_the_other(tmp_path: Path) -> None:
-    for release in ("1.0", "2.0"):
-        (tmp_path / f"stable-{release}.mod").write_text(release)
-    one = Build(module=str(tmp_path), modfile="stable-1.0.mod", programs={})
-    before = one.digest()
+def test_linkerd_release_digest_ignores_other_releases(tmp_path: Path) -> None:
+    for linkerd_release in ("1.0", "2.0"):
+        (tmp_path / f"stable-{linkerd_release}.mod").write_text(linkerd_release)
+    build = Build(module=str(tmp_path), modfile="stable-1.0.mod", programs={})
+    before = build.digest()
 
     (tmp_path / "stable-2.0.mod").write_text("changed")
-    assert one.digest() == before
+    assert build.digest() == before
     (tmp_path / "stable-1.0.mod").write_text("changed")
-    assert one.digest() != before
+    assert build.digest() != before
 
 
-def test_every_pinned_module_has_its_checksums() -> None:
-    for part in ARTIFACTS.values():
-        for build in part.builds:
-            assert (build.root / build.modfile.replace(".mod", ".sum")).is_file(), part.name
+def test_every_pinned_module_has_checksums() -> None:
+    for artifact in ARTIFACTS.values():
+        for build in artifact.builds:
+            assert (build.root / build.modfile.replace(".mod", ".sum")).is_file(), artifact.name
 
 
-def test_every_stable_release_that_the_program_lists_can_be_tried_in_the_lab() -> None:
-    stable = [release.version for release in linkerd_releases.LINKERD_RELEASES.values() if release.channel == "stable"]
-    assert {linkerd_artifact(release).name for release in stable} <= set(ARTIFACTS)
+def test_every_stable_linkerd_release_has_artifact() -> None:
+    stable = [
+        linkerd_release.version
+        for linkerd_release in linkerd_releases.LINKERD_RELEASES.values()
+        if linkerd_release.channel == "stable"
+    ]
+    assert {linkerd_artifact(linkerd_release).name for linkerd_release in stable} <= set(ARTIFACTS)
 
 
-def test_the_plugins_have_the_versions_of_their_python_packages() -> None:
-    pinned = dict(re.findall(r"^(pulumi[\w-]*)==(\S+)", (PROJECT_ROOT / "requirements.txt").read_text(), re.MULTILINE))
+def test_plugins_match_versions_of_python_packages() -> None:
+    pinned_versions = dict(
+        re.findall(r"^(pulumi[\w-]*)==(\S+)", (PROJECT_ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    )
     kubernetes = (ENGINE.main.root / "cmd/pulumi-resource-kubernetes/main.go").read_text()
     tls = (ENGINE.main.root / "tls/provider.go").read_text()
 
-    assert f'Version = "{pinned["pulumi-kubernetes"]}"' in kubernetes
-    assert f'Version = "{pinned["pulumi-tls"]}"' in tls
+    assert f'Version = "{pinned_versions["pulumi-kubernetes"]}"' in kubernetes
+    assert f'Version = "{pinned_versions["pulumi-tls"]}"' in tls
     assert f"v{'.'.join(map(str, pulumi_installation.MINIMUM_VERSION))}" in ENGINE.main.variables.values()
-    assert tuple(map(int, pinned["pulumi"].split("."))) >= pulumi_installation.MINIMUM_VERSION, (
+    assert tuple(map(int, pinned_versions["pulumi"].split("."))) >= pulumi_installation.MINIMUM_VERSION, (
         "the SDK may be newer than the engine"
     )
 
 
-def test_a_part_that_was_not_built_says_how_to_build_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_artifact_error_names_build_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(go, "read_version", lambda: GO)
 
@@ -79,20 +85,20 @@ def test_a_part_that_was_not_built_says_how_to_build_it(tmp_path: Path, monkeypa
         cache.installed("kubernetes")
 
 
-def test_without_parts_all_is_built_that_make_up_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_build_has_artifacts_that_make_up_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[Artifact] = []
     monkeypatch.setattr(go, "read_version", lambda: GO)
     monkeypatch.setattr(command, "_build_missing", built.extend)
 
     assert command.main([]) == 0
     assert {"kubernetes", linkerd_artifact(linkerd_releases.DEFAULT_LINKERD_VERSION).name, CHARTS.name} <= {
-        part.name for part in built
+        artifact.name for artifact in built
     }
-    assert not {linkerd_artifact("2.13.5").name, CILIUM.name} & {part.name for part in built}
+    assert not {linkerd_artifact("2.13.5").name, CILIUM.name} & {artifact.name for artifact in built}
 
 
 @pytest.mark.parametrize(
-    ("version", "language_host", "found"),
+    ("version", "language_host", "is_used"),
     [
         ("v3.218.0", True, True),
         ("v3.300.1", True, True),
@@ -101,23 +107,23 @@ def test_without_parts_all_is_built_that_make_up_needs(monkeypatch: pytest.Monke
         ("", True, False),
     ],
 )
-def test_a_pulumi_on_path_is_used_if_it_is_recent_and_complete(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, language_host: bool, found: bool
+def test_recent_and_complete_pulumi_on_path_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, language_host: bool, is_used: bool
 ) -> None:
-    _program(tmp_path / "pulumi", f"echo {version}")
+    _write_program(tmp_path / "pulumi", f"echo {version}")
     if language_host:
-        _program(tmp_path / "pulumi-language-python", "true")
+        _write_program(tmp_path / "pulumi-language-python", "true")
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
 
-    assert (pulumi_installation.find_on_path() is not None) == found
+    assert (pulumi_installation.find_on_path() is not None) == is_used
 
 
-def _program(path: Path, line: str) -> None:
+def _write_program(path: Path, line: str) -> None:
     path.write_text(f"#!/bin/sh\n{line}\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
 
-def test_commands_that_run_at_once_install_the_same_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_commands_install_same_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built = tmp_path / "engine"
     programs = [built / "plugins" / f"resource-{number}" / "program" for number in range(20)]
     for program in programs:
@@ -126,23 +132,23 @@ def test_commands_that_run_at_once_install_the_same_plugins(tmp_path: Path, monk
     monkeypatch.setattr(pulumi_installation, "installed", lambda _: built)
     exists = Path.exists
 
-    def unhurried(path: Path) -> bool:
-        found = exists(path)
+    def slow_exists(path: Path) -> bool:
+        result = exists(path)
         time.sleep(0.01)
-        return found
+        return result
 
-    monkeypatch.setattr(Path, "exists", unhurried)
+    monkeypatch.setattr(Path, "exists", slow_exists)
 
     with ThreadPoolExecutor() as pool:
         for running in [pool.submit(pulumi_installation.link_plugins, tmp_path / "home") for _ in range(4)]:
             running.result()
 
-    there = {path.resolve() for path in (tmp_path / "home").rglob("program")}
-    assert there == set(programs)
+    installed = {path.resolve() for path in (tmp_path / "home").rglob("program")}
+    assert installed == set(programs)
     assert [path.name for path in (tmp_path / "home").iterdir()] == ["plugins"]
 
 
-def test_a_chart_is_packaged_as_published_and_the_same_each_time(tmp_path: Path) -> None:
+def test_chart_package_is_reproducible(tmp_path: Path) -> None:
     for chart in (*charts.CHARTS, charts.PARTIALS):
         folder = tmp_path / "source" / chart
         (folder / "templates").mkdir(parents=True)
@@ -150,10 +156,12 @@ def test_a_chart_is_packaged_as_published_and_the_same_each_time(tmp_path: Path)
         (folder / "values.yaml").write_text("linkerdVersion: linkerdVersionValue\n")
         (folder / "templates/one.yaml").write_text("kind: One\n")
 
-    for into in ("first", "second"):
-        charts.package_linkerd_charts(tmp_path / "source", release="9.9.9", into=tmp_path / into)
+    for folder_name in ("first", "second"):
+        charts.package_linkerd_charts(tmp_path / "source", linkerd_release="9.9.9", into=tmp_path / folder_name)
 
-    first, second = ((tmp_path / into / "linkerd-viz-1.2.3.tgz").read_bytes() for into in ("first", "second"))
+    first, second = (
+        (tmp_path / folder_name / "linkerd-viz-1.2.3.tgz").read_bytes() for folder_name in ("first", "second")
+    )
     assert first == second
     with tarfile.open(tmp_path / "first/linkerd-viz-1.2.3.tgz") as archive:
         names = archive.getnames()
@@ -163,19 +171,19 @@ def test_a_chart_is_packaged_as_published_and_the_same_each_time(tmp_path: Path)
     assert "linkerd-viz/charts/partials/templates/one.yaml" in names
 
 
-def test_crds_are_taken_out_of_their_chart(tmp_path: Path) -> None:
+def test_crds_are_extracted_from_chart(tmp_path: Path) -> None:
     text = "# {{- if .Values.crds }}\nkind: CustomResourceDefinition\n    app: '{{ template \"name\" . }}'\nspec: {}\n"
     for name in ("certificates", "issuers", "clusterissuers", "challenges"):
         (tmp_path / f"crd-{name}.yaml").write_text(text)
 
     add_ons.copy_plain_crds(tmp_path, into=tmp_path / "crds")
 
-    written = {file.name: file.read_text() for file in (tmp_path / "crds").iterdir()}
+    crds = {file.name: file.read_text() for file in (tmp_path / "crds").iterdir()}
     plain = "kind: CustomResourceDefinition\nspec: {}\n"
-    assert written == dict.fromkeys(["certificates.yaml", "issuers.yaml", "clusterissuers.yaml"], plain)
+    assert crds == dict.fromkeys(["certificates.yaml", "issuers.yaml", "clusterissuers.yaml"], plain)
 
 
-def test_charts_and_manifests_of_others_are_laid_out_the_same_each_time(tmp_path: Path) -> None:
+def test_packages_of_third_party_charts_are_reproducible(tmp_path: Path) -> None:
     for chart in ("charts/metallb", "charts/metallb/charts/crds", "charts/ingress-nginx"):
         (tmp_path / chart).mkdir(parents=True)
         (tmp_path / chart / "Chart.yaml").write_text("name: a-chart\nversion: 1.2.3\n")
@@ -187,12 +195,15 @@ def test_charts_and_manifests_of_others_are_laid_out_the_same_each_time(tmp_path
     for name in ("b", "a", "kustomization"):
         (standard / f"{name}.yaml").write_text(f"---\nname: {name}\n")
 
-    for into in ("first", "second"):
-        add_ons.copy_add_ons(lambda module: tmp_path, own=CHARTS.main.root, into=tmp_path / into)
+    for folder_name in ("first", "second"):
+        add_ons.copy_add_ons(lambda module: tmp_path, own=CHARTS.main.root, into=tmp_path / folder_name)
 
     first, second = (
-        {str(file.relative_to(tmp_path / into)): file.read_bytes() for file in (tmp_path / into).rglob("*.tgz")}
-        for into in ("first", "second")
+        {
+            str(file.relative_to(tmp_path / folder_name)): file.read_bytes()
+            for file in (tmp_path / folder_name).rglob("*.tgz")
+        }
+        for folder_name in ("first", "second")
     )
     assert first == second
     assert set(first) == {
@@ -201,21 +212,23 @@ def test_charts_and_manifests_of_others_are_laid_out_the_same_each_time(tmp_path
     with tarfile.open(tmp_path / "first/charts/metallb-1.2.3.tgz") as archive:
         assert "metallb/charts/crds/Chart.yaml" in archive.getnames()
     manifest = (tmp_path / "first/gateway-api/standard-install.yaml").read_text()
-    assert [found["name"] for found in yaml.safe_load_all(manifest)] == ["a", "b"]
+    assert [crd["name"] for crd in yaml.safe_load_all(manifest)] == ["a", "b"]
 
 
-def test_of_ciliums_charts_the_releases_are_taken_that_a_stack_may_name(tmp_path: Path) -> None:
+def test_only_supported_cilium_charts_are_taken(tmp_path: Path) -> None:
     published = {"1.13.18", "1.14.0", "1.14.0-rc.1", "1.15.0-pre.3", "1.14.0-snapshot.4", "1.19.10", "1.20.0"}
     for name in (*(f"cilium-{version}" for version in published), "tetragon-1.14.0"):
         (tmp_path / f"{name}.tgz").write_text(name)
 
     add_ons.copy_cilium_charts(tmp_path, into=tmp_path / "charts")
 
-    taken = {file.name: file.read_text() for file in (tmp_path / "charts").iterdir()}
-    assert taken == {f"cilium-{version}.tgz": f"cilium-{version}" for version in ("1.14.0", "1.19.10", "1.20.0")}
+    charts_by_name = {file.name: file.read_text() for file in (tmp_path / "charts").iterdir()}
+    assert charts_by_name == {
+        f"cilium-{version}.tgz": f"cilium-{version}" for version in ("1.14.0", "1.19.10", "1.20.0")
+    }
 
 
-def test_ciliums_charts_are_copied_where_they_cannot_be_linked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cilium_charts_are_copied_when_links_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Path) -> None:
         raise OSError(errno.EXDEV, "Invalid cross-device link")
 
@@ -227,26 +240,26 @@ def test_ciliums_charts_are_copied_where_they_cannot_be_linked(tmp_path: Path, m
     assert (tmp_path / "charts/cilium-1.14.0.tgz").read_text() == "a chart"
 
 
-def test_the_stand_in_for_a_chart_says_that_it_is_one() -> None:
+def test_stand_in_chart_is_labelled_as_stand_in() -> None:
     chart = CHARTS.main.root / "linkerd-smi"
 
     for file in ("Chart.yaml", "README.md", "templates/NOTES.txt"):
         assert re.search(r"stand-in of\s+multicluster-mesh's\s+lab", (chart / file).read_text()), file
 
 
-@pytest.mark.parametrize(("version", "found"), [("v3.13.0", True), ("v4.1.0", True), ("v3.12.9", False), ("", False)])
-def test_a_helm_on_path_is_used_if_it_is_recent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, found: bool
+@pytest.mark.parametrize(("version", "is_used"), [("v3.13.0", True), ("v4.1.0", True), ("v3.12.9", False), ("", False)])
+def test_recent_helm_on_path_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, is_used: bool
 ) -> None:
-    _program(tmp_path / "helm", f"echo {version}")
+    _write_program(tmp_path / "helm", f"echo {version}")
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
 
-    assert (helm.find_on_path() is not None) == found
+    assert (helm.find_on_path() is not None) == is_used
 
 
-def test_the_helm_that_is_built_is_the_one_that_the_provider_installs_with() -> None:
-    pinned = re.search(r"helm.sh/helm/v3 (v\S+)", (ENGINE.main.root / "go.mod").read_text())
+def test_built_helm_matches_helm_of_provider() -> None:
+    helm_version = re.search(r"helm.sh/helm/v3 (v\S+)", (ENGINE.main.root / "go.mod").read_text())
 
-    assert pinned is not None
+    assert helm_version is not None
     assert HELM.main.module == ENGINE.main.module
-    assert pinned[1] in HELM.main.variables.values()
+    assert helm_version[1] in HELM.main.variables.values()

@@ -1,15 +1,15 @@
-"""Topology: directed links, and their picture."""
+"""Topology: directed links and their diagram."""
 
 from __future__ import annotations
 
 from mesh.topology import Link, render_mermaid, target_clusters
 
 
-def test_only_the_far_end_of_a_link_must_be_reachable() -> None:
+def test_only_link_targets_must_be_reachable() -> None:
     assert target_clusters([Link(source="west", target="east"), Link(source="north", target="east")]) == {"east"}
 
 
-def test_a_one_way_link_is_an_arrow_from_source_to_target() -> None:
+def test_link_is_arrow_from_source_to_target() -> None:
     assert render_mermaid(["west", "east"], [Link(source="west", target="east")]).splitlines() == [
         "flowchart LR",
         '  c0["west"]',
@@ -18,11 +18,11 @@ def test_a_one_way_link_is_an_arrow_from_source_to_target() -> None:
     ]
 
 
-def test_links_both_ways_are_one_arrow_with_two_heads() -> None:
+def test_links_in_both_directions_are_one_arrow() -> None:
     picture = render_mermaid(["west", "east"], [Link(source="west", target="east"), Link(source="east", target="west")])
 
     assert picture.splitlines()[3:] == ["  c1 <--> c0"]
 
 
-def test_a_cluster_may_be_called_like_a_word_of_mermaid() -> None:
+def test_cluster_name_may_be_mermaid_keyword() -> None:
     assert '  c0["end"]' in render_mermaid(["end"], [])
