@@ -1,7 +1,7 @@
-"""What a chart source has: the charts of a repository's index, or of a folder of archives, with their versions.
+"""Contents of a chart source: a repository with an index, or a folder of chart archives.
 
-Only asked where a stack file alone doesn't say which versions of charts belong to a release. No credential is sent.
-Follows https://helm.sh/docs/topics/chart_repository/.
+A chart source is read only if the stack file does not determine the chart versions of a release. No credentials are
+sent. Follows https://helm.sh/docs/topics/chart_repository/.
 """
 
 from __future__ import annotations
@@ -19,23 +19,22 @@ from pathlib import Path
 from typing import Any
 
 from mesh.concurrency import run_concurrently
-from mesh.strict_yaml import Limits, StrictYamlError, load
+from mesh.strict_yaml import MANIFEST_LIMITS, Limits, StrictYamlError, load
 
-# Seconds for a repository to answer, to the last byte, and what its index, or an archive's Chart.yaml, may hold.
-DOWNLOAD_TIMEOUT_S = 15
-INDEX_LIMITS = Limits(max_bytes=64 * 2**20, max_values=2_000_000)
+DOWNLOAD_TIMEOUT_S = 15  # for the whole index
 METADATA_LIMITS = Limits(max_bytes=2**20, max_values=10_000)
-# Bytes of an unpacked archive before its Chart.yaml must have come.
-MAX_DOWNLOAD_BYTES = 64 * 2**20
+# Unpacked bytes of an archive that are searched for Chart.yaml.
+MAX_UNPACKED_BYTES = 64 * 2**20
 
-# What Helm could ask for, and what may stand in a label.
+# Versions that Helm can request and that are valid in a label.
 _VERSION = re.compile(r"[0-9A-Za-z][-+._0-9A-Za-z]{0,127}")
-# What reading an archive, or an answer, may end in.
-_ARCHIVE_ERRORS = (OSError, EOFError, LookupError, StopIteration, TypeError, ValueError, tarfile.TarError, zlib.error)
+_INVALID = "invalid content of a chart repository"
+# Errors of a hostile or damaged archive or response.
+_READ_ERRORS = (OSError, EOFError, LookupError, StopIteration, TypeError, ValueError, tarfile.TarError, zlib.error)
 
 
 class ChartRepositoryError(Exception):
-    """The source can't be asked; the message says why."""
+    """A chart source that cannot be read; the message contains the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,14 +47,14 @@ class Chart:
 
 
 def list_charts(source: str, names: Collection[str]) -> list[Chart]:
-    """All versions that a source has of some charts, in its own order.
+    """Return all versions of some charts, in the order of the source.
 
     Args:
-        source: a chart repository's URL, or a folder of archives.
-        names: of the charts.
+        source: URL of a chart repository, or path of a folder of archives.
+        names: chart names.
 
     Raises:
-        ChartSourceError: nothing can be told; `oci://` references have no index at all.
+        ChartRepositoryError: the source cannot be read. `oci://` references have no index.
     """
     if source.startswith("oci://"):
         raise ChartRepositoryError("an oci:// reference has no index")
@@ -63,38 +62,38 @@ def list_charts(source: str, names: Collection[str]) -> list[Chart]:
         return [chart for chart in _folder_charts(Path(source)) if chart.name in names]
     address = f"{source.rstrip('/')}/index.yaml"
     try:
-        # A timeout of a connection begins anew with each byte.
+        # The timeout of a connection restarts with each received byte, so a limit for the whole download is needed.
         (content,) = run_concurrently([lambda: _download(address)], idle_timeout_s=DOWNLOAD_TIMEOUT_S)
         return [chart for chart in _index_charts(content) if chart.name in names]
-    except (*_ARCHIVE_ERRORS, http.client.HTTPException, StrictYamlError) as error:
-        raise ChartRepositoryError(f"{address}: {_plain(error)}") from None
+    except (*_READ_ERRORS, http.client.HTTPException, StrictYamlError) as error:
+        raise ChartRepositoryError(f"{address}: {_describe(error)}") from None
 
 
 def read_chart_metadata(archive: Path) -> dict[str, Any]:
-    """The Chart.yaml of a chart's archive.
+    """Return the Chart.yaml of a chart archive.
 
     Raises:
-        ChartSourceError: it has none, or isn't a chart.
+        ChartRepositoryError: the file is no chart archive.
     """
     try:
-        if not archive.is_file():  # a pipe would never end
+        if not archive.is_file():  # reading a pipe might never end
             raise ValueError("not a file")
         with gzip.open(archive) as packed:
-            # As far as the Chart.yaml can be: a few kilobytes unpack to whatever somebody likes.
-            unpacked = io.BytesIO(packed.read(MAX_DOWNLOAD_BYTES))
+            # Limited, because a few kilobytes can unpack to any size.
+            unpacked = io.BytesIO(packed.read(MAX_UNPACKED_BYTES))
         with tarfile.open(fileobj=unpacked, mode="r:") as files:
-            # A chart's own is one level down; those of its dependencies are deeper.
+            # The Chart.yaml files of dependencies are in deeper folders.
             member = next(each for each in files if each.name.count("/") == 1 and each.name.endswith("/Chart.yaml"))
             file = files.extractfile(member)
             return _mapping(
                 load(file.read(METADATA_LIMITS.max_bytes + 1) if file is not None else b"", METADATA_LIMITS)
             )
-    except (*_ARCHIVE_ERRORS, StrictYamlError) as error:
-        raise ChartRepositoryError(f"{archive}: {_plain(error)}") from None
+    except (*_READ_ERRORS, StrictYamlError) as error:
+        raise ChartRepositoryError(f"{archive}: {_describe(error)}") from None
 
 
 def _download(address: str) -> bytes:
-    # Without files and FTP, to which a redirect could lead.
+    # Without handlers for files and FTP, to which a redirect could lead.
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler,
@@ -107,14 +106,14 @@ def _download(address: str) -> bytes:
     ):
         opener.add_handler(handler())
     with opener.open(address, timeout=DOWNLOAD_TIMEOUT_S) as answer:
-        content: bytes = answer.read(INDEX_LIMITS.max_bytes + 1)
+        content: bytes = answer.read(MANIFEST_LIMITS.max_bytes + 1)
     return content
 
 
 def _index_charts(content: bytes) -> Iterator[Chart]:
-    for name, versions in _mapping(_mapping(load(content, INDEX_LIMITS))["entries"]).items():
+    for name, versions in _mapping(_mapping(load(content, MANIFEST_LIMITS))["entries"]).items():
         for entry in versions:
-            chart = _chart({"name": name, **entry})
+            chart = _parse_chart({"name": name, **entry})
             if chart is not None:
                 yield chart
 
@@ -122,15 +121,15 @@ def _index_charts(content: bytes) -> Iterator[Chart]:
 def _folder_charts(folder: Path) -> Iterator[Chart]:
     for path in sorted(folder.glob("*.tgz")):
         try:
-            chart = _chart(read_chart_metadata(path))
+            chart = _parse_chart(read_chart_metadata(path))
         except (ChartRepositoryError, KeyError):
-            continue  # not a chart, or not one that Helm could use
+            continue  # not a valid chart
         if chart is not None:
             yield chart
 
 
-def _chart(entry: dict[str, Any]) -> Chart | None:
-    """One version of a chart; None for one that Helm couldn't use."""
+def _parse_chart(entry: dict[str, Any]) -> Chart | None:
+    """Return one version of a chart, or None if Helm could not use the version."""
     version, app_version = str(entry["version"]), str(entry.get("appVersion") or "")
     if not _VERSION.fullmatch(version):
         return None
@@ -139,15 +138,15 @@ def _chart(entry: dict[str, Any]) -> Chart | None:
     )
 
 
-def _mapping(found: Any) -> dict[str, Any]:
-    if not isinstance(found, dict):
-        raise ValueError("not what a chart repository has")
-    return found
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(_INVALID)
+    return value
 
 
-def _plain(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     if isinstance(error, LookupError | StopIteration | TypeError):
-        return "not what a chart repository has"
+        return _INVALID
     reason = getattr(error, "reason", None)
     first = (str(reason or error).strip().splitlines() or [type(error).__name__])[0][:200]
-    return first if first.isprintable() else "not an answer that could be read"
+    return first if first.isprintable() else "unreadable response"

@@ -1,4 +1,4 @@
-"""Folders of this project."""
+"""Paths of this project."""
 
 from __future__ import annotations
 

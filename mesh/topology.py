@@ -1,4 +1,4 @@
-"""Who reaches whom: the directed links of a mesh, and their picture."""
+"""Directed links of a mesh, and their diagram."""
 
 from __future__ import annotations
 
@@ -11,57 +11,63 @@ Direction = Literal["both", "to-hub", "from-hub"]
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Link:
-    """A direction of reach: services that `target` exports are seen in `source`."""
+    """A directed link: `source` sees the services that `target` exports."""
 
     source: str
     target: str
-    gateway: bool = field(default=True, compare=False)  # False: the source's pods reach the target's pods themselves
-    # False: the clusters say that their pods are on different networks, so what is reached pod by pod isn't seen.
-    discovers: bool = field(default=True, compare=False)
+    gateway: bool = field(default=True, compare=False)  # False: pods of the source connect directly to the target's
+    # False: the pods are on different networks, so that services without a gateway are not mirrored.
+    has_remote_discovery: bool = field(default=True, compare=False)
 
     @property
     def name(self) -> str:
-        """How the link is called in resource names and outputs."""
+        """Return the name of the link in resource names and outputs."""
         return f"{self.source}-to-{self.target}"
 
 
-def full_mesh(clusters: Sequence[str]) -> list[Link]:
-    """Every cluster sees every other."""
+def full_mesh_links(clusters: Sequence[str]) -> list[Link]:
+    """Return the links of a full mesh: one from each cluster to each other cluster."""
     pairs = [(source, target) for source in clusters for target in clusters if source != target]
     return [Link(source=source, target=target) for source, target in pairs]
 
 
-def hub(clusters: Sequence[str], middle: str, direction: Direction = "both") -> list[Link]:
-    """Every cluster and the one in the middle, in one direction or both; the others don't see one another."""
-    spokes = [name for name in clusters if name != middle]
-    inward = [Link(source=spoke, target=middle) for spoke in spokes]
-    outward = [Link(source=middle, target=spoke) for spoke in spokes]
-    return {"both": inward + outward, "to-hub": inward, "from-hub": outward}[direction]
+def hub_links(clusters: Sequence[str], hub: str, direction: Direction = "both") -> list[Link]:
+    """Return the links between a hub and all other clusters.
+
+    Args:
+        clusters: all clusters.
+        hub: name of the hub.
+        direction: `to-hub` if only the other clusters see the hub's services, `from-hub` for the opposite.
+    """
+    spokes = [name for name in clusters if name != hub]
+    to_hub = [Link(source=spoke, target=hub) for spoke in spokes]
+    from_hub = [Link(source=hub, target=spoke) for spoke in spokes]
+    return {"both": to_hub + from_hub, "to-hub": to_hub, "from-hub": from_hub}[direction]
 
 
-def targets(links: Iterable[Link]) -> frozenset[str]:
-    """The clusters that others must be able to reach: their gateway and their API server."""
+def target_clusters(links: Iterable[Link]) -> frozenset[str]:
+    """Return the clusters whose gateway and API server must be reachable from other clusters."""
     return frozenset(link.target for link in links)
 
 
-def mermaid(clusters: Iterable[str], links: Iterable[Link], pending: Iterable[Link] = ()) -> str:
-    """The topology as a Mermaid flowchart; arrows go the way that requests do, from source to target.
+def render_mermaid(clusters: Iterable[str], links: Iterable[Link], pending: Iterable[Link] = ()) -> str:
+    """Return the topology as a Mermaid flowchart. Arrows have the direction of requests: from source to target.
 
     Args:
-        clusters: all names.
+        clusters: names of all clusters.
         links: all links.
-        pending: those of them that wait for a cluster; they are dotted.
+        pending: links with an unreachable cluster; their arrows are dotted.
     """
-    # Mermaid takes some words ("end") and characters for its own, so that a cluster's name can only be a label.
-    node = {name: f"c{number}" for number, name in enumerate(clusters)}
-    wanted, waiting = set(links), set(pending)
+    # Cluster names are only labels, because some words ("end") and characters are reserved in Mermaid.
+    nodes = {name: f"c{number}" for number, name in enumerate(clusters)}
+    all_links, dotted = set(links), set(pending)
     lines = ["flowchart LR"]
-    lines += [f'  {node[name]}["{name}"]' for name in node]
-    for link in sorted(wanted):
-        back = Link(source=link.target, target=link.source)
-        line = "-.-" if link in waiting else "--"
-        if back not in wanted:
-            lines.append(f"  {node[link.source]} {line}> {node[link.target]}")
-        elif link < back:
-            lines.append(f"  {node[link.source]} <{line}> {node[link.target]}")
+    lines += [f'  {node}["{name}"]' for name, node in nodes.items()]
+    for link in sorted(all_links):
+        reverse = Link(source=link.target, target=link.source)
+        line = "-.-" if link in dotted else "--"
+        if reverse not in all_links:
+            lines.append(f"  {nodes[link.source]} {line}> {nodes[link.target]}")
+        elif link < reverse:
+            lines.append(f"  {nodes[link.source]} <{line}> {nodes[link.target]}")
     return "\n".join(lines)

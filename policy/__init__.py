@@ -1,13 +1,25 @@
-"""What a reviewer needn't look for: rules on what a preview is about to make.
+"""Policies for the resources of a preview.
 
-They run as a policy pack of Pulumi's (`pulumi up --policy-pack policy`), and as a check over the JSON that
-`pulumi preview` prints (`python -m policy`). All but `pack` is without Pulumi.
+Two commands apply the same rules:
+
+* `pulumi up --policy-pack policy` runs them as a Pulumi policy pack.
+* `python -m policy FILE` checks the JSON output of `pulumi preview`.
+
+Only `pack` imports Pulumi.
 """
 
-from policy.limits import Bounds
+from policy.limits import LifetimeLimits
 from policy.planned_resource import PlannedResource
-from policy.preview import PreviewError, resources
-from policy.rules import RULES, violations
+from policy.preview import PreviewError, extract_resources
+from policy.rules import RULES, find_violations
 from policy.violation import Violation
 
-__all__ = ["RULES", "Bounds", "PlannedResource", "PreviewError", "Violation", "resources", "violations"]
+__all__ = [
+    "RULES",
+    "LifetimeLimits",
+    "PlannedResource",
+    "PreviewError",
+    "Violation",
+    "extract_resources",
+    "find_violations",
+]

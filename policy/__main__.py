@@ -1,4 +1,4 @@
-"""`python -m policy` is the check over a preview's JSON; run by Pulumi, this folder is a policy pack."""
+"""Entry point of the check (`python -m policy`) and of the policy pack (Pulumi runs this folder as a script)."""
 
 import sys
 from pathlib import Path
@@ -8,9 +8,9 @@ if __package__:
 
     sys.exit(main(sys.argv[1:]))
 else:
-    # Pulumi runs the folder as a script. Its files are a package's, and none of them is to be in a library's place.
+    # As a script's folder, `policy/` would be first on the path, and its modules would shadow those of libraries.
     folder = Path(__file__).resolve().parent
-    sys.path[:] = [str(folder.parent), *(place for place in sys.path if Path(place).resolve() != folder)]
-    from policy.pack import serve
+    sys.path[:] = [str(folder.parent), *(path for path in sys.path if Path(path).resolve() != folder)]
+    from policy.pack import serve_pack
 
-    serve()
+    serve_pack()

@@ -1,7 +1,7 @@
-"""Lifetimes of certificates within bounds.
+"""Rule for the lifetimes of certificates.
 
-What is valid for too long outlives who could take it back; what is valid for too short ends before the next `up`.
-Follows https://linkerd.io/2.14/tasks/generate-certificates/ and
+A certificate that is valid for too long cannot be revoked in time. A certificate that is valid for too short a time
+expires before the next `up`. Follows https://linkerd.io/2.14/tasks/generate-certificates/ and
 https://www.pulumi.com/registry/packages/tls/api-docs/locallysignedcert/ (hours).
 """
 
@@ -10,51 +10,54 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from policy.limits import Bounds
+from policy.limits import LifetimeLimits
 from policy.planned_resource import PlannedResource
-from policy.rule import Found, Rule
+from policy.rule import Rule, RuleFinding
 
-_SELF_SIGNED = "tls:index/selfSignedCert:SelfSignedCert"
-_SIGNED = "tls:index/locallySignedCert:LocallySignedCert"
-_HOURS, _RENEWED = "validityPeriodHours", "earlyRenewalHours"
+_SELF_SIGNED_TYPE = "tls:index/selfSignedCert:SelfSignedCert"
+_SIGNED_TYPE = "tls:index/locallySignedCert:LocallySignedCert"
+_VALIDITY, _RENEWAL = "validityPeriodHours", "earlyRenewalHours"
 _REMEDY = "change trust.lifetimes in the stack file"
 
 
-def _find(resource: PlannedResource, bounds: Bounds) -> Iterator[Found]:
-    if resource.type not in (_SELF_SIGNED, _SIGNED):
+def _check_lifetime(resource: PlannedResource, limits: LifetimeLimits) -> Iterator[RuleFinding]:
+    if resource.type not in (_SELF_SIGNED_TYPE, _SIGNED_TYPE):
         return
-    hours = _number(resource.properties.get(_HOURS))
+    hours = _number(resource.properties.get(_VALIDITY))
     if hours is None:
         return
-    authority = resource.type == _SELF_SIGNED and resource.properties.get("isCaCertificate") is True
-    longest = bounds.authority if authority else bounds.certificate
-    if hours > longest:
-        yield (_HOURS,), f"{_written(hours)} hours are more than {longest} ({_years(longest)})", _REMEDY
-    if hours < bounds.shortest:
-        yield (_HOURS,), f"{_written(hours)} hours are less than {bounds.shortest}", _REMEDY
-    renewed = _number(resource.properties.get(_RENEWED))
-    if renewed is not None and renewed >= hours:
-        message = f"{_written(renewed)} of its {_written(hours)} hours are for renewal, so that each `up` makes it anew"
-        yield (_RENEWED,), message, _REMEDY
+    is_authority = resource.type == _SELF_SIGNED_TYPE and resource.properties.get("isCaCertificate") is True
+    maximum = limits.authority if is_authority else limits.certificate
+    if hours > maximum:
+        yield (_VALIDITY,), f"{_format(hours)} hours are more than {maximum} ({_format_years(maximum)})", _REMEDY
+    if hours < limits.shortest:
+        yield (_VALIDITY,), f"{_format(hours)} hours are less than {limits.shortest}", _REMEDY
+    renewal = _number(resource.properties.get(_RENEWAL))
+    if renewal is not None and renewal >= hours:
+        message = (
+            f"the renewal period of {_format(renewal)} hours is not shorter than the validity of {_format(hours)} "
+            "hours, so each `up` renews the certificate"
+        )
+        yield (_RENEWAL,), message, _REMEDY
 
 
 def _number(value: Any) -> float | None:
-    """A number; None where nobody knows it yet."""
+    """Return a number, or None for a value that is unknown until the update."""
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _written(hours: float) -> str:
+def _format(hours: float) -> str:
     return f"{hours:.10g}" if isinstance(hours, float) else str(hours)
 
 
-def _years(hours: int) -> str:
+def _format_years(hours: int) -> str:
     years = round(hours / 8766)
     return "1 year" if years == 1 else f"{years} years" if years else f"{hours // 24} days"
 
 
 RULE = Rule(
     name="lifetimes",
-    description="Certificates are valid long enough to be renewed, and not for longer than is good.",
+    description="Certificates are valid long enough for their renewal, and not longer than the limit.",
     level="mandatory",
-    find=_find,
+    find=_check_lifetime,
 )

@@ -1,29 +1,23 @@
-"""Helm releases, as rules on charts' values need to see them."""
+"""Properties of Helm releases for rules: the chart's name and the values."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
+from mesh.pulumi_constants import HELM_RELEASE_TYPE
 from policy.planned_resource import PlannedResource
 
-RELEASE = "kubernetes:helm.sh/v3:Release"
 
-
-def chart(resource: PlannedResource) -> str:
-    """The name of a release's chart, whether it comes from a repository, a registry, a folder or an archive.
-
-    Args:
-        resource: a release.
-    """
-    last = str(resource.properties.get("chart") or "").rstrip("/").rpartition("/")[2]
+def chart_name(release: PlannedResource) -> str:
+    """Return the name of a release's chart, from a repository, a registry, a folder or an archive."""
+    last = str(release.properties.get("chart") or "").rstrip("/").rpartition("/")[2]
     return re.sub(r"(-v?\d+\.\d+\.\d+[^/]*)?\.tgz$", "", last)
 
 
-def values(resource: PlannedResource) -> Any:
-    """The values that a release gives its chart; a mapping, unless they are secret or unknown as a whole.
+def helm_values(resource: PlannedResource) -> Any:
+    """Return the Helm values of a release; for other resources, an empty mapping.
 
-    Args:
-        resource: any resource; only releases have any.
+    The result is a mapping, unless the values are secret or unknown as a whole.
     """
-    return (resource.properties.get("values") or {}) if resource.type == RELEASE else {}
+    return (resource.properties.get("values") or {}) if resource.type == HELM_RELEASE_TYPE else {}

@@ -1,4 +1,7 @@
-"""`python -m policy`: the rules as a check over a preview's JSON."""
+"""Check the resources of a preview against the policies, and print each violation on one line.
+
+Exit codes: 0 without a mandatory violation, 1 with one, 2 if the preview or the config file is invalid.
+"""
 
 from __future__ import annotations
 
@@ -8,58 +11,59 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mesh import bounded_io
-from policy.config import Config, ConfigError, parse
-from policy.preview import PreviewError, read
-from policy.rules import violations
+from mesh.broken_pipe import ignore_broken_pipe
+from policy.config import PolicyConfig, PolicyConfigError, parse_config
+from policy.preview import PreviewError, read_preview
+from policy.rules import find_violations
 
-# Bytes of a preview: a fleet's has a tenth of them.
-LARGEST = 128 * 2**20
+# Ten times the size of a preview of a large fleet.
+MAX_PREVIEW_BYTES = 128 * 2**20
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print each violation in a line.
-
-    Args:
-        arguments: of the command.
-
-    Returns:
-        0 where nothing mandatory is violated, 1 where something is, 2 where that can't be told.
-    """
-    parser = argparse.ArgumentParser(
-        prog="python -m policy", description="The rules of this policy pack, on a preview."
-    )
-    parser.add_argument("preview", help="what `pulumi preview --json --show-sames` has printed; - for standard input")
-    parser.add_argument("--config", help="a file for --policy-pack-config: how strict rules are")
-    chosen = parser.parse_args(arguments)
+    """Run the command and return its exit code."""
+    options = _parse_arguments(arguments)
     try:
-        config = parse(_text(chosen.config)) if chosen.config else Config()
-    except (ConfigError, OSError, ValueError) as error:
-        return _broken(chosen.config, error)
+        config = parse_config(_read_text(options.config)) if options.config else PolicyConfig()
+    except (PolicyConfigError, OSError, ValueError) as error:
+        return _report_error(options.config, error)
     try:
-        resources = read(_text(chosen.preview))
-        found = violations(resources, config.bounds, config.levels)
+        resources = read_preview(_read_text(options.preview))
+        violations = find_violations(resources, config.limits, config.levels)
     except (PreviewError, OSError, ValueError, RecursionError) as error:
-        return _broken(chosen.preview, error)
-    for violation in found:
-        print(violation.line())
-    mandatory = sum(violation.mandatory for violation in found)
-    print(f"{len(resources)} resources, {len(found)} violations, {mandatory} of them mandatory", file=sys.stderr)
+        return _report_error(options.preview, error)
+    with ignore_broken_pipe():
+        for violation in violations:
+            print(violation.line())
+    mandatory = sum(violation.is_mandatory for violation in violations)
+    print(f"{len(resources)} resources, {len(violations)} violations, {mandatory} of them mandatory", file=sys.stderr)
     return 1 if mandatory else 0
 
 
-def _text(file: str) -> str:
+def _parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m policy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("preview", help="output of `pulumi preview --json --show-sames`; - for standard input")
+    parser.add_argument(
+        "--config", metavar="FILE", help="levels and limits of the rules, in the format of --policy-pack-config"
+    )
+    return parser.parse_args(arguments)
+
+
+def _read_text(file: str) -> str:
     if file == "-":
-        return bounded_io.read_bounded(sys.stdin.buffer, LARGEST).decode()
-    return bounded_io.read_file_or_pipe(Path(file), LARGEST).decode()
+        return bounded_io.read_bounded(sys.stdin.buffer, MAX_PREVIEW_BYTES).decode()
+    return bounded_io.read_file_or_pipe(Path(file), MAX_PREVIEW_BYTES).decode()
 
 
-def _broken(file: str, error: Exception) -> int:
-    # What can't be read may be anything, so that only our own messages, and the system's, are repeated.
+def _report_error(file: str, error: Exception) -> int:
+    # An unreadable file can contain secrets, so only messages of this program and of the system are printed.
     if isinstance(error, OSError):
-        why = error.strerror or "can't be read"
-    elif isinstance(error, ConfigError | PreviewError):
-        why = str(error)
+        reason = error.strerror or "cannot be read"
+    elif isinstance(error, PolicyConfigError | PreviewError):
+        reason = str(error)
     else:
-        why = "no text" if isinstance(error, UnicodeDecodeError) else "nested too deeply"
-    print(f"{'standard input' if file == '-' else file}: {why}", file=sys.stderr)
+        reason = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else "nested too deeply"
+    print(f"{'standard input' if file == '-' else file}: {reason}", file=sys.stderr)
     return 2

@@ -1,6 +1,6 @@
-"""What a user says of the rules: how strict they are, and how long certificates may be valid.
+"""Configuration of the policies: levels of the rules, and limits for the lifetimes of certificates.
 
-Follows https://www.pulumi.com/docs/iac/packages-and-automation/crossguard/configuration/, so that one file serves
+Follows https://www.pulumi.com/docs/iac/packages-and-automation/crossguard/configuration/, so that one file serves both
 `pulumi up --policy-pack-config` and `python -m policy --config`.
 """
 
@@ -11,92 +11,94 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, get_args
 
-from policy.limits import Bounds
+from policy.limits import LifetimeLimits
 from policy.rules import RULES
 from policy.violation import Level
 
 _LEVEL = "enforcementLevel"
-# The properties of `lifetimes`, and the bounds that they set.
-HOURS = {f"{bound.name}Hours": bound.name for bound in fields(Bounds)}
+# Properties of the rule `lifetimes`, and the limits that they set.
+LIMITS_BY_PROPERTY = {f"{limit.name}Hours": limit.name for limit in fields(LifetimeLimits)}
 
 
-class ConfigError(Exception):
-    """A configuration that can't be followed."""
+class PolicyConfigError(Exception):
+    """An invalid configuration."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    """How rules are to be applied."""
+class PolicyConfig:
+    """Configuration of the policies."""
 
-    levels: Mapping[str, Level] = field(default_factory=dict)  # by name of a rule; others have their own
-    bounds: Bounds = field(default_factory=Bounds)
+    levels: Mapping[str, Level] = field(default_factory=dict)  # by rule name; other rules have their default level
+    limits: LifetimeLimits = field(default_factory=LifetimeLimits)
 
 
-def parse(text: str) -> Config:
-    """A configuration, such as `{"gateways": "mandatory", "lifetimes": {"authorityHours": 43800}}`.
+def parse_config(text: str) -> PolicyConfig:
+    """Parse a configuration, such as `{"gateways": "mandatory", "lifetimes": {"authorityHours": 43800}}`.
 
     Args:
         text: JSON.
 
     Raises:
-        ConfigError: it isn't one.
+        PolicyConfigError: the configuration is invalid.
     """
     try:
-        found = json.loads(text, object_pairs_hook=_once)
+        document = json.loads(text, object_pairs_hook=_unique_keys)
     except (ValueError, RecursionError):
-        raise ConfigError("not JSON") from None
-    if not isinstance(found, dict):
-        raise ConfigError("a mapping of rules was expected")
+        raise PolicyConfigError("not JSON") from None
+    if not isinstance(document, dict):
+        raise PolicyConfigError("not a mapping of rules")
     names = [rule.name for rule in RULES]
     levels: dict[str, Level] = {}
     hours: dict[str, Any] = {}
-    # What is said of all comes first, so that what is said of one is said over it.
-    for key in sorted(found, key=lambda name: name != "all"):
+    # `all` comes first, so that the level of a single rule overrides it.
+    for key in sorted(document, key=lambda name: name != "all"):
         if key not in ("all", *names):
-            raise ConfigError(f"{json.dumps(key)}: no such rule; known are all, {', '.join(names)}")
-        said = found[key] if isinstance(found[key], dict) else {_LEVEL: found[key]}
-        if _LEVEL in said:
-            level = _level(key, said[_LEVEL])
+            raise PolicyConfigError(f"{json.dumps(key)}: unknown rule; use one of all, {', '.join(names)}")
+        properties = document[key] if isinstance(document[key], dict) else {_LEVEL: document[key]}
+        if _LEVEL in properties:
+            level = _parse_level(key, properties[_LEVEL])
             levels |= dict.fromkeys(names, level) if key == "all" else {key: level}
-        others = {name: value for name, value in said.items() if name != _LEVEL}
+        others = {name: value for name, value in properties.items() if name != _LEVEL}
         if others and key != "lifetimes":
-            raise ConfigError(f"{key}: only {_LEVEL} can be set")
+            raise PolicyConfigError(f"{key}: unknown property; set only {_LEVEL}")
         hours |= others
-    return Config(levels=levels, bounds=bounds(hours))
+    return PolicyConfig(levels=levels, limits=parse_limits(hours))
 
 
-def bounds(properties: Mapping[str, Any]) -> Bounds:
-    """The bounds that the properties of `lifetimes` say.
+def parse_limits(properties: Mapping[str, Any]) -> LifetimeLimits:
+    """Return the limits that the properties of the rule `lifetimes` set.
 
     Args:
-        properties: hours, by `shortestHours`, `authorityHours` and `certificateHours`; left out, the usual ones.
+        properties: hours by `shortestHours`, `authorityHours` and `certificateHours`, all optional.
 
     Raises:
-        ConfigError: another property, or one that is no number of hours.
+        PolicyConfigError: a property is unknown, or not a number of hours.
     """
-    chosen: dict[str, int] = {}
+    limits: dict[str, int] = {}
     for key, value in properties.items():
-        if key not in HOURS:
-            raise ConfigError(f"lifetimes.{json.dumps(key)}: no such property; known are {', '.join(HOURS)}")
-        # Pulumi hands all numbers over as floats.
+        if key not in LIMITS_BY_PROPERTY:
+            raise PolicyConfigError(
+                f"lifetimes.{json.dumps(key)}: unknown property; use one of {', '.join(LIMITS_BY_PROPERTY)}"
+            )
+        # Pulumi passes all numbers as floats.
         if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1 or value < 1:
-            raise ConfigError(f"lifetimes.{key}: not a number of hours")
-        chosen[HOURS[key]] = int(value)
-    return Bounds(**chosen)
+            raise PolicyConfigError(f"lifetimes.{key}: not a positive whole number; set a number of hours")
+        limits[LIMITS_BY_PROPERTY[key]] = int(value)
+    return LifetimeLimits(**limits)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A mapping of JSON, which would take the last of two keys of one name without a word."""
-    found: dict[str, Any] = {}
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object; reject duplicate keys, which Python's parser would accept silently."""
+    mapping: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
-            raise ConfigError(f"the key {json.dumps(key[:80])} is there twice in one mapping; take one of the two out")
-        found[key] = value
-    return found
+        if key in mapping:
+            raise PolicyConfigError(f"{json.dumps(key[:80])}: duplicate key; remove one of the two")
+        mapping[key] = value
+    return mapping
 
 
-def _level(rule: str, value: Any) -> Level:
+def _parse_level(rule: str, value: Any) -> Level:
     for level in get_args(Level):
         if value == level:
             return level  # type: ignore[no-any-return]
-    raise ConfigError(f"{rule}: {_LEVEL} is one of {', '.join(get_args(Level))}")
+    raise PolicyConfigError(f"{rule}: invalid {_LEVEL}; use one of {', '.join(get_args(Level))}")

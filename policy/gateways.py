@@ -1,4 +1,4 @@
-"""Gateways, and whatever else has a load balancer: only for some networks, or public on purpose.
+"""Rule for gateways and other load balancers: limited to networks, or declared public.
 
 Follows https://kubernetes.io/docs/concepts/services-networking/service/#loadbalancer (loadBalancerSourceRanges).
 """
@@ -9,23 +9,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from policy.charts import chart, values
-from policy.limits import Bounds
-from policy.planned_resource import SECRET, UNKNOWN, PlannedResource, at, items
-from policy.rule import Found, Rule
-from policy.violation import Path
+from mesh.pulumi_constants import UNKNOWN_VALUE
+from policy.charts import chart_name, helm_values
+from policy.limits import LifetimeLimits
+from policy.planned_resource import SECRET, PlannedResource, list_items, value_at
+from policy.rule import Rule, RuleFinding
+from policy.violation import PropertyPath
 
-# What `gateway.loadBalancer.public: true` becomes, `public`, and `gateway.loadBalancer: false`, `none`.
-EXPOSURE = "multicluster-mesh/exposure"
-_SAID = ("public", "none")
-_EVERYBODY = ("0.0.0.0/0", "::/0")
-_BALANCED = "LoadBalancer"
+# The program sets `public` for `gateway.loadBalancer.public: true`, and `none` for `gateway.loadBalancer: false`.
+EXPOSURE_ANNOTATION = "multicluster-mesh/exposure"
+_DECLARED_EXPOSURES = ("public", "none")
+_ALL_NETWORKS = ("0.0.0.0/0", "::/0")
+_LOAD_BALANCER = "LoadBalancer"
 _RANGES = "loadBalancerSourceRanges"
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Service:
-    """Where a chart's values say what its Service is like."""
+class _ServiceValues:
+    """Paths of a chart's values that define its Service."""
 
     path: tuple[str, ...]
     type: str = "type"
@@ -33,53 +34,57 @@ class _Service:
     remedy: str
 
 
-_CHARTS = {
-    "linkerd-multicluster": _Service(
+_SERVICE_VALUES = {
+    "linkerd-multicluster": _ServiceValues(
         path=("gateway",),
         type="serviceType",
         annotations="serviceAnnotations",
         remedy="set gateway.loadBalancer.sourceRanges of the cluster, or gateway.loadBalancer.public: true",
     ),
-    "ingress-nginx": _Service(
+    "ingress-nginx": _ServiceValues(
         path=("controller", "service"),
-        remedy=f"set {_RANGES}, or the annotation {EXPOSURE}: public, in extensions.ingressNginx.values",
+        remedy=f"set {_RANGES}, or the annotation {EXPOSURE_ANNOTATION}: public, in extensions.ingressNginx.values",
     ),
 }
 
 
-def _find(resource: PlannedResource, bounds: Bounds) -> Iterator[Found]:
+def _check_load_balancer(resource: PlannedResource, limits: LifetimeLimits) -> Iterator[RuleFinding]:
     if resource.type == "kubernetes:core/v1:Service":
         spec = resource.properties.get("spec")
-        if at(spec, "type") == _BALANCED:
-            annotations = at(resource.properties, "metadata", "annotations")
-            remedy = f"set {_RANGES}, or its annotation {EXPOSURE}: public"
-            yield from _open(at(spec, _RANGES), annotations, ("spec",), remedy)
+        if value_at(spec, "type") == _LOAD_BALANCER:
+            annotations = value_at(resource.properties, "metadata", "annotations")
+            remedy = f"set {_RANGES}, or the annotation {EXPOSURE_ANNOTATION}: public"
+            yield from _check_ranges(value_at(spec, _RANGES), annotations, ("spec",), remedy)
         return
-    known = _CHARTS.get(chart(resource))
-    if known is None or not isinstance(values(resource), dict):
+    keys = _SERVICE_VALUES.get(chart_name(resource))
+    if keys is None or not isinstance(helm_values(resource), dict):
         return
-    service = at(values(resource), *known.path)
-    # Both charts make a load balancer where nothing is said.
-    if at(service, "enabled") is not False and (at(service, known.type) or _BALANCED) == _BALANCED:
-        yield from _open(at(service, _RANGES), at(service, known.annotations), ("values", *known.path), known.remedy)
+    service = value_at(helm_values(resource), *keys.path)
+    # Both charts create a load balancer by default.
+    is_load_balancer = (value_at(service, keys.type) or _LOAD_BALANCER) == _LOAD_BALANCER
+    if value_at(service, "enabled") is not False and is_load_balancer:
+        annotations = value_at(service, keys.annotations)
+        yield from _check_ranges(value_at(service, _RANGES), annotations, ("values", *keys.path), keys.remedy)
 
 
-def _open(ranges: Any, annotations: Any, path: Path, remedy: str) -> Iterator[Found]:
-    hidden = (SECRET, UNKNOWN)
-    if ranges in hidden or annotations in hidden or at(annotations, EXPOSURE) in (*_SAID, *hidden):
+def _check_ranges(ranges: Any, annotations: Any, path: PropertyPath, remedy: str) -> Iterator[RuleFinding]:
+    hidden = (SECRET, UNKNOWN_VALUE)
+    exposure = value_at(annotations, EXPOSURE_ANNOTATION)
+    if ranges in hidden or annotations in hidden or exposure in (*_DECLARED_EXPOSURES, *hidden):
         return
-    if not items(ranges):
-        yield (*path, _RANGES), "the load balancer lets in everybody, and nobody says that it is meant to", remedy
-    for number, network in enumerate(items(ranges)):
-        if network in _EVERYBODY:
-            yield (*path, _RANGES, number), f"{network} is everybody, and nobody says that it is meant to be", remedy
+    if not list_items(ranges):
+        yield (*path, _RANGES), "the load balancer admits every client, and is not declared public", remedy
+    for number, network in enumerate(list_items(ranges)):
+        if network in _ALL_NETWORKS:
+            message = f"{network} admits every client, and the load balancer is not declared public"
+            yield (*path, _RANGES, number), message, remedy
 
 
 RULE = Rule(
     name="gateways",
-    description="A load balancer lets in only some networks, or is public on purpose.",
-    # Open is what Linkerd's own guide makes, and who has no certificate of the mesh gets no further than the handshake.
-    # So it is told, and not in the way of an update that is about something else. Who wants more, configures it.
+    description="A load balancer admits only some networks, or is public on purpose.",
+    # Advisory, because Linkerd's own guide creates an open gateway. A client without a certificate of the mesh fails
+    # the TLS handshake there. The level can be raised in the configuration.
     level="advisory",
-    find=_find,
+    find=_check_load_balancer,
 )

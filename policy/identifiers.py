@@ -1,6 +1,6 @@
-"""No cluster without an identifier.
+"""Rule for Kubernetes providers: each has a clusterIdentifier, and no resource uses a default provider.
 
-Without one, the provider for Kubernetes takes a changed kubeconfig for another cluster, and replaces all that is on it.
+Without an identifier, the provider treats a changed kubeconfig as another cluster, and replaces all resources.
 Follows https://www.pulumi.com/registry/packages/kubernetes/api-docs/provider/ (clusterIdentifier).
 """
 
@@ -8,31 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policy.limits import Bounds
+from mesh.pulumi_constants import KUBERNETES_PROVIDER_TYPE
+from policy.limits import LifetimeLimits
 from policy.planned_resource import PlannedResource
-from policy.rule import Found, Rule
-
-PROVIDER = "pulumi:providers:kubernetes"
+from policy.rule import Rule, RuleFinding
 
 
-def _find(resource: PlannedResource, bounds: Bounds) -> Iterator[Found]:
-    # A default provider is in no preview's JSON; whoever uses it is.
-    if f"::{PROVIDER}::default" in resource.provider:
-        remedy = "give it the provider of one of the stack file's clusters"
-        yield ("provider",), "goes to whichever cluster the kubeconfig has chosen", remedy
-    if resource.type != PROVIDER or resource.name.startswith("default"):
+def _check_provider(resource: PlannedResource, limits: LifetimeLimits) -> Iterator[RuleFinding]:
+    # A default provider is not in a preview's JSON, but the resources that use it are.
+    if f"::{KUBERNETES_PROVIDER_TYPE}::default" in resource.provider:
+        message = "a default provider, which uses the current context of the kubeconfig"
+        yield ("provider",), message, "set the provider of one of the stack file's clusters"
+    if resource.type != KUBERNETES_PROVIDER_TYPE or resource.name.startswith("default"):
         return
     if not resource.properties.get("clusterIdentifier"):
         yield (
             ("clusterIdentifier",),
-            "not set, so that a changed kubeconfig replaces all that is on the cluster",
+            "not set, so a changed kubeconfig would replace everything on the cluster",
             "set it to the cluster's name in the stack file",
         )
 
 
 RULE = Rule(
     name="identifiers",
-    description="Each provider for Kubernetes has a clusterIdentifier.",
+    description="Each Kubernetes provider has a clusterIdentifier.",
     level="mandatory",
-    find=_find,
+    find=_check_provider,
 )

@@ -1,4 +1,4 @@
-"""Images pinned: what runs tomorrow is what was looked at today.
+"""Rule for images: each is pinned by a tag or a digest, so that the reviewed image is the one that runs later.
 
 Follows https://kubernetes.io/docs/concepts/containers/images/#image-names.
 """
@@ -9,114 +9,119 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from policy.charts import RELEASE, values
-from policy.limits import Bounds
-from policy.planned_resource import SECRET, UNKNOWN, PlannedResource, at, items
-from policy.rule import Found, Rule
-from policy.violation import Path
+from mesh.pulumi_constants import HELM_RELEASE_TYPE, UNKNOWN_VALUE
+from policy.charts import helm_values
+from policy.limits import LifetimeLimits
+from policy.planned_resource import SECRET, PlannedResource, list_items, value_at
+from policy.rule import Rule, RuleFinding
+from policy.violation import PropertyPath
 
-_POD: tuple[str, ...] = ("spec",)
-_TEMPLATE = ("spec", "template", "spec")
-# Where each kind has the spec of its pods.
-_SPECS = {
-    "Pod": _POD,
+_POD_SPEC: tuple[str, ...] = ("spec",)
+_TEMPLATE_SPEC = ("spec", "template", "spec")
+_POD_SPEC_PATHS = {
+    "Pod": _POD_SPEC,
     **dict.fromkeys(
-        ("Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "ReplicationController", "Job"), _TEMPLATE
+        ("Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "ReplicationController", "Job"), _TEMPLATE_SPEC
     ),
-    "CronJob": ("spec", "jobTemplate", *_TEMPLATE),
+    "CronJob": ("spec", "jobTemplate", *_TEMPLATE_SPEC),
 }
-_GROUPS = ("kubernetes:core/", "kubernetes:apps/", "kubernetes:batch/")
-_CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
-# By which charts name an image and its tag, where these are apart.
-_NAMES = ("repository", "name", "image")
-_TAGS = ("tag", "imageTag", "version", "digest")
-_REMEDY = "name a release's tag, as in image:1.0, or a digest"
+_TYPE_PREFIXES = ("kubernetes:core/", "kubernetes:apps/", "kubernetes:batch/")
+_CONTAINER_FIELDS = ("initContainers", "containers", "ephemeralContainers")
+# Keys of chart values with the name and the tag of an image.
+_NAME_KEYS = ("repository", "name", "image")
+_TAG_KEYS = ("tag", "imageTag", "version", "digest")
+_LATEST = "latest changes over time"
+_REMEDY = "set a release's tag, as in image:1.0, or a digest"
 
 
-def unpinned(image: str) -> str | None:
-    """What is wrong with the name of an image; None: nothing.
+def check_image_name(image: str) -> str | None:
+    """Return the reason why an image name is not pinned, or None if it is.
 
     Args:
-        image: its name, with or without a registry.
+        image: name of the image, with or without a registry.
     """
     name, at_sign, digest = image.partition("@")
     if at_sign:
-        return None if re.fullmatch(r"[a-z0-9+._-]+:[0-9a-fA-F]{32,}", digest) else f"{_shown(name)}: not a digest"
-    # What stands before the last slash may be a registry with its port.
+        return None if re.fullmatch(r"[a-z0-9+._-]+:[0-9a-fA-F]{32,}", digest) else f"{_sanitize(name)}: invalid digest"
+    # A colon before the last slash belongs to the port of a registry.
     tag = name.rpartition("/")[2].partition(":")[2]
     if not tag:
-        return f"{_shown(name)}: no tag, and so the newest, whatever that is"
-    return f"{_shown(name)}: latest is another one every time" if tag == "latest" else None
+        return f"{_sanitize(name)}: no tag, which means latest"
+    return f"{_sanitize(name)}: {_LATEST}" if tag == "latest" else None
 
 
-def _shown(image: str) -> str:
-    """An image's name, unless somebody has pasted something else there."""
+def _sanitize(image: str) -> str:
+    """Return an image name; an ellipsis for text that is no image name and could be a pasted secret."""
     return image if re.fullmatch(r"[a-z0-9][a-z0-9./_:-]{0,150}", image) else "…"
 
 
-def _find(resource: PlannedResource, bounds: Bounds) -> Iterator[Found]:
-    path = _SPECS.get(resource.kind.removesuffix("Patch"))
-    if path is not None and resource.type.startswith(_GROUPS):
-        yield from _in_pods(at(resource.properties, *path), path)
-    if resource.type == RELEASE:
-        yield from _version(resource)
-        yield from _in_values(values(resource), ("values",))
+def _check_resource(resource: PlannedResource, limits: LifetimeLimits) -> Iterator[RuleFinding]:
+    path = _POD_SPEC_PATHS.get(resource.kind.removesuffix("Patch"))
+    if path is not None and resource.type.startswith(_TYPE_PREFIXES):
+        yield from _check_pod_spec(value_at(resource.properties, *path), path)
+    if resource.type == HELM_RELEASE_TYPE:
+        yield from _check_chart_version(resource)
+        yield from _check_values(helm_values(resource), ("values",))
 
 
-def _in_pods(spec: Any, path: Path) -> Iterator[Found]:
-    for group in _CONTAINERS:
-        for number, container in enumerate(items(at(spec, group))):
-            yield from _judged(at(container, "image"), (*path, group, number, "image"))
+def _check_pod_spec(spec: Any, path: PropertyPath) -> Iterator[RuleFinding]:
+    for field in _CONTAINER_FIELDS:
+        for number, container in enumerate(list_items(value_at(spec, field))):
+            yield from _check_image(value_at(container, "image"), (*path, field, number, "image"))
 
 
-def _version(resource: PlannedResource) -> Iterator[Found]:
-    """A chart pins the images that no value names: so its own version must be."""
-    remote = at(resource.properties, "repositoryOpts", "repo") or str(resource.properties.get("chart")).startswith(
-        "oci:"
-    )
-    if remote and not resource.properties.get("version"):
-        yield ("version",), "the chart is the newest, with whatever images it has", "name the chart's version"
+def _check_chart_version(release: PlannedResource) -> Iterator[RuleFinding]:
+    """Yield a finding for a remote chart without a version, because the chart pins the images that no value sets."""
+    is_remote = value_at(release.properties, "repositoryOpts", "repo") or str(
+        release.properties.get("chart")
+    ).startswith("oci:")
+    if is_remote and not release.properties.get("version"):
+        yield ("version",), "no chart version, so the newest chart and its images are used", "set the chart's version"
 
 
-def _in_values(value: Any, path: Path) -> Iterator[Found]:
+def _check_values(value: Any, path: PropertyPath) -> Iterator[RuleFinding]:
     if isinstance(value, Mapping):
         for key, item in value.items():
-            here = (*path, key)
+            key_path = (*path, key)
             if key.lower().endswith("image") and isinstance(item, str):
-                # Beside the name there may be a tag of its own, which is judged then.
-                yield from _tagged(value, item, path) if _has_tag(value) and item else _judged(item or None, here)
+                # A separate tag in the same mapping is checked instead of the name.
+                has_separate_tag = _has_tag(value) and item
+                yield from _check_tags(value, item, path) if has_separate_tag else _check_image(item or None, key_path)
             elif key.lower().endswith("image") and isinstance(item, Mapping):
-                yield from _tagged(item, next((item[name] for name in _NAMES if item.get(name)), ""), here)
-                yield from _in_values({name: each for name, each in item.items() if name not in _NAMES}, here)
+                name = next((item[name_key] for name_key in _NAME_KEYS if item.get(name_key)), "")
+                yield from _check_tags(item, name, key_path)
+                yield from _check_values(
+                    {name: each for name, each in item.items() if name not in _NAME_KEYS}, key_path
+                )
             else:
-                yield from _in_values(item, here)
-    for number, item in enumerate(items(value)):
-        yield from _in_values(item, (*path, number))
+                yield from _check_values(item, key_path)
+    for number, item in enumerate(list_items(value)):
+        yield from _check_values(item, (*path, number))
 
 
 def _has_tag(value: Mapping[str, Any]) -> bool:
-    return any(value.get(key) for key in _TAGS)
+    return any(value.get(key) for key in _TAG_KEYS)
 
 
-def _tagged(value: Mapping[str, Any], name: Any, path: Path) -> Iterator[Found]:
-    """An image whose tag is apart; where none is given, it is the chart's own."""
-    for key in _TAGS:
+def _check_tags(value: Mapping[str, Any], name: Any, path: PropertyPath) -> Iterator[RuleFinding]:
+    """Yield findings for an image with separate name and tag. Without a tag, the chart's own one is used."""
+    for key in _TAG_KEYS:
         if value.get(key) == "latest":
-            yield (*path, key), "latest is another one every time", _REMEDY
+            yield (*path, key), _LATEST, _REMEDY
     if isinstance(name, str) and name.endswith(":latest"):
-        yield path, f"{_shown(name)}: latest is another one every time", _REMEDY
+        yield path, f"{_sanitize(name)}: {_LATEST}", _REMEDY
 
 
-def _judged(image: Any, path: Path) -> Iterator[Found]:
-    if isinstance(image, str) and image not in (SECRET, UNKNOWN):
-        wrong = unpinned(image)
-        if wrong is not None:
-            yield path, wrong, _REMEDY
+def _check_image(image: Any, path: PropertyPath) -> Iterator[RuleFinding]:
+    if isinstance(image, str) and image not in (SECRET, UNKNOWN_VALUE):
+        message = check_image_name(image)
+        if message is not None:
+            yield path, message, _REMEDY
 
 
 RULE = Rule(
     name="images",
-    description="Each image has a tag that isn't latest, or a digest.",
+    description="Each image has a tag other than latest, or a digest.",
     level="mandatory",
-    find=_find,
+    find=_check_resource,
 )

@@ -1,16 +1,16 @@
-"""How long certificates may be valid."""
+"""Limits for the lifetimes of certificates."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-_YEAR = 366 * 24
+_YEAR_HOURS = 366 * 24
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bounds:
-    """Hours of validity. What the program makes by default is within them, leap days or not."""
+class LifetimeLimits:
+    """Lifetimes in hours. The certificates that the program creates by default are within them, even in leap years."""
 
-    shortest: int = 24  # of any certificate: one that ends before the next working day is nobody's to renew by `up`
-    authority: int = 10 * _YEAR  # the longest of a certificate that signs itself
-    certificate: int = _YEAR  # the longest of one that an authority signs, issuers included
+    shortest: int = 24  # minimum of any certificate: a shorter one expires before the next working day
+    authority: int = 10 * _YEAR_HOURS  # maximum of a self-signed CA
+    certificate: int = _YEAR_HOURS  # maximum of any other certificate, issuers included

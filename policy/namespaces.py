@@ -1,4 +1,4 @@
-"""Namespaces labelled with what has made them.
+"""Rule for namespaces: a label names their owner.
 
 Follows https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/ (part-of).
 """
@@ -7,27 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policy.limits import Bounds
-from policy.planned_resource import SECRET, UNKNOWN, PlannedResource, at
-from policy.rule import Found, Rule
+from mesh.pulumi_constants import UNKNOWN_VALUE
+from policy.limits import LifetimeLimits
+from policy.planned_resource import SECRET, PlannedResource, value_at
+from policy.rule import Rule, RuleFinding
 
-# What the program sets on all namespaces that it makes, and what others say the same by.
-LABELS = ("app.kubernetes.io/part-of", "app.kubernetes.io/managed-by")
+# The program sets the first label; other tools set the second one.
+OWNER_LABELS = ("app.kubernetes.io/part-of", "app.kubernetes.io/managed-by")
 
 
-def _find(resource: PlannedResource, bounds: Bounds) -> Iterator[Found]:
+def _check_namespace(resource: PlannedResource, limits: LifetimeLimits) -> Iterator[RuleFinding]:
     if resource.type != "kubernetes:core/v1:Namespace":
         return
-    labels = at(resource.properties, "metadata", "labels")
-    if labels not in (SECRET, UNKNOWN) and not any(at(labels, label) for label in LABELS):
-        remedy = f"label it `{LABELS[0]}`, as Cluster.namespace_metadata does"
-        yield ("metadata", "labels"), "nothing says what the namespace belongs to", remedy
+    labels = value_at(resource.properties, "metadata", "labels")
+    if labels not in (SECRET, UNKNOWN_VALUE) and not any(value_at(labels, label) for label in OWNER_LABELS):
+        remedy = f"set the label `{OWNER_LABELS[0]}`, as Cluster.namespace_metadata does"
+        yield ("metadata", "labels"), "no label names the owner of the namespace", remedy
 
 
 RULE = Rule(
     name="namespaces",
-    description="Each namespace says by a label what it belongs to.",
-    # A manifest of others, such as Buoyant Cloud's, may bring one that isn't, and nobody here can change that.
+    description="A label of each namespace names its owner.",
+    # Advisory, because third-party manifests (such as Buoyant Cloud's) can contain a namespace without the label.
     level="advisory",
-    find=_find,
+    find=_check_namespace,
 )

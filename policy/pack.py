@@ -1,4 +1,4 @@
-"""The rules as a policy pack of Pulumi's, which looks at each resource before it is made.
+"""Pulumi policy pack: the rules check each resource before Pulumi creates it.
 
 Follows https://www.pulumi.com/docs/iac/packages-and-automation/crossguard/core-concepts/.
 """
@@ -19,34 +19,38 @@ from pulumi_policy import (
 )
 from pulumi_policy.proxy import UnknownValueError
 
-from policy.config import HOURS, bounds
-from policy.limits import Bounds
-from policy.planned_resource import UNKNOWN, PlannedResource
+from mesh.pulumi_constants import UNKNOWN_VALUE
+from policy.config import LIMITS_BY_PROPERTY, parse_limits
+from policy.limits import LifetimeLimits
+from policy.planned_resource import PlannedResource
 from policy.rule import Rule
-from policy.rules import RULES, rule_violations
+from policy.rules import RULES, check_resource
 
-NAME = "multicluster-mesh"
-
-
-def serve() -> None:
-    """Answer the engine, until it is done."""
-    PolicyPack(NAME, [_policy(rule) for rule in RULES])
+PACK_NAME = "multicluster-mesh"
 
 
-def _policy(rule: Rule) -> ResourceValidationPolicy:
+def serve_pack() -> None:
+    """Serve the policies to the Pulumi engine until the engine exits."""
+    PolicyPack(PACK_NAME, [_build_policy(rule) for rule in RULES])
+
+
+def _build_policy(rule: Rule) -> ResourceValidationPolicy:
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
         resource = PlannedResource(
             urn=args.urn,
             type=args.resource_type,
-            properties=_plain(args.props),
+            properties=_to_plain(args.props),
             provider=args.provider.urn if args.provider is not None else "",
         )
-        # The engine knows itself how strict the rule is meant to be.
-        for violation in rule_violations(rule, resource, bounds(args.get_config()), rule.level):
+        # The engine applies the configured level itself.
+        for violation in check_resource(rule, resource, parse_limits(args.get_config()), rule.level):
             report(violation.describe(), None)
 
-    defaults = asdict(Bounds())
-    hours = {name: {"type": "integer", "minimum": 1, "default": defaults[bound]} for name, bound in HOURS.items()}
+    defaults = asdict(LifetimeLimits())
+    hours = {
+        name: {"type": "integer", "minimum": 1, "default": defaults[limit]}
+        for name, limit in LIMITS_BY_PROPERTY.items()
+    }
     return ResourceValidationPolicy(
         name=rule.name,
         description=rule.description,
@@ -56,17 +60,17 @@ def _policy(rule: Rule) -> ResourceValidationPolicy:
     )
 
 
-def _plain(value: Any) -> Any:
-    """Inputs without what raises an error at each value that only the update will know."""
+def _to_plain(value: Any) -> Any:
+    """Return inputs with `UNKNOWN_VALUE` in place of unknown values, which raise an error when accessed."""
     if isinstance(value, Mapping):
-        return {key: _item(value, key) for key in value}
+        return {key: _plain_item(value, key) for key in value}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_item(value, number) for number in range(len(value))]
+        return [_plain_item(value, number) for number in range(len(value))]
     return value
 
 
-def _item(values: Any, key: str | int) -> Any:
+def _plain_item(container: Any, key: str | int) -> Any:
     try:
-        return _plain(values[key])
+        return _to_plain(container[key])
     except UnknownValueError:
-        return UNKNOWN
+        return UNKNOWN_VALUE

@@ -1,4 +1,4 @@
-"""No keys in Helm values: Helm keeps those in its records, beside the release, and `helm get values` prints them.
+"""Rule against keys in Helm values: Helm stores values in the release, and `helm get values` prints them.
 
 Follows https://helm.sh/docs/topics/advanced/#storage-backends.
 """
@@ -11,105 +11,108 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from policy.charts import values
-from policy.limits import Bounds
-from policy.planned_resource import SECRET, UNKNOWN, PlannedResource, items
-from policy.rule import Found, Rule
-from policy.violation import Path
+from mesh.pulumi_constants import UNKNOWN_VALUE
+from policy.charts import helm_values
+from policy.limits import LifetimeLimits
+from policy.planned_resource import SECRET, PlannedResource, list_items
+from policy.rule import Rule, RuleFinding
+from policy.violation import PropertyPath
 
 _PRIVATE_KEY = re.compile(r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----")
 _JWT = re.compile(r"\beyJ[\w-]{8,2000}\.eyJ[\w-]{8,}\.[\w-]*")
 _KUBECONFIG = re.compile(r"\bclient-key-data\b|^\s*[\"']?kind[\"']?\s*:\s*[\"']?Config\b", re.MULTILINE)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{40,}={0,2}")
-# What a value is called that is a key, with nothing but letters: a Secret's name is called otherwise.
-_CALLED = re.compile(
+# Ends of names of secret values, in lower-case letters and digits. Names of references to a Secret end differently.
+_SECRET_NAME = re.compile(
     r"(password|passwd|passphrase|token|privatekey|accesskey|apikey|clientsecret|clientkeydata|keypem|tlskey|kubeconfig"
     r"|dockerconfigjson|htpasswd)$"
 )
-_REMEDY = "put it into a Secret of its own, and give the chart that one's name"
+_MAX_BASE64_LAYERS = 2
+_NAME_MESSAGE = "the name is typical of a key"
+_REMEDY = "put the value into a Secret, and pass the Secret's name to the chart"
 
 
-def _find(resource: PlannedResource, bounds: Bounds) -> Iterator[Found]:
-    for path, message in _in(values(resource), ("values",)):
+def _check_release(resource: PlannedResource, limits: LifetimeLimits) -> Iterator[RuleFinding]:
+    for path, message in _check_values(helm_values(resource), ("values",)):
         yield path, message, _REMEDY
 
 
-def _in(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
+def _check_values(value: Any, path: PropertyPath) -> Iterator[tuple[PropertyPath, str]]:
     if isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _in(item, (*path, key))
-        # As the environment of a container is written.
-        if isinstance(value.get("name"), str) and _is_material(value.get("value")) and _is_secret_name(value["name"]):
-            yield (*path, "value"), "what is called so is a key"
+            yield from _check_values(item, (*path, key))
+        # Environment variables of a container.
+        if isinstance(value.get("name"), str) and _has_content(value.get("value")) and _is_secret_name(value["name"]):
+            yield (*path, "value"), _NAME_MESSAGE
     elif isinstance(value, str | int | float) and not isinstance(value, bool):
-        message = _wrong(value, path)
+        message = _check_scalar(value, path)
         if message is not None:
             yield path, message
-    for number, item in enumerate(items(value)):
-        yield from _in(item, (*path, number))
+    for number, item in enumerate(list_items(value)):
+        yield from _check_values(item, (*path, number))
 
 
-def _wrong(value: str | float, path: Path) -> str | None:
+def _check_scalar(value: str | float, path: PropertyPath) -> str | None:
     if value == SECRET:
-        return "a secret of the stack, which anybody with Helm would see"
-    if isinstance(value, str) and value != UNKNOWN:
-        found = find_credential(value)
-        if found is not None:
-            return found
+        return "a secret of the stack, which `helm get values` would print"
+    if isinstance(value, str) and value != UNKNOWN_VALUE:
+        credential = find_credential(value)
+        if credential is not None:
+            return credential
     names = [part for part in path if isinstance(part, str)]
-    if _is_material(value) and (_is_secret_name(names[-1]) or _is_tls_key(names)):
-        return "what is called so is a key"
+    if _has_content(value) and (_is_secret_name(names[-1]) or _is_tls_key(names)):
+        return _NAME_MESSAGE
     return None
 
 
 def find_credential(text: str) -> str | None:
-    """What of a text nobody should see; None: nothing.
+    """Return the kind of credential that a text contains, or None.
 
     Args:
-        text: any text; in base64, once or twice over, it is looked into.
+        text: any text. Base64 is decoded, up to two layers of it.
     """
-    for _ in range(3):
+    for _ in range(1 + _MAX_BASE64_LAYERS):
         if _PRIVATE_KEY.search(text):
             return "a private key"
         if _JWT.search(text):
             return "a token"
         if _KUBECONFIG.search(text):
             return "a kubeconfig"
-        # Wrapped lines are one text; other texts may have several.
-        text = "\n".join(_decoded(found) for found in (*_BASE64.findall(text), "".join(text.split())))
+        # The whole text can be one base64 value with line breaks, or contain several values.
+        text = "\n".join(_decode(encoded) for encoded in (*_BASE64.findall(text), "".join(text.split())))
         if not text.strip():
             return None
     return None
 
 
-def _decoded(text: str) -> str:
-    plain = text.rstrip("=").translate(str.maketrans("-_", "+/"))
+def _decode(text: str) -> str:
+    standard = text.rstrip("=").translate(str.maketrans("-_", "+/"))
     try:
-        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True).decode()
+        return base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True).decode()
     except (binascii.Error, ValueError):
         return ""
 
 
-def _is_material(value: Any) -> bool:
-    """Whether it could be something at all."""
+def _has_content(value: Any) -> bool:
+    """Return whether a value can be a key: a number, or a known text that is not empty."""
     if isinstance(value, str):
-        return value.strip() not in ("", UNKNOWN)
+        return value.strip() not in ("", UNKNOWN_VALUE)
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_secret_name(name: str) -> bool:
-    return _CALLED.search(re.sub(r"[^a-z0-9]", "", name.lower())) is not None
+    return _SECRET_NAME.search(re.sub(r"[^a-z0-9]", "", name.lower())) is not None
 
 
 def _is_tls_key(names: list[str]) -> bool:
-    """`tls.key` and its like: elsewhere a `key` is a taint's, or a label's."""
+    """Return whether a path ends like `tls.key`. Elsewhere, `key` is the key of a taint or a label."""
     outer = [name.lower() for name in names[:-1]]
     return names[-1].lower() == "key" and any(name.endswith("tls") or name in ("ca", "cert") for name in outer)
 
 
 RULE = Rule(
     name="keys",
-    description="No key, token, password or kubeconfig is among the values of a Helm release.",
+    description="The values of a Helm release contain no key, token, password or kubeconfig.",
     level="mandatory",
-    find=_find,
+    find=_check_release,
 )

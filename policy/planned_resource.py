@@ -1,4 +1,4 @@
-"""A resource as an update plans it, and the values in it that nobody can look at."""
+"""A resource of an update, and access to its untyped properties."""
 
 from __future__ import annotations
 
@@ -6,43 +6,37 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-# What `pulumi preview --json` prints in place of a secret, and of a value that only the update will know.
+# `pulumi preview --json` prints this text in place of a secret.
 SECRET = "[secret]"
-UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedResource:
-    """One resource that an update makes, changes or keeps."""
+    """A resource that an update creates, changes or leaves unchanged."""
 
     urn: str
     type: str
-    properties: Mapping[str, Any] = field(default_factory=dict, repr=False)  # inputs, as the provider has checked them
-    provider: str = ""  # the URN of its provider, maybe with an identifier after it; empty: none
+    properties: Mapping[str, Any] = field(default_factory=dict, repr=False)  # inputs after the provider's check
+    provider: str = ""  # URN of the provider, with or without an ID; empty without a provider
 
     @property
     def name(self) -> str:
-        """The name that the program has given it."""
+        """Return the resource name."""
         return self.urn.split("::", 3)[-1]
 
     @property
     def kind(self) -> str:
-        """The last part of its type: `Deployment`, of `kubernetes:apps/v1:Deployment`."""
+        """Return the last part of the type, such as `Deployment` of `kubernetes:apps/v1:Deployment`."""
         return self.type.rpartition(":")[2]
 
 
-def at(value: Any, *path: str) -> Any:
-    """What is at a path of mappings; None where there is nothing.
-
-    Args:
-        value: where the path begins.
-        path: keys.
-    """
+def value_at(value: Any, *path: str) -> Any:
+    """Return the value at a path of mapping keys, or None if the path does not exist."""
     for key in path:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value
 
 
-def items(value: Any) -> Sequence[Any]:
-    """The items of a list; of anything else, none."""
+def list_items(value: Any) -> Sequence[Any]:
+    """Return the items of a list, or no items for any other value."""
     return value if isinstance(value, list | tuple) else ()

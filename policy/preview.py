@@ -1,4 +1,4 @@
-"""The resources of a preview, out of the JSON that `pulumi preview --json --show-sames` prints.
+"""Parser of the resources in the output of `pulumi preview --json --show-sames`.
 
 Follows https://www.pulumi.com/docs/iac/cli/commands/pulumi_preview/ (--json).
 """
@@ -9,63 +9,65 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from policy.planned_resource import PlannedResource, items
+from policy.planned_resource import PlannedResource, list_items
 
-# What there is after the update; of what is deleted, or only read, nothing is judged.
-_STAYS = frozenset({"same", "create", "update", "replace", "create-replacement", "import", "import-replacement"})
+# Operations after which the resource exists. Resources that are deleted or only read are not checked.
+_REMAINING = frozenset({"same", "create", "update", "replace", "create-replacement", "import", "import-replacement"})
+_REMEDY = "pass the output of `pulumi preview --json --show-sames`"
 
 
 class PreviewError(Exception):
-    """What was given is no preview, or one that has failed."""
+    """Input that is no preview, or a preview that failed."""
 
 
-def read(text: str) -> list[PlannedResource]:
-    """The resources of a preview.
+def read_preview(text: str) -> list[PlannedResource]:
+    """Return the resources of a preview.
 
     Args:
-        text: what Pulumi has printed.
+        text: output of Pulumi.
 
     Raises:
-        PreviewError: it is no JSON, no preview, or a preview that has failed.
+        PreviewError: the text is not JSON or no preview, or the preview failed.
     """
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
-        raise PreviewError("not JSON; give it what `pulumi preview --json --show-sames` prints") from None
-    return resources(document)
+        raise PreviewError(f"not JSON; {_REMEDY}") from None
+    return extract_resources(document)
 
 
-def resources(document: Any) -> list[PlannedResource]:
-    """The resources of a preview, each once, in the preview's order.
+def extract_resources(document: Any) -> list[PlannedResource]:
+    """Return the resources of a preview in their order, each once.
 
     Args:
-        document: the JSON, decoded.
+        document: decoded JSON.
 
     Raises:
-        PreviewError: it is no preview, or one that has failed: the half of one would have half of the violations.
+        PreviewError: the document is no preview, or the preview failed and is therefore incomplete.
     """
     if not isinstance(document, Mapping) or not document.keys() & {"steps", "changeSummary", "diagnostics"}:
-        raise PreviewError("no preview; give it what `pulumi preview --json --show-sames` prints")
+        raise PreviewError(f"no preview; {_REMEDY}")
     if any(
-        isinstance(each, Mapping) and each.get("severity") == "error" for each in items(document.get("diagnostics"))
+        isinstance(each, Mapping) and each.get("severity") == "error"
+        for each in list_items(document.get("diagnostics"))
     ):
-        raise PreviewError("the preview has failed, and is not complete; mend what its diagnostics say")
-    found: dict[str, PlannedResource] = {}
-    for number, step in enumerate(items(document.get("steps"))):
+        raise PreviewError("the preview has failed, and is incomplete; fix the errors in its diagnostics")
+    resources: dict[str, PlannedResource] = {}
+    for number, step in enumerate(list_items(document.get("steps"))):
         if not isinstance(step, Mapping):
-            raise PreviewError(f"steps[{number}]: not a step of a preview")
-        if step.get("op") in _STAYS:
-            resource = _resource(step.get("newState"), number)
-            found[resource.urn] = resource
-    return list(found.values())
+            raise PreviewError(f"steps[{number}]: not a step of a preview; {_REMEDY}")
+        if step.get("op") in _REMAINING:
+            resource = _parse_resource(step.get("newState"), number)
+            resources[resource.urn] = resource
+    return list(resources.values())
 
 
-def _resource(state: Any, number: int) -> PlannedResource:
+def _parse_resource(state: Any, number: int) -> PlannedResource:
     if not isinstance(state, Mapping) or not all(isinstance(state.get(key), str) for key in ("urn", "type")):
-        raise PreviewError(f"steps[{number}].newState: not a resource")
+        raise PreviewError(f"steps[{number}].newState: not a resource; {_REMEDY}")
     properties = state.get("inputs") or {}
     if not isinstance(properties, Mapping):
-        raise PreviewError(f"steps[{number}].newState.inputs: not the inputs of a resource")
+        raise PreviewError(f"steps[{number}].newState.inputs: not the inputs of a resource; {_REMEDY}")
     return PlannedResource(
         urn=state["urn"], type=state["type"], properties=properties, provider=str(state.get("provider") or "")
     )

@@ -1,23 +1,23 @@
-"""A rule: what it is called, what it wants, and what finds where a resource breaks it."""
+"""A rule: its name, its description, and the function that finds violations."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from policy.limits import Bounds
+from policy.limits import LifetimeLimits
 from policy.planned_resource import PlannedResource
-from policy.violation import Level, Path
+from policy.violation import Level, PropertyPath
 
-# Where, what is wrong, and what to do.
-Found = tuple[Path, str, str]
+# Path, message and remedy.
+RuleFinding = tuple[PropertyPath, str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One rule, which looks at one resource at a time."""
+    """A rule that checks one resource at a time."""
 
     name: str
     description: str  # a sentence
-    level: Level  # unless who runs it says otherwise
-    find: Callable[[PlannedResource, Bounds], Iterable[Found]]
+    level: Level  # default level
+    find: Callable[[PlannedResource, LifetimeLimits], Iterable[RuleFinding]]

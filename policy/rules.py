@@ -1,14 +1,14 @@
-"""All rules, and what they find."""
+"""All rules, and the search for their violations."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
 from policy import certificate_lifetimes, gateways, identifiers, images, namespaces, plaintext_secrets
-from policy.limits import Bounds
+from policy.limits import LifetimeLimits
 from policy.planned_resource import PlannedResource
 from policy.rule import Rule
-from policy.violation import Level, Violation, written
+from policy.violation import Level, Violation, format_path
 
 RULES: tuple[Rule, ...] = (
     plaintext_secrets.RULE,
@@ -20,45 +20,46 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def violations(
-    resources: Sequence[PlannedResource], bounds: Bounds | None = None, levels: Mapping[str, Level] | None = None
+def find_violations(
+    resources: Sequence[PlannedResource],
+    limits: LifetimeLimits | None = None,
+    levels: Mapping[str, Level] | None = None,
 ) -> list[Violation]:
-    """Every violation, by resource, rule and path.
+    """Return all violations, sorted by resource, rule and path.
 
     Args:
-        resources: what is to be judged.
-        bounds: of certificates' lifetimes.
-        levels: of rules, by name, where they aren't the rules' own.
+        resources: the resources to check.
+        limits: limits for the lifetimes of certificates.
+        levels: levels by rule name, in place of the default levels.
     """
-    chosen = levels or {}
-    judged = ((rule, chosen.get(rule.name, rule.level)) for rule in RULES)
-    found = [
+    rule_levels = {rule.name: (levels or {}).get(rule.name, rule.level) for rule in RULES}
+    violations = {
         violation
-        for rule, level in judged
-        if level != "disabled"
+        for rule in RULES
+        if rule_levels[rule.name] != "disabled"
         for resource in resources
-        for violation in rule_violations(rule, resource, bounds or Bounds(), level)
-    ]
-    return sorted(set(found))
+        for violation in check_resource(rule, resource, limits or LifetimeLimits(), rule_levels[rule.name])
+    }
+    return sorted(violations)
 
 
-def rule_violations(rule: Rule, resource: PlannedResource, bounds: Bounds, level: Level) -> Iterator[Violation]:
-    """The violations of one rule by one resource.
+def check_resource(rule: Rule, resource: PlannedResource, limits: LifetimeLimits, level: Level) -> Iterator[Violation]:
+    """Yield the violations of one rule by one resource.
 
     Args:
         rule: the rule.
         resource: the resource.
-        bounds: of certificates' lifetimes.
-        level: what each violation is.
+        limits: limits for the lifetimes of certificates.
+        level: level of the violations.
     """
-    for path, message, remedy in rule.find(resource, bounds):
+    for path, message, remedy in rule.find(resource, limits):
         yield Violation(
             rule=rule.name,
             level=level,
             urn=resource.urn,
             type=resource.type,
             name=resource.name,
-            path=written(path),
+            path=format_path(path),
             message=message,
             remedy=remedy,
         )

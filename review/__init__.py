@@ -1,1 +1,1 @@
-"""What a change of a stack will do inside the clusters, as a reviewer reads it. The program imports none of it."""
+"""Review of a stack change: the effect on objects inside the clusters. The program imports nothing from here."""

@@ -1,4 +1,8 @@
-"""`python -m review --stack STACK`: preview a stack, and tell in Markdown what will change inside its clusters."""
+"""Preview a stack and print a Markdown review of the changes inside its clusters.
+
+The review runs `pulumi preview`, renders each Helm release before and after the change, and compares the objects.
+Nothing is changed.
+"""
 
 from __future__ import annotations
 
@@ -12,65 +16,65 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hack.toolchain.cache import NotInstalled
-from hack.toolchain.helm import program
+from hack.toolchain.cache import NotInstalledError
+from hack.toolchain.helm import find_program
 from mesh import topology
+from mesh.broken_pipe import ignore_broken_pipe
 from mesh.kube.client import Access
 from mesh.paths import PROJECT_ROOT
+from mesh.pulumi_constants import KUBERNETES_PROVIDER_TYPE
 from policy.planned_resource import SECRET
 from review import changes, cluster_snapshot, json_output, markdown, preview, release_objects, report, stack
+from review.cluster_snapshot import ClusterSnapshot
 from review.helm_template import Renderer
-from review.objects import Scope
-from review.pulumi_cli import PreviewFailed
-from review.redaction import scrubbed
+from review.objects import NamespacedLookup
+from review.preview import PreviewFailedError
+from review.redaction import redact_text
 
-# Days before their end within which certificates are told of: as long as made ones are renewed before theirs.
-EXPIRES_WITHIN = 60
+# Equal to the renewal period of the certificates that the program creates.
+EXPIRES_WITHIN_DAYS = 60
+_DEFAULT_TIMEOUT_S = 5.0
 
-Say = Callable[[str], None]
+ProgressCallback = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
-    """What is to be reviewed."""
+class ReviewRequest:
+    """Options of a review."""
 
     stack: str
     config_file: Path
-    expires_within: int = EXPIRES_WITHIN  # days
+    expires_within: int = EXPIRES_WITHIN_DAYS  # days
 
 
 def main(arguments: list[str]) -> int:
-    """Run one review; 0 if there is one, 1 if the preview failed, 2 if something is missing here."""
-    parser = argparse.ArgumentParser(prog="python -m review", description=__doc__)
-    parser.add_argument("--stack", "-s", required=True, help="the stack's name")
-    parser.add_argument("--config-file", type=Path, help="its stack file (Pulumi.<stack>.yaml)")
-    parser.add_argument("--output", type=Path, help="write the full Markdown here, and not to standard output")
-    parser.add_argument("--comment", type=Path, help=f"write Markdown of at most {markdown.LIMIT} characters here")
-    parser.add_argument("--json", type=Path, help="write what a program can read here")
-    parser.add_argument(
-        "--expires-within",
-        type=int,
-        default=EXPIRES_WITHIN,
-        metavar="DAYS",
-        help="tell of certificates that end by then",
-    )
-    chosen = parser.parse_args(arguments)
-    name = chosen.stack.rpartition("/")[2]
-    request = Request(
-        stack=chosen.stack,
-        config_file=(chosen.config_file or PROJECT_ROOT / f"Pulumi.{name}.yaml").absolute(),
-        expires_within=chosen.expires_within,
+    """Run the command.
+
+    Returns:
+        The exit code: 0 for a review, 1 if the preview failed, 2 if a tool is missing or a file is not writable.
+    """
+    options = _parse_arguments(arguments)
+    name = options.stack.rpartition("/")[2]
+    request = ReviewRequest(
+        stack=options.stack,
+        config_file=(options.config_file or PROJECT_ROOT / f"Pulumi.{name}.yaml").absolute(),
+        expires_within=options.expires_within,
     )
     code = 0
     try:
-        found = review(request, os.environ, lambda line: print(line, file=sys.stderr, flush=True))
-        full, short, data = markdown.text(found), markdown.comment(found), json_output.data(found)
-    except PreviewFailed as error:
-        message = scrubbed(str(error))
-        full = markdown.failure(request.stack, message, 2**40)
-        short, data, code = markdown.failure(request.stack, message), {"stack": request.stack, "failure": message}, 1
+        result = review(request, os.environ, lambda line: print(line, file=sys.stderr, flush=True))
+        full, short, data = (
+            markdown.render_review(result),
+            markdown.render_comment(result),
+            json_output.build_data(result),
+        )
+    except PreviewFailedError as error:
+        message = redact_text(str(error))
+        full = markdown.render_failure(request.stack, message)
+        short = markdown.render_failure_comment(request.stack, message)
+        data, code = {"stack": request.stack, "failure": message}, 1
         print(f"error: {message}", file=sys.stderr)
-    except NotInstalled as error:
+    except NotInstalledError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -78,105 +82,131 @@ def main(arguments: list[str]) -> int:
         return 130
     as_json = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
     try:
-        for path, content in ((chosen.output, full), (chosen.comment, short), (chosen.json, as_json)):
+        for path, content in ((options.output, full), (options.comment, short), (options.json, as_json)):
             if path is not None:
                 path.write_text(content)
     except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}; name a file in a folder that is there", file=sys.stderr)
+        print(f"error: {error.filename}: {error.strerror}; name a file in an existing folder", file=sys.stderr)
         return 2
-    if chosen.output is None and code == 0:
-        print(full)
+    if options.output is None and code == 0:
+        with ignore_broken_pipe():
+            print(full)
     return code
 
 
-def review(request: Request, environment: Mapping[str, str], say: Say) -> report.Report:
-    """A whole review.
+def _parse_arguments(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m review", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--stack", "-s", required=True, help="name of the stack")
+    parser.add_argument("--config-file", type=Path, metavar="FILE", help="stack file (default: Pulumi.<stack>.yaml)")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write the full Markdown to FILE, not to stdout")
+    parser.add_argument(
+        "--comment",
+        type=Path,
+        metavar="FILE",
+        help=f"write Markdown of at most {markdown.MAX_COMMENT_LENGTH} characters to FILE",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the review as JSON to FILE")
+    parser.add_argument(
+        "--expires-within",
+        type=int,
+        default=EXPIRES_WITHIN_DAYS,
+        metavar="DAYS",
+        help="list certificates that expire within DAYS (default: %(default)s)",
+    )
+    return parser.parse_args(arguments)
+
+
+def review(request: ReviewRequest, environment: Mapping[str, str], report_progress: ProgressCallback) -> report.Report:
+    """Return the review of a stack.
 
     Args:
-        request: what is to be reviewed.
-        environment: of all that is run for it.
-        say: told what is being done.
+        request: options of the review.
+        environment: the environment of Pulumi and Helm.
+        report_progress: function that receives one line per step.
 
     Raises:
-        PreviewFailed: there is no preview.
-        NotInstalled: there is no Helm.
+        PreviewFailedError: the preview failed.
+        NotInstalledError: Helm is not installed.
     """
-    helm = program()
+    helm = find_program()
     with tempfile.TemporaryDirectory(prefix="review-") as scratch:
         folder = Path(scratch)
-        read = stack.read(request.stack, request.config_file, folder, environment)
-        seen: dict[str, cluster_snapshot.ClusterSnapshot] = {}
-        if read.settings is not None:
-            say(f"asking {', '.join(cluster.name for cluster in read.settings.clusters)}")
-            seen = cluster_snapshot.inspect_clusters(read.settings.clusters, _timeout(read))
-            reachable = {cluster.name for cluster in read.settings.clusters if cluster.reachable}
-            if away := sorted(name for name in reachable if seen[name].unseen is not None):
-                say(f"can't see {', '.join(away)}; going on without")
-                stack.without(read, away)
-        say(f"pulumi preview of {request.stack}")
+        reviewed = stack.read_stack(request.stack, request.config_file, folder, environment)
+        snapshots: dict[str, ClusterSnapshot] = {}
+        if reviewed.settings is not None:
+            clusters = reviewed.settings.clusters
+            report_progress(f"reading {', '.join(cluster.name for cluster in clusters)}")
+            snapshots = cluster_snapshot.inspect_clusters(clusters, _timeout(reviewed))
+            reachable = {cluster.name for cluster in clusters if cluster.reachable}
+            if failed := sorted(name for name in reachable if snapshots[name].error is not None):
+                report_progress(f"cannot read {', '.join(failed)}; continuing without")
+                stack.declare_unreachable(reviewed, failed)
+        report_progress(f"pulumi preview of {request.stack}")
         try:
-            found = preview.run(request.stack, read.file, folder, environment)
-        except PreviewFailed as error:
-            raise PreviewFailed(scrubbed(str(error), read.secrets)) from None
-        seen |= _former(found, seen, _timeout(read))
-        changed = release_objects.changed(found)
-        if changed:
-            say(f"rendering {len(changed)} releases")
-        looking = release_objects.Releases(found, seen, Renderer(helm, folder, environment))
+            planned = preview.run_preview(request.stack, reviewed.file, folder, environment)
+        except PreviewFailedError as error:
+            raise PreviewFailedError(redact_text(str(error), reviewed.secrets)) from None
+        snapshots |= _removed_clusters(planned, snapshots, _timeout(reviewed))
+        steps = release_objects.changed_releases(planned)
+        if steps:
+            report_progress(f"rendering {len(steps)} releases")
+        inspector = release_objects.ReleaseInspector(planned, snapshots, Renderer(helm, folder, environment))
         with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-            behind = list(pool.map(looking.look, changed))
-    broken, older = report.findings(found)
-    scopes: dict[str, Scope] = {name: each.offer.namespaced for name, each in seen.items()}
+            releases = list(pool.map(inspector.inspect, steps))
+    findings, older_findings = report.check_policies(planned)
+    lookups: dict[str, NamespacedLookup] = {name: each.api_resources.is_namespaced for name, each in snapshots.items()}
     return report.Report(
         stack=request.stack,
-        clusters={name: each.unseen for name, each in sorted(seen.items())},
-        resources=tuple(changes.of_resources(found, scopes, read.secrets)),
-        releases=tuple(changes.of_release(each, read.secrets) for each in behind),
-        topology=_pictures(found, read),
-        expiring=tuple(report.expiring(found, request.expires_within)),
+        clusters={name: each.error for name, each in sorted(snapshots.items())},
+        resources=tuple(changes.compare_resources(planned, lookups, reviewed.secrets)),
+        releases=tuple(changes.compare_release(each, reviewed.secrets) for each in releases),
+        topology=_topology_diagrams(planned, reviewed),
+        expiring=tuple(report.find_expiring_certificates(planned, request.expires_within)),
         expires_within=request.expires_within,
-        findings=tuple(replace(each, text=scrubbed(each.text, read.secrets)) for each in broken),
-        older_findings=older,
-        warnings=tuple(scrubbed(warning, read.secrets) for warning in found.warnings),
-        unchanged=sum(step.operation == "same" for step in found.steps),
+        findings=tuple(replace(each, text=redact_text(each.text, reviewed.secrets)) for each in findings),
+        older_findings=older_findings,
+        warnings=tuple(redact_text(warning, reviewed.secrets) for warning in planned.warnings),
+        unchanged=sum(step.operation == "same" for step in planned.steps),
     )
 
 
-def _timeout(read: stack.ReviewedStack) -> float:
-    return read.settings.preflight.timeout if read.settings is not None else 5.0
+def _timeout(reviewed: stack.ReviewedStack) -> float:
+    return reviewed.settings.preflight.timeout if reviewed.settings is not None else _DEFAULT_TIMEOUT_S
 
 
-def _former(
-    found: preview.Preview, seen: Mapping[str, cluster_snapshot.ClusterSnapshot], timeout: float
-) -> Mapping[str, cluster_snapshot.ClusterSnapshot]:
-    """The clusters that the stack file has no more, by the way that the state has to them."""
-    gone = [
+def _removed_clusters(
+    planned: preview.Preview, snapshots: Mapping[str, ClusterSnapshot], timeout: float
+) -> Mapping[str, ClusterSnapshot]:
+    """Return snapshots of the clusters that are only in the stack state, with the credentials from there."""
+    providers = [
         step
-        for step in found.steps
-        if step.type == preview.PROVIDER and step.name not in seen and step.before is not None
+        for step in planned.steps
+        if step.type == KUBERNETES_PROVIDER_TYPE and step.name not in snapshots and step.before is not None
     ]
-    ways, hidden = {}, {}
-    for step in gone:
+    accesses, unreadable = {}, {}
+    for step in providers:
         inputs = step.state.inputs
         kubeconfig = str(inputs.get("kubeconfig") or "")
         if kubeconfig == SECRET:
-            why = "its kubeconfig is a secret that only the state has"
-            hidden[step.name] = cluster_snapshot.ClusterSnapshot(name=step.name, unseen=why)
+            reason = "its kubeconfig is a secret in the stack state"
+            unreadable[step.name] = ClusterSnapshot(name=step.name, error=reason)
         else:
-            ways[step.name] = Access(context=str(inputs.get("context") or ""), kubeconfig=kubeconfig)
-    return {**cluster_snapshot.ask(ways, timeout), **hidden}
+            accesses[step.name] = Access(context=str(inputs.get("context") or ""), kubeconfig=kubeconfig)
+    return {**cluster_snapshot.take_snapshots(accesses, timeout), **unreadable}
 
 
-def _pictures(found: preview.Preview, read: stack.ReviewedStack) -> tuple[str | None, str | None]:
-    """The topology as the state has it, and as the stack file has it."""
-    step = found.stack
+def _topology_diagrams(planned: preview.Preview, reviewed: stack.ReviewedStack) -> tuple[str | None, str | None]:
+    """Return the topology of the stack state and of the stack file, as Mermaid."""
+    step = planned.stack
     before = step.before.outputs.get("topology") if step is not None and step.before is not None else None
-    if read.settings is None:
+    if reviewed.settings is None:
         return before, None
-    links = read.settings.links
-    away = set(read.settings.unreachable_clusters)
-    pending = [link for link in links if {link.source, link.target} & away]
-    return before, topology.mermaid([cluster.name for cluster in read.settings.clusters], links, pending)
+    links = reviewed.settings.links
+    unreachable = set(reviewed.settings.unreachable_clusters)
+    pending = [link for link in links if {link.source, link.target} & unreachable]
+    return before, topology.render_mermaid([cluster.name for cluster in reviewed.settings.clusters], links, pending)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What a program asks for, before providers have had a look at it.
+"""Inputs that the program registers, before a provider changes them.
 
-The Kubernetes provider leaves values that only the update will know out of what a preview shows, so that a field that
-is still to come looks like one that goes. Pulumi's gRPC log has them. It has secrets in clear as well, so it goes
-through a pipe and never onto a disk, and nothing is kept of it but which values are unknown.
+The Kubernetes provider omits unknown values from a preview, so that a future field looks like a deleted one. Pulumi's
+gRPC log contains the unknown values. The log also contains secrets in clear text. It is therefore read from a pipe and
+never written to disk, and only the paths of unknown values are stored.
 
 Follows https://www.pulumi.com/docs/iac/cli/environment-variables/ (PULUMI_DEBUG_GRPC).
 """
@@ -17,50 +17,48 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from policy.planned_resource import UNKNOWN
-
-# Follows https://github.com/pulumi/pulumi/blob/master/sdk/go/common/resource/sig/sig.go.
-_SIGNATURE = "4dabf18193072939515e22adb298388d"
-_SECRET = "1b47061264138c4ac30d75fd1eb44270"
-_OUTPUT = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
+from mesh.pulumi_constants import OUTPUT_SIGNATURE, SECRET_SIGNATURE, SIGNATURE_KEY, UNKNOWN_VALUE
 
 _END = b"\nend\n"
 
 
 class CapturedInputs:
-    """The values that a program leaves to the update, by the URNs of its resources."""
+    """Inputs that are unknown until the update, by the URN of the resource."""
 
     def __init__(self) -> None:
         self._unknown: dict[str, Any] = {}
 
-    def take(self, line: str) -> None:
-        """Learn from one line of the log."""
+    def add_log_line(self, line: str) -> None:
+        """Store the unknown inputs of one line of the gRPC log."""
         if "ResourceMonitor/RegisterResource" not in line:
             return
         try:
             entry = json.loads(line)
             urn = entry["response"]["urn"]
-            asked = entry["request"].get("object")
+            inputs = entry["request"].get("object")
         except (ValueError, KeyError, TypeError, AttributeError):
-            # A call that has no answer yet, or one of something else that only speaks of this one.
+            # The call has no response yet, or another call only contains the name of this one.
             return
-        self._unknown[urn] = _unknown(asked)
+        self._unknown[urn] = _unknown_part(inputs)
 
-    def completed(self, urn: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """A resource's inputs with the sign in place of each value that nobody knows yet."""
-        found: dict[str, Any] = _grafted(dict(inputs), self._unknown.get(urn))
-        return found
+    def add_unknowns(self, urn: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the inputs of a resource with `UNKNOWN_VALUE` in place of each unknown value."""
+        merged: dict[str, Any] = _merge(dict(inputs), self._unknown.get(urn))
+        return merged
 
     @contextmanager
-    def listening(self, folder: Path) -> Iterator[dict[str, str]]:
-        """Learn from a Pulumi that is run inside of this, with the variables that it gives.
+    def capture(self, folder: Path) -> Iterator[dict[str, str]]:
+        """Capture the inputs of a Pulumi command that runs inside the context.
 
         Args:
-            folder: where the pipe goes, which nobody else should see into.
+            folder: folder of the pipe; other users must not have access to it.
+
+        Yields:
+            The environment variables for the command.
         """
         pipe = folder / "grpc"
         os.mkfifo(pipe, 0o600)
-        # Open for writing too, because Pulumi opens and closes it for each line.
+        # Open for writing too: Pulumi opens and closes the pipe for each line, and the reader must not see the end.
         descriptor = os.open(pipe, os.O_RDWR)
         reader = threading.Thread(target=self._read, args=(descriptor,), daemon=True)
         reader.start()
@@ -80,34 +78,34 @@ class CapturedInputs:
             for line in lines:
                 if line == _END.strip():
                     return
-                self.take(line.decode(errors="replace"))
+                self.add_log_line(line.decode(errors="replace"))
 
 
-def _unknown(value: Any) -> Any:
-    """The part of a value that isn't known, or None."""
-    if value == UNKNOWN:
-        return UNKNOWN
+def _unknown_part(value: Any) -> Any:
+    """Return the unknown part of a value, or None if all of it is known."""
+    if value == UNKNOWN_VALUE:
+        return UNKNOWN_VALUE
     if isinstance(value, Mapping):
-        signature = value.get(_SIGNATURE)
-        if signature == _SECRET:
-            return _unknown(value.get("value"))
-        if signature == _OUTPUT:
-            return _unknown(value["value"]) if "value" in value else UNKNOWN
-        found = {key: part for key, item in value.items() if (part := _unknown(item)) is not None}
-        return found or None
+        signature = value.get(SIGNATURE_KEY)
+        if signature == SECRET_SIGNATURE:
+            return _unknown_part(value.get("value"))
+        if signature == OUTPUT_SIGNATURE:
+            return _unknown_part(value["value"]) if "value" in value else UNKNOWN_VALUE
+        parts = {key: part for key, item in value.items() if (part := _unknown_part(item)) is not None}
+        return parts or None
     if isinstance(value, list):
-        parts = [_unknown(item) for item in value]
-        return parts if any(part is not None for part in parts) else None
+        items = [_unknown_part(item) for item in value]
+        return items if any(item is not None for item in items) else None
     return None
 
 
-def _grafted(value: Any, unknown: Any) -> Any:
+def _merge(value: Any, unknown: Any) -> Any:
     if unknown is None:
         return value
     if isinstance(unknown, Mapping):
-        found = dict(value) if isinstance(value, Mapping) else {}
-        return {**found, **{key: _grafted(found.get(key), part) for key, part in unknown.items()}}
+        known = dict(value) if isinstance(value, Mapping) else {}
+        return {**known, **{key: _merge(known.get(key), part) for key, part in unknown.items()}}
     if isinstance(unknown, list):
-        known = value if isinstance(value, list) else []
-        return [_grafted(known[number] if number < len(known) else None, part) for number, part in enumerate(unknown)]
+        items = value if isinstance(value, list) else []
+        return [_merge(items[number] if number < len(items) else None, part) for number, part in enumerate(unknown)]
     return unknown

@@ -1,4 +1,4 @@
-"""What changes in each cluster, object by object, whoever makes the object: Helm, or Pulumi itself."""
+"""Changes of objects in each cluster, from Helm releases and from Pulumi's own Kubernetes resources."""
 
 from __future__ import annotations
 
@@ -6,38 +6,40 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from mesh.pulumi_constants import HELM_RELEASE_TYPE
 from policy.planned_resource import SECRET
-from review.diff import Field, fields
-from review.objects import Object, ObjectIdentity, Scope, identify
-from review.preview import RELEASE, Preview, Step
-from review.redaction import Masked, masked, scrubbed
-from review.release_objects import Release
+from review.diff import FieldDiff, diff_fields
+from review.objects import ManifestObject, NamespacedLookup, ObjectIdentity, identify
+from review.preview import Preview, Step
+from review.redaction import Redacted, redact, redact_text
+from review.release_objects import ReviewedRelease
 
 Verb = Literal["added", "changed", "removed", "replaced", "kept"]
+_VERBS: Mapping[str, Verb] = {"create": "added", "update": "changed", "delete": "removed", "replace": "replaced"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
-    """What becomes of one object."""
+class ObjectChange:
+    """Change of one object."""
 
     verb: Verb
     identity: ObjectIdentity
-    before: Any = None  # masked
-    after: Any = None  # masked
-    fields: tuple[Field, ...] = ()
-    restarts: bool = False  # its pods start anew
+    before: Any = None  # redacted
+    after: Any = None  # redacted
+    fields: tuple[FieldDiff, ...] = ()
+    restarts: bool = False  # the pods restart
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReleaseChange:
-    """What becomes of a release."""
+    """Change of one Helm release."""
 
     cluster: str
-    name: str  # with its namespace
+    name: str  # namespace/name
     operation: str
-    charts: tuple[str | None, str | None]  # before and after, with version
-    values: tuple[Field, ...]
-    objects: tuple[Change, ...]
+    charts: tuple[str | None, str | None]  # name and version, before and after
+    values: tuple[FieldDiff, ...]
+    objects: tuple[ObjectChange, ...]
     hooks: tuple[ObjectIdentity, ...] = ()
     from_state: str | None = None
     failure: str | None = None
@@ -45,149 +47,175 @@ class ReleaseChange:
 
 @dataclass(frozen=True, kw_only=True)
 class ResourceChange:
-    """What becomes of one resource of Pulumi's."""
+    """Change of one Pulumi resource."""
 
     cluster: str | None
     operation: str
     type: str
     name: str
-    fields: tuple[Field, ...] = ()
-    object: Change | None = None  # what it is in its cluster, if it is a Kubernetes object
+    fields: tuple[FieldDiff, ...] = ()
+    object: ObjectChange | None = None  # for Kubernetes objects
 
 
-def of_release(release: Release, known: Collection[str]) -> ReleaseChange:
-    """The change of a release.
+def compare_release(release: ReviewedRelease, secrets: Collection[str]) -> ReleaseChange:
+    """Return the change of a release.
 
     Args:
-        release: with its objects on both sides.
-        known: secrets, wherever they stand.
+        release: the release with its objects.
+        secrets: texts to redact.
     """
     step = release.step
     before, after = release.before, release.after
-    values = fields(
-        masked(before.inputs.get("values") or {}, known) if before else {},
-        masked(after.inputs.get("values") or {}, known) if after else {},
+    values = diff_fields(
+        redact(before.inputs.get("values") or {}, secrets) if before else {},
+        redact(after.inputs.get("values") or {}, secrets) if after else {},
     )
-    found = (
-        [] if release.failure else _of_objects(before.objects if before else {}, after.objects if after else {}, known)
+    objects = (
+        []
+        if release.failure
+        else _compare_objects(before.objects if before else {}, after.objects if after else {}, secrets)
     )
     return ReleaseChange(
         cluster=release.cluster,
         name=release.name,
         operation=step.operation,
-        charts=(_chart(before.inputs) if before else None, _chart(after.inputs) if after else None),
-        values=(*values, *_secrets_changed(step, values, "values")) if step.operation == "update" else (),
-        objects=tuple(found),
+        charts=(_chart_label(before.inputs) if before else None, _chart_label(after.inputs) if after else None),
+        values=(*values, *_hidden_differences(step, values, "values")) if step.operation == "update" else (),
+        objects=tuple(objects),
         hooks=after.hooks if after else (),
         from_state=release.from_state,
-        failure=scrubbed(release.failure, known) if release.failure else None,
+        failure=redact_text(release.failure, secrets) if release.failure else None,
     )
 
 
-def of_resources(preview: Preview, scopes: Mapping[str, Scope], known: Collection[str]) -> list[ResourceChange]:
-    """The changes of all resources that aren't releases, in the order of their URNs.
+def compare_resources(
+    preview: Preview, lookups: Mapping[str, NamespacedLookup], secrets: Collection[str]
+) -> list[ResourceChange]:
+    """Return the changes of all resources except releases, sorted by URN.
 
     Args:
         preview: the preview.
-        scopes: for each cluster, which kinds are in namespaces.
-        known: secrets, wherever they stand.
+        lookups: lookup of namespaced kinds, by cluster name.
+        secrets: texts to redact.
     """
     return [
-        _of_resource(step, scopes.get(step.cluster or "", _unknown), known)
+        _compare_resource(step, lookups.get(step.cluster or "", _no_lookup), secrets)
         for step in preview.steps
-        if step.operation != "same" and step.type != RELEASE
+        if step.operation != "same" and step.type != HELM_RELEASE_TYPE
     ]
 
 
-def _of_objects(
-    before: Mapping[ObjectIdentity, Object], after: Mapping[ObjectIdentity, Object], known: Collection[str]
-) -> Iterable[Change]:
+def _compare_objects(
+    before: Mapping[ObjectIdentity, ManifestObject],
+    after: Mapping[ObjectIdentity, ManifestObject],
+    secrets: Collection[str],
+) -> Iterable[ObjectChange]:
     for identity in sorted({*before, *after}):
         old, new = before.get(identity), after.get(identity)
         if old is None and new is not None:
-            yield Change(verb="added", identity=identity, after=masked(new.body, known))
+            yield ObjectChange(verb="added", identity=identity, after=redact(new.body, secrets))
         elif old is not None and new is None:
-            yield Change(verb="kept" if old.kept else "removed", identity=identity, before=masked(old.body, known))
-        elif old is not None and new is not None and (change := _of_pair(old, new, known)):
+            verb: Verb = "kept" if old.is_retained else "removed"
+            yield ObjectChange(verb=verb, identity=identity, before=redact(old.body, secrets))
+        elif old is not None and new is not None and (change := _compare_versions(old, new, secrets)):
             yield change
 
 
-def _of_pair(old: Object, new: Object, known: Collection[str]) -> Change | None:
-    before, after = masked(old.body, known), masked(new.body, known)
-    found = fields(before, after)
-    if not found:
+def _compare_versions(old: ManifestObject, new: ManifestObject, secrets: Collection[str]) -> ObjectChange | None:
+    before, after = redact(old.body, secrets), redact(new.body, secrets)
+    fields = diff_fields(before, after)
+    if not fields:
         return None
-    templates = [masked(each.pod_template, known) for each in (old, new)]
-    return Change(
+    templates = [redact(each.pod_template, secrets) for each in (old, new)]
+    return ObjectChange(
         verb="changed",
         identity=new.identity,
         before=before,
         after=after,
-        fields=tuple(found),
+        fields=tuple(fields),
         restarts=templates[0] != templates[1],
     )
 
 
-def _of_resource(step: Step, scope: Scope, known: Collection[str]) -> ResourceChange:
+def _compare_resource(step: Step, lookup: NamespacedLookup, secrets: Collection[str]) -> ResourceChange:
     before = step.before.inputs if step.before else {}
     after = step.after.inputs if step.after else {}
-    found: list[Field] = []
+    fields: list[FieldDiff] = []
     if step.operation in ("update", "replace"):
-        found = fields(masked(_own(before), known), masked(_own(after), known))
-        found += _secrets_changed(step, found)
+        fields = diff_fields(
+            redact(_without_pulumi_fields(before), secrets), redact(_without_pulumi_fields(after), secrets)
+        )
+        fields += _hidden_differences(step, fields)
     return ResourceChange(
         cluster=step.cluster,
         operation=step.operation,
         type=step.type,
         name=step.name,
-        fields=tuple(found),
-        object=_object(step, scope, tuple(found), known),
+        fields=tuple(fields),
+        object=_object_change(step, lookup, tuple(fields), secrets),
     )
 
 
-def _object(step: Step, scope: Scope, found: tuple[Field, ...], known: Collection[str]) -> Change | None:
-    state = step.state
-    if not step.type.startswith("kubernetes:") or not state.inputs.get("kind"):
+def _object_change(
+    step: Step, lookup: NamespacedLookup, fields: tuple[FieldDiff, ...], secrets: Collection[str]
+) -> ObjectChange | None:
+    if not step.type.startswith("kubernetes:") or not step.state.inputs.get("kind"):
         return None
-    bodies = {side: dict(each.inputs) for side, each in (("before", step.before), ("after", step.after)) if each}
-    verbs: dict[str, Verb] = {"create": "added", "update": "changed", "delete": "removed", "replace": "replaced"}
-    made = {side: Object(identity=identify(body, "default", scope), body=_own(body)) for side, body in bodies.items()}
-    templates = [masked(made[side].pod_template, known) if side in made else None for side in ("before", "after")]
-    latest = made.get("after") or made["before"]
-    return Change(
-        verb=verbs[step.operation],
+    objects = [
+        ManifestObject(
+            identity=identify(state.inputs, "default", lookup), body=_without_pulumi_fields(dict(state.inputs))
+        )
+        if state
+        else None
+        for state in (step.before, step.after)
+    ]
+    templates = [redact(each.pod_template, secrets) if each else None for each in objects]
+    before, after = objects
+    latest = after or before
+    assert latest is not None, "a step has at least one state"
+    return ObjectChange(
+        verb=_VERBS[step.operation],
         identity=latest.identity,
-        before=masked(made["before"].body, known) if "before" in made else None,
-        after=masked(made["after"].body, known) if "after" in made else None,
-        fields=found,
+        before=redact(before.body, secrets) if before else None,
+        after=redact(after.body, secrets) if after else None,
+        fields=fields,
         restarts=step.operation in ("update", "replace") and templates[0] != templates[1],
     )
 
 
-def _secrets_changed(step: Step, found: Iterable[Field], below: str = "") -> list[Field]:
-    """What Pulumi knows to change while it shows the same sign on both sides."""
-    told = {field.path for field in found}
-    more = []
+def _hidden_differences(step: Step, visible: Iterable[FieldDiff], prefix: str = "") -> list[FieldDiff]:
+    """Return differences that Pulumi reports although both sides look the same, such as changed secrets.
+
+    Args:
+        step: the step with the changed paths.
+        visible: the visible differences.
+        prefix: property to which the result is limited, such as `values`.
+    """
+    visible_paths = {field.path for field in visible}
+    differences = []
     for path in step.changed:
-        relative = path.removeprefix(f"{below}.") if below else path
-        if (below and relative == path) or any(_within(relative, each) or _within(each, relative) for each in told):
+        relative = path.removeprefix(f"{prefix}.") if prefix else path
+        is_visible = any(_is_within(relative, each) or _is_within(each, relative) for each in visible_paths)
+        if (prefix and relative == path) or is_visible:
             continue
-        before = _at(step.before.inputs if step.before else {}, path)
-        after = _at(step.after.inputs if step.after else {}, path)
+        before = _value_at(step.before.inputs if step.before else {}, path)
+        after = _value_at(step.after.inputs if step.after else {}, path)
         if SECRET in (before, after):
-            more.append(Field(path=relative, before=Masked(SECRET, "before"), after=Masked(SECRET, "after")))
-        elif not below and before == after:
-            # What is in the cluster differs from what both the state and the program say.
-            more.append(Field(path=relative, before="(differs in the cluster)", after="(as in the stack)"))
-    return more
+            differences.append(
+                FieldDiff(path=relative, before=Redacted(SECRET, "before"), after=Redacted(SECRET, "after"))
+            )
+        elif not prefix and before == after:
+            # The live object differs from both the state and the program.
+            differences.append(FieldDiff(path=relative, before="(differs in the cluster)", after="(as in the stack)"))
+    return differences
 
 
-def _within(path: str, outer: str) -> bool:
+def _is_within(path: str, outer: str) -> bool:
     return path == outer or path.startswith((f"{outer}.", f"{outer}["))
 
 
-def _at(value: Any, path: str) -> Any:
-    """What stands at one of Pulumi's paths; of what stands in a secret, its sign."""
+def _value_at(value: Any, path: str) -> Any:
+    """Return the value at one of Pulumi's property paths, or `SECRET` if the path leads into a secret."""
     rest = path
     while rest:
         if value == SECRET:
@@ -197,7 +225,7 @@ def _at(value: Any, path: str) -> Any:
         elif rest.startswith("["):
             key, _, rest = rest[1:].partition("]")
         else:
-            end = min((found for found in (rest.find("."), rest.find("[")) if found > 0), default=len(rest))
+            end = min((index for index in (rest.find("."), rest.find("[")) if index > 0), default=len(rest))
             key, rest = rest[:end], rest[end:]
         rest = rest.removeprefix(".")
         if isinstance(value, Mapping):
@@ -209,21 +237,23 @@ def _at(value: Any, path: str) -> Any:
     return value
 
 
-def _own(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Inputs without what Pulumi keeps in them for itself."""
-    found = {key: value for key, value in inputs.items() if not key.startswith("__")}
-    metadata = found.get("metadata")
+def _without_pulumi_fields(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return inputs without Pulumi's internal fields and annotations."""
+    body = {key: value for key, value in inputs.items() if not key.startswith("__")}
+    metadata = body.get("metadata")
     if isinstance(metadata, Mapping) and isinstance(metadata.get("annotations"), Mapping):
-        own = {key: value for key, value in metadata["annotations"].items() if not str(key).startswith("pulumi.com/")}
-        found["metadata"] = {**metadata, "annotations": own}
-        if not own:
-            del found["metadata"]["annotations"]
-    return found
+        annotations = {
+            key: value for key, value in metadata["annotations"].items() if not str(key).startswith("pulumi.com/")
+        }
+        body["metadata"] = {**metadata, "annotations": annotations}
+        if not annotations:
+            del body["metadata"]["annotations"]
+    return body
 
 
-def _chart(inputs: Mapping[str, Any]) -> str:
+def _chart_label(inputs: Mapping[str, Any]) -> str:
     return f"{str(inputs.get('chart', '')).rpartition('/')[2]} {inputs.get('version') or ''}".strip()
 
 
-def _unknown(_: str, __: str) -> bool | None:
+def _no_lookup(_: str, __: str) -> bool | None:
     return None

@@ -81,11 +81,7 @@ def take_snapshots(accesses: Mapping[str, Access], timeout: float) -> dict[str, 
 
 def _take_snapshot(name: str, access: Access, timeout: float) -> ClusterSnapshot:
     try:
-        try:
-            client = kube_client.api_client(access)
-        except Exception as error:  # a credential plugin or a kubeconfig can fail with any exception
-            raise credentials_error(error) from None
-        api = KubeClient(client, timeout)
+        api = kube_client.connect(access, timeout_s=timeout)
         api_resources = discovery.discover(api)
         for resource in _REQUIRED_RESOURCES:
             api.get(f"/api/v1/{resource}?limit=1", resource, accept=METADATA_LIST_MEDIA_TYPE)

@@ -1,4 +1,4 @@
-"""What differs between two objects, field by field."""
+"""Diff of two objects, field by field, without the text of secrets."""
 
 from __future__ import annotations
 
@@ -9,141 +9,129 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
-from policy.planned_resource import SECRET, UNKNOWN
-from review.redaction import Masked
+from mesh.kube.object_diff import entry_path, identifying_keys, join_path
+from mesh.pulumi_constants import UNKNOWN_VALUE
+from policy.planned_resource import SECRET
+from review.redaction import Redacted
 
 
-class _Nothing:
-    """In place of a field that isn't there."""
+class _Missing:
+    """Placeholder for a field that does not exist."""
 
 
-NOTHING = _Nothing()
+MISSING = _Missing()
 
-# By which of their fields the entries of a list are told, the first that all have.
-_KEYS = ("name", "containerPort", "mountPath", "key", "port", "host", "ip", "kind", "group")
+# Keys that identify the entries of a list; the first one that all entries have is used.
+_ENTRY_KEYS = ("name", "containerPort", "mountPath", "key", "port", "host", "ip", "kind", "group")
+# Entries of two lists of scalars, in total; for longer lists, only the differing entries are shown.
+_MAX_LIST_LENGTH = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Field:
+class FieldDiff:
     """A field that differs."""
 
     path: str
-    before: Any = NOTHING
-    after: Any = NOTHING
+    before: Any = MISSING
+    after: Any = MISSING
 
     @property
     def lines(self) -> list[str]:
-        """The lines of a diff: what goes with `-`, what comes with `+`, and, of long texts, what stays around it."""
+        """Return the lines of a diff: `-` for removed, `+` for added, `!` for changed text with its context."""
         if _are_long_lists(self.before, self.after):
-            # Of a long list, what goes and what comes.
             sides = ("-", self.before, self.after), ("+", self.after, self.before)
             only = [(sign, [item for item in one if item not in other]) for sign, one, other in sides]
             if any(items for _, items in only):
-                return [f"{sign} {self.path}: {_written(items)[0]}" for sign, items in only if items]
-        before, after = _written(self.before), _written(self.after)
-        if before == after and self.before is not NOTHING:
-            return [f"! {self.path}: {_summary(before)} (changed)"]
+                return [f"{sign} {self.path}: {_format(items)[0]}" for sign, items in only if items]
+        before, after = _format(self.before), _format(self.after)
+        if before == after and self.before is not MISSING:
+            return [f"! {self.path}: {_summarize(before)} (changed)"]
         if len(before) > 1 or len(after) > 1:
-            found = difflib.unified_diff(before, after, n=1, lineterm="")
-            return [f"! {self.path}:", *(line for line in found if not line.startswith(("---", "+++", "@@")))]
+            diff = difflib.unified_diff(before, after, n=1, lineterm="")
+            return [f"! {self.path}:", *(line for line in diff if not line.startswith(("---", "+++", "@@")))]
         return [f"{sign} {self.path}: {text[0]}" for sign, text in (("-", before), ("+", after)) if text]
 
 
-def fields(before: Any, after: Any, path: str = "") -> list[Field]:
-    """What differs, in the order of paths.
+def diff_fields(before: Any, after: Any, path: str = "") -> list[FieldDiff]:
+    """Return the fields that differ between two values, sorted by path.
 
     Args:
-        before: a value of JSON, with `Masked` in it where something is secret.
-        after: another one.
-        path: where they stand.
+        before: a JSON value, with `Redacted` in place of secrets.
+        after: another JSON value.
+        path: path of both values in their object.
     """
     if before == after:
         return []
     if isinstance(before, Mapping) and isinstance(after, Mapping):
-        found: list[Field] = []
+        diffs: list[FieldDiff] = []
         for key in sorted({*before, *after}, key=str):
-            inner = _joined(path, str(key))
-            found += fields(before.get(key, NOTHING), after.get(key, NOTHING), inner)
-        return found
+            diffs += diff_fields(before.get(key, MISSING), after.get(key, MISSING), join_path(path, str(key)))
+        return diffs
     if isinstance(before, list) and isinstance(after, list):
-        return _of_lists(before, after, path)
+        return _diff_lists(before, after, path)
     for value, other in ((before, after), (after, before)):
-        # What comes or goes whole is told by its fields, so that nothing of it is only hinted at.
-        if (value is NOTHING or value is None) and isinstance(other, (Mapping, list)) and other:
+        # A mapping or list that is added or deleted is expanded into fields, so that all of it is shown.
+        if (value is MISSING or value is None) and isinstance(other, (Mapping, list)) and other:
             empty: Any = {} if isinstance(other, Mapping) else []
-            return fields(empty, other, path) if value is before else fields(other, empty, path)
-    return [Field(path=path, before=before, after=after)]
+            return diff_fields(empty, other, path) if value is before else diff_fields(other, empty, path)
+    return [FieldDiff(path=path, before=before, after=after)]
 
 
-def _of_lists(before: Sequence[Any], after: Sequence[Any], path: str) -> list[Field]:
-    key = _key([*before, *after])
+def _diff_lists(before: Sequence[Any], after: Sequence[Any], path: str) -> list[FieldDiff]:
+    key = next(iter(identifying_keys([*before, *after], _ENTRY_KEYS)), None)
     if key is None:
         if all(not isinstance(item, (Mapping, list)) for item in [*before, *after]):
-            return [Field(path=path, before=before or NOTHING, after=after or NOTHING)]
-        return _of_entries(before, after, path)
+            return [FieldDiff(path=path, before=before or MISSING, after=after or MISSING)]
+        return _diff_by_position(before, after, path)
     sides = [{str(item[key]): item for item in side} for side in (before, after)]
     if any(len(side) != len(items) for side, items in zip(sides, (before, after), strict=True)):
-        return [Field(path=path, before=before, after=after)]
-    found = []
+        return [FieldDiff(path=path, before=before, after=after)]
+    diffs = []
     for name in [*sides[0], *(name for name in sides[1] if name not in sides[0])]:
-        found += fields(sides[0].get(name, NOTHING), sides[1].get(name, NOTHING), f"{path}[{name}]")
-    if not found:
-        # Nothing but the order, which can matter.
-        found = [Field(path=f"{path} (order)", before=list(sides[0]), after=list(sides[1]))]
-    return found
+        diffs += diff_fields(sides[0].get(name, MISSING), sides[1].get(name, MISSING), entry_path(path, name))
+    if not diffs:
+        # Only the order differs, which can matter.
+        diffs = [FieldDiff(path=f"{path} (order)", before=list(sides[0]), after=list(sides[1]))]
+    return diffs
 
 
-def _of_entries(before: Sequence[Any], after: Sequence[Any], path: str) -> list[Field]:
-    """Of entries that nothing but their place tells apart: one that comes in between only moves the others."""
-    one_side, other_side = (
-        [json.dumps(item, sort_keys=True, default=_fingerprint) for item in side] for side in (before, after)
-    )
-    found: list[Field] = []
-    for _, old, old_end, new, new_end in SequenceMatcher(None, one_side, other_side, autojunk=False).get_opcodes():
+def _diff_by_position(before: Sequence[Any], after: Sequence[Any], path: str) -> list[FieldDiff]:
+    """Return the differences of lists without a key; an inserted entry does not count as a change of those after it."""
+    texts = [[json.dumps(item, sort_keys=True, default=_fingerprint) for item in side] for side in (before, after)]
+    diffs: list[FieldDiff] = []
+    for _, old, old_end, new, new_end in SequenceMatcher(a=texts[0], b=texts[1], autojunk=False).get_opcodes():
         for number in range(max(old_end - old, new_end - new)):
-            one = before[old + number] if old + number < old_end else NOTHING
-            other = after[new + number] if new + number < new_end else NOTHING
-            found += fields(one, other, f"{path}[{(old if other is NOTHING else new) + number}]")
-    return found
+            one = before[old + number] if old + number < old_end else MISSING
+            other = after[new + number] if new + number < new_end else MISSING
+            diffs += diff_fields(one, other, entry_path(path, (old if other is MISSING else new) + number))
+    return diffs
 
 
-def _fingerprint(value: Masked) -> str:
+def _fingerprint(value: Redacted) -> str:
     return value.fingerprint
 
 
-def _key(items: Sequence[Any]) -> str | None:
-    if not items or not all(isinstance(item, Mapping) for item in items):
-        return None
-    return next((key for key in _KEYS if all(isinstance(item.get(key), (str, int)) for item in items)), None)
-
-
-def _joined(path: str, key: str) -> str:
-    if not key.replace("_", "").replace("-", "").isalnum():
-        return f'{path}["{key}"]'
-    return f"{path}.{key}" if path else key
-
-
-def _written(value: Any) -> list[str]:
-    if value is NOTHING:
+def _format(value: Any) -> list[str]:
+    if value is MISSING:
         return []
-    if isinstance(value, Masked):
+    if isinstance(value, Redacted):
         value = value.shown
     if isinstance(value, str):
-        value = value.replace(UNKNOWN, "(known only after the update)")
+        value = value.replace(UNKNOWN_VALUE, "(known only after the update)")
     if isinstance(value, str) and value != SECRET:
         return value.splitlines() if "\n" in value.strip() else [value.strip("\n") or '""']
     if isinstance(value, bool):
         return [str(value).lower()]
     if isinstance(value, list):
-        return ["[" + ", ".join(" ".join(_written(item)) for item in value) + "]"]
+        return ["[" + ", ".join(" ".join(_format(item)) for item in value) + "]"]
     if isinstance(value, Mapping):
-        return ["{" + ", ".join(f"{key}: {' '.join(_written(item))}" for key, item in sorted(value.items())) + "}"]
+        return ["{" + ", ".join(f"{key}: {' '.join(_format(item))}" for key, item in sorted(value.items())) + "}"]
     return ["null" if value is None else str(value)]
 
 
 def _are_long_lists(before: Any, after: Any) -> bool:
-    return isinstance(before, list) and isinstance(after, list) and len(before) + len(after) > 10
+    return isinstance(before, list) and isinstance(after, list) and len(before) + len(after) > _MAX_LIST_LENGTH
 
 
-def _summary(lines: Sequence[str]) -> str:
+def _summarize(lines: Sequence[str]) -> str:
     return lines[0] if len(lines) == 1 else f"{len(lines)} lines"

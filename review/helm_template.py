@@ -1,6 +1,6 @@
-"""Charts, rendered by Helm as a release would install them.
+"""Charts rendered by `helm template`, as the Kubernetes provider would install them.
 
-Follows https://helm.sh/docs/helm/helm_template/ and what the Kubernetes provider does with a Release's inputs:
+Follows https://helm.sh/docs/helm/helm_template/. The inputs of a Release are described at
 https://www.pulumi.com/registry/packages/kubernetes/api-docs/helm/v3/release/.
 """
 
@@ -17,49 +17,50 @@ from pathlib import Path
 from typing import Any
 
 from mesh.kube.client import Access
+from mesh.pulumi_constants import UNKNOWN_VALUE
 from mesh.strict_yaml import StrictYamlError
-from policy.planned_resource import SECRET, UNKNOWN
+from policy.planned_resource import SECRET
 from review.discovery import ApiResources
-from review.objects import documents
-from review.redaction import scrubbed
+from review.objects import parse_manifest
+from review.redaction import redact_text
 
-# Seconds for one chart to arrive, or to be rendered.
-PATIENCE = 120
+# To pull one chart, or to render it.
+HELM_TIMEOUT_S = 120
 
 
 class RenderError(Exception):
-    """A chart that can't be had or rendered; the message is Helm's."""
+    """A chart that cannot be pulled or rendered; the message is Helm's."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReleaseSpec:
-    """A release as it is wanted: the inputs of its resource."""
+    """A Helm release as the inputs of its resource define it."""
 
     name: str
     namespace: str
-    chart: str  # a name in a repository, an oci:// reference, or a path
+    chart: str  # name in a repository, oci:// reference, or path
     version: str
     repository: Mapping[str, str]
     values: Mapping[str, Any]
-    crds: bool  # whether what lies in the chart's crds/ is installed too
-    hooks: bool
+    has_crds: bool  # the chart's crds/ folder is installed too
+    has_hooks: bool
 
     @classmethod
-    def of(cls, inputs: Mapping[str, Any], *, first: bool) -> ReleaseSpec:
-        """From a resource's inputs.
+    def from_inputs(cls, inputs: Mapping[str, Any], *, is_new: bool) -> ReleaseSpec:
+        """Return the release that a resource's inputs define.
 
         Args:
-            inputs: of the Release.
-            first: whether there is no such release yet: Helm leaves a chart's crds/ alone ever after.
+            inputs: inputs of the Release.
+            is_new: whether the release does not exist yet. Helm ignores a chart's crds/ folder in upgrades.
 
         Raises:
-            RenderError: it can't be told what the release will be.
+            RenderError: required inputs are unknown or secret.
         """
         for key in ("name", "namespace", "chart", "version", "values"):
-            if inputs.get(key) == UNKNOWN:
-                raise RenderError(f"only the update itself will know its {key}")
+            if inputs.get(key) == UNKNOWN_VALUE:
+                raise RenderError(f"the release's {key} is unknown until the update")
         if inputs.get("values") == SECRET:
-            raise RenderError("all of its values are one secret")
+            raise RenderError("the release's values are one secret")
         options = inputs.get("repositoryOpts") or {}
         return cls(
             name=str(inputs.get("name") or ""),
@@ -68,18 +69,18 @@ class ReleaseSpec:
             version=str(inputs.get("version") or ""),
             repository={key: value for key, value in options.items() if isinstance(value, str) and value},
             values=inputs.get("values") or {},
-            crds=first and not inputs.get("skipCrds"),
-            hooks=not inputs.get("disableWebhooks"),
+            has_crds=is_new and not inputs.get("skipCrds"),
+            has_hooks=not inputs.get("disableWebhooks"),
         )
 
 
 class Renderer:
-    """Helm, with a folder for the charts that it has pulled.
+    """`helm template` with a folder of pulled charts.
 
     Args:
-        helm: the program.
-        folder: where charts are kept; it must exist.
-        environment: the whole environment of its processes.
+        helm: path of the Helm program.
+        folder: existing folder for charts and kubeconfigs; deleted after the review.
+        environment: the whole environment of Helm.
     """
 
     def __init__(self, helm: Path, folder: Path, environment: Mapping[str, str]) -> None:
@@ -89,72 +90,72 @@ class Renderer:
         self._locks: dict[Path, threading.Lock] = {}
         self._guard = threading.Lock()
 
-    def render(self, wanted: ReleaseSpec, offer: ApiResources, way: Access | None) -> list[dict[str, Any]]:
-        """The objects that a release will have.
+    def render(self, release: ReleaseSpec, api_resources: ApiResources, access: Access | None) -> list[dict[str, Any]]:
+        """Return the objects of a release.
 
         Args:
-            wanted: the release.
-            offer: what its cluster offers.
-            way: to the cluster, for what templates look up there; None where it can't be reached.
+            release: the release.
+            api_resources: API discovery of the cluster.
+            access: credentials for lookups in templates; None if the cluster is unreachable.
 
         Raises:
-            RenderError: it can't be rendered.
+            RenderError: the chart cannot be pulled or rendered.
         """
-        command = ["template", wanted.name, str(self._chart(wanted)), "--namespace", wanted.namespace, "--values", "-"]
-        command += ["--skip-tests", *(["--include-crds"] if wanted.crds else ["--skip-crds"])]
-        if not wanted.hooks:
+        command = ["template", release.name, str(self._find_chart(release))]
+        command += ["--namespace", release.namespace, "--values", "-", "--skip-tests"]
+        command.append("--include-crds" if release.has_crds else "--skip-crds")
+        if not release.has_hooks:
             command.append("--no-hooks")
-        if offer.version is not None:
-            command += ["--kube-version", offer.version]
-        if offer.api_versions:
-            command += ["--api-versions", ",".join(offer.api_versions)]
-        # A look-up that isn't allowed ends the rendering; without it, templates take what they look for as missing.
-        tries = [self._looking_up(way), []] if way is not None else [[]]
-        for number, options in enumerate(tries):
+        if api_resources.version is not None:
+            command += ["--kube-version", api_resources.version]
+        if api_resources.api_versions:
+            command += ["--api-versions", ",".join(api_resources.api_versions)]
+        # A forbidden lookup fails the rendering. Without lookups, templates treat the objects as missing.
+        attempts = [self._lookup_options(access), []] if access is not None else [[]]
+        for number, options in enumerate(attempts):
             try:
-                return documents(self._run([*command, *options], json.dumps(wanted.values)))
+                return parse_manifest(self._run([*command, *options], json.dumps(release.values)))
             except RenderError:
-                if number == len(tries) - 1:
+                if number == len(attempts) - 1:
                     raise
             except StrictYamlError as error:
-                raise RenderError(f"what the chart renders can't be read: {scrubbed(str(error))}") from None
-        raise AssertionError("a try either returns or raises")
+                raise RenderError(f"the rendered chart is not valid YAML: {redact_text(str(error))}") from None
+        raise AssertionError("each attempt returns or raises")
 
-    def _looking_up(self, way: Access) -> list[str]:
-        options = ["--dry-run=server", "--kube-context", way.context]
-        if way.kubeconfig:
-            path = Path(way.kubeconfig)
-            if "\n" in way.kubeconfig or way.kubeconfig.lstrip().startswith("{"):
-                path = self._folder / f"kubeconfig-{hashlib.sha256(way.kubeconfig.encode()).hexdigest()[:16]}"
+    def _lookup_options(self, access: Access) -> list[str]:
+        options = ["--dry-run=server", "--kube-context", access.context]
+        if access.kubeconfig:
+            path = Path(access.kubeconfig)
+            if "\n" in access.kubeconfig or access.kubeconfig.lstrip().startswith("{"):
+                path = self._folder / f"kubeconfig-{hashlib.sha256(access.kubeconfig.encode()).hexdigest()[:16]}"
                 with self._guard:
                     if not path.exists():
-                        # Nobody else may read it; the folder goes when the review is done.
                         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
                         with os.fdopen(descriptor, "w") as file:
-                            file.write(way.kubeconfig)
+                            file.write(access.kubeconfig)
             options += ["--kubeconfig", str(path)]
         return options
 
-    def _chart(self, wanted: ReleaseSpec) -> Path:
-        """Where a chart is on this machine."""
-        if not wanted.repository.get("repo") and Path(wanted.chart).exists():
-            return Path(wanted.chart)
-        what = json.dumps([wanted.chart, wanted.version, dict(wanted.repository)], sort_keys=True)
-        folder = self._folder / hashlib.sha256(what.encode()).hexdigest()[:16]
+    def _find_chart(self, release: ReleaseSpec) -> Path:
+        """Return the local path of a chart, and pull the chart if it is remote."""
+        if not release.repository.get("repo") and Path(release.chart).exists():
+            return Path(release.chart)
+        key = json.dumps([release.chart, release.version, dict(release.repository)], sort_keys=True)
+        folder = self._folder / hashlib.sha256(key.encode()).hexdigest()[:16]
         with self._guard:
             lock = self._locks.setdefault(folder, threading.Lock())
         with lock:
             if not folder.is_dir():
                 folder.mkdir()
-                self._run(["pull", wanted.chart, *self._source(wanted), "--destination", str(folder)])
+                self._run(["pull", release.chart, *self._source_options(release), "--destination", str(folder)])
             archives = sorted(folder.glob("*.tgz"))
         if not archives:
-            raise RenderError(f"chart {wanted.chart} {wanted.version} could not be pulled")
+            raise RenderError(f"chart {release.chart} {release.version} could not be pulled")
         return archives[0]
 
     @staticmethod
-    def _source(wanted: ReleaseSpec) -> Sequence[str]:
-        found = ["--version", wanted.version] if wanted.version else []
+    def _source_options(release: ReleaseSpec) -> Sequence[str]:
+        options = ["--version", release.version] if release.version else []
         for key, option in (
             ("repo", "--repo"),
             ("caFile", "--ca-file"),
@@ -162,26 +163,26 @@ class Renderer:
             ("keyFile", "--key-file"),
             ("username", "--username"),
         ):
-            if key in wanted.repository:
-                found += [option, wanted.repository[key]]
-        return found
+            if key in release.repository:
+                options += [option, release.repository[key]]
+        return options
 
-    def _run(self, arguments: Sequence[str], given: str = "") -> str:
+    def _run(self, arguments: Sequence[str], stdin: str = "") -> str:
         try:
-            ended = subprocess.run(
+            process = subprocess.run(
                 [str(self._helm), *arguments],
                 env=self._environment,
-                input=given,
+                input=stdin,
                 capture_output=True,
                 text=True,
-                timeout=PATIENCE,
+                timeout=HELM_TIMEOUT_S,
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise RenderError(f"helm {arguments[0]}: not done after {PATIENCE} seconds") from None
+            raise RenderError(f"helm {arguments[0]}: no result after {HELM_TIMEOUT_S} seconds") from None
         except OSError as error:
             raise RenderError(f"helm: {error.strerror}") from None
-        if ended.returncode != 0:
-            said = [line for line in ended.stderr.splitlines() if line.strip() and not line.startswith("WARNING")]
-            raise RenderError(scrubbed("\n".join(said) or f"helm {arguments[0]} ended with {ended.returncode}"))
-        return ended.stdout
+        if process.returncode != 0:
+            lines = [line for line in process.stderr.splitlines() if line.strip() and not line.startswith("WARNING")]
+            raise RenderError(redact_text("\n".join(lines) or f"helm {arguments[0]}: exit code {process.returncode}"))
+        return process.stdout

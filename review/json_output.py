@@ -1,17 +1,17 @@
-"""The review for programs: what was announced, as JSON, with signs in place of secrets."""
+"""JSON of a review for programs, with placeholders for secrets."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from review.changes import Change
-from review.diff import NOTHING, Field
-from review.redaction import plain
+from review.changes import ObjectChange
+from review.diff import MISSING, FieldDiff
+from review.redaction import to_plain
 from review.report import Report
 
 
-def data(report: Report) -> dict[str, Any]:
-    """The whole review."""
+def build_data(report: Report) -> dict[str, Any]:
+    """Return the JSON value of a complete review."""
     return {
         "stack": report.stack,
         "changes": dict(sorted(report.operations().items())),
@@ -33,7 +33,7 @@ def data(report: Report) -> dict[str, Any]:
                     if release.cluster == name
                 ],
             }
-            for name in report.names
+            for name in report.cluster_names
             if name
         },
         "resources": [
@@ -49,7 +49,7 @@ def data(report: Report) -> dict[str, Any]:
         "lost": [vars(loss) for loss in report.losses],
         "restarts": [{"cluster": name, "object": str(change.identity)} for name, change in report.restarts],
         "expiring": [
-            {"certificate": each.what, "ends": each.ends.isoformat(), "renewed": each.renewed}
+            {"certificate": each.name, "ends": each.time.isoformat(), "renewed": each.renewed}
             for each in report.expiring
         ],
         "policy": [{"mandatory": each.mandatory, "text": each.text} for each in report.findings],
@@ -58,7 +58,7 @@ def data(report: Report) -> dict[str, Any]:
     }
 
 
-def _object(change: Change) -> dict[str, Any]:
+def _object(change: ObjectChange) -> dict[str, Any]:
     identity = change.identity
     return {
         "verb": change.verb,
@@ -68,11 +68,11 @@ def _object(change: Change) -> dict[str, Any]:
         "name": identity.name,
         "restarts": change.restarts,
         "fields": [_field(field) for field in change.fields],
-        "before": plain(change.before),
-        "after": plain(change.after),
+        "before": to_plain(change.before),
+        "after": to_plain(change.after),
     }
 
 
-def _field(field: Field) -> dict[str, Any]:
+def _field(field: FieldDiff) -> dict[str, Any]:
     sides = {"before": field.before, "after": field.after}
-    return {"path": field.path, **{key: plain(value) for key, value in sides.items() if value is not NOTHING}}
+    return {"path": field.path, **{key: to_plain(value) for key, value in sides.items() if value is not MISSING}}

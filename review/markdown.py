@@ -1,4 +1,4 @@
-"""The review as Markdown for a pull request: what can't be undone first, what is long folded."""
+"""Markdown of a review for a pull request: irreversible changes first, long parts folded."""
 
 from __future__ import annotations
 
@@ -6,61 +6,59 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from review import markdown_escape
-from review.changes import Change, ReleaseChange, ResourceChange, Verb
-from review.diff import Field
-from review.markdown_escape import code, markup
+from review.changes import ObjectChange, ReleaseChange, ResourceChange, Verb
+from review.diff import FieldDiff
+from review.markdown_escape import code_span, html_code
 from review.report import OPERATIONS, Report
-from review.truncation import TextPart, truncate_parts
+from review.truncation import TextPart, join_parts, truncate_parts
 
-# What GitHub takes as one comment, in characters, less the line by which it is found again. GitLab takes more.
-LIMIT = 65_536 - 336
+# GitHub's limit in characters, less the marker line of the comment. GitLab's limit is higher.
+MAX_COMMENT_LENGTH = 65_536 - 336
 
-# Characters of a message, at whose end stands what to do.
-_REMEDY = 1000
+# Longer than other lines, because the remedy is at the end of a message.
+_MAX_MESSAGE_LENGTH = 1000
+# Entries of a list per part, so that a comment can omit the rest of a long list.
+_CHUNK_LENGTH = 50
 
 _SIGNS = {"create": "+", "update": "~", "replace": "±", "delete": "−"}
 _VERBS: Mapping[Verb, str] = {
     "added": "added",
     "changed": "changed",
     "removed": "removed",
-    "replaced": "made anew",
+    "replaced": "re-created",
     "kept": "left in place",
 }
 _NO_CLUSTER = "(no cluster)"
-_CUT = "_{count} parts are left out here because a comment can't hold them; the full review has them._"
+_OMISSION_NOTICE = "_{count} parts are omitted because they do not fit into a comment; the full review contains them._"
 
 
-def text(report: Report) -> str:
-    """All of it."""
-    return truncate_parts(parts(report), 2**40, "")
+def render_review(report: Report) -> str:
+    """Return the complete review as Markdown."""
+    return join_parts(build_parts(report))
 
 
-def comment(report: Report, limit: int = LIMIT) -> str:
-    """As much of it as a comment holds.
+def render_comment(report: Report, limit: int = MAX_COMMENT_LENGTH) -> str:
+    """Return the review as Markdown that fits into a comment.
 
     Args:
         report: the review.
-        limit: in characters; bytes are counted, of which there are never fewer.
+        limit: in bytes; a text never has more characters than bytes.
     """
-    return truncate_parts(parts(report), limit, _CUT)
+    return truncate_parts(build_parts(report), limit, _OMISSION_NOTICE)
 
 
-def failure(stack: str, message: str, limit: int = LIMIT) -> str:
-    """What is said where there is no preview to review."""
-    lines = message.splitlines() or ["(nothing was said)"]
-    return truncate_parts(
-        [
-            TextPart(text=f"## {code(stack)}: the preview failed"),
-            TextPart(text="Nothing was changed. Pulumi said:"),
-            TextPart(text=markdown_escape.block(lines), short=markdown_escape.block(lines[:20]), rank=1),
-        ],
-        limit,
-        _CUT,
-    )
+def render_failure(stack: str, message: str) -> str:
+    """Return the Markdown for a failed preview."""
+    return join_parts(_failure_parts(stack, message))
 
 
-def parts(report: Report) -> list[TextPart]:
-    """The text in pieces, each with its rank."""
+def render_failure_comment(stack: str, message: str, limit: int = MAX_COMMENT_LENGTH) -> str:
+    """Return the Markdown for a failed preview that fits into a comment; `limit` is in bytes."""
+    return truncate_parts(_failure_parts(stack, message), limit, _OMISSION_NOTICE)
+
+
+def build_parts(report: Report) -> list[TextPart]:
+    """Return the parts of the Markdown, each with its rank."""
     return [
         *_head(report),
         *_losses(report),
@@ -68,20 +66,29 @@ def parts(report: Report) -> list[TextPart]:
         *_expiring(report),
         *_findings(report),
         *_topology(report),
-        *(part for name in report.names for part in _cluster(report, name)),
+        *(part for name in report.cluster_names for part in _cluster(report, name)),
         *_warnings(report),
+    ]
+
+
+def _failure_parts(stack: str, message: str) -> list[TextPart]:
+    lines = message.splitlines() or ["(no output)"]
+    return [
+        TextPart(text=f"## {code_span(stack)}: the preview failed"),
+        TextPart(text="Nothing was changed. Pulumi's output:"),
+        TextPart(text=markdown_escape.code_block(lines), short=markdown_escape.code_block(lines[:20]), rank=1),
     ]
 
 
 def _head(report: Report) -> Iterable[TextPart]:
     total = report.operations()
     if not total:
-        yield TextPart(text=f"## {code(report.stack)}: no changes\n\n{report.unchanged} resources stay as they are.")
+        yield TextPart(text=f"## {code_span(report.stack)}: no changes\n\n{report.unchanged} resources are unchanged.")
     else:
         counts = ", ".join(f"{total[each]} to {each}" for each in OPERATIONS if total[each])
-        yield TextPart(text=f"## {code(report.stack)}: {counts}\n\n{report.unchanged} resources stay as they are.")
+        yield TextPart(text=f"## {code_span(report.stack)}: {counts}\n\n{report.unchanged} resources are unchanged.")
     rows = ["| cluster | resources | objects of charts and of Pulumi | restarts |", "| --- | --- | --- | --- |"]
-    for name in report.names:
+    for name in report.cluster_names:
         changes = report.objects(name)
         verbs = Counter(change.verb for change in changes)
         objects = ", ".join(f"{verbs[verb]} {label}" for verb, label in _VERBS.items() if verbs[verb])
@@ -90,21 +97,26 @@ def _head(report: Report) -> Iterable[TextPart]:
         operations = report.operations(name)
         resources = " ".join(f"{_SIGNS[each]}{operations[each]}" for each in OPERATIONS if operations[each])
         restarts = sum(change.restarts for change in changes)
-        rows.append(f"| {_name(name, cell=True)} | {resources or '–'} | {objects or '–'} | {restarts or '–'} |")
+        rows.append(f"| {_name(name, in_table=True)} | {resources or '–'} | {objects or '–'} | {restarts or '–'} |")
     if len(rows) > 2:
         yield TextPart(text="\n".join(rows), short=f"{len(rows) - 2} clusters", rank=1)
-    unseen = {name: why for name, why in report.clusters.items() if why is not None}
-    if unseen:
-        lines = [f"- {_name(name)}: {code(why, longest=_REMEDY)}" for name, why in sorted(unseen.items())]
-        told = "Not seen, and reviewed as if declared `reachable: false`: nothing on them changes until they are back."
+    unreadable = {name: reason for name, reason in report.clusters.items() if reason is not None}
+    if unreadable:
+        lines = [
+            f"- {_name(name)}: {code_span(reason, max_length=_MAX_MESSAGE_LENGTH)}"
+            for name, reason in sorted(unreadable.items())
+        ]
+        text = "Not readable, and reviewed as `reachable: false`: objects on these clusters do not change for now."
         yield TextPart(
-            text="\n".join([f"**{told}**", "", *lines]), short=f"**{len(unseen)} clusters not seen**", rank=1
+            text="\n".join([f"**{text}**", "", *lines]), short=f"**{len(unreadable)} clusters not readable**", rank=1
         )
 
 
 def _losses(report: Report) -> Iterable[TextPart]:
     if report.losses:
-        lines = [f"- {_name(loss.cluster)}: {code(loss.what)} {loss.operation}: {loss.why}" for loss in report.losses]
+        lines = [
+            f"- {_name(loss.cluster)}: {code_span(loss.what)} {loss.operation}: {loss.why}" for loss in report.losses
+        ]
         head = f"### Can't be undone: {len(lines)}"
         yield TextPart(text=head)
         for chunk in _chunks(lines):
@@ -114,9 +126,9 @@ def _losses(report: Report) -> Iterable[TextPart]:
 def _restarts(report: Report) -> Iterable[TextPart]:
     if report.restarts:
         yield TextPart(
-            text=f"### Restarts: {len(report.restarts)}\n\nTheir pod templates change, so their pods start anew."
+            text=f"### Restarts: {len(report.restarts)}\n\nTheir pod templates change, so their pods restart."
         )
-        lines = [f"- {_name(name)}: {code(str(change.identity))}" for name, change in report.restarts]
+        lines = [f"- {_name(name)}: {code_span(str(change.identity))}" for name, change in report.restarts]
         for chunk in _chunks(lines):
             yield TextPart(text="\n".join(chunk), short=f"_{len(chunk)} more_", rank=2)
 
@@ -124,22 +136,22 @@ def _restarts(report: Report) -> Iterable[TextPart]:
 def _expiring(report: Report) -> Iterable[TextPart]:
     if report.expiring:
         lines = [
-            f"- {code(each.what)}: {each.ends:%Y-%m-%d}" + (", renewed by this change" if each.renewed else "")
+            f"- {code_span(each.name)}: {each.time:%Y-%m-%d}" + (", renewed by this change" if each.renewed else "")
             for each in report.expiring
         ]
-        head = f"### Certificates that end within {report.expires_within} days: {len(lines)}"
+        head = f"### Certificates that expire within {report.expires_within} days: {len(lines)}"
         yield TextPart(text="\n".join([head, "", *lines]), short=head, rank=2)
 
 
 def _findings(report: Report) -> Iterable[TextPart]:
     if report.findings:
-        lines = [f"- {code(each.text, longest=_REMEDY)}" for each in report.findings]
+        lines = [f"- {code_span(each.text, max_length=_MAX_MESSAGE_LENGTH)}" for each in report.findings]
         yield TextPart(text=f"### Policy: {len(lines)}")
         for chunk in _chunks(lines):
             yield TextPart(text="\n".join(chunk), short=f"_{len(chunk)} more_", rank=2)
     if report.older_findings:
         yield TextPart(
-            text=f"_Policy: {report.older_findings} more of resources that don't change (`python -m policy`)._"
+            text=f"_Policy: {report.older_findings} more violations of unchanged resources (`python -m policy`)._"
         )
 
 
@@ -149,8 +161,8 @@ def _topology(report: Report) -> Iterable[TextPart]:
         sides = [("before", before), ("after", after)] if before else [("after", after)]
         lines = ["### Topology"]
         for label, picture in sides:
-            lines += ["", f"{label}:", "", markdown_escape.block((picture or "").splitlines(), "mermaid")]
-        yield TextPart(text="\n".join(lines), short="### Topology\n\nIt changes.", rank=3)
+            lines += ["", f"{label}:", "", markdown_escape.code_block((picture or "").splitlines(), "mermaid")]
+        yield TextPart(text="\n".join(lines), short="### Topology\n\nThe topology changes.", rank=3)
 
 
 def _cluster(report: Report, name: str) -> Iterable[TextPart]:
@@ -170,56 +182,58 @@ def _release(release: ReleaseChange) -> Iterable[TextPart]:
     chart = after or before or ""
     if before and after and before != after:
         name, _, version = after.rpartition(" ")
-        # Of the same chart, the version alone is news.
+        # The name of an unchanged chart is not repeated.
         chart = f"{before} → {version if before.startswith(f'{name} ') else after}"
-    yield TextPart(text=f"#### Release {code(release.name)}: {release.operation}, chart {code(chart)}")
+    yield TextPart(text=f"#### Release {code_span(release.name)}: {release.operation}, chart {code_span(chart)}")
     if release.failure:
-        yield TextPart(text=f"Its objects can't be shown:\n\n{markdown_escape.block(release.failure.splitlines())}")
+        yield TextPart(
+            text=f"Its objects cannot be shown:\n\n{markdown_escape.code_block(release.failure.splitlines())}"
+        )
     if release.from_state:
-        yield TextPart(text=f"What is there now is taken from the stack's state: {code(release.from_state)}")
+        yield TextPart(text=f"The current objects are rendered from the stack state: {code_span(release.from_state)}")
     if release.values:
         count = len(release.values)
-        yield _folded(f"{count} value{'s' if count > 1 else ''}", [_block(release.values)], rank=5)
+        yield _fold(f"{count} value{'s' if count > 1 else ''}", [_block(release.values)], rank=5)
     if release.hooks:
-        yield TextPart(text="Helm also runs: " + ", ".join(code(str(each)) for each in release.hooks))
+        yield TextPart(text="Helm also runs: " + ", ".join(code_span(str(each)) for each in release.hooks))
     ranks: Mapping[Verb, int] = {"removed": 3, "changed": 4, "added": 6, "kept": 6}
     for verb, rank in ranks.items():
         changes = [change for change in release.objects if change.verb == verb]
         if changes:
             yield from _objects(changes, _VERBS[verb], rank)
     if not (release.objects or release.failure):
-        yield TextPart(text="None of its objects change.")
+        yield TextPart(text="No object of the release changes.")
 
 
-def _objects(changes: Sequence[Change], label: str, rank: int) -> Iterable[TextPart]:
+def _objects(changes: Sequence[ObjectChange], label: str, rank: int) -> Iterable[TextPart]:
     if not any(change.fields for change in changes):
-        lines = [f"- {code(str(change.identity))}" for change in changes]
-        yield _folded(f"{len(changes)} {label}", ["\n".join(lines)], rank=rank)
+        lines = [f"- {code_span(str(change.identity))}" for change in changes]
+        yield _fold(f"{len(changes)} {label}", ["\n".join(lines)], rank=rank)
         return
-    alike: dict[tuple[str, ...], list[Change]] = {}
+    groups: dict[tuple[str, ...], list[ObjectChange]] = {}
     for change in changes:
-        # What changes in the same way is told once: a new version changes a label of everything.
-        alike.setdefault((str(change.restarts), *(each for field in change.fields for each in field.lines)), []).append(
-            change
-        )
-    for same in alike.values():
-        first = same[0]
+        # Equal changes are grouped: a new version changes a label of every object.
+        groups.setdefault(
+            (str(change.restarts), *(each for field in change.fields for each in field.lines)), []
+        ).append(change)
+    for group in groups.values():
+        first = group[0]
         restarts = ", restarts" if first.restarts else ""
         count = f"{len(first.fields)} field{'s' if len(first.fields) > 1 else ''}"
-        # A CRD's schema is long, and the least of what a reviewer looks at.
-        least = rank + 2 if first.identity.kind == "CustomResourceDefinition" else rank
-        if len(same) == 1:
-            yield _folded(
-                f"{label}: {count}{restarts}", [_block(first.fields)], rank=least, subject=str(first.identity)
+        # The schema of a CRD is long and least important.
+        object_rank = rank + 2 if first.identity.kind == "CustomResourceDefinition" else rank
+        if len(group) == 1:
+            yield _fold(
+                f"{label}: {count}{restarts}", [_block(first.fields)], rank=object_rank, subject=str(first.identity)
             )
             continue
-        lines = [f"- {code(str(change.identity))}" for change in same]
-        head = f"{len(same)} {label} in the same way: {count}{restarts}"
-        yield _folded(head, ["\n".join(lines), _block(first.fields)], rank=least)
+        lines = [f"- {code_span(str(change.identity))}" for change in group]
+        head = f"{len(group)} {label} in the same way: {count}{restarts}"
+        yield _fold(head, ["\n".join(lines), _block(first.fields)], rank=object_rank)
 
 
 def _resources(resources: Sequence[ResourceChange]) -> Iterable[TextPart]:
-    """What Pulumi itself makes, as it sees it."""
+    """Yield the changes of resources that are not releases."""
     yield TextPart(text="#### Resources")
     for operation in ("delete", "replace", "update", "create"):
         chosen = [each for each in resources if each.operation == operation]
@@ -227,17 +241,17 @@ def _resources(resources: Sequence[ResourceChange]) -> Iterable[TextPart]:
         for each in shown:
             restarts = ", restarts" if each.object is not None and each.object.restarts else ""
             head = f"{operation}{restarts}"
-            yield _folded(head, [_block(each.fields)], rank=4, subject=f"{each.name} ({_kind(each)})")
-        lines = [f"- {code(each.name)}: {code(_kind(each))}" for each in chosen if not each.fields]
+            yield _fold(head, [_block(each.fields)], rank=4, subject=f"{each.name} ({_kind(each)})")
+        lines = [f"- {code_span(each.name)}: {code_span(_kind(each))}" for each in chosen if not each.fields]
         if lines:
             rank = {"delete": 3, "create": 6}.get(operation, 4)
-            yield _folded(f"{len(lines)} to {operation}", ["\n".join(lines)], rank=rank)
+            yield _fold(f"{len(lines)} to {operation}", ["\n".join(lines)], rank=rank)
 
 
 def _warnings(report: Report) -> Iterable[TextPart]:
     if report.warnings:
         lines = [each for warning in report.warnings for each in warning.splitlines()]
-        yield _folded(f"{len(report.warnings)} warnings of the preview", [markdown_escape.block(lines)], rank=5)
+        yield _fold(f"{len(report.warnings)} warnings of the preview", [markdown_escape.code_block(lines)], rank=5)
 
 
 def _kind(resource: ResourceChange) -> str:
@@ -246,32 +260,32 @@ def _kind(resource: ResourceChange) -> str:
     return resource.type
 
 
-def _folded(summary: str, content: Sequence[str], *, rank: int, subject: str = "") -> TextPart:
-    """A part that is unfolded by a click.
+def _fold(summary: str, content: Sequence[str], *, rank: int, subject: str = "") -> TextPart:
+    """Return a part that a click unfolds.
 
     Args:
-        summary: what is seen before that, in our words.
-        content: what is folded.
-        rank: of the part.
-        subject: what it is about, in somebody else's words.
+        summary: text of this program that is always visible.
+        content: folded paragraphs.
+        rank: rank of the part.
+        subject: foreign text before the summary; it is escaped.
     """
     body = "\n\n".join(content)
-    head = f"{markup(subject)} {summary}" if subject else summary
+    head = f"{html_code(subject)} {summary}" if subject else summary
     return TextPart(
         text=f"<details><summary>{head}</summary>\n\n{body}\n\n</details>",
-        short=f"{code(subject)} {summary} _(left out)_" if subject else f"{summary} _(left out)_",
+        short=f"{code_span(subject)} {summary} _(omitted)_" if subject else f"{summary} _(omitted)_",
         rank=rank,
     )
 
 
-def _block(fields: Iterable[Field]) -> str:
-    return markdown_escape.block([each for field in fields for each in field.lines], "diff")
+def _block(fields: Iterable[FieldDiff]) -> str:
+    return markdown_escape.code_block([each for field in fields for each in field.lines], "diff")
 
 
-def _name(cluster: str, *, cell: bool = False) -> str:
-    return code(cluster, cell=cell) if cluster else _NO_CLUSTER
+def _name(cluster: str, *, in_table: bool = False) -> str:
+    return code_span(cluster, in_table=in_table) if cluster else _NO_CLUSTER
 
 
-def _chunks(lines: Sequence[str], size: int = 50) -> Iterable[Sequence[str]]:
+def _chunks(lines: Sequence[str], size: int = _CHUNK_LENGTH) -> Iterable[Sequence[str]]:
     for start in range(0, len(lines), size):
         yield lines[start : start + size]

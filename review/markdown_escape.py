@@ -1,4 +1,4 @@
-"""Text of somebody else's inside Markdown, so that none of it is taken for Markdown or HTML.
+"""Escaping of foreign text in Markdown, so that it cannot be interpreted as Markdown or HTML.
 
 Follows https://github.github.com/gfm/ (code spans, fenced code blocks, tables).
 """
@@ -9,12 +9,12 @@ import html
 import re
 import unicodedata
 
-# Characters of a line that are shown.
-LONGEST_LINE = 240
+# Characters of a line; the rest is replaced by its length.
+MAX_LINE_LENGTH = 240
 
 
-def visible(text: str) -> str:
-    """A text with a visible sign in place of each character that moves or hides others."""
+def escape_invisible(text: str) -> str:
+    """Return a text with a visible escape in place of each control and formatting character."""
     return "".join(
         character
         if character in "\n\t" or not unicodedata.category(character).startswith(("C", "Zl", "Zp"))
@@ -23,41 +23,41 @@ def visible(text: str) -> str:
     )
 
 
-def line(text: str, longest: int = LONGEST_LINE) -> str:
-    """A text as one line of at most so many characters."""
-    shown = visible(" ".join(text.split("\n")))
-    if len(shown) <= longest:
-        return shown
-    return f"{shown[:longest]}… ({len(shown) - longest} more characters)"
+def to_line(text: str, max_length: int = MAX_LINE_LENGTH) -> str:
+    """Return a text as one line of at most `max_length` characters, plus the number of omitted characters."""
+    line = escape_invisible(" ".join(text.split("\n")))
+    if len(line) <= max_length:
+        return line
+    return f"{line[:max_length]}… ({len(line) - max_length} more characters)"
 
 
-def code(text: str, *, cell: bool = False, longest: int = LONGEST_LINE) -> str:
-    """A text as code in a line.
+def code_span(text: str, *, in_table: bool = False, max_length: int = MAX_LINE_LENGTH) -> str:
+    """Return a text as a code span.
 
     Args:
         text: the text.
-        cell: whether it stands in a table, where a bar would end its cell.
-        longest: characters of it that are shown.
+        in_table: whether the span is in a table cell, which a bar would end.
+        max_length: in characters.
     """
-    shown = line(text, longest).strip()
-    if cell:
-        shown = shown.replace("|", "\\|")
-    fence = "`" * (_longest_run(shown) + 1)
-    space = " " if shown.startswith("`") or shown.endswith("`") or not shown else ""
-    return f"{fence}{space}{shown}{space}{fence}"
+    line = to_line(text, max_length).strip()
+    if in_table:
+        line = line.replace("|", "\\|")
+    fence = "`" * (_longest_backtick_run(line) + 1)
+    space = " " if line.startswith("`") or line.endswith("`") or not line else ""
+    return f"{fence}{space}{line}{space}{fence}"
 
 
-def markup(text: str) -> str:
-    """A text as code inside HTML, where Markdown has no say."""
-    return f"<code>{html.escape(line(text).strip())}</code>"
+def html_code(text: str) -> str:
+    """Return a text as an HTML `code` element, for places where Markdown is not interpreted."""
+    return f"<code>{html.escape(to_line(text).strip())}</code>"
 
 
-def block(lines: list[str], language: str = "") -> str:
-    """Lines as a block of code."""
-    shown = [line(each) for each in lines]
-    fence = "`" * max(3, _longest_run("\n".join(shown)) + 1)
-    return "\n".join([f"{fence}{language}", *shown, fence])
+def code_block(lines: list[str], language: str = "") -> str:
+    """Return lines as a fenced code block."""
+    escaped = [to_line(each) for each in lines]
+    fence = "`" * max(3, _longest_backtick_run("\n".join(escaped)) + 1)
+    return "\n".join([f"{fence}{language}", *escaped, fence])
 
 
-def _longest_run(text: str) -> int:
+def _longest_backtick_run(text: str) -> int:
     return max((len(run) for run in re.findall(r"`+", text)), default=0)

@@ -1,4 +1,4 @@
-"""Kubernetes objects, out of a chart's manifest or of a resource's inputs, and what tells one from another."""
+"""Kubernetes objects of a chart's manifest or of a resource's inputs, and their identities."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from typing import Any
 
 from mesh import strict_yaml
 
-# Charts' CRDs are long.
-LIMITS = strict_yaml.Limits(size=64 * 2**20, values=2_000_000)
+# Annotation of objects that Helm does not delete with their release.
+RESOURCE_POLICY_ANNOTATION = "helm.sh/resource-policy"
+HOOK_ANNOTATION = "helm.sh/hook"
 
-# An object that Helm leaves in the cluster, whatever becomes of its release.
-KEEP = "helm.sh/resource-policy"
-HOOK = "helm.sh/hook"
+# Kinds whose pods restart when the pod template changes.
+WORKLOAD_KINDS = {"Deployment", "DaemonSet", "StatefulSet"}
 
-# What has pods of its own, which start anew when their template changes.
-WORKLOADS = {"Deployment", "DaemonSet", "StatefulSet"}
-
-CLUSTER_WIDE = {
+# Built-in kinds that are not namespaced, for clusters without API discovery.
+CLUSTER_SCOPED_KINDS = {
     "APIService",
     "CSIDriver",
     "ClusterRole",
@@ -36,12 +34,13 @@ CLUSTER_WIDE = {
     "ValidatingWebhookConfiguration",
 }
 
-Scope = Callable[[str, str], bool | None]
+# Returns for an API version and a kind whether its objects are namespaced; None if the kind is unknown.
+NamespacedLookup = Callable[[str, str], bool | None]
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class ObjectIdentity:
-    """What tells one object of a cluster from another; as for Helm, a version of its API doesn't."""
+    """Identity of an object in a cluster. As in Helm, the API version is not part of it."""
 
     kind: str
     namespace: str
@@ -49,74 +48,76 @@ class ObjectIdentity:
     group: str
 
     def __str__(self) -> str:
-        where = f"{self.namespace}/" if self.namespace else ""
-        return f"{self.kind} {where}{self.name}"
+        namespace = f"{self.namespace}/" if self.namespace else ""
+        return f"{self.kind} {namespace}{self.name}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Object:
-    """An object as somebody wants it to be."""
+class ManifestObject:
+    """An object as a manifest or a resource's inputs define it."""
 
     identity: ObjectIdentity
     body: Mapping[str, Any] = field(repr=False)
 
     @property
-    def kept(self) -> bool:
-        """Whether Helm leaves it where it is."""
-        return self._annotations.get(KEEP) == "keep"
+    def is_retained(self) -> bool:
+        """Return whether Helm leaves the object in the cluster when its release no longer has it."""
+        return self._annotations.get(RESOURCE_POLICY_ANNOTATION) == "keep"
 
     @property
-    def hook(self) -> bool:
-        """Whether it is no part of its release, but something that Helm runs before or after."""
-        return HOOK in self._annotations
+    def is_hook(self) -> bool:
+        """Return whether the object is a Helm hook, which is not part of the release."""
+        return HOOK_ANNOTATION in self._annotations
 
     @property
     def pod_template(self) -> Any:
-        """The template of its pods, where it has one whose change starts them anew."""
+        """Return the pod template, or None if a change of it restarts no pods."""
         spec = self.body.get("spec")
-        if self.identity.kind not in WORKLOADS or not isinstance(spec, Mapping):
+        if self.identity.kind not in WORKLOAD_KINDS or not isinstance(spec, Mapping):
             return None
         strategy = spec.get("updateStrategy")
-        waits = isinstance(strategy, Mapping) and strategy.get("type") == "OnDelete"
-        return None if waits else spec.get("template")
+        is_on_delete = isinstance(strategy, Mapping) and strategy.get("type") == "OnDelete"
+        return None if is_on_delete else spec.get("template")
 
     @property
     def _annotations(self) -> Mapping[str, Any]:
-        found = (self.body.get("metadata") or {}).get("annotations")
-        return found if isinstance(found, Mapping) else {}
+        annotations = (self.body.get("metadata") or {}).get("annotations")
+        return annotations if isinstance(annotations, Mapping) else {}
 
 
-def documents(manifest: str) -> list[dict[str, Any]]:
-    """The objects of a manifest, those of lists too.
+def parse_manifest(manifest: str) -> list[dict[str, Any]]:
+    """Return the objects of a manifest, including the items of Lists.
 
     Raises:
-        StrictYamlError: it isn't YAML, or more than there ever is.
+        StrictYamlError: the manifest is not YAML, or exceeds the limits.
     """
-    return list(_flat(strict_yaml.load_all(manifest, LIMITS)))
+    return list(_flatten(strict_yaml.load_all(manifest, strict_yaml.MANIFEST_LIMITS)))
 
 
-def index_objects(bodies: Iterable[Mapping[str, Any]], namespace: str, scope: Scope) -> dict[ObjectIdentity, Object]:
-    """Objects by their identities.
+def index_objects(
+    bodies: Iterable[Mapping[str, Any]], namespace: str, is_namespaced: NamespacedLookup
+) -> dict[ObjectIdentity, ManifestObject]:
+    """Return objects by their identities.
 
     Args:
         bodies: the objects.
-        namespace: of those that name none.
-        scope: tells of an API version and a kind whether its objects are in namespaces; None if it isn't known.
+        namespace: namespace of objects that set none.
+        is_namespaced: lookup of namespaced kinds.
     """
-    found = {}
+    objects = {}
     for body in bodies:
-        identity = identify(body, namespace, scope)
-        found[identity] = Object(identity=identity, body=body)
-    return found
+        identity = identify(body, namespace, is_namespaced)
+        objects[identity] = ManifestObject(identity=identity, body=body)
+    return objects
 
 
-def identify(body: Mapping[str, Any], namespace: str, scope: Scope) -> ObjectIdentity:
-    """The identity of one object; the arguments are those of `made`."""
+def identify(body: Mapping[str, Any], namespace: str, is_namespaced: NamespacedLookup) -> ObjectIdentity:
+    """Return the identity of one object; the arguments are those of `index_objects`."""
     version, kind = str(body.get("apiVersion", "")), str(body.get("kind", ""))
     metadata = body.get("metadata") or {}
-    namespaced = scope(version, kind)
+    namespaced = is_namespaced(version, kind)
     if namespaced is None:
-        namespaced = kind not in CLUSTER_WIDE
+        namespaced = kind not in CLUSTER_SCOPED_KINDS
     return ObjectIdentity(
         kind=kind,
         namespace=str(metadata.get("namespace") or namespace) if namespaced else "",
@@ -125,11 +126,11 @@ def identify(body: Mapping[str, Any], namespace: str, scope: Scope) -> ObjectIde
     )
 
 
-def _flat(found: Iterable[Any]) -> Iterable[dict[str, Any]]:
-    for document in found:
+def _flatten(documents: Iterable[Any]) -> Iterable[dict[str, Any]]:
+    for document in documents:
         if not isinstance(document, dict):
             continue
         if str(document.get("kind", "")).endswith("List") and isinstance(document.get("items"), list):
-            yield from _flat(document["items"])
+            yield from _flatten(document["items"])
         else:
             yield document

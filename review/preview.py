@@ -1,4 +1,4 @@
-"""What `pulumi preview` says will happen to each resource.
+"""Result of `pulumi preview`: the planned change of each resource.
 
 Follows https://www.pulumi.com/docs/iac/cli/commands/pulumi_preview/ (`--json`).
 """
@@ -11,14 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mesh.pulumi_cli import PulumiCommandError, run_pulumi
+from mesh.pulumi_constants import KUBERNETES_PROVIDER_TYPE, STACK_TYPE
 from review.captured_inputs import CapturedInputs
-from review.pulumi_cli import PreviewFailed, pulumi
 
-PROVIDER = "pulumi:providers:kubernetes"
-RELEASE = "kubernetes:helm.sh/v3:Release"
-STACK = "pulumi:pulumi:Stack"
-
-# Pulumi's names of operations, as three steps of one replacement too, and what they come to.
+# Pulumi's operations, and the operation that the review reports for each. A replacement consists of three steps.
 _OPERATIONS = {
     "same": "same",
     "create": "create",
@@ -32,126 +29,123 @@ _OPERATIONS = {
 }
 
 
+class PreviewFailedError(Exception):
+    """A preview that failed; the message is Pulumi's."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class State:
+class ResourceState:
     """A resource before or after the change."""
 
     inputs: Mapping[str, Any]
     outputs: Mapping[str, Any]
-    provider: str = ""  # the URN of its provider, then `::` and an id
-    dependencies: tuple[str, ...] = ()
+    provider: str = ""  # URN of the provider, then `::` and an ID
+    dependencies: tuple[str, ...] = ()  # URNs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """What happens to one resource."""
+    """Planned change of one resource."""
 
     operation: str  # same, create, update, replace or delete
     urn: str
-    before: State | None
-    after: State | None
-    changed: tuple[str, ...] = ()  # paths of properties, where Pulumi tells
+    before: ResourceState | None
+    after: ResourceState | None
+    changed: tuple[str, ...] = ()  # paths of properties, if Pulumi reports them
 
     @property
     def name(self) -> str:
-        """The name that the program has given it."""
+        """Return the resource name."""
         return self.urn.rsplit("::", 1)[-1]
 
     @property
     def type(self) -> str:
-        """Its type without its parents', such as `kubernetes:core/v1:Namespace`."""
+        """Return the type without parent types, such as `kubernetes:core/v1:Namespace`."""
         return self.urn.split("::")[2].rsplit("$", 1)[-1]
 
     @property
-    def state(self) -> State:
-        """How it will be; of what is deleted, how it is."""
+    def state(self) -> ResourceState:
+        """Return the state after the change; for a deletion, the state before it."""
         state = self.after or self.before
-        assert state is not None, "a step has a state on one side at least"
+        assert state is not None, "a step has at least one state"
         return state
 
     @property
     def cluster(self) -> str | None:
-        """The cluster that it is on, by the name of its provider; None for what is on none."""
-        if self.type == PROVIDER:
+        """Return the name of the provider's cluster, or None for a resource on no cluster."""
+        if self.type == KUBERNETES_PROVIDER_TYPE:
             return self.name
         urn = self.state.provider.rsplit("::", 1)[0]
         kind, _, name = urn.rpartition("::")
-        return name if kind.endswith(f"::{PROVIDER}") else None
+        return name if kind.endswith(f"::{KUBERNETES_PROVIDER_TYPE}") else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """A whole preview; the steps are in the order of their URNs, whatever order Pulumi took."""
+    """A preview with its steps sorted by URN, because Pulumi's order varies."""
 
     steps: tuple[Step, ...]
     warnings: tuple[str, ...] = ()
 
     @property
     def stack(self) -> Step | None:
-        """The stack itself, which has the outputs."""
-        return next((step for step in self.steps if step.type == STACK), None)
+        """Return the step of the stack resource, which has the outputs."""
+        return next((step for step in self.steps if step.type == STACK_TYPE), None)
 
 
-def run(stack: str, config_file: Path, folder: Path, environment: Mapping[str, str]) -> Preview:
-    """Run `pulumi preview`.
+def run_preview(stack: str, config_file: Path, folder: Path, environment: Mapping[str, str]) -> Preview:
+    """Run `pulumi preview` and return its result.
 
     Args:
-        stack: the stack's name.
+        stack: name of the stack.
         config_file: its stack file.
-        folder: for what it needs meanwhile.
+        folder: folder for temporary files.
         environment: the whole environment of the process.
 
     Raises:
-        PreviewFailed: it didn't succeed.
+        PreviewFailedError: the preview failed.
     """
-    command = [
-        "preview",
-        "--json",
-        "--show-sames",
-        "--color=never",
-        "--stack",
-        stack,
-        "--config-file",
-        str(config_file),
-    ]
-    registered = CapturedInputs()
-    with registered.listening(folder) as variables:
-        ended = pulumi(command, {**environment, **variables})
-    if ended.returncode != 0:
-        raise PreviewFailed(_reason(ended.stdout, ended.stderr))
-    return parse(ended.stdout, registered)
+    command = ["preview", "--json", "--show-sames", "--color=never"]
+    command += ["--stack", stack, "--config-file", str(config_file)]
+    captured = CapturedInputs()
+    with captured.capture(folder) as variables:
+        try:
+            output = run_pulumi(command, environment={**environment, **variables})
+        except PulumiCommandError as error:
+            raise PreviewFailedError(_failure_reason(error)) from None
+    return parse_preview(output, captured)
 
 
-def parse(text: str, registered: CapturedInputs | None = None) -> Preview:
-    """A preview from what Pulumi printed.
+def parse_preview(text: str, captured: CapturedInputs | None = None) -> Preview:
+    """Parse the output of `pulumi preview --json --show-sames`.
 
     Args:
-        text: what it printed.
-        registered: what its program asked for.
+        text: the output.
+        captured: the inputs that the program registered.
 
     Raises:
-        PreviewFailed: that is no preview, or one that has failed.
+        PreviewFailedError: the text is no preview, or the preview failed.
     """
     try:
         content = json.loads(text)
         entries = content["steps"]
-        errors = _said(content, "error")
+        errors = _diagnostics(content, "error")
         by_urn: dict[str, list[Mapping[str, Any]]] = {}
         for entry in entries:
             if entry["op"] in _OPERATIONS:
                 by_urn.setdefault(entry["urn"], []).append(entry)
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
-        raise PreviewFailed("this is not what `pulumi preview --json` prints") from None
+        raise PreviewFailedError("this is not the output of `pulumi preview --json`") from None
     if errors:
-        raise PreviewFailed("\n".join(errors))
-    asked = registered or CapturedInputs()
+        raise PreviewFailedError("\n".join(errors))
+    inputs = captured or CapturedInputs()
     return Preview(
-        steps=tuple(_step(urn, by_urn[urn], asked) for urn in sorted(by_urn)),
-        warnings=tuple(_said(content, "warning")),
+        steps=tuple(_step(urn, by_urn[urn], inputs) for urn in sorted(by_urn)),
+        warnings=tuple(_diagnostics(content, "warning")),
     )
 
 
-def _step(urn: str, entries: Sequence[Mapping[str, Any]], registered: CapturedInputs) -> Step:
+def _step(urn: str, entries: Sequence[Mapping[str, Any]], captured: CapturedInputs) -> Step:
     operations = {_OPERATIONS[entry["op"]] for entry in entries}
     (operation,) = operations if len(operations) == 1 else ("replace",)
     before = next((entry["oldState"] for entry in entries if entry.get("oldState")), None)
@@ -160,15 +154,15 @@ def _step(urn: str, entries: Sequence[Mapping[str, Any]], registered: CapturedIn
         operation=operation,
         urn=urn,
         before=_state(before, before.get("inputs") or {}) if before and operation != "create" else None,
-        after=_state(after, registered.completed(urn, after.get("inputs") or {}))
+        after=_state(after, captured.add_unknowns(urn, after.get("inputs") or {}))
         if after and operation != "delete"
         else None,
         changed=tuple(sorted({path for entry in entries for path in entry.get("detailedDiff") or {}})),
     )
 
 
-def _state(entry: Mapping[str, Any], inputs: Mapping[str, Any]) -> State:
-    return State(
+def _state(entry: Mapping[str, Any], inputs: Mapping[str, Any]) -> ResourceState:
+    return ResourceState(
         inputs=inputs,
         outputs=entry.get("outputs") or {},
         provider=entry.get("provider") or "",
@@ -176,16 +170,16 @@ def _state(entry: Mapping[str, Any], inputs: Mapping[str, Any]) -> State:
     )
 
 
-def _said(content: Mapping[str, Any], severity: str) -> list[str]:
+def _diagnostics(content: Mapping[str, Any], severity: str) -> list[str]:
     entries: Iterable[Mapping[str, Any]] = content.get("diagnostics") or ()
-    found = {str(entry.get("message", "")).strip() for entry in entries if entry.get("severity") == severity}
-    return sorted(filter(None, found))
+    messages = {str(entry.get("message", "")).strip() for entry in entries if entry.get("severity") == severity}
+    return sorted(filter(None, messages))
 
 
-def _reason(printed: str, complained: str) -> str:
-    """What a failed preview said, with its errors alone where they can be told from the rest."""
+def _failure_reason(error: PulumiCommandError) -> str:
+    """Return the errors among the preview's diagnostics; without any, all output of the command."""
     try:
-        errors = _said(json.loads(printed), "error")
+        errors = _diagnostics(json.loads(error.stdout), "error")
     except (ValueError, AttributeError):
         errors = []
-    return "\n".join(errors) or (complained.strip() or printed.strip() or "pulumi preview failed and said nothing")
+    return "\n".join(errors) or error.stderr.strip() or error.stdout.strip() or str(error)

@@ -1,6 +1,6 @@
-"""Values as they may be shown: secrets hidden in every form, certificates by what they say.
+"""Redaction: secrets are hidden in every form, and certificates are replaced by a summary.
 
-What is hidden can still be told apart: two values that differ stay different, whatever is shown of them.
+Differences stay visible: two secrets that differ are unequal after redaction, although they are shown alike.
 """
 
 from __future__ import annotations
@@ -20,19 +20,21 @@ from cryptography.x509.oid import NameOID
 from mesh import strict_yaml
 from policy.planned_resource import SECRET
 
-# Shorter secrets would be found in words that are none.
-SHORTEST = 6
+# Shorter secrets would match parts of ordinary words.
+MIN_SECRET_LENGTH = 6
+# Shorter lines of a secret, such as `kind: Config`, are not secret by themselves.
+_MIN_LINE_LENGTH = 32
 
-_KEY = r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----"
+_PRIVATE_KEY_HEADER = r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----"
 _PATTERNS = [
-    re.compile(_KEY + r".*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.DOTALL),
+    re.compile(_PRIVATE_KEY_HEADER + r".*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.DOTALL),
     re.compile(r"eyJ[\w-]{8,2000}+\.eyJ[\w-]{8,}\.[\w-]*"),  # a JSON Web Token
     re.compile(r"\$(?:apr1|1|2[abxy]?|5|6|y)\$[^\s\"',]+"),  # htpasswd, crypt
     re.compile(r"\{SHA\}[\w+/=]{20,}"),
     re.compile(r"\b(?:gh[opsur]|github_pat|glpat|xox[abpr]|pul)[-_][\w-]{16,}"),
     re.compile(r"\bAKIA[0-9A-Z]{16}\b"),
 ]
-# What comes after these words is a secret. A word is looked through once, from its beginning.
+# A secret follows these words. The lookbehind lets each word be scanned only once, from its start.
 _INTRODUCED = re.compile(
     r"""((?:(?<![\w.-])[\w.-]*(?:passw(?:or)?d|passphrase|token|secret[_-]?key|api[_-]?key|private[_-]?key|client[_-]?secret"""
     r"""|client-key-data|_auth|authorization)["']?\s*[:=]\s*["']?(?:(?:Bearer|Basic)\s+)?)|\b(?:Bearer|Basic)\s+)"""
@@ -42,22 +44,22 @@ _INTRODUCED = re.compile(
 _USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]{0,30}://[^\s/@:]*:)([^\s/@]+)(@)", re.IGNORECASE)
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----\n?")
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]{40,}(?:={1,2}\s*)?")
-# A mapping's key, or an environment variable, by whose name its text is a secret.
-_NAMED = re.compile(
+# Names of keys and environment variables with secret values.
+_SECRET_NAME = re.compile(
     r"(?:^|[._-])(?:passw(?:or)?d|passphrase|token|secret|secret[._-]?key|api[._-]?key|private[._-]?key|auth"
     r"|client[._-]?secret|client[._-]?key[._-]?data|key[._-]?data|ca[._-]?key|tls[._-]?key|key[._-]?pem"
     r"|credentials|htpasswd|dockerconfigjson|dockercfg|kubeconfig)$",
     re.IGNORECASE,
 )
-# Names that end so and hold the name of something else.
-_HARMLESS = re.compile(r"(?:existing|image[._-]?pull|credentials|name|ref)[._-]?secret$", re.IGNORECASE)
-_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+# Names of references to a Secret, whose values are not secret.
+_REFERENCE_NAME = re.compile(r"(?:existing|image[._-]?pull|credentials|name|ref)[._-]?secret$", re.IGNORECASE)
+_WORD_BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 @dataclass(frozen=True)
-class Masked:
-    """A text of which not all is shown; two are equal only if what they stand for is."""
+class Redacted:
+    """A text that is partly or completely hidden. Two are equal only if their original texts are."""
 
     shown: str = field(compare=False)
     fingerprint: str = field(repr=False)
@@ -66,83 +68,88 @@ class Masked:
         return self.shown
 
 
-def masked(value: Any, known: Iterable[str] = ()) -> Any:
-    """A value of YAML or JSON with `Masked` in place of each text that tells a secret.
+def redact(value: Any, secrets: Iterable[str] = ()) -> Any:
+    """Return a JSON value with `Redacted` in place of each text with a secret.
 
     Args:
-        value: the value; a Kubernetes Secret, or any value with one in it, is recognised.
-        known: further secrets, wherever they stand.
+        value: the value. The data of a Kubernetes Secret is redacted completely.
+        secrets: further texts to hide.
     """
-    return _masked(value, "", tuple(sorted({text for text in known if len(text) >= SHORTEST}, key=len, reverse=True)))
+    return _redact(value, "", _sort_secrets(secrets))
 
 
-def scrubbed(text: str, known: Iterable[str] = ()) -> str:
-    """A text, such as an error message, without the secrets in it."""
-    return str(_of_text(text, tuple(sorted({each for each in known if len(each) >= SHORTEST}, key=len, reverse=True))))
+def redact_text(text: str, secrets: Iterable[str] = ()) -> str:
+    """Return a text, such as an error message, without the secrets in it."""
+    return str(_redact_text(text, _sort_secrets(secrets)))
 
 
-def secrets_of(text: str) -> set[str]:
-    """What must be hidden of a secret of the stack file: itself, its lines, what is in it, and all in base64."""
-    found = {text, text.strip()}
+def secret_forms(text: str) -> set[str]:
+    """Return all forms of a secret that must be hidden: the text, its long lines, its secret leaves, and base64."""
+    forms = {text, text.strip()}
     if len(lines := text.strip().splitlines()) > 1:
-        found |= {line.strip() for line in lines if len(line.strip()) >= 32}
+        forms |= {line.strip() for line in lines if len(line.strip()) >= _MIN_LINE_LENGTH}
     try:
         content = strict_yaml.load(text)
     except strict_yaml.StrictYamlError:
         content = None
     if isinstance(content, (dict, list)):
-        found |= set(_secret_leaves(content))
-    encoded = {base64.b64encode(each.encode(errors="surrogatepass")).decode() for each in found}
-    return {each for each in found | encoded if len(each) >= SHORTEST}
+        forms |= set(_secret_leaves(content))
+    encoded = {base64.b64encode(each.encode(errors="surrogatepass")).decode() for each in forms}
+    return {each for each in forms | encoded if len(each) >= MIN_SECRET_LENGTH}
 
 
-def plain(value: Any) -> Any:
-    """A masked value with the shown texts in it, as JSON can have it."""
-    if isinstance(value, Masked):
+def to_plain(value: Any) -> Any:
+    """Return a redacted value as plain JSON, with the shown text in place of each `Redacted`."""
+    if isinstance(value, Redacted):
         return value.shown
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    return [plain(item) for item in value] if isinstance(value, list) else value
+        return {key: to_plain(item) for key, item in value.items()}
+    return [to_plain(item) for item in value] if isinstance(value, list) else value
 
 
-def _masked(value: Any, name: str, known: tuple[str, ...]) -> Any:
+def _sort_secrets(secrets: Iterable[str]) -> tuple[str, ...]:
+    """Return the secrets that are long enough, longest first, because one can be a part of another."""
+    return tuple(sorted({each for each in secrets if len(each) >= MIN_SECRET_LENGTH}, key=len, reverse=True))
+
+
+def _redact(value: Any, name: str, secrets: tuple[str, ...]) -> Any:
     if isinstance(value, dict):
-        secret = value.get("kind") == "Secret" and "apiVersion" in value
-        found: dict[str, Any] = {}
+        is_secret = value.get("kind") == "Secret" and "apiVersion" in value
+        redacted: dict[str, Any] = {}
         for key, item in value.items():
             key = str(key)
-            if secret and key in ("data", "stringData") and isinstance(item, dict):
-                found[key] = {inner: _hidden(_decoded(key, text)) for inner, text in item.items()}
+            if is_secret and key in ("data", "stringData") and isinstance(item, dict):
+                redacted[key] = {inner: _hide(_decode_data(key, text)) for inner, text in item.items()}
             elif key == _LAST_APPLIED:
-                found[key] = _hidden(item)
+                redacted[key] = _hide(item)
             else:
-                found[key] = _masked(item, key, known)
+                redacted[key] = _redact(item, key, secrets)
         label = value.get("name")
         if isinstance(label, str) and isinstance(value.get("value"), str) and _is_secret(label):
-            found["value"] = _hidden(value["value"])
-        return found
+            redacted["value"] = _hide(value["value"])
+        return redacted
     if isinstance(value, list):
-        return [_masked(item, "", known) for item in value]
+        return [_redact(item, "", secrets) for item in value]
     if isinstance(value, str):
-        return _hidden(value) if value and _is_secret(name) else _of_text(value, known)
+        return _hide(value) if value and _is_secret(name) else _redact_text(value, secrets)
     return value
 
 
 def _is_secret(name: str) -> bool:
-    words = _WORDS.sub("_", name)
-    return bool(_NAMED.search(words)) and not _HARMLESS.search(words)
+    words = _WORD_BOUNDARY.sub("_", name)
+    return bool(_SECRET_NAME.search(words)) and not _REFERENCE_NAME.search(words)
 
 
-def _hidden(value: Any) -> Masked:
-    return Masked(SECRET, _fingerprint(str(value)))
+def _hide(value: Any) -> Redacted:
+    return Redacted(SECRET, _fingerprint(str(value)))
 
 
 def _fingerprint(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
-def _decoded(key: str, value: Any) -> Any:
-    """The same whether a Secret has it in `data` or in `stringData`."""
+def _decode_data(key: str, value: Any) -> Any:
+    """Return a value of a Secret in clear text, so that `data` and `stringData` compare as equal."""
     if key == "data" and isinstance(value, str):
         try:
             return base64.b64decode(value, validate=True).decode()
@@ -152,30 +159,29 @@ def _decoded(key: str, value: Any) -> Any:
 
 
 @cache
-def _of_text(text: str, known: tuple[str, ...]) -> str | Masked:
-    shown = text
-    if _BASE64.fullmatch(text) and (inside := _from_base64(text)):
-        # What is in base64 is judged, and shown, by what it says.
-        shown_inside = _shown(inside, known)
-        shown = shown_inside if shown_inside != inside else _shown(text, known)
+def _redact_text(text: str, secrets: tuple[str, ...]) -> str | Redacted:
+    if _BASE64.fullmatch(text) and (decoded := _from_base64(text)):
+        # Base64 is redacted, and shown, in clear text.
+        shown_decoded = _shown_text(decoded, secrets)
+        shown = shown_decoded if shown_decoded != decoded else _shown_text(text, secrets)
     elif _is_kubeconfig(text):
         shown = SECRET
     else:
-        shown = _shown(text, known)
-    return text if shown == text else Masked(shown, _fingerprint(text))
+        shown = _shown_text(text, secrets)
+    return text if shown == text else Redacted(shown, _fingerprint(text))
 
 
-def _shown(text: str, known: tuple[str, ...]) -> str:
+def _shown_text(text: str, secrets: tuple[str, ...]) -> str:
     if text == SECRET:
         return text
-    for secret in known:
+    for secret in secrets:
         if secret in text:
             text = text.replace(secret, SECRET)
     for pattern in _PATTERNS:
         text = pattern.sub(SECRET, text)
-    text = _CERTIFICATE.sub(lambda found: _certificate(found[0]), text)
-    text = _INTRODUCED.sub(lambda found: f"{found[1]}{SECRET}", text)
-    return _USERINFO.sub(lambda found: f"{found[1]}{SECRET}{found[3]}", text)
+    text = _CERTIFICATE.sub(lambda match: _summarize_certificate(match[0]), text)
+    text = _INTRODUCED.sub(lambda match: f"{match[1]}{SECRET}", text)
+    return _USERINFO.sub(lambda match: f"{match[1]}{SECRET}{match[3]}", text)
 
 
 def _is_kubeconfig(text: str) -> bool:
@@ -183,17 +189,17 @@ def _is_kubeconfig(text: str) -> bool:
 
 
 @cache
-def _certificate(pem: str) -> str:
-    """What a reviewer wants to know of a certificate."""
+def _summarize_certificate(pem: str) -> str:
+    """Return the name, the expiry date and the fingerprint of a certificate."""
     try:
         certificate = x509.load_pem_x509_certificate(pem.encode())
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         name = str(names[0].value) if names else certificate.subject.rfc4514_string()
-        ends = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
+        expires = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
     except ValueError:
-        return "certificate that can't be read\n"
-    # Two of the same name and day are told apart; a certificate is no secret.
-    return f"certificate {name}, until {ends}, sha256 {_fingerprint(pem.strip())[:12]}\n"
+        return "unreadable certificate\n"
+    # The fingerprint distinguishes certificates with equal names and dates. A certificate is not secret.
+    return f"certificate {name}, expires {expires}, sha256 {_fingerprint(pem.strip())[:12]}\n"
 
 
 def _from_base64(text: str) -> str | None:
@@ -212,5 +218,5 @@ def _secret_leaves(value: Any, name: str = "") -> Iterable[str]:
             yield from _secret_leaves(item, name)
     elif isinstance(value, str) and value and _is_secret(name):
         yield value
-        if (inside := _from_base64(value)) and len(inside) >= SHORTEST:
-            yield inside
+        if (decoded := _from_base64(value)) and len(decoded) >= MIN_SECRET_LENGTH:
+            yield decoded

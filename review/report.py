@@ -1,4 +1,4 @@
-"""The review as data: everything that its text tells, and nothing of how it is told."""
+"""Data of a review, independent of the output format."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import policy
-from review.changes import Change, ReleaseChange, ResourceChange
+from review.changes import ObjectChange, ReleaseChange, ResourceChange
 from review.preview import Preview
 
 OPERATIONS = ("create", "update", "replace", "delete")
 
-# Whose end takes more with it than themselves.
+# Kinds whose deletion deletes more than the object.
 _CASCADING_KINDS = {
-    "CustomResourceDefinition": "all objects of that kind go with it",
-    "Namespace": "all that is in it goes with it",
-    "PersistentVolume": "the data on it",
-    "PersistentVolumeClaim": "the data on it, unless its volume is retained",
+    "CustomResourceDefinition": "deletes all objects of that kind",
+    "Namespace": "deletes all objects in it",
+    "PersistentVolume": "deletes its data",
+    "PersistentVolumeClaim": "deletes its data, unless the volume is retained",
 }
-_OF_PULUMI = {
-    "tls:index/privateKey:PrivateKey": "a private key; nobody can bring it back",
-    "tls:index/selfSignedCert:SelfSignedCert": "a certificate that others are signed by",
+_IRREPLACEABLE_TYPES = {
+    "tls:index/privateKey:PrivateKey": "a private key, which cannot be restored",
+    "tls:index/selfSignedCert:SelfSignedCert": "a certificate that signs others",
     "tls:index/locallySignedCert:LocallySignedCert": "a certificate",
     "pulumi-python:dynamic/multicluster-mesh:DashboardUser": "a generated password",
 }
@@ -31,7 +31,7 @@ _OF_PULUMI = {
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Loss:
-    """Something that is replaced or deleted and can't come back."""
+    """A replacement or deletion that cannot be undone."""
 
     cluster: str
     what: str
@@ -40,17 +40,17 @@ class Loss:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Expiry:
-    """A certificate that ends soon."""
+class CertificateExpiry:
+    """A certificate that expires soon."""
 
-    what: str
-    ends: datetime
-    renewed: bool  # by this very change
+    name: str
+    time: datetime
+    renewed: bool  # this change renews it
 
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyFinding:
-    """A rule of the policy pack that a resource breaks."""
+    """A policy violation of one resource."""
 
     mandatory: bool
     text: str
@@ -58,63 +58,63 @@ class PolicyFinding:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """A whole review."""
+    """A complete review."""
 
     stack: str
-    clusters: Mapping[str, str | None]  # by name: why it could not be seen, or None
+    clusters: Mapping[str, str | None]  # by name: the reason why the cluster could not be read, or None
     resources: tuple[ResourceChange, ...]
     releases: tuple[ReleaseChange, ...]
     topology: tuple[str | None, str | None] = (None, None)  # Mermaid, before and after
-    expiring: tuple[Expiry, ...] = ()
+    expiring: tuple[CertificateExpiry, ...] = ()
     expires_within: int = 0  # days
     findings: tuple[PolicyFinding, ...] = ()
-    older_findings: int = 0  # of resources that don't change
+    older_findings: int = 0  # violations of unchanged resources
     warnings: tuple[str, ...] = ()
     unchanged: int = 0  # resources
 
     @property
-    def names(self) -> list[str]:
-        """All clusters that something is said of, and last, as an empty text, what is on none."""
-        found = {change.cluster for change in self.resources if change.cluster} | {
+    def cluster_names(self) -> list[str]:
+        """Return all cluster names, then an empty name if a changed resource is on no cluster."""
+        changed = {change.cluster for change in self.resources if change.cluster} | {
             each.cluster for each in self.releases
         }
         rest = [""] if any(change.cluster is None for change in self.resources) else []
-        return [*sorted({*self.clusters, *found}), *rest]
+        return [*sorted({*self.clusters, *changed}), *rest]
 
     def operations(self, cluster: str | None = None) -> Counter[str]:
-        """How many resources are created, updated, replaced and deleted; on one cluster, or on all."""
+        """Return the number of resources per operation, on one cluster or in total."""
         everything: Iterable[ResourceChange | ReleaseChange] = (*self.resources, *self.releases)
         return Counter(each.operation for each in everything if cluster is None or (each.cluster or "") == cluster)
 
-    def objects(self, cluster: str) -> list[Change]:
-        """What becomes of the objects of a cluster, whoever makes them."""
-        found = [change for release in self.releases if release.cluster == cluster for change in release.objects]
-        found += [each.object for each in self.resources if each.object and (each.cluster or "") == cluster]
-        return sorted(found, key=lambda change: change.identity)
+    def objects(self, cluster: str) -> list[ObjectChange]:
+        """Return the changes of all objects on a cluster, sorted by identity."""
+        changes = [change for release in self.releases if release.cluster == cluster for change in release.objects]
+        changes += [each.object for each in self.resources if each.object and (each.cluster or "") == cluster]
+        return sorted(changes, key=lambda change: change.identity)
 
     @property
-    def restarts(self) -> list[tuple[str, Change]]:
-        """The workloads whose pods start anew, by cluster."""
-        return [(name, change) for name in self.names for change in self.objects(name) if change.restarts]
+    def restarts(self) -> list[tuple[str, ObjectChange]]:
+        """Return the workloads whose pods restart, with the name of their cluster."""
+        return [(name, change) for name in self.cluster_names for change in self.objects(name) if change.restarts]
 
     @property
     def losses(self) -> list[Loss]:
-        """What is replaced or deleted and can't come back."""
-        found: set[Loss] = set()
-        for name in self.names:
+        """Return replacements and deletions that cannot be undone."""
+        losses: set[Loss] = set()
+        for name in self.cluster_names:
             for change in self.objects(name):
-                if change.verb in ("removed", "replaced") and (why := _why(change)):
+                if change.verb in ("removed", "replaced") and (why := _loss_reason(change)):
                     operation = "deleted" if change.verb == "removed" else "replaced"
-                    found.add(Loss(cluster=name, what=str(change.identity), operation=operation, why=why))
+                    losses.add(Loss(cluster=name, what=str(change.identity), operation=operation, why=why))
         for resource in self.resources:
-            if resource.operation in ("delete", "replace") and resource.type in _OF_PULUMI:
+            if resource.operation in ("delete", "replace") and resource.type in _IRREPLACEABLE_TYPES:
                 operation = "deleted" if resource.operation == "delete" else "replaced"
-                why = _OF_PULUMI[resource.type]
-                found.add(Loss(cluster=resource.cluster or "", what=resource.name, operation=operation, why=why))
-        return sorted(found)
+                why = _IRREPLACEABLE_TYPES[resource.type]
+                losses.add(Loss(cluster=resource.cluster or "", what=resource.name, operation=operation, why=why))
+        return sorted(losses)
 
 
-def _why(change: Change) -> str | None:
+def _loss_reason(change: ObjectChange) -> str | None:
     kind = change.identity.kind
     if kind in _CASCADING_KINDS:
         return _CASCADING_KINDS[kind]
@@ -122,53 +122,55 @@ def _why(change: Change) -> str | None:
     if kind == "Secret" and body.get("type") == "kubernetes.io/tls":
         return "a key and its certificate"
     if kind in ("Certificate", "Issuer", "ClusterIssuer"):
-        return "what cert-manager has issued by it is not renewed any more"
+        return "cert-manager stops renewing the certificates"
     if change.verb == "replaced":
-        return "it is deleted and made anew"
+        return "deleted and re-created"
     return None
 
 
-def findings(preview: Preview) -> tuple[list[PolicyFinding], int]:
-    """What the policies have against the resources that change, and how many things against the others."""
-    planned, changing = [], set()
+def check_policies(preview: Preview) -> tuple[list[PolicyFinding], int]:
+    """Return the policy violations of changing resources, and the number of violations of unchanged resources."""
+    resources, changing = [], set()
     for step in preview.steps:
         if step.after is not None:
             after = step.after
-            planned.append(
+            resources.append(
                 policy.PlannedResource(urn=step.urn, type=step.type, properties=after.inputs, provider=after.provider)
             )
             if step.operation != "same":
                 changing.add(step.urn)
-    found = policy.violations(planned)
-    new = [PolicyFinding(mandatory=each.mandatory, text=each.line()) for each in found if each.urn in changing]
-    return new, len(found) - len(new)
+    violations = policy.find_violations(resources)
+    findings = [
+        PolicyFinding(mandatory=each.is_mandatory, text=each.line()) for each in violations if each.urn in changing
+    ]
+    return findings, len(violations) - len(findings)
 
 
-def expiring(preview: Preview, days: int, now: datetime | None = None) -> list[Expiry]:
-    """The certificates that end within some days, as the stack's outputs tell.
+def find_expiring_certificates(preview: Preview, days: int, now: datetime | None = None) -> list[CertificateExpiry]:
+    """Return the certificates in the stack's outputs that expire soon, sorted by time.
 
     Args:
         preview: the preview.
-        days: how many.
-        now: counted from then.
+        days: period in days.
+        now: begin of the period; None for the current time.
     """
     step = preview.stack
     outputs = step.before.outputs if step is not None and step.before is not None else {}
     limit = (now or datetime.now(UTC)) + timedelta(days=days)
-    replaced = {
+    renewed = {
         str(each.before.outputs.get("validityEndTime"))
         for each in preview.steps
         if each.before is not None and each.operation in ("replace", "update")
     }
-    found = []
-    for what, text in _leaves(outputs.get("certificateExpiry"), ()):
+    expiring = []
+    for name, text in _leaves(outputs.get("certificateExpiry"), ()):
         try:
-            ends = datetime.fromisoformat(text)
+            time = datetime.fromisoformat(text)
         except ValueError:
             continue
-        if ends <= limit:
-            found.append(Expiry(what=what, ends=ends, renewed=text in replaced))
-    return sorted(found, key=lambda expiry: (expiry.ends, expiry.what))
+        if time <= limit:
+            expiring.append(CertificateExpiry(name=name, time=time, renewed=text in renewed))
+    return sorted(expiring, key=lambda expiry: (expiry.time, expiry.name))
 
 
 def _leaves(value: Any, path: Sequence[str]) -> Iterable[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The stack under review: its settings, its secrets, and a copy of its file that Pulumi may write into."""
+"""Stack under review: settings, secrets, and a copy of the stack file that Pulumi may modify."""
 
 from __future__ import annotations
 
@@ -12,53 +12,54 @@ import yaml
 
 from mesh import bounded_io, config, strict_yaml
 from mesh.paths import PROJECT_ROOT
-from review.pulumi_cli import PreviewFailed, pulumi
-from review.redaction import secrets_of
+from mesh.pulumi_cli import PulumiCommandError, run_pulumi
+from review.preview import PreviewFailedError
+from review.redaction import secret_forms
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewedStack:
-    """One stack, read but not yet previewed."""
+    """A stack before its preview."""
 
     name: str
-    file: Path  # the copy
-    settings: config.Settings | None  # None: the file has faults, of which the preview will tell
+    file: Path  # copy of the stack file
+    settings: config.Settings | None  # None: the stack file is invalid; the preview reports its errors
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
 
-def read(name: str, file: Path, folder: Path, environment: Mapping[str, str]) -> ReviewedStack:
-    """Read a stack.
+def read_stack(name: str, file: Path, folder: Path, environment: Mapping[str, str]) -> ReviewedStack:
+    """Read the configuration of a stack.
 
     Args:
-        name: the stack's name.
-        file: its stack file.
-        folder: where the copy goes: Pulumi writes a salt into a stack file that has none.
+        name: name of the stack.
+        file: the stack file.
+        folder: folder of the copy. Pulumi writes a salt into a stack file without one.
         environment: the whole environment of Pulumi, which must be able to decrypt the stack's secrets.
 
     Raises:
-        PreviewFailed: the file or its secrets can't be read.
+        PreviewFailedError: the file or its secrets cannot be read.
     """
     copy = folder / f"Pulumi.{name.rpartition('/')[2]}.yaml"
     try:
         copy.write_bytes(bounded_io.read_regular_file(file))
     except OSError as error:
-        raise PreviewFailed(f"{file}: {error.strerror}; give the stack file by --config-file") from None
-    configured, secret_keys = _configuration(name, copy, environment)
-    written = _read(copy) or {}
+        raise PreviewFailedError(f"{file}: {error.strerror}; set --config-file to the stack file") from None
+    values, secret_keys = _read_config(name, copy, environment)
+    encrypted = (_load_file(copy) or {}).get("config") or {}
     secrets: set[str] = set()
     for key in secret_keys:
-        for text in _secret_texts((written.get("config") or {}).get(key), _decoded(configured[key])):
-            secrets |= secrets_of(text)
+        for text in _secret_texts(encrypted.get(key), _decode(values[key])):
+            secrets |= secret_forms(text)
     try:
-        found = config.settings_from_config(configured, secret_keys, _project(), environment)
+        settings = config.settings_from_config(values, secret_keys, _project_name(), environment)
     except config.SettingsError:
-        found = None
-    return ReviewedStack(name=name, file=copy, settings=found, secrets=frozenset(secrets))
+        settings = None
+    return ReviewedStack(name=name, file=copy, settings=settings, secrets=frozenset(secrets))
 
 
-def without(stack: ReviewedStack, clusters: Collection[str]) -> None:
-    """Declare clusters unreachable in the copy of the stack file, so that the others can be previewed."""
-    content: dict[str, Any] = _read(stack.file)
+def declare_unreachable(stack: ReviewedStack, clusters: Collection[str]) -> None:
+    """Set `reachable: false` for clusters in the copy of the stack file, so that a preview of the others succeeds."""
+    content: dict[str, Any] = _load_file(stack.file)
     for key, value in content["config"].items():
         if key.rpartition(":")[2] != "clusters":
             continue
@@ -67,50 +68,51 @@ def without(stack: ReviewedStack, clusters: Collection[str]) -> None:
     stack.file.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
-def _read(file: Path) -> Any:
+def _load_file(file: Path) -> Any:
     try:
         return strict_yaml.load(file.read_bytes(), loader=strict_yaml.PulumiLoader)
     except strict_yaml.StrictYamlError as error:
-        raise PreviewFailed(f"{file.name}: {error}; mend it") from None
+        raise PreviewFailedError(f"{file.name}: {error}; correct the stack file") from None
 
 
-def _configuration(name: str, file: Path, environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """All of a stack's configuration in clear, and the keys of it that hold secrets."""
+def _read_config(name: str, file: Path, environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Return the whole configuration of a stack in clear text, and the keys with secrets."""
     command = ["config", "--json", "--show-secrets", "--stack", name, "--config-file", str(file)]
-    ended = pulumi(command, environment)
-    if ended.returncode != 0:
-        raise PreviewFailed(ended.stderr.strip() or f"pulumi config ended with {ended.returncode}")
-    entries: Mapping[str, Mapping[str, Any]] = json.loads(ended.stdout)
+    try:
+        output = run_pulumi(command, environment=environment)
+    except PulumiCommandError as error:
+        raise PreviewFailedError(error.stderr.strip() or str(error)) from None
+    entries: Mapping[str, Mapping[str, Any]] = json.loads(output)
     return (
         {key: str(entry.get("value", "")) for key, entry in entries.items()},
         [key for key, entry in entries.items() if entry.get("secret")],
     )
 
 
-def _project() -> str:
+def _project_name() -> str:
     return str(yaml.safe_load((PROJECT_ROOT / "Pulumi.yaml").read_text())["name"])
 
 
-def _decoded(value: str) -> Any:
+def _decode(value: str) -> Any:
     try:
         return json.loads(value)
     except ValueError:
         return value
 
 
-def _secret_texts(written: Any, decrypted: Any) -> list[str]:
-    """The texts that stand encrypted in a stack file.
+def _secret_texts(encrypted: Any, decrypted: Any) -> list[str]:
+    """Return the clear text of all encrypted values of a stack file, except certificates.
 
     Args:
-        written: what the file has.
-        decrypted: the same in clear.
+        encrypted: a value of the stack file.
+        decrypted: the same value in clear text.
     """
-    if isinstance(written, Mapping) and written.keys() == {"secure"}:
+    if isinstance(encrypted, Mapping) and encrypted.keys() == {"secure"}:
         return [text for text in _texts(decrypted) if not text.strip().startswith("-----BEGIN CERTIFICATE")]
-    if isinstance(written, Mapping) and isinstance(decrypted, Mapping):
-        return [text for key in written for text in _secret_texts(written[key], decrypted.get(key))]
-    if isinstance(written, list) and isinstance(decrypted, list):
-        return [text for pair in zip(written, decrypted, strict=False) for text in _secret_texts(*pair)]
+    if isinstance(encrypted, Mapping) and isinstance(decrypted, Mapping):
+        return [text for key in encrypted for text in _secret_texts(encrypted[key], decrypted.get(key))]
+    if isinstance(encrypted, list) and isinstance(decrypted, list):
+        return [text for pair in zip(encrypted, decrypted, strict=False) for text in _secret_texts(*pair)]
     return []
 
 

@@ -1,4 +1,4 @@
-"""Making a text fit: its least important parts go first, and what went is counted."""
+"""Truncation of a text: the least important parts are omitted first, and the omitted parts are counted."""
 
 from __future__ import annotations
 
@@ -8,61 +8,66 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class TextPart:
-    """A piece of a text."""
+    """A part of a text."""
 
     text: str
-    short: str = ""  # what stands in its place when it is left out
-    rank: int = 0  # 0: never left out; the higher, the sooner
+    short: str = ""  # replacement if the part is omitted
+    rank: int = 0  # 0: never omitted; parts with a high rank are omitted first
 
     @property
-    def gain(self) -> int:
-        """Bytes that leaving it out saves."""
+    def savings(self) -> int:
+        """Return the number of bytes that the omission of the part saves."""
         return len(self.text.encode()) - len(self.short.encode())
 
 
+def join_parts(parts: Sequence[TextPart]) -> str:
+    """Return all parts as one text, separated by blank lines."""
+    return _join([part.text for part in parts])
+
+
 def truncate_parts(parts: Sequence[TextPart], limit: int, notice: str) -> str:
-    """The parts as one text of at most `limit` bytes, a blank line between them.
+    """Return parts as one text of at most `limit` bytes, separated by blank lines.
 
     Args:
-        parts: in the order in which they stand.
-        limit: in bytes of UTF-8, of which no text has fewer than characters.
-        notice: what is said first when something was left out; `{count}` in it becomes how many parts.
+        parts: the parts in their order.
+        limit: in bytes of UTF-8. A text never has more characters than bytes.
+        notice: text after the first part if a part was omitted. `{count}` is replaced by the number of omitted parts.
     """
-    whole = _joined([part.text for part in parts])
+    whole = join_parts(parts)
     if len(whole.encode()) <= limit:
         return whole
-    room = limit - len(notice.encode()) - 16
+    available = limit - len(notice.encode()) - 16
     size = len(whole.encode())
-    out: set[int] = set()
-    candidates = [number for number, part in enumerate(parts) if part.rank > 0 and part.gain > 0]
-    for number in sorted(candidates, key=lambda number: (-parts[number].rank, -parts[number].gain, number)):
-        if size <= room:
+    omitted: set[int] = set()
+    candidates = [number for number, part in enumerate(parts) if part.rank > 0 and part.savings > 0]
+    for number in sorted(candidates, key=lambda number: (-parts[number].rank, -parts[number].savings, number)):
+        if size <= available:
             break
-        out.add(number)
-        size -= parts[number].gain
-    texts = [part.short if number in out else part.text for number, part in enumerate(parts)]
-    result = _joined([texts[0], notice.format(count=len(out)), *texts[1:]])
+        omitted.add(number)
+        size -= parts[number].savings
+    texts = [part.short if number in omitted else part.text for number, part in enumerate(parts)]
+    result = _join([texts[0], notice.format(count=len(omitted)), *texts[1:]])
     return result if len(result.encode()) <= limit else _cut(result, limit)
 
 
-def _joined(texts: Sequence[str]) -> str:
+def _join(texts: Sequence[str]) -> str:
     return "\n\n".join(text for text in texts if text) + "\n"
 
 
 def _cut(text: str, limit: int) -> str:
-    """The first lines of a text of which even the important parts don't fit."""
-    end = "\n\n… and so on; the rest is in the full review.\n"
-    room = limit - len(end.encode()) - 8
-    kept: list[str] = []
+    """Return the first lines of a text that is too long even without its omitted parts."""
+    end = "\n\n… truncated; the full review has the rest.\n"
+    available = limit - len(end.encode()) - 8
+    lines: list[str] = []
     fence = ""
     for each in text.splitlines():
-        room -= len(each.encode()) + 1
-        if room < len(fence.encode()) + 1:
+        available -= len(each.encode()) + 1
+        if available < len(fence.encode()) + 1:
             break
-        kept.append(each)
+        lines.append(each)
         stripped = each.strip()
         if fence and stripped == fence:
             fence = ""
         elif not fence and stripped.startswith("```"):
             fence = "`" * (len(stripped) - len(stripped.lstrip("`")))
-    return "\n".join([*kept, *([fence] if fence else [])]) + end
+    return "\n".join([*lines, *([fence] if fence else [])]) + end

@@ -1,11 +1,12 @@
-"""What a Pulumi that was killed leaves behind: processes of its own, and operations that nobody knows the end of.
+"""Cleanup after a killed Pulumi: orphaned processes, and pending operations in the stack state.
 
-`kill -9` of the engine alone leaves its providers, each in a process group of its own: they go on with what they were
-at, and some never end. Pulumi itself ends none of them.
+After `kill -9` of the engine its providers keep running, each in a process group of its own. Some never end, and Pulumi
+stops none of them.
 
-Before the engine has something made, it notes that in the state. What it was killed over stays noted there, and two
-things follow. The next `up` makes it, or takes over what is there, and leaves the note, of which Pulumi warns each time
-from then on. And `destroy` doesn't look at it, so that what was made stays in the cluster.
+Before the engine creates a resource, it writes a pending operation into the state. A killed engine leaves it there:
+
+* the next `up` creates or adopts the resource, but keeps the operation, and Pulumi warns of it from then on;
+* `destroy` ignores the operation, so the resource would remain in the cluster.
 """
 
 from __future__ import annotations
@@ -16,69 +17,71 @@ from typing import Any
 
 import psutil
 
-# What the engine was at, as it notes it down.
+from mesh.pulumi_constants import HELM_RELEASE_TYPE
+
+# Types of pending operations in the stack state.
 CREATING, DELETING = "creating", "deleting"
-_KUBERNETES = "kubernetes:"
-_RELEASE = "kubernetes:helm.sh/v3:Release"
+_KUBERNETES_PREFIX = "kubernetes:"
+_KILL_TIMEOUT_S = 5
 
 
-def end_orphans(backend: str) -> list[int]:
-    """End what an engine that was killed has left running; the ids of these processes.
+def kill_orphans(backend: str) -> list[int]:
+    """Kill the processes that a killed engine has left running; return their ids.
 
     Args:
-        backend: the URL of the state, by which they are known to be of this lab.
+        backend: the URL of the state backend, which identifies processes of this lab.
     """
     orphans = [process for process in psutil.process_iter() if _is_orphan(process, backend)]
     for process in orphans:
         with suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(orphans, timeout=5)
+    psutil.wait_procs(orphans, timeout=_KILL_TIMEOUT_S)
     return [process.pid for process in orphans]
 
 
 def drop_completed_operations(deployment: dict[str, Any]) -> bool:
-    """Take out the notes of what has been made since; whether there were any.
+    """Remove the pending operations of resources that exist in the state; return whether there were any.
 
     Args:
-        deployment: what `pulumi stack export` prints of a state.
+        deployment: the `deployment` of `pulumi stack export`; it is changed.
     """
-    made = {resource["urn"] for resource in deployment.get("resources") or []}
+    urns = {resource["urn"] for resource in deployment.get("resources") or []}
     operations = deployment.get("pending_operations") or []
-    deployment["pending_operations"] = [found for found in operations if found["resource"]["urn"] not in made]
+    deployment["pending_operations"] = [each for each in operations if each["resource"]["urn"] not in urns]
     return len(deployment["pending_operations"]) < len(operations)
 
 
 def adopt_pending(deployment: dict[str, Any]) -> None:
-    """Have what may have been made stand among the resources, so that a refresh sees whether it was.
+    """Turn pending creations into resources, so that a refresh finds out which of them exist.
 
-    Only of Kubernetes something may be there. Keys and certificates are nowhere else than in the state.
+    This concerns Kubernetes resources only. Keys and certificates exist nowhere but in the state.
 
     Args:
-        deployment: what `pulumi stack export` prints of a state.
+        deployment: the `deployment` of `pulumi stack export`; it is changed.
     """
     drop_completed_operations(deployment)
     for operation in deployment.pop("pending_operations"):
         resource = operation["resource"]
-        if operation["type"] == CREATING and resource["type"].startswith(_KUBERNETES):
-            deployment.setdefault("resources", []).append({**resource, "id": _id(resource)})
+        if operation["type"] == CREATING and resource["type"].startswith(_KUBERNETES_PREFIX):
+            deployment.setdefault("resources", []).append({**resource, "id": _resource_id(resource)})
 
 
-def _id(resource: Mapping[str, Any]) -> str:
-    """As the Kubernetes provider makes it."""
+def _resource_id(resource: Mapping[str, Any]) -> str:
+    """Return the id that the Kubernetes provider would set."""
     inputs = resource["inputs"]
-    named = inputs if resource["type"] == _RELEASE else inputs["metadata"]
-    return "/".join(filter(None, (named.get("namespace"), named["name"])))
+    metadata = inputs if resource["type"] == HELM_RELEASE_TYPE else inputs["metadata"]
+    return "/".join(filter(None, (metadata.get("namespace"), metadata["name"])))
 
 
 def _is_orphan(process: psutil.Process, backend: str) -> bool:
     try:
-        if process.environ().get("PULUMI_BACKEND_URL") != backend or not _serves_an_engine(process.cmdline()):
+        if process.environ().get("PULUMI_BACKEND_URL") != backend or not _is_pulumi_child(process.cmdline()):
             return False
-        return all(one.name() != "pulumi" for one in (process, *process.parents()))
-    except psutil.Error:  # it has ended, or is somebody else's
+        return all(each.name() != "pulumi" for each in (process, *process.parents()))
+    except psutil.Error:  # the process has ended, or belongs to another user
         return False
 
 
-def _serves_an_engine(command: list[str]) -> bool:
-    """Whether a command is that of a provider, a language host, or a program."""
+def _is_pulumi_child(command: list[str]) -> bool:
+    """Return whether a command line is that of a provider, a language host or a Pulumi program."""
     return any("pulumi-resource-" in part or "pulumi-language-" in part or part == "pulumi.dynamic" for part in command)

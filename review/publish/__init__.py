@@ -1,9 +1,9 @@
-"""Keeps one comment per stack on a pull request (GitHub) or a merge request (GitLab) up to date.
+"""One comment per stack on a pull request (GitHub) or a merge request (GitLab), created or updated.
 
-It runs on the standard library alone, so that the job that may write comments installs nothing.
+Only the standard library is used, so that the job with write access to comments installs nothing.
 """
 
-from review.publish.api import ForgeError
+from review.publish.api import PublishError
 from review.publish.comment import upsert_comment
 
-__all__ = ["ForgeError", "upsert_comment"]
+__all__ = ["PublishError", "upsert_comment"]

@@ -1,4 +1,7 @@
-"""`python -m review.publish github|gitlab --file FILE --marker STACK`: create or update the comment of a stack."""
+"""Create or update the comment of a stack on a pull request (GitHub) or a merge request (GitLab).
+
+The command runs in a CI job and reads the request and the token from the job's environment.
+"""
 
 from __future__ import annotations
 
@@ -9,50 +12,57 @@ from pathlib import Path
 
 from mesh import bounded_io
 from review.publish import github, gitlab
-from review.publish.api import ForgeError
+from review.publish.api import PublishError
 from review.publish.comment import CodeHost, upsert_comment
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command; its exit code.
+    """Run the command and return its exit code.
 
-    Where the file isn't there, whatever should have written it has failed. The comment then says so, in place of what
-    an earlier commit has left in it, and the exit code is 1.
+    A missing file means that the review job failed. The comment then reports the failure instead of keeping the review
+    of an earlier commit, and the exit code is 1.
     """
-    parser = argparse.ArgumentParser(prog="python3 -m review.publish", description=__doc__)
-    parser.add_argument("forge", choices=["github", "gitlab"])
-    parser.add_argument("--file", type=Path, required=True, help="the Markdown to put into the comment")
-    parser.add_argument("--marker", required=True, metavar="STACK", help="whose comment it is")
-    chosen = parser.parse_args(arguments)
+    options = _parse_arguments(arguments)
     try:
-        forge: CodeHost
-        if chosen.forge == "github":
-            forge, log = github.from_environment(os.environ), github.run_url(os.environ)
+        code_host: CodeHost
+        if options.code_host == "github":
+            code_host, log_url = github.from_environment(os.environ), github.run_url(os.environ)
         else:
-            forge, log = gitlab.from_environment(os.environ), gitlab.run_url(os.environ)
-        text = _text(chosen.file)
-        done = upsert_comment(forge, chosen.marker, _none(chosen.marker, log) if text is None else text)
-        print(f"comment of {chosen.marker}: {done}")
+            code_host, log_url = gitlab.from_environment(os.environ), gitlab.run_url(os.environ)
+        text = _read_text(options.file)
+        comment = _missing_review_text(options.marker, log_url) if text is None else text
+        result = upsert_comment(code_host, options.marker, comment)
+        print(f"comment of {options.marker}: {result}")
         if text is None:
-            raise ForgeError(f"--file: {chosen.file}: not there: the review ended without it; see the log of its job")
-    except ForgeError as error:
+            raise PublishError(f"--file: {options.file}: no such file: the review failed; read the log of its job")
+    except PublishError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _text(file: Path) -> str | None:
+def _parse_arguments(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python3 -m review.publish", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("code_host", choices=["github", "gitlab"], help="code host of the request")
+    parser.add_argument("--file", type=Path, required=True, help="Markdown file with the text of the comment")
+    parser.add_argument("--marker", required=True, metavar="STACK", help="stack name, which identifies the comment")
+    return parser.parse_args(arguments)
+
+
+def _read_text(file: Path) -> str | None:
     try:
         return bounded_io.read_file_or_pipe(file).decode()
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise ForgeError(f"--file: {file}: {error}: it must be a file of UTF-8; give the review's Markdown") from None
+        raise PublishError(f"--file: {file}: {error}: not a UTF-8 file; name the Markdown file of the review") from None
 
 
-def _none(stack: str, log: str | None) -> str:
-    where = f"[The log]({log}) says why" if log else "The log of that job says why"
-    return f"**{stack}**: no review of this commit: the job that makes it ended before. {where}.\n"
+def _missing_review_text(stack: str, log_url: str | None) -> str:
+    log = f"[the log]({log_url})" if log_url else "the log"
+    return f"**{stack}**: no review of this commit, because the review job failed. See {log} of the job.\n"
 
 
 if __name__ == "__main__":

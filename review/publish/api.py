@@ -1,4 +1,4 @@
-"""Requests to a forge's REST API: JSON in, JSON out, and a token that is never shown."""
+"""HTTP client for the REST API of a code host. Messages never contain the token."""
 
 from __future__ import annotations
 
@@ -12,150 +12,151 @@ from typing import IO, Any
 from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-TIMEOUT = 30  # seconds for one answer
-LONGEST_ANSWER = 64 * 1024 * 1024  # bytes: a page of a hundred comments, each as long as can be, with room
+REQUEST_TIMEOUT_S = 30
+MAX_RESPONSE_BYTES = 64 * 1024 * 1024  # more than a page of a hundred comments of maximum length
+
+# Printable ASCII: headers allow nothing else, and Python's own message about an invalid header would contain the token.
+TOKEN_PATTERN = r"[!-~]{1,4096}"
+URL_PATTERN = r"https?://[!-~]+"
 
 
-class ForgeError(Exception):
-    """What keeps a comment from being written, in the form `what: value: rule; remedy`."""
+class PublishError(Exception):
+    """A reason why a comment cannot be written, in the form `subject: value: rule; remedy`."""
 
 
-class TransientError(ForgeError):
-    """A failure that may be gone the next time: too many requests, or a server's own trouble.
+class TransientError(PublishError):
+    """A failure that can pass, such as rate limiting or a server error.
 
     Args:
-        message: what is said if it doesn't pass.
-        wait: the seconds that the server asks for, if it does.
+        message: the message if the failure persists.
+        wait_s: the delay that the server requests, in seconds; None without such a request.
     """
 
-    def __init__(self, message: str, wait: float | None = None) -> None:
+    def __init__(self, message: str, wait_s: float | None = None) -> None:
         super().__init__(message)
-        self.wait = wait
+        self.wait_s = wait_s
 
 
 @dataclass(frozen=True, kw_only=True)
 class CodeHostResponse:
-    """What a server has answered."""
+    """Response of a code host."""
 
     content: Any
     headers: Message
-    source: str  # for messages
+    source: str  # request, for messages
 
     def objects(self) -> list[dict[str, Any]]:
-        """A page of a list.
+        """Return a page of a list.
 
         Raises:
-            ForgeError: it is something else.
+            PublishError: the content is not a list of objects.
         """
-        if isinstance(self.content, list) and all(isinstance(found, dict) for found in self.content):
+        if isinstance(self.content, list) and all(isinstance(item, dict) for item in self.content):
             return self.content
-        raise ForgeError(f"{self.source}: no list of objects: not what the forge's API answers; set the API's URL")
+        raise PublishError(f"{self.source}: no list of objects: not a response of the API; correct the API's URL")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CodeHostApi:
-    """A forge's API, with the right to use it."""
+    """REST API of a code host with a token."""
 
-    url: str  # without a slash at its end
+    url: str  # without a trailing slash
     token: str = field(repr=False)
-    headers: Mapping[str, str] = field(repr=False)  # the token is in one of them
-    remedies: Mapping[int, str]  # by status: what to do about it
+    headers: Mapping[str, str] = field(repr=False)  # one of them contains the token
+    remedies: Mapping[int, str]  # by HTTP status
 
-    def ask(self, method: str, url: str, content: Any = None) -> CodeHostResponse:
-        """Send one request.
+    def request(self, method: str, url: str, content: Any = None) -> CodeHostResponse:
+        """Send a request and return the response.
 
         Args:
-            method: such as `GET`.
-            url: whole, or a path below the API's URL.
-            content: what is sent as JSON, if anything.
+            method: HTTP method, such as `GET`.
+            url: absolute URL, or a path below the API's URL.
+            content: JSON body; None for no body.
 
         Raises:
-            Passing: the server can't be reached, or asks for patience.
-            ForgeError: it refuses.
+            TransientError: the server is unreachable, overloaded, or limits the rate.
+            PublishError: the server refuses the request.
         """
         target = url if "://" in url else f"{self.url}{url}"
         if target != self.url and not target.startswith(f"{self.url}/"):
-            # A page of a list is where the server says. The token goes nowhere else than to the API.
-            raise ForgeError(f"{self._shown(target)}: not below {self.url}, where the token belongs; set the API's URL")
+            # The server provides the URL of the next page. The token must not be sent to another host.
+            raise PublishError(
+                f"{self._sanitize(target)}: not below {self.url}: the token is only for that URL; correct the API's URL"
+            )
         data = None if content is None else json.dumps(content).encode()
         request = Request(target, data=data, method=method, headers={**self.headers, "Accept": "application/json"})
         request.add_header("User-Agent", "multicluster-mesh")
         if data is not None:
             request.add_header("Content-Type", "application/json")
-        what = f"{method} {self._shown(target)}"
+        source = f"{method} {self._sanitize(target)}"
         try:
-            with build_opener(_NoRedirect).open(request, timeout=TIMEOUT) as response:
-                content = self._read(what, response.read(LONGEST_ANSWER + 1))
-                return CodeHostResponse(content=content, headers=response.headers, source=what)
+            with build_opener(_NoRedirect).open(request, timeout=REQUEST_TIMEOUT_S) as response:
+                content = self._parse(source, response.read(MAX_RESPONSE_BYTES + 1))
+                return CodeHostResponse(content=content, headers=response.headers, source=source)
         except HTTPError as error:
             with error:
-                raise self._refusal(what, error) from None
+                raise self._status_error(source, error) from None
         except (OSError, HTTPException) as error:
             raise TransientError(
-                f"{what}: {self._shown(str(error) or type(error).__name__)}: no answer; see whether the forge is up "
-                "and reachable from this job"
+                f"{source}: {self._sanitize(str(error) or type(error).__name__)}: no answer; check that the server is "
+                "up and reachable from this job"
             ) from None
 
-    def _read(self, what: str, body: bytes) -> Any:
+    def _parse(self, source: str, body: bytes) -> Any:
         try:
-            if len(body) > LONGEST_ANSWER:
+            if len(body) > MAX_RESPONSE_BYTES:
                 raise ValueError
             return json.loads(body)
         except (ValueError, RecursionError):
-            raise ForgeError(
-                f"{what}: {len(body)} bytes that aren't JSON, or too many: not an API's answer; set the API's URL"
+            raise PublishError(
+                f"{source}: {len(body)} bytes: not JSON, or too long for a response of the API; correct the API's URL"
             ) from None
 
-    def _refusal(self, what: str, error: HTTPError) -> ForgeError:
+    def _status_error(self, source: str, error: HTTPError) -> PublishError:
         try:
-            said = json.loads(error.read(10_000))
+            body = json.loads(error.read(10_000))
         except (ValueError, RecursionError, OSError, HTTPException):
-            said = None
-        reason = (said.get("message") or said.get("error")) if isinstance(said, dict) else None
-        detail = f" ({self._shown(reason if isinstance(reason, str) else json.dumps(reason))})" if reason else ""
+            body = None
+        reason = (body.get("message") or body.get("error")) if isinstance(body, dict) else None
+        detail = f" ({self._sanitize(reason if isinstance(reason, str) else json.dumps(reason))})" if reason else ""
         wait = error.headers.get("Retry-After", "")
-        # GitHub answers 403 with Retry-After where others have 429.
+        # GitHub limits the rate with status 403 and Retry-After, other servers with 429.
         if error.code == 429 or error.code >= 500 or wait:
             return TransientError(
-                f"{what}: {error.code}{detail}: the forge couldn't answer, several times; run the job again later",
+                f"{source}: {error.code}{detail}: several attempts failed; run the job again later",
                 float(wait) if re.fullmatch(r"\d{1,6}", wait) else None,
             )
-        remedy = self.remedies.get(error.code, "see what the forge's API says of it")
-        return ForgeError(f"{what}: {error.code}{detail}: the forge refuses it; {remedy}")
+        remedy = self.remedies.get(error.code, "look up the status in the code host's API documentation")
+        return PublishError(f"{source}: {error.code}{detail}: request refused; {remedy}")
 
-    def _shown(self, text: str) -> str:
-        """A server's words as one printable line, in which no token can be."""
+    def _sanitize(self, text: str) -> str:
+        """Return a server's text as one printable line of at most 500 characters, without the token."""
         plain = "".join(letter if letter.isprintable() else " " for letter in text.replace(self.token, "[token]"))
         return " ".join(plain.split())[:500]
 
 
 class _NoRedirect(HTTPRedirectHandler):
-    """Follows nothing: urllib would take the token along, to any host."""
+    """Refusal of redirects, because urllib would send the token to any host."""
 
     def redirect_request(self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str) -> None:
         return None
 
 
-def required(environment: Mapping[str, str], name: str, form: str, *, what: str) -> str:
-    """A variable of the environment; what is in it is shown in no message.
+def read_variable(environment: Mapping[str, str], name: str, pattern: str, *, description: str) -> str:
+    """Return an environment variable. Messages never contain its value.
 
     Args:
-        environment: all variables.
-        name: the one that is wanted.
-        form: a regular expression that its whole value must match.
-        what: what it is and who sets it, for the message.
+        environment: the environment.
+        name: name of the variable.
+        pattern: regular expression for the whole value.
+        description: meaning and origin of the variable, for messages.
 
     Raises:
-        ForgeError: it is missing, or of another form.
+        PublishError: the variable is missing or invalid.
     """
     value = environment.get(name, "").strip()
     if not value:
-        raise ForgeError(f"{name}: not set: it is {what}; run this in a job that has it")
-    if not re.fullmatch(form, value):
-        raise ForgeError(f"{name}: […]: of another form: it must be {what}; mend it")
+        raise PublishError(f"{name}: not set: required is {description}; run this command in a job that sets it")
+    if not re.fullmatch(pattern, value):
+        raise PublishError(f"{name}: […]: invalid: required is {description}; correct the variable")
     return value
-
-
-# Of printable ASCII, since a header can have nothing else; and Python's own message about one would show it.
-TOKEN = r"[!-~]{1,4096}"
-URL = r"https?://[!-~]+"

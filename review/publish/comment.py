@@ -1,4 +1,4 @@
-"""One comment per stack, found again by a marker that nobody sees, and kept up to date."""
+"""The comment of a stack, which an invisible marker identifies."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from review.publish.api import ForgeError, TransientError
+from review.publish.api import PublishError, TransientError
 
-# Each is tried as a whole: a comment that was made although the answer got lost is found by the next one.
-ATTEMPTS = 5
-LONGEST_WAIT = 60  # seconds, whatever a server asks for
+# Each attempt starts with a search: the next attempt finds a comment that was created although the response was lost.
+MAX_ATTEMPTS = 5
+MAX_WAIT_S = 60  # even if a server requests more
 
-# Names of stacks are of these letters; so no marker can end a comment of HTML, or another marker's.
-NAME = r"[A-Za-z0-9][A-Za-z0-9._/-]{0,200}"
+# Characters of stack names. A marker with them cannot end the HTML comment or contain another marker.
+STACK_NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._/-]{0,200}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comment:
-    """A comment that is there."""
+    """An existing comment."""
 
     id: int
     author: str
@@ -28,97 +28,98 @@ class Comment:
 
 
 class CodeHost(Protocol):
-    """A place with requests that can be commented on."""
+    """A pull request or merge request on a code host."""
 
     @property
     def name(self) -> str:
-        """What it is called in messages."""
+        """Return the code host's name in messages."""
 
     @property
-    def longest(self) -> int:
-        """How many characters a comment can have."""
+    def max_length(self) -> int:
+        """Return the maximum length of a comment, in characters."""
 
-    def harmless(self, text: str) -> str:
-        """A text of which the forge takes no line for a command to itself."""
+    def neutralize_commands(self, text: str) -> str:
+        """Return a text in which the code host executes no line as a command."""
 
-    def me(self) -> str:
-        """The name of whoever the token is."""
+    def current_user(self) -> str:
+        """Return the name of the token's owner."""
 
     def comments(self) -> Iterable[Comment]:
-        """All comments of the request, oldest first."""
+        """Yield all comments of the request, oldest first."""
 
     def create(self, text: str) -> None:
-        """Add a comment."""
+        """Create a comment."""
 
     def update(self, comment: Comment, text: str) -> None:
-        """Put another text into a comment."""
+        """Replace the text of a comment."""
 
 
-def marker(stack: str) -> str:
-    """The line that a stack's comment begins with, and that no reader sees.
+def format_marker(stack: str) -> str:
+    """Return the first line of a stack's comment, which is invisible to readers.
 
     Raises:
-        ForgeError: no stack can have that name.
+        PublishError: the name is not valid for a stack.
     """
-    if not re.fullmatch(NAME, stack):
-        raise ForgeError(
-            f"--marker: {stack[:80]!r}: no name of a stack, which has letters, digits and `._/-`; give the stack's"
+    if not re.fullmatch(STACK_NAME_PATTERN, stack):
+        raise PublishError(
+            f"--marker: {stack[:80]!r}: stack names consist of letters, digits and `._/-`; set --marker to a stack name"
         )
     return f"<!-- multicluster-mesh review: {stack} -->"
 
 
 def upsert_comment(
-    forge: CodeHost,
+    code_host: CodeHost,
     stack: str,
     text: str,
     *,
     sleep: Callable[[float], None] = time.sleep,
 ) -> str:
-    """Put a text into the stack's comment, which is made if there is none.
+    """Create or update the comment of a stack.
 
     Args:
-        forge: where.
-        stack: whose comment.
-        text: Markdown; the marker is put before it, unless it begins with it.
-        sleep: waits for so many seconds.
+        code_host: the request on its code host.
+        stack: name of the stack.
+        text: Markdown. The marker is added unless the text begins with it.
+        sleep: function that waits for a number of seconds.
 
     Returns:
-        `created`, `updated`, or `unchanged`.
+        `created`, `updated` or `unchanged`.
 
     Raises:
-        ForgeError: it can't be done; nothing half-done is left.
+        PublishError: the comment cannot be written; no partial text is published.
     """
-    line = marker(stack)
-    body = forge.harmless(text if _begins_with(text, line) else f"{line}\n\n{text}")
-    if len(body) > forge.longest:
-        raise ForgeError(
-            f"--file: {len(body)} characters, marker included: {forge.name} takes {forge.longest}; shorten it"
+    marker = format_marker(stack)
+    body = code_host.neutralize_commands(text if _begins_with(text, marker) else f"{marker}\n\n{text}")
+    if len(body) > code_host.max_length:
+        raise PublishError(
+            f"--file: {len(body)} characters with the marker: the maximum of {code_host.name} is "
+            f"{code_host.max_length}; shorten the text"
         )
-    for attempt in range(1, ATTEMPTS + 1):
+    for attempt in range(1, MAX_ATTEMPTS + 1):
         try:
-            return _put(forge, line, body)
+            return _upsert_once(code_host, marker, body)
         except TransientError as error:
-            if attempt == ATTEMPTS:
+            if attempt == MAX_ATTEMPTS:
                 raise
-            asked = 2.0**attempt if error.wait is None else error.wait
-            sleep(min(asked, LONGEST_WAIT))
+            delay_s = 2.0**attempt if error.wait_s is None else error.wait_s
+            sleep(min(delay_s, MAX_WAIT_S))
     raise AssertionError
 
 
-def _put(forge: CodeHost, line: str, body: str) -> str:
-    me = forge.me()
-    # Anybody may write a comment with that marker; only what this token's owner has written is its own.
-    own = (found for found in forge.comments() if found.author == me and _begins_with(found.text, line))
+def _upsert_once(code_host: CodeHost, marker: str, body: str) -> str:
+    user = code_host.current_user()
+    # Other users can write comments with the same marker, so the author is compared too.
+    own = (each for each in code_host.comments() if each.author == user and _begins_with(each.text, marker))
     comment = next(own, None)
     if comment is None:
-        forge.create(body)
+        code_host.create(body)
         return "created"
     if comment.text.replace("\r\n", "\n") == body:
         return "unchanged"
-    forge.update(comment, body)
+    code_host.update(comment, body)
     return "updated"
 
 
-def _begins_with(text: str, line: str) -> bool:
-    # Only the first line counts: further down, what is reviewed might hold another stack's marker.
-    return text.partition("\n")[0].rstrip() == line
+def _begins_with(text: str, marker: str) -> bool:
+    # Only the first line counts, because the review below can contain the marker of another stack.
+    return text.partition("\n")[0].rstrip() == marker

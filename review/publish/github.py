@@ -1,6 +1,6 @@
-"""Comments of a pull request on GitHub, by its REST API for issues' comments.
+"""Comments of a GitHub pull request.
 
-The form is that of https://docs.github.com/rest/issues/comments, version 2022-11-28.
+Follows https://docs.github.com/rest/issues/comments, version 2022-11-28.
 """
 
 from __future__ import annotations
@@ -9,110 +9,117 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from review.publish.api import TOKEN, URL, CodeHostApi, ForgeError, required
+from review.publish.api import TOKEN_PATTERN, URL_PATTERN, CodeHostApi, PublishError, read_variable
 from review.publish.comment import Comment
 
-# GitHub lists a hundred a page, and takes 2500 comments.
-MOST_PAGES = 100
+# A page has 100 comments, and GitHub accepts 2500 comments per pull request.
+MAX_PAGES = 100
 
 REMEDIES = {
-    401: "let the job have a token that hasn't expired",
-    403: "give the job `permissions: pull-requests: write`; a fork's pull request can't have it",
-    404: "let the token reach this repository, and the number be that of a pull request",
-    422: "see what GitHub says of the text",
+    401: "give the job a token that has not expired",
+    403: "set `permissions: pull-requests: write` for the job; pull requests from forks cannot have it",
+    404: "give the token access to this repository, and use the number of a pull request",
+    422: "read GitHub's message about the text",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class GitHub:
-    """A pull request, and the right to comment on it."""
+class GitHubPullRequest:
+    """A pull request, with the API and a token to comment on it."""
 
     api: CodeHostApi
     graphql: CodeHostApi
     repository: str  # owner/name
     number: int
-    longest: int = 65_536
+    max_length: int = 65_536
     name: str = "GitHub"
 
-    def harmless(self, text: str) -> str:
-        """The text: GitHub takes no orders from comments."""
+    def neutralize_commands(self, text: str) -> str:
+        """Return the text unchanged, because GitHub executes no commands in comments."""
         return text
 
-    def me(self) -> str:
-        """The login of the token's owner, be it a user or a workflow (`github-actions[bot]`)."""
-        # The only question that all kinds of tokens may ask: REST's /user is closed to those of workflows.
-        answer = self.graphql.ask("POST", self.graphql.url, {"query": "{ viewer { login } }"}).content
+    def current_user(self) -> str:
+        """Return the login of the token's owner: a user, or a workflow (`github-actions[bot]`)."""
+        # GraphQL answers for every kind of token; REST's /user refuses tokens of workflows.
+        answer = self.graphql.request("POST", self.graphql.url, {"query": "{ viewer { login } }"}).content
         try:
             return str(answer["data"]["viewer"]["login"])
         except (KeyError, TypeError):
-            raise ForgeError(
-                f"{self.graphql.url}: no viewer in the answer: whose the token is must be known, so that no stranger's "
-                "comment is edited; give the job a token of GitHub"
+            raise PublishError(
+                f"{self.graphql.url}: no viewer in the response: the token's owner must be known, so that comments of "
+                "others are not edited; give the job a GitHub token"
             ) from None
 
     def comments(self) -> Iterator[Comment]:
-        """All comments, page after page."""
+        """Yield all comments, page by page."""
         url: str | None = f"{self._path}/{self.number}/comments?per_page=100"
-        for _ in range(MOST_PAGES):
+        for _ in range(MAX_PAGES):
             if url is None:
                 return
-            page = self.api.ask("GET", url)
-            for found in page.objects():
-                author = (found.get("user") or {}).get("login") or ""  # a user who is gone is null
-                yield Comment(id=int(found["id"]), author=author, text=found.get("body") or "")
-            url = _next(page.headers.get("Link", ""))
-        raise ForgeError(
-            f"{self.repository}#{self.number}: more than {MOST_PAGES * 100} comments: the stack's own can't be found "
-            "among so many; open another pull request"
+            page = self.api.request("GET", url)
+            for comment in page.objects():
+                author = (comment.get("user") or {}).get("login") or ""  # null for deleted users
+                yield Comment(id=int(comment["id"]), author=author, text=comment.get("body") or "")
+            url = _next_page(page.headers.get("Link", ""))
+        raise PublishError(
+            f"{self.repository}#{self.number}: more than {MAX_PAGES * 100} comments: too many to find the stack's own; "
+            "open another pull request"
         )
 
     def create(self, text: str) -> None:
-        """Add a comment."""
-        self.api.ask("POST", f"{self._path}/{self.number}/comments", {"body": text})
+        """Create a comment."""
+        self.api.request("POST", f"{self._path}/{self.number}/comments", {"body": text})
 
     def update(self, comment: Comment, text: str) -> None:
-        """Put another text into a comment."""
-        self.api.ask("PATCH", f"{self._path}/comments/{comment.id}", {"body": text})
+        """Replace the text of a comment."""
+        self.api.request("PATCH", f"{self._path}/comments/{comment.id}", {"body": text})
 
     @property
     def _path(self) -> str:
         return f"/repos/{self.repository}/issues"
 
 
-def from_environment(environment: Mapping[str, str]) -> GitHub:
-    """The pull request that a workflow runs for.
+def from_environment(environment: Mapping[str, str]) -> GitHubPullRequest:
+    """Return the pull request of the running workflow.
 
     Args:
-        environment: with GITHUB_API_URL, GITHUB_GRAPHQL_URL, GITHUB_REPOSITORY and GITHUB_REF, which GitHub sets; and
-            GITHUB_TOKEN, which the workflow must hand to the step.
+        environment: GitHub sets GITHUB_API_URL, GITHUB_GRAPHQL_URL, GITHUB_REPOSITORY and GITHUB_REF. The workflow must
+            pass GITHUB_TOKEN to the step.
 
     Raises:
-        ForgeError: one of these is missing, or isn't what GitHub sets.
+        PublishError: a variable is missing or invalid.
     """
-    token = required(environment, "GITHUB_TOKEN", TOKEN, what="the workflow's token, which the step's `env` must have")
+    token = read_variable(
+        environment, "GITHUB_TOKEN", TOKEN_PATTERN, description="the workflow's token, set in the step's `env`"
+    )
     headers = {"Authorization": f"Bearer {token}", "X-GitHub-Api-Version": "2022-11-28"}
 
-    def api(name: str) -> CodeHostApi:
-        url = required(environment, name, URL, what="the address of GitHub's API, which GitHub sets")
+    def build_api(name: str) -> CodeHostApi:
+        url = read_variable(environment, name, URL_PATTERN, description="the URL of GitHub's API, set by GitHub")
         return CodeHostApi(url=url.rstrip("/"), token=token, headers=headers, remedies=REMEDIES)
 
-    reference = required(
-        environment, "GITHUB_REF", r"refs/pull/[0-9]+/\S+", what="a pull request's (refs/pull/1/merge), on pull_request"
+    reference = read_variable(
+        environment,
+        "GITHUB_REF",
+        r"refs/pull/[0-9]+/\S+",
+        description="the ref of a pull request (refs/pull/1/merge), set by GitHub for the event pull_request",
     )
-    return GitHub(
-        api=api("GITHUB_API_URL"),
-        graphql=api("GITHUB_GRAPHQL_URL"),
-        repository=required(environment, "GITHUB_REPOSITORY", r"[\w.-]+/[\w.-]+", what="owner/name, which GitHub sets"),
+    return GitHubPullRequest(
+        api=build_api("GITHUB_API_URL"),
+        graphql=build_api("GITHUB_GRAPHQL_URL"),
+        repository=read_variable(
+            environment, "GITHUB_REPOSITORY", r"[\w.-]+/[\w.-]+", description="owner/name, set by GitHub"
+        ),
         number=int(reference.split("/")[2]),
     )
 
 
 def run_url(environment: Mapping[str, str]) -> str | None:
-    """Where the log of this run is, if GitHub runs it."""
+    """Return the URL of the workflow run and its log, or None outside GitHub."""
     parts = [environment.get(name) for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")]
     return f"{parts[0]}/{parts[1]}/actions/runs/{parts[2]}" if all(parts) else None
 
 
-def _next(link: str) -> str | None:
-    found = re.search(r'<([^>]+)>;[^,]*\brel="next"', link)
-    return found[1] if found else None
+def _next_page(link: str) -> str | None:
+    match = re.search(r'<([^>]+)>;[^,]*\brel="next"', link)
+    return match[1] if match else None

@@ -1,6 +1,6 @@
-"""Notes of a merge request on GitLab, by its REST API, version 4.
+"""Notes of a GitLab merge request.
 
-The form is that of https://docs.gitlab.com/api/notes/#merge-requests.
+Follows https://docs.gitlab.com/api/notes/#merge-requests, version 4.
 """
 
 from __future__ import annotations
@@ -9,104 +9,110 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from review.publish.api import TOKEN, URL, CodeHostApi, ForgeError, required
+from review.publish.api import TOKEN_PATTERN, URL_PATTERN, CodeHostApi, PublishError, read_variable
 from review.publish.comment import Comment
 
-# A hundred notes each. GitLab takes 5000 comments, and adds notes of its own.
-MOST_PAGES = 200
+# A page has 100 notes. GitLab accepts 5000 comments per merge request, and adds system notes.
+MAX_PAGES = 200
 
-_TOKEN_HINT = "let COMMENT_TOKEN be a project access token with the scope `api` and the role Reporter or higher"
+_TOKEN_REMEDY = "set COMMENT_TOKEN to a project access token with the scope `api` and the role Reporter or higher"
 REMEDIES = {
-    400: "see what GitLab says of the text",
-    401: f"{_TOKEN_HINT} that hasn't expired",
-    403: _TOKEN_HINT,
-    404: f"{_TOKEN_HINT}, of this very project",
+    400: "read GitLab's message about the text",
+    401: f"{_TOKEN_REMEDY} that has not expired",
+    403: _TOKEN_REMEDY,
+    404: f"{_TOKEN_REMEDY} in this project",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class GitLab:
-    """A merge request, and the right to comment on it."""
+class GitLabMergeRequest:
+    """A merge request, with the API and a token to comment on it."""
 
     api: CodeHostApi
     project: int
-    number: int  # the merge request's in its project: the iid
-    longest: int = 1_000_000
+    number: int  # IID: the number within the project
+    max_length: int = 1_000_000
     name: str = "GitLab"
 
-    def harmless(self, text: str) -> str:
-        """The text, with a space before each line that could be a quick action, such as `/close`.
+    def neutralize_commands(self, text: str) -> str:
+        """Return the text with a space before each line that could be a quick action, such as `/close`.
 
-        GitLab obeys these with the rights of the token's owner. It passes over those in blocks of code, but takes for
-        the end of a block what Markdown doesn't; and what is reviewed may hold any line.
+        GitLab executes quick actions with the rights of the token's owner. GitLab skips code blocks, but ends them
+        earlier than Markdown does, and a review can contain any line.
         """
         return re.sub(r"^(?=/)", " ", text, flags=re.MULTILINE)
 
-    def me(self) -> str:
-        """The user name of the token's owner; a project access token's is a bot of its own."""
-        user = self.api.ask("GET", "/user").content
+    def current_user(self) -> str:
+        """Return the user name of the token's owner; each project access token has its own bot user."""
+        user = self.api.request("GET", "/user").content
         if not isinstance(user, dict) or not user.get("username"):
-            raise ForgeError(
-                f"{self.api.url}/user: no username in the answer: whose the token is must be known, so that no "
-                f"stranger's note is edited; {_TOKEN_HINT}"
+            raise PublishError(
+                f"{self.api.url}/user: no username in the response: the token's owner must be known, so that notes of "
+                f"others are not edited; {_TOKEN_REMEDY}"
             )
         return str(user["username"])
 
     def comments(self) -> Iterator[Comment]:
-        """All notes that somebody has written, oldest first, page after page."""
+        """Yield all notes except system notes, oldest first, page by page."""
         page = "1"
-        for _ in range(MOST_PAGES):
-            answer = self.api.ask("GET", f"{self._path}?per_page=100&order_by=created_at&sort=asc&page={page}")
-            for found in answer.objects():
-                if not found.get("system"):
-                    author = (found.get("author") or {}).get("username") or ""
-                    yield Comment(id=int(found["id"]), author=author, text=found.get("body") or "")
+        for _ in range(MAX_PAGES):
+            answer = self.api.request("GET", f"{self._path}?per_page=100&order_by=created_at&sort=asc&page={page}")
+            for note in answer.objects():
+                if not note.get("system"):
+                    author = (note.get("author") or {}).get("username") or ""
+                    yield Comment(id=int(note["id"]), author=author, text=note.get("body") or "")
             page = answer.headers.get("X-Next-Page", "")
             if not page.isdecimal():
                 return
-        raise ForgeError(
-            f"!{self.number}: more than {MOST_PAGES * 100} notes: the stack's own can't be found among so many; open "
-            "another merge request"
+        raise PublishError(
+            f"!{self.number}: more than {MAX_PAGES * 100} notes: too many to find the stack's own; "
+            "open another merge request"
         )
 
     def create(self, text: str) -> None:
-        """Add a note."""
-        self.api.ask("POST", self._path, {"body": text})
+        """Create a note."""
+        self.api.request("POST", self._path, {"body": text})
 
     def update(self, comment: Comment, text: str) -> None:
-        """Put another text into a note."""
-        self.api.ask("PUT", f"{self._path}/{comment.id}", {"body": text})
+        """Replace the text of a note."""
+        self.api.request("PUT", f"{self._path}/{comment.id}", {"body": text})
 
     @property
     def _path(self) -> str:
         return f"/projects/{self.project}/merge_requests/{self.number}/notes"
 
 
-def from_environment(environment: Mapping[str, str]) -> GitLab:
-    """The merge request that a pipeline runs for.
+def from_environment(environment: Mapping[str, str]) -> GitLabMergeRequest:
+    """Return the merge request of the running pipeline.
 
     Args:
-        environment: with CI_API_V4_URL, CI_PROJECT_ID and CI_MERGE_REQUEST_IID, which GitLab sets; and COMMENT_TOKEN,
-            a variable of the project. The job's own token can't write notes.
+        environment: GitLab sets CI_API_V4_URL, CI_PROJECT_ID and CI_MERGE_REQUEST_IID. COMMENT_TOKEN is a CI/CD
+            variable of the project, because the job's own token cannot write notes.
 
     Raises:
-        ForgeError: one of these is missing, or isn't what GitLab sets.
+        PublishError: a variable is missing or invalid.
     """
-    token = required(
-        environment, "COMMENT_TOKEN", TOKEN, what="a project access token with the scope `api`, a CI/CD variable"
+    token = read_variable(
+        environment,
+        "COMMENT_TOKEN",
+        TOKEN_PATTERN,
+        description="a project access token with the scope `api`, set as a CI/CD variable",
     )
-    url = required(environment, "CI_API_V4_URL", URL, what="the address of GitLab's API, which GitLab sets")
-    return GitLab(
+    url = read_variable(environment, "CI_API_V4_URL", URL_PATTERN, description="the URL of GitLab's API, set by GitLab")
+    project = read_variable(environment, "CI_PROJECT_ID", r"[0-9]+", description="the project's ID, set by GitLab")
+    number = read_variable(
+        environment,
+        "CI_MERGE_REQUEST_IID",
+        r"[0-9]+",
+        description="the merge request's number, set by GitLab in merge request pipelines",
+    )
+    return GitLabMergeRequest(
         api=CodeHostApi(url=url.rstrip("/"), token=token, headers={"PRIVATE-TOKEN": token}, remedies=REMEDIES),
-        project=int(required(environment, "CI_PROJECT_ID", r"[0-9]+", what="the project's number, which GitLab sets")),
-        number=int(
-            required(
-                environment, "CI_MERGE_REQUEST_IID", r"[0-9]+", what="the merge request's number, in pipelines of one"
-            )
-        ),
+        project=int(project),
+        number=int(number),
     )
 
 
 def run_url(environment: Mapping[str, str]) -> str | None:
-    """Where the logs of this pipeline are, if GitLab runs it."""
+    """Return the URL of the pipeline and its logs, or None outside GitLab."""
     return environment.get("CI_PIPELINE_URL") or None

@@ -28,7 +28,7 @@ def test_finding_has_rule_and_remedy() -> None:
     expired = IssuedCertificate(begin=NOW - 2 * DAY, end=NOW - DAY)
 
     assert certificate_validation.check_anchor(expired.pem, now=NOW) == [
-        CertificateFinding(rule="the anchor expired on 2030-01-01T03:04:05Z", remedy="renew it")
+        CertificateFinding(rule="the anchor expired on 2030-01-01T03:04:05Z", remedy="renew the certificate")
     ]
 
 
@@ -36,7 +36,9 @@ def test_every_anchor_of_bundle_is_checked() -> None:
     not_yet_valid = IssuedCertificate(begin=NOW + DAY, end=NOW + 2 * DAY)
 
     assert violated_anchor_rules(ANCHOR.pem + IssuedCertificate().pem) == []
-    assert violated_anchor_rules(ANCHOR.pem + not_yet_valid.pem) == ["anchor 2 isn't valid before 2030-01-03T03:04:05Z"]
+    assert violated_anchor_rules(ANCHOR.pem + not_yet_valid.pem) == [
+        "anchor 2 is not valid before 2030-01-03T03:04:05Z"
+    ]
 
 
 def test_validity_includes_first_and_last_second() -> None:
@@ -50,8 +52,8 @@ def test_validity_includes_first_and_last_second() -> None:
 def test_anchor_and_issuer_must_be_cas(ca: bool | None) -> None:
     issuer = IssuedCertificate(name=ISSUER_NAME, signer=ANCHOR, ca=ca)
 
-    assert violated_anchor_rules(IssuedCertificate(ca=ca).pem) == ["the anchor isn't a CA"]
-    assert violated_issuer_rules(issuer.pem, issuer.private_key, anchor=ANCHOR.pem) == ["the issuer isn't a CA"]
+    assert violated_anchor_rules(IssuedCertificate(ca=ca).pem) == ["the anchor is not a CA"]
+    assert violated_issuer_rules(issuer.pem, issuer.private_key, anchor=ANCHOR.pem) == ["the issuer is not a CA"]
 
 
 def test_key_usage_may_be_absent_but_must_allow_signing() -> None:
@@ -97,8 +99,8 @@ def test_anchor_may_have_rsa_key_of_supported_size() -> None:
         IssuedCertificate(key=generate_rsa_key(3072), signer=anchor).pem, now=NOW
     ) == [
         CertificateFinding(
-            rule="the anchor has a kind of key that Linkerd doesn't take",
-            remedy="make it with an ECDSA P-256 key, or RSA with 2048 or 4096 bits",
+            rule="the anchor has a key type that Linkerd does not support",
+            remedy="create a certificate with an ECDSA P-256 key, or RSA with 2048 or 4096 bits",
         )
     ]
 
@@ -108,7 +110,8 @@ def test_issuer_must_have_ecdsa_key() -> None:
 
     assert certificate_validation.check_issuer(issuer.pem, issuer.private_key, anchor=ANCHOR.pem, now=NOW) == [
         CertificateFinding(
-            rule="the issuer has a kind of key that Linkerd doesn't take", remedy="make it with an ECDSA P-256 key"
+            rule="the issuer has a key type that Linkerd does not support",
+            remedy="create a certificate with an ECDSA P-256 key",
         )
     ]
 
@@ -119,10 +122,10 @@ def test_curves_other_than_p_256_are_rejected(curve: ec.EllipticCurve) -> None:
     issuer = IssuedCertificate(name=ISSUER_NAME, signer=ANCHOR, key=key)
 
     assert violated_anchor_rules(IssuedCertificate(key=key).pem) == [
-        "the anchor has a kind of key that Linkerd doesn't take"
+        "the anchor has a key type that Linkerd does not support"
     ]
     assert violated_issuer_rules(issuer.pem, issuer.private_key, anchor=ANCHOR.pem) == [
-        "the issuer has a kind of key that Linkerd doesn't take"
+        "the issuer has a key type that Linkerd does not support"
     ]
 
 
@@ -130,10 +133,10 @@ def test_signature_must_use_sha_256() -> None:
     issuer = IssuedCertificate(name=ISSUER_NAME, signer=ANCHOR, digest=hashes.SHA384())
 
     assert violated_anchor_rules(IssuedCertificate(digest=hashes.SHA384()).pem) == [
-        "the anchor has a signature that Linkerd doesn't take"
+        "the anchor has a signature algorithm that Linkerd does not support"
     ]
     assert violated_issuer_rules(issuer.pem, issuer.private_key, anchor=ANCHOR.pem) == [
-        "the issuer has a signature that Linkerd doesn't take"
+        "the issuer has a signature algorithm that Linkerd does not support"
     ]
 
 
@@ -142,7 +145,8 @@ def test_rsa_anchor_must_be_signed_by_rsa_key() -> None:
 
     assert certificate_validation.check_anchor(anchor.pem, now=NOW) == [
         CertificateFinding(
-            rule="the anchor has a signature that Linkerd doesn't take", remedy="sign it with an RSA key and SHA-256"
+            rule="the anchor has a signature algorithm that Linkerd does not support",
+            remedy="sign the certificate with an RSA key and SHA-256",
         )
     ]
 
@@ -153,7 +157,8 @@ def test_anchor_key_must_match_first_certificate() -> None:
     assert certificate_validation.check_anchor_key(ANCHOR.pem + other.pem, ANCHOR.private_key) == []
     assert certificate_validation.check_anchor_key(ANCHOR.pem + other.pem, other.private_key) == [
         CertificateFinding(
-            rule="the key belongs to another certificate than the anchor's", remedy="give the two that are a pair"
+            rule="the key does not belong to the certificate of the anchor",
+            remedy="use a certificate and its own private key",
         )
     ]
 
@@ -165,7 +170,7 @@ def test_path_length_of_anchor_must_allow_issuers() -> None:
     assert certificate_validation.check_anchor_key(too_short.pem, too_short.private_key) == [
         CertificateFinding(
             rule="the anchor has the path length 0, and 1 CA below it",
-            remedy="make it with the path length 1 or more, or without one",
+            remedy="create a certificate with a path length of 1 or more, or without one",
         )
     ]
 

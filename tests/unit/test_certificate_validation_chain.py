@@ -24,7 +24,7 @@ def test_issuer_key_must_match_certificate() -> None:
         private_key_pem(ed25519.Ed25519PrivateKey.generate()),
     ):
         assert violated_issuer_rules(ISSUER.pem, key, anchor=ANCHOR.pem) == [
-            "the key belongs to another certificate than the issuer's"
+            "the key does not belong to the certificate of the issuer"
         ]
 
 
@@ -33,7 +33,7 @@ def test_required_issuer_name_matches_common_or_dns_name() -> None:
     with_dns_name = IssuedCertificate(name="elsewhere", signer=ANCHOR, dns_name=ISSUER_NAME)
 
     assert violated_issuer_rules(other.pem, other.private_key, anchor=ANCHOR.pem) == [
-        f"the issuer's name isn't {ISSUER_NAME}"
+        f"the issuer's name is not {ISSUER_NAME}"
     ]
     assert violated_issuer_rules(other.pem, other.private_key, anchor=ANCHOR.pem, common_name=None) == []
     assert violated_issuer_rules(with_dns_name.pem, with_dns_name.private_key, anchor=ANCHOR.pem) == []
@@ -50,8 +50,8 @@ def test_issuer_may_be_signed_by_any_anchor_of_bundle() -> None:
 def test_issuer_of_other_anchor_is_rejected(other_anchor: IssuedCertificate) -> None:
     assert certificate_validation.check_issuer(ISSUER.pem, ISSUER.private_key, anchor=other_anchor.pem, now=NOW) == [
         CertificateFinding(
-            rule="the anchor hasn't signed the issuer",
-            remedy="let the anchor sign it, or append the intermediates between the two",
+            rule="the anchor has not signed the issuer",
+            remedy="sign the issuer with the anchor, or append the intermediate certificates",
         )
     ]
 
@@ -68,7 +68,7 @@ def test_intermediates_are_accepted_in_any_order() -> None:
     for intermediates in (lower.pem + upper.pem, upper.pem + lower.pem, lower.pem + upper.pem + ANCHOR.pem):
         assert violated_issuer_rules(issuer.pem + intermediates, issuer.private_key, anchor=ANCHOR.pem) == []
     assert violated_issuer_rules(issuer.pem + lower.pem, issuer.private_key, anchor=ANCHOR.pem) == [
-        "the anchor hasn't signed the issuer"
+        "the anchor has not signed the issuer"
     ]
 
 
@@ -87,7 +87,7 @@ def test_circular_intermediates_do_not_reach_anchor() -> None:
     issuer = IssuedCertificate(name=ISSUER_NAME, signer=left)
 
     assert violated_issuer_rules(issuer.pem + left.pem + right.pem, issuer.private_key, anchor=ANCHOR.pem) == [
-        "the anchor hasn't signed the issuer"
+        "the anchor has not signed the issuer"
     ]
 
 
@@ -98,7 +98,7 @@ def test_intermediate_must_be_valid_signing_ca() -> None:
     issuer = IssuedCertificate(name=ISSUER_NAME, signer=intermediate)
 
     assert violated_issuer_rules(issuer.pem + intermediate.pem, issuer.private_key, anchor=ANCHOR.pem) == [
-        "intermediate 1 isn't a CA",
+        "intermediate 1 is not a CA",
         "intermediate 1 may not sign certificates",
         "intermediate 1 may not sign the certificates of servers and clients",
         "intermediate 1 expired on 2030-01-02T02:04:05Z",
@@ -138,17 +138,17 @@ def test_all_findings_are_reported_at_once() -> None:
     )
 
     assert violated_issuer_rules(issuer.pem, ISSUER.private_key, anchor=ANCHOR.pem) == [
-        "the issuer isn't a CA",
+        "the issuer is not a CA",
         "the issuer may not sign certificates",
         "the issuer may not sign the certificates of servers and clients",
         "the issuer expired on 2030-01-02T02:04:05Z",
-        "the issuer has a kind of key that Linkerd doesn't take",
-        "the issuer has a signature that Linkerd doesn't take",
-        f"the issuer's name isn't {ISSUER_NAME}",
-        "the key belongs to another certificate than the issuer's",
-        "the anchor hasn't signed the issuer",
+        "the issuer has a key type that Linkerd does not support",
+        "the issuer has a signature algorithm that Linkerd does not support",
+        f"the issuer's name is not {ISSUER_NAME}",
+        "the key does not belong to the certificate of the issuer",
+        "the anchor has not signed the issuer",
     ]
     assert violated_issuer_rules("nonsense", "nonsense", anchor="nonsense") == [
-        "there is no certificate in it",
-        "there is no private key in it",
+        "contains no certificate",
+        "contains no private key",
     ]

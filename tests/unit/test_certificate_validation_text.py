@@ -60,22 +60,22 @@ def test_normalized_bundle_keeps_order_of_certificates() -> None:
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
-        ("", "there is no certificate in it"),
-        ("\x00\x01\ud800\xff", "there is no certificate in it"),
-        (ANCHOR.private_key, "it has a private key in it"),
-        (ANCHOR.pem + ANCHOR.private_key, "it has a private key in it"),
-        (private_key_pem(ANCHOR.key, password=b"secret"), "it has a private key in it"),
-        (encode_public_key(), "it has a public key in it"),
-        (create_certificate_request(), "it has a certificate request in it"),
+        ("", "contains no certificate"),
+        ("\x00\x01\ud800\xff", "contains no certificate"),
+        (ANCHOR.private_key, "contains a private key"),
+        (ANCHOR.pem + ANCHOR.private_key, "contains a private key"),
+        (private_key_pem(ANCHOR.key, password=b"secret"), "contains a private key"),
+        (encode_public_key(), "contains a public key"),
+        (create_certificate_request(), "contains a certificate request"),
         ("-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----", "another kind of PEM block"),
-        (ANCHOR.pem[:200], "there is a part of a certificate in it"),
-        (ISSUER.pem + ANCHOR.pem[:200], "there is a part of a certificate in it"),
-        (ANCHOR.pem[:200] + "\n" + ISSUER.pem, "there is a part of a certificate in it"),
-        (ANCHOR.pem.replace("\n", " "), "there is a part of a certificate in it"),
-        (ANCHOR.pem.replace("\n", "\n  "), "there is a part of a certificate in it"),
-        (ANCHOR.pem[:200] + ANCHOR.pem[240:], "certificate 1 in it can't be read"),
-        (ANCHOR.pem[:30] + "\ud800" + ANCHOR.pem[30:], "certificate 1 in it can't be read"),
-        (ANCHOR.pem + ANCHOR.private_key.replace("PRIVATE KEY", "CERTIFICATE"), "certificate 2 in it can't be read"),
+        (ANCHOR.pem[:200], "contains an incomplete certificate"),
+        (ISSUER.pem + ANCHOR.pem[:200], "contains an incomplete certificate"),
+        (ANCHOR.pem[:200] + "\n" + ISSUER.pem, "contains an incomplete certificate"),
+        (ANCHOR.pem.replace("\n", " "), "contains an incomplete certificate"),
+        (ANCHOR.pem.replace("\n", "\n  "), "contains an incomplete certificate"),
+        (ANCHOR.pem[:200] + ANCHOR.pem[240:], "certificate 1 cannot be decoded"),
+        (ANCHOR.pem[:30] + "\ud800" + ANCHOR.pem[30:], "certificate 1 cannot be decoded"),
+        (ANCHOR.pem + ANCHOR.private_key.replace("PRIVATE KEY", "CERTIFICATE"), "certificate 2 cannot be decoded"),
     ],
 )
 def test_text_without_certificate_yields_one_finding(text: str, rule: str) -> None:
@@ -91,21 +91,21 @@ def test_text_without_certificate_yields_one_finding(text: str, rule: str) -> No
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
-        ("", "there is no private key in it"),
-        ("\x00\x01\ud800\xff", "there is no private key in it"),
-        (ISSUER.private_key[:100], "there is no private key in it"),
-        (ISSUER.pem, "there is no private key in it, but a certificate"),
-        (encode_public_key(), "there is no private key in it, but a public key"),
-        (create_certificate_request(), "there is no private key in it, but a certificate request"),
-        (ISSUER.private_key + ANCHOR.private_key, "there are 2 private keys in it"),
+        ("", "contains no private key"),
+        ("\x00\x01\ud800\xff", "contains no private key"),
+        (ISSUER.private_key[:100], "contains no private key"),
+        (ISSUER.pem, "contains no private key, but a certificate"),
+        (encode_public_key(), "contains no private key, but a public key"),
+        (create_certificate_request(), "contains no private key, but a certificate request"),
+        (ISSUER.private_key + ANCHOR.private_key, "contains 2 private keys"),
         (private_key_pem(ISSUER.key, password=b"secret"), "the key is encrypted"),
         (
             private_key_pem(ISSUER.key, serialization.PrivateFormat.TraditionalOpenSSL, b"secret"),
             "the key is encrypted",
         ),
-        (ISSUER.private_key[:60] + ISSUER.private_key[80:], "the key can't be read"),
-        (ISSUER.private_key[:60] + "\ud800" + ISSUER.private_key[60:], "the key can't be read"),
-        (ISSUER.pem.replace("CERTIFICATE", "PRIVATE KEY"), "the key can't be read"),
+        (ISSUER.private_key[:60] + ISSUER.private_key[80:], "the key cannot be decoded"),
+        (ISSUER.private_key[:60] + "\ud800" + ISSUER.private_key[60:], "the key cannot be decoded"),
+        (ISSUER.pem.replace("CERTIFICATE", "PRIVATE KEY"), "the key cannot be decoded"),
     ],
     # Each run generates other keys, so the texts are unsuitable as test ids.
     ids=range(12),
@@ -139,7 +139,7 @@ def test_certificate_is_parsed_completely_at_once(valid: str, invalid: str) -> N
     text = f"-----BEGIN CERTIFICATE-----\n{base64.encodebytes(damaged).decode()}-----END CERTIFICATE-----\n"
 
     assert damaged != content
-    assert violated_anchor_rules(text) == ["certificate 1 in it can't be read"]
+    assert violated_anchor_rules(text) == ["certificate 1 cannot be decoded"]
 
 
 def test_key_of_any_format_becomes_pkcs8() -> None:

@@ -17,28 +17,25 @@ from hack.lab.state_dir import StateDir
 from hack.make import pending_operations
 from hack.make.stack import PROJECT, LabStack
 from mesh.paths import PROJECT_ROOT
+from mesh.pulumi_cli import run_pulumi, stream_pulumi
 
 _REFRESHED = ("--refresh",)
 
 
-class PulumiFailed(Exception):
-    """A Pulumi command that did not succeed; what it printed has said why."""
-
-
-class PulumiStack:
+class LabPulumiStack:
     """Runs Pulumi for one stack, without writing into its file or asking anything.
 
     Args:
-        home: the lab's folder, which also holds the state.
+        state_dir: the lab's folder, which also holds the state.
         stack: the stack.
         environment: the whole environment of its processes (see `dev.environment`).
         log: where Pulumi's output goes, in place of this process's own.
     """
 
     def __init__(
-        self, home: StateDir, stack: LabStack, environment: Mapping[str, str], log: IO[str] | None = None
+        self, state_dir: StateDir, stack: LabStack, environment: Mapping[str, str], log: IO[str] | None = None
     ) -> None:
-        self._home = home
+        self._state_dir = state_dir
         self._log = log
         self._stack = stack
         self._environment = dict(environment)
@@ -51,10 +48,10 @@ class PulumiStack:
             workspace.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(PROJECT_ROOT / "Pulumi.yaml", workspace / "Pulumi.yaml")
             shutil.copyfile(self._stack.file, self._salted)
-            self._run("stack", "init", self._stack.name, "--non-interactive", folder=workspace, quiet=True)
-        pending_operations.end_orphans(self._environment["PULUMI_BACKEND_URL"])
+            self._run("stack", "init", self._stack.name, folder=workspace)
+        pending_operations.kill_orphans(self._environment["PULUMI_BACKEND_URL"])
         if self._has_stale_lock():
-            self._run("cancel", "--yes", "--stack", self._stack.name, quiet=True)
+            self._run("cancel", "--yes", "--stack", self._stack.name)
 
     @property
     def exists(self) -> bool:
@@ -65,7 +62,7 @@ class PulumiStack:
         """`pulumi up`, without a question and without a preview before it."""
         # What a `destroy` that was interrupted has removed may stand in the state still.
         half_gone = self._failed_to_destroy or pending_operations.DELETING in self._pending
-        self._run(*self.up_command(*arguments, *(_REFRESHED if half_gone else ())))
+        self._stream(*self.up_command(*arguments, *(_REFRESHED if half_gone else ())))
         if self._pending:
             deployment = self._export()
             if pending_operations.drop_completed_operations(deployment["deployment"]):
@@ -77,7 +74,7 @@ class PulumiStack:
 
     def preview(self, *arguments: str) -> None:
         """`pulumi preview`."""
-        self._run(*self.preview_command(*arguments))
+        self._stream(*self.preview_command(*arguments))
 
     def preview_command(self, *arguments: str) -> list[str]:
         """The arguments of that `pulumi preview`."""
@@ -103,9 +100,9 @@ class PulumiStack:
             self._import(deployment)
         # What is gone is forgotten then. Helm fails to uninstall a release that it has uninstalled before.
         refreshed = _REFRESHED if pending or self._failed_to_destroy else ()
-        self._run(*self.destroy_command(*refreshed))
+        self._stream(*self.destroy_command(*refreshed))
         # `destroy --remove` would remove the stack file as well.
-        self._run("stack", "rm", "--yes", "--preserve-config", "--stack", self._stack.name, quiet=True)
+        self._run("stack", "rm", "--yes", "--preserve-config", "--stack", self._stack.name)
 
     def destroy_command(self, *arguments: str) -> list[str]:
         """The arguments of that `pulumi destroy`."""
@@ -113,7 +110,7 @@ class PulumiStack:
 
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs, secrets masked."""
-        printed = self._run("stack", "output", "--json", "--stack", self._stack.name, quiet=True)
+        printed = self._run("stack", "output", "--json", "--stack", self._stack.name)
         found: dict[str, Any] = json.loads(printed)
         return found
 
@@ -127,15 +124,15 @@ class PulumiStack:
     @property
     def _is_tracked(self) -> bool:
         """Whether Pulumi finds the stack file by itself, with nothing to write into it."""
-        return self._stack.salted and self._stack.file == PROJECT_ROOT / f"Pulumi.{self._stack.name}.yaml"
+        return self._stack.has_salt and self._stack.file == PROJECT_ROOT / f"Pulumi.{self._stack.name}.yaml"
 
     @property
     def _state(self) -> Path:
-        return _states(self._home) / f"{self._stack.name}.json"
+        return _states(self._state_dir) / f"{self._stack.name}.json"
 
     @property
     def _salted(self) -> Path:
-        return self._home.folder / "stacks" / self._stack.name / f"Pulumi.{self._stack.name}.yaml"
+        return self._state_dir.folder / "stacks" / self._stack.name / f"Pulumi.{self._stack.name}.yaml"
 
     @property
     def _pending(self) -> set[str]:
@@ -147,19 +144,19 @@ class PulumiStack:
     def _failed_to_destroy(self) -> bool:
         """Whether the last command that changed something was a `destroy` that failed."""
         ended = sorted(
-            (self._home.folder / "state/.pulumi/history" / PROJECT / self._stack.name).glob("*.history.json")
+            (self._state_dir.folder / "state/.pulumi/history" / PROJECT / self._stack.name).glob("*.history.json")
         )
         last = json.loads(ended[-1].read_text()) if ended else {}
         return last.get("kind") == "destroy" and last.get("result") == "failed"
 
     def _export(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self._run("stack", "export", "--stack", self._stack.name, quiet=True))
+        found: dict[str, Any] = json.loads(self._run("stack", "export", "--stack", self._stack.name))
         return found
 
     def _import(self, deployment: Mapping[str, Any]) -> None:
         file = self._salted.with_name("state.json")
         file.write_text(json.dumps(deployment))
-        self._run("stack", "import", "--stack", self._stack.name, "--file", str(file), quiet=True)
+        self._run("stack", "import", "--stack", self._stack.name, "--file", str(file))
         file.unlink()
 
     def _config_file(self) -> Path:
@@ -179,32 +176,22 @@ class PulumiStack:
 
     @property
     def _lock_folder(self) -> Path:
-        return self._home.folder / "state/.pulumi/locks/organization" / PROJECT / self._stack.name
+        return self._state_dir.folder / "state/.pulumi/locks/organization" / PROJECT / self._stack.name
 
-    def _run(self, *arguments: str, folder: Path = PROJECT_ROOT, quiet: bool = False) -> str:
-        process = subprocess.run(
-            ["pulumi", *arguments],
-            cwd=folder,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if quiet else self._log,
-            stderr=subprocess.PIPE if quiet else self._log,
-            text=True,
-            check=False,
-        )
-        if process.returncode != 0:
-            said = f"\n{process.stderr.strip() or process.stdout.strip()}" if quiet else ""
-            raise PulumiFailed(f"pulumi {arguments[0]} ended with {process.returncode}{said}")
-        return process.stdout or ""
+    def _run(self, *arguments: str, folder: Path = PROJECT_ROOT) -> str:
+        return run_pulumi(arguments, environment=self._environment, folder=folder)
+
+    def _stream(self, *arguments: str) -> None:
+        stream_pulumi(arguments, environment=self._environment, folder=PROJECT_ROOT, log=self._log)
 
 
-def stacks(home: StateDir) -> list[str]:
+def list_lab_stacks(state_dir: StateDir) -> list[str]:
     """The stacks that have something on a lab."""
-    return sorted(path.stem for path in _states(home).glob("*.json") if '"resources"' in path.read_text())
+    return sorted(path.stem for path in _states(state_dir).glob("*.json") if '"resources"' in path.read_text())
 
 
-def _states(home: StateDir) -> Path:
-    return home.folder / "state/.pulumi/stacks" / PROJECT
+def _states(state_dir: StateDir) -> Path:
+    return state_dir.folder / "state/.pulumi/stacks" / PROJECT
 
 
 def _is_pulumi(pid: int) -> bool:

@@ -1,0 +1,15 @@
+"""Images of the sample workloads, pinned by tag.
+
+Each tag is the one in the upstream guide of the sample. Where a guide has no tag, a current one is pinned.
+"""
+
+from __future__ import annotations
+
+PODINFO_IMAGE = "ghcr.io/stefanprodan/podinfo:6.7.1"
+NGINX_IMAGE = "nginx:alpine"
+HELLOWORLD_IMAGE = "docker.io/istio/examples-helloworld-{}:1.0"  # v1, v2
+CURL_IMAGE = "curlimages/curl:8.12.1"
+BOOKSAPP_IMAGE = "ghcr.io/buoyantio/booksapp:v0.0.5"
+BOOKSAPP_TRAFFIC_IMAGE = "ghcr.io/buoyantio/booksapp-traffic:v0.0.3"
+USERLIST_IMAGE = "ssongman/userlist:v1"
+EMOJIVOTO_IMAGE = "docker.l5d.io/buoyantio/emojivoto-{}:v11"
