@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hack.make import __main__ as dev
+from hack.make import __main__ as command
 from hack.make import stack
 from hack.make.verify import AnswerCount, SplitCheck, Verifier, VerifyError, count_answers, judge_answers, split_checks
 
@@ -292,7 +292,7 @@ def test_missing_kubectl_is_reported_in_one_line(
     monkeypatch.setenv("KUBECONFIG", str(write_kubeconfig(tmp_path, "ctx-west")))
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    assert dev.main(["verify", "odd"]) == 1
+    assert command.main(["verify", "odd"]) == 1
     assert capsys.readouterr() == ("", "error: kubectl is not on PATH; install it, or add its folder to PATH\n")
 
 

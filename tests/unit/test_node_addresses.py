@@ -14,8 +14,7 @@ from components.cluster import Cluster
 from mesh.kube import client as kube_client
 from tests.helpers import kubeconfigs, mock_engine
 from tests.helpers.cluster_settings import build_cluster_settings
-from tests.helpers.fake_api_server import NODES, build_client, serve
-from tests.helpers.fake_api_server import FakeApiServer as Server
+from tests.helpers.fake_api_server import NODES, FakeApiServer, build_client, serve
 
 PATH = "clusters.east.cilium.addresses: not set: "
 REMEDY = "; set the addresses at which other clusters reach it, or grant the right to list nodes"
@@ -27,8 +26,8 @@ def node(name: str, *addresses: tuple[str, str], **metadata: Any) -> dict[str, A
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    with serve(Server()) as started:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApiServer]:
+    with serve(FakeApiServer()) as started:
         monkeypatch.setattr(kube_client, "api_client", lambda _: build_client(started.server))
         yield started
 
@@ -37,7 +36,7 @@ def read_node_addresses() -> list[str]:
     return clustermesh.node_addresses(Cluster(settings=build_cluster_settings("east"), provider=None))  # type: ignore[arg-type]
 
 
-def test_first_three_live_nodes_provide_internal_addresses(server: Server) -> None:
+def test_first_three_live_nodes_provide_internal_addresses(server: FakeApiServer) -> None:
     server.objects[NODES] = {
         "items": [
             node("n4", ("InternalIP", "192.0.2.4")),
@@ -55,7 +54,7 @@ def test_first_three_live_nodes_provide_internal_addresses(server: Server) -> No
 
 
 @pytest.mark.parametrize("nodes", [[], [node("new")], [node("far", ("ExternalIP", "203.0.113.9"))]])
-def test_nodes_without_address_are_reported(server: Server, nodes: list[dict[str, Any]]) -> None:
+def test_nodes_without_address_are_reported(server: FakeApiServer, nodes: list[dict[str, Any]]) -> None:
     server.objects[NODES] = {"items": nodes}
 
     with pytest.raises(pulumi.RunError) as caught:
@@ -65,7 +64,7 @@ def test_nodes_without_address_are_reported(server: Server, nodes: list[dict[str
 
 
 @pytest.mark.parametrize(("status", "reason"), [(403, "403 Forbidden"), (401, "401 Unauthorized"), (500, "500 ")])
-def test_unlistable_nodes_are_reported_in_one_line(server: Server, status: int, reason: str) -> None:
+def test_unlistable_nodes_are_reported_in_one_line(server: FakeApiServer, status: int, reason: str) -> None:
     server.statuses[NODES] = status
 
     with pytest.raises(pulumi.RunError) as caught:
@@ -77,7 +76,7 @@ def test_unlistable_nodes_are_reported_in_one_line(server: Server, status: int, 
 
 
 def test_unreachable_cluster_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    with serve(Server()) as stopped:
+    with serve(FakeApiServer()) as stopped:
         pass
     stopped_client = build_client(stopped.server, retries=False)
     monkeypatch.setattr(kube_client, "api_client", lambda _: stopped_client)
@@ -93,7 +92,7 @@ def test_unreachable_cluster_is_reported_in_one_line(monkeypatch: pytest.MonkeyP
 def test_preview_of_unreachable_clusters_ends_with_message(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, preflight: bool
 ) -> None:
-    with serve(Server()) as stopped:
+    with serve(FakeApiServer()) as stopped:
         pass
     texts = {name: kubeconfigs.build_kubeconfig({name: {"server": stopped.server}}) for name in ("west", "east")}
     config = {

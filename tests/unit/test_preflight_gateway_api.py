@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from mesh import config as settings
-from mesh import preflight
+from mesh import config, preflight
 from mesh.preflight import CheckTarget, Severity
 from mesh.preflight.target import GatewayApiTarget
 from tests.helpers.fake_api_server import FakeApiServer, healthy_server, only_finding, run_checks_against
@@ -159,7 +158,7 @@ def resolve_target(patch: pytest.MonkeyPatch, environment: Environment, **conten
         return []
 
     patch.setattr("mesh.preflight.stack.run_checks", run)
-    stack = settings.parse({"clusters": {"west": {}}, **content}, environment)
+    stack = config.parse({"clusters": {"west": {}}, **content}, environment)
     preflight.require(stack, owner="me", namespaces=[], is_update=True, warn=print)
     return captured[0].gateway_api
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mesh.preflight import FlatNetworkLink, Severity, run_checks
@@ -57,7 +56,7 @@ def running_cluster() -> Iterator[FakeApiServer]:
         yield cluster
 
 
-@hypothesis_settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(version=st.dictionaries(st.sampled_from(KEYS), ANY_ANSWER), answer=ANY_ANSWER, adopt=st.booleans())
 def test_unexpected_answers_do_not_fail_preflight(
     version: dict[str, Any], answer: Any, adopt: bool, running_cluster: FakeApiServer

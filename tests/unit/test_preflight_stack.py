@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from mesh import config as settings
-from mesh import preflight
+from mesh import config, preflight
 from mesh.preflight import CheckTarget, FlatNetworkLink
 from tests.helpers.stack_files import Environment
 
@@ -24,7 +23,7 @@ def collect_targets(
         return []
 
     patch.setattr("mesh.preflight.stack.run_checks", run)
-    stack = settings.parse({"clusters": CILIUM_CLUSTERS, **content}, environment)
+    stack = config.parse({"clusters": CILIUM_CLUSTERS, **content}, environment)
     preflight.require(stack, owner="me", namespaces=["linkerd-multicluster"], is_update=True, warn=print)
     return calls[0]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mesh import config as settings
+from mesh import config
 from tests.helpers.mock_engine import Recorder, RunProgram, mesh_config
 from tests.helpers.stack_files import Environment
 
@@ -123,8 +123,8 @@ def test_gateway_api_profile_creates_several_routes(run: RunProgram) -> None:
 
 def config_errors(environment: Environment, part: dict[str, Any], sample: str = "podinfo", **content: Any) -> list[str]:
     stack_content = {**TWO_CLUSTERS, "linkerd": {"version": "2.20"}, "workloads": [{sample: part}], **content}
-    with pytest.raises(settings.SettingsError) as raised:
-        settings.parse(stack_content, environment)
+    with pytest.raises(config.SettingsError) as raised:
+        config.parse(stack_content, environment)
     return list(raised.value.errors)
 
 
@@ -133,45 +133,45 @@ def config_errors(environment: Environment, part: dict[str, Any], sample: str = 
     [
         (
             {"exported": ["east"], "failover": [BACKUP], "splits": [SPLIT]},
-            'failover[0].cluster: "west": its requests are split already; take one of the two out',
+            'failover[0].cluster: "west": a split covers the requests of this cluster; remove one of the two',
         ),
         (
             {"exported": ["east"], "failover": [BACKUP, BACKUP]},
-            'failover[1].cluster: "west": its requests are looked after already; take one of the two out',
+            'failover[1].cluster: "west": another entry covers the requests of this cluster; remove one of the two',
         ),
         (
             {"failover": [BACKUP]},
-            'failover[0].backups[0]: "east": podinfo is not exported there; add it to workloads[0].podinfo.exported',
+            'failover[0].backups[0]: "east": the cluster does not export podinfo; add it to workloads[0].podinfo.exported',
         ),
         (
             {"exported": ["west"], "failover": [{"cluster": "east", "backups": ["west"]}]},
-            'failover[0].backups[0]: "west": east has no link to west, and sees none of its services; add the link, or '
-            "take it out",
+            'failover[0].backups[0]: "west": east has no link to west, so it has no mirrors of its services; '
+            "add the link, or remove it",
         ),
         (
             {"failover": [{"cluster": "west", "backups": ["west"]}]},
-            'failover[0].backups[0]: "west": it is the cluster itself; name another one',
+            'failover[0].backups[0]: "west": a cluster cannot be its own backup; choose another cluster',
         ),
         (
             {"failover": [{"cluster": "west", "backups": []}]},
-            "failover[0].backups: []: no cluster would answer in its place; name at least one",
+            "failover[0].backups: []: no cluster would answer instead; add at least one cluster",
         ),
         (
             {"clusters": ["east"], "exported": ["east"], "failover": [BACKUP]},
-            'failover[0].cluster: "west": podinfo doesn\'t run there; let it run there, or take the entry out',
+            'failover[0].cluster: "west": podinfo does not run in this cluster; run it there, or remove the entry',
         ),
         (
             {"exported": ["east"], "failover": [BACKUP], "profile": True},
-            "failover[0]: …: podinfo.profile would make Linkerd overlook the HTTPRoute; take one of the two out",
+            "failover[0]: …: Linkerd would ignore the HTTPRoute because of podinfo.profile; remove one of the two",
         ),
         (
             {"exported": ["east"], "failover": [BACKUP], "profile": {"form": "gateway-api"}},
-            "failover[0]: …: the HTTPRoutes of podinfo.profile would take requests past it; take one of the two out",
+            "failover[0]: …: requests that match the HTTPRoutes of podinfo.profile would bypass it; remove one of the two",
         ),
         (
             {"exported": ["east"], "splits": [SPLIT], "profile": {"form": "gateway-api"}},
-            "splits[0].form: …: the HTTPRoutes of podinfo.profile would take requests past it; choose smi (with "
-            "extensions.smi) and profile.form service-profile, or take the profile out",
+            "splits[0].form: …: requests that match the HTTPRoutes of podinfo.profile would bypass it; choose smi (with "
+            "extensions.smi) and profile.form service-profile, or remove the profile",
         ),
     ],
 )
@@ -229,4 +229,4 @@ def test_profile_routes_require_linkerd_2_16(environment: Environment, version: 
     )
     for later in ("edge-24.7.5", "2.16"):
         workloads = [{"booksapp": part}]
-        settings.parse({**TWO_CLUSTERS, "linkerd": {"version": later}, "workloads": workloads}, environment)
+        config.parse({**TWO_CLUSTERS, "linkerd": {"version": later}, "workloads": workloads}, environment)
