@@ -91,7 +91,7 @@ def serve(api_server: FakeApiServer, certificate: tuple[Path, Path] | None = Non
             self.end_headers()
             self.wfile.write(content)
 
-        do_POST = do_PATCH = do_DELETE = do_GET
+        do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,16 @@ from kubernetes.config import ConfigException, kube_config
 
 from mesh import strict_yaml
 from mesh.kube import client as kube_client
-from mesh.kube.client import Access
+from mesh.kube.client import Access, KubeClient
+from mesh.kube.errors import (
+    ApiStatusError,
+    ApiUnreachableError,
+    BadCredentialsError,
+    KubeconfigContextError,
+    KubeError,
+    NotReadableError,
+)
+from tests.helpers.fake_api_server import FakeApiServer, build_client, build_kube_client, serve
 
 
 def write_kubeconfig(path: Path, server: str, contexts: int) -> str:
@@ -85,3 +96,107 @@ def test_missing_kubeconfig_raises_error(tmp_path: Path, monkeypatch: pytest.Mon
 
     with pytest.raises(ConfigException):
         kube_client.api_client(Access(context="c0"))
+
+
+PODS = "/api/v1/pods"
+
+
+@pytest.fixture
+def server() -> Iterator[FakeApiServer]:
+    with serve(FakeApiServer()) as started:
+        yield started
+
+
+def test_missing_object_is_none(server: FakeApiServer) -> None:
+    client = build_kube_client(server.server)
+
+    assert client.request("GET", PODS) is None
+    assert client.get(PODS, "pods") is None
+    assert client.list_objects(PODS, "app=web") == []
+    assert server.requests == [f"GET {PODS}"] * 3
+
+
+@pytest.mark.parametrize("status", [401, 403, 409, 429, 500])
+def test_refused_request_has_status_and_message(server: FakeApiServer, status: int) -> None:
+    server.statuses[PODS] = status
+
+    with pytest.raises(ApiStatusError, match=rf"PATCH {PODS}: HTTP {status}: things is forbidden") as caught:
+        build_kube_client(server.server).request("PATCH", f"{PODS}?dryRun=All", body={})
+
+    assert (caught.value.status, caught.value.message[:19]) == (status, "things is forbidden")
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (401, BadCredentialsError),
+        (403, NotReadableError),
+        (404, None),
+        (422, NotReadableError),
+        (429, ApiUnreachableError),
+        (500, ApiUnreachableError),
+    ],
+)
+def test_errors_of_checks_follow_status(server: FakeApiServer, status: int, error: type[KubeError] | None) -> None:
+    server.statuses[PODS] = status
+    client = build_kube_client(server.server)
+
+    if error is None:
+        assert client.get(PODS, "pods") is None
+    else:
+        with pytest.raises(error):
+            client.get(PODS, "pods")
+
+
+def test_only_requests_for_changes_are_retried() -> None:
+    with serve(FakeApiServer(hanging_paths=(PODS,))) as server:
+        client = build_kube_client(server.server, timeout_s=0.2)
+
+        with pytest.raises(ApiUnreachableError, match=r"no answer within 0\.2 seconds"):
+            client.get(PODS, "pods")
+        assert server.requests == [f"GET {PODS}"]
+
+        with pytest.raises(ApiUnreachableError, match=r"no answer within 0\.2 seconds"):
+            client.list_objects(PODS)
+        # The server can read the last request after the client has given up.
+        deadline = time.monotonic() + 10
+        while len(server.requests) < 5 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert server.requests == [f"GET {PODS}"] * 5
+
+
+def test_too_large_answer_is_error(server: FakeApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.objects[PODS] = {"items": ["x" * 1000]}
+    monkeypatch.setattr(kube_client, "_MAX_RESPONSE_BYTES", 100)
+    client = build_kube_client(server.server)
+
+    with pytest.raises(NotReadableError, match="no JSON object"):
+        client.get(PODS, "pods")
+    with pytest.raises(ApiStatusError, match="no JSON object"):
+        client.list_objects(PODS)
+
+
+def test_expired_credentials_are_renewed(server: FakeApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    renewals: list[Any] = []
+    client = KubeClient(
+        build_client(server.server, api_key={"authorization": "Bearer token"}, refresh_api_key_hook=renewals.append)
+    )
+    client.request("GET", PODS)
+    renewals_before = len(renewals)
+
+    client.request("GET", PODS)
+    assert len(renewals) == renewals_before
+
+    monkeypatch.setattr(client, "_headers_expire_at", 0.0)
+    client.request("GET", PODS)
+    assert len(renewals) > renewals_before
+
+
+def test_missing_context_has_its_own_error(tmp_path: Path) -> None:
+    kubeconfig = write_kubeconfig(tmp_path / "config", "https://api.example.com", 1)
+
+    with pytest.raises(KubeconfigContextError, match=r"the kubeconfig's credentials can't be used: .*missing"):
+        kube_client.connect(Access(context="missing", kubeconfig=kubeconfig))
+    with pytest.raises(BadCredentialsError) as caught:
+        kube_client.connect(Access(context="c0", kubeconfig="{\nnot: [yaml"))
+    assert not isinstance(caught.value, KubeconfigContextError)
