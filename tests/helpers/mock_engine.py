@@ -23,6 +23,7 @@ from components.cilium import clustermesh
 from components.cluster import Cluster
 from mesh import stack_state
 from mesh.paths import PROJECT_ROOT
+from mesh.pulumi_constants import HELM_RELEASE_TYPE, SIGNATURE_KEY, STACK_TYPE
 from tests.helpers import kubeconfigs
 
 SECRET = "a-private-key"
@@ -30,8 +31,6 @@ SECRET = "a-private-key"
 _types_once = cache(getattr(_types, "_types_from_py_properties", lambda cls: {}))
 # Outputs are bound to their loop, so all runs share one. `asyncio.run` in other tests leaves its thread without a loop.
 _LOOP = asyncio.new_event_loop()
-# Pulumi's signature key of special values in inputs.
-_SECRET_SIGNATURE = "4dabf18193072939515e22adb298388d"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +96,7 @@ class Recorder(Mocks):
                 "certRequestPem": "request",
                 "validityEndTime": "2030",
             }
-        elif args.typ == "kubernetes:helm.sh/v3:Release":
+        elif args.typ == HELM_RELEASE_TYPE:
             outputs["status"] = {"namespace": args.inputs.get("namespace"), "name": args.inputs.get("name")}
         elif args.typ.endswith(":ReleaseDrift"):
             outputs["drift"] = []
@@ -134,9 +133,7 @@ class Recorder(Mocks):
     def to_state_resources(self) -> list[stack_state.StateResource]:
         """Return the resources that the stack state would contain after an update."""
         inputs = {(registration.typ, registration.name): registration.inputs for registration in self.resources}
-        stack = stack_state.StateResource(
-            urn=STACK_URN, type="pulumi:pulumi:Stack", is_custom=False, outputs=self.outputs
-        )
+        stack = stack_state.StateResource(urn=STACK_URN, type=STACK_TYPE, is_custom=False, outputs=self.outputs)
         return [stack] + [
             stack_state.StateResource(
                 urn=registration.urn,
@@ -148,7 +145,7 @@ class Recorder(Mocks):
                 inputs=inputs[registration.type, registration.name],
             )
             for registration in self.monitor.registrations
-            if registration.type != "pulumi:pulumi:Stack"
+            if registration.type != STACK_TYPE
         ]
 
 
@@ -180,7 +177,7 @@ def without_secret_marks(value: Any) -> Any:
     if isinstance(value, dict):
         return (
             without_secret_marks(value["value"])
-            if _SECRET_SIGNATURE in value
+            if SIGNATURE_KEY in value
             else {key: without_secret_marks(item) for key, item in value.items()}
         )
     return [without_secret_marks(item) for item in value] if isinstance(value, list) else value

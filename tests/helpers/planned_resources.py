@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from mesh.pulumi_constants import HELM_RELEASE_TYPE, SECRET_SIGNATURE, SIGNATURE_KEY
 from policy import PlannedResource, Violation, find_violations
 from policy.planned_resource import SECRET
 from tests.helpers.mock_engine import Recorder
-
-# Key and value by which Pulumi marks a secret in inputs.
-_MARK, _IS_SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
 
 
 def planned_resource(kind: str, name: str = "one", provider: str = "", **properties: Any) -> PlannedResource:
@@ -20,7 +18,7 @@ def planned_resource(kind: str, name: str = "one", provider: str = "", **propert
 
 def planned_release(values: Any, chart: str = "./charts/some", **properties: Any) -> PlannedResource:
     """Return a planned Helm release with these values."""
-    return planned_resource("kubernetes:helm.sh/v3:Release", chart=chart, values=values, **properties)
+    return planned_resource(HELM_RELEASE_TYPE, chart=chart, values=values, **properties)
 
 
 def broken_rules(*resources: PlannedResource) -> list[tuple[str, str]]:
@@ -49,5 +47,7 @@ def to_planned_resources(recorder: Recorder) -> list[PlannedResource]:
 
 def _mask(value: Any) -> Any:
     if isinstance(value, dict):
-        return SECRET if value.get(_MARK) == _IS_SECRET else {key: _mask(item) for key, item in value.items()}
+        if value.get(SIGNATURE_KEY) == SECRET_SIGNATURE:
+            return SECRET
+        return {key: _mask(item) for key, item in value.items()}
     return [_mask(item) for item in value] if isinstance(value, list) else value
