@@ -170,6 +170,7 @@ def test_shipped_clustermesh_stack_has_cilium_without_linkerd() -> None:
             "stable-2.14.10, Cilium 1.19.0, id 1",
         ),
     ],
+    ids=["linkerd", "cilium", "both"],
 )
 def test_cluster_summary_names_linkerd_and_cilium_versions(cluster: dict[str, Any], summary: str) -> None:
     assert command._describe_meshes(cluster) == summary

@@ -126,6 +126,16 @@ def test_answers_are_counted_by_responding_version() -> None:
         ),
         ({"east": 1}, AnswerCount(by_origin={}), False, "no answer from east"),
     ],
+    ids=[
+        "both",
+        "one-missing",
+        "weight-zero",
+        "weight-zero-answers",
+        "no-weight-answers",
+        "failed-request",
+        "unrecognized-answer",
+        "no-answer",
+    ],
 )
 def test_split_passes_when_exactly_weighted_clusters_answer(
     weights: dict[str, int], answers: AnswerCount, passed: bool, message: str
@@ -222,6 +232,7 @@ def test_hanging_kubectl_times_out(run: Run, monkeypatch: pytest.MonkeyPatch) ->
         ({"podinfo": {**PODINFO, "frontend": []}}, "add west to workloads[].podinfo.frontend"),
         ({"helloworld": {**HELLOWORLD, "versions": {}}}, "west and east both answer v1"),
     ],
+    ids=["no-sleep", "no-frontend", "equal-versions"],
 )
 def test_unverifiable_split_is_reported_with_remedy(run: Run, workload: dict[str, Any], message: str) -> None:
     passed, detail = run("exit 1", workload)
@@ -240,6 +251,7 @@ def test_unverifiable_split_is_reported_with_remedy(run: Run, workload: dict[str
             "nothing to verify: requests are split only in west, which is declared unreachable",
         ),
     ],
+    ids=["no-sample", "no-split", "unreachable-cluster"],
 )
 def test_nothing_to_verify_is_reported_before_any_request(
     tmp_path: Path, workloads: list[dict[str, Any]], clusters: dict[str, Any], message: str

@@ -53,7 +53,11 @@ def test_first_three_live_nodes_provide_internal_addresses(server: FakeApiServer
     assert server.requests == [f"GET {NODES}"]
 
 
-@pytest.mark.parametrize("nodes", [[], [node("new")], [node("far", ("ExternalIP", "203.0.113.9"))]])
+@pytest.mark.parametrize(
+    "nodes",
+    [[], [node("new")], [node("far", ("ExternalIP", "203.0.113.9"))]],
+    ids=["no-node", "no-address", "external-address-only"],
+)
 def test_nodes_without_address_are_reported(server: FakeApiServer, nodes: list[dict[str, Any]]) -> None:
     server.objects[NODES] = {"items": nodes}
 

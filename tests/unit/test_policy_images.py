@@ -114,6 +114,7 @@ def test_unpinned_image_in_helm_values_is_reported(values: dict[str, Any], path:
         {"gateway": {"pauseImage": "host:5000/pause:3.2"}},
         {"image": f"nginx@{DIGEST}", "otherImage": UNKNOWN_VALUE},
     ],
+    ids=["separate-tag", "default-tag", "repository-and-tag", "version", "pause-image", "digest-or-unknown"],
 )
 def test_image_with_separate_or_default_tag_is_pinned(values: dict[str, Any]) -> None:
     assert broken_rules(planned_release(values)) == []

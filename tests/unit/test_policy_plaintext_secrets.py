@@ -109,6 +109,21 @@ def test_value_named_like_credential_is_reported(values: dict[str, Any], path: s
         UNKNOWN_VALUE,
         None,
     ],
+    ids=[
+        "empty",
+        "certificates",
+        "external-secret",
+        "checksum",
+        "credentials-checksum",
+        "toleration-key",
+        "empty-key",
+        "secret-names",
+        "no-values",
+        "secret-reference",
+        "public-key",
+        "unknown",
+        "none",
+    ],
 )
 def test_public_or_empty_values_are_not_reported(values: Any) -> None:
     assert broken_rules(planned_release(values)) == []

@@ -48,6 +48,7 @@ def test_resource_on_default_provider_is_reported() -> None:
         (SIGNED, {"validityPeriodHours": UNKNOWN_VALUE, "earlyRenewalHours": 23}),
         (SIGNED, {}),
     ],
+    ids=["anchor", "anchor-in-leap-years", "certificate", "shortest-authority", "unknown-validity", "no-validity"],
 )
 def test_certificate_within_limits_passes(kind: str, properties: dict[str, Any]) -> None:
     assert broken_rules(planned_resource(kind, **properties)) == []
@@ -106,6 +107,7 @@ PUBLIC = {EXPOSURE_ANNOTATION: "public"}
         {"serviceType": "NodePort"},
         {"enabled": False},
     ],
+    ids=["ranges", "public", "exposure-none", "public-with-all-ranges", "unknown-ranges", "node-port", "disabled"],
 )
 def test_gateway_with_ranges_or_explicit_exposure_passes(gateway: dict[str, Any]) -> None:
     assert broken_rules(planned_release({"gateway": gateway}, chart=MULTICLUSTER)) == []
@@ -175,6 +177,7 @@ def test_chart_name_is_independent_of_source(source: str | None, name: str) -> N
         ({"labels": None}, True),
         (None, True),
     ],
+    ids=["part-of", "managed-by", "unknown-labels", "other-label", "empty-label", "no-labels", "no-metadata"],
 )
 def test_namespace_without_owner_label_is_reported(metadata: Any, is_reported: bool) -> None:
     namespace = planned_resource("kubernetes:core/v1:Namespace", metadata=metadata)

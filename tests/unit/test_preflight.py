@@ -79,6 +79,7 @@ def test_old_kubernetes_is_error() -> None:
         ({"gitVersion": "main\n\x1b[31m" + "x" * 999}, "not a readable version"),
         ({}, "not a readable version"),
     ],
+    ids=["newer", "control-characters", "missing"],
 )
 def test_untested_or_unreadable_kubernetes_version_is_warning(version: dict[str, str], rule: str) -> None:
     cluster = healthy_server()

@@ -203,7 +203,11 @@ def test_grpc_sample_requires_grpc_routes(monkeypatch: pytest.MonkeyPatch, envir
     }
 
 
-@pytest.mark.parametrize("linkerd", [{"version": "2.13.5"}, {"values": {"linkerd-crds": {"enableHttpRoutes": False}}}])
+@pytest.mark.parametrize(
+    "linkerd",
+    [{"version": "2.13.5"}, {"values": {"linkerd-crds": {"enableHttpRoutes": False}}}],
+    ids=["2.13.5", "http-routes-disabled"],
+)
 def test_gateway_api_is_not_checked_when_unused(
     monkeypatch: pytest.MonkeyPatch, environment: Environment, linkerd: dict[str, Any]
 ) -> None:

@@ -82,7 +82,11 @@ def test_unexpected_answers_do_not_fail_preflight(
     assert all(str(finding).isprintable() for finding in findings)
 
 
-@pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"<html>", b"9" * 5000, b"[" * 100_000, b"{}" + b" " * 5_000_000])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"\xff\xfe", b"<html>", b"9" * 5000, b"[" * 100_000, b"{}" + b" " * 5_000_000],
+    ids=["empty", "not-utf-8", "html", "long-number", "deep-json", "large"],
+)
 def test_unexpected_bodies_do_not_fail_preflight(body: bytes) -> None:
     cluster = healthy_server()
     for path in (REVIEWS, SERVICES, NODES, INJECTOR, f"{LINKERD}-multicluster"):

@@ -257,6 +257,7 @@ def test_non_http_server_is_reported(sent: bytes, rule: str) -> None:
         (FakeApiServer(objects={"/version": b"[" * 100_000}), "an answer that is no JSON object"),
         (FakeApiServer(objects={"/version": [1]}), "an answer that is no JSON object"),
     ],
+    ids=["not-found", "redirect", "html", "deep-json", "json-list"],
 )
 def test_other_http_server_is_reported(cluster: FakeApiServer, answer: str) -> None:
     with serve(cluster):
@@ -297,6 +298,7 @@ def test_user_without_any_permission_needs_other_credentials() -> None:
         (ValueError(""), ""),
         (KeyError(), ""),
     ],
+    ids=["missing-plugin", "plugin-failure", "missing-key", "empty-message", "no-message"],
 )
 def test_client_creation_failure_is_reported(error: Exception, reason: str) -> None:
     def clients(name: str) -> Any:

@@ -83,6 +83,16 @@ def test_secret_is_redacted_and_its_change_is_shown(value: dict[str, Any], secre
         {"env": [{"name": "LINKERD_PROXY_TOKEN_FILE", "value": "/var/run/token"}]},
         {"text": "the token: null"},
     ],
+    ids=[
+        "service-account-token",
+        "external-secret",
+        "link-credentials",
+        "existing-secret",
+        "pull-secrets",
+        "image",
+        "token-file",
+        "text",
+    ],
 )
 def test_references_to_secrets_are_not_redacted(value: dict[str, Any]) -> None:
     assert redact(value) == value

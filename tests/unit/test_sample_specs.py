@@ -209,6 +209,7 @@ def test_podinfo_greeting_names_cluster() -> None:
             {"linkerd.io/inject": "enabled", "config.linkerd.io/default-inbound-policy": "deny"},
         ),
     ],
+    ids=["default", "unmeshed", "inbound-policy"],
 )
 def test_pod_annotations_set_injection_and_inbound_policy(
     settings: dict[str, Any], annotations: dict[str, str]

@@ -27,6 +27,7 @@ print("survives")
         ("", ["True", "survives"]),
         ("from hack.make import signals; signals.restore_sigint_for_children()", ["False", "survives"]),
     ],
+    ids=["without-restore", "with-restore"],
 )
 def test_children_of_background_command_handle_sigint(preamble: str, expected: list[str]) -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
