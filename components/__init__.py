@@ -1,1 +1,1 @@
-"""The parts of a mesh, one concept per file, each a ComponentResource."""
+"""Pulumi components of a mesh, one concept per file."""

@@ -51,14 +51,14 @@ def export_outputs(
     expiry: dict[str, Any] = {}
     if trust is not None:
         expiry |= {
-            "trustAnchor": trust.anchor.expires,
-            "webhookAuthority": trust.webhooks.expires,
+            "trustAnchor": trust.anchor.expiry,
+            "webhookAuthority": trust.webhooks.expiry,
             "issuers": {name: each.linkerd.issuer_expiry for name, each in mesh_clusters.items()},
             "webhooks": {name: each.webhook_expiry for name, each in mesh_clusters.items()},
         }
     if cluster_mesh is not None:
-        expiry["ciliumAuthority"] = cluster_mesh.authority.ca.expires
-        expiry["cilium"] = {name: cilium.expires for name, cilium in cluster_mesh.members.items()}
+        expiry["ciliumAuthority"] = cluster_mesh.authority.ca.expiry
+        expiry["cilium"] = {name: cilium.expiry for name, cilium in cluster_mesh.members.items()}
         peers = {name: {"addresses": peer.addresses, "port": peer.port} for name, peer in cluster_mesh.peers.items()}
         pulumi.export(CLUSTERMESH_OUTPUT, peers)
     pulumi.export("certificateExpiry", expiry)

@@ -1,1 +1,1 @@
-"""Software that the mesh needs on some clusters: MetalLB, ingress-nginx, the Gateway API."""
+"""Add-ons that the mesh needs on some clusters: MetalLB, ingress-nginx, Gateway API CRDs."""

@@ -1,1 +1,1 @@
-"""Cilium on a cluster, and the ClusterMesh that joins its clusters."""
+"""Cilium, and the ClusterMesh that joins its clusters."""

@@ -140,7 +140,7 @@ class CiliumAuthority(pulumi.ComponentResource):
         child_options = pulumi.ResourceOptions(parent=self)
         self.lifetimes = lifetimes
         self.ca = GeneratedAuthority("cilium-ca", "Cilium CA", lifetimes.anchor, child_options).ca
-        self.register_outputs({"certificate": self.ca.certificate, "expires": self.ca.expires})
+        self.register_outputs({"certificate": self.ca.certificate, "expires": self.ca.expiry})
 
 
 class Cilium(pulumi.ComponentResource):
@@ -159,7 +159,7 @@ class Cilium(pulumi.ComponentResource):
     """
 
     ready: pulumi.Resource  # a dependency of each resource that needs a pod network
-    expires: pulumi.Output[str]  # RFC 3339; the earliest of all certificates
+    expiry: pulumi.Output[str]  # RFC 3339; the earliest of all certificates
 
     def __init__(
         self,
@@ -245,7 +245,7 @@ class Cilium(pulumi.ComponentResource):
                 client=True,
                 opts=pulumi.ResourceOptions(parent=self),
             )
-            expiry.append(certificate.expires)
+            expiry.append(certificate.expiry)
             secrets.append(
                 create_tls_secret(
                     f"{cluster.name}-{secret}-secret",
@@ -259,5 +259,5 @@ class Cilium(pulumi.ComponentResource):
                 )
             )
         # All timestamps have the same form and time zone, so the smallest string is the earliest.
-        self.expires = pulumi.Output.all(*expiry).apply(min)
+        self.expiry = pulumi.Output.all(*expiry).apply(min)
         return secrets

@@ -13,8 +13,8 @@ import pulumi
 
 from components.cilium.cilium import EXTERNALLY_CREATED_SINCE, NAMESPACE, Cilium, CiliumAuthority, Peer
 from components.cluster import SKIP_AWAIT, Cluster
-from components.sdk import load_balancer
 from components.sdk.kubernetes_object import KubernetesObject
+from components.sdk.load_balancer import load_balancer_addresses
 from mesh import config, stack_state
 from mesh.config.resolved import ClusterMeshMember
 from mesh.config.validation.cilium import minor_version
@@ -120,13 +120,13 @@ def _create_load_balancer(
         "Service",
         metadata=cluster.metadata(PEER_SERVICE, namespace=NAMESPACE, annotations=annotations),
         spec={"type": "LoadBalancer", **_SERVED},
-        # Every release needs this address, so the timeout is generous.
+        # Every release needs this address, so without a load balancer `up` fails after five minutes.
         opts=pulumi.ResourceOptions.merge(
             cluster.options(parent),
             pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m")),
         ),
     )
-    return pulumi.Output.all(service.status).apply(lambda outputs: load_balancer.load_balancer_addresses(outputs[0]))
+    return pulumi.Output.all(service.status).apply(lambda outputs: load_balancer_addresses(outputs[0]))
 
 
 def _create_cluster_ip_service(cluster: Cluster, parent: pulumi.Resource) -> list[pulumi.Resource]:

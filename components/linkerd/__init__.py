@@ -1,1 +1,1 @@
-"""Linkerd on a cluster: control plane, trust, multicluster links and extensions."""
+"""Linkerd: control plane, certificates, multicluster links and extensions."""

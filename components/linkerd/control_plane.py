@@ -183,7 +183,7 @@ class Linkerd(pulumi.ComponentResource):
         )
         self.namespace = namespace.name
         issuer = create_identity_issuer(cluster, self.namespace, trust, child_options)
-        self.issuer_expiry = issuer.expires
+        self.issuer_expiry = issuer.expiry
         dependencies += issuer.dependencies
         certificates = create_webhook_certificates(
             cluster,
@@ -194,7 +194,7 @@ class Linkerd(pulumi.ComponentResource):
             trust=trust,
             opts=child_options,
         )
-        self.webhook_expiry = certificates.expires
+        self.webhook_expiry = certificates.expiry
         dependencies += certificates.secrets
         dependencies += create_pull_secret(f"{name}-pull-secret", cluster, self.namespace, child_options)
         crds_dependencies: list[pulumi.Resource] = [*network, *crds]

@@ -86,7 +86,7 @@ class Dashboard(pulumi.ComponentResource):
                 annotations={**ingress_annotations(cluster.settings.linkerd.cluster_domain), **SKIP_AWAIT},
             ),
             spec={"ingressClassName": settings.ingress_class, "rules": [{**host, "http": {"paths": [path]}}]},
-            # Hidden dependencies: the Secret, which only an annotation names, and the Ingress' backend and controller.
+            # Hidden dependencies: the Secret, so that every request is authenticated; the backend; the controller.
             opts=pulumi.ResourceOptions.merge(
                 child_options, pulumi.ResourceOptions(depends_on=[auth, viz.ready, *ingress])
             ),

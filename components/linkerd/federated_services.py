@@ -13,11 +13,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from mesh.kube.client import KubeClient
-from mesh.kube.constants import CLUSTER_NAME_LABEL, MIRRORED_SERVICE_LABEL
+from mesh.kube.constants import CLUSTER_NAME_LABEL, LOCAL_DISCOVERY, MIRRORED_SERVICE_LABEL, REMOTE_DISCOVERY
 
 MIRRORED_SELECTOR = f"{MIRRORED_SERVICE_LABEL}=true"
-_REMOTE_DISCOVERY_ANNOTATION = "multicluster.linkerd.io/remote-discovery"
-_LOCAL_DISCOVERY_ANNOTATION = "multicluster.linkerd.io/local-discovery"
 
 
 def federated_service_name(service: str) -> str:
@@ -34,11 +32,9 @@ def parse_members(annotations: Mapping[str, str] | None) -> list[tuple[str, str]
     """Return the members of a federated service: the names of service and cluster; empty for the cluster itself."""
     annotations = annotations or {}
     members = [
-        member.rpartition("@")
-        for member in (annotations.get(_REMOTE_DISCOVERY_ANNOTATION) or "").split(",")
-        if "@" in member
+        member.rpartition("@") for member in (annotations.get(REMOTE_DISCOVERY) or "").split(",") if "@" in member
     ]
-    local_service = annotations.get(_LOCAL_DISCOVERY_ANNOTATION)
+    local_service = annotations.get(LOCAL_DISCOVERY)
     local = [(local_service, "")] if local_service else []
     return [*((service, cluster) for service, _, cluster in members), *local]
 
@@ -62,11 +58,7 @@ def remove_member(client: KubeClient, service: Mapping[str, Any], target: str) -
     client.request(
         "PATCH",
         path,
-        body={
-            "metadata": {
-                "annotations": {_REMOTE_DISCOVERY_ANNOTATION: remote or None, _LOCAL_DISCOVERY_ANNOTATION: local}
-            }
-        },
+        body={"metadata": {"annotations": {REMOTE_DISCOVERY: remote or None, LOCAL_DISCOVERY: local}}},
     )
 
 

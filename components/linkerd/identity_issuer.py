@@ -27,7 +27,7 @@ ANCHOR_SECRET = "linkerd-trust-anchor"
 class IdentityIssuer:
     """Identity issuer of a cluster."""
 
-    expires: pulumi.Output[str]  # RFC 3339, or a note that cert-manager renews the issuer
+    expiry: pulumi.Output[str]  # RFC 3339, or a note that cert-manager renews the issuer
     dependencies: list[pulumi.Resource]  # resources that must exist before the control plane
 
 
@@ -53,7 +53,7 @@ def create_identity_issuer(
         key: pulumi.Input[str] = pulumi.Output.secret(
             certificate_validation.to_pkcs8(user_issuer.key.get_secret_value())
         )
-        expires = pulumi.Output.from_input(certificate_validation.earliest_expiry(user_issuer.certificate))
+        expiry = pulumi.Output.from_input(certificate_validation.earliest_expiry(user_issuer.certificate))
     else:
         issuer = Certificate(
             f"{cluster.name}-issuer",
@@ -63,7 +63,7 @@ def create_identity_issuer(
             renew_before=trust.lifetimes.renew_before,
             opts=pulumi.ResourceOptions(parent=opts.parent),
         )
-        certificate, key, expires = issuer.certificate, issuer.private_key, issuer.expires
+        certificate, key, expiry = issuer.certificate, issuer.private_key, issuer.expiry
     secret = create_tls_secret(
         f"{cluster.name}-linkerd-issuer-secret",
         cluster,
@@ -74,7 +74,7 @@ def create_identity_issuer(
         ca=trust.anchor.certificate,
         opts=opts,
     )
-    return IdentityIssuer(expires=expires, dependencies=[secret])
+    return IdentityIssuer(expiry=expiry, dependencies=[secret])
 
 
 def certificate_spec(identity: str, settings: CertManagerConfig) -> dict[str, Any]:
@@ -145,4 +145,4 @@ def _create_cert_manager_issuer(
             ),
         ),
     )
-    return IdentityIssuer(expires=pulumi.Output.from_input("renewed by cert-manager"), dependencies=[certificate])
+    return IdentityIssuer(expiry=pulumi.Output.from_input("renewed by cert-manager"), dependencies=[certificate])

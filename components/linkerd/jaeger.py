@@ -88,7 +88,7 @@ class Jaeger(ChartComponent):
             trust=trust,
             opts=self.child_options,
         )
-        self.webhook_expiry = certificates.expires
+        self.webhook_expiry = certificates.expiry
         self.install_chart(
             "linkerd-jaeger",
             cluster.settings.linkerd_release.jaeger,

@@ -83,7 +83,7 @@ class ClusterLink(pulumi.ComponentResource):
             kind="Link",
             metadata=source.cluster.metadata(link.target, namespace=extension.namespace, annotations=annotations),
             spec=self.spec,
-            # Hidden dependencies: the CRD of the extension, and the service mirror, which must be deleted later.
+            # Hidden dependencies: the CRD of the extension, and the mirror or its cleanup, which must be deleted later.
             opts=pulumi.ResourceOptions.merge(
                 self._source_options,
                 pulumi.ResourceOptions(
@@ -140,7 +140,7 @@ class ClusterLink(pulumi.ComponentResource):
     ) -> pulumi.Resource:
         """Create the cleanup of the mirrors that a controller of linkerd-multicluster creates, from Linkerd 2.18.
 
-        The controller starts to mirror when it finds the Link and the credentials, and stops when one is deleted. The
+        The controller waits for the Link, then reads the credentials. It keeps running when one of them is deleted. The
         extension cannot depend on the credentials: if two clusters are linked both ways, each one's credentials need
         the other's extension. So the cleanup resource restarts the controller when the credentials change.
         """

@@ -15,6 +15,7 @@ import yaml
 from components.cluster import Cluster
 from components.sdk.kubernetes_object import KubernetesObject
 from mesh import config
+from mesh.kube.constants import REMOTE_KUBECONFIG_TYPE
 from mesh.topology import Link
 
 REMOTE_ACCESS_ACCOUNT = "linkerd-service-mirror-remote-access-default"
@@ -138,7 +139,7 @@ def create_credentials_secret(
         metadata=source.metadata(
             f"cluster-credentials-{target}", namespace=namespace, labels=labels, annotations=annotations
         ),
-        type="mirror.linkerd.io/remote-kubeconfig",
+        type=REMOTE_KUBECONFIG_TYPE,
         stringData={"kubeconfig": kubeconfig},
         opts=opts,
     )

@@ -3,8 +3,8 @@
 Linkerd's controllers do not delete these objects when their Link is deleted; `linkerd multicluster unlink` does. No
 Kubernetes object owns them. So the stack has a resource that creates nothing and deletes them after the link.
 
-From Linkerd 2.18, the resource also restarts the controller when the link's credentials change, because the controller
-reads them only together with its Link.
+From Linkerd 2.18, the resource also restarts the controller when the link's credentials change. The controller itself
+reads them only when it finds its Link.
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ def _wait_for_pod_deletion(client: KubeClient, namespace: str, selector: str) ->
         if time.monotonic() > deadline:
             raise TimeoutError(
                 f"namespace {namespace}: pods with {selector}: still running after {CONTROLLER_STOP_TIMEOUT_S} "
-                "seconds, so they would re-create the mirror services; delete the pods, then run the command again"
+                "seconds, so they would re-create the mirror services; find the cause with "
+                f"`kubectl -n {namespace} describe pods -l {selector}`, then run the command again"
             )
         time.sleep(0.2)
 

@@ -25,7 +25,7 @@ class CertificateAuthority:
 
     certificate: pulumi.Output[str]  # PEM; several certificates while a trust anchor is rotated
     private_key: pulumi.Output[str] | None  # PEM, PKCS#8, secret; None if another program signs
-    expires: pulumi.Output[str]  # RFC 3339
+    expiry: pulumi.Output[str]  # RFC 3339
 
 
 class GeneratedAuthority(pulumi.ComponentResource):
@@ -52,7 +52,7 @@ class GeneratedAuthority(pulumi.ComponentResource):
             allowed_uses=_CA_KEY_USAGES,
             validity_period_hours=hours,
             set_subject_key_id=True,
-            # A new CA certificate would invalidate all that the old one signed, so changed settings have no effect.
+            # A new CA would invalidate all certificates of the old one, so changed settings apply only to the next CA.
             opts=pulumi.ResourceOptions.merge(
                 child_options, pulumi.ResourceOptions(ignore_changes=["subject", "validityPeriodHours"])
             ),
@@ -60,7 +60,7 @@ class GeneratedAuthority(pulumi.ComponentResource):
         self.ca = CertificateAuthority(
             certificate=certificate.cert_pem,
             private_key=key.private_key_pem_pkcs8,
-            expires=certificate.validity_end_time,
+            expiry=certificate.validity_end_time,
         )
         self.register_outputs({"certificate": certificate.cert_pem, "expires": certificate.validity_end_time})
 
@@ -85,7 +85,7 @@ class Certificate(pulumi.ComponentResource):
 
     certificate: pulumi.Output[str]  # PEM
     private_key: pulumi.Output[str]  # PEM, PKCS#8, secret: SEC1 keys break Linkerd's policy controller
-    expires: pulumi.Output[str]  # RFC 3339
+    expiry: pulumi.Output[str]  # RFC 3339
 
     def __init__(
         self,
@@ -128,8 +128,8 @@ class Certificate(pulumi.ComponentResource):
         )
         self.certificate = signed.cert_pem
         self.private_key = key.private_key_pem_pkcs8
-        self.expires = signed.validity_end_time
-        self.register_outputs({"certificate": self.certificate, "expires": self.expires})
+        self.expiry = signed.validity_end_time
+        self.register_outputs({"certificate": self.certificate, "expires": self.expiry})
 
 
 def _none_if_empty(names: pulumi.Input[Sequence[str]]) -> pulumi.Input[Sequence[pulumi.Input[str]]] | None:
@@ -170,7 +170,7 @@ class Trust(pulumi.ComponentResource):
         self.webhooks = GeneratedAuthority(
             f"{name}-webhooks", f"webhooks.linkerd.{trust_domain}", hours, child_options
         ).ca
-        self.register_outputs({"anchor": self.anchor.certificate, "expires": self.anchor.expires})
+        self.register_outputs({"anchor": self.anchor.certificate, "expires": self.anchor.expiry})
 
     @property
     def lifetimes(self) -> LifetimesConfig:
@@ -188,5 +188,5 @@ def _user_provided_ca(settings: TrustConfig) -> CertificateAuthority:
         private_key=pulumi.Output.secret(certificate_validation.to_pkcs8(key.get_secret_value()))
         if key is not None
         else None,
-        expires=pulumi.Output.from_input(certificate_validation.earliest_expiry(settings.anchor.certificate)),
+        expiry=pulumi.Output.from_input(certificate_validation.earliest_expiry(settings.anchor.certificate)),
     )

@@ -110,7 +110,7 @@ class Viz(ChartComponent):
         certificates = create_webhook_certificates(
             cluster, "viz", self.namespace, _SERVICES, namespace_name=NAMESPACE, trust=trust, opts=self.child_options
         )
-        self.webhook_expiry = certificates.expires
+        self.webhook_expiry = certificates.expiry
         self.install_chart(
             "linkerd-viz",
             cluster.settings.linkerd_release.viz,

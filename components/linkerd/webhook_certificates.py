@@ -23,7 +23,7 @@ class WebhookCertificates:
     """A certificate, and the Secrets that contain it."""
 
     secrets: list[KubernetesObject]
-    expires: pulumi.Output[str]  # RFC 3339
+    expiry: pulumi.Output[str]  # RFC 3339
 
 
 def external_secret_values(webhook_authority: pulumi.Input[str]) -> Mapping[str, Any]:
@@ -77,4 +77,4 @@ def create_webhook_certificates(
         )
         for service in services
     ]
-    return WebhookCertificates(secrets=secrets, expires=certificate.expires)
+    return WebhookCertificates(secrets=secrets, expiry=certificate.expiry)

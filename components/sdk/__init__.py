@@ -1,1 +1,1 @@
-"""Helpers around Pulumi's Python SDK."""
+"""Extensions of Pulumi's Python SDK."""

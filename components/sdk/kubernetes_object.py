@@ -1,7 +1,7 @@
 """One class for Kubernetes objects of every kind.
 
-The SDK has a class for each kind. The import of `core/v1` alone takes a third of a preview's time: 70,000 lines of
-types for inputs that the API server validates anyway. The type tokens are the SDK's, so the stack state is the same.
+The SDK has a class for each kind. The import of `core/v1` alone takes a third of a preview's time, for 70,000 lines of
+types. The API server validates the inputs anyway. The type tokens are the SDK's, so the stack state is the same.
 
 Follows https://www.pulumi.com/registry/packages/kubernetes/api-docs/ (the tokens, and which outputs are secret).
 """

@@ -18,7 +18,7 @@ from mesh.images import EMOJIVOTO_IMAGE
 
 _VERSION = "v11"
 _GRPC_PORT, _PROMETHEUS_PORT = 8080, 8801
-# An unprivileged UID. The images have no such user and need none, because they contain static programs.
+# Unprivileged UID. The images have no user for it, and their self-contained programs need none.
 _UID = 1000
 
 

@@ -144,7 +144,7 @@ class SampleComponent(pulumi.ComponentResource):
                 "selector": dict(selector),
                 "ports": [{"name": key, "port": port, "targetPort": to} for key, (port, to) in ports.items()],
             },
-            # Hidden dependencies: resources that must be deleted after the Service, such as its mirrors.
+            # Hidden dependencies: resources that must be deleted after the Service, such as the cleanup of its mirrors.
             opts=self._options(dependencies),
         )
 

@@ -52,7 +52,7 @@ def test_certificate_is_issuer_unless_for_names_or_client(
             resolved["dns_names"] = pulumi.Output.from_input(["later"])
         plain_text = pulumi.Output.from_input("CA")
         authority = CertificateAuthority(
-            certificate=plain_text, private_key=pulumi.Output.secret("KEY"), expires=plain_text
+            certificate=plain_text, private_key=pulumi.Output.secret("KEY"), expiry=plain_text
         )
         Certificate("one", authority, "somebody", hours=10, renew_before=2, **resolved)
 
