@@ -1,4 +1,4 @@
-"""The stack file, typed: a strict load, then defaults, then one error that lists every fault.
+"""Stack file: strict parsing, defaults, and one error that lists all faults.
 
 `load()` is the only place that reads Pulumi's configuration and the environment.
 """
@@ -14,13 +14,16 @@ from typing import Any, Never
 import pulumi
 from pydantic import SecretStr
 
-from mesh.config import chart_sources, linkerd_release
+from mesh.config.chart_sources import add_default_sources, read_chart_sources
 from mesh.config.errors import ELLIPSIS, SettingsError, ValidationErrors, format_path
+from mesh.config.linkerd_release import resolve_linkerd_release
 from mesh.config.models.stack_file import StackFile
+from mesh.config.outline import resolve_outline
 from mesh.config.parser import parse_stack_file
 from mesh.config.resolved import ClusterMeshMember, ClusterSettings, Sample, Settings, merge_values, value_paths
 from mesh.config.schema_lookup import TOP_LEVEL_KEYS
-from mesh.config.validation import cilium, clusters, extensions, link_modes, links, samples, trust
+from mesh.config.validation import clusters, link_modes, links, trust
+from mesh.config.validation.cilium import has_linkerd
 
 __all__ = [
     "PROJECT",
@@ -30,7 +33,7 @@ __all__ = [
     "Sample",
     "Settings",
     "SettingsError",
-    "cluster_names",
+    "list_cluster_names",
     "load",
     "merge_values",
     "parse",
@@ -41,133 +44,124 @@ __all__ = [
 
 PROJECT = "multicluster-mesh"
 
-# Where secrets belong; they are shown nowhere, and nothing else may be one.
+# Only these keys may hold secrets. No message shows their values.
 SECRET_KEYS = ("buoyantCloud", "dashboardPassword", "imagePullSecret", "kubeconfigs", "trust")
-# What is a text even where it looks like JSON.
+# Values of these keys are text, even if they look like JSON.
 TEXT_KEYS = ("dashboardPassword", "imagePullSecret")
 
 
 def load() -> Settings:
-    """The settings of the stack that is being previewed or updated.
+    """Return the settings of the stack that Pulumi previews or updates.
 
     Raises:
-        SettingsError: the stack file has faults; no cluster has been contacted yet.
+        SettingsError: the stack file is invalid; no cluster has been contacted yet.
     """
-    configured = pulumi.runtime.get_config_env()
     return settings_from_config(
-        configured, pulumi.runtime.get_config_secret_keys_env(), pulumi.get_project(), os.environ
+        pulumi.runtime.get_config_env(),
+        pulumi.runtime.get_config_secret_keys_env(),
+        pulumi.get_project(),
+        os.environ,
     )
 
 
 def settings_from_config(
-    configured: Mapping[str, str], secret_keys: Collection[str], project: str, environment: Mapping[str, str]
+    pulumi_config: Mapping[str, str], secret_keys: Collection[str], project: str, environment: Mapping[str, str]
 ) -> Settings:
-    """Settings from a stack's configuration as Pulumi hands it out.
+    """Return the settings for a stack's configuration in the form that Pulumi passes to programs.
 
     Args:
-        configured: all of it, structured values as JSON.
-        secret_keys: the keys that hold secrets.
+        pulumi_config: the whole configuration; structured values are JSON.
+        secret_keys: the keys of secret values.
         project: the project's name.
-        environment: of the process.
+        environment: environment variables of the process.
 
     Raises:
-        SettingsError: naming every fault.
+        SettingsError: the configuration is invalid; the error lists all faults.
     """
-    # A project made of this one by `pulumi new` may have another name.
+    # A project created from this one by `pulumi new` can have another name.
     prefixes = (f"{project}:", f"{PROJECT}:")
-    found: dict[str, Any] = {}
+    config: dict[str, Any] = {}
     secret: set[str] = set()
-    twice: list[str] = []
+    duplicates: list[str] = []
     for prefix in prefixes:
-        for key, value in configured.items():
+        for key, value in pulumi_config.items():
             if key.startswith(prefix):
                 name = key.removeprefix(prefix)
-                if name in found and prefix != prefixes[0]:
-                    rule = f"{prefixes[0]}{name} says this already"
-                    twice.append(f"{key}: {ELLIPSIS}: {rule}; take one of the two out")
+                if name in config and prefix != prefixes[0]:
+                    rule = f"duplicate of {prefixes[0]}{name}"
+                    duplicates.append(f"{key}: {ELLIPSIS}: {rule}; remove one of the two")
                 repeated: list[str] = []
-                # It makes an empty text of a key with nothing after its colon.
-                found[name] = None if value == "" else value if name in TEXT_KEYS else _decode_json(value, repeated)
+                config[name] = _decode_value(name, value, repeated)
                 if repeated:
-                    which = (
-                        "a key" if name in SECRET_KEYS or key in secret_keys else f"the key {_quote_key(repeated[0])}"
-                    )
-                    rule = f"{which} is there twice in one mapping"
-                    twice.append(f"{format_path((name,))}: {ELLIPSIS}: {rule}; take one of the two out")
+                    is_secret = name in SECRET_KEYS or key in secret_keys
+                    rule = "duplicate key in one mapping" if is_secret else f"duplicate key {_quote_key(repeated[0])}"
+                    duplicates.append(f"{format_path((name,))}: {ELLIPSIS}: {rule}; remove one of the two")
         secret |= {key.removeprefix(prefix) for key in secret_keys if key.startswith(prefix)}
     try:
-        settings = parse(found, environment, secret)
+        settings = parse(config, environment, secret)
     except SettingsError as error:
-        raise SettingsError([*twice, *error.errors]) from None
-    if twice:
-        raise SettingsError(twice)
+        raise SettingsError([*duplicates, *error.errors]) from None
+    if duplicates:
+        raise SettingsError(duplicates)
     return settings
 
 
 def parse(config: Mapping[str, Any], environment: Mapping[str, str], secret: Collection[str] = ()) -> Settings:
-    """Settings from the decoded configuration.
+    """Return the settings for a decoded configuration.
 
     Args:
-        config: its keys without the project's prefix.
-        environment: of the process.
-        secret: the keys that hold secrets.
+        config: the configuration; its keys have no project prefix.
+        environment: environment variables of the process.
+        secret: the keys of secret values.
 
     Raises:
-        SettingsError: naming every fault.
+        SettingsError: the configuration is invalid; the error lists all faults.
     """
-    faults = ValidationErrors(hidden={*SECRET_KEYS, *secret}, secret=secret)
-    # A secret in the wrong place is left out of all that follows, where messages would tell of it.
+    errors = ValidationErrors(hidden={*SECRET_KEYS, *secret}, secret=secret)
+    # Remove misplaced secrets first, so that no later message can show them.
     misplaced = sorted((set(secret) & set(TOP_LEVEL_KEYS)) - set(SECRET_KEYS))
-    reading = parse_stack_file({key: value for key, value in config.items() if key not in misplaced}, faults)
-    file = reading.file
-    _check_secrets(config, file, misplaced, secret, faults)
-    names = cluster_names(config)
-    sources = chart_sources.resolve_chart_sources(file, environment, linkerd_release.release_from_name(file), faults)
-    linkerd_charts = sources["linkerd"]
-    chosen = linkerd_release.resolve_release(
-        file, linkerd_charts, own=chart_sources.is_linkerds_own(linkerd_charts), faults=faults
-    )
-    found = clusters.resolve_clusters(reading, names, chosen, environment, faults)
-    linked = links.resolve_links(reading, names, faults)
-    links.check_targets(found, list(linked), chosen, faults)
-    link_modes.check_links(reading, linked, chosen, faults)
-    trust.check_trust(file.trust, found, names, faults)
-    joined = cilium.resolve_clustermesh(reading, names, faults)
-    linkerd = cilium.has_linkerd(config)
-    if not linkerd:
-        cilium.check_without_linkerd(reading, faults)
-    extended = extensions.resolve_extensions(reading, names, linked, chosen, faults, linkerd=linkerd)
-    placed = samples.resolve_samples(reading, names, list(linked), extended, chosen, faults, linkerd=linkerd)
-    faults.raise_if_any()
+    parsed = parse_stack_file({key: value for key, value in config.items() if key not in misplaced}, errors)
+    file = parsed.file
+    _check_secrets(config, file, misplaced, secret, errors)
+    names = list_cluster_names(config)
+    sources = read_chart_sources(file, environment, errors)
+    linkerd_release, linkerd_source = resolve_linkerd_release(file.linkerd.version, sources.get("linkerd"), errors)
+    resolved_clusters = clusters.resolve_clusters(parsed, names, linkerd_release, environment, errors)
+    outline = resolve_outline(parsed, names, linkerd_release, errors, linkerd=has_linkerd(config))
+    links.check_targets(resolved_clusters, list(outline.links), linkerd_release, errors)
+    link_modes.check_links(parsed, outline.links, linkerd_release, errors)
+    trust.check_trust(file.trust, resolved_clusters, names, errors)
+    errors.raise_if_any()
     return Settings(
         clusters=tuple(
             replace(
                 cluster,
-                extensions=extended[cluster.name],
-                cilium=joined.get(cluster.name),
-                multicluster=linkerd and len(names) > 1,
+                extensions=outline.extensions[cluster.name],
+                cilium=outline.cilium.get(cluster.name),
+                multicluster=outline.linkerd and len(names) > 1,
             )
-            for cluster in found
+            for cluster in resolved_clusters
         ),
-        links=tuple(linked),
-        link_options=linked,
-        charts=sources,
+        links=tuple(outline.links),
+        link_options=outline.links,
+        charts=add_default_sources(sources, linkerd_source),
         trust=file.trust,
-        linkerd=linkerd,
+        linkerd=outline.linkerd,
+        linkerd_release=linkerd_release,
         cilium=file.cilium,
         image_pull_secret=_reveal(file.image_pull_secret),
         preflight=file.preflight,
         dashboard_password=_reveal(file.dashboard_password),
-        samples=tuple(placed),
+        samples=outline.samples,
         trust_domain=file.linkerd.trust_domain,
-        warnings=faults.warnings,
+        warnings=errors.warnings,
     )
 
 
-def cluster_names(config: Mapping[str, Any]) -> list[str]:
-    """All names of clusters in a configuration, whatever is wrong with them."""
-    found = config.get("clusters")
-    return [str(name) for name in found] if isinstance(found, dict) else []
+def list_cluster_names(config: Mapping[str, Any]) -> list[str]:
+    """Return the names of all clusters in a configuration, including invalid clusters."""
+    clusters = config.get("clusters")
+    return [str(name) for name in clusters] if isinstance(clusters, dict) else []
 
 
 def _check_secrets(
@@ -175,22 +169,22 @@ def _check_secrets(
     file: StackFile,
     misplaced: Collection[str],
     secret: Collection[str],
-    faults: ValidationErrors,
+    errors: ValidationErrors,
 ) -> None:
     for key in misplaced:
-        rule = "nothing in here may be secret: it goes into Helm values, outputs and messages"
-        faults.add_syntax_error(
-            (key,), ELLIPSIS, rule, f"write it in clear (secrets belong in {', '.join(SECRET_KEYS)})"
+        rule = "secret values are not allowed here, because they would appear in Helm values, outputs and messages"
+        errors.add_syntax_error(
+            (key,), ELLIPSIS, rule, f"write it in plaintext (only {', '.join(SECRET_KEYS)} can be secret)"
         )
     for key in SECRET_KEYS:
         if key not in secret and _holds_secrets(key, config.get(key)):
-            rule = "a secret stands in the stack file in clear"
-            remedy = "store it with `pulumi config set --secret --path …`, and replace the one that was seen"
-            faults.add((key,), ELLIPSIS, rule, remedy)
+            rule = "secret in plaintext in the stack file"
+            remedy = "store it with `pulumi config set --secret --path …`, and replace the exposed one"
+            errors.add((key,), ELLIPSIS, rule, remedy)
     if file.image_pull_secret is not None and not _is_docker_config(file.image_pull_secret.get_secret_value()):
         rule = "not the content of a .dockerconfigjson"
-        remedy = 'give it as it is, not in base64: {"auths": {"registry.example.com": {…}}}'
-        faults.add(("imagePullSecret",), ELLIPSIS, rule, remedy)
+        remedy = 'write JSON, not base64: {"auths": {"registry.example.com": {…}}}'
+        errors.add(("imagePullSecret",), ELLIPSIS, rule, remedy)
 
 
 def _holds_secrets(key: str, value: Any) -> bool:
@@ -199,10 +193,10 @@ def _holds_secrets(key: str, value: Any) -> bool:
     if key == "buoyantCloud" or not isinstance(value, dict):
         return False
     if key == "kubeconfigs":
-        return any(isinstance(each, str) for each in value.values())
+        return any(isinstance(kubeconfig, str) for kubeconfig in value.values())
     issuers = value.get("issuers")
-    holders = [value.get("anchor"), *(issuers.values() if isinstance(issuers, dict) else [])]
-    return any(isinstance(each, dict) and isinstance(each.get("key"), str) for each in holders)
+    key_pairs = [value.get("anchor"), *(issuers.values() if isinstance(issuers, dict) else [])]
+    return any(isinstance(pair, dict) and isinstance(pair.get("key"), str) for pair in key_pairs)
 
 
 def _reveal(secret: SecretStr | None) -> str | None:
@@ -210,28 +204,35 @@ def _reveal(secret: SecretStr | None) -> str | None:
 
 
 def _is_docker_config(text: str) -> bool:
-    found = _decode_json(text)
-    return isinstance(found, dict) and isinstance(found.get("auths"), dict)
+    content = _decode_json(text, [])
+    return isinstance(content, dict) and isinstance(content.get("auths"), dict)
 
 
-def _decode_json(value: str, repeated: list[str] | None = None) -> Any:
-    """Pulumi hands structured configuration over as JSON, and everything else as a string.
+def _decode_value(key: str, value: str, repeated: list[str]) -> Any:
+    """Return a configuration value; Pulumi passes structured values as JSON, and everything else as text."""
+    if value == "":
+        return None  # the key of an empty mapping entry, such as `clusters:`
+    return value if key in TEXT_KEYS else _decode_json(value, repeated)
+
+
+def _decode_json(value: str, repeated: list[str]) -> Any:
+    """Return the content of a JSON text, or the text if it is not JSON.
 
     Args:
-        value: what it hands over.
-        repeated: where keys go that a mapping has more than once, of which the last one counts.
+        value: the text.
+        repeated: collects the keys that occur more than once in a mapping.
     """
 
-    def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+    def build_mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        mapping: dict[str, Any] = {}
         for key, item in pairs:
-            if repeated is not None and key in found:
+            if key in mapping:
                 repeated.append(key)
-            found[key] = item
-        return found
+            mapping[key] = item
+        return mapping
 
     try:
-        return json.loads(value, parse_constant=_reject_constant, object_pairs_hook=mapping)
+        return json.loads(value, parse_constant=_reject_constant, object_pairs_hook=build_mapping)
     except (ValueError, RecursionError):
         return value
 

@@ -1,49 +1,45 @@
-"""Where charts come from: one place for all of them, or each from its own repository."""
+"""Sources of the charts: one source for all charts, or one for each."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import get_args
 
+from mesh.chart_versions import CHART_REPOSITORY_URLS
 from mesh.config.errors import ValidationErrors
 from mesh.config.field_types import expand_path, is_chart_source
 from mesh.config.models.stack_file import ChartSourceName, StackFile
-from mesh.linkerd_releases import (
-    CHART_REPOSITORY_URLS,
-    LINKERD_EDGE_CHARTS_URL,
-    LINKERD_STABLE_CHARTS_URL,
-    LinkerdRelease,
-)
 
 CHARTS_VARIABLE = "MULTICLUSTER_MESH_CHARTS"
 
 
-def resolve_chart_sources(
-    file: StackFile, environment: Mapping[str, str], release: LinkerdRelease, faults: ValidationErrors
+def read_chart_sources(
+    file: StackFile, environment: Mapping[str, str], errors: ValidationErrors
 ) -> dict[ChartSourceName, str]:
-    """The URL of a chart repository, an `oci://` reference or a folder of archives, for each chart.
+    """Return the configured chart sources: repository URLs, `oci://` references or folders of chart archives.
+
+    Charts without a configured source come from their default repositories.
 
     Args:
-        file: the stack file.
-        environment: of the process.
-        release: of Linkerd, which has one repository for stable releases and one for all others.
-        faults: where faults go.
+        file: the parsed stack file.
+        environment: environment variables of the process.
+        errors: collects validation errors.
     """
-    named = environment.get(CHARTS_VARIABLE)
-    if file.charts.repository is None and named and not is_chart_source(named):
-        rule = "neither the URL of charts nor a folder that is there"
-        faults.add((f"${CHARTS_VARIABLE}",), named, rule, "set it to one of them, or unset it")
-    all_of_them = file.charts.repository or named
-    own = {
-        "linkerd": LINKERD_STABLE_CHARTS_URL if release.channel == "stable" else LINKERD_EDGE_CHARTS_URL,
-        **CHART_REPOSITORY_URLS,
-    }
-    return {
-        chart: expand_path(file.charts.repositories.get(chart) or all_of_them or own[chart])
-        for chart in get_args(ChartSourceName)
-    }
+    variable = environment.get(CHARTS_VARIABLE)
+    if file.charts.repository is None and variable and not is_chart_source(variable):
+        rule = "neither the URL of a chart source nor an existing folder"
+        errors.add((f"${CHARTS_VARIABLE}",), variable, rule, "set it to a URL or a folder, or unset it")
+    shared = file.charts.repository or variable
+    sources = {name: file.charts.repositories.get(name) or shared for name in get_args(ChartSourceName)}
+    return {name: expand_path(source) for name, source in sources.items() if source}
 
 
-def is_linkerds_own(source: str) -> bool:
-    """Whether Linkerd itself publishes its charts there."""
-    return source in (LINKERD_STABLE_CHARTS_URL, LINKERD_EDGE_CHARTS_URL)
+def add_default_sources(configured: Mapping[ChartSourceName, str], linkerd_source: str) -> dict[ChartSourceName, str]:
+    """Return the source of every chart.
+
+    Args:
+        configured: the configured sources.
+        linkerd_source: the source of Linkerd's charts.
+    """
+    defaults = {**CHART_REPOSITORY_URLS, "linkerd": linkerd_source}
+    return {name: configured.get(name) or defaults[name] for name in get_args(ChartSourceName)}

@@ -1,46 +1,51 @@
-"""The page with all settings, docs/settings.md; made from the schema, and so from the definition itself."""
+"""Generator of docs/settings.md, the page with all settings, from the JSON Schema."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mesh.config.schema import PREFIX, stack_file_schema
+from mesh.config.schema import PREFIX, build_schema
 
-# Where it is kept.
 SETTINGS_PAGE = "docs/settings.md"
 
 _INTRODUCTION = """\
 # All settings
 
-<!-- `make schema` writes this page from mesh/config/models/stack_file.py. -->
+<!-- `make schema` generates this page from the models in mesh/config/models/. -->
 
-A stack file is `Pulumi.<stack>.yaml`. Its settings stand below `config`, each top key with `multicluster-mesh:` before
-it, or with the name of the project that `pulumi new` has made. By this first line, editors that speak to the YAML
-language server complete and check them:
+The stack file is `Pulumi.<stack>.yaml`. Its settings are below `config`. Each top-level key has the prefix
+`multicluster-mesh:`. In a project that `pulumi new` created, the prefix can also be the project's name.
+
+With this first line, editors with a YAML language server complete and check the settings:
 
 ```yaml
 # yaml-language-server: $schema=./stack.schema.json
 ```
 
-A key that isn't here is a mistake, and all mistakes of a file are told at once, before any cluster is asked. Secrets
-have their places in `trust`, `kubeconfigs`, `imagePullSecret`, `dashboardPassword` and `buoyantCloud`, where
-`pulumi config set --secret --path …` writes them; nothing else may be one.
+Unknown keys are errors. `preview` and `up` report all errors of a file at once, before they contact any cluster.
+
+Only `trust`, `kubeconfigs`, `imagePullSecret`, `dashboardPassword` and `buoyantCloud` can contain secrets. Write them
+with `pulumi config set --secret --path …`.
+
+A required setting is required only where its mapping is present.
 """
 _NULL = {"type": "null"}
-_WORDS = {"string": "text", "boolean": "`true`, `false`", "integer": "number", "object": "any mapping"}
+_TYPE_WORDS = {"string": "text", "boolean": "`true`, `false`", "integer": "number", "object": "any mapping"}
 
 Node = Mapping[str, Any]
 
 
-def settings_page() -> str:
-    """The page as it is kept in its file."""
-    whole = stack_file_schema()
-    page = _Page(whole["definitions"], whole["properties"]["config"]["properties"])
+def render_settings_page() -> str:
+    """Return the content of the settings page."""
+    schema = build_schema()
+    page = _Page(schema["definitions"], schema["properties"]["config"]["properties"])
     return "\n".join([_INTRODUCTION, *page.lines()]).rstrip() + "\n"
 
 
 class _Page:
+    """Renderer of the page: one section per top-level key, one table row per setting."""
+
     def __init__(self, definitions: Mapping[str, Node], top: Mapping[str, Node]) -> None:
         self._definitions = definitions
         self._top = top
@@ -52,104 +57,110 @@ class _Page:
             yield f"## {key}\n"
             yield f"{self._description(node)}\n"
             if value:
-                yield f"It is {value}{':' if rows else '.'}\n"
+                yield f"Value: {value}{':' if rows else '.'}\n"
             if rows:
-                yield "| setting | value | default | what it says |"
+                yield "| setting | value | default | meaning |"
                 yield "| --- | --- | --- | --- |"
                 yield from rows
                 yield ""
 
     def _rows(self, node: Node, path: str) -> Iterator[str]:
-        """A row for each key below a node."""
-        for inner, place in self._mappings(node, path):
-            for key, child in inner["properties"].items():
-                here = f"{place}.{key}"
-                same = self._told_elsewhere(child, here)
-                value = same or self._value(child)
-                default = "needed" if key in inner.get("required", []) else ""
+        """Yield a row for each key below a node."""
+        for mapping, mapping_path in self._mappings(node, path):
+            for key, child in mapping["properties"].items():
+                child_path = f"{mapping_path}.{key}"
+                reference = self._reference(child, child_path)
+                value = reference or self._value(child)
+                default = "required" if key in mapping.get("required", []) else ""
                 default = _code(child["default"]) if "default" in child else default
-                yield f"| {' | '.join([f'`{here}`', value, default, self._description(child)])} |".replace("  ", " ")
-                if not same:
-                    yield from self._rows(child, here)
+                cells = [f"`{child_path}`", value, default, self._description(child)]
+                yield f"| {' | '.join(cells)} |".replace("  ", " ")
+                if not reference:
+                    yield from self._rows(child, child_path)
 
     def _mappings(self, node: Node, path: str) -> Iterator[tuple[Node, str]]:
-        """The mappings with keys of their own in a node, and where they are."""
+        """Yield the mappings with named keys in a node, with their paths."""
         for choice in _choices(node):
             if "$ref" in choice:
                 yield self._definition(choice), path
             elif "items" in choice:
                 yield from self._mappings(choice["items"], f"{path}[]")
-            elif (item := _item(choice)) is not None:
-                yield from self._mappings(item, f"{path}.<cluster>")
+            elif (entry := _entry(choice)) is not None:
+                yield from self._mappings(entry, f"{path}.<cluster>")
 
-    def _told_elsewhere(self, node: Node, path: str) -> str | None:
-        """A reference to another top key, if that has all keys of a node."""
+    def _reference(self, node: Node, path: str) -> str | None:
+        """Return a link to the section of another top-level key that has all keys of a node; None without one."""
         if "$ref" not in node:
             return None
         keys = self._definition(node)["properties"]
-        for key, other in self._top.items():
-            name = key.removeprefix(PREFIX)
-            for told in [self._definition(choice)["properties"] for choice in _choices(other) if "$ref" in choice]:
-                if name != path.split(".")[0] and all(told.get(each) == keys[each] for each in keys):
-                    without = ", ".join(_code(each) for each in told if each not in keys)
-                    but = f" but {without}" if without else ""
-                    return f"keys of [`{name}`](#{_anchor(name)}){but}"
+        for top_key, top_node in self._top.items():
+            name = top_key.removeprefix(PREFIX)
+            for choice in _choices(top_node):
+                if "$ref" not in choice or name == path.split(".")[0]:
+                    continue
+                top_keys = self._definition(choice)["properties"]
+                if all(top_keys.get(key) == keys[key] for key in keys):
+                    missing = ", ".join(_code(key) for key in top_keys if key not in keys)
+                    exception = f" except {missing}" if missing else ""
+                    return f"keys of [`{name}`](#{_anchor(name)}){exception}"
         return None
 
     def _definition(self, node: Node) -> Node:
-        found: Node = self._definitions[node["$ref"].rsplit("/", 1)[1]]
-        return found
+        definition: Node = self._definitions[node["$ref"].rsplit("/", 1)[1]]
+        return definition
 
     def _description(self, node: Node) -> str:
-        refs = [self._definition(choice) for choice in _choices(node) if "$ref" in choice]
-        found = node.get("description") or (refs[0].get("description", "") if refs else "")
-        # A row of a table is one line.
-        return " ".join(str(found).split()).replace("|", "\\|").replace("<", "&lt;")
+        definitions = [self._definition(choice) for choice in _choices(node) if "$ref" in choice]
+        description = node.get("description") or (definitions[0].get("description", "") if definitions else "")
+        # A table row must be one line.
+        return " ".join(str(description).split()).replace("|", "\\|").replace("<", "&lt;")
 
     def _value(self, node: Node) -> str:
-        """What a node may be, in a few words; nothing if all there is to say are its keys."""
-        found: list[str] = []
+        """Return the accepted values of a node in words; empty for a plain mapping, whose keys have their own rows."""
+        words: list[str] = []
         for choice in _choices(node):
             if "enum" in choice:
-                found += [_code(each) for each in choice["enum"] if each is not None]
+                words += [_code(value) for value in choice["enum"] if value is not None]
             elif "const" in choice:
-                found.append(_code(choice["const"]))
+                words.append(_code(choice["const"]))
             elif "secure" in choice.get("properties", {}):
-                found.append("or a secret" if found else "a secret")
+                words.append("or a secret" if words else "a secret")
             elif "items" in choice:
-                each = self._value(choice["items"]) or "mapping"
-                found.append(f"a list of {each}{'' if each.startswith('`') else 's'}")
-            elif (item := _item(choice)) is not None:
-                found.append(_by_key(self._value(item)))
+                entry_words = self._value(choice["items"]) or "mapping"
+                words.append(f"a list of {entry_words}{'' if entry_words.startswith('`') else 's'}")
+            elif (entry := _entry(choice)) is not None:
+                words.append(_mapping_words(self._value(entry)))
             elif "properties" in choice:
-                found.append(f"a mapping with keys among {', '.join(map(_code, choice['properties']))}")
+                words.append(f"a mapping with keys from {', '.join(map(_code, choice['properties']))}")
             elif "maximum" in choice:
-                found.append(f"{choice['minimum']} to {choice['maximum']}")
+                words.append(f"{choice['minimum']} to {choice['maximum']}")
             elif "$ref" not in choice:
-                found.append(_WORDS[_kind(choice)])
-            elif found:
-                found.append("or a mapping")
-        return ", ".join(found)
+                words.append(_TYPE_WORDS[_type(choice)])
+            elif words:
+                words.append("or a mapping")
+        return ", ".join(words)
 
 
-def _by_key(value: str) -> str:
-    """What a mapping is whose keys are names, by what is under each."""
-    return "a mapping of texts" if value == "text" else f"a mapping by cluster{', each ' if value else ''}{value}"
+def _mapping_words(entry_words: str) -> str:
+    """Return the words for a mapping whose keys are names, from those for its entries."""
+    if entry_words == "text":
+        return "a mapping of texts"
+    return f"a mapping by cluster{', each ' if entry_words else ''}{entry_words}"
 
 
-def _item(node: Node) -> Node | None:
-    """What is under each key of a mapping whose keys are names."""
-    items = [*node.get("patternProperties", {}).values(), node.get("additionalProperties")]
-    return next((item for item in items if isinstance(item, dict)), None)
+def _entry(node: Node) -> Node | None:
+    """Return the schema of the entries of a mapping whose keys are names."""
+    entries = [*node.get("patternProperties", {}).values(), node.get("additionalProperties")]
+    return next((entry for entry in entries if isinstance(entry, dict)), None)
 
 
 def _choices(node: Node) -> list[Node]:
     return [choice for choice in node.get("anyOf", [node]) if choice != _NULL]
 
 
-def _kind(node: Node) -> str:
-    kind = node["type"]
-    return str(kind[0] if isinstance(kind, list) else kind)
+def _type(node: Node) -> str:
+    name = node["type"]
+    return str(name[0] if isinstance(name, list) else name)
 
 
 def _code(value: object) -> str:
@@ -157,5 +168,5 @@ def _code(value: object) -> str:
 
 
 def _anchor(name: str) -> str:
-    """What hosts of Git make of a heading."""
+    """Return the anchor that Git hosts generate for a section's heading."""
     return f"{PREFIX.removesuffix(':')}{name.lower()}"

@@ -1,4 +1,4 @@
-"""The kinds of text that a stack file holds: what each may look like, and what is said of one that doesn't."""
+"""Constrained types of the stack file's values, each with its rule and remedy for error messages."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from pydantic_core import PydanticCustomError
 
 from mesh.config.network_types import DOMAIN, NETWORK, is_address, is_network, is_range
 
-# Helm's limit of 53 on a release's name, less `link-`; Linkerd's own limit is 49 (a Service `probe-gateway-<target>`).
-TARGET_NAME_LENGTH = 48
+# Helm limits release names to 53 characters, and `link-` takes 5. Linkerd's limit is 49 (`probe-gateway-<target>`).
+MAX_TARGET_NAME_LENGTH = 48
 
 _LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
-# Where this program puts Linkerd's extensions and its CNI plugin.
+# Namespaces of Linkerd's extensions and its CNI plugin.
 LINKERD_NAMESPACES = ("linkerd-multicluster", "linkerd-cni", "linkerd-viz", "linkerd-jaeger", "linkerd-smi")
-# Where it puts what a cluster may lack.
-OTHER_NAMESPACES = ("metallb-system", "ingress-nginx")
-# Namespaces that a cluster has from its beginning: `destroy` would take them along. Only samples may go into `default`.
+# Namespaces of the add-ons.
+ADD_ON_NAMESPACES = ("metallb-system", "ingress-nginx")
+# Every cluster has these namespaces, and `destroy` would delete them. Only samples may use `default`.
 RESERVED_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 _LABEL_NAME = r"[a-zA-Z0-9]([-_.a-zA-Z0-9]{0,61}[a-zA-Z0-9])?"
 _REGISTRY = r"^[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$"
-# A registry's host with its port, the path, and a tag or a digest or both.
+# Host and port of the registry, path, tag, digest.
 _IMAGE = (
     r"^([a-zA-Z0-9][-a-zA-Z0-9.]*(:[0-9]{1,5})?/)?[a-z0-9]+((\.|/|__?|-+)[a-z0-9]+)*"
     r"(:[a-zA-Z0-9_][-a-zA-Z0-9_.]{0,127})?(@sha256:[0-9a-f]{64})?$"
@@ -36,39 +36,39 @@ InboundPolicy = Literal[
 ]
 
 
-def validation_error(rule: str, remedy: str) -> PydanticCustomError:
-    """A fault that says which rule a value breaks, and what to do."""
-    return PydanticCustomError("fault", "{rule}; {remedy}", {"rule": rule, "remedy": remedy})
+def build_error(rule: str, remedy: str) -> PydanticCustomError:
+    """Return the Pydantic error for a value that breaks a rule."""
+    return PydanticCustomError("rule", "{rule}; {remedy}", {"rule": rule, "remedy": remedy})
 
 
-def _matching(pattern: str, rule: str, remedy: str, longest: int) -> tuple[Any, ...]:
+def _matching(pattern: str, rule: str, remedy: str, max_length: int) -> tuple[Any, ...]:
     compiled = re.compile(pattern)
 
     def check(value: str) -> str:
-        if len(value) > longest or not compiled.fullmatch(value):
-            raise validation_error(rule, remedy)
+        if len(value) > max_length or not compiled.fullmatch(value):
+            raise build_error(rule, remedy)
         return value
 
-    schema = {"type": "string", "pattern": pattern, "maxLength": longest}
+    schema = {"type": "string", "pattern": pattern, "maxLength": max_length}
     return (AfterValidator(check), WithJsonSchema(schema))
 
 
 def _validated_by(check: Callable[[str], bool], rule: str, remedy: str) -> AfterValidator:
-    def judge(value: str) -> str:
+    def validate(value: str) -> str:
         if not check(value):
-            raise validation_error(rule, remedy)
+            raise build_error(rule, remedy)
         return value
 
-    return AfterValidator(judge)
+    return AfterValidator(validate)
 
 
 def _url(*schemes: str) -> Callable[[str], bool]:
     def check(value: str) -> bool:
         try:
             parts = urlsplit(value)
-            plain = value.isascii() and value.isprintable() and " " not in value and "@" not in parts.netloc
-            bare = not parts.query and not parts.fragment and "//" not in parts.path
-            return plain and bare and parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+            is_plain = value.isascii() and value.isprintable() and " " not in value and "@" not in parts.netloc
+            is_base = not parts.query and not parts.fragment and "//" not in parts.path
+            return is_plain and is_base and parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
         except ValueError:
             return False
 
@@ -80,7 +80,7 @@ _is_chart_url = _url("https", "http", "oci")
 
 
 def is_chart_source(value: str) -> bool:
-    """Whether charts can come from there."""
+    """Return whether a text is the URL of a chart source or an existing folder."""
     try:
         return _is_chart_url(value) or Path(expand_path(value)).is_dir()
     except (OSError, ValueError):
@@ -88,20 +88,20 @@ def is_chart_source(value: str) -> bool:
 
 
 def expand_path(path: str) -> str:
-    """A path with the home folder in place of a `~` at its beginning."""
+    """Return a path with a leading `~` expanded to the home folder."""
     try:
         return str(Path(path).expanduser()) if path.startswith("~") else path
-    except RuntimeError:  # there is no such user
+    except RuntimeError:  # unknown user
         return path
 
 
 def _is_regex(value: str) -> bool:
-    # Linkerd's proxy has no look-around and no back references.
+    # The regular expressions of Linkerd's proxy have no look-around and no back references.
     if re.search(r"\(\?(?!:|P<)|\\[1-9]", value):
         return False
     try:
         re.compile(value)
-    except (re.error, OverflowError, RecursionError):  # the last two by numbers and brackets beyond all measure
+    except (re.error, OverflowError, RecursionError):  # huge numbers, deep nesting
         return False
     return True
 
@@ -109,8 +109,8 @@ def _is_regex(value: str) -> bool:
 def _is_manifest_url(value: str) -> bool:
     try:
         parts = urlsplit(value)
-        plain = value.isascii() and value.isprintable() and " " not in value
-        return plain and parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
+        is_plain = value.isascii() and value.isprintable() and " " not in value
+        return is_plain and parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
 
@@ -124,39 +124,40 @@ def _is_manifest(value: str) -> bool:
         return False
 
 
-def _not_reserved(value: str) -> str:
+def _validate_not_reserved(value: str) -> str:
     if value in RESERVED_NAMESPACES:
-        raise validation_error(
-            "this namespace is Kubernetes' own, and `destroy` would remove it", "choose another name"
-        )
+        raise build_error("reserved by Kubernetes, and `destroy` would delete it", "choose another name")
     return value
 
 
-def _not_systems(value: str) -> str:
-    return value if value == "default" else _not_reserved(value)
+def _validate_sample_namespace(value: str) -> str:
+    return value if value == "default" else _validate_not_reserved(value)
 
 
-def _not_taken(value: str) -> str:
-    if value in (*LINKERD_NAMESPACES, *OTHER_NAMESPACES):
-        whose = "Linkerd" if value in LINKERD_NAMESPACES else "this program"
-        raise validation_error(f"another part of {whose} goes there", "choose another name")
+def _validate_not_used(value: str) -> str:
+    if value in (*LINKERD_NAMESPACES, *ADD_ON_NAMESPACES):
+        owner = "an extension of Linkerd" if value in LINKERD_NAMESPACES else "an add-on of this program"
+        raise build_error(f"namespace of {owner}", "choose another name")
     return value
 
 
 Label = Annotated[
     str,
     *_matching(
-        _LABEL, "not a name that Kubernetes accepts", "use lower-case letters, digits and dashes, at most 63", 63
+        _LABEL,
+        "not a valid Kubernetes name",
+        "use lower-case letters, digits and dashes, at most 63 characters",
+        63,
     ),
 ]
-SampleNamespace = Annotated[Label, AfterValidator(_not_systems)]
-ControlPlaneNamespace = Annotated[Label, AfterValidator(_not_reserved), AfterValidator(_not_taken)]
+SampleNamespace = Annotated[Label, AfterValidator(_validate_sample_namespace)]
+ControlPlaneNamespace = Annotated[Label, AfterValidator(_validate_not_reserved), AfterValidator(_validate_not_used)]
 SecretName = Annotated[
     str,
     *_matching(
         DOMAIN,
-        "not a name that a Secret can have",
-        "use lower-case letters, digits, dashes and dots, at most 253",
+        "not a valid name of a Secret",
+        "use lower-case letters, digits, dashes and dots, at most 253 characters",
         253,
     ),
 ]
@@ -164,8 +165,8 @@ LabelKey = Annotated[
     str,
     *_matching(
         rf"^([a-z0-9][-.a-z0-9]*[a-z0-9]/)?{_LABEL_NAME}$",
-        "not a key that Kubernetes accepts",
-        "write it as in `example.com/name`, or without the part before the slash",
+        "not a valid key of a label or annotation",
+        "write it as in `example.com/name` or `name`",
         253 + 64,
     ),
 ]
@@ -173,8 +174,8 @@ LabelPattern = Annotated[
     str,
     *_matching(
         rf"^([a-z0-9][-.a-z0-9]*[a-z0-9]/\*|([a-z0-9][-.a-z0-9]*[a-z0-9]/)?{_LABEL_NAME})$",
-        "not a key that Kubernetes accepts",
-        "write it as in `example.com/name`, or `example.com/*` for all that begin so",
+        "not a valid key of a label or annotation",
+        "write it as in `example.com/name`, or `example.com/*` for all keys with this prefix",
         253 + 64,
     ),
 ]
@@ -182,8 +183,8 @@ LabelValue = Annotated[
     str,
     *_matching(
         rf"^({_LABEL_NAME})?$",
-        "not a label that Kubernetes accepts",
-        "use letters, digits, dashes, dots and underscores, at most 63",
+        "not a valid value of a label",
+        "use letters, digits, dashes, dots and underscores, at most 63 characters",
         63,
     ),
 ]
@@ -191,65 +192,64 @@ ClusterName = Annotated[
     str,
     *_matching(
         _LABEL,
-        "a cluster's name is part of Kubernetes names: lower-case letters, digits and dashes, at most 63",
-        "rename it, and leave the old name in its `context`",
+        "not a valid cluster name: lower-case letters, digits and dashes, at most 63 characters",
+        "rename the cluster, and set `context` to the old name",
         63,
     ),
 ]
 Domain = Annotated[
-    str, *_matching(DOMAIN, "not a DNS domain", "write it as in `cluster.local`: lower case, no dot at its end", 253)
+    str,
+    *_matching(
+        DOMAIN, "not a DNS domain", "write it as in `cluster.local`, in lower case and without a dot at the end", 253
+    ),
 ]
 Registry = Annotated[
     str,
     *_matching(
         _REGISTRY,
-        "not a registry with the path of its images",
+        "not a registry with a path",
         "write it as in `registry.example.com/linkerd`, without https://",
         253,
     ),
 ]
-Text = Annotated[str, _validated_by(bool, "empty", "write something, or leave the key out"), Field(min_length=1)]
+Text = Annotated[str, _validated_by(bool, "empty", "write a value, or remove the key"), Field(min_length=1)]
 KubeconfigPath = Annotated[
     Text,
     _validated_by(
         lambda value: "\n" not in value,
-        "a path was expected, not a kubeconfig itself",
-        "store that with `pulumi config set --secret --path kubeconfigs.<cluster>`, and replace what was seen",
+        "must be a path, not the content of a kubeconfig",
+        "store the content with `pulumi config set --secret --path kubeconfigs.<cluster>`, and replace its credentials",
     ),
 ]
 ApiServer = Annotated[
     str,
-    _validated_by(is_api_server, "not the URL of an API server", "write https://host[:port][/path], and no more"),
+    _validated_by(is_api_server, "not the URL of an API server", "write https://host[:port][/path]"),
     WithJsonSchema({"type": "string", "pattern": "^[hH][tT][tT][pP][sS]://"}),
 ]
 Source = Annotated[
     str,
     _validated_by(
         is_chart_source,
-        "neither the URL of charts nor a folder that is there",
+        "neither the URL of a chart source nor an existing folder",
         "write https://host[:port][/path], oci://host/path, or the path of a folder with chart archives",
     ),
 ]
-# As a chart writes it into an argument of a container, unquoted.
+# A chart writes the URL into an argument of a container, without quotes.
 Url = Annotated[
     Text,
-    _validated_by(
-        _url("https", "http"), "not a URL that others can use", "write http://host[:port][/path], without a password"
-    ),
+    _validated_by(_url("https", "http"), "not a plain HTTP URL", "write http://host[:port][/path], without a password"),
     WithJsonSchema({"type": "string", "pattern": "^[hH][tT][tT][pP][sS]?://"}),
 ]
 Network = Annotated[
     str,
-    _validated_by(
-        is_network, "not a network in CIDR form", "write it as in 10.42.0.0/16, with no bit set after the first 16"
-    ),
+    _validated_by(is_network, "not a network in CIDR form", "write it as in 10.42.0.0/16, with no host bit set"),
     WithJsonSchema({"type": "string", "pattern": NETWORK}),
 ]
 Address = Annotated[
     str,
     _validated_by(
         is_address,
-        "neither an IP address nor a host name that a peer could reach",
+        "neither an IP address nor a host name that another cluster can reach",
         "write it as in 192.0.2.10 or gateway.example.com, without a port",
     ),
 ]
@@ -257,15 +257,15 @@ AddressRange = Annotated[
     str,
     _validated_by(
         is_range,
-        "not a range of addresses",
-        "write it as in 192.0.2.200-192.0.2.209, or as a network, 192.0.2.208/28",
+        "not an address range",
+        "write it as in 192.0.2.200-192.0.2.209 or 192.0.2.208/28",
     ),
 ]
 Image = Annotated[
     str,
     *_matching(
         _IMAGE,
-        "not the name of an image",
+        "not an image name",
         "write it as in registry.example.com/team/image:1.0, without https://",
         512,
     ),
@@ -274,8 +274,8 @@ UserName = Annotated[
     str,
     *_matching(
         r"^[^:\s]+$",
-        "not a name that basic auth can carry",
-        "write it without colons and spaces, at most 64 long",
+        "not a valid user name for basic auth",
+        "use at most 64 characters, without colons and spaces",
         64,
     ),
 ]
@@ -283,7 +283,7 @@ LinkerdVersion = Annotated[
     str,
     *_matching(
         r"^[0-9A-Za-z]([-+.0-9A-Za-z]{0,62}[0-9A-Za-z])?$",
-        "not the name of a release",
+        "not a valid name of a Linkerd release",
         'write it in quotes, as in "2.14.10" or "edge-25.4.4"',
         64,
     ),
@@ -292,7 +292,7 @@ Version = Annotated[
     str,
     *_matching(
         r"^v?(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)([-+][-+.0-9A-Za-z]+)?$",
-        "not the version of a chart",
+        "not a chart version",
         'write all three numbers in quotes, as in "1.0.1"',
         64,
     ),
@@ -302,7 +302,7 @@ Duration = Annotated[
     *_matching(
         r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$",
         "not a duration",
-        "write a number with ms, s, m or h, as in 300ms",
+        "write a number with the unit ms, s, m or h, as in 300ms",
         32,
     ),
 ]
@@ -310,16 +310,16 @@ PathRegex = Annotated[
     str,
     _validated_by(
         _is_regex,
-        "not a regular expression that Linkerd's proxy could read",
+        "not a regular expression that Linkerd's proxy supports",
         "write it as in /authors/[^/]*, without look-around and back references",
     ),
-    _validated_by(lambda value: value.startswith("/"), "a path begins with a slash", "write it as in /authors/[^/]*"),
+    _validated_by(lambda value: value.startswith("/"), "must begin with a slash", "write it as in /authors/[^/]*"),
 ]
 Manifest = Annotated[
     str,
     _validated_by(
         _is_manifest,
-        "neither the URL of a manifest nor a file that is there",
+        "neither the URL of a manifest nor an existing file",
         "write https://host/path.yaml, or the path of a file",
     ),
     AfterValidator(expand_path),
@@ -330,13 +330,13 @@ NodePort = Annotated[int, Field(ge=1, le=65535)]
 Hours = Annotated[int, Field(ge=1, le=100 * 8784)]
 _SECRET: dict[str, Any] = {
     "type": "object",
-    "description": "A secret: `pulumi config set --secret --path …` writes it.",
+    "description": "A secret, written by `pulumi config set --secret --path …`.",
     "properties": {"secure": {"type": "string"}},
     "required": ["secure"],
     "additionalProperties": False,
 }
 _SECRET_OR_TEXT = WithJsonSchema({"anyOf": [{"type": "string"}, _SECRET]})
-# No secret, but it may be among them.
+# A certificate is not secret, but it may be stored as a secret beside its key.
 Pem = Annotated[
     str,
     _validated_by(
@@ -346,17 +346,17 @@ Pem = Annotated[
     ),
     _SECRET_OR_TEXT,
 ]
-# With an account's own credentials in it.
+# The URL may contain credentials of an account.
 SecretManifest = Annotated[Manifest, _SECRET_OR_TEXT]
 
 
 def _parse_secret(value: Any) -> Any:
     if not isinstance(value, str):
-        raise validation_error("not a text", "store it with `pulumi config set --secret --path …`")
+        raise build_error("must be text", "store it with `pulumi config set --secret --path …`")
     if not value.strip():
-        raise validation_error("empty", "store it with `pulumi config set --secret --path …`, or take the key out")
+        raise build_error("empty", "store it with `pulumi config set --secret --path …`, or remove the key")
     return value
 
 
-# Only from Pulumi's secrets; an editor sees `secure: …`, the program its text.
+# Accepts only Pulumi secrets: `secure: …` in the file, text in the program.
 Secret = Annotated[SecretStr, BeforeValidator(_parse_secret), WithJsonSchema(_SECRET)]

@@ -1,4 +1,4 @@
-"""The release of Linkerd that a stack file names: known by itself, or found in the chart source that has it."""
+"""Choice of the Linkerd release, from its name in the stack file or from the chart source that contains it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mesh.config.errors import ValidationErrors, join_names
-from mesh.config.models.stack_file import StackFile
 from mesh.linkerd_releases import (
     DEFAULT_LINKERD_VERSION,
+    LINKERD_EDGE_CHARTS_URL,
     LINKERD_RELEASES,
+    LINKERD_STABLE_CHARTS_URL,
     NEWEST_TESTED_EDGE,
     LinkerdRelease,
     is_too_old,
@@ -24,113 +25,119 @@ if TYPE_CHECKING:
 
 VERSION_PATH = ("linkerd", "version")
 _REQUIRED_CHARTS = ("linkerd-crds", "linkerd-control-plane")
-# Only where there are links, CNI or viz; that Helm doesn't find one is said by Helm.
+# Needed only for links, CNI or viz. Helm reports a missing one.
 _OPTIONAL_CHARTS = ("linkerd-multicluster", "linkerd2-cni", "linkerd-viz", "linkerd-jaeger")
 
 
-def release_from_name(file: StackFile) -> LinkerdRelease:
-    """The release by its name alone, which asks nobody; one that isn't known is taken for the newest generation."""
-    version = file.linkerd.version
-    found = linkerd_release(version)
-    return found if found is not None else unknown_release(version, version, _same_version_everywhere(version))
+def assume_release(version: str) -> LinkerdRelease:
+    """Return the release of a name without reading a chart source.
 
-
-def resolve_release(file: StackFile, source: str, *, own: bool, faults: ValidationErrors) -> LinkerdRelease:
-    """The release that the stack file names, with the versions of its charts.
-
-    The versions of edge releases' charts are as Linkerd publishes them. In another place they may have others, as may
-    releases that this program doesn't know: there the source's index decides.
+    An unknown name is assumed to be of the newest generation.
 
     Args:
-        file: the stack file.
-        source: where Linkerd's charts come from.
-        own: whether that is Linkerd's own repository.
-        faults: where faults and warnings go.
+        version: the name in the stack file, such as `2.14.10` or `edge-25.4.4`.
     """
-    version = file.linkerd.version
     known = linkerd_release(version)
-    if known is not None and (known.channel == "stable" or own):
-        _warn_if_untested(version, known, faults)
-        return known
-    # Charts may have numbers of their own anywhere but in Linkerd's repository.
-    past = own and is_too_old(version)
-    found = None if past else _find_release_in_charts(version, known, source, faults)
-    if past or (found is not None and is_too_old(found.tag)):
-        faults.add(
-            VERSION_PATH,
-            version,
-            "not a release that this program knows",
-            f"choose one of {', '.join(LINKERD_RELEASES)}",
-        )
-        found = None
-    if found is None:
+    return known if known is not None else unknown_release(version, version, _same_version_everywhere(version))
+
+
+def resolve_linkerd_release(
+    version: str, configured_source: str | None, errors: ValidationErrors
+) -> tuple[LinkerdRelease, str]:
+    """Return the Linkerd release with the versions of its charts, and the source of these charts.
+
+    Linkerd's own repositories have known chart versions. Another source can have other versions and unknown releases,
+    so its index decides.
+
+    Args:
+        version: the name in the stack file.
+        configured_source: the source of Linkerd's charts in the configuration; None: Linkerd's own repository.
+        errors: collects validation errors and warnings.
+    """
+    assumed = assume_release(version)
+    default_source = LINKERD_STABLE_CHARTS_URL if assumed.channel == "stable" else LINKERD_EDGE_CHARTS_URL
+    source = configured_source or default_source
+    return _resolve(version, assumed, source, errors), source
+
+
+def _resolve(version: str, assumed: LinkerdRelease, source: str, errors: ValidationErrors) -> LinkerdRelease:
+    is_official = source in (LINKERD_STABLE_CHARTS_URL, LINKERD_EDGE_CHARTS_URL)
+    if assumed.is_known and (assumed.channel == "stable" or is_official):
+        _warn_if_untested(version, assumed, errors)
+        return assumed
+    # Other sources may number their charts in their own way.
+    too_old = is_official and is_too_old(version)
+    resolved = None if too_old else _find_release_in_charts(version, assumed, source, errors)
+    if too_old or (resolved is not None and is_too_old(resolved.tag)):
+        remedy = f"choose one of {', '.join(LINKERD_RELEASES)}"
+        errors.add(VERSION_PATH, version, "unknown Linkerd release", remedy)
+        resolved = None
+    if resolved is None:
         return LINKERD_RELEASES[DEFAULT_LINKERD_VERSION]
-    _warn_if_untested(version, found, faults)
-    return found
+    _warn_if_untested(version, resolved, errors)
+    return resolved
 
 
-def _warn_if_untested(version: str, found: LinkerdRelease, faults: ValidationErrors) -> None:
-    if not found.known:
-        rule = "not a release that this program knows; it is taken for one after the newest that it does"
-        faults.warn(
-            VERSION_PATH,
-            version,
-            rule,
-            f"try it on clusters that may break, or choose one of {', '.join(LINKERD_RELEASES)}",
-        )
+def _warn_if_untested(version: str, linkerd_release: LinkerdRelease, errors: ValidationErrors) -> None:
+    if not linkerd_release.is_known:
+        rule = "unknown Linkerd release, treated as one after the newest known release"
+        remedy = f"test it on clusters that may break, or choose one of {', '.join(LINKERD_RELEASES)}"
+        errors.warn(VERSION_PATH, version, rule, remedy)
         return
-    named = parse_edge(found.tag)
-    if named is not None and named > NEWEST_TESTED_EDGE:
+    edge = parse_edge(linkerd_release.tag)
+    if edge is not None and edge > NEWEST_TESTED_EDGE:
         year, month, number = NEWEST_TESTED_EDGE
-        rule = f"newer than edge-{year}.{month}.{number}, the newest that this program was tried with"
-        faults.warn(VERSION_PATH, version, rule, "try it on clusters that may break first")
+        rule = f"newer than edge-{year}.{month}.{number}, the newest release that this program was tested with"
+        errors.warn(VERSION_PATH, version, rule, "test it on clusters that may break")
 
 
 def _find_release_in_charts(
-    version: str, known: LinkerdRelease | None, source: str, faults: ValidationErrors
+    version: str, assumed: LinkerdRelease, source: str, errors: ValidationErrors
 ) -> LinkerdRelease | None:
-    """The release as a chart source has it; a fault if it hasn't."""
-    # Slow to import, and of no use to a stack of a stable release.
+    """Return the release with the chart versions of a source, or report that the source does not have it."""
+    # The import is slow, and a stack with a stable release does not need it.
     from mesh import chart_repository
 
     try:
-        there = chart_repository.list_charts(source, (*_REQUIRED_CHARTS, *_OPTIONAL_CHARTS))
+        charts = chart_repository.list_charts(source, (*_REQUIRED_CHARTS, *_OPTIONAL_CHARTS))
     except chart_repository.ChartRepositoryError as error:
-        if known is not None:
-            return known  # Helm finds its charts, or says so
-        if source.startswith("oci://"):
-            return unknown_release(version, version, _same_version_everywhere(version))
-        rule = f"not a release that this program knows, and the chart source can't be asked for it ({error})"
-        faults.add(
-            VERSION_PATH,
-            version,
-            rule,
-            f"choose one of {', '.join(LINKERD_RELEASES)}, or let charts.repository be reached",
-        )
+        # Helm finds the charts of a known release, or reports that they are missing. OCI registries have no index.
+        if assumed.is_known or source.startswith("oci://"):
+            return assumed
+        rule = f"unknown Linkerd release, and its chart source cannot be read ({error})"
+        remedy = f"choose one of {', '.join(LINKERD_RELEASES)}, or make charts.repository reachable"
+        errors.add(VERSION_PATH, version, rule, remedy)
         return None
-    wanted = {version, f"edge-{version}", f"stable-{version}"} if known is None else {known.tag, known.control_plane}
-    control_planes = [chart for chart in there if chart.name == "linkerd-control-plane"]
-    main = next((chart for chart in control_planes if {chart.version, chart.app_version} & wanted), None)
-    if main is None:
-        rule = f"{source} has no linkerd-control-plane of it"
-        remedy = f"choose one that it has: {join_names(_release_names(control_planes))}"
-        faults.add(VERSION_PATH, version, rule, remedy if control_planes else "name a place that has Linkerd's charts")
+    names = (
+        {assumed.tag, assumed.control_plane} if assumed.is_known else {version, f"edge-{version}", f"stable-{version}"}
+    )
+    control_planes = [chart for chart in charts if chart.name == "linkerd-control-plane"]
+    control_plane = next((chart for chart in control_planes if {chart.version, chart.app_version} & names), None)
+    if control_plane is None:
+        remedy = "set charts.repositories.linkerd to a source that has Linkerd's charts"
+        if control_planes:
+            remedy = f"choose a release that it has: {join_names(_release_names(control_planes))}"
+        errors.add(VERSION_PATH, version, f"{source} has no linkerd-control-plane chart of this release", remedy)
         return None
-
-    def belongs(chart: Chart) -> bool:
-        return chart.version == main.version or (bool(main.app_version) and chart.app_version == main.app_version)
-
-    versions = {chart.name: chart.version for chart in reversed(there) if belongs(chart)}
+    versions = _chart_versions(charts, control_plane)
     missing = [name for name in _REQUIRED_CHARTS if name not in versions]
     if missing:
-        rule = f"{source} has a linkerd-control-plane {main.version}, and no {' and no '.join(missing)} of it"
-        faults.add(VERSION_PATH, version, rule, "add it there, or choose another release")
+        rule = f"{source} has linkerd-control-plane {control_plane.version}, but no {' and no '.join(missing)} of it"
+        errors.add(VERSION_PATH, version, rule, "add the chart there, or choose another release")
         return None
-    tag = main.app_version or version
-    recognised = known or linkerd_release(tag) or linkerd_release(main.version)
-    return (
-        with_chart_versions(recognised, versions) if recognised is not None else unknown_release(version, tag, versions)
-    )
+    tag = control_plane.app_version or version
+    known = assumed if assumed.is_known else linkerd_release(tag) or linkerd_release(control_plane.version)
+    return with_chart_versions(known, versions) if known is not None else unknown_release(version, tag, versions)
+
+
+def _chart_versions(charts: Sequence[Chart], control_plane: Chart) -> dict[str, str]:
+    """Return the versions of the charts that belong to the release of a control plane chart."""
+    app_version = control_plane.app_version
+    return {
+        chart.name: chart.version
+        for chart in reversed(charts)
+        if chart.version == control_plane.version or (app_version and chart.app_version == app_version)
+    }
 
 
 def _release_names(control_planes: Sequence[Chart]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The values of charts that this program sets itself: a stack file that sets them too is told of the setting for it."""
+"""Chart values that a stack file may not set, each with the setting that replaces it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from mesh.config.base_model import Values
 from mesh.config.errors import ELLIPSIS, ValidationErrors
 from mesh.config.models.stack_file import ClusterLinkerdConfig
 
-# Values that this program sets itself, because other parts depend on them: and the setting that is meant for them.
-_WEBHOOK = "its certificate is pinned by this program"
-_AUTHORITY = "one authority signs for all clusters"
-_PINNED = ("externalSecret", "crtPEM", "keyPEM", "caBundle", "injectCaFrom", "injectCaFromSecret")
+_WEBHOOK = "remove it: the program creates the webhook's certificate"
+_AUTHORITY = "remove it: one authority signs for all clusters"
+_CERTIFICATE_KEYS = ("externalSecret", "crtPEM", "keyPEM", "caBundle", "injectCaFrom", "injectCaFromSecret")
+# Remedies by chart and value. Other parts of the program depend on these values.
 RESERVED_VALUES: Mapping[str, Mapping[str, str]] = {
     "linkerd-control-plane": {
         "linkerdVersion": "set linkerd.version",
@@ -26,7 +26,7 @@ RESERVED_VALUES: Mapping[str, Mapping[str, str]] = {
         **{
             f"{webhook}.{key}": _WEBHOOK
             for webhook in ("proxyInjector", "profileValidator", "policyValidator")
-            for key in _PINNED
+            for key in _CERTIFICATE_KEYS
         },
     },
     "linkerd-multicluster": {
@@ -34,12 +34,12 @@ RESERVED_VALUES: Mapping[str, Mapping[str, str]] = {
         "linkerdNamespace": "set linkerd.namespace",
         "identityTrustDomain": "set linkerd.trustDomain",
         "gateway.enabled": "set gateway.enabled of the cluster",
-        "gateway.name": "it is part of the links",
-        "gateway.serviceType": "set gateway.nodePort of the cluster",
+        "gateway.name": "remove it: the links depend on it",
+        "gateway.serviceType": "set gateway.loadBalancer or gateway.nodePort of the cluster",
         "gateway.nodePort": "set gateway.nodePort of the cluster",
         "gateway.probe.nodePort": "set gateway.nodePort of the cluster",
-        "remoteMirrorServiceAccount": "links need the account",
-        "remoteMirrorServiceAccountName": "it is part of the links",
+        "remoteMirrorServiceAccount": "remove it: links need the account",
+        "remoteMirrorServiceAccountName": "remove it: the links depend on it",
     },
     "linkerd-viz": {
         "linkerdVersion": "set linkerd.version",
@@ -47,23 +47,23 @@ RESERVED_VALUES: Mapping[str, Mapping[str, str]] = {
         "clusterDomain": "set linkerd.clusterDomain",
         "identityTrustDomain": "set linkerd.trustDomain",
         "prometheusUrl": "set extensions.viz.prometheusUrl",
-        **{f"{part}.{key}": _WEBHOOK for part in ("tap", "tapInjector") for key in _PINNED},
+        **{f"{part}.{key}": _WEBHOOK for part in ("tap", "tapInjector") for key in _CERTIFICATE_KEYS},
     },
     "linkerd-jaeger": {
         "linkerdVersion": "set linkerd.version",
         "linkerdNamespace": "set linkerd.namespace",
         "clusterDomain": "set linkerd.clusterDomain",
-        **{f"webhook.{key}": _WEBHOOK for key in _PINNED},
+        **{f"webhook.{key}": _WEBHOOK for key in _CERTIFICATE_KEYS},
     },
     "cilium": {
-        "cluster.name": "it is the cluster's name in the stack file",
+        "cluster.name": "remove it: the name is the key below `clusters`",
         "cluster.id": "set cilium.id of the cluster",
         "tls.ca": _AUTHORITY,
         "hubble.enabled": "set cilium.hubble",
         "hubble.tls": _AUTHORITY,
         "hubble.relay.enabled": "set cilium.hubble.relay",
-        "clustermesh.useAPIServer": "it is what the others connect to",
-        "clustermesh.config": "the other clusters are those of the stack file",
+        "clustermesh.useAPIServer": "remove it: the other clusters connect to the API server",
+        "clustermesh.config": "remove it: the other clusters are those of the stack file",
         "clustermesh.maxConnectedClusters": "set cilium.maxConnectedClusters",
         "clustermesh.apiserver.tls": _AUTHORITY,
         "clustermesh.apiserver.service.type": "set cilium.service",
@@ -71,40 +71,40 @@ RESERVED_VALUES: Mapping[str, Mapping[str, str]] = {
         "clustermesh.apiserver.kvstoremesh.enabled": "set cilium.kvstoremesh",
     },
     "service-mirror": {
-        "target": "it is the link's",
+        "target": "remove it: the link determines it",
         "tag": "set linkerd.version",
-        "leaderElection": "it is the release's",
-        "credentialsChecksum": "it is the link's",
+        "leaderElection": "set linkerd.version",
+        "credentialsChecksum": "remove it: the link determines it",
         "probePort": "set gateway.probePort of the target",
     },
 }
 
 
-def check_linkerd_values(path: tuple[str, ...], linkerd: ClusterLinkerdConfig, faults: ValidationErrors) -> None:
-    """A fault for each such value of Linkerd's charts.
+def check_linkerd_values(path: tuple[str, ...], linkerd: ClusterLinkerdConfig, errors: ValidationErrors) -> None:
+    """Report every reserved value of Linkerd's charts.
 
     Args:
-        path: where the charts' values stand.
-        linkerd: the part of the stack file that has them.
-        faults: where faults go.
+        path: path of the charts' values in the stack file.
+        linkerd: the part of the stack file with the values.
+        errors: collects validation errors.
     """
     for chart, values in linkerd.values.items():
-        check_chart_values((*path, chart), chart, values, faults)
+        check_chart_values((*path, chart), chart, values, errors)
 
 
-def check_chart_values(path: tuple[str, ...], chart: str, values: Values, faults: ValidationErrors) -> None:
-    """A fault for each such value of one chart.
+def check_chart_values(path: tuple[str, ...], chart: str, values: Values, errors: ValidationErrors) -> None:
+    """Report every reserved value of one chart.
 
     Args:
-        path: where its values stand.
-        chart: its name.
-        values: what the stack file says.
-        faults: where faults go.
+        path: path of the chart's values in the stack file.
+        chart: the chart's name.
+        values: the values in the stack file.
+        errors: collects validation errors.
     """
     for key, remedy in RESERVED_VALUES.get(chart, {}).items():
-        *outer, last = key.split(".")
-        found: Any = values
-        for part in outer:
-            found = found.get(part) if isinstance(found, dict) else None
-        if isinstance(found, dict) and last in found:
-            faults.add((*path, *outer, last), ELLIPSIS, "this program sets this value itself", remedy)
+        *parents, last = key.split(".")
+        mapping: Any = values
+        for parent in parents:
+            mapping = mapping.get(parent) if isinstance(mapping, dict) else None
+        if isinstance(mapping, dict) and last in mapping:
+            errors.add((*path, *parents, last), ELLIPSIS, "chart value reserved for the program", remedy)

@@ -1,11 +1,13 @@
-"""What a stack file comes to: the settings that the program works from, complete and checked."""
+"""The resolved settings: validated, with all defaults; the input of the program."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from mesh.config.base_model import Values
+from mesh.config.gateway_exposure import GatewayExposure, resolve_gateway_exposure
 from mesh.config.models.cilium import CiliumConfig, ServiceType
 from mesh.config.models.extensions import GatewayApiConfig, IngressNginxConfig, SmiConfig, VizConfig
 from mesh.config.models.links import LinkOptions
@@ -34,7 +36,7 @@ from mesh.topology import Link
 
 @dataclass(frozen=True, kw_only=True)
 class MetalLbSettings:
-    """A MetalLB that the stack installs."""
+    """MetalLB, as the stack installs it on one cluster."""
 
     version: str
     pool: tuple[str, ...]  # address ranges
@@ -43,7 +45,7 @@ class MetalLbSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterExtensions:
-    """What one cluster has beside Linkerd itself and the multicluster extension."""
+    """Extensions and add-ons of one cluster, without the multicluster extension."""
 
     viz: VizConfig | None = None
     jaeger: bool = False
@@ -51,16 +53,16 @@ class ClusterExtensions:
     metallb: MetalLbSettings | None = None
     ingress_nginx: IngressNginxConfig | None = None
     gateway_api: GatewayApiConfig | None = None
-    buoyant_cloud: str | None = field(default=None, repr=False)  # a URL or a path, maybe with credentials in it
+    buoyant_cloud: str | None = field(default=None, repr=False)  # a URL or a path; may contain credentials
 
     @property
     def dashboard(self) -> bool:
-        """Whether viz' dashboard is behind an Ingress."""
+        """Return whether an Ingress serves the dashboard of viz."""
         return self.viz is not None and self.viz.dashboard is not None and self.ingress_nginx is not None
 
     @property
     def namespaces(self) -> tuple[str, ...]:
-        """The namespaces that the stack makes for them."""
+        """Return the namespaces that the stack creates for the extensions."""
         installed = {
             "linkerd-viz": self.viz is not None,
             "linkerd-jaeger": self.jaeger,
@@ -68,16 +70,16 @@ class ClusterExtensions:
             "metallb-system": self.metallb is not None,
             "ingress-nginx": self.ingress_nginx is not None and self.ingress_nginx.install,
         }
-        return tuple(namespace for namespace, there in installed.items() if there)
+        return tuple(namespace for namespace, is_installed in installed.items() if is_installed)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterMeshMember:
-    """One cluster's part in a ClusterMesh."""
+    """One cluster as a member of a ClusterMesh."""
 
     id: int
     service: ServiceType
-    addresses: tuple[str, ...]  # where the others reach its API server for them; empty: what the cluster itself says
+    addresses: tuple[str, ...]  # of its ClusterMesh API server, for the other clusters; empty: read from the cluster
     port: int
     annotations: Mapping[str, str]
     values: Values
@@ -89,64 +91,47 @@ class ClusterSettings:
 
     name: str
     context: kubeconfig.Context
-    kubeconfig: str = field(default="", repr=False)  # a path, or the content of a file; empty: as kubectl finds it
+    kubeconfig: str = field(default="", repr=False)  # a path or the content of a file; empty: kubectl's default
     kubeconfig_is_secret: bool = False
     reachable: bool = True
-    abandoned: bool = False  # it won't come back
-    api_server: str  # the URL at which the clusters that link to this one reach its API server
+    abandoned: bool = False  # lost for good; its resources are dropped from the state
+    api_server: str  # the URL at which clusters that link to this one reach its API server
     gateway: GatewayConfig = field(default_factory=GatewayConfig)
     networks: NetworksConfig = field(default_factory=NetworksConfig)
     adopt: bool = False
     linkerd: ClusterLinkerdConfig = field(default_factory=ClusterLinkerdConfig)
     extensions: ClusterExtensions = field(default_factory=ClusterExtensions)
     cilium: ClusterMeshMember | None = None
-    multicluster: bool = True  # it has the extension; a single cluster needs none
-    release: LinkerdRelease
+    multicluster: bool = True  # has the multicluster extension, which a single cluster does not need
+    linkerd_release: LinkerdRelease  # the same object as `Settings.linkerd_release`
 
-    @property
-    def waits_for_gateway_address(self) -> bool:
-        """Whether the gateway's Service gets an address that is worth waiting for."""
-        gateway = self.gateway
-        return (
-            self.multicluster
-            and gateway.enabled
-            and gateway.load_balancer.enabled
-            and not gateway.node_port
-            and not gateway.addresses
-        )
-
-    @property
-    def gateway_service_becomes_ready(self) -> bool:
-        """Whether all that belongs to the gateway does, its Service included."""
-        return self.waits_for_gateway_address or not self.gateway.enabled or self.gateway.node_port is not None
-
-    @property
-    def gateway_is_reachable(self) -> bool:
-        """Whether other clusters can reach the gateway."""
-        return self.gateway.enabled and bool(self.waits_for_gateway_address or self.gateway.addresses)
+    @cached_property
+    def gateway_exposure(self) -> GatewayExposure:
+        """Return how other clusters reach the gateway."""
+        return resolve_gateway_exposure(self.gateway)
 
     @property
     def identity(self) -> str:
-        """The common name of its issuer."""
+        """Return the common name of the cluster's issuer."""
         return f"identity.{self.linkerd.namespace}.{self.linkerd.trust_domain}"
 
     @property
     def crds_bring_gateway_api(self) -> bool:
-        """Whether linkerd-crds brings the Gateway API's routes, so that Helm must own them."""
-        switches = self.release.gateway_api_values
+        """Return whether the chart linkerd-crds contains the Gateway API's routes, so that Helm must own them."""
+        switches = self.linkerd_release.gateway_api_values
         if not switches:
             return False
-        said = self.values("linkerd-crds")
-        usual = said.get(switches[0], self.extensions.gateway_api is None)
-        return bool(said.get("enableHttpRoutes", usual))
+        values = self.values("linkerd-crds")
+        default = values.get(switches[0], self.extensions.gateway_api is None)
+        return bool(values.get("enableHttpRoutes", default))
 
     @property
     def split_form(self) -> SplitForm:
-        """How requests are split where the stack file doesn't say."""
+        """Return the form of traffic splits that set no form."""
         return "smi" if self.extensions.smi is not None else "gateway-api"
 
     def values(self, chart: LinkerdChart) -> Values:
-        """What the stack file says of a chart's values."""
+        """Return the values of a chart in the stack file."""
         return self.linkerd.values.get(chart, {})
 
 
@@ -156,84 +141,85 @@ class Sample:
 
     part: PodinfoConfig | HelloworldConfig | BooksappConfig | EmojivotoConfig | UserlistConfig
     clusters: tuple[str, ...]
-    export_modes: Mapping[str, ExportMode] = field(default_factory=dict)  # by the clusters that export it
+    export_modes: Mapping[str, ExportMode] = field(default_factory=dict)  # by exporting cluster
 
     @property
     def name(self) -> str:
-        """What it is called in the stack file."""
+        """Return the sample's name in the stack file."""
         return self.part.kind
 
     @property
     def all_clusters(self) -> tuple[str, ...]:
-        """All clusters where something of it runs: `sleep` may be where helloworld is not."""
-        more: list[str] = []
+        """Return all clusters that run a part of the sample; `sleep` can run without helloworld."""
+        client_clusters: list[str] = []
         if isinstance(self.part, HelloworldConfig):
-            more = self.part.sleep
+            client_clusters = self.part.sleep
         elif isinstance(self.part, UserlistConfig):
-            more = self.part.curltest or []
-        return tuple(dict.fromkeys([*self.clusters, *more]))
+            client_clusters = self.part.curltest or []
+        return tuple(dict.fromkeys([*self.clusters, *client_clusters]))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """A whole stack file."""
+    """A whole stack file, resolved."""
 
     clusters: tuple[ClusterSettings, ...]
     links: tuple[Link, ...]
     link_options: Mapping[Link, LinkOptions] = field(default_factory=dict)
-    charts: Mapping[ChartSourceName, str]  # URLs of chart repositories, oci:// references, or folders of chart archives
+    charts: Mapping[ChartSourceName, str]  # repository URLs, oci:// references or folders of chart archives
     trust: TrustConfig
     linkerd: bool = True
+    linkerd_release: LinkerdRelease  # one for the whole mesh; unused without Linkerd
     cilium: CiliumConfig | None = None
     image_pull_secret: str | None = field(default=None, repr=False)  # the content of a .dockerconfigjson
     preflight: PreflightConfig = field(default_factory=PreflightConfig)
     dashboard_password: str | None = field(default=None, repr=False)
     samples: tuple[Sample, ...] = ()
-
-    trust_domain: str = "cluster.local"  # the mesh's; a cluster may have another
-    warnings: tuple[str, ...] = ()  # of what doesn't stand in the way, in the form of faults
+    trust_domain: str = "cluster.local"  # of the mesh; a cluster can have another one
+    warnings: tuple[str, ...] = ()  # in the form of validation errors
 
     def options(self, link: Link) -> LinkOptions:
-        """What the stack file says of a link."""
+        """Return the options of a link."""
         return self.link_options.get(link, LinkOptions())
 
     @property
     def unreachable_clusters(self) -> tuple[str, ...]:
-        """The clusters that can't be reached, and are said so."""
+        """Return the clusters that the stack file declares as unreachable."""
         return tuple(cluster.name for cluster in self.clusters if not cluster.reachable)
 
     def has_grpc_routes(self, cluster: ClusterSettings) -> bool:
-        """Whether a sample shares out gRPC requests in a cluster by a GRPCRoute, if Linkerd's release has that."""
-        parts = [sample.part for sample in self.samples if isinstance(sample.part, PodinfoConfig)]
-        splits = [split for part in parts for split in part.splits if split.cluster == cluster.name]
-        by_route = any((split.form or cluster.split_form) == "gateway-api" for split in splits)
-        return by_route or any(failover.cluster == cluster.name for part in parts for failover in part.failover)
+        """Return whether a sample needs a GRPCRoute in a cluster, if the Linkerd release supports it."""
+        configs = [sample.part for sample in self.samples if isinstance(sample.part, PodinfoConfig)]
+        splits = [split for podinfo in configs for split in podinfo.splits if split.cluster == cluster.name]
+        has_route_split = any((split.form or cluster.split_form) == "gateway-api" for split in splits)
+        has_failover = any(failover.cluster == cluster.name for podinfo in configs for failover in podinfo.failover)
+        return has_route_split or has_failover
 
     @property
     def dashboard_user(self) -> str | None:
-        """Who may see the dashboards; None where there are none."""
-        found = [cluster.extensions.viz for cluster in self.clusters if cluster.extensions.dashboard]
-        return next((viz.dashboard.user for viz in found if viz is not None and viz.dashboard is not None), None)
+        """Return the user of the dashboards; None without dashboards."""
+        extensions = [cluster.extensions.viz for cluster in self.clusters if cluster.extensions.dashboard]
+        return next((viz.dashboard.user for viz in extensions if viz is not None and viz.dashboard is not None), None)
 
     @property
     def dashboards(self) -> tuple[str, ...]:
-        """The clusters whose dashboard is behind an Ingress."""
+        """Return the clusters with an Ingress for the dashboard."""
         return tuple(cluster.name for cluster in self.clusters if cluster.extensions.dashboard)
 
 
 def value_paths(values: Mapping[str, object], prefix: str = "") -> list[str]:
-    """The keys of all values of a mapping, however deep: `proxy.resources.cpu.request`."""
-    found: list[str] = []
+    """Return the paths of all values of a nested mapping, such as `proxy.resources.cpu.request`."""
+    paths: list[str] = []
     for key, value in values.items():
         path = f"{prefix}{key}"
-        found += value_paths(value, f"{path}.") if isinstance(value, dict) and value else [path]
-    return found
+        paths += value_paths(value, f"{path}.") if isinstance(value, dict) and value else [path]
+    return paths
 
 
-def merge_values(under: Values, over: Values) -> Values:
-    """Two values of a chart as one, key by key; what isn't a mapping on both sides is replaced whole, as Helm does."""
-    found = dict(under)
-    for key, value in over.items():
-        both = isinstance(value, dict) and isinstance(found.get(key), dict)
-        found[key] = merge_values(found[key], value) if both else value
-    return found
+def merge_values(base: Values, override: Values) -> Values:
+    """Return chart values merged as Helm does: mappings key by key, everything else replaced as a whole."""
+    merged = dict(base)
+    for key, value in override.items():
+        both_mappings = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge_values(merged[key], value) if both_mappings else value
+    return merged

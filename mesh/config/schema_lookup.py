@@ -1,4 +1,4 @@
-"""The definition of the stack file, asked for what may stand where: for messages about what may not."""
+"""Lookup of keys and metadata in the model of the stack file, for error messages."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pydantic.fields import FieldInfo
 from mesh.config.errors import Path
 from mesh.config.models.stack_file import StackFile
 
-# Stands for every entry, in a path.
+# Matches every entry of a list or mapping in a path.
 ANY_KEY = "*"
 
 
 @cache
-def all_key_paths() -> tuple[Path, ...]:
-    """The paths of all keys of the definition."""
+def list_key_paths() -> tuple[Path, ...]:
+    """Return the paths of all keys of the model."""
     return tuple(_key_paths(StackFile, ()))
 
 
@@ -35,14 +35,14 @@ def _key_paths(kind: Any, path: Path) -> Iterator[Path]:
             yield from _key_paths(field.annotation, (*path, key))
 
 
-def keys_at(path: Path) -> list[str]:
-    """The keys that the mapping at a path may have."""
-    kind = _unwrap_optional(_kind(path))
+def list_keys(path: Path) -> list[str]:
+    """Return the keys that the mapping at a path accepts."""
+    kind = _unwrap_optional(_type_at(path))
     return list(_fields(kind)) if _is_model(kind) else []
 
 
-def _kind(path: Path) -> Any:
-    """The type of what is at a path."""
+def _type_at(path: Path) -> Any:
+    """Return the type at a path."""
     kind: Any = StackFile
     for part in path:
         kind = _unwrap_optional(kind)
@@ -54,9 +54,9 @@ def _kind(path: Path) -> Any:
     return kind
 
 
-def field_metadata(path: Path) -> list[Any]:
-    """What stands beside the type of the field at a path."""
-    kind = _unwrap_optional(_kind(path[:-1]))
+def find_field_metadata(path: Path) -> list[Any]:
+    """Return the metadata of the field at a path."""
+    kind = _unwrap_optional(_type_at(path[:-1]))
     field = _fields(kind).get(str(path[-1])) if path and _is_model(kind) else None
     return field.metadata if field is not None else []
 
@@ -65,12 +65,12 @@ def _fields(kind: type[BaseModel]) -> dict[str, FieldInfo]:
     return {field.alias or name: field for name, field in kind.model_fields.items()}
 
 
-# The keys that a stack file may have.
+# The keys that a stack file accepts.
 TOP_LEVEL_KEYS = tuple(_fields(StackFile))
 
 
 def _unwrap_optional(kind: Any) -> Any:
-    """What `Annotated[kind, …]` and `kind | None` are about."""
+    """Return `kind` for `Annotated[kind, …]` and `kind | None`."""
     if get_origin(kind) is Annotated:
         return _unwrap_optional(get_args(kind)[0])
     if get_origin(kind) in (Union, UnionType):

@@ -26,7 +26,7 @@ def test_invalid_stack_file_reports_all_errors_before_changes(lab: StateDir, tmp
 
     output = lab_stack.up_expecting_failure()
 
-    assert "3 faults in the configuration; nothing was touched" in output
+    assert "3 errors in the configuration; nothing was changed" in output
     for path in ("clusters.west.contxt", "clusters.east.context", "links[0]"):
         assert path in output
     assert "Traceback" not in output

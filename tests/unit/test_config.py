@@ -53,15 +53,15 @@ def test_setting_under_both_project_names_is_rejected(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(pulumi, "get_project", lambda: "my-mesh")
     clusters = json.dumps({"west": {}})
-    both = {"my-mesh:clusters": clusters, "multicluster-mesh:clusters": clusters}
-    monkeypatch.setenv("PULUMI_CONFIG", json.dumps(both))
+    pulumi_config = {"my-mesh:clusters": clusters, "multicluster-mesh:clusters": clusters}
+    monkeypatch.setenv("PULUMI_CONFIG", json.dumps(pulumi_config))
     monkeypatch.setenv("PULUMI_CONFIG_SECRET_KEYS", "[]")
 
     with pytest.raises(config.SettingsError) as caught:
         config.load()
 
     assert caught.value.errors == (
-        "multicluster-mesh:clusters: …: my-mesh:clusters says this already; take one of the two out",
+        "multicluster-mesh:clusters: …: duplicate of my-mesh:clusters; remove one of the two",
     )
 
 
@@ -99,8 +99,8 @@ def test_chart_repository_setting_overrides_environment(environment: Environment
     assert parse_errors(
         {"clusters": {"west": {}}}, {**mirror_environment, "MULTICLUSTER_MESH_CHARTS": "/no/folder"}
     ) == (
-        '$MULTICLUSTER_MESH_CHARTS: "/no/folder": neither the URL of charts nor a folder that is there; '
-        "set it to one of them, or unset it",
+        '$MULTICLUSTER_MESH_CHARTS: "/no/folder": neither the URL of a chart source nor an existing folder; '
+        "set it to a URL or a folder, or unset it",
     )
 
 
@@ -134,7 +134,9 @@ def test_impossible_path_is_reported_as_missing_file(environment: Environment, p
     clusters: dict[str, Any] = {"west": {}}
 
     assert "no such file; " in parse_errors({"clusters": {"west": {"kubeconfig": path}}}, environment)[0]
-    assert "nor a folder" in parse_errors({"clusters": clusters, "charts": {"repository": path}}, environment)[0]
+    assert (
+        "nor an existing folder" in parse_errors({"clusters": clusters, "charts": {"repository": path}}, environment)[0]
+    )
     assert ERROR_FORMAT.fullmatch(parse_errors({"clusters": clusters}, {"KUBECONFIG": path})[0])
 
 
@@ -186,21 +188,21 @@ def test_values_are_merged_as_helm_merges_them() -> None:
 def test_thousands_of_errors_are_reported_quickly(environment: Environment) -> None:
     links = [{"source": "west"}, {"source": "west", "target": "nobody"}, {"loadBalancer": 1}] * 1000
 
-    started = time.monotonic()
+    start_time = time.monotonic()
     errors = parse_errors({"clusters": {"west": {}}, "links": links}, environment)
 
     assert len(errors) == 5 * 1000
-    assert errors[0] == "links[0].target: null: missing; write it, or take the entry out"
-    assert errors[-1] == 'links[2998].target: "nobody": no such cluster in `clusters`; known are west'
-    assert time.monotonic() - started < 5
+    assert errors[0] == "links[0].target: null: required key is missing; add it, or remove the entry"
+    assert errors[-1] == 'links[2998].target: "nobody": no such cluster in `clusters`; choose one of west'
+    assert time.monotonic() - start_time < 5
 
 
 def test_extension_missing_from_release_is_rejected(environment: Environment) -> None:
     stack_config: dict[str, Any] = {"clusters": {"west": {}, "east": {}}, "linkerd": {"version": "2.19"}}
 
     assert parse_errors({**stack_config, "extensions": {"viz": True, "jaeger": ["east"]}}, environment) == (
-        "extensions.jaeger: …: Linkerd 2.19 has no such extension any more; "
-        "take it out, or choose an older linkerd.version",
+        "extensions.jaeger: …: Linkerd 2.19 no longer has this extension; "
+        "remove it, or choose an older linkerd.version",
     )
     assert config.parse({**stack_config, "extensions": {"viz": [], "jaeger": False}}, environment).clusters
 
@@ -210,4 +212,4 @@ def test_discouraged_extension_yields_warning(environment: Environment) -> None:
 
     assert config.parse(stack_config, environment).warnings == ()
     (warning,) = config.parse({**stack_config, "linkerd": {"version": "2.20"}}, environment).warnings
-    assert warning.startswith("extensions.smi: …: Linkerd advises against TrafficSplits")
+    assert warning.startswith("extensions.smi: …: Linkerd has deprecated TrafficSplits")

@@ -207,6 +207,10 @@ def test_ingress_nginx_without_load_balancer_awaits_no_address() -> None:
     )
 
     assert without_load_balancer["controller"]["service"] == {"type": "NodePort"}
+    not_awaited = ingress_nginx_values(
+        build_cluster_settings(gateway={"loadBalancer": {"await": False}}, extensions=ALL_EXTENSIONS)
+    )
+    assert not_awaited["controller"]["service"] == {"type": "NodePort"}
     with_node_port = ingress_nginx_values(
         build_cluster_settings(gateway={"nodePort": {"port": 30143, "probePort": 30191}}, extensions=ALL_EXTENSIONS)
     )

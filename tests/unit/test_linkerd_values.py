@@ -118,6 +118,31 @@ def test_gateway_values_follow_gateway_settings_of_cluster() -> None:
 
 
 @pytest.mark.parametrize(
+    ("gateway", "service_type"),
+    [
+        ({}, "LoadBalancer"),
+        ({"loadBalancer": {"await": False}}, "LoadBalancer"),
+        ({"addresses": ["192.0.2.20"]}, "LoadBalancer"),
+        ({"loadBalancer": False}, "ClusterIP"),
+        ({"loadBalancer": False, "addresses": ["192.0.2.20"]}, "ClusterIP"),
+        ({"nodePort": {"port": 30143, "probePort": 30191}}, "NodePort"),
+        ({"enabled": False}, None),
+    ],
+)
+def test_service_type_follows_gateway_exposure(gateway: dict[str, Any], service_type: str | None) -> None:
+    values = multicluster_values(build_cluster_settings(gateway=gateway))["gateway"]
+
+    assert (values.get("serviceType"), values["enabled"]) == (service_type, service_type is not None)
+
+
+def test_only_load_balancer_service_has_source_ranges() -> None:
+    load_balancer_config = {"enabled": False, "sourceRanges": ["192.0.2.0/24"]}
+    values = multicluster_values(build_cluster_settings(gateway={"loadBalancer": load_balancer_config}))
+
+    assert values["gateway"]["loadBalancerSourceRanges"] == [], "the API server rejects them for a ClusterIP"
+
+
+@pytest.mark.parametrize(
     ("load_balancer_config", "annotations"),
     [
         (True, {}),

@@ -40,6 +40,27 @@ def test_cilium_alone_needs_no_linkerd_namespaces_or_kinds(
     assert not any(each.needs_load_balancer or each.needs_cert_manager for each in targets)
 
 
+@pytest.mark.parametrize(
+    ("gateway", "needs_load_balancer"),
+    [
+        ({}, True),
+        ({"loadBalancer": {"await": False}}, False),
+        ({"loadBalancer": False}, False),
+        ({"addresses": ["192.0.2.20"]}, False),
+        ({"nodePort": {"port": 30143, "probePort": 30191}}, False),
+        ({"enabled": False}, False),
+    ],
+)
+def test_load_balancer_is_checked_only_for_awaited_address(
+    monkeypatch: pytest.MonkeyPatch, environment: Environment, gateway: dict[str, Any], needs_load_balancer: bool
+) -> None:
+    clusters = {"west": {"gateway": gateway}, "east": {"gateway": False}}
+
+    targets, _ = collect_targets(monkeypatch, environment, clusters=clusters)
+
+    assert [each.needs_load_balancer for each in targets] == [needs_load_balancer, False]
+
+
 def test_linkerd_with_cilium_checks_both(monkeypatch: pytest.MonkeyPatch, environment: Environment) -> None:
     targets, _ = collect_targets(monkeypatch, environment, cilium=True, linkerd={}, workloads=[{"podinfo": {}}])
 

@@ -64,16 +64,18 @@ def test_cluster_issuers_share_one_trust_anchor(run: RunProgram) -> None:
     assert all(issuer["isCaCertificate"] for issuer in issuers)
 
 
-def test_link_has_gateway_address_and_missing_gateway_is_skipped(run: RunProgram) -> None:
-    config = mesh_config("west", "east", links=[("west", "east")])
-    config["clusters"]["west"] = {"gateway": {"loadBalancer": False}}
+def test_only_awaited_gateway_address_is_read(run: RunProgram) -> None:
+    config = mesh_config("west", "north", "east", links=[("west", "east"), ("north", "east")])
+    config["clusters"]["west"] = {"gateway": {"loadBalancer": {"enabled": True, "await": False}}}
+    config["clusters"]["north"] = {"gateway": {"loadBalancer": False}}
 
     recorder = run(config)
 
-    (link,) = recorder.inputs_of("multicluster.linkerd.io/v1alpha1:Link").values()
-    assert link["spec"]["gatewayAddress"] == "gateway.example.com"
+    links = recorder.inputs_of("multicluster.linkerd.io/v1alpha1:Link").values()
+    assert {link["spec"]["gatewayAddress"] for link in links} == {"gateway.example.com"}
     releases = recorder.inputs_of("Release")
-    assert releases["west-multicluster"]["skipAwait"] is True
+    assert releases["west-multicluster"]["skipAwait"] is True, "Helm would wait for an address"
+    assert releases["north-multicluster"]["skipAwait"] is False, "a ClusterIP Service is ready without an address"
     assert releases["east-multicluster"]["skipAwait"] is False
     assert list(recorder.inputs_of("core/v1:Service")) == ["east-multicluster-gateway"], (
         "a source's gateway is never read"
@@ -171,5 +173,5 @@ def test_certificate_lifetimes_come_from_stack_file(run: RunProgram) -> None:
 
 
 def test_invalid_stack_file_registers_no_resource(run: RunProgram) -> None:
-    with pytest.raises(pulumi.RunError, match="2 faults in the configuration; nothing was touched"):
+    with pytest.raises(pulumi.RunError, match="2 errors in the configuration; nothing was changed"):
         run({**mesh_config("west", links=[]), "linkerd": {"version": "9"}, "worklods": []})

@@ -174,6 +174,18 @@ def config_errors(environment: Environment, part: dict[str, Any], sample: str = 
             "extensions.smi) and profile.form service-profile, or remove the profile",
         ),
     ],
+    ids=[
+        "split-and-failover",
+        "two-failovers",
+        "backup-not-exported",
+        "backup-not-linked",
+        "backup-is-cluster",
+        "no-backup",
+        "sample-not-running",
+        "failover-and-service-profile",
+        "failover-and-profile-routes",
+        "split-and-profile-routes",
+    ],
 )
 def test_conflicting_traffic_settings_are_refused(environment: Environment, part: dict[str, Any], error: str) -> None:
     assert config_errors(environment, part) == [f"workloads[0].podinfo.{error}"]
@@ -192,24 +204,24 @@ def test_smi_split_with_profile_routes_is_refused(environment: Environment) -> N
     [
         (
             {"form": "gateway-api", "retryBudget": {"retryRatio": 0.1}},
-            "retryBudget: …: a ServiceProfile has a budget; of HTTPRoutes, each has a limit of its own; set "
-            "retryLimit of the routes in its place, or take it out",
+            "retryBudget: …: only a ServiceProfile has a budget, while each HTTPRoute has its own limit; set "
+            "retryLimit of the routes instead, or remove it",
         ),
         (
             {"routes": [{"method": "GET", "pathRegex": "/", "isRetryable": True, "retryLimit": 2}]},
-            "routes[0].retryLimit: 2: the routes of a ServiceProfile share one budget; set retryBudget in its place, "
+            "routes[0].retryLimit: 2: the routes of a ServiceProfile share one budget; set retryBudget instead, "
             "or choose the form gateway-api",
         ),
         (
             {"form": "gateway-api", "routes": [{"method": "GET", "pathRegex": "/", "retryLimit": 2}]},
-            "routes[0].retryLimit: 2: nothing is sent again unless isRetryable says so; set isRetryable, or take it "
-            "out",
+            "routes[0].retryLimit: 2: has no effect without isRetryable; set isRetryable, or remove it",
         ),
         (
             {"form": "gateway-api", "routes": [{"method": "GET", "pathRegex": "/" * 1025}]},
-            "routes[0].pathRegex: …: an HTTPRoute can match no more than 1024 characters; make several routes of it",
+            "routes[0].pathRegex: …: the path of an HTTPRoute has at most 1024 characters; split it into several routes",
         ),
     ],
+    ids=["budget-of-routes", "limit-of-service-profile", "limit-without-retry", "long-path"],
 )
 def test_profile_settings_of_another_form_are_refused(
     environment: Environment, profile: dict[str, Any], error: str
@@ -224,8 +236,8 @@ def test_profile_routes_require_linkerd_2_16(environment: Environment, version: 
     (message,) = config_errors(environment, part, "booksapp", linkerd={"version": version})
 
     assert message == (
-        f'workloads[0].booksapp.profile.form: "gateway-api": Linkerd {version} has neither retries nor timeouts for '
-        "HTTPRoutes; choose service-profile, or a linkerd.version from 2.16 on"
+        f'workloads[0].booksapp.profile.form: "gateway-api": Linkerd {version} has no retries and timeouts for '
+        "HTTPRoutes; choose service-profile, or set linkerd.version to 2.16 or later"
     )
     for later in ("edge-24.7.5", "2.16"):
         workloads = [{"booksapp": part}]

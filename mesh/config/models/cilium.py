@@ -1,4 +1,4 @@
-"""The part of a stack file that says what Cilium, and the ClusterMesh that it makes, are like."""
+"""Models of `cilium`: Cilium and its ClusterMesh."""
 
 from __future__ import annotations
 
@@ -6,51 +6,51 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mesh.config.base_model import StrictModel, Values, switch_shorthand
+from mesh.chart_versions import CILIUM_VERSION
+from mesh.config.base_model import StrictModel, Values, accept_switch
 from mesh.config.field_types import Address, LabelKey, NodePort, Port, Version
-from mesh.linkerd_releases import CILIUM_VERSION
 
 ServiceType = Literal["NodePort", "LoadBalancer", "ClusterIP"]
 
 
 class HubbleConfig(StrictModel):
-    """Hubble: what Cilium sees of the traffic."""
+    """Hubble, which observes the traffic in Cilium's network."""
 
     relay: bool = False
-    """Gather it from all nodes, for the hubble command."""
+    """Whether Hubble Relay collects the flows of all nodes for the `hubble` command."""
 
 
 class CiliumConfig(StrictModel):
-    """Cilium on every cluster, joined to one ClusterMesh. Where `linkerd` isn't set beside it, Linkerd is left out."""
+    """Cilium on every cluster, joined to one ClusterMesh. Without the key `linkerd`, Linkerd is not installed."""
 
     version: Version = CILIUM_VERSION
-    """The version of the chart cilium, in quotes: 1.14.0 or later."""
+    """Version of the chart cilium, in quotes, 1.14.0 or later."""
     service: ServiceType = "NodePort"
-    """How the other clusters reach a cluster's ClusterMesh API server."""
+    """Type of the Service at which other clusters reach a cluster's ClusterMesh API server."""
     node_port: NodePort = 32379
-    """Its node port, with `service: NodePort`."""
+    """Node port of the ClusterMesh API server, with `service: NodePort`."""
     kvstoremesh: bool | None = None
-    """Keep a copy of what other clusters say in each cluster; left out, what the chart does."""
+    """Whether each cluster caches the state of the other clusters (KVStoreMesh); omitted: the chart's default."""
     max_connected_clusters: Literal[255, 511] = 255
-    """How many clusters there may be, and so the highest `id`; 511 from 1.15 on, and only for a new mesh."""
-    hubble: Annotated[HubbleConfig | None, *switch_shorthand(HubbleConfig | None)] = HubbleConfig()
-    """Hubble. `true` is short for its defaults, `false` for none."""
+    """Maximum number of clusters, and highest `id`. 511 needs Cilium 1.15 or later and a new mesh."""
+    hubble: Annotated[HubbleConfig | None, *accept_switch(HubbleConfig | None)] = HubbleConfig()
+    """Hubble. `true` stands for its defaults, `false` for no Hubble."""
     values: Values = {}
-    """Values of the chart, merged over this program's, key by key."""
+    """Values of the chart cilium, merged key by key over the program's values."""
 
 
 class ClusterCiliumConfig(StrictModel):
-    """What Cilium is like in one cluster."""
+    """Settings of Cilium in one cluster."""
 
     id: Annotated[int, Field(ge=1, le=511)] | None = None
-    """The cluster's number in the mesh, 1 to 255 (511): another one for each, and never changed."""
+    """Unique number of the cluster in the ClusterMesh, up to `cilium.maxConnectedClusters`. Never change it."""
     service: ServiceType | None = None
-    """How the others reach its ClusterMesh API server; left out, as `cilium.service` says."""
+    """Type of the Service of the ClusterMesh API server; omitted: `cilium.service`."""
     addresses: list[Address] = []
-    """Where they do; left out, its nodes' own addresses or that of the load balancer."""
+    """Addresses of the ClusterMesh API server for other clusters; omitted: those of the nodes or the load balancer."""
     port: Port | None = None
-    """At which port; left out, the node port, or 2379."""
+    """Port at `addresses`; omitted: the node port with `service: NodePort`, otherwise 2379."""
     annotations: dict[LabelKey, str] = {}
-    """Annotations of the Service, by which clouds configure their load balancers."""
+    """Annotations of the Service. Clouds configure their load balancers by them."""
     values: Values = {}
-    """Values of the chart for this cluster, merged over those of `cilium.values`."""
+    """Values of the chart cilium for this cluster, merged key by key over `cilium.values`."""

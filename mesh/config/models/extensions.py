@@ -1,91 +1,91 @@
-"""The part of a stack file that says which extensions its clusters have."""
+"""Models of `extensions`: extensions of Linkerd, and add-ons."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from mesh.config.base_model import StrictModel, Values, clusters_shorthand, false_shorthand, switch_shorthand
+from mesh.chart_versions import INGRESS_NGINX_VERSION, METALLB_VERSION, SMI_VERSION
+from mesh.config.base_model import StrictModel, Values, accept_clusters, accept_false, accept_switch
 from mesh.config.field_types import AddressRange, Domain, Label, Manifest, Url, UserName, Version
-from mesh.linkerd_releases import INGRESS_NGINX_VERSION, METALLB_VERSION, SMI_VERSION
 
 
 class ExtensionConfig(StrictModel):
-    """An extension on some clusters. `true` is short for all of them; so is a list for those that it names."""
+    """Extension on some clusters. `true` stands for all clusters, a list for the clusters in it."""
 
     clusters: list[str] | None = None
-    """Where it is installed; left out, on all clusters."""
+    """Clusters that have it; omitted: all clusters."""
 
 
 class DashboardConfig(StrictModel):
-    """Viz' dashboard behind an Ingress with basic auth, on each of its clusters that `ingressNginx` names."""
+    """Ingress with basic auth for the dashboard, in each cluster that has viz and `ingressNginx`."""
 
     user: UserName = "admin"
-    """Who may see it; the password is `dashboardPassword`."""
+    """User of the dashboard. The password is `dashboardPassword`."""
     host: Domain | None = None
-    """The host name of the Ingress; left out, any."""
+    """Host name of the Ingress; omitted: any host name."""
     ingress_class: Label = "nginx"
-    """The class of the Ingress."""
+    """Class of the Ingress."""
 
 
 class VizConfig(ExtensionConfig):
-    """Linkerd's viz extension: metrics, tap and the dashboard."""
+    """Linkerd's viz extension: metrics, tap and dashboard."""
 
-    dashboard: Annotated[DashboardConfig | None, *switch_shorthand(DashboardConfig | None)] = None
-    """The dashboard behind an Ingress. `true` is short for its defaults."""
+    dashboard: Annotated[DashboardConfig | None, *accept_switch(DashboardConfig | None)] = None
+    """Ingress for the dashboard. `true` stands for its defaults; omitted: no Ingress."""
     prometheus_url: Url | None = None
-    """A Prometheus that is there already, in place of one of its own."""
+    """URL of an existing Prometheus; omitted: the extension installs its own."""
 
 
 class SmiConfig(ExtensionConfig):
-    """Linkerd's smi extension: it makes TrafficSplits work."""
+    """Linkerd's smi extension, which implements TrafficSplits."""
 
     version: Version = SMI_VERSION
-    """The version of the chart linkerd-smi."""
+    """Version of the chart linkerd-smi, in quotes."""
 
 
 class MetalLbConfig(StrictModel):
-    """MetalLB: a load balancer for clusters that have none."""
+    """MetalLB, a load balancer for clusters that have none."""
 
     pools: dict[str, list[AddressRange]]
-    """The addresses that it may give and announce in the clusters' own network (layer 2), by cluster."""
+    """Address ranges by cluster. MetalLB assigns them to Services and announces them in the local network (layer 2)."""
     version: Version = METALLB_VERSION
-    """The version of the chart metallb."""
+    """Version of the chart metallb, in quotes."""
     values: Values = {}
-    """Values of the chart, merged over this program's."""
+    """Values of the chart, merged key by key over the program's values."""
 
 
 class IngressNginxConfig(ExtensionConfig):
-    """ingress-nginx."""
+    """ingress-nginx, an ingress controller for the dashboard."""
 
     install: bool = True
-    """False: it is there already."""
+    """Whether the stack installs ingress-nginx; false: it exists already."""
     version: Version = INGRESS_NGINX_VERSION
-    """The version of the chart ingress-nginx."""
+    """Version of the chart ingress-nginx, in quotes."""
     values: Values = {}
-    """Values of the chart, merged over this program's."""
+    """Values of the chart, merged key by key over the program's values."""
 
 
 class GatewayApiConfig(ExtensionConfig):
-    """The CRDs of the Gateway API, in place of those that Linkerd's own charts may bring."""
+    """CRDs of the Gateway API, in place of those in Linkerd's charts."""
 
     install: bool = True
-    """False: they are there already."""
+    """Whether the stack installs the CRDs; false: they exist already."""
     manifest: Manifest | None = None
-    """The URL of a release's manifest, or the path of a file with it; left out, of the one that goes with Linkerd's."""
+    """URL or file of the manifest with the CRDs; omitted: the version that the Linkerd release supports."""
 
 
 class ExtensionsConfig(StrictModel):
-    """Extensions of Linkerd, and what a cluster may lack."""
+    """Extensions of Linkerd, and add-ons that a cluster may need."""
 
-    viz: Annotated[VizConfig | None, *clusters_shorthand(VizConfig | None)] = None
-    """Metrics, tap and the dashboard."""
-    jaeger: Annotated[ExtensionConfig | None, *clusters_shorthand(ExtensionConfig | None)] = None
-    """Distributed tracing."""
-    smi: Annotated[SmiConfig | None, *clusters_shorthand(SmiConfig | None)] = None
-    """TrafficSplits."""
-    metallb: Annotated[MetalLbConfig | None, *false_shorthand(MetalLbConfig | None)] = None
-    """A load balancer."""
-    ingress_nginx: Annotated[IngressNginxConfig | None, *clusters_shorthand(IngressNginxConfig | None)] = None
-    """An ingress controller, for the dashboard."""
-    gateway_api: Annotated[GatewayApiConfig | None, *clusters_shorthand(GatewayApiConfig | None)] = None
-    """The Gateway API's CRDs."""
+    viz: Annotated[VizConfig | None, *accept_clusters(VizConfig | None)] = None
+    """Linkerd viz: metrics, tap and dashboard."""
+    jaeger: Annotated[ExtensionConfig | None, *accept_clusters(ExtensionConfig | None)] = None
+    """Linkerd jaeger: distributed tracing, up to Linkerd 2.18."""
+    smi: Annotated[SmiConfig | None, *accept_clusters(SmiConfig | None)] = None
+    """Linkerd smi: TrafficSplits."""
+    metallb: Annotated[MetalLbConfig | None, *accept_false(MetalLbConfig | None)] = None
+    """MetalLB: a load balancer."""
+    ingress_nginx: Annotated[IngressNginxConfig | None, *accept_clusters(IngressNginxConfig | None)] = None
+    """ingress-nginx: an ingress controller for the dashboard."""
+    gateway_api: Annotated[GatewayApiConfig | None, *accept_clusters(GatewayApiConfig | None)] = None
+    """CRDs of the Gateway API."""

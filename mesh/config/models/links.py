@@ -1,4 +1,4 @@
-"""The part of a stack file that says what a link is like, beside its two ends."""
+"""Models of a link's options."""
 
 from __future__ import annotations
 
@@ -8,58 +8,59 @@ from pydantic import Field
 
 from mesh.config.base_model import StrictModel, Values
 from mesh.config.field_types import Duration, LabelKey, LabelPattern, LabelValue
+from mesh.kube.constants import EXPORTED_LABEL, FEDERATED_LABEL
 
 
 class ServiceMirrorConfig(StrictModel):
-    """The controller that mirrors the target's services in the source."""
+    """Service mirror: the controller that mirrors the target's services in the source."""
 
     replicas: Annotated[int, Field(ge=1, le=10)] | None = None
-    """How many pods it has, of which one is at work; left out, 1, or 3 with `highAvailability` (from 2.14)."""
+    """Number of pods, of which one is active; omitted: 1, or 3 with `highAvailability`. Needs Linkerd 2.14 or later."""
     log_level: Literal["error", "warn", "info", "debug", "trace"] | None = None
-    """How much it logs; left out, info."""
+    """Log level; omitted: info."""
     log_format: Literal["plain", "json"] | None = None
-    """How it logs; left out, plain."""
+    """Log format; omitted: plain."""
     retry_limit: Annotated[int, Field(ge=0, le=100)] | None = None
-    """How often it tries again what failed; left out, 3."""
+    """Number of retries of a failed operation; omitted: 3."""
     resources: Values = {}
-    """What its container asks for and may have, as Kubernetes has it: `requests` and `limits`."""
+    """Resources of the container, in the form of Kubernetes: `requests` and `limits`."""
     headless_services: bool = False
-    """True: mirror headless services as such, with a service for each of their pods."""
+    """Whether headless services are mirrored as headless services, with one service per pod."""
 
 
 class ProbeConfig(StrictModel):
-    """How the source probes the target's gateway."""
+    """Health probe of the target's gateway."""
 
     failure_threshold: Annotated[int, Field(ge=1, le=100)] | None = None
-    """How many probes in a row must fail before the gateway counts as dead; left out, 3."""
+    """Number of consecutive failures after which the gateway counts as unavailable; omitted: 3."""
     timeout: Duration | None = None
-    """How long a probe waits for its answer; left out, 30s."""
+    """Timeout of a probe, with its unit; omitted: 30s."""
 
 
 class SelectorsConfig(StrictModel):
-    """Which of the target's services are mirrored: by labels that they have, all of them."""
+    """Labels of the target's services that the link mirrors. A service must have all of them."""
 
-    gateway: dict[LabelKey, LabelValue] = {"mirror.linkerd.io/exported": "true"}
-    """Those that are reached through the gateway."""
-    remote_discovery: dict[LabelKey, LabelValue] = {"mirror.linkerd.io/exported": "remote-discovery"}
-    """Those whose pods are reached themselves."""
-    federated: dict[LabelKey, LabelValue] = {"mirror.linkerd.io/federated": "member"}
-    """Those that join a federated service."""
+    gateway: dict[LabelKey, LabelValue] = {EXPORTED_LABEL: "true"}
+    """Labels of services that the source reaches through the gateway."""
+    remote_discovery: dict[LabelKey, LabelValue] = {EXPORTED_LABEL: "remote-discovery"}
+    """Labels of services whose pods the source reaches directly."""
+    federated: dict[LabelKey, LabelValue] = {FEDERATED_LABEL: "member"}
+    """Labels of services that join a federated service."""
 
 
 class LinkOptions(StrictModel):
-    """What a link is like."""
+    """Options of a link."""
 
     gateway: bool | None = None
-    """False: pods reach the target's pods themselves, on one flat network (from 2.14). Left out, true, unless both
-    clusters are on the same one by their `networks.flat`."""
+    """Whether requests pass through the target's gateway; false: pods reach pods directly on a flat network, from
+    Linkerd 2.14; omitted: true, unless both clusters have the same `networks.flat`."""
     service_mirror: ServiceMirrorConfig = ServiceMirrorConfig()
-    """Its controller in the source."""
+    """Service mirror of the link."""
     probe: ProbeConfig = ProbeConfig()
-    """How the source probes the target's gateway (from edge-24.9.3)."""
+    """Health probe of the target's gateway. Needs edge-24.9.3 or later."""
     selectors: SelectorsConfig = SelectorsConfig()
-    """Which of the target's services it is about."""
+    """Labels of the target's services that the link mirrors."""
     excluded_labels: list[LabelPattern] = []
-    """Labels that mirrors don't get: keys, or all with a prefix as in example.com/* (from 2.18)."""
+    """Labels that mirrors do not copy: keys, or a prefix such as example.com/*. Needs Linkerd 2.18 or later."""
     excluded_annotations: list[LabelPattern] = []
-    """Annotations that mirrors don't get, in the same way (from 2.18)."""
+    """Annotations that mirrors do not copy: keys, or a prefix such as example.com/*. Needs Linkerd 2.18 or later."""

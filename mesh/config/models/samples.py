@@ -1,4 +1,4 @@
-"""The part of a stack file that says which sample workloads run where."""
+"""Models of `workloads`: the sample workloads."""
 
 from __future__ import annotations
 
@@ -6,190 +6,192 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from mesh.config.base_model import StrictModel, allow_null, switch_shorthand
+from mesh.config.base_model import StrictModel, accept_switch, allow_null
 from mesh.config.field_types import Duration, Image, InboundPolicy, PathRegex, SampleNamespace, Text, Weight
 
 SplitForm = Literal["smi", "gateway-api"]
-# How an exported service is reached: through the target's gateway, or its pods themselves.
+# Through the target's gateway, or directly from pod to pod.
 ExportMode = Literal["gateway", "remote-discovery"]
 
 
 class SplitConfig(StrictModel):
-    """Requests to a service, split between the cluster's own and the mirrors of other clusters' services."""
+    """Traffic split between the cluster's own service and the mirrors of other clusters' services."""
 
     cluster: str
-    """Where requests are split: a cluster that runs the sample."""
+    """Cluster whose requests are split. It must run the sample."""
     weights: dict[str, Weight]
-    """How they are shared out, by the cluster that answers."""
+    """Weight of each cluster that answers, 0 to 1000000."""
     form: SplitForm | None = None
-    """A TrafficSplit (smi) or Gateway API routes (gateway-api); left out, smi in the clusters of `extensions.smi`."""
+    """`smi` creates a TrafficSplit, `gateway-api` routes; omitted: smi in clusters with `extensions.smi`, otherwise
+    gateway-api."""
     smi_version: Literal["v1alpha1", "v1alpha2"] = "v1alpha1"
-    """The API version of a TrafficSplit."""
+    """API version of the TrafficSplit."""
 
 
 class FailoverConfig(StrictModel):
-    """Requests to a service, answered by other clusters while the cluster's own service is unavailable."""
+    """Failover to other clusters while the cluster's own service is unavailable."""
 
     cluster: str
-    """Where requests are sent: a cluster that runs the sample."""
+    """Cluster whose requests fail over. It must run the sample."""
     backups: list[str]
-    """The clusters that answer in its place, each as often as the others."""
+    """Clusters that answer instead, in equal shares."""
 
 
 class RetryBudget(StrictModel):
-    """How many retries there may be."""
+    """Limit of retries of a ServiceProfile."""
 
     retry_ratio: Annotated[float, Field(ge=0, le=1000)] = 0.2
-    """Of all requests, beside those below."""
+    """Additional retries, as a share of all requests: 0.2 is 20 %."""
     min_retries_per_second: Annotated[int, Field(ge=1, le=1_000_000)] = 10
-    """Those that are always allowed."""
+    """Retries per second that are always allowed."""
     ttl: Duration = "10s"
-    """How long a request counts."""
+    """How long a request counts for the ratio, with its unit."""
 
 
 class RouteConfig(StrictModel):
-    """A route of a service: its requests are counted, timed and retried by themselves."""
+    """Route of a service, with its own metrics, timeout and retries."""
 
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"]
-    """The method of its requests."""
+    """HTTP method of the requests."""
     path_regex: PathRegex
-    """A regular expression that their whole path matches."""
+    """Regular expression that matches the whole path of the requests."""
     name: Text | None = None
-    """What statistics call it; left out, its method and path."""
+    """Name in metrics; omitted: the method and the path."""
     timeout: Duration | None = None
-    """When a request is given up, as in 300ms."""
+    """Timeout of a request, with its unit, as in 300ms; omitted: Linkerd's default."""
     is_retryable: bool = False
-    """Whether a failed request may be sent again."""
+    """Whether a failed request is retried."""
     retry_limit: Annotated[int, Field(ge=1, le=100)] | None = None
-    """How often it may be, in the form gateway-api; left out, once."""
+    """Number of retries of a request, only with `form: gateway-api`; omitted: 1."""
 
 
 class ProfileConfig(StrictModel):
-    """Routes, timeouts and retries of a service."""
+    """Routes of a service, with timeouts and retries."""
 
     form: Literal["service-profile", "gateway-api"] = "service-profile"
-    """A ServiceProfile, or an HTTPRoute for each route (gateway-api; from Linkerd 2.16)."""
+    """`service-profile` creates a ServiceProfile, `gateway-api` an HTTPRoute per route, from Linkerd 2.16."""
     routes: list[RouteConfig] = []
-    """Its routes; left out, those of the sample."""
+    """Routes; omitted: the routes of the sample."""
     retry_budget: RetryBudget = RetryBudget()
-    """How many retries there may be; of a ServiceProfile alone."""
+    """Limit of retries, only with `form: service-profile`."""
 
 
 class FaultInjection(StrictModel):
-    """A part of the requests to `books` that an `error-injector` answers, with the status 500."""
+    """Fault injection: an `error-injector` answers a share of the requests to `books` with status 500."""
 
     percent: Annotated[int, Field(ge=1, le=100)] = 50
-    """How many of a hundred."""
+    """Percentage of the requests that fail."""
     form: SplitForm | None = None
-    """By a TrafficSplit (smi) or an HTTPRoute (gateway-api); left out, smi in the clusters of `extensions.smi`."""
+    """`smi` creates a TrafficSplit, `gateway-api` an HTTPRoute; omitted: smi in clusters with `extensions.smi`,
+    otherwise gateway-api."""
 
 
 class SampleConfig(StrictModel):
-    """Settings that all samples share."""
+    """Settings of every sample."""
 
     kind: ClassVar[str]
 
     clusters: list[str] | None = None
-    """Where it runs; left out, on all clusters."""
+    """Clusters that run the sample; omitted: all clusters."""
     exported: list[str] = []
-    """The clusters whose services of it are seen by the clusters that link to them."""
+    """Clusters that export the sample's services to the clusters that link to them."""
     export_mode: ExportMode | None = None
-    """How those are reached: through the gateway, or their pods themselves, on one flat network. Left out, as the links
-    to the cluster do."""
+    """How sources reach the exported services: `gateway`, or `remote-discovery` on a flat network; omitted: the way of
+    the links to the cluster."""
     federated: list[str] = []
-    """The clusters whose services of it are members of a federated service, `<service>-federated` (from 2.17)."""
+    """Clusters whose services join the federated service `<service>-federated`. Needs Linkerd 2.17 or later."""
     meshed: bool = True
-    """False: its pods stay outside the mesh."""
+    """Whether the pods join the mesh."""
     default_inbound_policy: InboundPolicy | None = None
-    """Who may call its pods where no policy says more; left out, what Linkerd's own setting says."""
+    """Clients that may call the pods where no policy applies; omitted: `linkerd.defaultInboundPolicy`."""
     images: dict[str, Image] = {}
-    """Images in place of the sample's own, by container."""
+    """Images by container, in place of the sample's own images."""
 
 
 class PodinfoConfig(SampleConfig):
-    """The podinfo sample: a web service that says which cluster answered."""
+    """Sample podinfo: a web service that reports which cluster answered."""
 
     kind: ClassVar[str] = "podinfo"
     namespace: SampleNamespace = "test"
-    """Its namespace."""
+    """Namespace of the sample."""
     frontend: list[str] = []
-    """Where a `frontend`, an nginx that asks podinfo, runs beside it."""
+    """Clusters that also run `frontend`, an nginx that sends requests to podinfo."""
     splits: list[SplitConfig] = []
-    """Requests to podinfo, split between clusters."""
+    """Traffic splits of requests to podinfo."""
     failover: list[FailoverConfig] = []
-    """Requests to podinfo, answered elsewhere while it is unavailable."""
-    profile: Annotated[ProfileConfig | None, *switch_shorthand(ProfileConfig | None)] = None
-    """Routes of podinfo. `true` is short for a ServiceProfile with the sample's own."""
+    """Failover of requests to podinfo."""
+    profile: Annotated[ProfileConfig | None, *accept_switch(ProfileConfig | None)] = None
+    """Routes of podinfo. `true` stands for a ServiceProfile with the sample's routes; omitted: none."""
     policy: Literal["server-authorization", "authorization-policy"] | None = None
-    """Let only meshed pods call it, by one form of Linkerd's policy or the other."""
+    """Linkerd policy that allows only meshed pods to call podinfo; omitted: none."""
 
 
 class HelloworldConfig(SampleConfig):
-    """The helloworld sample: a service of which each cluster has one version."""
+    """Sample helloworld: a service with one version per cluster."""
 
     kind: ClassVar[str] = "helloworld"
     namespace: SampleNamespace = "default"
-    """Its namespace."""
+    """Namespace of the sample."""
     versions: dict[str, Literal["v1", "v2"]] = {}
-    """Which version runs where, by cluster; left out, v1."""
+    """Version by cluster; omitted: v1."""
     sleep: list[str] = []
-    """Where `sleep`, a pod to send requests from, runs as well."""
+    """Clusters that run `sleep`, a pod for sending requests."""
     splits: list[SplitConfig] = []
-    """Requests to helloworld, split between clusters."""
+    """Traffic splits of requests to helloworld."""
     failover: list[FailoverConfig] = []
-    """Requests to helloworld, answered elsewhere while it is unavailable."""
+    """Failover of requests to helloworld."""
 
 
 class BooksappConfig(SampleConfig):
-    """The booksapp sample: a web application of three services, one of which fails now and then."""
+    """Sample booksapp: a web application of three services, one of which fails sometimes."""
 
     kind: ClassVar[str] = "booksapp"
     namespace: SampleNamespace = "booksapp"
-    """Its namespace."""
+    """Namespace of the sample."""
     exported_services: list[Literal["webapp", "authors", "books"]] = ["webapp"]
-    """Which of its services `exported` is about."""
-    profile: Annotated[ProfileConfig | None, *switch_shorthand(ProfileConfig | None)] = None
-    """Routes of webapp. `true` is short for a ServiceProfile with the sample's own."""
-    fault_injection: Annotated[FaultInjection | None, *switch_shorthand(FaultInjection | None)] = None
-    """Faults that are injected into `books`. `true` is short for half of all requests."""
+    """Services that `exported` exports."""
+    profile: Annotated[ProfileConfig | None, *accept_switch(ProfileConfig | None)] = None
+    """Routes of webapp. `true` stands for a ServiceProfile with the sample's routes; omitted: none."""
+    fault_injection: Annotated[FaultInjection | None, *accept_switch(FaultInjection | None)] = None
+    """Faults injected into `books`. `true` stands for 50 % of the requests; omitted: none."""
 
 
 class EmojivotoConfig(SampleConfig):
-    """The emojivoto sample: a web application of three services, and a bot that votes."""
+    """Sample emojivoto: a web application of three services, and a bot that votes."""
 
     kind: ClassVar[str] = "emojivoto"
     namespace: SampleNamespace = "emojivoto"
-    """Its namespace."""
+    """Namespace of the sample."""
     exported_services: list[Literal["web-svc", "emoji-svc", "voting-svc"]] = ["web-svc"]
-    """Which of its services `exported` is about."""
+    """Services that `exported` exports."""
     policy: Literal["server-authorization", "authorization-policy"] | None = None
-    """Let only `web` call the two services behind it, by one form of Linkerd's policy or the other."""
+    """Linkerd policy that allows only `web` to call the two services behind it; omitted: none."""
 
 
 class UserlistConfig(SampleConfig):
-    """The userlist sample: a service that all clusters of a ClusterMesh answer for, and a pod to ask it from."""
+    """Sample userlist: a global service of a ClusterMesh, and a pod that sends requests to it."""
 
     kind: ClassVar[str] = "userlist"
     namespace: SampleNamespace = "song"
-    """Its namespace."""
+    """Namespace of the sample."""
     shared: list[str] | None = None
-    """The clusters whose pods answer requests of others; left out, all that run it."""
+    """Clusters whose pods answer requests from other clusters; omitted: all clusters that run the sample."""
     affinity: Literal["local", "remote", "none"] = "none"
-    """Who answers first: pods of the cluster itself, those of others, or any."""
+    """Preferred pods: those of the same cluster (`local`), those of other clusters (`remote`), or any (`none`)."""
     curltest: list[str] | None = None
-    """Where `curltest`, a pod to send requests from, runs as well; left out, wherever userlist does."""
+    """Clusters that run `curltest`, a pod for sending requests; omitted: all clusters that run the sample."""
 
 
 class WorkloadConfig(StrictModel):
-    """One sample workload; nothing after its name stands for all its defaults."""
+    """One sample workload. A name without settings stands for all its defaults."""
 
     podinfo: Annotated[PodinfoConfig | None, allow_null(PodinfoConfig | None)] = None
-    """A web service that says which cluster answered."""
+    """podinfo: a web service that reports which cluster answered."""
     helloworld: Annotated[HelloworldConfig | None, allow_null(HelloworldConfig | None)] = None
-    """A service of which each cluster has one version."""
+    """helloworld: a service with one version per cluster."""
     booksapp: Annotated[BooksappConfig | None, allow_null(BooksappConfig | None)] = None
-    """A web application that fails now and then."""
+    """booksapp: a web application that fails sometimes."""
     emojivoto: Annotated[EmojivotoConfig | None, allow_null(EmojivotoConfig | None)] = None
-    """A web application with a bot that votes."""
+    """emojivoto: a web application with a bot that votes."""
     userlist: Annotated[UserlistConfig | None, allow_null(UserlistConfig | None)] = None
-    """A service that all clusters of a ClusterMesh answer for."""
+    """userlist: a global service of a ClusterMesh."""

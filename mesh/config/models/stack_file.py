@@ -1,7 +1,7 @@
-"""The stack file as its user writes it: one definition, from which the strict load and the editors' schema come.
+"""Models of the stack file: every key with its type and default.
 
-Every default is here. What may stand beside what is said in `clusters`, `links`, `trust` and `samples`; what it all
-comes to, in `resolved`.
+The parser, the JSON Schema and docs/settings.md are all derived from these models. Rules across fields are in
+`mesh.config.validation`, and the resolved settings in `mesh.config.resolved`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from mesh.config.base_model import StrictModel, Values, allow_null, shorthand, switch_shorthand
+from mesh.config.base_model import StrictModel, Values, accept_shorthand, accept_switch, allow_null
 from mesh.config.field_types import (
     Address,
     ApiServer,
@@ -34,7 +34,7 @@ from mesh.config.field_types import (
     SecretName,
     Source,
     Text,
-    validation_error,
+    build_error,
 )
 from mesh.config.models.cilium import CiliumConfig, ClusterCiliumConfig
 from mesh.config.models.extensions import ExtensionsConfig
@@ -53,305 +53,313 @@ LinkerdChart = Literal[
     "linkerd-jaeger",
     "linkerd-smi",
 ]
-# Those that are Linkerd's own come from one repository; the others have one each.
+# Linkerd's own charts share one source. Each other chart has its own.
 ChartSourceName = Literal["linkerd", "linkerd-smi", "metallb", "ingress-nginx", "cilium"]
 
 
-def _reachable(value: Any) -> Any:
+def _validate_reachable(value: Any) -> Any:
     if not isinstance(value, bool) and value != "never":
-        raise validation_error("not one of true, false, never", "write true or false without quotes, or never")
+        raise build_error("not one of true, false, never", "write true or false without quotes, or never")
     return value
 
 
 class LoadBalancerConfig(StrictModel):
-    """What the gateway's Service asks of the cluster's load balancer."""
+    """Load balancer of the gateway's Service."""
 
     enabled: bool = True
-    """False: nothing gives the gateway an address, and nothing waits for one."""
+    """Whether the gateway's Service has the type LoadBalancer; false: ClusterIP, or NodePort with `nodePort`."""
+    await_address: bool = Field(default=True, alias="await")
+    """Whether `up` waits for the address of the load balancer. With false, the cluster can be a link's target only with
+    `gateway.addresses`."""
     annotations: dict[LabelKey, str] = {}
-    """Annotations of the Service, by which clouds configure their load balancers."""
+    """Annotations of the Service. Clouds configure their load balancers by them."""
     source_ranges: list[Network] = []
-    """The networks whose traffic the load balancer lets in; left out, all."""
+    """Networks whose traffic the load balancer accepts; omitted: all."""
     public: bool = False
-    """True says that all may come in on purpose: an annotation of the Service, for who reads it and for policies."""
+    """Whether the gateway is public on purpose. An annotation of the Service records it for readers and policies."""
 
 
 class NodePortsConfig(StrictModel):
-    """The gateway's Service as a NodePort; `gateway.addresses` says at which nodes."""
+    """Node ports of the gateway's Service. `gateway.addresses` lists the addresses of the nodes."""
 
     port: NodePort
-    """The node port of the gateway, usually 30000-32767."""
+    """Node port of the gateway, usually 30000-32767."""
     probe_port: NodePort
-    """The node port of its probe."""
+    """Node port of the gateway's probe, usually 30000-32767."""
 
 
 class GatewayConfig(StrictModel):
-    """How the cluster's gateway can be reached by the clusters that link to it."""
+    """Exposure of the cluster's gateway to the clusters that link to it."""
 
     enabled: bool = True
-    """False: no gateway at all, so that the cluster can only be a source."""
+    """Whether the cluster has a gateway. Without one, it can only be the source of links through gateways."""
     load_balancer: Annotated[
-        LoadBalancerConfig, *shorthand("enabled", bool, bool | LoadBalancerConfig, "true or false")
+        LoadBalancerConfig, *accept_shorthand("enabled", bool, bool | LoadBalancerConfig, "true or false")
     ] = LoadBalancerConfig()
-    """A load balancer gives the gateway its address. `false` is short for `{ enabled: false }`."""
+    """Load balancer that assigns the gateway's address. `false` stands for `{ enabled: false }`."""
     node_port: NodePortsConfig | None = None
-    """Node ports in place of a load balancer."""
+    """Node ports in place of a load balancer; omitted: none."""
     addresses: list[Address] = []
-    """Where peers reach the gateway, in place of what its Service says."""
+    """Addresses at which sources reach the gateway; omitted: the address of the load balancer."""
     port: Port | None = None
-    """The port at which they do, in place of the Service's (4143)."""
+    """Port at which sources reach the gateway; omitted: the node port, or the Service's port (4143)."""
     probe_port: Port | None = None
-    """The port at which they probe it, in place of the Service's (4191)."""
+    """Port at which sources probe the gateway; omitted: the node port, or the Service's port (4191)."""
 
 
 class NetworksConfig(StrictModel):
-    """The cluster's own networks, where links without a gateway need to know them."""
+    """Networks of the cluster, for links without a gateway."""
 
     pods: list[Network] = []
-    """Pod networks; left out, what the nodes say."""
+    """Pod networks; omitted: read from the nodes."""
     services: list[Network] = []
-    """Service networks."""
+    """Service networks, for the check that networks do not overlap; omitted: not checked."""
     flat: Label | None = None
-    """The flat network that its pods are on, by any name: pods of clusters of the same one reach one another."""
+    """Name of the flat network of the pods, chosen by you. Pods of clusters with the same name reach each other."""
 
 
 class TolerationConfig(StrictModel):
-    """A toleration of a node's taint, as Kubernetes has it."""
+    """Toleration of a node's taint, in the form of Kubernetes."""
 
     key: LabelKey | None = None
-    """The taint's key; left out, with the operator Exists, any."""
+    """Key of the taint; omitted with `operator: Exists`: any key."""
     operator: Literal["Equal", "Exists"] | None = None
-    """Whether the taint's value must be the same (left out), or may be any."""
+    """`Equal` requires the same value, `Exists` accepts any value; omitted: Equal."""
     value: LabelValue | None = None
-    """The taint's value."""
+    """Value of the taint."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    """The taint's effect; left out, any."""
+    """Effect of the taint; omitted: any effect."""
     toleration_seconds: int | None = None
-    """How long a pod stays on a node that gets a taint with NoExecute; left out, for ever."""
+    """Seconds that a pod stays on a node after a NoExecute taint; omitted: indefinitely."""
 
 
 class ClusterLinkerdConfig(StrictModel):
-    """What Linkerd is like; the same keys under a cluster override these for that cluster."""
+    """Settings of Linkerd. The same keys below a cluster override them for that cluster."""
 
     namespace: ControlPlaneNamespace = "linkerd"
-    """The control plane's namespace."""
+    """Namespace of the control plane."""
     cluster_domain: Domain = "cluster.local"
-    """The domain of the cluster's DNS names."""
+    """Domain of the cluster's DNS names."""
     trust_domain: Domain = "cluster.local"
-    """The domain of the identities that its issuer signs."""
+    """Domain of the identities that the issuer signs."""
     link_tokens: Label | None = None
-    """The generation of the tokens by which other clusters read this one's services, such as "2026-11" (in quotes): a
-    new one renews them all, and the service mirrors that use them."""
+    """Generation of the tokens with which other clusters read this cluster's services, in quotes, such as "2026-11". A
+    new value renews all tokens, and restarts the service mirrors that use them."""
     high_availability: bool = False
-    """Three replicas, resources for production, anti-affinity, and pods that don't start without the injector."""
+    """Whether Linkerd runs with three replicas, production resources and anti-affinity. Pods then need the injector to
+    start."""
     cni: bool = False
-    """Set up the pods' traffic by Linkerd's CNI plugin, in place of a privileged init container in each."""
+    """Whether Linkerd's CNI plugin redirects the pods' traffic, in place of a privileged init container in each pod."""
     default_inbound_policy: InboundPolicy = "all-unauthenticated"
-    """Who may call a meshed pod for which no policy says more."""
+    """Clients that may call a meshed pod where no policy applies."""
     node_selector: dict[LabelKey, LabelValue] = {}
-    """Labels of the nodes that may run Linkerd."""
+    """Labels of the nodes that may run Linkerd; omitted: all nodes."""
     tolerations: list[TolerationConfig] = []
-    """Taints that Linkerd's pods tolerate."""
+    """Taints that Linkerd's pods tolerate; omitted: none."""
     registry: Registry | None = None
-    """Where Linkerd's images come from, in place of cr.l5d.io/linkerd."""
+    """Registry and path of Linkerd's images; omitted: cr.l5d.io/linkerd."""
     image_pull_secrets: list[SecretName] = []
-    """Names of Secrets to pull images with, which something else puts into the namespaces; see `imagePullSecret`."""
+    """Names of existing Secrets with registry credentials. To have the Secret created, set `imagePullSecret`."""
     values: dict[LinkerdChart, Values] = {}
-    """Values of charts, by chart, merged over all others, key by key."""
+    """Values by chart, merged key by key over the program's values."""
 
 
 class LinkerdConfig(ClusterLinkerdConfig):
-    """The mesh's Linkerd."""
+    """Linkerd in the whole mesh."""
 
     version: Annotated[LinkerdVersion, Field(examples=list(LINKERD_RELEASES))] = DEFAULT_LINKERD_VERSION
-    """The release of Linkerd, in quotes: a stable one such as "2.14.10", a version of the edge line such as "2.18", or
-    one edge release such as "edge-25.4.4"."""
+    """Linkerd release, in quotes: a stable release such as "2.14.10", a version such as "2.18", or an edge release such
+    as "edge-25.4.4"."""
 
 
 class ClusterConfig(StrictModel):
-    """One cluster of the mesh."""
+    """Cluster of the mesh."""
 
     context: Text | None = None
-    """Its context in the kubeconfig; left out, the cluster's name."""
+    """Context in the kubeconfig; omitted: the cluster's name."""
     kubeconfig: KubeconfigPath | None = None
-    """The path of its kubeconfig; left out, $KUBECONFIG or ~/.kube/config. As a secret: see `kubeconfigs`."""
+    """Path of the kubeconfig; omitted: $KUBECONFIG or ~/.kube/config. To store it as a secret, set `kubeconfigs`."""
     reachable: Annotated[
-        bool | Literal["never"], BeforeValidator(_reachable, json_schema_input_type=Literal[True, False, "never"])
+        bool | Literal["never"],
+        BeforeValidator(_validate_reachable, json_schema_input_type=Literal[True, False, "never"]),
     ] = True
-    """False: it is down, and everything of it stays as it is. never: it won't come back, and is to be forgotten."""
+    """Whether the cluster can be reached. With `false`, its resources stay unchanged. With `never`, they are removed
+    from the stack state without access to the cluster."""
     api_server: ApiServer | None = None
-    """The URL at which the clusters that link to this one reach its API server; left out, the kubeconfig's."""
-    gateway: Annotated[GatewayConfig, *shorthand("enabled", bool, bool | GatewayConfig, "true or false")] = (
+    """URL at which clusters that link to this one reach its API server; omitted: the kubeconfig's URL."""
+    gateway: Annotated[GatewayConfig, *accept_shorthand("enabled", bool, bool | GatewayConfig, "true or false")] = (
         GatewayConfig()
     )
-    """How its gateway can be reached. `false` is short for `{ enabled: false }`."""
+    """Exposure of the gateway. `false` stands for `{ enabled: false }`."""
     networks: NetworksConfig = NetworksConfig()
-    """Its own networks."""
+    """Networks of the cluster."""
     adopt: bool = False
-    """Take over the namespaces and Helm releases of Linkerd that somebody else has made in it."""
+    """Whether the stack takes over existing namespaces and Helm releases of Linkerd in the cluster."""
     linkerd: ClusterLinkerdConfig = ClusterLinkerdConfig()
-    """What differs from `linkerd` in this cluster."""
+    """Settings that override `linkerd` in this cluster."""
     cilium: ClusterCiliumConfig = ClusterCiliumConfig()
-    """Its part in the ClusterMesh, where `cilium` is set."""
+    """Settings of the cluster in the ClusterMesh, with `cilium`."""
 
 
 class LinkEnds(StrictModel):
-    """The two clusters of a link."""
+    """Two clusters of a link."""
 
     source: str
-    """The cluster that sees the other's services."""
+    """Cluster that can call the target's exported services."""
     target: str
-    """The cluster whose exported services are seen."""
+    """Cluster that exports the services."""
 
 
 class ListedLink(LinkOptions, LinkEnds):
-    """A link: the source sees the services that the target exports."""
+    """Link: the source can call the services that the target exports."""
 
 
 class TopologyException(StrictModel):
-    """Links that a topology leaves out: from a source, to a target, or, with both, one."""
+    """Exception from a topology: all links of a source, all links to a target, or one link."""
 
     source: str | None = None
-    """Left out: any."""
+    """Source of the links; omitted: any cluster."""
     target: str | None = None
-    """Left out: any."""
+    """Target of the links; omitted: any cluster."""
 
 
 class TopologyPattern(StrictModel):
-    """Which links there are."""
+    """Pattern of links."""
 
     shape: Literal["full-mesh", "hub"] = "hub"
-    """full-mesh: every cluster sees every other. hub: every cluster and the hub."""
+    """`full-mesh` links every cluster to every other, `hub` every cluster to the hub."""
     hub: str | None = None
-    """The cluster in the middle."""
+    """Cluster in the middle, required with `shape: hub`."""
     direction: Literal["both", "to-hub", "from-hub"] = "both"
-    """Of a hub's links, from source to target. to-hub: the others see what the hub exports."""
+    """Direction of a hub's links, from source to target. With `to-hub`, the other clusters can call the hub's exported
+    services."""
     exceptions: list[TopologyException] = Field(default=[], alias="except")
-    """Links that the pattern has and this mesh has not."""
+    """Links of the pattern to omit."""
 
 
 class TopologyConfig(LinkOptions, TopologyPattern):
-    """Links by their pattern, all alike; `links` adds more of them. `full-mesh` is short for `{ shape: full-mesh }`."""
+    """Pattern of links with the same options. `links` adds links. `full-mesh` stands for `{ shape: full-mesh }`."""
 
 
 class ChartsConfig(StrictModel):
-    """Where charts come from."""
+    """Sources of the charts."""
 
     repository: Source | None = None
-    """One place that has them all, as a closed network does: a chart repository's URL, an oci:// reference or a folder;
-    left out, $MULTICLUSTER_MESH_CHARTS, else each chart's own repository."""
+    """One source of all charts, for closed networks: a repository URL, an oci:// reference or a folder; omitted:
+    $MULTICLUSTER_MESH_CHARTS, or each chart's own repository."""
     repositories: dict[ChartSourceName, Source] = {}
-    """Where some of them come from, in place of `repository`; `linkerd` stands for Linkerd's own charts."""
+    """Sources by chart, in place of `repository`. `linkerd` stands for Linkerd's own charts."""
 
 
 class AnchorConfig(StrictModel):
-    """A trust anchor of your own."""
+    """Trust anchor of your own."""
 
     certificate: Pem
-    """PEM. Several, one after the other, are all trusted; the first one signs."""
+    """Certificates in PEM form. All are trusted, and the first one signs."""
     key: Secret | None = None
-    """Its private key, PEM; needed where issuers are made by this program, or by cert-manager without an issuerRef."""
+    """Private key of the first certificate, in PEM form. Required without `issuers` and `certManager.issuerRef`."""
 
 
 class IssuerConfig(StrictModel):
-    """An issuer of your own, for one cluster."""
+    """Issuer of your own for one cluster."""
 
     certificate: Pem
-    """PEM: the issuer, then intermediates between it and the trust anchor."""
+    """Certificates in PEM form: the issuer, then the intermediates up to the trust anchor."""
     key: Secret
-    """Its private key, PEM."""
+    """Private key of the issuer, in PEM form."""
 
 
 class IssuerReference(StrictModel):
-    """An issuer of cert-manager that is there already and signs for your trust anchor, in each cluster."""
+    """Existing cert-manager issuer in each cluster, which signs for your trust anchor."""
 
     name: Text
-    """Its name."""
+    """Name of the issuer."""
     kind: Annotated[Text, Field(examples=["ClusterIssuer", "Issuer"])] = "ClusterIssuer"
-    """Its kind: ClusterIssuer, or Issuer, which is looked for in Linkerd's namespace, or one of another group."""
+    """Kind of the issuer: ClusterIssuer, Issuer in Linkerd's namespace, or a kind of another API group."""
     group: Text = "cert-manager.io"
-    """The API group of its kind, for issuers that cert-manager doesn't bring itself."""
+    """API group of the kind, for external issuers."""
 
 
 class CertManagerConfig(StrictModel):
-    """cert-manager renews the issuers; it must run in each cluster already."""
+    """Renewal of the issuers by cert-manager, which must already run in each cluster."""
 
     issuer_ref: IssuerReference | None = None
-    """Who signs; left out, an Issuer is made of the trust anchor and its key."""
+    """Existing cert-manager issuer that signs; omitted: the stack creates an Issuer from the trust anchor's key."""
     duration: Hours = 48
-    """Hours that an issuer is valid."""
+    """Validity of an issuer, in hours."""
     renew_before: Hours = 25
-    """Hours before its end at which it is renewed."""
+    """Time before the expiry at which cert-manager renews an issuer, in hours."""
 
 
 class LifetimesConfig(StrictModel):
-    """Validity in hours of what this program makes."""
+    """Validity of the certificates that the program creates, in hours."""
 
     anchor: Hours = 10 * 8760
-    """The trust anchor: replaced only on purpose."""
+    """Validity of the trust anchor, in hours. The program never renews it by itself."""
     issuer: Hours = 8760
-    """A cluster's issuer."""
+    """Validity of each cluster's issuer, in hours."""
     webhooks: Hours = 8760
-    """The certificates of webhooks; their CA lives as long as the trust anchor."""
+    """Validity of the webhooks' certificates, in hours. Their CA is valid as long as the trust anchor."""
     renew_before: Hours = 60 * 24
-    """An `up` in these last hours of an issuer or a webhook's certificate renews it."""
+    """Hours before the expiry of an issuer or a webhook's certificate from which on an `up` renews it."""
 
 
 class TrustConfig(StrictModel):
-    """What the mesh trusts; left out, this program makes it all."""
+    """Certificates of the mesh; omitted: the program creates all of them."""
 
     anchor: AnchorConfig | None = None
-    """A trust anchor of your own."""
+    """Trust anchor of your own; omitted: the program creates one."""
     issuers: dict[str, IssuerConfig] = {}
-    """Issuers of your own, by cluster: for every cluster, or none."""
-    cert_manager: Annotated[CertManagerConfig | None, *switch_shorthand(CertManagerConfig | None)] = None
-    """Let cert-manager renew the issuers. `true` is short for its defaults."""
+    """Issuers of your own, by cluster; omitted: the program or cert-manager creates them."""
+    cert_manager: Annotated[CertManagerConfig | None, *accept_switch(CertManagerConfig | None)] = None
+    """Renewal of the issuers by cert-manager. `true` stands for its defaults; omitted: the program renews them."""
     lifetimes: LifetimesConfig = LifetimesConfig()
-    """Hours of validity."""
+    """Validity of the certificates that the program creates, in hours."""
 
 
 class PreflightConfig(StrictModel):
-    """What clusters are asked before anything is changed. `false` is short for `{ enabled: false }`."""
+    """Checks of the clusters before anything is changed. `false` stands for `{ enabled: false }`."""
 
     enabled: bool = True
-    """False: nothing is asked."""
+    """Whether the clusters are checked."""
     timeout: Annotated[int, Field(ge=1, le=300)] = 5
-    """Seconds that a cluster has to answer."""
+    """Timeout of a cluster's answer, in seconds."""
 
 
 class StackFile(StrictModel):
-    """All that `Pulumi.<stack>.yaml` says below `config`, its keys without `multicluster-mesh:`."""
+    """Content of `Pulumi.<stack>.yaml` below `config`, without the prefix `multicluster-mesh:` of its keys."""
 
     clusters: dict[ClusterName, Annotated[ClusterConfig, allow_null(ClusterConfig | None)]] = {}
-    """The clusters, by name; nothing after a name's colon stands for all defaults."""
+    """Clusters by name. A name without settings stands for all defaults."""
     topology: Annotated[
-        TopologyConfig | None, *shorthand("shape", str, Literal["full-mesh"] | TopologyConfig | None, "full-mesh")
+        TopologyConfig | None,
+        *accept_shorthand("shape", str, Literal["full-mesh"] | TopologyConfig | None, "full-mesh"),
     ] = None
-    """Links by a pattern: full-mesh, or a hub."""
+    """Pattern of links: a full mesh or a hub; omitted: only the links in `links`."""
     links: list[ListedLink] = []
-    """Links, one by one."""
+    """Individual links."""
     linkerd: LinkerdConfig = LinkerdConfig()
-    """What Linkerd is like everywhere, unless a cluster says otherwise."""
-    cilium: Annotated[CiliumConfig | None, *switch_shorthand(CiliumConfig | None)] = None
-    """Cilium and its ClusterMesh: in place of Linkerd, or beside it where `linkerd` is set too."""
+    """Settings of Linkerd in all clusters. A cluster can override them."""
+    cilium: Annotated[CiliumConfig | None, *accept_switch(CiliumConfig | None)] = None
+    """Cilium and its ClusterMesh, in place of Linkerd, or combined with Linkerd if `linkerd` is set too."""
     charts: ChartsConfig = ChartsConfig()
-    """Where charts come from."""
+    """Sources of the charts."""
     trust: TrustConfig = TrustConfig()
-    """What the mesh trusts."""
+    """Certificates of the mesh."""
     kubeconfigs: dict[str, Secret] = {}
-    """Kubeconfigs as secrets of the stack, by cluster: the content of a file."""
+    """Kubeconfigs as secrets, by cluster: the content of a file."""
     image_pull_secret: Secret | None = None
-    """Registry credentials, the content of a .dockerconfigjson, for all that this program puts on the clusters."""
-    preflight: Annotated[PreflightConfig, *shorthand("enabled", bool, bool | PreflightConfig, "true or false")] = (
-        PreflightConfig()
-    )
-    """What clusters are asked before anything is changed."""
+    """Registry credentials for all pods that the program creates: the content of a .dockerconfigjson."""
+    preflight: Annotated[
+        PreflightConfig, *accept_shorthand("enabled", bool, bool | PreflightConfig, "true or false")
+    ] = PreflightConfig()
+    """Checks of the clusters before anything is changed."""
     extensions: ExtensionsConfig = ExtensionsConfig()
     """Extensions of Linkerd, and what a cluster may lack."""
     dashboard_password: Secret | None = None
-    """The password of the dashboards' user; left out, one is made: `pulumi stack output dashboardPassword
-    --show-secrets`."""
+    """Password of the dashboards' user; omitted: the program creates one. `pulumi stack output dashboardPassword
+    --show-secrets` prints it."""
     buoyant_cloud: dict[str, SecretManifest] = {}
-    """Manifests of the Buoyant Cloud agent, by cluster: the URL that an account gives, in clear or as a secret."""
+    """Manifests of the Buoyant Cloud agent, by cluster: the URL from your account, in plaintext or as a secret."""
     workloads: list[WorkloadConfig] = []
-    """Samples."""
+    """Sample workloads."""

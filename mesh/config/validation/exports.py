@@ -1,4 +1,4 @@
-"""How the services of samples are seen in other clusters: the mode of each, and what the links allow."""
+"""Rules on exported and federated services of samples: their export mode, and the links of other clusters."""
 
 from __future__ import annotations
 
@@ -7,99 +7,110 @@ from collections.abc import Iterable, Mapping, Sequence
 from mesh.config.errors import ELLIPSIS, ValidationErrors
 from mesh.config.models.samples import ExportMode, SampleConfig
 from mesh.config.parser import ParsedStackFile
-from mesh.config.validation.links import on_one_network
+from mesh.config.validation.links import are_on_one_network
 from mesh.linkerd_releases import LinkerdRelease
 from mesh.topology import Link
 
 Path = tuple[str | int, ...]
 
 
-def export_mode(part: SampleConfig, cluster: str, links: Iterable[Link]) -> ExportMode:
-    """How the services that a cluster exports are reached.
+def choose_export_mode(config: SampleConfig, cluster: str, links: Iterable[Link]) -> ExportMode:
+    """Return how sources reach the services that a cluster exports.
 
     Args:
-        part: the sample.
-        cluster: where it is exported.
+        config: the sample.
+        cluster: the exporting cluster.
         links: all links.
     """
-    if part.export_mode is not None:
-        return part.export_mode
-    inward = [link for link in links if link.target == cluster]
-    return "remote-discovery" if inward and not any(link.gateway for link in inward) else "gateway"
+    if config.export_mode is not None:
+        return config.export_mode
+    incoming = [link for link in links if link.target == cluster]
+    return "remote-discovery" if incoming and not any(link.gateway for link in incoming) else "gateway"
 
 
-class Exports:
-    """The rules on what samples export.
+class ExportValidator:
+    """Validator of exported and federated services.
 
     Args:
-        reading: the stack file.
-        links: who sees whose services.
-        release: of Linkerd.
-        faults: where faults go.
+        parsed: the stack file.
+        links: all links.
+        linkerd_release: the Linkerd release of the mesh.
+        errors: collects validation errors and warnings.
     """
 
     def __init__(
-        self, reading: ParsedStackFile, links: Sequence[Link], release: LinkerdRelease, faults: ValidationErrors
+        self, parsed: ParsedStackFile, links: Sequence[Link], linkerd_release: LinkerdRelease, errors: ValidationErrors
     ) -> None:
-        self._reading, self._links, self._release, self._faults = reading, links, release, faults
+        self._parsed, self._links, self._linkerd_release, self._errors = parsed, links, linkerd_release, errors
 
-    def check(self, path: Path, part: SampleConfig, exported: Mapping[int, str], federated: Mapping[int, str]) -> None:
-        """Find what can't work.
+    def check(
+        self, path: Path, config: SampleConfig, exported: Mapping[int, str], federated: Mapping[int, str]
+    ) -> None:
+        """Report exported and federated services that cannot work.
 
         Args:
-            path: the sample's.
-            part: the sample.
-            exported: the clusters that export it, by their places in its list.
-            federated: those whose services of it are members of a federated service, in the same way.
+            path: path of the sample.
+            config: the sample.
+            exported: the exporting clusters, by their index in the list.
+            federated: the clusters whose services join a federated service, by their index in the list.
         """
-        if part.export_mode is not None and not part.exported:
-            rule = "nothing of it is exported"
-            self._faults.add((*path, "exportMode"), part.export_mode, rule, "set `exported`, or take it out")
-        for place, cluster in exported.items():
-            self._exported((*path, "exported", place), part, cluster)
-        if federated and not self._release.federation:
-            rule = f"Linkerd {self._release.version} has no federated services"
-            self._faults.add((*path, "federated"), ELLIPSIS, rule, "choose 2.17 or later, or take it out")
+        if config.export_mode is not None and not config.exported:
+            rule = "the sample exports no services"
+            self._errors.add((*path, "exportMode"), config.export_mode, rule, "set `exported`, or remove it")
+        for index, cluster in exported.items():
+            self._check_exported((*path, "exported", index), config, cluster)
+        if federated and not self._linkerd_release.federation:
+            rule = f"Linkerd {self._linkerd_release.version} has no federated services"
+            self._errors.add((*path, "federated"), ELLIPSIS, rule, "choose 2.17 or later, or remove it")
             return
-        for place, cluster in federated.items():
-            if cluster in exported.values():
-                rule = "Linkerd's controllers mirror a service that is exported too, and overlook that it is a member"
-                remedy = "take it out of `exported`, since the federated service leads to it; or out here"
-                self._faults.add((*path, "federated", place), cluster, rule, remedy)
-            for link in self._apart(cluster):
-                rule = (
-                    f"a federated service leads to its members' pods themselves, which those of {link.source} can't "
-                    f"reach: its link to {cluster} goes through the gateway"
-                )
-                self._faults.add((*path, "federated", place), cluster, rule, self._remedy(link))
+        for index, cluster in federated.items():
+            self._check_federated((*path, "federated", index), cluster, list(exported.values()))
 
-    def _exported(self, path: Path, part: SampleConfig, cluster: str) -> None:
-        inward = [link for link in self._links if link.target == cluster]
-        through = [link for link in inward if link.gateway]
-        if part.export_mode == "gateway" and inward and not through:
-            rule = f"no link to {cluster} goes through its gateway"
-            self._faults.add((*path[:-2], "exportMode"), "gateway", rule, "take it out, or choose remote-discovery")
-        elif part.export_mode == "remote-discovery":
-            for link in self._apart(cluster):
-                rule = f"pods of {link.source} can't reach those of {cluster}: their link goes through the gateway"
-                self._faults.add((*path[:-2], "exportMode"), "remote-discovery", rule, self._remedy(link))
-        elif part.export_mode is None and through and len(through) < len(inward):
-            flat = next(link for link in inward if not link.gateway)
+    def _check_exported(self, path: Path, config: SampleConfig, cluster: str) -> None:
+        incoming = [link for link in self._links if link.target == cluster]
+        through_gateway = [link for link in incoming if link.gateway]
+        mode_path = (*path[:-2], "exportMode")
+        if config.export_mode == "gateway" and incoming and not through_gateway:
+            rule = f"no link to {cluster} has a gateway"
+            self._errors.add(mode_path, "gateway", rule, "remove it, or choose remote-discovery")
+        elif config.export_mode == "remote-discovery":
+            for link in self._links_between_networks(cluster):
+                rule = f"pods of {link.source} cannot reach pods of {cluster}, because their link has a gateway"
+                self._errors.add(mode_path, "remote-discovery", rule, self._network_remedy(link))
+        elif config.export_mode is None and through_gateway and len(through_gateway) < len(incoming):
+            flat_link = next(link for link in incoming if not link.gateway)
             rule = (
-                f"{through[0].source} reaches {cluster} through its gateway and {flat.source} without it; a service is "
-                "exported in one mode, and this one for the first alone"
+                f"{through_gateway[0].source} reaches {cluster} through its gateway and {flat_link.source} directly, "
+                f"but a service has one export mode, so only {through_gateway[0].source} can call this service"
             )
-            remedy = "say so (exportMode: gateway), or set remote-discovery where all their pods are on one network"
-            self._faults.warn(path, cluster, rule, remedy)
+            remedy = "set `exportMode: gateway`, or remote-discovery if all pods are on one network"
+            self._errors.warn(path, cluster, rule, remedy)
 
-    def _apart(self, cluster: str) -> list[Link]:
-        """The links that see what is reached pod by pod, of clusters whose pods, as far as they say, don't reach it."""
-        inward = [link for link in self._links if link.target == cluster and link.gateway and link.discovers]
-        return [link for link in inward if not on_one_network(self._reading, link)]
+    def _check_federated(self, path: Path, cluster: str, exported: Sequence[str]) -> None:
+        if cluster in exported:
+            rule = "Linkerd's controllers mirror an exported service, but do not add it to the federated service"
+            remedy = "remove it from `exported`, because the federated service includes it, or remove it here"
+            self._errors.add(path, cluster, rule, remedy)
+        for link in self._links_between_networks(cluster):
+            rule = (
+                f"a federated service connects directly to its members' pods, which pods of {link.source} cannot "
+                f"reach, because its link to {cluster} has a gateway"
+            )
+            self._errors.add(path, cluster, rule, self._network_remedy(link))
+
+    def _links_between_networks(self, cluster: str) -> list[Link]:
+        """Return the links to a cluster that use remote discovery, but whose pods cannot reach each other.
+
+        A pod can reach pods of another cluster if both clusters name the same flat network.
+        """
+        incoming = [
+            link for link in self._links if link.target == cluster and link.gateway and link.has_remote_discovery
+        ]
+        return [link for link in incoming if not are_on_one_network(self._parsed, link)]
 
     @staticmethod
-    def _remedy(link: Link) -> str:
+    def _network_remedy(link: Link) -> str:
         return (
-            f"set `gateway: false` on the link, or the same networks.flat on {link.source} and {link.target}, if "
-            "their pods are on one network; or take it out"
+            f"set `gateway: false` on the link or the same networks.flat on {link.source} and {link.target} if their "
+            "pods are on one network, or remove it"
         )

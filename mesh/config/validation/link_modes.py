@@ -1,4 +1,4 @@
-"""Rules on what a link is like: what the release of Linkerd can do, and what the clusters' networks allow."""
+"""Rules on the options of links: support by the Linkerd release, and the clusters' networks."""
 
 from __future__ import annotations
 
@@ -14,97 +14,102 @@ Path = tuple[str | int, ...]
 
 
 def check_links(
-    reading: ParsedStackFile, found: Mapping[Link, LinkOptions], release: LinkerdRelease, faults: ValidationErrors
+    parsed: ParsedStackFile,
+    links: Mapping[Link, LinkOptions],
+    linkerd_release: LinkerdRelease,
+    errors: ValidationErrors,
 ) -> None:
-    """Find what can't work.
+    """Report options of links that cannot work.
 
     Args:
-        reading: the stack file.
-        found: all links, with what is said of them.
-        release: of Linkerd.
-        faults: where faults go.
+        parsed: the stack file.
+        links: all links, with their options.
+        linkerd_release: the Linkerd release of the mesh.
+        errors: collects validation errors and warnings.
     """
-    paths = _paths(reading, found)
-    seen: set[Path] = set()
-    for link, options in found.items():
-        _check_networks(reading, link, options, paths[link], faults)
-        _check_namespaces(reading, link, paths[link], faults)
-        if paths[link] not in seen:
-            seen.add(paths[link])
-            _check_release(options, release, paths[link], faults)
-            _check_gateway_options(link, options, paths[link], faults)
+    paths = _option_paths(parsed, links)
+    checked: set[Path] = set()
+    for link, options in links.items():
+        path = paths[link]
+        _check_networks(parsed, link, options, path, errors)
+        _check_namespaces(parsed, link, path, errors)
+        # The links of a topology share their options.
+        if path not in checked:
+            checked.add(path)
+            _check_release(options, linkerd_release, path, errors)
+            _check_gateway_options(link, options, path, errors)
 
 
-def _paths(reading: ParsedStackFile, found: Mapping[Link, LinkOptions]) -> dict[Link, Path]:
-    """Where each link's options stand: in its own entry, or in the pattern's."""
-    listed = zip(reading.original_indices("links"), reading.file.links, strict=True)
-    entries = {id(entry): ("links", number) for number, entry in listed}
-    return {link: entries.get(id(options), ("topology",)) for link, options in found.items()}
+def _option_paths(parsed: ParsedStackFile, links: Mapping[Link, LinkOptions]) -> dict[Link, Path]:
+    """Return the path of each link's options: its own entry, or the topology."""
+    listed = zip(parsed.original_indices("links"), parsed.file.links, strict=True)
+    entries = {id(config): ("links", index) for index, config in listed}
+    return {link: entries.get(id(options), ("topology",)) for link, options in links.items()}
 
 
 def _check_networks(
-    reading: ParsedStackFile, link: Link, options: LinkOptions, path: Path, faults: ValidationErrors
+    parsed: ParsedStackFile, link: Link, options: LinkOptions, path: Path, errors: ValidationErrors
 ) -> None:
-    source, target = (reading.file.clusters.get(name) for name in (link.source, link.target))
+    source, target = (parsed.file.clusters.get(name) for name in (link.source, link.target))
     if source is None or target is None or link.gateway:
         return
-    here, there = source.networks.flat, target.networks.flat
-    if here is not None and there is not None and here != there:
-        rule = f"{link.source} is on the flat network {here} and {link.target} on {there}: pods don't reach one another"
-        faults.add((*path, "gateway"), options.gateway, rule, "take it out, or mend networks.flat of the clusters")
+    source_network, target_network = source.networks.flat, target.networks.flat
+    if source_network is not None and target_network is not None and source_network != target_network:
+        rule = (
+            f"{link.source} is on the flat network {source_network} and {link.target} on {target_network}, "
+            "so their pods cannot reach each other"
+        )
+        errors.add((*path, "gateway"), options.gateway, rule, "remove it, or correct networks.flat of the clusters")
 
 
-def _check_namespaces(reading: ParsedStackFile, link: Link, path: Path, faults: ValidationErrors) -> None:
-    """A control plane tells of identities only where the other one is in a namespace of the same name."""
+def _check_namespaces(parsed: ParsedStackFile, link: Link, path: Path, errors: ValidationErrors) -> None:
+    """Warn about control planes in different namespaces: they exchange no identities, so mutual TLS is off."""
     if link.gateway:
         return
-    source, target = (_namespace(reading, name) for name in (link.source, link.target))
+    source, target = (_control_plane_namespace(parsed, name) for name in (link.source, link.target))
     if source != target:
         rule = (
-            f"the control planes of {link.source} ({source}) and {link.target} ({target}) are in namespaces of "
-            "different names, so that requests from pod to pod go without mutual TLS"
+            f"the control planes of {link.source} ({source}) and {link.target} ({target}) have different namespaces, "
+            "so requests from pod to pod have no mutual TLS"
         )
-        remedy = "give both the same linkerd.namespace, or link them through the gateway"
-        faults.warn((*path, "gateway"), False, rule, remedy)
+        remedy = "set the same linkerd.namespace for both, or link them through the gateway"
+        errors.warn((*path, "gateway"), False, rule, remedy)
 
 
-def _namespace(reading: ParsedStackFile, name: str) -> str:
-    entry = reading.file.clusters.get(name)
-    if entry is not None and "namespace" in entry.linkerd.model_fields_set:
-        return entry.linkerd.namespace
-    return reading.file.linkerd.namespace
+def _control_plane_namespace(parsed: ParsedStackFile, name: str) -> str:
+    config = parsed.file.clusters.get(name)
+    if config is not None and "namespace" in config.linkerd.model_fields_set:
+        return config.linkerd.namespace
+    return parsed.file.linkerd.namespace
 
 
-def _check_release(options: LinkOptions, release: LinkerdRelease, path: Path, faults: ValidationErrors) -> None:
-    def missing(key: Sequence[str], rule: str, since: str) -> None:
-        remedy = f"take it out, or choose {since} or later"
-        faults.add((*path, *key), ELLIPSIS, f"Linkerd {release.version} {rule}", remedy)
+def _check_release(options: LinkOptions, linkerd_release: LinkerdRelease, path: Path, errors: ValidationErrors) -> None:
+    def report(keys: Sequence[str], rule: str, since: str) -> None:
+        remedy = f"remove it, or choose {since} or later"
+        errors.add((*path, *keys), ELLIPSIS, f"Linkerd {linkerd_release.version} {rule}", remedy)
 
-    mirror = options.service_mirror
-    if mirror.replicas is not None and mirror.replicas > 1 and not release.mirror_lease:
-        missing(("serviceMirror", "replicas"), "has service mirrors that would get in each other's way", "2.14")
-    if options.probe.model_fields_set and not release.probe_threshold:
-        missing(("probe",), "has no such fields in its Link", "edge-24.9.3")
-    for key, there, field, since in (
-        ("excludedLabels", release.excluded_metadata, options.excluded_labels, "2.18"),
-        ("excludedAnnotations", release.excluded_metadata, options.excluded_annotations, "2.18"),
-    ):
-        if field and not there:
-            missing((key,), "has no such field in its Link", since)
-    chosen = options.selectors.model_fields_set
-    if "federated" in chosen and not release.federation:
-        missing(("selectors", "federated"), "has no federated services", "2.17")
-    if "remote_discovery" in chosen and not release.remote_discovery:
-        missing(("selectors", "remoteDiscovery"), "links clusters through gateways only", "2.14")
+    replicas = options.service_mirror.replicas
+    if replicas is not None and replicas > 1 and not linkerd_release.mirror_lease:
+        report(("serviceMirror", "replicas"), "supports one replica of a service mirror", "2.14")
+    if options.probe.model_fields_set and not linkerd_release.probe_threshold:
+        report(("probe",), "has no such fields in its Link", "edge-24.9.3")
+    if not linkerd_release.excluded_metadata:
+        if options.excluded_labels:
+            report(("excludedLabels",), "has no such field in its Link", "2.18")
+        if options.excluded_annotations:
+            report(("excludedAnnotations",), "has no such field in its Link", "2.18")
+    configured = options.selectors.model_fields_set
+    if "federated" in configured and not linkerd_release.federation:
+        report(("selectors", "federated"), "has no federated services", "2.17")
+    if "remote_discovery" in configured and not linkerd_release.remote_discovery:
+        report(("selectors", "remoteDiscovery"), "supports only links through gateways", "2.14")
 
 
-def _check_gateway_options(link: Link, options: LinkOptions, path: Path, faults: ValidationErrors) -> None:
+def _check_gateway_options(link: Link, options: LinkOptions, path: Path, errors: ValidationErrors) -> None:
     if link.gateway:
         return
-    rule = f"{link.name} has no gateway"
     if options.probe.model_fields_set:
-        faults.add((*path, "probe"), ELLIPSIS, f"{rule} that could be probed", "take it out")
+        errors.add((*path, "probe"), ELLIPSIS, f"{link.name} has no gateway to probe", "remove it")
     if "gateway" in options.selectors.model_fields_set:
-        faults.add(
-            (*path, "selectors", "gateway"), ELLIPSIS, f"{rule} that services could be reached through", "take it out"
-        )
+        rule = f"{link.name} has no gateway through which services can be reached"
+        errors.add((*path, "selectors", "gateway"), ELLIPSIS, rule, "remove it")

@@ -1,4 +1,4 @@
-"""Where requests to samples go: splits, failover, profiles and injected faults, and which of them get along."""
+"""Rules on traffic splits, failover, profiles and fault injection of samples, and on their combinations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mesh.config.models.samples import (
 )
 from mesh.config.parser import ParsedStackFile
 from mesh.config.resolved import ClusterExtensions
-from mesh.config.validation.extensions import listed_clusters
+from mesh.config.validation.extensions import check_listed_clusters
 from mesh.config.validation.links import check_known_cluster
 from mesh.linkerd_releases import LinkerdRelease
 from mesh.topology import Link
@@ -26,175 +26,192 @@ from mesh.topology import Link
 Path = tuple[str | int, ...]
 Entry = TypeVar("Entry", SplitConfig, FailoverConfig)
 
-# The longest path that an HTTPRoute can match.
-_LONGEST = 1024
+# The Gateway API's limit for the path of an HTTPRoute, in characters.
+_MAX_ROUTE_PATH_LENGTH = 1024
 
 
-class Routes:
-    """The rules on where requests go.
+class RouteValidator:
+    """Validator of the routes of samples.
 
     Args:
-        reading: the stack file.
-        names: all names of clusters in it.
-        links: who sees whose services.
-        extensions: what each cluster has.
-        release: of Linkerd.
-        faults: where faults go.
+        parsed: the stack file.
+        names: the names of all its clusters, including invalid clusters.
+        links: all links.
+        extensions: the extensions by cluster.
+        linkerd_release: the Linkerd release of the mesh.
+        errors: collects validation errors.
     """
 
     def __init__(
         self,
-        reading: ParsedStackFile,
+        parsed: ParsedStackFile,
         names: Sequence[str],
         links: Sequence[Link],
         extensions: Mapping[str, ClusterExtensions],
-        release: LinkerdRelease,
-        faults: ValidationErrors,
+        linkerd_release: LinkerdRelease,
+        errors: ValidationErrors,
     ) -> None:
-        self._reading, self._names, self._links = reading, names, links
-        self._extensions, self._release, self._faults = extensions, release, faults
+        self._parsed, self._names, self._links = parsed, names, links
+        self._extensions, self._linkerd_release, self._errors = extensions, linkerd_release, errors
 
-    def check(self, path: Path, part: SampleConfig, clusters: Sequence[str]) -> None:
-        """Find what can't work.
+    def check(self, path: Path, config: SampleConfig, clusters: Sequence[str]) -> None:
+        """Report routes that cannot work.
 
         Args:
-            path: the sample's.
-            part: the sample.
-            clusters: those that run it.
+            path: path of the sample.
+            config: the sample.
+            clusters: the clusters that run it.
         """
-        if isinstance(part, PodinfoConfig | HelloworldConfig):
-            self._splits(path, part, clusters)
-            self._failover(path, part, clusters)
-        if isinstance(part, PodinfoConfig | BooksappConfig) and part.profile is not None:
-            self._profile((*path, "profile"), part.profile)
-        if isinstance(part, PodinfoConfig) and part.profile is not None:
-            self._beside(path, part.profile, part)
-        if isinstance(part, BooksappConfig) and part.fault_injection is not None:
+        if isinstance(config, PodinfoConfig | HelloworldConfig):
+            self._check_splits(path, config, clusters)
+            self._check_failover(path, config, clusters)
+        if isinstance(config, PodinfoConfig | BooksappConfig) and config.profile is not None:
+            self._check_profile((*path, "profile"), config.profile)
+        if isinstance(config, PodinfoConfig) and config.profile is not None:
+            self._check_profile_conflicts(path, config.profile, config)
+        if isinstance(config, BooksappConfig) and config.fault_injection is not None:
             for cluster in clusters:
-                self._form((*path, "faultInjection", "form"), part.fault_injection.form, cluster)
+                self._check_form((*path, "faultInjection", "form"), config.fault_injection.form, cluster)
 
-    def _splits(self, sample: Path, part: PodinfoConfig | HelloworldConfig, clusters: Sequence[str]) -> None:
-        seen: set[str] = set()
-        for path, split in self._entries(sample, "splits", part.splits):
-            if not check_known_cluster(split.cluster, (*path, "cluster"), self._names, self._faults):
+    def _check_splits(self, sample: Path, config: PodinfoConfig | HelloworldConfig, clusters: Sequence[str]) -> None:
+        split_clusters: set[str] = set()
+        for path, split in self._valid_entries(sample, "splits", config.splits):
+            if not check_known_cluster(split.cluster, (*path, "cluster"), self._names, self._errors):
                 continue
-            if split.cluster in seen:
-                remedy = "put all weights into one of them"
-                self._faults.add((*path, "cluster"), split.cluster, "its requests are split already", remedy)
-            seen.add(split.cluster)
-            self._runs(sample, path, split.cluster, clusters, "let it run there, or split somewhere else")
+            if split.cluster in split_clusters:
+                rule = "another entry splits the requests of this cluster"
+                self._errors.add((*path, "cluster"), split.cluster, rule, "merge the weights into one entry")
+            split_clusters.add(split.cluster)
+            self._check_runs(sample, path, split.cluster, clusters, "run it there, or split another cluster's requests")
             if not any(split.weights.values()):
-                remedy = "give at least one cluster a weight above 0"
-                self._faults.add((*path, "weights"), dict(split.weights), "no cluster would answer", remedy)
+                remedy = "set at least one weight above 0"
+                self._errors.add((*path, "weights"), dict(split.weights), "no cluster would answer", remedy)
             for name, weight in split.weights.items():
-                here = (*path, "weights", name)
-                if check_known_cluster(name, here, self._names, self._faults) and name != split.cluster:
-                    self._reaches(sample, here, weight, split.cluster, name, part, "the weight")
-            self._form((*path, "form"), split.form, split.cluster)
+                weight_path = (*path, "weights", name)
+                if check_known_cluster(name, weight_path, self._names, self._errors) and name != split.cluster:
+                    self._check_mirror(sample, weight_path, weight, split.cluster, name, config, "the weight")
+            self._check_form((*path, "form"), split.form, split.cluster)
 
-    def _failover(self, sample: Path, part: PodinfoConfig | HelloworldConfig, clusters: Sequence[str]) -> None:
-        taken = {split.cluster: "split already" for split in part.splits}
-        for path, failover in self._entries(sample, "failover", part.failover):
+    def _check_failover(self, sample: Path, config: PodinfoConfig | HelloworldConfig, clusters: Sequence[str]) -> None:
+        conflicts = {split.cluster: "a split covers the requests of this cluster" for split in config.splits}
+        for path, failover in self._valid_entries(sample, "failover", config.failover):
             cluster = failover.cluster
-            if not check_known_cluster(cluster, (*path, "cluster"), self._names, self._faults):
+            if not check_known_cluster(cluster, (*path, "cluster"), self._names, self._errors):
                 continue
-            if cluster in taken:
-                remedy = "take one of the two out"
-                self._faults.add((*path, "cluster"), cluster, f"its requests are {taken[cluster]}", remedy)
-            taken[cluster] = "looked after already"
-            self._runs(sample, path, cluster, clusters, "let it run there, or take the entry out")
-            if not failover.backups and not self._faults.is_invalid(*path, "backups"):
-                self._faults.add((*path, "backups"), [], "no cluster would answer in its place", "name at least one")
-            found = listed_clusters(failover.backups, (*path, "backups"), self._reading, self._names, self._faults)
-            for place, name in found.items():
-                here = (*path, "backups", place)
+            if cluster in conflicts:
+                self._errors.add((*path, "cluster"), cluster, conflicts[cluster], "remove one of the two")
+            conflicts[cluster] = "another entry covers the requests of this cluster"
+            self._check_runs(sample, path, cluster, clusters, "run it there, or remove the entry")
+            if not failover.backups and not self._errors.is_invalid(*path, "backups"):
+                self._errors.add((*path, "backups"), [], "no cluster would answer instead", "add at least one cluster")
+            backups = check_listed_clusters(
+                failover.backups, (*path, "backups"), self._parsed, self._names, self._errors
+            )
+            for index, name in backups.items():
+                backup_path = (*path, "backups", index)
                 if name == cluster:
-                    self._faults.add(here, name, "it is the cluster itself", "name another one")
+                    rule = "a cluster cannot be its own backup"
+                    self._errors.add(backup_path, name, rule, "choose another cluster")
                 else:
-                    self._reaches(sample, here, name, cluster, name, part, "it")
+                    self._check_mirror(sample, backup_path, name, cluster, name, config, "it")
 
-    def _entries(self, sample: Path, key: str, entries: Sequence[Entry]) -> list[tuple[Path, Entry]]:
-        numbered = zip(self._reading.original_indices(*sample, key), entries, strict=True)
-        found: list[tuple[Path, Entry]] = [((*sample, key, number), entry) for number, entry in numbered]
-        return [(path, entry) for path, entry in found if not self._faults.is_invalid(*path)]
+    def _valid_entries(self, sample: Path, key: str, entries: Sequence[Entry]) -> list[tuple[Path, Entry]]:
+        """Return the valid entries of a list, with their paths."""
+        indexed = zip(self._parsed.original_indices(*sample, key), entries, strict=True)
+        paths: list[tuple[Path, Entry]] = [((*sample, key, index), entry) for index, entry in indexed]
+        return [(path, entry) for path, entry in paths if not self._errors.is_invalid(*path)]
 
-    def _runs(self, sample: Path, path: Path, cluster: str, clusters: Sequence[str], remedy: str) -> None:
-        if cluster not in clusters and not self._faults.is_invalid(*sample, "clusters"):
-            self._faults.add((*path, "cluster"), cluster, f"{sample[-1]} doesn't run there", remedy)
+    def _check_runs(self, sample: Path, path: Path, cluster: str, clusters: Sequence[str], remedy: str) -> None:
+        if cluster not in clusters and not self._errors.is_invalid(*sample, "clusters"):
+            self._errors.add((*path, "cluster"), cluster, f"{sample[-1]} does not run in this cluster", remedy)
 
-    def _reaches(
-        self, sample: Path, path: Path, value: object, source: str, target: str, part: SampleConfig, what: str
+    def _check_mirror(
+        self, sample: Path, path: Path, value: object, source: str, target: str, config: SampleConfig, removable: str
     ) -> None:
-        """A cluster sees the sample's mirror of another one's."""
-        link = next((each for each in self._links if (each.source, each.target) == (source, target)), None)
-        if link is None and (self._faults.is_invalid("links") or self._faults.is_invalid("topology")):
+        """Report a cluster without a mirror of another cluster's service.
+
+        Args:
+            sample: path of the sample.
+            path: path of the setting that needs the mirror.
+            value: value of that setting.
+            source: the cluster that needs the mirror.
+            target: the cluster of the mirrored service.
+            config: the sample.
+            removable: the part of the setting to remove, for the remedy.
+        """
+        link = next((link for link in self._links if (link.source, link.target) == (source, target)), None)
+        if link is None and (self._errors.is_invalid("links") or self._errors.is_invalid("topology")):
             return
         if link is None:
-            rule = f"{source} has no link to {target}, and sees none of its services"
-            self._faults.add(path, value, rule, f"add the link, or take {what} out")
+            rule = f"{source} has no link to {target}, so it has no mirrors of its services"
+            self._errors.add(path, value, rule, f"add the link, or remove {removable}")
         elif not link.gateway:
-            rule = f"the link to {target} has no gateway, and its services no mirror that requests could go to"
-            self._faults.add(path, value, rule, f"link them through the gateway, or take {what} out")
-        elif target not in part.exported and not self._faults.is_invalid(*sample, "exported"):
+            rule = f"the link to {target} has no gateway, so its mirrors have no endpoints for requests"
+            self._errors.add(path, value, rule, f"link them through the gateway, or remove {removable}")
+        elif target not in config.exported and not self._errors.is_invalid(*sample, "exported"):
             remedy = f"add it to {format_path(sample)}.exported"
-            self._faults.add(path, value, f"{sample[-1]} is not exported there", remedy)
+            self._errors.add(path, value, f"the cluster does not export {sample[-1]}", remedy)
 
-    def _profile(self, path: Path, profile: ProfileConfig) -> None:
-        by_routes = profile.form == "gateway-api"
-        if by_routes and not self._release.route_annotations:
-            rule = f"Linkerd {self._release.version} has neither retries nor timeouts for HTTPRoutes"
-            remedy = "choose service-profile, or a linkerd.version from 2.16 on"
-            self._faults.add((*path, "form"), profile.form, rule, remedy)
-        if by_routes and "retry_budget" in profile.model_fields_set:
-            rule = "a ServiceProfile has a budget; of HTTPRoutes, each has a limit of its own"
-            remedy = "set retryLimit of the routes in its place, or take it out"
-            self._faults.add((*path, "retryBudget"), ELLIPSIS, rule, remedy)
-        for number, route in zip(self._reading.original_indices(*path, "routes"), profile.routes, strict=True):
-            here = (*path, "routes", number)
-            if by_routes and len(route.path_regex) > _LONGEST:
-                rule = f"an HTTPRoute can match no more than {_LONGEST} characters"
-                self._faults.add((*here, "pathRegex"), ELLIPSIS, rule, "make several routes of it")
-            if route.retry_limit is not None and not by_routes:
+    def _check_profile(self, path: Path, profile: ProfileConfig) -> None:
+        uses_routes = profile.form == "gateway-api"
+        if uses_routes and not self._linkerd_release.route_annotations:
+            rule = f"Linkerd {self._linkerd_release.version} has no retries and timeouts for HTTPRoutes"
+            remedy = "choose service-profile, or set linkerd.version to 2.16 or later"
+            self._errors.add((*path, "form"), profile.form, rule, remedy)
+        if uses_routes and "retry_budget" in profile.model_fields_set:
+            rule = "only a ServiceProfile has a budget, while each HTTPRoute has its own limit"
+            remedy = "set retryLimit of the routes instead, or remove it"
+            self._errors.add((*path, "retryBudget"), ELLIPSIS, rule, remedy)
+        for index, route in zip(self._parsed.original_indices(*path, "routes"), profile.routes, strict=True):
+            route_path = (*path, "routes", index)
+            if uses_routes and len(route.path_regex) > _MAX_ROUTE_PATH_LENGTH:
+                rule = f"the path of an HTTPRoute has at most {_MAX_ROUTE_PATH_LENGTH} characters"
+                self._errors.add((*route_path, "pathRegex"), ELLIPSIS, rule, "split it into several routes")
+            if route.retry_limit is not None and not uses_routes:
                 rule = "the routes of a ServiceProfile share one budget"
-                remedy = "set retryBudget in its place, or choose the form gateway-api"
-                self._faults.add((*here, "retryLimit"), route.retry_limit, rule, remedy)
+                remedy = "set retryBudget instead, or choose the form gateway-api"
+                self._errors.add((*route_path, "retryLimit"), route.retry_limit, rule, remedy)
             elif route.retry_limit is not None and not route.is_retryable:
-                rule = "nothing is sent again unless isRetryable says so"
-                self._faults.add((*here, "retryLimit"), route.retry_limit, rule, "set isRetryable, or take it out")
+                rule = "has no effect without isRetryable"
+                self._errors.add((*route_path, "retryLimit"), route.retry_limit, rule, "set isRetryable, or remove it")
 
-    def _beside(self, sample: Path, profile: ProfileConfig, part: PodinfoConfig) -> None:
-        """While a service has a ServiceProfile, Linkerd's proxies don't look at its HTTPRoutes."""
-        overlooked = f"{sample[-1]}.profile would make Linkerd overlook the HTTPRoute"
-        past = f"the HTTPRoutes of {sample[-1]}.profile would take requests past it"
-        routes = profile.form == "gateway-api"
-        for path, split in self._entries(sample, "splits", part.splits):
-            if split.cluster not in self._extensions or (split.form is None and self._smi_is_unclear):
+    def _check_profile_conflicts(self, sample: Path, profile: ProfileConfig, config: PodinfoConfig) -> None:
+        """Report splits and failover that a profile would disable, or that would disable the profile.
+
+        Linkerd's proxies ignore the HTTPRoutes of a service that has a ServiceProfile.
+        """
+        ignored_route = f"Linkerd would ignore the HTTPRoute because of {sample[-1]}.profile"
+        bypassed_split = f"requests that match the HTTPRoutes of {sample[-1]}.profile would bypass it"
+        uses_routes = profile.form == "gateway-api"
+        for path, split in self._valid_entries(sample, "splits", config.splits):
+            if split.cluster not in self._extensions or (split.form is None and self._is_smi_unclear):
                 continue
-            smi = self._extensions[split.cluster].smi is not None
-            by_route = split.form == "gateway-api" or (split.form is None and not smi)
-            remedy = "choose smi (with extensions.smi), or take the profile out"
-            if by_route and not routes:
-                self._faults.add((*path, "form"), split.form or ELLIPSIS, overlooked, remedy)
-            elif by_route:
-                remedy = "choose smi (with extensions.smi) and profile.form service-profile, or take the profile out"
-                self._faults.add((*path, "form"), split.form or ELLIPSIS, past, remedy)
-            elif routes:
-                rule = (
-                    "a TrafficSplit becomes a ServiceProfile, by which Linkerd overlooks the HTTPRoutes of the profile"
-                )
-                remedy = "choose profile.form service-profile, or take one of the two out"
-                self._faults.add((*path, "form"), split.form or ELLIPSIS, rule, remedy)
-        for path, _ in self._entries(sample, "failover", part.failover):
-            self._faults.add(path, ELLIPSIS, past if routes else overlooked, "take one of the two out")
+            has_smi = self._extensions[split.cluster].smi is not None
+            is_route_split = split.form == "gateway-api" or (split.form is None and not has_smi)
+            value = split.form or ELLIPSIS
+            if is_route_split and not uses_routes:
+                remedy = "choose smi (with extensions.smi), or remove the profile"
+                self._errors.add((*path, "form"), value, ignored_route, remedy)
+            elif is_route_split:
+                remedy = "choose smi (with extensions.smi) and profile.form service-profile, or remove the profile"
+                self._errors.add((*path, "form"), value, bypassed_split, remedy)
+            elif uses_routes:
+                rule = "a TrafficSplit becomes a ServiceProfile, so Linkerd would ignore the profile's HTTPRoutes"
+                remedy = "choose profile.form service-profile, or remove one of the two"
+                self._errors.add((*path, "form"), value, rule, remedy)
+        for path, _ in self._valid_entries(sample, "failover", config.failover):
+            rule = bypassed_split if uses_routes else ignored_route
+            self._errors.add(path, ELLIPSIS, rule, "remove one of the two")
 
-    def _form(self, path: Path, form: SplitForm | None, cluster: str) -> None:
-        known = cluster in self._extensions
-        if form == "smi" and not self._smi_is_unclear and known and self._extensions[cluster].smi is None:
+    def _check_form(self, path: Path, form: SplitForm | None, cluster: str) -> None:
+        if form != "smi" or self._is_smi_unclear or cluster not in self._extensions:
+            return
+        if self._extensions[cluster].smi is None:
             rule = f"{cluster} has no TrafficSplits without Linkerd's smi extension"
-            self._faults.add(path, form, rule, "add it to extensions.smi, or choose gateway-api")
+            self._errors.add(path, form, rule, "add it to extensions.smi, or choose gateway-api")
 
     @property
-    def _smi_is_unclear(self) -> bool:
-        smi = self._reading.file.extensions.smi
-        misspelt = smi is not None and not set(smi.clusters or ()) <= set(self._names)
-        return misspelt or self._faults.is_invalid("extensions", "smi")
+    def _is_smi_unclear(self) -> bool:
+        smi = self._parsed.file.extensions.smi
+        has_unknown = smi is not None and not set(smi.clusters or ()) <= set(self._names)
+        return has_unknown or self._errors.is_invalid("extensions", "smi")

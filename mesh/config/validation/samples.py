@@ -1,25 +1,26 @@
-"""The sample workloads of a stack file: which clusters they go to, and that they don't get in each other's way."""
+"""Resolution of the sample workloads, and rules on their clusters and namespaces."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from mesh.config.errors import ELLIPSIS, ValidationErrors, format_path, join_names
-from mesh.config.field_types import LINKERD_NAMESPACES, OTHER_NAMESPACES
+from mesh.config.field_types import ADD_ON_NAMESPACES, LINKERD_NAMESPACES
 from mesh.config.models.samples import HelloworldConfig, PodinfoConfig, SampleConfig, UserlistConfig, WorkloadConfig
 from mesh.config.parser import ParsedStackFile
 from mesh.config.resolved import ClusterExtensions, Sample
-from mesh.config.validation.exports import Exports, export_mode
-from mesh.config.validation.extensions import listed_clusters
+from mesh.config.validation.exports import ExportValidator, choose_export_mode
+from mesh.config.validation.extensions import check_listed_clusters
 from mesh.config.validation.links import check_known_cluster
-from mesh.config.validation.routes import Routes
+from mesh.config.validation.routes import RouteValidator
 from mesh.linkerd_releases import LinkerdRelease
 from mesh.topology import Link
 
 Path = tuple[str | int, ...]
 
-# The containers of each sample, whose images may be others.
+# The containers of each sample, whose images a stack file can replace.
 CONTAINERS: Mapping[str, tuple[str, ...]] = {
     "podinfo": ("podinfo", "frontend"),
     "helloworld": ("helloworld-v1", "helloworld-v2", "sleep"),
@@ -27,191 +28,196 @@ CONTAINERS: Mapping[str, tuple[str, ...]] = {
     "emojivoto": ("web-svc", "emoji-svc", "voting-svc", "vote-bot"),
     "userlist": ("userlist", "curltest"),
 }
+_LINKERD_FIELDS = (
+    "exported",
+    "federated",
+    "export_mode",
+    "splits",
+    "failover",
+    "profile",
+    "policy",
+    "fault_injection",
+    "default_inbound_policy",
+)
 
 
 def resolve_samples(
-    reading: ParsedStackFile,
+    parsed: ParsedStackFile,
     names: Sequence[str],
     links: Sequence[Link],
     extensions: Mapping[str, ClusterExtensions],
-    release: LinkerdRelease,
-    faults: ValidationErrors,
+    linkerd_release: LinkerdRelease,
+    errors: ValidationErrors,
     *,
     linkerd: bool = True,
 ) -> list[Sample]:
-    """The sample workloads.
+    """Return the sample workloads.
 
     Args:
-        reading: the stack file.
-        names: all names of clusters in it.
-        links: who sees whose services.
-        extensions: what each cluster has.
-        release: of Linkerd.
-        faults: where faults go.
-        linkerd: whether Linkerd is there.
+        parsed: the stack file.
+        names: the names of all its clusters, including invalid clusters.
+        links: all links.
+        extensions: the extensions by cluster.
+        linkerd_release: the Linkerd release of the mesh.
+        errors: collects validation errors and warnings.
+        linkerd: whether the stack has Linkerd.
     """
-    found: list[Sample] = []
-    taken = _Taken()
-    exports = Exports(reading, links, release, faults)
-    routes = Routes(reading, names, links, extensions, release, faults)
-    for number, entry in zip(reading.original_indices("workloads"), reading.file.workloads, strict=True):
-        sample = _Entry(reading, names, faults, number, entry).sample(links, routes, exports, taken, linkerd=linkerd)
+    samples: list[Sample] = []
+    used_names = _UsedNames()
+    exports = ExportValidator(parsed, links, linkerd_release, errors)
+    routes = RouteValidator(parsed, names, links, extensions, linkerd_release, errors)
+    for index, workload in zip(parsed.original_indices("workloads"), parsed.file.workloads, strict=True):
+        validator = _SampleValidator(parsed, names, errors, index, workload)
+        sample = validator.resolve(links, routes, exports, used_names, linkerd=linkerd)
         if sample is not None:
-            found.append(sample)
-    return found
+            samples.append(sample)
+    return samples
 
 
 @dataclass
-class _Taken:
-    """What other entries have taken."""
+class _UsedNames:
+    """Names that earlier entries of `workloads` use."""
 
-    places: dict[str, tuple[str, str]] = field(default_factory=dict)  # cluster and namespace, by what they are called
-    samples: set[tuple[str, str, str]] = field(default_factory=set)  # with the sample's name as the third
+    namespaces: dict[str, tuple[str, str]] = field(default_factory=dict)  # by resource name: cluster and namespace
+    samples: set[tuple[str, str, str]] = field(default_factory=set)  # cluster, namespace and sample
 
 
-class _Entry:
-    """One entry of `workloads`."""
+class _SampleValidator:
+    """Validator of one entry of `workloads`."""
 
     def __init__(
         self,
-        reading: ParsedStackFile,
+        parsed: ParsedStackFile,
         names: Sequence[str],
-        faults: ValidationErrors,
-        number: int,
-        entry: WorkloadConfig,
+        errors: ValidationErrors,
+        index: int,
+        workload: WorkloadConfig,
     ) -> None:
-        self._reading, self._names, self._faults = reading, names, faults
-        self._entry: Path = ("workloads", number)
-        given = {name: getattr(entry, name) for name in CONTAINERS}
-        self._given = {name: part for name, part in given.items() if part is not None}
-        self._path: Path = self._entry
+        self._parsed, self._names, self._errors = parsed, names, errors
+        self._entry_path: Path = ("workloads", index)
+        configs = {name: getattr(workload, name) for name in CONTAINERS}
+        self._configs: dict[str, Any] = {name: config for name, config in configs.items() if config is not None}
+        self._path: Path = self._entry_path
         self._clusters: tuple[str, ...] = ()
 
-    def sample(
+    def resolve(
         self,
         links: Sequence[Link],
-        routes: Routes,
-        exports: Exports,
-        taken: _Taken,
+        routes: RouteValidator,
+        exports: ExportValidator,
+        used_names: _UsedNames,
         *,
         linkerd: bool,
     ) -> Sample | None:
-        """The sample, unless it isn't clear which."""
-        if len(self._given) != 1:
-            if not self._faults.is_invalid(*self._entry):
-                rule = "each entry names one workload"
-                remedy = "write `- podinfo: {}`, or take the entry out"
-                if self._given:
-                    remedy = f"make an entry of its own of each: {', '.join(f'`- {name}:`' for name in self._given)}"
-                self._faults.add(self._entry, ELLIPSIS if self._given else {}, rule, remedy)
+        """Return the sample; None if the entry does not name exactly one."""
+        if len(self._configs) != 1:
+            self._report_not_one_sample()
             return None
-        ((name, part),) = self._given.items()
-        self._path = (*self._entry, name)
-        chosen = self._known("clusters", part.clusters or []).values()
-        self._clusters = tuple(self._names if part.clusters is None else chosen)
-        modes = {cluster: export_mode(part, cluster, links) for cluster in part.exported}
-        sample = Sample(part=part, clusters=self._clusters, export_modes=modes)
-        exported = self._placed("exported", part.exported, name)
-        federated = self._placed("federated", part.federated, name)
-        if isinstance(part, UserlistConfig):
-            self._userlist(part)
-        if isinstance(part, PodinfoConfig):
-            self._runs("frontend", self._known("frontend", part.frontend), "podinfo")
-        elif isinstance(part, HelloworldConfig):
-            self._known("sleep", part.sleep)
-            self._versions(part)
+        ((name, config),) = self._configs.items()
+        self._path = (*self._entry_path, name)
+        listed = self._check_clusters("clusters", config.clusters or []).values()
+        self._clusters = tuple(self._names if config.clusters is None else listed)
+        modes = {cluster: choose_export_mode(config, cluster, links) for cluster in config.exported}
+        sample = Sample(part=config, clusters=self._clusters, export_modes=modes)
+        exported = self._check_running_clusters("exported", config.exported, name)
+        federated = self._check_running_clusters("federated", config.federated, name)
+        if isinstance(config, UserlistConfig):
+            self._check_userlist(config)
+        if isinstance(config, PodinfoConfig):
+            self._check_running_clusters("frontend", config.frontend, "podinfo")
+        elif isinstance(config, HelloworldConfig):
+            self._check_clusters("sleep", config.sleep)
+            self._check_versions(config)
         if linkerd:
-            routes.check(self._path, part, self._clusters)
-            if not isinstance(part, UserlistConfig):
-                exports.check(self._path, part, exported, federated)
+            routes.check(self._path, config, self._clusters)
+            if not isinstance(config, UserlistConfig):
+                exports.check(self._path, config, exported, federated)
         else:
-            self._without_linkerd(part)
-        for container in part.images:
+            self._check_without_linkerd(config)
+        for container in config.images:
             if container not in CONTAINERS[name]:
-                remedy = f"its containers are {join_names(CONTAINERS[name])}"
                 path = (*self._path, "images", container)
-                self._faults.add(path, part.images[container], "no such container", remedy)
-        if not self._faults.is_invalid(*self._path, "namespace"):
-            self._namespace(sample, taken)
+                remedy = f"choose one of {join_names(CONTAINERS[name])}"
+                self._errors.add(path, config.images[container], "no such container", remedy)
+        if not self._errors.is_invalid(*self._path, "namespace"):
+            self._check_namespace(sample, used_names)
         return sample
 
-    def _known(self, key: str, wanted: Sequence[str]) -> dict[int, str]:
-        return listed_clusters(wanted, (*self._path, key), self._reading, self._names, self._faults)
+    def _report_not_one_sample(self) -> None:
+        if self._errors.is_invalid(*self._entry_path):
+            return
+        remedy = "write `- podinfo: {}`, or remove the entry"
+        if self._configs:
+            remedy = f"write an entry for each: {', '.join(f'`- {name}:`' for name in self._configs)}"
+        value = ELLIPSIS if self._configs else {}
+        self._errors.add(self._entry_path, value, "each entry must name one sample", remedy)
 
-    def _runs(self, key: str, found: Mapping[int, str], what: str) -> None:
-        for place, name in found.items():
+    def _check_clusters(self, key: str, names: Sequence[str]) -> dict[int, str]:
+        return check_listed_clusters(names, (*self._path, key), self._parsed, self._names, self._errors)
+
+    def _check_running_clusters(self, key: str, names: Sequence[str], sample: str) -> dict[int, str]:
+        """Return the known clusters of a list by their index, and report clusters that do not run the sample."""
+        clusters = self._check_clusters(key, names)
+        for index, name in clusters.items():
             if not self._may_run(name):
-                here = f"{self._place}.clusters"
-                self._faults.add((*self._path, key, place), name, f"{what} doesn't run there", f"add it to {here}")
+                remedy = f"add it to {self._formatted_path}.clusters"
+                self._errors.add((*self._path, key, index), name, f"{sample} does not run in this cluster", remedy)
+        return clusters
 
     def _may_run(self, cluster: str) -> bool:
-        return cluster in self._clusters or self._faults.is_invalid(*self._path, "clusters")
+        return cluster in self._clusters or self._errors.is_invalid(*self._path, "clusters")
 
     @property
-    def _place(self) -> str:
+    def _formatted_path(self) -> str:
         return format_path(self._path)
 
-    def _placed(self, key: str, wanted: Sequence[str], name: str) -> dict[int, str]:
-        found = self._known(key, wanted)
-        self._runs(key, found, name)
-        return found
-
-    def _versions(self, part: HelloworldConfig) -> None:
-        for name in part.versions:
+    def _check_versions(self, config: HelloworldConfig) -> None:
+        for name in config.versions:
             path = (*self._path, "versions", name)
-            if check_known_cluster(name, path, self._names, self._faults) and not self._may_run(name):
-                remedy = f"take it out, or add it to {self._place}.clusters"
-                self._faults.add(path, part.versions[name], "helloworld doesn't run there", remedy)
+            if check_known_cluster(name, path, self._names, self._errors) and not self._may_run(name):
+                remedy = f"remove it, or add it to {self._formatted_path}.clusters"
+                self._errors.add(path, config.versions[name], "helloworld does not run in this cluster", remedy)
 
-    def _without_linkerd(self, part: SampleConfig) -> None:
-        for key in (
-            "exported",
-            "federated",
-            "export_mode",
-            "splits",
-            "failover",
-            "profile",
-            "policy",
-            "fault_injection",
-            "default_inbound_policy",
-        ):
-            # Of userlist, nothing is exported whether Linkerd is there or not.
-            if getattr(part, key, None) and not (key in ("exported", "federated") and isinstance(part, UserlistConfig)):
-                remedy = "take it out, or set `linkerd: {}` beside `cilium`"
-                alias = type(part).model_fields[key].alias or key
-                self._faults.add((*self._path, alias), ELLIPSIS, "it is Linkerd's, which isn't there", remedy)
+    def _check_without_linkerd(self, config: SampleConfig) -> None:
+        for key in _LINKERD_FIELDS:
+            # `_check_userlist` reports these fields with and without Linkerd.
+            is_reported = key in ("exported", "federated") and isinstance(config, UserlistConfig)
+            if getattr(config, key, None) and not is_reported:
+                remedy = "remove it, or set `linkerd: {}` as well as `cilium`"
+                alias = type(config).model_fields[key].alias or key
+                rule = "needs Linkerd, which the stack does not have"
+                self._errors.add((*self._path, alias), ELLIPSIS, rule, remedy)
 
-    def _userlist(self, part: UserlistConfig) -> None:
-        cilium = self._reading.file.cilium
-        if cilium is None and not self._faults.is_invalid("cilium"):
-            rule = "its service is global in a ClusterMesh, and there is none"
-            self._faults.add(self._path, ELLIPSIS, rule, "set `cilium`, or take the entry out")
-        for key, wanted in (("shared", part.shared), ("curltest", part.curltest)):
-            found = self._known(key, wanted or [])
-            if key == "shared":
-                self._runs(key, found, "userlist")
+    def _check_userlist(self, config: UserlistConfig) -> None:
+        if self._parsed.file.cilium is None and not self._errors.is_invalid("cilium"):
+            rule = "needs a ClusterMesh, which the stack does not have"
+            self._errors.add(self._path, ELLIPSIS, rule, "set `cilium`, or remove the entry")
+        self._check_running_clusters("shared", config.shared or [], "userlist")
+        self._check_clusters("curltest", config.curltest or [])
         for key in ("exported", "federated"):
-            if getattr(part, key):
-                rule = "its service is seen by way of `shared`"
-                self._faults.add((*self._path, key), ELLIPSIS, rule, "take it out")
+            if getattr(config, key):
+                self._errors.add((*self._path, key), ELLIPSIS, "userlist is shared by `shared`", "remove it")
 
-    def _namespace(self, sample: Sample, taken: _Taken) -> None:
-        """Each cluster has one sample of a kind in a namespace, and nothing of this program's own there."""
+    def _check_namespace(self, sample: Sample, used_names: _UsedNames) -> None:
+        """Report a namespace that another part of the program uses, or another sample of the same kind."""
         path, namespace = (*self._path, "namespace"), sample.part.namespace
         remedy = "choose another namespace"
         for name in sample.all_clusters:
-            entry = self._reading.file.clusters.get(name)
-            own = entry is not None and "namespace" in entry.linkerd.model_fields_set
-            linkerd = entry.linkerd if entry is not None and own else self._reading.file.linkerd
-            if namespace == linkerd.namespace or namespace in LINKERD_NAMESPACES:
-                self._faults.add(path, namespace, f"{name} has Linkerd itself in that namespace", remedy)
-            elif namespace in OTHER_NAMESPACES:
-                self._faults.add(path, namespace, "another part of this program goes there", remedy)
-            # In the names of resources; two pairs may come to the same.
-            other = taken.places.setdefault(f"{name}-{namespace}", (name, namespace))
+            if namespace == self._control_plane_namespace(name) or namespace in LINKERD_NAMESPACES:
+                self._errors.add(path, namespace, f"namespace of Linkerd in {name}", remedy)
+            elif namespace in ADD_ON_NAMESPACES:
+                self._errors.add(path, namespace, "namespace of an add-on of this program", remedy)
+            # Two pairs of cluster and namespace can result in the same resource name.
+            other = used_names.namespaces.setdefault(f"{name}-{namespace}", (name, namespace))
             if other != (name, namespace):
                 rule = f"resources of {sample.name} in {name} would have the names of those in {other[1]} of {other[0]}"
-                self._faults.add(path, namespace, rule, remedy)
-            elif (name, namespace, sample.name) in taken.samples:
-                self._faults.add(path, namespace, f"{name} has a {sample.name} in that namespace already", remedy)
-            taken.samples.add((name, namespace, sample.name))
+                self._errors.add(path, namespace, rule, remedy)
+            elif (name, namespace, sample.name) in used_names.samples:
+                self._errors.add(path, namespace, f"{name} already has a {sample.name} in this namespace", remedy)
+            used_names.samples.add((name, namespace, sample.name))
+
+    def _control_plane_namespace(self, cluster: str) -> str:
+        config = self._parsed.file.clusters.get(cluster)
+        if config is not None and "namespace" in config.linkerd.model_fields_set:
+            return config.linkerd.namespace
+        return self._parsed.file.linkerd.namespace

@@ -1,0 +1,64 @@
+"""Outline of a stack file: the settings that depend on no kubeconfig and no chart source.
+
+The program and the lab (`hack/make/stack.py`) both resolve a stack file with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mesh.config.errors import ValidationErrors
+from mesh.config.models.links import LinkOptions
+from mesh.config.parser import ParsedStackFile
+from mesh.config.resolved import ClusterExtensions, ClusterMeshMember, Sample
+from mesh.config.validation import cilium, extensions, links, samples
+from mesh.linkerd_releases import LinkerdRelease
+from mesh.topology import Link
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackOutline:
+    """Links, extensions, ClusterMesh members and samples of a stack file."""
+
+    linkerd: bool
+    links: Mapping[Link, LinkOptions]
+    cilium: Mapping[str, ClusterMeshMember]  # by cluster; empty without Cilium
+    extensions: Mapping[str, ClusterExtensions]  # by cluster
+    samples: tuple[Sample, ...]
+
+
+def resolve_outline(
+    parsed: ParsedStackFile,
+    names: Sequence[str],
+    linkerd_release: LinkerdRelease,
+    errors: ValidationErrors,
+    *,
+    linkerd: bool,
+) -> StackOutline:
+    """Return the outline of a stack file.
+
+    Args:
+        parsed: the stack file.
+        names: the names of all its clusters, including invalid clusters.
+        linkerd_release: the Linkerd release of the mesh.
+        errors: collects validation errors.
+        linkerd: whether the stack has Linkerd.
+    """
+    link_options = links.resolve_links(parsed, names, errors)
+    members = cilium.resolve_clustermesh(parsed, names, errors)
+    if not linkerd:
+        cilium.check_without_linkerd(parsed, errors)
+    cluster_extensions = extensions.resolve_extensions(
+        parsed, names, link_options, linkerd_release, errors, linkerd=linkerd
+    )
+    sample_workloads = samples.resolve_samples(
+        parsed, names, list(link_options), cluster_extensions, linkerd_release, errors, linkerd=linkerd
+    )
+    return StackOutline(
+        linkerd=linkerd,
+        links=link_options,
+        cilium=members,
+        extensions=cluster_extensions,
+        samples=tuple(sample_workloads),
+    )
