@@ -1,11 +1,11 @@
-"""The floor: one fast client that applies objects as they are, or deletes them, and does nothing else.
+"""Lower bound of the measured times: a fast client that only applies or deletes given objects.
 
     python -m benchmarks.apply up|down <plan.json>
 
-The plan has, for each cluster, its API server, the files of its credentials, and its objects with their paths. Several
-requests are under way at a time, on connections that stay open, and nothing is looked up. What Kubernetes itself wants
-in an order comes in that order: namespaces and CRDs; accounts before their tokens; a link's credentials when there is a
-token to make them of, and its controller after them.
+The plan contains for each cluster the API server, the credential files, and the objects with their paths. The client
+sends several requests at a time on open connections, and looks nothing up. It keeps the order that Kubernetes requires:
+namespaces and CRDs first, ServiceAccounts before their tokens, a link's credentials after the token, and the link's
+controller last.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ from typing import Any
 import urllib3
 import yaml
 
-_AT_ONCE = 8  # requests per cluster
-_PATIENCE = 60  # seconds for what must come first
-_APPLY = {"Content-Type": "application/apply-patch+yaml"}
-_FIRST = ("Namespace", "CustomResourceDefinition")
-_CREDENTIALS = "mirror.linkerd.io/remote-kubeconfig"
+from mesh.kube.constants import REMOTE_KUBECONFIG_TYPE
+
+_MAX_CONCURRENT_REQUESTS = 8  # per cluster
+_WAIT_TIMEOUT_S = 60  # for objects that must exist first
+_APPLY_HEADERS = {"Content-Type": "application/apply-patch+yaml"}
+_FIRST_KINDS = ("Namespace", "CustomResourceDefinition")
 
 
 class PlannedCluster:
-    """One cluster of the plan."""
+    """One cluster of the plan, and the client of its API server."""
 
     def __init__(self, name: str, plan: dict[str, Any]) -> None:
         self.name = name
@@ -38,73 +39,77 @@ class PlannedCluster:
         self._pool = urllib3.HTTPSConnectionPool(
             "127.0.0.1",
             plan["port"],
-            maxsize=_AT_ONCE,
+            maxsize=_MAX_CONCURRENT_REQUESTS,
             ca_certs=plan["authority"],
             cert_file=plan["certificate"],
             key_file=plan["key"],
         )
 
-    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
-        """Status and content of an answer."""
+    def request(self, method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
+        """Send a request; return status and content of the response."""
         text = None if body is None else json.dumps(body)
         query = "?fieldManager=floor&force=true" if method == "PATCH" else ""
-        answer = self._pool.request(method, path + query, body=text, headers=_APPLY if body is not None else None)
+        answer = self._pool.request(
+            method, path + query, body=text, headers=_APPLY_HEADERS if body is not None else None
+        )
         return answer.status, answer.json()
 
-    def apply(self, found: dict[str, Any]) -> None:
-        """Apply an object; again where what it needs is still on its way."""
+    def apply(self, planned: dict[str, Any]) -> None:
+        """Apply an object; retry while an object that it needs does not exist yet."""
 
-        def applied() -> bool:
-            status, content = self.ask("PATCH", found["path"], found["object"])
+        def is_applied() -> bool:
+            status, content = self.request("PATCH", planned["path"], planned["object"])
             if status not in (200, 201, 404, 409, 500):
-                raise RuntimeError(f"{self.name}: {found['path']}: {status} {content.get('message')}")
+                raise RuntimeError(f"{self.name}: {planned['path']}: {status} {content.get('message')}")
             return status in (200, 201)
 
-        _until(applied, f"{self.name}: {found['path']}")
+        _wait_until(is_applied, f"{self.name}: {planned['path']}")
 
-    def token(self, name: str, namespace: str) -> str:
-        """The token of a Secret, once there is one."""
+    def read_token(self, name: str, namespace: str) -> str:
+        """Wait for the token of a Secret, and return it."""
         path = f"/api/v1/namespaces/{namespace}/secrets/{name}"
-        found: list[str] = []
+        tokens: list[str] = []
 
-        def there() -> bool:
-            found[:] = [value for value in [(self.ask("GET", path)[1].get("data") or {}).get("token")] if value]
-            return bool(found)
+        def has_token() -> bool:
+            tokens[:] = [value for value in [(self.request("GET", path)[1].get("data") or {}).get("token")] if value]
+            return bool(tokens)
 
-        _until(there, f"{self.name}: {path}")
-        return base64.b64decode(found[0]).decode()
-
-
-def up(clusters: dict[str, PlannedCluster]) -> None:
-    """Apply everything."""
-    for step in (_is_first, _is_account, _is_of_no_link):
-        _on_all(clusters, step, lambda cluster, found: cluster.apply(found))
-    _on_all(clusters, _is_credentials, lambda cluster, found: cluster.apply(_renewed(clusters, cluster, found)))
-    _on_all(clusters, _is_mirror, lambda cluster, found: cluster.apply(found))
+        _wait_until(has_token, f"{self.name}: {path}")
+        return base64.b64decode(tokens[0]).decode()
 
 
-def down(clusters: dict[str, PlannedCluster]) -> None:
-    """Delete everything: controllers first, so that they make nothing again, then namespaces and what is in none."""
-    for step in (_is_mirror, _is_in_no_namespace):
-        _on_all(clusters, step, lambda cluster, found: cluster.ask("DELETE", found["path"]))
+def apply_all(clusters: dict[str, PlannedCluster]) -> None:
+    """Apply all objects."""
+    for step in (_is_first, _is_account, _is_outside_links):
+        _run_on_all(clusters, step, lambda cluster, found: cluster.apply(found))
+    _run_on_all(
+        clusters, _is_credentials, lambda cluster, found: cluster.apply(_renew_credentials(clusters, cluster, found))
+    )
+    _run_on_all(clusters, _is_mirror, lambda cluster, found: cluster.apply(found))
+
+
+def delete_all(clusters: dict[str, PlannedCluster]) -> None:
+    """Delete all objects: controllers first, because they would re-create objects, then cluster-scoped objects."""
+    for step in (_is_mirror, _is_cluster_scoped):
+        _run_on_all(clusters, step, lambda cluster, found: cluster.request("DELETE", found["path"]))
     namespaces = [(c, f) for c in clusters.values() for f in c.objects if f["object"]["kind"] == "Namespace"]
     for cluster, found in namespaces:
-        _until(lambda c=cluster, f=found: c.ask("GET", f["path"])[0] == 404, found["path"])  # type: ignore[misc]
+        _wait_until(lambda c=cluster, f=found: c.request("GET", f["path"])[0] == 404, found["path"])  # type: ignore[misc]
 
 
-def _on_all(
+def _run_on_all(
     clusters: dict[str, PlannedCluster],
     chosen: Callable[[dict[str, Any]], bool],
     act: Callable[[PlannedCluster, dict[str, Any]], object],
 ) -> None:
     jobs = [(cluster, found) for cluster in clusters.values() for found in cluster.objects if chosen(found["object"])]
-    with ThreadPoolExecutor(max_workers=_AT_ONCE * len(clusters)) as pool:
+    with ThreadPoolExecutor(max_workers=_MAX_CONCURRENT_REQUESTS * len(clusters)) as pool:
         for done in [pool.submit(act, *job) for job in jobs]:
             done.result()
 
 
 def _is_first(item: dict[str, Any]) -> bool:
-    return item["kind"] in _FIRST
+    return item["kind"] in _FIRST_KINDS
 
 
 def _is_account(item: dict[str, Any]) -> bool:
@@ -112,37 +117,39 @@ def _is_account(item: dict[str, Any]) -> bool:
 
 
 def _is_credentials(item: dict[str, Any]) -> bool:
-    return bool(item.get("type") == _CREDENTIALS)
+    return bool(item.get("type") == REMOTE_KUBECONFIG_TYPE)
 
 
 def _is_mirror(item: dict[str, Any]) -> bool:
     return bool(item["kind"] == "Deployment" and item["metadata"]["name"].startswith("linkerd-service-mirror"))
 
 
-def _is_of_no_link(item: dict[str, Any]) -> bool:
+def _is_outside_links(item: dict[str, Any]) -> bool:
     return not any(each(item) for each in (_is_first, _is_account, _is_credentials, _is_mirror))
 
 
-def _is_in_no_namespace(item: dict[str, Any]) -> bool:
+def _is_cluster_scoped(item: dict[str, Any]) -> bool:
     return "namespace" not in item["metadata"]
 
 
-def _renewed(clusters: dict[str, PlannedCluster], source: PlannedCluster, found: dict[str, Any]) -> dict[str, Any]:
+def _renew_credentials(
+    clusters: dict[str, PlannedCluster], source: PlannedCluster, found: dict[str, Any]
+) -> dict[str, Any]:
     """A link's credentials with the token that its target gives today."""
     item = found["object"]
     content = yaml.safe_load(base64.b64decode(item["data"]["kubeconfig"]))
     target = clusters[content["current-context"]]
     name = f"linkerd-service-mirror-remote-access-{source.name}"
-    content["users"][0]["user"]["token"] = target.token(name, "linkerd-multicluster")
+    content["users"][0]["user"]["token"] = target.read_token(name, "linkerd-multicluster")
     encoded = base64.b64encode(yaml.safe_dump(content).encode()).decode()
     return {**found, "object": {**item, "data": {"kubeconfig": encoded}}}
 
 
-def _until(done: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + _PATIENCE
+def _wait_until(done: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + _WAIT_TIMEOUT_S
     while not done():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not within {_PATIENCE} seconds")
+            raise TimeoutError(f"{what}: not within {_WAIT_TIMEOUT_S} seconds")
         time.sleep(0.05)
 
 
@@ -151,7 +158,7 @@ def main(arguments: Sequence[str]) -> int:
     command, path = arguments
     plan = json.loads(Path(path).read_text())
     clusters = {name: PlannedCluster(name, found) for name, found in plan.items()}
-    {"up": up, "down": down}[command](clusters)
+    {"up": apply_all, "down": delete_all}[command](clusters)
     return 0
 
 

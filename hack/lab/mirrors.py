@@ -1,7 +1,7 @@
-"""The service mirrors of one cluster: for each of their fake pods the real program, as a local process.
+"""Service mirrors of one cluster: a local process of the real program for each fake pod.
 
-A link has a mirror, whose pods are the link's own or, in later releases, those of the multicluster extension. These
-releases also have a local mirror in each cluster, for the federated services that the cluster itself is a member of.
+Each link has a mirror. Its pods belong to the link or, in later releases, to the multicluster extension. Later releases
+also have a local mirror in each cluster, for federated services with a member in that cluster.
 """
 
 import asyncio
@@ -23,19 +23,22 @@ from hack.lab.errors import LabError
 from hack.lab.pki import Pki
 from hack.lab.processes import Command, Process
 from hack.lab.state_dir import write_atomically
+from mesh.kube.constants import CLUSTER_NAME_LABEL
 
 _SELECTOR = "component in (linkerd-service-mirror, controller, local-service-mirror)"
-_LOCAL = re.compile(r"--?local-mirror(=true)?")
-_TOKEN_SECONDS = 24 * 3600
-_GRACE = 3.0  # seconds between SIGTERM and SIGKILL
-_TAG = re.compile(r":(?:stable-)?v?(?P<release>[^:@/]+)(?:@[^@]*)?$")
-_OURS = re.compile(r"--?(kubeconfig|metrics-addr)(=.*)?")
+_LOCAL_MIRROR_FLAG = re.compile(r"--?local-mirror(=true)?")
+_TOKEN_LIFETIME_S = 24 * 3600
+_STOP_GRACE_S = 3.0  # between SIGTERM and SIGKILL
+_RETRY_INTERVAL_S = 2
+_MIN_RENEWAL_INTERVAL_S = 60.0
+_IMAGE_TAG = re.compile(r":(?:stable-)?v?(?P<release>[^:@/]+)(?:@[^@]*)?$")
+_OVERRIDDEN_FLAG = re.compile(r"--?(kubeconfig|metrics-addr)(=.*)?")
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MirrorPod:
-    """What of a pod matters for running its program here."""
+    """The parts of a pod that determine its process."""
 
     uid: str
     namespace: str
@@ -47,8 +50,8 @@ class MirrorPod:
     environment: tuple[tuple[str, str], ...]
 
 
-def parse(pod: dict[str, Any]) -> MirrorPod | None:
-    """The mirror that a pod asks for, or None for a pod that isn't running (any more) or has no mirror in it."""
+def parse_mirror_pod(pod: dict[str, Any]) -> MirrorPod | None:
+    """Return the mirror in a pod, or None if the pod does not run or contains no mirror."""
     metadata, spec = pod["metadata"], pod["spec"]
     if metadata.get("deletionTimestamp") or pod.get("status", {}).get("phase") != "Running":
         return None
@@ -56,13 +59,13 @@ def parse(pod: dict[str, Any]) -> MirrorPod | None:
         arguments = container.get("args") or []
         if arguments[:1] != ["service-mirror"]:
             continue
-        tag = _TAG.search(container["image"])
-        local = any(map(_LOCAL.fullmatch, arguments))
+        tag = _IMAGE_TAG.search(container["image"])
+        local = any(map(_LOCAL_MIRROR_FLAG.fullmatch, arguments))
         return MirrorPod(
             uid=metadata["uid"],
             namespace=metadata["namespace"],
             name=metadata["name"],
-            target=None if local else metadata.get("labels", {}).get("mirror.linkerd.io/cluster-name", arguments[-1]),
+            target=None if local else metadata.get("labels", {}).get(CLUSTER_NAME_LABEL, arguments[-1]),
             service_account=spec.get("serviceAccountName", "default"),
             release=tag["release"] if tag else container["image"],
             arguments=tuple(arguments[1:]),
@@ -71,34 +74,43 @@ def parse(pod: dict[str, Any]) -> MirrorPod | None:
     return None
 
 
-def arguments(given: tuple[str, ...], *, kubeconfig_file: Path, metrics_port: int) -> list[str]:
-    """The program's arguments here: the pod's, less the flags that are ours to set, ours before them."""
-    kept, skip = [], False
-    for argument in given:
-        match = _OURS.fullmatch(argument)
+def mirror_arguments(pod_arguments: tuple[str, ...], *, kubeconfig_file: Path, metrics_port: int) -> list[str]:
+    """Return the pod's arguments, with the lab's kubeconfig and metrics address in place of the pod's."""
+    others, skip = [], False
+    for argument in pod_arguments:
+        match = _OVERRIDDEN_FLAG.fullmatch(argument)
         if skip or match:
-            # `-flag value` takes the next one along, `-flag=value` does not.
+            # After `-flag` without `=` the next argument is the flag's value.
             skip = bool(match and not match[2])
             continue
-        kept.append(argument)
-    return [f"-kubeconfig={kubeconfig_file}", f"-metrics-addr=127.0.0.1:{metrics_port}", *kept]
+        others.append(argument)
+    return [f"-kubeconfig={kubeconfig_file}", f"-metrics-addr=127.0.0.1:{metrics_port}", *others]
 
 
 class MirrorProcesses:
-    """Watches a cluster's mirror pods and runs a process for each."""
+    """A watch of a cluster's mirror pods, and a process for each pod."""
 
     def __init__(
         self,
         folder: Path,
-        identity: ClusterAllocation,
+        allocation: ClusterAllocation,
         pki: Pki,
         api: ApiClient,
         dns: Callable[[], str],
         releases: Callable[[], Sequence[Path]],
     ) -> None:
-        """Nothing runs yet; `dns` is the address (host:port) of the lab's DNS, `releases` those of `$LAB_LINKERD`."""
+        """Prepare the watch without starting it.
+
+        Args:
+            folder: the cluster's folder.
+            allocation: the cluster's addresses and ports.
+            pki: the cluster's certificates.
+            api: the client of its API server.
+            dns: returns the address (host:port) of the lab's DNS.
+            releases: returns the folders of `$LAB_LINKERD`.
+        """
         self._folder = folder
-        self._identity = identity
+        self._allocation = allocation
         self._pki = pki
         self._api = api
         self._dns = dns
@@ -108,42 +120,42 @@ class MirrorProcesses:
         self._stopped = threading.Event()
 
     def start(self) -> None:
-        """Begin to watch, in a thread of its own."""
+        """Start to watch, in a separate thread."""
         shutil.rmtree(self._folder / "mirrors", ignore_errors=True)
         loop = asyncio.get_running_loop()
-        threading.Thread(target=self._watch, args=(loop,), name=f"mirrors-{self._identity.name}", daemon=True).start()
+        threading.Thread(target=self._watch, args=(loop,), name=f"mirrors-{self._allocation.name}", daemon=True).start()
 
     async def stop(self) -> None:
-        """End all processes and the watch."""
+        """Stop the watch and all processes."""
         self._stopped.set()
         self._reconcile([])
         if self._ending:
             await asyncio.wait(self._ending)
 
     def kill(self) -> None:
-        """End all processes now."""
+        """Kill all processes, without waiting."""
         self._stopped.set()
         for mirror in self._running.values():
             mirror.kill()
 
     def metrics_ports(self) -> list[int]:
-        """Where the running mirrors serve their metrics."""
+        """Return the metrics ports of the running mirrors."""
         return [mirror.port for mirror in self._running.values() if mirror.port]
 
     def describe(self) -> list[dict[str, Any]]:
-        """The mirrors as they stand in the status file."""
+        """Return the mirrors' entries for the status file."""
         return [mirror.describe() for mirror in self._running.values()]
 
     def _reconcile(self, pods: list[MirrorPod]) -> None:
-        wanted = {pod.uid: pod for pod in pods}
-        for uid in [uid for uid in self._running if uid not in wanted]:
+        desired = {pod.uid: pod for pod in pods}
+        for uid in [uid for uid in self._running if uid not in desired]:
             task = asyncio.create_task(self._running.pop(uid).stop())
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
-        for uid, pod in wanted.items():
+        for uid, pod in desired.items():
             if uid not in self._running:
                 self._running[uid] = _Mirror(
-                    pod, self._folder, self._identity, self._pki, self._api, self._dns(), self._releases
+                    pod, self._folder, self._allocation, self._pki, self._api, self._dns(), self._releases
                 )
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -151,17 +163,17 @@ class MirrorProcesses:
             try:
                 self._watch_once(loop)
             except (ApiError, OSError, ValueError, KeyError) as error:
-                # An API server that restarts, a watch that expired: begin anew with a list.
+                # The API server restarts, or the watch expired: start again with a list.
                 if not self._stopped.is_set():
-                    _log.info("%s: watching service mirrors: %s; again", self._identity.name, error)
+                    _log.info("%s: watch of service mirrors: %s; retrying", self._allocation.name, error)
                 self._stopped.wait(1)
 
     def _watch_once(self, loop: asyncio.AbstractEventLoop) -> None:
         def publish() -> None:
             if self._stopped.is_set():
                 return
-            mirrors = [mirror for pod in pods.values() if (mirror := parse(pod))]
-            with contextlib.suppress(RuntimeError):  # the loop is closed: the supervisor is gone
+            mirrors = [mirror for pod in pods.values() if (mirror := parse_mirror_pod(pod))]
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the supervisor has ended
                 loop.call_soon_threadsafe(self._reconcile, mirrors)
 
         answer = self._api.get("/api/v1/pods", labelSelector=_SELECTOR)
@@ -184,13 +196,13 @@ class MirrorProcesses:
 
 
 class _Mirror:
-    """One pod's program."""
+    """The process of one mirror pod."""
 
     def __init__(
         self,
         pod: MirrorPod,
         folder: Path,
-        identity: ClusterAllocation,
+        allocation: ClusterAllocation,
         pki: Pki,
         api: ApiClient,
         dns: str,
@@ -200,7 +212,7 @@ class _Mirror:
         self._pod = pod
         self._files = folder / "mirrors" / pod.uid
         self._log = folder / "logs" / "mirrors" / f"{pod.name[:200]}.log"
-        self._identity = identity
+        self._allocation = allocation
         self._pki = pki
         self._api = api
         self._dns = dns
@@ -214,7 +226,7 @@ class _Mirror:
         process = self._process.describe() if self._process else {}
         state = self._state
         if self._process:
-            state = "running" if self._process.running else "restarting"
+            state = "running" if self._process.is_running else "restarting"
         return {
             "pod": f"{self._pod.namespace}/{self._pod.name}",
             "target": self._pod.target,
@@ -238,67 +250,71 @@ class _Mirror:
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
         if self._process:
-            await self._process.stop(grace=_GRACE)
-        ports.release(self.port)
+            await self._process.stop(grace=_STOP_GRACE_S)
+        ports.release_port(self.port)
         shutil.rmtree(self._files, ignore_errors=True)
 
     async def _run(self) -> None:
-        self._program = program = await self._find()
+        self._program = program = await self._find_program()
         self._state = "starting"
         self._files.mkdir(parents=True, exist_ok=True)
         token, configuration = self._files / "token", self._files / "kubeconfig"
-        write_atomically(configuration, kubeconfig.for_token(self._pki, self._identity, token))
+        write_atomically(configuration, kubeconfig.token_kubeconfig(self._pki, self._allocation, token))
         while True:
             try:
                 renewal = await asyncio.to_thread(self._renew, token)
             except (ApiError, OSError) as error:
                 self._state = f"no token for service account {self._pod.service_account}: {error}"
-                _log.warning("%s: pod %s: %s", self._identity.name, self._pod.name, self._state)
-                await asyncio.sleep(2)
+                _log.warning("%s: pod %s: %s", self._allocation.name, self._pod.name, self._state)
+                await asyncio.sleep(_RETRY_INTERVAL_S)
                 continue
             if self._process is None:
                 self._start(program, configuration)
-            await asyncio.sleep(max(60.0, renewal - time.time()))
+            await asyncio.sleep(max(_MIN_RENEWAL_INTERVAL_S, renewal - time.time()))
 
-    async def _find(self) -> linkerd.Program:
-        """The program for the pod's release; folders with it may be named at any time."""
-        pod, said = self._pod, ""
+    async def _find_program(self) -> linkerd.Program:
+        """Return the program for the pod's release, as soon as the toolchain or `$LAB_LINKERD` has one."""
+        pod, logged_state = self._pod, ""
         while True:
             try:
-                found = await asyncio.to_thread(linkerd.service_mirror, pod.release, self._releases())
-                if found is not None:
-                    if found.release != pod.release:
+                program = await asyncio.to_thread(linkerd.find_service_mirror, pod.release, self._releases())
+                if program is not None:
+                    if program.release != pod.release:
                         _log.warning(
-                            "%s: pod %s: %s in place of %s", self._identity.name, pod.name, found.release, pod.release
+                            "%s: pod %s: %s in place of %s",
+                            self._allocation.name,
+                            pod.name,
+                            program.release,
+                            pod.release,
                         )
-                    return found
+                    return program
                 self._state = (
                     f"neither the toolchain nor {linkerd.VARIABLE} has a service mirror for release {pod.release}"
                 )
             except LabError as error:
                 self._state = str(error)
-            if self._state != said:
-                _log.error("%s: pod %s: %s", self._identity.name, pod.name, self._state)
-                said = self._state
-            await asyncio.sleep(2)
+            if self._state != logged_state:
+                _log.error("%s: pod %s: %s", self._allocation.name, pod.name, self._state)
+                logged_state = self._state
+            await asyncio.sleep(_RETRY_INTERVAL_S)
 
     def _start(self, program: linkerd.Program, configuration: Path) -> None:
-        self.port = ports.choose()
+        self.port = ports.reserve_port()
         pod = self._pod
-        given = arguments(pod.arguments, kubeconfig_file=configuration, metrics_port=self.port)
+        own_arguments = mirror_arguments(pod.arguments, kubeconfig_file=configuration, metrics_port=self.port)
         process = Process(
             Command(
                 name=f"service-mirror {pod.name}",
-                argv=(str(program.path), *program.arguments, *given),
+                argv=(str(program.path), *program.arguments, *own_arguments),
                 log=self._log,
                 port=self.port,
                 environment={
                     **dict(pod.environment),
                     "HOSTNAME": pod.name,
                     "LAB_DNS_ADDRESS": self._dns,
-                    # The probe asks for a short host name; the user part tells the responder whose namespace it means.
-                    # API servers are HTTPS, and so stay direct.
-                    "HTTP_PROXY": f"http://{pod.namespace}@127.0.0.1:{self._identity.ports.gateway}",
+                    # The probe uses a short host name; the user part of the URL is the namespace of this name.
+                    # Requests to API servers are HTTPS and do not use this proxy.
+                    "HTTP_PROXY": f"http://{pod.namespace}@127.0.0.1:{self._allocation.ports.gateway}",
                 },
             )
         )
@@ -306,15 +322,15 @@ class _Mirror:
         self._process = process
 
     def _renew(self, token: Path) -> float:
-        """Write a new token of the pod's service account; when to do it again (seconds since 1970)."""
-        # Not bound to the pod: kwok deletes pods at once, and the program wants to give its lease back after that.
+        """Write a new token of the pod's service account; return the time of the next renewal (seconds since 1970)."""
+        # Not bound to the pod: kwok deletes pods at once, and the program releases its lease only afterwards.
         answer = self._api.create(
             f"/api/v1/namespaces/{self._pod.namespace}/serviceaccounts/{self._pod.service_account}/token",
             {
                 "apiVersion": "authentication.k8s.io/v1",
                 "kind": "TokenRequest",
-                "spec": {"expirationSeconds": _TOKEN_SECONDS},
+                "spec": {"expirationSeconds": _TOKEN_LIFETIME_S},
             },
         )
         write_atomically(token, answer["status"]["token"])
-        return time.time() + _TOKEN_SECONDS / 2
+        return time.time() + _TOKEN_LIFETIME_S / 2

@@ -7,11 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from hack.make.check_result import CheckResult
-from mesh.kube.constants import EXPORTED_LABEL, FEDERATED_LABEL
+from mesh.kube.constants import EXPORTED_LABEL, FEDERATED_LABEL, LOCAL_DISCOVERY, REMOTE_DISCOVERY
 
 FEDERATED_SELECTOR = f"{FEDERATED_LABEL}=member"
-_REMOTE_DISCOVERY = "multicluster.linkerd.io/remote-discovery"
-_LOCAL_DISCOVERY = "multicluster.linkerd.io/local-discovery"
 
 # Read one object by cluster, kind, name and namespace; an empty mapping if there is none.
 ReadObject = Callable[[str, str, str, str], Mapping[str, Any]]
@@ -50,7 +48,7 @@ def check_flat_mirrors(source: str, target: str, read_object: ReadObject, list_s
     for namespace, name in exported:
         mirror = f"{name}-{target}"
         labels = read_object(source, "services", mirror, namespace).get("metadata", {}).get("labels") or {}
-        if labels.get(_REMOTE_DISCOVERY) != target:
+        if labels.get(REMOTE_DISCOVERY) != target:
             faults.append(f"{namespace}/{mirror} is missing")
     return _outcome(f"{source} → {target}", "mirrors", faults, f"{_join_names(exported, f'-{target}')} at its pods")
 
@@ -71,9 +69,9 @@ def check_federated_services(
     for (namespace, name), members in desired.items():
         metadata = read_object(cluster, "services", f"{name}-federated", namespace).get("metadata", {})
         annotations = metadata.get("annotations") or {}
-        remote = (annotations.get(_REMOTE_DISCOVERY) or "").split(",")
+        remote = (annotations.get(REMOTE_DISCOVERY) or "").split(",")
         live = {member.partition("@")[2] for member in remote if member.startswith(f"{name}@")}
-        live |= {cluster} if annotations.get(_LOCAL_DISCOVERY) == name else set()
+        live |= {cluster} if annotations.get(LOCAL_DISCOVERY) == name else set()
         if not metadata:
             faults.append(f"{namespace}/{name}-federated is missing")
         elif live != members:

@@ -11,4 +11,12 @@ EXPORTED_LABEL = "mirror.linkerd.io/exported"
 FEDERATED_LABEL = "mirror.linkerd.io/federated"
 CLUSTER_NAME_LABEL = "mirror.linkerd.io/cluster-name"
 MIRRORED_SERVICE_LABEL = "mirror.linkerd.io/mirrored-service"
+# Label of a mirror without a gateway; annotation of a federated service, with its members from other clusters.
+REMOTE_DISCOVERY = "multicluster.linkerd.io/remote-discovery"
+# Annotation of a federated service, with its member from the same cluster.
+LOCAL_DISCOVERY = "multicluster.linkerd.io/local-discovery"
 REMOTE_KUBECONFIG_TYPE = "mirror.linkerd.io/remote-kubeconfig"  # of the Secret with a link's credentials
+
+# Annotation of a load balancer's Service for readers and policies: `public` or `none`.
+EXPOSURE_ANNOTATION = "multicluster-mesh/exposure"
+RESOURCE_POLICY_ANNOTATION = "helm.sh/resource-policy"  # `keep`: Helm does not delete the object with its release
