@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from mesh.kube.constants import EXPOSURE_ANNOTATION
 from mesh.pulumi_constants import UNKNOWN_VALUE
 from policy.charts import chart_name, helm_values
 from policy.limits import LifetimeLimits
@@ -17,7 +18,6 @@ from policy.rule import Rule, RuleFinding
 from policy.violation import PropertyPath
 
 # The program sets `public` for `gateway.loadBalancer.public: true`, and `none` for `gateway.loadBalancer: false`.
-EXPOSURE_ANNOTATION = "multicluster-mesh/exposure"
 _DECLARED_EXPOSURES = ("public", "none")
 _ALL_NETWORKS = ("0.0.0.0/0", "::/0")
 _LOAD_BALANCER = "LoadBalancer"

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mesh import strict_yaml
+from mesh.kube.constants import RESOURCE_POLICY_ANNOTATION
 
-# Annotation of objects that Helm does not delete with their release.
-RESOURCE_POLICY_ANNOTATION = "helm.sh/resource-policy"
 HOOK_ANNOTATION = "helm.sh/hook"
 
 # Kinds whose pods restart when the pod template changes.

@@ -16,6 +16,7 @@ import pulumi
 
 from components.cluster import Cluster
 from mesh.config.models.extensions import GatewayApiConfig
+from mesh.kube.constants import RESOURCE_POLICY_ANNOTATION
 
 
 def add_adoption_annotations(kind: str, props: dict[str, Any]) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def add_adoption_annotations(kind: str, props: dict[str, Any]) -> dict[str, Any]
     if not kind.endswith(":CustomResourceDefinition"):
         return props
     metadata = props.get("metadata") or {}
-    adoption = {"pulumi.com/patchForce": "true", "helm.sh/resource-policy": "keep"}
+    adoption = {"pulumi.com/patchForce": "true", RESOURCE_POLICY_ANNOTATION: "keep"}
     return {**props, "metadata": {**metadata, "annotations": {**(metadata.get("annotations") or {}), **adoption}}}
 
 

@@ -19,6 +19,7 @@ from mesh import config, stack_state
 from mesh.config.resolved import ClusterMeshMember
 from mesh.config.validation.cilium import minor_version
 from mesh.kube import client as kube_client
+from mesh.kube.constants import RESOURCE_POLICY_ANNOTATION
 from mesh.kube.errors import ApiStatusError, KubeError
 
 # LoadBalancer Service of the ClusterMesh API server.
@@ -71,7 +72,7 @@ class ClusterMesh(pulumi.ComponentResource):
                 # Sorted, so that the order of the stack file does not matter.
                 [self.peers[other] for other in sorted(self.peers) if other != name],
                 stack.charts["cilium"],
-                linkerd=stack.linkerd,
+                has_linkerd=stack.linkerd,
                 services=_create_cluster_ip_service(cluster, self) if can_replace_service else [],
                 opts=child_options,
             )
@@ -146,7 +147,7 @@ def _create_cluster_ip_service(cluster: Cluster, parent: pulumi.Resource) -> lis
             annotations={
                 **SKIP_AWAIT,
                 "pulumi.com/patchForce": "true",
-                "helm.sh/resource-policy": "keep",
+                RESOURCE_POLICY_ANNOTATION: "keep",
                 **member.annotations,
             },
         ),

@@ -23,12 +23,11 @@ from components.sdk.secrets import pull_secret_references
 from mesh import config
 from mesh.config.models.links import LinkOptions
 from mesh.config.models.stack_file import GatewayConfig
+from mesh.kube.constants import EXPOSURE_ANNOTATION
 from mesh.topology import Link
 
 # A link, the settings of its target cluster, and the link's options.
 OutgoingLink = tuple[Link, config.ClusterSettings, LinkOptions]
-# Annotation of the gateway's Service for readers and policies: `public` or `none`.
-EXPOSURE_ANNOTATION = "multicluster-mesh/exposure"
 
 
 def multicluster_values(

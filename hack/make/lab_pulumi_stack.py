@@ -1,4 +1,4 @@
-"""Pulumi, run on one stack of the lab."""
+"""A Pulumi stack on the lab: its state, its configuration, and the Pulumi commands on it."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from hack.make.stack import PROJECT, LabStack
 from mesh.paths import PROJECT_ROOT
 from mesh.pulumi_cli import run_pulumi, stream_pulumi
 
-_REFRESHED = ("--refresh",)
+_REFRESH_OPTION = ("--refresh",)
 
 
 class LabPulumiStack:
-    """Runs Pulumi for one stack, without writing into its file or asking anything.
+    """A stack on the lab. Commands have no prompts and do not modify the stack file.
 
     Args:
-        state_dir: the lab's folder, which also holds the state.
+        state_dir: the lab's folder, which also contains the stack states.
         stack: the stack.
-        environment: the whole environment of its processes (see `dev.environment`).
-        log: where Pulumi's output goes, in place of this process's own.
+        environment: the whole environment of Pulumi (see `hack.make.environment`).
+        log: file for Pulumi's output; None for the output of this process.
     """
 
     def __init__(
@@ -41,13 +41,13 @@ class LabPulumiStack:
         self._environment = dict(environment)
 
     def initialise(self) -> None:
-        """Make the stack where there is none yet, and free it of what a Pulumi that was killed has left."""
+        """Create the stack if it does not exist, and clean up after a killed Pulumi."""
         if not self._state.exists():
-            # In a folder of its own, because Pulumi writes the salt of the stack's secrets into the stack file.
-            workspace = self._salted.parent
+            # In a separate folder, because Pulumi writes the salt of the stack's secrets into the stack file.
+            workspace = self._salted_file.parent
             workspace.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(PROJECT_ROOT / "Pulumi.yaml", workspace / "Pulumi.yaml")
-            shutil.copyfile(self._stack.file, self._salted)
+            shutil.copyfile(self._stack.file, self._salted_file)
             self._run("stack", "init", self._stack.name, folder=workspace)
         pending_operations.kill_orphans(self._environment["PULUMI_BACKEND_URL"])
         if self._has_stale_lock():
@@ -55,64 +55,63 @@ class LabPulumiStack:
 
     @property
     def exists(self) -> bool:
-        """Whether there is a state to destroy."""
+        """Return whether the stack has a state."""
         return self._state.exists()
 
     def up(self, *arguments: str) -> None:
-        """`pulumi up`, without a question and without a preview before it."""
-        # What a `destroy` that was interrupted has removed may stand in the state still.
-        half_gone = self._failed_to_destroy or pending_operations.DELETING in self._pending
-        self._stream(*self.up_command(*arguments, *(_REFRESHED if half_gone else ())))
-        if self._pending:
+        """Run `pulumi up` without a preview."""
+        # After an interrupted `destroy`, the state can contain deleted resources.
+        needs_refresh = self._last_destroy_failed or pending_operations.DELETING in self._pending_types
+        self._stream(*self.up_command(*arguments, *(_REFRESH_OPTION if needs_refresh else ())))
+        if self._pending_types:
             deployment = self._export()
             if pending_operations.drop_completed_operations(deployment["deployment"]):
                 self._import(deployment)
 
     def up_command(self, *arguments: str) -> list[str]:
-        """The arguments of that `pulumi up`."""
+        """Return the arguments of `pulumi up`."""
         return ["up", "--yes", "--skip-preview", "--suppress-outputs", *self._common, *arguments]
 
     def preview(self, *arguments: str) -> None:
-        """`pulumi preview`."""
+        """Run `pulumi preview`."""
         self._stream(*self.preview_command(*arguments))
 
     def preview_command(self, *arguments: str) -> list[str]:
-        """The arguments of that `pulumi preview`."""
+        """Return the arguments of `pulumi preview`."""
         return ["preview", *self._common, *arguments]
 
     def review(self, *arguments: str) -> int:
-        """`python -m review`; its exit code."""
+        """Run `python -m review` and return its exit code."""
         return subprocess.run(
             self.review_command(*arguments), cwd=PROJECT_ROOT, env=self._environment, check=False
         ).returncode
 
     def review_command(self, *arguments: str) -> list[str]:
-        """The whole command of that review."""
+        """Return the whole command of the review."""
         file = self._stack.file if self._is_tracked else self._config_file()
         return [sys.executable, "-m", "review", "--stack", self._stack.name, "--config-file", str(file), *arguments]
 
     def destroy(self) -> None:
-        """`pulumi destroy`, and the end of the stack itself."""
-        pending = self._pending
+        """Run `pulumi destroy`, and delete the stack."""
+        pending = self._pending_types
         if pending:
             deployment = self._export()
             pending_operations.adopt_pending(deployment["deployment"])
             self._import(deployment)
-        # What is gone is forgotten then. Helm fails to uninstall a release that it has uninstalled before.
-        refreshed = _REFRESHED if pending or self._failed_to_destroy else ()
-        self._stream(*self.destroy_command(*refreshed))
-        # `destroy --remove` would remove the stack file as well.
+        # A refresh removes deleted resources from the state. Helm fails to uninstall a release that no longer exists.
+        options = _REFRESH_OPTION if pending or self._last_destroy_failed else ()
+        self._stream(*self.destroy_command(*options))
+        # `destroy --remove` would delete the stack file too.
         self._run("stack", "rm", "--yes", "--preserve-config", "--stack", self._stack.name)
 
     def destroy_command(self, *arguments: str) -> list[str]:
-        """The arguments of that `pulumi destroy`."""
+        """Return the arguments of `pulumi destroy`."""
         return ["destroy", "--yes", "--skip-preview", *self._common, *arguments]
 
     def outputs(self) -> dict[str, Any]:
-        """The stack's outputs, secrets masked."""
-        printed = self._run("stack", "output", "--json", "--stack", self._stack.name)
-        found: dict[str, Any] = json.loads(printed)
-        return found
+        """Return the stack outputs, with secrets redacted by Pulumi."""
+        outputs: dict[str, Any] = json.loads(self._run("stack", "output", "--json", "--stack", self._stack.name))
+        return outputs
 
     @property
     def _common(self) -> list[str]:
@@ -123,7 +122,7 @@ class LabPulumiStack:
 
     @property
     def _is_tracked(self) -> bool:
-        """Whether Pulumi finds the stack file by itself, with nothing to write into it."""
+        """Return whether Pulumi finds the stack file by default and does not modify it."""
         return self._stack.has_salt and self._stack.file == PROJECT_ROOT / f"Pulumi.{self._stack.name}.yaml"
 
     @property
@@ -131,44 +130,44 @@ class LabPulumiStack:
         return _states(self._state_dir) / f"{self._stack.name}.json"
 
     @property
-    def _salted(self) -> Path:
+    def _salted_file(self) -> Path:
         return self._state_dir.folder / "stacks" / self._stack.name / f"Pulumi.{self._stack.name}.yaml"
 
     @property
-    def _pending(self) -> set[str]:
-        """What the state says was begun, and doesn't know the end of: the kinds of operations."""
+    def _pending_types(self) -> set[str]:
+        """Return the types of the pending operations in the stack state."""
         latest = json.loads(self._state.read_text())["checkpoint"].get("latest") or {}
         return {operation["type"] for operation in latest.get("pending_operations") or ()}
 
     @property
-    def _failed_to_destroy(self) -> bool:
-        """Whether the last command that changed something was a `destroy` that failed."""
-        ended = sorted(
+    def _last_destroy_failed(self) -> bool:
+        """Return whether the last update of the stack was a failed `destroy`."""
+        history = sorted(
             (self._state_dir.folder / "state/.pulumi/history" / PROJECT / self._stack.name).glob("*.history.json")
         )
-        last = json.loads(ended[-1].read_text()) if ended else {}
+        last = json.loads(history[-1].read_text()) if history else {}
         return last.get("kind") == "destroy" and last.get("result") == "failed"
 
     def _export(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self._run("stack", "export", "--stack", self._stack.name))
-        return found
+        deployment: dict[str, Any] = json.loads(self._run("stack", "export", "--stack", self._stack.name))
+        return deployment
 
     def _import(self, deployment: Mapping[str, Any]) -> None:
-        file = self._salted.with_name("state.json")
+        file = self._salted_file.with_name("state.json")
         file.write_text(json.dumps(deployment))
         self._run("stack", "import", "--stack", self._stack.name, "--file", str(file))
         file.unlink()
 
     def _config_file(self) -> Path:
-        """A copy of the stack file as it is now, with the salt that Pulumi has made for it."""
-        salt = [line for line in self._salted.read_text().splitlines() if line.startswith("encryptionsalt:")]
-        copy = self._salted.with_name("config.yaml")
+        """Write a copy of the current stack file with the salt from Pulumi, and return its path."""
+        salt = [line for line in self._salted_file.read_text().splitlines() if line.startswith("encryptionsalt:")]
+        copy = self._salted_file.with_name("config.yaml")
         lines = self._stack.file.read_text().splitlines()
         copy.write_text("\n".join([*salt, *(line for line in lines if not line.startswith("encryptionsalt:")), ""]))
         return copy
 
     def _has_stale_lock(self) -> bool:
-        """Whether each lock of the stack is that of a process of this machine that has ended."""
+        """Return whether the stack is locked only by processes of this machine that have exited."""
         locks = [json.loads(path.read_text()) for path in self._lock_folder.glob("*.json")]
         return bool(locks) and all(
             lock.get("hostname") == socket.gethostname() and not _is_pulumi(int(lock["pid"])) for lock in locks
@@ -186,7 +185,7 @@ class LabPulumiStack:
 
 
 def list_lab_stacks(state_dir: StateDir) -> list[str]:
-    """The stacks that have something on a lab."""
+    """Return the names of all stacks with resources on a lab."""
     return sorted(path.stem for path in _states(state_dir).glob("*.json") if '"resources"' in path.read_text())
 
 
@@ -195,7 +194,7 @@ def _states(state_dir: StateDir) -> Path:
 
 
 def _is_pulumi(pid: int) -> bool:
-    """Whether a process of this number runs Pulumi: no zombie, and not another one that has the number since."""
+    """Return whether a process is a running Pulumi: neither a zombie nor another program with a reused ID."""
     try:
         process = psutil.Process(pid)
         return process.status() != psutil.STATUS_ZOMBIE and "pulumi" in process.name()

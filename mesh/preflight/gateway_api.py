@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mesh.kube.client import METADATA_LIST_MEDIA_TYPE, KubeClient
-from mesh.kube.constants import CRDS_PATH
+from mesh.kube.constants import CRDS_PATH, RESOURCE_POLICY_ANNOTATION
 from mesh.kube.errors import to_single_line
 from mesh.kube.json_access import mapping, mappings, text
 from mesh.kube.ownership import GATEWAY_API, LINKERD_CRDS, belongs_to_release, server_side_appliers
@@ -15,7 +15,6 @@ from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.target import CheckTarget, GatewayApiTarget
 
 _BUNDLE_VERSION_ANNOTATION = "gateway.networking.k8s.io/bundle-version"
-_RESOURCE_POLICY_ANNOTATION = "helm.sh/resource-policy"
 # The CRDs that Linkerd's chart can contain.
 _ROUTES = ("httproutes", "grpcroutes", "tlsroutes", "tcproutes")
 _INSTALL_FALSE = "set extensions.gatewayApi: { install: false }"
@@ -69,11 +68,11 @@ def _check_foreign_crds(
         route
         for route, metadata in routes.items()
         if _is_owned(target, gateway_api, metadata)
-        and mapping(dict(metadata), "annotations").get(_RESOURCE_POLICY_ANNOTATION) != "keep"
+        and mapping(dict(metadata), "annotations").get(RESOURCE_POLICY_ANNOTATION) != "keep"
     ]
     if deleted:
         rule = "Helm would delete it with all routes, because linkerd-crds no longer contains it"
-        remedy = f"make Helm keep it: kubectl annotate crd {' '.join(deleted)} {_RESOURCE_POLICY_ANNOTATION}=keep"
+        remedy = f"make Helm keep it: kubectl annotate crd {' '.join(deleted)} {RESOURCE_POLICY_ANNOTATION}=keep"
         yield target.finding(rule, remedy, value=", ".join(deleted))
     bundle = text(mapping(dict(routes[name]), "annotations").get(_BUNDLE_VERSION_ANNOTATION))
     version, oldest, newest = (_parse_version(each) for each in (bundle, gateway_api.oldest, gateway_api.newest))

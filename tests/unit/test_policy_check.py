@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mesh.paths import PROJECT_ROOT
 from policy import LifetimeLimits, PreviewError, extract_resources
 from policy.check import main
 from policy.config import PolicyConfigError, parse_config
@@ -162,3 +165,19 @@ def test_invalid_configuration_is_refused(check: Any, text: str, message: str) -
 
     assert str(caught.value).startswith(message)
     assert check(json.dumps(preview_json()), text) == (2, [], f"/config.json: {caught.value}")
+
+
+def test_closed_output_pipe_ends_check_without_traceback(tmp_path: Path) -> None:
+    steps = [step("create", name=f"cluster-{number}") for number in range(2000)]
+    (tmp_path / "preview.json").write_text(json.dumps(preview_json(*steps)))
+    command = [sys.executable, "-m", "policy", str(tmp_path / "preview.json")]
+
+    process = subprocess.Popen(command, cwd=PROJECT_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout and process.stderr
+    process.stdout.readline()
+    process.stdout.close()
+
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=60) == 1
+    assert errors == "2000 resources, 2000 violations, 2000 of them mandatory\n"

@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from components.linkerd.multicluster import EXPOSURE_ANNOTATION
+from mesh.kube.constants import EXPOSURE_ANNOTATION
 from mesh.pulumi_constants import UNKNOWN_VALUE
 from policy import RULES, LifetimeLimits, find_violations
-from policy import gateways as gateways_rule
 from policy.charts import chart_name
 from policy.planned_resource import SECRET
 from tests.helpers.planned_resources import broken_rules, check_resources, planned_release, planned_resource
@@ -147,8 +146,8 @@ def test_ingress_and_service_load_balancers_are_checked() -> None:
     assert broken_rules(planned_resource(kind, spec=UNKNOWN_VALUE)) == []
 
 
-def test_policies_and_program_use_same_exposure_annotation() -> None:
-    assert gateways_rule.EXPOSURE_ANNOTATION == EXPOSURE_ANNOTATION
+def test_exposure_annotation_has_documented_name() -> None:
+    assert EXPOSURE_ANNOTATION == "multicluster-mesh/exposure"
 
 
 @pytest.mark.parametrize(
