@@ -68,7 +68,7 @@ def cilium_values(
     cilium: CiliumConfig,
     peers: Sequence[pulumi.Input[Mapping[str, Any]]],
     *,
-    linkerd: bool,
+    has_linkerd: bool,
 ) -> dict[str, Any]:
     """Return the values of the cilium chart.
 
@@ -76,7 +76,7 @@ def cilium_values(
         cluster: settings of the cluster.
         cilium: settings of Cilium.
         peers: values for each other cluster.
-        linkerd: whether Linkerd also runs on the cluster.
+        has_linkerd: whether Linkerd also runs on the cluster.
     """
     member = cluster.cilium
     assert member is not None
@@ -104,7 +104,7 @@ def cilium_values(
         # Use the pod networks of the nodes, which differ. The chart's default is the same network in all clusters.
         "ipam": {"mode": "kubernetes"},
     }
-    if linkerd:
+    if has_linkerd:
         # https://linkerd.io/2.14/reference/cluster-configuration/#cilium
         values |= {"cni": {"exclusive": False}, "socketLB": {"hostNamespaceOnly": True}}
     return config.merge_values(values, member.values)
@@ -153,7 +153,7 @@ class Cilium(pulumi.ComponentResource):
         own: the cluster itself, as its peers need it.
         peers: the other clusters.
         charts: source of the chart.
-        linkerd: whether Linkerd also runs on the cluster.
+        has_linkerd: whether Linkerd also runs on the cluster.
         services: Services that replace the chart's own.
         opts: resource options.
     """
@@ -170,7 +170,7 @@ class Cilium(pulumi.ComponentResource):
         peers: Sequence[Peer],
         charts: str,
         *,
-        linkerd: bool,
+        has_linkerd: bool,
         services: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -187,7 +187,7 @@ class Cilium(pulumi.ComponentResource):
             chart="cilium",
             version=cilium.version,
             source=charts,
-            values=cilium_values(cluster.settings, cilium, peer_outputs, linkerd=linkerd),
+            values=cilium_values(cluster.settings, cilium, peer_outputs, has_linkerd=has_linkerd),
             # Hidden dependencies: the Secrets that the pods mount, and the Service that the chart leaves out.
             opts=pulumi.ResourceOptions.merge(child_options, pulumi.ResourceOptions(depends_on=[*secrets, *services])),
         ).drift_repair
@@ -242,7 +242,7 @@ class Cilium(pulumi.ComponentResource):
                 renew_before=authority.lifetimes.renew_before,
                 dns_names=names,
                 ip_addresses=["127.0.0.1", "::1"] if common_name == _SERVER_NAME else [],
-                client=True,
+                is_client=True,
                 opts=pulumi.ResourceOptions(parent=self),
             )
             expiry.append(certificate.expiry)

@@ -219,7 +219,7 @@ class Linkerd(pulumi.ComponentResource):
             values=crds_values(cluster.settings),
             # CRDs are ready at once, but Helm would poll for them at an interval of two seconds.
             wait=False,
-            # Hidden dependencies: the network, CRDs that others install, and the cleanup that must run after Helm's.
+            # Hidden dependencies: the network, CRDs from other sources, and the cleanup of CRDs that Helm retains.
             opts=pulumi.ResourceOptions.merge(child_options, pulumi.ResourceOptions(depends_on=crds_dependencies)),
         ).drift_repair
         self.control_plane = helm_release(

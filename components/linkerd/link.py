@@ -168,7 +168,7 @@ class ClusterLink(pulumi.ComponentResource):
                 self._source.cluster.settings,
                 self._target.cluster.settings,
                 credentials_checksum=credentials_checksum(kubeconfig),
-                gateway=self._link.gateway,
+                has_gateway=self._link.gateway,
                 options=self._options,
                 pull_secrets=pull_secret_references(self._source.cluster),
             ),

@@ -79,7 +79,7 @@ class Certificate(pulumi.ComponentResource):
         renew_before: hours before the expiry.
         dns_names: DNS names of a server.
         ip_addresses: IP addresses of a server.
-        client: whether the certificate also authenticates a client.
+        is_client: whether the certificate also authenticates a client.
         opts: resource options.
     """
 
@@ -97,14 +97,14 @@ class Certificate(pulumi.ComponentResource):
         renew_before: int,
         dns_names: pulumi.Input[Sequence[str]] = (),
         ip_addresses: Sequence[str] = (),
-        client: bool = False,
+        is_client: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("multicluster-mesh:index:Certificate", name, None, opts)
         assert ca.private_key is not None, "mesh.config requires a key for each CA that signs"
         child_options = pulumi.ResourceOptions(parent=self)
-        is_issuer = dns_names == () and not client
-        key_usages = _CA_KEY_USAGES if is_issuer else _PEER_KEY_USAGES if client else _SERVER_KEY_USAGES
+        is_issuer = dns_names == () and not is_client
+        key_usages = _CA_KEY_USAGES if is_issuer else _PEER_KEY_USAGES if is_client else _SERVER_KEY_USAGES
         key = tls.PrivateKey(f"{name}-key", algorithm="ECDSA", ecdsa_curve="P256", opts=child_options)
         request = tls.CertRequest(
             f"{name}-request",

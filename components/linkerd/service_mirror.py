@@ -34,7 +34,7 @@ def service_mirror_values(
     target: config.ClusterSettings,
     *,
     credentials_checksum: pulumi.Input[str],
-    gateway: bool = True,
+    has_gateway: bool = True,
     options: LinkOptions | None = None,
     pull_secrets: list[dict[str, str]] | None = None,
 ) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def service_mirror_values(
         source: settings of the source cluster, which runs the service mirror.
         target: settings of the target cluster, which exports the services.
         credentials_checksum: checksum that changes with the credentials.
-        gateway: whether the source reaches the target through the target's gateway.
+        has_gateway: whether the source reaches the target through the target's gateway.
         options: options of the link.
         pull_secrets: references to image pull secrets.
     """
@@ -55,7 +55,7 @@ def service_mirror_values(
         "leaderElection": linkerd_release.mirror_lease,
         "linkStatus": linkerd_release.link_status,
         "credentialsChecksum": credentials_checksum,
-        "probePort": gateway_ports(target)[1] if gateway else 0,
+        "probePort": gateway_ports(target)[1] if has_gateway else 0,
         "nodeSelector": linkerd.node_selector,
         "tolerations": tolerations(source),
         **_common_values(source, options or LinkOptions()),

@@ -89,7 +89,7 @@ class Booksapp(SampleComponent):
                     Backend(service="books", port=PORTS["books"], weight=1000 - failing),
                     Backend(service=ERROR_INJECTOR, port=NGINX_PORT, weight=failing),
                 ],
-                thousandths=True,
+                in_thousandths=True,
             )
         self.register_outputs({})
 
@@ -104,7 +104,7 @@ def _create_service(component: SampleComponent, service: str, *, is_exported: bo
         variables["FAILURE_RATE"] = "0.5"
     container = container_spec(
         "service",
-        component.image(service, BOOKSAPP_IMAGE),
+        component.resolve_image(service, BOOKSAPP_IMAGE),
         ports={"service": PORTS[service]},
         probe={"httpGet": {"path": "/ping", "port": "service"}},
         memory="128Mi",
@@ -128,7 +128,7 @@ def _create_service(component: SampleComponent, service: str, *, is_exported: bo
 def _create_traffic_generator(component: SampleComponent) -> None:
     container = container_spec(
         "traffic",
-        component.image("traffic", BOOKSAPP_TRAFFIC_IMAGE),
+        component.resolve_image("traffic", BOOKSAPP_TRAFFIC_IMAGE),
         extra_fields={"args": ["-initial-delay=30s", f"webapp:{PORTS['webapp']}"]},
     )
     component.create_deployment("traffic", "traffic", [container], labels=_labels("traffic"), needs_account=True)

@@ -70,7 +70,7 @@ def _create_backend(component: SampleComponent, name: str, *, is_exported: bool)
     service = f"{name}-svc"
     container = container_spec(
         service,
-        component.image(service, EMOJIVOTO_IMAGE.format(service)),
+        component.resolve_image(service, EMOJIVOTO_IMAGE.format(service)),
         ports={"grpc": _GRPC_PORT, "prom": _PROMETHEUS_PORT},
         probe={"tcpSocket": {"port": "grpc"}},
         cpu="100m",
@@ -99,7 +99,7 @@ def _create_web(component: SampleComponent, *, is_exported: bool) -> None:
     }
     container = container_spec(
         "web-svc",
-        component.image("web-svc", EMOJIVOTO_IMAGE.format("web")),
+        component.resolve_image("web-svc", EMOJIVOTO_IMAGE.format("web")),
         ports={"http": 8080},
         probe={"tcpSocket": {"port": "http"}},
         cpu="100m",
@@ -122,7 +122,7 @@ def _create_web(component: SampleComponent, *, is_exported: bool) -> None:
 def _create_vote_bot(component: SampleComponent) -> None:
     container = container_spec(
         "vote-bot",
-        component.image("vote-bot", EMOJIVOTO_IMAGE.format("web")),
+        component.resolve_image("vote-bot", EMOJIVOTO_IMAGE.format("web")),
         extra_fields={
             "command": ["emojivoto-vote-bot"],
             "env": environment({"WEB_HOST": f"web-svc.{component.namespace.name}:80"}),

@@ -43,7 +43,7 @@ class ExportCleanup(Resource, module="multicluster-mesh", name="ExportCleanup"):
         namespace: namespace of the service, which is the same in every cluster.
         target: cluster that exports the service.
         source: cluster with the mirror or the federated service; for the latter, it can be the target itself.
-        federated: whether the service is a member of a federated service.
+        is_federated: whether the service is a member of a federated service.
         opts: resource options; the service must depend on this resource, so that it is deleted first.
     """
 
@@ -55,11 +55,11 @@ class ExportCleanup(Resource, module="multicluster-mesh", name="ExportCleanup"):
         namespace: str,
         target: Cluster,
         source: Cluster,
-        federated: bool = False,
+        is_federated: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         props: dict[str, Any] = {"service": service, "namespace": namespace}
-        if federated:
+        if is_federated:
             props["federated"] = True
         for end, cluster in (("target", target), ("source", source)):
             settings = cluster.settings
@@ -83,12 +83,12 @@ def delete_export(props: dict[str, Any], deadline: float) -> None:
         deadline: a value of `time.monotonic()`.
     """
     namespace, service, target = props["namespace"], props["service"], props["target"]
-    federated = bool(props.get("federated"))
-    label = FEDERATED_LABEL if federated else EXPORTED_LABEL
+    is_federated = bool(props.get("federated"))
+    label = FEDERATED_LABEL if is_federated else EXPORTED_LABEL
     if _has_label(_access(props, "target"), namespace, service, label):
         return
     source = _access(props, "source")
-    if federated:
+    if is_federated:
         leave_federated_service(source, namespace, service, "" if target == props["source"] else target, deadline)
     else:
         delete_mirror(source, namespace, service, target, deadline)

@@ -53,7 +53,7 @@ def _create_version(component: SampleComponent, version: str, annotations: Mappi
     name = f"{NAME}-{version}"
     container = container_spec(
         NAME,
-        component.image(name, HELLOWORLD_IMAGE.format(version)),
+        component.resolve_image(name, HELLOWORLD_IMAGE.format(version)),
         ports={"http": PORT},
         probe={"httpGet": {"path": "/health", "port": "http"}},
         cpu="100m",
@@ -79,7 +79,7 @@ def _create_sleep(component: SampleComponent) -> None:
     labels = {"app": SLEEP}
     container = container_spec(
         SLEEP,
-        component.image(SLEEP, CURL_IMAGE),
+        component.resolve_image(SLEEP, CURL_IMAGE),
         memory="16Mi",
         extra_fields={"command": ["/bin/sleep", "3650d"]},
     )

@@ -65,7 +65,7 @@ def create_nginx(
     ]
     container = container_spec(
         name,
-        component.image(name, NGINX_IMAGE),
+        component.resolve_image(name, NGINX_IMAGE),
         ports={"http": PORT},
         probe={"tcpSocket": {"port": "http"}},
         extra_fields={"volumeMounts": mounts},

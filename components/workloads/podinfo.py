@@ -67,7 +67,7 @@ class Podinfo(SampleComponent):
         settings, cluster = sample.part, self.cluster.name
         assert isinstance(settings, PodinfoConfig)
         if cluster in sample.clusters:
-            container = podinfo_container(cluster, self.image(NAME, PODINFO_IMAGE))
+            container = podinfo_container(cluster, self.resolve_image(NAME, PODINFO_IMAGE))
             self.create_deployment("", NAME, [container], labels=_LABELS, user=_UID)
             self.create_service(
                 "service",

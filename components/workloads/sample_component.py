@@ -43,7 +43,7 @@ class SampleComponent(pulumi.ComponentResource):
         super().__init__(type_token, self._resource_name, None, opts)
         self._child_options = self.cluster.options(self)
 
-    def image(self, container: str, default: str) -> str:
+    def resolve_image(self, container: str, default: str) -> str:
         """Return the image of a container: the user's or the default."""
         return self._sample.part.images.get(container, default)
 
@@ -250,7 +250,7 @@ class SampleComponent(pulumi.ComponentResource):
             namespace=self.namespace.name,
             target=self.cluster,
             source=source,
-            federated=as_member,
+            is_federated=as_member,
             # Hidden dependency: the controller deletes the mirror, so it must be deleted after the cleanup.
             opts=pulumi.ResourceOptions(parent=self, depends_on=controller),
         )

@@ -51,7 +51,7 @@ class NamespaceComponent(pulumi.ComponentResource):
         cluster: cluster of the namespace.
         namespace: name of the namespace.
         samples: samples in the namespace.
-        linkerd: whether Linkerd runs on the cluster.
+        has_linkerd: whether Linkerd runs on the cluster.
         opts: resource options.
     """
 
@@ -64,7 +64,7 @@ class NamespaceComponent(pulumi.ComponentResource):
         namespace: str,
         samples: Sequence[config.Sample],
         *,
-        linkerd: bool,
+        has_linkerd: bool,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         name = f"{cluster.name}-{namespace}"
@@ -74,7 +74,7 @@ class NamespaceComponent(pulumi.ComponentResource):
         if namespace == DEFAULT_NAMESPACE:
             self.name = namespace
         else:
-            is_injected = linkerd and all(sample.part.meshed for sample in samples)
+            is_injected = has_linkerd and all(sample.part.meshed for sample in samples)
             self.name = KubernetesObject(
                 f"{name}-namespace",
                 "v1",
@@ -142,7 +142,7 @@ def _create_sample_namespace(
     clusters: Mapping[str, Cluster],
     links: Mapping[Link, ClusterLink],
 ) -> SampleNamespace:
-    component = NamespaceComponent(mesh_cluster.cluster, namespace, samples, linkerd=stack.linkerd)
+    component = NamespaceComponent(mesh_cluster.cluster, namespace, samples, has_linkerd=stack.linkerd)
     # Links from unreachable clusters are included: a cluster that becomes unreachable must change nothing here.
     incoming_links = [
         IncomingLink(link=link, source=clusters[link.source], component=links.get(link))

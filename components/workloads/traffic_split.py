@@ -64,18 +64,19 @@ def failover_annotations(cluster: str, failovers: Sequence[FailoverConfig]) -> M
     return FAILURE_ACCRUAL_ANNOTATION if any(failover.cluster == cluster for failover in failovers) else None
 
 
-def traffic_split_spec(service: str, backends: Sequence[Backend], *, thousandths: bool = False) -> dict[str, Any]:
+def traffic_split_spec(service: str, backends: Sequence[Backend], *, in_thousandths: bool = False) -> dict[str, Any]:
     """Return the spec of a TrafficSplit.
 
     Args:
         service: service that clients send requests to.
         backends: services that receive the requests.
-        thousandths: whether weights are written as thousandths, such as 500m; only v1alpha1 supports that.
+        in_thousandths: whether weights are written as thousandths, such as 500m; only v1alpha1 supports that.
     """
     return {
         "service": service,
         "backends": [
-            {"service": each.service, "weight": f"{each.weight}m" if thousandths else each.weight} for each in backends
+            {"service": each.service, "weight": f"{each.weight}m" if in_thousandths else each.weight}
+            for each in backends
         ],
     }
 
@@ -141,7 +142,7 @@ def split_requests(
     backends: Sequence[Backend],
     grpc_port: int | None = None,
     version: str = "v1alpha1",
-    thousandths: bool = False,
+    in_thousandths: bool = False,
 ) -> None:
     """Create a TrafficSplit or weighted routes.
 
@@ -155,12 +156,12 @@ def split_requests(
         backends: services that receive the requests.
         grpc_port: port of the service's gRPC requests, which need a GRPCRoute; a TrafficSplit includes all ports.
         version: API version of a TrafficSplit.
-        thousandths: whether weights are thousandths.
+        in_thousandths: whether weights are thousandths.
     """
     if (form or component.cluster.settings.split_form) == "smi":
         smi = component.namespace.mesh_cluster.smi
         assert smi is not None, "mesh.config requires the smi extension for a TrafficSplit"
-        spec = traffic_split_spec(service, backends, thousandths=thousandths)
+        spec = traffic_split_spec(service, backends, in_thousandths=in_thousandths)
         # The extension installs the CRD, and converts each TrafficSplit to a ServiceProfile.
         component.create_custom_object(
             role, f"split.smi-spec.io/{version}", "TrafficSplit", name, spec, depends_on=[smi.ready]

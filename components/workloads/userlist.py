@@ -54,7 +54,7 @@ class Userlist(SampleComponent):
         if cluster in sample.clusters:
             container = container_spec(
                 NAME,
-                self.image(NAME, USERLIST_IMAGE),
+                self.resolve_image(NAME, USERLIST_IMAGE),
                 ports={"http": PORT},
                 probe={"tcpSocket": {"port": "http"}},
                 memory="128Mi",
@@ -72,7 +72,7 @@ class Userlist(SampleComponent):
         if cluster in (sample.clusters if settings.curltest is None else settings.curltest):
             container = container_spec(
                 CURLTEST,
-                self.image(CURLTEST, CURL_IMAGE),
+                self.resolve_image(CURLTEST, CURL_IMAGE),
                 memory="16Mi",
                 extra_fields={"command": ["/bin/sh", "-c", "--"], "args": ["sleep 365d"]},
             )

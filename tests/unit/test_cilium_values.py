@@ -27,7 +27,9 @@ def build_member(**options: Any) -> config.ClusterSettings:
 
 
 def build_values(cilium: dict[str, Any] | None = None, *, linkerd: bool = False, **options: Any) -> dict[str, Any]:
-    return cilium_values(build_member(**options), CiliumConfig.model_validate(cilium or {}), [PEER], linkerd=linkerd)
+    return cilium_values(
+        build_member(**options), CiliumConfig.model_validate(cilium or {}), [PEER], has_linkerd=linkerd
+    )
 
 
 def test_default_values_name_cluster_and_its_peers() -> None:

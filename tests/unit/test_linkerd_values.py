@@ -207,7 +207,7 @@ def test_link_ports_are_service_node_or_configured_ports() -> None:
 def test_flat_link_has_no_gateway_and_no_probe() -> None:
     spec = link_spec(build_cluster_settings(), gateway_address=None)
     mirror = service_mirror_values(
-        build_cluster_settings("west"), build_cluster_settings(), credentials_checksum="x", gateway=False
+        build_cluster_settings("west"), build_cluster_settings(), credentials_checksum="x", has_gateway=False
     )
 
     assert (spec["gatewayAddress"], spec["selector"]) == ("", {})

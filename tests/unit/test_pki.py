@@ -19,11 +19,11 @@ CASES = pytest.mark.parametrize(
         pytest.param({}, None, None, True, AUTHORITY_USES, id="issuer"),
         pytest.param({"dns_names": ("a", "b")}, ["a", "b"], None, False, SERVER_USES, id="server"),
         pytest.param(
-            {"dns_names": ["a"], "client": True}, ["a"], None, False, [*SERVER_USES, "client_auth"], id="both"
+            {"dns_names": ["a"], "is_client": True}, ["a"], None, False, [*SERVER_USES, "client_auth"], id="both"
         ),
-        pytest.param({"client": True}, None, None, False, [*SERVER_USES, "client_auth"], id="client"),
+        pytest.param({"is_client": True}, None, None, False, [*SERVER_USES, "client_auth"], id="client"),
         pytest.param(
-            {"dns_names": [], "client": True}, None, None, False, [*SERVER_USES, "client_auth"], id="no-names"
+            {"dns_names": [], "is_client": True}, None, None, False, [*SERVER_USES, "client_auth"], id="no-names"
         ),
         pytest.param(
             {"dns_names": ["a"], "ip_addresses": ["127.0.0.1"]},

@@ -47,7 +47,7 @@ def test_traffic_split_has_whole_weights_or_thousandths() -> None:
             {"service": "podinfo-north", "weight": 0},
         ],
     }
-    assert traffic_split_spec("books", BOOKS, thousandths=True) == {
+    assert traffic_split_spec("books", BOOKS, in_thousandths=True) == {
         "service": "books",
         "backends": [{"service": "books", "weight": "500m"}, {"service": "error-injector", "weight": "500m"}],
     }
