@@ -116,7 +116,7 @@ LINKERD_EDGE_CHARTS_URL = "https://helm.linkerd.io/edge"
 _EDGE_NAME = re.compile(r"(?:edge-|20)(\d\d)\.(\d{1,2})\.(\d{1,3})")
 
 
-def linkerd_release(version: str) -> LinkerdRelease | None:
+def find_linkerd_release(version: str) -> LinkerdRelease | None:
     """Return the release with a given name, or None if the name is unknown.
 
     Args:
@@ -229,7 +229,7 @@ def minor_version(tag: str) -> int | None:
 
 
 def _require_release(version: str) -> LinkerdRelease:
-    known = linkerd_release(version)
+    known = find_linkerd_release(version)
     assert known is not None, f"{version} is in a table of this module"
     return known
 

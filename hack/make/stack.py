@@ -19,7 +19,7 @@ from mesh.config.parser import ParsedStackFile
 from mesh.config.resolved import ClusterExtensions, Sample
 from mesh.config.validation.cilium import has_linkerd
 from mesh.kube.json_access import mapping
-from mesh.linkerd_releases import LinkerdRelease, linkerd_release
+from mesh.linkerd_releases import LinkerdRelease, find_linkerd_release
 from mesh.paths import PROJECT_ROOT
 from mesh.topology import Link
 
@@ -69,7 +69,7 @@ class LabStack:
     @property
     def federates(self) -> bool:
         """Return whether the Linkerd release has federated services."""
-        known = linkerd_release(self.linkerd_version)
+        known = find_linkerd_release(self.linkerd_version)
         return self.has_linkerd and (known is None or known.federation)
 
     @property
@@ -86,7 +86,7 @@ class LabStack:
 
 def linkerd_tag(version: str) -> str:
     """Return Linkerd's own name of a release, such as `edge-25.4.4` for `2.18` in a stack file."""
-    known = linkerd_release(version)
+    known = find_linkerd_release(version)
     return known.tag if known is not None else version
 
 
@@ -117,7 +117,7 @@ def read_stack(name: str, file: Path | None = None) -> LabStack:
             if str(key).startswith(prefix)
         }
     try:
-        parsed, outline, linkerd = _resolve(config)
+        parsed, outline, linkerd_release = _resolve(config)
     except SettingsError as error:
         raise StackFileError(f"{file.name}: {error}") from None
     return LabStack(
@@ -128,7 +128,7 @@ def read_stack(name: str, file: Path | None = None) -> LabStack:
             for name, cluster in parsed.file.clusters.items()
         ),
         links=tuple(outline.links),
-        linkerd_version=linkerd.version,
+        linkerd_version=linkerd_release.version,
         own_kubeconfigs=_own_kubeconfigs(parsed.file),
         has_salt="encryptionsalt" in content,
         samples=outline.samples,
@@ -148,10 +148,10 @@ def _resolve(config: dict[str, Any]) -> tuple[ParsedStackFile, StackOutline, Lin
     names = settings.list_cluster_names(config)
     if not names:
         errors.add(("clusters",), None, "at least one cluster is required", "write `west: {}` for each")
-    linkerd = assume_release(parsed.file.linkerd.version)
-    outline = resolve_outline(parsed, names, linkerd, errors, linkerd=has_linkerd(config))
+    linkerd_release = assume_release(parsed.file.linkerd.version)
+    outline = resolve_outline(parsed, names, linkerd_release, errors, linkerd=has_linkerd(config))
     errors.raise_if_any()
-    return parsed, outline, linkerd
+    return parsed, outline, linkerd_release
 
 
 def _own_kubeconfigs(file: StackFile) -> tuple[str, ...]:

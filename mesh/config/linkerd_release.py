@@ -13,8 +13,8 @@ from mesh.linkerd_releases import (
     LINKERD_STABLE_CHARTS_URL,
     NEWEST_TESTED_EDGE,
     LinkerdRelease,
+    find_linkerd_release,
     is_too_old,
-    linkerd_release,
     parse_edge,
     unknown_release,
     with_chart_versions,
@@ -37,7 +37,7 @@ def assume_release(version: str) -> LinkerdRelease:
     Args:
         version: the name in the stack file, such as `2.14.10` or `edge-25.4.4`.
     """
-    known = linkerd_release(version)
+    known = find_linkerd_release(version)
     return known if known is not None else unknown_release(version, version, _same_version_everywhere(version))
 
 
@@ -126,7 +126,7 @@ def _find_release_in_charts(
         errors.add(VERSION_PATH, version, rule, "add the chart there, or choose another release")
         return None
     tag = control_plane.app_version or version
-    known = assumed if assumed.is_known else linkerd_release(tag) or linkerd_release(control_plane.version)
+    known = assumed if assumed.is_known else find_linkerd_release(tag) or find_linkerd_release(control_plane.version)
     return with_chart_versions(known, versions) if known is not None else unknown_release(version, tag, versions)
 
 

@@ -16,7 +16,7 @@ from mesh.linkerd_releases import (
     LINKERD_RELEASES,
     NEWEST_TESTED_EDGE,
     LinkerdRelease,
-    linkerd_release,
+    find_linkerd_release,
     minor_version,
     release_order,
 )
@@ -27,7 +27,7 @@ CHART_NAMES = ("linkerd-crds", "linkerd-control-plane", "linkerd-multicluster")
 
 
 def require_release(version: str) -> LinkerdRelease:
-    selected_release = linkerd_release(version)
+    selected_release = find_linkerd_release(version)
     assert selected_release is not None
     return selected_release
 
@@ -73,7 +73,7 @@ def test_release_is_recognized_by_each_of_its_names(name: str, tag: str, chart: 
 
 @pytest.mark.parametrize("name", ["2.12.0", "1.0", "edge-23.11.4", "2023.5.1", "2.14.99", "2.21", "latest", "26.8.3"])
 def test_other_names_are_not_recognized(name: str) -> None:
-    assert linkerd_release(name) is None
+    assert find_linkerd_release(name) is None
 
 
 def test_release_has_features_of_its_generation() -> None:
@@ -154,8 +154,8 @@ def test_untested_newer_release_yields_warning(environment: Environment) -> None
     assert linkerd_release.control_plane == "2027.1.2" and linkerd_release.link_controllers
     newest = ".".join(map(str, NEWEST_TESTED_EDGE))
     assert warnings == (
-        f'linkerd.version: "edge-27.1.2": newer than edge-{newest}, the newest release that this program was tested with; '
-        "test it on clusters that may break",
+        f'linkerd.version: "edge-27.1.2": newer than edge-{newest}, the newest release that this program was tested '
+        "with; test it on clusters that may break",
     )
     assert choose_release("2.20", environment)[1] == ()
 

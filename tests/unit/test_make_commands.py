@@ -26,6 +26,7 @@ def test_stack_file_sets_contexts_links_and_release_of_lab(tmp_path: Path) -> No
           multicluster-mesh:clusters:
             one: {context: ctx-1, gateway: {loadBalancer: false}}
             two:
+            three: {gateway: {loadBalancer: {await: false}}}
           multicluster-mesh:links: [{source: one, target: two}]
           multicluster-mesh:linkerd: {version: stable-2.13.5}
         """
@@ -36,6 +37,7 @@ def test_stack_file_sets_contexts_links_and_release_of_lab(tmp_path: Path) -> No
     assert [(cluster.context, cluster.has_load_balancer) for cluster in lab_stack.clusters] == [
         ("ctx-1", False),
         ("two", True),
+        ("three", False),
     ]
     assert lab_stack.links == (Link(source="one", target="two"),)
     assert lab_stack.linkerd_version == "2.13.5"

@@ -141,7 +141,8 @@ def config_errors(environment: Environment, part: dict[str, Any], sample: str = 
         ),
         (
             {"failover": [BACKUP]},
-            'failover[0].backups[0]: "east": the cluster does not export podinfo; add it to workloads[0].podinfo.exported',
+            'failover[0].backups[0]: "east": the cluster does not export podinfo; '
+            "add it to workloads[0].podinfo.exported",
         ),
         (
             {"exported": ["west"], "failover": [{"cluster": "east", "backups": ["west"]}]},
@@ -166,12 +167,13 @@ def config_errors(environment: Environment, part: dict[str, Any], sample: str = 
         ),
         (
             {"exported": ["east"], "failover": [BACKUP], "profile": {"form": "gateway-api"}},
-            "failover[0]: …: requests that match the HTTPRoutes of podinfo.profile would bypass it; remove one of the two",
+            "failover[0]: …: requests that match the HTTPRoutes of podinfo.profile would bypass it; remove one of "
+            "the two",
         ),
         (
             {"exported": ["east"], "splits": [SPLIT], "profile": {"form": "gateway-api"}},
-            "splits[0].form: …: requests that match the HTTPRoutes of podinfo.profile would bypass it; choose smi (with "
-            "extensions.smi) and profile.form service-profile, or remove the profile",
+            "splits[0].form: …: requests that match the HTTPRoutes of podinfo.profile would bypass it; choose smi "
+            "(with extensions.smi) and profile.form service-profile, or remove the profile",
         ),
     ],
     ids=[
@@ -218,7 +220,8 @@ def test_smi_split_with_profile_routes_is_refused(environment: Environment) -> N
         ),
         (
             {"form": "gateway-api", "routes": [{"method": "GET", "pathRegex": "/" * 1025}]},
-            "routes[0].pathRegex: …: the path of an HTTPRoute has at most 1024 characters; split it into several routes",
+            "routes[0].pathRegex: …: the path of an HTTPRoute has at most 1024 characters; split it into "
+            "several routes",
         ),
     ],
     ids=["budget-of-routes", "limit-of-service-profile", "limit-without-retry", "long-path"],
