@@ -196,19 +196,18 @@ class KubeClient:
             ApiStatusError: the API server refuses the request.
             ApiUnreachableError, BadCredentialsError: there is no answer.
         """
-        answer = self._send(
-            method,
-            path,
-            None if body is None else json.dumps(body),
-            accept,
-            content_type=patch_type if method == "PATCH" else JSON_MEDIA_TYPE,
-            retry=True,
-        )
+        label = f"{method} {self._host}{path.partition('?')[0]}"
+        content_type = patch_type if method == "PATCH" else JSON_MEDIA_TYPE
+        content = None if body is None else json.dumps(body)
+        try:
+            answer = self._send(method, path, content, accept, content_type=content_type, retry=True)
+        except ApiUnreachableError as error:
+            raise ApiUnreachableError(f"{label}: {error}") from None
         if answer.status == HTTPStatus.NOT_FOUND:
             return None
         if not 200 <= answer.status < 300 or answer.content is None:
             message = text((answer.content or {}).get("message"))
-            raise ApiStatusError(f"{method} {path.partition('?')[0]}", answer.status, answer.reason, message)
+            raise ApiStatusError(label, answer.status, answer.reason, message)
         return answer.content
 
     def list_objects(self, path: str, selector: str = "", *, accept: str = JSON_MEDIA_TYPE) -> list[dict[str, Any]]:
@@ -244,7 +243,9 @@ class KubeClient:
                 "the API server refuses the kubeconfig's credentials: they are wrong or have expired (HTTP 401)"
             )
         if answer.status >= 500 or answer.status == HTTPStatus.TOO_MANY_REQUESTS:
-            raise ApiUnreachableError(f"it answers with {answer.summary} to {method} {path.partition('?')[0]}")
+            raise ApiUnreachableError(
+                f"the API server answers with {answer.summary} to {method} {path.partition('?')[0]}"
+            )
         return answer
 
     def _send(

@@ -37,7 +37,7 @@ class ApiStatusError(KubeError):
     """The API server refuses a request.
 
     Args:
-        request: method and path, for the message.
+        request: method and URL, for the message.
         status: the HTTP status.
         reason: the HTTP reason phrase.
         message: the API server's explanation; the reason if there is none.
@@ -94,7 +94,7 @@ def request_error(
     if isinstance(error, urllib3.ProxyError):
         return ApiUnreachableError(f"the proxy refuses the connection{_root_cause(error)}")
     if isinstance(error, urllib3.NameResolutionError):
-        return ApiUnreachableError(f"its name can't be resolved{_root_cause(error)}")
+        return ApiUnreachableError(f"the host name cannot be resolved{_root_cause(error)}")
     if isinstance(error, urllib3.NewConnectionError):
         return ApiUnreachableError(f"the connection failed{_root_cause(error)}")
     if isinstance(error, urllib3.ConnectTimeoutError):
@@ -105,7 +105,7 @@ def request_error(
     if isinstance(error, urllib3.SSLError):
         return _tls_error(error)
     if isinstance(error, urllib3.LocationValueError):
-        return ApiUnreachableError("its URL is not valid")
+        return ApiUnreachableError("the URL is not valid")
     unread = next((cause for cause in _causes(error) if isinstance(cause, (FileNotFoundError, PermissionError))), None)
     if unread is not None:
         reason = to_single_line(unread.strerror)
@@ -125,7 +125,7 @@ def _tls_error(error: Exception) -> ApiUnreachableError | BadCredentialsError:
     cause = causes[-1]
     if isinstance(cause, ssl.SSLCertVerificationError):
         reason = to_single_line(cause.verify_message).rstrip(".")
-        return ApiUnreachableError(f"its certificate is not accepted: {reason}")
+        return ApiUnreachableError(f"the server's certificate is not accepted: {reason}")
     # OpenSSL reports unreadable PEM files in this way only, and gives no reason for some of them.
     if cause.library in ("PEM", "X509") or "PEM lib" in str(cause):
         return BadCredentialsError("the kubeconfig's certificates or its key can't be read, or don't belong together")

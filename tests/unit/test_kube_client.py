@@ -120,7 +120,7 @@ def test_missing_object_is_none(server: FakeApiServer) -> None:
 def test_refused_request_has_status_and_message(server: FakeApiServer, status: int) -> None:
     server.statuses[PODS] = status
 
-    with pytest.raises(ApiStatusError, match=rf"PATCH {PODS}: HTTP {status}: things is forbidden") as caught:
+    with pytest.raises(ApiStatusError, match=rf"PATCH http://127\.0\.0\.1:\d+{PODS}: HTTP {status}: things") as caught:
         build_kube_client(server.server).request("PATCH", f"{PODS}?dryRun=All", body={})
 
     assert (caught.value.status, caught.value.message[:19]) == (status, "things is forbidden")

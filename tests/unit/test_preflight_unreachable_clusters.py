@@ -176,7 +176,9 @@ def test_unknown_host_name_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
 
-    assert check_server("https://west.example.com").rule == "its name can't be resolved: name or service not known"
+    assert (
+        check_server("https://west.example.com").rule == "the host name cannot be resolved: name or service not known"
+    )
 
 
 def test_silent_name_server_is_limited_by_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +193,10 @@ def test_untrusted_server_certificate_is_reported(server_certificate: tuple[Path
     with serve(healthy_server(), server_certificate) as cluster:
         finding = check_server(cluster.server)
 
-    assert (finding.rule, finding.remedy) == ("its certificate is not accepted: self-signed certificate", START_REMEDY)
+    assert (finding.rule, finding.remedy) == (
+        "the server's certificate is not accepted: self-signed certificate",
+        START_REMEDY,
+    )
 
 
 def test_server_certificate_for_another_host_is_reported(server_certificate: tuple[Path, Path]) -> None:
@@ -199,7 +204,7 @@ def test_server_certificate_for_another_host_is_reported(server_certificate: tup
         finding = check_server(cluster.server, ssl_ca_cert=str(server_certificate[0]))
 
     assert finding.rule == (
-        "its certificate is not accepted: IP address mismatch, certificate is not valid for '127.0.0.1'"
+        "the server's certificate is not accepted: IP address mismatch, certificate is not valid for '127.0.0.1'"
     )
 
 
@@ -221,7 +226,7 @@ def test_server_error_counts_as_unreachable(status: int, path: str) -> None:
     with serve(healthy_server(statuses={path: status})) as cluster:
         finding = check_server(cluster.server)
 
-    assert finding.rule.startswith(f"it answers with HTTP {status}, ")
+    assert finding.rule.startswith(f"the API server answers with HTTP {status}, ")
     assert finding.rule.endswith(f" to GET {path}")
     assert finding.remedy == START_REMEDY
 
