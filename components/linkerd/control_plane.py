@@ -1,4 +1,4 @@
-"""Linkerd's control plane on one cluster: namespace, identity issuer, CRDs, control plane.
+"""Linkerd on one cluster: namespace, identity issuer, CRDs and control plane.
 
 Follows https://linkerd.io/2.14/tasks/install-helm/ and https://linkerd.io/2.14/features/ha/.
 """
@@ -83,7 +83,7 @@ def control_plane_values(
 ) -> dict[str, Any]:
     """Return the values of the linkerd-control-plane chart.
 
-    The values contain no private key. They prevent the chart from generating a new value at each render.
+    The values contain no private key. They set all values that the chart would otherwise generate at each render.
 
     Args:
         cluster: settings of the cluster.

@@ -40,7 +40,7 @@ def parse_members(annotations: Mapping[str, str] | None) -> list[tuple[str, str]
 
 
 def remove_member(client: KubeClient, service: Mapping[str, Any], target: str) -> None:
-    """Remove a cluster's service from a federated service, and delete the federated service without members.
+    """Remove a cluster's service from a federated service; without members, delete the federated service.
 
     Args:
         client: client of the cluster with the federated service.
@@ -63,7 +63,7 @@ def remove_member(client: KubeClient, service: Mapping[str, Any], target: str) -
 
 
 def remove_cluster(client: KubeClient, target: str) -> None:
-    """Remove all services of a cluster from the federated services of another, or of the same, cluster.
+    """Remove all services of a cluster from the federated services that they are members of.
 
     Args:
         client: client of the cluster with the federated services.

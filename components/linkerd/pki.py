@@ -133,7 +133,7 @@ class Certificate(pulumi.ComponentResource):
 
 
 def _none_if_empty(names: pulumi.Input[Sequence[str]]) -> pulumi.Input[Sequence[pulumi.Input[str]]] | None:
-    """Return the names for the provider, which rejects an empty list."""
+    """Return the names for the provider: None instead of an empty list."""
     if isinstance(names, pulumi.Output):
         return names.apply(list)
     assert isinstance(names, Sequence), "DNS names are a sequence or an output"

@@ -20,7 +20,7 @@ class ResourceRegistry:
         self._resources[args.type_, args.name] = args.resource
 
     def find(self, resource: StateResource | None) -> pulumi.Resource | None:
-        """Return the registered resource with the type and name of one from the stack state."""
+        """Return the registered resource that has the type and name of a resource in the stack state."""
         return self._resources.get((resource.type, resource.name)) if resource is not None else None
 
     async def wait_until_registered(self) -> None:

@@ -81,7 +81,7 @@ def traffic_split_spec(service: str, backends: Sequence[Backend], *, in_thousand
     }
 
 
-def weighted_backends_rule(service: str, port: int, backends: Sequence[Backend]) -> dict[str, Any]:
+def weighted_route_spec(service: str, port: int, backends: Sequence[Backend]) -> dict[str, Any]:
     """Return the spec of an HTTPRoute or a GRPCRoute with weighted backends.
 
     Args:
@@ -179,8 +179,8 @@ def _create_weighted_route(
     backends: Sequence[Backend],
     grpc_port: int | None,
 ) -> None:
-    create_route(component, "HTTPRoute", role, name, weighted_backends_rule(service, port, backends))
+    create_route(component, "HTTPRoute", role, name, weighted_route_spec(service, port, backends))
     if grpc_port is not None:
         grpc_backends = [replace(each, port=grpc_port) for each in backends]
-        spec = weighted_backends_rule(service, grpc_port, grpc_backends)
+        spec = weighted_route_spec(service, grpc_port, grpc_backends)
         create_route(component, "GRPCRoute", f"{role}-grpc", name, spec)

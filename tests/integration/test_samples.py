@@ -12,7 +12,7 @@ import pytest
 from components.workloads import booksapp
 from components.workloads.http_route import route_spec
 from components.workloads.service_profile import http_routes
-from components.workloads.traffic_split import failover_backends, weighted_backends_rule
+from components.workloads.traffic_split import failover_backends, weighted_route_spec
 from hack import toolchain
 from hack.lab.state_dir import StateDir
 from mesh.config.models.samples import FailoverConfig, ProfileConfig
@@ -120,7 +120,7 @@ def test_api_server_accepts_routes_of_later_releases(samples: StackUnderTest) ->
         (
             kind,
             "podinfo-failover",
-            weighted_backends_rule("podinfo", port, failover_backends("podinfo", port, failover)),
+            weighted_route_spec("podinfo", port, failover_backends("podinfo", port, failover)),
         )
         for kind, port in (("HTTPRoute", 9898), ("GRPCRoute", 9999))
     ]

@@ -17,7 +17,7 @@ from components.workloads.traffic_split import (
     failover_backends,
     split_backends,
     traffic_split_spec,
-    weighted_backends_rule,
+    weighted_route_spec,
 )
 from mesh import config
 from mesh.config.models.samples import FailoverConfig, PodinfoConfig, ProfileConfig, SplitConfig
@@ -54,7 +54,7 @@ def test_traffic_split_has_whole_weights_or_thousandths() -> None:
 
 
 def test_http_route_has_service_as_parent_and_ports() -> None:
-    assert weighted_backends_rule("books", 7002, BOOKS) == {
+    assert weighted_route_spec("books", 7002, BOOKS) == {
         "parentRefs": [{"group": "core", "kind": "Service", "name": "books", "port": 7002}],
         "rules": [
             {
