@@ -71,7 +71,7 @@ def export_outputs(
 
 
 def _cluster_output(cluster: config.ClusterSettings, stack: config.Settings) -> dict[str, Any]:
-    linkerd_release, linkerd, extensions = cluster.linkerd_release, cluster.linkerd, cluster.extensions
+    linkerd_release, linkerd, extensions = stack.linkerd_release, cluster.linkerd, cluster.extensions
     charts = {
         "cilium": stack.cilium.version if stack.cilium is not None else None,
         "linkerd-crds": linkerd_release.crds if stack.linkerd else None,

@@ -83,14 +83,14 @@ def _check_target(stack: Settings, cluster: ClusterSettings, owner: str, namespa
     return CheckTarget(
         name=cluster.name,
         server=cluster.context.server,
-        minimum_kubernetes=cluster.linkerd_release.kubernetes,
+        minimum_kubernetes=stack.linkerd_release.kubernetes,
         # A Linkerd release lists newer Kubernetes versions only in its successor.
         newest_tested_kubernetes=max(
             NEWEST_TESTED_KUBERNETES,
-            cluster.linkerd_release.newest_kubernetes,
+            stack.linkerd_release.newest_kubernetes,
             key=lambda each: parse_version(each) or (0, 0),
         ),
-        linkerd=cluster.linkerd_release.version if stack.linkerd else None,
+        linkerd=stack.linkerd_release.version if stack.linkerd else None,
         # Every cluster has `default`, and no stack owns it.
         namespaces=tuple(name for name in dict.fromkeys(owned) if name != "default"),
         control_plane_namespace=linkerd.namespace,
@@ -104,13 +104,13 @@ def _check_target(stack: Settings, cluster: ClusterSettings, owner: str, namespa
         service_networks=tuple(cluster.networks.services),
         needs_cert_manager=stack.trust.cert_manager is not None,
         gateway_api=_gateway_api(stack, cluster) if stack.linkerd else None,
-        linkerd_tag=cluster.linkerd_release.tag if stack.linkerd else None,
+        linkerd_tag=stack.linkerd_release.tag if stack.linkerd else None,
         extra_resources=tuple(_extra_resources(stack, cluster)),
     )
 
 
 def _gateway_api(stack: Settings, cluster: ClusterSettings) -> GatewayApiTarget | None:
-    linkerd_release, gateway_api = cluster.linkerd_release, cluster.extensions.gateway_api
+    linkerd_release, gateway_api = stack.linkerd_release, cluster.extensions.gateway_api
     if linkerd_release.gateway_api_range is None or (gateway_api is None and not cluster.crds_bring_gateway_api):
         return None  # the values of linkerd-crds disable it
     served = [("httproutes", linkerd_release.http_route)]
@@ -153,8 +153,8 @@ def _extra_resources(stack: Settings, cluster: ClusterSettings) -> Iterator[tupl
     if stack.linkerd and any(cluster.name in sample.all_clusters for sample in stack.samples):
         yield "linkerd.io", "serviceprofiles"
         yield "policy.linkerd.io", "serverauthorizations"
-        yield cluster.linkerd_release.http_route.partition("/")[0], "httproutes"
-        if cluster.linkerd_release.grpc_route is not None and stack.has_grpc_routes(cluster):
-            yield cluster.linkerd_release.grpc_route.partition("/")[0], "grpcroutes"
+        yield stack.linkerd_release.http_route.partition("/")[0], "httproutes"
+        if stack.linkerd_release.grpc_route is not None and stack.has_grpc_routes(cluster):
+            yield stack.linkerd_release.grpc_route.partition("/")[0], "grpcroutes"
         if extensions.smi is not None:
             yield "split.smi-spec.io", "trafficsplits"

@@ -148,6 +148,13 @@ def test_edge_release_comes_from_edge_repository(environment: Environment) -> No
     assert choose_release("2.14.10", environment)[2] == "https://helm.linkerd.io/stable"
 
 
+def test_all_clusters_share_one_release(environment: Environment) -> None:
+    settings = config.parse({"clusters": {"west": {}, "east": {}}, "linkerd": {"version": "2.18"}}, environment)
+
+    assert settings.linkerd_release.version == "2.18"
+    assert all(cluster.linkerd_release is settings.linkerd_release for cluster in settings.clusters)
+
+
 def test_untested_newer_release_yields_warning(environment: Environment) -> None:
     linkerd_release, warnings, _ = choose_release("edge-27.1.2", environment)
 
