@@ -81,9 +81,8 @@ def check_anchor_key(certificate: str, key: str) -> list[CertificateFinding]:
     private_key, findings = _try_read(_parse_private_key, key)
     anchors, _ = _try_read(_parse_certificates, certificate)
     if private_key and anchors:
-        findings += _check_key_match(private_key, anchors[0], "the anchor") + _check_path_length(
-            anchors[0], "the anchor", below=1
-        )
+        findings += _check_key_match(private_key, anchors[0], "the anchor")
+        findings += _check_path_length(anchors[0], "the anchor", below=1)
     return findings
 
 
@@ -106,9 +105,9 @@ def check_issuer(
     issuer, *intermediates = certificates
     findings += _check_authority(issuer, "the issuer", now, _ISSUER_PURPOSES)
     findings += _check_algorithms(issuer, "the issuer", allow_rsa=False)
-    has_other_name = common_name is not None and common_name not in _names(issuer)
+    has_other_name = common_name is not None and common_name not in _read_names(issuer)
     rule, remedy = f"the issuer's name is not {common_name}", "create a certificate with that common name"
-    findings += _findings((has_other_name, rule, remedy))
+    findings += _collect_findings((has_other_name, rule, remedy))
     findings += key_findings
     if private_key:
         findings += _check_key_match(private_key, issuer, "the issuer")
@@ -209,7 +208,7 @@ def _describe_label(label: str) -> str:
     return next((f"a {kind}" for kind in kinds if label.endswith(kind.upper())), "another kind of PEM block")
 
 
-def _findings(*checks: tuple[bool, str, str]) -> list[CertificateFinding]:
+def _collect_findings(*checks: tuple[bool, str, str]) -> list[CertificateFinding]:
     """Return a finding for each violated requirement, given as (is violated, rule, remedy)."""
     return [CertificateFinding(rule=rule, remedy=remedy) for is_violated, rule, remedy in checks if is_violated]
 
@@ -217,14 +216,17 @@ def _findings(*checks: tuple[bool, str, str]) -> list[CertificateFinding]:
 def _check_authority(
     certificate: x509.Certificate, subject: str, now: datetime, sufficient: Iterable[set[x509.ObjectIdentifier]]
 ) -> list[CertificateFinding]:
-    constraints, usage = _extension(certificate, x509.BasicConstraints), _extension(certificate, x509.KeyUsage)
+    constraints, usage = (
+        _read_extension(certificate, x509.BasicConstraints),
+        _read_extension(certificate, x509.KeyUsage),
+    )
     is_ca = constraints is not None and constraints.ca
     can_sign = usage is None or usage.key_cert_sign
-    purposes = set(_extension(certificate, x509.ExtendedKeyUsage) or ())
+    purposes = set(_read_extension(certificate, x509.ExtendedKeyUsage) or ())
     is_limited = bool(purposes) and not any(each <= purposes for each in sufficient)
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     purposes_remedy = "create a certificate with the extended key usages serverAuth and clientAuth, or without any"
-    return _findings(
+    return _collect_findings(
         (not is_ca, f"{subject} is not a CA", "create a certificate with the basic constraint CA:TRUE"),
         (not can_sign, f"{subject} may not sign certificates", "create a certificate with the key usage keyCertSign"),
         (is_limited, f"{subject} may not sign the certificates of servers and clients", purposes_remedy),
@@ -244,7 +246,7 @@ def _check_algorithms(certificate: x509.Certificate, subject: str, *, allow_rsa:
     is_sha256 = signature == SignatureAlgorithmOID.RSA_WITH_SHA256 if is_rsa else signature in _SHA256_ALGORITHMS
     keys = "an ECDSA P-256 key" + (", or RSA with 2048 or 4096 bits" if allow_rsa else "")
     signer = "an RSA key" if is_rsa else "an ECDSA or RSA key"
-    return _findings(
+    return _collect_findings(
         (
             not (is_p256 or is_rsa),
             f"{subject} has a key type that Linkerd does not support",
@@ -261,7 +263,7 @@ def _check_algorithms(certificate: x509.Certificate, subject: str, *, allow_rsa:
 def _check_key_match(key: PrivateKeyTypes, certificate: x509.Certificate, subject: str) -> list[CertificateFinding]:
     is_other_key = key.public_key() != certificate.public_key()
     remedy = "use a certificate and its own private key"
-    return _findings((is_other_key, f"the key does not belong to the certificate of {subject}", remedy))
+    return _collect_findings((is_other_key, f"the key does not belong to the certificate of {subject}", remedy))
 
 
 def _check_chain(
@@ -269,7 +271,7 @@ def _check_chain(
 ) -> list[CertificateFinding]:
     signers = _find_signers(issuer, intermediates, anchors, set())
     remedy = "sign the issuer with the anchor, or append the intermediate certificates"
-    findings = _findings((signers is None, "the anchor has not signed the issuer", remedy))
+    findings = _collect_findings((signers is None, "the anchor has not signed the issuer", remedy))
     for below, signer in enumerate(signers or [], start=1):
         subject = "the anchor" if signer in anchors else f"intermediate {intermediates.index(signer) + 1}"
         findings += _check_path_length(signer, subject, below=below)
@@ -300,23 +302,23 @@ def _is_signed_by(certificate: x509.Certificate, signer: x509.Certificate) -> bo
 
 
 def _check_path_length(certificate: x509.Certificate, subject: str, *, below: int) -> list[CertificateFinding]:
-    constraints = _extension(certificate, x509.BasicConstraints)
+    constraints = _read_extension(certificate, x509.BasicConstraints)
     length = constraints.path_length if constraints else None
     is_too_short = length is not None and length < below
     rule = f"{subject} has the path length {length}, and {below} CA{'s' if below > 1 else ''} below it"
-    return _findings(
+    return _collect_findings(
         (is_too_short, rule, f"create a certificate with a path length of {below} or more, or without one")
     )
 
 
-def _names(certificate: x509.Certificate) -> set[str | bytes]:
-    alternatives = _extension(certificate, x509.SubjectAlternativeName)
+def _read_names(certificate: x509.Certificate) -> set[str | bytes]:
+    alternatives = _read_extension(certificate, x509.SubjectAlternativeName)
     common_names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     dns_names = alternatives.get_values_for_type(x509.DNSName) if alternatives else []
     return {name.value for name in common_names} | set(dns_names)
 
 
-def _extension(certificate: x509.Certificate, kind: type[_Extension]) -> _Extension | None:
+def _read_extension(certificate: x509.Certificate, kind: type[_Extension]) -> _Extension | None:
     try:
         return certificate.extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:

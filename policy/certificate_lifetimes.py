@@ -23,7 +23,7 @@ _REMEDY = "change trust.lifetimes in the stack file"
 def _check_lifetime(resource: PlannedResource, limits: LifetimeLimits) -> Iterator[RuleFinding]:
     if resource.type not in (_SELF_SIGNED_TYPE, _SIGNED_TYPE):
         return
-    hours = _number(resource.properties.get(_VALIDITY))
+    hours = _known_number(resource.properties.get(_VALIDITY))
     if hours is None:
         return
     is_authority = resource.type == _SELF_SIGNED_TYPE and resource.properties.get("isCaCertificate") is True
@@ -32,7 +32,7 @@ def _check_lifetime(resource: PlannedResource, limits: LifetimeLimits) -> Iterat
         yield (_VALIDITY,), f"{_format(hours)} hours are more than {maximum} ({_format_years(maximum)})", _REMEDY
     if hours < limits.shortest:
         yield (_VALIDITY,), f"{_format(hours)} hours are less than {limits.shortest}", _REMEDY
-    renewal = _number(resource.properties.get(_RENEWAL))
+    renewal = _known_number(resource.properties.get(_RENEWAL))
     if renewal is not None and renewal >= hours:
         message = (
             f"the renewal period of {_format(renewal)} hours is not shorter than the validity of {_format(hours)} "
@@ -41,7 +41,7 @@ def _check_lifetime(resource: PlannedResource, limits: LifetimeLimits) -> Iterat
         yield (_RENEWAL,), message, _REMEDY
 
 
-def _number(value: Any) -> float | None:
+def _known_number(value: Any) -> float | None:
     """Return a number, or None for a value that is unknown until the update."""
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 

@@ -148,8 +148,8 @@ def review(request: ReviewRequest, environment: Mapping[str, str], report_progre
             planned = preview.run_preview(request.stack, reviewed.file, folder, environment)
         except PreviewFailedError as error:
             raise PreviewFailedError(redact_text(str(error), reviewed.secrets)) from None
-        snapshots |= _removed_clusters(planned, snapshots, _timeout(reviewed))
-        steps = release_objects.changed_releases(planned)
+        snapshots |= _inspect_removed_clusters(planned, snapshots, _timeout(reviewed))
+        steps = release_objects.find_changed_releases(planned)
         if steps:
             report_progress(f"rendering {len(steps)} releases")
         inspector = release_objects.ReleaseInspector(planned, snapshots, Renderer(helm, folder, environment))
@@ -162,7 +162,7 @@ def review(request: ReviewRequest, environment: Mapping[str, str], report_progre
         clusters={name: each.error for name, each in sorted(snapshots.items())},
         resources=tuple(changes.compare_resources(planned, lookups, reviewed.secrets)),
         releases=tuple(changes.compare_release(each, reviewed.secrets) for each in releases),
-        topology=_topology_diagrams(planned, reviewed),
+        topology=_render_topologies(planned, reviewed),
         expiring=tuple(report.find_expiring_certificates(planned, request.expires_within)),
         expires_within=request.expires_within,
         findings=tuple(replace(each, text=redact_text(each.text, reviewed.secrets)) for each in findings),
@@ -176,7 +176,7 @@ def _timeout(reviewed: stack.ReviewedStack) -> float:
     return reviewed.settings.preflight.timeout if reviewed.settings is not None else _DEFAULT_TIMEOUT_S
 
 
-def _removed_clusters(
+def _inspect_removed_clusters(
     planned: preview.Preview, snapshots: Mapping[str, ClusterSnapshot], timeout: float
 ) -> Mapping[str, ClusterSnapshot]:
     """Return snapshots of the clusters that are only in the stack state, with the credentials from there."""
@@ -197,7 +197,7 @@ def _removed_clusters(
     return {**cluster_snapshot.take_snapshots(accesses, timeout), **unreadable}
 
 
-def _topology_diagrams(planned: preview.Preview, reviewed: stack.ReviewedStack) -> tuple[str | None, str | None]:
+def _render_topologies(planned: preview.Preview, reviewed: stack.ReviewedStack) -> tuple[str | None, str | None]:
     """Return the topology of the stack state and of the stack file, as Mermaid."""
     step = planned.stack
     before = step.before.outputs.get("topology") if step is not None and step.before is not None else None

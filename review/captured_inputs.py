@@ -39,7 +39,7 @@ class CapturedInputs:
         except (ValueError, KeyError, TypeError, AttributeError):
             # The call has no response yet, or another call only contains the name of this one.
             return
-        self._unknown[urn] = _unknown_part(inputs)
+        self._unknown[urn] = _extract_unknown(inputs)
 
     def add_unknowns(self, urn: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the inputs of a resource with `UNKNOWN_VALUE` in place of each unknown value."""
@@ -81,20 +81,20 @@ class CapturedInputs:
                 self.add_log_line(line.decode(errors="replace"))
 
 
-def _unknown_part(value: Any) -> Any:
+def _extract_unknown(value: Any) -> Any:
     """Return the unknown part of a value, or None if all of it is known."""
     if value == UNKNOWN_VALUE:
         return UNKNOWN_VALUE
     if isinstance(value, Mapping):
         signature = value.get(SIGNATURE_KEY)
         if signature == SECRET_SIGNATURE:
-            return _unknown_part(value.get("value"))
+            return _extract_unknown(value.get("value"))
         if signature == OUTPUT_SIGNATURE:
-            return _unknown_part(value["value"]) if "value" in value else UNKNOWN_VALUE
-        parts = {key: part for key, item in value.items() if (part := _unknown_part(item)) is not None}
+            return _extract_unknown(value["value"]) if "value" in value else UNKNOWN_VALUE
+        parts = {key: part for key, item in value.items() if (part := _extract_unknown(item)) is not None}
         return parts or None
     if isinstance(value, list):
-        items = [_unknown_part(item) for item in value]
+        items = [_extract_unknown(item) for item in value]
         return items if any(item is not None for item in items) else None
     return None
 

@@ -79,8 +79,8 @@ def compare_release(release: ReviewedRelease, secrets: Collection[str]) -> Relea
         cluster=release.cluster,
         name=release.name,
         operation=step.operation,
-        charts=(_chart_label(before.inputs) if before else None, _chart_label(after.inputs) if after else None),
-        values=(*values, *_hidden_differences(step, values, "values")) if step.operation == "update" else (),
+        charts=(_format_chart(before.inputs) if before else None, _format_chart(after.inputs) if after else None),
+        values=(*values, *_find_hidden_differences(step, values, "values")) if step.operation == "update" else (),
         objects=tuple(objects),
         hooks=after.hooks if after else (),
         from_state=release.from_state,
@@ -145,18 +145,18 @@ def _compare_resource(step: Step, lookup: NamespacedLookup, secrets: Collection[
         fields = diff_fields(
             redact(_without_pulumi_fields(before), secrets), redact(_without_pulumi_fields(after), secrets)
         )
-        fields += _hidden_differences(step, fields)
+        fields += _find_hidden_differences(step, fields)
     return ResourceChange(
         cluster=step.cluster,
         operation=step.operation,
         type=step.type,
         name=step.name,
         fields=tuple(fields),
-        object=_object_change(step, lookup, tuple(fields), secrets),
+        object=_build_object_change(step, lookup, tuple(fields), secrets),
     )
 
 
-def _object_change(
+def _build_object_change(
     step: Step, lookup: NamespacedLookup, fields: tuple[FieldDiff, ...], secrets: Collection[str]
 ) -> ObjectChange | None:
     if not step.type.startswith("kubernetes:") or not step.state.inputs.get("kind"):
@@ -183,7 +183,7 @@ def _object_change(
     )
 
 
-def _hidden_differences(step: Step, visible: Iterable[FieldDiff], prefix: str = "") -> list[FieldDiff]:
+def _find_hidden_differences(step: Step, visible: Iterable[FieldDiff], prefix: str = "") -> list[FieldDiff]:
     """Return differences that Pulumi reports although both sides look the same, such as changed secrets.
 
     Args:
@@ -251,7 +251,7 @@ def _without_pulumi_fields(inputs: Mapping[str, Any]) -> dict[str, Any]:
     return body
 
 
-def _chart_label(inputs: Mapping[str, Any]) -> str:
+def _format_chart(inputs: Mapping[str, Any]) -> str:
     return f"{str(inputs.get('chart', '')).rpartition('/')[2]} {inputs.get('version') or ''}".strip()
 
 

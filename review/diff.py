@@ -97,7 +97,7 @@ def _diff_lists(before: Sequence[Any], after: Sequence[Any], path: str) -> list[
 
 def _diff_by_position(before: Sequence[Any], after: Sequence[Any], path: str) -> list[FieldDiff]:
     """Return the differences of lists without a key; an inserted entry does not count as a change of those after it."""
-    texts = [[json.dumps(item, sort_keys=True, default=_fingerprint) for item in side] for side in (before, after)]
+    texts = [[json.dumps(item, sort_keys=True, default=_get_fingerprint) for item in side] for side in (before, after)]
     diffs: list[FieldDiff] = []
     for _, old, old_end, new, new_end in SequenceMatcher(a=texts[0], b=texts[1], autojunk=False).get_opcodes():
         for number in range(max(old_end - old, new_end - new)):
@@ -107,7 +107,7 @@ def _diff_by_position(before: Sequence[Any], after: Sequence[Any], path: str) ->
     return diffs
 
 
-def _fingerprint(value: Redacted) -> str:
+def _get_fingerprint(value: Redacted) -> str:
     return value.fingerprint
 
 
@@ -115,7 +115,7 @@ def _format(value: Any) -> list[str]:
     if value is MISSING:
         return []
     if isinstance(value, Redacted):
-        value = value.shown
+        value = value.text
     if isinstance(value, str):
         value = value.replace(UNKNOWN_VALUE, "(known only after the update)")
     if isinstance(value, str) and value != SECRET:

@@ -64,13 +64,13 @@ def discover(api: KubeClient) -> ApiResources:
     for path in ("/api", "/apis"):
         answer = api.get(path, "the list of API groups", accept=_AGGREGATED_MEDIA_TYPES) or {}
         if answer.get("kind") == "APIGroupDiscoveryList":
-            kinds |= _aggregated_kinds(answer)
+            kinds |= _parse_aggregated_kinds(answer)
         else:
             kinds |= _read_each_version(api, path, answer)
     return ApiResources(version=version.get("gitVersion"), kinds=kinds)
 
 
-def _aggregated_kinds(answer: Mapping[str, Any]) -> dict[tuple[str, str], bool]:
+def _parse_aggregated_kinds(answer: Mapping[str, Any]) -> dict[tuple[str, str], bool]:
     kinds = {}
     for group in answer.get("items") or ():
         name = (group.get("metadata") or {}).get("name")

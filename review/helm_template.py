@@ -111,7 +111,7 @@ class Renderer:
         if api_resources.api_versions:
             command += ["--api-versions", ",".join(api_resources.api_versions)]
         # A forbidden lookup fails the rendering. Without lookups, templates treat the objects as missing.
-        attempts = [self._lookup_options(access), []] if access is not None else [[]]
+        attempts = [self._build_lookup_options(access), []] if access is not None else [[]]
         for number, options in enumerate(attempts):
             try:
                 return parse_manifest(self._run([*command, *options], json.dumps(release.values)))
@@ -122,7 +122,7 @@ class Renderer:
                 raise RenderError(f"the rendered chart is not valid YAML: {redact_text(str(error))}") from None
         raise AssertionError("each attempt returns or raises")
 
-    def _lookup_options(self, access: Access) -> list[str]:
+    def _build_lookup_options(self, access: Access) -> list[str]:
         options = ["--dry-run=server", "--kube-context", access.context]
         if access.kubeconfig:
             path = Path(access.kubeconfig)
@@ -147,14 +147,14 @@ class Renderer:
         with lock:
             if not folder.is_dir():
                 folder.mkdir()
-                self._run(["pull", release.chart, *self._source_options(release), "--destination", str(folder)])
+                self._run(["pull", release.chart, *self._build_source_options(release), "--destination", str(folder)])
             archives = sorted(folder.glob("*.tgz"))
         if not archives:
             raise RenderError(f"chart {release.chart} {release.version} could not be pulled")
         return archives[0]
 
     @staticmethod
-    def _source_options(release: ReleaseSpec) -> Sequence[str]:
+    def _build_source_options(release: ReleaseSpec) -> Sequence[str]:
         options = ["--version", release.version] if release.version else []
         for key, option in (
             ("repo", "--repo"),

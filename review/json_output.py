@@ -19,13 +19,13 @@ def build_data(report: Report) -> dict[str, Any]:
         "clusters": {
             name: {
                 "unseen": report.clusters.get(name),
-                "objects": [_object(change) for change in report.objects(name)],
+                "objects": [_build_object(change) for change in report.objects(name)],
                 "releases": [
                     {
                         "name": release.name,
                         "operation": release.operation,
                         "charts": list(release.charts),
-                        "values": [_field(field) for field in release.values],
+                        "values": [_build_field(field) for field in release.values],
                         "fromState": release.from_state,
                         "failure": release.failure,
                     }
@@ -42,7 +42,7 @@ def build_data(report: Report) -> dict[str, Any]:
                 "operation": each.operation,
                 "type": each.type,
                 "name": each.name,
-                "fields": [_field(field) for field in each.fields],
+                "fields": [_build_field(field) for field in each.fields],
             }
             for each in report.resources
         ],
@@ -58,7 +58,7 @@ def build_data(report: Report) -> dict[str, Any]:
     }
 
 
-def _object(change: ObjectChange) -> dict[str, Any]:
+def _build_object(change: ObjectChange) -> dict[str, Any]:
     identity = change.identity
     return {
         "verb": change.verb,
@@ -67,12 +67,12 @@ def _object(change: ObjectChange) -> dict[str, Any]:
         "namespace": identity.namespace,
         "name": identity.name,
         "restarts": change.restarts,
-        "fields": [_field(field) for field in change.fields],
+        "fields": [_build_field(field) for field in change.fields],
         "before": to_plain(change.before),
         "after": to_plain(change.after),
     }
 
 
-def _field(field: FieldDiff) -> dict[str, Any]:
+def _build_field(field: FieldDiff) -> dict[str, Any]:
     sides = {"before": field.before, "after": field.after}
     return {"path": field.path, **{key: to_plain(value) for key, value in sides.items() if value is not MISSING}}

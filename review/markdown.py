@@ -49,29 +49,29 @@ def render_comment(report: Report, limit: int = MAX_COMMENT_LENGTH) -> str:
 
 def render_failure(stack: str, message: str) -> str:
     """Return the Markdown for a failed preview."""
-    return join_parts(_failure_parts(stack, message))
+    return join_parts(_build_failure_parts(stack, message))
 
 
 def render_failure_comment(stack: str, message: str, limit: int = MAX_COMMENT_LENGTH) -> str:
     """Return the Markdown for a failed preview that fits into a comment; `limit` is in bytes."""
-    return truncate_parts(_failure_parts(stack, message), limit, _OMISSION_NOTICE)
+    return truncate_parts(_build_failure_parts(stack, message), limit, _OMISSION_NOTICE)
 
 
 def build_parts(report: Report) -> list[TextPart]:
     """Return the parts of the Markdown, each with its rank."""
     return [
-        *_head(report),
-        *_losses(report),
-        *_restarts(report),
-        *_expiring(report),
-        *_findings(report),
-        *_topology(report),
-        *(part for name in report.cluster_names for part in _cluster(report, name)),
-        *_warnings(report),
+        *_render_head(report),
+        *_render_losses(report),
+        *_render_restarts(report),
+        *_render_expiring(report),
+        *_render_findings(report),
+        *_render_topology(report),
+        *(part for name in report.cluster_names for part in _render_cluster(report, name)),
+        *_render_warnings(report),
     ]
 
 
-def _failure_parts(stack: str, message: str) -> list[TextPart]:
+def _build_failure_parts(stack: str, message: str) -> list[TextPart]:
     lines = message.splitlines() or ["(no output)"]
     return [
         TextPart(text=f"## {code_span(stack)}: the preview failed"),
@@ -80,7 +80,7 @@ def _failure_parts(stack: str, message: str) -> list[TextPart]:
     ]
 
 
-def _head(report: Report) -> Iterable[TextPart]:
+def _render_head(report: Report) -> Iterable[TextPart]:
     total = report.operations()
     if not total:
         yield TextPart(text=f"## {code_span(report.stack)}: no changes\n\n{report.unchanged} resources are unchanged.")
@@ -92,48 +92,53 @@ def _head(report: Report) -> Iterable[TextPart]:
         changes = report.objects(name)
         verbs = Counter(change.verb for change in changes)
         objects = ", ".join(f"{verbs[verb]} {label}" for verb, label in _VERBS.items() if verbs[verb])
-        unclear = sum(1 for release in report.releases if release.cluster == name and release.failure)
-        objects += f"{', ' if objects and unclear else ''}{f'{unclear} releases not rendered' if unclear else ''}"
+        unrendered = sum(1 for release in report.releases if release.cluster == name and release.failure)
+        objects += (
+            f"{', ' if objects and unrendered else ''}{f'{unrendered} releases not rendered' if unrendered else ''}"
+        )
         operations = report.operations(name)
         resources = " ".join(f"{_SIGNS[each]}{operations[each]}" for each in OPERATIONS if operations[each])
         restarts = sum(change.restarts for change in changes)
-        rows.append(f"| {_name(name, in_table=True)} | {resources or '–'} | {objects or '–'} | {restarts or '–'} |")
+        rows.append(
+            f"| {_cluster_label(name, in_table=True)} | {resources or '–'} | {objects or '–'} | {restarts or '–'} |"
+        )
     if len(rows) > 2:
         yield TextPart(text="\n".join(rows), short=f"{len(rows) - 2} clusters", rank=1)
     unreadable = {name: reason for name, reason in report.clusters.items() if reason is not None}
     if unreadable:
         lines = [
-            f"- {_name(name)}: {code_span(reason, max_length=_MAX_MESSAGE_LENGTH)}"
+            f"- {_cluster_label(name)}: {code_span(reason, max_length=_MAX_MESSAGE_LENGTH)}"
             for name, reason in sorted(unreadable.items())
         ]
-        text = "Not readable, and reviewed as `reachable: false`: objects on these clusters do not change for now."
+        text = "Not readable, and reviewed as `reachable: false`: nothing on them changes until they are readable."
         yield TextPart(
             text="\n".join([f"**{text}**", "", *lines]), short=f"**{len(unreadable)} clusters not readable**", rank=1
         )
 
 
-def _losses(report: Report) -> Iterable[TextPart]:
+def _render_losses(report: Report) -> Iterable[TextPart]:
     if report.losses:
         lines = [
-            f"- {_name(loss.cluster)}: {code_span(loss.what)} {loss.operation}: {loss.why}" for loss in report.losses
+            f"- {_cluster_label(loss.cluster)}: {code_span(loss.what)} {loss.operation}: {loss.why}"
+            for loss in report.losses
         ]
         head = f"### Can't be undone: {len(lines)}"
         yield TextPart(text=head)
-        for chunk in _chunks(lines):
+        for chunk in _split(lines):
             yield TextPart(text="\n".join(chunk), short=f"_{len(chunk)} more_", rank=1)
 
 
-def _restarts(report: Report) -> Iterable[TextPart]:
+def _render_restarts(report: Report) -> Iterable[TextPart]:
     if report.restarts:
         yield TextPart(
             text=f"### Restarts: {len(report.restarts)}\n\nTheir pod templates change, so their pods restart."
         )
-        lines = [f"- {_name(name)}: {code_span(str(change.identity))}" for name, change in report.restarts]
-        for chunk in _chunks(lines):
+        lines = [f"- {_cluster_label(name)}: {code_span(str(change.identity))}" for name, change in report.restarts]
+        for chunk in _split(lines):
             yield TextPart(text="\n".join(chunk), short=f"_{len(chunk)} more_", rank=2)
 
 
-def _expiring(report: Report) -> Iterable[TextPart]:
+def _render_expiring(report: Report) -> Iterable[TextPart]:
     if report.expiring:
         lines = [
             f"- {code_span(each.name)}: {each.time:%Y-%m-%d}" + (", renewed by this change" if each.renewed else "")
@@ -143,11 +148,11 @@ def _expiring(report: Report) -> Iterable[TextPart]:
         yield TextPart(text="\n".join([head, "", *lines]), short=head, rank=2)
 
 
-def _findings(report: Report) -> Iterable[TextPart]:
+def _render_findings(report: Report) -> Iterable[TextPart]:
     if report.findings:
         lines = [f"- {code_span(each.text, max_length=_MAX_MESSAGE_LENGTH)}" for each in report.findings]
         yield TextPart(text=f"### Policy: {len(lines)}")
-        for chunk in _chunks(lines):
+        for chunk in _split(lines):
             yield TextPart(text="\n".join(chunk), short=f"_{len(chunk)} more_", rank=2)
     if report.older_findings:
         yield TextPart(
@@ -155,7 +160,7 @@ def _findings(report: Report) -> Iterable[TextPart]:
         )
 
 
-def _topology(report: Report) -> Iterable[TextPart]:
+def _render_topology(report: Report) -> Iterable[TextPart]:
     before, after = report.topology
     if after is not None and before != after:
         sides = [("before", before), ("after", after)] if before else [("after", after)]
@@ -165,19 +170,19 @@ def _topology(report: Report) -> Iterable[TextPart]:
         yield TextPart(text="\n".join(lines), short="### Topology\n\nThe topology changes.", rank=3)
 
 
-def _cluster(report: Report, name: str) -> Iterable[TextPart]:
+def _render_cluster(report: Report, name: str) -> Iterable[TextPart]:
     releases = [release for release in report.releases if release.cluster == name]
     resources = [each for each in report.resources if (each.cluster or "") == name]
     if not releases and not resources:
         return
-    yield TextPart(text=f"### {_name(name)}")
+    yield TextPart(text=f"### {_cluster_label(name)}")
     for release in releases:
-        yield from _release(release)
+        yield from _render_release(release)
     if resources:
-        yield from _resources(resources)
+        yield from _render_resources(resources)
 
 
-def _release(release: ReleaseChange) -> Iterable[TextPart]:
+def _render_release(release: ReleaseChange) -> Iterable[TextPart]:
     before, after = release.charts
     chart = after or before or ""
     if before and after and before != after:
@@ -193,19 +198,19 @@ def _release(release: ReleaseChange) -> Iterable[TextPart]:
         yield TextPart(text=f"The current objects are rendered from the stack state: {code_span(release.from_state)}")
     if release.values:
         count = len(release.values)
-        yield _fold(f"{count} value{'s' if count > 1 else ''}", [_block(release.values)], rank=5)
+        yield _fold(f"{count} value{'s' if count > 1 else ''}", [_diff_block(release.values)], rank=5)
     if release.hooks:
         yield TextPart(text="Helm also runs: " + ", ".join(code_span(str(each)) for each in release.hooks))
     ranks: Mapping[Verb, int] = {"removed": 3, "changed": 4, "added": 6, "kept": 6}
     for verb, rank in ranks.items():
         changes = [change for change in release.objects if change.verb == verb]
         if changes:
-            yield from _objects(changes, _VERBS[verb], rank)
+            yield from _render_objects(changes, _VERBS[verb], rank)
     if not (release.objects or release.failure):
         yield TextPart(text="No object of the release changes.")
 
 
-def _objects(changes: Sequence[ObjectChange], label: str, rank: int) -> Iterable[TextPart]:
+def _render_objects(changes: Sequence[ObjectChange], label: str, rank: int) -> Iterable[TextPart]:
     if not any(change.fields for change in changes):
         lines = [f"- {code_span(str(change.identity))}" for change in changes]
         yield _fold(f"{len(changes)} {label}", ["\n".join(lines)], rank=rank)
@@ -224,37 +229,41 @@ def _objects(changes: Sequence[ObjectChange], label: str, rank: int) -> Iterable
         object_rank = rank + 2 if first.identity.kind == "CustomResourceDefinition" else rank
         if len(group) == 1:
             yield _fold(
-                f"{label}: {count}{restarts}", [_block(first.fields)], rank=object_rank, subject=str(first.identity)
+                f"{label}: {count}{restarts}",
+                [_diff_block(first.fields)],
+                rank=object_rank,
+                subject=str(first.identity),
             )
             continue
         lines = [f"- {code_span(str(change.identity))}" for change in group]
         head = f"{len(group)} {label} in the same way: {count}{restarts}"
-        yield _fold(head, ["\n".join(lines), _block(first.fields)], rank=object_rank)
+        yield _fold(head, ["\n".join(lines), _diff_block(first.fields)], rank=object_rank)
 
 
-def _resources(resources: Sequence[ResourceChange]) -> Iterable[TextPart]:
+def _render_resources(resources: Sequence[ResourceChange]) -> Iterable[TextPart]:
     """Yield the changes of resources that are not releases."""
     yield TextPart(text="#### Resources")
     for operation in ("delete", "replace", "update", "create"):
-        chosen = [each for each in resources if each.operation == operation]
-        shown = [each for each in chosen if each.fields]
-        for each in shown:
+        matching = [each for each in resources if each.operation == operation]
+        for each in (each for each in matching if each.fields):
             restarts = ", restarts" if each.object is not None and each.object.restarts else ""
             head = f"{operation}{restarts}"
-            yield _fold(head, [_block(each.fields)], rank=4, subject=f"{each.name} ({_kind(each)})")
-        lines = [f"- {code_span(each.name)}: {code_span(_kind(each))}" for each in chosen if not each.fields]
+            yield _fold(head, [_diff_block(each.fields)], rank=4, subject=f"{each.name} ({_resource_label(each)})")
+        lines = [
+            f"- {code_span(each.name)}: {code_span(_resource_label(each))}" for each in matching if not each.fields
+        ]
         if lines:
             rank = {"delete": 3, "create": 6}.get(operation, 4)
             yield _fold(f"{len(lines)} to {operation}", ["\n".join(lines)], rank=rank)
 
 
-def _warnings(report: Report) -> Iterable[TextPart]:
+def _render_warnings(report: Report) -> Iterable[TextPart]:
     if report.warnings:
         lines = [each for warning in report.warnings for each in warning.splitlines()]
         yield _fold(f"{len(report.warnings)} warnings of the preview", [markdown_escape.code_block(lines)], rank=5)
 
 
-def _kind(resource: ResourceChange) -> str:
+def _resource_label(resource: ResourceChange) -> str:
     if resource.object is not None:
         return str(resource.object.identity)
     return resource.type
@@ -278,14 +287,14 @@ def _fold(summary: str, content: Sequence[str], *, rank: int, subject: str = "")
     )
 
 
-def _block(fields: Iterable[FieldDiff]) -> str:
+def _diff_block(fields: Iterable[FieldDiff]) -> str:
     return markdown_escape.code_block([each for field in fields for each in field.lines], "diff")
 
 
-def _name(cluster: str, *, in_table: bool = False) -> str:
+def _cluster_label(cluster: str, *, in_table: bool = False) -> str:
     return code_span(cluster, in_table=in_table) if cluster else _NO_CLUSTER
 
 
-def _chunks(lines: Sequence[str], size: int = _CHUNK_LENGTH) -> Iterable[Sequence[str]]:
+def _split(lines: Sequence[str], size: int = _CHUNK_LENGTH) -> Iterable[Sequence[str]]:
     for start in range(0, len(lines), size):
         yield lines[start : start + size]

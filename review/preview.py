@@ -112,7 +112,7 @@ def run_preview(stack: str, config_file: Path, folder: Path, environment: Mappin
         try:
             output = run_pulumi(command, environment={**environment, **variables})
         except PulumiCommandError as error:
-            raise PreviewFailedError(_failure_reason(error)) from None
+            raise PreviewFailedError(_find_failure_reason(error)) from None
     return parse_preview(output, captured)
 
 
@@ -129,7 +129,7 @@ def parse_preview(text: str, captured: CapturedInputs | None = None) -> Preview:
     try:
         content = json.loads(text)
         entries = content["steps"]
-        errors = _diagnostics(content, "error")
+        errors = _find_diagnostics(content, "error")
         by_urn: dict[str, list[Mapping[str, Any]]] = {}
         for entry in entries:
             if entry["op"] in _OPERATIONS:
@@ -140,12 +140,12 @@ def parse_preview(text: str, captured: CapturedInputs | None = None) -> Preview:
         raise PreviewFailedError("\n".join(errors))
     inputs = captured or CapturedInputs()
     return Preview(
-        steps=tuple(_step(urn, by_urn[urn], inputs) for urn in sorted(by_urn)),
-        warnings=tuple(_diagnostics(content, "warning")),
+        steps=tuple(_parse_step(urn, by_urn[urn], inputs) for urn in sorted(by_urn)),
+        warnings=tuple(_find_diagnostics(content, "warning")),
     )
 
 
-def _step(urn: str, entries: Sequence[Mapping[str, Any]], captured: CapturedInputs) -> Step:
+def _parse_step(urn: str, entries: Sequence[Mapping[str, Any]], captured: CapturedInputs) -> Step:
     operations = {_OPERATIONS[entry["op"]] for entry in entries}
     (operation,) = operations if len(operations) == 1 else ("replace",)
     before = next((entry["oldState"] for entry in entries if entry.get("oldState")), None)
@@ -153,15 +153,15 @@ def _step(urn: str, entries: Sequence[Mapping[str, Any]], captured: CapturedInpu
     return Step(
         operation=operation,
         urn=urn,
-        before=_state(before, before.get("inputs") or {}) if before and operation != "create" else None,
-        after=_state(after, captured.add_unknowns(urn, after.get("inputs") or {}))
+        before=_parse_state(before, before.get("inputs") or {}) if before and operation != "create" else None,
+        after=_parse_state(after, captured.add_unknowns(urn, after.get("inputs") or {}))
         if after and operation != "delete"
         else None,
         changed=tuple(sorted({path for entry in entries for path in entry.get("detailedDiff") or {}})),
     )
 
 
-def _state(entry: Mapping[str, Any], inputs: Mapping[str, Any]) -> ResourceState:
+def _parse_state(entry: Mapping[str, Any], inputs: Mapping[str, Any]) -> ResourceState:
     return ResourceState(
         inputs=inputs,
         outputs=entry.get("outputs") or {},
@@ -170,16 +170,16 @@ def _state(entry: Mapping[str, Any], inputs: Mapping[str, Any]) -> ResourceState
     )
 
 
-def _diagnostics(content: Mapping[str, Any], severity: str) -> list[str]:
+def _find_diagnostics(content: Mapping[str, Any], severity: str) -> list[str]:
     entries: Iterable[Mapping[str, Any]] = content.get("diagnostics") or ()
     messages = {str(entry.get("message", "")).strip() for entry in entries if entry.get("severity") == severity}
     return sorted(filter(None, messages))
 
 
-def _failure_reason(error: PulumiCommandError) -> str:
+def _find_failure_reason(error: PulumiCommandError) -> str:
     """Return the errors among the preview's diagnostics; without any, all output of the command."""
     try:
-        errors = _diagnostics(json.loads(error.stdout), "error")
+        errors = _find_diagnostics(json.loads(error.stdout), "error")
     except (ValueError, AttributeError):
         errors = []
     return "\n".join(errors) or error.stderr.strip() or error.stdout.strip() or str(error)

@@ -1,6 +1,6 @@
 """Redaction: secrets are hidden in every form, and certificates are replaced by a summary.
 
-Differences stay visible: two secrets that differ are unequal after redaction, although they are shown alike.
+Differences stay visible: two secrets that differ are unequal after redaction, although both have the same text.
 """
 
 from __future__ import annotations
@@ -61,11 +61,11 @@ _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 class Redacted:
     """A text that is partly or completely hidden. Two are equal only if their original texts are."""
 
-    shown: str = field(compare=False)
+    text: str = field(compare=False)  # without the secrets
     fingerprint: str = field(repr=False)
 
     def __str__(self) -> str:
-        return self.shown
+        return self.text
 
 
 def redact(value: Any, secrets: Iterable[str] = ()) -> Any:
@@ -93,15 +93,15 @@ def secret_forms(text: str) -> set[str]:
     except strict_yaml.StrictYamlError:
         content = None
     if isinstance(content, (dict, list)):
-        forms |= set(_secret_leaves(content))
+        forms |= set(_find_secret_leaves(content))
     encoded = {base64.b64encode(each.encode(errors="surrogatepass")).decode() for each in forms}
     return {each for each in forms | encoded if len(each) >= MIN_SECRET_LENGTH}
 
 
 def to_plain(value: Any) -> Any:
-    """Return a redacted value as plain JSON, with the shown text in place of each `Redacted`."""
+    """Return a redacted value as plain JSON, with the redacted text in place of each `Redacted`."""
     if isinstance(value, Redacted):
-        return value.shown
+        return value.text
     if isinstance(value, dict):
         return {key: to_plain(item) for key, item in value.items()}
     return [to_plain(item) for item in value] if isinstance(value, list) else value
@@ -141,10 +141,10 @@ def _is_secret(name: str) -> bool:
 
 
 def _hide(value: Any) -> Redacted:
-    return Redacted(SECRET, _fingerprint(str(value)))
+    return Redacted(SECRET, _compute_fingerprint(str(value)))
 
 
-def _fingerprint(text: str) -> str:
+def _compute_fingerprint(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
@@ -161,17 +161,17 @@ def _decode_data(key: str, value: Any) -> Any:
 @cache
 def _redact_text(text: str, secrets: tuple[str, ...]) -> str | Redacted:
     if _BASE64.fullmatch(text) and (decoded := _from_base64(text)):
-        # Base64 is redacted, and shown, in clear text.
-        shown_decoded = _shown_text(decoded, secrets)
-        shown = shown_decoded if shown_decoded != decoded else _shown_text(text, secrets)
+        # Base64 is decoded, and the clear text is redacted.
+        decoded_text = _hide_secrets(decoded, secrets)
+        redacted = decoded_text if decoded_text != decoded else _hide_secrets(text, secrets)
     elif _is_kubeconfig(text):
-        shown = SECRET
+        redacted = SECRET
     else:
-        shown = _shown_text(text, secrets)
-    return text if shown == text else Redacted(shown, _fingerprint(text))
+        redacted = _hide_secrets(text, secrets)
+    return text if redacted == text else Redacted(redacted, _compute_fingerprint(text))
 
 
-def _shown_text(text: str, secrets: tuple[str, ...]) -> str:
+def _hide_secrets(text: str, secrets: tuple[str, ...]) -> str:
     if text == SECRET:
         return text
     for secret in secrets:
@@ -199,7 +199,7 @@ def _summarize_certificate(pem: str) -> str:
     except ValueError:
         return "unreadable certificate\n"
     # The fingerprint distinguishes certificates with equal names and dates. A certificate is not secret.
-    return f"certificate {name}, expires {expires}, sha256 {_fingerprint(pem.strip())[:12]}\n"
+    return f"certificate {name}, expires {expires}, sha256 {_compute_fingerprint(pem.strip())[:12]}\n"
 
 
 def _from_base64(text: str) -> str | None:
@@ -209,13 +209,13 @@ def _from_base64(text: str) -> str | None:
         return None
 
 
-def _secret_leaves(value: Any, name: str = "") -> Iterable[str]:
+def _find_secret_leaves(value: Any, name: str = "") -> Iterable[str]:
     if isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _secret_leaves(item, str(key))
+            yield from _find_secret_leaves(item, str(key))
     elif isinstance(value, list):
         for item in value:
-            yield from _secret_leaves(item, name)
+            yield from _find_secret_leaves(item, name)
     elif isinstance(value, str) and value and _is_secret(name):
         yield value
         if (decoded := _from_base64(value)) and len(decoded) >= MIN_SECRET_LENGTH:

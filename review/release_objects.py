@@ -47,7 +47,7 @@ class ReviewedRelease:
         return f"{inputs.get('namespace')}/{inputs.get('name')}"
 
 
-def changed_releases(preview: Preview) -> list[Step]:
+def find_changed_releases(preview: Preview) -> list[Step]:
     """Return the steps of all releases that change."""
     return [step for step in preview.steps if step.type == HELM_RELEASE_TYPE and step.operation != "same"]
 
@@ -72,8 +72,8 @@ class ReleaseInspector:
         name = step.cluster or ""
         cluster = self._clusters.get(name, ClusterSnapshot(name=name, error="not in the stack file"))
         try:
-            before, from_state = self._side_before(step, cluster)
-            after = self._side_after(step, cluster)
+            before, from_state = self._read_before(step, cluster)
+            after = self._render_after(step, cluster)
         except RenderError as error:
             return ReviewedRelease(
                 step=step,
@@ -84,30 +84,30 @@ class ReleaseInspector:
             )
         return ReviewedRelease(step=step, cluster=name, before=before, after=after, from_state=from_state)
 
-    def _side_before(self, step: Step, cluster: ClusterSnapshot) -> tuple[ReleaseSide | None, str | None]:
+    def _read_before(self, step: Step, cluster: ClusterSnapshot) -> tuple[ReleaseSide | None, str | None]:
         if step.before is None:
             return None, None
         release = ReleaseSpec.from_inputs(step.before.inputs, is_new=False)
-        api_resources = self._api_resources(step, cluster)
+        api_resources = self._predict_api_resources(step, cluster)
         try:
             revision = cluster.read_revision(release.namespace, release.name)
             if revision is not None:
                 bodies = parse_manifest(_redact_manifest(revision, step.before.inputs))
-                return self._side(step.before, bodies, release, api_resources), None
+                return self._build_side(step.before, bodies, release, api_resources), None
             reason = f"the cluster has no revision of release {release.name}"
         except NotReadableError as error:
             reason = f"not readable: {error}"
         except StrictYamlError:
             reason = f"the manifest of release {release.name} is not valid YAML"
         bodies = self._renderer.render(release, api_resources, cluster.access)
-        return self._side(step.before, bodies, release, api_resources), reason
+        return self._build_side(step.before, bodies, release, api_resources), reason
 
-    def _side_after(self, step: Step, cluster: ClusterSnapshot) -> ReleaseSide | None:
+    def _render_after(self, step: Step, cluster: ClusterSnapshot) -> ReleaseSide | None:
         if step.after is None:
             return None
         release = ReleaseSpec.from_inputs(step.after.inputs, is_new=step.operation != "update")
-        api_resources = self._api_resources(step, cluster)
-        return self._side(step.after, self._render(release, api_resources, cluster), release, api_resources)
+        api_resources = self._predict_api_resources(step, cluster)
+        return self._build_side(step.after, self._render(release, api_resources, cluster), release, api_resources)
 
     def _render(
         self, release: ReleaseSpec, api_resources: ApiResources, cluster: ClusterSnapshot
@@ -126,7 +126,7 @@ class ReleaseInspector:
         )
         return [unknown_values.merge_renderings(*pair) for pair in zip(first, second, strict=False)]
 
-    def _side(
+    def _build_side(
         self,
         state: ResourceState,
         bodies: Iterable[Mapping[str, Any]],
@@ -138,16 +138,16 @@ class ReleaseInspector:
         objects = {identity: each for identity, each in indexed.items() if not each.is_hook}
         return ReleaseSide(inputs=state.inputs, objects=objects, hooks=hooks if release.has_hooks else ())
 
-    def _api_resources(self, step: Step, cluster: ClusterSnapshot) -> ApiResources:
+    def _predict_api_resources(self, step: Step, cluster: ClusterSnapshot) -> ApiResources:
         """Return the kinds of a cluster, with the CRDs that the release's dependencies install before it."""
         crds: list[dict[str, Any]] = []
-        for urn in self._dependencies(step):
+        for urn in self._find_dependencies(step):
             dependency = self._steps[urn]
             if dependency.cluster == step.cluster and dependency.after is not None:
-                crds += self._installed_crds(dependency, cluster)
+                crds += self._find_installed_crds(dependency, cluster)
         return cluster.api_resources.with_crds(crds)
 
-    def _dependencies(self, step: Step) -> Sequence[str]:
+    def _find_dependencies(self, step: Step) -> Sequence[str]:
         """Return the URNs of all direct and indirect dependencies of a resource."""
         urns: set[str] = set()
         waiting = list(step.state.dependencies)
@@ -158,7 +158,7 @@ class ReleaseInspector:
                 waiting += self._steps[urn].state.dependencies
         return sorted(urns)
 
-    def _installed_crds(self, step: Step, cluster: ClusterSnapshot) -> list[dict[str, Any]]:
+    def _find_installed_crds(self, step: Step, cluster: ClusterSnapshot) -> list[dict[str, Any]]:
         """Return the CustomResourceDefinitions that a changing resource installs."""
         if step.after is None or step.operation == "same":
             return []
@@ -178,19 +178,19 @@ class ReleaseInspector:
 def _redact_manifest(revision: ReleaseRevision, inputs: Mapping[str, Any]) -> str:
     """Return the manifest of a revision with `SECRET` in place of values that Pulumi stores as secrets."""
     manifest = revision.manifest
-    for secret in _secret_texts(revision.values, inputs.get("values")):
+    for secret in _find_secret_texts(revision.values, inputs.get("values")):
         for form in (secret, base64.b64encode(secret.encode()).decode()):
             manifest = manifest.replace(form, SECRET)
     return manifest
 
 
-def _secret_texts(values: Any, inputs: Any) -> list[str]:
+def _find_secret_texts(values: Any, inputs: Any) -> list[str]:
     """Return the texts of a revision's values that are secret in a resource's inputs, longest first."""
     texts: list[str] = []
     if inputs == SECRET:
         texts = [values] if isinstance(values, str) and values else []
     elif isinstance(inputs, Mapping) and isinstance(values, Mapping):
-        texts = [text for key in inputs for text in _secret_texts(values.get(key), inputs[key])]
+        texts = [text for key in inputs for text in _find_secret_texts(values.get(key), inputs[key])]
     elif isinstance(inputs, list) and isinstance(values, list):
-        texts = [text for pair in zip(values, inputs, strict=False) for text in _secret_texts(*pair)]
+        texts = [text for pair in zip(values, inputs, strict=False) for text in _find_secret_texts(*pair)]
     return sorted(texts, key=len, reverse=True)

@@ -103,7 +103,7 @@ class Report:
         losses: set[Loss] = set()
         for name in self.cluster_names:
             for change in self.objects(name):
-                if change.verb in ("removed", "replaced") and (why := _loss_reason(change)):
+                if change.verb in ("removed", "replaced") and (why := _find_loss_reason(change)):
                     operation = "deleted" if change.verb == "removed" else "replaced"
                     losses.add(Loss(cluster=name, what=str(change.identity), operation=operation, why=why))
         for resource in self.resources:
@@ -114,7 +114,7 @@ class Report:
         return sorted(losses)
 
 
-def _loss_reason(change: ObjectChange) -> str | None:
+def _find_loss_reason(change: ObjectChange) -> str | None:
     kind = change.identity.kind
     if kind in _CASCADING_KINDS:
         return _CASCADING_KINDS[kind]
@@ -163,7 +163,7 @@ def find_expiring_certificates(preview: Preview, days: int, now: datetime | None
         if each.before is not None and each.operation in ("replace", "update")
     }
     expiring = []
-    for name, text in _leaves(outputs.get("certificateExpiry"), ()):
+    for name, text in _walk_leaves(outputs.get("certificateExpiry"), ()):
         try:
             time = datetime.fromisoformat(text)
         except ValueError:
@@ -173,9 +173,9 @@ def find_expiring_certificates(preview: Preview, days: int, now: datetime | None
     return sorted(expiring, key=lambda expiry: (expiry.time, expiry.name))
 
 
-def _leaves(value: Any, path: Sequence[str]) -> Iterable[tuple[str, str]]:
+def _walk_leaves(value: Any, path: Sequence[str]) -> Iterable[tuple[str, str]]:
     if isinstance(value, Mapping):
         for key in sorted(value):
-            yield from _leaves(value[key], [*path, str(key)])
+            yield from _walk_leaves(value[key], [*path, str(key)])
     elif isinstance(value, str):
         yield " ".join(path), value

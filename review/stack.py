@@ -48,10 +48,10 @@ def read_stack(name: str, file: Path, folder: Path, environment: Mapping[str, st
     encrypted = (_load_file(copy) or {}).get("config") or {}
     secrets: set[str] = set()
     for key in secret_keys:
-        for text in _secret_texts(encrypted.get(key), _decode(values[key])):
+        for text in _find_secret_texts(encrypted.get(key), _decode(values[key])):
             secrets |= secret_forms(text)
     try:
-        settings = config.settings_from_config(values, secret_keys, _project_name(), environment)
+        settings = config.settings_from_config(values, secret_keys, _read_project_name(), environment)
     except config.SettingsError:
         settings = None
     return ReviewedStack(name=name, file=copy, settings=settings, secrets=frozenset(secrets))
@@ -89,7 +89,7 @@ def _read_config(name: str, file: Path, environment: Mapping[str, str]) -> tuple
     )
 
 
-def _project_name() -> str:
+def _read_project_name() -> str:
     return str(yaml.safe_load((PROJECT_ROOT / "Pulumi.yaml").read_text())["name"])
 
 
@@ -100,7 +100,7 @@ def _decode(value: str) -> Any:
         return value
 
 
-def _secret_texts(encrypted: Any, decrypted: Any) -> list[str]:
+def _find_secret_texts(encrypted: Any, decrypted: Any) -> list[str]:
     """Return the clear text of all encrypted values of a stack file, except certificates.
 
     Args:
@@ -108,17 +108,17 @@ def _secret_texts(encrypted: Any, decrypted: Any) -> list[str]:
         decrypted: the same value in clear text.
     """
     if isinstance(encrypted, Mapping) and encrypted.keys() == {"secure"}:
-        return [text for text in _texts(decrypted) if not text.strip().startswith("-----BEGIN CERTIFICATE")]
+        return [text for text in _find_texts(decrypted) if not text.strip().startswith("-----BEGIN CERTIFICATE")]
     if isinstance(encrypted, Mapping) and isinstance(decrypted, Mapping):
-        return [text for key in encrypted for text in _secret_texts(encrypted[key], decrypted.get(key))]
+        return [text for key in encrypted for text in _find_secret_texts(encrypted[key], decrypted.get(key))]
     if isinstance(encrypted, list) and isinstance(decrypted, list):
-        return [text for pair in zip(encrypted, decrypted, strict=False) for text in _secret_texts(*pair)]
+        return [text for pair in zip(encrypted, decrypted, strict=False) for text in _find_secret_texts(*pair)]
     return []
 
 
-def _texts(value: Any) -> list[str]:
+def _find_texts(value: Any) -> list[str]:
     if isinstance(value, Mapping):
-        return [text for item in value.values() for text in _texts(item)]
+        return [text for item in value.values() for text in _find_texts(item)]
     if isinstance(value, list):
-        return [text for item in value for text in _texts(item)]
+        return [text for item in value for text in _find_texts(item)]
     return [value] if isinstance(value, str) else [json.dumps(value)]

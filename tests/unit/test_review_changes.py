@@ -74,7 +74,9 @@ def review_releases(
 ) -> list[ReleaseChange]:
     clusters = {"west": cluster or cluster_with()}
     inspector = release_objects.ReleaseInspector(plan, clusters, charts or FakeRenderer())  # type: ignore[arg-type]
-    return [changes.compare_release(inspector.inspect(each), ()) for each in release_objects.changed_releases(plan)]
+    return [
+        changes.compare_release(inspector.inspect(each), ()) for each in release_objects.find_changed_releases(plan)
+    ]
 
 
 def change_verbs(change: ReleaseChange) -> dict[str, str]:
