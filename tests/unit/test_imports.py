@@ -82,15 +82,31 @@ def test_only_components_register_resources() -> None:
     assert wrong == set()
 
 
-def test_dynamic_providers_load_nothing_of_the_program() -> None:
-    # Pulumi imports this module into a process of its own with every command that changes the stack.
-    module = "components.dynamic_providers"
-    program = f"import sys; sys.path.insert(0, '.'); import {module}; print(*sys.modules, sep='\\n')"
+HEAVY_MODULES = {"mesh.config", "mesh.preflight", "pydantic", "pulumi_kubernetes", "kubernetes"}
 
+
+def loaded_modules(*modules: str) -> set[str]:
+    """Return the modules of a new process after an import."""
+    program = f"import sys; sys.path.insert(0, '.'); import {', '.join(modules)}; print(*sys.modules, sep='\\n')"
     ended = subprocess.run(
         [sys.executable, "-c", program], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True, timeout=60
     )
+    return set(ended.stdout.split())
 
-    loaded = set(ended.stdout.split())
+
+def test_dynamic_providers_load_nothing_of_the_program() -> None:
+    # Pulumi imports this module into a process of its own with every command that changes the stack.
+    module = "components.dynamic_providers"
+
+    loaded = loaded_modules(module)
+
     assert module in loaded
-    assert not {"mesh.config", "pydantic", "pulumi_kubernetes", "kubernetes", "mesh.preflight"} & loaded
+    assert not {*HEAVY_MODULES, "mesh.kube"} & loaded
+
+
+def test_provider_methods_load_no_heavy_modules() -> None:
+    helm = ("components.helm.terminating_crds", "components.helm.retained_crds", "mesh.helm.drift")
+    cleanups = ("components.linkerd.mirror_cleanup", "components.workloads.export_cleanup")
+
+    # A provider's method imports one of these; only a connection loads the official client.
+    assert not HEAVY_MODULES & loaded_modules(*helm, *cleanups, "mesh.kube.client")
