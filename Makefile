@@ -1,4 +1,4 @@
-# The two commands are `make up` and `make test`; both set up whatever they need.
+# The main commands are `make up` and `make test`; both install all that they need.
 STACK ?= dev
 PYTHON ?= python3
 PARTS ?=
@@ -6,58 +6,59 @@ REVIEW ?=
 SEED ?= random
 MOMENTS ?= 20
 CLUSTERS ?= 2
-# Of `make bench`: rounds, figures (mesh destroy preview scale-lab scale-mock; none: all), numbers of clusters.
+# For `make bench`: rounds, figures (mesh destroy preview scale-lab scale-mock; empty: all), numbers of clusters.
 RUNS ?= 5
 ONLY ?=
 LAB_SIZES ?= 2 4 8 12
 SIZES ?= 50 100 250
-# Files of tests, in the order of tests/conftest.py: much of a test on the lab is waiting. Each worker has its own lab.
+# Two test files at a time, because tests on the lab mostly wait. Each worker has its own lab; tests/conftest.py sets the
+# order of the files.
 TWO_AT_A_TIME := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 VENV := .venv
 PY := $(VENV)/bin/python
 
-# Where Python is told to keep nothing that it has compiled, each command, and each preview, would compile all anew.
+# Without Python's bytecode cache, each command and each preview would compile all modules again.
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help up review test test-fast faults check verify down env bench lint schema toolchain venv python
 
-help: ## these lines
+help: ## List all targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-up: ## toolchain, lab, `pulumi up` of STACK (dev), checks
+up: ## Build the toolchain, start the lab, run `pulumi up` for STACK (default: dev), check the mesh
 	@$(MAKE) --no-print-directory --jobs=2 venv toolchain
 	@$(PY) -m hack.make up $(STACK)
 
-review: ## what would change inside the clusters of STACK, as Markdown (REVIEW: options, docs/review.md)
+review: ## Print the changes that STACK would make in its clusters, as Markdown (REVIEW: options, see docs/review.md)
 	@$(MAKE) --no-print-directory --jobs=2 venv toolchain >&2
 	@$(PY) -m hack.make review $(STACK) $(REVIEW)
 
-check: $(VENV)/ready ## is the mesh of STACK up? Linkerd's own checks as a table
+check: $(VENV)/ready ## Check the mesh of STACK in the lab with Linkerd's own checks, and print a table
 	@$(PY) -m hack.make check $(STACK)
 
-verify: $(VENV)/ready ## do STACK's splits come true on your own clusters? asks from a pod, and counts
+verify: $(VENV)/ready ## Check the traffic splits of STACK on your own clusters: send requests from a pod and count the answers
 	@$(PY) -m hack.make verify $(STACK)
 
-down: $(VENV)/ready ## destroy STACK, stop the lab, leave nothing
+down: $(VENV)/ready ## Destroy STACK, stop the lab and delete its data
 	@$(PY) -m hack.make down $(STACK)
 
-env: $(VENV)/ready ## eval "$(make -s env)": pulumi, kubectl and linkerd on the lab
+env: $(VENV)/ready ## Print variables for pulumi, kubectl and linkerd on the lab; use: eval "$(make -s env)"
 	@$(PY) -m hack.make env $(STACK)
 
-test: ## everything that tests, lab included
+test: ## Run all tests, including those on the lab
 	@$(MAKE) --no-print-directory --jobs=2 venv toolchain PARTS=all
 	@$(PY) -m pytest $(TWO_AT_A_TIME)
 
-test-fast: $(VENV)/ready ## seconds: no cluster, no toolchain, no fuzzing
+test-fast: $(VENV)/ready ## Run the unit tests without fuzzing, in seconds; needs no cluster and no toolchain
 	@$(PY) -m pytest -m "not lab and not thorough" $(TWO_AT_A_TIME)
 
-faults: ## what must be true after kills and other faults, at length (SEED, MOMENTS, CLUSTERS; docs/faults.md)
+faults: ## Run the fault injection tests at length (SEED, MOMENTS, CLUSTERS: see docs/faults.md)
 	@$(MAKE) --no-print-directory --jobs=2 venv toolchain
 	@$(PY) -m pytest $(TWO_AT_A_TIME) --seed=$(SEED) --moments=$(MOMENTS) --clusters=$(CLUSTERS) tests/fault_injection
 
-# actionlint would use shellcheck and pyflakes where it finds them; without, it says the same on every machine.
-lint: $(VENV)/ready ## ruff, strict types, and what judges the pipelines
+# Without shellcheck and pyflakes, which actionlint uses if they are installed, its output is the same on every machine.
+lint: $(VENV)/ready ## Run ruff, mypy in strict mode, and the checks of the CI pipelines
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
@@ -67,27 +68,27 @@ lint: $(VENV)/ready ## ruff, strict types, and what judges the pipelines
 	@$(VENV)/bin/zizmor --offline --persona=auditor --strict-collection --no-progress --quiet .github
 	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.gitlab-ci .gitlab-ci.yml
 
-bench: ## figures into benchmarks/results.md (RUNS, ONLY, LAB_SIZES, SIZES: benchmarks/README.md)
+bench: ## Measure, and write benchmarks/results.md (RUNS, ONLY, LAB_SIZES, SIZES: see benchmarks/README.md)
 	@$(MAKE) --no-print-directory --jobs=2 $(VENV)/bench toolchain
 	@$(PY) -m benchmarks --runs $(RUNS) --only $(ONLY) --lab-sizes $(LAB_SIZES) --sizes $(SIZES)
 
-schema: $(VENV)/ready ## write stack.schema.json anew, by which editors know stack files
+schema: $(VENV)/ready ## Generate stack.schema.json, which editors use for stack files, and docs/settings.md
 	@$(PY) -m mesh.config
 
-python:
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("python3: 3.11 or later is needed; set PYTHON")'
+python: ## Check the version of Python
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("python3: version 3.11 or later is required; install it, or set PYTHON to its path")'
 
-toolchain: python ## build what is missing (PARTS: names, or all)
+toolchain: python ## Build missing programs of the toolchain (PARTS: names of artifacts, or all)
 	@$(PYTHON) -m hack.toolchain $(PARTS)
 
-venv: $(VENV)/ready
+venv: $(VENV)/ready ## Create the virtual environment .venv
 
 $(VENV)/bench: requirements-bench.txt $(VENV)/ready
 	@$(PY) -m pip install --quiet --disable-pip-version-check --requirement requirements-bench.txt
 	@touch $@
 
 $(VENV)/ready: requirements.txt requirements-dev.txt | python
-	@echo "virtual environment: $(VENV)" >&2
+	@echo "creating the virtual environment $(VENV)" >&2
 	@$(PYTHON) -m venv $(VENV)
 	@$(PY) -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
 	@touch $@

@@ -1,1 +1,1 @@
-"""Tools for developers of this project; nothing in it is imported by the program."""
+"""Tools for developers of this project; the program imports none of them."""

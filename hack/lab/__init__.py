@@ -1,5 +1,5 @@
-"""Local Kubernetes clusters for trying and testing the mesh: real API servers, fake nodes, real service mirrors.
+"""Local Kubernetes clusters for tests and trials: real API servers, fake nodes, real service mirrors.
 
-`python -m hack.lab start west east` starts them; `python -m hack.lab stop` leaves nothing running. The Pulumi program
-imports nothing from here.
+`python -m hack.lab start west east` starts clusters, and `python -m hack.lab stop` stops all of them. The Pulumi
+program imports nothing from this package.
 """

@@ -1,4 +1,4 @@
-"""The lab's commands: start, stop, status, kubeconfig."""
+"""Commands of the lab: start, stop, status, kubeconfig."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ from hack.lab.state_dir import StateDir, locate
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; its exit code."""
+    """Run one command; return its exit code."""
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -34,19 +34,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m hack.lab",
-        description="Local Kubernetes clusters for trying and testing the mesh.",
-        epilog="The lab lives in .lab of the checkout, or in $LAB_HOME.",
+        description="Local Kubernetes clusters to try and test the mesh.",
+        epilog="The lab's folder is .lab in the project, or $LAB_HOME.",
     )
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    start = verbs.add_parser("start", help="start clusters, or add some to those that run")
-    start.add_argument("names", nargs="*", metavar="NAME", help="a cluster; without any, all that ran before")
+    start = verbs.add_parser("start", help="start clusters, in addition to the running ones")
+    start.add_argument("names", nargs="*", metavar="NAME", help="a cluster; without names, all that ran before")
     start.add_argument(
         "--load-balancer",
         action="append",
         default=[],
         metavar="NAME=KIND",
-        help="what LoadBalancer Services get: ip (default), hostname or none; repeatable",
+        help="address of LoadBalancer Services: ip (default), hostname or none; repeatable",
     )
     start.add_argument(
         "--chart-folder",
@@ -54,18 +54,20 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         type=Path,
         metavar="DIR",
-        help="serve the chart archives (*.tgz) of this folder in place of the toolchain's; repeatable",
+        help="serve the chart archives (*.tgz) in this folder instead of the toolchain's; repeatable",
     )
-    start.add_argument("--timeout", type=float, default=180, metavar="SECONDS", help="for all to be ready (180)")
+    start.add_argument(
+        "--timeout", type=float, default=180, metavar="SECONDS", help="time until all clusters are ready (180)"
+    )
     start.set_defaults(run=_start)
 
-    stop = verbs.add_parser("stop", help="stop clusters; their data stays for the next start")
-    stop.add_argument("names", nargs="*", metavar="NAME", help="a cluster; without any, all")
-    stop.add_argument("--delete", action="store_true", help="and remove their data")
+    stop = verbs.add_parser("stop", help="stop clusters and keep their data for the next start")
+    stop.add_argument("names", nargs="*", metavar="NAME", help="a cluster; without names, all")
+    stop.add_argument("--delete", action="store_true", help="delete their data too")
     stop.set_defaults(run=_stop)
 
-    status = verbs.add_parser("status", help="what runs; exit code 0 only if all that is wanted is ready")
-    status.add_argument("--json", action="store_true", help="everything there is to know, for programs")
+    status = verbs.add_parser("status", help="show clusters and processes; exit code 0 if all clusters are ready")
+    status.add_argument("--json", action="store_true", help="print the whole status as JSON")
     status.set_defaults(run=_status)
 
     kubeconfig = verbs.add_parser("kubeconfig", help="print the path of the kubeconfig")
@@ -73,49 +75,49 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _start(home: StateDir, options: argparse.Namespace) -> int:
+def _start(state_dir: StateDir, options: argparse.Namespace) -> int:
     lifecycle.start(
-        home,
+        state_dir,
         options.names,
         load_balancers=spec.parse_load_balancers(options.load_balancer),
         chart_folders=options.chart_folder,
         timeout=options.timeout,
-        say=_say,
+        say=_print,
     )
-    status = home.read_status()
-    _say(f"charts      {status['charts']}")
-    _say(f"kubeconfig  {home.kubeconfig}")
+    status = state_dir.read_status()
+    _print(f"charts      {status['charts']}")
+    _print(f"kubeconfig  {state_dir.kubeconfig}")
     return 0
 
 
-def _stop(home: StateDir, options: argparse.Namespace) -> int:
-    stopped = lifecycle.stop(home, options.names, delete=options.delete)
-    _say(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
+def _stop(state_dir: StateDir, options: argparse.Namespace) -> int:
+    stopped = lifecycle.stop(state_dir, options.names, delete=options.delete)
+    _print(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
     return 0
 
 
-def _status(home: StateDir, options: argparse.Namespace) -> int:
-    running = home.is_running()
-    status = lifecycle.live_status(home) if running else {}
+def _status(state_dir: StateDir, options: argparse.Namespace) -> int:
+    running = state_dir.is_running()
+    status = lifecycle.live_status(state_dir) if running else {}
     status.setdefault("clusters", {})
     status["running"] = running
-    wanted = spec.load(home).names if running else ()
-    ready = bool(wanted) and all(status["clusters"].get(name, {}).get("ready") for name in wanted)
+    desired = spec.load(state_dir).names if running else ()
+    ready = bool(desired) and all(status["clusters"].get(name, {}).get("ready") for name in desired)
     if options.json:
         print(json.dumps(status, indent=2))
     elif not running:
-        kept = ", ".join(home.known_clusters())
-        _say("not running" + (f"; 'python -m hack.lab start' brings back {kept}" if kept else ""))
+        stopped = ", ".join(state_dir.known_clusters())
+        _print("not running" + (f"; run 'python -m hack.lab start' to start {stopped} again" if stopped else ""))
     else:
         for line in _describe(status):
-            _say(line)
+            _print(line)
     return 0 if ready else 1
 
 
-def _kubeconfig(home: StateDir, options: argparse.Namespace) -> int:
-    if not home.kubeconfig.exists():
-        raise LabError(f"{home.kubeconfig}: not there yet. Run 'python -m hack.lab start west east'.")
-    print(home.kubeconfig)
+def _kubeconfig(state_dir: StateDir, options: argparse.Namespace) -> int:
+    if not state_dir.kubeconfig.exists():
+        raise LabError(f"{state_dir.kubeconfig}: no such file; run 'python -m hack.lab start west east'")
+    print(state_dir.kubeconfig)
     return 0
 
 
@@ -128,17 +130,17 @@ def _describe(status: dict[str, Any]) -> list[str]:
         address = balancer.get("address") or "no load balancer"
         lines.append(f"{name:<{width}}  {cluster['state']:<8}  {cluster.get('apiServer', '')}  {address}")
         lines.append(f"{'':<{width}}    logs {cluster['logs']}")
-        lines += [f"{'':<{width}}    {_mirror(mirror)}, log {mirror['log']}" for mirror in cluster["mirrors"]]
+        lines += [f"{'':<{width}}    {_describe_mirror(mirror)}, log {mirror['log']}" for mirror in cluster["mirrors"]]
     return [*lines, f"charts      {status.get('charts', '')}", f"kubeconfig  {status.get('kubeconfig', '')}"]
 
 
-def _mirror(mirror: dict[str, Any]) -> str:
+def _describe_mirror(mirror: dict[str, Any]) -> str:
     name = f"mirror of {mirror['target']}" if mirror["target"] else "local mirror"
     other = f" ({mirror['program']} in place of {mirror['release']})" if mirror["program"] != mirror["release"] else ""
     return f"{name}: {mirror['state']}{other if mirror['program'] else ''}"
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     print(line, flush=True)
 
 

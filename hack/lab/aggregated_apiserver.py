@@ -1,9 +1,8 @@
-"""A stand-in for the pods of an aggregated API, so that the API server finds one where a chart registers it.
+"""Fake backend of aggregated APIs, because the lab's pods run nothing.
 
-While an API that is registered doesn't answer, discovery fails and no namespace can be removed. So where the API
-server asks for the Service of an APIService, this answers with the very certificate and key that the Service's pods
-mount: what the API server verifies is what it would verify in a cluster with containers. The API that it then finds is
-empty.
+While a registered API does not answer, discovery fails and no namespace can be deleted. The fake backend serves an
+empty API at the address of the APIService's Service. It uses the certificate and the key that the Service's pods mount,
+so the API server verifies the same certificate as in a cluster with containers.
 https://kubernetes.io/docs/concepts/extend-kubernetes/api-extension/apiserver-aggregation/
 """
 
@@ -20,86 +19,86 @@ from typing import Any
 from hack.lab import web
 from hack.lab.api import ApiClient, ApiError
 
-_REGISTERED = "/apis/apiregistration.k8s.io/v1/apiservices"
-_OF_OTHERS = "!kube-aggregator.kubernetes.io/automanaged"  # neither built in nor a CRD's
-_HTTPS = 443
-_PATIENCE = 2.0  # seconds for one question to the API server
+_API_SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
+_NOT_AUTOMANAGED = "!kube-aggregator.kubernetes.io/automanaged"  # excludes built-in APIs and CRDs
+_HTTPS_PORT = 443
+_REQUEST_TIMEOUT_S = 2.0
 
 
-class NoBackend(Exception):
-    """Why nothing answers at an address."""
+class NoBackendError(Exception):
+    """An address has no backend in the lab."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Registered:
-    """A Service that APIServices name."""
+class _AggregatedApi:
+    """A Service that APIServices refer to."""
 
     service: dict[str, Any]
     versions: tuple[str, ...]  # such as `tap.linkerd.io/v1alpha1`
 
 
 async def connect(api: ApiClient, address: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection to what answers at an address of a Service.
+    """Connect to the fake backend behind the address of a Service.
 
     Raises:
-        NobodyThere: it isn't the Service of an aggregated API, or that API has no pods with a usable certificate.
-        ApiError, OSError: the cluster could not be asked.
+        NoBackendError: the Service is not that of an aggregated API, or no ready pod has a usable certificate.
+        ApiError, OSError: the API server cannot be reached.
     """
-    registered, tls = await asyncio.to_thread(_look_up, api, address, port)
+    registered, tls = await asyncio.to_thread(_find_backend, api, address, port)
     ours, theirs = socket.socketpair()
-    # One connection, TLS on one end of a pair of sockets: no port to which anyone else could connect.
-    web.serve_one(web.answering(_answering(registered.versions)), theirs, tls=tls)
+    # A pair of sockets instead of a port, so that other processes cannot connect.
+    web.serve_one(web.handle_requests(_create_handler(registered.versions)), theirs, tls=tls)
     return await asyncio.open_connection(sock=ours)
 
 
-def _look_up(api: ApiClient, address: str, port: int) -> tuple[_Registered, ssl.SSLContext]:
-    registered = _registered(api, address, port)
-    return registered, _context(*_pair(api, registered.service))
+def _find_backend(api: ApiClient, address: str, port: int) -> tuple[_AggregatedApi, ssl.SSLContext]:
+    registered = _find_api(api, address, port)
+    return registered, _create_tls_context(*_read_key_pair(api, registered.service))
 
 
-def _registered(api: ApiClient, address: str, port: int) -> _Registered:
+def _find_api(api: ApiClient, address: str, port: int) -> _AggregatedApi:
     versions: dict[tuple[str, str], list[str]] = {}
-    for item in api.get(_REGISTERED, timeout=_PATIENCE, labelSelector=_OF_OTHERS)["items"]:
+    for item in api.get(_API_SERVICES, timeout=_REQUEST_TIMEOUT_S, labelSelector=_NOT_AUTOMANAGED)["items"]:
         reference = item["spec"].get("service") or {}
-        if reference.get("port", _HTTPS) == port:
-            place = (reference["namespace"], reference["name"])
-            versions.setdefault(place, []).append(f"{item['spec']['group']}/{item['spec']['version']}")
+        if reference.get("port", _HTTPS_PORT) == port:
+            service_key = (reference["namespace"], reference["name"])
+            versions.setdefault(service_key, []).append(f"{item['spec']['group']}/{item['spec']['version']}")
     for (namespace, name), served in versions.items():
         try:
-            service = api.get(f"/api/v1/namespaces/{namespace}/services/{name}", timeout=_PATIENCE)
+            service = api.get(f"/api/v1/namespaces/{namespace}/services/{name}", timeout=_REQUEST_TIMEOUT_S)
         except ApiError as error:
             if error.status == 404:
                 continue
             raise
         if service["spec"].get("clusterIP") == address:
-            return _Registered(service=service, versions=tuple(served))
-    raise NoBackend("nothing answers there in this lab")
+            return _AggregatedApi(service=service, versions=tuple(served))
+    raise NoBackendError("nothing answers there in this lab")
 
 
-def _pair(api: ApiClient, service: dict[str, Any]) -> tuple[bytes, bytes]:
-    """Certificate and key of the pods behind a Service: of the TLS Secret that they mount."""
+def _read_key_pair(api: ApiClient, service: dict[str, Any]) -> tuple[bytes, bytes]:
+    """Return certificate and key from the TLS Secret that the pods of a Service mount."""
     namespace, name = service["metadata"]["namespace"], service["metadata"]["name"]
     selector = ",".join(f"{key}={value}" for key, value in (service["spec"].get("selector") or {}).items())
     if not selector:
-        raise NoBackend(f"Service {namespace}/{name} selects no pods")
-    pods = api.get(f"/api/v1/namespaces/{namespace}/pods", timeout=_PATIENCE, labelSelector=selector)["items"]
-    ready = [pod for pod in pods if _ready(pod)]
+        raise NoBackendError(f"Service {namespace}/{name} selects no pods")
+    pods = api.get(f"/api/v1/namespaces/{namespace}/pods", timeout=_REQUEST_TIMEOUT_S, labelSelector=selector)["items"]
+    ready = [pod for pod in pods if _is_ready(pod)]
     if not ready:
-        raise NoBackend(f"Service {namespace}/{name} has no ready pods")
-    for secret_name in _mounted_secrets(ready[0]):
-        secret = api.get(f"/api/v1/namespaces/{namespace}/secrets/{secret_name}", timeout=_PATIENCE)
+        raise NoBackendError(f"Service {namespace}/{name} has no ready pods")
+    for secret_name in _list_mounted_secrets(ready[0]):
+        secret = api.get(f"/api/v1/namespaces/{namespace}/secrets/{secret_name}", timeout=_REQUEST_TIMEOUT_S)
         if secret.get("type") == "kubernetes.io/tls":
             return base64.b64decode(secret["data"]["tls.crt"]), base64.b64decode(secret["data"]["tls.key"])
-    raise NoBackend(f"the pods of Service {namespace}/{name} mount no Secret of type kubernetes.io/tls")
+    raise NoBackendError(f"the pods of Service {namespace}/{name} mount no Secret of type kubernetes.io/tls")
 
 
-def _ready(pod: dict[str, Any]) -> bool:
+def _is_ready(pod: dict[str, Any]) -> bool:
     conditions = pod.get("status", {}).get("conditions") or []
     ready = any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
     return ready and not pod["metadata"].get("deletionTimestamp")
 
 
-def _mounted_secrets(pod: dict[str, Any]) -> Iterator[str]:
+def _list_mounted_secrets(pod: dict[str, Any]) -> Iterator[str]:
     mounted = {
         mount["name"] for container in pod["spec"]["containers"] for mount in container.get("volumeMounts") or []
     }
@@ -108,9 +107,9 @@ def _mounted_secrets(pod: dict[str, Any]) -> Iterator[str]:
             yield volume["secret"]["secretName"]
 
 
-def _context(certificate: bytes, key: bytes) -> ssl.SSLContext:
+def _create_tls_context(certificate: bytes, key: bytes) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    # Python reads them from a file only. A key with a passphrase is an error, and no question on somebody's terminal.
+    # Python reads them only from a file. The empty password prevents a prompt if the key is encrypted.
     with tempfile.NamedTemporaryFile() as file:
         file.write(certificate + b"\n" + key)
         file.flush()
@@ -118,16 +117,16 @@ def _context(certificate: bytes, key: bytes) -> ssl.SSLContext:
     return context
 
 
-def _answering(versions: tuple[str, ...]) -> web.Answer:
-    async def answer(request: web.Request) -> web.Response:
+def _create_handler(versions: tuple[str, ...]) -> web.RequestHandler:
+    async def answer(request: web.HttpRequest) -> web.HttpResponse:
         path = request.target.partition("?")[0].rstrip("/")
         version = path.removeprefix("/apis/")
         if version in versions:
-            found = {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": []}
-            return web.Response(status=200, body=json.dumps(found).encode(), media_type="application/json")
+            resources = {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": []}
+            return web.HttpResponse(status=200, body=json.dumps(resources).encode(), media_type="application/json")
         if path in ("/healthz", "/livez", "/readyz"):
-            return web.Response(status=200, body=b"ok")
-        # The API server then asks for each version by itself, and goes without an OpenAPI document.
-        return web.Response(status=404, body=f"{path}: this stand-in for an API serves {versions}\n".encode())
+            return web.HttpResponse(status=200, body=b"ok")
+        # After a 404 the API server requests each version separately, and does without an OpenAPI document.
+        return web.HttpResponse(status=404, body=f"{path}: the lab's fake API serves only {versions}\n".encode())
 
     return answer

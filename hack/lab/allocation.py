@@ -1,4 +1,4 @@
-"""What makes a cluster itself, and survives a restart: its number, from which addresses follow, and its ports."""
+"""Number, addresses and ports of each cluster; they survive a restart."""
 
 import json
 from dataclasses import asdict, dataclass, replace
@@ -9,13 +9,13 @@ from hack.lab.errors import LabError
 from hack.lab.spec import ClusterSpec, LoadBalancerKind
 from hack.lab.state_dir import StateDir, write_atomically
 
-MOST_CLUSTERS = 60
-NODES = 3
+MAX_CLUSTERS = 60
+NODE_COUNT = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ports:
-    """The loopback ports of one cluster, one per server."""
+    """Loopback ports of one cluster, one per server."""
 
     etcd: int = 0
     etcd_peer: int = 0
@@ -28,7 +28,10 @@ class Ports:
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterAllocation:
-    """Name, number (0 to 59) and ports of one cluster. The TEST-NET addresses are values; no packet is sent to them."""
+    """Name, number (0 to 59) and ports of one cluster.
+
+    All addresses follow from the number. No packet is sent to the TEST-NET addresses.
+    """
 
     name: str
     index: int
@@ -37,59 +40,59 @@ class ClusterAllocation:
 
     @property
     def api_server(self) -> str:
-        """The API server's URL."""
+        """Return the API server's URL."""
         return f"https://127.0.0.1:{self.ports.api_server}"
 
     @property
     def service_cidr(self) -> str:
-        """The range of cluster IPs."""
+        """Return the range of cluster IPs."""
         return f"10.{128 + self.index}.0.0/16"
 
     @property
     def first_service_ip(self) -> str:
-        """The cluster IP of the `kubernetes` Service."""
+        """Return the cluster IP of the `kubernetes` Service."""
         return f"10.{128 + self.index}.0.1"
 
     @property
     def pod_cidr(self) -> str:
-        """The range of pod IPs."""
+        """Return the range of pod IPs."""
         return f"10.{1 + self.index}.0.0/16"
 
     @property
     def advertised_address(self) -> str:
-        """The API server's endpoint address: loopback is refused there."""
+        """Return the API server's endpoint address; Kubernetes refuses loopback addresses there."""
         return f"192.0.2.{4 * self.index + 4}"
 
     @property
     def load_balancer_address(self) -> str:
-        """The one address that every LoadBalancer Service of this cluster shares."""
+        """Return the address that all LoadBalancer Services of this cluster share."""
         return f"198.51.100.{10 + self.index}"
 
     @property
     def load_balancer_hostname(self) -> str:
-        """The name of that address in the lab's DNS."""
+        """Return the host name of the load balancer in the lab's DNS."""
         return f"lb.{self.name}.example.com"
 
     @property
     def node_names(self) -> tuple[str, ...]:
-        """Names of the fake nodes, short enough for the label `kubernetes.io/hostname` (63 characters)."""
-        return tuple(f"{self.name[:61].rstrip('-')}-{number}" for number in range(1, NODES + 1))
+        """Return the names of the fake nodes, which fit the label `kubernetes.io/hostname` (63 characters)."""
+        return tuple(f"{self.name[:61].rstrip('-')}-{number}" for number in range(1, NODE_COUNT + 1))
 
     @property
     def node_addresses(self) -> tuple[str, ...]:
-        """Addresses of the fake nodes, in the order of their names."""
-        return tuple(f"192.0.2.{4 * self.index + number}" for number in range(1, NODES + 1))
+        """Return the addresses of the fake nodes, in the order of their names."""
+        return tuple(f"192.0.2.{4 * self.index + number}" for number in range(1, NODE_COUNT + 1))
 
     def node_pod_cidr(self, number: int) -> str:
-        """The range of pod IPs on the node with this number (from 0)."""
+        """Return the range of pod IPs on the node with this number (from 0)."""
         return f"10.{1 + self.index}.{number}.0/24"
 
 
-def read(folder: Path) -> ClusterAllocation | None:
-    """The identity that a cluster's folder holds, or None for a folder without one.
+def read_allocation(folder: Path) -> ClusterAllocation | None:
+    """Read the allocation from a cluster's folder; return None if there is none.
 
     Raises:
-        LabError: the file is not what `settle` writes.
+        LabError: the file was not written by `allocate`.
     """
     path = folder / "identity.json"
     try:
@@ -104,39 +107,43 @@ def read(folder: Path) -> ClusterAllocation | None:
         return None
     except (ValueError, KeyError, TypeError) as error:
         raise LabError(
-            f"{path}: damaged ({error!r}). Run 'python -m hack.lab stop --delete' and start again."
+            f"{path}: damaged ({error!r}); run 'python -m hack.lab stop --delete' and start again"
         ) from error
 
 
-def allocate(home: StateDir, wanted: ClusterSpec) -> ClusterAllocation:
-    """The cluster's identity as of now: as it was, except for ports that someone else took meanwhile.
+def allocate(state_dir: StateDir, cluster: ClusterSpec) -> ClusterAllocation:
+    """Allocate number and ports of a cluster, and write them to its folder.
+
+    Earlier values are kept, except for ports that another process has taken since.
 
     Raises:
         LabError: there are too many clusters, or no port is free.
     """
-    folder = home.cluster(wanted.name)
-    known = read(folder)
+    folder = state_dir.cluster(cluster.name)
+    known = read_allocation(folder)
     if known is None:
         known = ClusterAllocation(
-            name=wanted.name, index=_free_index(home), load_balancer=wanted.load_balancer, ports=Ports()
+            name=cluster.name, index=_free_index(state_dir), load_balancer=cluster.load_balancer, ports=Ports()
         )
     try:
         before = asdict(known.ports)
-        settled = {name: ports.choose(preferred=port or None, avoid=before.values()) for name, port in before.items()}
+        chosen_ports = {
+            name: ports.reserve_port(preferred=port or None, avoid=before.values()) for name, port in before.items()
+        }
     except OSError as error:
-        raise LabError(f"cluster {wanted.name}: {error}. Stop what occupies them.") from error
-    identity = replace(known, load_balancer=wanted.load_balancer, ports=Ports(**settled))
+        raise LabError(f"cluster {cluster.name}: {error}; stop the programs that use these ports") from error
+    allocation = replace(known, load_balancer=cluster.load_balancer, ports=Ports(**chosen_ports))
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "identity.json", json.dumps(asdict(identity), indent=2) + "\n")
-    return identity
+    write_atomically(folder / "identity.json", json.dumps(asdict(allocation), indent=2) + "\n")
+    return allocation
 
 
-def _free_index(home: StateDir) -> int:
-    taken = {known.index for name in home.known_clusters() if (known := read(home.cluster(name)))}
-    for index in range(MOST_CLUSTERS):
+def _free_index(state_dir: StateDir) -> int:
+    taken = {known.index for name in state_dir.known_clusters() if (known := read_allocation(state_dir.cluster(name)))}
+    for index in range(MAX_CLUSTERS):
         if index not in taken:
             return index
     raise LabError(
-        f"{home.folder}: {MOST_CLUSTERS} clusters have data here, more the lab has no addresses for. "
-        "Remove some with 'python -m hack.lab stop --delete NAME'."
+        f"{state_dir.folder}: {MAX_CLUSTERS} clusters have data here, and the lab has no addresses for more; "
+        "delete some with 'python -m hack.lab stop --delete NAME'"
     )

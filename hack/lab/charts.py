@@ -1,4 +1,4 @@
-"""The lab's chart repository: archives from some folders, with the index that Helm asks for.
+"""Chart repository of the lab: chart archives from several folders, and the index for Helm.
 
 https://helm.sh/docs/topics/chart_repository/
 """
@@ -15,70 +15,70 @@ from hack.lab import web
 from mesh.chart_repository import ChartRepositoryError, read_chart_metadata
 
 _log = logging.getLogger(__name__)
-_seen: dict[tuple[Path, int, int], dict[str, Any] | None] = {}
+_entry_cache: dict[tuple[Path, int, int], dict[str, Any] | None] = {}
 
 
-def archives(folders: Sequence[Path]) -> dict[str, Path]:
-    """The chart archives of some folders by file name; the first folder that has a name wins."""
-    found: dict[str, Path] = {}
+def list_archives(folders: Sequence[Path]) -> dict[str, Path]:
+    """Return the chart archives of several folders by file name; an earlier folder takes precedence."""
+    paths: dict[str, Path] = {}
     for folder in folders:
         for path in sorted(folder.glob("*.tgz")):
-            found.setdefault(path.name, path)
-    return found
+            paths.setdefault(path.name, path)
+    return paths
 
 
-def index(folders: Sequence[Path]) -> dict[str, Any]:
-    """The repository's index: every chart with its versions, digests and addresses relative to the index."""
+def build_index(folders: Sequence[Path]) -> dict[str, Any]:
+    """Return the repository's index: every chart with its versions, digests and relative URLs."""
     entries: dict[str, list[dict[str, Any]]] = {}
-    for path in archives(folders).values():
-        if entry := _entry(path):
+    for path in list_archives(folders).values():
+        if entry := _cached_entry(path):
             versions = entries.setdefault(str(entry["name"]), [])
             if entry["version"] not in [known["version"] for known in versions]:
                 versions.append(entry)
-    return {"apiVersion": "v1", "entries": entries, "generated": _timestamp(0)}
+    return {"apiVersion": "v1", "entries": entries, "generated": _format_timestamp(0)}
 
 
-def answering(folders: Callable[[], Sequence[Path]]) -> web.Answer:
-    """What the repository's server answers; folders are looked at anew for each request."""
+def create_handler(folders: Callable[[], Sequence[Path]]) -> web.RequestHandler:
+    """Return the request handler of the repository; it lists the folders again for each request."""
 
-    async def answer(request: web.Request) -> web.Response:
+    async def answer(request: web.HttpRequest) -> web.HttpResponse:
         name = request.target.partition("?")[0].lstrip("/")
         if request.method not in ("GET", "HEAD"):
-            return web.Response(status=405)
+            return web.HttpResponse(status=405)
         if name == "index.yaml":
-            # JSON is YAML, and what both sides are quickest with.
-            body = json.dumps(index(folders()), default=str).encode()
-            return web.Response(status=200, body=body, media_type="application/yaml")
-        path = archives(folders()).get(name)
+            # JSON is valid YAML, and both sides process it fastest.
+            body = json.dumps(build_index(folders()), default=str).encode()
+            return web.HttpResponse(status=200, body=body, media_type="application/yaml")
+        path = list_archives(folders()).get(name)
         if path is None:
-            return web.Response(status=404, body=f"{name}: not in this repository\n".encode())
-        return web.Response(status=200, body=path.read_bytes(), media_type="application/gzip")
+            return web.HttpResponse(status=404, body=f"{name}: not in this repository\n".encode())
+        return web.HttpResponse(status=200, body=path.read_bytes(), media_type="application/gzip")
 
     return answer
 
 
-def _entry(path: Path) -> dict[str, Any] | None:
+def _cached_entry(path: Path) -> dict[str, Any] | None:
     try:
         stat = path.stat()
     except OSError:
         return None
     key = (path, stat.st_mtime_ns, stat.st_size)
-    if key not in _seen:
-        _seen[key] = _read(path, stat.st_mtime)
-    return _seen[key]
+    if key not in _entry_cache:
+        _entry_cache[key] = _read_entry(path, stat.st_mtime)
+    return _entry_cache[key]
 
 
-def _read(path: Path, modified: float) -> dict[str, Any] | None:
+def _read_entry(path: Path, modified: float) -> dict[str, Any] | None:
     try:
         entry = read_chart_metadata(path)
-        entry.pop("annotations", None)  # pages of them for a hub's web page, which Helm takes from the chart
+        entry.pop("annotations", None)  # large, and Helm reads them from the chart
         entry["name"], entry["version"] = str(entry["name"]), str(entry["version"])
     except (ChartRepositoryError, KeyError) as error:
         _log.warning("%s: not a chart archive (%r); left out of the repository", path, error)
         return None
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return {**entry, "urls": [path.name], "digest": digest, "created": _timestamp(modified)}
+    return {**entry, "urls": [path.name], "digest": digest, "created": _format_timestamp(modified)}
 
 
-def _timestamp(seconds: float) -> str:
+def _format_timestamp(seconds: float) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat()

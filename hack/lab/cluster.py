@@ -1,4 +1,4 @@
-"""One cluster: its files, its processes, and the road from nothing to ready."""
+"""One cluster: its files, its processes, and its start."""
 
 import asyncio
 import contextlib
@@ -13,40 +13,41 @@ from hack.lab import api, commands, egress_proxy, gateway_probe, kubeconfig, kwo
 from hack.lab.allocation import ClusterAllocation
 from hack.lab.api import ApiError
 from hack.lab.errors import LabError
-from hack.lab.gateway_probe import Peer
+from hack.lab.gateway_probe import RunningCluster
 from hack.lab.mirrors import MirrorProcesses
 from hack.lab.processes import Command, Process
 from hack.lab.state_dir import StateDir, write_atomically
 
 _LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
-_TAINT = "node.kubernetes.io/not-ready"
-_GRACE = 2.0  # seconds between SIGTERM and SIGKILL
-_MOST_FAILURES = 5
+_NOT_READY_TAINT = "node.kubernetes.io/not-ready"
+_STOP_GRACE_S = 2.0  # between SIGTERM and SIGKILL
+_POLL_INTERVAL_S = 0.1
+_MAX_FAILURES = 5
 _log = logging.getLogger(__name__)
 
 
 class ClusterProcesses:
-    """A cluster that runs, or is about to."""
+    """The processes of one cluster."""
 
     def __init__(
         self,
-        home: StateDir,
-        identity: ClusterAllocation,
+        state_dir: StateDir,
+        allocation: ClusterAllocation,
         programs: Path,
         *,
-        peers: Callable[[], Sequence[Peer]],
+        peers: Callable[[], Sequence[RunningCluster]],
         dns: Callable[[], str],
         linkerd: Callable[[], Sequence[Path]],
     ) -> None:
-        """Write the cluster's files; `start` runs it."""
-        self.identity = identity
-        self._folder = home.cluster(identity.name)
+        """Write the cluster's files, without starting anything."""
+        self.allocation = allocation
+        self._folder = state_dir.cluster(allocation.name)
         self._programs = programs
         self._peers = peers
-        self._pki = pki.ensure(self._folder / "pki", identity)
+        self._pki = pki.ensure_pki(self._folder / "pki", allocation)
         self._write_files()
-        self.peer = Peer(identity=identity, api=api.connect(self._pki, identity))
-        self._mirrors = MirrorProcesses(self._folder, identity, self._pki, self.peer.api, dns, linkerd)
+        self.peer = RunningCluster(allocation=allocation, api=api.connect(self._pki, allocation))
+        self._mirrors = MirrorProcesses(self._folder, allocation, self._pki, self.peer.api, dns, linkerd)
         self._processes: list[Process] = []
         self._servers: list[asyncio.Server] = []
         self._began = time.monotonic()
@@ -55,35 +56,35 @@ class ClusterProcesses:
         self._task: asyncio.Task[None] | None = None
 
     @property
-    def ready(self) -> bool:
-        """Whether everything has come up, and runs."""
-        return self._state == "ready" and not self._down()
+    def is_ready(self) -> bool:
+        """Return whether the cluster is ready and all of its programs run."""
+        return self._state == "ready" and not self._stopped_programs()
 
     def start(self) -> None:
-        """Bring the cluster up, in the background."""
-        self._task = asyncio.create_task(self._start())
+        """Start the cluster, in the background."""
+        self._task = asyncio.create_task(self._run_cluster())
 
     async def stop(self) -> None:
-        """End everything. The data stays."""
+        """Stop all processes; the data remains."""
         self._state = "stopping"
         if self._task:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-        # Mirrors first, while there is an API server to give their leases back to.
+        # Mirrors first, because they release their leases at the API server.
         await self._mirrors.stop()
         store = [p for p in self._processes if p.command.name == "etcd"]
         rest = [p for p in self._processes if p not in store]
-        # An API server keeps nothing: waiting for its watches to end would only take time.
-        await asyncio.gather(*(p.stop(grace=0 if p.command.name == "kube-apiserver" else _GRACE) for p in rest))
-        await asyncio.gather(*(p.stop(grace=_GRACE) for p in store))
+        # The API server has no state of its own, and a graceful stop would wait for the end of its watches.
+        await asyncio.gather(*(p.stop(grace=0 if p.command.name == "kube-apiserver" else _STOP_GRACE_S) for p in rest))
+        await asyncio.gather(*(p.stop(grace=_STOP_GRACE_S) for p in store))
         for server in self._servers:
             server.close()
-        for port in vars(self.identity.ports).values():
-            ports.release(port)
+        for port in vars(self.allocation.ports).values():
+            ports.release_port(port)
 
     def kill(self) -> None:
-        """End all processes now."""
+        """Kill all processes, without waiting."""
         if self._task:
             self._task.cancel()
         self._mirrors.kill()
@@ -91,25 +92,25 @@ class ClusterProcesses:
             process.kill()
 
     def describe(self) -> dict[str, Any]:
-        """The cluster as it stands in the status file."""
-        identity = self.identity
-        failing = [p for p in self._processes if p.failures >= _MOST_FAILURES]
+        """Return the cluster's entry for the status file."""
+        allocation = self.allocation
+        failing = [p for p in self._processes if p.failures >= _MAX_FAILURES]
         state = self._state
         if failing:
-            state = f"failed: {failing[0].command.name} does not stay up"
-        elif state == "ready" and (down := self._down()):
+            state = f"failed: {failing[0].command.name} ends again after each restart"
+        elif state == "ready" and (down := self._stopped_programs()):
             state = f"restarting {down[0]}"
         return {
-            "context": identity.name,
-            "apiServer": identity.api_server,
-            "ready": self.ready,
+            "context": allocation.name,
+            "apiServer": allocation.api_server,
+            "ready": self.is_ready,
             "state": state,
             "failedLog": str(failing[0].command.log) if failing else None,
             "seconds": self._seconds,
             "loadBalancer": {
-                "kind": str(identity.load_balancer),
-                "address": {"ip": identity.load_balancer_address, "hostname": identity.load_balancer_hostname}.get(
-                    identity.load_balancer
+                "kind": str(allocation.load_balancer),
+                "address": {"ip": allocation.load_balancer_address, "hostname": allocation.load_balancer_hostname}.get(
+                    allocation.load_balancer
                 ),
             },
             "logs": str(self._folder / "logs"),
@@ -118,103 +119,107 @@ class ClusterProcesses:
         }
 
     def _write_files(self) -> None:
-        egress_proxy.write_selector(self._folder / "egress-selector.yaml", self.identity, self._pki)
-        kwok.write_configuration(self._folder / "kwok.yaml", self.identity, self._programs / "stages")
+        egress_proxy.write_selector(self._folder / "egress-selector.yaml", self.allocation, self._pki)
+        kwok.write_configuration(self._folder / "kwok.yaml", self.allocation, self._programs / "stages")
         for component in ("kube-controller-manager", "kube-scheduler", "lab"):
             write_atomically(
                 self._folder / f"{component}.kubeconfig",
-                kubeconfig.for_component(self._pki, self.identity, component),
+                kubeconfig.component_kubeconfig(self._pki, self.allocation, component),
             )
 
-    async def _start(self) -> None:
+    async def _run_cluster(self) -> None:
         try:
             await self._bring_up()
-            await self._watch_over()
+            await self._watch_programs()
         except (LabError, OSError, ApiError) as error:
             self._state = f"failed: {error}"
-            _log.exception("%s: %s", self.identity.name, self._state)
+            _log.exception("%s: %s", self.allocation.name, self._state)
 
     async def _bring_up(self) -> None:
-        identity, made = self.identity, (self._programs, self._folder, self.identity, self._pki)
+        allocation, paths = self.allocation, (self._programs, self._folder, self.allocation, self._pki)
         self._servers = [
-            await egress_proxy.serve(identity, self._pki, self.peer.api),
-            await web.serve(web.answering(gateway_probe.answering(self.peer, self._peers)), identity.ports.gateway),
-            await web.serve(web.answering(metrics.answering(self._mirrors.metrics_ports)), identity.ports.metrics),
+            await egress_proxy.serve(allocation, self._pki, self.peer.api),
+            await web.serve(
+                web.handle_requests(gateway_probe.create_handler(self.peer, self._peers)), allocation.ports.gateway
+            ),
+            await web.serve(
+                web.handle_requests(metrics.create_handler(self._mirrors.metrics_ports)), allocation.ports.metrics
+            ),
         ]
-        self._run(commands.etcd(*made))
-        await self._until("etcd", self._etcd_listens)
-        self._run(commands.kube_apiserver(*made))
-        await self._until("kube-apiserver", self.peer.api.healthy)
-        self._run(commands.kube_controller_manager(*made))
+        self._run(commands.etcd(*paths))
+        await self._wait_until("etcd", self._is_etcd_listening)
+        self._run(commands.kube_apiserver(*paths))
+        await self._wait_until("kube-apiserver", self.peer.api.healthy)
+        self._run(commands.kube_controller_manager(*paths))
         self._run(commands.kube_scheduler(self._programs, self._folder))
         await self._free_nodes()
-        self._run(commands.kwok_kubelets(*made), prepare=self._free_nodes)
-        await self._until("nodes", self._nodes_exist)
-        await self._until("nodes", self._usable)
+        self._run(commands.kwok_kubelets(*paths), prepare=self._free_nodes)
+        await self._wait_until("nodes", self._create_nodes)
+        await self._wait_until("nodes", self._is_usable)
         self._mirrors.start()
         self._seconds = round(time.monotonic() - self._began, 1)
         self._state = "ready"
-        _log.info("%s: ready in %s s", identity.name, self._seconds)
+        _log.info("%s: ready in %s s", allocation.name, self._seconds)
 
-    async def _watch_over(self) -> None:
-        """After a crash, be ready again only when the API server says that it is."""
+    async def _watch_programs(self) -> None:
+        """Update the state after a crash: the cluster is ready again once the API server is healthy."""
         while True:
-            if down := self._down():
+            if down := self._stopped_programs():
                 self._state = f"restarting {down[0]}"
-                while self._down() or not await asyncio.to_thread(self.peer.api.healthy):
-                    await asyncio.sleep(0.2)
+                while self._stopped_programs() or not await asyncio.to_thread(self.peer.api.healthy):
+                    await asyncio.sleep(_POLL_INTERVAL_S)
                 self._state = "ready"
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(_POLL_INTERVAL_S)
 
-    def _down(self) -> list[str]:
-        return [process.command.name for process in self._processes if not process.running]
+    def _stopped_programs(self) -> list[str]:
+        return [process.command.name for process in self._processes if not process.is_running]
 
     def _run(self, command: Command, prepare: Callable[[], Awaitable[None]] | None = None) -> None:
         process = Process(command, prepare)
         self._processes.append(process)
         process.start()
 
-    async def _until(self, what: str, condition: Callable[[], bool]) -> None:
+    async def _wait_until(self, what: str, condition: Callable[[], bool]) -> None:
         self._state = f"starting: waiting for {what}"
         while not await asyncio.to_thread(condition):
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(_POLL_INTERVAL_S)
 
-    def _etcd_listens(self) -> bool:
+    def _is_etcd_listening(self) -> bool:
         with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.identity.ports.etcd)) == 0
+            return probe.connect_ex(("127.0.0.1", self.allocation.ports.etcd)) == 0
 
     async def _free_nodes(self) -> None:
-        """Take the nodes from a kwok that is gone: a new one would wait until the old one's leases have run out."""
+        """Delete the node leases of an earlier kwok; a new kwok would wait until they expire."""
         with contextlib.suppress(ApiError, OSError):
             await asyncio.to_thread(self.peer.api.delete, _LEASES)
 
-    def _nodes_exist(self) -> bool:
-        for node in kwok.nodes(self.identity):
+    def _create_nodes(self) -> bool:
+        for node in kwok.nodes(self.allocation):
             try:
                 self.peer.api.create("/api/v1/nodes", node)
             except ApiError as error:
                 if error.status != 409:
-                    _log.warning("%s: creating a node: %s", self.identity.name, error)
+                    _log.warning("%s: creating a node: %s", self.allocation.name, error)
                     return False
             except OSError:
                 return False
         return True
 
-    def _usable(self) -> bool:
-        """Whether a pod that is created now would be admitted and scheduled."""
+    def _is_usable(self) -> bool:
+        """Return whether a new pod would be admitted and scheduled."""
         try:
             nodes = self.peer.api.get("/api/v1/nodes")["items"]
             leases = self.peer.api.get(_LEASES)["items"]
             self.peer.api.get("/api/v1/namespaces/default/serviceaccounts/default")
         except (ApiError, OSError):
             return False
-        usable = {node["metadata"]["name"] for node in nodes if _usable_node(node)}
-        # A lease says that kwok has taken the node over, so that something happens to its pods.
-        held = {lease["metadata"]["name"] for lease in leases}
-        return (usable & held).issuperset(self.identity.node_names)
+        usable = {node["metadata"]["name"] for node in nodes if _is_usable_node(node)}
+        # kwok runs the pods only of nodes for which it holds a lease.
+        leased = {lease["metadata"]["name"] for lease in leases}
+        return (usable & leased).issuperset(self.allocation.node_names)
 
 
-def _usable_node(node: dict[str, Any]) -> bool:
+def _is_usable_node(node: dict[str, Any]) -> bool:
     conditions = {c["type"]: c["status"] for c in node.get("status", {}).get("conditions") or []}
-    tainted = any(taint["key"] == _TAINT for taint in node["spec"].get("taints") or [])
+    tainted = any(taint["key"] == _NOT_READY_TAINT for taint in node["spec"].get("taints") or [])
     return conditions.get("Ready") == "True" and not tainted

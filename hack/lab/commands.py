@@ -1,4 +1,4 @@
-"""The command lines of a cluster's programs."""
+"""Command lines of a cluster's programs."""
 
 from pathlib import Path
 
@@ -10,10 +10,10 @@ from hack.lab.processes import Command
 _QUICK = ("--kube-api-qps=200", "--kube-api-burst=400", "--leader-elect=false", "--profiling=false", "--secure-port=0")
 
 
-def etcd(programs: Path, folder: Path, identity: ClusterAllocation, pki: Pki) -> Command:
-    """The data store: a single member, on loopback, to clients with a certificate of its CA only."""
-    client = f"https://127.0.0.1:{identity.ports.etcd}"
-    peer = f"https://127.0.0.1:{identity.ports.etcd_peer}"
+def etcd(programs: Path, folder: Path, allocation: ClusterAllocation, pki: Pki) -> Command:
+    """Return the command of etcd: one member on loopback, only for clients with a certificate of its CA."""
+    client = f"https://127.0.0.1:{allocation.ports.etcd}"
+    peer = f"https://127.0.0.1:{allocation.ports.etcd_peer}"
     tls = {
         "cert-file": pki.certificate("etcd"),
         "key-file": pki.key("etcd"),
@@ -22,7 +22,7 @@ def etcd(programs: Path, folder: Path, identity: ClusterAllocation, pki: Pki) ->
     return _command(
         programs / "bin" / "etcd",
         folder,
-        identity.ports.etcd,
+        allocation.ports.etcd,
         "--name=lab",
         f"--data-dir={folder / 'etcd'}",
         f"--listen-client-urls={client}",
@@ -34,23 +34,23 @@ def etcd(programs: Path, folder: Path, identity: ClusterAllocation, pki: Pki) ->
         "--client-cert-auth",
         *(f"--peer-{option}={file}" for option, file in tls.items()),
         "--peer-client-cert-auth",
-        # What a power cut could cost is a lab; what fsync costs is most of the start.
+        # fsync takes most of the start time; without it a power cut can only damage the lab.
         "--unsafe-no-fsync",
         "--log-level=warn",
     )
 
 
-def kube_apiserver(programs: Path, folder: Path, identity: ClusterAllocation, pki: Pki) -> Command:
-    """The API server, set up as kubeadm does it, apart from its way out (see `egress`)."""
-    ports = identity.ports
+def kube_apiserver(programs: Path, folder: Path, allocation: ClusterAllocation, pki: Pki) -> Command:
+    """Return the command of the API server, configured as by kubeadm except for the egress proxy."""
+    ports = allocation.ports
     return _command(
         programs / "bin" / "kube-apiserver",
         folder,
         ports.api_server,
         "--bind-address=127.0.0.1",
         f"--secure-port={ports.api_server}",
-        f"--advertise-address={identity.advertised_address}",
-        f"--service-cluster-ip-range={identity.service_cidr}",
+        f"--advertise-address={allocation.advertised_address}",
+        f"--service-cluster-ip-range={allocation.service_cidr}",
         "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",
         "--allow-privileged=true",
@@ -80,8 +80,8 @@ def kube_apiserver(programs: Path, folder: Path, identity: ClusterAllocation, pk
     )
 
 
-def kube_controller_manager(programs: Path, folder: Path, identity: ClusterAllocation, pki: Pki) -> Command:
-    """The controllers, each with its own service account's rights."""
+def kube_controller_manager(programs: Path, folder: Path, allocation: ClusterAllocation, pki: Pki) -> Command:
+    """Return the command of the controller manager, whose controllers use their own service accounts."""
     return _command(
         programs / "bin" / "kube-controller-manager",
         folder,
@@ -93,15 +93,15 @@ def kube_controller_manager(programs: Path, folder: Path, identity: ClusterAlloc
         f"--root-ca-file={pki.certificate('ca')}",
         f"--cluster-signing-cert-file={pki.certificate('ca')}",
         f"--cluster-signing-key-file={pki.key('ca')}",
-        f"--cluster-cidr={identity.pod_cidr}",
-        f"--service-cluster-ip-range={identity.service_cidr}",
-        # Longer than a lease: a laptop that slept must not wake to evicted pods.
+        f"--cluster-cidr={allocation.pod_cidr}",
+        f"--service-cluster-ip-range={allocation.service_cidr}",
+        # Longer than a lease, so that no pods are evicted after a laptop has slept.
         "--node-monitor-grace-period=10m",
     )
 
 
 def kube_scheduler(programs: Path, folder: Path) -> Command:
-    """The scheduler."""
+    """Return the command of the scheduler."""
     return _command(
         programs / "bin" / "kube-scheduler",
         folder,
@@ -111,14 +111,14 @@ def kube_scheduler(programs: Path, folder: Path) -> Command:
     )
 
 
-def kwok_kubelets(programs: Path, folder: Path, identity: ClusterAllocation, pki: Pki) -> Command:
-    """kwok, the kubelets of all nodes."""
+def kwok_kubelets(programs: Path, folder: Path, allocation: ClusterAllocation, pki: Pki) -> Command:
+    """Return the command of kwok, which simulates the kubelets of all nodes."""
     return _command(
         programs / "bin" / "kwok",
         folder,
-        identity.ports.kubelet,
-        *kwok.arguments(folder / "kwok.yaml", folder / "lab.kubeconfig", identity, pki.folder),
-        # Else it reads a configuration from the person's home folder.
+        allocation.ports.kubelet,
+        *kwok.arguments(folder / "kwok.yaml", folder / "lab.kubeconfig", allocation, pki.folder),
+        # By default kwok reads a configuration from the user's home folder.
         environment={"KWOK_WORKDIR": str(folder / "kwok")},
     )
 
@@ -131,7 +131,7 @@ def _command(
         argv=(str(program), *arguments),
         log=folder / "logs" / f"{program.name}.log",
         port=port,
-        # Nothing of the person's own settings (proxies above all) leaks into the cluster. Garbage is collected less
-        # often than by default: it costs memory, of which there is more than of processors.
+        # The environment is not inherited, so that no proxy settings of the user reach the cluster. A high GOGC saves
+        # processor time at the cost of memory.
         environment={"HOME": str(folder), "GOGC": "400", **(environment or {})},
     )

@@ -1,4 +1,4 @@
-"""The lab's DNS: it knows the load balancers' host names, and nothing else."""
+"""DNS server of the lab: resolves the load balancers' host names and no others."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -7,13 +7,13 @@ from typing import cast
 from dnslib import QTYPE, RCODE, RR, A, DNSRecord
 from dnslib.dns import DNSError
 
-_SECONDS = 5  # time to live of an answer
+_ANSWER_TTL_S = 5
 
 Hosts = Callable[[], Mapping[str, str]]
 
 
 def answer(query: bytes, hosts: Mapping[str, str]) -> bytes | None:
-    """The reply to a query, or None for bytes that are none. Other names than the given do not exist."""
+    """Return the reply to a query, or None if the bytes are no query; names outside `hosts` do not exist."""
     try:
         request = DNSRecord.parse(query)
         name = str(request.q.qname).rstrip(".").lower()
@@ -24,7 +24,7 @@ def answer(query: bytes, hosts: Mapping[str, str]) -> bytes | None:
     if address is None:
         reply.header.rcode = RCODE.NXDOMAIN
     elif request.q.qtype in (QTYPE.A, QTYPE.ANY):
-        reply.add_answer(RR(request.q.qname, QTYPE.A, rdata=A(address), ttl=_SECONDS))
+        reply.add_answer(RR(request.q.qname, QTYPE.A, rdata=A(address), ttl=_ANSWER_TTL_S))
     return bytes(reply.pack())
 
 
@@ -34,7 +34,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # A cast, not a check: the event loop's own class is no subclass of the one it documents.
+        # A cast, not a check: the event loop passes a class that does not inherit from the documented one.
         self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
@@ -44,7 +44,7 @@ class _Datagrams(asyncio.DatagramProtocol):
 
 
 async def serve(hosts: Hosts, port: int) -> list[asyncio.Server | asyncio.BaseTransport]:
-    """Answer on this port of 127.0.0.1, over UDP and TCP; close what is returned to stop.
+    """Serve on this port of 127.0.0.1, over UDP and TCP; to stop, close the returned servers.
 
     Raises:
         OSError: the port is taken.

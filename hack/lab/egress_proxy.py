@@ -1,8 +1,9 @@
-"""The way out of an API server: to its own nodes' kubelets, to aggregated APIs, to loopback, and nowhere else.
+"""Egress proxy of an API server: to its nodes' kubelets, to aggregated APIs and to loopback, and to nothing else.
 
-The API server sends its connections to kubelets, webhooks and aggregated APIs here (HTTP CONNECT). Node addresses lead
-to kwok, those of aggregated APIs to a stand-in; every other address is refused at once, so that a webhook that may be
-ignored costs nothing, and no packet leaves the machine. https://kubernetes.io/docs/tasks/extend-kubernetes/setup-konnectivity/
+The API server sends its connections to kubelets, webhooks and aggregated APIs through this proxy (HTTP CONNECT). The
+proxy forwards node addresses to kwok, and addresses of aggregated APIs to a fake backend. It refuses every other
+address at once: no packet leaves the machine, and a webhook whose failure may be ignored causes no delay.
+https://kubernetes.io/docs/tasks/extend-kubernetes/setup-konnectivity/
 """
 
 import asyncio
@@ -15,21 +16,21 @@ from pathlib import Path
 from typing import Any
 
 from hack.lab import aggregated_apiserver, web
-from hack.lab.aggregated_apiserver import NoBackend
+from hack.lab.aggregated_apiserver import NoBackendError
 from hack.lab.allocation import ClusterAllocation
 from hack.lab.api import ApiClient, ApiError
 from hack.lab.pki import Pki
 from hack.lab.state_dir import write_atomically
 
 
-def write_selector(path: Path, identity: ClusterAllocation, pki: Pki) -> None:
-    """Write the API server's egress selector: everything but etcd goes through the proxy."""
-    # With TLS although it is loopback: an API server of 1.36 crashes over a proxy at an http:// address.
+def write_selector(path: Path, allocation: ClusterAllocation, pki: Pki) -> None:
+    """Write the API server's egress selector, which sends all connections except etcd's through the proxy."""
+    # TLS even on loopback: the API server of Kubernetes 1.36 crashes with a proxy at an http:// address.
     proxied: dict[str, Any] = {
         "proxyProtocol": "HTTPConnect",
         "transport": {
             "tcp": {
-                "url": f"https://127.0.0.1:{identity.ports.egress}",
+                "url": f"https://127.0.0.1:{allocation.ports.egress}",
                 "tlsConfig": {
                     "caBundle": str(pki.certificate("egress-ca")),
                     "clientCert": str(pki.certificate("egress-client")),
@@ -50,10 +51,10 @@ def write_selector(path: Path, identity: ClusterAllocation, pki: Pki) -> None:
     write_atomically(path, json.dumps(content, indent=2) + "\n")
 
 
-async def serve(identity: ClusterAllocation, pki: Pki, api: ApiClient) -> asyncio.Server:
-    """Run the proxy of one cluster on its port; only that cluster's API server is let in."""
-    nodes = set(identity.node_addresses)
-    services = ipaddress.ip_network(identity.service_cidr)
+async def serve(allocation: ClusterAllocation, pki: Pki, api: ApiClient) -> asyncio.Server:
+    """Serve the proxy of one cluster on its port; it accepts only that cluster's API server."""
+    nodes = set(allocation.node_addresses)
+    services = ipaddress.ip_network(allocation.service_cidr)
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(pki.certificate("egress-ca")))
     tls.load_cert_chain(pki.certificate("egress"), pki.key("egress"))
     tls.verify_mode = ssl.CERT_REQUIRED
@@ -64,30 +65,30 @@ async def serve(identity: ClusterAllocation, pki: Pki, api: ApiClient) -> asynci
             return
         host, _, port = request.target.rpartition(":")
         if request.method != "CONNECT" or not port.isdigit():
-            await _refuse(writer, f"{request.method} {request.target}: only CONNECT host:port is served here")
+            await _refuse(writer, f"{request.method} {request.target}: this proxy supports only CONNECT host:port")
             return
         try:
             if host in nodes:
-                there_reader, there_writer = await asyncio.open_connection("127.0.0.1", identity.ports.kubelet)
+                there_reader, there_writer = await asyncio.open_connection("127.0.0.1", allocation.ports.kubelet)
             elif host in ("127.0.0.1", "localhost"):
                 there_reader, there_writer = await asyncio.open_connection("127.0.0.1", int(port))
-            elif _within(host, services):
+            elif _is_within(host, services):
                 there_reader, there_writer = await aggregated_apiserver.connect(api, host, int(port))
             else:
-                raise NoBackend("nothing answers there in this lab")
-        except (NoBackend, ApiError, OSError) as error:
+                raise NoBackendError("nothing answers there in this lab")
+        except (NoBackendError, ApiError, OSError) as error:
             await _refuse(writer, f"{request.target}: {error}")
             return
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         try:
-            await _join(_pump(reader, there_writer), _pump(there_reader, writer))
+            await _run_until_one_ends(_pump(reader, there_writer), _pump(there_reader, writer))
         finally:
             there_writer.close()
 
-    return await web.serve(connect, identity.ports.egress, tls=tls)
+    return await web.serve(connect, allocation.ports.egress, tls=tls)
 
 
-def _within(host: str, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+def _is_within(host: str, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
     try:
         return ipaddress.ip_address(host) in network
     except ValueError:
@@ -95,13 +96,13 @@ def _within(host: str, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -
 
 
 async def _refuse(writer: asyncio.StreamWriter, reason: str) -> None:
-    response = web.Response(status=502, body=f"{reason}\n".encode())
-    writer.write(web.head(response) + response.body)
+    response = web.HttpResponse(status=502, body=f"{reason}\n".encode())
+    writer.write(web.encode_head(response) + response.body)
     await writer.drain()
 
 
-async def _join(*pumps: Coroutine[Any, Any, None]) -> None:
-    """Run both directions until one ends: inside is TLS, which has no use for half a connection."""
+async def _run_until_one_ends(*pumps: Coroutine[Any, Any, None]) -> None:
+    """Run both directions until one ends; TLS inside the connection needs both."""
     tasks = [asyncio.create_task(pump) for pump in pumps]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -1,5 +1,5 @@
-"""The error that people are shown."""
+"""Errors of the lab that the user can fix."""
 
 
 class LabError(Exception):
-    """Something a person can put right: the message says what is wrong, where, and the remedy."""
+    """An error that the user can fix; the message contains the place, the rule and the remedy."""

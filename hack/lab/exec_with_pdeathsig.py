@@ -1,9 +1,9 @@
-"""Become another program that can't outlive the process that started it. Run as a script, so that it starts fast.
+"""Script that replaces itself with a program that cannot outlive the process that started it.
 
-    python -I -S launch.py <pid of the starter> <program> <argument>…
+    python -I -S exec_with_pdeathsig.py <pid of the parent> <program> <argument>…
 
-The kernel's "kill me when my parent dies" survives exec, and is the only thing that works against `kill -9` of the
-parent. It exists on Linux; elsewhere `stop` finds what is left by its recorded pid and start time.
+Linux' PR_SET_PDEATHSIG survives exec, and only it works after `kill -9` of the parent. On other systems `stop` finds
+remaining processes by their recorded pid and start time. This is a script and not a module, so that it starts fast.
 """
 
 import os
@@ -14,15 +14,15 @@ _SIGKILL = 9
 
 
 def main() -> None:
-    """Arrange for death, then exec."""
+    """Set the parent-death signal, then execute the program."""
     parent, program = int(sys.argv[1]), sys.argv[2]
     if sys.platform == "linux":
         import ctypes
 
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
-        # The parent may have died before the line above: then nobody will tell us.
+        # No signal is sent if the parent has died before the call above.
         if os.getppid() != parent:
-            sys.exit("the process that started this one is gone")
+            sys.exit("the parent process has ended")
     os.execv(program, sys.argv[2:])
 
 

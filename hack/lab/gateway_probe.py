@@ -1,9 +1,10 @@
-"""The answer to a service mirror's gateway probe, found the way the packet would have gone.
+"""Responder to the gateway probes of service mirrors; it follows the path that a packet would take.
 
-The mirror asks `http://probe-gateway-<target>:4191/ready`, or in later releases `http://probe-<link>:4191/ready`, by
-HTTP_PROXY, here. Through the source cluster's Service and Endpoints of that name we get an address; the cluster of this
-lab that owns it must have a gateway Service with that address, port and path, and pods behind it. Only then is the
-answer 200; else it is 502 and says what is missing.
+A mirror sends `http://probe-gateway-<target>:4191/ready`, in later releases `http://probe-<link>:4191/ready`, to this
+HTTP proxy. The responder resolves the host name to an address by the Service and the Endpoints of the source cluster.
+The lab's cluster with this address must have a gateway Service with this address, port and path, and ready pods.
+
+The answer is 200 if all of this exists, else 502 with the reason.
 """
 
 import asyncio
@@ -19,22 +20,23 @@ from hack.lab import web
 from hack.lab.allocation import ClusterAllocation
 from hack.lab.api import ApiClient, ApiError
 
-_KEEP = 1.0  # seconds for which a verdict holds
+_VERDICT_LIFETIME_S = 1.0
+_MAX_CACHED_VERDICTS = 1000
 _PREFIX = "mirror.linkerd.io"
 _PROBE_PORT = "mc-probe"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Peer:
-    """A running cluster of the lab."""
+class RunningCluster:
+    """A running cluster of the lab, and the client of its API server."""
 
-    identity: ClusterAllocation
+    allocation: ClusterAllocation
     api: ApiClient
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """What a mirror in some namespace asked for; no namespace means any."""
+    """The probe of a mirror; an empty namespace means any."""
 
     namespace: str
     service: str
@@ -42,53 +44,53 @@ class Probe:
     path: str
 
 
-class Unreachable(Exception):
-    """Why the probe would have failed."""
+class ProbeError(Exception):
+    """A probe would have failed; the message contains the reason."""
 
 
-def answering(source: Peer, peers: Callable[[], Sequence[Peer]]) -> web.Answer:
-    """What the responder of one source cluster answers."""
-    verdicts: dict[Probe, tuple[float, web.Response]] = {}
+def create_handler(source: RunningCluster, peers: Callable[[], Sequence[RunningCluster]]) -> web.RequestHandler:
+    """Return the request handler of one source cluster's responder."""
+    verdicts: dict[Probe, tuple[float, web.HttpResponse]] = {}
 
-    async def answer(request: web.Request) -> web.Response:
-        probe = _parse(request)
+    async def answer(request: web.HttpRequest) -> web.HttpResponse:
+        probe = _parse_probe(request)
         if probe is None or request.method != "GET":
-            return web.Response(status=400, body=b"this proxy answers gateway probes: GET http://probe-...\n")
-        made, verdict = verdicts.get(probe, (float("-inf"), None))
-        if verdict is None or time.monotonic() - made > _KEEP:
-            verdict = await asyncio.to_thread(_verdict, source, list(peers()), probe)
-            verdicts.clear() if len(verdicts) > 1000 else None
+            return web.HttpResponse(status=400, body=b"this proxy answers only gateway probes: GET http://probe-...\n")
+        created, verdict = verdicts.get(probe, (float("-inf"), None))
+        if verdict is None or time.monotonic() - created > _VERDICT_LIFETIME_S:
+            verdict = await asyncio.to_thread(_run_probe, source, list(peers()), probe)
+            verdicts.clear() if len(verdicts) > _MAX_CACHED_VERDICTS else None
             verdicts[probe] = (time.monotonic(), verdict)
         return verdict
 
     return answer
 
 
-def follow_probe(source: Peer, peers: Sequence[Peer], probe: Probe) -> str:
-    """Follow a probe; the name of the cluster that answers it.
+def follow_probe(source: RunningCluster, peers: Sequence[RunningCluster], probe: Probe) -> str:
+    """Follow a probe; return the name of the cluster that answers it.
 
     Raises:
-        Unreachable: it gets no answer, and why.
+        ProbeError: no cluster answers the probe.
     """
     names = []
-    for address, port in _endpoints(source.api, probe):
-        peer = next((p for p in peers if address in _addresses(p.identity)), None)
+    for address, port in _list_endpoints(source.api, probe):
+        peer = next((p for p in peers if address in _cluster_addresses(p.allocation)), None)
         if peer is None:
-            raise Unreachable(f"no running cluster of this lab has the address {address}")
-        _gateway(peer, address, port, probe.path)
-        names.append(peer.identity.name)
+            raise ProbeError(f"no running cluster of this lab has the address {address}")
+        _check_gateway(peer, address, port, probe.path)
+        names.append(peer.allocation.name)
     return ", ".join(names)
 
 
-def _verdict(source: Peer, peers: Sequence[Peer], probe: Probe) -> web.Response:
-    where = f"{source.identity.name}: {probe.service}:{probe.port}{probe.path}"
+def _run_probe(source: RunningCluster, peers: Sequence[RunningCluster], probe: Probe) -> web.HttpResponse:
+    where = f"{source.allocation.name}: {probe.service}:{probe.port}{probe.path}"
     try:
-        return web.Response(status=200, body=f"{where}: {follow_probe(source, peers, probe)}\n".encode())
-    except (Unreachable, ApiError, OSError) as error:
-        return web.Response(status=502, body=f"{where}: {error}\n".encode())
+        return web.HttpResponse(status=200, body=f"{where}: {follow_probe(source, peers, probe)}\n".encode())
+    except (ProbeError, ApiError, OSError) as error:
+        return web.HttpResponse(status=502, body=f"{where}: {error}\n".encode())
 
 
-def _parse(request: web.Request) -> Probe | None:
+def _parse_probe(request: web.HttpRequest) -> Probe | None:
     try:
         url = urlsplit(request.target)
         host, port = url.hostname, url.port or 80
@@ -98,74 +100,77 @@ def _parse(request: web.Request) -> Probe | None:
         return None
     service, _, domain = host.partition(".")
     return Probe(
-        namespace=domain.partition(".")[0] or _namespace(request.headers.get("proxy-authorization", "")),
+        namespace=domain.partition(".")[0] or _decode_namespace(request.headers.get("proxy-authorization", "")),
         service=service,
         port=port,
         path=url.path or "/",
     )
 
 
-def _namespace(credentials: str) -> str:
-    """The mirror's namespace, which the lab puts into the proxy URL as its user: a short host name means that one."""
+def _decode_namespace(credentials: str) -> str:
+    """Return the mirror's namespace, which the lab sets as the user of the proxy URL.
+
+    A short host name belongs to this namespace.
+    """
     try:
         return base64.b64decode(credentials.removeprefix("Basic "), validate=True).decode().partition(":")[0]
     except (binascii.Error, UnicodeError):
         return ""
 
 
-def _endpoints(api: ApiClient, probe: Probe) -> list[tuple[str, int]]:
-    """Addresses and ports behind the probe's Service, as kube-proxy would see them."""
+def _list_endpoints(api: ApiClient, probe: Probe) -> list[tuple[str, int]]:
+    """Return the addresses and ports behind the probe's Service, as kube-proxy would use them."""
     selector = f"metadata.name={probe.service}"
     scope = f"/api/v1/namespaces/{probe.namespace}" if probe.namespace else "/api/v1"
     services = api.get(f"{scope}/services", fieldSelector=selector)["items"]
     if not services:
-        raise Unreachable(f"no Service of this name in namespace {probe.namespace or '(any)'}")
+        raise ProbeError(f"no Service with this name in namespace {probe.namespace or '(any)'}")
     namespace = services[0]["metadata"]["namespace"]
     port = next((p for p in services[0]["spec"].get("ports", []) if p["port"] == probe.port), None)
     if port is None:
-        raise Unreachable(f"the Service has no port {probe.port}")
-    found = []
+        raise ProbeError(f"the Service has no port {probe.port}")
+    endpoints = []
     for item in api.get(f"/api/v1/namespaces/{namespace}/endpoints", fieldSelector=selector)["items"]:
         for subset in item.get("subsets") or []:
             numbers = [p["port"] for p in subset.get("ports") or [] if p.get("name") == port.get("name")]
-            found += [(a["ip"], number) for a in subset.get("addresses") or [] for number in numbers]
-    if not found:
-        raise Unreachable("its Endpoints have no ready address")
-    return found
+            endpoints += [(a["ip"], number) for a in subset.get("addresses") or [] for number in numbers]
+    if not endpoints:
+        raise ProbeError("the Service's Endpoints have no ready address")
+    return endpoints
 
 
-def _addresses(identity: ClusterAllocation) -> tuple[str, ...]:
-    return (identity.load_balancer_address, *identity.node_addresses)
+def _cluster_addresses(allocation: ClusterAllocation) -> tuple[str, ...]:
+    return (allocation.load_balancer_address, *allocation.node_addresses)
 
 
-def _gateway(peer: Peer, address: str, port: int, path: str) -> None:
-    name = peer.identity.name
+def _check_gateway(peer: RunningCluster, address: str, port: int, path: str) -> None:
+    name = peer.allocation.name
     gateways = [
         service
         for service in peer.api.get("/api/v1/services")["items"]
         if service["metadata"].get("annotations", {}).get(f"{_PREFIX}/multicluster-gateway") == "true"
     ]
     if not gateways:
-        raise Unreachable(f"{address} is {name}'s, and {name} has no gateway Service")
-    here = [g for g in gateways if port in _open_ports(peer.identity, g, address)]
+        raise ProbeError(f"{address} belongs to {name}, which has no gateway Service")
+    here = [g for g in gateways if port in _probe_ports(peer.allocation, g, address)]
     if not here:
-        raise Unreachable(f"{address} is {name}'s, and no gateway there has its probe port on {address}:{port}")
+        raise ProbeError(f"{address} belongs to {name}, where no gateway has its probe port at {address}:{port}")
     gateway = here[0]
-    wanted = gateway["metadata"]["annotations"].get(f"{_PREFIX}/probe-path", "/")
-    if path != wanted:
-        raise Unreachable(f"{name}'s gateway answers {wanted}, not {path}")
+    probe_path = gateway["metadata"]["annotations"].get(f"{_PREFIX}/probe-path", "/")
+    if path != probe_path:
+        raise ProbeError(f"{name}'s gateway answers {probe_path}, not {path}")
     if not _has_ready_endpoints(peer.api, gateway):
-        raise Unreachable(f"{name}'s gateway has no ready pods")
+        raise ProbeError(f"{name}'s gateway has no ready pods")
 
 
-def _open_ports(identity: ClusterAllocation, gateway: dict[str, Any], address: str) -> Iterator[int]:
-    """The ports of an address on which a gateway's probe answers."""
+def _probe_ports(allocation: ClusterAllocation, gateway: dict[str, Any], address: str) -> Iterator[int]:
+    """Yield the ports of an address on which a gateway's probe answers."""
     probes = [p for p in gateway["spec"].get("ports", []) if p.get("name") == _PROBE_PORT]
-    if address in identity.node_addresses:
+    if address in allocation.node_addresses:
         yield from (p["nodePort"] for p in probes if p.get("nodePort"))
         return
     for ingress in gateway.get("status", {}).get("loadBalancer", {}).get("ingress") or []:
-        if ingress.get("ip") == address or ingress.get("hostname") == identity.load_balancer_hostname:
+        if ingress.get("ip") == address or ingress.get("hostname") == allocation.load_balancer_hostname:
             yield from (p["port"] for p in probes)
 
 

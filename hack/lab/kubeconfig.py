@@ -1,4 +1,4 @@
-"""Kubeconfigs: the merged one for people, and one per component."""
+"""Kubeconfigs: a merged one for users, and one per component."""
 
 import base64
 import json
@@ -14,16 +14,16 @@ from hack.lab.pki import Pki
 from hack.lab.state_dir import StateDir, write_atomically
 
 LOOPBACK_PEERS = {"name": "multicluster-mesh.lab", "extension": {"loopbackPeers": True}}
-"""Says that the clusters' peers live on this machine, so that a loopback API server address is right for them."""
+"""Marks clusters whose peers are on this machine, so that a loopback address is valid for their API servers."""
 
 
-def for_component(pki: Pki, identity: ClusterAllocation, component: str) -> str:
-    """A kubeconfig for a process of the cluster, by the client certificate of that name."""
+def component_kubeconfig(pki: Pki, allocation: ClusterAllocation, component: str) -> str:
+    """Return the kubeconfig of a component, with the component's client certificate."""
     return _render(
-        [_cluster(identity.name, identity.api_server, {"certificate-authority": str(pki.certificate("ca"))})],
+        [_cluster(allocation.name, allocation.api_server, {"certificate-authority": str(pki.certificate("ca"))})],
         [
             {
-                "name": identity.name,
+                "name": allocation.name,
                 "user": {
                     "client-certificate": str(pki.certificate(component)),
                     "client-key": str(pki.key(component)),
@@ -33,39 +33,39 @@ def for_component(pki: Pki, identity: ClusterAllocation, component: str) -> str:
     )
 
 
-def for_token(pki: Pki, identity: ClusterAllocation, token_file: Path) -> str:
-    """A kubeconfig for a process that plays a pod: its service account's token, read anew when it is renewed."""
+def token_kubeconfig(pki: Pki, allocation: ClusterAllocation, token_file: Path) -> str:
+    """Return the kubeconfig of a pod's process, with a token file that is read again after each renewal."""
     return _render(
-        [_cluster(identity.name, identity.api_server, {"certificate-authority": str(pki.certificate("ca"))})],
-        [{"name": identity.name, "user": {"tokenFile": str(token_file)}}],
+        [_cluster(allocation.name, allocation.api_server, {"certificate-authority": str(pki.certificate("ca"))})],
+        [{"name": allocation.name, "user": {"tokenFile": str(token_file)}}],
     )
 
 
-def write_merged(home: StateDir) -> None:
-    """Write one kubeconfig with a context for every cluster that has data, stopped ones too: they may come back."""
+def write_merged(state_dir: StateDir) -> None:
+    """Write one kubeconfig with a context for every cluster that has data, stopped ones included."""
     clusters, users = [], []
-    for name in home.known_clusters():
-        identity = identities.read(home.cluster(name))
-        pki = Pki(folder=home.cluster(name) / "pki")
-        if identity is None or not (pki.folder / "complete").exists():
+    for name in state_dir.known_clusters():
+        allocation = identities.read_allocation(state_dir.cluster(name))
+        pki = Pki(folder=state_dir.cluster(name) / "pki")
+        if allocation is None or not (pki.folder / "complete").exists():
             continue
         authority = {
-            "certificate-authority-data": _base64(pki.certificate("ca")),
+            "certificate-authority-data": _encode_file(pki.certificate("ca")),
             "extensions": [LOOPBACK_PEERS],
         }
-        clusters.append(_cluster(name, identity.api_server, authority))
+        clusters.append(_cluster(name, allocation.api_server, authority))
         users.append(
             {
                 "name": name,
                 "user": {
-                    "client-certificate-data": _base64(pki.certificate("admin")),
-                    "client-key-data": _base64(pki.key("admin")),
+                    "client-certificate-data": _encode_file(pki.certificate("admin")),
+                    "client-key-data": _encode_file(pki.key("admin")),
                 },
             }
         )
     content = _render(clusters, users)
-    if not home.kubeconfig.exists() or home.kubeconfig.read_text() != content:
-        write_atomically(home.kubeconfig, content)
+    if not state_dir.kubeconfig.exists() or state_dir.kubeconfig.read_text() != content:
+        write_atomically(state_dir.kubeconfig, content)
 
 
 def _cluster(name: str, server: str, rest: dict[str, Any]) -> dict[str, Any]:
@@ -83,9 +83,9 @@ def _render(clusters: Iterable[dict[str, Any]], users: Iterable[dict[str, Any]])
         "contexts": [{"name": name, "context": {"cluster": name, "user": name}} for name in names],
         "current-context": names[0] if names else "",
     }
-    # Through JSON, so that no YAML anchors appear: not every reader follows them.
+    # The round trip through JSON removes shared objects, for which YAML would write anchors: some readers refuse them.
     return yaml.safe_dump(json.loads(json.dumps(content)), sort_keys=False)
 
 
-def _base64(path: Path) -> str:
+def _encode_file(path: Path) -> str:
     return base64.b64encode(path.read_bytes()).decode()

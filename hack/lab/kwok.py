@@ -1,4 +1,4 @@
-"""What plays kubelets, nodes and load balancers: kwok, and the objects and stages it is given.
+"""Configuration of kwok, which simulates kubelets, nodes and load balancers.
 
 https://kwok.sigs.k8s.io/docs/user/stages-configuration/
 """
@@ -13,22 +13,22 @@ from hack.lab.spec import LoadBalancerKind
 from hack.lab.state_dir import write_atomically
 
 KUBELET_PORT = 10250
-"""The port that nodes claim for their kubelet; the egress proxy leads it to kwok."""
+"""The kubelet port of the nodes; the egress proxy forwards it to kwok."""
 
 ADMIN_PORT = 9999
-"""The port on which a service mirror's pod says that it serves metrics."""
+"""The metrics port of a service mirror's pod."""
 
 _API_VERSION = "kwok.x-k8s.io/v1alpha1"
 _NODE_ANNOTATION = "kwok.x-k8s.io/node"
 
 
-def write_configuration(path: Path, identity: ClusterAllocation, stages: Path) -> None:
-    """Write kwok's configuration: the stages that ship with it, our load balancer, and where port-forwards end."""
+def write_configuration(path: Path, allocation: ClusterAllocation, stages: Path) -> None:
+    """Write kwok's configuration: kwok's own stages, the load balancer stage, and the target of port-forwards."""
     documents: list[Any] = []
     for file in sorted(stages.rglob("*.yaml")):
         documents += [d for d in yaml.safe_load_all(file.read_text()) if d and d.get("kind") == "Stage"]
-    if identity.load_balancer is not LoadBalancerKind.NONE:
-        documents.append(load_balancer_stage(identity))
+    if allocation.load_balancer is not LoadBalancerKind.NONE:
+        documents.append(load_balancer_stage(allocation))
     documents.append(
         {
             "apiVersion": _API_VERSION,
@@ -36,7 +36,7 @@ def write_configuration(path: Path, identity: ClusterAllocation, stages: Path) -
             "metadata": {"name": "service-mirror-metrics"},
             "spec": {
                 "forwards": [
-                    {"ports": [ADMIN_PORT], "target": {"address": "127.0.0.1", "port": identity.ports.metrics}}
+                    {"ports": [ADMIN_PORT], "target": {"address": "127.0.0.1", "port": allocation.ports.metrics}}
                 ]
             },
         }
@@ -44,12 +44,12 @@ def write_configuration(path: Path, identity: ClusterAllocation, stages: Path) -
     write_atomically(path, yaml.safe_dump_all(documents, sort_keys=False))
 
 
-def load_balancer_stage(identity: ClusterAllocation) -> dict[str, Any]:
-    """A load balancer like k3s's ServiceLB: every LoadBalancer Service gets the cluster's one address."""
-    if identity.load_balancer is LoadBalancerKind.HOSTNAME:
-        field, value = "hostname", identity.load_balancer_hostname
+def load_balancer_stage(allocation: ClusterAllocation) -> dict[str, Any]:
+    """Return the stage of a load balancer that gives all LoadBalancer Services one address, like k3s' ServiceLB."""
+    if allocation.load_balancer is LoadBalancerKind.HOSTNAME:
+        field, value = "hostname", allocation.load_balancer_hostname
     else:
-        field, value = "ip", identity.load_balancer_address
+        field, value = "ip", allocation.load_balancer_address
     return {
         "apiVersion": _API_VERSION,
         "kind": "Stage",
@@ -60,7 +60,7 @@ def load_balancer_stage(identity: ClusterAllocation) -> dict[str, Any]:
                 "matchExpressions": [
                     {"key": ".metadata.deletionTimestamp", "operator": "DoesNotExist"},
                     {"key": ".spec.type", "operator": "In", "values": ["LoadBalancer"]},
-                    # A class means that the Service waits for another load balancer.
+                    # A Service with a class waits for another load balancer.
                     {"key": ".spec.loadBalancerClass", "operator": "DoesNotExist"},
                     {"key": f".status.loadBalancer.ingress.[].{field}", "operator": "NotIn", "values": [value]},
                 ]
@@ -72,25 +72,25 @@ def load_balancer_stage(identity: ClusterAllocation) -> dict[str, Any]:
     }
 
 
-def arguments(configuration: Path, kubeconfig: Path, identity: ClusterAllocation, pki: Path) -> list[str]:
-    """kwok's command line."""
+def arguments(configuration: Path, kubeconfig: Path, allocation: ClusterAllocation, pki: Path) -> list[str]:
+    """Return kwok's command-line arguments."""
     return [
         f"--config={configuration}",
         f"--kubeconfig={kubeconfig}",
         f"--manage-nodes-with-annotation-selector={_NODE_ANNOTATION}=fake",
-        f"--cidr={identity.pod_cidr}",
-        f"--node-ip={identity.node_addresses[0]}",
+        f"--cidr={allocation.pod_cidr}",
+        f"--node-ip={allocation.node_addresses[0]}",
         f"--node-port={KUBELET_PORT}",
-        f"--server-address=127.0.0.1:{identity.ports.kubelet}",
+        f"--server-address=127.0.0.1:{allocation.ports.kubelet}",
         f"--tls-cert-file={pki / 'kubelet.crt'}",
         f"--tls-private-key-file={pki / 'kubelet.key'}",
-        # Renewed after a quarter of this: a lab that idles shall idle.
+        # kwok renews a lease after a quarter of this time; a long time keeps an idle lab idle.
         "--node-lease-duration-seconds=240",
     ]
 
 
-def nodes(identity: ClusterAllocation) -> list[dict[str, Any]]:
-    """The fake nodes of a cluster, each in a zone of its own, with addresses and the kubelet's port from the start."""
+def nodes(allocation: ClusterAllocation) -> list[dict[str, Any]]:
+    """Return the fake nodes of a cluster, each in its own zone, with addresses and the kubelet's port."""
     return [
         {
             "apiVersion": "v1",
@@ -107,15 +107,15 @@ def nodes(identity: ClusterAllocation) -> list[dict[str, Any]]:
                 },
             },
             "spec": {
-                "podCIDR": identity.node_pod_cidr(number),
-                "podCIDRs": [identity.node_pod_cidr(number)],
-                # As a cloud's nodes have one: what a preflight takes for the sign of a load balancer.
-                **({} if identity.load_balancer is LoadBalancerKind.NONE else {"providerID": f"lab://{name}"}),
+                "podCIDR": allocation.node_pod_cidr(number),
+                "podCIDRs": [allocation.node_pod_cidr(number)],
+                # Cloud providers set this field; the preflight concludes from it that there is a load balancer.
+                **({} if allocation.load_balancer is LoadBalancerKind.NONE else {"providerID": f"lab://{name}"}),
             },
             "status": {
                 "addresses": [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": name}],
                 "daemonEndpoints": {"kubeletEndpoint": {"Port": KUBELET_PORT}},
             },
         }
-        for number, (name, address) in enumerate(zip(identity.node_names, identity.node_addresses, strict=True))
+        for number, (name, address) in enumerate(zip(allocation.node_names, allocation.node_addresses, strict=True))
     ]

@@ -1,4 +1,4 @@
-"""Starting and stopping, as seen from a command: change the spec, see to the supervisor, wait, and check."""
+"""Start and stop of clusters for commands: change the spec, start the supervisor, wait, and verify."""
 
 import contextlib
 import os
@@ -13,19 +13,20 @@ from typing import Any
 
 from hack.lab import allocation, kubeconfig, linkerd, processes, programs, spec
 from hack.lab.errors import LabError
-from hack.lab.spec import ClusterSpec, LoadBalancerKind, Spec
+from hack.lab.spec import ClusterSpec, LabSpec, LoadBalancerKind
 from hack.lab.state_dir import StateDir
 from mesh.paths import PROJECT_ROOT
 
-_LOOK = 0.1  # seconds between looks at the status
-_SUPERVISOR_PATIENCE = 30.0  # seconds; Python's start on a busy machine
-_STOP_PATIENCE = 15.0  # seconds before a supervisor that does not stop is killed
+_POLL_INTERVAL_S = 0.1
+_SUPERVISOR_START_TIMEOUT_S = 30.0  # Python starts slowly on a busy machine
+_STOP_TIMEOUT_S = 15.0  # a supervisor that still runs is then killed
+_KILL_TIMEOUT_S = 5
 
 Say = Callable[[str], None]
 
 
 def start(
-    home: StateDir,
+    state_dir: StateDir,
     names: Sequence[str],
     *,
     load_balancers: dict[str, LoadBalancerKind],
@@ -34,145 +35,173 @@ def start(
     say: Say,
     owner: int | None = None,
 ) -> None:
-    """Have these clusters run, besides those that do; return when they are ready.
+    """Start clusters in addition to the running ones, and wait until they are ready.
 
-    Whatever this call began is stopped again when it fails or is interrupted. A lab that it begins with an `owner`, the
-    number of a process, stops by itself when that process is gone.
+    After an error or an interruption, the clusters that this call started are stopped again.
+
+    Args:
+        state_dir: the lab's folder.
+        names: the clusters; without names, all clusters with data.
+        load_balancers: the kind of load balancer, by cluster.
+        chart_folders: folders with chart archives, instead of the toolchain's.
+        timeout: seconds until all clusters must be ready.
+        say: prints a line of progress.
+        owner: the pid of a process; a lab that this call starts stops when this process ends.
 
     Raises:
-        LabError: something is wrong with what was asked for, or a cluster did not get ready within `timeout` seconds.
+        LabError: an argument is invalid, or a cluster is not ready in time.
     """
-    wanted = _wanted(home, names, load_balancers)
+    desired = _desired_clusters(state_dir, names, load_balancers)
     for folder in chart_folders:
         if not folder.is_dir():
-            raise LabError(f"--chart-folder {folder}: there is no such folder.")
-    own_folders, linkerd_folders = programs.own_chart_folders(), linkerd.named_folders()
-    programs.kubernetes()
-    home.create()
+            raise LabError(f"--chart-folder {folder}: no such folder; name a folder with chart archives (*.tgz)")
+    own_folders, linkerd_folders = programs.own_chart_folders(), linkerd.read_named_folders()
+    programs.kubernetes_folder()
+    state_dir.create()
     added: list[str] = []
     try:
-        with home.editing():
-            before = spec.load(home) if home.is_running() else Spec()
-            _refuse_changes(before, wanted, load_balancers)
-            added = [cluster.name for cluster in wanted if cluster.name not in before.names]
+        with state_dir.editing():
+            before = spec.load(state_dir) if state_dir.is_running() else LabSpec()
+            _reject_changes(before, desired, load_balancers)
+            added = [cluster.name for cluster in desired if cluster.name not in before.names]
             folders = dict.fromkeys((*before.chart_folders, *(str(folder.absolute()) for folder in chart_folders)))
             own = dict.fromkeys((*map(str, own_folders), *before.own_chart_folders))
             releases = dict.fromkeys((*map(str, linkerd_folders), *before.linkerd_folders))
             after = replace(
-                before.with_clusters(wanted),
+                before.with_clusters(desired),
                 chart_folders=tuple(folders),
                 own_chart_folders=tuple(own),
                 linkerd_folders=tuple(releases),
             )
-            spec.save(home, after)
-            _ensure_supervisor(home, owner)
+            spec.save(state_dir, after)
+            _ensure_supervisor(state_dir, owner)
         if added:
-            say(f"starting {', '.join(added)}; logs in {home.folder / 'clusters'}/<name>/logs")
-        _wait_until_ready(home, [cluster.name for cluster in wanted], added, timeout, say)
+            say(f"starting {', '.join(added)}; logs in {state_dir.folder / 'clusters'}/<name>/logs")
+        _wait_until_ready(state_dir, [cluster.name for cluster in desired], added, timeout, say)
     except BaseException as error:
         if added:
             say(f"{'interrupted' if isinstance(error, KeyboardInterrupt) else 'failed'}; stopping {', '.join(added)}")
             with contextlib.suppress(LabError):
-                stop(home, added, delete=False)
+                stop(state_dir, added, delete=False)
         raise
 
 
-def stop(home: StateDir, names: Sequence[str], *, delete: bool) -> list[str]:
-    """Stop these clusters, or with no names all, and check that nothing of them is left; `delete` removes their data.
+def stop(state_dir: StateDir, names: Sequence[str], *, delete: bool) -> list[str]:
+    """Stop clusters, and verify that none of their processes is left; return the names of those that ran.
 
-    Returns the names of the clusters that ran.
+    Args:
+        state_dir: the lab's folder.
+        names: the clusters; without names, all.
+        delete: whether to delete their data too.
 
     Raises:
-        LabError: there is no such cluster, or a process can't be ended.
+        LabError: there is no such cluster, or a process cannot be killed.
     """
-    if not home.folder.is_dir():
+    if not state_dir.folder.is_dir():
         return []
-    with home.editing():
-        before = spec.load(home)
-        unknown = [name for name in names if name not in {*before.names, *home.known_clusters()}]
+    with state_dir.editing():
+        before = spec.load(state_dir)
+        unknown = [name for name in names if name not in {*before.names, *state_dir.known_clusters()}]
         if unknown:
-            known = ", ".join(home.known_clusters()) or "none"
-            raise LabError(f"{', '.join(unknown)}: no such cluster in {home.folder} (there: {known}).")
-        recorded = home.read_status()
+            known = ", ".join(state_dir.known_clusters()) or "none"
+            raise LabError(f"{', '.join(unknown)}: no such cluster in {state_dir.folder}; name one of these: {known}")
+        status_before = state_dir.read_status()
         after = before.without_clusters(names or before.names)
-        spec.save(home, after if after.clusters else Spec())
-        supervised = home.is_running()
-    if supervised:
-        _wait_until_stopped(home, names or before.names)
-    if left := _end_leftovers(home, names, recorded):
-        raise LabError(f"processes that can't be ended: {left}. Whose are they? See 'ps -fp {left[0]}'.")
-    if not home.is_running():
-        home.status.unlink(missing_ok=True)
+        spec.save(state_dir, after if after.clusters else LabSpec())
+        is_supervised = state_dir.is_running()
+    if is_supervised:
+        _wait_until_stopped(state_dir, names or before.names)
+    if left := _kill_leftovers(state_dir, names, status_before):
+        raise LabError(f"processes {left} cannot be killed; find their owner with 'ps -fp {left[0]}'")
+    if not state_dir.is_running():
+        state_dir.status.unlink(missing_ok=True)
     if delete:
-        _delete(home, names)
+        _delete_data(state_dir, names)
     return [name for name in before.names if name in names or not names]
 
 
-def live_status(home: StateDir) -> dict[str, Any]:
-    """The status, if the supervisor that wrote it is alive; else an empty one."""
-    status = home.read_status()
-    return status if processes.alive([status.get("supervisor", {})]) else {}
+def live_status(state_dir: StateDir) -> dict[str, Any]:
+    """Return the status if the supervisor that wrote it still runs, else an empty one."""
+    status = state_dir.read_status()
+    return status if processes.find_alive([status.get("supervisor", {})]) else {}
 
 
-def _wanted(home: StateDir, names: Sequence[str], load_balancers: dict[str, LoadBalancerKind]) -> list[ClusterSpec]:
-    chosen = list(dict.fromkeys(spec.check_name(name) for name in names)) or home.known_clusters()
-    if not chosen:
-        raise LabError("name the clusters to start, for example 'python -m hack.lab start west east'.")
-    stray = [name for name in load_balancers if name not in chosen]
-    if stray:
-        raise LabError(f"--load-balancer {stray[0]}=…: {stray[0]} is not among the clusters to start.")
-    wanted = []
-    for name in chosen:
-        known = allocation.read(home.cluster(name))
-        kept = known.load_balancer if known else LoadBalancerKind.IP
-        wanted.append(ClusterSpec(name=name, load_balancer=load_balancers.get(name, kept)))
-    return wanted
+def _desired_clusters(
+    state_dir: StateDir, names: Sequence[str], load_balancers: dict[str, LoadBalancerKind]
+) -> list[ClusterSpec]:
+    selected = list(dict.fromkeys(spec.check_name(name) for name in names)) or state_dir.known_clusters()
+    if not selected:
+        raise LabError("no cluster to start; name clusters, for example 'python -m hack.lab start west east'")
+    unknown = [name for name in load_balancers if name not in selected]
+    if unknown:
+        raise LabError(
+            f"--load-balancer {unknown[0]}=…: {unknown[0]} is not started by this command; add it to the names"
+        )
+    desired = []
+    for name in selected:
+        known = allocation.read_allocation(state_dir.cluster(name))
+        default = known.load_balancer if known else LoadBalancerKind.IP
+        desired.append(ClusterSpec(name=name, load_balancer=load_balancers.get(name, default)))
+    return desired
 
 
-def _refuse_changes(before: Spec, wanted: Sequence[ClusterSpec], load_balancers: dict[str, LoadBalancerKind]) -> None:
+def _reject_changes(
+    before: LabSpec, desired: Sequence[ClusterSpec], load_balancers: dict[str, LoadBalancerKind]
+) -> None:
     running = {cluster.name: cluster for cluster in before.clusters}
-    for cluster in wanted:
+    for cluster in desired:
         now = running.get(cluster.name)
         if now and cluster.name in load_balancers and now.load_balancer != cluster.load_balancer:
             raise LabError(
                 f"--load-balancer {cluster.name}={cluster.load_balancer}: {cluster.name} runs with "
-                f"'{now.load_balancer}'. Stop it first: 'python -m hack.lab stop {cluster.name}'."
+                f"'{now.load_balancer}'; stop it first with 'python -m hack.lab stop {cluster.name}'"
             )
 
 
-def _ensure_supervisor(home: StateDir, owner: int | None) -> None:
-    """Have a supervisor. Called with the edit lock held, so that two `start`s make one."""
-    if home.is_running():
+def _ensure_supervisor(state_dir: StateDir, owner: int | None) -> None:
+    """Start a supervisor unless one runs; the caller holds the edit lock, so that two calls start only one."""
+    if state_dir.is_running():
         return
-    with home.log.open("ab") as log:
+    with state_dir.log.open("ab") as log:
         log.truncate()
         child = subprocess.Popen(
-            [sys.executable, "-m", "hack.lab.supervisor", str(home.folder), *([] if owner is None else [str(owner)])],
+            [
+                sys.executable,
+                "-m",
+                "hack.lab.supervisor",
+                str(state_dir.folder),
+                *([] if owner is None else [str(owner)]),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             cwd=PROJECT_ROOT,
-            start_new_session=True,  # Ctrl-C in the terminal is not for it
+            start_new_session=True,  # no SIGINT from Ctrl-C in the terminal
         )
-    deadline = time.monotonic() + _SUPERVISOR_PATIENCE
+    deadline = time.monotonic() + _SUPERVISOR_START_TIMEOUT_S
     try:
-        while not home.is_running():
+        while not state_dir.is_running():
             if child.poll() is not None or time.monotonic() > deadline:
-                raise LabError(f"the lab's supervisor does not start. Its log, {home.log}, ends:\n{_tail(home.log)}")
+                raise LabError(
+                    f"the lab's supervisor does not start; see the end of its log, {state_dir.log}:\n"
+                    f"{_tail(state_dir.log)}"
+                )
             time.sleep(0.05)
     except BaseException:
-        # Nobody else knows of it yet, so nobody else would stop it.
+        # Only this process can stop a supervisor that has no lock yet.
         child.terminate()
         child.wait()
         raise
 
 
-def _wait_until_ready(home: StateDir, names: Sequence[str], began: Sequence[str], timeout: float, say: Say) -> None:
+def _wait_until_ready(
+    state_dir: StateDir, names: Sequence[str], began: Sequence[str], timeout: float, say: Say
+) -> None:
     waiting = list(names)
     deadline = time.monotonic() + timeout
     while waiting:
-        supervised = home.is_running()
-        clusters: dict[str, Any] = live_status(home).get("clusters", {}) if supervised else {}
+        is_supervised = state_dir.is_running()
+        clusters: dict[str, Any] = live_status(state_dir).get("clusters", {}) if is_supervised else {}
         for name in list(waiting):
             cluster = clusters.get(name, {})
             if cluster.get("ready"):
@@ -180,62 +209,64 @@ def _wait_until_ready(home: StateDir, names: Sequence[str], began: Sequence[str]
                 say(f"  {name}  {since}  {cluster['apiServer']}")
                 waiting.remove(name)
             elif str(cluster.get("state", "")).startswith("failed"):
-                raise LabError(f"cluster {name}: {_explain(cluster)}")
-        if waiting and not supervised:
-            raise LabError(f"the lab's supervisor is gone. Its log, {home.log}, ends:\n{_tail(home.log)}")
-        if waiting and time.monotonic() > deadline:
-            state = clusters.get(waiting[0], {}).get("state", "not begun")
+                raise LabError(f"cluster {name}: {_describe_failure(cluster)}")
+        if waiting and not is_supervised:
             raise LabError(
-                f"cluster {waiting[0]}: not ready after {timeout:.0f} s ({state}). "
-                f"Logs are in {home.cluster(waiting[0]) / 'logs'}; on a slow machine give a longer --timeout."
+                f"the lab's supervisor has ended; see the end of its log, {state_dir.log}:\n{_tail(state_dir.log)}"
+            )
+        if waiting and time.monotonic() > deadline:
+            state = clusters.get(waiting[0], {}).get("state", "not started")
+            raise LabError(
+                f"cluster {waiting[0]}: not ready after {timeout:.0f} s ({state}); "
+                f"see the logs in {state_dir.cluster(waiting[0]) / 'logs'}, or set a longer --timeout on a slow machine"
             )
         if waiting:
-            time.sleep(_LOOK)
+            time.sleep(_POLL_INTERVAL_S)
 
 
-def _wait_until_stopped(home: StateDir, names: Sequence[str]) -> None:
-    """Return when none of these clusters is left, and, if no other is wanted, no supervisor either."""
-    deadline = time.monotonic() + _STOP_PATIENCE
-    while home.is_running():
-        status = live_status(home)
+def _wait_until_stopped(state_dir: StateDir, names: Sequence[str]) -> None:
+    """Wait until these clusters are stopped, and the supervisor too if the spec has no clusters left."""
+    deadline = time.monotonic() + _STOP_TIMEOUT_S
+    while state_dir.is_running():
+        status = live_status(state_dir)
         left = {*status.get("clusters", {}), *status.get("ending", [])}
-        # What another command wants again meanwhile is no longer ours to wait for.
-        wanted = spec.load(home).names
-        if status and wanted and not left.intersection(set(names).difference(wanted)):
+        # Another command can have started some of these clusters again; they are not waited for.
+        desired = spec.load(state_dir).names
+        if status and desired and not left.intersection(set(names).difference(desired)):
             return
         if time.monotonic() > deadline:
-            # It hangs, or is stopped itself. Its children die with it, or are ended by whoever called us.
-            processes.end([home.read_status().get("supervisor", {})], seconds=5)
+            # The supervisor hangs, or has got SIGSTOP. Its children end with it, or the caller kills them.
+            processes.kill_recorded([state_dir.read_status().get("supervisor", {})], seconds=_KILL_TIMEOUT_S)
             return
-        time.sleep(_LOOK)
+        time.sleep(_POLL_INTERVAL_S)
 
 
-def _end_leftovers(home: StateDir, names: Sequence[str], before: dict[str, Any]) -> list[int]:
-    """Kill what a dead supervisor left of these clusters (no names: of all), and itself; the pids that survive that."""
-    clusters = {**before.get("clusters", {}), **home.read_status().get("clusters", {})}
-    gone = {*(names or clusters)}.difference(spec.load(home).names)
-    left = processes.recorded(clusters[name] for name in gone if name in clusters)
-    if not home.is_running():
-        # It lets go of its lock a moment before its process is gone.
+def _kill_leftovers(state_dir: StateDir, names: Sequence[str], before: dict[str, Any]) -> list[int]:
+    """Kill processes of these clusters (without names, of all) that a supervisor has left; return pids that survive."""
+    clusters = {**before.get("clusters", {}), **state_dir.read_status().get("clusters", {})}
+    stopped = {*(names or clusters)}.difference(spec.load(state_dir).names)
+    left = processes.list_records(clusters[name] for name in stopped if name in clusters)
+    if not state_dir.is_running():
+        # The supervisor releases its lock a moment before its process ends.
         left.append(before.get("supervisor", {}))
-    return processes.end(left, seconds=5)
+    return processes.kill_recorded(left, seconds=_KILL_TIMEOUT_S)
 
 
-def _delete(home: StateDir, names: Sequence[str]) -> None:
-    with home.editing():
-        for name in names or home.known_clusters():
-            if name not in spec.load(home).names:
-                shutil.rmtree(home.cluster(name), ignore_errors=True)
-        kubeconfig.write_merged(home)
-        if not home.known_clusters():
-            home.kubeconfig.unlink(missing_ok=True)
+def _delete_data(state_dir: StateDir, names: Sequence[str]) -> None:
+    with state_dir.editing():
+        for name in names or state_dir.known_clusters():
+            if name not in spec.load(state_dir).names:
+                shutil.rmtree(state_dir.cluster(name), ignore_errors=True)
+        kubeconfig.write_merged(state_dir)
+        if not state_dir.known_clusters():
+            state_dir.kubeconfig.unlink(missing_ok=True)
 
 
-def _explain(cluster: dict[str, Any]) -> str:
+def _describe_failure(cluster: dict[str, Any]) -> str:
     log = cluster.get("failedLog")
     if not log:
         return str(cluster["state"])
-    return f"{cluster['state']}. Its log, {log}, ends:\n{_tail(Path(log))}"
+    return f"{cluster['state']}; see the end of its log, {log}:\n{_tail(Path(log))}"
 
 
 def _tail(path: Path, lines: int = 8) -> str:
@@ -244,4 +275,4 @@ def _tail(path: Path, lines: int = 8) -> str:
             handle.seek(max(0, os.fstat(handle.fileno()).st_size - 8192))
             return "\n".join("    " + line for line in handle.read().decode(errors="replace").splitlines()[-lines:])
     except OSError:
-        return "    (nothing)"
+        return "    (empty)"

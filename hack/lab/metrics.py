@@ -1,7 +1,7 @@
-"""One metrics page for all service mirrors of a cluster.
+"""Metrics page for all service mirrors of a cluster.
 
-A port-forward to any mirror's pod ends here: kwok forwards a port of all pods to one address. Linkerd's CLI picks what
-it asks for by the label `target_cluster_name`, so a page with every mirror's gateway metrics answers for each of them.
+kwok can forward a port of all pods only to one address, so every port-forward to a mirror's pod ends here. Linkerd's
+CLI selects metrics by the label `target_cluster_name`, so one page with the metrics of all mirrors serves each of them.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ _FAMILY = re.compile(r"# (?:HELP|TYPE) (gateway_\w+) ")
 _SAMPLE = re.compile(r"(gateway_\w+?)(?:_bucket|_sum|_count)?[{ ]")
 
 
-def merge(pages: Iterable[str]) -> str:
-    """The gateway metrics of several pages as one valid page: each family described once, its samples together."""
+def merge_pages(pages: Iterable[str]) -> str:
+    """Return the gateway metrics of several pages as one valid page, with one description of each metric family."""
     described: dict[str, list[str]] = {}
     samples: dict[str, list[str]] = {}
     for page in pages:
@@ -25,35 +25,35 @@ def merge(pages: Iterable[str]) -> str:
                 if not any(known.split(" ", 3)[1] == line.split(" ", 3)[1] for known in lines):
                     lines.append(line)
             elif match := _SAMPLE.match(line):
-                # A histogram's samples carry a suffix that its family does not.
-                whole = line.split("{", 1)[0].split(" ", 1)[0]
-                samples.setdefault(whole if whole in described else match[1], []).append(line)
+                # A histogram's samples have a suffix that its family does not have.
+                full_name = line.split("{", 1)[0].split(" ", 1)[0]
+                samples.setdefault(full_name if full_name in described else match[1], []).append(line)
     return "".join(f"{line}\n" for family in described for line in described[family] + samples.get(family, []))
 
 
-def answering(mirror_ports: Callable[[], Sequence[int]]) -> web.Answer:
-    """What a cluster's metrics server answers."""
+def create_handler(mirror_ports: Callable[[], Sequence[int]]) -> web.RequestHandler:
+    """Return the request handler of a cluster's metrics server."""
 
-    async def answer(request: web.Request) -> web.Response:
+    async def answer(request: web.HttpRequest) -> web.HttpResponse:
         if request.target.partition("?")[0] != "/metrics":
-            return web.Response(status=200, body=b"ok\n")
-        pages = await asyncio.gather(*(_fetch(port) for port in mirror_ports()))
-        return web.Response(status=200, body=merge(pages).encode(), media_type="text/plain; version=0.0.4")
+            return web.HttpResponse(status=200, body=b"ok\n")
+        pages = await asyncio.gather(*(_fetch_page(port) for port in mirror_ports()))
+        return web.HttpResponse(status=200, body=merge_pages(pages).encode(), media_type="text/plain; version=0.0.4")
 
     return answer
 
 
-async def _fetch(port: int) -> str:
+async def _fetch_page(port: int) -> str:
     try:
-        return await asyncio.wait_for(_get(port), 2)
+        return await asyncio.wait_for(_read_page(port), 2)
     except (OSError, TimeoutError):
         return ""
 
 
-async def _get(port: int) -> str:
+async def _read_page(port: int) -> str:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        # HTTP/1.0: no chunks, and the end of the answer is the end of the connection.
+        # HTTP/1.0 has no chunks, and the response ends with the connection.
         writer.write(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")
         content = await reader.read(-1)
     finally:

@@ -1,4 +1,4 @@
-"""The certificates of one cluster: who may be whom, as kubeadm lays it out.
+"""Certificates of one cluster, arranged as by kubeadm.
 
 https://kubernetes.io/docs/setup/best-practices/certificates/
 """
@@ -17,27 +17,27 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from hack.lab.allocation import ClusterAllocation
 
-_YEARS = 10  # a lab is thrown away long before
+_VALIDITY_YEARS = 10  # much longer than a lab exists
 _SERVER = ExtendedKeyUsageOID.SERVER_AUTH
 _CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pki:
-    """Where the keys and certificates of one cluster lie: `<name>.crt` and `<name>.key`."""
+    """Paths of the keys and certificates of one cluster: `<name>.crt` and `<name>.key`."""
 
     folder: Path
 
     def certificate(self, name: str) -> Path:
-        """The file of a certificate."""
+        """Return the path of a certificate."""
         return self.folder / f"{name}.crt"
 
     def key(self, name: str) -> Path:
-        """The file of a private key (PKCS#8)."""
+        """Return the path of a private key (PKCS#8)."""
         return self.folder / f"{name}.key"
 
     def public_key(self, name: str) -> Path:
-        """The file of a public key that no certificate carries."""
+        """Return the path of a public key that is in no certificate."""
         return self.folder / f"{name}.pub"
 
 
@@ -47,17 +47,17 @@ class _Authority:
     key: ec.EllipticCurvePrivateKey
 
 
-def ensure(folder: Path, identity: ClusterAllocation) -> Pki:
-    """Make all keys and certificates of a cluster, unless they are there."""
+def ensure_pki(folder: Path, allocation: ClusterAllocation) -> Pki:
+    """Create all keys and certificates of a cluster, unless they exist."""
     pki = Pki(folder=folder)
     complete = folder / "complete"
     if complete.exists():
         return pki
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    cluster = _authority(pki, "ca", identity.name)
-    front_proxy = _authority(pki, "front-proxy-ca", "front-proxy-ca")
-    etcd = _authority(pki, "etcd-ca", "etcd-ca")
-    egress = _authority(pki, "egress-ca", "egress-ca")
+    cluster = _create_authority(pki, "ca", allocation.name)
+    front_proxy = _create_authority(pki, "front-proxy-ca", "front-proxy-ca")
+    etcd = _create_authority(pki, "etcd-ca", "etcd-ca")
+    egress = _create_authority(pki, "egress-ca", "egress-ca")
     loopback = ["127.0.0.1", "localhost"]
     api_server = [
         *loopback,
@@ -65,27 +65,29 @@ def ensure(folder: Path, identity: ClusterAllocation) -> Pki:
         "kubernetes.default",
         "kubernetes.default.svc",
         "kubernetes.default.svc.cluster.local",
-        identity.first_service_ip,
-        identity.advertised_address,
+        allocation.first_service_ip,
+        allocation.advertised_address,
     ]
-    _leaf(pki, etcd, "etcd", "etcd", usages=[_SERVER, _CLIENT], names=loopback)
-    _leaf(pki, etcd, "etcd-client", "kube-apiserver-etcd-client", usages=[_CLIENT])
-    _leaf(pki, egress, "egress", "egress", usages=[_SERVER], names=loopback)
-    _leaf(pki, egress, "egress-client", "kube-apiserver", usages=[_CLIENT])
-    _leaf(pki, cluster, "apiserver", "kube-apiserver", usages=[_SERVER], names=api_server)
-    _leaf(pki, cluster, "kubelet-client", "kube-apiserver-kubelet-client", usages=[_CLIENT], groups=["system:masters"])
-    _leaf(pki, cluster, "kubelet", "kubelet", usages=[_SERVER], names=[*loopback, *identity.node_addresses])
-    _leaf(pki, front_proxy, "front-proxy-client", "front-proxy-client", usages=[_CLIENT])
-    _leaf(pki, cluster, "admin", "admin", usages=[_CLIENT], groups=["system:masters"])
-    _leaf(pki, cluster, "lab", "lab", usages=[_CLIENT], groups=["system:masters"])
+    _create_leaf(pki, etcd, "etcd", "etcd", usages=[_SERVER, _CLIENT], names=loopback)
+    _create_leaf(pki, etcd, "etcd-client", "kube-apiserver-etcd-client", usages=[_CLIENT])
+    _create_leaf(pki, egress, "egress", "egress", usages=[_SERVER], names=loopback)
+    _create_leaf(pki, egress, "egress-client", "kube-apiserver", usages=[_CLIENT])
+    _create_leaf(pki, cluster, "apiserver", "kube-apiserver", usages=[_SERVER], names=api_server)
+    _create_leaf(
+        pki, cluster, "kubelet-client", "kube-apiserver-kubelet-client", usages=[_CLIENT], groups=["system:masters"]
+    )
+    _create_leaf(pki, cluster, "kubelet", "kubelet", usages=[_SERVER], names=[*loopback, *allocation.node_addresses])
+    _create_leaf(pki, front_proxy, "front-proxy-client", "front-proxy-client", usages=[_CLIENT])
+    _create_leaf(pki, cluster, "admin", "admin", usages=[_CLIENT], groups=["system:masters"])
+    _create_leaf(pki, cluster, "lab", "lab", usages=[_CLIENT], groups=["system:masters"])
     for component in ("kube-controller-manager", "kube-scheduler"):
-        _leaf(pki, cluster, component, f"system:{component}", usages=[_CLIENT])
-    _key_pair(pki, "service-account")
+        _create_leaf(pki, cluster, component, f"system:{component}", usages=[_CLIENT])
+    _create_key_pair(pki, "service-account")
     complete.touch()
     return pki
 
 
-def _authority(pki: Pki, name: str, common_name: str) -> _Authority:
+def _create_authority(pki: Pki, name: str, common_name: str) -> _Authority:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _subject(common_name)
     certificate = (
@@ -100,7 +102,7 @@ def _authority(pki: Pki, name: str, common_name: str) -> _Authority:
     return _Authority(certificate=certificate, key=key)
 
 
-def _leaf(
+def _create_leaf(
     pki: Pki,
     authority: _Authority,
     name: str,
@@ -128,7 +130,7 @@ def _leaf(
     _write(pki.certificate(name), certificate.public_bytes(serialization.Encoding.PEM))
 
 
-def _key_pair(pki: Pki, name: str) -> None:
+def _create_key_pair(pki: Pki, name: str) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     _write_key(pki.key(name), key)
     _write(
@@ -145,9 +147,9 @@ def _builder(subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurve
         .issuer_name(issuer)
         .public_key(public_key)
         .serial_number(x509.random_serial_number())
-        # An hour back: the clock of whoever checks may be a little behind.
+        # An hour ago, because the clock of a verifier can be slow.
         .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=365 * _YEARS))
+        .not_valid_after(now + datetime.timedelta(days=365 * _VALIDITY_YEARS))
     )
 
 

@@ -1,4 +1,4 @@
-"""Child processes: kept alive, stopped for certain, and known again by pid and start time."""
+"""Child processes that are restarted when they end, stopped reliably, and recognized by pid and start time."""
 
 import asyncio
 import contextlib
@@ -16,15 +16,18 @@ from typing import Any
 import psutil
 
 _LAUNCHER = Path(__file__).with_name("exec_with_pdeathsig.py")
-_LARGEST_LOG = 20_000_000  # bytes; checked when a process starts
-_TICK = 0.25  # seconds between looks at a child
-_CALM = 30.0  # seconds after which a process counts as having started well
+_MAX_LOG_BYTES = 20_000_000  # checked when a process starts
+_POLL_INTERVAL_S = 0.25
+_STABLE_AFTER_S = 30.0  # the failure count is reset after this run time
+_FIRST_RESTART_DELAY_S, _MAX_RESTART_DELAY_S = 0.5, 30.0
+# The start time is computed from the machine's boot time, which changes a little when the clock is set.
+_START_TIME_TOLERANCE_S = 2
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """What to run: arguments, the whole environment, and the file that takes all output."""
+    """Arguments, whole environment, and log file of a program."""
 
     name: str
     argv: tuple[str, ...]
@@ -34,34 +37,37 @@ class Command:
 
 
 class Process:
-    """One program that runs until it is stopped; when it dies it is started again, ever more slowly."""
+    """One program that is restarted when it ends, with growing delays, until it is stopped."""
 
     def __init__(self, command: Command, prepare: Callable[[], Awaitable[None]] | None = None) -> None:
-        """Nothing runs yet: `start` does that. `prepare` is awaited before the program is started again."""
+        """Prepare the process without starting it; `prepare` is awaited before each restart."""
         self.command = command
         self._prepare = prepare
         self.restarts = 0
         self.failures = 0
         self._child: subprocess.Popen[bytes] | None = None
         self._create_time = 0.0
-        self._keeper: asyncio.Task[None] | None = None
+        self._supervision: asyncio.Task[None] | None = None
 
     @property
-    def running(self) -> bool:
-        """Whether the program runs at this moment."""
+    def is_running(self) -> bool:
+        """Return whether the program runs now."""
         return self._child is not None and self._child.poll() is None
 
     def start(self) -> None:
-        """Run the program, and keep it running. To be called in the main thread (see `launch.py`)."""
+        """Run the program, and restart it when it ends.
+
+        Call this in the main thread: the program ends with the thread that starts it (`exec_with_pdeathsig.py`).
+        """
         self._spawn()
-        self._keeper = asyncio.create_task(self._keep())
+        self._supervision = asyncio.create_task(self._supervise())
 
     async def stop(self, *, grace: float) -> None:
-        """Ask the program to end; after `grace` seconds (0: at once) make it."""
-        if self._keeper:
-            self._keeper.cancel()
+        """Stop the program: SIGTERM, and SIGKILL after `grace` seconds (0: SIGKILL at once)."""
+        if self._supervision:
+            self._supervision.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._keeper
+                await self._supervision
         child = self._child
         if child is None:
             return
@@ -75,19 +81,19 @@ class Process:
             await asyncio.to_thread(child.wait)
 
     def kill(self) -> None:
-        """End the program now, without waiting."""
-        if self._keeper:
-            self._keeper.cancel()
+        """Kill the program, without waiting."""
+        if self._supervision:
+            self._supervision.cancel()
         if self._child is not None:
             _signal(self._child, signal.SIGKILL)
 
     def describe(self) -> dict[str, Any]:
-        """The process as it stands in the status file."""
+        """Return the process' entry for the status file."""
         return {
             "name": self.command.name,
             "pid": self._child.pid if self._child else None,
             "create_time": self._create_time,
-            "running": self.running,
+            "running": self.is_running,
             "restarts": self.restarts,
             "port": self.command.port,
             "log": str(self.command.log),
@@ -96,7 +102,7 @@ class Process:
     def _spawn(self) -> None:
         command = self.command
         command.log.parent.mkdir(parents=True, exist_ok=True)
-        if command.log.exists() and command.log.stat().st_size > _LARGEST_LOG:
+        if command.log.exists() and command.log.stat().st_size > _MAX_LOG_BYTES:
             command.log.replace(command.log.with_suffix(".1.log"))
         with command.log.open("ab") as output:
             self._child = subprocess.Popen(
@@ -112,57 +118,62 @@ class Process:
         except psutil.NoSuchProcess:
             self._create_time = 0.0
 
-    async def _keep(self) -> None:
+    async def _supervise(self) -> None:
         while True:
             started = time.monotonic()
-            while self.running:
-                await asyncio.sleep(_TICK)
-                if self.failures and time.monotonic() - started > _CALM:
+            while self.is_running:
+                await asyncio.sleep(_POLL_INTERVAL_S)
+                if self.failures and time.monotonic() - started > _STABLE_AFTER_S:
                     self.failures = 0
             self.failures += 1
             code = self._child.returncode if self._child else None
-            pause = min(30.0, 0.25 * 2**self.failures)
-            _log.warning("%s ended with %s; again in %.1f s, see %s", self.command.name, code, pause, self.command.log)
-            await asyncio.sleep(pause)
+            delay = min(_MAX_RESTART_DELAY_S, _FIRST_RESTART_DELAY_S * 2 ** (self.failures - 1))
+            _log.warning(
+                "%s ended with exit code %s; restart in %.1f s, log %s",
+                self.command.name,
+                code,
+                delay,
+                self.command.log,
+            )
+            await asyncio.sleep(delay)
             if self._prepare:
                 await self._prepare()
             self.restarts += 1
             self._spawn()
 
 
-def recorded(clusters: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """All processes of clusters as they stand in the status file, mirrors among them."""
+def list_records(clusters: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the entries of all processes of clusters in the status file, mirrors included."""
     return [entry for cluster in clusters for entry in (*cluster["processes"], *cluster["mirrors"])]
 
 
-def record(pid: int) -> dict[str, Any]:
-    """What a process is known by again.
+def create_record(pid: int) -> dict[str, Any]:
+    """Return the pid and the start time of a process, which identify it later.
 
     Raises:
-        psutil.NoSuchProcess: there is none with this number.
+        psutil.NoSuchProcess: there is no process with this pid.
     """
     return {"pid": pid, "create_time": psutil.Process(pid).create_time()}
 
 
-def alive(entries: Iterable[Mapping[str, Any]]) -> list[psutil.Process]:
-    """Those recorded processes that still run, and are still the ones that were recorded."""
-    found = []
+def find_alive(entries: Iterable[Mapping[str, Any]]) -> list[psutil.Process]:
+    """Return the recorded processes that still run, identified by pid and start time."""
+    processes = []
     for entry in entries:
         pid, create_time = entry.get("pid"), entry.get("create_time")
         if not pid or not create_time:
             continue
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(int(pid))
-            # The start time is computed from the machine's boot time, which moves a little when the clock is set.
-            same = abs(process.create_time() - float(create_time)) < 2
-            if same and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
+            is_same = abs(process.create_time() - float(create_time)) < _START_TIME_TOLERANCE_S
+            if is_same and process.status() != psutil.STATUS_ZOMBIE:
+                processes.append(process)
+    return processes
 
 
-def end(entries: Iterable[Mapping[str, Any]], *, seconds: float) -> list[int]:
-    """Kill those recorded processes that still run; the pids of those that run even `seconds` later."""
-    processes = alive(entries)
+def kill_recorded(entries: Iterable[Mapping[str, Any]], *, seconds: float) -> list[int]:
+    """Kill the recorded processes that still run; return the pids of those that still run `seconds` later."""
+    processes = find_alive(entries)
     for process in processes:
         with contextlib.suppress(psutil.Error):
             process.kill()

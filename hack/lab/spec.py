@@ -1,4 +1,4 @@
-"""Which clusters a person asked for: the desired state, as a file."""
+"""Desired state of the lab, as a file."""
 
 import json
 import re
@@ -14,7 +14,7 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 class LoadBalancerKind(StrEnum):
-    """What a Service of type LoadBalancer gets in a cluster."""
+    """The kind of address that a Service of type LoadBalancer gets."""
 
     IP = "ip"
     HOSTNAME = "hostname"
@@ -23,95 +23,95 @@ class LoadBalancerKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterSpec:
-    """One wanted cluster."""
+    """One desired cluster."""
 
     name: str
     load_balancer: LoadBalancerKind = LoadBalancerKind.IP
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec:
-    """All that is wanted of one lab; no clusters means that nothing shall run."""
+class LabSpec:
+    """The desired state of one lab; without clusters nothing runs."""
 
     clusters: tuple[ClusterSpec, ...] = ()
-    chart_folders: tuple[str, ...] = ()  # in place of the toolchain's
-    own_chart_folders: tuple[str, ...] = ()  # before all others
-    linkerd_folders: tuple[str, ...] = ()  # with programs of releases that the toolchain doesn't have
+    chart_folders: tuple[str, ...] = ()  # replace the toolchain's
+    own_chart_folders: tuple[str, ...] = ()  # take precedence over all others
+    linkerd_folders: tuple[str, ...] = ()  # contain programs of releases that the toolchain does not have
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the wanted clusters, in the order in which they were asked for."""
+        """Return the names of the desired clusters, in the order of their requests."""
         return tuple(cluster.name for cluster in self.clusters)
 
-    def with_clusters(self, added: Sequence[ClusterSpec]) -> "Spec":
-        """The same, and these clusters; those already wanted stay as they are."""
+    def with_clusters(self, added: Sequence[ClusterSpec]) -> "LabSpec":
+        """Return the spec with these clusters added; clusters that it already contains are not changed."""
         return replace(self, clusters=self.clusters + tuple(c for c in added if c.name not in self.names))
 
-    def without_clusters(self, names: Sequence[str]) -> "Spec":
-        """The same, less these clusters."""
+    def without_clusters(self, names: Sequence[str]) -> "LabSpec":
+        """Return the spec without these clusters."""
         return replace(self, clusters=tuple(c for c in self.clusters if c.name not in names))
 
 
 def check_name(name: str) -> str:
-    """A cluster's name, if it is a DNS label (RFC 1123): it becomes part of host names and of label values.
+    """Return the name if it is a DNS label (RFC 1123), because it becomes part of host names and label values.
 
     Raises:
-        LabError: it is not.
+        LabError: the name is no DNS label.
     """
     if not _LABEL.fullmatch(name):
         raise LabError(
-            f"cluster name {name!r}: use 1 to 63 lower-case letters, digits and hyphens, "
-            "beginning and ending with a letter or digit (a DNS label), for example 'west'."
+            f"cluster name {name!r}: not a DNS label; use 1 to 63 lower-case letters, digits and hyphens, with a "
+            "letter or digit at both ends, for example 'west'"
         )
     return name
 
 
 def parse_load_balancers(options: Sequence[str]) -> dict[str, LoadBalancerKind]:
-    """`NAME=ip|hostname|none`, given any number of times, as a mapping.
+    """Parse options of the form `NAME=ip|hostname|none` into a mapping.
 
     Raises:
-        LabError: an entry has another form or names an unknown kind.
+        LabError: an option has another form, or its kind is unknown.
     """
     chosen: dict[str, LoadBalancerKind] = {}
     for option in options:
         name, _, kind = option.partition("=")
         kinds = ", ".join(LoadBalancerKind)
         if kind not in list(LoadBalancerKind):
-            raise LabError(f"--load-balancer {option!r}: write NAME=KIND, KIND being one of {kinds}.")
+            raise LabError(f"--load-balancer {option!r}: not NAME=KIND; write one of {kinds} as KIND")
         chosen[check_name(name)] = LoadBalancerKind(kind)
     return chosen
 
 
-def load(home: StateDir) -> Spec:
-    """Read the spec; a lab that never ran wants nothing.
+def load(state_dir: StateDir) -> LabSpec:
+    """Read the spec; it is empty for a lab that never ran.
 
     Raises:
-        LabError: the file is not what `save` writes.
+        LabError: the file was not written by `save`.
     """
     try:
-        content: Mapping[str, Any] = json.loads(home.spec.read_text())
-        return Spec(
+        content: Mapping[str, Any] = json.loads(state_dir.spec.read_text())
+        return LabSpec(
             clusters=tuple(
                 ClusterSpec(name=check_name(entry["name"]), load_balancer=LoadBalancerKind(entry["loadBalancer"]))
                 for entry in content["clusters"]
             ),
             chart_folders=tuple(content["chartFolders"]),
-            # A lab that was last used by an earlier version of this program has none.
+            # Earlier versions of this program did not write the following keys.
             own_chart_folders=tuple(content.get("ownChartFolders", ())),
             linkerd_folders=tuple(content.get("linkerdFolders", ())),
         )
     except FileNotFoundError:
-        return Spec()
+        return LabSpec()
     except (ValueError, KeyError, TypeError) as error:
-        raise LabError(f"{home.spec}: not readable as the lab's spec ({error!r}). Remove the file.") from error
+        raise LabError(f"{state_dir.spec}: not the lab's spec ({error!r}); remove the file") from error
 
 
-def save(home: StateDir, spec: Spec) -> None:
-    """Write the spec; a running supervisor acts on it within a moment."""
+def save(state_dir: StateDir, spec: LabSpec) -> None:
+    """Write the spec; a running supervisor applies it within a second."""
     content = {
         "clusters": [{"name": c.name, "loadBalancer": str(c.load_balancer)} for c in spec.clusters],
         "chartFolders": list(spec.chart_folders),
         "ownChartFolders": list(spec.own_chart_folders),
         "linkerdFolders": list(spec.linkerd_folders),
     }
-    write_atomically(home.spec, json.dumps(content, indent=2) + "\n")
+    write_atomically(state_dir.spec, json.dumps(content, indent=2) + "\n")

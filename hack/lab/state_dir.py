@@ -1,4 +1,4 @@
-"""The folder in which one lab lives, and the locks that keep two commands apart."""
+"""State folder of one lab, and the locks that prevent concurrent changes."""
 
 import contextlib
 import fcntl
@@ -16,67 +16,67 @@ from mesh.paths import PROJECT_ROOT
 
 @dataclass(frozen=True, kw_only=True)
 class StateDir:
-    """Paths below one lab's folder. Two labs with two folders share nothing."""
+    """Paths below one lab's folder; labs in different folders share nothing."""
 
     folder: Path
 
     @property
     def spec(self) -> Path:
-        """Which clusters are wanted; commands write it, the supervisor reads it."""
+        """Return the path of the desired state; commands write the file, and the supervisor reads it."""
         return self.folder / "spec.json"
 
     @property
     def status(self) -> Path:
-        """What is running; the supervisor writes it, commands read it."""
+        """Return the path of the current state; the supervisor writes the file, and commands read it."""
         return self.folder / "status.json"
 
     @property
     def ports(self) -> Path:
-        """The ports of the chart repository and the DNS, so that their addresses outlive a stop."""
+        """Return the path of the ports of chart repository and DNS, which stay the same after a stop."""
         return self.folder / "ports.json"
 
     @property
     def kubeconfig(self) -> Path:
-        """One context per cluster."""
+        """Return the path of the kubeconfig, which has one context per cluster."""
         return self.folder / "kubeconfig"
 
     @property
     def log(self) -> Path:
-        """The supervisor's own log."""
+        """Return the path of the supervisor's log."""
         return self.folder / "supervisor.log"
 
     def cluster(self, name: str) -> Path:
-        """The folder of one cluster: keys, data, logs."""
+        """Return the folder of one cluster, with its keys, data and logs."""
         return self.folder / "clusters" / name
 
     def known_clusters(self) -> list[str]:
-        """Names of the clusters that have data here, running or not."""
+        """Return the names of all clusters with data here, running or not."""
         return sorted(path.parent.name for path in self.folder.glob("clusters/*/identity.json"))
 
     def create(self) -> None:
-        """Make the folder, readable by its owner only: it holds keys.
+        """Create the folder, readable by its owner only, because it contains keys.
 
         Raises:
-            LabError: it can't be made or written to.
+            LabError: the folder cannot be created or written to.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.folder.chmod(0o700)
         except OSError as error:
             raise LabError(
-                f"{self.folder}: the lab's folder can't be used ({error.strerror}). "
-                "Set LAB_HOME to a folder you may write to."
+                f"{self.folder}: cannot be used as the lab's folder ({error.strerror}); "
+                "set LAB_HOME to a folder with write permission"
             ) from error
 
     @contextlib.contextmanager
     def editing(self) -> Iterator[None]:
-        """Hold the lock under which the spec is changed and the supervisor is started."""
+        """Hold the lock for changes of the spec and for starting the supervisor."""
         with self._open("edit.lock") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 
     def try_lock(self, name: str) -> IO[str] | None:
-        """Take a lock if it is free: the open file keeps it (also against other processes) until it is closed."""
+        """Take a lock if it is free; return the open file, which holds the lock until it is closed."""
         handle = self._open(name)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -86,7 +86,7 @@ class StateDir:
         return handle
 
     def is_running(self) -> bool:
-        """Whether a supervisor is alive: it holds its lock as long as it lives, however it dies."""
+        """Return whether a supervisor runs; its lock ends with its process, even after `kill -9`."""
         if not self.folder.is_dir():
             return False
         handle = self.try_lock("supervisor.lock")
@@ -96,7 +96,7 @@ class StateDir:
         return False
 
     def read_status(self) -> dict[str, Any]:
-        """The supervisor's last word, or an empty one."""
+        """Return the last status that the supervisor wrote, or an empty one."""
         return read_mapping(self.status)
 
     def _open(self, name: str) -> IO[str]:
@@ -104,13 +104,13 @@ class StateDir:
 
 
 def locate() -> StateDir:
-    """The lab's folder: `$LAB_HOME`, or `.lab` beside the packages."""
-    chosen = os.environ.get("LAB_HOME")
-    return StateDir(folder=Path(chosen).expanduser().absolute() if chosen else PROJECT_ROOT / ".lab")
+    """Return the lab's folder: `$LAB_HOME`, or `.lab` in the project's root."""
+    folder = os.environ.get("LAB_HOME")
+    return StateDir(folder=Path(folder).expanduser().absolute() if folder else PROJECT_ROOT / ".lab")
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """A JSON file's mapping, or an empty one where there is none."""
+    """Return the mapping in a JSON file, or an empty mapping if there is none."""
     try:
         content = json.loads(path.read_text())
     except (OSError, ValueError):
@@ -119,7 +119,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 
 def write_atomically(path: Path, content: str, *, mode: int = 0o600) -> None:
-    """Replace a file so that a reader sees the old content or the new, never half of one."""
+    """Replace a file atomically: a reader gets the old content or the new one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "w", encoding="utf-8") as handle:

@@ -1,10 +1,9 @@
-"""The one process that makes a lab be what its spec says, and says in its status what there is.
+"""Supervisor of a lab: the process that reconciles the clusters with the spec, and writes the status.
 
-    python -m hack.lab.supervisor <the lab's folder> [<number of a process>]
+    python -m hack.lab.supervisor <the lab's folder> [<pid of the owner>]
 
-Commands start it and talk to it through files only; they may die, it goes on. It ends when no cluster is wanted, when
-it is told to (SIGTERM), when the lab's folder is gone, or with the process that it is told of. Its children can't
-outlive it.
+Commands start the supervisor and communicate with it by files only, so it survives them. It ends if the spec has no
+clusters, on SIGTERM, if the lab's folder is deleted, or with the owner. Its children cannot outlive it.
 """
 
 import asyncio
@@ -23,96 +22,99 @@ import psutil
 from hack.lab import allocation, charts, dns, kubeconfig, ports, processes, programs, spec, web
 from hack.lab.cluster import ClusterProcesses
 from hack.lab.errors import LabError
-from hack.lab.gateway_probe import Peer
-from hack.lab.spec import ClusterSpec, Spec
+from hack.lab.gateway_probe import RunningCluster
+from hack.lab.spec import ClusterSpec, LabSpec
 from hack.lab.state_dir import StateDir, read_mapping, write_atomically
 
-_TICK = 0.2  # seconds between looks at the spec and the children
-_LOCK_PATIENCE = 5.0  # seconds: a command that only looks holds the lock for a moment
+_POLL_INTERVAL_S = 0.2
+_LOCK_TIMEOUT_S = 5.0  # a command that only tests the lock holds it for a moment
+_KILL_TIMEOUT_S = 5
 _log = logging.getLogger("hack.lab.supervisor")
 
 
 class Supervisor:
-    """Reconciles one lab."""
+    """The supervisor of one lab."""
 
-    def __init__(self, home: StateDir, owner: Mapping[str, Any] | None) -> None:
-        """Nothing runs yet: `run` does it all. It won't outlive its `owner`."""
-        self._home = home
+    def __init__(self, state_dir: StateDir, owner: Mapping[str, Any] | None) -> None:
+        """Prepare the supervisor without starting it; it ends with its `owner` process."""
+        self._state_dir = state_dir
         self._owner = owner
         self._clusters: dict[str, ClusterProcesses] = {}
         self._ending: dict[str, asyncio.Task[None]] = {}
-        self._refused: dict[str, str] = {}
-        self._spec = Spec()
-        self._spec_seen: int | None = None
+        self._failures: dict[str, str] = {}
+        self._spec = LabSpec()
+        self._spec_mtime_ns: int | None = None
         self._ports: dict[str, int] = {}
         self._written = ""
         self._stopping = asyncio.Event()
-        self._itself = processes.record(os.getpid())
+        self._own_record = processes.create_record(os.getpid())
 
     async def run(self) -> None:
-        """Supervise until there is nothing left to do."""
+        """Reconcile the lab until nothing is left to run."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        before = self._home.read_status().get("clusters", {})
-        left = processes.end(processes.recorded(before.values()), seconds=5)
+        before = self._state_dir.read_status().get("clusters", {})
+        left = processes.kill_recorded(processes.list_records(before.values()), seconds=_KILL_TIMEOUT_S)
         if left:
-            raise LabError(f"processes of an earlier run can't be ended: {left}")
-        opened = await self._serve()
+            raise LabError(f"processes of an earlier run cannot be killed: {left}; stop them as their owner")
+        servers = await self._serve()
         try:
             await self._reconcile_until_done()
         finally:
-            for server in opened:
+            for server in servers:
                 server.close()
 
-    def _folder_is_there(self) -> bool:
-        return self._home.folder.is_dir()
+    def _has_folder(self) -> bool:
+        return self._state_dir.folder.is_dir()
 
     async def _reconcile_until_done(self) -> None:
         while True:
-            if not self._folder_is_there():
-                _log.warning("%s is gone; stopping everything", self._home.folder)
+            if not self._has_folder():
+                _log.warning("%s was deleted; stopping everything", self._state_dir.folder)
                 for cluster in self._clusters.values():
                     cluster.kill()
                 return
-            if self._owner is not None and not processes.alive([self._owner]):
-                _log.warning("process %s is gone; stopping everything", self._owner["pid"])
+            if self._owner is not None and not processes.find_alive([self._owner]):
+                _log.warning("the owner, process %s, has ended; stopping everything", self._owner["pid"])
                 self._owner = None
                 self._stopping.set()
             try:
                 if self._stopping.is_set():
-                    self._spec = Spec()
+                    self._spec = LabSpec()
                 else:
                     self._read_spec()
                 await self._reconcile()
                 self._write_status(running=True)
-                if not self._clusters and not self._ending and self._may_end():
+                if not self._clusters and not self._ending and self._can_end():
                     self._write_status(running=False)
                     return
             except FileNotFoundError:
-                continue  # the folder went away under our hands: seen above
-            await asyncio.sleep(_TICK)
+                continue  # the folder was deleted meanwhile; the next round handles it
+            await asyncio.sleep(_POLL_INTERVAL_S)
 
     async def _serve(self) -> list[asyncio.Server | asyncio.BaseTransport]:
-        known = read_mapping(self._home.ports)
-        self._ports = {name: ports.choose(preferred=known.get(name)) for name in ("charts", "dns")}
-        write_atomically(self._home.ports, json.dumps(self._ports, indent=2) + "\n")
-        repository = await web.serve(web.answering(charts.answering(self._chart_folders)), self._ports["charts"])
+        known = read_mapping(self._state_dir.ports)
+        self._ports = {name: ports.reserve_port(preferred=known.get(name)) for name in ("charts", "dns")}
+        write_atomically(self._state_dir.ports, json.dumps(self._ports, indent=2) + "\n")
+        repository = await web.serve(
+            web.handle_requests(charts.create_handler(self._chart_folders)), self._ports["charts"]
+        )
         return [repository, *await dns.serve(self._hosts, self._ports["dns"])]
 
     def _chart_folders(self) -> list[Path]:
-        chosen = [Path(folder) for folder in self._spec.chart_folders] or programs.chart_folders()
-        return [*map(Path, self._spec.own_chart_folders), *chosen]
+        folders = [Path(folder) for folder in self._spec.chart_folders] or programs.chart_folders()
+        return [*map(Path, self._spec.own_chart_folders), *folders]
 
     def _linkerd_folders(self) -> list[Path]:
         return [Path(folder) for folder in self._spec.linkerd_folders]
 
     def _hosts(self) -> dict[str, str]:
-        known = [cluster.identity for cluster in self._clusters.values()]
+        known = [cluster.allocation for cluster in self._clusters.values()]
         return {i.load_balancer_hostname: i.load_balancer_address for i in known}
 
-    def _peers(self) -> list[Peer]:
+    def _peers(self) -> list[RunningCluster]:
         return [cluster.peer for cluster in self._clusters.values()]
 
     def _dns_address(self) -> str:
@@ -120,18 +122,18 @@ class Supervisor:
 
     def _read_spec(self) -> None:
         try:
-            seen = self._home.spec.stat().st_mtime_ns
+            mtime_ns = self._state_dir.spec.stat().st_mtime_ns
         except FileNotFoundError:
-            self._spec = Spec()
+            self._spec = LabSpec()
             return
-        if seen == self._spec_seen:
+        if mtime_ns == self._spec_mtime_ns:
             return
-        self._spec_seen = seen
+        self._spec_mtime_ns = mtime_ns
         try:
-            self._spec = spec.load(self._home)
-            self._refused.clear()
+            self._spec = spec.load(self._state_dir)
+            self._failures.clear()
         except LabError as error:
-            _log.error("%s; going on with what was wanted before", error)
+            _log.error("%s; the previous spec stays in force", error)
 
     async def _reconcile(self) -> None:
         for name in [name for name in self._clusters if name not in self._spec.names]:
@@ -142,39 +144,39 @@ class Supervisor:
             if error := task.exception():
                 _log.error("%s: stopping: %r", name, error)
             _log.info("%s: stopped", name)
-        for wanted in self._spec.clusters:
-            if wanted.name not in {*self._clusters, *self._ending, *self._refused}:
-                self._begin(wanted)
+        for cluster_spec in self._spec.clusters:
+            if cluster_spec.name not in {*self._clusters, *self._ending, *self._failures}:
+                self._begin(cluster_spec)
 
-    def _begin(self, wanted: ClusterSpec) -> None:
+    def _begin(self, cluster_spec: ClusterSpec) -> None:
         try:
-            settled = allocation.allocate(self._home, wanted)
+            cluster_allocation = allocation.allocate(self._state_dir, cluster_spec)
             cluster = ClusterProcesses(
-                self._home,
-                settled,
-                programs.kubernetes(),
+                self._state_dir,
+                cluster_allocation,
+                programs.kubernetes_folder(),
                 peers=self._peers,
                 dns=self._dns_address,
                 linkerd=self._linkerd_folders,
             )
         except (LabError, OSError) as error:
-            _log.error("%s: %s", wanted.name, error)
-            self._refused[wanted.name] = f"failed: {error}"
+            _log.error("%s: %s", cluster_spec.name, error)
+            self._failures[cluster_spec.name] = f"failed: {error}"
             return
-        _log.info("%s: starting on %s", wanted.name, settled.api_server)
-        self._clusters[wanted.name] = cluster
-        kubeconfig.write_merged(self._home)
+        _log.info("%s: starting on %s", cluster_spec.name, cluster_allocation.api_server)
+        self._clusters[cluster_spec.name] = cluster
+        kubeconfig.write_merged(self._state_dir)
         cluster.start()
 
-    def _may_end(self) -> bool:
-        """Whether nothing is wanted still, asked under the lock that a `start` holds while it says what it wants."""
-        lock = self._home.try_lock("edit.lock")
+    def _can_end(self) -> bool:
+        """Return whether the spec is still empty; a `start` changes the spec only while it holds the edit lock."""
+        lock = self._state_dir.try_lock("edit.lock")
         if lock is None:
             return self._stopping.is_set()
-        # The lock stays held until this process ends: a `start` that comes now then finds no supervisor, and makes one.
+        # The lock is held until this process ends. A `start` that waits for it then starts a new supervisor.
         if self._stopping.is_set():
             return True
-        self._spec_seen = None
+        self._spec_mtime_ns = None
         self._read_spec()
         if self._spec.clusters:
             lock.close()
@@ -184,19 +186,19 @@ class Supervisor:
 
     def _write_status(self, *, running: bool) -> None:
         clusters = {name: cluster.describe() for name, cluster in self._clusters.items()}
-        for name, reason in self._refused.items():
+        for name, reason in self._failures.items():
             clusters[name] = {
                 "context": name,
                 "ready": False,
                 "state": reason,
-                "logs": str(self._home.log),
+                "logs": str(self._state_dir.log),
                 "processes": [],
                 "mirrors": [],
             }
         content = {
             "running": running,
-            "supervisor": {**self._itself, "log": str(self._home.log)},
-            "kubeconfig": str(self._home.kubeconfig),
+            "supervisor": {**self._own_record, "log": str(self._state_dir.log)},
+            "kubeconfig": str(self._state_dir.kubeconfig),
             "charts": f"http://127.0.0.1:{self._ports['charts']}",
             "dns": self._dns_address(),
             "ending": sorted(self._ending),
@@ -204,27 +206,27 @@ class Supervisor:
         }
         text = json.dumps(content, indent=2) + "\n"
         if text != self._written:
-            write_atomically(self._home.status, text)
+            write_atomically(self._state_dir.status, text)
             self._written = text
 
 
 def main() -> int:
-    """Run the supervisor of a lab; see above for the arguments."""
+    """Run the supervisor of a lab (for the arguments see the module's docstring)."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    home = StateDir(folder=Path(sys.argv[1]))
+    state_dir = StateDir(folder=Path(sys.argv[1]))
     try:
-        owner = processes.record(int(sys.argv[2])) if len(sys.argv) > 2 else None
+        owner = processes.create_record(int(sys.argv[2])) if len(sys.argv) > 2 else None
     except psutil.NoSuchProcess as error:
         _log.error("%s", error)
         return 1
-    deadline = time.monotonic() + _LOCK_PATIENCE
-    while (lock := home.try_lock("supervisor.lock")) is None:
+    deadline = time.monotonic() + _LOCK_TIMEOUT_S
+    while (lock := state_dir.try_lock("supervisor.lock")) is None:
         if time.monotonic() > deadline:
-            _log.error("another supervisor serves %s", home.folder)
+            _log.error("%s: another supervisor is running", state_dir.folder)
             return 1
         time.sleep(0.05)
     try:
-        asyncio.run(_run(home, owner))
+        asyncio.run(_run(state_dir, owner))
     except (LabError, OSError) as error:
         _log.error("%s", error)
         return 1
@@ -233,8 +235,8 @@ def main() -> int:
     return 0
 
 
-async def _run(home: StateDir, owner: Mapping[str, Any] | None) -> None:
-    await Supervisor(home, owner).run()
+async def _run(state_dir: StateDir, owner: Mapping[str, Any] | None) -> None:
+    await Supervisor(state_dir, owner).run()
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""What is behind the Makefile's commands: a stack on the lab, from nothing to checked, and away again."""
+"""Commands of the Makefile that work on a stack in the lab."""

@@ -1,4 +1,4 @@
-"""`python -m hack.make up|review|check|verify|down|env [STACK]`: what the Makefile's commands of the same names do."""
+"""Commands of the Makefile: `python -m hack.make up|review|check|verify|down|env [STACK]`."""
 
 from __future__ import annotations
 
@@ -16,19 +16,22 @@ from hack.lab.errors import LabError
 from hack.lab.spec import LoadBalancerKind
 from hack.lab.state_dir import StateDir, locate
 from hack.make import environment, signals, stack
-from hack.make.check import Checker, CheckFailed, table
-from hack.make.pulumi_cli import PulumiFailed, PulumiStack, stacks
-from hack.make.verify import Verifier, VerifyFailed
-from hack.toolchain import NotInstalled, helm
+from hack.make.check import Checker, CheckError, print_table
+from hack.make.lab_pulumi_stack import LabPulumiStack, list_lab_stacks
+from hack.make.verify import Verifier, VerifyError
+from hack.toolchain import NotInstalledError, helm
 from hack.toolchain.__main__ import main as build_toolchain
 from hack.toolchain.artifacts import ARTIFACTS, CILIUM, HELM
+from mesh.pulumi_cli import PulumiCommandError
+
+_LAB_START_TIMEOUT_S = 180
 
 
 def main(arguments: list[str]) -> int:
-    """Run one command; its exit code."""
+    """Run one command; return its exit code."""
     commands: Mapping[str, Callable[[StateDir, stack.LabStack], int]] = {
         "up": _up,
-        "review": lambda home, chosen: _review(home, chosen, options),
+        "review": lambda state_dir, lab_stack: _review(state_dir, lab_stack, review_options),
         "check": _check,
         "verify": _verify,
         "down": _down,
@@ -37,177 +40,194 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m hack.make", description=__doc__)
     parser.add_argument("command", choices=commands)
     parser.add_argument("stack", nargs="?", default="dev")
-    chosen, options = parser.parse_known_args(arguments)
-    if options and chosen.command != "review":
-        parser.error(f"unrecognized arguments: {' '.join(options)}")
+    options, review_options = parser.parse_known_args(arguments)
+    if review_options and options.command != "review":
+        parser.error(f"unrecognized arguments: {' '.join(review_options)}")
     signals.restore_sigint_for_children()
     try:
-        return commands[chosen.command](locate(), stack.read(chosen.stack))
-    except (LabError, NotInstalled, stack.StackFileError, PulumiFailed, CheckFailed, VerifyFailed) as error:
+        return commands[options.command](locate(), stack.read_stack(options.stack))
+    except (LabError, NotInstalledError, stack.StackFileError, PulumiCommandError, CheckError, VerifyError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
+        print("interrupted; run the same command again to continue", file=sys.stderr)
         return 130
 
 
-def _up(home: StateDir, chosen: stack.LabStack) -> int:
+def _up(state_dir: StateDir, lab_stack: stack.LabStack) -> int:
     began = time.monotonic()
-    if f"linkerd-{chosen.release}" not in ARTIFACTS:
-        # What nobody can build here is missed before anything starts.
-        environment.cli(home, chosen.release)
-    if not _start(home, chosen):
+    if f"linkerd-{lab_stack.linkerd_version}" not in ARTIFACTS:
+        # The toolchain cannot build this release: a missing CLI is reported before anything starts.
+        environment.find_cli(state_dir, lab_stack.linkerd_version)
+    if not _start(state_dir, lab_stack):
         return 1
-    variables = environment.merged(home, chosen.release)
-    engine = PulumiStack(home, chosen, variables)
-    engine.initialise()
-    meshes = [*([f"Linkerd {chosen.release}"] if chosen.linkerd else []), *(["Cilium"] if chosen.cilium else [])]
-    _say(f"\nMesh: pulumi up, stack {chosen.name}, {' and '.join(meshes)}")
-    engine.up()
-    _say("\nChecks")
-    passed = table(Checker(chosen, variables).rows(), _say)
-    _say(_summary(chosen, engine, home, time.monotonic() - began, passed))
+    variables = environment.build_environment(state_dir, lab_stack.linkerd_version)
+    pulumi = LabPulumiStack(state_dir, lab_stack, variables)
+    pulumi.initialise()
+    meshes = [
+        *([f"Linkerd {lab_stack.linkerd_version}"] if lab_stack.has_linkerd else []),
+        *(["Cilium"] if lab_stack.has_cilium else []),
+    ]
+    _print(f"\nMesh: pulumi up, stack {lab_stack.name}, {' and '.join(meshes)}")
+    pulumi.up()
+    _print("\nChecks")
+    passed = print_table(Checker(lab_stack, variables).rows(), _print)
+    _print(_summary(lab_stack, pulumi, state_dir, time.monotonic() - began, passed))
     return 0 if passed else 1
 
 
-def _start(home: StateDir, chosen: stack.LabStack) -> bool:
-    """Have the lab's clusters of a stack run, and what else Pulumi needs; whether they do."""
-    if chosen.own_kubeconfigs:
-        # The lab's kubeconfig is all that this command may use.
+def _start(state_dir: StateDir, lab_stack: stack.LabStack) -> bool:
+    """Start the lab's clusters of a stack, and prepare Pulumi; return whether the toolchain is complete."""
+    if lab_stack.own_kubeconfigs:
+        # This command uses only the lab's kubeconfig.
         raise stack.StackFileError(
-            f"{chosen.file.name}: {', '.join(chosen.own_kubeconfigs)} named with a kubeconfig of their own, and "
-            f"`make` touches no cluster outside the lab; run `pulumi up -s {chosen.name}`, or "
-            f"`python -m review -s {chosen.name}`, for your own clusters"
+            f"{lab_stack.file.name}: {', '.join(lab_stack.own_kubeconfigs)}: clusters with their own kubeconfig are "
+            f"outside the lab, and `make` changes only the lab; run `pulumi up -s {lab_stack.name}` or "
+            f"`python -m review -s {lab_stack.name}` for your own clusters"
         )
-    # What `make up` has not built yet, since not every stack needs it.
-    own = [
-        name for name in (f"linkerd-{chosen.release}", *([CILIUM.name] if chosen.cilium else [])) if name in ARTIFACTS
+    # `make up` builds only the artifacts that every stack needs.
+    artifacts = [
+        name
+        for name in (f"linkerd-{lab_stack.linkerd_version}", *([CILIUM.name] if lab_stack.has_cilium else []))
+        if name in ARTIFACTS
     ]
-    if own and build_toolchain(own) != 0:
+    if artifacts and build_toolchain(artifacts) != 0:
         return False
-    _say(f"Lab: {', '.join(cluster.context for cluster in chosen.reachable)}")
+    _print(f"Lab: {', '.join(cluster.context for cluster in lab_stack.reachable_clusters)}")
     lifecycle.start(
-        home,
-        [cluster.context for cluster in chosen.reachable],
+        state_dir,
+        [cluster.context for cluster in lab_stack.reachable_clusters],
         load_balancers={
-            cluster.context: LoadBalancerKind.NONE for cluster in chosen.reachable if not cluster.load_balancer
+            cluster.context: LoadBalancerKind.NONE
+            for cluster in lab_stack.reachable_clusters
+            if not cluster.has_load_balancer
         },
         chart_folders=[],
-        timeout=180,
-        say=lambda line: _say(f"  {line.strip()}"),
+        timeout=_LAB_START_TIMEOUT_S,
+        say=lambda line: _print(f"  {line.strip()}"),
     )
-    environment.prepare(home)
+    environment.create_folders(state_dir)
     return True
 
 
-def _review(home: StateDir, chosen: stack.LabStack, options: list[str]) -> int:
-    if helm.on_path() is None and build_toolchain([HELM.name]) != 0:
+def _review(state_dir: StateDir, lab_stack: stack.LabStack, options: list[str]) -> int:
+    if helm.find_on_path() is None and build_toolchain([HELM.name]) != 0:
         return 1
-    # What is printed is the review itself, for a file or a pager.
+    # Standard output is for the review itself.
     with contextlib.redirect_stdout(sys.stderr):
-        if not _start(home, chosen):
+        if not _start(state_dir, lab_stack):
             return 1
-    engine = PulumiStack(home, chosen, environment.merged(home, environment.with_any_cli(home, chosen.release)))
-    engine.initialise()
-    return engine.review(*options)
+    pulumi = _pulumi_stack(state_dir, lab_stack)
+    pulumi.initialise()
+    return pulumi.review(*options)
 
 
-def _check(home: StateDir, chosen: stack.LabStack) -> int:
-    return 0 if table(Checker(chosen, environment.merged(home, chosen.release)).rows(), _say) else 1
+def _check(state_dir: StateDir, lab_stack: stack.LabStack) -> int:
+    variables = environment.build_environment(state_dir, lab_stack.linkerd_version)
+    return 0 if print_table(Checker(lab_stack, variables).rows(), _print) else 1
 
 
-def _verify(_: StateDir, chosen: stack.LabStack) -> int:
-    # The one command that is for clusters of one's own: its environment is the caller's.
-    return 0 if table(Verifier(chosen, os.environ).rows(), _say) else 1
+def _verify(_: StateDir, lab_stack: stack.LabStack) -> int:
+    # Only this command is for the user's own clusters, so it uses the caller's environment.
+    return 0 if print_table(Verifier(lab_stack, os.environ).rows(), _print) else 1
 
 
-def _down(home: StateDir, chosen: stack.LabStack) -> int:
-    if not home.folder.is_dir():
-        _say("nothing is there to take down")
+def _down(state_dir: StateDir, lab_stack: stack.LabStack) -> int:
+    if not state_dir.folder.is_dir():
+        _print("nothing to take down: there is no lab")
         return 0
-    if not home.is_running() and home.known_clusters():
-        # What the stack has made can only be destroyed in clusters that run.
-        lifecycle.start(home, [], load_balancers={}, chart_folders=[], timeout=180, say=_say)
+    if not state_dir.is_running() and state_dir.known_clusters():
+        # A destroy needs running clusters.
+        lifecycle.start(state_dir, [], load_balancers={}, chart_folders=[], timeout=_LAB_START_TIMEOUT_S, say=_print)
     code = 0
-    if home.is_running():
-        environment.prepare(home)
-        engine = PulumiStack(home, chosen, environment.merged(home, environment.with_any_cli(home, chosen.release)))
+    if state_dir.is_running():
+        environment.create_folders(state_dir)
+        pulumi = _pulumi_stack(state_dir, lab_stack)
         try:
-            if engine.exists:
-                engine.initialise()
-                engine.destroy()
-        except PulumiFailed as error:
-            # The clusters go, and with them all that is in them; but that it took this is a failure.
-            print(f"error: {error}; its clusters are removed all the same", file=sys.stderr)
+            if pulumi.exists:
+                pulumi.initialise()
+                pulumi.destroy()
+        except PulumiCommandError as error:
+            # The clusters are deleted with everything in them, but the failed destroy is still an error.
+            print(f"error: {error}; the clusters are deleted anyway", file=sys.stderr)
             code = 1
-    if others := [name for name in stacks(home) if name != chosen.name]:
-        _leave_to_others(home, chosen, others)
+    if others := [name for name in list_lab_stacks(state_dir) if name != lab_stack.name]:
+        _stop_unshared_clusters(state_dir, lab_stack, others)
         return code
-    lifecycle.stop(home, [], delete=True)
-    shutil.rmtree(home.folder)
-    _say(f"stopped, and {home.folder} removed; the toolchain stays in the cache")
+    lifecycle.stop(state_dir, [], delete=True)
+    shutil.rmtree(state_dir.folder)
+    _print(f"stopped the lab and deleted {state_dir.folder}; the toolchain stays in the cache")
     return code
 
 
-def _leave_to_others(home: StateDir, chosen: stack.LabStack, others: list[str]) -> None:
-    """Stop the clusters of a stack that no other one on the lab has too."""
-    needed = {cluster.context for name in others for cluster in stack.read(name).clusters}
-    there = set(home.known_clusters()) - needed
-    spare = [cluster.context for cluster in chosen.clusters if cluster.context in there]
-    # Of no names, all would be stopped.
-    stopped = lifecycle.stop(home, spare, delete=True) if spare else []
-    _say(f"stopped {', '.join(stopped) or 'no cluster'}; the lab goes on for {', '.join(others)}")
+def _stop_unshared_clusters(state_dir: StateDir, lab_stack: stack.LabStack, others: list[str]) -> None:
+    """Stop and delete the clusters of a stack that the other stacks on the lab do not use."""
+    shared = {cluster.context for name in others for cluster in stack.read_stack(name).clusters}
+    existing = set(state_dir.known_clusters())
+    unshared = [cluster.context for cluster in lab_stack.clusters if cluster.context in existing - shared]
+    # Without names, `stop` would stop all clusters.
+    stopped = lifecycle.stop(state_dir, unshared, delete=True) if unshared else []
+    _print(f"stopped {', '.join(stopped) or 'no cluster'}; the lab keeps running for {', '.join(others)}")
 
 
-def _env(home: StateDir, chosen: stack.LabStack) -> int:
-    variables = environment.variables(home, environment.with_any_cli(home, chosen.release))
-    environment.prepare(home)
-    print(environment.shell(variables))
+def _env(state_dir: StateDir, lab_stack: stack.LabStack) -> int:
+    version = environment.version_with_cli(state_dir, lab_stack.linkerd_version)
+    variables = environment.lab_variables(state_dir, version)
+    environment.create_folders(state_dir)
+    print(environment.format_exports(variables))
     return 0
 
 
-def _summary(chosen: stack.LabStack, engine: PulumiStack, home: StateDir, seconds: float, passed: bool) -> str:
-    outputs = engine.outputs()
-    first = (chosen.reachable or chosen.clusters)[0]
-    clusters = ", ".join(f"{name} ({_meshes(cluster)})" for name, cluster in outputs["clusters"].items())
+def _pulumi_stack(state_dir: StateDir, lab_stack: stack.LabStack) -> LabPulumiStack:
+    version = environment.version_with_cli(state_dir, lab_stack.linkerd_version)
+    return LabPulumiStack(state_dir, lab_stack, environment.build_environment(state_dir, version))
+
+
+def _summary(
+    lab_stack: stack.LabStack, pulumi: LabPulumiStack, state_dir: StateDir, seconds: float, passed: bool
+) -> str:
+    outputs = pulumi.outputs()
+    first = (lab_stack.reachable_clusters or lab_stack.clusters)[0]
+    clusters = ", ".join(f"{name} ({_describe_meshes(cluster)})" for name, cluster in outputs["clusters"].items())
     links = "\n".join(
-        f"    {name}: {spec if isinstance(spec, str) else _gateway(spec)}" for name, spec in outputs["links"].items()
+        f"    {name}: {spec if isinstance(spec, str) else _describe_gateway(spec)}"
+        for name, spec in outputs["links"].items()
     )
-    option = "" if chosen.name == "dev" else f" STACK={chosen.name}"
+    option = "" if lab_stack.name == "dev" else f" STACK={lab_stack.name}"
     return f"""
 {"The mesh is up" if passed else "The mesh is up, but a check has failed"} after {seconds:.0f} s.
   clusters  {clusters}
   links
 {links or "    none"}
-Look at it:
+Inspect it:
   eval "$(make -s env{option})"
-  pulumi stack output -s {chosen.name}
+  pulumi stack output -s {lab_stack.name}
   kubectl --context {first.context} get services --all-namespaces
-  {_next(chosen, first.context, outputs)}
-  logs: {home.folder}/clusters/*/logs
-Change Pulumi.{chosen.name}.yaml and see what would happen: pulumi preview -s {chosen.name}
-Take it down: make down{option}"""
+  {_next_command(lab_stack, first.context, outputs)}
+  logs: {state_dir.folder}/clusters/*/logs
+Change it: edit Pulumi.{lab_stack.name}.yaml; preview: pulumi preview -s {lab_stack.name}; apply: make up{option}
+Delete it: make down{option}"""
 
 
-def _meshes(cluster: Mapping[str, Any]) -> str:
-    """What joins a cluster to the others, and its release."""
+def _describe_meshes(cluster: Mapping[str, Any]) -> str:
+    """Return the Linkerd release and the Cilium version of a cluster."""
     cilium = [f"Cilium {cluster['charts']['cilium']}, id {cluster['cilium']['id']}"] if "cilium" in cluster else []
     return ", ".join([*([cluster["linkerd"]] if "linkerd" in cluster else []), *cilium])
 
 
-def _next(chosen: stack.LabStack, context: str, outputs: Mapping[str, Any]) -> str:
-    if not chosen.linkerd:
+def _next_command(lab_stack: stack.LabStack, context: str, outputs: Mapping[str, Any]) -> str:
+    if not lab_stack.has_linkerd:
         return f"kubectl --context {context} --namespace kube-system get pods,secrets"
     return f"linkerd --context {context} {'multicluster gateways' if outputs['links'] else 'check'}"
 
 
-def _gateway(spec: dict[str, str]) -> str:
-    # A Link of a later release has no address where it has no gateway, one of an earlier release an empty one.
+def _describe_gateway(spec: dict[str, str]) -> str:
+    # Without a gateway, a Link of a later release has no address, and one of an earlier release has an empty one.
     address = spec.get("gatewayAddress")
     return f"gateway {address}:{spec['gatewayPort']}" if address else "without a gateway"
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     print(line, flush=True)
 
 

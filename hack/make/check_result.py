@@ -1,4 +1,4 @@
-"""A line of the table that `make check` prints."""
+"""A row of the table that `make check` and `make verify` print."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class CheckResult:
-    """One line of the table."""
+    """One row of the table."""
 
-    subject: str
+    subject: str  # a cluster, or a link as `source → target`
     check: str
     passed: bool
     detail: str

@@ -1,4 +1,4 @@
-"""Is the ClusterMesh up? Cilium on every cluster, and what each has been told of each other one."""
+"""Checks of a ClusterMesh: Cilium on every cluster, and the connection of each cluster to every other one."""
 
 from __future__ import annotations
 
@@ -11,39 +11,46 @@ from typing import Any
 from hack.make.check_result import CheckResult
 
 NAMESPACE = "kube-system"
-# What makes a cluster a member, by its kind.
-WORKLOADS = (("daemonset", "cilium"), ("deployment", "cilium-operator"), ("deployment", "clustermesh-apiserver"))
+# The workloads of a member, by kind and name.
+MEMBER_WORKLOADS = (
+    ("daemonset", "cilium"),
+    ("deployment", "cilium-operator"),
+    ("deployment", "clustermesh-apiserver"),
+)
 
-# One object by cluster, kind, name and namespace; an empty one where there is none.
-Look = Callable[[str, str, str, str], Mapping[str, Any]]
+# Read one object by cluster, kind, name and namespace; an empty mapping if there is none.
+ReadObject = Callable[[str, str, str, str], Mapping[str, Any]]
 
 
-def rows(clusters: list[str], look: Look) -> Iterator[CheckResult]:
-    """The rows of a ClusterMesh: one for each cluster, and one for each direction between two.
+def check_clustermesh(clusters: list[str], read_object: ReadObject) -> Iterator[CheckResult]:
+    """Yield a row for each cluster, then a row for each ordered pair of clusters.
 
     Args:
-        clusters: their names.
-        look: reads an object.
+        clusters: the names of all members.
+        read_object: reads an object of a cluster.
     """
     authorities = {
-        name: look(name, "secret", "cilium-ca", NAMESPACE).get("data", {}).get("ca.crt") for name in clusters
+        name: read_object(name, "secret", "cilium-ca", NAMESPACE).get("data", {}).get("ca.crt") for name in clusters
     }
     for name in clusters:
         unready = [
-            f"{kind} {called}" for kind, called in WORKLOADS if not _is_ready(look(name, kind, called, NAMESPACE))
+            f"{kind} {workload}"
+            for kind, workload in MEMBER_WORKLOADS
+            if not _is_ready(read_object(name, kind, workload, NAMESPACE))
         ]
-        version = _image(look(name, "daemonset", "cilium", NAMESPACE))
+        version = _image_name(read_object(name, "daemonset", "cilium", NAMESPACE))
         detail = f"not ready: {', '.join(unready)}" if unready else f"{version}, with its ClusterMesh API server"
         yield CheckResult(subject=name, check="cilium", passed=not unready, detail=detail)
     for source, target in permutations(clusters, 2):
-        told, addresses = _told(source, target, look)
-        same = authorities[source] is not None and authorities[source] == authorities[target]
-        detail = f"{told} ({', '.join(addresses)})" if addresses else told
+        endpoint, addresses = _read_peer(source, target, read_object)
+        has_same_ca = authorities[source] is not None and authorities[source] == authorities[target]
+        if not endpoint:
+            detail = f"{target} is not in the ClusterMesh configuration of {source}"
+        else:
+            detail = f"{endpoint} ({', '.join(addresses)})" if addresses else endpoint
+            detail += "" if has_same_ca else "; the clusters have different CAs"
         yield CheckResult(
-            subject=f"{source} → {target}",
-            check="clustermesh",
-            passed=bool(told) and same,
-            detail=(detail if same else f"{detail}; another authority") if told else "not told of it",
+            subject=f"{source} → {target}", check="clustermesh", passed=bool(endpoint) and has_same_ca, detail=detail
         )
 
 
@@ -54,25 +61,25 @@ def _is_ready(workload: Mapping[str, Any]) -> bool:
     return any(each["type"] == "Available" and each["status"] == "True" for each in status.get("conditions", []))
 
 
-def _image(workload: Mapping[str, Any]) -> str:
+def _image_name(workload: Mapping[str, Any]) -> str:
     containers = workload.get("spec", {}).get("template", {}).get("spec", {}).get("containers") or [{"image": "?"}]
     return str(containers[0]["image"]).partition("@")[0].rpartition("/")[2]
 
 
-def _told(source: str, target: str, look: Look) -> tuple[str, list[str]]:
-    """The endpoint of a peer, and the addresses that its name stands for."""
-    # Where a copy is kept in the cluster itself, the agents are told of the copy.
+def _read_peer(source: str, target: str, read_object: ReadObject) -> tuple[str, list[str]]:
+    """Return the endpoint of a peer, and the addresses of the endpoint's host name."""
+    # With KVStoreMesh the agents connect to a copy in their own cluster, and only KVStoreMesh to the peer.
     for secret in ("cilium-kvstoremesh", "cilium-clustermesh"):
-        encoded = look(source, "secret", secret, NAMESPACE).get("data", {}).get(target)
+        encoded = read_object(source, "secret", secret, NAMESPACE).get("data", {}).get(target)
         if encoded:
             break
     else:
         return "", []
-    found = re.search(r"https://\S+", base64.b64decode(encoded).decode())
+    endpoint = re.search(r"https://\S+", base64.b64decode(encoded).decode())
     aliases: list[Mapping[str, Any]] = []
-    for kind, called in (("daemonset", "cilium"), ("deployment", "clustermesh-apiserver")):
-        pod = look(source, kind, called, NAMESPACE).get("spec", {}).get("template", {}).get("spec", {})
-        # The agents know the name, or, with a copy, only who keeps that.
+    for kind, workload in (("daemonset", "cilium"), ("deployment", "clustermesh-apiserver")):
+        pod = read_object(source, kind, workload, NAMESPACE).get("spec", {}).get("template", {}).get("spec", {})
+        # The agents have the host alias; with KVStoreMesh only its Deployment has it.
         aliases = aliases or pod.get("hostAliases") or []
-    named = [alias["ip"] for alias in aliases if f"{target}.mesh.cilium.io" in alias["hostnames"]]
-    return found[0] if found else "", named
+    addresses = [alias["ip"] for alias in aliases if f"{target}.mesh.cilium.io" in alias["hostnames"]]
+    return endpoint[0] if endpoint else "", addresses

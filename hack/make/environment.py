@@ -1,4 +1,4 @@
-"""The environment in which pulumi, kubectl and linkerd work on the lab, and on nothing else."""
+"""Environment variables for pulumi, kubectl and linkerd that restrict them to the lab."""
 
 from __future__ import annotations
 
@@ -12,92 +12,101 @@ from pathlib import Path
 from hack.lab import linkerd
 from hack.lab.errors import LabError
 from hack.lab.state_dir import StateDir
-from hack.make.stack import tag
-from hack.toolchain import NotInstalled, installed, pulumi_installation
+from hack.make.stack import linkerd_tag
+from hack.toolchain import NotInstalledError, installed, pulumi_installation
 from hack.toolchain.artifacts import ARTIFACTS
 from mesh.linkerd_releases import DEFAULT_LINKERD_VERSION
 
-# The lab's state is worth no secret passphrase; it is what Pulumi.dev.yaml's salt was made with.
+# The lab's state needs no secret passphrase. The salt in Pulumi.dev.yaml belongs to this one.
 PASSPHRASE = "lab"
 
 
-def variables(home: StateDir, release: str) -> dict[str, str]:
-    """The variables that differ from the caller's own.
+def lab_variables(state_dir: StateDir, version: str) -> dict[str, str]:
+    """Return the variables that differ from the caller's environment.
 
     Args:
-        home: the lab's folder.
-        release: the Linkerd release whose CLI is put on PATH, such as `2.14.10` or `edge-26.8.3`.
+        state_dir: the lab's folder.
+        version: the Linkerd release whose CLI is put on PATH, such as `2.14.10` or `edge-26.8.3`.
 
     Raises:
-        LabError: the lab isn't running, so that nobody knows where its chart repository is; or there is no CLI.
-        toolchain.NotInstalled: the toolchain has not been built.
+        LabError: the lab is not running, or there is no Linkerd CLI.
+        toolchain.NotInstalledError: the toolchain has not been built.
     """
-    charts = home.read_status().get("charts") if home.is_running() else None
+    charts = state_dir.read_status().get("charts") if state_dir.is_running() else None
     if not charts:
-        raise LabError("the lab isn't running; `make up` starts it")
-    folders = [Path(sys.prefix) / "bin", *pulumi_installation.programs(), cli(home, release).path.parent]
+        raise LabError("the lab is not running; run `make up` to start it")
+    folders = [
+        Path(sys.prefix) / "bin",
+        *pulumi_installation.program_folders(),
+        find_cli(state_dir, version).path.parent,
+    ]
     if shutil.which("kubectl") is None:
         folders.append(installed("kubectl") / "bin")
-    found = {
-        "KUBECONFIG": str(home.kubeconfig),
+    variables = {
+        "KUBECONFIG": str(state_dir.kubeconfig),
         "MULTICLUSTER_MESH_CHARTS": str(charts),
-        # Without the attributes beside each file: unlike the state itself they are written bit by bit, and
-        # a Pulumi that is killed over it leaves a state that can't be loaded ("failed to load checkpoint: EOF").
-        "PULUMI_BACKEND_URL": f"{(home.folder / 'state').as_uri()}?metadata=skip",
+        # No attribute files: Pulumi does not write them atomically, unlike the state itself. A Pulumi that is killed
+        # meanwhile leaves a state that cannot be loaded ("failed to load checkpoint: EOF").
+        "PULUMI_BACKEND_URL": f"{(state_dir.folder / 'state').as_uri()}?metadata=skip",
         "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
         "PULUMI_SKIP_UPDATE_CHECK": "true",
-        # Its providers live for seconds: collecting garbage less often saves a tenth of them.
+        # Providers run for seconds only: less frequent garbage collection saves a tenth of the time.
         "GOGC": os.environ.get("GOGC", "400"),
-        # Go's programs never use a proxy for loopback addresses; Python's do, unless told.
+        # Go uses no proxy for loopback addresses; Python does without this variable.
         "NO_PROXY": ",".join(filter(None, (os.environ.get("NO_PROXY"), "127.0.0.1,localhost"))),
-        "PATH": _prepended(folders, os.environ.get("PATH", "")),
+        "PATH": _prepend(folders, os.environ.get("PATH", "")),
     }
-    if pulumi_installation.on_path() is None:
-        found["PULUMI_HOME"] = str(home.folder / "pulumi")
-        # The plugins are the ones that were built; a missing one is an error here, not a download.
-        found["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
-    return found
+    if pulumi_installation.find_on_path() is None:
+        variables["PULUMI_HOME"] = str(state_dir.folder / "pulumi")
+        # A missing plugin is an error, because the toolchain builds all plugins; Pulumi would download it.
+        variables["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
+    return variables
 
 
-def cli(home: StateDir, release: str) -> linkerd.Program:
-    """Linkerd's CLI for a release: the toolchain's, or else one of `$LAB_LINKERD`, if need be of another release.
+def find_cli(state_dir: StateDir, version: str) -> linkerd.Program:
+    """Return Linkerd's CLI for a release, from the toolchain or else from `$LAB_LINKERD`.
+
+    A CLI from `$LAB_LINKERD` can be of another release.
 
     Raises:
-        LabError: the toolchain doesn't know the release, and no folder is named.
-        toolchain.NotInstalled: the toolchain knows it, and hasn't built it.
+        LabError: the toolchain has no such release, and `$LAB_LINKERD` is not set.
+        toolchain.NotInstalledError: the toolchain has the release, but has not built it.
     """
-    wanted = tag(release).removeprefix("stable-")
-    if f"linkerd-{wanted}" in ARTIFACTS:
-        return linkerd.Program(path=installed(f"linkerd-{wanted}") / "bin" / linkerd.CLI, release=wanted)
-    return linkerd.cli(wanted, linkerd.folders(home))
+    tag = linkerd_tag(version).removeprefix("stable-")
+    if f"linkerd-{tag}" in ARTIFACTS:
+        return linkerd.Program(path=installed(f"linkerd-{tag}") / "bin" / linkerd.CLI, release=tag)
+    return linkerd.find_cli(tag, linkerd.list_folders(state_dir))
 
 
-def with_any_cli(home: StateDir, release: str) -> str:
-    """The release itself, or the default one where there is no CLI of it, for who can do without."""
+def version_with_cli(state_dir: StateDir, version: str) -> str:
+    """Return the release, or the default release if there is no CLI of the first one.
+
+    For commands that work with a CLI of any release.
+    """
     try:
-        cli(home, release)
-    except (LabError, NotInstalled):
+        find_cli(state_dir, version)
+    except (LabError, NotInstalledError):
         return DEFAULT_LINKERD_VERSION
-    return release
+    return version
 
 
-def prepare(home: StateDir) -> None:
-    """Make the folders that the variables name."""
-    (home.folder / "state").mkdir(parents=True, exist_ok=True)
-    if pulumi_installation.on_path() is None:
-        pulumi_installation.link_plugins(home.folder / "pulumi")
+def create_folders(state_dir: StateDir) -> None:
+    """Create the folders that the variables refer to."""
+    (state_dir.folder / "state").mkdir(parents=True, exist_ok=True)
+    if pulumi_installation.find_on_path() is None:
+        pulumi_installation.link_plugins(state_dir.folder / "pulumi")
 
 
-def merged(home: StateDir, release: str) -> dict[str, str]:
-    """The caller's environment with the lab's variables in it."""
-    return {**os.environ, **variables(home, release)}
+def build_environment(state_dir: StateDir, version: str) -> dict[str, str]:
+    """Return the caller's environment, updated with the lab's variables."""
+    return {**os.environ, **lab_variables(state_dir, version)}
 
 
-def shell(variables: Mapping[str, str]) -> str:
-    """Lines for a shell to evaluate."""
+def format_exports(variables: Mapping[str, str]) -> str:
+    """Return shell commands that export the variables."""
     return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
 
 
-def _prepended(folders: list[Path], path: str) -> str:
-    ours = [str(folder) for folder in folders]
-    return os.pathsep.join([*ours, *(part for part in path.split(os.pathsep) if part not in ours)])
+def _prepend(folders: list[Path], path: str) -> str:
+    own = [str(folder) for folder in folders]
+    return os.pathsep.join([*own, *(part for part in path.split(os.pathsep) if part not in own)])

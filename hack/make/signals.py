@@ -1,6 +1,7 @@
-"""SIGINT, where a shell has ignored it for what it started in the background, and for all that this starts in turn.
+"""SIGINT in child processes, if the shell ignores it for background jobs.
 
-Pulumi ends its plugins by SIGINT, and waits five seconds for those that ignore it: each command would take that longer.
+Pulumi stops its plugins by SIGINT, and waits five seconds for a plugin that ignores the signal. Each command would take
+five seconds longer.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import types
 
 
 def restore_sigint_for_children() -> None:
-    """Have the programs that this process starts heed SIGINT. It ignores it itself, if it did."""
+    """Restore the default action of SIGINT in the programs that this process starts; this process ignores SIGINT."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # What a program starts inherits that a signal is ignored, but no handler.
-        signal.signal(signal.SIGINT, _pass_over)
+        # A child process inherits an ignored signal, but no handler.
+        signal.signal(signal.SIGINT, _ignore)
 
 
-def _pass_over(number: int, frame: types.FrameType | None) -> None:
+def _ignore(number: int, frame: types.FrameType | None) -> None:
     pass

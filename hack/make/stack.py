@@ -124,7 +124,7 @@ def read_stack(name: str, file: Path | None = None) -> LabStack:
         name=name,
         file=file,
         clusters=tuple(
-            _lab_cluster(name, cluster, parsed.file, outline.extensions[name])
+            _lab_cluster(name, cluster, parsed, outline.extensions[name])
             for name, cluster in parsed.file.clusters.items()
         ),
         links=tuple(outline.links),
@@ -158,11 +158,12 @@ def _own_kubeconfigs(file: StackFile) -> tuple[str, ...]:
     return tuple(name for name, entry in file.clusters.items() if entry.kubeconfig or name in file.kubeconfigs)
 
 
-def _lab_cluster(name: str, config: ClusterConfig, file: StackFile, extensions: ClusterExtensions) -> LabCluster:
+def _lab_cluster(
+    name: str, config: ClusterConfig, parsed: ParsedStackFile, extensions: ClusterExtensions
+) -> LabCluster:
     exposure = resolve_gateway_exposure(config.gateway)
-    linkerd = config.linkerd if "namespace" in config.linkerd.model_fields_set else file.linkerd
     has_extension = {
-        "multicluster ": len(file.clusters) > 1,
+        "multicluster ": len(parsed.file.clusters) > 1,
         "viz ": extensions.viz is not None,
         "jaeger ": extensions.jaeger,
     }
@@ -171,7 +172,7 @@ def _lab_cluster(name: str, config: ClusterConfig, file: StackFile, extensions: 
         name=name,
         context=config.context or name,
         has_load_balancer=exposure.service_type == "LoadBalancer" and exposure.has_load_balancer,
-        namespace=linkerd.namespace,
+        namespace=parsed.control_plane_namespace(name),
         is_reachable=config.reachable is True,
         required_checks=tuple(f"linkerd {extension}check" for extension in checked),
         kubeconfig=config.kubeconfig,

@@ -1,9 +1,9 @@
-"""Builds, once per machine, the programs that a machine without them needs: Pulumi's engine and plugins, and the lab's.
+"""Toolchain: builds Pulumi's engine and plugins, and the programs of the lab, once per machine.
 
-Everything here runs on the standard library of Python 3.11, because it is what makes the rest installable. Where a
-suitable Pulumi is on PATH, none of the engine's parts is needed.
+This package needs only the standard library of Python 3.11, because it runs before anything else is installed. Pulumi
+is not built if a suitable one is on PATH.
 """
 
-from hack.toolchain.cache import NotInstalled, installed
+from hack.toolchain.cache import NotInstalledError, installed
 
-__all__ = ["NotInstalled", "installed"]
+__all__ = ["NotInstalledError", "installed"]

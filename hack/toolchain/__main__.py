@@ -1,4 +1,4 @@
-"""`python3 -m hack.toolchain [PART …]`: build what is missing; without parts, what `make up` needs on this machine."""
+"""Command `python3 -m hack.toolchain [ARTIFACT …]`: builds missing artifacts; by default those that `make up` needs."""
 
 from __future__ import annotations
 
@@ -19,103 +19,106 @@ from hack.toolchain.artifacts import (
     HELMFILE,
     KUBECTL,
     KUBERNETES,
-    MODULES,
-    QUICK,
+    MODULES_FOLDER,
+    NO_DEBUG_INFO,
     Artifact,
-    linkerd,
+    linkerd_artifact,
 )
-from hack.toolchain.build import BuildFailed, build
+from hack.toolchain.build import BuildError, build
 from hack.toolchain.progress import Progress
 from mesh.linkerd_releases import DEFAULT_LINKERD_VERSION
 
 
 def main(arguments: list[str]) -> int:
-    """Build the parts named on the command line, side by side where they share little."""
+    """Build the artifacts on the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python3 -m hack.toolchain", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"one of {', '.join(ARTIFACTS)}, or `all`")
-    wanted = parser.parse_args(arguments).parts
-    unknown = [name for name in wanted if name not in {*ARTIFACTS, "all"}]
+    parser.add_argument("artifacts", nargs="*", metavar="ARTIFACT", help=f"one of {', '.join(ARTIFACTS)}, or `all`")
+    names = parser.parse_args(arguments).artifacts
+    unknown = [name for name in names if name not in {*ARTIFACTS, "all"}]
     if unknown:
-        parser.error(f"{', '.join(unknown)}: no part of the toolchain; known are {', '.join(ARTIFACTS)}, and `all`")
+        parser.error(f"{', '.join(unknown)}: no such artifact; name one of {', '.join(ARTIFACTS)}, or `all`")
     try:
-        go.version()
-        _build_missing(_selected(wanted))
-    except (go.GoMissing, BuildFailed) as error:
+        go.read_version()
+        _build_missing(_select(names))
+    except (go.GoMissingError, BuildError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except subprocess.CalledProcessError as error:
-        said = (error.stderr or error.stdout or "").strip()
-        print(f"error: {' '.join(map(str, error.cmd))} ended with {error.returncode}\n{said}", file=sys.stderr)
+        output = (error.stderr or error.stdout or "").strip()
+        print(f"error: {' '.join(map(str, error.cmd))}: exit code {error.returncode}\n{output}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped; the next run goes on from here", file=sys.stderr)
+        print("interrupted; run the same command again to continue", file=sys.stderr)
         return 130
     return 0
 
 
-def _selected(wanted: list[str]) -> list[Artifact]:
-    """The parts to have here: no engine where a suitable Pulumi is on PATH, no kubectl or Helm where there is one."""
-    names = set(wanted) or {
+def _select(requested: list[str]) -> list[Artifact]:
+    """Return the artifacts to build.
+
+    A default or `all` leaves out the engine, kubectl and Helm if a suitable program is on PATH.
+    """
+    names = set(requested) or {
         ENGINE.name,
         KUBERNETES.name,
         KUBECTL.name,
-        linkerd(DEFAULT_LINKERD_VERSION).name,
+        linkerd_artifact(DEFAULT_LINKERD_VERSION).name,
         CHARTS.name,
     }
     if "all" in names:
-        # What only figures need is built by `make bench`.
+        # Only the benchmarks need helmfile; `make bench` builds it.
         names = set(ARTIFACTS) - {HELMFILE.name}
-    if not wanted or "all" in wanted:
-        if pulumi_installation.on_path() is not None:
+    if not requested or "all" in requested:
+        if pulumi_installation.find_on_path() is not None:
             names -= {ENGINE.name}
         if shutil.which("kubectl") is not None:
             names -= {KUBECTL.name}
-        if helm.on_path() is not None:
+        if helm.find_on_path() is not None:
             names -= {HELM.name}
-    return [part for part in ARTIFACTS.values() if part.name in names]
+    return [artifact for artifact in ARTIFACTS.values() if artifact.name in names]
 
 
-def _missing(parts: list[Artifact]) -> list[Artifact]:
-    return [part for part in parts if not cache.folder(part.name).is_dir()]
+def _find_missing(artifacts: list[Artifact]) -> list[Artifact]:
+    return [artifact for artifact in artifacts if not cache.folder(artifact.name).is_dir()]
 
 
-def _build_missing(parts: list[Artifact]) -> None:
-    if not _missing(parts):
+def _build_missing(artifacts: list[Artifact]) -> None:
+    if not _find_missing(artifacts):
         return
-    with cache.lock("toolchain: another process is building it; waiting for its turn"):
-        missing = _missing(parts)
+    with cache.lock("toolchain: waiting for another process that builds it"):
+        missing = _find_missing(artifacts)
         if not missing:
             return
-        # Modules that share their compiled packages go one after the other, the others side by side: two Go commands
-        # at once would compile what they share twice.
+        # Modules that share packages are built one after the other: two concurrent Go commands would compile shared
+        # packages twice.
         lanes = [
-            [part for part in missing if part.main.module != KUBERNETES.main.module],
-            [part for part in missing if part.main.module == KUBERNETES.main.module],
+            [artifact for artifact in missing if artifact.main.module != KUBERNETES.main.module],
+            [artifact for artifact in missing if artifact.main.module == KUBERNETES.main.module],
         ]
-        minutes = sum(part.minutes for part in missing)
+        minutes = sum(artifact.minutes for artifact in missing)
         print(
-            f"toolchain: {', '.join(part.name for part in missing)} to be built from Go modules, once on this machine\n"
-            f"  about {max(1, round(minutes))} minutes on two cores; stop it whenever you like, it resumes\n"
-            f"  into {cache.root()}",
+            f"toolchain: building {', '.join(each.name for each in missing)} from Go modules, once per machine\n"
+            f"  time: about {max(1, round(minutes))} minutes on two cores; an interrupted build resumes\n"
+            f"  folder: {cache.root()}",
             flush=True,
         )
         began = time.monotonic()
         cache.remove_unfinished()
         with Progress() as progress:
-            if any(step.programs for part in missing for step in part.builds):
-                progress.started("Go's standard library")
+            if any(step.programs for artifact in missing for step in artifact.builds):
+                progress.start("Go's standard library")
                 _compile_standard_library()
-                progress.ended("Go's standard library")
+                progress.end("Go's standard library")
             _run([lane for lane in lanes if lane], progress)
         print(f"toolchain: complete after {(time.monotonic() - began) / 60:.1f} minutes", flush=True)
 
 
 def _compile_standard_library() -> None:
-    """What every part needs, before two Go commands start at once and each compiles its own."""
+    """Compile Go's standard library first, because two concurrent Go commands would compile it twice."""
     subprocess.run(
-        ["go", "build", f"-gcflags=all={QUICK}", "std"],
-        cwd=MODULES,
-        env=go.environment(),
+        ["go", "build", f"-gcflags=all={NO_DEBUG_INFO}", "std"],
+        cwd=MODULES_FOLDER,
+        env=go.go_environment(),
         check=True,
         capture_output=True,
         text=True,
@@ -126,18 +129,18 @@ def _run(lanes: list[list[Artifact]], progress: Progress) -> None:
     failures: list[BaseException] = []
 
     def run(lane: list[Artifact]) -> None:
-        for part in lane:
+        for artifact in lane:
             if failures:
                 return
             began = time.monotonic()
-            progress.started(part.name)
+            progress.start(artifact.name)
             try:
-                build(part, partial(progress.line, part.name))
-                progress.built(part.name, time.monotonic() - began)
+                build(artifact, partial(progress.count_line, artifact.name))
+                progress.report_built(artifact.name, time.monotonic() - began)
             except Exception as error:
                 failures.append(error)
             finally:
-                progress.ended(part.name)
+                progress.end(artifact.name)
 
     threads = [threading.Thread(target=run, args=(lane,), daemon=True) for lane in lanes]
     for thread in threads:

@@ -1,4 +1,4 @@
-"""The parts of the toolchain: which pinned Go modules each is built from, and which programs come out."""
+"""Artifacts of the toolchain, with the pinned Go modules and the programs of each."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-MODULES = Path(__file__).parent
+MODULES_FOLDER = Path(__file__).parent
 
 PULUMI_SDK = "github.com/pulumi/pulumi/sdk/v3"
 PULUMI_KUBERNETES = "github.com/pulumi/pulumi-kubernetes/provider/v4"
 LINKERD = "github.com/linkerd/linkerd2"
 
-# What the recipes in build.py do beside `go build`; raise it when they change, so that installed parts are made anew.
-RECIPE = "1"
+# Increase this number when build.py changes, so that installed artifacts are built again.
+RECIPE_VERSION = "1"
 
 KUBERNETES_VERSION = {
     f"k8s.io/component-base/version.{name}": value
     for name, value in {"gitVersion": "v1.36.3", "gitMajor": "1", "gitMinor": "36", "gitTreeState": "clean"}.items()
 }
 
-# Debug information is of no use here and costs a tenth of the time.
-QUICK = "-dwarf=false"
+# Debug information is not needed, and takes a tenth of the build time.
+NO_DEBUG_INFO = "-dwarf=false"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Build:
-    """One run of `go build`, in one pinned module."""
+    """One run of `go build` in one pinned module."""
 
-    module: str  # the folder in toolchain/ that holds its go.mod and go.sum
-    programs: Mapping[str, str]  # Go package → the program's file name; none where only files are taken from modules
+    module: str  # the folder in hack/toolchain/ with go.mod and go.sum
+    programs: Mapping[str, str]  # Go package → the program's file name; empty if only files are copied from modules
     modfile: str = "go.mod"
     variables: Mapping[str, str] = field(default_factory=dict)  # Go string variables that the linker sets
-    compiler_flags: Mapping[str, str] = field(default_factory=dict)  # package pattern → flags, beside QUICK
+    compiler_flags: Mapping[str, str] = field(default_factory=dict)  # package pattern → flags in addition to QUICK
 
     @property
     def root(self) -> Path:
-        """The folder of the Go module."""
-        return MODULES / self.module
+        """Return the folder of the Go module."""
+        return MODULES_FOLDER / self.module
 
     def digest(self) -> bytes:
-        """Changes whenever the module's own files or the way it is built do."""
+        """Return a digest of the module's files and its build settings."""
         digest = hashlib.sha256()
         ours = {self.modfile, self.modfile.replace(".mod", ".sum")}
         for path in sorted(self.root.rglob("*")):
@@ -56,20 +56,20 @@ class Build:
 
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
-    """One folder of the toolchain, with the programs that its builds make."""
+    """One folder of the toolchain, with the programs of its builds."""
 
     name: str
     builds: tuple[Build, ...]
-    minutes: float  # on two cores, with nothing compiled before
+    minutes: float  # on two cores, with an empty build cache
 
     @property
     def main(self) -> Build:
-        """The build after which the part is named."""
+        """Return the build that the artifact is named after."""
         return self.builds[0]
 
     def key(self, go_version: str) -> str:
-        """Twelve hexadecimal digits that change whenever anything that the part is built from does."""
-        digest = hashlib.sha256(repr((RECIPE, go_version, platform.machine())).encode())
+        """Return twelve hexadecimal digits of a digest of everything that the artifact is built from."""
+        digest = hashlib.sha256(repr((RECIPE_VERSION, go_version, platform.machine())).encode())
         for build in self.builds:
             digest.update(build.digest())
         return digest.hexdigest()[:12]
@@ -89,12 +89,12 @@ ENGINE = Artifact(
                 f"{PULUMI_SDK}/go/common/version.Version": "v3.218.0",
                 f"{PULUMI_KUBERNETES}/pkg/version.Version": "4.25.0",
             },
-            # Typed copies of every Kubernetes API, which the provider needs for a component that we don't use: half
-            # of the whole build when they are optimised.
+            # Without optimisation, because these typed copies of every Kubernetes API would take half of the build
+            # time. The provider needs them only for a component that this project does not use.
             compiler_flags={"github.com/pulumi/pulumi-kubernetes/sdk/v4/...": "-N -l"},
         ),
-        # Of an older release than the engine: the last one that is a Go package of its own. It must be in the
-        # engine's own folder: from elsewhere on PATH, the engine warns of it at each command.
+        # The language host is older than the engine: later releases are not a separate Go package. It must be in the
+        # engine's folder, because the engine warns of one elsewhere on PATH at each command.
         Build(
             module="language-host",
             programs={f"{PULUMI_SDK}/python/cmd/pulumi-language-python": "pulumi-language-python"},
@@ -102,7 +102,8 @@ ENGINE = Artifact(
     ),
     minutes=5.5,
 )
-# Renders charts for `make review`: of the engine's module, so that it is the very Helm that the provider installs with.
+# `make review` renders charts with this Helm. It is built from the engine's module, so that it has the version that the
+# Kubernetes provider uses.
 HELM = Artifact(
     name="helm",
     builds=(
@@ -142,17 +143,17 @@ KUBECTL = Artifact(
     ),
     minutes=0.5,
 )
-# What the lab offers beside Linkerd: nothing is compiled.
+# Charts other than Linkerd's; nothing is compiled.
 CHARTS = Artifact(name="charts", builds=(Build(module="add-ons", programs={}),), minutes=0.1)
-# Of no use to a stack without Cilium, and so not of the parts that `make up` builds for all.
+# Separate from `charts`, because only stacks with Cilium need these archives.
 CILIUM = Artifact(name="cilium", builds=(Build(module="cilium", programs={}),), minutes=0.2)
-# One of the ways that figures compare; `make bench` builds it. Its go.mod repeats the replacements of helmfile's own.
+# A contender of the benchmarks; `make bench` builds it. Its go.mod repeats the replacements in helmfile's own go.mod.
 HELMFILE = Artifact(
     name="helmfile",
     builds=(Build(module="helmfile", programs={"github.com/helmfile/helmfile": "helmfile"}),),
     minutes=4,
 )
-# Judges workflows for `make lint`, which builds it; nothing else needs it.
+# Checks GitHub workflows; only `make lint` needs and builds it.
 ACTIONLINT = Artifact(
     name="actionlint",
     builds=(Build(module="actionlint", programs={"github.com/rhysd/actionlint/cmd/actionlint": "actionlint"}),),
@@ -160,26 +161,26 @@ ACTIONLINT = Artifact(
 )
 
 
-def linkerd(release: str) -> Artifact:
-    """The CLI, the service mirror and the charts of one Linkerd release, for example `2.14.10`."""
+def linkerd_artifact(linkerd_release: str) -> Artifact:
+    """Return the artifact of one Linkerd release, such as `2.14.10`: CLI, service mirror and charts."""
     build = Build(
         module="linkerd",
-        modfile=f"stable-{release}.mod",
+        modfile=f"stable-{linkerd_release}.mod",
         programs={f"{LINKERD}/cli": "linkerd", "./cmd/service-mirror": "service-mirror"},
-        variables={f"{LINKERD}/pkg/version.Version": f"stable-{release}"},
+        variables={f"{LINKERD}/pkg/version.Version": f"stable-{linkerd_release}"},
     )
-    return Artifact(name=f"linkerd-{release}", builds=(build,), minutes=1.5)
+    return Artifact(name=f"linkerd-{linkerd_release}", builds=(build,), minutes=1.5)
 
 
 ARTIFACTS: Mapping[str, Artifact] = {
-    part.name: part
-    for part in (
+    artifact.name: artifact
+    for artifact in (
         ENGINE,
         HELM,
         KUBERNETES,
         KUBECTL,
-        linkerd("2.14.10"),
-        linkerd("2.13.5"),
+        linkerd_artifact("2.14.10"),
+        linkerd_artifact("2.13.5"),
         CHARTS,
         CILIUM,
         HELMFILE,

@@ -1,4 +1,4 @@
-"""Builds parts: `go build`, then what lies beside the programs; installed in one rename, so never half."""
+"""Builds of artifacts: `go build` and further files, installed atomically by one rename."""
 
 from __future__ import annotations
 
@@ -14,51 +14,53 @@ from functools import partial
 from pathlib import Path
 
 from hack.toolchain import add_ons, cache, charts, go
-from hack.toolchain.artifacts import LINKERD, PULUMI_KUBERNETES, PULUMI_SDK, QUICK, Artifact, Build
+from hack.toolchain.artifacts import LINKERD, NO_DEBUG_INFO, PULUMI_KUBERNETES, PULUMI_SDK, Artifact, Build
 
 Report = Callable[[str], None]
 
 
-class BuildFailed(Exception):
-    """A part that could not be built; the message has the end of what Go said, and where the rest is."""
+class BuildError(Exception):
+    """An artifact could not be built; the message contains the end of Go's output and the path of the log."""
 
 
-def build(part: Artifact, report: Report) -> None:
-    """Build one part into the cache; `report` is called with each line that Go prints."""
-    target = cache.folder(part.name)
+def build(artifact: Artifact, report: Report) -> None:
+    """Build one artifact into the cache; `report` is called with each line that Go prints."""
+    target = cache.folder(artifact.name)
     if target.is_dir():
         return
     logs = cache.root() / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{part.name}-", dir=cache.root()))
+    staging = Path(tempfile.mkdtemp(prefix=f".{artifact.name}-", dir=cache.root()))
     try:
         (staging / "bin").mkdir()
-        with (logs / f"{part.name}.log").open("w") as log:
+        with (logs / f"{artifact.name}.log").open("w") as log:
 
-            def told(line: str) -> None:
+            def write_line(line: str) -> None:
                 log.write(f"{line}\n")
                 log.flush()
                 report(line)
 
-            for step in part.builds:
+            for step in artifact.builds:
                 if step.programs:
-                    _compile(step, staging / "bin", told)
-        if part.name == "engine":
-            _lay_out_plugins(part.main, staging)
-            _copy_scripts(part.main, staging / "bin")
-        elif part.name == "kubernetes":
-            _copy_stages(part.main, staging)
-        elif part.main.module == "linkerd":
-            source = _sources(part.main, LINKERD)
-            charts.package(source, release=part.name.removeprefix("linkerd-"), into=staging / "charts")
-        elif part.main.module == "add-ons":
-            add_ons.take(partial(_sources, part.main), own=part.main.root, into=staging)
-        elif part.main.module == "cilium":
-            add_ons.take_cilium(_sources(part.main, add_ons.CILIUM), into=staging / "charts")
+                    _compile(step, staging / "bin", write_line)
+        if artifact.name == "engine":
+            _move_plugins(artifact.main, staging)
+            _copy_scripts(artifact.main, staging / "bin")
+        elif artifact.name == "kubernetes":
+            _copy_stages(artifact.main, staging)
+        elif artifact.main.module == "linkerd":
+            source = _source_folder(artifact.main, LINKERD)
+            charts.package_linkerd_charts(
+                source, linkerd_release=artifact.name.removeprefix("linkerd-"), into=staging / "charts"
+            )
+        elif artifact.main.module == "add-ons":
+            add_ons.copy_add_ons(partial(_source_folder, artifact.main), own=artifact.main.root, into=staging)
+        elif artifact.main.module == "cilium":
+            add_ons.copy_cilium_charts(_source_folder(artifact.main, add_ons.CILIUM), into=staging / "charts")
         staging.chmod(0o755)
         staging.rename(target)
-    except BuildFailed as error:
-        raise BuildFailed(f"{part.name}: {error}\n  the whole log is {logs / part.name}.log") from None
+    except BuildError as error:
+        raise BuildError(f"{artifact.name}: {error}\n  see the whole log in {logs / artifact.name}.log") from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -66,23 +68,23 @@ def build(part: Artifact, report: Report) -> None:
 def _compile(step: Build, programs: Path, report: Report) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         plugins = "./cmd/pulumi-resource-kubernetes" in step.programs
-        flags = [f"-overlay={_schemas(step, Path(scratch), report)}"] if plugins else []
+        flags = [f"-overlay={_write_schema_overlay(step, Path(scratch), report)}"] if plugins else []
         _go_build(step, list(step.programs), into=programs, flags=flags, report=report)
     for package, program in step.programs.items():
-        # Go names a program after the last element of its package's path that is not a major version.
-        made = programs / re.sub(r"/v\d+$", "", package).rsplit("/", 1)[-1]
-        if made.name != program:
-            made.rename(programs / program)
+        # Go names a program after the last element of the package path that is not a major version.
+        built = programs / re.sub(r"/v\d+$", "", package).rsplit("/", 1)[-1]
+        if built.name != program:
+            built.rename(programs / program)
 
 
 def _go_build(step: Build, packages: list[str], *, into: Path, flags: list[str], report: Report) -> None:
     linker = ["-s", "-w", *(f"-X {variable}={value}" for variable, value in step.variables.items())]
-    command = ["go", "build", "-v", "-buildvcs=false", f"-modfile={step.modfile}", f"-gcflags=all={QUICK}"]
-    command += [f"-gcflags={pattern}={QUICK} {extra}" for pattern, extra in step.compiler_flags.items()]
+    command = ["go", "build", "-v", "-buildvcs=false", f"-modfile={step.modfile}", f"-gcflags=all={NO_DEBUG_INFO}"]
+    command += [f"-gcflags={pattern}={NO_DEBUG_INFO} {extra}" for pattern, extra in step.compiler_flags.items()]
     command += [f"-ldflags={' '.join(linker)}", f"-o={into}{os.sep}", *flags, *packages]
     last: deque[str] = deque(maxlen=12)
     process = subprocess.Popen(
-        command, cwd=step.root, env=go.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, cwd=step.root, env=go.go_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     try:
         assert process.stdout is not None
@@ -95,15 +97,18 @@ def _go_build(step: Build, packages: list[str], *, into: Path, flags: list[str],
         process.wait()
     if process.returncode != 0:
         tail = "\n".join(f"    {line}" for line in last)
-        raise BuildFailed(f"go build in {step.root} ended with {process.returncode}\n{tail}")
+        raise BuildError(f"go build in {step.root}: exit code {process.returncode}\n{tail}")
 
 
-def _schemas(step: Build, scratch: Path, report: Report) -> Path:
-    """An overlay that lays each provider's schema, too large to commit, beside the main package that embeds it."""
-    source = _sources(step, PULUMI_KUBERNETES) / "cmd/pulumi-resource-kubernetes"
+def _write_schema_overlay(step: Build, scratch: Path, report: Report) -> Path:
+    """Write a Go overlay that puts each provider's schema beside the package that embeds it; return its path.
+
+    The schemas are too large to commit.
+    """
+    source = _source_folder(step, PULUMI_KUBERNETES) / "cmd/pulumi-resource-kubernetes"
     kubernetes = step.root / "cmd/pulumi-resource-kubernetes"
     schema = json.loads((source / "schema.json").read_text())
-    schema["version"] = _go_constant(kubernetes / "main.go", "Version")
+    schema["version"] = _read_go_constant(kubernetes / "main.go", "Version")
     (scratch / "kubernetes.json").write_text(json.dumps(schema))
 
     _go_build(step, ["./cmd/pulumi-tfgen-tls"], into=scratch, flags=[], report=report)
@@ -120,15 +125,15 @@ def _schemas(step: Build, scratch: Path, report: Report) -> Path:
     return overlay
 
 
-def _sources(step: Build, module: str) -> Path:
-    return go.module_folder(module, root=step.root, modfile=step.modfile)
+def _source_folder(step: Build, module: str) -> Path:
+    return go.find_module_folder(module, root=step.root, modfile=step.modfile)
 
 
-def _lay_out_plugins(step: Build, staging: Path) -> None:
-    """Move the resource plugins to where an engine looks for them below PULUMI_HOME."""
+def _move_plugins(step: Build, staging: Path) -> None:
+    """Move the resource plugins to the layout that the engine expects below PULUMI_HOME."""
     versions = {
-        "kubernetes": _go_constant(step.root / "cmd/pulumi-resource-kubernetes/main.go", "Version"),
-        "tls": _go_constant(step.root / "tls/provider.go", "Version"),
+        "kubernetes": _read_go_constant(step.root / "cmd/pulumi-resource-kubernetes/main.go", "Version"),
+        "tls": _read_go_constant(step.root / "tls/provider.go", "Version"),
     }
     for package, version in versions.items():
         plugin = staging / "plugins" / f"resource-{package}-v{version}"
@@ -137,8 +142,8 @@ def _lay_out_plugins(step: Build, staging: Path) -> None:
 
 
 def _copy_scripts(step: Build, programs: Path) -> None:
-    """The Python side of the language host: what runs a program, a dynamic resource and a policy pack."""
-    sdk = _sources(step, PULUMI_SDK)
+    """Copy the language host's scripts, which run programs, dynamic resources and policy packs."""
+    sdk = _source_folder(step, PULUMI_SDK)
     for script in (
         "python/cmd/pulumi-language-python-exec",
         "python/dist/pulumi-resource-pulumi-python",
@@ -150,18 +155,18 @@ def _copy_scripts(step: Build, programs: Path) -> None:
 
 
 def _copy_stages(step: Build, staging: Path) -> None:
-    """Kwok's own description of how its nodes and pods live."""
+    """Copy kwok's own stages of nodes and pods."""
     stages = staging / "stages"
     stages.mkdir()
-    source = _sources(step, "sigs.k8s.io/kwok") / "kustomize/stage"
+    source = _source_folder(step, "sigs.k8s.io/kwok") / "kustomize/stage"
     for folder in ("node/heartbeat-with-lease", "node/fast", "pod/fast"):
         for stage in (source / folder).glob("*.yaml"):
             if stage.name != "kustomization.yaml":
                 shutil.copyfile(stage, stages / stage.name)
 
 
-def _go_constant(path: Path, name: str) -> str:
-    found = re.search(rf'^const {name} = "([^"]+)"$', path.read_text(), re.MULTILINE)
-    if found is None:
-        raise BuildFailed(f"{path}: no constant {name}")
-    return found[1]
+def _read_go_constant(path: Path, name: str) -> str:
+    match = re.search(rf'^const {name} = "([^"]+)"$', path.read_text(), re.MULTILINE)
+    if match is None:
+        raise BuildError(f"{path}: no constant {name}; define it")
+    return match[1]

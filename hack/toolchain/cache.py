@@ -1,4 +1,4 @@
-"""Where built parts are kept: a cache folder outside the repository, one folder per part and key."""
+"""Cache of built artifacts: a folder outside the repository, with one folder per artifact and key."""
 
 from __future__ import annotations
 
@@ -14,50 +14,50 @@ from hack.toolchain import go
 from hack.toolchain.artifacts import ARTIFACTS
 
 
-class NotInstalled(LookupError):
-    """A part that has not been built on this machine."""
+class NotInstalledError(LookupError):
+    """An artifact has not been built on this machine."""
 
 
 def root() -> Path:
-    """`$XDG_CACHE_HOME/multicluster-mesh/toolchain`, with the usual default."""
+    """Return `$XDG_CACHE_HOME/multicluster-mesh/toolchain`; the default of the variable is `~/.cache`."""
     caches = os.environ.get("XDG_CACHE_HOME")
     return Path(caches or Path.home() / ".cache") / "multicluster-mesh" / "toolchain"
 
 
 def folder(name: str) -> Path:
-    """The folder of one part as it is pinned now, built or not.
+    """Return the folder of one artifact as it is pinned now, built or not.
 
     Raises:
-        NotInstalled: there is no such part.
+        NotInstalledError: there is no such artifact.
     """
     try:
-        part = ARTIFACTS[name]
+        artifact = ARTIFACTS[name]
     except KeyError:
-        raise NotInstalled(f"{name}: no part of the toolchain; known are {', '.join(ARTIFACTS)}") from None
-    return root() / f"{name}-{part.key(go.version())}"
+        raise NotInstalledError(f"{name}: no such artifact; name one of {', '.join(ARTIFACTS)}") from None
+    return root() / f"{name}-{artifact.key(go.read_version())}"
 
 
 def installed(name: str) -> Path:
-    """The folder of one built part: programs in `bin/`, and what else it has beside them.
+    """Return the folder of one built artifact, with its programs in `bin/`.
 
     Raises:
-        NotInstalled: it has not been built here.
+        NotInstalledError: the artifact has not been built on this machine.
     """
     path = folder(name)
     if not path.is_dir():
-        raise NotInstalled(f"{name}: not built on this machine; run `make toolchain PARTS={name}`")
+        raise NotInstalledError(f"{name}: not built on this machine; run `make toolchain PARTS={name}`")
     return path
 
 
 def remove_unfinished() -> None:
-    """Remove what builds that were killed have left; only for who holds the lock."""
+    """Remove the folders that killed builds have left; the caller holds the lock."""
     for staging in root().glob(".*-*"):
         shutil.rmtree(staging, ignore_errors=True)
 
 
 @contextmanager
 def lock(waiting: str) -> Iterator[None]:
-    """Let one process at a time build; `waiting` is printed when another one is at it."""
+    """Hold the build lock; print `waiting` if another process holds it."""
     root().mkdir(parents=True, exist_ok=True)
     with (root() / "lock").open("w") as handle:
         try:

@@ -1,4 +1,4 @@
-"""Packages charts from their folders: any chart, and Linkerd's the way its release does."""
+"""Chart archives from source folders; Linkerd's charts are packaged as in its releases."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ PLACEHOLDER = b"linkerdVersionValue"
 NOT_PACKAGED = {"README.md.gotmpl", ".helmignore"}
 
 
-def package(source: Path, *, release: str, into: Path) -> None:
-    """Write `<chart>-<version>.tgz` of every chart of a Linkerd release, byte for byte the same each time."""
+def package_linkerd_charts(source: Path, *, linkerd_release: str, into: Path) -> None:
+    """Write `<chart>-<version>.tgz` of every chart of a Linkerd release, reproducibly."""
     into.mkdir(parents=True, exist_ok=True)
     for chart in CHARTS:
         folder = source / chart
-        files = _files(folder)
+        files = _read_files(folder)
         files["Chart.yaml"] = re.sub(
-            rb"(?m)^appVersion: .*$", f"appVersion: stable-{release}".encode(), files["Chart.yaml"]
+            rb"(?m)^appVersion: .*$", f"appVersion: stable-{linkerd_release}".encode(), files["Chart.yaml"]
         )
-        files["values.yaml"] = files["values.yaml"].replace(PLACEHOLDER, f"stable-{release}".encode())
-        for name, content in _files(source / PARTIALS).items():
+        files["values.yaml"] = files["values.yaml"].replace(PLACEHOLDER, f"stable-{linkerd_release}".encode())
+        for name, content in _read_files(source / PARTIALS).items():
             files[f"charts/partials/{name}"] = content
-        _write(folder.name, files, into)
+        _write_archive(folder.name, files, into)
 
 
-def archive(folder: Path, *, into: Path) -> None:
-    """Write `<chart>-<version>.tgz` of a chart that is complete in its folder, byte for byte the same each time."""
+def package_chart(folder: Path, *, into: Path) -> None:
+    """Write `<chart>-<version>.tgz` of a chart that is complete in its folder, reproducibly."""
     into.mkdir(parents=True, exist_ok=True)
-    _write(folder.name, _files(folder), into)
+    _write_archive(folder.name, _read_files(folder), into)
 
 
-def _write(chart: str, files: dict[str, bytes], into: Path) -> None:
+def _write_archive(chart: str, files: dict[str, bytes], into: Path) -> None:
     version = re.search(rb'(?m)^version: "?([^"\s]+)"?$', files["Chart.yaml"])
     assert version is not None, f"{chart}/Chart.yaml names no version"
-    (into / f"{chart}-{version[1].decode()}.tgz").write_bytes(_packed(chart, files))
+    (into / f"{chart}-{version[1].decode()}.tgz").write_bytes(_pack(chart, files))
 
 
-def _files(folder: Path) -> dict[str, bytes]:
+def _read_files(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -56,9 +56,9 @@ def _files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def _packed(chart: str, files: dict[str, bytes]) -> bytes:
+def _pack(chart: str, files: dict[str, bytes]) -> bytes:
     packed = io.BytesIO()
-    # A gzip header without a time, and entries without one, so that the same chart always has the same digest.
+    # The gzip header and the entries have no time, so that the same chart always has the same digest.
     with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as zipped, tarfile.open(fileobj=zipped, mode="w") as tar:
         for name, content in sorted(files.items()):
             entry = tarfile.TarInfo(f"{chart}/{name}")

@@ -1,4 +1,4 @@
-"""The Go command, as the toolchain runs it."""
+"""The Go command: its environment, its version and its modules."""
 
 from __future__ import annotations
 
@@ -9,62 +9,61 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-MINIMUM = (1, 26)
+MINIMUM_VERSION = (1, 26)
 
 
-class GoMissing(Exception):
-    """No Go, or one that is too old for the pinned modules."""
+class GoMissingError(Exception):
+    """Go is missing, is too old, or lacks the sources of a module."""
 
 
-def environment() -> dict[str, str]:
-    """Pure Go (no C compiler needed), and none of the user's own build flags, which would build something else."""
+def go_environment() -> dict[str, str]:
+    """Return an environment for builds without a C compiler and without the user's own build flags."""
     return {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off"}
 
 
 @cache
-def version() -> str:
-    """The Go release that builds, such as `go1.26.8`.
+def read_version() -> str:
+    """Return the release of Go, such as `go1.26.8`.
 
     Raises:
-        GoMissing: there is none on PATH, or it is older than the modules ask for.
+        GoMissingError: there is no Go on PATH, or it is older than the modules require.
     """
+    minimum = ".".join(map(str, MINIMUM_VERSION))
     if shutil.which("go") is None:
-        raise GoMissing(
-            f"go: not on PATH: the toolchain is built from Go modules; install Go {_dotted(MINIMUM)} or later"
+        raise GoMissingError(
+            f"go: not on PATH, but the toolchain is built from Go modules; install Go {minimum} or later"
         )
-    found = subprocess.run(
-        ["go", "env", "GOVERSION"], env=environment(), check=True, capture_output=True, text=True
+    go_version = subprocess.run(
+        ["go", "env", "GOVERSION"], env=go_environment(), check=True, capture_output=True, text=True
     ).stdout.strip()
-    numbers = re.match(r"go(\d+)\.(\d+)", found)
-    if numbers and (int(numbers[1]), int(numbers[2])) < MINIMUM:
-        raise GoMissing(
-            f"go: {found}: the pinned modules need {_dotted(MINIMUM)}; install Go {_dotted(MINIMUM)} or later"
-        )
-    return found
+    numbers = re.match(r"go(\d+)\.(\d+)", go_version)
+    if numbers and (int(numbers[1]), int(numbers[2])) < MINIMUM_VERSION:
+        raise GoMissingError(f"go: {go_version}: too old for the pinned modules; install Go {minimum} or later")
+    return go_version
 
 
-def module_folder(module: str, *, root: Path, modfile: str) -> Path:
-    """Where Go keeps the sources of a module that `root` depends on; they are downloaded if need be."""
+def find_module_folder(module: str, *, root: Path, modfile: str) -> Path:
+    """Return the source folder of a module that `root` depends on; download the module if necessary.
+
+    Raises:
+        GoMissingError: Go has no sources of the module.
+    """
     for _ in range(2):
-        listed = subprocess.run(
+        folder = subprocess.run(
             ["go", "list", f"-modfile={modfile}", "-m", "-f", "{{.Dir}}", module],
             cwd=root,
-            env=environment(),
+            env=go_environment(),
             check=True,
             capture_output=True,
             text=True,
         ).stdout.strip()
-        if listed:
-            return Path(listed)
+        if folder:
+            return Path(folder)
         subprocess.run(
             ["go", "mod", "download", f"-modfile={modfile}", module],
             cwd=root,
-            env=environment(),
+            env=go_environment(),
             check=True,
             capture_output=True,
         )
-    raise GoMissing(f"{module}: {root / modfile}: Go has no sources of it; run `go mod verify` in {root}")
-
-
-def _dotted(numbers: tuple[int, ...]) -> str:
-    return ".".join(map(str, numbers))
+    raise GoMissingError(f"{module}: {root / modfile}: Go has no sources of it; run `go mod verify` in {root}")

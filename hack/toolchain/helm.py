@@ -1,4 +1,4 @@
-"""Finds the Helm that this machine should use: the user's own where it is recent enough, else the one built here."""
+"""Choice of Helm: the user's own if it is recent enough, else the toolchain's."""
 
 from __future__ import annotations
 
@@ -7,39 +7,39 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from hack.toolchain.cache import NotInstalled, installed, root
-from hack.toolchain.go import GoMissing
+from hack.toolchain.cache import NotInstalledError, installed, root
+from hack.toolchain.go import GoMissingError
 
-# The first whose `template` can ask a cluster for what templates look up.
-MINIMUM = (3, 13)
+# The first release whose `helm template` supports lookups in a cluster.
+MINIMUM_VERSION = (3, 13)
 
 
-def on_path() -> Path | None:
-    """The user's own `helm`, where it is recent enough."""
-    found = shutil.which("helm")
-    if found is None or Path(found).is_relative_to(root()):
+def find_on_path() -> Path | None:
+    """Return the user's own `helm` if it is recent enough."""
+    path = shutil.which("helm")
+    if path is None or Path(path).is_relative_to(root()):
         return None
-    command = [found, "version", "--template", "{{.Version}}"]
+    command = [path, "version", "--template", "{{.Version}}"]
     printed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     numbers = re.match(r"v?(\d+)\.(\d+)\.", printed.strip())
-    if numbers is None or tuple(map(int, numbers.groups())) < MINIMUM:
+    if numbers is None or tuple(map(int, numbers.groups())) < MINIMUM_VERSION:
         return None
-    return Path(found)
+    return Path(path)
 
 
-def program() -> Path:
-    """The `helm` to use.
+def find_program() -> Path:
+    """Return the `helm` to use.
 
     Raises:
-        NotInstalled: there is none on PATH that is recent enough, and none has been built.
+        NotInstalledError: no recent Helm is on PATH, and none has been built.
     """
-    own = on_path()
+    own = find_on_path()
     if own is not None:
         return own
     try:
         return installed("helm") / "bin/helm"
-    except (NotInstalled, GoMissing):
-        least = ".".join(map(str, MINIMUM))
-        raise NotInstalled(
-            f"helm: none of {least} or later is on PATH; install it, or run `make toolchain PARTS=helm`"
+    except (NotInstalledError, GoMissingError):
+        minimum = ".".join(map(str, MINIMUM_VERSION))
+        raise NotInstalledError(
+            f"helm: no release {minimum} or later is on PATH; install one, or run `make toolchain PARTS=helm`"
         ) from None

@@ -1,4 +1,4 @@
-"""Says what a long build is doing: a line when a part starts and ends, and one every few seconds in between."""
+"""Progress of long builds: a line at the start and the end of an artifact, and a line every few seconds between."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import threading
 import time
 from types import TracebackType
 
-EVERY_SECONDS = 15
+REPORT_INTERVAL_S = 15
 
 
 class Progress:
-    """Counts what Go prints for each part under way, and prints the counts from a thread of its own."""
+    """Progress of concurrent builds, counted from Go's output and printed by a separate thread."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
         self._counts: dict[str, dict[str, int]] = {}
         self._lock = threading.Lock()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._tell, daemon=True)
+        self._thread = threading.Thread(target=self._report_periodically, daemon=True)
 
     def __enter__(self) -> Progress:
         self._thread.start()
@@ -29,46 +29,46 @@ class Progress:
         self._ended.set()
         self._thread.join()
 
-    def started(self, part: str) -> None:
-        """A part's build begins."""
+    def start(self, artifact: str) -> None:
+        """Report that the build of an artifact starts."""
         with self._lock:
-            self._counts[part] = {"downloaded": 0, "compiled": 0}
-        self._say(f"{part}: building")
+            self._counts[artifact] = {"downloaded": 0, "compiled": 0}
+        self._print(f"{artifact}: building")
 
-    def line(self, part: str, line: str) -> None:
-        """Go printed a line: the name of a package that it compiles, or of a module that it downloads."""
+    def count_line(self, artifact: str, line: str) -> None:
+        """Count a line of Go's output: a compiled package or a downloaded module."""
         with self._lock:
             if line.startswith("go: downloading"):
-                self._counts[part]["downloaded"] += 1
+                self._counts[artifact]["downloaded"] += 1
             elif " " not in line:
-                self._counts[part]["compiled"] += 1
+                self._counts[artifact]["compiled"] += 1
 
-    def ended(self, part: str) -> None:
-        """A part's build is over, whichever way."""
+    def end(self, artifact: str) -> None:
+        """Stop to count for an artifact whose build has succeeded or failed."""
         with self._lock:
-            self._counts.pop(part, None)
+            self._counts.pop(artifact, None)
 
-    def built(self, part: str, seconds: float) -> None:
-        """A part is installed."""
-        self._say(f"{part}: built in {_time(seconds)}")
+    def report_built(self, artifact: str, seconds: float) -> None:
+        """Report that an artifact is installed, and its build time in seconds."""
+        self._print(f"{artifact}: built in {_format_duration(seconds)}")
 
-    def _tell(self) -> None:
-        while not self._ended.wait(EVERY_SECONDS):
+    def _report_periodically(self) -> None:
+        while not self._ended.wait(REPORT_INTERVAL_S):
             with self._lock:
-                parts = [f"{part} {_count(counts)}" for part, counts in self._counts.items()]
-            if parts:
-                self._say("; ".join(parts))
+                counts = [f"{artifact}: {_format_counts(counts)}" for artifact, counts in self._counts.items()]
+            if counts:
+                self._print("; ".join(counts))
 
-    def _say(self, text: str) -> None:
-        print(f"  {_time(time.monotonic() - self._began):>7}  {text}", flush=True)
+    def _print(self, text: str) -> None:
+        print(f"  {_format_duration(time.monotonic() - self._began):>7}  {text}", flush=True)
 
 
-def _count(counts: dict[str, int]) -> str:
+def _format_counts(counts: dict[str, int]) -> str:
     if counts["compiled"] == 0:
         return f"{counts['downloaded']} modules downloaded"
     return f"{counts['compiled']} packages compiled"
 
 
-def _time(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"

@@ -1,4 +1,4 @@
-"""Finds the Pulumi that this machine should use: the user's own where it is recent enough, else the one built here."""
+"""Choice of Pulumi: the user's own if it is recent enough, else the toolchain's."""
 
 from __future__ import annotations
 
@@ -10,47 +10,47 @@ from pathlib import Path
 
 from hack.toolchain.cache import installed, root
 
-# The release that the toolchain builds, and the oldest one that the program supports.
-MINIMUM = (3, 218, 0)
+# The oldest release that the program supports; the toolchain builds the same one.
+MINIMUM_VERSION = (3, 218, 0)
 
 
-def on_path() -> Path | None:
-    """The user's own `pulumi`, where it is recent enough and has its Python language host beside it."""
-    found = shutil.which("pulumi")
-    if found is None or shutil.which("pulumi-language-python") is None:
+def find_on_path() -> Path | None:
+    """Return the user's own `pulumi` if it is recent enough and its Python language host is on PATH."""
+    path = shutil.which("pulumi")
+    if path is None or shutil.which("pulumi-language-python") is None:
         return None
-    if Path(found).is_relative_to(root()):  # in a shell that has evaluated `make env`
+    if Path(path).is_relative_to(root()):  # in a shell that has evaluated `make env`
         return None
-    printed = subprocess.run([found, "version"], capture_output=True, text=True, check=False).stdout
+    printed = subprocess.run([path, "version"], capture_output=True, text=True, check=False).stdout
     numbers = re.match(r"v?(\d+)\.(\d+)\.(\d+)", printed.strip())
-    if numbers is None or tuple(map(int, numbers.groups())) < MINIMUM:
+    if numbers is None or tuple(map(int, numbers.groups())) < MINIMUM_VERSION:
         return None
-    return Path(found)
+    return Path(path)
 
 
-def programs() -> list[Path]:
-    """The folders to put on PATH for Pulumi to be found: none where the user's own is used.
+def program_folders() -> list[Path]:
+    """Return the folders to add to PATH for the toolchain's Pulumi; none if the user's own is used.
 
     Raises:
-        NotInstalled: there is no Pulumi on PATH, and none has been built.
+        NotInstalledError: no suitable Pulumi is on PATH, and none has been built.
     """
-    if on_path() is not None:
+    if find_on_path() is not None:
         return []
     return [installed("engine") / "bin"]
 
 
 def link_plugins(home: Path) -> None:
-    """Make the plugins that were built here the installed ones of a PULUMI_HOME; others may do the same meanwhile."""
+    """Install links to the toolchain's plugins in a PULUMI_HOME; concurrent calls are safe."""
     home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=home) as fresh:
+    with tempfile.TemporaryDirectory(dir=home) as staging:
         for plugin in (installed("engine") / "plugins").iterdir():
-            # The engine passes over a plugin's folder that is itself a link.
+            # The engine ignores a plugin folder that is itself a link.
             folder = home / "plugins" / plugin.name
             folder.mkdir(parents=True, exist_ok=True)
             for program in plugin.iterdir():
                 link = folder / program.name
                 if link.exists() and link.resolve() == program:
                     continue
-                made = Path(fresh) / program.name
-                made.symlink_to(program)
-                made.replace(link)
+                new_link = Path(staging) / program.name
+                new_link.symlink_to(program)
+                new_link.replace(link)

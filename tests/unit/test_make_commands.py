@@ -71,7 +71,7 @@ def test_release_without_cli_stops_before_lab_starts(
 
     assert command.main(["up"]) == 1
 
-    assert "error: Linkerd edge-26.8.3: the toolchain has no such release." in capsys.readouterr().err
+    assert "error: Linkerd edge-26.8.3: the toolchain has no such release;" in capsys.readouterr().err
     assert not (tmp_path / "home").exists()
 
 
