@@ -1,4 +1,4 @@
-"""Figures: how long the mesh takes to come and go, what a preview costs, and how both grow; each against something.
+"""Benchmarks: the time to create, preview and destroy a mesh, its growth, and comparisons with other tools.
 
-`python -m benchmarks` makes them all on this machine and writes `results.json`, `results.md` and the plots.
+`python -m benchmarks` runs all of them on this machine, and writes `results.json`, `results.md` and the plots.
 """

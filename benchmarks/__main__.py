@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--runs 5] [--only mesh destroy …] [--sizes 50 100 250] [--lab-sizes 2 4 8 12]`."""
+"""Command `python -m benchmarks [--runs 5] [--only mesh …] [--sizes 50 100 250] [--lab-sizes 2 4 8 12]`."""
 
 from __future__ import annotations
 
@@ -14,38 +14,46 @@ from pathlib import Path
 from typing import NoReturn
 
 from benchmarks import machine, mesh, preview, report, results, scale_lab, scale_mock
-from benchmarks.environment import Environment, ground
+from benchmarks.environment import Environment, start_lab
 from benchmarks.leftovers import LeftoverObjectsError
-from benchmarks.process import CommandFailed
-from benchmarks.readiness import NotReady
+from benchmarks.process import CommandError
+from benchmarks.readiness import NotReadyError
 from benchmarks.results import Section
 from hack.lab.errors import LabError
 from hack.make import signals
-from hack.make.pulumi_cli import PulumiFailed
 from hack.make.stack import StackFileError
-from hack.toolchain import NotInstalled, helm
+from hack.toolchain import NotInstalledError, helm
 from hack.toolchain.__main__ import main as build_toolchain
 from hack.toolchain.artifacts import HELM, HELMFILE
+from mesh.pulumi_cli import PulumiCommandError
 
 HERE = Path(__file__).parent
 RESULTS, REPORT = HERE / "results.json", HERE / "results.md"
-# In the order of the report; `destroy` is measured with `mesh`, in the same rounds.
+# In the order of the report. `destroy` is measured in the same rounds as `mesh`.
 FIGURES = ("mesh", "destroy", "preview", "scale-lab", "scale-mock")
 LAB_SIZES, MOCK_SIZES = (2, 4, 8, 12), (50, 100, 250)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Make figures, write them down; the exit code is 0 also where a goal is missed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Figures, into benchmarks/results.md.")
-    parser.add_argument("--runs", type=_positive, default=5, help="rounds of each figure (5)")
-    parser.add_argument("--only", nargs="*", choices=FIGURES, default=[], help="these figures; the others stay")
-    parser.add_argument("--lab-sizes", nargs="*", type=_positive, default=LAB_SIZES, help="clusters of scale-lab")
-    parser.add_argument("--sizes", nargs="*", type=_positive, default=MOCK_SIZES, help="clusters of scale-mock")
+    """Measure and write the figures; return the exit code, which is 0 even if a goal is missed."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measure, and write the figures to benchmarks/results.md."
+    )
+    parser.add_argument("--runs", type=_positive, default=5, help="rounds per figure (5)")
+    parser.add_argument(
+        "--only", nargs="*", choices=FIGURES, default=[], help="measure only these figures, and keep the others"
+    )
+    parser.add_argument(
+        "--lab-sizes", nargs="*", type=_positive, default=LAB_SIZES, help="numbers of clusters for scale-lab"
+    )
+    parser.add_argument(
+        "--sizes", nargs="*", type=_positive, default=MOCK_SIZES, help="numbers of clusters for scale-mock"
+    )
     options = parser.parse_args(arguments)
     if not options.sizes or not options.lab_sizes:
         parser.error("--sizes and --lab-sizes need at least one number")
-    chosen = set(options.only or FIGURES)
-    chosen |= {"mesh"} if "destroy" in chosen else set()
+    selected = set(options.only or FIGURES)
+    selected |= {"mesh"} if "destroy" in selected else set()
     signal.signal(signal.SIGTERM, _interrupt)
     signals.restore_sigint_for_children()
     began = time.monotonic()
@@ -53,63 +61,66 @@ def main(arguments: Sequence[str]) -> int:
     def say(line: str) -> None:
         print(f"{_clock(time.monotonic() - began)}  {line}", flush=True)
 
-    built = [*([HELM.name] if helm.on_path() is None else []), *([] if shutil.which("helmfile") else [HELMFILE.name])]
-    if built and build_toolchain(built) != 0:
+    artifacts = [
+        *([HELM.name] if helm.find_on_path() is None else []),
+        *([] if shutil.which("helmfile") else [HELMFILE.name]),
+    ]
+    if artifacts and build_toolchain(artifacts) != 0:
         return 1
-    print(_forecast(chosen, options.runs, options.lab_sizes, options.sizes), flush=True)
+    print(_forecast(selected, options.runs, options.lab_sizes, options.sizes), flush=True)
     try:
-        with ground(["west", "east"], say) as lab:
-            _make(lab, chosen, options, say)
+        with start_lab(["west", "east"], say) as lab:
+            _measure(lab, selected, options, say)
     except (
         LabError,
-        NotInstalled,
+        NotInstalledError,
         StackFileError,
-        PulumiFailed,
-        CommandFailed,
-        NotReady,
+        PulumiCommandError,
+        CommandError,
+        NotReadyError,
         LeftoverObjectsError,
     ) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; what had been measured before is kept", file=sys.stderr)
+        print("interrupted; completed figures are kept", file=sys.stderr)
         return 130
-    say(f"written: {REPORT.relative_to(HERE.parent)}")
+    say(f"wrote {REPORT.relative_to(HERE.parent)}")
     return 0
 
 
-def _make(lab: Environment, chosen: set[str], options: argparse.Namespace, say: Callable[[str], None]) -> None:
-    told = machine.described(lab.runner.environment)
+def _measure(lab: Environment, selected: set[str], options: argparse.Namespace, say: Callable[[str], None]) -> None:
+    description = machine.describe_machine(lab.runner.environment)
     date = datetime.datetime.now(tz=datetime.UTC).strftime("%Y-%m-%d")
     figures: Mapping[str, Callable[[], dict[str, Section]]] = {
-        "mesh": lambda: mesh.figure(lab, options.runs, date, told),
-        "preview": lambda: preview.figure(lab, options.runs, date, told),
-        "scale-mock": lambda: scale_mock.figure(lab, options.runs, options.sizes, date, told),
-        "scale-lab": lambda: scale_lab.figure(lab, options.runs, options.lab_sizes, date, told),
+        "mesh": lambda: mesh.measure(lab, options.runs, date, description),
+        "preview": lambda: preview.measure(lab, options.runs, date, description),
+        "scale-mock": lambda: scale_mock.measure(lab, options.runs, options.sizes, date, description),
+        "scale-lab": lambda: scale_lab.measure(lab, options.runs, options.lab_sizes, date, description),
     }
-    for key, make in figures.items():
-        if key in chosen:
+    for key, measure_figure in figures.items():
+        if key in selected:
             say(f"figure {key}")
-            _keep(make())
+            _write_results(measure_figure())
 
 
-def _keep(made: Mapping[str, Section]) -> None:
-    """Write each figure as soon as it is there, beside the others."""
-    from benchmarks import plot  # its library takes a second to import
+def _write_results(new_sections: Mapping[str, Section]) -> None:
+    """Merge new sections into the results, and write results, report and plots."""
+    from benchmarks import plot  # matplotlib takes a second to import
 
-    known = {**results.read(RESULTS), **made}
-    sections = {key: known[key] for key in FIGURES if key in known}
-    results.write(RESULTS, sections)
-    REPORT.write_text(report.markdown(sections, plot.draw(HERE, sections)))
+    all_sections = {**results.read_results(RESULTS), **new_sections}
+    sections = {key: all_sections[key] for key in FIGURES if key in all_sections}
+    results.write_results(RESULTS, sections)
+    REPORT.write_text(report.render_markdown(sections, plot.draw(HERE, sections)))
 
 
-def _forecast(chosen: set[str], runs: int, lab_sizes: Sequence[int], sizes: Sequence[int]) -> str:
+def _forecast(selected: set[str], runs: int, lab_sizes: Sequence[int], sizes: Sequence[int]) -> str:
     seconds = 20.0
-    seconds += mesh.SECONDS * (runs + 1.5) if "mesh" in chosen else 0
-    seconds += preview.SECONDS * runs + 60 if "preview" in chosen else 0
-    seconds += scale_mock.seconds(runs, sizes) if "scale-mock" in chosen else 0
-    seconds += scale_lab.seconds(runs, lab_sizes) if "scale-lab" in chosen else 0
-    names = ", ".join(key for key in FIGURES if key in chosen)
+    seconds += mesh.SECONDS_PER_ROUND * (runs + 1.5) if "mesh" in selected else 0
+    seconds += preview.SECONDS_PER_ROUND * runs + 60 if "preview" in selected else 0
+    seconds += scale_mock.estimate_seconds(runs, sizes) if "scale-mock" in selected else 0
+    seconds += scale_lab.estimate_seconds(runs, lab_sizes) if "scale-lab" in selected else 0
+    names = ", ".join(key for key in FIGURES if key in selected)
     return f"{names}: about {max(1, round(seconds / 60))} minutes on two cores"
 
 

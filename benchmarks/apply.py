@@ -81,31 +81,38 @@ class PlannedCluster:
 def apply_all(clusters: dict[str, PlannedCluster]) -> None:
     """Apply all objects."""
     for step in (_is_first, _is_account, _is_outside_links):
-        _run_on_all(clusters, step, lambda cluster, found: cluster.apply(found))
+        _run_on_all(clusters, step, lambda cluster, planned: cluster.apply(planned))
     _run_on_all(
-        clusters, _is_credentials, lambda cluster, found: cluster.apply(_renew_credentials(clusters, cluster, found))
+        clusters,
+        _is_credentials,
+        lambda cluster, planned: cluster.apply(_renew_credentials(clusters, cluster, planned)),
     )
-    _run_on_all(clusters, _is_mirror, lambda cluster, found: cluster.apply(found))
+    _run_on_all(clusters, _is_mirror, lambda cluster, planned: cluster.apply(planned))
 
 
 def delete_all(clusters: dict[str, PlannedCluster]) -> None:
     """Delete all objects: controllers first, because they would re-create objects, then cluster-scoped objects."""
     for step in (_is_mirror, _is_cluster_scoped):
-        _run_on_all(clusters, step, lambda cluster, found: cluster.request("DELETE", found["path"]))
+        _run_on_all(clusters, step, lambda cluster, planned: cluster.request("DELETE", planned["path"]))
     namespaces = [(c, f) for c in clusters.values() for f in c.objects if f["object"]["kind"] == "Namespace"]
-    for cluster, found in namespaces:
-        _wait_until(lambda c=cluster, f=found: c.request("GET", f["path"])[0] == 404, found["path"])  # type: ignore[misc]
+    for cluster, namespace in namespaces:
+        _wait_until(lambda c=cluster, f=namespace: c.request("GET", f["path"])[0] == 404, namespace["path"])  # type: ignore[misc]
 
 
 def _run_on_all(
     clusters: dict[str, PlannedCluster],
-    chosen: Callable[[dict[str, Any]], bool],
+    is_selected: Callable[[dict[str, Any]], bool],
     act: Callable[[PlannedCluster, dict[str, Any]], object],
 ) -> None:
-    jobs = [(cluster, found) for cluster in clusters.values() for found in cluster.objects if chosen(found["object"])]
+    jobs = [
+        (cluster, planned)
+        for cluster in clusters.values()
+        for planned in cluster.objects
+        if is_selected(planned["object"])
+    ]
     with ThreadPoolExecutor(max_workers=_MAX_CONCURRENT_REQUESTS * len(clusters)) as pool:
-        for done in [pool.submit(act, *job) for job in jobs]:
-            done.result()
+        for future in [pool.submit(act, *job) for job in jobs]:
+            future.result()
 
 
 def _is_first(item: dict[str, Any]) -> bool:
@@ -133,31 +140,31 @@ def _is_cluster_scoped(item: dict[str, Any]) -> bool:
 
 
 def _renew_credentials(
-    clusters: dict[str, PlannedCluster], source: PlannedCluster, found: dict[str, Any]
+    clusters: dict[str, PlannedCluster], source: PlannedCluster, planned: dict[str, Any]
 ) -> dict[str, Any]:
-    """A link's credentials with the token that its target gives today."""
-    item = found["object"]
+    """Return a link's credentials with the current token of its target."""
+    item = planned["object"]
     content = yaml.safe_load(base64.b64decode(item["data"]["kubeconfig"]))
     target = clusters[content["current-context"]]
     name = f"linkerd-service-mirror-remote-access-{source.name}"
     content["users"][0]["user"]["token"] = target.read_token(name, "linkerd-multicluster")
     encoded = base64.b64encode(yaml.safe_dump(content).encode()).decode()
-    return {**found, "object": {**item, "data": {"kubeconfig": encoded}}}
+    return {**planned, "object": {**item, "data": {"kubeconfig": encoded}}}
 
 
-def _wait_until(done: Callable[[], bool], what: str) -> None:
+def _wait_until(condition: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + _WAIT_TIMEOUT_S
-    while not done():
+    while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not within {_WAIT_TIMEOUT_S} seconds")
+            raise TimeoutError(f"{what}: not complete within {_WAIT_TIMEOUT_S} seconds")
         time.sleep(0.05)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a plan."""
+    """Apply or delete the objects of a plan; return the exit code."""
     command, path = arguments
     plan = json.loads(Path(path).read_text())
-    clusters = {name: PlannedCluster(name, found) for name, found in plan.items()}
+    clusters = {name: PlannedCluster(name, entry) for name, entry in plan.items()}
     {"up": apply_all, "down": delete_all}[command](clusters)
     return 0
 

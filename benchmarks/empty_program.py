@@ -1,4 +1,4 @@
-"""The peer of a preview: a Pulumi program that makes two Kubernetes providers and nothing else."""
+"""Empty program for the comparison of previews: two Kubernetes providers and nothing else."""
 
 from __future__ import annotations
 
@@ -6,36 +6,36 @@ import shutil
 from pathlib import Path
 
 from benchmarks.environment import Environment
-from benchmarks.process import Ran
+from benchmarks.process import CommandRun
 
 _SOURCE = Path(__file__).parent / "empty"
 _OPTIONS = ("--stack", "empty", "--non-interactive", "--color=never", "--suppress-progress")
 
 
-class Empty:
-    """`benchmarks/empty`, copied to where Pulumi may write a stack file beside it.
+class EmptyProgram:
+    """The program `benchmarks/empty`, copied to a folder where Pulumi can write a stack file.
 
     Args:
-        ground: the lab.
+        lab: the lab.
     """
 
-    def __init__(self, ground: Environment) -> None:
-        self._ground = ground
-        self._folder = ground.work / "empty"
+    def __init__(self, lab: Environment) -> None:
+        self._lab = lab
+        self._folder = lab.work / "empty"
         shutil.copytree(_SOURCE, self._folder, ignore=shutil.ignore_patterns("__pycache__"))
         self._run("stack", "init", "empty", "--non-interactive")
 
     def up(self) -> None:
-        """Write the two providers into the state."""
+        """Create the two providers in the state."""
         self._run("up", "--yes", "--skip-preview", *_OPTIONS)
 
     def down(self) -> None:
-        """Take them out of it."""
+        """Delete the two providers from the state."""
         self._run("destroy", "--yes", "--skip-preview", *_OPTIONS)
 
-    def preview(self, *arguments: str, memory: bool = False) -> Ran:
-        """`pulumi preview`."""
+    def preview(self, *arguments: str, memory: bool = False) -> CommandRun:
+        """Run `pulumi preview`, and return its measurements."""
         return self._run("preview", *_OPTIONS, *arguments, memory=memory)
 
-    def _run(self, *arguments: str, memory: bool = False) -> Ran:
-        return self._ground.runner.run(["pulumi", *arguments], self._folder, memory=memory)
+    def _run(self, *arguments: str, memory: bool = False) -> CommandRun:
+        return self._lab.runner.run(["pulumi", *arguments], self._folder, memory=memory)

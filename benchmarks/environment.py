@@ -1,4 +1,4 @@
-"""What every figure stands on: a lab of the benchmarks' own, and programs that run on it and on nothing else."""
+"""Environment of all benchmarks: a separate lab, and a runner whose programs use only that lab."""
 
 from __future__ import annotations
 
@@ -30,50 +30,50 @@ Say = Callable[[str], None]
 class Environment:
     """A running lab."""
 
-    home: StateDir
+    state_dir: StateDir
     runner: Runner
-    work: Path  # a folder for what figures write
+    work: Path  # a folder for files of the benchmarks
     say: Say
 
     def api(self, cluster: str) -> ApiClient:
-        """The API server of a cluster."""
-        found = allocation.read(self.home.cluster(cluster))
-        assert found is not None, f"{cluster} runs"
-        return connect(Pki(folder=self.home.cluster(cluster) / "pki"), found)
+        """Return the client of a cluster's API server."""
+        cluster_allocation = allocation.read_allocation(self.state_dir.cluster(cluster))
+        assert cluster_allocation is not None, f"{cluster} runs"
+        return connect(Pki(folder=self.state_dir.cluster(cluster) / "pki"), cluster_allocation)
 
     def start(self, clusters: Sequence[str]) -> None:
-        """Have these clusters run beside those that do."""
+        """Start clusters in addition to the running ones."""
         lifecycle.start(
-            self.home, clusters, load_balancers={}, chart_folders=[], timeout=60 + 30 * len(clusters), say=_silent
+            self.state_dir, clusters, load_balancers={}, chart_folders=[], timeout=60 + 30 * len(clusters), say=_silent
         )
 
 
-def folder() -> Path:
-    """Where the benchmarks' lab lives, so that no other lab of this checkout is touched."""
+def lab_folder() -> Path:
+    """Return the folder of the benchmarks' lab, which is separate from the project's lab."""
     return locate().folder.with_name(f"{locate().folder.name}-benchmarks")
 
 
 @contextmanager
-def ground(clusters: Sequence[str], say: Say) -> Iterator[Environment]:
-    """A lab with these clusters, which is gone when this is left, and also when this process is killed.
+def start_lab(clusters: Sequence[str], say: Say) -> Iterator[Environment]:
+    """Run a lab with these clusters, and delete it afterwards, even if this process is killed.
 
     Raises:
-        LabError, toolchain.NotInstalled: it can't be had.
+        LabError, toolchain.NotInstalledError: the lab cannot be started.
     """
-    home = StateDir(folder=folder())
-    # What an earlier run could not clear away.
-    lifecycle.stop(home, [], delete=True)
-    shutil.rmtree(home.folder, ignore_errors=True)
-    home.create()
-    keeper = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.watchdog", str(home.folder)],
+    state_dir = StateDir(folder=lab_folder())
+    # An earlier run can have left a lab.
+    lifecycle.stop(state_dir, [], delete=True)
+    shutil.rmtree(state_dir.folder, ignore_errors=True)
+    state_dir.create()
+    watchdog = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.watchdog", str(state_dir.folder)],
         cwd=PROJECT_ROOT,
         stdin=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    assert keeper.stdin is not None
-    pipe = keeper.stdin
+    assert watchdog.stdin is not None
+    pipe = watchdog.stdin
 
     def watch(process: psutil.Process | None) -> None:
         pipe.write(f"{process.pid} {process.create_time()}\n" if process is not None else "\n")
@@ -82,23 +82,24 @@ def ground(clusters: Sequence[str], say: Say) -> Iterator[Environment]:
     try:
         say(f"lab: {len(clusters)} clusters")
         lifecycle.start(
-            home, clusters, load_balancers={}, chart_folders=[], timeout=60 + 30 * len(clusters), say=_silent
+            state_dir, clusters, load_balancers={}, chart_folders=[], timeout=60 + 30 * len(clusters), say=_silent
         )
-        environment.prepare(home)
-        variables = environment.merged(home, DEFAULT_LINKERD_VERSION)
-        variables["PATH"] = os.pathsep.join([str(helm.program().parent), *_helmfile(), variables["PATH"]])
-        work = home.folder / "work"
+        environment.create_folders(state_dir)
+        variables = environment.build_environment(state_dir, DEFAULT_LINKERD_VERSION)
+        variables["PATH"] = os.pathsep.join([str(helm.find_program().parent), *_helmfile_folders(), variables["PATH"]])
+        work = state_dir.folder / "work"
         work.mkdir(exist_ok=True)
-        yield Environment(home=home, runner=Runner(variables, work / "output.log", watch), work=work, say=say)
+        yield Environment(state_dir=state_dir, runner=Runner(variables, work / "output.log", watch), work=work, say=say)
     finally:
-        # Here, because the lab's supervisor is a child of this process; the keeper is for when nobody comes here.
-        lifecycle.stop(home, [], delete=True)
+        # Stopped here, because the lab's supervisor is a child of this process. The watchdog stops the lab only if this
+        # process is killed.
+        lifecycle.stop(state_dir, [], delete=True)
         pipe.close()
-        keeper.wait()
+        watchdog.wait()
 
 
-def _helmfile() -> list[str]:
-    """Where the helmfile is that was built here; nothing where there is one on PATH."""
+def _helmfile_folders() -> list[str]:
+    """Return the folder of the toolchain's helmfile, or nothing if helmfile is on PATH."""
     return [] if shutil.which("helmfile") else [str(installed("helmfile") / "bin")]
 
 

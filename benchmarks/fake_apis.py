@@ -1,9 +1,9 @@
-"""API servers of any number of clusters in one process: empty clusters, in which the user may do everything.
+"""Fake API servers of any number of empty clusters, in one process; the user has all permissions.
 
     python -m benchmarks.fake_apis
 
-It prints its port. A cluster is a path: http://127.0.0.1:<port>/<cluster>/version. Without TLS, whose price is the same
-for every program that asks a cluster anything.
+The process prints its port. The path selects a cluster: http://127.0.0.1:<port>/<cluster>/version. There is no TLS,
+because TLS would cost the same for every program that contacts a cluster.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
                 name, _, value = line.partition(":")
                 if name.lower() == "content-length":
                     await reader.readexactly(int(value))
-            writer.write(_answer(first.split(" ")[1]))
+            writer.write(_respond(first.split(" ")[1]))
             await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError):
         pass
@@ -39,8 +39,8 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         writer.close()
 
 
-def _answer(target: str) -> bytes:
-    # The first part of the path is the cluster.
+def _respond(target: str) -> bytes:
+    # The first element of the path is the cluster.
     path = "/" + target.partition("?")[0].lstrip("/").partition("/")[2]
     status, content = _ANSWERS.get(path, (404, {"kind": "Status", "code": 404}))
     body = json.dumps(content).encode()
@@ -53,7 +53,7 @@ def _answer(target: str) -> bytes:
 async def _main() -> None:
     server = await asyncio.start_server(_serve, "127.0.0.1", 0, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)
-    # It ends when whoever started it does: nobody writes to its input, so that only its end can be read.
+    # Run until standard input is closed, which happens when the parent process ends.
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     server.close()
 

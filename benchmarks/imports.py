@@ -1,4 +1,4 @@
-"""What a stack imports, and for how long: Python's own account of it."""
+"""Modules that the program imports for a stack, and their import times, measured by Python itself."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from benchmarks import program
 from benchmarks.process import Runner
 from mesh.paths import PROJECT_ROOT
 
-_LINE = re.compile(r"^import time:\s+(\d+) \|\s+\d+ \|\s*(\S+)$", re.MULTILINE)
+_IMPORT_LINE = re.compile(r"^import time:\s+(\d+) \|\s+\d+ \|\s*(\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Imported:
-    """What one run has imported."""
+class ImportProfile:
+    """The imports of one run."""
 
     seconds: float
     modules: int
     own: frozenset[str]  # modules of this program
-    packages: dict[str, float]  # seconds by top-level package, the longest first
+    packages: dict[str, float]  # seconds by top-level package, in descending order
 
 
-def parse(printed: str) -> Imported:
-    """What `python -X importtime` printed."""
+def parse_import_times(printed: str) -> ImportProfile:
+    """Parse the output of `python -X importtime`."""
     own = {path.stem for path in PROJECT_ROOT.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     packages: dict[str, float] = defaultdict(float)
-    found = [(int(microseconds) / 1e6, name) for microseconds, name in _LINE.findall(printed)]
-    for seconds, name in found:
+    times = [(int(microseconds) / 1e6, name) for microseconds, name in _IMPORT_LINE.findall(printed)]
+    for seconds, name in times:
         packages[name.partition(".")[0]] += seconds
-    return Imported(
-        seconds=sum(seconds for seconds, _ in found),
-        modules=len(found),
-        own=frozenset(name for _, name in found if name.partition(".")[0] in own),
+    return ImportProfile(
+        seconds=sum(seconds for seconds, _ in times),
+        modules=len(times),
+        own=frozenset(name for _, name in times if name.partition(".")[0] in own),
         packages=dict(sorted(packages.items(), key=lambda item: -item[1])),
     )
 
 
-def of(runner: Runner, work: Path, config: dict[str, Any]) -> Imported:
-    """What the program imports for a stack."""
+def measure_imports(runner: Runner, work: Path, config: dict[str, Any]) -> ImportProfile:
+    """Run the program for a stack, and return its imports."""
     log = work / "imports.log"
     log.unlink(missing_ok=True)
-    with program.api_servers(work, list(config["clusters"])) as kubeconfig:
-        program.run(Runner(runner.environment, log), kubeconfig, config, python=("-X", "importtime"))
-    return parse(log.read_text())
+    with program.serve_clusters(work, list(config["clusters"])) as kubeconfig:
+        program.run_program(Runner(runner.environment, log), kubeconfig, config, python=("-X", "importtime"))
+    return parse_import_times(log.read_text())

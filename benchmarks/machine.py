@@ -1,4 +1,4 @@
-"""The machine that figures were made on, without its name or any path."""
+"""Description of the machine that runs the benchmarks, without host name and paths."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from importlib.metadata import version
 import psutil
 
 
-def described(environment: Mapping[str, str]) -> str:
-    """Cores, memory, and the versions of what runs.
+def describe_machine(environment: Mapping[str, str]) -> str:
+    """Return cores, memory, and the versions of the programs.
 
     Args:
-        environment: in whose PATH the programs are.
+        environment: the variables, whose PATH contains the programs.
     """
     memory = psutil.virtual_memory().total / 2**30
     parts = [
         f"{psutil.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}",
         f"Python {platform.python_version()}",
-        f"Pulumi {_said(environment, 'pulumi', 'version')}",
+        f"Pulumi {_first_line(environment, 'pulumi', 'version')}",
         f"pulumi-kubernetes {version('pulumi-kubernetes')}",
-        f"Helm {_said(environment, 'helm', 'version', '--template', '{{.Version}}')}",
-        f"Linkerd {_said(environment, 'linkerd', 'version', '--client', '--short')}",
-        f"kubectl {_kubectl(environment)}",
+        f"Helm {_first_line(environment, 'helm', 'version', '--template', '{{.Version}}')}",
+        f"Linkerd {_first_line(environment, 'linkerd', 'version', '--client', '--short')}",
+        f"kubectl {_kubectl_version(environment)}",
     ]
     return ", ".join(parts)
 
 
-def _kubectl(environment: Mapping[str, str]) -> str:
-    return _said(environment, "kubectl", "version", "--client").removeprefix("Client Version: ")
+def _kubectl_version(environment: Mapping[str, str]) -> str:
+    return _first_line(environment, "kubectl", "version", "--client").removeprefix("Client Version: ")
 
 
-def _said(environment: Mapping[str, str], name: str, *arguments: str) -> str:
-    """The first line that a program of that PATH prints."""
+def _first_line(environment: Mapping[str, str], name: str, *arguments: str) -> str:
+    """Return the first line that a program prints."""
     program = shutil.which(name, path=environment.get("PATH"))
     if program is None:
         return "(none)"

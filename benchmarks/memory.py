@@ -1,4 +1,4 @@
-"""The memory of a process and of all that it starts."""
+"""Memory of a process and all its child processes."""
 
 from __future__ import annotations
 
@@ -8,55 +8,54 @@ from dataclasses import dataclass, field
 
 import psutil
 
-# Seconds between looks.
-_EVERY = 0.05
+_SAMPLE_INTERVAL_S = 0.05
 _MIB = 2**20
 
 
 @dataclass
-class Peak:
-    """The most memory that all processes had at one moment, in MiB, and what each program had of it then."""
+class MemoryPeak:
+    """The peak of the memory of all processes together, in MiB, and the share of each program at that moment."""
 
     total: float = 0
     programs: dict[str, float] = field(default_factory=dict)
     processes: dict[str, int] = field(default_factory=dict)
 
 
-class Sampler:
-    """Looks every 50 ms from when it is entered until it is left.
+class MemorySampler:
+    """A context manager that samples the memory every 50 ms.
 
-    A page that several processes share counts for each of them by its share (PSS), where the system tells; else only
-    what they don't share (USS). Looking takes time of its own, so that nothing is timed meanwhile.
+    A page that several processes share counts proportionally for each of them (PSS) if the system supports it. Else
+    only unshared pages count (USS). Sampling takes processor time, so a run with samples is not timed.
     """
 
     def __init__(self, process: psutil.Process) -> None:
-        self.peak = Peak()
+        self.peak = MemoryPeak()
         self._process = process
-        self._over = threading.Event()
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> Sampler:
+    def __enter__(self) -> MemorySampler:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._stopped.set()
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._over.wait(_EVERY):
-            seen = self._look()
-            if seen.total > self.peak.total:
-                self.peak = seen
+        while not self._stopped.wait(_SAMPLE_INTERVAL_S):
+            sample = self._sample()
+            if sample.total > self.peak.total:
+                self.peak = sample
 
-    def _look(self) -> Peak:
+    def _sample(self) -> MemoryPeak:
         memory: defaultdict[str, float] = defaultdict(float)
         number: Counter[str] = Counter()
         total = 0.0
         try:
             tree = [self._process, *self._process.children(recursive=True)]
         except psutil.NoSuchProcess:
-            return Peak()
+            return MemoryPeak()
         for each in tree:
             try:
                 full, name = each.memory_full_info(), each.name()
@@ -66,4 +65,4 @@ class Sampler:
             total += size
             memory[name] += size
             number[name] += 1
-        return Peak(total=total, programs=dict(memory), processes=dict(number))
+        return MemoryPeak(total=total, programs=dict(memory), processes=dict(number))

@@ -1,4 +1,4 @@
-"""A two-way mesh of two clusters, from nothing to passing checks and back to nothing: ours and the other ways."""
+"""Benchmark of a two-cluster two-way mesh: creation and deletion, by this program and by the other contenders."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from benchmarks import leftovers, objects, readiness, stacks
 from benchmarks.contenders.contender import Contender
-from benchmarks.contenders.pulumi_program import STATE_ONCE, Ours
-from benchmarks.contenders.raw_apply import Floor
-from benchmarks.contenders.script import CLI, GUIDES, HELMFILE, Script
+from benchmarks.contenders.pulumi_program import STATE_ONCE, PulumiProgram
+from benchmarks.contenders.raw_apply import RawApply
+from benchmarks.contenders.script import CLI, GUIDES, HELMFILE, ShellScript
 from benchmarks.environment import Environment
 from benchmarks.readiness import ExpectedMesh
 from benchmarks.results import Comparison, Section, Series
@@ -18,67 +18,68 @@ from benchmarks.timeline import ENGINE, PROGRAM, Timeline
 from hack.make.check import Checker
 from hack.make.stack import PROJECT, LabStack
 
-# About how long one round takes on two cores.
-SECONDS = 320
-_READY_WITHIN, _GONE_WITHIN = 120.0, 90.0
+# Approximate duration of one round on two cores.
+SECONDS_PER_ROUND = 320
+_READY_TIMEOUT_S, _DELETION_TIMEOUT_S = 120.0, 90.0
 
 _ONCE = "ours, state written once"
 _GUIDES, _GUIDES_AT_ONCE = "guides", "guides, clusters side by side"
 _HELMFILE = "helmfile"
 _CLI, _CLI_AT_ONCE = "linkerd CLI", "linkerd CLI, clusters side by side"
 
-_UP = """
-From two empty clusters to a two-way mesh with podinfo exported by both, as `Pulumi.dev.yaml` has it. Every way ends
-when its commands have ended and the same look finds the mesh there: every Deployment available, every mirror of
-podinfo with endpoints, every link's gateway alive by its probe. `up to its end` is the time of the commands alone; a
-gateway is alive three seconds after its mirror began, which is Linkerd's first probe, and every way has to wait for
-it. Linkerd's own checks take several seconds per cluster, so they are run once for each way, off the clock; all rows
-of `make check` passed for each.
+_UP_TEXT = """
+From two empty clusters to a two-way mesh as in `Pulumi.dev.yaml`, with podinfo exported by both. The time ends when the
+commands have ended and the same readiness check succeeds for every contender: every Deployment is available, every
+mirror of podinfo has endpoints, and every link's gateway has answered its probe. `up to its end` is the time of the
+commands alone. Linkerd sends the first probe three seconds after the start of a mirror, and every contender waits for
+it. Linkerd's own checks take several seconds per cluster, so they run once for each contender, outside the measured
+time. All rows of `make check` passed for each contender.
 
-- **ours, state written once**: the same with the variables that have Pulumi write its state when it ends, rather than
-  before and after each step ([docs/large-meshes.md](../docs/large-meshes.md)). The goals are about the default.
-- **guides**: `helm install --wait` of linkerd-crds, linkerd-control-plane and linkerd-multicluster on one cluster
-  after the other, `linkerd multicluster link | kubectl apply` for each direction, podinfo by kubectl, as Linkerd's
-  guides print it; certificates by openssl, where they take step.
-- **linkerd CLI**: `linkerd install`, `linkerd multicluster install` and `link`, each into `kubectl apply`.
-- **side by side**: the same commands by a careful engineer, who does both clusters at once. The guides don't.
-- **helmfile**: `helmfile sync` of the same releases on both clusters, as far at once as they need each other; links
-  and podinfo like the guides.
-- **floor**: the very objects that ours has made, credentials included, applied by one client with eight requests under
-  way per cluster, and nothing else: no chart is rendered, no key is made, nothing is remembered.
+- **ours, state written once**: with variables by which Pulumi writes its state only when it ends, instead of before and
+  after each step ([docs/large-meshes.md](../docs/large-meshes.md)). The goals are for the default.
+- **guides**: the commands in Linkerd's guides. `helm install --wait` of linkerd-crds, linkerd-control-plane and
+  linkerd-multicluster on one cluster after the other, `linkerd multicluster link | kubectl apply` for each direction,
+  podinfo by kubectl. The certificates are created by openssl instead of step.
+- **linkerd CLI**: `linkerd install`, `linkerd multicluster install` and `link`, each piped into `kubectl apply`.
+- **clusters side by side**: the same commands on both clusters at once, which the guides do not do.
+- **helmfile**: `helmfile sync` of the same releases on both clusters, in parallel where dependencies permit. Links and
+  podinfo as in the guides.
+- **floor**: the objects that this program creates, credentials included, applied by one client with eight concurrent
+  requests per cluster. It renders no chart, creates no key and stores no state.
 """
-_DOWN = """
-From that mesh to clusters that have what they had before it, and nothing else: every object of every kind is compared
-by name, and the clock stops when nothing is left. The other ways remove what theirs have made: unlink, uninstall, and
-the namespaces, which Helm leaves.
+_DOWN_TEXT = """
+From that mesh back to the initial clusters: the time ends when the names of all objects of all kinds are the same as
+before. The other contenders delete their own objects: unlink, uninstall, and the namespaces, which Helm leaves.
 """
-_NOT_HAD = (
-    "OpenTofu and Terraform are not compared: of their providers only helm 1.3.2 and kubernetes 1.13.4 are to be had "
-    "as Go modules, both of 2020; they build only with replacements of what they need, and were not tried on today's "
-    "Kubernetes. helmfile stands for the tools that are told what there shall be.",
+_NOT_COMPARED = (
+    "OpenTofu and Terraform are not compared. As Go modules only their providers helm 1.3.2 and kubernetes 1.13.4 are "
+    "available, both of 2020. They build only with replaced dependencies, and were not tested on current Kubernetes. "
+    "helmfile represents the declarative tools.",
 )
 
 
-def figure(ground: Environment, rounds: int, date: str, machine: str) -> dict[str, Section]:
-    """Both sections."""
-    config = stacks.two_way()
-    chosen = stacks.read(ground, "mesh", config)
-    wanted = stacks.wanted(chosen)
-    clusters = [cluster.context for cluster in chosen.clusters]
-    empty = leftovers.names(ground, clusters)
-    ours = Ours(ground, chosen)
-    ground.say("ours, once, to see what it makes and to profile it")
-    profile_up, profile_down, made = _first(ground, ours, chosen, wanted)
-    leftovers.wait_until_none(ground, empty, _GONE_WITHIN)
-    ways = [ours, Ours(ground, chosen, _ONCE, environment=STATE_ONCE), *_others(ground, made)]
-    _check(ground, ways, chosen, wanted, empty)
+def measure(lab: Environment, rounds: int, date: str, machine: str) -> dict[str, Section]:
+    """Return the sections `mesh` and `destroy`."""
+    config = stacks.dev_config()
+    stack = stacks.read_stack(lab, "mesh", config)
+    expected = stacks.expected_mesh(stack)
+    clusters = [cluster.context for cluster in stack.clusters]
+    empty = leftovers.list_names(lab, clusters)
+    ours = PulumiProgram(lab, stack)
+    lab.say("ours, once, to profile it and to list its objects")
+    profile_up, profile_down, stack_objects = _profile(lab, ours, stack, expected)
+    leftovers.wait_until_none(lab, empty, _DELETION_TIMEOUT_S)
+    contenders = [ours, PulumiProgram(lab, stack, _ONCE, environment=STATE_ONCE), *_create_others(lab, stack_objects)]
+    _check_contenders(lab, contenders, stack, expected, empty)
     seconds: dict[str, list[float]] = defaultdict(list)
     for number in range(1, rounds + 1):
-        for way in ways:
-            for what, value in _round(ground, way, wanted, empty).items():
+        for contender in contenders:
+            for what, value in _measure_round(lab, contender, expected, empty).items():
                 seconds[what].append(value)
-            shown = f"{seconds[f'{way.name}: up'][-1]:.1f} s up, {seconds[f'{way.name}: down'][-1]:.1f} s down"
-            ground.say(f"round {number} of {rounds}: {way.name}: {shown}")
+            shown = (
+                f"{seconds[f'{contender.name}: up'][-1]:.1f} s up, {seconds[f'{contender.name}: down'][-1]:.1f} s down"
+            )
+            lab.say(f"round {number} of {rounds}: {contender.name}: {shown}")
     series = [Series(name=name, unit="s", values=tuple(values)) for name, values in seconds.items()]
     return {
         "mesh": Section(
@@ -86,70 +87,72 @@ def figure(ground: Environment, rounds: int, date: str, machine: str) -> dict[st
             date=date,
             machine=machine,
             rounds=rounds,
-            text=_UP,
-            series=_of(series, "up", "up to its end"),
+            text=_UP_TEXT,
+            series=_select(series, "up", "up to its end"),
             comparisons=(
-                *_against("up", _GUIDES, 0.5),
-                *_against("up", _CLI, 0.8),
-                *_against("up", "floor", 2.0),
-                *_against("up", _GUIDES_AT_ONCE),
-                *_against("up", _CLI_AT_ONCE),
-                *_against("up", _HELMFILE),
-                *_against("up", _GUIDES, ours=_ONCE),
-                *_against("up", _CLI, ours=_ONCE),
-                *_against("up", "floor", ours=_ONCE),
-                *_against("up to its end", _GUIDES),
-                *_against("up to its end", _CLI),
-                *_against("up to its end", "floor"),
+                *_compare("up", _GUIDES, 0.5),
+                *_compare("up", _CLI, 0.8),
+                *_compare("up", "floor", 2.0),
+                *_compare("up", _GUIDES_AT_ONCE),
+                *_compare("up", _CLI_AT_ONCE),
+                *_compare("up", _HELMFILE),
+                *_compare("up", _GUIDES, ours=_ONCE),
+                *_compare("up", _CLI, ours=_ONCE),
+                *_compare("up", "floor", ours=_ONCE),
+                *_compare("up to its end", _GUIDES),
+                *_compare("up to its end", _CLI),
+                *_compare("up to its end", "floor"),
             ),
             profile=profile_up,
-            notes=_NOT_HAD,
+            notes=_NOT_COMPARED,
         ),
         "destroy": Section(
             title="Destroy",
             date=date,
             machine=machine,
             rounds=rounds,
-            text=_DOWN,
-            series=_of(series, "down"),
+            text=_DOWN_TEXT,
+            series=_select(series, "down"),
             comparisons=(
-                *_against("down", _GUIDES, 0.4),
-                *_against("down", _GUIDES_AT_ONCE),
-                *_against("down", _CLI),
-                *_against("down", _CLI_AT_ONCE),
-                *_against("down", _HELMFILE),
-                *_against("down", "floor"),
-                *_against("down", _GUIDES, ours=_ONCE),
+                *_compare("down", _GUIDES, 0.4),
+                *_compare("down", _GUIDES_AT_ONCE),
+                *_compare("down", _CLI),
+                *_compare("down", _CLI_AT_ONCE),
+                *_compare("down", _HELMFILE),
+                *_compare("down", "floor"),
+                *_compare("down", _GUIDES, ours=_ONCE),
             ),
             profile=profile_down,
         ),
     }
 
 
-def _first(
-    ground: Environment, ours: Ours, chosen: LabStack, wanted: ExpectedMesh
+def _profile(
+    lab: Environment, ours: PulumiProgram, stack: LabStack, expected: ExpectedMesh
 ) -> tuple[str, str, dict[str, list[dict[str, object]]]]:
-    """Profiles of both directions, and what is made, by cluster."""
-    up = Timeline(ground.work / "up.events")
+    """Return the profiles of `up` and `destroy`, and the stack's objects by cluster."""
+    up = Timeline(lab.work / "up.events")
     up.begin()
-    ours.up_with(*up.options, meanwhile=up.look)
-    up.look()
-    readiness.wait(ground, wanted, _READY_WITHIN)
-    manager = f"{PROJECT}-{chosen.name}"
-    made = {cluster.context: objects.made(ground, cluster.context, manager) for cluster in chosen.clusters}
-    leftovers.warm(ground, made)
-    down = Timeline(ground.work / "down.events")
+    ours.up_with(*up.options, meanwhile=up.read_events)
+    up.read_events()
+    readiness.wait_until_ready(lab, expected, _READY_TIMEOUT_S)
+    manager = f"{PROJECT}-{stack.name}"
+    stack_objects = {
+        cluster.context: objects.list_stack_objects(lab, cluster.context, manager) for cluster in stack.clusters
+    }
+    leftovers.warm_storage(lab, stack_objects)
+    down = Timeline(lab.work / "down.events")
     down.begin()
-    ours.down_with(*down.options, meanwhile=down.look)
-    down.look()
-    return up.markdown("up", before=PROGRAM), down.markdown("destroy", before=ENGINE), made
+    ours.down_with(*down.options, meanwhile=down.read_events)
+    down.read_events()
+    return up.markdown("up", before=PROGRAM), down.markdown("destroy", before=ENGINE), stack_objects
 
 
-def _others(ground: Environment, made: dict[str, list[dict[str, object]]]) -> list[Contender]:
+def _create_others(lab: Environment, stack_objects: dict[str, list[dict[str, object]]]) -> list[Contender]:
     namespace = stacks.NAMESPACE
-    podinfo = {cluster: objects.in_namespace(found, namespace) for cluster, found in made.items()}
+    podinfo = {cluster: objects.select_namespace(each, namespace) for cluster, each in stack_objects.items()}
     scripts = [
-        Script(ground, script, podinfo, namespace, side_by_side=at_once, name=name)
+        ShellScript(lab, script, podinfo, namespace, side_by_side=at_once, name=name)
         for name, script, at_once in (
             (_GUIDES, GUIDES, False),
             (_CLI, CLI, False),
@@ -158,55 +161,55 @@ def _others(ground: Environment, made: dict[str, list[dict[str, object]]]) -> li
             (_HELMFILE, HELMFILE, True),
         )
     ]
-    return [*scripts, Floor(ground, made)]
+    return [*scripts, RawApply(lab, stack_objects)]
 
 
-def _check(
-    ground: Environment,
-    ways: Sequence[Contender],
-    chosen: LabStack,
-    wanted: ExpectedMesh,
+def _check_contenders(
+    lab: Environment,
+    contenders: Sequence[Contender],
+    stack: LabStack,
+    expected: ExpectedMesh,
     empty: dict[str, frozenset[str]],
 ) -> None:
-    """Each way once, to see by Linkerd's own checks that what it makes is right, and that it leaves nothing."""
-    for way in ways:
-        ground.say(f"{way.name}: Linkerd's own checks, once and off the clock")
-        way.up()
-        readiness.wait(ground, wanted, _READY_WITHIN)
-        way.before_checks()
-        failed = [row for row in Checker(chosen, ground.runner.environment).rows() if not row.passed]
+    """Run each contender once, and verify that Linkerd's own checks pass and that nothing is left afterwards."""
+    for contender in contenders:
+        lab.say(f"{contender.name}: Linkerd's own checks, once, not timed")
+        contender.up()
+        readiness.wait_until_ready(lab, expected, _READY_TIMEOUT_S)
+        contender.before_checks()
+        failed = [row for row in Checker(stack, lab.runner.environment).rows() if not row.passed]
         if failed:
             shown = "; ".join(f"{row.subject}: {row.check}: {row.detail}" for row in failed)
-            raise readiness.NotReady(f"{way.name}: {shown}")
-        leftovers.warm(ground, empty)
-        way.down()
-        leftovers.wait_until_none(ground, empty, _GONE_WITHIN)
+            raise readiness.NotReadyError(f"{contender.name}: {shown}")
+        leftovers.warm_storage(lab, empty)
+        contender.down()
+        leftovers.wait_until_none(lab, empty, _DELETION_TIMEOUT_S)
 
 
-def _round(
-    ground: Environment, way: Contender, wanted: ExpectedMesh, empty: dict[str, frozenset[str]]
+def _measure_round(
+    lab: Environment, contender: Contender, expected: ExpectedMesh, empty: dict[str, frozenset[str]]
 ) -> dict[str, float]:
     began = time.perf_counter()
-    way.up()
+    contender.up()
     ended = time.perf_counter()
-    readiness.wait(ground, wanted, _READY_WITHIN)
-    there = time.perf_counter()
-    leftovers.warm(ground, empty)
-    leaving = time.perf_counter()
-    way.down()
-    leftovers.wait_until_none(ground, empty, _GONE_WITHIN)
-    gone = time.perf_counter()
+    readiness.wait_until_ready(lab, expected, _READY_TIMEOUT_S)
+    ready = time.perf_counter()
+    leftovers.warm_storage(lab, empty)
+    down_began = time.perf_counter()
+    contender.down()
+    leftovers.wait_until_none(lab, empty, _DELETION_TIMEOUT_S)
+    down_ended = time.perf_counter()
     return {
-        f"{way.name}: up": there - began,
-        f"{way.name}: up to its end": ended - began,
-        f"{way.name}: down": gone - leaving,
+        f"{contender.name}: up": ready - began,
+        f"{contender.name}: up to its end": ended - began,
+        f"{contender.name}: down": down_ended - down_began,
     }
 
 
-def _of(series: Sequence[Series], *ends: str) -> tuple[Series, ...]:
+def _select(series: Sequence[Series], *ends: str) -> tuple[Series, ...]:
     return tuple(each for end in ends for each in series if each.name.partition(": ")[2] == end)
 
 
-def _against(what: str, peer: str, at_most: float | None = None, *, ours: str = "ours") -> tuple[Comparison]:
+def _compare(what: str, peer: str, at_most: float | None = None, *, ours: str = "ours") -> tuple[Comparison]:
     compared = f"{what}, {ours} : {peer}"
     return (Comparison(what=compared, ours=f"{ours}: {what}", peer=f"{peer}: {what}", at_most=at_most),)

@@ -1,4 +1,4 @@
-"""What was measured, as pictures: bars for what is compared, lines for what grows."""
+"""Plots of the results: bars for comparisons, lines for growth."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ from matplotlib.figure import Figure
 from benchmarks.results import Curve, Section, Series
 
 _BAR, _OURS, _WHISKER = "#9aa7b5", "#2f6f9f", "#333333"
-# Sections whose bars are drawn, and the end of the series' names that they are drawn of.
-_BARS = {"mesh": "up", "destroy": "down", "preview": "time"}
+# Sections with bars, and the suffix of the names of the drawn series.
+_BAR_SUFFIXES = {"mesh": "up", "destroy": "down", "preview": "time"}
 _CURVES = ("scale-lab", "scale-mock")
 
-# Text stays text, and the same figures give the same file.
+# Text is not converted to paths, and the same figures produce the same file.
 matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "figures", "font.size": 10})
 
 
 def draw(folder: Path, sections: Mapping[str, Section]) -> dict[str, list[str]]:
-    """Draw every section that has something to be drawn; the files' names, by section."""
+    """Draw every section with series or curves; return the file names by section."""
     drawn: dict[str, list[str]] = {}
     for key, section in sections.items():
         figure = None
-        if key in _BARS:
-            figure = _bars([each for each in section.series if each.name.endswith(f": {_BARS[key]}")], _BARS[key])
+        if key in _BAR_SUFFIXES:
+            figure = _draw_bars(
+                [each for each in section.series if each.name.endswith(f": {_BAR_SUFFIXES[key]}")], _BAR_SUFFIXES[key]
+            )
         elif key in _CURVES and any(len(curve.points) > 1 for curve in section.curves):
-            figure = _lines(section.curves)
+            figure = _draw_lines(section.curves)
         if figure is not None:
             name = f"{key}.svg"
             figure.savefig(folder / name, metadata={"Date": None}, bbox_inches="tight")
@@ -35,7 +37,7 @@ def draw(folder: Path, sections: Mapping[str, Section]) -> dict[str, list[str]]:
     return drawn
 
 
-def _bars(series: Sequence[Series], what: str) -> Figure:
+def _draw_bars(series: Sequence[Series], what: str) -> Figure:
     figure = Figure(figsize=(8, 0.45 * len(series) + 0.9))
     axes = figure.subplots()
     labels = [each.name.rpartition(": ")[0] for each in series]
@@ -60,7 +62,7 @@ def _bars(series: Sequence[Series], what: str) -> Figure:
     return figure
 
 
-def _lines(curves: Sequence[Curve]) -> Figure:
+def _draw_lines(curves: Sequence[Curve]) -> Figure:
     figure = Figure(figsize=(8, 4))
     axes = figure.subplots()
     for curve in curves:

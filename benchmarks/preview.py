@@ -1,4 +1,4 @@
-"""A preview that changes nothing: ours against an empty program, and what a stack pays for what it doesn't use."""
+"""Benchmark of a preview without changes: this program against an empty one, and the cost of unused features."""
 
 from __future__ import annotations
 
@@ -7,47 +7,49 @@ from statistics import median
 from typing import Any
 
 from benchmarks import imports, stacks
-from benchmarks.contenders.pulumi_program import Ours
-from benchmarks.empty_program import Empty
+from benchmarks.contenders.pulumi_program import PulumiProgram
+from benchmarks.empty_program import EmptyProgram
 from benchmarks.environment import Environment
-from benchmarks.imports import Imported
-from benchmarks.memory import Peak
-from benchmarks.report import table
+from benchmarks.imports import ImportProfile
+from benchmarks.memory import MemoryPeak
+from benchmarks.report import render_table
 from benchmarks.results import Comparison, Section, Series, Table
 from benchmarks.stats import Spread
 from benchmarks.timeline import PROGRAM, Timeline
 
-# About how long one round takes on two cores.
-SECONDS = 18
+# Approximate duration of one round on two cores.
+SECONDS_PER_ROUND = 18
 
 _EMPTY = "empty program"
 _OURS = "ours"
-_UNASKED = "ours, preflight off"
+_NO_PREFLIGHT = "ours, preflight off"
 _DEV = "`Pulumi.dev.yaml`"
 
 _TEXT = """
-`pulumi preview` of a mesh that is up and unchanged, against the same of a program that makes two Kubernetes providers
-and nothing else (`benchmarks/empty`), with the same engine, providers and clusters. The mesh is that of
-`Pulumi.dev.yaml`; `preflight off` is the same without the questions that the program asks the clusters before every
-update. Memory is that of all processes at one moment (engine, language host, Python, every provider; what several
-share is counted once). It is measured in rounds of its own, because looking takes time.
+`pulumi preview` of a running, unchanged mesh, against `pulumi preview` of a program that creates two Kubernetes
+providers and nothing else (`benchmarks/empty`). Engine, providers and clusters are the same. The mesh is that of
+`Pulumi.dev.yaml`; `preflight off` is the same stack without the preflight. Memory is the peak of all processes together
+(engine, language host, Python, every provider; shared pages count once). It is measured in separate rounds, because
+sampling takes time.
 
-The last table has what the program imports for three stacks, from the least to nearly everything, by `python -X
-importtime`, which itself slows imports down: the difference is what a stack is spared that uses less.
+The last table contains the imports of the program for three stacks, from the smallest to nearly all features, by
+`python -X importtime`, which slows the imports down. The difference is the time that a smaller stack saves.
 """
 
 
-def figure(ground: Environment, rounds: int, date: str, machine: str) -> dict[str, Section]:
-    """The section."""
-    config = stacks.two_way()
-    ours = Ours(ground, stacks.read(ground, "preview", config))
-    # Of the same stack: what is asked of clusters is in no state.
-    unasked = Ours(ground, stacks.read(ground, "preview", {**config, "preflight": False}, file="preview-unasked"))
-    empty = Empty(ground)
-    programs: dict[str, Ours | Empty] = {_OURS: ours, _EMPTY: empty, _UNASKED: unasked}
+def measure(lab: Environment, rounds: int, date: str, machine: str) -> dict[str, Section]:
+    """Return the section `preview`."""
+    config = stacks.dev_config()
+    ours = PulumiProgram(lab, stacks.read_stack(lab, "preview", config))
+    # The same stack can be previewed without the preflight, because the preflight leaves nothing in the state.
+    without_preflight = PulumiProgram(
+        lab, stacks.read_stack(lab, "preview", {**config, "preflight": False}, file="preview-unasked")
+    )
+    empty = EmptyProgram(lab)
+    programs: dict[str, PulumiProgram | EmptyProgram] = {_OURS: ours, _EMPTY: empty, _NO_PREFLIGHT: without_preflight}
     seconds: dict[str, list[float]] = defaultdict(list)
-    peaks: dict[str, list[Peak]] = defaultdict(list)
-    timeline = Timeline(ground.work / "preview.events")
+    peaks: dict[str, list[MemoryPeak]] = defaultdict(list)
+    timeline = Timeline(lab.work / "preview.events")
     try:
         ours.up()
         empty.up()
@@ -55,28 +57,28 @@ def figure(ground: Environment, rounds: int, date: str, machine: str) -> dict[st
             for name, program in programs.items():
                 seconds[name].append(program.preview("--expect-no-changes").seconds)
             shown = ", ".join(f"{name} {values[-1]:.2f} s" for name, values in seconds.items())
-            ground.say(f"round {number} of {rounds}: {shown}")
+            lab.say(f"round {number} of {rounds}: {shown}")
         for number in range(1, rounds + 1):
-            ground.say(f"round {number} of {rounds}, memory")
+            lab.say(f"round {number} of {rounds}, memory")
             for name, program in programs.items():
                 peak = program.preview(memory=True).peak
-                assert peak is not None, "it was looked at"
+                assert peak is not None, "the memory was sampled"
                 peaks[name].append(peak)
         timeline.begin()
-        ours.preview(*timeline.options, meanwhile=timeline.look)
-        timeline.look()
+        ours.preview(*timeline.options, meanwhile=timeline.read_events)
+        timeline.read_events()
     finally:
         ours.down()
         empty.down()
     series = [Series(name=f"{name}: time", unit="s", values=tuple(values)) for name, values in seconds.items()]
     series += [
-        Series(name=f"{name}: peak memory", unit="MiB", values=tuple(peak.total for peak in found))
-        for name, found in peaks.items()
+        Series(name=f"{name}: peak memory", unit="MiB", values=tuple(peak.total for peak in values))
+        for name, values in peaks.items()
     ]
-    ground.say("imports")
+    lab.say("imports")
     imported = {
-        name: [imports.of(ground.runner, ground.work, found) for _ in range(rounds)]
-        for name, found in _stacks(config).items()
+        name: [imports.measure_imports(lab.runner, lab.work, stack_config) for _ in range(rounds)]
+        for name, stack_config in _import_configs(config).items()
     }
     return {
         "preview": Section(
@@ -87,24 +89,25 @@ def figure(ground: Environment, rounds: int, date: str, machine: str) -> dict[st
             text=_TEXT,
             series=tuple(series),
             comparisons=(
-                _against("time", _EMPTY, 1.5),
-                _against("time", _UNASKED),
-                _against("peak memory", _EMPTY),
+                _compare("time", _EMPTY, 1.5),
+                _compare("time", _NO_PREFLIGHT),
+                _compare("peak memory", _EMPTY),
             ),
-            tables=(_memory(peaks), _imports(imported)),
-            profile=f"{timeline.markdown('preview', before=PROGRAM)}\n{_packages(imported)}",
+            tables=(_memory_table(peaks), _import_table(imported)),
+            profile=f"{timeline.markdown('preview', before=PROGRAM)}\n{_package_table(imported)}",
         )
     }
 
 
-def _stacks(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """From the least to nearly everything, for API servers that are none."""
+def _import_configs(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return stacks from the smallest to nearly all features, with API servers that do not exist."""
     clusters = {
-        name: {**(said or {}), "apiServer": f"https://{name}.example.com"} for name, said in config["clusters"].items()
+        name: {**(cluster or {}), "apiServer": f"https://{name}.example.com"}
+        for name, cluster in config["clusters"].items()
     }
     dev = {**config, "clusters": clusters}
     return {
-        "two clusters without links or workloads": stacks.without(dev, "links", "workloads"),
+        "two clusters without links or workloads": stacks.drop_keys(dev, "links", "workloads"),
         _DEV: dev,
         "and viz, jaeger, smi, and three more samples": {
             **dev,
@@ -114,39 +117,44 @@ def _stacks(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _against(what: str, peer: str, at_most: float | None = None) -> Comparison:
+def _compare(what: str, peer: str, at_most: float | None = None) -> Comparison:
     return Comparison(what=f"{what}, ours : {peer}", ours=f"{_OURS}: {what}", peer=f"{peer}: {what}", at_most=at_most)
 
 
-def _memory(peaks: dict[str, list[Peak]]) -> Table:
-    names = sorted({name for found in peaks.values() for peak in found for name in peak.programs})
+def _memory_table(peaks: dict[str, list[MemoryPeak]]) -> Table:
+    names = sorted({name for values in peaks.values() for peak in values for name in peak.programs})
     return Table(
         columns=("MiB at the peak, by program", *peaks),
         rows=tuple(
-            (name, *(_part(name, found) for found in peaks.values()))
+            (name, *(_format_memory(name, values) for values in peaks.values()))
             for name in names
-            if any(peak.programs.get(name, 0) >= 1 for found in peaks.values() for peak in found)
+            if any(peak.programs.get(name, 0) >= 1 for values in peaks.values() for peak in values)
         ),
     )
 
 
-def _part(name: str, found: list[Peak]) -> str:
-    size = median(peak.programs.get(name, 0) for peak in found)
-    number = median(peak.processes.get(name, 0) for peak in found)
+def _format_memory(name: str, peaks: list[MemoryPeak]) -> str:
+    size = median(peak.programs.get(name, 0) for peak in peaks)
+    number = median(peak.processes.get(name, 0) for peak in peaks)
     return f"{size:.0f} ({number:.0f} processes)" if number > 1 else f"{size:.0f}"
 
 
-def _imports(imported: dict[str, list[Imported]]) -> Table:
+def _import_table(imported: dict[str, list[ImportProfile]]) -> Table:
     return Table(
         columns=("stack", "imports, s", "modules", "of them the program's own"),
         rows=tuple(
-            (name, Spread.of([each.seconds for each in found]).text(2), str(found[0].modules), str(len(found[0].own)))
-            for name, found in imported.items()
+            (
+                name,
+                Spread.from_values([each.seconds for each in runs]).text(2),
+                str(runs[0].modules),
+                str(len(runs[0].own)),
+            )
+            for name, runs in imported.items()
         ),
     )
 
 
-def _packages(imported: dict[str, list[Imported]]) -> str:
-    found = imported[_DEV][0]
-    rows = [(name, f"{seconds:.3f}") for name, seconds in list(found.packages.items())[:10]]
-    return f"Its imports by package, in one run:\n\n{table(['package', 's'], rows)}"
+def _package_table(imported: dict[str, list[ImportProfile]]) -> str:
+    first_run = imported[_DEV][0]
+    rows = [(name, f"{seconds:.3f}") for name, seconds in list(first_run.packages.items())[:10]]
+    return f"Its imports by package, in one run:\n\n{render_table(['package', 's'], rows)}"

@@ -1,4 +1,4 @@
-"""Running one command to its end, timed, or looked at for its memory."""
+"""Runner of commands that measures their time or their memory."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.memory import Peak, Sampler
-from benchmarks.watchdog import end_tree
+from benchmarks.memory import MemoryPeak, MemorySampler
+from benchmarks.watchdog import kill_tree
 
-# Told of what runs now (None: nothing), for whoever must end it if nobody here can.
+# Called with the running process (None: nothing runs); the watchdog kills it if this process is killed.
 Watch = Callable[[psutil.Process | None], None]
 
 
-class CommandFailed(Exception):
-    """A command that did not succeed, with the end of what it printed."""
+class CommandError(Exception):
+    """A command has failed; the message contains the end of its output."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ran:
-    """A command that succeeded."""
+class CommandRun:
+    """The measurements of a successful command."""
 
     seconds: float
-    processor_seconds: float  # its own and those of the processes that it waited for
-    peak: Peak | None  # None: nobody looked
+    processor_seconds: float  # of the command and of its child processes
+    peak: MemoryPeak | None  # None: not measured
 
 
 class Runner:
-    """Runs commands, one at a time; none outlives an interruption.
+    """Runner of one command at a time, which is killed after an interruption.
 
     Args:
-        environment: of the commands, whole.
-        log: the file to which goes what they print.
-        watch: told of what runs.
+        environment: the whole environment of the commands.
+        log: the file for their output.
+        watch: is called with the running process.
     """
 
     def __init__(self, environment: Mapping[str, str], log: Path, watch: Watch = lambda process: None) -> None:
@@ -53,18 +53,18 @@ class Runner:
         environment: Mapping[str, str] | None = None,
         memory: bool = False,
         meanwhile: Callable[[], None] | None = None,
-    ) -> Ran:
-        """Run a command.
+    ) -> CommandRun:
+        """Run a command, and return its measurements.
 
         Args:
             command: the program and its arguments.
-            folder: where it runs.
+            folder: the working directory.
             environment: further variables.
-            memory: whether its memory is looked at, which takes time from it.
-            meanwhile: what is done every 20 ms as long as it runs.
+            memory: whether to sample the memory, which slows the command down.
+            meanwhile: is called every 20 ms while the command runs.
 
         Raises:
-            CommandFailed: it ended with another code than 0.
+            CommandError: the exit code is not 0.
         """
         with self._log.open("a+") as log:
             log.seek(0, 2)
@@ -78,15 +78,15 @@ class Runner:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # An interruption is ours to hear; the command is then ended below, with all that it has started.
+                # SIGINT reaches only this process, which then kills the command with all its children.
                 start_new_session=True,
             )
-            watched = psutil.Process(process.pid)
-            self._watch(watched)
+            tree_root = psutil.Process(process.pid)
+            self._watch(tree_root)
             try:
                 peak = None
                 if memory:
-                    with Sampler(watched) as sampler:
+                    with MemorySampler(tree_root) as sampler:
                         process.wait()
                     peak = sampler.peak
                 elif meanwhile is not None:
@@ -97,7 +97,7 @@ class Runner:
                     process.wait()
                 seconds = time.perf_counter() - began
             except BaseException:
-                end_tree(watched)
+                kill_tree(tree_root)
                 process.wait()
                 raise
             finally:
@@ -106,10 +106,10 @@ class Runner:
                 log.seek(start)
                 printed = log.read().strip().splitlines()[-30:]
                 shown = "\n".join(f"  {line}" for line in printed)
-                raise CommandFailed(
-                    f"{' '.join(command[:4])} … ended with {process.returncode}; its output ends:\n{shown}"
+                raise CommandError(
+                    f"{' '.join(command[:4])} …: exit code {process.returncode}; see the end of its output:\n{shown}"
                 )
-        return Ran(seconds=seconds, processor_seconds=_children_seconds() - before, peak=peak)
+        return CommandRun(seconds=seconds, processor_seconds=_children_seconds() - before, peak=peak)
 
 
 def _children_seconds() -> float:

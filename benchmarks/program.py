@@ -1,4 +1,4 @@
-"""The program itself, without an engine or a provider beside it: on an engine and API servers that answer at once."""
+"""Run of the program alone, with a mock engine and fake API servers that answer at once."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from typing import Any
 
 import yaml
 
-from benchmarks.mock_engine import PROJECT, STACK, serving
-from benchmarks.process import CommandFailed, Ran, Runner
+from benchmarks.mock_engine import PROJECT, STACK, serve_engine
+from benchmarks.process import CommandError, CommandRun, Runner
 from hack.lab.kubeconfig import LOOPBACK_PEERS
-from hack.toolchain.cache import NotInstalled
+from hack.toolchain.cache import NotInstalledError
 from mesh.paths import PROJECT_ROOT
 
 _EXEC = "pulumi-language-python-exec"
@@ -26,16 +26,16 @@ _EXEC = "pulumi-language-python-exec"
 
 @dataclass(frozen=True, kw_only=True)
 class ProgramRun:
-    """One run of the program."""
+    """The measurements of one run of the program."""
 
-    ran: Ran
+    ran: CommandRun
     resources: int
     counts: Mapping[str, int]  # by type
 
 
 @contextmanager
-def api_servers(work: Path, clusters: Sequence[str]) -> Iterator[Path]:
-    """A kubeconfig for so many API servers, which run as long as this is entered."""
+def serve_clusters(work: Path, clusters: Sequence[str]) -> Iterator[Path]:
+    """Run a fake API server for each cluster, and yield the path of their kubeconfig."""
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.fake_apis"],
         cwd=PROJECT_ROOT,
@@ -56,7 +56,7 @@ def api_servers(work: Path, clusters: Sequence[str]) -> Iterator[Path]:
         process.stdout.close()
 
 
-def run(
+def run_program(
     runner: Runner,
     kubeconfig: Path,
     config: Mapping[str, Any],
@@ -64,18 +64,18 @@ def run(
     python: Sequence[str] = (),
     memory: bool = False,
 ) -> ProgramRun:
-    """Run the program as for a preview.
+    """Run the program as for a preview, and return its measurements.
 
     Args:
-        runner: runs it.
-        kubeconfig: the clusters.
-        config: what the stack file says.
+        runner: the runner.
+        kubeconfig: the path of the clusters' kubeconfig.
+        config: the settings of the stack file.
         python: options of Python.
-        memory: whether its memory is looked at.
+        memory: whether to sample the memory.
     """
     script = shutil.which(_EXEC, path=runner.environment["PATH"])
     if script is None:
-        raise NotInstalled(f"{_EXEC}: not on PATH; it is beside `pulumi` where that is installed")
+        raise NotInstalledError(f"{_EXEC}: not on PATH; add the folder of Pulumi's language host to PATH")
     encoded = {
         f"{PROJECT}:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in config.items()
     }
@@ -84,7 +84,7 @@ def run(
         "PULUMI_CONFIG": json.dumps(encoded),
         "PULUMI_CONFIG_SECRET_KEYS": "[]",
     }
-    with serving() as engine:
+    with serve_engine() as engine:
         options = {
             "monitor": engine.address,
             "engine": engine.address,
@@ -99,8 +99,8 @@ def run(
         command = [sys.executable, *python, script, *(f"--{key}={value}" for key, value in options.items()), "."]
         try:
             ran = runner.run(command, PROJECT_ROOT, environment=environment, memory=memory)
-        except CommandFailed as error:
-            raise CommandFailed("\n".join([str(error), *engine.errors])) from None
+        except CommandError as error:
+            raise CommandError("\n".join([str(error), *engine.errors])) from None
         return ProgramRun(ran=ran, resources=engine.resources, counts=engine.counts)
 
 

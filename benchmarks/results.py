@@ -1,4 +1,4 @@
-"""What was measured, as data: `results.json`."""
+"""Results as data: `results.json`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.stats import Spread, ratios
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """One thing, measured once in each round."""
+    """One quantity, measured once in each round."""
 
     name: str
     unit: str  # s or MiB
@@ -22,13 +22,13 @@ class Series:
 
     @property
     def spread(self) -> Spread:
-        """Median and extremes."""
-        return Spread.of(self.values)
+        """Return median and extremes."""
+        return Spread.from_values(self.values)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """One series against another of the same section, and what their ratio shall be at most (None: only shown)."""
+    """The ratio of two series of a section, and its maximum as a goal (None: no goal)."""
 
     what: str
     ours: str
@@ -38,7 +38,7 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class Fact:
-    """One number that is no ratio, as text; `met` is None where nothing was aimed at."""
+    """One number that is no ratio, as text; `met` is None without a goal."""
 
     what: str
     value: str
@@ -48,7 +48,7 @@ class Fact:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows that need columns of their own."""
+    """A table with its own columns."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -56,7 +56,7 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """Points of a plot: sizes and values."""
+    """Points of a plot, as pairs of size and value."""
 
     name: str
     points: tuple[tuple[float, float], ...]
@@ -64,47 +64,47 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """One figure: what `ONLY` can name."""
+    """One figure, which `ONLY` can select."""
 
     title: str
     date: str
     machine: str
     rounds: int
-    text: str  # what is measured, and how it is fair
+    text: str  # describes the measurement
     series: tuple[Series, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     facts: tuple[Fact, ...] = ()
     tables: tuple[Table, ...] = ()
     curves: tuple[Curve, ...] = ()
-    profile: str = ""  # Markdown: where the time goes
+    profile: str = ""  # in Markdown
     notes: tuple[str, ...] = field(default=())
 
     def one(self, name: str) -> Series:
-        """The series of a name."""
-        [found] = [series for series in self.series if series.name == name]
-        return found
+        """Return the series with this name."""
+        [match] = [series for series in self.series if series.name == name]
+        return match
 
     def ratio(self, comparison: Comparison) -> Spread:
-        """The spread of a comparison's ratios, round by round."""
-        return Spread.of(ratios(self.one(comparison.ours).values, self.one(comparison.peer).values))
+        """Return the spread of a comparison's ratios, computed in each round."""
+        return Spread.from_values(ratios(self.one(comparison.ours).values, self.one(comparison.peer).values))
 
 
-def read(path: Path) -> dict[str, Section]:
-    """What earlier runs have measured; sections of another form than today's are left out."""
+def read_results(path: Path) -> dict[str, Section]:
+    """Read the results of earlier runs; return no sections if the file has another format."""
     try:
         content: Mapping[str, Any] = json.loads(path.read_text())
-        return {key: _section(value) for key, value in content.items()}
+        return {key: _parse_section(value) for key, value in content.items()}
     except (OSError, ValueError, TypeError, KeyError):
         return {}
 
 
-def write(path: Path, sections: Mapping[str, Section]) -> None:
-    """Keep what was measured."""
+def write_results(path: Path, sections: Mapping[str, Section]) -> None:
+    """Write all sections."""
     content = {key: dataclasses.asdict(section) for key, section in sections.items()}
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
-def _section(value: Mapping[str, Any]) -> Section:
+def _parse_section(value: Mapping[str, Any]) -> Section:
     own = dict(value)
     own["series"] = tuple(Series(**{**each, "values": tuple(each["values"])}) for each in value["series"])
     own["comparisons"] = tuple(Comparison(**each) for each in value["comparisons"])

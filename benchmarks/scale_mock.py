@@ -1,4 +1,4 @@
-"""How the program grows, by itself: hundreds of clusters, on an engine and API servers that answer at once."""
+"""Benchmark of the program's own growth: hundreds of clusters, with a mock engine and fake API servers."""
 
 from __future__ import annotations
 
@@ -11,64 +11,70 @@ from typing import Any
 
 from benchmarks import program, scaling, stacks
 from benchmarks.environment import Environment
-from benchmarks.report import table
+from benchmarks.report import render_table
 from benchmarks.results import Curve, Fact, Section, Series, Table
 from benchmarks.scaling import Shape
 from benchmarks.stats import Spread
 
-# About how long the program takes on two cores: at all, and for each cluster in a hub.
-_SECONDS, _SECONDS_PER_CLUSTER = 3.0, 0.25
-# Shapes that tell clusters and links apart, beside hubs of every size and one full mesh.
-_COUNTED = (("full-mesh", 2), ("full-mesh", 5), ("full-mesh", 17), ("ring", 3), ("ring", 40), ("hub", 2), ("hub", 7))
+# Approximate duration of the program on two cores: a constant, and a part per cluster of a hub.
+_BASE_SECONDS, _SECONDS_PER_CLUSTER = 3.0, 0.25
+# Further shapes, which separate the resources per cluster from those per link.
+_COUNTED_SHAPES = (
+    ("full-mesh", 2),
+    ("full-mesh", 5),
+    ("full-mesh", 17),
+    ("ring", 3),
+    ("ring", 40),
+    ("hub", 2),
+    ("hub", 7),
+)
 _LARGEST_MESH = 50
-_GOAL = 1.1
-_MIB_GOAL = 8 * 1024
+_MAX_EXPONENT = 1.1
+_MAX_MEMORY_MIB = 8 * 1024
 
 _TEXT = """
-The program alone, as a preview runs it: Pulumi's own script starts it, and it talks gRPC to an engine that answers
-every resource at once (`benchmarks/mock_engine.py`). Its clusters are API servers on loopback without TLS that answer
-the questions of the preflight. Each cluster runs Linkerd, exports podinfo, and is linked as its shape has it. So this
-is what Python does for so many clusters, and nothing of what an engine, providers or clusters do; the lab has those.
-The exponent is the slope of the logarithms over N + links, of hubs.
+The program alone, as in a preview: Pulumi's own script starts it, and a mock engine answers every gRPC request at once
+(`benchmarks/mock_engine.py`). Its clusters are fake API servers on loopback without TLS, which answer the requests of
+the preflight. Each cluster has Linkerd, exports podinfo, and is linked according to the shape. So the figures contain
+the time of Python only, and not that of engine, providers and clusters, which `Scale, on the lab` includes. The
+exponent is the slope of the logarithms over N + links, for hubs.
 """
 
 
-def seconds(rounds: int, sizes: Sequence[int]) -> float:
-    """About how long the figure takes."""
-    hubs = sum(_SECONDS + _SECONDS_PER_CLUSTER * size for size in sizes)
+def estimate_seconds(rounds: int, sizes: Sequence[int]) -> float:
+    """Return the approximate duration of the benchmark, in seconds."""
+    hubs = sum(_BASE_SECONDS + _SECONDS_PER_CLUSTER * size for size in sizes)
     return (rounds + 1) * hubs + 4 * _SECONDS_PER_CLUSTER * max(sizes) + 10 * _SECONDS_PER_CLUSTER * _LARGEST_MESH + 60
 
 
-def figure(ground: Environment, rounds: int, sizes: Sequence[int], date: str, machine: str) -> dict[str, Section]:
-    """The section."""
+def measure(lab: Environment, rounds: int, sizes: Sequence[int], date: str, machine: str) -> dict[str, Section]:
+    """Return the section `scale-mock`."""
     took: dict[int, list[float]] = defaultdict(list)
     processor: dict[int, list[float]] = defaultdict(list)
     memory: dict[int, float] = {}
     shapes: dict[tuple[str, int], int] = {}
     for number in range(1, rounds + 1):
         for size in sizes:
-            told = _run(ground, "hub", size)
-            took[size].append(told.ran.seconds)
-            processor[size].append(told.ran.processor_seconds)
-            shapes["hub", size] = told.resources
-            ground.say(
-                f"round {number} of {rounds}: hub of {size}: {told.ran.seconds:.1f} s, {told.resources} resources"
-            )
+            run = _run_program(lab, "hub", size)
+            took[size].append(run.ran.seconds)
+            processor[size].append(run.ran.processor_seconds)
+            shapes["hub", size] = run.resources
+            lab.say(f"round {number} of {rounds}: hub of {size}: {run.ran.seconds:.1f} s, {run.resources} resources")
     for size in sizes:
-        peak = _run(ground, "hub", size, memory=True).ran.peak
-        assert peak is not None, "it was looked at"
+        peak = _run_program(lab, "hub", size, memory=True).ran.peak
+        assert peak is not None, "the memory was sampled"
         memory[size] = peak.total
-        ground.say(f"hub of {size}: {peak.total:.0f} MiB")
-    for shape, size in _COUNTED:
-        shapes[shape, size] = _count(ground, shape, size)
+        lab.say(f"hub of {size}: {peak.total:.0f} MiB")
+    for shape, size in _COUNTED_SHAPES:
+        shapes[shape, size] = _count_resources(lab, shape, size)
     largest = max(sizes)
     mesh = min(largest, _LARGEST_MESH)
-    ground.say(f"full mesh of {mesh}, once")
-    whole = _run(ground, "full-mesh", mesh)
-    shapes["full-mesh", mesh] = whole.resources
-    unasked = _run(ground, "hub", largest, preflight=False)
-    ground.say(f"hub of {largest}, profiled")
-    profile = _profile(ground, largest)
+    lab.say(f"full mesh of {mesh}, once")
+    full_mesh = _run_program(lab, "full-mesh", mesh)
+    shapes["full-mesh", mesh] = full_mesh.resources
+    without_preflight = _run_program(lab, "hub", largest, preflight=False)
+    lab.say(f"hub of {largest}, profiled")
+    profile = _profile(lab, largest)
     return {
         "scale-mock": Section(
             title="Scale, the program alone",
@@ -88,18 +94,20 @@ def figure(ground: Environment, rounds: int, sizes: Sequence[int], date: str, ma
                     what=f"peak memory of the program, hub of {largest}",
                     value=f"{memory[largest]:.0f} MiB",
                     goal="≤ 8 GiB",
-                    met=memory[largest] <= _MIB_GOAL,
+                    met=memory[largest] <= _MAX_MEMORY_MIB,
                 ),
-                Fact(what=f"hub of {largest} without the preflight, once", value=f"{unasked.ran.seconds:.1f} s"),
                 Fact(
-                    what=f"full mesh of {mesh}, {links('full-mesh', mesh)} links, once",
-                    value=f"{whole.ran.seconds:.1f} s",
+                    what=f"hub of {largest} without the preflight, once", value=f"{without_preflight.ran.seconds:.1f} s"
+                ),
+                Fact(
+                    what=f"full mesh of {mesh}, {link_count('full-mesh', mesh)} links, once",
+                    value=f"{full_mesh.ran.seconds:.1f} s",
                 ),
             ),
-            tables=(_counts(shapes),),
+            tables=(_count_table(shapes),),
             curves=(
-                Curve(name="the program, time (s)", points=tuple((_size(n), median(took[n])) for n in sizes)),
-                Curve(name="the program, memory (MiB)", points=tuple((_size(n), memory[n]) for n in sizes)),
+                Curve(name="the program, time (s)", points=tuple((_hub_parts(n), median(took[n])) for n in sizes)),
+                Curve(name="the program, memory (MiB)", points=tuple((_hub_parts(n), memory[n]) for n in sizes)),
             ),
             profile=profile,
         )
@@ -111,63 +119,65 @@ def _growth(
 ) -> list[Fact]:
     if len(set(sizes)) < 2:
         return []
-    points = [_size(size) for size in sizes]
-    # One exponent for each round, so that it has a spread, too.
+    points = [_hub_parts(size) for size in sizes]
+    # One exponent for each round gives a spread.
     rounds = range(len(took[sizes[0]]))
-    found = {
-        "time": [scaling.exponent(points, [took[size][number] for size in sizes]) for number in rounds],
-        "processor time": [scaling.exponent(points, [processor[size][number] for size in sizes]) for number in rounds],
+    exponents = {
+        "time": [scaling.fit_exponent(points, [took[size][number] for size in sizes]) for number in rounds],
+        "processor time": [
+            scaling.fit_exponent(points, [processor[size][number] for size in sizes]) for number in rounds
+        ],
     }
-    shown = {what: Spread.of(values) for what, values in found.items()}
+    shown = {what: Spread.from_values(values) for what, values in exponents.items()}
     facts = [
         Fact(
             what=f"exponent of {what} in N + links",
             value=spread.text(2),
-            goal=f"≤ {_GOAL}",
-            met=spread.median <= _GOAL,
+            goal=f"≤ {_MAX_EXPONENT}",
+            met=spread.median <= _MAX_EXPONENT,
         )
         for what, spread in shown.items()
     ]
-    growth = scaling.exponent(points, [memory[size] for size in sizes])
+    growth = scaling.fit_exponent(points, [memory[size] for size in sizes])
     return [*facts, Fact(what="exponent of peak memory in N + links", value=f"{growth:.2f}")]
 
 
 def _resources(shapes: dict[tuple[str, int], int]) -> Fact:
-    found = scaling.plane([_shape(shape, size, count) for (shape, size), count in shapes.items()])
+    plane = scaling.fit_plane([_shape(shape, size, count) for (shape, size), count in shapes.items()])
     return Fact(
         what=f"resources, in all {len(shapes)} shapes",
-        value=str(found) if found is not None else "no such numbers",
+        value=str(plane) if plane is not None else "no such numbers",
         goal="a · N + b · links, exactly",
-        met=found is not None,
+        met=plane is not None,
     )
 
 
-def _counts(shapes: dict[tuple[str, int], int]) -> Table:
+def _count_table(shapes: dict[tuple[str, int], int]) -> Table:
     return Table(
         columns=("shape", "N", "links", "resources"),
-        rows=tuple((shape, str(n), str(links(shape, n)), str(count)) for (shape, n), count in shapes.items()),
+        rows=tuple((shape, str(n), str(link_count(shape, n)), str(count)) for (shape, n), count in shapes.items()),
     )
 
 
 def _shape(shape: str, size: int, count: int) -> Shape:
-    return Shape(clusters=size, links=links(shape, size), count=count)
+    return Shape(clusters=size, links=link_count(shape, size), count=count)
 
 
-def links(shape: str, size: int) -> int:
-    """The number of links of so many clusters in a shape."""
+def link_count(shape: str, size: int) -> int:
+    """Return the number of links of a shape with this number of clusters."""
     return {"full-mesh": size * (size - 1), "hub": 2 * (size - 1), "ring": size}[shape]
 
 
-def _size(hub: int) -> float:
-    return hub + links("hub", hub)
+def _hub_parts(hub: int) -> float:
+    return hub + link_count("hub", hub)
 
 
-def _count(ground: Environment, shape: str, size: int) -> int:
-    return _run(ground, shape, size, preflight=False).resources
+def _count_resources(lab: Environment, shape: str, size: int) -> int:
+    return _run_program(lab, shape, size, preflight=False).resources
 
 
-def _run(
-    ground: Environment,
+def _run_program(
+    lab: Environment,
     shape: str,
     size: int,
     *,
@@ -175,23 +185,23 @@ def _run(
     memory: bool = False,
     python: Sequence[str] = (),
 ) -> program.ProgramRun:
-    names = stacks.names(size)
-    config: dict[str, Any] = stacks.mesh(names, shape, named=True)
+    names = stacks.cluster_names(size)
+    config: dict[str, Any] = stacks.mesh_config(names, shape, named=True)
     if not preflight:
         config["preflight"] = False
-    with program.api_servers(ground.work, names) as kubeconfig:
-        return program.run(ground.runner, kubeconfig, config, memory=memory, python=python)
+    with program.serve_clusters(lab.work, names) as kubeconfig:
+        return program.run_program(lab.runner, kubeconfig, config, memory=memory, python=python)
 
 
-def _profile(ground: Environment, size: int) -> str:
-    """Where the processor's time goes, by package and by function."""
-    path = ground.work / "program.profile"
-    _run(ground, "hub", size, python=("-m", "cProfile", "-o", str(path)))
-    found = pstats.Stats(str(path)).stats  # type: ignore[attr-defined]
+def _profile(lab: Environment, size: int) -> str:
+    """Return tables of processor time by package and by function."""
+    path = lab.work / "program.profile"
+    _run_program(lab, "hub", size, python=("-m", "cProfile", "-o", str(path)))
+    stats = pstats.Stats(str(path)).stats  # type: ignore[attr-defined]
     packages: dict[str, float] = defaultdict(float)
     functions = []
-    for (file, _, name), (_, calls, own, _, _) in found.items():
-        package = _package(file)
+    for (file, _, name), (_, calls, own, _, _) in stats.items():
+        package = _package_name(file)
         packages[package] += own
         functions.append((own, f"{package}: {name}", calls))
     total = sum(packages.values())
@@ -201,13 +211,13 @@ def _profile(ground: Environment, size: int) -> str:
     ]
     by_function = [(name, f"{own:.1f}", str(calls)) for own, name, calls in sorted(functions, reverse=True)[:10]]
     return (
-        f"The main thread of a hub of {size}, by cProfile, which makes everything slower; time in a function itself, "
-        f"waiting included.\n\n{table(['package', 's', 'share'], by_package)}\n"
-        f"{table(['function', 's', 'calls'], by_function)}"
+        f"The main thread for a hub of {size}, by cProfile, which slows the program down. Times are those of the "
+        f"function itself, waits included.\n\n{render_table(['package', 's', 'share'], by_package)}\n"
+        f"{render_table(['function', 's', 'calls'], by_function)}"
     )
 
 
-def _package(file: str) -> str:
+def _package_name(file: str) -> str:
     parts = Path(file).parts
     if "site-packages" in parts:
         return parts[parts.index("site-packages") + 1]

@@ -1,4 +1,4 @@
-"""How something grows."""
+"""Fits of growth: exponents, and counts as linear functions of clusters and links."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from statistics import linear_regression
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """One mesh: its number of clusters, of links, and what was counted in it."""
+    """The numbers of clusters and links of one mesh, and a count."""
 
     clusters: int
     links: int
@@ -20,53 +20,53 @@ class Shape:
 
 @dataclass(frozen=True, kw_only=True)
 class Plane:
-    """`count = per_cluster · clusters + per_link · links + fixed`."""
+    """The function `count = per_cluster · clusters + per_link · links + fixed`."""
 
     per_cluster: int
     per_link: int
     fixed: int
 
     def at(self, clusters: int, links: int) -> int:
-        """What it comes to for a mesh."""
+        """Return the value for a mesh."""
         return self.per_cluster * clusters + self.per_link * links + self.fixed
 
     def __str__(self) -> str:
         return f"{self.per_cluster} · N + {self.per_link} · links + {self.fixed}"
 
 
-def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
-    """The power of its size by which something grows: least squares of the logarithms."""
+def fit_exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
+    """Return the exponent of growth, by least squares of the logarithms."""
     return linear_regression([math.log(size) for size in sizes], [math.log(value) for value in values]).slope
 
 
-def plane(shapes: Sequence[Shape]) -> Plane | None:
-    """The plane with whole coefficients on which every shape lies, or None if there is none.
+def fit_plane(shapes: Sequence[Shape]) -> Plane | None:
+    """Return the plane with integer coefficients that contains every shape, or None if there is none.
 
     Raises:
-        ValueError: the shapes are too few or too much alike to tell clusters and links apart.
+        ValueError: the shapes do not determine a plane.
     """
-    found = _through(shapes)
-    if any(value.denominator != 1 for value in found):
+    coefficients = _solve_coefficients(shapes)
+    if any(value.denominator != 1 for value in coefficients):
         return None
-    fitted = Plane(per_cluster=int(found[0]), per_link=int(found[1]), fixed=int(found[2]))
+    fitted = Plane(per_cluster=int(coefficients[0]), per_link=int(coefficients[1]), fixed=int(coefficients[2]))
     return fitted if all(fitted.at(each.clusters, each.links) == each.count for each in shapes) else None
 
 
-def _through(shapes: Sequence[Shape]) -> list[Fraction]:
-    """The coefficients by three of the shapes that determine them: Gauss, in fractions."""
+def _solve_coefficients(shapes: Sequence[Shape]) -> list[Fraction]:
+    """Return the coefficients from three of the shapes, by Gaussian elimination with fractions."""
     rows: list[list[Fraction]] = []
     pivots: list[int] = []
     for shape in shapes:
         row = [Fraction(value) for value in (shape.clusters, shape.links, 1, shape.count)]
         for pivot, known in zip(pivots, rows, strict=True):
             row = [value - row[pivot] * other for value, other in zip(row, known, strict=True)]
-        place = next((number for number, value in enumerate(row[:3]) if value), None)
-        if place is None:
+        column = next((number for number, value in enumerate(row[:3]) if value), None)
+        if column is None:
             continue
-        row = [value / row[place] for value in row]
-        rows = [[a - known[place] * b for a, b in zip(known, row, strict=True)] for known in rows]
+        row = [value / row[column] for value in row]
+        rows = [[a - known[column] * b for a, b in zip(known, row, strict=True)] for known in rows]
         rows.append(row)
-        pivots.append(place)
+        pivots.append(column)
         if len(rows) == 3:
             return [rows[pivots.index(number)][3] for number in range(3)]
     raise ValueError("three shapes that differ in clusters and in links are needed")

@@ -1,4 +1,4 @@
-"""The stacks that figures are made of."""
+"""Stacks for the benchmarks."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from hack.make import stack
 from hack.make.stack import PROJECT, LabStack
 from mesh.paths import PROJECT_ROOT
 
-# Of the exported podinfo.
+# The namespace of the exported podinfo.
 NAMESPACE = "test"
 
 
-def names(number: int) -> list[str]:
-    """The names of so many clusters: of one length, so that nothing grows with a number's digits."""
+def cluster_names(number: int) -> list[str]:
+    """Return cluster names of equal length, so that no size depends on the digits of a number."""
     return [f"c{index:03}" for index in range(1, number + 1)]
 
 
-def two_way() -> dict[str, Any]:
-    """What Pulumi.dev.yaml says: west and east, each the source and the target of the other, both exporting podinfo."""
+def dev_config() -> dict[str, Any]:
+    """Return the settings of Pulumi.dev.yaml: west and east, linked in both directions, both with podinfo exported."""
     content = yaml.safe_load((PROJECT_ROOT / "Pulumi.dev.yaml").read_text())["config"]
     return {key.partition(":")[2]: value for key, value in content.items()}
 
 
-def mesh(clusters: Sequence[str], shape: str, *, named: bool = False) -> dict[str, Any]:
-    """So many clusters in a shape, each of which exports podinfo.
+def mesh_config(clusters: Sequence[str], shape: str, *, named: bool = False) -> dict[str, Any]:
+    """Return the settings of a mesh in which each cluster exports podinfo.
 
     Args:
-        clusters: their names.
-        shape: full-mesh, hub, or ring: each cluster is the source of the next one.
-        named: whether each is given an address for its peers, which a kubeconfig of fake API servers hasn't.
+        clusters: the names of the clusters.
+        shape: full-mesh, hub, or ring, where each cluster is the source of the next one.
+        named: whether to set `apiServer` of each cluster, which fake API servers need.
     """
     gateway = {"loadBalancer": {"sourceRanges": ["127.0.0.0/8"]}}
-    found: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "clusters": {
             name: {"gateway": gateway, **({"apiServer": f"https://{name}.example.com"} if named else {})}
             for name in clusters
@@ -46,28 +46,30 @@ def mesh(clusters: Sequence[str], shape: str, *, named: bool = False) -> dict[st
         "workloads": [{"podinfo": {"namespace": NAMESPACE, "exported": list(clusters)}}],
     }
     if shape == "full-mesh":
-        return {**found, "topology": "full-mesh"}
+        return {**settings, "topology": "full-mesh"}
     if shape == "hub":
-        return {**found, "topology": {"hub": clusters[0]}}
+        return {**settings, "topology": {"hub": clusters[0]}}
     pairs = pairwise([*clusters, clusters[0]])
-    return {**found, "links": [{"source": source, "target": target} for source, target in pairs]}
+    return {**settings, "links": [{"source": source, "target": target} for source, target in pairs]}
 
 
-def without(config: Mapping[str, Any], *keys: str) -> dict[str, Any]:
-    """A configuration less some of its keys."""
+def drop_keys(config: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    """Return the settings without some of the keys."""
     return {key: value for key, value in config.items() if key not in keys}
 
 
-def read(ground: Environment, name: str, config: Mapping[str, Any], *, file: str | None = None) -> LabStack:
-    """A stack of the lab; another file's name, where the same stack has several."""
-    path = ground.work / f"{file or name}.yaml"
+def read_stack(lab: Environment, name: str, config: Mapping[str, Any], *, file: str | None = None) -> LabStack:
+    """Write a stack file, and read it as a stack of the lab; `file` is its name if the stack has several files."""
+    path = lab.work / f"{file or name}.yaml"
     path.write_text(yaml.safe_dump({"config": {f"{PROJECT}:{key}": value for key, value in config.items()}}))
-    return stack.read(name, path)
+    return stack.read_stack(name, path)
 
 
-def wanted(chosen: LabStack) -> ExpectedMesh:
-    """What its mesh is to have, where every cluster exports podinfo."""
+def expected_mesh(lab_stack: LabStack) -> ExpectedMesh:
+    """Return the expected mesh of a stack in which every cluster exports podinfo."""
     return ExpectedMesh(
-        targets={c.name: [link.target for link in chosen.links if link.source == c.name] for c in chosen.clusters},
+        targets={
+            c.name: [link.target for link in lab_stack.links if link.source == c.name] for c in lab_stack.clusters
+        },
         namespace=NAMESPACE,
     )

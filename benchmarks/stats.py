@@ -1,4 +1,4 @@
-"""What several runs of the same thing come to, and one thing against another."""
+"""Statistics of repeated measurements: spread and ratios."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ class Spread:
     most: float
 
     @staticmethod
-    def of(values: Sequence[float]) -> Spread:
-        """The spread of at least one value."""
+    def from_values(values: Sequence[float]) -> Spread:
+        """Return the spread of at least one value."""
         return Spread(median=statistics.median(values), least=min(values), most=max(values))
 
     def text(self, digits: int) -> str:
-        """`2.1 (1.9–2.4)`."""
+        """Return the spread as text, such as `2.1 (1.9–2.4)`."""
         return f"{self.median:.{digits}f} ({self.least:.{digits}f}–{self.most:.{digits}f})"
 
 
 def ratios(ours: Sequence[float], peers: Sequence[float]) -> list[float]:
-    """Ours by the peer's, each pair of one round, so that what slows a whole round down cancels out.
+    """Return the ratio in each round, so that a slow round affects both values.
 
     Raises:
-        ValueError: the one was measured in other rounds than the other.
+        ValueError: the two series have different numbers of rounds.
     """
     return [one / other for one, other in zip(ours, peers, strict=True)]

@@ -1,6 +1,6 @@
-"""When each resource of an update began and ended, as Pulumi tells it while it runs.
+"""Start and end times of each resource in an update, from Pulumi's event log.
 
-The event log has whole seconds only, so its lines are stamped here, within 20 ms of being written.
+The log contains whole seconds only, so this module records the time at which it reads each line, every 20 ms.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import table
+from benchmarks.report import render_table
 
-_MOST = 12  # rows
-# What comes before the first resource.
-PROGRAM = "the engine, Python, its imports, the questions to the clusters"
+_MAX_ROWS = 12  # rows
+# The work before the first resource.
+PROGRAM = "the engine, Python, its imports, the preflight"
 ENGINE = "the engine, which runs no program"
 
 
@@ -27,10 +27,10 @@ class _Step:
 
 
 class Timeline:
-    """One update's.
+    """The timeline of one update.
 
     Args:
-        path: the event log; must not exist yet.
+        path: the event log, which must not exist yet.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,16 +42,16 @@ class Timeline:
         self._steps: dict[str, _Step] = {}
 
     def begin(self) -> None:
-        """Count from now."""
+        """Set the start time to now."""
         self._began = time.perf_counter()
 
     @property
     def options(self) -> tuple[str, str]:
-        """What Pulumi must be told."""
+        """Return Pulumi's options that write the event log."""
         return "--event-log", str(self._path)
 
-    def look(self) -> None:
-        """Take in what has been written since."""
+    def read_events(self) -> None:
+        """Read the events that Pulumi has written since the last call."""
         if not self._path.exists():
             return
         now = time.perf_counter() - self._began
@@ -68,37 +68,37 @@ class Timeline:
         self._last = now
         if "resourcePreEvent" in event:
             metadata = event["resourcePreEvent"]["metadata"]
-            # A component is there as long as what it is made of.
+            # Components are left out, because they last as long as their children.
             if (metadata.get("new") or metadata.get("old") or {}).get("custom"):
-                self._steps[metadata["urn"]] = _Step(_called(metadata["urn"]), now)
+                self._steps[metadata["urn"]] = _Step(_format_resource(metadata["urn"]), now)
         for ended in ("resOutputsEvent", "resOpFailedEvent"):
             if ended in event and event[ended]["metadata"]["urn"] in self._steps:
                 self._steps[event[ended]["metadata"]["urn"]].ended = now
 
     def markdown(self, what: str, *, before: str) -> str:
-        """The longest steps, in the order in which they began.
+        """Return a table of the longest steps, in the order of their start.
 
         Args:
             what: the command.
-            before: what it is at before the first of them.
+            before: a description of the work before the first step.
         """
         done = [step for step in self._steps.values() if step.ended is not None]
         if not done:
-            return f"Pulumi told of no resource during {what}."
-        longest = sorted(done, key=lambda step: (step.ended or 0) - step.began, reverse=True)[:_MOST]
+            return f"Pulumi reported no resource during {what}."
+        longest = sorted(done, key=lambda step: (step.ended or 0) - step.began, reverse=True)[:_MAX_ROWS]
         rows = [
             (step.name, f"{step.began:.2f}", f"{step.ended or 0:.2f}", f"{(step.ended or 0) - step.began:.2f}")
             for step in sorted(longest, key=lambda step: step.began)
         ]
         first, last = min(step.began for step in done), max(step.ended or 0 for step in done)
         head = (
-            f"One `{what}`, by Pulumi's own events: the first resource began after {first:.2f} s ({before}), the last "
-            f"ended after {last:.2f} s, and Pulumi itself after {self._last:.2f} s. Of {len(done)} resources, "
-            "those that took longest:"
+            f"One `{what}`, from Pulumi's events: the first resource began after {first:.2f} s ({before}), the last "
+            f"one ended after {last:.2f} s, and Pulumi itself after {self._last:.2f} s. The slowest resources of "
+            f"{len(done)}:"
         )
-        return f"{head}\n\n{table(['resource', 'began, s', 'ended, s', 'took, s'], rows)}"
+        return f"{head}\n\n{render_table(['resource', 'began, s', 'ended, s', 'took, s'], rows)}"
 
 
-def _called(urn: str) -> str:
+def _format_resource(urn: str) -> str:
     kind, name = urn.rsplit("::", 2)[1:]
     return f"{kind.rsplit('$', 1)[-1].rsplit(':', 1)[-1]} {name}"

@@ -1,9 +1,9 @@
-"""Stops the benchmarks' lab, and the command that was being measured, once the benchmarks are gone, however they went.
+"""Watchdog that stops the benchmarks' lab and the running command after the end of the benchmarks' process.
 
     python -m benchmarks.watchdog <the lab's folder>
 
-Its standard input is a pipe from the benchmarks. Each line says what runs: a pid and its start time, or nothing. The
-pipe's end is theirs, so it works against `kill -9`, too.
+Standard input is a pipe from the benchmarks. Each line contains the pid and the start time of the running command, or
+nothing. The pipe is closed even after `kill -9` of the benchmarks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hack.lab.state_dir import StateDir
 
 
 def main() -> int:
-    """Wait for the end, and clear away."""
+    """Wait for the end of the benchmarks, then kill the command and delete the lab."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     last = ""
@@ -32,15 +32,15 @@ def main() -> int:
         with contextlib.suppress(psutil.NoSuchProcess):
             process = psutil.Process(int(pid))
             if process.create_time() == float(started):
-                end_tree(process)
-    home = StateDir(folder=Path(sys.argv[1]))
-    lifecycle.stop(home, [], delete=True)
-    shutil.rmtree(home.folder, ignore_errors=True)
+                kill_tree(process)
+    state_dir = StateDir(folder=Path(sys.argv[1]))
+    lifecycle.stop(state_dir, [], delete=True)
+    shutil.rmtree(state_dir.folder, ignore_errors=True)
     return 0
 
 
-def end_tree(process: psutil.Process) -> None:
-    """Kill a process and all that it runs; providers, too, which are in process groups of their own."""
+def kill_tree(process: psutil.Process) -> None:
+    """Kill a process and all its children, including providers, which have their own process groups."""
     with contextlib.suppress(psutil.NoSuchProcess):
         for child in process.children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):

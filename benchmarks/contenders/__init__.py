@@ -1,1 +1,1 @@
-"""The ways to a mesh that are compared, one per file; all begin with nothing and end with nothing left."""
+"""Compared tools, one per file; each one starts with empty clusters and leaves empty clusters."""

@@ -1,6 +1,6 @@
-# What the scripts share. They are given CLUSTERS, WORK, NAMESPACE, and SIDE_BY_SIDE (not empty: for all clusters at once).
+# Shared functions. Inputs: CLUSTERS, WORK, NAMESPACE, and SIDE_BY_SIDE (not empty: work on all clusters at once).
 
-# A step on every cluster: one after the other, as guides print it, or all at once.
+# Run a step on every cluster: one after the other as in the guides, or on all at once.
 each() {
   local cluster started=()
   for cluster in $CLUSTERS; do
@@ -14,7 +14,7 @@ each() {
   finish ${started[@]+"${started[@]}"}
 }
 
-# A step on every pair of a source and a target.
+# Run a step on every pair of source and target.
 each_pair() {
   local source target started=()
   for source in $CLUSTERS; do
@@ -36,7 +36,7 @@ finish() {
   for pid in "$@"; do wait "$pid"; done
 }
 
-# https://linkerd.io/2.14/tasks/generate-certificates/, with openssl in place of step.
+# As in https://linkerd.io/2.14/tasks/generate-certificates/, with openssl instead of step.
 certificates() {
   cd "$WORK"
   openssl ecparam -name prime256v1 -genkey -noout -out ca.key
@@ -65,14 +65,14 @@ no_podinfo() {
   kubectl --context "$1" delete namespace "$NAMESPACE"
 }
 
-# What hook Jobs and the CLI do for Linkerd's checks; the lab's pods run nothing.
+# Set the labels that hook Jobs and the CLI would set for Linkerd's checks, because the lab's pods run nothing.
 label_namespaces() {
   kubectl --context "$1" label --overwrite namespace linkerd-multicluster linkerd.io/extension=multicluster
   kubectl --context "$1" label --overwrite namespace linkerd linkerd.io/is-control-plane=true \
     linkerd.io/control-plane-ns=linkerd config.linkerd.io/admission-webhooks=disabled
 }
 
-# Where a script's own `uninstall` takes from a cluster all that was installed there.
+# Each script defines `uninstall`, which deletes from a cluster all that the script has installed there.
 down() {
   each no_podinfo
   each_pair unlink

@@ -1,4 +1,4 @@
-"""What each way to a mesh does."""
+"""Interface of the compared tools."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Protocol
 
 
 class Contender(Protocol):
-    """One way to make a mesh on the lab, and to take it away."""
+    """A tool that creates a mesh on the lab, and deletes it."""
 
     @property
     def name(self) -> str:
-        """How results call it."""
+        """Return the name in the results."""
 
     def up(self) -> None:
-        """Make the mesh; to be done when the commands of this way are."""
+        """Create the mesh; return when the commands have ended."""
 
     def down(self) -> None:
-        """Take it away, likewise."""
+        """Delete the mesh; return when the commands have ended."""
 
     def before_checks(self) -> None:
-        """Do, off the clock, what the lab can't do for this way, so that Linkerd's checks can pass."""
+        """Prepare Linkerd's checks outside the measured time, where the lab's pods cannot do it."""

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The guides' way: Helm for what runs, Linkerd's CLI for the links, kubectl for podinfo.
+# The commands in Linkerd's guides: Helm for Linkerd, Linkerd's CLI for the links, kubectl for podinfo.
 #   https://linkerd.io/2.14/tasks/install-helm/
 #   https://linkerd.io/2.14/tasks/installing-multicluster/
 #   https://linkerd.io/2.14/tasks/multicluster/
-# Helm waits, where the guides let their reader look whether it is there yet.
+# Helm waits where the guides ask the reader to check the result.
 set -euo pipefail
 # shellcheck source=common.sh
 source "$(dirname "$0")/common.sh"
@@ -46,8 +46,8 @@ up() {
   fi
 }
 
-# https://linkerd.io/2.14/tasks/uninstall-multicluster/ and https://linkerd.io/2.14/tasks/uninstall/; helm uninstall takes
-# the place of their `linkerd uninstall`, and leaves namespaces.
+# https://linkerd.io/2.14/tasks/uninstall-multicluster/ and https://linkerd.io/2.14/tasks/uninstall/; `helm uninstall`
+# replaces `linkerd uninstall`, and leaves the namespaces.
 uninstall() {
   helm uninstall linkerd-multicluster --kube-context "$1" --namespace linkerd-multicluster
   kubectl --context "$1" delete namespace linkerd-multicluster

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# helmfile for what Helm installs, on both clusters at once as their `needs` allow; for the rest the guides' commands.
+# helmfile for the Helm releases, in parallel where `needs` permits; the guides' commands for everything else.
 set -euo pipefail
 # shellcheck source=common.sh
 source "$(dirname "$0")/common.sh"

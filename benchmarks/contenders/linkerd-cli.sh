@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Linkerd's CLI and kubectl, and nothing else.
+# Linkerd's CLI and kubectl only.
 #   https://linkerd.io/2.14/tasks/install/
 #   https://linkerd.io/2.14/tasks/multicluster/
 set -euo pipefail
@@ -22,7 +22,7 @@ install_multicluster() {
   linkerd --context "$1" multicluster install | kubectl --context "$1" apply -f -
 }
 
-# In place of `linkerd check` and `linkerd multicluster check`, which take seconds for what is not compared here.
+# Instead of `linkerd check` and `linkerd multicluster check`, which take seconds and are not part of the comparison.
 wait_for() {
   kubectl --context "$1" --namespace linkerd rollout status deployment
   kubectl --context "$1" --namespace linkerd-multicluster rollout status deployment/linkerd-gateway

@@ -1,4 +1,4 @@
-"""This program."""
+"""Contender: this project's Pulumi program."""
 
 from __future__ import annotations
 
@@ -8,66 +8,66 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.environment import Environment
-from benchmarks.process import Ran
-from hack.make.pulumi_cli import PulumiStack
+from benchmarks.process import CommandRun
+from hack.make.lab_pulumi_stack import LabPulumiStack
 from hack.make.stack import LabStack
 from mesh.paths import PROJECT_ROOT
 
-# Pulumi's own variables for a state that is written when a command ends (https://github.com/pulumi/pulumi/issues/10668).
+# With these variables Pulumi writes the state only when a command ends (https://github.com/pulumi/pulumi/issues/10668).
 STATE_ONCE = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
 
-# Nobody looks at it.
-_PLAIN = ("--non-interactive", "--color=never", "--suppress-progress")
+# The output is not shown.
+_PLAIN_OUTPUT = ("--non-interactive", "--color=never", "--suppress-progress")
 
 
-class Ours:
-    """`pulumi up` and `pulumi destroy`.
+class PulumiProgram:
+    """`pulumi up` and `pulumi destroy` of one stack.
 
-    The stack itself is made beforehand, as Helm is told beforehand where charts are: once in a mesh's life.
+    The stack is initialised outside the measured time, like the chart repository of Helm: both happen only once.
 
     Args:
-        ground: the lab.
+        lab: the lab.
         stack: the stack.
-        name: how results call it.
-        environment: further variables of Pulumi.
+        name: the name in the results.
+        environment: further variables for Pulumi.
     """
 
     def __init__(
-        self, ground: Environment, stack: LabStack, name: str = "ours", *, environment: Mapping[str, str] | None = None
+        self, lab: Environment, stack: LabStack, name: str = "ours", *, environment: Mapping[str, str] | None = None
     ) -> None:
         self.name = name
-        self._ground = ground
-        self._further = dict(environment or {})
+        self._lab = lab
+        self._variables = dict(environment or {})
         self._stack = stack.name
-        self._engine = PulumiStack(ground.home, stack, ground.runner.environment)
+        self._engine = LabPulumiStack(lab.state_dir, stack, lab.runner.environment)
         self._engine.initialise()
 
     def up(self) -> None:
-        """`pulumi up`."""
+        """Run `pulumi up`."""
         self.timed(self._engine.up_command())
 
     def down(self) -> None:
-        """`pulumi destroy`."""
+        """Run `pulumi destroy`."""
         self.timed(self._engine.destroy_command())
 
-    def preview(self, *arguments: str, memory: bool = False, meanwhile: Callable[[], None] | None = None) -> Ran:
-        """`pulumi preview`."""
+    def preview(self, *arguments: str, memory: bool = False, meanwhile: Callable[[], None] | None = None) -> CommandRun:
+        """Run `pulumi preview`, and return its measurements."""
         return self.timed(self._engine.preview_command(*arguments), memory=memory, meanwhile=meanwhile)
 
-    def up_with(self, *arguments: str, memory: bool = False, meanwhile: Callable[[], None] | None = None) -> Ran:
-        """`pulumi up` with further options, or looked at."""
+    def up_with(self, *arguments: str, memory: bool = False, meanwhile: Callable[[], None] | None = None) -> CommandRun:
+        """Run `pulumi up` with further options, and return its measurements."""
         return self.timed(self._engine.up_command(*arguments), memory=memory, meanwhile=meanwhile)
 
-    def down_with(self, *arguments: str, meanwhile: Callable[[], None] | None = None) -> Ran:
-        """`pulumi destroy` with further options."""
+    def down_with(self, *arguments: str, meanwhile: Callable[[], None] | None = None) -> CommandRun:
+        """Run `pulumi destroy` with further options, and return its measurements."""
         return self.timed([*self._engine.destroy_command(), *arguments], meanwhile=meanwhile)
 
-    def resources(self) -> int:
-        """How many the stack has, but for itself."""
+    def count_resources(self) -> int:
+        """Return the number of the stack's resources, without the stack itself."""
         printed = subprocess.run(
             ["pulumi", "stack", "export", "--stack", self._stack],
             cwd=PROJECT_ROOT,
-            env=self._ground.runner.environment,
+            env=self._lab.runner.environment,
             capture_output=True,
             text=True,
             check=True,
@@ -75,7 +75,7 @@ class Ours:
         return len(json.loads(printed)["deployment"].get("resources", ())) - 1
 
     def before_checks(self) -> None:
-        """Nothing."""
+        """Do nothing: this program sets the labels that Linkerd's checks need."""
 
     def timed(
         self,
@@ -84,10 +84,10 @@ class Ours:
         *,
         memory: bool = False,
         meanwhile: Callable[[], None] | None = None,
-    ) -> Ran:
-        """Any command of Pulumi."""
-        command = ["pulumi", *arguments, *(option for option in _PLAIN if option not in arguments)]
-        # Without it Pulumi knows no `--event-log`.
+    ) -> CommandRun:
+        """Run a Pulumi command, and return its measurements."""
+        command = ["pulumi", *arguments, *(option for option in _PLAIN_OUTPUT if option not in arguments)]
+        # Pulumi supports `--event-log` only with this variable.
         debugging = {"PULUMI_DEBUG_COMMANDS": "true"} if "--event-log" in command else {}
-        environment = {**self._further, **debugging}
-        return self._ground.runner.run(command, folder, environment=environment, memory=memory, meanwhile=meanwhile)
+        environment = {**self._variables, **debugging}
+        return self._lab.runner.run(command, folder, environment=environment, memory=memory, meanwhile=meanwhile)

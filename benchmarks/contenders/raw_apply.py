@@ -1,4 +1,4 @@
-"""The floor: the very objects that ours makes, applied by one fast client."""
+"""Contender `floor`: the objects that this program creates, applied by one fast client."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from benchmarks.environment import Environment
 from mesh.paths import PROJECT_ROOT
 
 
-class Floor:
+class RawApply:
     """`python -m benchmarks.apply`.
 
     Args:
-        ground: the lab.
-        objects: what ours has made, by cluster.
+        lab: the lab.
+        objects: the objects of this program's stack, by cluster.
     """
 
     name = "floor"
 
-    def __init__(self, ground: Environment, objects: Mapping[str, list[dict[str, Any]]]) -> None:
-        self._ground = ground
-        self._plan = ground.work / "floor.json"
+    def __init__(self, lab: Environment, objects: Mapping[str, list[dict[str, Any]]]) -> None:
+        self._lab = lab
+        self._plan = lab.work / "floor.json"
         plan = {}
-        for cluster, found in objects.items():
-            api = ground.api(cluster)
+        for cluster, cluster_objects in objects.items():
+            api = lab.api(cluster)
             access = {"port": api.port, "authority": api.authority, "certificate": api.certificate, "key": api.key}
-            plan[cluster] = {**access, "objects": found}
+            plan[cluster] = {**access, "objects": cluster_objects}
         self._plan.write_text(json.dumps(plan))
         self._plan.chmod(0o600)
 
     def up(self) -> None:
-        """Apply them all."""
+        """Apply all objects."""
         self._run("up")
 
     def down(self) -> None:
-        """Delete them all."""
+        """Delete all objects."""
         self._run("down")
 
     def before_checks(self) -> None:
-        """Nothing."""
+        """Do nothing: the objects have the labels that Linkerd's checks need."""
 
     def _run(self, verb: str) -> None:
-        self._ground.runner.run([sys.executable, "-m", "benchmarks.apply", verb, str(self._plan)], PROJECT_ROOT)
+        self._lab.runner.run([sys.executable, "-m", "benchmarks.apply", verb, str(self._plan)], PROJECT_ROOT)

@@ -1,4 +1,4 @@
-"""A Pulumi program with the providers of a two-cluster mesh, and nothing else."""
+"""Pulumi program with the providers of a two-cluster mesh, and nothing else."""
 
 import pulumi_kubernetes as kubernetes
 

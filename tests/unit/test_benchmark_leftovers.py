@@ -42,7 +42,7 @@ def count_link_requests(*errors: int) -> int:
             raise ApiError(status, "")
         return {"items": []}
 
-    leftovers.warm(cast(Environment, SimpleNamespace(api=lambda _: SimpleNamespace(get=get))), ["west"])
+    leftovers.warm_storage(cast(Environment, SimpleNamespace(api=lambda _: SimpleNamespace(get=get))), ["west"])
     return count
 
 

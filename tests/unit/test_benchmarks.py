@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from benchmarks import imports, report, results, scale_mock, scaling, stacks
-from benchmarks.process import CommandFailed, Runner
+from benchmarks.process import CommandError, Runner
 from benchmarks.results import Comparison, Fact, Section, Series, Table
 from benchmarks.scaling import Shape
 from benchmarks.stats import Spread, ratios
@@ -46,14 +46,14 @@ def test_series_of_different_lengths_have_no_ratio() -> None:
 
 
 def test_spread_shows_median_minimum_and_maximum() -> None:
-    assert Spread.of([5, 1, 2]).text(1) == "2.0 (1.0–5.0)"
+    assert Spread.from_values([5, 1, 2]).text(1) == "2.0 (1.0–5.0)"
 
 
 @pytest.mark.parametrize("power", [0.5, 1.0, 1.7])
 def test_exponent_is_independent_of_unit(power: float) -> None:
     sizes = [3, 17, 148, 748]
 
-    assert scaling.exponent(sizes, [0.04 * size**power for size in sizes]) == pytest.approx(power)
+    assert scaling.fit_exponent(sizes, [0.04 * size**power for size in sizes]) == pytest.approx(power)
 
 
 @pytest.mark.parametrize(("clusters", "links", "fixed"), [(26, 8, 7), (1, 0, 0), (3, 11, -2)])
@@ -61,18 +61,18 @@ def test_counts_on_plane_yield_its_integer_coefficients(clusters: int, links: in
     shapes = [(2, 2), (3, 4), (50, 98), (5, 20), (40, 40)]
     samples = [Shape(clusters=n, links=m, count=clusters * n + links * m + fixed) for n, m in shapes]
 
-    assert scaling.plane(samples) == scaling.Plane(per_cluster=clusters, per_link=links, fixed=fixed)
+    assert scaling.fit_plane(samples) == scaling.Plane(per_cluster=clusters, per_link=links, fixed=fixed)
 
 
 def test_single_count_off_plane_yields_no_plane() -> None:
     exact = [Shape(clusters=n, links=m, count=26 * n + 8 * m + 7) for n, m in [(2, 2), (3, 4), (5, 20), (40, 40)]]
 
-    assert scaling.plane([*exact, Shape(clusters=6, links=6, count=26 * 6 + 8 * 6 + 8)]) is None
+    assert scaling.fit_plane([*exact, Shape(clusters=6, links=6, count=26 * 6 + 8 * 6 + 8)]) is None
 
 
 def test_quadratic_growth_yields_no_plane() -> None:
     assert (
-        scaling.plane(
+        scaling.fit_plane(
             [Shape(clusters=n, links=n, count=n * n) for n in (2, 4, 8)] + [Shape(clusters=2, links=9, count=1)]
         )
         is None
@@ -81,31 +81,31 @@ def test_quadratic_growth_yields_no_plane() -> None:
 
 def test_hub_shapes_alone_are_rejected() -> None:
     with pytest.raises(ValueError, match="differ in clusters and in links"):
-        scaling.plane([Shape(clusters=n, links=2 * (n - 1), count=n) for n in (2, 50, 100)])
+        scaling.fit_plane([Shape(clusters=n, links=2 * (n - 1), count=n) for n in (2, 50, 100)])
 
 
 def test_goal_is_met_when_median_ratio_is_within_it() -> None:
     within_goal = build_section(ours=(1, 1, 9), peer=(2, 2, 9), at_most=0.5)
     beyond_goal = build_section(ours=(1, 2, 2), peer=(2, 2, 2), at_most=0.5)
 
-    assert report.compared(within_goal, within_goal.comparisons[0]) == (
+    assert report.comparison_row(within_goal, within_goal.comparisons[0]) == (
         "ours : peer",
         "0.50 (0.50–1.00)",
         "≤ 0.5",
         "met",
     )
-    assert report.compared(beyond_goal, beyond_goal.comparisons[0])[-1] == "**missed**"
+    assert report.comparison_row(beyond_goal, beyond_goal.comparisons[0])[-1] == "**missed**"
 
 
 def test_comparison_without_goal_is_neither_met_nor_missed() -> None:
     without_goal = build_section(ours=(1,), peer=(2,))
 
-    assert report.compared(without_goal, without_goal.comparisons[0])[2:] == ("", "")
-    assert "## Goals" not in report.markdown({"figure": without_goal}, {})
+    assert report.comparison_row(without_goal, without_goal.comparisons[0])[2:] == ("", "")
+    assert "## Goals" not in report.render_markdown({"figure": without_goal}, {})
 
 
 def test_figure_with_missed_goal_stays_in_tables() -> None:
-    markdown = report.markdown({"figure": build_section(ours=(3,), peer=(1,), at_most=2)}, {"figure": ["a.svg"]})
+    markdown = report.render_markdown({"figure": build_section(ours=(3,), peer=(1,), at_most=2)}, {"figure": ["a.svg"]})
 
     assert "| A figure | ours : peer | 3.00 (3.00–3.00) | ≤ 2 | **missed** |" in markdown
     assert "| ours | 3.00 (3.00–3.00) s |" in markdown
@@ -124,17 +124,17 @@ def test_results_are_unchanged_by_write_and_read(tmp_path: Path) -> None:
     )
     path = tmp_path / "results.json"
 
-    results.write(path, {"figure": figure})
+    results.write_results(path, {"figure": figure})
 
-    assert results.read(path) == {"figure": figure}
+    assert results.read_results(path) == {"figure": figure}
 
 
 def test_results_of_other_format_are_ignored(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     path.write_text('{"figure": {"title": "old"}}')
 
-    assert results.read(path) == {}
-    assert results.read(tmp_path / "none.json") == {}
+    assert results.read_results(path) == {}
+    assert results.read_results(tmp_path / "none.json") == {}
 
 
 def test_import_times_are_summed_per_package() -> None:
@@ -148,7 +148,7 @@ def test_import_times_are_summed_per_package() -> None:
         ]
     )
 
-    costs = imports.parse(output)
+    costs = imports.parse_import_times(output)
 
     assert costs.modules == 3
     assert costs.seconds == pytest.approx(0.0024)
@@ -160,19 +160,19 @@ def test_import_times_are_summed_per_package() -> None:
 @pytest.mark.parametrize("size", [3, 4, 9])
 def test_shape_has_expected_number_of_links(tmp_path: Path, shape: str, size: int) -> None:
     file = tmp_path / "stack.yaml"
-    config = stacks.mesh(stacks.names(size), shape)
+    config = stacks.mesh_config(stacks.cluster_names(size), shape)
     file.write_text(yaml.safe_dump({"config": {f"{PROJECT}:{key}": value for key, value in config.items()}}))
 
     stack_file = stack.read_stack("figures", file)
 
     assert len(stack_file.clusters) == size
-    assert len(stack_file.links) == scale_mock.links(shape, size)
+    assert len(stack_file.links) == scale_mock.link_count(shape, size)
 
 
 def test_failed_command_reports_its_output(tmp_path: Path) -> None:
     runner = Runner({}, tmp_path / "log")
 
-    with pytest.raises(CommandFailed, match="no such thing"):
+    with pytest.raises(CommandError, match="no such thing"):
         runner.run([sys.executable, "-c", "raise SystemExit('no such thing')"], tmp_path)
 
 
@@ -231,9 +231,9 @@ def test_timeline_lists_finished_resources_without_components(tmp_path: Path) ->
         step = {"urn": f"urn:pulumi:s::p::{kind}::east-{kind}", "new": {"custom": custom}}
         with log.open("a") as lines:
             lines.write(json.dumps({event: {"metadata": step}}) + "\n")
-        timeline.look()
+        timeline.read_events()
 
-    timeline.look()
+    timeline.read_events()
     record_event("resourcePreEvent", "Linkerd", custom=False)
     record_event("resourcePreEvent", "a:b:Release", custom=True)
     record_event("resourcePreEvent", "a:b:Unfinished", custom=True)
@@ -241,7 +241,7 @@ def test_timeline_lists_finished_resources_without_components(tmp_path: Path) ->
     record_event("resOutputsEvent", "Linkerd", custom=False)
 
     markdown = timeline.markdown("up", before="an introduction")
-    assert "Of 1 resources" in markdown
+    assert "The slowest resources of 1:" in markdown
     assert "| Release east-a:b:Release |" in markdown
 
 
@@ -256,6 +256,6 @@ def test_partial_event_is_read_once_complete(tmp_path: Path) -> None:
     )
     for length in (0, 10, len(events) - 5, len(events)):
         log.write_bytes(events[:length])
-        timeline.look()
+        timeline.read_events()
 
     assert "Release crds" in timeline.markdown("up", before="")
