@@ -18,7 +18,7 @@ from mesh.config.outline import StackOutline, resolve_outline
 from mesh.config.parser import ParsedStackFile
 from mesh.config.resolved import ClusterExtensions, Sample
 from mesh.config.validation.cilium import has_linkerd
-from mesh.kube.json_access import mapping
+from mesh.kube.json_access import as_mapping
 from mesh.linkerd_releases import LinkerdRelease, find_linkerd_release
 from mesh.paths import PROJECT_ROOT
 from mesh.topology import Link
@@ -100,7 +100,7 @@ def read_stack(name: str, file: Path | None = None) -> LabStack:
     """
     file = file or PROJECT_ROOT / f"Pulumi.{name}.yaml"
     try:
-        content = mapping(strict_yaml.load(bounded_io.read_regular_file(file), loader=strict_yaml.PulumiLoader))
+        content = as_mapping(strict_yaml.load(bounded_io.read_regular_file(file), loader=strict_yaml.PulumiLoader))
     except FileNotFoundError as error:
         known = ", ".join(sorted(path.name.split(".")[1] for path in PROJECT_ROOT.glob("Pulumi.*.yaml")))
         raise StackFileError(f"{file}: {error.strerror}; name one of these stacks: {known}") from None
@@ -113,7 +113,7 @@ def read_stack(name: str, file: Path | None = None) -> LabStack:
         prefix = f"{project}:"
         config |= {
             str(key).removeprefix(prefix): _hide_secrets(value)
-            for key, value in mapping(content.get("config")).items()
+            for key, value in as_mapping(content.get("config")).items()
             if str(key).startswith(prefix)
         }
     try:

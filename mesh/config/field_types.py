@@ -41,7 +41,7 @@ def build_error(rule: str, remedy: str) -> PydanticCustomError:
     return PydanticCustomError("rule", "{rule}; {remedy}", {"rule": rule, "remedy": remedy})
 
 
-def _matching(pattern: str, rule: str, remedy: str, max_length: int) -> tuple[Any, ...]:
+def _match_pattern(pattern: str, rule: str, remedy: str, max_length: int) -> tuple[Any, ...]:
     compiled = re.compile(pattern)
 
     def check(value: str) -> str:
@@ -53,7 +53,7 @@ def _matching(pattern: str, rule: str, remedy: str, max_length: int) -> tuple[An
     return (AfterValidator(check), WithJsonSchema(schema))
 
 
-def _validated_by(check: Callable[[str], bool], rule: str, remedy: str) -> AfterValidator:
+def _validate_with(check: Callable[[str], bool], rule: str, remedy: str) -> AfterValidator:
     def validate(value: str) -> str:
         if not check(value):
             raise build_error(rule, remedy)
@@ -62,7 +62,7 @@ def _validated_by(check: Callable[[str], bool], rule: str, remedy: str) -> After
     return AfterValidator(validate)
 
 
-def _url(*schemes: str) -> Callable[[str], bool]:
+def _make_url_check(*schemes: str) -> Callable[[str], bool]:
     def check(value: str) -> bool:
         try:
             parts = urlsplit(value)
@@ -75,8 +75,8 @@ def _url(*schemes: str) -> Callable[[str], bool]:
     return check
 
 
-is_api_server = _url("https")
-_is_chart_url = _url("https", "http", "oci")
+is_api_server = _make_url_check("https")
+_is_chart_url = _make_url_check("https", "http", "oci")
 
 
 def is_chart_source(value: str) -> bool:
@@ -143,7 +143,7 @@ def _validate_not_used(value: str) -> str:
 
 Label = Annotated[
     str,
-    *_matching(
+    *_match_pattern(
         _LABEL,
         "not a valid Kubernetes name",
         "use lower-case letters, digits and dashes, at most 63 characters",
@@ -154,7 +154,7 @@ SampleNamespace = Annotated[Label, AfterValidator(_validate_sample_namespace)]
 ControlPlaneNamespace = Annotated[Label, AfterValidator(_validate_not_reserved), AfterValidator(_validate_not_used)]
 SecretName = Annotated[
     str,
-    *_matching(
+    *_match_pattern(
         DOMAIN,
         "not a valid name of a Secret",
         "use lower-case letters, digits, dashes and dots, at most 253 characters",
@@ -163,7 +163,7 @@ SecretName = Annotated[
 ]
 LabelKey = Annotated[
     str,
-    *_matching(
+    *_match_pattern(
         rf"^([a-z0-9][-.a-z0-9]*[a-z0-9]/)?{_LABEL_NAME}$",
         "not a valid key of a label or annotation",
         "write it as in `example.com/name` or `name`",
@@ -172,7 +172,7 @@ LabelKey = Annotated[
 ]
 LabelPattern = Annotated[
     str,
-    *_matching(
+    *_match_pattern(
         rf"^([a-z0-9][-.a-z0-9]*[a-z0-9]/\*|([a-z0-9][-.a-z0-9]*[a-z0-9]/)?{_LABEL_NAME})$",
         "not a valid key of a label or annotation",
         "write it as in `example.com/name`, or `example.com/*` for all keys with this prefix",
@@ -181,7 +181,7 @@ LabelPattern = Annotated[
 ]
 LabelValue = Annotated[
     str,
-    *_matching(
+    *_match_pattern(
         rf"^({_LABEL_NAME})?$",
         "not a valid value of a label",
         "use letters, digits, dashes, dots and underscores, at most 63 characters",
@@ -190,7 +190,7 @@ LabelValue = Annotated[
 ]
 ClusterName = Annotated[
     str,
-    *_matching(
+    *_match_pattern(
         _LABEL,
         "not a valid cluster name: lower-case letters, digits and dashes, at most 63 characters",
         "rename the cluster, and set `context` to the old name",
@@ -199,23 +199,23 @@ ClusterName = Annotated[
 ]
 Domain = Annotated[
     str,
-    *_matching(
+    *_match_pattern(
         DOMAIN, "not a DNS domain", "write it as in `cluster.local`, in lower case and without a dot at the end", 253
     ),
 ]
 Registry = Annotated[
     str,
-    *_matching(
+    *_match_pattern(
         _REGISTRY,
         "not a registry with a path",
         "write it as in `registry.example.com/linkerd`, without https://",
         253,
     ),
 ]
-Text = Annotated[str, _validated_by(bool, "empty", "write a value, or remove the key"), Field(min_length=1)]
+Text = Annotated[str, _validate_with(bool, "empty", "write a value, or remove the key"), Field(min_length=1)]
 KubeconfigPath = Annotated[
     Text,
-    _validated_by(
+    _validate_with(
         lambda value: "\n" not in value,
         "must be a path, not the content of a kubeconfig",
         "store the content with `pulumi config set --secret --path kubeconfigs.<cluster>`, and replace its credentials",
@@ -223,12 +223,12 @@ KubeconfigPath = Annotated[
 ]
 ApiServer = Annotated[
     str,
-    _validated_by(is_api_server, "not the URL of an API server", "write https://host[:port][/path]"),
+    _validate_with(is_api_server, "not the URL of an API server", "write https://host[:port][/path]"),
     WithJsonSchema({"type": "string", "pattern": "^[hH][tT][tT][pP][sS]://"}),
 ]
 Source = Annotated[
     str,
-    _validated_by(
+    _validate_with(
         is_chart_source,
         "neither the URL of a chart source nor an existing folder",
         "write https://host[:port][/path], oci://host/path, or the path of a folder with chart archives",
@@ -237,17 +237,19 @@ Source = Annotated[
 # A chart writes the URL into an argument of a container, without quotes.
 Url = Annotated[
     Text,
-    _validated_by(_url("https", "http"), "not a plain HTTP URL", "write http://host[:port][/path], without a password"),
+    _validate_with(
+        _make_url_check("https", "http"), "not a plain HTTP URL", "write http://host[:port][/path], without a password"
+    ),
     WithJsonSchema({"type": "string", "pattern": "^[hH][tT][tT][pP][sS]?://"}),
 ]
 Network = Annotated[
     str,
-    _validated_by(is_network, "not a network in CIDR form", "write it as in 10.42.0.0/16, with no host bit set"),
+    _validate_with(is_network, "not a network in CIDR form", "write it as in 10.42.0.0/16, with no host bit set"),
     WithJsonSchema({"type": "string", "pattern": NETWORK}),
 ]
 Address = Annotated[
     str,
-    _validated_by(
+    _validate_with(
         is_address,
         "neither an IP address nor a host name that another cluster can reach",
         "write it as in 192.0.2.10 or gateway.example.com, without a port",
@@ -255,7 +257,7 @@ Address = Annotated[
 ]
 AddressRange = Annotated[
     str,
-    _validated_by(
+    _validate_with(
         is_range,
         "not an address range",
         "write it as in 192.0.2.200-192.0.2.209 or 192.0.2.208/28",
@@ -263,7 +265,7 @@ AddressRange = Annotated[
 ]
 Image = Annotated[
     str,
-    *_matching(
+    *_match_pattern(
         _IMAGE,
         "not an image name",
         "write it as in registry.example.com/team/image:1.0, without https://",
@@ -272,7 +274,7 @@ Image = Annotated[
 ]
 UserName = Annotated[
     str,
-    *_matching(
+    *_match_pattern(
         r"^[^:\s]+$",
         "not a valid user name for basic auth",
         "use at most 64 characters, without colons and spaces",
@@ -281,7 +283,7 @@ UserName = Annotated[
 ]
 LinkerdVersion = Annotated[
     str,
-    *_matching(
+    *_match_pattern(
         r"^[0-9A-Za-z]([-+.0-9A-Za-z]{0,62}[0-9A-Za-z])?$",
         "not a valid name of a Linkerd release",
         'write it in quotes, as in "2.14.10" or "edge-25.4.4"',
@@ -290,7 +292,7 @@ LinkerdVersion = Annotated[
 ]
 Version = Annotated[
     str,
-    *_matching(
+    *_match_pattern(
         r"^v?(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)([-+][-+.0-9A-Za-z]+)?$",
         "not a chart version",
         'write all three numbers in quotes, as in "1.0.1"',
@@ -299,7 +301,7 @@ Version = Annotated[
 ]
 Duration = Annotated[
     str,
-    *_matching(
+    *_match_pattern(
         r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$",
         "not a duration",
         "write a number with the unit ms, s, m or h, as in 300ms",
@@ -308,16 +310,16 @@ Duration = Annotated[
 ]
 PathRegex = Annotated[
     str,
-    _validated_by(
+    _validate_with(
         _is_regex,
         "not a regular expression that Linkerd's proxy supports",
         "write it as in /authors/[^/]*, without look-around and back references",
     ),
-    _validated_by(lambda value: value.startswith("/"), "must begin with a slash", "write it as in /authors/[^/]*"),
+    _validate_with(lambda value: value.startswith("/"), "must begin with a slash", "write it as in /authors/[^/]*"),
 ]
 Manifest = Annotated[
     str,
-    _validated_by(
+    _validate_with(
         _is_manifest,
         "neither the URL of a manifest nor an existing file",
         "write https://host/path.yaml, or the path of a file",
@@ -339,7 +341,7 @@ _SECRET_OR_TEXT = WithJsonSchema({"anyOf": [{"type": "string"}, _SECRET]})
 # A certificate is not secret, but it may be stored as a secret beside its key.
 Pem = Annotated[
     str,
-    _validated_by(
+    _validate_with(
         lambda value: "-----BEGIN CERTIFICATE-----" in value,
         "not a certificate in PEM form",
         "write it as a block (`|`) that begins with -----BEGIN CERTIFICATE-----",

@@ -60,6 +60,13 @@ class ParsedStackFile:
             return []
         return [index for index, entry in enumerate(entries) if entry is not _REMOVED]
 
+    def control_plane_namespace(self, cluster: str) -> str:
+        """Return the namespace of Linkerd's control plane in a cluster."""
+        config = self.file.clusters.get(cluster)
+        if config is not None and "namespace" in config.linkerd.model_fields_set:
+            return config.linkerd.namespace
+        return self.file.linkerd.namespace
+
     def path_as_written(self, *path: str | int) -> Path:
         """Return the path of a list in the stack file, which may be a shorthand for the mapping around the list."""
         return path[:-1] if isinstance(_value_at(self.content, path[:-1]), list) else path

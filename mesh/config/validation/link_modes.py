@@ -66,7 +66,7 @@ def _check_namespaces(parsed: ParsedStackFile, link: Link, path: Path, errors: V
     """Warn about control planes in different namespaces: they exchange no identities, so mutual TLS is off."""
     if link.gateway:
         return
-    source, target = (_control_plane_namespace(parsed, name) for name in (link.source, link.target))
+    source, target = (parsed.control_plane_namespace(name) for name in (link.source, link.target))
     if source != target:
         rule = (
             f"the control planes of {link.source} ({source}) and {link.target} ({target}) have different namespaces, "
@@ -74,13 +74,6 @@ def _check_namespaces(parsed: ParsedStackFile, link: Link, path: Path, errors: V
         )
         remedy = "set the same linkerd.namespace for both, or link them through the gateway"
         errors.warn((*path, "gateway"), False, rule, remedy)
-
-
-def _control_plane_namespace(parsed: ParsedStackFile, name: str) -> str:
-    config = parsed.file.clusters.get(name)
-    if config is not None and "namespace" in config.linkerd.model_fields_set:
-        return config.linkerd.namespace
-    return parsed.file.linkerd.namespace
 
 
 def _check_release(options: LinkOptions, linkerd_release: LinkerdRelease, path: Path, errors: ValidationErrors) -> None:

@@ -203,7 +203,7 @@ class _SampleValidator:
         path, namespace = (*self._path, "namespace"), sample.part.namespace
         remedy = "choose another namespace"
         for name in sample.all_clusters:
-            if namespace == self._control_plane_namespace(name) or namespace in LINKERD_NAMESPACES:
+            if namespace == self._parsed.control_plane_namespace(name) or namespace in LINKERD_NAMESPACES:
                 self._errors.add(path, namespace, f"namespace of Linkerd in {name}", remedy)
             elif namespace in ADD_ON_NAMESPACES:
                 self._errors.add(path, namespace, "namespace of an add-on of this program", remedy)
@@ -215,9 +215,3 @@ class _SampleValidator:
             elif (name, namespace, sample.name) in used_names.samples:
                 self._errors.add(path, namespace, f"{name} already has a {sample.name} in this namespace", remedy)
             used_names.samples.add((name, namespace, sample.name))
-
-    def _control_plane_namespace(self, cluster: str) -> str:
-        config = self._parsed.file.clusters.get(cluster)
-        if config is not None and "namespace" in config.linkerd.model_fields_set:
-            return config.linkerd.namespace
-        return self._parsed.file.linkerd.namespace
