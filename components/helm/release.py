@@ -8,9 +8,9 @@ Helm stores each revision in a Secret. Three states block the next update; hooks
 * uninstalling, or installed but not marked as deployed (a webhook can prevent that): missing objects are repaired
   (`mesh.helm.drift`) and the revision is marked. Resources that depend on the release wait for that.
 
-Deleting is safe: Pulumi holds the stack lock, so this is the only running update of this stack. Releases that others own are
-never touched. Objects that exist carry the release's name, by which Helm adopts them. Before a create, CRDs that are
-still Terminating must be gone, because Helm would adopt them too.
+Deleting is safe: Pulumi holds the stack lock, so this is the only running update of the stack. Releases that others own
+are never touched. Objects that exist carry the release's name, by which Helm adopts them. Before a create, CRDs that
+are still Terminating must be gone, because Helm would adopt them too.
 
 Follows https://helm.sh/docs/topics/advanced/#storage-backends (the Secrets, their names and labels).
 """

@@ -22,7 +22,7 @@ from mesh.concurrency import run_concurrently
 from mesh.kube.client import METADATA_LIST_MEDIA_TYPE
 from mesh.kube.constants import CRDS_PATH
 from mesh.kube.errors import ApiStatusError, ApiUnreachableError
-from mesh.kube.json_access import mapping, mappings, text
+from mesh.kube.json_access import as_mapping, as_mappings, as_text
 from mesh.kube.ownership import belongs_to_release
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def warm_crd_storage(client: KubeClient, release: str, namespace: str) -> None:
                 return
 
     listed = client.get(CRDS_PATH, "which CustomResourceDefinitions there are", METADATA_LIST_MEDIA_TYPE) or {}
-    names = [text(metadata["name"]) for metadata in _release_crds(listed.get("items"), release, namespace)]
+    names = [as_text(metadata["name"]) for metadata in _release_crds(listed.get("items"), release, namespace)]
     run_concurrently(
         [partial(read, name) for name in names], idle_timeout_s=2 * CRD_SERVED_TIMEOUT_S, threads=_MAX_CONCURRENT_READS
     )
@@ -108,11 +108,11 @@ def _terminating_crds(client: KubeClient, release: str, namespace: str) -> list[
             return []  # such a user can still install a release without CRDs
         raise
     crds = _release_crds(listed, release, namespace)
-    return sorted(text(metadata["name"]) for metadata in crds if metadata.get("deletionTimestamp"))
+    return sorted(as_text(metadata["name"]) for metadata in crds if metadata.get("deletionTimestamp"))
 
 
 def _release_crds(listed: Any, release: str, namespace: str) -> Iterator[dict[str, Any]]:
-    for crd in mappings(listed):
-        metadata = mapping(crd, "metadata")
+    for crd in as_mappings(listed):
+        metadata = as_mapping(crd, "metadata")
         if belongs_to_release(metadata, release, namespace):
             yield metadata

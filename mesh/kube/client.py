@@ -29,7 +29,7 @@ from mesh.kube.errors import (
     request_error,
     to_single_line,
 )
-from mesh.kube.json_access import text
+from mesh.kube.json_access import as_text
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -134,7 +134,7 @@ class KubeClient:
         """Return the user to whom every `get` and `post` so far was forbidden; None if one was allowed."""
         if not self._answer_count or len(self._forbidden) < self._answer_count:
             return None
-        message = text(self._forbidden[-1].get("message"))
+        message = as_text(self._forbidden[-1].get("message"))
         start, _, rest = message.partition('User "')
         return to_single_line(rest.partition('"')[0], 80) if start and rest else "its user"
 
@@ -206,7 +206,7 @@ class KubeClient:
         if answer.status == HTTPStatus.NOT_FOUND:
             return None
         if not 200 <= answer.status < 300 or answer.content is None:
-            message = text((answer.content or {}).get("message"))
+            message = as_text((answer.content or {}).get("message"))
             raise ApiStatusError(label, answer.status, answer.reason, message)
         return answer.content
 

@@ -5,23 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 
-def mapping(value: Any, *keys: str) -> dict[str, Any]:
-    """Return the mapping at `keys` below a value."""
+def as_mapping(value: Any, *keys: str) -> dict[str, Any]:
+    """Return the mapping at `keys` below a value, or an empty one."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value if isinstance(value, dict) else {}
 
 
-def mappings(value: Any) -> list[dict[str, Any]]:
+def as_mappings(value: Any) -> list[dict[str, Any]]:
     """Return the mappings in a list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def texts(value: Any) -> list[str]:
+def as_texts(value: Any) -> list[str]:
     """Return the strings in a list."""
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
-def text(value: Any) -> str:
-    """Return a string."""
+def as_text(value: Any) -> str:
+    """Return a value if it is a string, or an empty string."""
     return value if isinstance(value, str) else ""

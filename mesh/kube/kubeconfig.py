@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mesh import bounded_io, strict_yaml
-from mesh.kube.json_access import mapping, mappings
+from mesh.kube.json_access import as_mapping, as_mappings
 
 # This extension of a cluster allows loopback addresses between clusters, which all run on one machine in the lab.
 LAB_EXTENSION = "multicluster-mesh.lab"
@@ -81,9 +81,9 @@ def _merge(contents: Iterable[tuple[Path, str, dict[str, Any]]]) -> Kubeconfig:
     current: str | None = None
     for path, label, content in contents:
         for entry in _entries(content, "clusters", label):
-            clusters.setdefault(str(entry.get("name")), (path, mapping(entry, "cluster")))
+            clusters.setdefault(str(entry.get("name")), (path, as_mapping(entry, "cluster")))
         for entry in _entries(content, "contexts", label):
-            cluster_names.setdefault(str(entry.get("name")), str(mapping(entry, "context").get("cluster")))
+            cluster_names.setdefault(str(entry.get("name")), str(as_mapping(entry, "context").get("cluster")))
         current = current or content.get("current-context") or None
     contexts = {
         name: _build_context(name, *clusters[cluster]) for name, cluster in cluster_names.items() if cluster in clusters
@@ -92,8 +92,8 @@ def _merge(contents: Iterable[tuple[Path, str, dict[str, Any]]]) -> Kubeconfig:
 
 
 def _build_context(name: str, path: Path, cluster: dict[str, Any]) -> Context:
-    extensions = mappings(cluster.get("extensions"))
-    lab = [mapping(each, "extension") for each in extensions if each.get("name") == LAB_EXTENSION]
+    extensions = as_mappings(cluster.get("extensions"))
+    lab = [as_mapping(each, "extension") for each in extensions if each.get("name") == LAB_EXTENSION]
     authority, error = _read_certificate_authority(cluster, path)
     return Context(
         name=name,
@@ -146,4 +146,4 @@ def _entries(content: dict[str, Any], key: str, label: str) -> list[dict[str, An
     entries = content.get(key) or []
     if not isinstance(entries, list):
         raise KubeconfigError(f"{label}: {key}: a list was expected")
-    return [mapping(entry) for entry in entries]
+    return [as_mapping(entry) for entry in entries]

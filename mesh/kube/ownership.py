@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mesh.kube.json_access import mapping, mappings
+from mesh.kube.json_access import as_mapping, as_mappings
 
 GATEWAY_API = "gateway.networking.k8s.io"
 LINKERD_CRDS = "linkerd-crds"  # name of the chart's Helm release
@@ -34,7 +34,7 @@ def belongs_to_release(metadata: Mapping[str, Any], release: str, namespace: str
         release: name of the release.
         namespace: namespace of the release.
     """
-    annotations = mapping(metadata.get("annotations"))
+    annotations = as_mapping(metadata.get("annotations"))
     expected = helm_ownership_metadata(release, namespace)["annotations"]
     has_ownership = all(annotations.get(key) == value for key, value in expected.items())
     # By kubectl, or by server-side apply, which Helm 3 does not use.
@@ -46,5 +46,5 @@ def belongs_to_release(metadata: Mapping[str, Any], release: str, namespace: str
 
 def server_side_appliers(metadata: Mapping[str, Any]) -> list[str]:
     """Return the field managers that have applied an object with server-side apply."""
-    entries = mappings(metadata.get("managedFields"))
+    entries = as_mappings(metadata.get("managedFields"))
     return [str(entry.get("manager")) for entry in entries if entry.get("operation") == "Apply"]

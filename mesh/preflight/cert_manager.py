@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mesh.kube.client import KubeClient
-from mesh.kube.json_access import mappings, text
+from mesh.kube.json_access import as_mappings, as_text
 from mesh.preflight.finding import Finding
 from mesh.preflight.target import CheckTarget
 
@@ -16,7 +16,7 @@ def check(target: CheckTarget, client: KubeClient) -> Iterator[Finding]:
     """Yield a finding if the cluster does not serve cert-manager's v1 resources."""
     # Every user may read the served resources, unlike the CRDs; they also show a version that is too old.
     served = client.get("/apis/cert-manager.io/v1", "whether cert-manager is installed") or {}
-    names = {text(resource.get("name")) for resource in mappings(served.get("resources"))}
+    names = {as_text(resource.get("name")) for resource in as_mappings(served.get("resources"))}
     missing = [f"{name}.cert-manager.io" for name in _REQUIRED_RESOURCES if name not in names]
     if missing:
         rule = "trust.certManager renews the issuer, but the cluster has no such v1 resources"

@@ -9,7 +9,7 @@ from typing import Any
 from mesh.kube.client import METADATA_MEDIA_TYPE, KubeClient
 from mesh.kube.constants import CRDS_PATH
 from mesh.kube.errors import to_single_line
-from mesh.kube.json_access import mapping, mappings, text
+from mesh.kube.json_access import as_mapping, as_mappings, as_text
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.network_overlap import NODES_PATH
 from mesh.preflight.target import CheckTarget
@@ -32,8 +32,8 @@ def check(target: CheckTarget, client: KubeClient, now: float) -> Iterator[Findi
         client: its client.
         now: the cluster's time, in seconds since 1970.
     """
-    listed = mappings((client.get(_SERVICES_PATH, _SUBJECT) or {}).get("items"))
-    services = [service for service in listed if mapping(service, "spec").get("type") == "LoadBalancer"]
+    listed = as_mappings((client.get(_SERVICES_PATH, _SUBJECT) or {}).get("items"))
+    services = [service for service in listed if as_mapping(service, "spec").get("type") == "LoadBalancer"]
     if any(_has_address(service) for service in services):
         return
     setting = "gateway.loadBalancer"
@@ -44,7 +44,7 @@ def check(target: CheckTarget, client: KubeClient, now: float) -> Iterator[Findi
     pending = [(age_s, service) for service in services if (age_s := _age_s(service, now)) > _ADDRESS_TIMEOUT_S]
     if pending:
         age_s, service = max(pending, key=lambda item: item[0])
-        metadata = mapping(service, "metadata")
+        metadata = as_mapping(service, "metadata")
         name = "/".join(to_single_line(metadata.get(key, ""), 63) for key in ("namespace", "name"))
         rule = (
             f"a LoadBalancer Service without an address for {age_s / 60:.0f} minutes, and `up` waits five minutes for "
@@ -52,7 +52,7 @@ def check(target: CheckTarget, client: KubeClient, now: float) -> Iterator[Findi
         )
         yield target.finding(rule, remedy, value=f"service {name}", setting=setting, severity=Severity.WARNING)
         return
-    nodes = mappings((client.get(NODES_PATH, _SUBJECT) or {}).get("items"))
+    nodes = as_mappings((client.get(NODES_PATH, _SUBJECT) or {}).get("items"))
     if any(_provider(node) not in _PROVIDERS_WITHOUT_LOAD_BALANCER for node in nodes):
         return
     if any(client.get(f"{CRDS_PATH}/{crd}", _SUBJECT, METADATA_MEDIA_TYPE) is not None for crd in _POOL_CRDS):
@@ -62,12 +62,12 @@ def check(target: CheckTarget, client: KubeClient, now: float) -> Iterator[Findi
 
 
 def _has_address(service: dict[str, Any]) -> bool:
-    ingress = mappings(mapping(service, "status", "loadBalancer").get("ingress"))
+    ingress = as_mappings(as_mapping(service, "status", "loadBalancer").get("ingress"))
     return any(entry.get("ip") or entry.get("hostname") for entry in ingress)
 
 
 def _age_s(service: dict[str, Any], now: float) -> float:
-    timestamp = text(mapping(service, "metadata").get("creationTimestamp"))
+    timestamp = as_text(as_mapping(service, "metadata").get("creationTimestamp"))
     try:
         created = datetime.datetime.fromisoformat(timestamp)
         return now - (created if created.tzinfo else created.replace(tzinfo=datetime.UTC)).timestamp()
@@ -76,4 +76,4 @@ def _age_s(service: dict[str, Any], now: float) -> float:
 
 
 def _provider(node: dict[str, Any]) -> str:
-    return text(mapping(node, "spec").get("providerID")).partition("://")[0]
+    return as_text(as_mapping(node, "spec").get("providerID")).partition("://")[0]

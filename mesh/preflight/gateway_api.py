@@ -9,7 +9,7 @@ from typing import Any
 from mesh.kube.client import METADATA_LIST_MEDIA_TYPE, KubeClient
 from mesh.kube.constants import CRDS_PATH, RESOURCE_POLICY_ANNOTATION
 from mesh.kube.errors import to_single_line
-from mesh.kube.json_access import mapping, mappings, text
+from mesh.kube.json_access import as_mapping, as_mappings, as_text
 from mesh.kube.ownership import GATEWAY_API, LINKERD_CRDS, belongs_to_release, server_side_appliers
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.target import CheckTarget, GatewayApiTarget
@@ -25,7 +25,8 @@ def check(target: CheckTarget, gateway_api: GatewayApiTarget, client: KubeClient
     # Metadata only: most of a CRD is its schemas.
     listed = client.get(CRDS_PATH, "the owner of the Gateway API's CRDs", METADATA_LIST_MEDIA_TYPE) or {}
     crds = {
-        text(mapping(crd, "metadata").get("name")): mapping(crd, "metadata") for crd in mappings(listed.get("items"))
+        as_text(as_mapping(crd, "metadata").get("name")): as_mapping(crd, "metadata")
+        for crd in as_mappings(listed.get("items"))
     }
     routes = {name: crds[name] for name in (f"{route}.{GATEWAY_API}" for route in _ROUTES) if name in crds}
     if gateway_api.brought_by == "others":
@@ -68,13 +69,13 @@ def _check_foreign_crds(
         route
         for route, metadata in routes.items()
         if _is_owned(target, gateway_api, metadata)
-        and mapping(dict(metadata), "annotations").get(RESOURCE_POLICY_ANNOTATION) != "keep"
+        and as_mapping(dict(metadata), "annotations").get(RESOURCE_POLICY_ANNOTATION) != "keep"
     ]
     if deleted:
         rule = "Helm would delete it with all routes, because linkerd-crds no longer contains it"
         remedy = f"make Helm keep it: kubectl annotate crd {' '.join(deleted)} {RESOURCE_POLICY_ANNOTATION}=keep"
         yield target.finding(rule, remedy, value=", ".join(deleted))
-    bundle = text(mapping(dict(routes[name]), "annotations").get(_BUNDLE_VERSION_ANNOTATION))
+    bundle = as_text(as_mapping(dict(routes[name]), "annotations").get(_BUNDLE_VERSION_ANNOTATION))
     version, oldest, newest = (_parse_version(each) for each in (bundle, gateway_api.oldest, gateway_api.newest))
     if version is None or (oldest is not None and version < oldest) or (newest is not None and version > newest):
         rule = f"Linkerd {target.linkerd} supports {gateway_api.oldest} to {gateway_api.newest} of the Gateway API"
@@ -85,7 +86,7 @@ def _check_foreign_crds(
     for resource, api_version in gateway_api.served:
         if api_version not in served:
             answer = client.get(f"/apis/{api_version}", f"which versions of {GATEWAY_API} are served") or {}
-            served[api_version] = {text(each.get("name")) for each in mappings(answer.get("resources"))}
+            served[api_version] = {as_text(each.get("name")) for each in as_mappings(answer.get("resources"))}
         if resource not in served[api_version]:
             rule = (
                 f"Linkerd {target.linkerd} and this program's samples need it in {api_version}, which the cluster does "

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from mesh.kube.client import KubeClient
 from mesh.kube.errors import NotReadableError
-from mesh.kube.json_access import mapping, mappings, text, texts
+from mesh.kube.json_access import as_mapping, as_mappings, as_text, as_texts
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.target import CheckTarget, FlatNetworkLink
 
@@ -53,12 +53,14 @@ def read_networks(target: CheckTarget, client: KubeClient) -> ClusterNetworks:
         listed = client.get(NODES_PATH, "its nodes' pod networks") or {}
     except NotReadableError:
         return ClusterNetworks(pods=(), services=declared.services, unknown="its nodes cannot be read")
-    specs = [mapping(node, "spec") for node in mappings(listed.get("items"))]
-    pods = _parse_networks(cidr for spec in specs for cidr in [*texts(spec.get("podCIDRs")), text(spec.get("podCIDR"))])
+    specs = [as_mapping(node, "spec") for node in as_mappings(listed.get("items"))]
+    pods = _parse_networks(
+        cidr for spec in specs for cidr in [*as_texts(spec.get("podCIDRs")), as_text(spec.get("podCIDR"))]
+    )
     unknown = None
     if not pods:
         unknown = "its nodes have no pod CIDR"
-    elif mapping(listed, "metadata").get("continue"):
+    elif as_mapping(listed, "metadata").get("continue"):
         unknown = f"it has more than the {len(specs)} nodes that were read"
     return ClusterNetworks(pods=pods, services=declared.services, unknown=unknown)
 

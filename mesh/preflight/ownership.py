@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from mesh.kube.client import METADATA_LIST_MEDIA_TYPE, METADATA_MEDIA_TYPE, KubeClient
 from mesh.kube.constants import FIELD_MANAGER_ANNOTATION
 from mesh.kube.errors import NotReadableError, to_single_line
-from mesh.kube.json_access import mapping, mappings, text
+from mesh.kube.json_access import as_mapping, as_mappings, as_text
 from mesh.preflight import trust_anchor
 from mesh.preflight.finding import Finding
 from mesh.preflight.target import CheckTarget
@@ -21,7 +21,7 @@ def check_namespace(target: CheckTarget, client: KubeClient, namespace: str) -> 
     live = client.get(f"/api/v1/namespaces/{namespace}", f"whether namespace {namespace} exists", METADATA_MEDIA_TYPE)
     if live is None:
         return
-    manager = text(mapping(live, "metadata", "annotations").get(FIELD_MANAGER_ANNOTATION))
+    manager = as_text(as_mapping(live, "metadata", "annotations").get(FIELD_MANAGER_ANNOTATION))
     if manager == target.owner:
         if namespace == target.control_plane_namespace:
             yield from trust_anchor.check(target, client)
@@ -41,8 +41,8 @@ def check_other_namespaces(target: CheckTarget, client: KubeClient) -> Iterator[
     """Yield a finding for each control plane outside the stack's namespace."""
     path = f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{_INJECTOR}"
     live = client.get(path, "whether Linkerd is in another namespace") or {}
-    services = [mapping(webhook, "clientConfig", "service") for webhook in mappings(live.get("webhooks"))]
-    namespaces = {text(service.get("namespace")) for service in services} - {"", target.control_plane_namespace}
+    services = [as_mapping(webhook, "clientConfig", "service") for webhook in as_mappings(live.get("webhooks"))]
+    namespaces = {as_text(service.get("namespace")) for service in services} - {"", target.control_plane_namespace}
     for namespace in sorted(namespaces):
         rule = f"Linkerd is already installed ({_INJECTOR}), and two control planes can't share a cluster"
         remedy = f"uninstall it, or choose another cluster by {target.path}.context"
@@ -92,4 +92,4 @@ def _has_helm_revisions(target: CheckTarget, client: KubeClient) -> bool | None:
         if target.adopt:
             raise
         return None
-    return bool(mappings((listed or {}).get("items")))
+    return bool(as_mappings((listed or {}).get("items")))

@@ -7,7 +7,7 @@ from typing import Any
 
 from mesh.kube.client import KubeClient
 from mesh.kube.errors import NotReadableError
-from mesh.kube.json_access import mapping
+from mesh.kube.json_access import as_mapping
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.target import CheckTarget
 
@@ -73,7 +73,7 @@ def _remedy(target: CheckTarget) -> str:
 
 def _is_allowed(client: KubeClient, permissions: list[tuple[str, str, str]]) -> list[bool]:
     reviews = client.post(_REVIEWS_PATH, [_review(*permission) for permission in permissions], _SUBJECT)
-    answers = [mapping(review, "status").get("allowed") for review in reviews]
+    answers = [as_mapping(review, "status").get("allowed") for review in reviews]
     if not all(isinstance(answer, bool) for answer in answers):
         raise NotReadableError(f"{_SUBJECT} (an answer that can't be read)")
     return [answer is True for answer in answers]

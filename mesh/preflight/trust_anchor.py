@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from mesh.kube.client import KubeClient
 from mesh.kube.errors import NotReadableError
-from mesh.kube.json_access import mapping, text
+from mesh.kube.json_access import as_mapping, as_text
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.target import CheckTarget
 
@@ -62,7 +62,7 @@ def check_adopted_linkerd(target: CheckTarget, client: KubeClient) -> Iterator[F
 def _trusted_anchors(target: CheckTarget, client: KubeClient) -> frozenset[str]:
     """Return the anchors of new proxies in the control plane's namespace; empty if there is no Linkerd."""
     path = f"/api/v1/namespaces/{target.control_plane_namespace}/configmaps/linkerd-identity-trust-roots"
-    return _certificates(text(mapping(client.get(path, _subject(target)), "data").get("ca-bundle.crt")))
+    return _certificates(as_text(as_mapping(client.get(path, _subject(target)), "data").get("ca-bundle.crt")))
 
 
 def _subject(target: CheckTarget) -> str:

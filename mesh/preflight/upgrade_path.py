@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from mesh.kube.client import KubeClient
 from mesh.kube.errors import to_single_line
-from mesh.kube.json_access import mapping, text
+from mesh.kube.json_access import as_mapping, as_text
 from mesh.linkerd_releases import minor_version, release_order
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.target import CheckTarget
@@ -30,7 +30,7 @@ def check(target: CheckTarget, client: KubeClient) -> Iterator[Finding]:
     namespace = target.control_plane_namespace
     path = f"/api/v1/namespaces/{namespace}/configmaps/linkerd-config"
     config_map = client.get(path, f"which Linkerd runs in namespace {namespace}")
-    version = _VERSION.search(text(mapping(config_map, "data").get("values")))
+    version = _VERSION.search(as_text(as_mapping(config_map, "data").get("values")))
     if version is None:
         return
     running = version[1]
