@@ -1,4 +1,4 @@
-"""A client for one API server of the lab: JSON over HTTPS, and watches. Calls block, so the supervisor uses threads.
+"""Client of one API server in the lab: JSON over HTTPS, and watches. Calls block, so the supervisor uses threads.
 
 `mesh.kube.client` is not used because it needs the official client, which takes a second to import and 60 MB of memory.
 """
@@ -15,19 +15,25 @@ from urllib.parse import urlencode
 from hack.lab.allocation import ClusterAllocation
 from hack.lab.pki import Pki
 
+REQUEST_TIMEOUT_S = 5
+_READINESS_TIMEOUT_S = 2
+_WATCH_TIMEOUT_S = 240
+_WATCH_MARGIN_S = 30  # the API server ends a watch; the client's timeout is longer
+_MAX_ERROR_BYTES = 2000
+
 
 class ApiError(Exception):
     """The API server answered with an error: `status` is the HTTP status."""
 
     def __init__(self, status: int, message: str) -> None:
-        """Keep the status for those who care."""
+        """Set the message, and keep the status."""
         super().__init__(f"{status}: {message}")
         self.status = status
 
 
 @dataclass(frozen=True, kw_only=True)
 class ApiClient:
-    """The API server of one cluster, spoken to as a cluster administrator."""
+    """The client of one cluster's API server, with the permissions of a cluster administrator."""
 
     port: int
     authority: str
@@ -40,7 +46,7 @@ class ApiClient:
         context.load_cert_chain(self.certificate, self.key)
         return context
 
-    def get(self, path: str, *, timeout: float = 5, **query: str) -> dict[str, Any]:
+    def get(self, path: str, *, timeout: float = REQUEST_TIMEOUT_S, **query: str) -> dict[str, Any]:
         """Read an object or a list.
 
         Raises:
@@ -48,17 +54,17 @@ class ApiClient:
         """
         return self._call("GET", path + ("?" + urlencode(query) if query else ""), None, timeout)
 
-    def create(self, path: str, body: dict[str, Any], *, timeout: float = 5) -> dict[str, Any]:
+    def create(self, path: str, body: dict[str, Any], *, timeout: float = REQUEST_TIMEOUT_S) -> dict[str, Any]:
         """Create an object in the collection at `path`; raises as `get` does."""
         return self._call("POST", path, body, timeout)
 
-    def delete(self, path: str, *, timeout: float = 5) -> None:
+    def delete(self, path: str, *, timeout: float = REQUEST_TIMEOUT_S) -> None:
         """Delete an object, or everything in a collection; raises as `get` does."""
         self._call("DELETE", path, None, timeout)
 
-    def healthy(self, path: str = "/readyz") -> bool:
-        """Whether the server says so of itself."""
-        connection = self._connect(2)
+    def is_ready(self, path: str = "/readyz") -> bool:
+        """Return whether the server reports that it is ready."""
+        connection = self._connect(_READINESS_TIMEOUT_S)
         try:
             connection.request("GET", path)
             return connection.getresponse().status == 200
@@ -67,15 +73,15 @@ class ApiClient:
         finally:
             connection.close()
 
-    def watch(self, path: str, *, seconds: int = 240, **query: str) -> Iterator[dict[str, Any]]:
-        """Events of a collection for at most `seconds`; raises as `get` does."""
+    def watch(self, path: str, *, seconds: int = _WATCH_TIMEOUT_S, **query: str) -> Iterator[dict[str, Any]]:
+        """Yield the events of a collection for at most `seconds`; raises as `get` does."""
         parameters = {"watch": "true", "timeoutSeconds": str(seconds), "allowWatchBookmarks": "true", **query}
-        connection = self._connect(seconds + 30)
+        connection = self._connect(seconds + _WATCH_MARGIN_S)
         try:
             connection.request("GET", f"{path}?{urlencode(parameters)}")
             response = connection.getresponse()
             if response.status != 200:
-                raise ApiError(response.status, response.read(2000).decode(errors="replace"))
+                raise ApiError(response.status, response.read(_MAX_ERROR_BYTES).decode(errors="replace"))
             while line := response.readline():
                 yield json.loads(line)
         except http.client.HTTPException as error:
@@ -98,13 +104,13 @@ class ApiClient:
         finally:
             connection.close()
         if response.status >= 400:
-            raise ApiError(response.status, content[:2000].decode(errors="replace"))
+            raise ApiError(response.status, content[:_MAX_ERROR_BYTES].decode(errors="replace"))
         answer = json.loads(content)
         return answer if isinstance(answer, dict) else {}
 
 
 def connect(pki: Pki, allocation: ClusterAllocation) -> ApiClient:
-    """The client of a cluster's API server."""
+    """Return the client of a cluster's API server."""
     return ApiClient(
         port=allocation.ports.api_server,
         authority=str(pki.certificate("ca")),

@@ -149,7 +149,7 @@ class ClusterProcesses:
         self._run(commands.etcd(*paths))
         await self._wait_until("etcd", self._is_etcd_listening)
         self._run(commands.kube_apiserver(*paths))
-        await self._wait_until("kube-apiserver", self.peer.api.healthy)
+        await self._wait_until("kube-apiserver", self.peer.api.is_ready)
         self._run(commands.kube_controller_manager(*paths))
         self._run(commands.kube_scheduler(self._programs, self._folder))
         await self._free_nodes()
@@ -166,7 +166,7 @@ class ClusterProcesses:
         while True:
             if down := self._stopped_programs():
                 self._state = f"restarting {down[0]}"
-                while self._stopped_programs() or not await asyncio.to_thread(self.peer.api.healthy):
+                while self._stopped_programs() or not await asyncio.to_thread(self.peer.api.is_ready):
                     await asyncio.sleep(_POLL_INTERVAL_S)
                 self._state = "ready"
             await asyncio.sleep(_POLL_INTERVAL_S)

@@ -25,6 +25,8 @@ BANNED = re.compile(
 )
 OPENING = re.compile(r"(What|Who|Whose|Where|Those|It|That|Of)\b")
 NAMES = frozenset({"found", "wanted", "made", "told", "said", "seen", "asked", "given", "gone", "kept"})
+# Methods that a base class of another library names.
+LIBRARY_NAMES = frozenset({"connection_made"})
 # Quoted from others: Linkerd's, Helm's and Kubernetes' own words, and the words that this module bans.
 EXEMPT = ("tests/helpers/prose.py", "tests/testdata/", "benchmarks/results.md")
 _QUOTED = re.compile(r"`[^`]*`|\"[^\"]*\"|https?://\S+")
@@ -106,7 +108,7 @@ def _names(path: str, node: ast.AST) -> Iterator[Violation]:
         name = node.id
     elif isinstance(node, ast.arg):
         name = node.arg
-    if name is None:
+    if name is None or name in LIBRARY_NAMES:
         return
     line = getattr(node, "lineno", 0)
     if name.strip("_") in NAMES:
