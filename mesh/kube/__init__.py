@@ -1,1 +1,1 @@
-"""The Kubernetes API: client, kubeconfig, ownership of objects."""
+"""The Kubernetes API: client and errors, kubeconfig, ownership of objects, constants."""

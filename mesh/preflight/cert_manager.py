@@ -1,4 +1,4 @@
-"""Check that cert-manager is installed, if it renews the issuer."""
+"""Check for cert-manager, if it renews the issuer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check that the cluster's clock agrees with this machine's, which sets the validity of certificates."""
+"""Check of the cluster's clock against this machine's, which sets the validity of certificates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check that a LoadBalancer Service will get an address, as far as that is visible without creating one."""
+"""Check for a load balancer, as far as one is visible without creating a Service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check that the Gateway API's CRDs have the version that Linkerd needs, and the expected owner."""
+"""Check of the Gateway API's CRDs: the versions that Linkerd needs, and the owner."""
 
 from __future__ import annotations
 

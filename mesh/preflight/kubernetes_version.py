@@ -1,4 +1,4 @@
-"""Check that the chosen Linkerd or Cilium supports the cluster's Kubernetes version."""
+"""Check of the cluster's Kubernetes version against the range of the chosen Linkerd or Cilium."""
 
 from __future__ import annotations
 

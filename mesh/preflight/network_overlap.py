@@ -1,4 +1,4 @@
-"""Check that two clusters with direct pod connections have disjoint networks.
+"""Check for overlapping networks of two clusters whose pods connect directly.
 
 Pods connect directly over a link without a gateway and in a ClusterMesh.
 """

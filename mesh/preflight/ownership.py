@@ -1,4 +1,4 @@
-"""Check that the namespaces and the control plane of the stack do not exist already under another owner."""
+"""Check for namespaces of the stack and Linkerd control planes that have another owner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check that the kubeconfig's user has the permissions of `up`."""
+"""Check of the kubeconfig user's permissions for `up`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check that the running proxies of a cluster will trust the stack's trust anchor.
+"""Check of the trust anchors of running proxies against the stack's trust anchor.
 
 A proxy trusts the anchors that it was started with. If the control plane changes to another anchor, the proxy loses all
 connections until its pod is re-created.

@@ -1,4 +1,4 @@
-"""Check that the running Linkerd can be upgraded to the release in the stack file.
+"""Check of the upgrade path from the running Linkerd to the release in the stack file.
 
 Linkerd has no downgrades: an older release cannot read what a newer one has stored. Proxies keep their version until
 their pods are re-created, and a control plane supports proxies of the previous version only.
