@@ -35,7 +35,7 @@ def run_linkerd_checks(
     program.chmod(0o755)
     file = tmp_path / "stack.yaml"
     file.write_text(yaml.safe_dump({"config": {f"{stack.PROJECT}:{key}": value for key, value in STACK.items()}}))
-    lab_stack = stack.read_stack("odd", file)
+    lab_stack = stack.read_stack("custom", file)
     checker = Checker(lab_stack, {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"})
     return checker._check_linkerd(next(cluster for cluster in lab_stack.clusters if cluster.name == "west"))
 
@@ -49,7 +49,7 @@ def run_linkerd_checks(
         (PROBE_CHECK_NAME, "error", "", False),
         ("Link resources are valid", "error", NO_PROBE_NORTH, False),
         ("cli is up-to-date", "warning", "no such host", True),
-        ("Link resources are valid", "warning", "odd", False),
+        ("Link resources are valid", "warning", "unexpected", False),
         ("Link resources are valid", "success", "", True),
     ],
 )

@@ -44,9 +44,9 @@ def write_stack(folder: Path, *workloads: Mapping[str, Any], **clusters: Any) ->
         "workloads": list(workloads),
     }
     config = {"config": {f"{stack.PROJECT}:{key}": value for key, value in content.items()}}
-    file = folder / "Pulumi.odd.yaml"
+    file = folder / "Pulumi.custom.yaml"
     file.write_text(yaml.safe_dump(config, sort_keys=False))
-    return stack.read_stack("odd", file)
+    return stack.read_stack("custom", file)
 
 
 def write_kubeconfig(folder: Path, *contexts: str, lab: bool = False) -> Path:
@@ -304,7 +304,7 @@ def test_missing_kubectl_is_reported_in_one_line(
     monkeypatch.setenv("KUBECONFIG", str(write_kubeconfig(tmp_path, "ctx-west")))
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    assert command.main(["verify", "odd"]) == 1
+    assert command.main(["verify", "custom"]) == 1
     assert capsys.readouterr() == ("", "error: kubectl is not on PATH; install it, or add its folder to PATH\n")
 
 

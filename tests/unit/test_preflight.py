@@ -37,9 +37,9 @@ def test_healthy_cluster_needs_few_requests_and_has_no_findings() -> None:
 
 
 def test_finding_has_format_of_configuration_errors() -> None:
-    finding = Finding(path="clusters.west", value="7", rule="too odd", remedy="take 8", severity=Severity.ERROR)
+    finding = Finding(path="clusters.west", value="7", rule="too large", remedy="take 8", severity=Severity.ERROR)
 
-    assert str(finding) == "clusters.west: 7: too odd; take 8"
+    assert str(finding) == "clusters.west: 7: too large; take 8"
 
 
 @pytest.mark.parametrize(

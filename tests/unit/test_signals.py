@@ -14,8 +14,8 @@ from mesh.paths import PROJECT_ROOT
 _PROGRAM = """
 import os, signal, subprocess, sys
 {preamble}
-asked = [sys.executable, "-c", "import signal; print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"]
-subprocess.run(asked, check=True)
+child = [sys.executable, "-c", "import signal; print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"]
+subprocess.run(child, check=True)
 os.kill(os.getpid(), signal.SIGINT)
 print("survives")
 """

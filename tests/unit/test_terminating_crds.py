@@ -164,4 +164,4 @@ def test_missing_list_permission_skips_wait(server: FakeApiServer) -> None:
 
     wait_for_deletion(server)
 
-    assert server.requests == [f"GET {CRDS_PATH}"], "asked once, and not waited for"
+    assert server.requests == [f"GET {CRDS_PATH}"], "one request, no wait"
