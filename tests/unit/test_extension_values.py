@@ -16,7 +16,7 @@ from components.linkerd.jaeger import jaeger_values
 from components.linkerd.smi import smi_values
 from components.linkerd.viz import viz_values
 from mesh import config
-from mesh.linkerd_releases import LinkerdRelease, linkerd_release
+from mesh.linkerd_releases import LinkerdRelease, find_linkerd_release
 from tests.helpers.cluster_settings import NEWER_RELEASE, OLDER_RELEASE, build_cluster_settings
 
 ALL_EXTENSIONS: dict[str, Any] = {
@@ -231,19 +231,17 @@ def test_ingress_nginx_without_load_balancer_awaits_no_address() -> None:
 def test_linkerd_crds_omit_separately_managed_gateway_api(
     version: str, alone: Values, with_gateway_api: Values
 ) -> None:
-    selected_linkerd_release = linkerd_release(version)
-    assert selected_linkerd_release is not None
+    linkerd_release = find_linkerd_release(version)
+    assert linkerd_release is not None
 
-    assert crds_values(build_cluster_settings(linkerd_release=selected_linkerd_release)) == alone
+    assert crds_values(build_cluster_settings(linkerd_release=linkerd_release)) == alone
     assert (
-        crds_values(build_cluster_settings(extensions=ALL_EXTENSIONS, linkerd_release=selected_linkerd_release))
+        crds_values(build_cluster_settings(extensions=ALL_EXTENSIONS, linkerd_release=linkerd_release))
         == with_gateway_api
     )
     assert (
         crds_values(
-            build_cluster_settings(
-                extensions={"gatewayApi": {"install": False}}, linkerd_release=selected_linkerd_release
-            )
+            build_cluster_settings(extensions={"gatewayApi": {"install": False}}, linkerd_release=linkerd_release)
         )
         == with_gateway_api
     )

@@ -11,7 +11,7 @@ from components.linkerd.multicluster import OutgoingLink, multicluster_values
 from components.linkerd.service_mirror import controllers_values, service_mirror_values
 from mesh import config
 from mesh.config.models.links import LinkOptions
-from mesh.linkerd_releases import LINKERD_RELEASES, LinkerdRelease, linkerd_release
+from mesh.linkerd_releases import LINKERD_RELEASES, LinkerdRelease, find_linkerd_release
 from mesh.topology import Link
 from tests.helpers.cluster_settings import NEWER_RELEASE, build_cluster_settings
 
@@ -55,9 +55,9 @@ def build_west_settings(**overrides: Any) -> config.ClusterSettings:
 
 
 def require_release(version: str) -> LinkerdRelease:
-    selected_release = linkerd_release(version)
-    assert selected_release is not None
-    return selected_release
+    linkerd_release = find_linkerd_release(version)
+    assert linkerd_release is not None
+    return linkerd_release
 
 
 @pytest.mark.parametrize(

@@ -27,9 +27,9 @@ CHART_NAMES = ("linkerd-crds", "linkerd-control-plane", "linkerd-multicluster")
 
 
 def require_release(version: str) -> LinkerdRelease:
-    selected_release = find_linkerd_release(version)
-    assert selected_release is not None
-    return selected_release
+    linkerd_release = find_linkerd_release(version)
+    assert linkerd_release is not None
+    return linkerd_release
 
 
 def choose_release(
