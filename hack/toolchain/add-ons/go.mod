@@ -1,6 +1,6 @@
-// Charts and CRDs that others publish are files of their modules; no Go package of them is built, and `go mod tidy` would
-// take them out. To move a version: `go get <module>@v…` in this folder. What these modules depend on themselves is never
-// looked at, so go.sum has nothing of it.
+// Only charts and CRDs of these modules are used; no Go package is built, so `go mod tidy` would remove the modules. To
+// change a version, run `go get <module>@v…` in this folder. Dependencies of these modules are not used, so go.sum does
+// not contain them.
 module multicluster-mesh.local/toolchain/add-ons
 
 go 1.26.0

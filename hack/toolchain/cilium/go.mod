@@ -1,6 +1,6 @@
-// Every chart that Cilium has released is a file of this module; no Go package of it is built, and `go mod tidy` would take
-// it out. To move it: `go get github.com/cilium/charts@<commit>` in this folder. It is a module of its own beside add-ons,
-// so that only who needs Cilium's charts downloads their 36 MB.
+// This module contains all released charts of Cilium; no Go package is built, so `go mod tidy` would remove the module.
+// To change the version, run `go get github.com/cilium/charts@<commit>` in this folder. The module is separate from
+// add-ons, so that only users of Cilium download its 36 MB.
 module multicluster-mesh.local/toolchain/cilium
 
 go 1.26.0

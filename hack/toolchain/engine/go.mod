@@ -384,8 +384,8 @@ require (
 	sigs.k8s.io/yaml v1.5.0 // indirect
 )
 
-// The Terraform provider's constructor is internal to its import path; this shim sits below that path to re-export it.
+// The Terraform provider's constructor is internal to its import path; a shim below that path re-exports it.
 replace github.com/hashicorp/terraform-provider-tls/shim => ./terraform-provider-tls-shim
 
-// The bridge's own replacement, which does not carry over to the modules that import it.
+// The bridge's own replacement, which Go does not apply to modules that import the bridge.
 replace github.com/hashicorp/terraform-plugin-sdk/v2 => github.com/pulumi/terraform-plugin-sdk/v2 v2.0.0-20250923233607-7f1981c8674a

@@ -375,7 +375,7 @@ require (
 	sigs.k8s.io/yaml v1.6.0 // indirect
 )
 
-// Those of helmfile's own go.mod, which don't carry over.
+// Replacements of helmfile's own go.mod, which Go does not apply to other modules.
 replace (
 	k8s.io/api => k8s.io/api v0.35.4
 	k8s.io/apimachinery => k8s.io/apimachinery v0.36.0

@@ -139,5 +139,5 @@ require (
 	sigs.k8s.io/yaml v1.5.0 // indirect
 )
 
-// Linkerd's mocks implement the Prometheus API as it was up to here.
+// The last release of the Prometheus client whose API Linkerd's mocks implement.
 replace github.com/prometheus/client_golang => github.com/prometheus/client_golang v1.19.1

@@ -1,5 +1,5 @@
-// Package shim re-exports the constructor of the Terraform TLS provider, which Go's rule on internal packages hides
-// from every module outside that provider's import path.
+// Package shim re-exports the constructor of the Terraform TLS provider. Without it, Go's rule on internal packages
+// hides the constructor from other modules.
 package shim
 
 import (

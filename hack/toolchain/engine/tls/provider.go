@@ -1,4 +1,4 @@
-// Package tls describes the pulumi-tls provider: the Terraform provider behind it and the Pulumi tokens it serves.
+// Package tls defines the pulumi-tls provider: the bridged Terraform provider and its Pulumi tokens.
 package tls
 
 import (
@@ -8,7 +8,7 @@ import (
 	"github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfbridge/tokens"
 )
 
-// Version is the release of the pulumi-tls Python SDK that this plugin serves; requirements.txt pins the same one.
+// Version is the release of this plugin; requirements.txt pins the same release of the pulumi-tls Python SDK.
 const Version = "5.3.0"
 
 // Provider returns the bridged provider.

@@ -7,11 +7,11 @@ import (
 	"github.com/pulumi/pulumi-kubernetes/provider/v4/pkg/provider"
 )
 
-// Version is the release of the pulumi-kubernetes Python SDK that this plugin serves; requirements.txt pins the same one.
+// Version is the release of this plugin; requirements.txt pins the same release of the pulumi-kubernetes Python SDK.
 const Version = "4.25.0"
 
-// Both files are the module's own, too large to commit: the build lays them here (go build -overlay), the schema with
-// its version set.
+// The build adds both files from the provider's module (go build -overlay), because they are too large to commit. It
+// sets the version in the schema.
 var (
 	//go:embed schema.json
 	schema []byte

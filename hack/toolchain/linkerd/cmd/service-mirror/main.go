@@ -1,5 +1,5 @@
-// service-mirror is Linkerd's own service-mirror controller, with one addition for a machine that plays several
-// clusters: where LAB_DNS_ADDRESS is set (host:port), host names, such as a load balancer's, are looked up there.
+// service-mirror is Linkerd's own service-mirror controller with one addition for the lab: if LAB_DNS_ADDRESS (host:port)
+// is set, this DNS server resolves host names, such as those of load balancers.
 package main
 
 import (
