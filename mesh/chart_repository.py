@@ -59,12 +59,12 @@ def list_charts(source: str, names: Collection[str]) -> list[Chart]:
     if source.startswith("oci://"):
         raise ChartRepositoryError("an oci:// reference has no index")
     if Path(source).is_dir():
-        return [chart for chart in _folder_charts(Path(source)) if chart.name in names]
+        return [chart for chart in _read_folder(Path(source)) if chart.name in names]
     address = f"{source.rstrip('/')}/index.yaml"
     try:
         # The timeout of a connection restarts with each received byte, so a limit for the whole download is needed.
         (content,) = run_concurrently([lambda: _download(address)], idle_timeout_s=DOWNLOAD_TIMEOUT_S)
-        return [chart for chart in _index_charts(content) if chart.name in names]
+        return [chart for chart in _parse_index(content) if chart.name in names]
     except (*_READ_ERRORS, http.client.HTTPException, StrictYamlError) as error:
         raise ChartRepositoryError(f"{address}: {_describe(error)}") from None
 
@@ -85,7 +85,7 @@ def read_chart_metadata(archive: Path) -> dict[str, Any]:
             # The Chart.yaml files of dependencies are in deeper folders.
             member = next(each for each in files if each.name.count("/") == 1 and each.name.endswith("/Chart.yaml"))
             file = files.extractfile(member)
-            return _mapping(
+            return _require_mapping(
                 load(file.read(METADATA_LIMITS.max_bytes + 1) if file is not None else b"", METADATA_LIMITS)
             )
     except (*_READ_ERRORS, StrictYamlError) as error:
@@ -110,15 +110,15 @@ def _download(address: str) -> bytes:
     return content
 
 
-def _index_charts(content: bytes) -> Iterator[Chart]:
-    for name, versions in _mapping(_mapping(load(content, MANIFEST_LIMITS))["entries"]).items():
+def _parse_index(content: bytes) -> Iterator[Chart]:
+    for name, versions in _require_mapping(_require_mapping(load(content, MANIFEST_LIMITS))["entries"]).items():
         for entry in versions:
             chart = _parse_chart({"name": name, **entry})
             if chart is not None:
                 yield chart
 
 
-def _folder_charts(folder: Path) -> Iterator[Chart]:
+def _read_folder(folder: Path) -> Iterator[Chart]:
     for path in sorted(folder.glob("*.tgz")):
         try:
             chart = _parse_chart(read_chart_metadata(path))
@@ -138,7 +138,7 @@ def _parse_chart(entry: dict[str, Any]) -> Chart | None:
     )
 
 
-def _mapping(value: Any) -> dict[str, Any]:
+def _require_mapping(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(_INVALID)
     return value

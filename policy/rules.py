@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from mesh.message_format import format_path
 from policy import certificate_lifetimes, gateways, identifiers, images, namespaces, plaintext_secrets
 from policy.limits import LifetimeLimits
 from policy.planned_resource import PlannedResource
 from policy.rule import Rule
-from policy.violation import Level, Violation, format_path
+from policy.violation import Level, Violation
 
 RULES: tuple[Rule, ...] = (
     plaintext_secrets.RULE,
@@ -59,7 +60,7 @@ def check_resource(rule: Rule, resource: PlannedResource, limits: LifetimeLimits
             urn=resource.urn,
             type=resource.type,
             name=resource.name,
-            path=format_path(path),
+            path=format_path(path, hide_unusual_keys=True),  # a key can be a pasted secret
             message=message,
             remedy=remedy,
         )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from mesh.message_format import escape_unprintable
 
 # Pulumi's names: mandatory stops the update, advisory is only reported, disabled rules are skipped.
 Level = Literal["advisory", "mandatory", "disabled"]
@@ -37,25 +38,3 @@ class Violation:
     def describe(self) -> str:
         """Return path, message and remedy, for output that already names the resource and the rule."""
         return escape_unprintable(f"{self.path}: {self.message}; {self.remedy}")
-
-
-def format_path(path: PropertyPath) -> str:
-    """Return a path in the notation of stack files, such as `values.gateway.tolerations[0]`.
-
-    Unusual keys are replaced by an ellipsis, because they could be secrets, such as a pasted private key.
-    """
-    parts = (f"[{part}]" if isinstance(part, int) else _format_key(part) for part in path)
-    return "".join(parts).removeprefix(".")
-
-
-def _format_key(part: str) -> str:
-    if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", part):
-        return f".{part}"
-    return f'["{part}"]' if re.fullmatch(r"[A-Za-z0-9_./-]{1,100}", part) else '["…"]'
-
-
-def escape_unprintable(text: str) -> str:
-    """Return a text as one line, with an escape in place of each unprintable character."""
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in text)
