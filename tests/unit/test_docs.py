@@ -31,14 +31,14 @@ BLOCKS = [
 ]
 
 
-def test_the_page_with_all_settings_is_the_one_that_the_definition_makes() -> None:
+def test_settings_page_is_up_to_date() -> None:
     assert (PROJECT_ROOT / docs_generator.SETTINGS_PAGE).read_text() == docs_generator.render_settings_page(), (
         "run `make schema`"
     )
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_a_stack_file_that_a_page_shows_is_one_that_can_be_used(block: str, tmp_path: Path) -> None:
+def test_documented_stack_file_is_valid(block: str, tmp_path: Path) -> None:
     content = yaml.safe_load(block)
     config = content.get("config", content)
     # A page may show a part of a stack file without its clusters.
@@ -49,12 +49,12 @@ def test_a_stack_file_that_a_page_shows_is_one_that_can_be_used(block: str, tmp_
     stack.read_stack("shown", file)
 
 
-def test_pages_show_stack_files() -> None:
+def test_pages_contain_stack_files() -> None:
     assert len(BLOCKS) >= 5
 
 
 @pytest.mark.parametrize("name", ["clustermesh", "east-west", "emojivoto", "kpaas", "openstack-nks"])
-def test_a_shipped_stack_file_is_shown_as_it_is(name: str) -> None:
+def test_shipped_stack_file_equals_documented_one(name: str) -> None:
     shipped = yaml.safe_load((PROJECT_ROOT / f"Pulumi.{name}.yaml").read_text())
 
     page = (PROJECT_ROOT / "docs" / f"{name}.md").read_text()
@@ -62,7 +62,7 @@ def test_a_shipped_stack_file_is_shown_as_it_is(name: str) -> None:
     assert shipped["config"] in [yaml.safe_load(block)["config"] for block in blocks(page) if "config:" in block]
 
 
-def test_the_role_that_a_page_gives_for_up_has_all_that_the_preflight_asks_for() -> None:
+def test_documented_role_has_all_required_permissions() -> None:
     documents = [yaml.safe_load(block) for block in blocks((PROJECT_ROOT / "docs/preflight.md").read_text())]
     roles = {document["metadata"]["name"]: document for document in documents if document.get("kind") == "ClusterRole"}
 
@@ -78,7 +78,7 @@ def test_the_role_that_a_page_gives_for_up_has_all_that_the_preflight_asks_for()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_what_a_page_links_to_is_there(page: Path) -> None:
+def test_links_of_page_exist(page: Path) -> None:
     for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
         address, _, heading = target.partition("#")
         if address.startswith("https://"):
@@ -89,7 +89,7 @@ def test_what_a_page_links_to_is_there(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_page_names_only_commands_that_the_makefile_has(page: Path) -> None:
+def test_documented_make_targets_exist(page: Path) -> None:
     known = set(re.findall(r"^([a-z][a-z-]*):", (PROJECT_ROOT / "Makefile").read_text(), re.MULTILINE))
 
     named = set(re.findall(r"(?:^|`)make (?:-s )?([a-z][a-z-]*)", page.read_text(), re.MULTILINE))
@@ -97,7 +97,7 @@ def test_a_page_names_only_commands_that_the_makefile_has(page: Path) -> None:
     assert named <= known
 
 
-def test_what_pulumi_new_would_replace_in_a_file_is_in_none() -> None:
+def test_files_contain_no_pulumi_new_placeholders() -> None:
     # Composed here, so that this file does not contain the placeholders.
     placeholders = ["${" + name + "}" for name in ("PROJECT", "DESCRIPTION")]
 
