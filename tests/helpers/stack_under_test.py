@@ -110,10 +110,10 @@ class StackUnderTest:
 
     def up_expecting_failure(self) -> str:
         """Run `pulumi up`, require that it fails, and return its output."""
-        printed_before = len(self.output.read_text()) if self.output.exists() else 0
+        old_length = len(self.output.read_text()) if self.output.exists() else 0
         with pytest.raises(PulumiCommandError):
             self.up()
-        return self.output.read_text()[printed_before:]
+        return self.output.read_text()[old_length:]
 
     @contextmanager
     def interrupted_up(self) -> Iterator[None]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hack.lab.state_dir import StateDir
-from mesh.linkerd_releases import linkerd_release
+from mesh.linkerd_releases import find_linkerd_release
 from tests.helpers.edge_releases import REQUIRES_EDGE_RELEASES, newest_edge_release
 from tests.helpers.stack_under_test import StackUnderTest, deploy, list_all_objects, wait_until
 
@@ -64,12 +64,12 @@ def test_upgrade_to_newest_release_keeps_mirrors(mesh: StackUnderTest) -> None:
 def test_downgrade_is_refused(mesh: StackUnderTest) -> None:
     mesh.configure(STABLE)
     try:
-        printed = mesh.up_expecting_failure()
+        output = mesh.up_expecting_failure()
     finally:
         mesh.configure(edge_config())
 
-    tag = getattr(linkerd_release(newest_edge_release()), "tag", newest_edge_release())
-    assert f"linkerd.version: stable-2.14.10: clusters.west runs {tag}, which is newer" in printed
+    tag = getattr(find_linkerd_release(newest_edge_release()), "tag", newest_edge_release())
+    assert f"linkerd.version: stable-2.14.10: clusters.west runs {tag}, which is newer" in output
 
 
 def test_links_and_credentials_equal_output_of_linkerd_cli(mesh: StackUnderTest) -> None:

@@ -127,14 +127,14 @@ def test_declared_unreachable_cluster_is_retained_while_others_update(
 
     after = _read_resources(fleet)
     changed = {urn.rsplit("::", 1)[1] for urn in before if before[urn] != after.get(urn)}
-    deleted_exports = {name.removeprefix("Export ") for name in exports}
+    deleted_exports = {name.removeprefix("ExportCleanup ") for name in exports}
     assert changed == {"west-test-podinfo-service", "multicluster-mesh-fleet", *deleted_exports}
     assert not fleet.has_object("ctx-2", "service", "podinfo-west", "test"), "west still exports podinfo"
     assert fleet.has_object("ctx-2", "service", "podinfo-north", "test"), "a pending mirror was deleted"
     with fleet.engine() as engine:
         links = engine.outputs()["links"]
     assert {name for name, link in links.items() if link == "pending"} == {name for name in links if "north" in name}
-    assert "clusters.north is declared unreachable" in fleet.output.read_text()
+    assert "clusters.north: declared unreachable" in fleet.output.read_text()
     # `linkerd multicluster check` fails for north only, because it does not consider the declaration.
     monkeypatch.setattr("hack.make.check.CHECK_TIMEOUT_S", 10)
     failed = [row for row in fleet.run_checks() if not row.passed]

@@ -194,7 +194,7 @@ def test_missing_program_folder_is_reported(own_lab: Lab) -> None:
     code, output = own_lab.run("start", "one", LAB_LINKERD="/nowhere/linkerd")
 
     assert code == 1
-    assert "LAB_LINKERD: /nowhere/linkerd: there is no such folder" in output
+    assert "LAB_LINKERD: /nowhere/linkerd: no such folder" in output
     assert own_lab.processes() == []
 
 
