@@ -28,7 +28,7 @@ try:
     stack = config.load()
     for warning in stack.warnings:
         pulumi.log.warn(warning)
-    preflight.require(
+    preflight.check_stack(
         stack,
         owner=field_manager(),
         namespaces=[MULTICLUSTER_NAMESPACE],
@@ -43,7 +43,7 @@ except (config.SettingsError, preflight.PreflightError, stack_state.StackStateEr
 registry = ResourceRegistry()
 clusters = {cluster.name: cluster_handle(cluster, stack.image_pull_secret) for cluster in stack.clusters}
 cluster_mesh = ClusterMesh(stack, clusters, state) if stack.cilium is not None else None
-trust = Trust("trust", stack.trust, stack.trust_domain) if stack.linkerd else None
+trust = Trust("trust", stack.trust, stack.trust_domain) if stack.has_linkerd else None
 user = create_dashboard_user(stack)
 mesh_clusters = {
     name: mesh_cluster.install(

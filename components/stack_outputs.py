@@ -74,10 +74,10 @@ def _cluster_output(cluster: config.ClusterSettings, stack: config.Settings) -> 
     linkerd_release, linkerd, extensions = stack.linkerd_release, cluster.linkerd, cluster.extensions
     charts = {
         "cilium": stack.cilium.version if stack.cilium is not None else None,
-        "linkerd-crds": linkerd_release.crds if stack.linkerd else None,
-        "linkerd-control-plane": linkerd_release.control_plane if stack.linkerd else None,
+        "linkerd-crds": linkerd_release.crds if stack.has_linkerd else None,
+        "linkerd-control-plane": linkerd_release.control_plane if stack.has_linkerd else None,
         "linkerd-multicluster": linkerd_release.multicluster if cluster.multicluster else None,
-        "linkerd2-cni": linkerd_release.cni if stack.linkerd and linkerd.cni else None,
+        "linkerd2-cni": linkerd_release.cni if stack.has_linkerd and linkerd.cni else None,
         "linkerd-viz": linkerd_release.viz if extensions.viz is not None else None,
         "linkerd-jaeger": linkerd_release.jaeger if extensions.jaeger else None,
         "linkerd-smi": extensions.smi.version if extensions.smi is not None else None,
@@ -93,7 +93,7 @@ def _cluster_output(cluster: config.ClusterSettings, stack: config.Settings) -> 
         "charts": {chart: version for chart, version in charts.items() if version is not None},
         "overrides": {chart: config.value_paths(values) for chart, values in overrides.items() if values},
     }
-    if stack.linkerd:
+    if stack.has_linkerd:
         output["linkerd"] = linkerd_release.tag
     if cluster.cilium is not None:
         output["cilium"] = {"id": cluster.cilium.id}

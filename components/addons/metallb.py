@@ -17,7 +17,7 @@ from components.sdk.secrets import pull_secret_references
 from mesh import config
 
 NAMESPACE = "metallb-system"
-POOL = "multicluster-mesh"
+POOL_NAME = "multicluster-mesh"
 
 
 def metallb_values(cluster: config.ClusterSettings, pull_secrets: list[dict[str, str]] | None = None) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class MetalLb(ChartComponent):
             f"{name}-pool",
             api_version="metallb.io/v1beta1",
             kind="IPAddressPool",
-            metadata=cluster.metadata(POOL, namespace=self.namespace, annotations=SKIP_AWAIT),
+            metadata=cluster.metadata(POOL_NAME, namespace=self.namespace, annotations=SKIP_AWAIT),
             spec={"addresses": list(settings.pool)},
             # Hidden dependency: the CRD comes with the release.
             opts=pulumi.ResourceOptions.merge(self.child_options, pulumi.ResourceOptions(depends_on=[self.ready])),
@@ -93,8 +93,8 @@ class MetalLb(ChartComponent):
             f"{name}-advertisement",
             api_version="metallb.io/v1beta1",
             kind="L2Advertisement",
-            metadata=cluster.metadata(POOL, namespace=self.namespace, annotations=SKIP_AWAIT),
-            spec={"ipAddressPools": [POOL]},
+            metadata=cluster.metadata(POOL_NAME, namespace=self.namespace, annotations=SKIP_AWAIT),
+            spec={"ipAddressPools": [POOL_NAME]},
             # Hidden dependencies: the CRD comes with the release, and the webhook requires the pool.
             opts=pulumi.ResourceOptions.merge(
                 self.child_options, pulumi.ResourceOptions(depends_on=[self.ready, pool])

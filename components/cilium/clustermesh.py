@@ -27,7 +27,7 @@ PEER_SERVICE = "clustermesh-apiserver-peers"
 CLUSTERMESH_OUTPUT = "clustermesh"
 # Peers get the addresses of this many nodes per cluster.
 MAX_NODE_ADDRESSES = 3
-_SERVED = {
+_APISERVER_SERVICE_SPEC = {
     "selector": {"k8s-app": "clustermesh-apiserver"},
     "ports": [{"name": "etcd", "port": 2379, "targetPort": 2379}],
 }
@@ -72,7 +72,7 @@ class ClusterMesh(pulumi.ComponentResource):
                 # Sorted, so that the order of the stack file does not matter.
                 [self.peers[other] for other in sorted(self.peers) if other != name],
                 stack.charts["cilium"],
-                has_linkerd=stack.linkerd,
+                has_linkerd=stack.has_linkerd,
                 services=_create_cluster_ip_service(cluster, self) if can_replace_service else [],
                 opts=child_options,
             )
@@ -120,7 +120,7 @@ def _create_load_balancer(
         "v1",
         "Service",
         metadata=cluster.metadata(PEER_SERVICE, namespace=NAMESPACE, annotations=annotations),
-        spec={"type": "LoadBalancer", **_SERVED},
+        spec={"type": "LoadBalancer", **_APISERVER_SERVICE_SPEC},
         # Every release needs this address, so without a load balancer `up` fails after five minutes.
         opts=pulumi.ResourceOptions.merge(
             cluster.options(parent),
@@ -151,7 +151,7 @@ def _create_cluster_ip_service(cluster: Cluster, parent: pulumi.Resource) -> lis
                 **member.annotations,
             },
         ),
-        spec={"type": "ClusterIP", **_SERVED},
+        spec={"type": "ClusterIP", **_APISERVER_SERVICE_SPEC},
         opts=cluster.options(parent),
     )
     return [service]

@@ -20,7 +20,7 @@ from pulumi.dynamic import Resource
 from components.dynamic_providers import RetainedCrdsProvider
 from mesh.helm import release_storage
 from mesh.kube.constants import CRDS_PATH
-from mesh.kube.ownership import GATEWAY_API, belongs_to_release
+from mesh.kube.ownership import GATEWAY_API_GROUP, belongs_to_release
 
 if TYPE_CHECKING:
     # Its dependencies take seconds to import, and the provider's process does not need them.
@@ -76,7 +76,7 @@ def delete_retained_crds(client: KubeClient, release: str, namespace: str) -> It
     crds = [crd for crd in client.list_objects(CRDS_PATH) if belongs_to_release(crd["metadata"], release, namespace)]
     deleted = []
     for crd in crds:
-        if crd["spec"]["group"] != GATEWAY_API:
+        if crd["spec"]["group"] != GATEWAY_API_GROUP:
             continue
         name = crd["metadata"]["name"]
         count = _count_objects(client, crd)

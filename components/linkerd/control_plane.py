@@ -20,7 +20,7 @@ from components.linkerd.webhook_certificates import create_webhook_certificates,
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import create_pull_secret, pull_secret_references
 from mesh import config
-from mesh.kube.ownership import LINKERD_CRDS
+from mesh.kube.ownership import LINKERD_CRDS_RELEASE
 
 # Webhooks of the control plane: the key of each in the chart's values, and its Service.
 _WEBHOOKS: Mapping[str, str] = {
@@ -203,7 +203,7 @@ class Linkerd(pulumi.ComponentResource):
                 RetainedCrds(
                     f"{name}-retained-crds",
                     cluster=cluster,
-                    release=LINKERD_CRDS,
+                    release=LINKERD_CRDS_RELEASE,
                     namespace=self.namespace,
                     opts=pulumi.ResourceOptions(parent=self),
                 )
@@ -211,7 +211,7 @@ class Linkerd(pulumi.ComponentResource):
         linkerd_crds = helm_release(
             f"{name}-crds",
             cluster=cluster,
-            name=LINKERD_CRDS,
+            name=LINKERD_CRDS_RELEASE,
             namespace=self.namespace,
             chart="linkerd-crds",
             version=linkerd_release.crds,

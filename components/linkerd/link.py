@@ -26,7 +26,7 @@ from mesh.config.models.links import LinkOptions
 from mesh.topology import Link
 
 # A relative path, so that the input is the same on every machine.
-MIRROR_CHART = "./charts/service-mirror"
+MIRROR_CHART_PATH = "./charts/service-mirror"
 # All API versions of the Link CRD. Each is a type of its own in Pulumi.
 _LINK_APIS = tuple(f"multicluster.linkerd.io/{version}" for version in ("v1alpha1", "v1alpha2", "v1alpha3"))
 
@@ -161,7 +161,7 @@ class ClusterLink(pulumi.ComponentResource):
             cluster=self._source.cluster,
             name=f"link-{self._link.target}",
             namespace=extension.namespace,
-            chart=MIRROR_CHART,
+            chart=MIRROR_CHART_PATH,
             version=None,
             source=None,
             values=service_mirror_values(

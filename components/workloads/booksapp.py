@@ -64,7 +64,7 @@ class Booksapp(SampleComponent):
         self, namespace: SampleNamespace, sample: config.Sample, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("multicluster-mesh:index:Booksapp", namespace, sample, opts)
-        settings = sample.part
+        settings = sample.config
         assert isinstance(settings, BooksappConfig)
         faults = settings.fault_injection
         for service in PORTS:

@@ -35,7 +35,7 @@ class Emojivoto(SampleComponent):
         self, namespace: SampleNamespace, sample: config.Sample, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("multicluster-mesh:index:Emojivoto", namespace, sample, opts)
-        settings = sample.part
+        settings = sample.config
         assert isinstance(settings, EmojivotoConfig)
         for backend in ("emoji", "voting"):
             _create_backend(self, backend, is_exported=f"{backend}-svc" in settings.exported_services)

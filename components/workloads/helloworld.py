@@ -38,7 +38,7 @@ class Helloworld(SampleComponent):
         self, namespace: SampleNamespace, sample: config.Sample, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("multicluster-mesh:index:Helloworld", namespace, sample, opts)
-        settings, cluster = sample.part, self.cluster.name
+        settings, cluster = sample.config, self.cluster.name
         assert isinstance(settings, HelloworldConfig)
         if cluster in sample.clusters:
             annotations = failover_annotations(cluster, settings.failover)

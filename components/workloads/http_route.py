@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from components.workloads.sample_component import SampleComponent
-from mesh.kube.ownership import GATEWAY_API
+from mesh.kube.ownership import GATEWAY_API_GROUP
 
 Kind = Literal["HTTPRoute", "GRPCRoute"]
 
 # API versions that Linkerd releases read. All of them serve the same object.
 _API_VERSIONS: Mapping[Kind, Sequence[str]] = {
-    "HTTPRoute": (f"{GATEWAY_API}/v1", f"{GATEWAY_API}/v1beta1"),
-    "GRPCRoute": (f"{GATEWAY_API}/v1", f"{GATEWAY_API}/v1alpha2"),
+    "HTTPRoute": (f"{GATEWAY_API_GROUP}/v1", f"{GATEWAY_API_GROUP}/v1beta1"),
+    "GRPCRoute": (f"{GATEWAY_API_GROUP}/v1", f"{GATEWAY_API_GROUP}/v1alpha2"),
 }
 
 

@@ -64,7 +64,7 @@ class Podinfo(SampleComponent):
         self, namespace: SampleNamespace, sample: config.Sample, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("multicluster-mesh:index:Podinfo", namespace, sample, opts)
-        settings, cluster = sample.part, self.cluster.name
+        settings, cluster = sample.config, self.cluster.name
         assert isinstance(settings, PodinfoConfig)
         if cluster in sample.clusters:
             container = podinfo_container(cluster, self.resolve_image(NAME, PODINFO_IMAGE))

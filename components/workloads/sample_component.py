@@ -45,7 +45,7 @@ class SampleComponent(pulumi.ComponentResource):
 
     def resolve_image(self, container: str, default: str) -> str:
         """Return the image of a container: the user's or the default."""
-        return self._sample.part.images.get(container, default)
+        return self._sample.config.images.get(container, default)
 
     def create_deployment(
         self,
@@ -201,7 +201,7 @@ class SampleComponent(pulumi.ComponentResource):
         return self._sample.export_modes.get(self.cluster.name)
 
     def _is_federated(self) -> bool:
-        return self.cluster.name in self._sample.part.federated
+        return self.cluster.name in self._sample.config.federated
 
     def _export_labels(self) -> dict[str, str]:
         mode = self._export_mode()

@@ -74,7 +74,7 @@ class NamespaceComponent(pulumi.ComponentResource):
         if namespace == DEFAULT_NAMESPACE:
             self.name = namespace
         else:
-            is_injected = has_linkerd and all(sample.part.meshed for sample in samples)
+            is_injected = has_linkerd and all(sample.config.meshed for sample in samples)
             self.name = KubernetesObject(
                 f"{name}-namespace",
                 "v1",
@@ -125,7 +125,7 @@ def create_sample_namespaces(
     for sample in stack.samples:
         for cluster in sample.all_clusters:
             if cluster in mesh_clusters:
-                samples_by_namespace.setdefault((cluster, sample.part.namespace), []).append(sample)
+                samples_by_namespace.setdefault((cluster, sample.config.namespace), []).append(sample)
     return {
         (cluster, namespace): _create_sample_namespace(
             mesh_clusters[cluster], namespace, samples, stack, clusters, links
@@ -142,7 +142,7 @@ def _create_sample_namespace(
     clusters: Mapping[str, Cluster],
     links: Mapping[Link, ClusterLink],
 ) -> SampleNamespace:
-    component = NamespaceComponent(mesh_cluster.cluster, namespace, samples, has_linkerd=stack.linkerd)
+    component = NamespaceComponent(mesh_cluster.cluster, namespace, samples, has_linkerd=stack.has_linkerd)
     # Links from unreachable clusters are included: a cluster that becomes unreachable must change nothing here.
     incoming_links = [
         IncomingLink(link=link, source=clusters[link.source], component=links.get(link))

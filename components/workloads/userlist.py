@@ -48,7 +48,7 @@ class Userlist(SampleComponent):
         self, namespace: SampleNamespace, sample: config.Sample, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("multicluster-mesh:index:Userlist", namespace, sample, opts)
-        settings, cluster = sample.part, self.cluster.name
+        settings, cluster = sample.config, self.cluster.name
         assert isinstance(settings, UserlistConfig)
         labels = {"app": NAME}
         if cluster in sample.clusters:

@@ -132,7 +132,7 @@ def read_stack(name: str, file: Path | None = None) -> LabStack:
         own_kubeconfigs=_own_kubeconfigs(parsed.file),
         has_salt="encryptionsalt" in content,
         samples=outline.samples,
-        has_linkerd=outline.linkerd,
+        has_linkerd=outline.has_linkerd,
         has_cilium=parsed.file.cilium is not None,
     )
 
@@ -149,7 +149,7 @@ def _resolve(config: dict[str, Any]) -> tuple[ParsedStackFile, StackOutline, Lin
     if not names:
         errors.add(("clusters",), None, "at least one cluster is required", "write `west: {}` for each")
     linkerd_release = assume_release(parsed.file.linkerd.version)
-    outline = resolve_outline(parsed, names, linkerd_release, errors, linkerd=has_linkerd(config))
+    outline = resolve_outline(parsed, names, linkerd_release, errors, has_linkerd=has_linkerd(config))
     errors.raise_if_any()
     return parsed, outline, linkerd_release
 

@@ -263,7 +263,7 @@ class Verifier:
 
 
 def _sample_checks(sample: Sample, names: list[str]) -> Iterator[SplitCheck]:
-    part = sample.part
+    part = sample.config
     if not isinstance(part, HelloworldConfig | PodinfoConfig):
         return
     shares: list[tuple[str, Mapping[str, int]]] = [(split.cluster, split.weights) for split in part.splits]

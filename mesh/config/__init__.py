@@ -22,7 +22,7 @@ from mesh.config.outline import resolve_outline
 from mesh.config.parser import parse_stack_file
 from mesh.config.resolved import ClusterMeshMember, ClusterSettings, Sample, Settings, merge_values, value_paths
 from mesh.config.schema_lookup import TOP_LEVEL_KEYS
-from mesh.config.validation import clusters, link_modes, links, trust
+from mesh.config.validation import clusters, link_options, links, trust
 from mesh.config.validation.cilium import has_linkerd
 
 __all__ = [
@@ -127,9 +127,9 @@ def parse(config: Mapping[str, Any], environment: Mapping[str, str], secret: Col
     sources = read_chart_sources(file, environment, errors)
     linkerd_release, linkerd_source = resolve_linkerd_release(file.linkerd.version, sources.get("linkerd"), errors)
     resolved_clusters = clusters.resolve_clusters(parsed, names, linkerd_release, environment, errors)
-    outline = resolve_outline(parsed, names, linkerd_release, errors, linkerd=has_linkerd(config))
+    outline = resolve_outline(parsed, names, linkerd_release, errors, has_linkerd=has_linkerd(config))
     links.check_targets(resolved_clusters, list(outline.links), linkerd_release, errors)
-    link_modes.check_links(parsed, outline.links, linkerd_release, errors)
+    link_options.check_links(parsed, outline.links, linkerd_release, errors)
     trust.check_trust(file.trust, resolved_clusters, names, errors)
     errors.raise_if_any()
     return Settings(
@@ -138,7 +138,7 @@ def parse(config: Mapping[str, Any], environment: Mapping[str, str], secret: Col
                 cluster,
                 extensions=outline.extensions[cluster.name],
                 cilium=outline.cilium.get(cluster.name),
-                multicluster=outline.linkerd and len(names) > 1,
+                multicluster=outline.has_linkerd and len(names) > 1,
             )
             for cluster in resolved_clusters
         ),
@@ -146,7 +146,7 @@ def parse(config: Mapping[str, Any], environment: Mapping[str, str], secret: Col
         link_options=outline.links,
         charts=add_default_sources(sources, linkerd_source),
         trust=file.trust,
-        linkerd=outline.linkerd,
+        has_linkerd=outline.has_linkerd,
         linkerd_release=linkerd_release,
         cilium=file.cilium,
         image_pull_secret=_reveal(file.image_pull_secret),
@@ -177,7 +177,7 @@ def _check_secrets(
             (key,), ELLIPSIS, rule, f"write it in plaintext (only {', '.join(SECRET_KEYS)} can be secret)"
         )
     for key in SECRET_KEYS:
-        if key not in secret and _holds_secrets(key, config.get(key)):
+        if key not in secret and _contains_secrets(key, config.get(key)):
             rule = "secret in plaintext in the stack file"
             remedy = "store it with `pulumi config set --secret --path …`, and replace the exposed one"
             errors.add((key,), ELLIPSIS, rule, remedy)
@@ -187,7 +187,7 @@ def _check_secrets(
         errors.add(("imagePullSecret",), ELLIPSIS, rule, remedy)
 
 
-def _holds_secrets(key: str, value: Any) -> bool:
+def _contains_secrets(key: str, value: Any) -> bool:
     if key in TEXT_KEYS:
         return bool(value)
     if key == "buoyantCloud" or not isinstance(value, dict):

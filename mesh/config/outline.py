@@ -21,7 +21,7 @@ from mesh.topology import Link
 class StackOutline:
     """Links, extensions, ClusterMesh members and samples of a stack file."""
 
-    linkerd: bool
+    has_linkerd: bool
     links: Mapping[Link, LinkOptions]
     cilium: Mapping[str, ClusterMeshMember]  # by cluster; empty without Cilium
     extensions: Mapping[str, ClusterExtensions]  # by cluster
@@ -34,7 +34,7 @@ def resolve_outline(
     linkerd_release: LinkerdRelease,
     errors: ValidationErrors,
     *,
-    linkerd: bool,
+    has_linkerd: bool,
 ) -> StackOutline:
     """Return the outline of a stack file.
 
@@ -43,20 +43,20 @@ def resolve_outline(
         names: the names of all its clusters, including invalid clusters.
         linkerd_release: the Linkerd release of the mesh.
         errors: collects validation errors.
-        linkerd: whether the stack has Linkerd.
+        has_linkerd: whether the stack has Linkerd.
     """
     link_options = links.resolve_links(parsed, names, errors)
     members = cilium.resolve_clustermesh(parsed, names, errors)
-    if not linkerd:
+    if not has_linkerd:
         cilium.check_without_linkerd(parsed, errors)
     cluster_extensions = extensions.resolve_extensions(
-        parsed, names, link_options, linkerd_release, errors, linkerd=linkerd
+        parsed, names, link_options, linkerd_release, errors, has_linkerd=has_linkerd
     )
     sample_workloads = samples.resolve_samples(
-        parsed, names, list(link_options), cluster_extensions, linkerd_release, errors, linkerd=linkerd
+        parsed, names, list(link_options), cluster_extensions, linkerd_release, errors, has_linkerd=has_linkerd
     )
     return StackOutline(
-        linkerd=linkerd,
+        has_linkerd=has_linkerd,
         links=link_options,
         cilium=members,
         extensions=cluster_extensions,

@@ -116,7 +116,7 @@ class ClusterSettings:
         return f"identity.{self.linkerd.namespace}.{self.linkerd.trust_domain}"
 
     @property
-    def crds_bring_gateway_api(self) -> bool:
+    def is_gateway_api_in_chart(self) -> bool:
         """Return whether the chart linkerd-crds contains the Gateway API's routes, so that Helm must own them."""
         switches = self.linkerd_release.gateway_api_values
         if not switches:
@@ -139,23 +139,23 @@ class ClusterSettings:
 class Sample:
     """A sample workload, with its clusters."""
 
-    part: PodinfoConfig | HelloworldConfig | BooksappConfig | EmojivotoConfig | UserlistConfig
+    config: PodinfoConfig | HelloworldConfig | BooksappConfig | EmojivotoConfig | UserlistConfig
     clusters: tuple[str, ...]
     export_modes: Mapping[str, ExportMode] = field(default_factory=dict)  # by exporting cluster
 
     @property
     def name(self) -> str:
         """Return the sample's name in the stack file."""
-        return self.part.kind
+        return self.config.kind
 
     @property
     def all_clusters(self) -> tuple[str, ...]:
         """Return all clusters that run a part of the sample; `sleep` can run without helloworld."""
         client_clusters: list[str] = []
-        if isinstance(self.part, HelloworldConfig):
-            client_clusters = self.part.sleep
-        elif isinstance(self.part, UserlistConfig):
-            client_clusters = self.part.curltest or []
+        if isinstance(self.config, HelloworldConfig):
+            client_clusters = self.config.sleep
+        elif isinstance(self.config, UserlistConfig):
+            client_clusters = self.config.curltest or []
         return tuple(dict.fromkeys([*self.clusters, *client_clusters]))
 
 
@@ -168,7 +168,7 @@ class Settings:
     link_options: Mapping[Link, LinkOptions] = field(default_factory=dict)
     charts: Mapping[ChartSourceName, str]  # repository URLs, oci:// references or folders of chart archives
     trust: TrustConfig
-    linkerd: bool = True
+    has_linkerd: bool = True
     linkerd_release: LinkerdRelease  # one for the whole mesh; unused without Linkerd
     cilium: CiliumConfig | None = None
     image_pull_secret: str | None = field(default=None, repr=False)  # the content of a .dockerconfigjson
@@ -189,7 +189,7 @@ class Settings:
 
     def has_grpc_routes(self, cluster: ClusterSettings) -> bool:
         """Return whether a sample needs a GRPCRoute in a cluster, if the Linkerd release supports it."""
-        configs = [sample.part for sample in self.samples if isinstance(sample.part, PodinfoConfig)]
+        configs = [sample.config for sample in self.samples if isinstance(sample.config, PodinfoConfig)]
         splits = [split for podinfo in configs for split in podinfo.splits if split.cluster == cluster.name]
         has_route_split = any((split.form or cluster.split_form) == "gateway-api" for split in splits)
         has_failover = any(failover.cluster == cluster.name for podinfo in configs for failover in podinfo.failover)

@@ -7,8 +7,8 @@ from typing import Any
 
 from mesh.kube.json_access import as_mapping, as_mappings
 
-GATEWAY_API = "gateway.networking.k8s.io"
-LINKERD_CRDS = "linkerd-crds"  # name of the chart's Helm release
+GATEWAY_API_GROUP = "gateway.networking.k8s.io"
+LINKERD_CRDS_RELEASE = "linkerd-crds"  # name of the chart's Helm release
 
 
 def helm_ownership_metadata(release: str, namespace: str) -> dict[str, dict[str, str]]:

@@ -10,7 +10,7 @@ from mesh.kube.client import METADATA_LIST_MEDIA_TYPE, KubeClient
 from mesh.kube.constants import CRDS_PATH, RESOURCE_POLICY_ANNOTATION
 from mesh.kube.errors import to_single_line
 from mesh.kube.json_access import as_mapping, as_mappings, as_text
-from mesh.kube.ownership import GATEWAY_API, LINKERD_CRDS, belongs_to_release, server_side_appliers
+from mesh.kube.ownership import GATEWAY_API_GROUP, LINKERD_CRDS_RELEASE, belongs_to_release, server_side_appliers
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.target import CheckTarget, GatewayApiTarget
 
@@ -28,12 +28,12 @@ def check(target: CheckTarget, gateway_api: GatewayApiTarget, client: KubeClient
         as_text(as_mapping(crd, "metadata").get("name")): as_mapping(crd, "metadata")
         for crd in as_mappings(listed.get("items"))
     }
-    routes = {name: crds[name] for name in (f"{route}.{GATEWAY_API}" for route in _ROUTES) if name in crds}
-    if gateway_api.brought_by == "others":
+    routes = {name: crds[name] for name in (f"{route}.{GATEWAY_API_GROUP}" for route in _ROUTES) if name in crds}
+    if gateway_api.installed_by == "others":
         yield from _check_foreign_crds(target, gateway_api, client, routes)
         return
     foreign = [name for name, metadata in routes.items() if not _is_owned(target, gateway_api, metadata)]
-    if foreign and gateway_api.brought_by == "linkerd-crds":
+    if foreign and gateway_api.installed_by == "linkerd-crds":
         rule = (
             "does not belong to the Helm release linkerd-crds, so Helm would refuse to install that release (invalid "
             "ownership metadata)"
@@ -48,17 +48,17 @@ def check(target: CheckTarget, gateway_api: GatewayApiTarget, client: KubeClient
 
 
 def _is_owned(target: CheckTarget, gateway_api: GatewayApiTarget, metadata: Mapping[str, Any]) -> bool:
-    if belongs_to_release(metadata, LINKERD_CRDS, target.control_plane_namespace):
+    if belongs_to_release(metadata, LINKERD_CRDS_RELEASE, target.control_plane_namespace):
         return True
     # Pulumi's default field managers have this prefix and a random suffix.
     is_pulumi = any(manager.startswith("pulumi-kubernetes") for manager in server_side_appliers(metadata))
-    return is_pulumi and gateway_api.brought_by == "manifest"
+    return is_pulumi and gateway_api.installed_by == "manifest"
 
 
 def _check_foreign_crds(
     target: CheckTarget, gateway_api: GatewayApiTarget, client: KubeClient, routes: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Finding]:
-    name = f"httproutes.{GATEWAY_API}"
+    name = f"httproutes.{GATEWAY_API_GROUP}"
     if name not in routes:
         rule = "extensions.gatewayApi expects the Gateway API on the cluster, but the cluster has no such CRD"
         remedy = "install the Gateway API on the cluster, or remove `install: false`"
@@ -83,9 +83,9 @@ def _check_foreign_crds(
         remedy = "install one of these versions, or use only features that they have"
         yield target.finding(rule, remedy, value=value, severity=Severity.WARNING)
     served: dict[str, set[str]] = {}
-    for resource, api_version in gateway_api.served:
+    for resource, api_version in gateway_api.required_routes:
         if api_version not in served:
-            answer = client.get(f"/apis/{api_version}", f"which versions of {GATEWAY_API} are served") or {}
+            answer = client.get(f"/apis/{api_version}", f"which versions of {GATEWAY_API_GROUP} are served") or {}
             served[api_version] = {as_text(each.get("name")) for each in as_mappings(answer.get("resources"))}
         if resource not in served[api_version]:
             rule = (
@@ -96,7 +96,7 @@ def _check_foreign_crds(
                 f"install {gateway_api.oldest} to {gateway_api.newest} of the Gateway API, from its experimental "
                 "channel for an alpha version"
             )
-            yield target.finding(rule, remedy, value=f"{resource}.{GATEWAY_API}")
+            yield target.finding(rule, remedy, value=f"{resource}.{GATEWAY_API_GROUP}")
 
 
 def _parse_version(version: str) -> tuple[int, int, int] | None:

@@ -29,7 +29,7 @@ class ClusterNetworks:
     services: tuple[Network, ...]
     unknown: str | None = None  # why there can be more pod networks than these
 
-    def labelled(self) -> Iterator[tuple[str, Network]]:
+    def networks_with_kinds(self) -> Iterator[tuple[str, Network]]:
         """Yield each network with its kind."""
         yield from (("pod", network) for network in self.pods)
         yield from (("service", network) for network in self.services)
@@ -75,8 +75,8 @@ def check(
             continue
         overlaps = [
             (own, kind, other, other_kind)
-            for kind, own in networks[link.source].labelled()
-            for other_kind, other in networks[link.target].labelled()
+            for kind, own in networks[link.source].networks_with_kinds()
+            for other_kind, other in networks[link.target].networks_with_kinds()
             if own.version == other.version
             and own.overlaps(other)
             # In a ClusterMesh each cluster gives a service its own address.

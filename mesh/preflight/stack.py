@@ -29,7 +29,7 @@ class PreflightError(Exception):
         )
 
 
-def require(
+def check_stack(
     stack: Settings, *, owner: str, namespaces: Sequence[str], is_update: bool, warn: Callable[[str], None]
 ) -> None:
     """Check all reachable clusters, and raise an error if the update cannot succeed.
@@ -75,9 +75,9 @@ def require(
 
 def _check_target(stack: Settings, cluster: ClusterSettings, owner: str, namespaces: Sequence[str]) -> CheckTarget:
     linkerd = cluster.linkerd
-    samples = [sample.part.namespace for sample in stack.samples if cluster.name in sample.all_clusters]
+    samples = [sample.config.namespace for sample in stack.samples if cluster.name in sample.all_clusters]
     cni = ["linkerd-cni"] if linkerd.cni else []
-    core = [linkerd.namespace, *cni] if stack.linkerd else []
+    core = [linkerd.namespace, *cni] if stack.has_linkerd else []
     linked = namespaces if cluster.multicluster else []
     owned = [*core, *linked, *cluster.extensions.namespaces, *samples]
     return CheckTarget(
@@ -90,7 +90,7 @@ def _check_target(stack: Settings, cluster: ClusterSettings, owner: str, namespa
             stack.linkerd_release.newest_kubernetes,
             key=lambda each: parse_version(each) or (0, 0),
         ),
-        linkerd=stack.linkerd_release.version if stack.linkerd else None,
+        linkerd=stack.linkerd_release.version if stack.has_linkerd else None,
         # Every cluster has `default`, and no stack owns it.
         namespaces=tuple(name for name in dict.fromkeys(owned) if name != "default"),
         control_plane_namespace=linkerd.namespace,
@@ -103,23 +103,23 @@ def _check_target(stack: Settings, cluster: ClusterSettings, owner: str, namespa
         pod_networks=_pod_networks(cluster),
         service_networks=tuple(cluster.networks.services),
         needs_cert_manager=stack.trust.cert_manager is not None,
-        gateway_api=_gateway_api(stack, cluster) if stack.linkerd else None,
-        linkerd_tag=stack.linkerd_release.tag if stack.linkerd else None,
+        gateway_api=_gateway_api(stack, cluster) if stack.has_linkerd else None,
+        linkerd_tag=stack.linkerd_release.tag if stack.has_linkerd else None,
         extra_resources=tuple(_extra_resources(stack, cluster)),
     )
 
 
 def _gateway_api(stack: Settings, cluster: ClusterSettings) -> GatewayApiTarget | None:
     linkerd_release, gateway_api = stack.linkerd_release, cluster.extensions.gateway_api
-    if linkerd_release.gateway_api_range is None or (gateway_api is None and not cluster.crds_bring_gateway_api):
+    if linkerd_release.gateway_api_range is None or (gateway_api is None and not cluster.is_gateway_api_in_chart):
         return None  # the values of linkerd-crds disable it
     served = [("httproutes", linkerd_release.http_route)]
     if linkerd_release.grpc_route is not None and stack.has_grpc_routes(cluster):
         served.append(("grpcroutes", linkerd_release.grpc_route))
     oldest, newest = linkerd_release.gateway_api_range
     return GatewayApiTarget(
-        brought_by="linkerd-crds" if gateway_api is None else "manifest" if gateway_api.install else "others",
-        served=tuple(served),
+        installed_by="linkerd-crds" if gateway_api is None else "manifest" if gateway_api.install else "others",
+        required_routes=tuple(served),
         oldest=oldest,
         newest=newest,
     )
@@ -150,7 +150,7 @@ def _extra_resources(stack: Settings, cluster: ClusterSettings) -> Iterator[tupl
     if extensions.metallb is not None:
         yield "metallb.io", "ipaddresspools"
         yield "metallb.io", "l2advertisements"
-    if stack.linkerd and any(cluster.name in sample.all_clusters for sample in stack.samples):
+    if stack.has_linkerd and any(cluster.name in sample.all_clusters for sample in stack.samples):
         yield "linkerd.io", "serviceprofiles"
         yield "policy.linkerd.io", "serverauthorizations"
         yield stack.linkerd_release.http_route.partition("/")[0], "httproutes"

@@ -12,8 +12,8 @@ from mesh.preflight.finding import Finding, Severity
 class GatewayApiTarget:
     """Expected source and versions of the Gateway API's CRDs."""
 
-    brought_by: Literal["linkerd-crds", "manifest", "others"]
-    served: tuple[tuple[str, str], ...]  # resource and API version of the required routes
+    installed_by: Literal["linkerd-crds", "manifest", "others"]
+    required_routes: tuple[tuple[str, str], ...]  # resource and API version of the required routes
     oldest: str  # the range of versions that the chosen Linkerd supports
     newest: str
 

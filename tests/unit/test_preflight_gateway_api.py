@@ -20,7 +20,7 @@ PULUMI_MANAGED_FIELDS = [{"manager": "pulumi-kubernetes-1c8e9d96", "operation": 
 
 def gateway_api_target(brought_by: Any, *served: tuple[str, str]) -> GatewayApiTarget:
     return GatewayApiTarget(
-        brought_by=brought_by, served=served or (("httproutes", V1),), oldest="1.2.1", newest="1.5.1"
+        installed_by=brought_by, required_routes=served or (("httproutes", V1),), oldest="1.2.1", newest="1.5.1"
     )
 
 
@@ -159,7 +159,7 @@ def resolve_target(patch: pytest.MonkeyPatch, environment: Environment, **conten
 
     patch.setattr("mesh.preflight.stack.run_checks", run)
     stack = config.parse({"clusters": {"west": {}}, **content}, environment)
-    preflight.require(stack, owner="me", namespaces=[], is_update=True, warn=print)
+    preflight.check_stack(stack, owner="me", namespaces=[], is_update=True, warn=print)
     return captured[0].gateway_api
 
 
@@ -185,8 +185,8 @@ def test_gateway_api_target_follows_stack_file(
     target = resolve_target(monkeypatch, environment, linkerd={"version": version}, **extensions)
 
     assert target is not None
-    assert (target.brought_by, target.newest) == (brought_by, newest)
-    assert [resource for resource, _ in target.served] == ["httproutes"]
+    assert (target.installed_by, target.newest) == (brought_by, newest)
+    assert [resource for resource, _ in target.required_routes] == ["httproutes"]
 
 
 def test_grpc_sample_requires_grpc_routes(monkeypatch: pytest.MonkeyPatch, environment: Environment) -> None:
@@ -197,7 +197,7 @@ def test_grpc_sample_requires_grpc_routes(monkeypatch: pytest.MonkeyPatch, envir
     )
 
     assert target is not None
-    assert dict(target.served) == {
+    assert dict(target.required_routes) == {
         "httproutes": "gateway.networking.k8s.io/v1beta1",
         "grpcroutes": "gateway.networking.k8s.io/v1alpha2",
     }

@@ -24,7 +24,7 @@ def collect_targets(
 
     patch.setattr("mesh.preflight.stack.run_checks", run)
     stack = config.parse({"clusters": CILIUM_CLUSTERS, **content}, environment)
-    preflight.require(stack, owner="me", namespaces=["linkerd-multicluster"], is_update=True, warn=print)
+    preflight.check_stack(stack, owner="me", namespaces=["linkerd-multicluster"], is_update=True, warn=print)
     return calls[0]
 
 

@@ -27,7 +27,7 @@ BOOKS = [Backend(service="books", port=7002, weight=500), Backend(service="error
 
 
 def podinfo_sample(**part: Any) -> config.Sample:
-    return config.Sample(part=PodinfoConfig.model_validate(part), clusters=("west",))
+    return config.Sample(config=PodinfoConfig.model_validate(part), clusters=("west",))
 
 
 def test_split_backends_are_own_service_and_mirrors() -> None:

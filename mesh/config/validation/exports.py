@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from mesh.config.errors import ELLIPSIS, ValidationErrors
 from mesh.config.models.samples import ExportMode, SampleConfig
 from mesh.config.parser import ParsedStackFile
-from mesh.config.validation.links import are_on_one_network
+from mesh.config.validation.links import has_shared_flat_network
 from mesh.linkerd_releases import LinkerdRelease
 from mesh.topology import Link
 
@@ -106,7 +106,7 @@ class ExportValidator:
         incoming = [
             link for link in self._links if link.target == cluster and link.gateway and link.has_remote_discovery
         ]
-        return [link for link in incoming if not are_on_one_network(self._parsed, link)]
+        return [link for link in incoming if not has_shared_flat_network(self._parsed, link)]
 
     @staticmethod
     def _network_remedy(link: Link) -> str:

@@ -25,7 +25,7 @@ def resolve_extensions(
     linkerd_release: LinkerdRelease,
     errors: ValidationErrors,
     *,
-    linkerd: bool = True,
+    has_linkerd: bool = True,
 ) -> dict[str, ClusterExtensions]:
     """Return the extensions of each cluster, by its name.
 
@@ -35,7 +35,7 @@ def resolve_extensions(
         links: all links.
         linkerd_release: the Linkerd release of the mesh.
         errors: collects validation errors and warnings.
-        linkerd: whether the stack has Linkerd.
+        has_linkerd: whether the stack has Linkerd.
     """
     config = parsed.file.extensions
     clusters = {
@@ -49,7 +49,7 @@ def resolve_extensions(
         )
     }
     _check_availability(clusters, linkerd_release, errors)
-    gateway_api = _resolve_gateway_api(config.gateway_api, linkerd_release if linkerd else None, errors)
+    gateway_api = _resolve_gateway_api(config.gateway_api, linkerd_release if has_linkerd else None, errors)
     pools = _resolve_pools(config.metallb, parsed, names, links, errors) if config.metallb is not None else {}
     _check_dashboard(parsed, clusters, errors)
     agents = parsed.file.buoyant_cloud

@@ -50,13 +50,13 @@ def resolve_links(parsed: ParsedStackFile, names: Sequence[str], errors: Validat
 
 
 def _resolve_link(parsed: ParsedStackFile, link: Link, options: LinkOptions) -> Link:
-    gateway = options.gateway if options.gateway is not None else not are_on_one_network(parsed, link)
+    gateway = options.gateway if options.gateway is not None else not has_shared_flat_network(parsed, link)
     source_network, target_network = _flat_networks(parsed, link)
     # If neither cluster names a flat network, nothing is known about direct access.
     return replace(link, gateway=gateway, has_remote_discovery=not gateway or source_network == target_network)
 
 
-def are_on_one_network(parsed: ParsedStackFile, link: Link) -> bool:
+def has_shared_flat_network(parsed: ParsedStackFile, link: Link) -> bool:
     """Return whether both clusters of a link name the same flat network."""
     source_network, target_network = _flat_networks(parsed, link)
     return source_network is not None and source_network == target_network

@@ -49,7 +49,7 @@ def resolve_samples(
     linkerd_release: LinkerdRelease,
     errors: ValidationErrors,
     *,
-    linkerd: bool = True,
+    has_linkerd: bool = True,
 ) -> list[Sample]:
     """Return the sample workloads.
 
@@ -60,7 +60,7 @@ def resolve_samples(
         extensions: the extensions by cluster.
         linkerd_release: the Linkerd release of the mesh.
         errors: collects validation errors and warnings.
-        linkerd: whether the stack has Linkerd.
+        has_linkerd: whether the stack has Linkerd.
     """
     samples: list[Sample] = []
     used_names = _UsedNames()
@@ -68,7 +68,7 @@ def resolve_samples(
     routes = RouteValidator(parsed, names, links, extensions, linkerd_release, errors)
     for index, workload in zip(parsed.original_indices("workloads"), parsed.file.workloads, strict=True):
         validator = _SampleValidator(parsed, names, errors, index, workload)
-        sample = validator.resolve(links, routes, exports, used_names, linkerd=linkerd)
+        sample = validator.resolve(links, routes, exports, used_names, has_linkerd=has_linkerd)
         if sample is not None:
             samples.append(sample)
     return samples
@@ -107,7 +107,7 @@ class _SampleValidator:
         exports: ExportValidator,
         used_names: _UsedNames,
         *,
-        linkerd: bool,
+        has_linkerd: bool,
     ) -> Sample | None:
         """Return the sample; None if the entry does not name exactly one."""
         if len(self._configs) != 1:
@@ -118,7 +118,7 @@ class _SampleValidator:
         listed = self._check_clusters("clusters", config.clusters or []).values()
         self._clusters = tuple(self._names if config.clusters is None else listed)
         modes = {cluster: choose_export_mode(config, cluster, links) for cluster in config.exported}
-        sample = Sample(part=config, clusters=self._clusters, export_modes=modes)
+        sample = Sample(config=config, clusters=self._clusters, export_modes=modes)
         exported = self._check_running_clusters("exported", config.exported, name)
         federated = self._check_running_clusters("federated", config.federated, name)
         if isinstance(config, UserlistConfig):
@@ -128,7 +128,7 @@ class _SampleValidator:
         elif isinstance(config, HelloworldConfig):
             self._check_clusters("sleep", config.sleep)
             self._check_versions(config)
-        if linkerd:
+        if has_linkerd:
             routes.check(self._path, config, self._clusters)
             if not isinstance(config, UserlistConfig):
                 exports.check(self._path, config, exported, federated)
@@ -200,7 +200,7 @@ class _SampleValidator:
 
     def _check_namespace(self, sample: Sample, used_names: _UsedNames) -> None:
         """Report a namespace that another part of the program uses, or another sample of the same kind."""
-        path, namespace = (*self._path, "namespace"), sample.part.namespace
+        path, namespace = (*self._path, "namespace"), sample.config.namespace
         remedy = "choose another namespace"
         for name in sample.all_clusters:
             if namespace == self._parsed.control_plane_namespace(name) or namespace in LINKERD_NAMESPACES:
