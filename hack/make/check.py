@@ -162,7 +162,7 @@ class Checker:
             warnings = [check for check in results if check["result"] == "warning"]
             unexpected_warnings = [check for check in warnings if check["description"] not in expected_warnings]
             successes = sum(check["result"] == "success" for check in results)
-            explained = f"{len(warnings)} ‼" + (f" and {len(errors)} ×" if errors else "")
+            expected = f"{len(warnings)} expected ‼" + (f" and {len(errors)} expected ×" if errors else "")
             faults = [
                 *(f"× {_format_check(check)}" for check in unexpected_errors),
                 *(f"‼ {_format_check(check)}" for check in unexpected_warnings),
@@ -171,7 +171,7 @@ class Checker:
                 subject=cluster.name,
                 check=name,
                 passed=(bool(document["success"]) or bool(errors)) and not faults,
-                detail=("; ".join(faults) or f"{successes} √, {explained} expected in the lab (docs/lab.md)")
+                detail=("; ".join(faults) or f"{successes} √, {expected} (docs/lab.md)")
                 + (f", by the CLI of {other_cli}" if other_cli else ""),
             )
 
