@@ -17,10 +17,10 @@ from mesh.kube.constants import FIELD_MANAGER_ANNOTATION
 PART_OF_LABEL = {"app.kubernetes.io/part-of": "multicluster-mesh"}
 
 # Pulumi's default is foreground deletion by the garbage collector, which has two problems. It updates the object first,
-# which fails if a webhook is down. And it discovers the kinds of a new CRD up to 30 seconds late.
+# which fails if a webhook is down. And it discovers the kind of a new CRD up to 30 seconds late.
 _BACKGROUND_DELETION = {"pulumi.com/deletionPropagationPolicy": "background"}
 
-# For objects whose readiness is irrelevant. Pulumi's wait never ends if the API server stops as the wait begins.
+# For objects whose readiness is irrelevant. Pulumi's wait never ends if the API server stops when the wait begins.
 SKIP_AWAIT = {"pulumi.com/skipAwait": "true"}
 
 
@@ -34,7 +34,7 @@ class Cluster:
 
     @property
     def name(self) -> str:
-        """Return the cluster's name in the stack file, which every resource name begins with."""
+        """Return the cluster's name in the stack file, the prefix of all its resource names."""
         return self.settings.name
 
     @property

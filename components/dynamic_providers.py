@@ -2,7 +2,7 @@
 
 The stack state refers to each provider by module path and class name. Pulumi loads the provider from old outputs for
 `refresh` and `destroy`. After a rename, both would fail in every existing stack; `tests/unit/test_dynamic_providers.py`
-holds the names. Follows https://www.pulumi.com/docs/iac/concepts/resources/dynamic-providers/.
+checks the names. Follows https://www.pulumi.com/docs/iac/concepts/resources/dynamic-providers/.
 
 Pulumi runs the providers in a process of their own, without the program. A provider has only the stack state's
 properties. Each method imports its dependencies itself, because the process starts again with every command.
@@ -175,11 +175,11 @@ class DashboardUserProvider(StateProvider):
     id_keys = ()
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        """Use the given password, or generate one."""
+        """Use the configured password, or generate one."""
         return CreateResult(id_="dashboard", outs=_user_outputs(props, props.get("given") or _new_password()))
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        """Keep a generated password; replace one that was given and no longer is."""
+        """Keep a generated password; replace a configured one that was removed."""
         previous = _new_password() if _olds.get("given") else _olds["password"]
         return UpdateResult(outs=_user_outputs(_news, _news.get("given") or previous))
 

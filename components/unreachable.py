@@ -20,10 +20,9 @@ import pulumi
 
 from components.cluster import Cluster
 from components.sdk.resource_registry import ResourceRegistry
+from mesh.pulumi_constants import KUBERNETES_PROVIDER_TYPE, STACK_TYPE
 from mesh.stack_state import StateResource
 
-_PROVIDER_TYPE_PREFIX = "pulumi:providers:"
-_STACK_TYPE = "pulumi:pulumi:Stack"
 # Component with children on several clusters; some of these clusters may be reachable.
 _SHARED_COMPONENT_TYPE = "multicluster-mesh:index:ClusterMesh"
 # Dynamic resources have no Kubernetes provider. An input of each contains the name of its cluster. A mirror of an
@@ -51,7 +50,7 @@ def resources_to_retain(resources: Sequence[StateResource], clusters: Iterable[s
             continue
         retained.add(resource.urn)
         parent = by_urn.get(resource.parent or "")
-        while parent is not None and parent.type != _STACK_TYPE:
+        while parent is not None and parent.type != STACK_TYPE:
             retained.add(parent.urn)
             parent = by_urn.get(parent.parent or "")
     for resource in resources:
@@ -105,7 +104,7 @@ def register_unchanged(
 def _cluster_of(resource: StateResource, by_urn: Mapping[str, StateResource]) -> str | None:
     """Return the name of the cluster that a resource is on, if it is on one."""
     provider = by_urn.get(resource.provider or "")
-    if provider is not None and provider.type == f"{_PROVIDER_TYPE_PREFIX}kubernetes":
+    if provider is not None and provider.type == KUBERNETES_PROVIDER_TYPE:
         return provider.name
     key = _CLUSTER_INPUTS.get(resource.type.rpartition(":")[2])
     return resource.inputs.get(key) if key is not None else None

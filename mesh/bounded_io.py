@@ -1,4 +1,4 @@
-"""Bounded reads of files that a user names."""
+"""Reads of files that a user specifies, with a size limit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-# More than any stack file, kubeconfig or certificate has.
+# Larger than any real stack file, kubeconfig or certificate.
 DEFAULT_MAX_BYTES = 16 * 2**20
 
 
@@ -16,7 +16,7 @@ def read_regular_file(path: Path, max_bytes: int = DEFAULT_MAX_BYTES) -> bytes:
 
     Args:
         path: the file; `/dev/null` is read as an empty file.
-        max_bytes: its maximum size.
+        max_bytes: maximum size of the file.
 
     Raises:
         OSError: the file cannot be read, is not a regular file, or is too large; `strerror` is the reason.
@@ -31,7 +31,7 @@ def read_file_or_pipe(path: Path, max_bytes: int = DEFAULT_MAX_BYTES) -> bytes:
     """Return the content of a file or a pipe.
 
     Raises:
-        OSError: it cannot be read, or is too large; `strerror` is the reason.
+        OSError: the file cannot be read, or is too large; `strerror` is the reason.
         ValueError: the name is not valid for a file.
     """
     with path.open("rb") as file:

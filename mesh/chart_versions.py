@@ -1,4 +1,4 @@
-"""Default versions and repositories of charts that have releases of their own.
+"""Default versions and repositories of charts that are not part of a Linkerd release.
 
 The versions of Linkerd's own charts depend on the Linkerd release: see `mesh.linkerd_releases`.
 """

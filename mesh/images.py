@@ -1,6 +1,6 @@
-"""Images of the sample workloads, pinned by tag.
+"""Images of the sample workloads, each with a tag.
 
-Each tag is the one in the upstream guide of the sample. Where a guide has no tag, a current one is pinned.
+The tags are those in the upstream guides of the samples. If a guide has no tag, a recent one is used.
 """
 
 from __future__ import annotations

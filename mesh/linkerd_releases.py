@@ -184,7 +184,7 @@ def is_too_old(name: str) -> bool:
     """Return whether a name is older than the supported releases.
 
     An edge release is too old before `OLDEST_EDGE`. Other names are too old up to Linkerd 2.14, because all supported
-    releases up to 2.14 are in the table. The result is meaningful only for names that `linkerd_release` does not find.
+    releases up to 2.14 are in the table. The result is meaningful only for names that `find_linkerd_release` lacks.
     """
     edge = parse_edge(name)
     if edge is not None:
@@ -212,7 +212,7 @@ def release_order(tag: str) -> tuple[int, ...] | None:
 def minor_version(tag: str) -> int | None:
     """Return the minor version of Linkerd that a release belongs to, such as 14 for `stable-2.14.10`.
 
-    An edge release leads to the next announced version: 18 for `edge-25.4.4`, which is version 2.18, and 19 for the
+    An edge release belongs to the next announced version: 18 for `edge-25.4.4`, which is version 2.18, and 19 for the
     edge release after it. Edge releases after the last announced version have one minor version more than it.
 
     Args:

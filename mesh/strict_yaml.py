@@ -49,7 +49,7 @@ class Limits:
     max_values: int = 200_000  # with all aliases expanded
 
 
-# More than any stack file or kubeconfig has.
+# Larger than any real stack file or kubeconfig.
 DEFAULT_LIMITS = Limits()
 # For Helm manifests and indexes of chart repositories: CRDs and indexes are long.
 MANIFEST_LIMITS = Limits(max_bytes=64 * 2**20, max_values=2_000_000)

@@ -11,7 +11,7 @@ Direction = Literal["both", "to-hub", "from-hub"]
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Link:
-    """A directed link: `source` sees the services that `target` exports."""
+    """A directed link: `source` can call the services that `target` exports."""
 
     source: str
     target: str
@@ -37,7 +37,7 @@ def hub_links(clusters: Sequence[str], hub: str, direction: Direction = "both") 
     Args:
         clusters: all clusters.
         hub: name of the hub.
-        direction: `to-hub` if only the other clusters see the hub's services, `from-hub` for the opposite.
+        direction: `to-hub` if only the other clusters can call the hub's services, `from-hub` for the opposite.
     """
     spokes = [name for name in clusters if name != hub]
     to_hub = [Link(source=spoke, target=hub) for spoke in spokes]

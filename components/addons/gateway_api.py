@@ -1,8 +1,8 @@
 """CRDs of the Gateway API, from the manifest that its project publishes.
 
 An earlier Linkerd chart may have created some of these CRDs. The program adopts them in place, because deleting a CRD
-deletes all routes. It overrides Helm as the manager of changed fields. The annotation `helm.sh/resource-policy`
-prevents Helm from deleting the CRDs that its chart no longer contains.
+deletes all routes. The annotation `pulumi.com/patchForce` takes over fields that Helm manages. The annotation
+`helm.sh/resource-policy` prevents Helm from deleting the CRDs that its chart no longer contains.
 
 Follows https://gateway-api.sigs.k8s.io/guides/#installing-gateway-api and
 https://helm.sh/docs/howto/charts_tips_and_tricks/#tell-helm-not-to-uninstall-a-resource.
@@ -19,14 +19,14 @@ from mesh.config.models.extensions import GatewayApiConfig
 from mesh.kube.constants import RESOURCE_POLICY_ANNOTATION
 
 
-def add_adoption_annotations(kind: str, props: dict[str, Any]) -> dict[str, Any]:
+def add_adoption_annotations(type_token: str, props: dict[str, Any]) -> dict[str, Any]:
     """Return the inputs of a manifest's object; a CRD gets the annotations for its adoption.
 
     Args:
-        kind: Pulumi type of the object.
+        type_token: Pulumi type of the object.
         props: inputs of the object.
     """
-    if not kind.endswith(":CustomResourceDefinition"):
+    if not type_token.endswith(":CustomResourceDefinition"):
         return props
     metadata = props.get("metadata") or {}
     adoption = {"pulumi.com/patchForce": "true", RESOURCE_POLICY_ANNOTATION: "keep"}

@@ -32,7 +32,7 @@ def ingress_nginx_values(
     controller: dict[str, Any] = {
         # Unchecked annotations allowed attacks on the cluster: CVE-2025-1097, CVE-2025-1098, CVE-2025-24514.
         "enableAnnotationValidations": True,
-        # A Helm hook's Job issues the webhook's certificate, and the webhook had a vulnerability: CVE-2025-1974.
+        # The webhook had a vulnerability (CVE-2025-1974), and needs a Helm hook, which this program disables.
         "admissionWebhooks": {"enabled": False},
         # Without a load balancer, Helm would wait indefinitely for the Service's address.
         "service": {"type": "LoadBalancer" if cluster.gateway_exposure.has_load_balancer else "NodePort"},
@@ -40,7 +40,7 @@ def ingress_nginx_values(
     if extensions.dashboard and extensions.viz is not None and extensions.viz.dashboard is not None:
         ingress_class = extensions.viz.dashboard.ingress_class
         controller |= {
-            # The dashboard's Ingress has the snippet of Linkerd's documentation.
+            # The dashboard's Ingress contains the snippet from Linkerd's documentation.
             "allowSnippetAnnotations": True,
             "config": {"annotations-risk-level": "Critical"},
             "ingressClass": ingress_class,

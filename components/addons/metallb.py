@@ -33,7 +33,7 @@ def metallb_values(cluster: config.ClusterSettings, pull_secrets: list[dict[str,
         # The webhook starts seconds after its pod is ready and would reject the pool until then. `mesh.config` has
         # already validated the pool.
         "crds": {"validationFailurePolicy": "Ignore"},
-        # Addresses are announced by layer 2, so the BGP daemon has no use.
+        # Addresses are announced by layer 2, so the BGP daemon is not needed.
         "speaker": {"frr": {"enabled": False}},
     }
     if pull_secrets:
@@ -86,7 +86,7 @@ class MetalLb(ChartComponent):
             kind="IPAddressPool",
             metadata=cluster.metadata(POOL_NAME, namespace=self.namespace, annotations=SKIP_AWAIT),
             spec={"addresses": list(settings.pool)},
-            # Hidden dependency: the CRD comes with the release.
+            # Hidden dependency: the release installs the CRD.
             opts=pulumi.ResourceOptions.merge(self.child_options, pulumi.ResourceOptions(depends_on=[self.ready])),
         )
         self.advertisement = KubernetesObject(
@@ -95,7 +95,7 @@ class MetalLb(ChartComponent):
             kind="L2Advertisement",
             metadata=cluster.metadata(POOL_NAME, namespace=self.namespace, annotations=SKIP_AWAIT),
             spec={"ipAddressPools": [POOL_NAME]},
-            # Hidden dependencies: the CRD comes with the release, and the webhook requires the pool.
+            # Hidden dependencies: the release installs the CRD, and the webhook requires the pool.
             opts=pulumi.ResourceOptions.merge(
                 self.child_options, pulumi.ResourceOptions(depends_on=[self.ready, pool])
             ),

@@ -50,7 +50,7 @@ def peer_values(name: str, addresses: Sequence[str], port: int) -> dict[str, Any
 
     Args:
         name: name of the peer.
-        addresses: IPs, or host names, of which only the first counts.
+        addresses: IPs, or host names, of which only the first is used.
         port: port of the peer's ClusterMesh API server.
     """
     if addresses and all(is_ip(address) for address in addresses):

@@ -21,11 +21,12 @@ from mesh.config.validation.cilium import minor_version
 from mesh.kube import client as kube_client
 from mesh.kube.constants import RESOURCE_POLICY_ANNOTATION
 from mesh.kube.errors import ApiStatusError, KubeError
+from mesh.pulumi_constants import STACK_TYPE
 
 # LoadBalancer Service of the ClusterMesh API server.
 PEER_SERVICE = "clustermesh-apiserver-peers"
 CLUSTERMESH_OUTPUT = "clustermesh"
-# Peers get the addresses of this many nodes per cluster.
+# Peers get the addresses of at most this many nodes per cluster.
 MAX_NODE_ADDRESSES = 3
 _APISERVER_SERVICE_SPEC = {
     "selector": {"k8s-app": "clustermesh-apiserver"},
@@ -58,7 +59,7 @@ class ClusterMesh(pulumi.ComponentResource):
         assert stack.cilium is not None
         child_options = pulumi.ResourceOptions(parent=self)
         self.authority = CiliumAuthority(stack.trust.lifetimes, child_options)
-        stack_resource = next((resource for resource in state if resource.type == "pulumi:pulumi:Stack"), None)
+        stack_resource = next((resource for resource in state if resource.type == STACK_TYPE), None)
         former = stack_resource.outputs.get(CLUSTERMESH_OUTPUT) or {} if stack_resource is not None else {}
         peers = {name: _resolve_peer(cluster, former.get(name), self) for name, cluster in clusters.items()}
         self.peers = {name: peer for name, peer in peers.items() if peer is not None}

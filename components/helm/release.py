@@ -5,12 +5,12 @@ Helm stores each revision in a Secret. Three states block the next update; hooks
 * pending: the process died. Helm would refuse every operation indefinitely, so the revision is deleted. Before a
   create, all revisions that this stack owns are deleted: Helm may have installed the release before Pulumi died.
 * no deployed or failed revision: Helm refuses to upgrade. A failed revision is written first.
-* uninstalling, or installed but not marked as deployed (a webhook can prevent that): missing objects are repaired
-  (`mesh.helm.drift`) and the revision is marked. Resources that depend on the release wait for that.
+* uninstalling, or installed but not marked as deployed (a webhook can reject the update of the Secret): missing
+  objects are repaired (`mesh.helm.drift`), then the revision is marked. Dependent resources wait until then.
 
 Deleting is safe: Pulumi holds the stack lock, so this is the only running update of the stack. Releases that others own
-are never touched. Objects that exist carry the release's name, by which Helm adopts them. Before a create, CRDs that
-are still Terminating must be gone, because Helm would adopt them too.
+are never touched. Existing objects have the release's name in an annotation, by which Helm adopts them. Before a
+create, CRDs that are still Terminating must be gone, because Helm would adopt them too.
 
 Follows https://helm.sh/docs/topics/advanced/#storage-backends (the Secrets, their names and labels).
 """
@@ -35,9 +35,9 @@ from mesh.helm import drift, release_storage
 from mesh.kube import client as kube_client
 from mesh.kube.errors import ApiStatusError, to_single_line
 
-# Statuses from which Helm upgrades: one revision must have one of them.
+# Helm upgrades a release only if at least one revision has one of these statuses.
 _UPGRADABLE_STATUSES = {"deployed", "failed", "superseded"}
-_INTERRUPTED_DESCRIPTION = "an update was interrupted before it could say how this ended"
+_INTERRUPTED_DESCRIPTION = "an update was interrupted before it stored the result"
 
 
 class ReleaseOwnedElsewhereError(Exception):
@@ -206,7 +206,7 @@ def deployed_revision(secret: Mapping[str, Any], *, description: str) -> dict[st
 
 
 def _revision_description() -> str:
-    """Return the description by which this stack recognizes its revisions; `helm history` shows it."""
+    """Return the description that identifies this stack's revisions, also in `helm history`."""
     return f"{pulumi.get_project()} stack {pulumi.get_stack()}"
 
 
@@ -224,7 +224,7 @@ def _clear_pending_hook(cluster: Cluster, name: str, *, is_create: bool) -> Hook
             release_storage.delete_revision(client, secret)
             number = release_storage.revision_number(secret)
             if adopt and is_create:
-                pulumi.log.info(f"{cluster.name}: took over release {name} ({number})")
+                pulumi.log.info(f"{cluster.name}: adopted revision {number} of release {name}")
             else:
                 pulumi.log.info(
                     f"{cluster.name}: deleted revision {number} of release {name}, left by an interrupted update"

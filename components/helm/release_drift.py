@@ -5,7 +5,7 @@ which creates nothing. `pulumi preview --refresh` reads the objects. Drift becom
 update repairs the objects. Without a refresh, no cluster is read, with two exceptions:
 
 * Before a create or an update, a hook finalizes the release (see `components.helm.release`).
-* The deletion precedes that of the release, and reads the release's CRDs (see `components.helm.terminating_crds`).
+* Before the release is deleted, this resource is, and reads the release's CRDs (`components.helm.terminating_crds`).
 """
 
 from __future__ import annotations

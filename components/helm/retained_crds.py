@@ -63,8 +63,8 @@ class RetainedCrds(Resource, module="multicluster-mesh", name="RetainedCrds"):
 def delete_retained_crds(client: KubeClient, release: str, namespace: str) -> Iterator[str]:
     """Delete the CRDs that a release left behind, and yield a warning for each that has to stay.
 
-    Nothing is deleted while the release exists. Then another Linkerd release has no such resource, or the CRDs come
-    from elsewhere from now on.
+    Delete nothing while the release exists. In that case the stack still has Linkerd, and needs only this resource no
+    longer: the settings name another Linkerd release, or another source of the CRDs.
 
     Args:
         client: the cluster's client.

@@ -53,11 +53,11 @@ def warm_crd_storage(client: KubeClient, release: str, namespace: str) -> None:
     deadline = time.monotonic() + CRD_SERVED_TIMEOUT_S
 
     def read(name: str) -> None:
-        crd = client.get(f"{CRDS_PATH}/{name}", f"what {name} is")
+        crd = client.get(f"{CRDS_PATH}/{name}", f"CRD {name}")
         path = objects_path(crd) if crd is not None else None
         while path is not None:
             try:
-                client.get(f"{path}?limit=1", f"whether {name} can be read", METADATA_LIST_MEDIA_TYPE)
+                client.get(f"{path}?limit=1", f"the objects of CRD {name}", METADATA_LIST_MEDIA_TYPE)
             except ApiUnreachableError:  # status 429 while the storage is not ready
                 if time.monotonic() > deadline:
                     raise
@@ -65,7 +65,7 @@ def warm_crd_storage(client: KubeClient, release: str, namespace: str) -> None:
             else:
                 return
 
-    listed = client.get(CRDS_PATH, "which CustomResourceDefinitions there are", METADATA_LIST_MEDIA_TYPE) or {}
+    listed = client.get(CRDS_PATH, "the CustomResourceDefinitions", METADATA_LIST_MEDIA_TYPE) or {}
     names = [as_text(metadata["name"]) for metadata in _release_crds(listed.get("items"), release, namespace)]
     run_concurrently(
         [partial(read, name) for name in names], idle_timeout_s=2 * CRD_SERVED_TIMEOUT_S, threads=_MAX_CONCURRENT_READS

@@ -1,7 +1,7 @@
 """Links: a source mirrors the services that a target exports.
 
-Only this component depends on the generation of Linkerd. Up to 2.17, each link has its own service mirror. From 2.18,
-the service mirror is a controller of linkerd-multicluster (https://linkerd.io/2/tasks/upgrading-multicluster/).
+The resources of a link depend on the Linkerd release. Up to 2.17, each link has its own service mirror. From 2.18, the
+service mirror is a controller of linkerd-multicluster (https://linkerd.io/2/tasks/upgrading-multicluster/).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Linkerd's multicluster extension: the gateway, the Link CRD, the account of links, and link controllers.
+"""Linkerd's multicluster extension: the gateway, the Link CRD, the links' account and controllers.
 
 Follows https://linkerd.io/2.14/tasks/installing-multicluster/ and, for the value `controllers`,
 https://linkerd.io/2/tasks/installing-multicluster/.

@@ -64,7 +64,7 @@ class Smi(ChartComponent):
             settings.version,
             charts,
             smi_values(cluster.settings, pull_secret_references(cluster)),
-            # Hidden dependency: the control plane injects the proxy and brings the ServiceProfile CRD.
+            # Hidden dependency: the control plane, with the proxy injector and the ServiceProfile CRD.
             depends_on=[linkerd.control_plane],
         )
         self.register_outputs({})

@@ -72,7 +72,7 @@ def allow_access(
         protocol: protocol of the port.
         accounts: service accounts of the same namespace to authorize; empty for all meshed pods.
     """
-    # The control plane has the validating webhook, and comes after its CRDs.
+    # The control plane contains the validating webhook, and is installed after the CRDs.
     depends_on = [component.namespace.mesh_cluster.linkerd.control_plane]
     component.create_custom_object(
         f"{name}-server", f"{_GROUP}/v1beta1", "Server", name, server_spec(selector, port, protocol), depends_on

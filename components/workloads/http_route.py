@@ -63,7 +63,7 @@ def create_route(
         kind,
         name,
         spec,
-        # The control plane has the validating webhook, and comes after the CRDs.
+        # The control plane contains the validating webhook, and is installed after the CRDs.
         depends_on=[component.namespace.mesh_cluster.linkerd.control_plane],
         annotations=annotations,
         former_api_versions=former_api_versions,

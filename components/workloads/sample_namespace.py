@@ -15,7 +15,7 @@ from components.sdk.secrets import create_pull_secret
 from mesh import config
 from mesh.topology import Link
 
-# Exists in every cluster, so no stack owns it.
+# Every cluster has this namespace, so no stack owns it.
 DEFAULT_NAMESPACE = "default"
 
 

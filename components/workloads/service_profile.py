@@ -68,8 +68,8 @@ def http_routes(service: str, profile: ProfileConfig, default_routes: Sequence[R
             HttpRoute(name=f"{service}-{name}", rule={"matches": [match]}, annotations=_route_annotations(route))
         )
     # The Gateway API prefers the route with the longest path, then one with a method, so this route comes last.
-    rest = {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}]}
-    return [*routes, HttpRoute(name=f"{service}-other", rule=rest, annotations={})]
+    catch_all = {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}]}
+    return [*routes, HttpRoute(name=f"{service}-other", rule=catch_all, annotations={})]
 
 
 def create_profile(
@@ -95,7 +95,7 @@ def create_profile(
             create_route(component, "HTTPRoute", role, http_route.name, spec, http_route.annotations)
         return
     name = f"{service}.{component.namespace.name}.svc.{component.cluster.settings.linkerd.cluster_domain}"
-    # The control plane has the validating webhook, and comes after its CRDs.
+    # The control plane contains the validating webhook, and is installed after the CRDs.
     depends_on = [component.namespace.mesh_cluster.linkerd.control_plane]
     spec = profile_spec(profile, default_routes)
     component.create_custom_object("profile", "linkerd.io/v1alpha2", "ServiceProfile", name, spec, depends_on)

@@ -1,4 +1,4 @@
-"""Stack file: strict parsing, defaults, and one error that lists all faults.
+"""Stack file: strict parsing, defaults, and one exception that lists all errors.
 
 `load()` is the only place that reads Pulumi's configuration and the environment.
 """
@@ -44,7 +44,7 @@ __all__ = [
 
 PROJECT = "multicluster-mesh"
 
-# Only these keys may hold secrets. No message shows their values.
+# Only these keys may contain secrets. No message shows their values.
 SECRET_KEYS = ("buoyantCloud", "dashboardPassword", "imagePullSecret", "kubeconfigs", "trust")
 # Values of these keys are text, even if they look like JSON.
 TEXT_KEYS = ("dashboardPassword", "imagePullSecret")
@@ -76,7 +76,7 @@ def settings_from_config(
         environment: environment variables of the process.
 
     Raises:
-        SettingsError: the configuration is invalid; the error lists all faults.
+        SettingsError: the configuration is invalid; the exception lists all errors.
     """
     # A project created from this one by `pulumi new` can have another name.
     prefixes = (f"{project}:", f"{PROJECT}:")
@@ -115,7 +115,7 @@ def parse(config: Mapping[str, Any], environment: Mapping[str, str], secret: Col
         secret: the keys of secret values.
 
     Raises:
-        SettingsError: the configuration is invalid; the error lists all faults.
+        SettingsError: the configuration is invalid; the exception lists all errors.
     """
     errors = ValidationErrors(hidden={*SECRET_KEYS, *secret}, secret=secret)
     # Remove misplaced secrets first, so that no later message can show them.

@@ -28,7 +28,7 @@ Unknown keys are errors. `preview` and `up` report all errors of a file at once,
 Only `trust`, `kubeconfigs`, `imagePullSecret`, `dashboardPassword` and `buoyantCloud` can contain secrets. Write them
 with `pulumi config set --secret --path …`.
 
-A required setting is required only where its mapping is present.
+A required setting is required only if the mapping that contains it is present.
 """
 _NULL = {"type": "null"}
 _TYPE_WORDS = {"string": "text", "boolean": "`true`, `false`", "integer": "number", "object": "any mapping"}
@@ -112,8 +112,8 @@ class _Page:
     def _description(self, node: Node) -> str:
         definitions = [self._definition(choice) for choice in _choices(node) if "$ref" in choice]
         description = node.get("description") or (definitions[0].get("description", "") if definitions else "")
-        # A table row must be one line.
-        return " ".join(str(description).split()).replace("|", "\\|").replace("<", "&lt;")
+        # A table row must be one line. Placeholders such as `<service>` are in backquotes, so `<` needs no escape.
+        return " ".join(str(description).split()).replace("|", "\\|")
 
     def _value(self, node: Node) -> str:
         """Return the accepted values of a node in words; empty for a plain mapping, whose keys have their own rows."""

@@ -21,7 +21,7 @@ _LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 LINKERD_NAMESPACES = ("linkerd-multicluster", "linkerd-cni", "linkerd-viz", "linkerd-jaeger", "linkerd-smi")
 # Namespaces of the add-ons.
 ADD_ON_NAMESPACES = ("metallb-system", "ingress-nginx")
-# Every cluster has these namespaces, and `destroy` would delete them. Only samples may use `default`.
+# Every cluster has these namespaces, and `destroy` would delete them with the stack. Only samples may use `default`.
 RESERVED_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 _LABEL_NAME = r"[a-zA-Z0-9]([-_.a-zA-Z0-9]{0,61}[a-zA-Z0-9])?"
 _REGISTRY = r"^[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$"

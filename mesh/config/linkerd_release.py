@@ -30,7 +30,7 @@ _OPTIONAL_CHARTS = ("linkerd-multicluster", "linkerd2-cni", "linkerd-viz", "link
 
 
 def assume_release(version: str) -> LinkerdRelease:
-    """Return the release of a name without reading a chart source.
+    """Return the release with a given name, without reading a chart source.
 
     An unknown name is assumed to be of the newest generation.
 
@@ -47,7 +47,7 @@ def resolve_linkerd_release(
     """Return the Linkerd release with the versions of its charts, and the source of these charts.
 
     Linkerd's own repositories have known chart versions. Another source can have other versions and unknown releases,
-    so its index decides.
+    so its index is read.
 
     Args:
         version: the name in the stack file.
@@ -81,14 +81,14 @@ def _resolve(version: str, assumed: LinkerdRelease, source: str, errors: Validat
 def _warn_if_untested(version: str, linkerd_release: LinkerdRelease, errors: ValidationErrors) -> None:
     if not linkerd_release.is_known:
         rule = "unknown Linkerd release, treated as one after the newest known release"
-        remedy = f"test it on clusters that may break, or choose one of {', '.join(LINKERD_RELEASES)}"
+        remedy = f"test it on clusters without production traffic, or choose one of {', '.join(LINKERD_RELEASES)}"
         errors.warn(VERSION_PATH, version, rule, remedy)
         return
     edge = parse_edge(linkerd_release.tag)
     if edge is not None and edge > NEWEST_TESTED_EDGE:
         year, month, number = NEWEST_TESTED_EDGE
         rule = f"newer than edge-{year}.{month}.{number}, the newest release that this program was tested with"
-        errors.warn(VERSION_PATH, version, rule, "test it on clusters that may break")
+        errors.warn(VERSION_PATH, version, rule, "test it on clusters without production traffic")
 
 
 def _find_release_in_charts(

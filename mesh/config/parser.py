@@ -2,10 +2,10 @@
 
 Cross-field rules must run on a file with syntax errors too, so that one run reports every error. Pydantic returns no
 model for an invalid file. So the parser removes the invalid values and validates the rest again, until the rest is
-valid. Only the first round reports errors: later rounds report what is missing because of the removal.
+valid. Only the first round reports errors: later rounds would report values that are missing because of the removal.
 
-Two plain phases (all syntax errors, then all cross-field errors) would report 26 of the corpus' invalid files in two
-rounds: see docs/decisions.md.
+Two plain phases (all syntax errors, then all cross-field errors) would need two runs for 26 invalid files of the
+test corpus: see docs/decisions.md.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ class ClusterSettings:
     kubeconfig: str = field(default="", repr=False)  # a path or the content of a file; empty: kubectl's default
     kubeconfig_is_secret: bool = False
     reachable: bool = True
-    abandoned: bool = False  # lost for good; its resources are dropped from the state
+    abandoned: bool = False  # lost for good; its removal from the stack file drops its resources
     api_server: str  # the URL at which clusters that link to this one reach its API server
     gateway: GatewayConfig = field(default_factory=GatewayConfig)
     networks: NetworksConfig = field(default_factory=NetworksConfig)

@@ -48,11 +48,11 @@ REQUEST_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 5.0
 # For the whole body of an answer to `request`; each read from the connection has the request's own timeout.
 _TRANSFER_TIMEOUT_S = 300.0
-# More than 500 Services or 50 nodes ever are.
+# Larger than any list of 500 Services or 50 nodes.
 _MAX_RESPONSE_BYTES = 64 * 2**20
 # The default pool size of the official client on a machine with one processor.
 _MAX_CONCURRENT_REQUESTS = 5
-# Shorter than the five minutes before its expiry at which the official client renews a plugin's token.
+# The official client renews a plugin's token five minutes before the expiry. So headers are reused for a shorter time.
 _CREDENTIALS_LIFETIME_S = 60.0
 # One thread reads a kubeconfig; the others wait for the result.
 _KUBECONFIG_LOCK = Lock()
@@ -68,7 +68,7 @@ class Access:
 
 @dataclass(frozen=True, kw_only=True)
 class Response:
-    """An API server's answer, and the time around it."""
+    """An answer of an API server, with the times before and after the request."""
 
     status: int
     content: dict[str, Any] | None  # None: not a JSON object, or too large
@@ -78,7 +78,7 @@ class Response:
 
     @property
     def reason(self) -> str:
-        """Return the HTTP reason phrase; for a success without JSON, a description of that."""
+        """Return the HTTP reason phrase; for a success without a JSON object, a description of the content."""
         if 200 <= self.status < 300:
             return "an answer that is no JSON object"
         try:
@@ -274,7 +274,7 @@ class KubeClient:
             )
             received_at = time.time()
             content = _read_body(response, time.monotonic() + _TRANSFER_TIMEOUT_S if retry else deadline)
-        except Exception as error:  # urllib3 has many, http.client and ssl have more
+        except Exception as error:  # urllib3, http.client and ssl raise many types
             raise request_error(error, self._timeout_s, self._connect_timeout_s) from None
         return Response(
             status=int(response.status),
@@ -311,7 +311,7 @@ def connect(
 
     Args:
         access: the credentials.
-        timeout_s, connect_timeout_s: seconds, as of `KubeClient`.
+        timeout_s, connect_timeout_s: seconds; see `KubeClient`.
 
     Raises:
         KubeconfigContextError: the kubeconfig has no such context.

@@ -1,4 +1,4 @@
-"""A finding of a check, in the form of a settings error: path, value, rule, remedy."""
+"""A finding of a check, in the form of a validation error: path, value, rule, remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check for a load balancer, as far as one is visible without creating a Service."""
+"""Check for a load balancer, from the cluster's Services, nodes and CRDs."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _SUBJECT = "whether a LoadBalancer Service gets an address"
 
 # A cloud needs about a minute.
 _ADDRESS_TIMEOUT_S = 120
-# Nodes that are containers or simulated. Other providers are clouds, or k3s, which contains servicelb.
+# Providers whose nodes are containers or simulated. Other providers are clouds, or k3s, which contains servicelb.
 _PROVIDERS_WITHOUT_LOAD_BALANCER = frozenset({"", "kind", "docker", "kwok"})
 
 
 def check(target: CheckTarget, client: KubeClient, now: float) -> Iterator[Finding]:
-    """Yield a finding if no load balancer is visible.
+    """Yield a finding if no load balancer is detected.
 
     Args:
         target: the cluster.
@@ -48,7 +48,7 @@ def check(target: CheckTarget, client: KubeClient, now: float) -> Iterator[Findi
         name = "/".join(to_single_line(metadata.get(key, ""), 63) for key in ("namespace", "name"))
         rule = (
             f"a LoadBalancer Service without an address for {age_s / 60:.0f} minutes, and `up` waits five minutes for "
-            "the gateway's"
+            "the gateway's address"
         )
         yield target.finding(rule, remedy, value=f"service {name}", setting=setting, severity=Severity.WARNING)
         return

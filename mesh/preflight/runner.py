@@ -50,7 +50,7 @@ def run_checks(
 ) -> list[Finding]:
     """Return all findings, in the order of the targets, then of the links.
 
-    The checks change nothing. No answer of a cluster raises an error, nor does a missing answer.
+    The checks change nothing. A wrong or missing answer of a cluster is a finding, not an exception.
 
     Args:
         targets: the clusters.

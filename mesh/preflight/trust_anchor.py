@@ -82,4 +82,4 @@ def _fingerprint(certificate: str) -> str:
     try:
         return hashlib.sha256(base64.b64decode(certificate)).hexdigest()
     except ValueError:
-        return "of nothing that is a certificate"
+        return "(unreadable)"

@@ -1,6 +1,6 @@
 """Check of the upgrade path from the running Linkerd to the release in the stack file.
 
-Linkerd has no downgrades: an older release cannot read what a newer one has stored. Proxies keep their version until
+Linkerd has no downgrades: an older release cannot read data that a newer one stored. Proxies keep their version until
 their pods are re-created, and a control plane supports proxies of the previous version only.
 Follows https://linkerd.io/2/tasks/upgrade/.
 """

@@ -162,7 +162,7 @@ def test_untested_newer_release_yields_warning(environment: Environment) -> None
     newest = ".".join(map(str, NEWEST_TESTED_EDGE))
     assert warnings == (
         f'linkerd.version: "edge-27.1.2": newer than edge-{newest}, the newest release that this program was tested '
-        "with; test it on clusters that may break",
+        "with; test it on clusters without production traffic",
     )
     assert choose_release("2.20", environment)[1] == ()
 

@@ -18,9 +18,9 @@ HELM_ANNOTATIONS = {"meta.helm.sh/release-name": "linkerd-crds", "meta.helm.sh/r
 PULUMI_MANAGED_FIELDS = [{"manager": "pulumi-kubernetes-1c8e9d96", "operation": "Apply"}]
 
 
-def gateway_api_target(brought_by: Any, *served: tuple[str, str]) -> GatewayApiTarget:
+def gateway_api_target(installed_by: Any, *served: tuple[str, str]) -> GatewayApiTarget:
     return GatewayApiTarget(
-        installed_by=brought_by, required_routes=served or (("httproutes", V1),), oldest="1.2.1", newest="1.5.1"
+        installed_by=installed_by, required_routes=served or (("httproutes", V1),), oldest="1.2.1", newest="1.5.1"
     )
 
 
@@ -36,16 +36,16 @@ def server_with_crds(
     return api_server
 
 
-@pytest.mark.parametrize("brought_by", ["linkerd-crds", "manifest"])
-def test_missing_crds_can_be_installed(brought_by: str) -> None:
-    assert run_checks_against(server_with_crds(), gateway_api=gateway_api_target(brought_by)) == []
+@pytest.mark.parametrize("installed_by", ["linkerd-crds", "manifest"])
+def test_missing_crds_can_be_installed(installed_by: str) -> None:
+    assert run_checks_against(server_with_crds(), gateway_api=gateway_api_target(installed_by)) == []
 
 
-@pytest.mark.parametrize("brought_by", ["linkerd-crds", "manifest"])
-def test_crds_of_linkerds_release_are_accepted(brought_by: str) -> None:
+@pytest.mark.parametrize("installed_by", ["linkerd-crds", "manifest"])
+def test_crds_of_linkerds_release_are_accepted(installed_by: str) -> None:
     api_server = server_with_crds("httproutes", "grpcroutes", annotations=HELM_ANNOTATIONS)
 
-    assert run_checks_against(api_server, gateway_api=gateway_api_target(brought_by)) == []
+    assert run_checks_against(api_server, gateway_api=gateway_api_target(installed_by)) == []
 
 
 def test_foreign_crds_are_error_with_linkerds_chart() -> None:
@@ -164,7 +164,7 @@ def resolve_target(patch: pytest.MonkeyPatch, environment: Environment, **conten
 
 
 @pytest.mark.parametrize(
-    ("version", "gateway_api", "brought_by", "newest"),
+    ("version", "gateway_api", "installed_by", "newest"),
     [
         ("2.14.10", None, "linkerd-crds", "1.1.1"),
         ("2.17", True, "manifest", "1.1.1"),
@@ -177,7 +177,7 @@ def test_gateway_api_target_follows_stack_file(
     environment: Environment,
     version: str,
     gateway_api: Any,
-    brought_by: str,
+    installed_by: str,
     newest: str,
 ) -> None:
     extensions = {} if gateway_api is None else {"extensions": {"gatewayApi": gateway_api}}
@@ -185,7 +185,7 @@ def test_gateway_api_target_follows_stack_file(
     target = resolve_target(monkeypatch, environment, linkerd={"version": version}, **extensions)
 
     assert target is not None
-    assert (target.installed_by, target.newest) == (brought_by, newest)
+    assert (target.installed_by, target.newest) == (installed_by, newest)
     assert [resource for resource, _ in target.required_routes] == ["httproutes"]
 
 

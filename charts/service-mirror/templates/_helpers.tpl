@@ -8,7 +8,7 @@ component: service-mirror
 mirror.linkerd.io/cluster-name: {{ .Values.target }}
 {{- end }}
 
-{{- /* Labels of the pods. Linkerd's CLI selects them by the same labels. */}}
+{{- /* Labels of the pods. Linkerd's CLI selects the pods by these labels. */}}
 {{- define "service-mirror.selector" -}}
 component: linkerd-service-mirror
 mirror.linkerd.io/cluster-name: {{ .Values.target }}

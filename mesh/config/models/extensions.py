@@ -13,7 +13,7 @@ class ExtensionConfig(StrictModel):
     """Extension on some clusters. `true` stands for all clusters, a list for the clusters in it."""
 
     clusters: list[str] | None = None
-    """Clusters that have it; omitted: all clusters."""
+    """Clusters with the extension; omitted: all clusters."""
 
 
 class DashboardConfig(StrictModel):

@@ -41,11 +41,11 @@ class RetryBudget(StrictModel):
     """Limit of retries of a ServiceProfile."""
 
     retry_ratio: Annotated[float, Field(ge=0, le=1000)] = 0.2
-    """Additional retries, as a share of all requests: 0.2 is 20 %."""
+    """Number of retries in addition to the requests, as a share: 0.2 is 20 %."""
     min_retries_per_second: Annotated[int, Field(ge=1, le=1_000_000)] = 10
     """Retries per second that are always allowed."""
     ttl: Duration = "10s"
-    """How long a request counts for the ratio, with its unit."""
+    """Period over which requests count for the ratio, with its unit."""
 
 
 class RouteConfig(StrictModel):
@@ -96,8 +96,8 @@ class SampleConfig(StrictModel):
     exported: list[str] = []
     """Clusters that export the sample's services to the clusters that link to them."""
     export_mode: ExportMode | None = None
-    """How sources reach the exported services: `gateway`, or `remote-discovery` on a flat network; omitted: the way of
-    the links to the cluster."""
+    """How sources reach the exported services: through the `gateway`, or by `remote-discovery` on a flat network;
+    omitted: remote-discovery if no link to the cluster has a gateway, otherwise gateway."""
     federated: list[str] = []
     """Clusters whose services join the federated service `<service>-federated`. Needs Linkerd 2.17 or later."""
     meshed: bool = True

@@ -146,8 +146,8 @@ class ClusterLinkerdConfig(StrictModel):
     """Generation of the tokens with which other clusters read this cluster's services, in quotes, such as "2026-11". A
     new value renews all tokens, and restarts the service mirrors that use them."""
     high_availability: bool = False
-    """Whether Linkerd runs with three replicas, production resources and anti-affinity. Pods then need the injector to
-    start."""
+    """Whether Linkerd runs with three replicas, production resources and anti-affinity. Pods
+    then start only while the proxy injector is available."""
     cni: bool = False
     """Whether Linkerd's CNI plugin redirects the pods' traffic, in place of a privileged init container in each pod."""
     default_inbound_policy: InboundPolicy = "all-unauthenticated"
@@ -183,8 +183,8 @@ class ClusterConfig(StrictModel):
         bool | Literal["never"],
         BeforeValidator(_validate_reachable, json_schema_input_type=Literal[True, False, "never"]),
     ] = True
-    """Whether the cluster can be reached. With `false`, its resources stay unchanged. With `never`, they are removed
-    from the stack state without access to the cluster."""
+    """Whether the cluster can be reached. With `false` or `never`, its resources stay unchanged. After an `up` with
+    `never`, you can remove the cluster from the file: Pulumi drops its resources from the stack state only."""
     api_server: ApiServer | None = None
     """URL at which clusters that link to this one reach its API server; omitted: the kubeconfig's URL."""
     gateway: Annotated[GatewayConfig, *accept_shorthand("enabled", bool, bool | GatewayConfig, "true or false")] = (
@@ -301,7 +301,7 @@ class LifetimesConfig(StrictModel):
     webhooks: Hours = 8760
     """Validity of the webhooks' certificates, in hours. Their CA is valid as long as the trust anchor."""
     renew_before: Hours = 60 * 24
-    """Hours before the expiry of an issuer or a webhook's certificate from which on an `up` renews it."""
+    """Hours before the expiry of an issuer or a webhook certificate. An `up` within this period renews it."""
 
 
 class TrustConfig(StrictModel):
@@ -323,7 +323,7 @@ class PreflightConfig(StrictModel):
     enabled: bool = True
     """Whether the clusters are checked."""
     timeout: Annotated[int, Field(ge=1, le=300)] = 5
-    """Timeout of a cluster's answer, in seconds."""
+    """Time limit for each answer of a cluster, in seconds."""
 
 
 class StackFile(StrictModel):
@@ -355,7 +355,7 @@ class StackFile(StrictModel):
     ] = PreflightConfig()
     """Checks of the clusters before anything is changed."""
     extensions: ExtensionsConfig = ExtensionsConfig()
-    """Extensions of Linkerd, and what a cluster may lack."""
+    """Extensions of Linkerd, and add-ons that a cluster may need."""
     dashboard_password: Secret | None = None
     """Password of the dashboards' user; omitted: the program creates one. `pulumi stack output dashboardPassword
     --show-secrets` prints it."""

@@ -21,7 +21,7 @@ APISERVER_PORT = 2379
 MAX_NAME_LENGTH = 32
 _OLDEST_VERSION = (1, 14)
 _MAX_511_SINCE = (1, 15)
-# From the first version up to, not including, the second, the chart's Service has fields that a ClusterIP rejects.
+# Versions whose chart sets Service fields that a ClusterIP cannot have: from the first, up to before the second.
 _BROKEN_CLUSTER_IP = ((1, 16), (1, 19))
 
 

@@ -196,7 +196,8 @@ class _SampleValidator:
         self._check_clusters("curltest", config.curltest or [])
         for key in ("exported", "federated"):
             if getattr(config, key):
-                self._errors.add((*self._path, key), ELLIPSIS, "userlist is shared by `shared`", "remove it")
+                rule = "userlist is a global service, which Linkerd does not export"
+                self._errors.add((*self._path, key), ELLIPSIS, rule, "remove it")
 
     def _check_namespace(self, sample: Sample, used_names: _UsedNames) -> None:
         """Report a namespace that another part of the program uses, or another sample of the same kind."""

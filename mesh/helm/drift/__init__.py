@@ -2,7 +2,7 @@
 
 Pulumi's refresh reads a release's revision, but none of its objects. This package compares the objects with the
 manifest of the latest revision and with Helm's ownership metadata. A repair does what the next upgrade would do: create
-missing objects and reset fields that differ. Fields of others are ignored.
+missing objects and reset fields that differ. Fields that the manifest does not set are ignored.
 """
 
 from mesh.helm.drift.detect import DriftedObject, find_drift
