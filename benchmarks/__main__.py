@@ -39,15 +39,15 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Measure, and write the figures to benchmarks/results.md."
     )
-    parser.add_argument("--runs", type=_positive, default=5, help="rounds per figure (5)")
+    parser.add_argument("--runs", type=_parse_positive, default=5, help="rounds per figure (5)")
     parser.add_argument(
         "--only", nargs="*", choices=FIGURES, default=[], help="measure only these figures, and keep the others"
     )
     parser.add_argument(
-        "--lab-sizes", nargs="*", type=_positive, default=LAB_SIZES, help="numbers of clusters for scale-lab"
+        "--lab-sizes", nargs="*", type=_parse_positive, default=LAB_SIZES, help="numbers of clusters for scale-lab"
     )
     parser.add_argument(
-        "--sizes", nargs="*", type=_positive, default=MOCK_SIZES, help="numbers of clusters for scale-mock"
+        "--sizes", nargs="*", type=_parse_positive, default=MOCK_SIZES, help="numbers of clusters for scale-mock"
     )
     options = parser.parse_args(arguments)
     if not options.sizes or not options.lab_sizes:
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
     began = time.monotonic()
 
     def say(line: str) -> None:
-        print(f"{_clock(time.monotonic() - began)}  {line}", flush=True)
+        print(f"{_format_clock(time.monotonic() - began)}  {line}", flush=True)
 
     artifacts = [
         *([HELM.name] if helm.find_on_path() is None else []),
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str]) -> int:
     ]
     if artifacts and build_toolchain(artifacts) != 0:
         return 1
-    print(_forecast(selected, options.runs, options.lab_sizes, options.sizes), flush=True)
+    print(_format_forecast(selected, options.runs, options.lab_sizes, options.sizes), flush=True)
     try:
         with start_lab(["west", "east"], say) as lab:
             _measure(lab, selected, options, say)
@@ -114,7 +114,7 @@ def _write_results(new_sections: Mapping[str, Section]) -> None:
     REPORT.write_text(report.render_markdown(sections, plot.draw(HERE, sections)))
 
 
-def _forecast(selected: set[str], runs: int, lab_sizes: Sequence[int], sizes: Sequence[int]) -> str:
+def _format_forecast(selected: set[str], runs: int, lab_sizes: Sequence[int], sizes: Sequence[int]) -> str:
     seconds = 20.0
     seconds += mesh.SECONDS_PER_ROUND * (runs + 1.5) if "mesh" in selected else 0
     seconds += preview.SECONDS_PER_ROUND * runs + 60 if "preview" in selected else 0
@@ -124,11 +124,11 @@ def _forecast(selected: set[str], runs: int, lab_sizes: Sequence[int], sizes: Se
     return f"{names}: about {max(1, round(seconds / 60))} minutes on two cores"
 
 
-def _clock(seconds: float) -> str:
+def _format_clock(seconds: float) -> str:
     return f"{int(seconds) // 60:3}:{int(seconds) % 60:02}"
 
 
-def _positive(text: str) -> int:
+def _parse_positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text}: at least 1")

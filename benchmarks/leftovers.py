@@ -103,8 +103,10 @@ def wait_until_none(lab: Environment, before: Mapping[str, frozenset[str]], seco
         if not any(differing.values()):
             return
         if time.monotonic() > deadline:
-            left = (f"{cluster}: {', '.join(sorted(names)[:20])}" for cluster, names in differing.items() if names)
-            raise LeftoverObjectsError("; ".join(left))
+            descriptions = (
+                f"{cluster}: {', '.join(sorted(names)[:20])}" for cluster, names in differing.items() if names
+            )
+            raise LeftoverObjectsError("; ".join(descriptions))
         time.sleep(_POLL_INTERVAL_S)
 
 

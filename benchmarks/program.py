@@ -48,7 +48,7 @@ def serve_clusters(work: Path, clusters: Sequence[str]) -> Iterator[Path]:
     try:
         port = int(process.stdout.readline())
         path = work / f"kubeconfig-{len(clusters)}"
-        path.write_text(_kubeconfig(port, clusters))
+        path.write_text(_render_kubeconfig(port, clusters))
         yield path
     finally:
         process.stdin.close()
@@ -104,7 +104,7 @@ def run_program(
         return ProgramRun(ran=ran, resources=engine.resources, counts=engine.counts)
 
 
-def _kubeconfig(port: int, clusters: Sequence[str]) -> str:
+def _render_kubeconfig(port: int, clusters: Sequence[str]) -> str:
     content = {
         "apiVersion": "v1",
         "kind": "Config",

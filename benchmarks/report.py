@@ -59,13 +59,13 @@ def comparison_row(section: Section, comparison: Comparison) -> tuple[str, str, 
 def _render_goals(sections: Mapping[str, Section]) -> str:
     rows = []
     for section in sections.values():
-        aimed = [each for each in section.comparisons if each.at_most is not None]
-        rows += [(section.title, *comparison_row(section, each)) for each in aimed]
+        goals = [each for each in section.comparisons if each.at_most is not None]
+        rows += [(section.title, *comparison_row(section, each)) for each in goals]
         rows += [(section.title, *_fact_row(each)) for each in section.facts if each.met is not None]
     if not rows:
         return ""
-    tried = "[What was tried](README.md#what-was-tried-where-a-goal-is-missed) where a goal is missed.\n"
-    return f"## Goals\n\n{render_table(['figure', 'what', 'value or ratio', 'goal', ''], rows)}\n{tried}"
+    footnote = "[What was tried](README.md#what-was-tried-where-a-goal-is-missed) where a goal is missed.\n"
+    return f"## Goals\n\n{render_table(['figure', 'what', 'value or ratio', 'goal', ''], rows)}\n{footnote}"
 
 
 def _render_tables(section: Section) -> Iterable[str]:

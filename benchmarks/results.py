@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.stats import Spread, ratios
+from benchmarks.stats import Spread, round_ratios
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,14 +79,16 @@ class Section:
     profile: str = ""  # in Markdown
     notes: tuple[str, ...] = field(default=())
 
-    def one(self, name: str) -> Series:
+    def find_series(self, name: str) -> Series:
         """Return the series with this name."""
         [match] = [series for series in self.series if series.name == name]
         return match
 
     def ratio(self, comparison: Comparison) -> Spread:
         """Return the spread of a comparison's ratios, computed in each round."""
-        return Spread.from_values(ratios(self.one(comparison.ours).values, self.one(comparison.peer).values))
+        return Spread.from_values(
+            round_ratios(self.find_series(comparison.ours).values, self.find_series(comparison.peer).values)
+        )
 
 
 def read_results(path: Path) -> dict[str, Section]:

@@ -239,8 +239,8 @@ def _hub_facts(sizes: Sequence[_MeshSize]) -> list[Fact]:
     if len(sizes) < 2:
         return []
     provider = median(_provider_memory(peak) for peak in sizes[-1].peaks)
-    rest = [median(peak.total - peak.programs.get(_PROVIDER, 0) for peak in size.peaks) for size in sizes]
-    line = linear_regression([size.parts for size in sizes], rest)
+    other_memory = [median(peak.total - peak.programs.get(_PROVIDER, 0) for peak in size.peaks) for size in sizes]
+    line = linear_regression([size.parts for size in sizes], other_memory)
     others = line.intercept + line.slope * (_HUB_SIZE + 2 * (_HUB_SIZE - 1))
     total = provider * _HUB_SIZE + others
     return [

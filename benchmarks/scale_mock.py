@@ -88,8 +88,8 @@ def measure(lab: Environment, rounds: int, sizes: Sequence[int], date: str, mach
                 for size in sizes
             ),
             facts=(
-                *_growth(sizes, took, processor, memory),
-                _resources(shapes),
+                *_growth_facts(sizes, took, processor, memory),
+                _resource_fact(shapes),
                 Fact(
                     what=f"peak memory of the program, hub of {largest}",
                     value=f"{memory[largest]:.0f} MiB",
@@ -114,7 +114,7 @@ def measure(lab: Environment, rounds: int, sizes: Sequence[int], date: str, mach
     }
 
 
-def _growth(
+def _growth_facts(
     sizes: Sequence[int], took: dict[int, list[float]], processor: dict[int, list[float]], memory: dict[int, float]
 ) -> list[Fact]:
     if len(set(sizes)) < 2:
@@ -142,7 +142,7 @@ def _growth(
     return [*facts, Fact(what="exponent of peak memory in N + links", value=f"{growth:.2f}")]
 
 
-def _resources(shapes: dict[tuple[str, int], int]) -> Fact:
+def _resource_fact(shapes: dict[tuple[str, int], int]) -> Fact:
     plane = scaling.fit_plane([_shape(shape, size, count) for (shape, size), count in shapes.items()])
     return Fact(
         what=f"resources, in all {len(shapes)} shapes",

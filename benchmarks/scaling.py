@@ -26,7 +26,7 @@ class Plane:
     per_link: int
     fixed: int
 
-    def at(self, clusters: int, links: int) -> int:
+    def value_at(self, clusters: int, links: int) -> int:
         """Return the value for a mesh."""
         return self.per_cluster * clusters + self.per_link * links + self.fixed
 
@@ -48,8 +48,8 @@ def fit_plane(shapes: Sequence[Shape]) -> Plane | None:
     coefficients = _solve_coefficients(shapes)
     if any(value.denominator != 1 for value in coefficients):
         return None
-    fitted = Plane(per_cluster=int(coefficients[0]), per_link=int(coefficients[1]), fixed=int(coefficients[2]))
-    return fitted if all(fitted.at(each.clusters, each.links) == each.count for each in shapes) else None
+    candidate = Plane(per_cluster=int(coefficients[0]), per_link=int(coefficients[1]), fixed=int(coefficients[2]))
+    return candidate if all(candidate.value_at(each.clusters, each.links) == each.count for each in shapes) else None
 
 
 def _solve_coefficients(shapes: Sequence[Shape]) -> list[Fraction]:

@@ -25,7 +25,7 @@ class Spread:
         return f"{self.median:.{digits}f} ({self.least:.{digits}f}–{self.most:.{digits}f})"
 
 
-def ratios(ours: Sequence[float], peers: Sequence[float]) -> list[float]:
+def round_ratios(ours: Sequence[float], peers: Sequence[float]) -> list[float]:
     """Return the ratio in each round, so that a slow round affects both values.
 
     Raises:

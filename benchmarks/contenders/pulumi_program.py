@@ -44,23 +44,23 @@ class PulumiProgram:
 
     def up(self) -> None:
         """Run `pulumi up`."""
-        self.timed(self._engine.up_command())
+        self._run(self._engine.up_command())
 
     def down(self) -> None:
         """Run `pulumi destroy`."""
-        self.timed(self._engine.destroy_command())
+        self._run(self._engine.destroy_command())
 
     def preview(self, *arguments: str, memory: bool = False, meanwhile: Callable[[], None] | None = None) -> CommandRun:
         """Run `pulumi preview`, and return its measurements."""
-        return self.timed(self._engine.preview_command(*arguments), memory=memory, meanwhile=meanwhile)
+        return self._run(self._engine.preview_command(*arguments), memory=memory, meanwhile=meanwhile)
 
     def up_with(self, *arguments: str, memory: bool = False, meanwhile: Callable[[], None] | None = None) -> CommandRun:
         """Run `pulumi up` with further options, and return its measurements."""
-        return self.timed(self._engine.up_command(*arguments), memory=memory, meanwhile=meanwhile)
+        return self._run(self._engine.up_command(*arguments), memory=memory, meanwhile=meanwhile)
 
     def down_with(self, *arguments: str, meanwhile: Callable[[], None] | None = None) -> CommandRun:
         """Run `pulumi destroy` with further options, and return its measurements."""
-        return self.timed([*self._engine.destroy_command(), *arguments], meanwhile=meanwhile)
+        return self._run([*self._engine.destroy_command(), *arguments], meanwhile=meanwhile)
 
     def count_resources(self) -> int:
         """Return the number of the stack's resources, without the stack itself."""
@@ -77,7 +77,7 @@ class PulumiProgram:
     def before_checks(self) -> None:
         """Do nothing: this program sets the labels that Linkerd's checks need."""
 
-    def timed(
+    def _run(
         self,
         arguments: Sequence[str],
         folder: Path = PROJECT_ROOT,

@@ -98,7 +98,7 @@ def _stop(state_dir: StateDir, options: argparse.Namespace) -> int:
 
 def _status(state_dir: StateDir, options: argparse.Namespace) -> int:
     running = state_dir.is_running()
-    status = lifecycle.live_status(state_dir) if running else {}
+    status = lifecycle.read_live_status(state_dir) if running else {}
     status.setdefault("clusters", {})
     status["running"] = running
     desired = spec.load(state_dir).names if running else ()

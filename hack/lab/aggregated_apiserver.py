@@ -47,7 +47,7 @@ async def connect(api: ApiClient, address: str, port: int) -> tuple[asyncio.Stre
     registered, tls = await asyncio.to_thread(_find_backend, api, address, port)
     ours, theirs = socket.socketpair()
     # A pair of sockets instead of a port, so that other processes cannot connect.
-    web.serve_one(web.handle_requests(_create_handler(registered.versions)), theirs, tls=tls)
+    web.serve_one(web.create_connection_handler(_create_handler(registered.versions)), theirs, tls=tls)
     return await asyncio.open_connection(sock=ours)
 
 
@@ -72,7 +72,7 @@ def _find_api(api: ApiClient, address: str, port: int) -> _AggregatedApi:
             raise
         if service["spec"].get("clusterIP") == address:
             return _AggregatedApi(service=service, versions=tuple(served))
-    raise NoBackendError("nothing answers there in this lab")
+    raise NoBackendError("the lab has no backend at this address")
 
 
 def _read_key_pair(api: ApiClient, service: dict[str, Any]) -> tuple[bytes, bytes]:

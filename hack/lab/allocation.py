@@ -120,19 +120,19 @@ def allocate(state_dir: StateDir, cluster: ClusterSpec) -> ClusterAllocation:
         LabError: there are too many clusters, or no port is free.
     """
     folder = state_dir.cluster(cluster.name)
-    known = read_allocation(folder)
-    if known is None:
-        known = ClusterAllocation(
+    previous = read_allocation(folder)
+    if previous is None:
+        previous = ClusterAllocation(
             name=cluster.name, index=_free_index(state_dir), load_balancer=cluster.load_balancer, ports=Ports()
         )
     try:
-        before = asdict(known.ports)
+        before = asdict(previous.ports)
         chosen_ports = {
             name: ports.reserve_port(preferred=port or None, avoid=before.values()) for name, port in before.items()
         }
     except OSError as error:
         raise LabError(f"cluster {cluster.name}: {error}; stop the programs that use these ports") from error
-    allocation = replace(known, load_balancer=cluster.load_balancer, ports=Ports(**chosen_ports))
+    allocation = replace(previous, load_balancer=cluster.load_balancer, ports=Ports(**chosen_ports))
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "identity.json", json.dumps(asdict(allocation), indent=2) + "\n")
     return allocation

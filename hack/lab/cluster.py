@@ -74,9 +74,11 @@ class ClusterProcesses:
         # Mirrors first, because they release their leases at the API server.
         await self._mirrors.stop()
         store = [p for p in self._processes if p.command.name == "etcd"]
-        rest = [p for p in self._processes if p not in store]
+        others = [p for p in self._processes if p not in store]
         # The API server has no state of its own, and a graceful stop would wait for the end of its watches.
-        await asyncio.gather(*(p.stop(grace=0 if p.command.name == "kube-apiserver" else _STOP_GRACE_S) for p in rest))
+        await asyncio.gather(
+            *(p.stop(grace=0 if p.command.name == "kube-apiserver" else _STOP_GRACE_S) for p in others)
+        )
         await asyncio.gather(*(p.stop(grace=_STOP_GRACE_S) for p in store))
         for server in self._servers:
             server.close()
@@ -140,20 +142,22 @@ class ClusterProcesses:
         self._servers = [
             await egress_proxy.serve(allocation, self._pki, self.peer.api),
             await web.serve(
-                web.handle_requests(gateway_probe.create_handler(self.peer, self._peers)), allocation.ports.gateway
+                web.create_connection_handler(gateway_probe.create_handler(self.peer, self._peers)),
+                allocation.ports.gateway,
             ),
             await web.serve(
-                web.handle_requests(metrics.create_handler(self._mirrors.metrics_ports)), allocation.ports.metrics
+                web.create_connection_handler(metrics.create_handler(self._mirrors.metrics_ports)),
+                allocation.ports.metrics,
             ),
         ]
-        self._run(commands.etcd(*paths))
+        self._run(commands.etcd_command(*paths))
         await self._wait_until("etcd", self._is_etcd_listening)
-        self._run(commands.kube_apiserver(*paths))
+        self._run(commands.kube_apiserver_command(*paths))
         await self._wait_until("kube-apiserver", self.peer.api.is_ready)
-        self._run(commands.kube_controller_manager(*paths))
-        self._run(commands.kube_scheduler(self._programs, self._folder))
+        self._run(commands.kube_controller_manager_command(*paths))
+        self._run(commands.kube_scheduler_command(self._programs, self._folder))
         await self._free_nodes()
-        self._run(commands.kwok_kubelets(*paths), prepare=self._free_nodes)
+        self._run(commands.kwok_command(*paths), prepare=self._free_nodes)
         await self._wait_until("nodes", self._create_nodes)
         await self._wait_until("nodes", self._is_usable)
         self._mirrors.start()
@@ -194,7 +198,7 @@ class ClusterProcesses:
             await asyncio.to_thread(self.peer.api.delete, _LEASES)
 
     def _create_nodes(self) -> bool:
-        for node in kwok.nodes(self.allocation):
+        for node in kwok.node_manifests(self.allocation):
             try:
                 self.peer.api.create("/api/v1/nodes", node)
             except ApiError as error:

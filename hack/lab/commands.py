@@ -10,7 +10,7 @@ from hack.lab.processes import Command
 _QUICK = ("--kube-api-qps=200", "--kube-api-burst=400", "--leader-elect=false", "--profiling=false", "--secure-port=0")
 
 
-def etcd(programs: Path, folder: Path, allocation: ClusterAllocation, pki: Pki) -> Command:
+def etcd_command(programs: Path, folder: Path, allocation: ClusterAllocation, pki: Pki) -> Command:
     """Return the command of etcd: one member on loopback, only for clients with a certificate of its CA."""
     client = f"https://127.0.0.1:{allocation.ports.etcd}"
     peer = f"https://127.0.0.1:{allocation.ports.etcd_peer}"
@@ -40,7 +40,7 @@ def etcd(programs: Path, folder: Path, allocation: ClusterAllocation, pki: Pki) 
     )
 
 
-def kube_apiserver(programs: Path, folder: Path, allocation: ClusterAllocation, pki: Pki) -> Command:
+def kube_apiserver_command(programs: Path, folder: Path, allocation: ClusterAllocation, pki: Pki) -> Command:
     """Return the command of the API server, configured as by kubeadm except for the egress proxy."""
     ports = allocation.ports
     return _command(
@@ -80,7 +80,7 @@ def kube_apiserver(programs: Path, folder: Path, allocation: ClusterAllocation, 
     )
 
 
-def kube_controller_manager(programs: Path, folder: Path, allocation: ClusterAllocation, pki: Pki) -> Command:
+def kube_controller_manager_command(programs: Path, folder: Path, allocation: ClusterAllocation, pki: Pki) -> Command:
     """Return the command of the controller manager, whose controllers use their own service accounts."""
     return _command(
         programs / "bin" / "kube-controller-manager",
@@ -100,7 +100,7 @@ def kube_controller_manager(programs: Path, folder: Path, allocation: ClusterAll
     )
 
 
-def kube_scheduler(programs: Path, folder: Path) -> Command:
+def kube_scheduler_command(programs: Path, folder: Path) -> Command:
     """Return the command of the scheduler."""
     return _command(
         programs / "bin" / "kube-scheduler",
@@ -111,13 +111,13 @@ def kube_scheduler(programs: Path, folder: Path) -> Command:
     )
 
 
-def kwok_kubelets(programs: Path, folder: Path, allocation: ClusterAllocation, pki: Pki) -> Command:
+def kwok_command(programs: Path, folder: Path, allocation: ClusterAllocation, pki: Pki) -> Command:
     """Return the command of kwok, which simulates the kubelets of all nodes."""
     return _command(
         programs / "bin" / "kwok",
         folder,
         allocation.ports.kubelet,
-        *kwok.arguments(folder / "kwok.yaml", folder / "lab.kubeconfig", allocation, pki.folder),
+        *kwok.kwok_arguments(folder / "kwok.yaml", folder / "lab.kubeconfig", allocation, pki.folder),
         # By default kwok reads a configuration from the user's home folder.
         environment={"KWOK_WORKDIR": str(folder / "kwok")},
     )

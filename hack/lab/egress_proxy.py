@@ -69,21 +69,21 @@ async def serve(allocation: ClusterAllocation, pki: Pki, api: ApiClient) -> asyn
             return
         try:
             if host in nodes:
-                there_reader, there_writer = await asyncio.open_connection("127.0.0.1", allocation.ports.kubelet)
+                target_reader, target_writer = await asyncio.open_connection("127.0.0.1", allocation.ports.kubelet)
             elif host in ("127.0.0.1", "localhost"):
-                there_reader, there_writer = await asyncio.open_connection("127.0.0.1", int(port))
+                target_reader, target_writer = await asyncio.open_connection("127.0.0.1", int(port))
             elif _is_within(host, services):
-                there_reader, there_writer = await aggregated_apiserver.connect(api, host, int(port))
+                target_reader, target_writer = await aggregated_apiserver.connect(api, host, int(port))
             else:
-                raise NoBackendError("nothing answers there in this lab")
+                raise NoBackendError("the lab has no backend at this address")
         except (NoBackendError, ApiError, OSError) as error:
             await _refuse(writer, f"{request.target}: {error}")
             return
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         try:
-            await _run_until_one_ends(_pump(reader, there_writer), _pump(there_reader, writer))
+            await _run_until_one_ends(_pump(reader, target_writer), _pump(target_reader, writer))
         finally:
-            there_writer.close()
+            target_writer.close()
 
     return await web.serve(connect, allocation.ports.egress, tls=tls)
 

@@ -152,10 +152,10 @@ def _check_gateway(peer: RunningCluster, address: str, port: int, path: str) -> 
     ]
     if not gateways:
         raise ProbeError(f"{address} belongs to {name}, which has no gateway Service")
-    here = [g for g in gateways if port in _probe_ports(peer.allocation, g, address)]
-    if not here:
+    matching = [g for g in gateways if port in _probe_ports(peer.allocation, g, address)]
+    if not matching:
         raise ProbeError(f"{address} belongs to {name}, where no gateway has its probe port at {address}:{port}")
-    gateway = here[0]
+    gateway = matching[0]
     probe_path = gateway["metadata"]["annotations"].get(f"{_PREFIX}/probe-path", "/")
     if path != probe_path:
         raise ProbeError(f"{name}'s gateway answers {probe_path}, not {path}")

@@ -20,7 +20,7 @@ LOOPBACK_PEERS = {"name": "multicluster-mesh.lab", "extension": {"loopbackPeers"
 def component_kubeconfig(pki: Pki, allocation: ClusterAllocation, component: str) -> str:
     """Return the kubeconfig of a component, with the component's client certificate."""
     return _render(
-        [_cluster(allocation.name, allocation.api_server, {"certificate-authority": str(pki.certificate("ca"))})],
+        [_cluster_entry(allocation.name, allocation.api_server, {"certificate-authority": str(pki.certificate("ca"))})],
         [
             {
                 "name": allocation.name,
@@ -36,7 +36,7 @@ def component_kubeconfig(pki: Pki, allocation: ClusterAllocation, component: str
 def token_kubeconfig(pki: Pki, allocation: ClusterAllocation, token_file: Path) -> str:
     """Return the kubeconfig of a pod's process, with a token file that is read again after each renewal."""
     return _render(
-        [_cluster(allocation.name, allocation.api_server, {"certificate-authority": str(pki.certificate("ca"))})],
+        [_cluster_entry(allocation.name, allocation.api_server, {"certificate-authority": str(pki.certificate("ca"))})],
         [{"name": allocation.name, "user": {"tokenFile": str(token_file)}}],
     )
 
@@ -53,7 +53,7 @@ def write_merged(state_dir: StateDir) -> None:
             "certificate-authority-data": _encode_file(pki.certificate("ca")),
             "extensions": [LOOPBACK_PEERS],
         }
-        clusters.append(_cluster(name, allocation.api_server, authority))
+        clusters.append(_cluster_entry(name, allocation.api_server, authority))
         users.append(
             {
                 "name": name,
@@ -68,7 +68,7 @@ def write_merged(state_dir: StateDir) -> None:
         write_atomically(state_dir.kubeconfig, content)
 
 
-def _cluster(name: str, server: str, rest: dict[str, Any]) -> dict[str, Any]:
+def _cluster_entry(name: str, server: str, rest: dict[str, Any]) -> dict[str, Any]:
     return {"name": name, "cluster": {"server": server, **rest}}
 
 

@@ -72,7 +72,7 @@ def load_balancer_stage(allocation: ClusterAllocation) -> dict[str, Any]:
     }
 
 
-def arguments(configuration: Path, kubeconfig: Path, allocation: ClusterAllocation, pki: Path) -> list[str]:
+def kwok_arguments(configuration: Path, kubeconfig: Path, allocation: ClusterAllocation, pki: Path) -> list[str]:
     """Return kwok's command-line arguments."""
     return [
         f"--config={configuration}",
@@ -89,7 +89,7 @@ def arguments(configuration: Path, kubeconfig: Path, allocation: ClusterAllocati
     ]
 
 
-def nodes(allocation: ClusterAllocation) -> list[dict[str, Any]]:
+def node_manifests(allocation: ClusterAllocation) -> list[dict[str, Any]]:
     """Return the fake nodes of a cluster, each in its own zone, with addresses and the kubelet's port."""
     return [
         {

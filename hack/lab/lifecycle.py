@@ -58,12 +58,12 @@ def start(
     own_folders, linkerd_folders = programs.own_chart_folders(), linkerd.read_named_folders()
     programs.kubernetes_folder()
     state_dir.create()
-    added: list[str] = []
+    new_names: list[str] = []
     try:
-        with state_dir.editing():
+        with state_dir.edit_lock():
             before = spec.load(state_dir) if state_dir.is_running() else LabSpec()
             _reject_changes(before, desired, load_balancers)
-            added = [cluster.name for cluster in desired if cluster.name not in before.names]
+            new_names = [cluster.name for cluster in desired if cluster.name not in before.names]
             folders = dict.fromkeys((*before.chart_folders, *(str(folder.absolute()) for folder in chart_folders)))
             own = dict.fromkeys((*map(str, own_folders), *before.own_chart_folders))
             releases = dict.fromkeys((*map(str, linkerd_folders), *before.linkerd_folders))
@@ -75,14 +75,16 @@ def start(
             )
             spec.save(state_dir, after)
             _ensure_supervisor(state_dir, owner)
-        if added:
-            say(f"starting {', '.join(added)}; logs in {state_dir.folder / 'clusters'}/<name>/logs")
-        _wait_until_ready(state_dir, [cluster.name for cluster in desired], added, timeout, say)
+        if new_names:
+            say(f"starting {', '.join(new_names)}; logs in {state_dir.folder / 'clusters'}/<name>/logs")
+        _wait_until_ready(state_dir, [cluster.name for cluster in desired], new_names, timeout, say)
     except BaseException as error:
-        if added:
-            say(f"{'interrupted' if isinstance(error, KeyboardInterrupt) else 'failed'}; stopping {', '.join(added)}")
+        if new_names:
+            say(
+                f"{'interrupted' if isinstance(error, KeyboardInterrupt) else 'failed'}; stopping {', '.join(new_names)}"
+            )
             with contextlib.suppress(LabError):
-                stop(state_dir, added, delete=False)
+                stop(state_dir, new_names, delete=False)
         raise
 
 
@@ -99,7 +101,7 @@ def stop(state_dir: StateDir, names: Sequence[str], *, delete: bool) -> list[str
     """
     if not state_dir.folder.is_dir():
         return []
-    with state_dir.editing():
+    with state_dir.edit_lock():
         before = spec.load(state_dir)
         unknown = [name for name in names if name not in {*before.names, *state_dir.known_clusters()}]
         if unknown:
@@ -111,8 +113,8 @@ def stop(state_dir: StateDir, names: Sequence[str], *, delete: bool) -> list[str
         is_supervised = state_dir.is_running()
     if is_supervised:
         _wait_until_stopped(state_dir, names or before.names)
-    if left := _kill_leftovers(state_dir, names, status_before):
-        raise LabError(f"processes {left} cannot be killed; find their owner with 'ps -fp {left[0]}'")
+    if survivors := _kill_leftovers(state_dir, names, status_before):
+        raise LabError(f"processes {survivors} cannot be killed; find their owner with 'ps -fp {survivors[0]}'")
     if not state_dir.is_running():
         state_dir.status.unlink(missing_ok=True)
     if delete:
@@ -120,7 +122,7 @@ def stop(state_dir: StateDir, names: Sequence[str], *, delete: bool) -> list[str
     return [name for name in before.names if name in names or not names]
 
 
-def live_status(state_dir: StateDir) -> dict[str, Any]:
+def read_live_status(state_dir: StateDir) -> dict[str, Any]:
     """Return the status if the supervisor that wrote it still runs, else an empty one."""
     status = state_dir.read_status()
     return status if processes.find_alive([status.get("supervisor", {})]) else {}
@@ -184,7 +186,7 @@ def _ensure_supervisor(state_dir: StateDir, owner: int | None) -> None:
             if child.poll() is not None or time.monotonic() > deadline:
                 raise LabError(
                     f"the lab's supervisor does not start; see the end of its log, {state_dir.log}:\n"
-                    f"{_tail(state_dir.log)}"
+                    f"{_read_tail(state_dir.log)}"
                 )
             time.sleep(0.05)
     except BaseException:
@@ -201,7 +203,7 @@ def _wait_until_ready(
     deadline = time.monotonic() + timeout
     while waiting:
         is_supervised = state_dir.is_running()
-        clusters: dict[str, Any] = live_status(state_dir).get("clusters", {}) if is_supervised else {}
+        clusters: dict[str, Any] = read_live_status(state_dir).get("clusters", {}) if is_supervised else {}
         for name in list(waiting):
             cluster = clusters.get(name, {})
             if cluster.get("ready"):
@@ -212,7 +214,7 @@ def _wait_until_ready(
                 raise LabError(f"cluster {name}: {_describe_failure(cluster)}")
         if waiting and not is_supervised:
             raise LabError(
-                f"the lab's supervisor has ended; see the end of its log, {state_dir.log}:\n{_tail(state_dir.log)}"
+                f"the lab's supervisor has ended; see the end of its log, {state_dir.log}:\n{_read_tail(state_dir.log)}"
             )
         if waiting and time.monotonic() > deadline:
             state = clusters.get(waiting[0], {}).get("state", "not started")
@@ -228,11 +230,11 @@ def _wait_until_stopped(state_dir: StateDir, names: Sequence[str]) -> None:
     """Wait until these clusters are stopped, and the supervisor too if the spec has no clusters left."""
     deadline = time.monotonic() + _STOP_TIMEOUT_S
     while state_dir.is_running():
-        status = live_status(state_dir)
-        left = {*status.get("clusters", {}), *status.get("ending", [])}
+        status = read_live_status(state_dir)
+        running = {*status.get("clusters", {}), *status.get("ending", [])}
         # Another command can have started some of these clusters again; they are not waited for.
         desired = spec.load(state_dir).names
-        if status and desired and not left.intersection(set(names).difference(desired)):
+        if status and desired and not running.intersection(set(names).difference(desired)):
             return
         if time.monotonic() > deadline:
             # The supervisor hangs, or has got SIGSTOP. Its children end with it, or the caller kills them.
@@ -245,15 +247,15 @@ def _kill_leftovers(state_dir: StateDir, names: Sequence[str], before: dict[str,
     """Kill processes of these clusters (without names, of all) that a supervisor has left; return pids that survive."""
     clusters = {**before.get("clusters", {}), **state_dir.read_status().get("clusters", {})}
     stopped = {*(names or clusters)}.difference(spec.load(state_dir).names)
-    left = processes.list_records(clusters[name] for name in stopped if name in clusters)
+    leftovers = processes.list_records(clusters[name] for name in stopped if name in clusters)
     if not state_dir.is_running():
         # The supervisor releases its lock a moment before its process ends.
-        left.append(before.get("supervisor", {}))
-    return processes.kill_recorded(left, seconds=_KILL_TIMEOUT_S)
+        leftovers.append(before.get("supervisor", {}))
+    return processes.kill_recorded(leftovers, seconds=_KILL_TIMEOUT_S)
 
 
 def _delete_data(state_dir: StateDir, names: Sequence[str]) -> None:
-    with state_dir.editing():
+    with state_dir.edit_lock():
         for name in names or state_dir.known_clusters():
             if name not in spec.load(state_dir).names:
                 shutil.rmtree(state_dir.cluster(name), ignore_errors=True)
@@ -266,10 +268,10 @@ def _describe_failure(cluster: dict[str, Any]) -> str:
     log = cluster.get("failedLog")
     if not log:
         return str(cluster["state"])
-    return f"{cluster['state']}; see the end of its log, {log}:\n{_tail(Path(log))}"
+    return f"{cluster['state']}; see the end of its log, {log}:\n{_read_tail(Path(log))}"
 
 
-def _tail(path: Path, lines: int = 8) -> str:
+def _read_tail(path: Path, lines: int = 8) -> str:
     try:
         with path.open("rb") as handle:
             handle.seek(max(0, os.fstat(handle.fileno()).st_size - 8192))

@@ -118,7 +118,7 @@ def find_service_mirror(linkerd_release: str, folders: Sequence[Path]) -> Progra
     It is the toolchain's, or else from the folders: of the same release, or of the newest release that reads the same
     version of Links.
     """
-    if own := programs.service_mirror(linkerd_release):
+    if own := programs.find_service_mirror(linkerd_release):
         return Program(path=own, release=linkerd_release)
     compatible = [folder for folder in folders if _reads_same_links(linkerd_release, read_release(folder))]
     folder = _find_exact(linkerd_release, folders) or find_newest(compatible)

@@ -91,7 +91,7 @@ def _create_authority(pki: Pki, name: str, common_name: str) -> _Authority:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _subject(common_name)
     certificate = (
-        _builder(subject, subject, key.public_key())
+        _certificate_builder(subject, subject, key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(_key_usage(authority=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -114,7 +114,7 @@ def _create_leaf(
 ) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     builder = (
-        _builder(_subject(common_name, groups), authority.certificate.subject, key.public_key())
+        _certificate_builder(_subject(common_name, groups), authority.certificate.subject, key.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(authority=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
@@ -139,7 +139,9 @@ def _create_key_pair(pki: Pki, name: str) -> None:
     )
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _certificate_builder(
+    subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey
+) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     return (
         x509.CertificateBuilder()

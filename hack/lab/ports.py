@@ -45,10 +45,10 @@ def reserve_port(*, preferred: int | None = None, avoid: Iterable[int] = ()) -> 
     """
     if preferred is not None and _try_reserve(preferred):
         return preferred
-    avoided = {*avoid, *_reserved}
+    unavailable = {*avoid, *_reserved}
     for _ in range(_MAX_ATTEMPTS):
         port = _random.choice(_RANGE)
-        if port not in avoided and _try_reserve(port):
+        if port not in unavailable and _try_reserve(port):
             return port
     raise OSError(f"no free port on 127.0.0.1 between {_RANGE.start} and {_RANGE.stop - 1}")
 

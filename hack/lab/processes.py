@@ -73,11 +73,11 @@ class Process:
             return
         deadline = time.monotonic() + grace
         if grace > 0:
-            _signal(child, signal.SIGTERM)
+            _send_signal(child, signal.SIGTERM)
         while child.poll() is None and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
         if child.poll() is None:
-            _signal(child, signal.SIGKILL)
+            _send_signal(child, signal.SIGKILL)
             await asyncio.to_thread(child.wait)
 
     def kill(self) -> None:
@@ -85,7 +85,7 @@ class Process:
         if self._supervision:
             self._supervision.cancel()
         if self._child is not None:
-            _signal(self._child, signal.SIGKILL)
+            _send_signal(self._child, signal.SIGKILL)
 
     def describe(self) -> dict[str, Any]:
         """Return the process' entry for the status file."""
@@ -177,10 +177,10 @@ def kill_recorded(entries: Iterable[Mapping[str, Any]], *, seconds: float) -> li
     for process in processes:
         with contextlib.suppress(psutil.Error):
             process.kill()
-    _, left = psutil.wait_procs(processes, timeout=seconds)
-    return [process.pid for process in left]
+    _, survivors = psutil.wait_procs(processes, timeout=seconds)
+    return [process.pid for process in survivors]
 
 
-def _signal(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def _send_signal(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         child.send_signal(number)

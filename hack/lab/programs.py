@@ -23,7 +23,7 @@ def kubernetes_folder() -> Path:
     return folder
 
 
-def service_mirror(linkerd_release: str) -> Path | None:
+def find_service_mirror(linkerd_release: str) -> Path | None:
     """Return the service mirror of a Linkerd release such as `2.14.10`, or None if the release is not installed."""
     folder = _installed(f"linkerd-{linkerd_release}")
     program = folder / "bin" / "service-mirror" if folder else None

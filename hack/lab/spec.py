@@ -72,14 +72,14 @@ def parse_load_balancers(options: Sequence[str]) -> dict[str, LoadBalancerKind]:
     Raises:
         LabError: an option has another form, or its kind is unknown.
     """
-    chosen: dict[str, LoadBalancerKind] = {}
+    kinds_by_cluster: dict[str, LoadBalancerKind] = {}
     for option in options:
         name, _, kind = option.partition("=")
         kinds = ", ".join(LoadBalancerKind)
         if kind not in list(LoadBalancerKind):
             raise LabError(f"--load-balancer {option!r}: not NAME=KIND; write one of {kinds} as KIND")
-        chosen[check_name(name)] = LoadBalancerKind(kind)
-    return chosen
+        kinds_by_cluster[check_name(name)] = LoadBalancerKind(kind)
+    return kinds_by_cluster
 
 
 def load(state_dir: StateDir) -> LabSpec:

@@ -69,7 +69,7 @@ class StateDir:
             ) from error
 
     @contextlib.contextmanager
-    def editing(self) -> Iterator[None]:
+    def edit_lock(self) -> Iterator[None]:
         """Hold the lock for changes of the spec and for starting the supervisor."""
         with self._open("edit.lock") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)

@@ -56,9 +56,9 @@ class Supervisor:
             loop.add_signal_handler(number, self._stopping.set)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         before = self._state_dir.read_status().get("clusters", {})
-        left = processes.kill_recorded(processes.list_records(before.values()), seconds=_KILL_TIMEOUT_S)
-        if left:
-            raise LabError(f"processes of an earlier run cannot be killed: {left}; stop them as their owner")
+        survivors = processes.kill_recorded(processes.list_records(before.values()), seconds=_KILL_TIMEOUT_S)
+        if survivors:
+            raise LabError(f"processes of an earlier run cannot be killed: {survivors}; stop them as their owner")
         servers = await self._serve()
         try:
             await self._reconcile_until_done()
@@ -99,9 +99,9 @@ class Supervisor:
         self._ports = {name: ports.reserve_port(preferred=known.get(name)) for name in ("charts", "dns")}
         write_atomically(self._state_dir.ports, json.dumps(self._ports, indent=2) + "\n")
         repository = await web.serve(
-            web.handle_requests(charts.create_handler(self._chart_folders)), self._ports["charts"]
+            web.create_connection_handler(charts.create_handler(self._chart_folders)), self._ports["charts"]
         )
-        return [repository, *await dns.serve(self._hosts, self._ports["dns"])]
+        return [repository, *await dns.serve(self._host_addresses, self._ports["dns"])]
 
     def _chart_folders(self) -> list[Path]:
         folders = [Path(folder) for folder in self._spec.chart_folders] or programs.chart_folders()
@@ -110,7 +110,7 @@ class Supervisor:
     def _linkerd_folders(self) -> list[Path]:
         return [Path(folder) for folder in self._spec.linkerd_folders]
 
-    def _hosts(self) -> dict[str, str]:
+    def _host_addresses(self) -> dict[str, str]:
         known = [cluster.allocation for cluster in self._clusters.values()]
         return {i.load_balancer_hostname: i.load_balancer_address for i in known}
 
@@ -146,9 +146,9 @@ class Supervisor:
             _log.info("%s: stopped", name)
         for cluster_spec in self._spec.clusters:
             if cluster_spec.name not in {*self._clusters, *self._ending, *self._failures}:
-                self._begin(cluster_spec)
+                self._start_cluster(cluster_spec)
 
-    def _begin(self, cluster_spec: ClusterSpec) -> None:
+    def _start_cluster(self, cluster_spec: ClusterSpec) -> None:
         try:
             cluster_allocation = allocation.allocate(self._state_dir, cluster_spec)
             cluster = ClusterProcesses(

@@ -62,7 +62,7 @@ def encode_head(response: HttpResponse) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
-def handle_requests(answer: RequestHandler) -> ConnectionHandler:
+def create_connection_handler(answer: RequestHandler) -> ConnectionHandler:
     """Return a connection handler that reads one request and sends the handler's response."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -109,7 +109,7 @@ class Checker:
             checks.append(partial(self._check_linkerd, cluster))
             if self._gateway_targets(cluster):
                 checks.append(partial(self._check_gateways, cluster))
-            if self._stack.federates:
+            if self._stack.has_federated_services:
                 targets = [
                     link.target
                     for link in self._stack.live_links

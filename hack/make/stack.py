@@ -67,7 +67,7 @@ class LabStack:
         return linkerd_tag(self.linkerd_version)
 
     @property
-    def federates(self) -> bool:
+    def has_federated_services(self) -> bool:
         """Return whether the Linkerd release has federated services."""
         known = find_linkerd_release(self.linkerd_version)
         return self.has_linkerd and (known is None or known.federation)

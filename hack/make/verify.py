@@ -62,7 +62,7 @@ class SplitCheck:
     has_client: bool  # whether the client runs in the cluster
 
     @property
-    def requests(self) -> int:
+    def request_count(self) -> int:
         """Return the number of requests that makes the smallest share visible."""
         shares = [weight for weight in self.weights.values() if weight]
         return min(MAX_REQUESTS, max(MIN_REQUESTS, ceil(REQUESTS_PER_SMALLEST_SHARE * sum(shares) / min(shares))))
@@ -235,7 +235,7 @@ class Verifier:
         if check.indistinguishable_clusters is not None:
             return False, check.indistinguishable_clusters
         script = _SCRIPT.format(
-            requests=check.requests, max_failures=MAX_FAILURES, timeout=REQUEST_TIMEOUT_S, url=check.url
+            requests=check.request_count, max_failures=MAX_FAILURES, timeout=REQUEST_TIMEOUT_S, url=check.url
         )
         client = check.client
         command = ["kubectl", *options, "--namespace", check.namespace, "exec", f"deploy/{client}", "-c", client]

@@ -16,7 +16,7 @@ from benchmarks import imports, report, results, scale_mock, scaling, stacks
 from benchmarks.process import CommandError, Runner
 from benchmarks.results import Comparison, Fact, Section, Series, Table
 from benchmarks.scaling import Shape
-from benchmarks.stats import Spread, ratios
+from benchmarks.stats import Spread, round_ratios
 from benchmarks.timeline import Timeline
 from hack.make import stack
 from hack.make.stack import PROJECT
@@ -37,12 +37,12 @@ def build_section(*, ours: tuple[float, ...], peer: tuple[float, ...], at_most: 
 
 def test_ratio_compares_values_of_same_round() -> None:
     # In the second round the machine was busy, which slows both commands alike.
-    assert ratios([1, 20, 3], [2, 40, 6]) == [0.5, 0.5, 0.5]
+    assert round_ratios([1, 20, 3], [2, 40, 6]) == [0.5, 0.5, 0.5]
 
 
 def test_series_of_different_lengths_have_no_ratio() -> None:
     with pytest.raises(ValueError, match="shorter"):
-        ratios([1, 2, 3], [1, 2])
+        round_ratios([1, 2, 3], [1, 2])
 
 
 def test_spread_shows_median_minimum_and_maximum() -> None:

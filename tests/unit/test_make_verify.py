@@ -157,7 +157,7 @@ def test_split_passes_when_exactly_weighted_clusters_answer(
     ],
 )
 def test_small_weight_needs_more_requests(weights: dict[str, int], requests: int) -> None:
-    assert SplitCheck(**{**vars(SPLIT_CHECK), "weights": weights}).requests == requests
+    assert SplitCheck(**{**vars(SPLIT_CHECK), "weights": weights}).request_count == requests
 
 
 def test_helloworld_requests_come_from_sleep_in_cluster_context(tmp_path: Path, run: Run) -> None:
@@ -324,7 +324,7 @@ def test_failover_check_expects_answers_from_own_cluster(tmp_path: Path) -> None
 
     checks = split_checks(write_stack(tmp_path, *workloads))
 
-    assert [(each.sample, each.cluster, each.weights, each.requests) for each in checks] == [
+    assert [(each.sample, each.cluster, each.weights, each.request_count) for each in checks] == [
         ("podinfo", "west", {"west": 1, "east": 0}, 20),
         ("helloworld", "west", {"west": 1, "east": 0}, 20),
     ]
