@@ -80,9 +80,8 @@ def start(
         _wait_until_ready(state_dir, [cluster.name for cluster in desired], new_names, timeout, say)
     except BaseException as error:
         if new_names:
-            say(
-                f"{'interrupted' if isinstance(error, KeyboardInterrupt) else 'failed'}; stopping {', '.join(new_names)}"
-            )
+            reason = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            say(f"{reason}; stopping {', '.join(new_names)}")
             with contextlib.suppress(LabError):
                 stop(state_dir, new_names, delete=False)
         raise
