@@ -24,6 +24,7 @@ from tests.helpers.certificates import (
     private_key_pem,
     subject_name,
 )
+from tests.helpers.fuzz_strategies import fuzz_settings
 
 
 def create_certificate_request() -> str:
@@ -185,13 +186,14 @@ PEM_FRAGMENTS = [
 
 
 @pytest.mark.thorough
+@hypothesis_settings(fuzz_settings, max_examples=100)
 @given(st.one_of(st.text(), st.lists(st.one_of(st.sampled_from(PEM_FRAGMENTS), st.text(max_size=8))).map("".join)))
 def test_garbage_yields_findings_and_never_raises(text: str) -> None:
     assert collect_findings(text)
 
 
 @pytest.mark.thorough
-@hypothesis_settings(max_examples=300)
+@hypothesis_settings(fuzz_settings, max_examples=300)
 @given(
     label=st.sampled_from(PEM_LABELS),
     original=st.sampled_from([ANCHOR.pem, ISSUER.pem, ANCHOR.private_key]),

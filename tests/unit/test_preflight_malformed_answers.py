@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from mesh.preflight import FlatNetworkLink, Severity, run_checks
@@ -24,6 +25,7 @@ from tests.helpers.fake_api_server import (
     run_checks_against,
     serve,
 )
+from tests.helpers.fuzz_strategies import fuzz_settings
 
 pytestmark = pytest.mark.thorough
 
@@ -56,7 +58,7 @@ def running_cluster() -> Iterator[FakeApiServer]:
         yield cluster
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@hypothesis_settings(fuzz_settings, max_examples=30)
 @given(version=st.dictionaries(st.sampled_from(KEYS), ANY_ANSWER), answer=ANY_ANSWER, adopt=st.booleans())
 def test_unexpected_answers_do_not_fail_preflight(
     version: dict[str, Any], answer: Any, adopt: bool, running_cluster: FakeApiServer
