@@ -137,10 +137,10 @@ class MirrorCleanupProvider(StateProvider):
         """Restart the link's controller if its credentials changed."""
         controller, checksum = _news.get("controller"), _news.get("credentialsChecksum")
         if controller and _olds.get("controller") == controller and _olds.get("credentialsChecksum") != checksum:
-            from components.linkerd import mirror_cleanup
+            from components.linkerd import controller_restart
 
             client = _connect(_news)
-            mirror_cleanup.restart_controller(client, _news["namespace"], controller, str(checksum))
+            controller_restart.restart_controller(client, _news["namespace"], controller, str(checksum))
         return UpdateResult(outs=self.persisted(_news))
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:

@@ -71,7 +71,7 @@ def lab(lab_home: StateDir, lab_clusters: list[str]) -> StateDir:
 
     Other clusters are stopped, because each takes 4 % of a processor.
     """
-    live = lifecycle.live_status(lab_home).get("clusters", {})
+    live = lifecycle.read_live_status(lab_home).get("clusters", {})
     idle = [name for name in live if name not in {*lab_clusters, *ALWAYS_RUNNING}]
     if idle:
         lifecycle.stop(lab_home, idle, delete=False)

@@ -37,7 +37,7 @@ from mesh.kube.errors import ApiStatusError, to_single_line
 
 # Helm upgrades a release only if at least one revision has one of these statuses.
 _UPGRADABLE_STATUSES = {"deployed", "failed", "superseded"}
-_INTERRUPTED_DESCRIPTION = "an update was interrupted before it stored the result"
+_INTERRUPTED_DESCRIPTION = "an update was interrupted before Helm stored the result"
 
 
 class ReleaseOwnedElsewhereError(Exception):
@@ -57,7 +57,7 @@ class HelmRelease:
     drift_repair: ReleaseDrift
 
 
-def helm_release(
+def create_helm_release(
     resource_name: str,
     *,
     cluster: Cluster,
@@ -99,8 +99,8 @@ def helm_release(
     before_create = _clear_pending_hook(cluster, name, is_create=True)
     before_update = _clear_pending_hook(cluster, name, is_create=False)
     hooks = pulumi.ResourceHookBinding(
-        before_create=[pulumi.ResourceHook(f"{resource_name}-make-way", before_create)],
-        before_update=[pulumi.ResourceHook(f"{resource_name}-unblock", before_update)],
+        before_create=[pulumi.ResourceHook(f"{resource_name}-clear-pending-create", before_create)],
+        before_update=[pulumi.ResourceHook(f"{resource_name}-clear-pending-update", before_update)],
         after_create=[after] if after is not None else None,
         after_update=[after] if after is not None else None,
     )
@@ -121,7 +121,7 @@ def helm_release(
         opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(provider=cluster.provider, hooks=hooks)),
         **location,
     )
-    finalize = pulumi.ResourceHook(f"{resource_name}-complete", _finalize_release_hook(cluster, name, wait=wait))
+    finalize = pulumi.ResourceHook(f"{resource_name}-finalize", _finalize_release_hook(cluster, name, wait=wait))
     drift_repair = ReleaseDrift(
         f"{resource_name}-drift",
         cluster=cluster,

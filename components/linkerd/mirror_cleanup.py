@@ -3,8 +3,8 @@
 Linkerd's controllers do not delete these objects when their Link is deleted; `linkerd multicluster unlink` does. No
 Kubernetes object owns them. So the stack has a resource that creates nothing and deletes them after the link.
 
-From Linkerd 2.18, the resource also restarts the controller when the link's credentials change. The controller itself
-reads them only when it finds its Link.
+From Linkerd 2.18, the resource also restarts the controller when the link's credentials change
+(`components.linkerd.controller_restart`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 CONTROLLER_STOP_TIMEOUT_S = 60
 # A controller that keeps running may still write mirrors for a moment after its Link is deleted.
 CONTROLLER_GRACE_PERIOD_S = 1
-CREDENTIALS_CHECKSUM_ANNOTATION = "multicluster-mesh/credentials-checksum"
 
 
 class MirrorCleanup(Resource, module="multicluster-mesh", name="MirrorCleanup"):
@@ -64,20 +63,6 @@ class MirrorCleanup(Resource, module="multicluster-mesh", name="MirrorCleanup"):
         if controller is not None:
             props |= {"controller": controller, "credentialsChecksum": credentials_checksum}
         super().__init__(MirrorCleanupProvider(), name, props, opts)
-
-
-def restart_controller(client: KubeClient, namespace: str, controller: str, checksum: str) -> None:
-    """Restart a controller's pods by a rollout, as `kubectl rollout restart` does.
-
-    Args:
-        client: client of the source cluster.
-        namespace: namespace of the controller.
-        controller: name of the controller's Deployment.
-        checksum: checksum of the new credentials.
-    """
-    patch = {"spec": {"template": {"metadata": {"annotations": {CREDENTIALS_CHECKSUM_ANNOTATION: checksum}}}}}
-    # A missing Deployment is no error: the controller reads the credentials when it starts.
-    client.request("PATCH", f"/apis/apps/v1/namespaces/{namespace}/deployments/{controller}", body=patch)
 
 
 def delete_mirrors(client: KubeClient, namespace: str, target: str) -> None:

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from hack.lab import ports
+from hack.lab import port_reservation
 from hack.lab.errors import LabError
 from hack.lab.spec import ClusterSpec, LoadBalancerKind
 from hack.lab.state_dir import StateDir, write_atomically
@@ -128,7 +128,8 @@ def allocate(state_dir: StateDir, cluster: ClusterSpec) -> ClusterAllocation:
     try:
         before = asdict(previous.ports)
         chosen_ports = {
-            name: ports.reserve_port(preferred=port or None, avoid=before.values()) for name, port in before.items()
+            name: port_reservation.reserve_port(preferred=port or None, avoid=before.values())
+            for name, port in before.items()
         }
     except OSError as error:
         raise LabError(f"cluster {cluster.name}: {error}; stop the programs that use these ports") from error

@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hack.lab import api, commands, egress_proxy, gateway_probe, kubeconfig, kwok, metrics, pki, ports, web
+from hack.lab import api, commands, egress_proxy, gateway_probe, kubeconfig, kwok, metrics, pki, port_reservation, web
 from hack.lab.allocation import ClusterAllocation
 from hack.lab.api import ApiError
 from hack.lab.errors import LabError
 from hack.lab.gateway_probe import RunningCluster
 from hack.lab.mirrors import MirrorProcesses
-from hack.lab.processes import Command, Process
+from hack.lab.restarting_process import Command, RestartingProcess
 from hack.lab.state_dir import StateDir, write_atomically
 
 _LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
@@ -48,7 +48,7 @@ class ClusterProcesses:
         self._write_files()
         self.peer = RunningCluster(allocation=allocation, api=api.connect(self._pki, allocation))
         self._mirrors = MirrorProcesses(self._folder, allocation, self._pki, self.peer.api, dns, linkerd)
-        self._processes: list[Process] = []
+        self._processes: list[RestartingProcess] = []
         self._servers: list[asyncio.Server] = []
         self._began = time.monotonic()
         self._state = "starting"
@@ -83,7 +83,7 @@ class ClusterProcesses:
         for server in self._servers:
             server.close()
         for port in vars(self.allocation.ports).values():
-            ports.release_port(port)
+            port_reservation.release_port(port)
 
     def kill(self) -> None:
         """Kill all processes, without waiting."""
@@ -179,7 +179,7 @@ class ClusterProcesses:
         return [process.command.name for process in self._processes if not process.is_running]
 
     def _run(self, command: Command, prepare: Callable[[], Awaitable[None]] | None = None) -> None:
-        process = Process(command, prepare)
+        process = RestartingProcess(command, prepare)
         self._processes.append(process)
         process.start()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from hack.lab import kwok
 from hack.lab.allocation import ClusterAllocation
 from hack.lab.pki import Pki
-from hack.lab.processes import Command
+from hack.lab.restarting_process import Command
 
 _QUICK = ("--kube-api-qps=200", "--kube-api-burst=400", "--leader-elect=false", "--profiling=false", "--secure-port=0")
 

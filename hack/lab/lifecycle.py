@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hack.lab import allocation, kubeconfig, linkerd, processes, programs, spec
+from hack.lab import allocation, kubeconfig, linkerd, programs, restarting_process, spec
 from hack.lab.errors import LabError
 from hack.lab.spec import ClusterSpec, LabSpec, LoadBalancerKind
 from hack.lab.state_dir import StateDir
@@ -124,7 +124,7 @@ def stop(state_dir: StateDir, names: Sequence[str], *, delete: bool) -> list[str
 def read_live_status(state_dir: StateDir) -> dict[str, Any]:
     """Return the status if the supervisor that wrote it still runs, else an empty one."""
     status = state_dir.read_status()
-    return status if processes.find_alive([status.get("supervisor", {})]) else {}
+    return status if restarting_process.find_alive([status.get("supervisor", {})]) else {}
 
 
 def _desired_clusters(
@@ -237,7 +237,7 @@ def _wait_until_stopped(state_dir: StateDir, names: Sequence[str]) -> None:
             return
         if time.monotonic() > deadline:
             # The supervisor hangs, or has got SIGSTOP. Its children end with it, or the caller kills them.
-            processes.kill_recorded([state_dir.read_status().get("supervisor", {})], seconds=_KILL_TIMEOUT_S)
+            restarting_process.kill_recorded([state_dir.read_status().get("supervisor", {})], seconds=_KILL_TIMEOUT_S)
             return
         time.sleep(_POLL_INTERVAL_S)
 
@@ -246,11 +246,11 @@ def _kill_leftovers(state_dir: StateDir, names: Sequence[str], before: dict[str,
     """Kill processes of these clusters (without names, of all) that a supervisor has left; return pids that survive."""
     clusters = {**before.get("clusters", {}), **state_dir.read_status().get("clusters", {})}
     stopped = {*(names or clusters)}.difference(spec.load(state_dir).names)
-    leftovers = processes.list_records(clusters[name] for name in stopped if name in clusters)
+    leftovers = restarting_process.list_records(clusters[name] for name in stopped if name in clusters)
     if not state_dir.is_running():
         # The supervisor releases its lock a moment before its process ends.
         leftovers.append(before.get("supervisor", {}))
-    return processes.kill_recorded(leftovers, seconds=_KILL_TIMEOUT_S)
+    return restarting_process.kill_recorded(leftovers, seconds=_KILL_TIMEOUT_S)
 
 
 def _delete_data(state_dir: StateDir, names: Sequence[str]) -> None:

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hack.lab import kubeconfig, linkerd, ports
+from hack.lab import kubeconfig, linkerd, port_reservation
 from hack.lab.allocation import ClusterAllocation
 from hack.lab.api import ApiClient, ApiError
 from hack.lab.errors import LabError
 from hack.lab.pki import Pki
-from hack.lab.processes import Command, Process
+from hack.lab.restarting_process import Command, RestartingProcess
 from hack.lab.state_dir import write_atomically
 from mesh.kube.constants import CLUSTER_NAME_LABEL
 
@@ -219,7 +219,7 @@ class _Mirror:
         self._releases = releases
         self._program: linkerd.Program | None = None
         self._state = "starting"
-        self._process: Process | None = None
+        self._process: RestartingProcess | None = None
         self._task = asyncio.create_task(self._run())
 
     def describe(self) -> dict[str, Any]:
@@ -251,7 +251,7 @@ class _Mirror:
             await self._task
         if self._process:
             await self._process.stop(grace=_STOP_GRACE_S)
-        ports.release_port(self.port)
+        port_reservation.release_port(self.port)
         shutil.rmtree(self._files, ignore_errors=True)
 
     async def _run(self) -> None:
@@ -299,10 +299,10 @@ class _Mirror:
             await asyncio.sleep(_RETRY_INTERVAL_S)
 
     def _start(self, program: linkerd.Program, configuration: Path) -> None:
-        self.port = ports.reserve_port()
+        self.port = port_reservation.reserve_port()
         pod = self._pod
         own_arguments = mirror_arguments(pod.arguments, kubeconfig_file=configuration, metrics_port=self.port)
-        process = Process(
+        process = RestartingProcess(
             Command(
                 name=f"service-mirror {pod.name}",
                 argv=(str(program.path), *program.arguments, *own_arguments),

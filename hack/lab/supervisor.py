@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from hack.lab import allocation, charts, dns, kubeconfig, ports, processes, programs, spec, web
+from hack.lab import allocation, charts, dns, kubeconfig, port_reservation, programs, restarting_process, spec, web
 from hack.lab.cluster import ClusterProcesses
 from hack.lab.errors import LabError
 from hack.lab.gateway_probe import RunningCluster
@@ -47,7 +47,7 @@ class Supervisor:
         self._ports: dict[str, int] = {}
         self._written = ""
         self._stopping = asyncio.Event()
-        self._own_record = processes.create_record(os.getpid())
+        self._own_record = restarting_process.create_record(os.getpid())
 
     async def run(self) -> None:
         """Reconcile the lab until nothing is left to run."""
@@ -56,7 +56,9 @@ class Supervisor:
             loop.add_signal_handler(number, self._stopping.set)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         before = self._state_dir.read_status().get("clusters", {})
-        survivors = processes.kill_recorded(processes.list_records(before.values()), seconds=_KILL_TIMEOUT_S)
+        survivors = restarting_process.kill_recorded(
+            restarting_process.list_records(before.values()), seconds=_KILL_TIMEOUT_S
+        )
         if survivors:
             raise LabError(f"processes of an earlier run cannot be killed: {survivors}; stop them as their owner")
         servers = await self._serve()
@@ -76,7 +78,7 @@ class Supervisor:
                 for cluster in self._clusters.values():
                     cluster.kill()
                 return
-            if self._owner is not None and not processes.find_alive([self._owner]):
+            if self._owner is not None and not restarting_process.find_alive([self._owner]):
                 _log.warning("the owner, process %s, has ended; stopping everything", self._owner["pid"])
                 self._owner = None
                 self._stopping.set()
@@ -96,7 +98,7 @@ class Supervisor:
 
     async def _serve(self) -> list[asyncio.Server | asyncio.BaseTransport]:
         known = read_mapping(self._state_dir.ports)
-        self._ports = {name: ports.reserve_port(preferred=known.get(name)) for name in ("charts", "dns")}
+        self._ports = {name: port_reservation.reserve_port(preferred=known.get(name)) for name in ("charts", "dns")}
         write_atomically(self._state_dir.ports, json.dumps(self._ports, indent=2) + "\n")
         repository = await web.serve(
             web.create_connection_handler(charts.create_handler(self._chart_folders)), self._ports["charts"]
@@ -215,7 +217,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     state_dir = StateDir(folder=Path(sys.argv[1]))
     try:
-        owner = processes.create_record(int(sys.argv[2])) if len(sys.argv) > 2 else None
+        owner = restarting_process.create_record(int(sys.argv[2])) if len(sys.argv) > 2 else None
     except psutil.NoSuchProcess as error:
         _log.error("%s", error)
         return 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import get_args
 
-from mesh.chart_versions import CHART_REPOSITORY_URLS
+from mesh.addon_chart_versions import CHART_REPOSITORY_URLS
 from mesh.config.errors import ValidationErrors
 from mesh.config.field_types import expand_path, is_chart_source
 from mesh.config.models.stack_file import ChartSourceName, StackFile

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hack.lab import exec_with_pdeathsig, ports
+from hack.lab import exec_with_pdeathsig, port_reservation
 from hack.toolchain import installed
 
 _TIMEOUT_S = 20.0  # an etcd starts in one second
@@ -76,7 +76,7 @@ def run_etcd(server: TlsIdentity) -> Iterator[EtcdPeer]:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         server.write(folder / "server")
-        client, peer = ports.reserve_port(), ports.reserve_port()
+        client, peer = port_reservation.reserve_port(), port_reservation.reserve_port()
         etcd = [
             str(installed("kubernetes") / "bin/etcd"),
             f"--data-dir={folder / 'data'}",

@@ -11,7 +11,8 @@ import pytest
 
 from components.dynamic_providers import ExportCleanupProvider, MirrorCleanupProvider
 from components.linkerd import federated_services
-from components.linkerd.mirror_cleanup import CREDENTIALS_CHECKSUM_ANNOTATION, delete_mirrors, restart_controller
+from components.linkerd.controller_restart import CREDENTIALS_CHECKSUM_ANNOTATION, restart_controller
+from components.linkerd.mirror_cleanup import delete_mirrors
 from components.workloads.export_cleanup import leave_federated_service
 from mesh.kube import client as kube_client
 from mesh.kube.client import Access
@@ -82,7 +83,7 @@ def test_federated_service_is_deleted_with_its_last_member(
 
 def leave(monkeypatch: pytest.MonkeyPatch, source: Source, target: str, seconds: float) -> list[str]:
     with serve(source):
-        monkeypatch.setattr(kube_client, "api_client", lambda access: build_client(source.server))
+        monkeypatch.setattr(kube_client, "build_api_client", lambda access: build_client(source.server))
         leave_federated_service(Access(context="west"), "shop", "till", target, time.monotonic() + seconds)
     return source.requests
 
@@ -220,7 +221,9 @@ def test_only_changed_credentials_restart_controller(
     monkeypatch: pytest.MonkeyPatch, olds: dict[str, str], news: dict[str, str], is_restarted: bool
 ) -> None:
     restarts: list[Any] = []
-    monkeypatch.setattr("components.linkerd.mirror_cleanup.restart_controller", lambda *args: restarts.append(args[1:]))
+    monkeypatch.setattr(
+        "components.linkerd.controller_restart.restart_controller", lambda *args: restarts.append(args[1:])
+    )
     monkeypatch.setattr(kube_client, "connect", lambda access: access)
     props = {"source": "west", "context": "w", "kubeconfig": "", "namespace": "mc", "target": "east"}
 

@@ -106,7 +106,11 @@ def test_dynamic_providers_load_nothing_of_the_program() -> None:
 
 def test_provider_methods_load_no_heavy_modules() -> None:
     helm = ("components.helm.terminating_crds", "components.helm.retained_crds", "mesh.helm.drift")
-    cleanups = ("components.linkerd.mirror_cleanup", "components.workloads.export_cleanup")
+    cleanups = (
+        "components.linkerd.controller_restart",
+        "components.linkerd.mirror_cleanup",
+        "components.workloads.export_cleanup",
+    )
 
     # A provider's method imports one of these; only a connection loads the official client.
     assert not HEAVY_MODULES & loaded_modules(*helm, *cleanups, "mesh.kube.client")

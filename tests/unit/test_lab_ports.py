@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from hack.lab import ports
+from hack.lab import port_reservation
 from mesh.paths import PROJECT_ROOT
 
 # Another lab that reserved a port but does not listen on it yet.
@@ -19,20 +19,20 @@ def test_port_of_running_lab_is_not_reserved_again() -> None:
         assert other.stdout is not None
         port = int(other.stdout.readline())
         try:
-            assert ports.is_free(port)
-            own_port = ports.reserve_port(preferred=port)
+            assert port_reservation.is_free(port)
+            own_port = port_reservation.reserve_port(preferred=port)
             assert own_port != port
         finally:
             other.kill()
 
-    assert ports.reserve_port(preferred=port) == port
-    ports.release_port(port)
-    ports.release_port(own_port)
+    assert port_reservation.reserve_port(preferred=port) == port
+    port_reservation.release_port(port)
+    port_reservation.release_port(own_port)
 
 
 def test_released_port_can_be_reserved_again() -> None:
-    port = ports.reserve_port()
-    ports.release_port(port)
+    port = port_reservation.reserve_port()
+    port_reservation.release_port(port)
 
-    assert ports.reserve_port(preferred=port) == port
-    ports.release_port(port)
+    assert port_reservation.reserve_port(preferred=port) == port
+    port_reservation.release_port(port)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mesh.chart_versions import CILIUM_VERSION
+from mesh.addon_chart_versions import CILIUM_VERSION
 from mesh.config.base_model import StrictModel, Values, accept_switch
 from mesh.config.field_types import Address, LabelKey, NodePort, Port, Version
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from mesh.chart_versions import INGRESS_NGINX_VERSION, METALLB_VERSION, SMI_VERSION
+from mesh.addon_chart_versions import INGRESS_NGINX_VERSION, METALLB_VERSION, SMI_VERSION
 from mesh.config.base_model import StrictModel, Values, accept_clusters, accept_false, accept_switch
 from mesh.config.field_types import AddressRange, Domain, Label, Manifest, Url, UserName, Version
 

@@ -70,7 +70,7 @@ def resolve_clusters(
             kubeconfig=content or expand_path(config.kubeconfig or ""),
             kubeconfig_is_secret=content is not None,
             reachable=config.reachable is True,
-            abandoned=config.reachable == "never",
+            is_abandoned=config.reachable == "never",
             api_server=config.api_server or context.server,
             gateway=config.gateway,
             networks=config.networks,
@@ -270,6 +270,16 @@ def _check_duplicate_clusters(
             rule = f"same context as clusters.{owners[key]}, but a cluster can be in the mesh only once"
             errors.add(("clusters", cluster.name, "context"), cluster.context.name, rule, "set another context")
         owners.setdefault(key, cluster.name)
+
+
+def check_known_cluster(name: str, path: tuple[str | int, ...], names: Sequence[str], errors: ValidationErrors) -> bool:
+    """Return whether the stack file has a cluster of that name, and report an unknown name.
+
+    Without any cluster, nothing is reported: `resolve_clusters` reports that already.
+    """
+    if names and name not in names:
+        errors.add(path, name, "no such cluster in `clusters`", suggest(name, names))
+    return name in names
 
 
 def is_loopback_url(url: str) -> bool:

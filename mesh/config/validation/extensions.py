@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
-from mesh.chart_versions import DEFAULT_GATEWAY_API_VERSION
+from mesh.addon_chart_versions import DEFAULT_GATEWAY_API_VERSION
 from mesh.config.errors import ELLIPSIS, ValidationErrors, suggest
 from mesh.config.models.extensions import ExtensionConfig, GatewayApiConfig, MetalLbConfig
 from mesh.config.network_types import parse_address_range
 from mesh.config.parser import ParsedStackFile
 from mesh.config.resolved import ClusterExtensions, MetalLbSettings
-from mesh.config.validation.links import check_known_cluster
-from mesh.linkerd_releases import LinkerdRelease, gateway_api_manifest
+from mesh.config.validation.clusters import check_known_cluster
+from mesh.linkerd_releases import LinkerdRelease, gateway_api_manifest_url
 from mesh.topology import Link
 
 Path = tuple[str | int, ...]
@@ -119,9 +119,9 @@ def _resolve_gateway_api(
     """Return the settings with a manifest; default: the version that the Linkerd release supports."""
     if config is None or (config.install and config.manifest is not None):
         return config
-    manifest: str | None = gateway_api_manifest(DEFAULT_GATEWAY_API_VERSION)
+    manifest: str | None = gateway_api_manifest_url(DEFAULT_GATEWAY_API_VERSION)
     if linkerd_release is not None:
-        manifest = linkerd_release.gateway_api_manifest
+        manifest = linkerd_release.gateway_api_manifest_url
     if manifest is None and linkerd_release is not None:
         rule = f"Linkerd {linkerd_release.version} supports no version of the Gateway API, only routes of its own group"
         remedy = "remove it, choose a newer linkerd.version, or set the manifest to install"

@@ -42,8 +42,8 @@ def check_links(
 
 def _option_paths(parsed: ParsedStackFile, links: Mapping[Link, LinkOptions]) -> dict[Link, Path]:
     """Return the path of each link's options: its own entry, or the topology."""
-    listed = zip(parsed.original_indices("links"), parsed.file.links, strict=True)
-    entries = {id(config): ("links", index) for index, config in listed}
+    indexed_links = zip(parsed.original_indices("links"), parsed.file.links, strict=True)
+    entries = {id(config): ("links", index) for index, config in indexed_links}
     return {link: entries.get(id(options), ("topology",)) for link, options in links.items()}
 
 

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from mesh import topology
-from mesh.config.errors import ValidationErrors, join_names, suggest
+from mesh.config.errors import ValidationErrors, join_names
 from mesh.config.field_types import MAX_TARGET_NAME_LENGTH, is_api_server
 from mesh.config.models.links import LinkOptions
 from mesh.config.models.stack_file import TopologyException
 from mesh.config.parser import ParsedStackFile
 from mesh.config.resolved import ClusterSettings
-from mesh.config.validation.clusters import is_loopback_url
+from mesh.config.validation.clusters import check_known_cluster, is_loopback_url
 from mesh.linkerd_releases import LinkerdRelease
 from mesh.topology import Link
 
@@ -65,16 +65,6 @@ def has_shared_flat_network(parsed: ParsedStackFile, link: Link) -> bool:
 def _flat_networks(parsed: ParsedStackFile, link: Link) -> list[str | None]:
     configs = (parsed.file.clusters.get(name) for name in (link.source, link.target))
     return [config.networks.flat if config is not None else None for config in configs]
-
-
-def check_known_cluster(name: str, path: Path, names: Sequence[str], errors: ValidationErrors) -> bool:
-    """Return whether the stack file has a cluster of that name, and report an unknown name.
-
-    Without any cluster, nothing is reported: `resolve_clusters` reports that already.
-    """
-    if names and name not in names:
-        errors.add(path, name, "no such cluster in `clusters`", suggest(name, names))
-    return name in names
 
 
 def _topology_links(parsed: ParsedStackFile, names: Sequence[str], errors: ValidationErrors) -> list[Link]:

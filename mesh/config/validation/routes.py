@@ -18,8 +18,8 @@ from mesh.config.models.samples import (
 )
 from mesh.config.parser import ParsedStackFile
 from mesh.config.resolved import ClusterExtensions
+from mesh.config.validation.clusters import check_known_cluster
 from mesh.config.validation.extensions import check_listed_clusters
-from mesh.config.validation.links import check_known_cluster
 from mesh.linkerd_releases import LinkerdRelease
 from mesh.topology import Link
 

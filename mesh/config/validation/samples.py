@@ -11,9 +11,9 @@ from mesh.config.field_types import ADD_ON_NAMESPACES, LINKERD_NAMESPACES
 from mesh.config.models.samples import HelloworldConfig, PodinfoConfig, SampleConfig, UserlistConfig, WorkloadConfig
 from mesh.config.parser import ParsedStackFile
 from mesh.config.resolved import ClusterExtensions, Sample
+from mesh.config.validation.clusters import check_known_cluster
 from mesh.config.validation.exports import ExportValidator, choose_export_mode
 from mesh.config.validation.extensions import check_listed_clusters
-from mesh.config.validation.links import check_known_cluster
 from mesh.config.validation.routes import RouteValidator
 from mesh.linkerd_releases import LinkerdRelease
 from mesh.topology import Link
@@ -115,8 +115,8 @@ class _SampleValidator:
             return None
         ((name, config),) = self._configs.items()
         self._path = (*self._entry_path, name)
-        listed = self._check_clusters("clusters", config.clusters or []).values()
-        self._clusters = tuple(self._names if config.clusters is None else listed)
+        listed_clusters = self._check_clusters("clusters", config.clusters or []).values()
+        self._clusters = tuple(self._names if config.clusters is None else listed_clusters)
         modes = {cluster: choose_export_mode(config, cluster, links) for cluster in config.exported}
         sample = Sample(config=config, clusters=self._clusters, export_modes=modes)
         exported = self._check_running_clusters("exported", config.exported, name)

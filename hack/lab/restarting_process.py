@@ -36,7 +36,7 @@ class Command:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-class Process:
+class RestartingProcess:
     """One program that is restarted when it ends, with growing delays, until it is stopped."""
 
     def __init__(self, command: Command, prepare: Callable[[], Awaitable[None]] | None = None) -> None:
