@@ -11,7 +11,7 @@ import pulumi
 
 from components import mesh_cluster, stack_outputs, unreachable
 from components.cilium.clustermesh import ClusterMesh
-from components.cluster import cluster_handle, field_manager
+from components.cluster import create_cluster_handle, field_manager
 from components.linkerd.dashboard_user import create_dashboard_user
 from components.linkerd.gateway_spec import MULTICLUSTER_NAMESPACE
 from components.linkerd.link import ClusterLink
@@ -41,7 +41,7 @@ except (config.SettingsError, preflight.PreflightError, stack_state.StackStateEr
 
 # Install the mesh on each reachable cluster, then the links and the samples.
 registry = ResourceRegistry()
-clusters = {cluster.name: cluster_handle(cluster, stack.image_pull_secret) for cluster in stack.clusters}
+clusters = {cluster.name: create_cluster_handle(cluster, stack.image_pull_secret) for cluster in stack.clusters}
 cluster_mesh = ClusterMesh(stack, clusters, state) if stack.cilium is not None else None
 trust = Trust("trust", stack.trust, stack.trust_domain) if stack.has_linkerd else None
 user = create_dashboard_user(stack)

@@ -97,7 +97,7 @@ def _kubeconfig_input(cluster: config.ClusterSettings) -> pulumi.Input[str]:
     return pulumi.Output.secret(cluster.kubeconfig) if cluster.kubeconfig_is_secret else cluster.kubeconfig
 
 
-def cluster_handle(cluster: config.ClusterSettings, image_pull_secret: str | None = None) -> Cluster:
+def create_cluster_handle(cluster: config.ClusterSettings, image_pull_secret: str | None = None) -> Cluster:
     """Return the handle of a cluster, and register its Kubernetes provider.
 
     Args:

@@ -90,7 +90,7 @@ def install(
         return MeshCluster(cluster=cluster, cilium=cilium)
     linkerd = Linkerd(cluster, charts["linkerd"], trust, network, crds)
     multicluster = None
-    if cluster.settings.multicluster:
+    if cluster.settings.has_multicluster:
         multicluster = Multicluster(
             cluster,
             linkerd,
@@ -109,7 +109,7 @@ def install(
         jaeger=Jaeger(cluster, linkerd, trust, charts["linkerd"]) if extensions.jaeger else None,
         smi=Smi(cluster, linkerd, charts["linkerd-smi"]) if extensions.smi is not None else None,
     )
-    if extensions.dashboard and viz is not None and user is not None:
+    if extensions.has_dashboard and viz is not None and user is not None:
         Dashboard(cluster, viz, user, ingress)
     if extensions.buoyant_cloud is not None:
         BuoyantCloud(cluster, extensions.buoyant_cloud, mesh_cluster.pod_dependencies)
@@ -118,6 +118,6 @@ def install(
 
 def _outgoing_links(cluster: Cluster, stack: config.Settings) -> list[OutgoingLink]:
     """Return the links that have the cluster as their source, without links to abandoned clusters."""
-    targets = {target.name: target for target in stack.clusters if not target.abandoned}
+    targets = {target.name: target for target in stack.clusters if not target.is_abandoned}
     links = [link for link in stack.links if link.source == cluster.name and link.target in targets]
     return [(link, targets[link.target], stack.options(link)) for link in links]

@@ -76,7 +76,7 @@ def _cluster_output(cluster: config.ClusterSettings, stack: config.Settings) -> 
         "cilium": stack.cilium.version if stack.cilium is not None else None,
         "linkerd-crds": linkerd_release.crds if stack.has_linkerd else None,
         "linkerd-control-plane": linkerd_release.control_plane if stack.has_linkerd else None,
-        "linkerd-multicluster": linkerd_release.multicluster if cluster.multicluster else None,
+        "linkerd-multicluster": linkerd_release.multicluster if cluster.has_multicluster else None,
         "linkerd2-cni": linkerd_release.cni if stack.has_linkerd and linkerd.cni else None,
         "linkerd-viz": linkerd_release.viz if extensions.viz is not None else None,
         "linkerd-jaeger": linkerd_release.jaeger if extensions.jaeger else None,
@@ -98,5 +98,5 @@ def _cluster_output(cluster: config.ClusterSettings, stack: config.Settings) -> 
     if cluster.cilium is not None:
         output["cilium"] = {"id": cluster.cilium.id}
     if not cluster.reachable:
-        output["reachable"] = "never" if cluster.abandoned else False
+        output["reachable"] = "never" if cluster.is_abandoned else False
     return output

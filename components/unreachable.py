@@ -74,7 +74,7 @@ def register_unchanged(
     """
     by_urn = {resource.urn: resource for resource in resources}
     unreachable = [name for name, cluster in clusters.items() if not cluster.settings.reachable]
-    abandoned = {name for name in unreachable if clusters[name].settings.abandoned}
+    abandoned = {name for name in unreachable if clusters[name].settings.is_abandoned}
     # The program has already registered the shared components that the settings still require.
     retained = [each for each in resources_to_retain(resources, unreachable) if registry.find(each) is None]
     for resource in retained:

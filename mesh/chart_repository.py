@@ -105,8 +105,8 @@ def _download(address: str) -> bytes:
         urllib.request.HTTPErrorProcessor,
     ):
         opener.add_handler(handler())
-    with opener.open(address, timeout=DOWNLOAD_TIMEOUT_S) as answer:
-        content: bytes = answer.read(MANIFEST_LIMITS.max_bytes + 1)
+    with opener.open(address, timeout=DOWNLOAD_TIMEOUT_S) as response:
+        content: bytes = response.read(MANIFEST_LIMITS.max_bytes + 1)
     return content
 
 

@@ -49,13 +49,13 @@ class LinkerdRelease:
         return self.tag.partition("-")[0]
 
     @property
-    def gateway_api_manifest(self) -> str | None:
+    def gateway_api_manifest_url(self) -> str | None:
         """Return the URL of the CRD manifest of the matching Gateway API version."""
         if self.gateway_api is None:
             return None
         # The standard channel has never served the alpha version of the GRPCRoute.
         has_alpha = self.grpc_route is not None and "alpha" in self.grpc_route
-        return gateway_api_manifest(self.gateway_api, "experimental" if has_alpha else "standard")
+        return gateway_api_manifest_url(self.gateway_api, "experimental" if has_alpha else "standard")
 
 
 # Versions of the crds, control plane, multicluster, CNI, viz and jaeger charts.
@@ -164,7 +164,7 @@ def with_chart_versions(linkerd_release: LinkerdRelease, charts: Mapping[str, st
     )
 
 
-def gateway_api_manifest(version: str, channel: str = "standard") -> str:
+def gateway_api_manifest_url(version: str, channel: str = "standard") -> str:
     """Return the URL of the Gateway API's CRD manifest.
 
     Args:

@@ -37,7 +37,7 @@ def ingress_nginx_values(
         # Without a load balancer, Helm would wait indefinitely for the Service's address.
         "service": {"type": "LoadBalancer" if cluster.gateway_exposure.has_load_balancer else "NodePort"},
     }
-    if extensions.dashboard and extensions.viz is not None and extensions.viz.dashboard is not None:
+    if extensions.has_dashboard and extensions.viz is not None and extensions.viz.dashboard is not None:
         ingress_class = extensions.viz.dashboard.ingress_class
         controller |= {
             # The dashboard's Ingress contains the snippet from Linkerd's documentation.

@@ -15,7 +15,7 @@ from typing import Any
 import pulumi
 
 from components.cluster import Cluster
-from components.helm.release import helm_release
+from components.helm.release import create_helm_release
 from components.linkerd.pki import Certificate, CertificateAuthority, GeneratedAuthority
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import create_tls_secret
@@ -150,7 +150,7 @@ class Cilium(pulumi.ComponentResource):
         cluster: cluster to install Cilium on.
         cilium: settings of Cilium.
         authority: certificate authority of the ClusterMesh.
-        own: the cluster itself, as its peers need it.
+        own_peer: the cluster itself, as its peers need it.
         peers: the other clusters.
         charts: source of the chart.
         has_linkerd: whether Linkerd also runs on the cluster.
@@ -166,7 +166,7 @@ class Cilium(pulumi.ComponentResource):
         cluster: Cluster,
         cilium: CiliumConfig,
         authority: CiliumAuthority,
-        own: Peer,
+        own_peer: Peer,
         peers: Sequence[Peer],
         charts: str,
         *,
@@ -177,9 +177,9 @@ class Cilium(pulumi.ComponentResource):
         name = f"{cluster.name}-cilium"
         super().__init__("multicluster-mesh:index:Cilium", name, None, opts)
         child_options = cluster.options(self)
-        secrets = self._create_secrets(cluster, cilium, authority, own, child_options)
+        secrets = self._create_secrets(cluster, cilium, authority, own_peer, child_options)
         peer_outputs = [pulumi.Output.all(peer.addresses).apply(partial(_peer_values, peer)) for peer in peers]
-        self.ready = helm_release(
+        self.ready = create_helm_release(
             name,
             cluster=cluster,
             name="cilium",
@@ -198,10 +198,10 @@ class Cilium(pulumi.ComponentResource):
         cluster: Cluster,
         cilium: CiliumConfig,
         authority: CiliumAuthority,
-        own: Peer,
+        own_peer: Peer,
         opts: pulumi.ResourceOptions,
     ) -> list[pulumi.Resource]:
-        hosts = pulumi.Output.all(addresses=own.addresses).apply(
+        hosts = pulumi.Output.all(addresses=own_peer.addresses).apply(
             lambda outputs: [address for address in outputs["addresses"] if not is_ip(address)]
         )
         server_names = ["*.mesh.cilium.io", f"clustermesh-apiserver.{NAMESPACE}.svc", "localhost"]

@@ -107,7 +107,7 @@ def _resolve_peer(cluster: Cluster, former: Mapping[str, Any] | None, parent: pu
         service_addresses = _create_load_balancer(cluster, member, parent)
         addresses = member.addresses or service_addresses
     elif not member.addresses:
-        addresses = node_addresses(cluster)
+        addresses = read_node_addresses(cluster)
     return Peer(name=cluster.name, addresses=addresses, port=port)
 
 
@@ -158,7 +158,7 @@ def _create_cluster_ip_service(cluster: Cluster, parent: pulumi.Resource) -> lis
     return [service]
 
 
-def node_addresses(cluster: Cluster) -> list[str]:
+def read_node_addresses(cluster: Cluster) -> list[str]:
     """Return the internal addresses of a cluster's first nodes, sorted by the nodes' names.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 
 from components.cluster import Cluster
-from components.helm.release import HelmRelease, helm_release
+from components.helm.release import HelmRelease, create_helm_release
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import create_pull_secret
 
@@ -77,7 +77,7 @@ class ChartComponent(pulumi.ComponentResource):
         pull_secrets = create_pull_secret(
             f"{self._resource_name}-pull-secret", self._cluster, self.namespace, self.child_options
         )
-        installed = helm_release(
+        installed = create_helm_release(
             self._resource_name,
             cluster=self._cluster,
             name=chart,

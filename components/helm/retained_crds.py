@@ -101,7 +101,7 @@ def objects_path(crd: dict[str, Any]) -> str | None:
 
 def _count_objects(client: KubeClient, crd: dict[str, Any]) -> int:
     path = objects_path(crd)
-    listed = client.request("GET", f"{path}?limit=1") if path is not None else None
-    if listed is None:
+    object_list = client.request("GET", f"{path}?limit=1") if path is not None else None
+    if object_list is None:
         return 0
-    return len(listed["items"]) + int(listed["metadata"].get("remainingItemCount") or 0)
+    return len(object_list["items"]) + int(object_list["metadata"].get("remainingItemCount") or 0)

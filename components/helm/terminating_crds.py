@@ -65,8 +65,8 @@ def warm_crd_storage(client: KubeClient, release: str, namespace: str) -> None:
             else:
                 return
 
-    listed = client.get(CRDS_PATH, "the CustomResourceDefinitions", METADATA_LIST_MEDIA_TYPE) or {}
-    names = [as_text(metadata["name"]) for metadata in _release_crds(listed.get("items"), release, namespace)]
+    crd_list = client.get(CRDS_PATH, "the CustomResourceDefinitions", METADATA_LIST_MEDIA_TYPE) or {}
+    names = [as_text(metadata["name"]) for metadata in _release_crds(crd_list.get("items"), release, namespace)]
     run_concurrently(
         [partial(read, name) for name in names], idle_timeout_s=2 * CRD_SERVED_TIMEOUT_S, threads=_MAX_CONCURRENT_READS
     )
@@ -102,17 +102,17 @@ def wait_for_crd_deletion(client: KubeClient, cluster: str, release: str, namesp
 
 def _terminating_crds(client: KubeClient, release: str, namespace: str) -> list[str]:
     try:
-        listed = client.list_objects(CRDS_PATH, accept=METADATA_LIST_MEDIA_TYPE)
+        crd_list = client.list_objects(CRDS_PATH, accept=METADATA_LIST_MEDIA_TYPE)
     except ApiStatusError as error:
         if error.status == HTTPStatus.FORBIDDEN:
             return []  # such a user can still install a release without CRDs
         raise
-    crds = _release_crds(listed, release, namespace)
+    crds = _release_crds(crd_list, release, namespace)
     return sorted(as_text(metadata["name"]) for metadata in crds if metadata.get("deletionTimestamp"))
 
 
-def _release_crds(listed: Any, release: str, namespace: str) -> Iterator[dict[str, Any]]:
-    for crd in as_mappings(listed):
+def _release_crds(crd_list: Any, release: str, namespace: str) -> Iterator[dict[str, Any]]:
+    for crd in as_mappings(crd_list):
         metadata = as_mapping(crd, "metadata")
         if belongs_to_release(metadata, release, namespace):
             yield metadata

@@ -11,7 +11,7 @@ from typing import Any
 import pulumi
 
 from components.cluster import Cluster
-from components.helm.release import helm_release
+from components.helm.release import create_helm_release
 from components.helm.retained_crds import RetainedCrds
 from components.linkerd.cni import Cni
 from components.linkerd.identity_issuer import create_identity_issuer
@@ -208,7 +208,7 @@ class Linkerd(pulumi.ComponentResource):
                     opts=pulumi.ResourceOptions(parent=self),
                 )
             )
-        linkerd_crds = helm_release(
+        linkerd_crds = create_helm_release(
             f"{name}-crds",
             cluster=cluster,
             name=LINKERD_CRDS_RELEASE,
@@ -222,7 +222,7 @@ class Linkerd(pulumi.ComponentResource):
             # Hidden dependencies: the network, CRDs from other sources, and the cleanup of CRDs that Helm retains.
             opts=pulumi.ResourceOptions.merge(child_options, pulumi.ResourceOptions(depends_on=crds_dependencies)),
         ).drift_repair
-        self.control_plane = helm_release(
+        self.control_plane = create_helm_release(
             f"{name}-control-plane",
             cluster=cluster,
             name="linkerd-control-plane",

@@ -12,7 +12,7 @@ from typing import Any
 import pulumi
 
 from components.cluster import SKIP_AWAIT
-from components.helm.release import helm_release
+from components.helm.release import create_helm_release
 from components.linkerd.link_credentials import create_credentials_secret, create_link_credentials, credentials_checksum
 from components.linkerd.link_spec import link_spec
 from components.linkerd.mirror_cleanup import MirrorCleanup
@@ -156,7 +156,7 @@ class ClusterLink(pulumi.ComponentResource):
     ) -> pulumi.Resource:
         """Install the chart `service-mirror`, up to Linkerd 2.17."""
         cleanup = self._create_mirror_cleanup(extension)
-        return helm_release(
+        return create_helm_release(
             f"{self._name}-controller",
             cluster=self._source.cluster,
             name=f"link-{self._link.target}",

@@ -69,8 +69,8 @@ class Booksapp(SampleComponent):
         faults = settings.fault_injection
         for service in PORTS:
             # The application's own failures would distort the percentage of injected faults.
-            fails = service == "authors" and faults is None
-            _create_service(self, service, is_exported=service in settings.exported_services, fails=fails)
+            has_failures = service == "authors" and faults is None
+            _create_service(self, service, is_exported=service in settings.exported_services, has_failures=has_failures)
         _create_traffic_generator(self)
         if settings.profile is not None:
             create_profile(self, "webapp", PORTS["webapp"], settings.profile, ROUTES)
@@ -98,9 +98,9 @@ def _labels(app: str) -> dict[str, str]:
     return {"app": app, "project": "booksapp", "app.kubernetes.io/part-of": "booksapp"}
 
 
-def _create_service(component: SampleComponent, service: str, *, is_exported: bool, fails: bool) -> None:
+def _create_service(component: SampleComponent, service: str, *, is_exported: bool, has_failures: bool) -> None:
     variables = {"DATABASE_URL": "sqlite3:db/db.sqlite3", **_EXTRA_ENV[service]}
-    if fails:
+    if has_failures:
         variables["FAILURE_RATE"] = "0.5"
     container = container_spec(
         "service",

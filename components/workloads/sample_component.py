@@ -231,18 +231,18 @@ class SampleComponent(pulumi.ComponentResource):
         dependencies: list[pulumi.Resource] = [multicluster.ready] if multicluster is not None else []
         dependencies += [
             self._create_export_cleanup(
-                f"{role}-{prefix}-{each.source.name}", service, each.source, each.component, as_member=as_member
+                f"{role}-{prefix}-{each.source.name}", service, each.source, each.component, is_member=is_member
             )
-            for prefix, each, as_member in mirrors
+            for prefix, each, is_member in mirrors
         ]
         if is_federated and multicluster is not None:
             dependencies.append(
-                self._create_export_cleanup(f"{role}-member", service, self.cluster, multicluster, as_member=True)
+                self._create_export_cleanup(f"{role}-member", service, self.cluster, multicluster, is_member=True)
             )
         return dependencies
 
     def _create_export_cleanup(
-        self, role: str, service: str, source: Cluster, controller: pulumi.Resource | None, *, as_member: bool
+        self, role: str, service: str, source: Cluster, controller: pulumi.Resource | None, *, is_member: bool
     ) -> pulumi.Resource:
         return ExportCleanup(
             self._full_name(role),
@@ -250,7 +250,7 @@ class SampleComponent(pulumi.ComponentResource):
             namespace=self.namespace.name,
             target=self.cluster,
             source=source,
-            is_federated=as_member,
+            is_federated=is_member,
             # Hidden dependency: the controller deletes the mirror, so it must be deleted after the cleanup.
             opts=pulumi.ResourceOptions(parent=self, depends_on=controller),
         )

@@ -138,7 +138,7 @@ def parse(config: Mapping[str, Any], environment: Mapping[str, str], secret: Col
                 cluster,
                 extensions=outline.extensions[cluster.name],
                 cilium=outline.cilium.get(cluster.name),
-                multicluster=outline.has_linkerd and len(names) > 1,
+                has_multicluster=outline.has_linkerd and len(names) > 1,
             )
             for cluster in resolved_clusters
         ),

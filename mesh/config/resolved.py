@@ -56,7 +56,7 @@ class ClusterExtensions:
     buoyant_cloud: str | None = field(default=None, repr=False)  # a URL or a path; may contain credentials
 
     @property
-    def dashboard(self) -> bool:
+    def has_dashboard(self) -> bool:
         """Return whether an Ingress serves the dashboard of viz."""
         return self.viz is not None and self.viz.dashboard is not None and self.ingress_nginx is not None
 
@@ -94,7 +94,7 @@ class ClusterSettings:
     kubeconfig: str = field(default="", repr=False)  # a path or the content of a file; empty: kubectl's default
     kubeconfig_is_secret: bool = False
     reachable: bool = True
-    abandoned: bool = False  # lost for good; its removal from the stack file drops its resources
+    is_abandoned: bool = False  # lost for good; its removal from the stack file drops its resources
     api_server: str  # the URL at which clusters that link to this one reach its API server
     gateway: GatewayConfig = field(default_factory=GatewayConfig)
     networks: NetworksConfig = field(default_factory=NetworksConfig)
@@ -102,7 +102,7 @@ class ClusterSettings:
     linkerd: ClusterLinkerdConfig = field(default_factory=ClusterLinkerdConfig)
     extensions: ClusterExtensions = field(default_factory=ClusterExtensions)
     cilium: ClusterMeshMember | None = None
-    multicluster: bool = True  # has the multicluster extension, which a single cluster does not need
+    has_multicluster: bool = True  # the multicluster extension, which a single cluster does not need
     linkerd_release: LinkerdRelease  # the same object as `Settings.linkerd_release`
 
     @cached_property
@@ -198,13 +198,13 @@ class Settings:
     @property
     def dashboard_user(self) -> str | None:
         """Return the user of the dashboards; None without dashboards."""
-        extensions = [cluster.extensions.viz for cluster in self.clusters if cluster.extensions.dashboard]
+        extensions = [cluster.extensions.viz for cluster in self.clusters if cluster.extensions.has_dashboard]
         return next((viz.dashboard.user for viz in extensions if viz is not None and viz.dashboard is not None), None)
 
     @property
     def dashboards(self) -> tuple[str, ...]:
         """Return the clusters with an Ingress for the dashboard."""
-        return tuple(cluster.name for cluster in self.clusters if cluster.extensions.dashboard)
+        return tuple(cluster.name for cluster in self.clusters if cluster.extensions.has_dashboard)
 
 
 def value_paths(values: Mapping[str, object], prefix: str = "") -> list[str]:

@@ -62,8 +62,8 @@ def latest_revision(client: KubeClient, namespace: str, name: str) -> ReleaseRev
     """
     subject = f"Helm's revisions in namespace {namespace}"
     query = quote(revision_selector(name, _INSTALLED_STATUSES))
-    listed = client.get(f"{secrets_path(namespace)}?labelSelector={query}", subject) or {}
-    secrets = sorted(listed.get("items") or (), key=revision_number)
+    secret_list = client.get(f"{secrets_path(namespace)}?labelSelector={query}", subject) or {}
+    secrets = sorted(secret_list.get("items") or (), key=revision_number)
     if not secrets:
         return None
     try:

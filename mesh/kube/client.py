@@ -123,7 +123,7 @@ class KubeClient:
         self._pool = api_client.rest_client.pool_manager
         if not api_client.configuration.verify_ssl:
             _suppress_tls_warnings()
-        self._answer_count = 0
+        self._response_count = 0
         self._forbidden: list[dict[str, Any]] = []
         self._headers: dict[str, str] = {}
         self._headers_expire_at = 0.0
@@ -132,7 +132,7 @@ class KubeClient:
     @property
     def denied_user(self) -> str | None:
         """Return the user to whom every `get` and `post` so far was forbidden; None if one was allowed."""
-        if not self._answer_count or len(self._forbidden) < self._answer_count:
+        if not self._response_count or len(self._forbidden) < self._response_count:
             return None
         message = as_text(self._forbidden[-1].get("message"))
         start, _, rest = message.partition('User "')
@@ -144,10 +144,10 @@ class KubeClient:
         Raises:
             ApiUnreachableError, BadCredentialsError: every further request would fail too.
         """
-        [answer] = self._check([("GET", "/version", None, JSON_MEDIA_TYPE)])
-        if answer.status != HTTPStatus.FORBIDDEN and (answer.status != HTTPStatus.OK or answer.content is None):
-            raise ApiUnreachableError(f"the server is no Kubernetes API server ({answer.summary} to GET /version)")
-        return answer
+        [response] = self._check([("GET", "/version", None, JSON_MEDIA_TYPE)])
+        if response.status != HTTPStatus.FORBIDDEN and (response.status != HTTPStatus.OK or response.content is None):
+            raise ApiUnreachableError(f"the server is no Kubernetes API server ({response.summary} to GET /version)")
+        return response
 
     def get(self, path: str, subject: str, accept: str = JSON_MEDIA_TYPE) -> dict[str, Any] | None:
         """Return an object or a list, or None if it does not exist.
@@ -161,18 +161,18 @@ class KubeClient:
             NotReadableError: this object cannot be read.
             ApiUnreachableError, BadCredentialsError: no object can be read.
         """
-        [answer] = self._check([("GET", path, None, accept)])
-        self._count(answer)
-        if answer.status == HTTPStatus.NOT_FOUND:
+        [response] = self._check([("GET", path, None, accept)])
+        self._count(response)
+        if response.status == HTTPStatus.NOT_FOUND:
             return None
-        return _readable_content(answer, subject)
+        return _readable_content(response, subject)
 
     def post(self, path: str, bodies: Sequence[dict[str, Any]], subject: str) -> list[dict[str, Any]]:
         """Return the answers to several bodies that change nothing, such as access reviews; raise as `get` does."""
-        answers = self._check([("POST", path, json.dumps(body), JSON_MEDIA_TYPE) for body in bodies])
-        for answer in answers:
-            self._count(answer)
-        return [_readable_content(answer, subject) for answer in answers]
+        responses = self._check([("POST", path, json.dumps(body), JSON_MEDIA_TYPE) for body in bodies])
+        for response in responses:
+            self._count(response)
+        return [_readable_content(response, subject) for response in responses]
 
     def request(
         self,
@@ -200,15 +200,15 @@ class KubeClient:
         content_type = patch_type if method == "PATCH" else JSON_MEDIA_TYPE
         content = None if body is None else json.dumps(body)
         try:
-            answer = self._send(method, path, content, accept, content_type=content_type, retry=True)
+            response = self._send(method, path, content, accept, content_type=content_type, retry=True)
         except ApiUnreachableError as error:
             raise ApiUnreachableError(f"{label}: {error}") from None
-        if answer.status == HTTPStatus.NOT_FOUND:
+        if response.status == HTTPStatus.NOT_FOUND:
             return None
-        if not 200 <= answer.status < 300 or answer.content is None:
-            message = as_text((answer.content or {}).get("message"))
-            raise ApiStatusError(label, answer.status, answer.reason, message)
-        return answer.content
+        if not 200 <= response.status < 300 or response.content is None:
+            message = as_text((response.content or {}).get("message"))
+            raise ApiStatusError(label, response.status, response.reason, message)
+        return response.content
 
     def list_objects(self, path: str, selector: str = "", *, accept: str = JSON_MEDIA_TYPE) -> list[dict[str, Any]]:
         """Return the objects of a kind, or none if the kind does not exist; raise as `request` does.
@@ -218,14 +218,14 @@ class KubeClient:
             selector: a label selector.
             accept: media type of the answer.
         """
-        selected = f"{path}?labelSelector={quote(selector)}" if selector else path
-        listed = self.request("GET", selected, accept=accept) or {}
-        return list(listed.get("items") or ())
+        query_path = f"{path}?labelSelector={quote(selector)}" if selector else path
+        object_list = self.request("GET", query_path, accept=accept) or {}
+        return list(object_list.get("items") or ())
 
-    def _count(self, answer: Response) -> None:
-        self._answer_count += 1
-        if answer.status == HTTPStatus.FORBIDDEN:
-            self._forbidden.append(answer.content or {})
+    def _count(self, response: Response) -> None:
+        self._response_count += 1
+        if response.status == HTTPStatus.FORBIDDEN:
+            self._forbidden.append(response.content or {})
 
     def _check(self, requests: Sequence[tuple[str, str, str | None, str]]) -> list[Response]:
         """Send requests once, at the same time, and return their answers within a hard deadline."""
@@ -237,16 +237,16 @@ class KubeClient:
             raise request_error(error, self._timeout_s) from None
 
     def _send_check(self, method: str, path: str, body: str | None, accept: str) -> Response:
-        answer = self._send(method, path, body, accept, content_type=JSON_MEDIA_TYPE, retry=False)
-        if answer.status == HTTPStatus.UNAUTHORIZED:
+        response = self._send(method, path, body, accept, content_type=JSON_MEDIA_TYPE, retry=False)
+        if response.status == HTTPStatus.UNAUTHORIZED:
             raise BadCredentialsError(
                 "the API server refuses the kubeconfig's credentials: they are wrong or have expired (HTTP 401)"
             )
-        if answer.status >= 500 or answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+        if response.status >= 500 or response.status == HTTPStatus.TOO_MANY_REQUESTS:
             raise ApiUnreachableError(
-                f"the API server answers with {answer.summary} to {method} {path.partition('?')[0]}"
+                f"the API server answers with {response.summary} to {method} {path.partition('?')[0]}"
             )
-        return answer
+        return response
 
     def _send(
         self, method: str, path: str, body: str | None, accept: str, *, content_type: str, retry: bool
@@ -320,7 +320,7 @@ def connect(
     from kubernetes.config import ConfigException
 
     try:
-        client = api_client(access)
+        client = build_api_client(access)
     except ConfigException as error:
         raise context_error(error) from None
     except Exception as error:  # a credential plugin or a kubeconfig may fail in any way
@@ -329,7 +329,7 @@ def connect(
 
 
 @cache
-def api_client(access: Access) -> ApiClient:
+def build_api_client(access: Access) -> ApiClient:
     """Return the official client for a cluster, one per credentials.
 
     Raises:
@@ -404,12 +404,12 @@ def _read_body(response: BaseHTTPResponse, deadline: float) -> bytearray:
     return content
 
 
-def _readable_content(answer: Response, subject: str) -> dict[str, Any]:
-    if answer.status == HTTPStatus.FORBIDDEN:
+def _readable_content(response: Response, subject: str) -> dict[str, Any]:
+    if response.status == HTTPStatus.FORBIDDEN:
         raise NotReadableError(f"{subject} (not allowed)")
-    if not 200 <= answer.status < 300 or answer.content is None:
-        raise NotReadableError(f"{subject} ({answer.summary})")
-    return answer.content
+    if not 200 <= response.status < 300 or response.content is None:
+        raise NotReadableError(f"{subject} ({response.summary})")
+    return response.content
 
 
 def _parse_object(content: bytearray) -> dict[str, Any] | None:

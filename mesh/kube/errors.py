@@ -106,9 +106,11 @@ def request_error(
         return _tls_error(error)
     if isinstance(error, urllib3.LocationValueError):
         return ApiUnreachableError("the URL is not valid")
-    unread = next((cause for cause in _causes(error) if isinstance(cause, (FileNotFoundError, PermissionError))), None)
-    if unread is not None:
-        reason = to_single_line(unread.strerror)
+    unreadable_file = next(
+        (cause for cause in _causes(error) if isinstance(cause, (FileNotFoundError, PermissionError))), None
+    )
+    if unreadable_file is not None:
+        reason = to_single_line(unreadable_file.strerror)
         return BadCredentialsError(f"the kubeconfig's certificate or key can't be read: {reason}")
     if isinstance(error, (urllib3.HTTPError, http.client.HTTPException, OSError)):
         return ApiUnreachableError(f"the connection broke off{_root_cause(error)}")

@@ -46,9 +46,9 @@ class Kubeconfig:
 
 def kubeconfig_paths(environment: Mapping[str, str]) -> list[Path]:
     """Return the kubeconfig files in `$KUBECONFIG`, or else `~/.kube/config`."""
-    listed = [part for part in environment.get("KUBECONFIG", "").split(os.pathsep) if part]
-    if listed:
-        return [Path(part).expanduser() for part in listed]
+    paths = [part for part in environment.get("KUBECONFIG", "").split(os.pathsep) if part]
+    if paths:
+        return [Path(part).expanduser() for part in paths]
     home = environment.get("HOME")
     return [(Path(home) if home else Path.home()) / ".kube" / "config"]
 

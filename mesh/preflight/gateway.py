@@ -32,8 +32,8 @@ def check(target: CheckTarget, client: KubeClient, now: float) -> Iterator[Findi
         client: its client.
         now: the cluster's time, in seconds since 1970.
     """
-    listed = as_mappings((client.get(_SERVICES_PATH, _SUBJECT) or {}).get("items"))
-    services = [service for service in listed if as_mapping(service, "spec").get("type") == "LoadBalancer"]
+    all_services = as_mappings((client.get(_SERVICES_PATH, _SUBJECT) or {}).get("items"))
+    services = [service for service in all_services if as_mapping(service, "spec").get("type") == "LoadBalancer"]
     if any(_has_address(service) for service in services):
         return
     setting = "gateway.loadBalancer"

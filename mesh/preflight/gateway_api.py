@@ -23,10 +23,10 @@ _INSTALL_FALSE = "set extensions.gatewayApi: { install: false }"
 def check(target: CheckTarget, gateway_api: GatewayApiTarget, client: KubeClient) -> Iterator[Finding]:
     """Yield findings about the CRDs of the Gateway API's routes."""
     # Metadata only: most of a CRD is its schemas.
-    listed = client.get(CRDS_PATH, "the owner of the Gateway API's CRDs", METADATA_LIST_MEDIA_TYPE) or {}
+    crd_list = client.get(CRDS_PATH, "the owner of the Gateway API's CRDs", METADATA_LIST_MEDIA_TYPE) or {}
     crds = {
         as_text(as_mapping(crd, "metadata").get("name")): as_mapping(crd, "metadata")
-        for crd in as_mappings(listed.get("items"))
+        for crd in as_mappings(crd_list.get("items"))
     }
     routes = {name: crds[name] for name in (f"{route}.{GATEWAY_API_GROUP}" for route in _ROUTES) if name in crds}
     if gateway_api.installed_by == "others":
@@ -85,8 +85,10 @@ def _check_foreign_crds(
     served: dict[str, set[str]] = {}
     for resource, api_version in gateway_api.required_routes:
         if api_version not in served:
-            answer = client.get(f"/apis/{api_version}", f"which versions of {GATEWAY_API_GROUP} are served") or {}
-            served[api_version] = {as_text(each.get("name")) for each in as_mappings(answer.get("resources"))}
+            resource_list = (
+                client.get(f"/apis/{api_version}", f"which versions of {GATEWAY_API_GROUP} are served") or {}
+            )
+            served[api_version] = {as_text(each.get("name")) for each in as_mappings(resource_list.get("resources"))}
         if resource not in served[api_version]:
             rule = (
                 f"Linkerd {target.linkerd} and this program's samples need it in {api_version}, which the cluster does "

@@ -50,17 +50,17 @@ def read_networks(target: CheckTarget, client: KubeClient) -> ClusterNetworks:
     if declared.unknown is None:
         return declared
     try:
-        listed = client.get(NODES_PATH, "its nodes' pod networks") or {}
+        node_list = client.get(NODES_PATH, "its nodes' pod networks") or {}
     except NotReadableError:
         return ClusterNetworks(pods=(), services=declared.services, unknown="its nodes cannot be read")
-    specs = [as_mapping(node, "spec") for node in as_mappings(listed.get("items"))]
+    specs = [as_mapping(node, "spec") for node in as_mappings(node_list.get("items"))]
     pods = _parse_networks(
         cidr for spec in specs for cidr in [*as_texts(spec.get("podCIDRs")), as_text(spec.get("podCIDR"))]
     )
     unknown = None
     if not pods:
         unknown = "its nodes have no pod CIDR"
-    elif as_mapping(listed, "metadata").get("continue"):
+    elif as_mapping(node_list, "metadata").get("continue"):
         unknown = f"it has more than the {len(specs)} nodes that were read"
     return ClusterNetworks(pods=pods, services=declared.services, unknown=unknown)
 

@@ -87,9 +87,11 @@ def _has_helm_revisions(target: CheckTarget, client: KubeClient) -> bool | None:
     namespace = target.control_plane_namespace
     path = f"/api/v1/namespaces/{namespace}/secrets?labelSelector=owner%3Dhelm&limit=1"
     try:
-        listed = client.get(path, f"whether Helm installed Linkerd in namespace {namespace}", METADATA_LIST_MEDIA_TYPE)
+        secret_list = client.get(
+            path, f"whether Helm installed Linkerd in namespace {namespace}", METADATA_LIST_MEDIA_TYPE
+        )
     except NotReadableError:
         if target.adopt:
             raise
         return None
-    return bool(as_mappings((listed or {}).get("items")))
+    return bool(as_mappings((secret_list or {}).get("items")))

@@ -73,10 +73,10 @@ def _remedy(target: CheckTarget) -> str:
 
 def _is_allowed(client: KubeClient, permissions: list[tuple[str, str, str]]) -> list[bool]:
     reviews = client.post(_REVIEWS_PATH, [_review(*permission) for permission in permissions], _SUBJECT)
-    answers = [as_mapping(review, "status").get("allowed") for review in reviews]
-    if not all(isinstance(answer, bool) for answer in answers):
+    decisions = [as_mapping(review, "status").get("allowed") for review in reviews]
+    if not all(isinstance(decision, bool) for decision in decisions):
         raise NotReadableError(f"{_SUBJECT} (an answer that can't be read)")
-    return [answer is True for answer in answers]
+    return [decision is True for decision in decisions]
 
 
 def _review(verb: str, group: str, resource: str) -> dict[str, Any]:

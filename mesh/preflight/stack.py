@@ -50,7 +50,7 @@ def check_stack(
 
     def api_client(name: str) -> ApiClient:
         cluster = clusters[name]
-        return kube_client.api_client(Access(context=cluster.context.name, kubeconfig=cluster.kubeconfig))
+        return kube_client.build_api_client(Access(context=cluster.context.name, kubeconfig=cluster.kubeconfig))
 
     targets = [_check_target(stack, cluster, owner, namespaces) for cluster in clusters.values()]
     flat_links = [
@@ -75,11 +75,16 @@ def check_stack(
 
 def _check_target(stack: Settings, cluster: ClusterSettings, owner: str, namespaces: Sequence[str]) -> CheckTarget:
     linkerd = cluster.linkerd
-    samples = [sample.config.namespace for sample in stack.samples if cluster.name in sample.all_clusters]
-    cni = ["linkerd-cni"] if linkerd.cni else []
-    core = [linkerd.namespace, *cni] if stack.has_linkerd else []
-    linked = namespaces if cluster.multicluster else []
-    owned = [*core, *linked, *cluster.extensions.namespaces, *samples]
+    sample_namespaces = [sample.config.namespace for sample in stack.samples if cluster.name in sample.all_clusters]
+    cni_namespaces = ["linkerd-cni"] if linkerd.cni else []
+    control_plane_namespaces = [linkerd.namespace, *cni_namespaces] if stack.has_linkerd else []
+    multicluster_namespaces = namespaces if cluster.has_multicluster else []
+    owned_namespaces = [
+        *control_plane_namespaces,
+        *multicluster_namespaces,
+        *cluster.extensions.namespaces,
+        *sample_namespaces,
+    ]
     return CheckTarget(
         name=cluster.name,
         server=cluster.context.server,
@@ -92,12 +97,12 @@ def _check_target(stack: Settings, cluster: ClusterSettings, owner: str, namespa
         ),
         linkerd=stack.linkerd_release.version if stack.has_linkerd else None,
         # Every cluster has `default`, and no stack owns it.
-        namespaces=tuple(name for name in dict.fromkeys(owned) if name != "default"),
+        namespaces=tuple(name for name in dict.fromkeys(owned_namespaces) if name != "default"),
         control_plane_namespace=linkerd.namespace,
         owner=owner,
         adopt=cluster.adopt,
         trust_anchor=stack.trust.anchor.certificate if stack.trust.anchor is not None else None,
-        needs_load_balancer=cluster.multicluster
+        needs_load_balancer=cluster.has_multicluster
         and cluster.gateway_exposure.waits_for_address
         and cluster.extensions.metallb is None,
         pod_networks=_pod_networks(cluster),
@@ -143,7 +148,7 @@ def _extra_resources(stack: Settings, cluster: ClusterSettings) -> Iterator[tupl
     extensions = cluster.extensions
     if extensions.viz is not None:
         yield "apiregistration.k8s.io", "apiservices"
-    if extensions.dashboard:
+    if extensions.has_dashboard:
         yield "networking.k8s.io", "ingresses"
     if extensions.ingress_nginx is not None and extensions.ingress_nginx.install:
         yield "networking.k8s.io", "ingressclasses"

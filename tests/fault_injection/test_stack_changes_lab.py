@@ -16,7 +16,7 @@ from kubernetes.client import ApiException, CoreV1Api
 from hack.lab import lifecycle
 from hack.lab.spec import LoadBalancerKind
 from hack.lab.state_dir import StateDir
-from mesh.kube.client import Access, api_client
+from mesh.kube.client import Access, build_api_client
 from tests.helpers.options import FaultOptions
 from tests.helpers.stack_configs import full_mesh_config
 from tests.helpers.stack_under_test import StackUnderTest, deploy, wait_until
@@ -53,7 +53,9 @@ def read_credentials(mesh: StackUnderTest, source: str, target: str) -> str:
 def request_status(kubeconfig: str, target: str) -> int:
     """Return the HTTP status of the target's API server for a kubeconfig."""
     try:
-        CoreV1Api(api_client(Access(context=target, kubeconfig=kubeconfig))).list_service_for_all_namespaces(limit=1)
+        CoreV1Api(build_api_client(Access(context=target, kubeconfig=kubeconfig))).list_service_for_all_namespaces(
+            limit=1
+        )
     except ApiException as error:
         return int(error.status or 0)
     return 200

@@ -231,7 +231,7 @@ def record_run(config: dict[str, Any], secret: Sequence[str], kubeconfig: Path, 
     patch.setattr(pulumi, "export", export)
     # The mock engine has no stack; `pulumi.runtime.test` waits for all resources.
     patch.setattr(pulumi, "run", lambda program: None)
-    patch.setattr(clustermesh, "node_addresses", fake_node_addresses)
+    patch.setattr(clustermesh, "read_node_addresses", fake_node_addresses)
     asyncio.set_event_loop(_LOOP)
     set_mocks(recorder, project="multicluster-mesh", stack="test", preview=True, monitor=recorder.monitor)
 

@@ -39,7 +39,7 @@ STACK: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def cert_manager(lab: StateDir) -> Iterator[FakeCertManager]:
     """Run a fake cert-manager for the cluster."""
-    client = kube_client.api_client(Access(context=CONTEXT, kubeconfig=str(lab.kubeconfig)))
+    client = kube_client.build_api_client(Access(context=CONTEXT, kubeconfig=str(lab.kubeconfig)))
     with FakeCertManager(client) as fake_cert_manager:
         yield fake_cert_manager
 

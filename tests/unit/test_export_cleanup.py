@@ -63,7 +63,7 @@ class Source(FakeApiServer):
 @contextmanager
 def serve_source(monkeypatch: pytest.MonkeyPatch, cluster: Source) -> Iterator[Source]:
     with serve(cluster):
-        monkeypatch.setattr(kube_client, "api_client", lambda access: build_client(cluster.server))
+        monkeypatch.setattr(kube_client, "build_api_client", lambda access: build_client(cluster.server))
         yield cluster
 
 
@@ -125,7 +125,7 @@ def test_unreachable_source_is_left_to_its_controller(monkeypatch: pytest.Monkey
         accesses.append(access)
         return build_client(server)
 
-    monkeypatch.setattr(kube_client, "api_client", connect)
+    monkeypatch.setattr(kube_client, "build_api_client", connect)
 
     delete_with_timeout(LONG_TIMEOUT_S)
 
@@ -189,7 +189,7 @@ def test_mirrors_of_unreachable_target_are_not_awaited(monkeypatch: pytest.Monke
         accesses.append(access)
         return build_client(server)
 
-    monkeypatch.setattr(kube_client, "api_client", connect)
+    monkeypatch.setattr(kube_client, "build_api_client", connect)
 
     ExportCleanupProvider().delete("east/test/podinfo/west", PROPS)
 

@@ -46,7 +46,7 @@ def test_kubeconfig_file_is_read_once_until_it_changes(tmp_path: Path, monkeypat
 
     def hosts_of(numbers: range) -> list[Any]:
         accesses = [Access(context=f"c{number}", kubeconfig=file) for number in numbers]
-        return [kube_client.api_client(access).configuration.host for access in accesses]
+        return [kube_client.build_api_client(access).configuration.host for access in accesses]
 
     monkeypatch.setattr(kube_config, "KubeConfigMerger", Merger)
     file = write_kubeconfig(tmp_path / "config", "https://api.example.com", 5)
@@ -72,7 +72,7 @@ def test_kubeconfig_text_is_parsed_once_for_all_contexts(tmp_path: Path, monkeyp
     content = Path(write_kubeconfig(tmp_path / "config", "https://content.example.com", 3)).read_text()
     accesses = [Access(context=f"c{number}", kubeconfig=content) for number in range(3)]
 
-    hosts = [kube_client.api_client(access).configuration.host for access in accesses]
+    hosts = [kube_client.build_api_client(access).configuration.host for access in accesses]
 
     assert hosts == [f"https://content.example.com/c{number}" for number in range(3)]
     assert texts == [content]
@@ -82,20 +82,20 @@ def test_list_of_kubeconfigs_is_merged(tmp_path: Path, monkeypatch: pytest.Monke
     one = write_kubeconfig(tmp_path / "one", "https://one.example.com", 1)
     two = write_kubeconfig(tmp_path / "two", "https://two.example.com", 2)
     monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", f"{one}:{tmp_path / 'none'}:{two}")
-    kube_client.api_client.cache_clear()
+    kube_client.build_api_client.cache_clear()
 
-    hosts = [kube_client.api_client(Access(context=name)).configuration.host for name in ("c0", "c1")]
+    hosts = [kube_client.build_api_client(Access(context=name)).configuration.host for name in ("c0", "c1")]
 
     assert hosts == ["https://one.example.com/c0", "https://two.example.com/c1"]
-    kube_client.api_client.cache_clear()
+    kube_client.build_api_client.cache_clear()
 
 
 def test_missing_kubeconfig_raises_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
-    kube_client.api_client.cache_clear()
+    kube_client.build_api_client.cache_clear()
 
     with pytest.raises(ConfigException):
-        kube_client.api_client(Access(context="c0"))
+        kube_client.build_api_client(Access(context="c0"))
 
 
 PODS = "/api/v1/pods"

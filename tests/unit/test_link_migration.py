@@ -39,7 +39,7 @@ def migrate(monkeypatch: pytest.MonkeyPatch, *links: dict[str, Any]) -> Links:
     cluster = Links(objects={LINKS_PATH: {"items": list(links)}})
     cluster.bodies = []
     with serve(cluster):
-        monkeypatch.setattr(kube_client, "api_client", lambda access: build_client(cluster.server))
+        monkeypatch.setattr(kube_client, "build_api_client", lambda access: build_client(cluster.server))
         migrate_managed_fields(Access(context="west"), "mc", f"{GROUP}/v1alpha3")
     return cluster
 

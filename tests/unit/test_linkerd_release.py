@@ -307,8 +307,8 @@ def test_unreachable_chart_source_is_reported(environment: Environment) -> None:
 def test_release_has_matching_gateway_api_version(version: str, manifest: str, version_range: tuple[str, str]) -> None:
     linkerd_release = require_release(version)
 
-    assert linkerd_release.gateway_api_manifest is not None
-    assert linkerd_release.gateway_api_manifest.endswith(manifest)
+    assert linkerd_release.gateway_api_manifest_url is not None
+    assert linkerd_release.gateway_api_manifest_url.endswith(manifest)
     assert linkerd_release.gateway_api_range == version_range
     assert (
         linkerd_release.gateway_api_crds_retained == linkerd_release.gateway_api_opt_in == (version in ("2.19", "2.20"))

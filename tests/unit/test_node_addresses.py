@@ -28,12 +28,12 @@ def node(name: str, *addresses: tuple[str, str], **metadata: Any) -> dict[str, A
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApiServer]:
     with serve(FakeApiServer()) as started:
-        monkeypatch.setattr(kube_client, "api_client", lambda _: build_client(started.server))
+        monkeypatch.setattr(kube_client, "build_api_client", lambda _: build_client(started.server))
         yield started
 
 
 def read_node_addresses() -> list[str]:
-    return clustermesh.node_addresses(Cluster(settings=build_cluster_settings("east"), provider=None))  # type: ignore[arg-type]
+    return clustermesh.read_node_addresses(Cluster(settings=build_cluster_settings("east"), provider=None))  # type: ignore[arg-type]
 
 
 def test_first_three_live_nodes_provide_internal_addresses(server: FakeApiServer) -> None:
@@ -83,7 +83,7 @@ def test_unreachable_cluster_is_reported_in_one_line(monkeypatch: pytest.MonkeyP
     with serve(FakeApiServer()) as stopped:
         pass
     stopped_client = build_client(stopped.server, retries=False)
-    monkeypatch.setattr(kube_client, "api_client", lambda _: stopped_client)
+    monkeypatch.setattr(kube_client, "build_api_client", lambda _: stopped_client)
 
     with pytest.raises(pulumi.RunError) as caught:
         read_node_addresses()
@@ -105,7 +105,7 @@ def test_preview_of_unreachable_clusters_ends_with_message(
         "cilium": {"hubble": False},
         "preflight": {"enabled": preflight, "timeout": 1},
     }
-    monkeypatch.setattr(mock_engine, "fake_node_addresses", clustermesh.node_addresses)
+    monkeypatch.setattr(mock_engine, "fake_node_addresses", clustermesh.read_node_addresses)
     monkeypatch.setattr("urllib3.util.retry.Retry.DEFAULT", False)
 
     with pytest.raises(pulumi.RunError) as caught:

@@ -272,7 +272,7 @@ def test_unreadable_release_secret_is_error(server: Server) -> None:
 def test_unreachable_cluster_keeps_recorded_drift(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(kube_client, "api_client", lambda access: build_client("http://127.0.0.1:9"))
+    monkeypatch.setattr(kube_client, "build_api_client", lambda access: build_client("http://127.0.0.1:9"))
     monkeypatch.setattr("pulumi.log.warn", print)
     before = {**PROPS, "drift": ["Deployment web is missing"]}
 
@@ -286,7 +286,7 @@ def test_unusable_kubeconfig_keeps_recorded_drift(
     def fail(access: Access) -> None:
         raise ValueError("no such context")
 
-    monkeypatch.setattr(kube_client, "api_client", fail)
+    monkeypatch.setattr(kube_client, "build_api_client", fail)
     monkeypatch.setattr("pulumi.log.warn", print)
 
     assert ReleaseDriftProvider().read("west", PROPS).outs == PROPS
@@ -305,7 +305,7 @@ def test_only_refresh_detects_and_only_update_repairs_drift(
 ) -> None:
     access = Access(context="ctx-west", kubeconfig="text")
     monkeypatch.setattr(
-        kube_client, "api_client", lambda requested: build_client(server.server) if requested == access else None
+        kube_client, "build_api_client", lambda requested: build_client(server.server) if requested == access else None
     )
     for level in ("warn", "info"):
         monkeypatch.setattr(f"pulumi.log.{level}", print)

@@ -99,7 +99,7 @@ def test_crds_are_read_before_their_release_is_deleted(
 ) -> None:
     add_crds(server, crd("servers"))
     server.statuses[SERVERS] = status
-    monkeypatch.setattr(kube_client, "api_client", lambda _: build_client(server.server))
+    monkeypatch.setattr(kube_client, "build_api_client", lambda _: build_client(server.server))
     monkeypatch.setattr(terminating_crds, "CRD_SERVED_TIMEOUT_S", 0.2)
 
     ReleaseDriftProvider().delete("", {"context": "ctx-west", "release": "linkerd-crds", "namespace": "linkerd"})
@@ -114,7 +114,7 @@ def test_unreachable_cluster_does_not_block_deletion(monkeypatch: pytest.MonkeyP
         accesses.append(access)
         raise ValueError("no such context")
 
-    monkeypatch.setattr(kube_client, "api_client", fail)
+    monkeypatch.setattr(kube_client, "build_api_client", fail)
 
     ReleaseDriftProvider().delete("", {"context": "ctx-west", "release": "linkerd-crds", "namespace": "linkerd"})
 
