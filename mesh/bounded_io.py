@@ -12,7 +12,7 @@ DEFAULT_MAX_BYTES = 16 * 2**20
 
 
 def read_regular_file(path: Path, max_bytes: int = DEFAULT_MAX_BYTES) -> bytes:
-    """Return the content of a regular file; refuse pipes and devices, which may be empty or endless on the next read.
+    """Return the content of a regular file; reject pipes and devices, which may be empty or endless at the next read.
 
     Args:
         path: the file; `/dev/null` is read as an empty file.

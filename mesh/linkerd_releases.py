@@ -212,8 +212,8 @@ def release_order(tag: str) -> tuple[int, ...] | None:
 def minor_version(tag: str) -> int | None:
     """Return the minor version of Linkerd that a release belongs to, such as 14 for `stable-2.14.10`.
 
-    An edge release belongs to the next announced version: 18 for `edge-25.4.4`, which is version 2.18, and 19 for the
-    edge release after it. Edge releases after the last announced version have one minor version more than it.
+    An edge release belongs to the next announced version. `edge-25.4.4` is version 2.18, so its minor version is 18.
+    The edge release after it has 19. Edge releases after the last announced version count as the version after it.
 
     Args:
         tag: tag of the images.

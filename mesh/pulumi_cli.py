@@ -31,7 +31,7 @@ def run_pulumi(
     *,
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
-    timeout: float | None = None,
+    timeout_s: float | None = None,
 ) -> str:
     """Run a Pulumi command and return its standard output.
 
@@ -39,13 +39,13 @@ def run_pulumi(
         arguments: the command without `pulumi`. `--non-interactive` is appended.
         environment: the whole environment of the process; None for that of this process.
         folder: the working directory; None for the current one.
-        timeout: in seconds; None for no limit.
+        timeout_s: time limit in seconds; None for no limit.
 
     Raises:
         PulumiCommandError: Pulumi is not installed, or the command failed or timed out.
     """
     command = ["pulumi", *arguments, "--non-interactive"]
-    return _run(command, environment, folder, timeout, subprocess.PIPE).stdout
+    return _run(command, environment, folder, timeout_s, subprocess.PIPE).stdout
 
 
 def stream_pulumi(
@@ -73,7 +73,7 @@ def _run(
     command: Sequence[str],
     environment: Mapping[str, str] | None,
     folder: Path | None,
-    timeout: float | None,
+    timeout_s: float | None,
     output: int | IO[str] | None,
 ) -> subprocess.CompletedProcess[str]:
     try:
@@ -85,7 +85,7 @@ def _run(
             stdout=output,
             stderr=output,
             text=True,
-            timeout=timeout,
+            timeout=timeout_s,
             check=False,
         )
     except subprocess.TimeoutExpired as error:

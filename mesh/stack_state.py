@@ -52,7 +52,7 @@ def read_stack_state() -> list[StateResource]:
     """
     stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
     try:
-        exported = run_pulumi(["stack", "export", "--stack", stack], timeout=EXPORT_TIMEOUT_S)
+        exported = run_pulumi(["stack", "export", "--stack", stack], timeout_s=EXPORT_TIMEOUT_S)
     except PulumiCommandError as error:
         raise StackStateError(
             f"{error}: while a cluster is declared unreachable, the stack state must be readable; "

@@ -13,7 +13,7 @@ class GatewayExposure:
     """Exposure of one gateway: the type of its Service and the addresses at which sources reach it."""
 
     service_type: Literal["LoadBalancer", "NodePort", "ClusterIP"] | None  # None: the cluster has no gateway
-    has_load_balancer: bool  # the stack file promises that LoadBalancer Services of the cluster get an address
+    has_load_balancer: bool  # from the stack file: whether LoadBalancer Services of the cluster get an address
     addresses: tuple[str, ...] = ()  # used in place of the Service's address
 
     @property

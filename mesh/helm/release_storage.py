@@ -70,7 +70,7 @@ def latest_revision(client: KubeClient, namespace: str, name: str) -> ReleaseRev
         release = decode_release(secrets[-1])
         return ReleaseRevision(manifest=str(release["manifest"]), values=release.get("config") or {})
     except (KeyError, TypeError, ValueError, OSError, EOFError, zlib.error):
-        raise NotReadableError(f"{subject} (that of release {name} can't be read)") from None
+        raise NotReadableError(f"{subject} (that of release {name} cannot be read)") from None
 
 
 def update_revision(client: KubeClient, secret: Mapping[str, Any]) -> None:

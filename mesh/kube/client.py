@@ -46,7 +46,7 @@ STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 REQUEST_TIMEOUT_S = 30.0
 # For a cluster that may be gone. urllib3 connects up to four times.
 CONNECT_TIMEOUT_S = 5.0
-# For the whole body of an answer to `request`; each read from the connection has the request's own timeout.
+# For the whole body of an answer to `request`; each read from the connection has the request's timeout.
 _TRANSFER_TIMEOUT_S = 300.0
 # Larger than any list of 500 Services or 50 nodes.
 _MAX_RESPONSE_BYTES = 64 * 2**20
@@ -63,12 +63,12 @@ class Access:
     """Credentials for a cluster: a kubeconfig and one of its contexts."""
 
     context: str
-    kubeconfig: str = field(default="", repr=False)  # a path, or a file's content; empty: as kubectl finds it
+    kubeconfig: str = field(default="", repr=False)  # a path, or a file's content; empty: kubectl's default
 
 
 @dataclass(frozen=True, kw_only=True)
 class Response:
-    """An answer of an API server, with the times before and after the request."""
+    """A response of an API server, with the times of sending and receipt."""
 
     status: int
     content: dict[str, Any] | None  # None: not a JSON object, or too large
@@ -98,9 +98,9 @@ class KubeClient:
     """A client for one API server: raw paths, plain JSON, pooled connections, typed errors.
 
     The official client provides connections and credentials. Its own calls need a class per kind, which take a second
-    to import, and they refuse a whole object for one unexpected field.
+    to import. These classes also reject a whole object for one unexpected field.
 
-    * `version`, `get` and `post` are for checks. They make one attempt, and no answer arrives after the deadline.
+    * `version`, `get` and `post` are for checks: one attempt, and no answer after the deadline.
     * `request` and `list_objects` are for changes. urllib3 retries lost connections three times; each attempt has the
       full timeout.
 

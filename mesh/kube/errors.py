@@ -59,7 +59,7 @@ def to_single_line(text: object, max_length: int = _MAX_TEXT_LENGTH) -> str:
 
 def credentials_error(error: BaseException) -> BadCredentialsError:
     """Return the error for a kubeconfig or a credential plugin that failed."""
-    return BadCredentialsError(f"the kubeconfig's credentials can't be used{_credentials_reason(error)}")
+    return BadCredentialsError(f"the kubeconfig's credentials cannot be used{_credentials_reason(error)}")
 
 
 def context_error(error: BaseException) -> KubeconfigContextError:
@@ -111,12 +111,12 @@ def request_error(
     )
     if unreadable_file is not None:
         reason = to_single_line(unreadable_file.strerror)
-        return BadCredentialsError(f"the kubeconfig's certificate or key can't be read: {reason}")
+        return BadCredentialsError(f"the kubeconfig's certificate or key cannot be read: {reason}")
     if isinstance(error, (urllib3.HTTPError, http.client.HTTPException, OSError)):
         return ApiUnreachableError(f"the connection broke off{_root_cause(error)}")
     # http.client refuses a header with a line end or another invalid character, and quotes it.
     return BadCredentialsError(
-        "the kubeconfig's credentials can't be used: they contain characters that HTTP does not allow"
+        "the kubeconfig's credentials cannot be used: they contain characters that HTTP does not allow"
     )
 
 
@@ -130,7 +130,7 @@ def _tls_error(error: Exception) -> ApiUnreachableError | BadCredentialsError:
         return ApiUnreachableError(f"the server's certificate is not accepted: {reason}")
     # OpenSSL reports unreadable PEM files in this way only, and gives no reason for some of them.
     if cause.library in ("PEM", "X509") or "PEM lib" in str(cause):
-        return BadCredentialsError("the kubeconfig's certificates or its key can't be read, or don't belong together")
+        return BadCredentialsError("the kubeconfig's certificates or its key cannot be read, or do not belong together")
     reason = (cause.reason or "").replace("_", " ").lower()
     if reason in ("wrong version number", "record layer failure"):
         return ApiUnreachableError("the server does not use TLS")

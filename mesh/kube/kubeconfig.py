@@ -1,6 +1,6 @@
 """Contexts of a kubeconfig and the addresses of their API servers.
 
-The Kubernetes provider reads the same files itself, by the same rules. This module reads no credentials.
+The Kubernetes provider reads the same files by the same rules. This module reads no credentials.
 Follows https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/.
 """
 

@@ -90,7 +90,7 @@ def check(
                 reason, alternative = "pods of a ClusterMesh connect directly to each other", ""
             yield targets[link.source].finding(
                 f"a {kind} network that overlaps {link.target}'s {other_kind} network {other}{more}, and {reason}",
-                f"give one of them other networks{alternative}; if these aren't their networks, "
+                f"give one of them other networks{alternative}; if these are not their networks, "
                 f"declare clusters.{link.source}.networks and clusters.{link.target}.networks",
                 value=str(own),
             )

@@ -44,7 +44,7 @@ def check_other_namespaces(target: CheckTarget, client: KubeClient) -> Iterator[
     services = [as_mapping(webhook, "clientConfig", "service") for webhook in as_mappings(live.get("webhooks"))]
     namespaces = {as_text(service.get("namespace")) for service in services} - {"", target.control_plane_namespace}
     for namespace in sorted(namespaces):
-        rule = f"Linkerd is already installed ({_INJECTOR}), and two control planes can't share a cluster"
+        rule = f"Linkerd is already installed ({_INJECTOR}), and two control planes cannot share a cluster"
         remedy = f"uninstall it, or choose another cluster by {target.path}.context"
         yield target.finding(rule, remedy, value=f"namespace {to_single_line(namespace, 63)}")
 
@@ -71,7 +71,7 @@ def _check_foreign_linkerd(target: CheckTarget, client: KubeClient, manager: str
     rule = f"Linkerd is already installed and does not belong to this stack{installer}"
     if has_helm is False:
         # Helm adopts only objects with its ownership metadata.
-        no_adoption = f", and {target.path}.adopt can't adopt it without Helm's revisions" if target.adopt else ""
+        no_adoption = f", and {target.path}.adopt cannot adopt it without Helm's revisions" if target.adopt else ""
         yield target.finding(
             f"{rule}{no_adoption}", "destroy that stack" if manager else _UNINSTALL_REMEDY, value=value
         )
@@ -83,7 +83,7 @@ def _check_foreign_linkerd(target: CheckTarget, client: KubeClient, manager: str
 
 
 def _has_helm_revisions(target: CheckTarget, client: KubeClient) -> bool | None:
-    """Return whether Helm stores revisions in the control plane's namespace; None if they can't be read."""
+    """Return whether Helm stores revisions in the control plane's namespace; None if they cannot be read."""
     namespace = target.control_plane_namespace
     path = f"/api/v1/namespaces/{namespace}/secrets?labelSelector=owner%3Dhelm&limit=1"
     try:

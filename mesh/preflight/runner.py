@@ -46,7 +46,7 @@ def run_checks(
     targets: Sequence[CheckTarget],
     api_client: Callable[[str], ApiClient],
     flat_links: Sequence[FlatNetworkLink] = (),
-    timeout: float = 5,
+    timeout_s: float = 5,
 ) -> list[Finding]:
     """Return all findings, in the order of the targets, then of the links.
 
@@ -56,16 +56,16 @@ def run_checks(
         targets: the clusters.
         api_client: returns a cluster's client by its name; may raise, and is called in several threads.
         flat_links: clusters whose pods connect directly.
-        timeout: seconds for each answer; a cluster that misses one is not contacted again.
+        timeout_s: seconds for each answer; a cluster that misses one is not contacted again.
     """
-    # Imported before the threads start, because one of them could see a partially imported package.
+    # Imported before the threads start, because a thread could otherwise use a partially imported package.
     import kubernetes.client
     import kubernetes.config  # noqa: F401
 
     linked = {name for link in flat_links for name in (link.source, link.target)}
 
     def check(target: CheckTarget) -> _ClusterReport:
-        return _check_cluster(target, api_client, timeout, is_linked=target.name in linked)
+        return _check_cluster(target, api_client, timeout_s, is_linked=target.name in linked)
 
     with ThreadPoolExecutor(max_workers=MAX_CONCURRENT_CLUSTERS) as pool:
         reports = list(pool.map(check, targets))

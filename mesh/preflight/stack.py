@@ -64,7 +64,7 @@ def check_stack(
             FlatNetworkLink(source=one, target=other, is_clustermesh=True) for one, other in combinations(clusters, 2)
         ]
     fatal = {Severity.ERROR, Severity.UPDATE_ERROR} if is_update else {Severity.ERROR}
-    findings = run_checks(targets, api_client, flat_links, timeout=stack.preflight.timeout)
+    findings = run_checks(targets, api_client, flat_links, timeout_s=stack.preflight.timeout)
     errors = [finding for finding in findings if finding.severity in fatal]
     for finding in findings:
         if finding not in errors:

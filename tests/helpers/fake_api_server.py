@@ -179,7 +179,7 @@ def build_client(server: str, **configured: Any) -> Any:
 def run_checks_against(api_server: FakeApiServer, **properties: Any) -> list[Finding]:
     """Return the findings for a server."""
     with serve(api_server):
-        return run_checks([check_target(**properties)], lambda name: build_client(api_server.server), timeout=20)
+        return run_checks([check_target(**properties)], lambda name: build_client(api_server.server), timeout_s=20)
 
 
 def only_finding(api_server: FakeApiServer, **properties: Any) -> Finding:

@@ -195,7 +195,7 @@ def test_expired_credentials_are_renewed(server: FakeApiServer, monkeypatch: pyt
 def test_missing_context_has_its_own_error(tmp_path: Path) -> None:
     kubeconfig = write_kubeconfig(tmp_path / "config", "https://api.example.com", 1)
 
-    with pytest.raises(KubeconfigContextError, match=r"the kubeconfig's credentials can't be used: .*missing"):
+    with pytest.raises(KubeconfigContextError, match=r"the kubeconfig's credentials cannot be used: .*missing"):
         kube_client.connect(Access(context="missing", kubeconfig=kubeconfig))
     with pytest.raises(BadCredentialsError) as caught:
         kube_client.connect(Access(context="c0", kubeconfig="{\nnot: [yaml"))

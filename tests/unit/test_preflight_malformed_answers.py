@@ -78,7 +78,7 @@ def test_unexpected_answers_do_not_fail_preflight(
         [check_target(adopt=adopt, needs_cert_manager=True)],
         lambda name: build_client(running_cluster.server),
         [FlatNetworkLink(source="west", target="west")],
-        timeout=20,
+        timeout_s=20,
     )
 
     assert all(str(finding).isprintable() for finding in findings)

@@ -19,7 +19,7 @@ def check_flat_network(
             [check_target(name, needs_load_balancer=False, **overrides) for name in clusters],
             lambda name: build_client(clusters[name].server),
             [FlatNetworkLink(source="west", target="east", is_clustermesh=is_clustermesh)],
-            timeout=2,
+            timeout_s=2,
         )
 
 
@@ -53,7 +53,7 @@ def test_overlapping_clustermesh_pod_networks_do_not_mention_links() -> None:
         "and pods of a ClusterMesh connect directly to each other"
     )
     assert finding.remedy == (
-        "give one of them other networks; if these aren't their networks, "
+        "give one of them other networks; if these are not their networks, "
         "declare clusters.west.networks and clusters.east.networks"
     )
 

@@ -72,7 +72,9 @@ def test_linkerd_without_helm_release_cannot_be_adopted() -> None:
     finding = only_finding(server_with_foreign_linkerd(helm=False), adopt=True, trust_anchor=ANCHOR)
 
     assert finding.severity is Severity.ERROR
-    assert finding.rule.endswith("(installed by hand), and clusters.west.adopt can't adopt it without Helm's revisions")
+    assert finding.rule.endswith(
+        "(installed by hand), and clusters.west.adopt cannot adopt it without Helm's revisions"
+    )
 
 
 def test_helm_linkerd_can_be_adopted_with_its_trust_anchor() -> None:
@@ -129,6 +131,6 @@ def test_linkerd_in_another_namespace_is_error() -> None:
     finding = only_finding(cluster, adopt=True)
 
     assert (finding.value, finding.severity) == ("namespace mesh", Severity.ERROR)
-    assert "two control planes can't share a cluster" in finding.rule
+    assert "two control planes cannot share a cluster" in finding.rule
     webhook["clientConfig"]["service"]["namespace"] = "linkerd"
     assert run_checks_against(cluster) == []

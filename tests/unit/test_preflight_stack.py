@@ -18,7 +18,7 @@ def collect_targets(
 ) -> tuple[list[CheckTarget], list[FlatNetworkLink]]:
     calls: list[tuple[list[CheckTarget], list[FlatNetworkLink]]] = []
 
-    def run(targets: list[CheckTarget], client: Any, flat: list[FlatNetworkLink], timeout: float) -> list[Any]:
+    def run(targets: list[CheckTarget], client: Any, flat: list[FlatNetworkLink], timeout_s: float) -> list[Any]:
         calls.append((targets, flat))
         return []
 

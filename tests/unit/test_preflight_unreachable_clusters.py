@@ -40,7 +40,7 @@ NO_ANSWER = f"no answer within {TIMEOUT_S} seconds"
 def check_server(server: str, timeout: float = 5, **client_options: Any) -> Finding:
     """Return the only finding about a server."""
     [finding] = run_checks(
-        [check_target(server=server)], lambda name: build_client(server, **client_options), timeout=timeout
+        [check_target(server=server)], lambda name: build_client(server, **client_options), timeout_s=timeout
     )
     assert (finding.path, finding.value, finding.severity) == ("clusters.west", server, Severity.ERROR)
     return finding
@@ -108,7 +108,7 @@ def test_concurrent_timeouts_are_reported_in_order(silent_port: int) -> None:
     findings = run_checks(
         [check_target(name) for name in names],
         lambda name: build_client(f"http://127.0.0.1:{silent_port}"),
-        timeout=TIMEOUT_S,
+        timeout_s=TIMEOUT_S,
     )
 
     assert time.monotonic() - start < MAX_DETECTION_S
@@ -211,7 +211,8 @@ def test_server_certificate_for_another_host_is_reported(server_certificate: tup
 def test_server_certificate_check_can_be_disabled(server_certificate: tuple[Path, Path]) -> None:
     with serve(healthy_server(), server_certificate) as cluster:
         assert (
-            run_checks([check_target()], lambda name: build_client(cluster.server, verify_ssl=False), timeout=20) == []
+            run_checks([check_target()], lambda name: build_client(cluster.server, verify_ssl=False), timeout_s=20)
+            == []
         )
 
 
@@ -312,7 +313,7 @@ def test_client_creation_failure_is_reported(error: Exception, reason: str) -> N
     [finding] = run_checks([check_target()], clients)
 
     assert finding.severity is Severity.ERROR
-    assert (finding.rule, finding.remedy) == (f"the kubeconfig's credentials can't be used{reason}", LOGIN_REMEDY)
+    assert (finding.rule, finding.remedy) == (f"the kubeconfig's credentials cannot be used{reason}", LOGIN_REMEDY)
 
 
 def test_hanging_credential_plugin_is_limited_by_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -329,7 +330,7 @@ def test_failed_token_refresh_is_reported() -> None:
 
     finding = check_server("http://127.0.0.1:9", api_key={"authorization": "old"}, refresh_api_key_hook=fail)
 
-    assert finding.rule == "the kubeconfig's credentials can't be used: exec: process returned 7"
+    assert finding.rule == "the kubeconfig's credentials cannot be used: exec: process returned 7"
 
 
 def test_token_with_invalid_characters_is_not_shown() -> None:
@@ -337,7 +338,7 @@ def test_token_with_invalid_characters_is_not_shown() -> None:
         finding = check_server(cluster.server, api_key={"authorization": "Bearer hush\nhush"})
 
     assert (
-        finding.rule == "the kubeconfig's credentials can't be used: they contain characters that HTTP does not allow"
+        finding.rule == "the kubeconfig's credentials cannot be used: they contain characters that HTTP does not allow"
     )
     assert "hush" not in str(finding)
 
@@ -349,8 +350,8 @@ def test_invalid_client_certificate_files_are_reported(server_certificate: tuple
         missing = check_server(cluster.server, cert_file=str(tmp_path / "no.crt"), key_file=str(server_certificate[1]))
         invalid = check_server(cluster.server, cert_file=str(invalid_file), key_file=str(server_certificate[1]))
 
-    assert missing.rule == "the kubeconfig's certificate or key can't be read: No such file or directory"
-    assert invalid.rule == "the kubeconfig's certificates or its key can't be read, or don't belong together"
+    assert missing.rule == "the kubeconfig's certificate or key cannot be read: No such file or directory"
+    assert invalid.rule == "the kubeconfig's certificates or its key cannot be read, or do not belong together"
     assert missing.remedy == invalid.remedy == LOGIN_REMEDY
 
 
@@ -359,7 +360,7 @@ def test_other_clusters_are_still_checked(silent_port: int) -> None:
         cluster.objects["/version"] = {"gitVersion": "v1.20.0"}
         servers = {"west": f"http://127.0.0.1:{silent_port}", "east": cluster.server}
         findings = run_checks(
-            [check_target(name) for name in servers], lambda name: build_client(servers[name]), timeout=TIMEOUT_S
+            [check_target(name) for name in servers], lambda name: build_client(servers[name]), timeout_s=TIMEOUT_S
         )
 
     assert [(finding.path, finding.value) for finding in findings] == [

@@ -92,7 +92,7 @@ def test_latest_revision_has_highest_number(server: Server) -> None:
 def test_unreadable_revision_is_error(server: Server, data: dict[str, Any]) -> None:
     server.objects[SECRETS] = {"items": [{**build_secret(1), "data": data}]}
 
-    with pytest.raises(NotReadableError, match="release viz can't be read"):
+    with pytest.raises(NotReadableError, match="release viz cannot be read"):
         release_storage.latest_revision(build_kube_client(server.server), "linkerd", "viz")
 
 
