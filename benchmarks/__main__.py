@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
     signals.restore_sigint_for_children()
     began = time.monotonic()
 
-    def say(line: str) -> None:
+    def report_line(line: str) -> None:
         print(f"{_format_clock(time.monotonic() - began)}  {line}", flush=True)
 
     artifacts = [
@@ -69,8 +69,8 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     print(_format_forecast(selected, options.runs, options.lab_sizes, options.sizes), flush=True)
     try:
-        with start_lab(["west", "east"], say) as lab:
-            _measure(lab, selected, options, say)
+        with start_lab(["west", "east"], report_line) as lab:
+            _measure(lab, selected, options, report_line)
     except (
         LabError,
         NotInstalledError,
@@ -85,11 +85,13 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("interrupted; completed figures are kept", file=sys.stderr)
         return 130
-    say(f"wrote {REPORT.relative_to(HERE.parent)}")
+    report_line(f"wrote {REPORT.relative_to(HERE.parent)}")
     return 0
 
 
-def _measure(lab: Environment, selected: set[str], options: argparse.Namespace, say: Callable[[str], None]) -> None:
+def _measure(
+    lab: Environment, selected: set[str], options: argparse.Namespace, report_line: Callable[[str], None]
+) -> None:
     description = machine.describe_machine(lab.runner.environment)
     date = datetime.datetime.now(tz=datetime.UTC).strftime("%Y-%m-%d")
     figures: Mapping[str, Callable[[], dict[str, Section]]] = {
@@ -100,7 +102,7 @@ def _measure(lab: Environment, selected: set[str], options: argparse.Namespace, 
     }
     for key, measure_figure in figures.items():
         if key in selected:
-            say(f"figure {key}")
+            report_line(f"figure {key}")
             _write_results(measure_figure())
 
 

@@ -3,9 +3,9 @@
     python -m benchmarks.apply up|down <plan.json>
 
 The plan contains for each cluster the API server, the credential files, and the objects with their paths. The client
-sends several requests at a time on open connections, and looks nothing up. It keeps the order that Kubernetes requires:
-namespaces and CRDs first, ServiceAccounts before their tokens, a link's credentials after the token, and the link's
-controller last.
+sends several requests at a time on open connections, and looks nothing up. The order is the one that Kubernetes
+requires: namespaces and CRDs first, ServiceAccounts before their tokens, a link's credentials after the token, and the
+link's controller last.
 """
 
 from __future__ import annotations
@@ -152,11 +152,11 @@ def _renew_credentials(
     return {**planned, "object": {**item, "data": {"kubeconfig": encoded}}}
 
 
-def _wait_until(condition: Callable[[], bool], what: str) -> None:
+def _wait_until(condition: Callable[[], bool], condition_name: str) -> None:
     deadline = time.monotonic() + _WAIT_TIMEOUT_S
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not complete within {_WAIT_TIMEOUT_S} seconds")
+            raise TimeoutError(f"{condition_name}: not complete within {_WAIT_TIMEOUT_S} seconds")
         time.sleep(0.05)
 
 

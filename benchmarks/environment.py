@@ -23,7 +23,7 @@ from hack.toolchain import helm, installed
 from mesh.linkerd_releases import DEFAULT_LINKERD_VERSION
 from mesh.paths import PROJECT_ROOT
 
-Say = Callable[[str], None]
+ReportLine = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class Environment:
     state_dir: StateDir
     runner: Runner
     work: Path  # a folder for files of the benchmarks
-    say: Say
+    report: ReportLine
 
     def api(self, cluster: str) -> ApiClient:
         """Return the client of a cluster's API server."""
@@ -44,7 +44,12 @@ class Environment:
     def start(self, clusters: Sequence[str]) -> None:
         """Start clusters in addition to the running ones."""
         lifecycle.start(
-            self.state_dir, clusters, load_balancers={}, chart_folders=[], timeout=60 + 30 * len(clusters), say=_silent
+            self.state_dir,
+            clusters,
+            load_balancers={},
+            chart_folders=[],
+            timeout=60 + 30 * len(clusters),
+            report=_silent,
         )
 
 
@@ -54,7 +59,7 @@ def lab_folder() -> Path:
 
 
 @contextmanager
-def start_lab(clusters: Sequence[str], say: Say) -> Iterator[Environment]:
+def start_lab(clusters: Sequence[str], report: ReportLine) -> Iterator[Environment]:
     """Run a lab with these clusters, and delete it afterwards, even if this process is killed.
 
     Raises:
@@ -80,16 +85,18 @@ def start_lab(clusters: Sequence[str], say: Say) -> Iterator[Environment]:
         pipe.flush()
 
     try:
-        say(f"lab: {len(clusters)} clusters")
+        report(f"lab: {len(clusters)} clusters")
         lifecycle.start(
-            state_dir, clusters, load_balancers={}, chart_folders=[], timeout=60 + 30 * len(clusters), say=_silent
+            state_dir, clusters, load_balancers={}, chart_folders=[], timeout=60 + 30 * len(clusters), report=_silent
         )
         environment.create_folders(state_dir)
         variables = environment.build_environment(state_dir, DEFAULT_LINKERD_VERSION)
         variables["PATH"] = os.pathsep.join([str(helm.find_program().parent), *_helmfile_folders(), variables["PATH"]])
         work = state_dir.folder / "work"
         work.mkdir(exist_ok=True)
-        yield Environment(state_dir=state_dir, runner=Runner(variables, work / "output.log", watch), work=work, say=say)
+        yield Environment(
+            state_dir=state_dir, runner=Runner(variables, work / "output.log", watch), work=work, report=report
+        )
     finally:
         # Stopped here, because the lab's supervisor is a child of this process. The watchdog stops the lab only if this
         # process is killed.

@@ -25,11 +25,11 @@ class ImportProfile:
     packages: dict[str, float]  # seconds by top-level package, in descending order
 
 
-def parse_import_times(printed: str) -> ImportProfile:
+def parse_import_times(output: str) -> ImportProfile:
     """Parse the output of `python -X importtime`."""
     own = {path.stem for path in PROJECT_ROOT.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     packages: dict[str, float] = defaultdict(float)
-    times = [(int(microseconds) / 1e6, name) for microseconds, name in _IMPORT_LINE.findall(printed)]
+    times = [(int(microseconds) / 1e6, name) for microseconds, name in _IMPORT_LINE.findall(output)]
     for seconds, name in times:
         packages[name.partition(".")[0]] += seconds
     return ImportProfile(

@@ -36,7 +36,7 @@ def list_kinds(api: ApiClient) -> Iterator[Kind]:
     """Yield every kind that can be listed, in the preferred version of its group."""
     groups = api.get("/apis")["groups"]
     versions = ["v1", *(group["preferredVersion"]["groupVersion"] for group in groups)]
-    listed: set[tuple[str, str]] = set()
+    yielded_keys: set[tuple[str, str]] = set()
     for version in [*versions, *(v["groupVersion"] for group in groups for v in group["versions"])]:
         root = f"/api/{version}" if version == "v1" else f"/apis/{version}"
         try:
@@ -45,9 +45,9 @@ def list_kinds(api: ApiClient) -> Iterator[Kind]:
             continue  # its CRD was deleted meanwhile
         for resource in resources:
             key = (version.rpartition("/")[0], resource["name"])
-            if "list" not in resource["verbs"] or resource["name"] in _TRANSIENT_KINDS or key in listed:
+            if "list" not in resource["verbs"] or resource["name"] in _TRANSIENT_KINDS or key in yielded_keys:
                 continue
-            listed.add(key)
+            yielded_keys.add(key)
             middle = "namespaces/{namespace}/" if resource["namespaced"] else ""
             yield Kind(
                 path=f"{root}/{resource['name']}",

@@ -39,7 +39,7 @@ def _first_line(environment: Mapping[str, str], name: str, *arguments: str) -> s
     program = shutil.which(name, path=environment.get("PATH"))
     if program is None:
         return "(none)"
-    printed = subprocess.run(
+    output = subprocess.run(
         [program, *arguments], env=dict(environment), capture_output=True, text=True, check=False
     ).stdout
-    return next(iter(printed.splitlines()), "(unknown)").strip()
+    return next(iter(output.splitlines()), "(unknown)").strip()

@@ -66,7 +66,7 @@ def measure(lab: Environment, rounds: int, date: str, machine: str) -> dict[str,
     clusters = [cluster.context for cluster in stack.clusters]
     empty = leftovers.list_names(lab, clusters)
     ours = PulumiProgram(lab, stack)
-    lab.say("ours, once, to profile it and to list its objects")
+    lab.report("ours, once, to profile it and to list its objects")
     profile_up, profile_down, stack_objects = _profile(lab, ours, stack, expected)
     leftovers.wait_until_none(lab, empty, _DELETION_TIMEOUT_S)
     contenders = [ours, PulumiProgram(lab, stack, _ONCE, environment=STATE_ONCE), *_create_others(lab, stack_objects)]
@@ -79,7 +79,7 @@ def measure(lab: Environment, rounds: int, date: str, machine: str) -> dict[str,
             shown = (
                 f"{seconds[f'{contender.name}: up'][-1]:.1f} s up, {seconds[f'{contender.name}: down'][-1]:.1f} s down"
             )
-            lab.say(f"round {number} of {rounds}: {contender.name}: {shown}")
+            lab.report(f"round {number} of {rounds}: {contender.name}: {shown}")
     series = [Series(name=name, unit="s", values=tuple(values)) for name, values in seconds.items()]
     return {
         "mesh": Section(
@@ -173,7 +173,7 @@ def _check_contenders(
 ) -> None:
     """Run each contender once, and verify that Linkerd's own checks pass and that nothing is left afterwards."""
     for contender in contenders:
-        lab.say(f"{contender.name}: Linkerd's own checks, once, not timed")
+        lab.report(f"{contender.name}: Linkerd's own checks, once, not timed")
         contender.up()
         readiness.wait_until_ready(lab, expected, _READY_TIMEOUT_S)
         contender.before_checks()

@@ -21,7 +21,7 @@ matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "figures", "
 
 def draw(folder: Path, sections: Mapping[str, Section]) -> dict[str, list[str]]:
     """Draw every section with series or curves; return the file names by section."""
-    drawn: dict[str, list[str]] = {}
+    file_names: dict[str, list[str]] = {}
     for key, section in sections.items():
         figure = None
         if key in _BAR_SUFFIXES:
@@ -33,8 +33,8 @@ def draw(folder: Path, sections: Mapping[str, Section]) -> dict[str, list[str]]:
         if figure is not None:
             name = f"{key}.svg"
             figure.savefig(folder / name, metadata={"Date": None}, bbox_inches="tight")
-            drawn[key] = [name]
-    return drawn
+            file_names[key] = [name]
+    return file_names
 
 
 def _draw_bars(series: Sequence[Series], what: str) -> Figure:

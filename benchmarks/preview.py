@@ -56,10 +56,10 @@ def measure(lab: Environment, rounds: int, date: str, machine: str) -> dict[str,
         for number in range(1, rounds + 1):
             for name, program in programs.items():
                 seconds[name].append(program.preview("--expect-no-changes").seconds)
-            shown = ", ".join(f"{name} {values[-1]:.2f} s" for name, values in seconds.items())
-            lab.say(f"round {number} of {rounds}: {shown}")
+            seconds_text = ", ".join(f"{name} {values[-1]:.2f} s" for name, values in seconds.items())
+            lab.report(f"round {number} of {rounds}: {seconds_text}")
         for number in range(1, rounds + 1):
-            lab.say(f"round {number} of {rounds}, memory")
+            lab.report(f"round {number} of {rounds}, memory")
             for name, program in programs.items():
                 peak = program.preview(memory=True).peak
                 assert peak is not None, "the memory was sampled"
@@ -75,7 +75,7 @@ def measure(lab: Environment, rounds: int, date: str, machine: str) -> dict[str,
         Series(name=f"{name}: peak memory", unit="MiB", values=tuple(peak.total for peak in values))
         for name, values in peaks.items()
     ]
-    lab.say("imports")
+    lab.report("imports")
     imported = {
         name: [imports.measure_imports(lab.runner, lab.work, stack_config) for _ in range(rounds)]
         for name, stack_config in _import_configs(config).items()

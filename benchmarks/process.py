@@ -104,10 +104,11 @@ class Runner:
                 self._watch(None)
             if process.returncode != 0:
                 log.seek(start)
-                printed = log.read().strip().splitlines()[-30:]
-                shown = "\n".join(f"  {line}" for line in printed)
+                end_of_output = log.read().strip().splitlines()[-30:]
+                indented_lines = "\n".join(f"  {line}" for line in end_of_output)
                 raise CommandError(
-                    f"{' '.join(command[:4])} …: exit code {process.returncode}; see the end of its output:\n{shown}"
+                    f"{' '.join(command[:4])} …: exit code {process.returncode}; see the end of its output:\n"
+                    f"{indented_lines}"
                 )
         return CommandRun(seconds=seconds, processor_seconds=_children_seconds() - before, peak=peak)
 

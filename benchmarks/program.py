@@ -28,7 +28,7 @@ _EXEC = "pulumi-language-python-exec"
 class ProgramRun:
     """The measurements of one run of the program."""
 
-    ran: CommandRun
+    command_run: CommandRun
     resources: int
     counts: Mapping[str, int]  # by type
 
@@ -98,10 +98,10 @@ def run_program(
         }
         command = [sys.executable, *python, script, *(f"--{key}={value}" for key, value in options.items()), "."]
         try:
-            ran = runner.run(command, PROJECT_ROOT, environment=environment, memory=memory)
+            command_run = runner.run(command, PROJECT_ROOT, environment=environment, memory=memory)
         except CommandError as error:
             raise CommandError("\n".join([str(error), *engine.errors])) from None
-        return ProgramRun(ran=ran, resources=engine.resources, counts=engine.counts)
+        return ProgramRun(command_run=command_run, resources=engine.resources, counts=engine.counts)
 
 
 def _render_kubeconfig(port: int, clusters: Sequence[str]) -> str:

@@ -168,7 +168,7 @@ def _measure_size(lab: Environment, size: _MeshSize, runs: int) -> _MeshSize:
             ours.up()
             readiness.wait_until_ready(lab, expected, timeout)
             times.up.append(time.perf_counter() - began)
-            lab.say(f"{which}: {times.up[-1]:.1f} s up")
+            lab.report(f"{which}: {times.up[-1]:.1f} s up")
             if times is size.once and number == times.rounds:
                 size.resources = ours.count_resources()
                 _measure_previews(lab, stack, size, runs)
@@ -177,7 +177,7 @@ def _measure_size(lab: Environment, size: _MeshSize, runs: int) -> _MeshSize:
             ours.down()
             leftovers.wait_until_none(lab, empty, timeout)
             times.down.append(time.perf_counter() - began)
-            lab.say(f"{which}: {times.down[-1]:.1f} s down")
+            lab.report(f"{which}: {times.down[-1]:.1f} s down")
     return size
 
 
@@ -188,7 +188,7 @@ def _measure_previews(lab: Environment, stack: LabStack, size: _MeshSize, runs: 
         peak = sampled.preview(memory=True).peak
         assert peak is not None, "the memory was sampled"
         size.peaks.append(peak)
-        lab.say(f"N = {size.clusters}, preview {number} of {runs}: {size.preview[-1]:.1f} s, {peak.total:.0f} MiB")
+        lab.report(f"N = {size.clusters}, preview {number} of {runs}: {size.preview[-1]:.1f} s, {peak.total:.0f} MiB")
 
 
 def _growth_facts(sizes: Sequence[_MeshSize]) -> list[Fact]:

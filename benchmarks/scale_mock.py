@@ -56,24 +56,26 @@ def measure(lab: Environment, rounds: int, sizes: Sequence[int], date: str, mach
     for number in range(1, rounds + 1):
         for size in sizes:
             run = _run_program(lab, "hub", size)
-            took[size].append(run.ran.seconds)
-            processor[size].append(run.ran.processor_seconds)
+            took[size].append(run.command_run.seconds)
+            processor[size].append(run.command_run.processor_seconds)
             shapes["hub", size] = run.resources
-            lab.say(f"round {number} of {rounds}: hub of {size}: {run.ran.seconds:.1f} s, {run.resources} resources")
+            lab.report(
+                f"round {number} of {rounds}: hub of {size}: {run.command_run.seconds:.1f} s, {run.resources} resources"
+            )
     for size in sizes:
-        peak = _run_program(lab, "hub", size, memory=True).ran.peak
+        peak = _run_program(lab, "hub", size, memory=True).command_run.peak
         assert peak is not None, "the memory was sampled"
         memory[size] = peak.total
-        lab.say(f"hub of {size}: {peak.total:.0f} MiB")
+        lab.report(f"hub of {size}: {peak.total:.0f} MiB")
     for shape, size in _COUNTED_SHAPES:
         shapes[shape, size] = _count_resources(lab, shape, size)
     largest = max(sizes)
     mesh = min(largest, _LARGEST_MESH)
-    lab.say(f"full mesh of {mesh}, once")
+    lab.report(f"full mesh of {mesh}, once")
     full_mesh = _run_program(lab, "full-mesh", mesh)
     shapes["full-mesh", mesh] = full_mesh.resources
     without_preflight = _run_program(lab, "hub", largest, preflight=False)
-    lab.say(f"hub of {largest}, profiled")
+    lab.report(f"hub of {largest}, profiled")
     profile = _profile(lab, largest)
     return {
         "scale-mock": Section(
@@ -97,11 +99,12 @@ def measure(lab: Environment, rounds: int, sizes: Sequence[int], date: str, mach
                     met=memory[largest] <= _MAX_MEMORY_MIB,
                 ),
                 Fact(
-                    what=f"hub of {largest} without the preflight, once", value=f"{without_preflight.ran.seconds:.1f} s"
+                    what=f"hub of {largest} without the preflight, once",
+                    value=f"{without_preflight.command_run.seconds:.1f} s",
                 ),
                 Fact(
                     what=f"full mesh of {mesh}, {link_count('full-mesh', mesh)} links, once",
-                    value=f"{full_mesh.ran.seconds:.1f} s",
+                    value=f"{full_mesh.command_run.seconds:.1f} s",
                 ),
             ),
             tables=(_count_table(shapes),),
@@ -128,7 +131,7 @@ def _growth_facts(
             scaling.fit_exponent(points, [processor[size][number] for size in sizes]) for number in rounds
         ],
     }
-    shown = {what: Spread.from_values(values) for what, values in exponents.items()}
+    spreads = {what: Spread.from_values(values) for what, values in exponents.items()}
     facts = [
         Fact(
             what=f"exponent of {what} in N + links",
@@ -136,7 +139,7 @@ def _growth_facts(
             goal=f"≤ {_MAX_EXPONENT}",
             met=spread.median <= _MAX_EXPONENT,
         )
-        for what, spread in shown.items()
+        for what, spread in spreads.items()
     ]
     growth = scaling.fit_exponent(points, [memory[size] for size in sizes])
     return [*facts, Fact(what="exponent of peak memory in N + links", value=f"{growth:.2f}")]
@@ -186,7 +189,7 @@ def _run_program(
     python: Sequence[str] = (),
 ) -> program.ProgramRun:
     names = stacks.cluster_names(size)
-    config: dict[str, Any] = stacks.mesh_config(names, shape, named=True)
+    config: dict[str, Any] = stacks.mesh_config(names, shape, has_api_servers=True)
     if not preflight:
         config["preflight"] = False
     with program.serve_clusters(lab.work, names) as kubeconfig:

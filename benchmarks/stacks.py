@@ -29,18 +29,18 @@ def dev_config() -> dict[str, Any]:
     return {key.partition(":")[2]: value for key, value in content.items()}
 
 
-def mesh_config(clusters: Sequence[str], shape: str, *, named: bool = False) -> dict[str, Any]:
+def mesh_config(clusters: Sequence[str], shape: str, *, has_api_servers: bool = False) -> dict[str, Any]:
     """Return the settings of a mesh in which each cluster exports podinfo.
 
     Args:
         clusters: the names of the clusters.
         shape: full-mesh, hub, or ring, where each cluster is the source of the next one.
-        named: whether to set `apiServer` of each cluster, which fake API servers need.
+        has_api_servers: whether to set `apiServer` of each cluster, which fake API servers need.
     """
     gateway = {"loadBalancer": {"sourceRanges": ["127.0.0.0/8"]}}
     settings: dict[str, Any] = {
         "clusters": {
-            name: {"gateway": gateway, **({"apiServer": f"https://{name}.example.com"} if named else {})}
+            name: {"gateway": gateway, **({"apiServer": f"https://{name}.example.com"} if has_api_servers else {})}
             for name in clusters
         },
         "workloads": [{"podinfo": {"namespace": NAMESPACE, "exported": list(clusters)}}],

@@ -94,7 +94,7 @@ def field_manager() -> str:
 
 
 def _kubeconfig_input(cluster: config.ClusterSettings) -> pulumi.Input[str]:
-    return pulumi.Output.secret(cluster.kubeconfig) if cluster.kubeconfig_is_secret else cluster.kubeconfig
+    return pulumi.Output.secret(cluster.kubeconfig) if cluster.has_secret_kubeconfig else cluster.kubeconfig
 
 
 def create_cluster_handle(cluster: config.ClusterSettings, image_pull_secret: str | None = None) -> Cluster:

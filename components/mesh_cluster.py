@@ -43,7 +43,10 @@ class MeshCluster:
 
     @property
     def pod_dependencies(self) -> list[pulumi.Resource]:
-        """Return the network and the injectors: a pod that starts before an injector silently gets no proxy."""
+        """Return the resources that must exist before a pod starts: the network and the injectors.
+
+        A pod that starts before an injector gets no proxy, without any error.
+        """
         network = [self.cilium.ready] if self.cilium is not None else []
         linkerd = [self.linkerd_or_none.control_plane] if self.linkerd_or_none is not None else []
         return [

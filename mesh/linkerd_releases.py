@@ -21,26 +21,26 @@ class LinkerdRelease:
     jaeger: str | None
     kubernetes: str  # oldest supported Kubernetes version
     newest_kubernetes: str  # newest Kubernetes version that Linkerd documents
-    remote_discovery: bool  # a Link has a selector for services that are reached without a gateway
-    federation: bool  # a Link has a selector for members of federated services
-    excluded_metadata: bool  # a Link lists labels and annotations that mirrors do not copy
-    probe_threshold: bool  # a Link sets the timeout and the failure threshold of the probe
+    has_remote_discovery: bool  # a Link has a selector for services that are reached without a gateway
+    has_federated_services: bool  # a Link has a selector for members of federated services
+    has_excluded_metadata: bool  # a Link lists labels and annotations that mirrors do not copy
+    has_probe_threshold: bool  # a Link sets the timeout and the failure threshold of the probe
     link_api: str  # API version of the Link
     # True: `controllers` of linkerd-multicluster mirror the services of a link. False: each link has a Helm release.
-    link_controllers: bool
-    link_status: bool  # the service mirror writes the Link's status and needs RBAC for it
-    mirror_lease: bool  # the service mirror elects a leader
+    has_link_controllers: bool
+    has_link_status: bool  # the service mirror writes the Link's status and needs RBAC for it
+    has_mirror_lease: bool  # the service mirror elects a leader
     http_route: str  # API version of the HTTPRoute that splits requests to a Service
     grpc_route: str | None  # API version of the GRPCRoute
-    route_annotations: bool  # annotations of routes set retries and timeouts
+    has_route_annotations: bool  # annotations of routes set retries and timeouts
     gateway_api: str | None  # matching version of the Gateway API; None: the release does not use it
     gateway_api_range: tuple[str, str] | None  # oldest and newest version that Linkerd documents
     # Values of linkerd-crds that install the Gateway API's CRDs. The first one controls most or all of them.
     gateway_api_values: tuple[str, ...]
-    gateway_api_opt_in: bool  # the CRDs are installed only if the value is set
-    gateway_api_crds_retained: bool  # Helm does not delete these CRDs on uninstall
-    namespace_metadata_value: bool  # a chart value disables the Job that labels the namespace
-    smi_deprecated: bool  # TrafficSplits work, but Linkerd deprecates them
+    is_gateway_api_opt_in: bool  # the CRDs are installed only if the value is set
+    has_retained_gateway_api_crds: bool  # Helm does not delete these CRDs on uninstall
+    has_namespace_metadata_value: bool  # a chart value disables the Job that labels the namespace
+    is_smi_deprecated: bool  # TrafficSplits work, but Linkerd deprecates them
     is_known: bool = True  # False: only the chart versions are known; the features are those of the newest release
 
     @property
@@ -249,24 +249,24 @@ def _stable_release(version: str) -> LinkerdRelease:
         jaeger=jaeger,
         kubernetes="1.21",
         newest_kubernetes=_NEWEST_KUBERNETES[minor],
-        remote_discovery=is_2_14,
-        federation=False,
-        excluded_metadata=False,
-        probe_threshold=False,
+        has_remote_discovery=is_2_14,
+        has_federated_services=False,
+        has_excluded_metadata=False,
+        has_probe_threshold=False,
         link_api="multicluster.linkerd.io/v1alpha1",
-        link_controllers=False,
-        link_status=False,
-        mirror_lease=is_2_14,
+        has_link_controllers=False,
+        has_link_status=False,
+        has_mirror_lease=is_2_14,
         http_route="gateway.networking.k8s.io/v1beta1" if is_2_14 else "policy.linkerd.io/v1beta2",
         grpc_route=None,
-        route_annotations=False,
+        has_route_annotations=False,
         gateway_api="1.1.1" if is_2_14 else None,
         gateway_api_range=("0.7", "1.1.1") if is_2_14 else None,
         gateway_api_values=("enableHttpRoutes",) if is_2_14 else (),
-        gateway_api_opt_in=False,
-        gateway_api_crds_retained=False,
-        namespace_metadata_value=False,
-        smi_deprecated=False,
+        is_gateway_api_opt_in=False,
+        has_retained_gateway_api_crds=False,
+        has_namespace_metadata_value=False,
+        is_smi_deprecated=False,
     )
 
 
@@ -287,25 +287,25 @@ def _edge_release(version: str, edge: Edge) -> LinkerdRelease:
         jaeger=chart if edge < (25, 10, 1) else None,
         kubernetes="1.31" if edge >= (26, 5, 1) else "1.23" if edge >= (25, 2, 3) else "1.22",
         newest_kubernetes=_NEWEST_KUBERNETES.get(f"2.{minor}", max(_NEWEST_KUBERNETES.values())),
-        remote_discovery=True,
-        federation=edge >= (24, 11, 2),
-        excluded_metadata=edge >= (25, 3, 3),
-        probe_threshold=edge >= (24, 9, 3),
+        has_remote_discovery=True,
+        has_federated_services=edge >= (24, 11, 2),
+        has_excluded_metadata=edge >= (25, 3, 3),
+        has_probe_threshold=edge >= (24, 9, 3),
         link_api=f"multicluster.linkerd.io/{link_api}",
-        link_controllers=edge >= (25, 3, 3),
-        link_status=edge >= (24, 11, 1),
-        mirror_lease=True,
+        has_link_controllers=edge >= (25, 3, 3),
+        has_link_status=edge >= (24, 11, 1),
+        has_mirror_lease=True,
         http_route=f"gateway.networking.k8s.io/{'v1' if edge >= (25, 2, 3) else 'v1beta1'}",
         grpc_route=_grpc_route(edge),
-        route_annotations=edge >= (24, 7, 5),
+        has_route_annotations=edge >= (24, 7, 5),
         # Up to Gateway API 0.7.1, the project's manifest also installed a webhook with pods.
         gateway_api="1.2.1" if edge >= (25, 2, 3) else "1.1.1",
         gateway_api_range=_gateway_api_range(edge, minor),
         gateway_api_values=_gateway_api_values(edge),
-        gateway_api_opt_in=edge >= (25, 3, 1),
-        gateway_api_crds_retained=edge >= (25, 3, 1),
-        namespace_metadata_value=True,
-        smi_deprecated=True,
+        is_gateway_api_opt_in=edge >= (25, 3, 1),
+        has_retained_gateway_api_crds=edge >= (25, 3, 1),
+        has_namespace_metadata_value=True,
+        is_smi_deprecated=True,
     )
 
 

@@ -1,7 +1,7 @@
 """Strict and bounded parsing of YAML from users, clusters and chart repositories.
 
-PyYAML silently keeps the last of two equal keys. It expands ten lines of aliases to more values than fit into memory,
-and allows any depth. Here each of these is an error, reported before any value is built.
+PyYAML silently keeps the last of two equal keys. Ten lines of aliases can expand to more values than fit into memory,
+and any depth is allowed. Here each of these is an error, reported before any value is built.
 Follows https://yaml.org/spec/1.2.2/ (3.2.1.1, keys must be unique; 7.1, aliases).
 """
 
@@ -152,8 +152,8 @@ def _count_entry(text: str | None, here: _OpenCollection, event: yaml.Event) -> 
     """Count an entry of a collection and report a duplicate key; entries of a mapping are keys and values in turn."""
     if here.is_mapping and here.entries % 2 == 0 and text is not None and text != MERGE_KEY:
         if text in here.keys:
-            shown = json.dumps(text if len(text) <= 80 else f"{text[:79]}…", ensure_ascii=False)
-            raise StrictYamlError(f"line {_line(event)}: duplicate key {shown}; remove one of the two")
+            quoted_key = json.dumps(text if len(text) <= 80 else f"{text[:79]}…", ensure_ascii=False)
+            raise StrictYamlError(f"line {_line(event)}: duplicate key {quoted_key}; remove one of the two")
         here.keys.add(text)
     here.entries += 1
 

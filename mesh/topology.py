@@ -15,7 +15,7 @@ class Link:
 
     source: str
     target: str
-    gateway: bool = field(default=True, compare=False)  # False: pods of the source connect directly to the target's
+    has_gateway: bool = field(default=True, compare=False)  # False: pods of the source connect directly to the target's
     # False: the pods are on different networks, so that services without a gateway are not mirrored.
     has_remote_discovery: bool = field(default=True, compare=False)
 

@@ -1,4 +1,4 @@
-"""Check the resources of a preview against the policies, and print each violation on one line.
+"""Check of a preview's resources against the policies, with one line per violation.
 
 Exit codes: 0 without a mandatory violation, 1 with one, 2 if the preview or the config file is invalid.
 """

@@ -1,7 +1,7 @@
 """Inputs that the program registers, before a provider changes them.
 
 The Kubernetes provider omits unknown values from a preview, so that a future field looks like a deleted one. Pulumi's
-gRPC log contains the unknown values. The log also contains secrets in clear text. It is therefore read from a pipe and
+gRPC log contains the unknown values. The log also contains secrets in clear text. So the log is read from a pipe and
 never written to disk, and only the paths of unknown values are stored.
 
 Follows https://www.pulumi.com/docs/iac/cli/environment-variables/ (PULUMI_DEBUG_GRPC).
@@ -58,7 +58,7 @@ class CapturedInputs:
         """
         pipe = folder / "grpc"
         os.mkfifo(pipe, 0o600)
-        # Open for writing too: Pulumi opens and closes the pipe for each line, and the reader must not see the end.
+        # Open for writing too: Pulumi opens and closes the pipe for each line, which would end the reader's input.
         descriptor = os.open(pipe, os.O_RDWR)
         reader = threading.Thread(target=self._read, args=(descriptor,), daemon=True)
         reader.start()

@@ -59,7 +59,7 @@ _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 @dataclass(frozen=True)
 class Redacted:
-    """A text that is partly or completely hidden. Two are equal only if their original texts are."""
+    """A text without its secrets; two are equal only if their original texts are equal."""
 
     text: str = field(compare=False)  # without the secrets
     fingerprint: str = field(repr=False)

@@ -82,7 +82,7 @@ def lab(lab_home: StateDir, lab_clusters: list[str]) -> StateDir:
         load_balancers=kinds,
         chart_folders=[],
         timeout=300,
-        say=print,
+        report=print,
         # A killed run cannot stop its lab itself.
         owner=os.getpid(),
     )

@@ -64,7 +64,7 @@ class PulumiProgram:
 
     def count_resources(self) -> int:
         """Return the number of the stack's resources, without the stack itself."""
-        printed = subprocess.run(
+        state_json = subprocess.run(
             ["pulumi", "stack", "export", "--stack", self._stack],
             cwd=PROJECT_ROOT,
             env=self._lab.runner.environment,
@@ -72,7 +72,7 @@ class PulumiProgram:
             text=True,
             check=True,
         ).stdout
-        return len(json.loads(printed)["deployment"].get("resources", ())) - 1
+        return len(json.loads(state_json)["deployment"].get("resources", ())) - 1
 
     def before_checks(self) -> None:
         """Do nothing: this program sets the labels that Linkerd's checks need."""

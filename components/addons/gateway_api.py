@@ -1,7 +1,7 @@
 """CRDs of the Gateway API, from the manifest that its project publishes.
 
-An earlier Linkerd chart may have created some of these CRDs. The program adopts them in place, because deleting a CRD
-deletes all routes. The annotation `pulumi.com/patchForce` takes over fields that Helm manages. The annotation
+An earlier Linkerd chart may have created some of these CRDs. The program adopts these CRDs in place, because deleting
+a CRD deletes all routes. The annotation `pulumi.com/patchForce` takes over fields that Helm manages. The annotation
 `helm.sh/resource-policy` prevents Helm from deleting the CRDs that its chart no longer contains.
 
 Follows https://gateway-api.sigs.k8s.io/guides/#installing-gateway-api and

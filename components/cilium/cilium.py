@@ -1,7 +1,7 @@
 """Cilium on one cluster of a ClusterMesh: one Helm release, and the certificates that its pods mount.
 
 The chart would generate new certificates at each render. So this program creates them once, signed by one authority for
-all clusters. They are in the Secrets that the chart mounts, so no key is a Helm value. Follows
+all clusters. The chart mounts the certificates from Secrets, so no key is a Helm value. Follows
 https://docs.cilium.io/en/stable/network/clustermesh/clustermesh/ and the chart's own values.
 """
 

@@ -1,8 +1,9 @@
 """Deletion of the CRDs that Helm retains: the Gateway API's CRDs of the linkerd-crds chart.
 
 The chart sets `helm.sh/resource-policy: keep`, so that no routes of others are deleted with Linkerd. Without this
-resource, these CRDs would remain after `destroy`. It creates nothing. Its deletion follows the release's and deletes
-those CRDs that the release created, that no one else has applied since, and that have no objects left.
+resource, these CRDs would remain after `destroy`. The resource creates nothing and is deleted after the release. Its
+deletion deletes the CRDs that the release created. CRDs that another owner has applied since, or that still have
+objects, are retained.
 
 Follows https://helm.sh/docs/howto/charts_tips_and_tricks/#tell-helm-not-to-uninstall-a-resource and
 https://linkerd.io/2.18/tasks/gateway-api-ownership-migration/.
@@ -82,7 +83,7 @@ def delete_retained_crds(client: KubeClient, release: str, namespace: str) -> It
         count = _count_objects(client, crd)
         if count:
             objects = "1 object" if count == 1 else f"{count} objects"
-            yield f"{name} stays, because it has {objects}; when no one needs them, run: kubectl delete crd {name}"
+            yield f"{name} stays, because it has {objects}; if they are not needed, run: kubectl delete crd {name}"
         else:
             client.request("DELETE", f"{CRDS_PATH}/{name}")
             deleted.append(name)

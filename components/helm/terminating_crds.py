@@ -1,8 +1,8 @@
 """Terminating CRDs of a release: faster deletion, and a wait for it before the next install.
 
-The API server can delay the deletion of a CRD whose objects were never read. It finds the storage not ready and
-retries up to five minutes later (https://github.com/operator-framework/operator-controller/issues/1437). So each CRD
-is read once before its release is deleted. Finalizers can also hold a CRD.
+The API server can delay the deletion of a CRD whose objects were never read. The storage is then not ready, and the
+server retries up to five minutes later (https://github.com/operator-framework/operator-controller/issues/1437). So
+each CRD is read once before its release is deleted. Finalizers can also hold a CRD.
 
 Helm adopts a CRD that is Terminating as if it were to stay. The CRD would be deleted later, under a running mesh.
 """

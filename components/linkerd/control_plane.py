@@ -69,7 +69,7 @@ def crds_values(cluster: config.ClusterSettings) -> dict[str, Any]:
     if cluster.extensions.gateway_api is not None:
         # With two owners, each update of one would overwrite the CRDs of the other.
         values = dict.fromkeys(linkerd_release.gateway_api_values, False)
-    elif linkerd_release.gateway_api_opt_in:
+    elif linkerd_release.is_gateway_api_opt_in:
         values = dict.fromkeys(linkerd_release.gateway_api_values, True)
     return config.merge_values(values, cluster.values("linkerd-crds"))
 
@@ -83,7 +83,7 @@ def control_plane_values(
 ) -> dict[str, Any]:
     """Return the values of the linkerd-control-plane chart.
 
-    The values contain no private key. They set all values that the chart would otherwise generate at each render.
+    The values contain no private key. All values that the chart would otherwise generate at each render are set.
 
     Args:
         cluster: settings of the cluster.
@@ -198,7 +198,7 @@ class Linkerd(pulumi.ComponentResource):
         dependencies += certificates.secrets
         dependencies += create_pull_secret(f"{name}-pull-secret", cluster, self.namespace, child_options)
         crds_dependencies: list[pulumi.Resource] = [*network, *crds]
-        if linkerd_release.gateway_api_crds_retained:
+        if linkerd_release.has_retained_gateway_api_crds:
             crds_dependencies.append(
                 RetainedCrds(
                     f"{name}-retained-crds",

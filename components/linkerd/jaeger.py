@@ -46,7 +46,7 @@ def jaeger_values(
     }
     # The chart's default tag is right only for Linkerd's own CLI, which overrides it.
     values["webhook"]["image"] = {"version": cluster.linkerd_release.tag}
-    if cluster.linkerd_release.namespace_metadata_value:
+    if cluster.linkerd_release.has_namespace_metadata_value:
         values["createNamespaceMetadataJob"] = False
     if linkerd.registry is not None:
         values["webhook"]["image"]["name"] = f"{linkerd.registry}/jaeger-webhook"

@@ -66,12 +66,12 @@ class ClusterLink(pulumi.ComponentResource):
         )
         secrets = self._create_secrets(kubeconfig)
         self.spec = self._link_spec()
-        if self._linkerd_release.link_controllers:
+        if self._linkerd_release.has_link_controllers:
             mirror = self._create_mirror_cleanup_of_extension(extension, kubeconfig, secrets)
         else:
             mirror = self._install_service_mirror(extension, kubeconfig, secrets)
         annotations: dict[str, pulumi.Input[str]] = dict(SKIP_AWAIT)
-        if self._linkerd_release.link_status:
+        if self._linkerd_release.has_link_status:
             # `linkerd multicluster check` compares this version. The value is an output of the release, because a
             # preview cannot diff a Link whose API version the release has yet to install.
             tag = f"linkerd/cli {self._linkerd_release.tag}"
@@ -103,7 +103,7 @@ class ClusterLink(pulumi.ComponentResource):
                 f"{self._name}-credentials", source, namespace, target, kubeconfig, self._source_options
             )
         ]
-        if self._linkerd_release.remote_discovery:
+        if self._linkerd_release.has_remote_discovery:
             secrets.append(
                 create_credentials_secret(
                     f"{self._name}-discovery-credentials",
@@ -140,9 +140,10 @@ class ClusterLink(pulumi.ComponentResource):
     ) -> pulumi.Resource:
         """Create the cleanup of the mirrors that a controller of linkerd-multicluster creates, from Linkerd 2.18.
 
-        The controller waits for the Link, then reads the credentials. It keeps running when one of them is deleted. The
-        extension cannot depend on the credentials: if two clusters are linked both ways, each one's credentials need
-        the other's extension. So the cleanup resource restarts the controller when the credentials change.
+        The controller waits for the Link, then reads the credentials. The controller keeps running after the Link or
+        the credentials are deleted. The extension cannot depend on the credentials: if two clusters are linked both
+        ways, each one's credentials need the other's extension. So the cleanup resource restarts the controller when
+        the credentials change.
         """
         return self._create_mirror_cleanup(
             extension,
@@ -168,7 +169,7 @@ class ClusterLink(pulumi.ComponentResource):
                 self._source.cluster.settings,
                 self._target.cluster.settings,
                 credentials_checksum=credentials_checksum(kubeconfig),
-                has_gateway=self._link.gateway,
+                has_gateway=self._link.has_gateway,
                 options=self._options,
                 pull_secrets=pull_secret_references(self._source.cluster),
             ),
@@ -183,7 +184,7 @@ class ClusterLink(pulumi.ComponentResource):
     def _link_spec(self) -> dict[str, Any]:
         return link_spec(
             self._target.cluster.settings,
-            gateway_address=self._gateway_address() if self._link.gateway else None,
+            gateway_address=self._gateway_address() if self._link.has_gateway else None,
             has_remote_discovery=self._link.has_remote_discovery,
             options=self._options,
         )

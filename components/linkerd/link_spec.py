@@ -40,15 +40,15 @@ def link_spec(
     }
     if gateway_address is not None:
         spec |= _gateway_spec(target, gateway_address, options)
-    elif linkerd_release.link_controllers:
+    elif linkerd_release.has_link_controllers:
         spec["probeSpec"] = {}
     else:
         # `linkerd multicluster link` writes empty values for a link without a gateway.
         spec |= {"gatewayAddress": "", "gatewayPort": "0", "gatewayIdentity": "", "selector": {}}
         spec["probeSpec"] = {"path": "", "port": "0", "period": "0s"}
-    if linkerd_release.remote_discovery and has_remote_discovery:
+    if linkerd_release.has_remote_discovery and has_remote_discovery:
         spec["remoteDiscoverySelector"] = {"matchLabels": selectors.remote_discovery}
-    if linkerd_release.federation and has_remote_discovery:
+    if linkerd_release.has_federated_services and has_remote_discovery:
         spec["federatedServiceSelector"] = {"matchLabels": selectors.federated}
     if options.excluded_labels:
         spec["excludedLabels"] = options.excluded_labels

@@ -68,12 +68,12 @@ def multicluster_values(
         "enablePodAntiAffinity": linkerd.high_availability,
         "gateway": gateway,
     }
-    if linkerd_release.namespace_metadata_value:
+    if linkerd_release.has_namespace_metadata_value:
         # The program writes the metadata itself when it creates the namespace.
         values["createNamespaceMetadataJob"] = False
-    if linkerd_release.federation:
+    if linkerd_release.has_federated_services:
         values |= _local_mirror_values(cluster)
-    if linkerd_release.link_controllers:
+    if linkerd_release.has_link_controllers:
         values |= controllers_values(cluster, links)
     if pull_secrets:
         values["imagePullSecrets"] = pull_secrets
@@ -140,7 +140,7 @@ class Multicluster(ChartComponent):
             opts=opts,
         )
         cleanup: list[pulumi.Resource] = []
-        if settings.linkerd_release.federation:
+        if settings.linkerd_release.has_federated_services:
             cleanup.append(
                 MirrorCleanup(
                     f"{name}-members",
@@ -168,7 +168,7 @@ class Multicluster(ChartComponent):
             installed.release.status.namespace, installed.drift_repair.drift
         ).apply(lambda outputs: outputs[0])
         self.gateway = None
-        if is_target and settings.gateway_exposure.waits_for_address:
+        if is_target and settings.gateway_exposure.is_address_awaited:
             # The path is an output of the release, because a preview cannot read a Service that `up` will re-create.
             path = self.release_namespace.apply(lambda namespace: f"{namespace}/{GATEWAY_SERVICE}")
             self.gateway = read_object(f"{name}-gateway", "v1", "Service", path, self.child_options)

@@ -52,8 +52,8 @@ def service_mirror_values(
     values: dict[str, Any] = {
         "target": target.name,
         "tag": linkerd_release.tag,
-        "leaderElection": linkerd_release.mirror_lease,
-        "linkStatus": linkerd_release.link_status,
+        "leaderElection": linkerd_release.has_mirror_lease,
+        "linkStatus": linkerd_release.has_link_status,
         "credentialsChecksum": credentials_checksum,
         "probePort": gateway_ports(target)[1] if has_gateway else 0,
         "nodeSelector": linkerd.node_selector,
@@ -79,8 +79,8 @@ def controllers_values(
     linkerd, overrides = source.linkerd, source.values("service-mirror")
     entries = []
     for link, target, options in sorted(links, key=lambda each: each[0].target):
-        gateway: dict[str, Any] = {"enabled": link.gateway}
-        if link.gateway:
+        gateway: dict[str, Any] = {"enabled": link.has_gateway}
+        if link.has_gateway:
             gateway["probe"] = {"port": gateway_ports(target)[1]}
         entry: dict[str, Any] = {
             "link": {"ref": {"name": link.target}},
@@ -102,7 +102,7 @@ def _common_values(source: config.ClusterSettings, options: LinkOptions) -> dict
     """Return the values that have the same name in both charts."""
     mirror = options.service_mirror
     values: dict[str, Any] = {}
-    if source.linkerd.high_availability and source.linkerd_release.mirror_lease:
+    if source.linkerd.high_availability and source.linkerd_release.has_mirror_lease:
         # Without leader election, several replicas would write the same mirror services.
         values |= {"replicas": 3, "enablePodAntiAffinity": True}
     if mirror.replicas is not None:

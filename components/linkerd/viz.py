@@ -49,7 +49,7 @@ def viz_values(
         "metricsAPI": scheduling,
         "prometheus": scheduling,
     }
-    if cluster.linkerd_release.namespace_metadata_value:
+    if cluster.linkerd_release.has_namespace_metadata_value:
         values["createNamespaceMetadataJob"] = False
     if linkerd.registry is not None:
         values["defaultRegistry"] = linkerd.registry

@@ -45,7 +45,7 @@ def create_webhook_certificates(
     trust: Trust,
     opts: pulumi.ResourceOptions,
 ) -> WebhookCertificates:
-    """Create one certificate for several services, and a Secret with it for each.
+    """Create one certificate for several services, and one Secret per service that contains it.
 
     Args:
         cluster: cluster of the services.

@@ -64,7 +64,7 @@ class ExportCleanup(Resource, module="multicluster-mesh", name="ExportCleanup"):
         for end, cluster in (("target", target), ("source", source)):
             settings = cluster.settings
             kubeconfig: pulumi.Input[str] = settings.kubeconfig
-            if settings.kubeconfig_is_secret:
+            if settings.has_secret_kubeconfig:
                 kubeconfig = pulumi.Output.secret(kubeconfig)
             props[end] = cluster.name
             props[f"{end}Context"] = settings.context.name

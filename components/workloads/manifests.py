@@ -50,7 +50,10 @@ def environment(variables: Mapping[str, str]) -> list[dict[str, str]]:
 
 
 def pod_annotations(sample: config.Sample) -> dict[str, str]:
-    """Return Linkerd's annotations of a pod. They override the namespace's, so samples can share a namespace."""
+    """Return Linkerd's annotations of a pod.
+
+    The annotations override those of the namespace, so samples can share a namespace.
+    """
     annotations = {"linkerd.io/inject": "enabled" if sample.config.meshed else "disabled"}
     policy = sample.config.default_inbound_policy
     if policy is not None:

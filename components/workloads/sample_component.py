@@ -222,7 +222,7 @@ class SampleComponent(pulumi.ComponentResource):
             mirrors += [
                 ("export", each, False)
                 for each in incoming
-                if (each.link.gateway if mode == "gateway" else each.link.has_remote_discovery)
+                if (each.link.has_gateway if mode == "gateway" else each.link.has_remote_discovery)
             ]
         if is_federated:
             mirrors += [("member", each, True) for each in incoming if each.link.has_remote_discovery]

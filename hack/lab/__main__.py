@@ -82,7 +82,7 @@ def _start(state_dir: StateDir, options: argparse.Namespace) -> int:
         load_balancers=spec.parse_load_balancers(options.load_balancer),
         chart_folders=options.chart_folder,
         timeout=options.timeout,
-        say=_print,
+        report=_print,
     )
     status = state_dir.read_status()
     _print(f"charts      {status['charts']}")

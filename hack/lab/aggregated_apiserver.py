@@ -1,8 +1,8 @@
 """Fake backend of aggregated APIs, because the lab's pods run nothing.
 
 While a registered API does not answer, discovery fails and no namespace can be deleted. The fake backend serves an
-empty API at the address of the APIService's Service. It uses the certificate and the key that the Service's pods mount,
-so the API server verifies the same certificate as in a cluster with containers.
+empty API at the address of the APIService's Service. The certificate and the key are those that the Service's pods
+mount. So the API server verifies the same certificate as in a cluster with containers.
 https://kubernetes.io/docs/concepts/extend-kubernetes/api-extension/apiserver-aggregation/
 """
 
@@ -63,7 +63,7 @@ def _find_api(api: ApiClient, address: str, port: int) -> _AggregatedApi:
         if reference.get("port", _HTTPS_PORT) == port:
             service_key = (reference["namespace"], reference["name"])
             versions.setdefault(service_key, []).append(f"{item['spec']['group']}/{item['spec']['version']}")
-    for (namespace, name), served in versions.items():
+    for (namespace, name), group_versions in versions.items():
         try:
             service = api.get(f"/api/v1/namespaces/{namespace}/services/{name}", timeout=_REQUEST_TIMEOUT_S)
         except ApiError as error:
@@ -71,7 +71,7 @@ def _find_api(api: ApiClient, address: str, port: int) -> _AggregatedApi:
                 continue
             raise
         if service["spec"].get("clusterIP") == address:
-            return _AggregatedApi(service=service, versions=tuple(served))
+            return _AggregatedApi(service=service, versions=tuple(group_versions))
     raise NoBackendError("the lab has no backend at this address")
 
 

@@ -183,8 +183,8 @@ class ClusterProcesses:
         self._processes.append(process)
         process.start()
 
-    async def _wait_until(self, what: str, condition: Callable[[], bool]) -> None:
-        self._state = f"starting: waiting for {what}"
+    async def _wait_until(self, condition_name: str, condition: Callable[[], bool]) -> None:
+        self._state = f"starting: waiting for {condition_name}"
         while not await asyncio.to_thread(condition):
             await asyncio.sleep(_POLL_INTERVAL_S)
 

@@ -1,8 +1,8 @@
 """Egress proxy of an API server: to its nodes' kubelets, to aggregated APIs and to loopback, and to nothing else.
 
 The API server sends its connections to kubelets, webhooks and aggregated APIs through this proxy (HTTP CONNECT). The
-proxy forwards node addresses to kwok, and addresses of aggregated APIs to a fake backend. It refuses every other
-address at once: no packet leaves the machine, and a webhook whose failure may be ignored causes no delay.
+proxy forwards node addresses to kwok, and addresses of aggregated APIs to a fake backend. Every other address is
+refused at once: no packet leaves the machine, and a webhook whose failure may be ignored causes no delay.
 https://kubernetes.io/docs/tasks/extend-kubernetes/setup-konnectivity/
 """
 

@@ -22,7 +22,7 @@ _SUPERVISOR_START_TIMEOUT_S = 30.0  # Python starts slowly on a busy machine
 _STOP_TIMEOUT_S = 15.0  # a supervisor that still runs is then killed
 _KILL_TIMEOUT_S = 5
 
-Say = Callable[[str], None]
+ReportLine = Callable[[str], None]
 
 
 def start(
@@ -32,7 +32,7 @@ def start(
     load_balancers: dict[str, LoadBalancerKind],
     chart_folders: Sequence[Path],
     timeout: float,
-    say: Say,
+    report: ReportLine,
     owner: int | None = None,
 ) -> None:
     """Start clusters in addition to the running ones, and wait until they are ready.
@@ -45,7 +45,7 @@ def start(
         load_balancers: the kind of load balancer, by cluster.
         chart_folders: folders with chart archives, instead of the toolchain's.
         timeout: seconds until all clusters must be ready.
-        say: prints a line of progress.
+        report: prints a line of progress.
         owner: the pid of a process; a lab that this call starts stops when this process ends.
 
     Raises:
@@ -76,12 +76,12 @@ def start(
             spec.save(state_dir, after)
             _ensure_supervisor(state_dir, owner)
         if new_names:
-            say(f"starting {', '.join(new_names)}; logs in {state_dir.folder / 'clusters'}/<name>/logs")
-        _wait_until_ready(state_dir, [cluster.name for cluster in desired], new_names, timeout, say)
+            report(f"starting {', '.join(new_names)}; logs in {state_dir.folder / 'clusters'}/<name>/logs")
+        _wait_until_ready(state_dir, [cluster.name for cluster in desired], new_names, timeout, report)
     except BaseException as error:
         if new_names:
             reason = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            say(f"{reason}; stopping {', '.join(new_names)}")
+            report(f"{reason}; stopping {', '.join(new_names)}")
             with contextlib.suppress(LabError):
                 stop(state_dir, new_names, delete=False)
         raise
@@ -196,7 +196,7 @@ def _ensure_supervisor(state_dir: StateDir, owner: int | None) -> None:
 
 
 def _wait_until_ready(
-    state_dir: StateDir, names: Sequence[str], began: Sequence[str], timeout: float, say: Say
+    state_dir: StateDir, names: Sequence[str], began: Sequence[str], timeout: float, report: ReportLine
 ) -> None:
     waiting = list(names)
     deadline = time.monotonic() + timeout
@@ -207,7 +207,7 @@ def _wait_until_ready(
             cluster = clusters.get(name, {})
             if cluster.get("ready"):
                 since = f"ready after {cluster['seconds']} s" if name in began else "runs"
-                say(f"  {name}  {since}  {cluster['apiServer']}")
+                report(f"  {name}  {since}  {cluster['apiServer']}")
                 waiting.remove(name)
             elif str(cluster.get("state", "")).startswith("failed"):
                 raise LabError(f"cluster {name}: {_describe_failure(cluster)}")

@@ -98,7 +98,7 @@ def find_newest(folders: Sequence[Path]) -> Path | None:
 def find_cli(linkerd_release: str, folders: Sequence[Path]) -> Program:
     """Return the CLI for a release that the toolchain does not have.
 
-    It is of the same release, or else of the newest release in the folders.
+    The CLI is of the same release, or else of the newest release in the folders.
 
     Raises:
         LabError: there are no folders.
@@ -115,8 +115,8 @@ def find_cli(linkerd_release: str, folders: Sequence[Path]) -> Program:
 def find_service_mirror(linkerd_release: str, folders: Sequence[Path]) -> Program | None:
     """Return the service mirror for the pods of a release, or None if there is none.
 
-    It is the toolchain's, or else from the folders: of the same release, or of the newest release that reads the same
-    version of Links.
+    The toolchain's program has priority over the folders. From the folders, the program is of the same release, or
+    else of the newest release that reads the same version of Links.
     """
     if own := programs.find_service_mirror(linkerd_release):
         return Program(path=own, release=linkerd_release)

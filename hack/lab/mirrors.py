@@ -120,7 +120,7 @@ class MirrorProcesses:
         self._stopped = threading.Event()
 
     def start(self) -> None:
-        """Start to watch, in a separate thread."""
+        """Watch the cluster's mirror pods in a separate thread."""
         shutil.rmtree(self._folder / "mirrors", ignore_errors=True)
         loop = asyncio.get_running_loop()
         threading.Thread(target=self._watch, args=(loop,), name=f"mirrors-{self._allocation.name}", daemon=True).start()

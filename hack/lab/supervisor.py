@@ -2,8 +2,9 @@
 
     python -m hack.lab.supervisor <the lab's folder> [<pid of the owner>]
 
-Commands start the supervisor and communicate with it by files only, so it survives them. It ends if the spec has no
-clusters, on SIGTERM, if the lab's folder is deleted, or with the owner. Its children cannot outlive it.
+Commands start the supervisor and communicate with it by files only, so the supervisor survives the commands. The
+supervisor ends if the spec has no clusters, on SIGTERM, if the lab's folder is deleted, or with the owner. Its children
+cannot outlive the supervisor.
 """
 
 import asyncio

@@ -104,7 +104,7 @@ def _start(state_dir: StateDir, lab_stack: stack.LabStack) -> bool:
         },
         chart_folders=[],
         timeout=_LAB_START_TIMEOUT_S,
-        say=lambda line: _print(f"  {line.strip()}"),
+        report=lambda line: _print(f"  {line.strip()}"),
     )
     environment.create_folders(state_dir)
     return True
@@ -134,11 +134,11 @@ def _verify(_: StateDir, lab_stack: stack.LabStack) -> int:
 
 def _down(state_dir: StateDir, lab_stack: stack.LabStack) -> int:
     if not state_dir.folder.is_dir():
-        _print("nothing to take down: there is no lab")
+        _print("nothing to destroy: there is no lab")
         return 0
     if not state_dir.is_running() and state_dir.known_clusters():
         # A destroy needs running clusters.
-        lifecycle.start(state_dir, [], load_balancers={}, chart_folders=[], timeout=_LAB_START_TIMEOUT_S, say=_print)
+        lifecycle.start(state_dir, [], load_balancers={}, chart_folders=[], timeout=_LAB_START_TIMEOUT_S, report=_print)
     code = 0
     if state_dir.is_running():
         environment.create_folders(state_dir)

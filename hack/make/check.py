@@ -117,7 +117,7 @@ class Checker:
                 ]
                 checks.append(partial(self._check_services, services.check_federated_services, cluster.name, targets))
         for link in self._stack.live_links:
-            check_mirrors = services.check_gateway_mirrors if link.gateway else services.check_flat_mirrors
+            check_mirrors = services.check_gateway_mirrors if link.has_gateway else services.check_flat_mirrors
             checks.append(partial(self._check_services, check_mirrors, link.source, link.target))
             checks.append(partial(self._check_credentials, link.source, link.target))
         with ThreadPoolExecutor(max_workers=_MAX_CONCURRENT_CHECKS) as pool:
@@ -135,7 +135,7 @@ class Checker:
     def _check_linkerd_once(self, cluster: LabCluster) -> Iterator[CheckResult]:
         """Yield the rows of one `linkerd check`, which prints one JSON document for the core and each extension."""
         # With the default --wait the CLI would wait until its timeout for healthy proxies, which the lab has not.
-        printed = self._run(
+        output = self._run(
             *("linkerd", "--context", cluster.context, "--linkerd-namespace", cluster.namespace),
             *("check", "--output=json", "--wait=1s"),
             strict=False,
@@ -143,11 +143,11 @@ class Checker:
         other_cli = self._other_cli
         expected_warnings = EXPECTED_WARNINGS | (EXPECTED_VERSION_WARNINGS if other_cli else frozenset())
         documents = {
-            _command_name(document): document for document in _parse_documents(printed) if document["categories"]
+            _command_name(document): document for document in _parse_documents(output) if document["categories"]
         }
         for name in cluster.required_checks:
             if name not in documents:
-                detail = _last_line(printed) if not documents else "not run: Linkerd did not detect the extension"
+                detail = _last_line(output) if not documents else "not run: Linkerd did not detect the extension"
                 yield CheckResult(
                     subject=cluster.name, check=name, passed=False, detail=detail or "linkerd check printed nothing"
                 )
@@ -163,15 +163,15 @@ class Checker:
             unexpected_warnings = [check for check in warnings if check["description"] not in expected_warnings]
             successes = sum(check["result"] == "success" for check in results)
             expected = f"{len(warnings)} expected ‼" + (f" and {len(errors)} expected ×" if errors else "")
-            faults = [
+            problems = [
                 *(f"× {_format_check(check)}" for check in unexpected_errors),
                 *(f"‼ {_format_check(check)}" for check in unexpected_warnings),
             ]
             yield CheckResult(
                 subject=cluster.name,
                 check=name,
-                passed=(bool(document["success"]) or bool(errors)) and not faults,
-                detail=("; ".join(faults) or f"{successes} √, {expected} (docs/lab.md)")
+                passed=(bool(document["success"]) or bool(errors)) and not problems,
+                detail=("; ".join(problems) or f"{successes} √, {expected} (docs/lab.md)")
                 + (f", by the CLI of {other_cli}" if other_cli else ""),
             )
 
@@ -183,7 +183,7 @@ class Checker:
 
     def _is_of_flat_links(self, cluster: LabCluster, check: Mapping[str, Any]) -> bool:
         """Return whether a failed check is only about links that have no gateway to probe."""
-        flat = [link.target for link in self._stack.live_links if link.source == cluster.name and not link.gateway]
+        flat = [link.target for link in self._stack.live_links if link.source == cluster.name and not link.has_gateway]
         lines = {line.strip() for line in check.get("error", "").splitlines()} - {""}
         return check["description"] == PROBE_CHECK_NAME and set() < lines <= {
             NO_PROBE_MESSAGE.format(target=target) for target in flat
@@ -191,7 +191,7 @@ class Checker:
 
     def _gateway_targets(self, cluster: LabCluster) -> set[str]:
         """Return the clusters whose gateways the links of this cluster use."""
-        return {link.target for link in self._stack.live_links if link.source == cluster.name and link.gateway}
+        return {link.target for link in self._stack.live_links if link.source == cluster.name and link.has_gateway}
 
     def _check_gateways(self, cluster: LabCluster) -> list[CheckResult]:
         targets = self._gateway_targets(cluster)
@@ -199,17 +199,17 @@ class Checker:
 
         def compare() -> tuple[bool, str]:
             # The older release prints only a table: cluster, alive, number of services, latency.
-            printed = self._run("linkerd", "--context", cluster.context, "multicluster", "gateways", strict=False)
+            output = self._run("linkerd", "--context", cluster.context, "multicluster", "gateways", strict=False)
             gateways = {
-                row[0]: (row[1] == "True", int(row[2])) for row in map(str.split, printed.splitlines()[1:]) if row[2:]
+                row[0]: (row[1] == "True", int(row[2])) for row in map(str.split, output.splitlines()[1:]) if row[2:]
             }
-            shown = ", ".join(
+            summary = ", ".join(
                 f"{name} {'alive' if alive else 'not alive'}, {count} of {counts.get(name, 0)} services"
                 for name, (alive, count) in sorted(gateways.items())
             )
             missing = ", ".join(sorted(targets - set(gateways)))
             passed = all(gateways.get(target) == (True, counts[target]) for target in targets)
-            return passed, "; ".join(filter(None, (shown, missing and f"no gateway of {missing}")))
+            return passed, "; ".join(filter(None, (summary, missing and f"no gateway of {missing}")))
 
         passed, detail = _retry_until_passed(compare)
         return [CheckResult(subject=cluster.name, check="gateways", passed=passed, detail=detail)]
@@ -253,20 +253,20 @@ class Checker:
 
     def _list_services(self, cluster: str, selector: str) -> list[tuple[str, str]]:
         """Return namespace and name of each service of a cluster that a label selector matches."""
-        printed = self._run(
+        output = self._run(
             *("kubectl", "--context", self._contexts[cluster], "get", "services", "--all-namespaces"),
             *(f"--selector={selector}", "--output=json"),
         )
-        return [(item["metadata"]["namespace"], item["metadata"]["name"]) for item in json.loads(printed)["items"]]
+        return [(item["metadata"]["namespace"], item["metadata"]["name"]) for item in json.loads(output)["items"]]
 
     def _read_object(self, cluster: str, kind: str, name: str, namespace: str) -> dict[str, Any]:
         """Return one object, or an empty mapping if there is none."""
-        printed = self._run(
+        output = self._run(
             *("kubectl", "--context", self._contexts[cluster], "--namespace", namespace),
             *("get", kind, name, "--ignore-not-found", "--output=json"),
             strict=False,
         )
-        return next(_parse_documents(printed), {})
+        return next(_parse_documents(output), {})
 
     def _run(self, *command: str, strict: bool = True) -> str:
         """Return the output of a command; after a failure, with its error output appended.

@@ -25,32 +25,32 @@ def check_gateway_mirrors(
     """Check that the source mirrors every exported service of the target, with the gateway as its endpoint."""
     link = read_object(source, "links.multicluster.linkerd.io", target, "linkerd-multicluster")
     gateway = link.get("spec", {}).get("gatewayAddress", "none")
-    faults = []
+    problems = []
     exported = list_services(target, f"{EXPORTED_LABEL}=true")
     for namespace, name in exported:
         mirror = f"{name}-{target}"
         if not read_object(source, "services", mirror, namespace):
-            faults.append(f"{namespace}/{mirror} is missing")
+            problems.append(f"{namespace}/{mirror} is missing")
             continue
         subsets = read_object(source, "endpoints", mirror, namespace).get("subsets") or []
         addresses = {address["ip"] for subset in subsets for address in subset.get("addresses") or []}
         if not addresses:
-            faults.append(f"{namespace}/{mirror} has no endpoint")
+            problems.append(f"{namespace}/{mirror} has no endpoint")
         elif re.fullmatch(r"[0-9.,]+", gateway) and addresses != set(gateway.split(",")):
-            faults.append(f"{namespace}/{mirror} has {', '.join(sorted(addresses))} in place of {gateway}")
-    return _outcome(f"{source} → {target}", "mirrors", faults, f"{_join_names(exported, f'-{target}')} at {gateway}")
+            problems.append(f"{namespace}/{mirror} has {', '.join(sorted(addresses))} in place of {gateway}")
+    return _outcome(f"{source} → {target}", "mirrors", problems, f"{_join_names(exported, f'-{target}')} at {gateway}")
 
 
 def check_flat_mirrors(source: str, target: str, read_object: ReadObject, list_services: ListServices) -> CheckOutcome:
     """Check that the source mirrors every service that the target exports without a gateway."""
     exported = list_services(target, f"{EXPORTED_LABEL}=remote-discovery")
-    faults = []
+    problems = []
     for namespace, name in exported:
         mirror = f"{name}-{target}"
         labels = read_object(source, "services", mirror, namespace).get("metadata", {}).get("labels") or {}
         if labels.get(REMOTE_DISCOVERY) != target:
-            faults.append(f"{namespace}/{mirror} is missing")
-    return _outcome(f"{source} → {target}", "mirrors", faults, f"{_join_names(exported, f'-{target}')} at its pods")
+            problems.append(f"{namespace}/{mirror} is missing")
+    return _outcome(f"{source} → {target}", "mirrors", problems, f"{_join_names(exported, f'-{target}')} at its pods")
 
 
 def check_federated_services(
@@ -65,7 +65,7 @@ def check_federated_services(
                 desired.setdefault((namespace, name), set()).add(member)
     if not desired:
         return True, []
-    faults = []
+    problems = []
     for (namespace, name), members in desired.items():
         metadata = read_object(cluster, "services", f"{name}-federated", namespace).get("metadata", {})
         annotations = metadata.get("annotations") or {}
@@ -73,22 +73,22 @@ def check_federated_services(
         live = {member.partition("@")[2] for member in remote if member.startswith(f"{name}@")}
         live |= {cluster} if annotations.get(LOCAL_DISCOVERY) == name else set()
         if not metadata:
-            faults.append(f"{namespace}/{name}-federated is missing")
+            problems.append(f"{namespace}/{name}-federated is missing")
         elif live != members:
-            shown = ", ".join(sorted(live)) or "no members"
-            faults.append(f"{namespace}/{name}-federated has {shown} in place of {', '.join(sorted(members))}")
+            member_names = ", ".join(sorted(live)) or "no members"
+            problems.append(f"{namespace}/{name}-federated has {member_names} in place of {', '.join(sorted(members))}")
     federated = ", ".join(
         f"{namespace}/{name}-federated of {', '.join(sorted(members))}"
         for (namespace, name), members in desired.items()
     )
-    return _outcome(cluster, "federated services", faults, federated)
+    return _outcome(cluster, "federated services", problems, federated)
 
 
 def _join_names(exported: Sequence[tuple[str, str]], suffix: str) -> str:
     return ", ".join(f"{namespace}/{name}{suffix}" for namespace, name in exported) or "nothing is exported"
 
 
-def _outcome(subject: str, check: str, faults: Sequence[str], success: str) -> CheckOutcome:
-    return not faults, [
-        CheckResult(subject=subject, check=check, passed=not faults, detail="; ".join(faults) or success)
+def _outcome(subject: str, check: str, problems: Sequence[str], success: str) -> CheckOutcome:
+    return not problems, [
+        CheckResult(subject=subject, check=check, passed=not problems, detail="; ".join(problems) or success)
     ]

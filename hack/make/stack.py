@@ -70,7 +70,7 @@ class LabStack:
     def has_federated_services(self) -> bool:
         """Return whether the Linkerd release has federated services."""
         known = find_linkerd_release(self.linkerd_version)
-        return self.has_linkerd and (known is None or known.federation)
+        return self.has_linkerd and (known is None or known.has_federated_services)
 
     @property
     def reachable_clusters(self) -> tuple[LabCluster, ...]:

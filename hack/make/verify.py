@@ -113,16 +113,16 @@ def split_checks(stack: LabStack) -> list[SplitCheck]:
     return [each for each in checks if each.cluster in reachable]
 
 
-def count_answers(printed: str, origin_pattern: str) -> AnswerCount:
+def count_answers(output: str, origin_pattern: str) -> AnswerCount:
     """Return the number of answers of each origin.
 
     Args:
-        printed: the output of the script, a line for each request.
+        output: the output of the script, a line for each request.
         origin_pattern: a regular expression; its first group is the origin of an answer.
     """
     by_origin: dict[str, int] = {}
     unrecognized, failures = [], []
-    for line in printed.splitlines():
+    for line in output.splitlines():
         mark, _, text = line.partition(" ")
         match = re.search(origin_pattern, text)
         if mark == "-":
@@ -134,10 +134,10 @@ def count_answers(printed: str, origin_pattern: str) -> AnswerCount:
     return AnswerCount(by_origin=by_origin, unrecognized=tuple(unrecognized), failures=tuple(failures))
 
 
-def judge_answers(check: SplitCheck, answers: AnswerCount) -> tuple[bool, str]:
+def evaluate_answers(check: SplitCheck, answers: AnswerCount) -> tuple[bool, str]:
     """Return whether the answers match the weights, and a description of the answers.
 
-    They match if exactly the clusters with a weight have answered, and no request has failed.
+    The answers match if exactly the clusters with a weight have answered, and no request has failed.
 
     Args:
         check: the split.
@@ -150,21 +150,21 @@ def judge_answers(check: SplitCheck, answers: AnswerCount) -> tuple[bool, str]:
         for origin, weight in weights.items()
     ]
     total = sum(answers.by_origin.values()) + len(answers.unrecognized) + len(answers.failures)
-    faults = [
+    problems = [
         f"no answer from {clusters[origin]}"
         for origin, weight in weights.items()
         if weight and not answers.by_origin.get(origin)
     ]
-    faults += [
+    problems += [
         f"{number} from {_format_origin(clusters.get(origin, ''), origin)}, which has no weight"
         for origin, number in answers.by_origin.items()
         if not weights.get(origin)
     ]
     if answers.unrecognized:
-        faults.append(f"{len(answers.unrecognized)} of unknown origin, for example: {answers.unrecognized[0][:80]}")
+        problems.append(f"{len(answers.unrecognized)} of unknown origin, for example: {answers.unrecognized[0][:80]}")
     if answers.failures:
-        faults.append(f"{len(answers.failures)} failed, for example: {answers.failures[0][:120]}")
-    return not faults, "; ".join([f"{total} requests: {', '.join(counts)}", *faults])
+        problems.append(f"{len(answers.failures)} failed, for example: {answers.failures[0][:120]}")
+    return not problems, "; ".join([f"{total} requests: {', '.join(counts)}", *problems])
 
 
 class Verifier:
@@ -259,7 +259,7 @@ class Verifier:
         if process.returncode != 0:
             lines = process.stderr.strip() or process.stdout.strip() or f"exit code {process.returncode}"
             return False, f"{label}: {lines.splitlines()[-1]}"
-        return judge_answers(check, count_answers(process.stdout, check.origin_pattern))
+        return evaluate_answers(check, count_answers(process.stdout, check.origin_pattern))
 
 
 def _sample_checks(sample: Sample, names: list[str]) -> Iterator[SplitCheck]:

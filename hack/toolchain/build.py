@@ -101,7 +101,7 @@ def _go_build(step: Build, packages: list[str], *, into: Path, flags: list[str],
 
 
 def _write_schema_overlay(step: Build, scratch: Path, report: Report) -> Path:
-    """Write a Go overlay that puts each provider's schema beside the package that embeds it; return its path.
+    """Write a Go overlay that puts each provider's schema next to the package that embeds it; return its path.
 
     The schemas are too large to commit.
     """

@@ -20,8 +20,8 @@ def find_on_path() -> Path | None:
     if path is None or Path(path).is_relative_to(root()):
         return None
     command = [path, "version", "--template", "{{.Version}}"]
-    printed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    numbers = re.match(r"v?(\d+)\.(\d+)\.", printed.strip())
+    output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    numbers = re.match(r"v?(\d+)\.(\d+)\.", output.strip())
     if numbers is None or tuple(map(int, numbers.groups())) < MINIMUM_VERSION:
         return None
     return Path(path)

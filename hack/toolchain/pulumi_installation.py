@@ -21,8 +21,8 @@ def find_on_path() -> Path | None:
         return None
     if Path(path).is_relative_to(root()):  # in a shell that has evaluated `make env`
         return None
-    printed = subprocess.run([path, "version"], capture_output=True, text=True, check=False).stdout
-    numbers = re.match(r"v?(\d+)\.(\d+)\.(\d+)", printed.strip())
+    output = subprocess.run([path, "version"], capture_output=True, text=True, check=False).stdout
+    numbers = re.match(r"v?(\d+)\.(\d+)\.(\d+)", output.strip())
     if numbers is None or tuple(map(int, numbers.groups())) < MINIMUM_VERSION:
         return None
     return Path(path)

@@ -1,4 +1,4 @@
-"""Stack file: strict parsing, defaults, and one exception that lists all errors.
+"""Stack file: strict parsing, defaults, and one exception for all errors.
 
 `load()` is the only place that reads Pulumi's configuration and the environment.
 """
@@ -76,7 +76,7 @@ def settings_from_config(
         environment: environment variables of the process.
 
     Raises:
-        SettingsError: the configuration is invalid; the exception lists all errors.
+        SettingsError: the configuration is invalid; the exception contains every error.
     """
     # A project created from this one by `pulumi new` can have another name.
     prefixes = (f"{project}:", f"{PROJECT}:")
@@ -115,7 +115,7 @@ def parse(config: Mapping[str, Any], environment: Mapping[str, str], secret: Col
         secret: the keys of secret values.
 
     Raises:
-        SettingsError: the configuration is invalid; the exception lists all errors.
+        SettingsError: the configuration is invalid; the exception contains every error.
     """
     errors = ValidationErrors(hidden={*SECRET_KEYS, *secret}, secret=secret)
     # Remove misplaced secrets first, so that no later message can show them.
@@ -177,7 +177,7 @@ def _check_secrets(
             (key,), ELLIPSIS, rule, f"write it in plaintext (only {', '.join(SECRET_KEYS)} can be secret)"
         )
     for key in SECRET_KEYS:
-        if key not in secret and _contains_secrets(key, config.get(key)):
+        if key not in secret and _has_secrets(key, config.get(key)):
             rule = "secret in plaintext in the stack file"
             remedy = "store it with `pulumi config set --secret --path …`, and replace the exposed one"
             errors.add((key,), ELLIPSIS, rule, remedy)
@@ -187,7 +187,7 @@ def _check_secrets(
         errors.add(("imagePullSecret",), ELLIPSIS, rule, remedy)
 
 
-def _contains_secrets(key: str, value: Any) -> bool:
+def _has_secrets(key: str, value: Any) -> bool:
     if key in TEXT_KEYS:
         return bool(value)
     if key == "buoyantCloud" or not isinstance(value, dict):

@@ -338,7 +338,7 @@ _SECRET: dict[str, Any] = {
     "additionalProperties": False,
 }
 _SECRET_OR_TEXT = WithJsonSchema({"anyOf": [{"type": "string"}, _SECRET]})
-# A certificate is not secret, but it may be stored as a secret beside its key.
+# A certificate is not secret, but it may be stored as a secret together with its key.
 Pem = Annotated[
     str,
     _validate_with(

@@ -17,19 +17,19 @@ class GatewayExposure:
     addresses: tuple[str, ...] = ()  # used in place of the Service's address
 
     @property
-    def waits_for_address(self) -> bool:
+    def is_address_awaited(self) -> bool:
         """Return whether `up` waits for the Service's address, and links use it."""
         return self.service_type == "LoadBalancer" and self.has_load_balancer and not self.addresses
 
     @property
     def is_reachable(self) -> bool:
         """Return whether other clusters can reach the gateway."""
-        return self.waits_for_address or bool(self.service_type and self.addresses)
+        return self.is_address_awaited or bool(self.service_type and self.addresses)
 
     @property
     def can_become_ready(self) -> bool:
         """Return whether Helm may wait for the Service; one without an address is never ready to Helm."""
-        return self.service_type != "LoadBalancer" or self.waits_for_address
+        return self.service_type != "LoadBalancer" or self.is_address_awaited
 
 
 def resolve_gateway_exposure(gateway: GatewayConfig) -> GatewayExposure:

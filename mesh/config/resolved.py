@@ -92,7 +92,7 @@ class ClusterSettings:
     name: str
     context: kubeconfig.Context
     kubeconfig: str = field(default="", repr=False)  # a path or the content of a file; empty: kubectl's default
-    kubeconfig_is_secret: bool = False
+    has_secret_kubeconfig: bool = False
     reachable: bool = True
     is_abandoned: bool = False  # lost for good; its removal from the stack file drops its resources
     api_server: str  # the URL at which clusters that link to this one reach its API server

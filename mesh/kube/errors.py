@@ -52,9 +52,9 @@ class ApiStatusError(KubeError):
 
 def to_single_line(text: object, max_length: int = _MAX_TEXT_LENGTH) -> str:
     """Return external text for a message: one line, no control characters, no object addresses, bounded length."""
-    shown = re.sub(r"<[^<>]* at 0x[0-9a-fA-F]+>", "", str(text))
-    shown = " ".join("".join(char if char.isprintable() else " " for char in shown).split())
-    return shown if len(shown) <= max_length else f"{shown[: max_length - 3]}..."
+    without_addresses = re.sub(r"<[^<>]* at 0x[0-9a-fA-F]+>", "", str(text))
+    line = " ".join("".join(char if char.isprintable() else " " for char in without_addresses).split())
+    return line if len(line) <= max_length else f"{line[: max_length - 3]}..."
 
 
 def credentials_error(error: BaseException) -> BadCredentialsError:

@@ -27,7 +27,7 @@ def helm_ownership_metadata(release: str, namespace: str) -> dict[str, dict[str,
 
 
 def belongs_to_release(metadata: Mapping[str, Any], release: str, namespace: str) -> bool:
-    """Return whether a Helm release owns an object and no one else has applied the object since.
+    """Return whether a Helm release owns an object and is the only manager that has applied the object.
 
     Args:
         metadata: metadata of the object.

@@ -15,8 +15,8 @@ _REQUIRED_RESOURCES = ("certificates", "issuers")
 def check(target: CheckTarget, client: KubeClient) -> Iterator[Finding]:
     """Yield a finding if the cluster does not serve cert-manager's v1 resources."""
     # Every user may read the served resources, unlike the CRDs; they also show a version that is too old.
-    served = client.get("/apis/cert-manager.io/v1", "whether cert-manager is installed") or {}
-    names = {as_text(resource.get("name")) for resource in as_mappings(served.get("resources"))}
+    resource_list = client.get("/apis/cert-manager.io/v1", "whether cert-manager is installed") or {}
+    names = {as_text(resource.get("name")) for resource in as_mappings(resource_list.get("resources"))}
     missing = [f"{name}.cert-manager.io" for name in _REQUIRED_RESOURCES if name not in names]
     if missing:
         rule = "trust.certManager renews the issuer, but the cluster has no such v1 resources"

@@ -82,14 +82,16 @@ def _check_foreign_crds(
         value = f"{name} {to_single_line(bundle, 40) or 'without a version'}"
         remedy = "install one of these versions, or use only features that they have"
         yield target.finding(rule, remedy, value=value, severity=Severity.WARNING)
-    served: dict[str, set[str]] = {}
+    served_resources: dict[str, set[str]] = {}
     for resource, api_version in gateway_api.required_routes:
-        if api_version not in served:
+        if api_version not in served_resources:
             resource_list = (
                 client.get(f"/apis/{api_version}", f"which versions of {GATEWAY_API_GROUP} are served") or {}
             )
-            served[api_version] = {as_text(each.get("name")) for each in as_mappings(resource_list.get("resources"))}
-        if resource not in served[api_version]:
+            served_resources[api_version] = {
+                as_text(each.get("name")) for each in as_mappings(resource_list.get("resources"))
+            }
+        if resource not in served_resources[api_version]:
             rule = (
                 f"Linkerd {target.linkerd} and this program's samples need it in {api_version}, which the cluster does "
                 "not serve"

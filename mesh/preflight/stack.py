@@ -56,7 +56,7 @@ def check_stack(
     flat_links = [
         FlatNetworkLink(source=link.source, target=link.target)
         for link in stack.links
-        if not link.gateway and {link.source, link.target} <= clusters.keys()
+        if not link.has_gateway and {link.source, link.target} <= clusters.keys()
     ]
     if stack.cilium is not None:
         # Pods of a ClusterMesh connect directly.
@@ -103,7 +103,7 @@ def _check_target(stack: Settings, cluster: ClusterSettings, owner: str, namespa
         adopt=cluster.adopt,
         trust_anchor=stack.trust.anchor.certificate if stack.trust.anchor is not None else None,
         needs_load_balancer=cluster.has_multicluster
-        and cluster.gateway_exposure.waits_for_address
+        and cluster.gateway_exposure.is_address_awaited
         and cluster.extensions.metallb is None,
         pod_networks=_pod_networks(cluster),
         service_networks=tuple(cluster.networks.services),
@@ -118,13 +118,13 @@ def _gateway_api(stack: Settings, cluster: ClusterSettings) -> GatewayApiTarget 
     linkerd_release, gateway_api = stack.linkerd_release, cluster.extensions.gateway_api
     if linkerd_release.gateway_api_range is None or (gateway_api is None and not cluster.is_gateway_api_in_chart):
         return None  # the values of linkerd-crds disable it
-    served = [("httproutes", linkerd_release.http_route)]
+    required_routes = [("httproutes", linkerd_release.http_route)]
     if linkerd_release.grpc_route is not None and stack.has_grpc_routes(cluster):
-        served.append(("grpcroutes", linkerd_release.grpc_route))
+        required_routes.append(("grpcroutes", linkerd_release.grpc_route))
     oldest, newest = linkerd_release.gateway_api_range
     return GatewayApiTarget(
         installed_by="linkerd-crds" if gateway_api is None else "manifest" if gateway_api.install else "others",
-        required_routes=tuple(served),
+        required_routes=tuple(required_routes),
         oldest=oldest,
         newest=newest,
     )

@@ -23,9 +23,9 @@ _VERSION = re.compile(r"^linkerdVersion:\s*[\"']?([^\"'\s]+)", re.MULTILINE)
 
 
 def check(target: CheckTarget, client: KubeClient) -> Iterator[Finding]:
-    """Yield a finding if the running release is newer than the chosen one, or too old for it."""
-    chosen = target.linkerd_tag
-    if chosen is None or release_order(chosen) is None:
+    """Yield a finding if the running release is newer than the desired one, or too old for it."""
+    desired_version = target.linkerd_tag
+    if desired_version is None or release_order(desired_version) is None:
         return
     namespace = target.control_plane_namespace
     path = f"/api/v1/namespaces/{namespace}/configmaps/linkerd-config"
@@ -33,26 +33,26 @@ def check(target: CheckTarget, client: KubeClient) -> Iterator[Finding]:
     version = _VERSION.search(as_text(as_mapping(config_map, "data").get("values")))
     if version is None:
         return
-    running = version[1]
-    running_order, chosen_order = release_order(running), release_order(chosen)
-    if running_order is None or chosen_order is None or running_order == chosen_order:
+    running_version = version[1]
+    running_order, desired_order = release_order(running_version), release_order(desired_version)
+    if running_order is None or desired_order is None or running_order == desired_order:
         return
-    label = to_single_line(running, 60)
-    if chosen_order < running_order:
+    label = to_single_line(running_version, 60)
+    if desired_order < running_order:
         yield Finding(
             path=_SETTING,
-            value=chosen,
+            value=desired_version,
             rule=f"{target.path} runs {label}, which is newer, and Linkerd does not support downgrades",
             remedy=f"choose {label} or a newer release, or destroy the stack before a downgrade",
             severity=Severity.ERROR,
         )
         return
-    running_minor, chosen_minor = minor_version(running), minor_version(chosen)
-    if running_minor is not None and chosen_minor is not None and chosen_minor > running_minor + 1:
-        skipped = ", ".join(f"2.{number}" for number in range(running_minor + 1, chosen_minor))
+    running_minor, desired_minor = minor_version(running_version), minor_version(desired_version)
+    if running_minor is not None and desired_minor is not None and desired_minor > running_minor + 1:
+        skipped = ", ".join(f"2.{number}" for number in range(running_minor + 1, desired_minor))
         yield Finding(
             path=_SETTING,
-            value=chosen,
+            value=desired_version,
             rule=(
                 f"{target.path} runs {label}; its meshed pods keep their proxies until they are re-created, and a "
                 "control plane supports proxies of the previous version only"

@@ -145,7 +145,7 @@ def test_up_moves_every_link_to_new_gateway_address(mesh: StackUnderTest, target
     assert len(set(before.values())) == 1
     for kind in (LoadBalancerKind.HOSTNAME, LoadBalancerKind.IP):
         lifecycle.stop(mesh.lab, [target], delete=False)
-        lifecycle.start(mesh.lab, [target], load_balancers={target: kind}, chart_folders=[], timeout=300, say=print)
+        lifecycle.start(mesh.lab, [target], load_balancers={target: kind}, chart_folders=[], timeout=300, report=print)
         is_assigned = partial(_gateway_address_is_of_kind, mesh, target, kind)
         assert wait_until(is_assigned), "the load balancer of the lab assigned no such address"
 

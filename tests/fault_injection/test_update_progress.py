@@ -1,4 +1,4 @@
-"""Moments of a run, and the count of completed resources."""
+"""Moments of an update at which a fault is injected, and the count of completed resources."""
 
 from __future__ import annotations
 

@@ -79,8 +79,8 @@ def assert_destroyed(lab_stack: StackUnderTest) -> None:
     assert not lab_stack.has_resources
     for context, before in lab_stack.objects_before.items():
         wait_until(partial(lab_stack.is_restored, context), _SETTLE_TIMEOUT_S)
-        left = list_all_objects(lab_stack, context).keys()
-        assert (sorted(left - before.keys()), sorted(before.keys() - left)) == ([], []), context
+        remaining = list_all_objects(lab_stack, context).keys()
+        assert (sorted(remaining - before.keys()), sorted(before.keys() - remaining)) == ([], []), context
 
 
 def _matches(

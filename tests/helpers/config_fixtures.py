@@ -48,7 +48,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def environment(home: Path) -> Environment:
-    """Return an environment whose kubeconfig has all contexts that the corpus uses."""
+    """Return environment variables with a kubeconfig that has all contexts of the corpus."""
     lab_extension = [{"name": "multicluster-mesh.lab", "extension": {"loopbackPeers": True}}]
     environment = kubeconfigs.write_kubeconfig(
         home / "kubeconfig",
@@ -66,7 +66,7 @@ def environment(home: Path) -> Environment:
 
 @pytest.fixture(scope="session")
 def small_environment(home: Path) -> Environment:
-    """Return an environment with a small kubeconfig, which is quick to read."""
+    """Return environment variables with a small kubeconfig, which is quick to read."""
     return {
         **kubeconfigs.write_kubeconfig(home / "small", west={"server": "https://192.0.2.1:6443"}),
         "HOME": str(home),
@@ -77,7 +77,7 @@ def small_environment(home: Path) -> Environment:
 def corpus_texts(home: Path) -> dict[str, str]:
     """Return the texts that the corpus refers to by name.
 
-    They are generated in each run, so that no certificate expires and no key is stored.
+    These texts are generated in each run, so that no certificate expires and no key is stored.
     """
     start, yesterday, end = (datetime.now(UTC) + days * DAY for days in (-60, -1, 30))
     identity = "identity.linkerd.cluster.local"

@@ -91,10 +91,10 @@ def draw_faults(options: FaultOptions, purpose: str, clusters: list[str]) -> lis
     kill_targets = [target for target in KillTarget if target is not KillTarget.EVERYTHING]
     other_faults: list[Fault] = [*kill_targets, *ApiServerFault, *EtcdFault, *WebhookFault, *RequestFault]
     rng.shuffle(other_faults)
-    chosen = [
+    faults = [
         fault for n in range(options.moments) for fault in (KillTarget.EVERYTHING, other_faults[n % len(other_faults)])
     ]
-    return [_draw_fault(rng, fault, clusters) for fault in chosen]
+    return [_draw_fault(rng, fault, clusters) for fault in faults]
 
 
 def _draw_fault(rng: random.Random, fault: Fault, clusters: list[str]) -> PlannedFault:

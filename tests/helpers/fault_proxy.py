@@ -1,7 +1,7 @@
 """Proxies in front of API servers, which refuse or drop a share of the requests.
 
-A proxy uses the API server's certificate, so that a kubeconfig only needs another port. It authenticates as the
-lab's admin.
+A proxy uses the API server's certificate, so that a kubeconfig only needs another port. The proxy
+authenticates as the lab's admin.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Options of the fault tests: `pytest --seed --moments --clusters`."""
+"""Command-line options of the fault tests: `pytest --seed --moments --clusters`."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def limit_resources() -> Iterator[None]:
 
 @pytest.fixture
 def limited_resources() -> Iterator[None]:
-    """Limit a whole test."""
+    """Limit the time and the memory of a whole test."""
     with limit_resources():
         yield
 

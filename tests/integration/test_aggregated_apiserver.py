@@ -161,5 +161,8 @@ def test_connection_to_any_other_service_is_refused(lab: StateDir, ca: IssuedCer
         connection = http.client.HTTPSConnection("127.0.0.1", cluster.ports.egress, context=tls, timeout=10)
         connection.request("CONNECT", target)
         response = connection.getresponse()
-        assert (response.status, response.read().decode()) == (502, f"{target}: the lab has no backend at this address\n")
+        assert (response.status, response.read().decode()) == (
+            502,
+            f"{target}: the lab has no backend at this address\n",
+        )
         connection.close()

@@ -348,8 +348,8 @@ def test_destroy_restores_each_api_server(mesh: StackUnderTest) -> None:
     for context in mesh.contexts.values():
         wait_until(partial(mesh.is_restored, context))
         assert list_all_objects(mesh, context) == mesh.objects_before[context]
-    printed = mesh.output.read_text()
-    assert [line for line in list_secret_lines(mesh) if line in printed] == []
+    output = mesh.output.read_text()
+    assert [line for line in list_secret_lines(mesh) if line in output] == []
 
 
 def list_secret_lines(mesh: StackUnderTest) -> set[str]:

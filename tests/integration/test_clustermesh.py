@@ -209,7 +209,7 @@ def test_unreachable_clusters_change_nothing_for_the_others(lab: StateDir, mesh:
     try:
         assert mesh.preview_changes() == {}
     finally:
-        lifecycle.start(lab, ["bastion03", "bastion04"], load_balancers={}, chart_folders=[], timeout=120, say=print)
+        lifecycle.start(lab, ["bastion03", "bastion04"], load_balancers={}, chart_folders=[], timeout=120, report=print)
 
 
 def test_removing_a_cluster_keeps_ids_of_the_others(mesh: StackUnderTest) -> None:

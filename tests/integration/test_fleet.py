@@ -48,7 +48,7 @@ def _list_stable_objects(lab_stack: StackUnderTest, context: str) -> dict[str, A
 
 
 def _start_cluster(lab: StateDir, name: str) -> None:
-    lifecycle.start(lab, [name], load_balancers={}, chart_folders=[], timeout=120, say=print)
+    lifecycle.start(lab, [name], load_balancers={}, chart_folders=[], timeout=120, report=print)
 
 
 def _read_resources(lab_stack: StackUnderTest) -> dict[str, Any]:

@@ -156,12 +156,14 @@ def read_served_charts(home: StateDir) -> dict[str, Any]:
 
 
 def test_third_party_charts_are_served_too(lab: StateDir) -> None:
-    served = {name: {entry["version"] for entry in versions} for name, versions in read_served_charts(lab).items()}
+    versions_by_chart = {
+        name: {entry["version"] for entry in versions} for name, versions in read_served_charts(lab).items()
+    }
 
-    assert served["metallb"] == {"0.14.9"}
-    assert served["ingress-nginx"] == {"4.11.0"}
-    assert {"30.12.11", "30.8.5"} <= served["linkerd-viz"], "one version per Linkerd release"
-    assert {"1.14.0", "1.19.0"} <= served["cilium"]
+    assert versions_by_chart["metallb"] == {"0.14.9"}
+    assert versions_by_chart["ingress-nginx"] == {"4.11.0"}
+    assert {"30.12.11", "30.8.5"} <= versions_by_chart["linkerd-viz"], "one version per Linkerd release"
+    assert {"1.14.0", "1.19.0"} <= versions_by_chart["cilium"]
 
 
 def test_user_charts_take_precedence(own_lab: Lab, tmp_path: Path) -> None:
@@ -280,7 +282,7 @@ from pathlib import Path
 from hack.lab import lifecycle
 from hack.lab.state_dir import StateDir
 home = StateDir(folder=Path({str(own_lab.home.folder)!r}))
-lifecycle.start(home, ["one"], load_balancers={{}}, chart_folders=[], timeout=120, say=print, owner=os.getpid())
+lifecycle.start(home, ["one"], load_balancers={{}}, chart_folders=[], timeout=120, report=print, owner=os.getpid())
 time.sleep(600)
 """
     owner = subprocess.Popen([sys.executable, "-c", program], cwd=PROJECT_ROOT, stdout=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-"""Changes, disturbances and interruptions of a deployed mesh."""
+"""Changes, faults and interrupted updates of a deployed mesh."""
 
 from __future__ import annotations
 

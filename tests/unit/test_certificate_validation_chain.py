@@ -82,11 +82,11 @@ def test_cross_signed_intermediate_leads_to_anchor() -> None:
 
 
 def test_circular_intermediates_do_not_reach_anchor() -> None:
-    left = IssuedCertificate(name="left", signer=IssuedCertificate(name="right"))
-    right = IssuedCertificate(name="right", key=left.signer.key if left.signer else ANCHOR.key, signer=left)
-    issuer = IssuedCertificate(name=ISSUER_NAME, signer=left)
+    left_ca = IssuedCertificate(name="left", signer=IssuedCertificate(name="right"))
+    right_ca = IssuedCertificate(name="right", key=left_ca.signer.key if left_ca.signer else ANCHOR.key, signer=left_ca)
+    issuer = IssuedCertificate(name=ISSUER_NAME, signer=left_ca)
 
-    assert violated_issuer_rules(issuer.pem + left.pem + right.pem, issuer.private_key, anchor=ANCHOR.pem) == [
+    assert violated_issuer_rules(issuer.pem + left_ca.pem + right_ca.pem, issuer.private_key, anchor=ANCHOR.pem) == [
         "the anchor has not signed the issuer"
     ]
 

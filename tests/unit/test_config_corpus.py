@@ -80,7 +80,7 @@ def read_setting(loaded: config.Settings, path: str) -> Any:
     value: Any = {
         "clusters": {cluster.name: cluster for cluster in loaded.clusters},
         "links": [link.name for link in loaded.links],
-        "flat": [link.name for link in loaded.links if not link.gateway],
+        "flat": [link.name for link in loaded.links if not link.has_gateway],
     }.get(first)
     value = value if value is not None else getattr(loaded, to_snake_case(first))
     for part in rest:

@@ -1,6 +1,6 @@
 """JSON Schema with which editors complete and check stack files.
 
-It must accept and reject the same files as the program.
+The schema must accept and reject the same files as the program.
 """
 
 from __future__ import annotations

@@ -92,9 +92,9 @@ def test_links_of_page_exist(page: Path) -> None:
 def test_documented_make_targets_exist(page: Path) -> None:
     known = set(re.findall(r"^([a-z][a-z-]*):", (PROJECT_ROOT / "Makefile").read_text(), re.MULTILINE))
 
-    named = set(re.findall(r"(?:^|`)make (?:-s )?([a-z][a-z-]*)", page.read_text(), re.MULTILINE))
+    documented = set(re.findall(r"(?:^|`)make (?:-s )?([a-z][a-z-]*)", page.read_text(), re.MULTILINE))
 
-    assert named <= known
+    assert documented <= known
 
 
 def test_files_contain_no_pulumi_new_placeholders() -> None:

@@ -26,10 +26,10 @@ REMOTE, LOCAL = "multicluster.linkerd.io/remote-discovery", "multicluster.linker
 class Source(FakeApiServer):
     """A cluster with federated services and mirrors, where every change and deletion succeeds."""
 
-    sent: list[Any] = field(default_factory=list)
+    bodies: list[Any] = field(default_factory=list)
 
     def answer(self, path: str, body: Any) -> tuple[int, bytes]:
-        self.sent.append(body)
+        self.bodies.append(body)
         return super().answer(path, body) if self.requests[-1].startswith("GET") else (200, b"{}")
 
 
@@ -78,7 +78,7 @@ def test_federated_service_is_deleted_with_its_last_member(
         )
 
     assert source.requests == [f"DELETE {SERVICE_PATH}" if annotations is None else f"PATCH {SERVICE_PATH}"]
-    assert source.sent == [None if annotations is None else {"metadata": {"annotations": annotations}}]
+    assert source.bodies == [None if annotations is None else {"metadata": {"annotations": annotations}}]
 
 
 def leave(monkeypatch: pytest.MonkeyPatch, source: Source, target: str, seconds: float) -> list[str]:

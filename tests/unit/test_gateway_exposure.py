@@ -47,7 +47,7 @@ def test_exposure_follows_gateway_settings(
     exposure = resolve_gateway_exposure(GatewayConfig.model_validate(gateway))
 
     assert exposure.service_type == service_type
-    assert exposure.waits_for_address is waits_for_address
+    assert exposure.is_address_awaited is waits_for_address
     assert exposure.is_reachable is is_reachable
     assert exposure.can_become_ready is can_become_ready
 

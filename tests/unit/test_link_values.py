@@ -17,10 +17,10 @@ from tests.helpers.cluster_settings import NEWER_RELEASE, build_cluster_settings
 
 NEWEST_RELEASE = LINKERD_RELEASES["2.20"]
 RELEASES_WITH_CONTROLLERS = [
-    linkerd_release for linkerd_release in LINKERD_RELEASES.values() if linkerd_release.link_controllers
+    linkerd_release for linkerd_release in LINKERD_RELEASES.values() if linkerd_release.has_link_controllers
 ]
 RELEASES_WITHOUT_CONTROLLERS = [
-    linkerd_release for linkerd_release in LINKERD_RELEASES.values() if not linkerd_release.link_controllers
+    linkerd_release for linkerd_release in LINKERD_RELEASES.values() if not linkerd_release.has_link_controllers
 ]
 ALL_OPTIONS: dict[str, Any] = {
     "serviceMirror": {
@@ -43,7 +43,7 @@ def build_options(**fields: Any) -> LinkOptions:
 
 
 def outgoing_links(*targets: str, gateway: bool = True, **options: Any) -> list[OutgoingLink]:
-    links = [Link(source="west", target=target, gateway=gateway) for target in targets]
+    links = [Link(source="west", target=target, has_gateway=gateway) for target in targets]
     return [
         (link, build_cluster_settings(link.target, linkerd_release=NEWEST_RELEASE), build_options(**options))
         for link in links
@@ -251,7 +251,7 @@ def test_older_service_mirror_has_options_of_stack_file() -> None:
 
 def test_link_status_is_enabled_where_release_supports_it() -> None:
     expected = {
-        linkerd_release.version: linkerd_release.link_status
+        linkerd_release.version: linkerd_release.has_link_status
         for linkerd_release in (NEWER_RELEASE, LINKERD_RELEASES["2.16"], LINKERD_RELEASES["2.17"])
     }
     enabled = {

@@ -78,7 +78,7 @@ def test_other_names_are_not_recognized(name: str) -> None:
 
 def test_release_has_features_of_its_generation() -> None:
     by_controllers = [
-        linkerd_release.version for linkerd_release in LINKERD_RELEASES.values() if linkerd_release.link_controllers
+        linkerd_release.version for linkerd_release in LINKERD_RELEASES.values() if linkerd_release.has_link_controllers
     ]
     link_apis = {
         linkerd_release.version: linkerd_release.link_api.rpartition("/")[2]
@@ -91,7 +91,11 @@ def test_release_has_features_of_its_generation() -> None:
         "2.17": "v1alpha2",
         **dict.fromkeys(("2.18", "2.19", "2.20"), "v1alpha3"),
     }
-    assert [linkerd_release.version for linkerd_release in LINKERD_RELEASES.values() if linkerd_release.federation] == [
+    assert [
+        linkerd_release.version
+        for linkerd_release in LINKERD_RELEASES.values()
+        if linkerd_release.has_federated_services
+    ] == [
         "2.20",
         "2.19",
         "2.18",
@@ -110,7 +114,7 @@ def test_release_has_features_of_its_generation() -> None:
     [("edge-25.3.2", "edge-25.3.3"), ("edge-24.12.4", "edge-25.4.1"), ("2.17", "edge-26.1.1")],
 )
 def test_link_mechanism_changes_with_one_edge_release(before: str, since: str) -> None:
-    assert (require_release(before).link_controllers, require_release(since).link_controllers) == (False, True)
+    assert (require_release(before).has_link_controllers, require_release(since).has_link_controllers) == (False, True)
     assert (require_release(before).link_api, require_release(since).link_api) == (
         "multicluster.linkerd.io/v1alpha2",
         "multicluster.linkerd.io/v1alpha3",
@@ -158,7 +162,7 @@ def test_all_clusters_share_one_release(environment: Environment) -> None:
 def test_untested_newer_release_yields_warning(environment: Environment) -> None:
     linkerd_release, warnings, _ = choose_release("edge-27.1.2", environment)
 
-    assert linkerd_release.control_plane == "2027.1.2" and linkerd_release.link_controllers
+    assert linkerd_release.control_plane == "2027.1.2" and linkerd_release.has_link_controllers
     newest = ".".join(map(str, NEWEST_TESTED_EDGE))
     assert warnings == (
         f'linkerd.version: "edge-27.1.2": newer than edge-{newest}, the newest release that this program was tested '
@@ -191,8 +195,8 @@ def test_unknown_release_has_features_of_newest_generation(environment: Environm
         False,
     )
     assert (
-        linkerd_release.link_controllers
-        and linkerd_release.federation
+        linkerd_release.has_link_controllers
+        and linkerd_release.has_federated_services
         and linkerd_release.link_api.endswith("v1alpha3")
     )
     assert linkerd_release.viz is None
@@ -207,7 +211,7 @@ def test_unknown_version_is_identified_by_app_version(environment: Environment, 
 
     linkerd_release, warnings, _ = choose_release("2.17.3", environment, source)
 
-    assert (linkerd_release.control_plane, linkerd_release.tag, linkerd_release.link_controllers) == (
+    assert (linkerd_release.control_plane, linkerd_release.tag, linkerd_release.has_link_controllers) == (
         "2.17.3",
         "edge-24.11.8",
         False,
@@ -311,7 +315,9 @@ def test_release_has_matching_gateway_api_version(version: str, manifest: str, v
     assert linkerd_release.gateway_api_manifest_url.endswith(manifest)
     assert linkerd_release.gateway_api_range == version_range
     assert (
-        linkerd_release.gateway_api_crds_retained == linkerd_release.gateway_api_opt_in == (version in ("2.19", "2.20"))
+        linkerd_release.has_retained_gateway_api_crds
+        == linkerd_release.is_gateway_api_opt_in
+        == (version in ("2.19", "2.20"))
     )
 
 

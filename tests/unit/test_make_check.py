@@ -29,9 +29,9 @@ def run_linkerd_checks(
     ]
     core = {"categoryName": "kubernetes-api", "checks": []}
     output = {"success": result != "error", "categories": categories}
-    printed = f"{json.dumps({'success': True, 'categories': [core]})}\n{json.dumps(output)}"
+    cli_output = f"{json.dumps({'success': True, 'categories': [core]})}\n{json.dumps(output)}"
     program = tmp_path / "linkerd"
-    program.write_text(f"#!/bin/sh\ntest \"$1\" = version && echo {cli} && exit\ncat <<'END'\n{printed}\nEND\n")
+    program.write_text(f"#!/bin/sh\ntest \"$1\" = version && echo {cli} && exit\ncat <<'END'\n{cli_output}\nEND\n")
     program.chmod(0o755)
     file = tmp_path / "stack.yaml"
     file.write_text(yaml.safe_dump({"config": {f"{stack.PROJECT}:{key}": value for key, value in STACK.items()}}))

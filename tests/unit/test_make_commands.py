@@ -92,14 +92,14 @@ def test_missing_stack_error_lists_existing_stacks() -> None:
 def test_folder_with_spaces_and_quotes_survives_shell() -> None:
     value = "/a folder/with 'quotes' and $HOME"
 
-    printed = subprocess.run(
+    output = subprocess.run(
         ["sh", "-c", f'{environment.format_exports({"KUBECONFIG": value})}; printf %s "$KUBECONFIG"'],
         capture_output=True,
         text=True,
         check=True,
     ).stdout
 
-    assert printed == value
+    assert output == value
 
 
 def test_failed_row_fails_table_and_prints_detail() -> None:

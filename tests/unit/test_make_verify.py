@@ -13,7 +13,15 @@ import yaml
 
 from hack.make import __main__ as command
 from hack.make import stack
-from hack.make.verify import AnswerCount, SplitCheck, Verifier, VerifyError, count_answers, judge_answers, split_checks
+from hack.make.verify import (
+    AnswerCount,
+    SplitCheck,
+    Verifier,
+    VerifyError,
+    count_answers,
+    evaluate_answers,
+    split_checks,
+)
 
 HELLO = "+ Hello version: {}, instance: helloworld-{}-7d9c"
 LINKS = [{"source": "west", "target": "east"}]
@@ -87,9 +95,9 @@ def print_script(lines: list[str]) -> str:
 
 
 def test_answers_are_counted_by_responding_version() -> None:
-    printed = "\n".join([HELLO.format("v1", "v1"), HELLO.format("v2", "v2"), HELLO.format("v2", "v2"), "+ x", "- y"])
+    output = "\n".join([HELLO.format("v1", "v1"), HELLO.format("v2", "v2"), HELLO.format("v2", "v2"), "+ x", "- y"])
 
-    assert count_answers(printed, SPLIT_CHECK.origin_pattern) == AnswerCount(
+    assert count_answers(output, SPLIT_CHECK.origin_pattern) == AnswerCount(
         by_origin={"v1": 1, "v2": 2}, unrecognized=("x",), failures=("y",)
     )
 
@@ -142,7 +150,7 @@ def test_split_passes_when_exactly_weighted_clusters_answer(
 ) -> None:
     check = SplitCheck(**{**vars(SPLIT_CHECK), "weights": weights})
 
-    result, detail = judge_answers(check, answers)
+    result, detail = evaluate_answers(check, answers)
 
     assert (result, message in detail) == (passed, True), detail
 

@@ -40,8 +40,8 @@ def check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
             (tmp_path / "config.json").write_text(config)
             arguments += ["--config", str(tmp_path / "config.json")]
         code = main(arguments)
-        printed = capsys.readouterr()
-        return code, printed.out.splitlines(), printed.err.replace(str(tmp_path), "").rstrip("\n")
+        captured = capsys.readouterr()
+        return code, captured.out.splitlines(), captured.err.replace(str(tmp_path), "").rstrip("\n")
 
     return run
 

@@ -18,21 +18,21 @@ HELM_ANNOTATIONS = {"meta.helm.sh/release-name": "linkerd-crds", "meta.helm.sh/r
 PULUMI_MANAGED_FIELDS = [{"manager": "pulumi-kubernetes-1c8e9d96", "operation": "Apply"}]
 
 
-def gateway_api_target(installed_by: Any, *served: tuple[str, str]) -> GatewayApiTarget:
+def gateway_api_target(installed_by: Any, *resources: tuple[str, str]) -> GatewayApiTarget:
     return GatewayApiTarget(
-        installed_by=installed_by, required_routes=served or (("httproutes", V1),), oldest="1.2.1", newest="1.5.1"
+        installed_by=installed_by, required_routes=resources or (("httproutes", V1),), oldest="1.2.1", newest="1.5.1"
     )
 
 
 def server_with_crds(
-    *names: str, served: tuple[str, ...] = ("httproutes",), bundle: str = "v1.2.1", **metadata: Any
+    *names: str, resources: tuple[str, ...] = ("httproutes",), bundle: str = "v1.2.1", **metadata: Any
 ) -> FakeApiServer:
     """Return an API server with these CRDs."""
     api_server = healthy_server()
     crd_metadata = {"annotations": {"gateway.networking.k8s.io/bundle-version": bundle}, **metadata}
     crds = [{"metadata": {"name": f"{name}.gateway.networking.k8s.io", **crd_metadata}} for name in names]
     api_server.objects[CRDS] = {"items": [{"metadata": {"name": "servers.policy.linkerd.io"}}, *crds]}
-    api_server.objects[f"/apis/{V1}"] = {"resources": [{"name": name} for name in served]}
+    api_server.objects[f"/apis/{V1}"] = {"resources": [{"name": name} for name in resources]}
     return api_server
 
 
@@ -150,7 +150,7 @@ def test_unreadable_crds_are_warning() -> None:
 
 
 def resolve_target(patch: pytest.MonkeyPatch, environment: Environment, **content: Any) -> GatewayApiTarget | None:
-    """Return the Gateway API that the preflight checks for a stack file."""
+    """Return the Gateway API settings that the preflight checks use for a stack file."""
     captured: list[CheckTarget] = []
 
     def run(targets: list[CheckTarget], *_: Any, **__: Any) -> list[Any]:

@@ -233,21 +233,21 @@ def test_server_error_counts_as_unreachable(status: int, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "rule"),
+    ("content", "rule"),
     [
         (b"", "the connection broke off without an answer"),
         (b"SSH-2.0-OpenSSH_9.6\r\n", "the connection broke off: the answer is not HTTP"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", "the connection broke off"),
     ],
 )
-def test_non_http_server_is_reported(sent: bytes, rule: str) -> None:
+def test_non_http_server_is_reported(content: bytes, rule: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
             connection, _ = server.accept()
             with connection:
                 connection.recv(4096)
-                connection.send(sent)
+                connection.send(content)
 
         threading.Thread(target=answer, daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""Preflight check of the upgrade path from the running to the chosen Linkerd release."""
+"""Preflight check of the upgrade path from the running to the desired Linkerd release."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ def cluster_running(
 
 
 @pytest.mark.parametrize(
-    ("current", "chosen"),
+    ("current", "desired"),
     [("edge-26.8.3", "stable-2.14.10"), ("stable-2.14.10", "stable-2.13.5"), ("edge-25.4.4", "edge-25.4.3")],
 )
-def test_downgrade_is_error(current: str, chosen: str) -> None:
-    finding = only_finding(cluster_running(current), linkerd_tag=chosen)
+def test_downgrade_is_error(current: str, desired: str) -> None:
+    finding = only_finding(cluster_running(current), linkerd_tag=desired)
 
     assert str(finding) == (
-        f"linkerd.version: {chosen}: clusters.west runs {current}, which is newer, and Linkerd does not support "
+        f"linkerd.version: {desired}: clusters.west runs {current}, which is newer, and Linkerd does not support "
         f"downgrades; choose {current} or a newer release, or destroy the stack before a downgrade"
     )
     assert finding.severity is Severity.ERROR
 
 
 @pytest.mark.parametrize(
-    ("current", "chosen", "skipped"),
+    ("current", "desired", "skipped"),
     [
         ("stable-2.14.10", "edge-25.4.4", "2.15, 2.16, 2.17"),
         ("edge-24.11.8", "edge-25.10.7", "2.18"),
     ],
 )
-def test_skipped_versions_are_warning_about_running_proxies(current: str, chosen: str, skipped: str) -> None:
-    finding = only_finding(cluster_running(current), linkerd_tag=chosen)
+def test_skipped_versions_are_warning_about_running_proxies(current: str, desired: str, skipped: str) -> None:
+    finding = only_finding(cluster_running(current), linkerd_tag=desired)
 
     assert finding.severity is Severity.WARNING
     assert finding.remedy == (
@@ -57,7 +57,7 @@ def test_skipped_versions_are_warning_about_running_proxies(current: str, chosen
 
 
 @pytest.mark.parametrize(
-    ("current", "chosen"),
+    ("current", "desired"),
     [
         ("stable-2.14.10", "stable-2.14.10"),
         ("stable-2.13.5", "stable-2.14.10"),
@@ -68,8 +68,8 @@ def test_skipped_versions_are_warning_about_running_proxies(current: str, chosen
         (None, "edge-26.8.3"),
     ],
 )
-def test_next_or_incomparable_version_has_no_findings(current: str | None, chosen: str) -> None:
-    assert run_checks_against(cluster_running(current), linkerd_tag=chosen) == []
+def test_next_or_incomparable_version_has_no_findings(current: str | None, desired: str) -> None:
+    assert run_checks_against(cluster_running(current), linkerd_tag=desired) == []
 
 
 def test_quoted_version_is_parsed() -> None:

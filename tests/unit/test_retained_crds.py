@@ -115,9 +115,9 @@ def test_crd_with_objects_is_kept_and_reported() -> None:
     server.crd("tcproutes", managedFields=[{"manager": "helm", "operation": "Update"}])
 
     assert delete_crds(server) == [
-        "httproutes.gateway.networking.k8s.io stays, because it has 3 objects; when no one needs them, run: "
+        "httproutes.gateway.networking.k8s.io stays, because it has 3 objects; if they are not needed, run: "
         "kubectl delete crd httproutes.gateway.networking.k8s.io",
-        "grpcroutes.gateway.networking.k8s.io stays, because it has 1 object; when no one needs them, run: "
+        "grpcroutes.gateway.networking.k8s.io stays, because it has 1 object; if they are not needed, run: "
         "kubectl delete crd grpcroutes.gateway.networking.k8s.io",
     ]
     assert server.deleted == ["tcproutes.gateway.networking.k8s.io"]

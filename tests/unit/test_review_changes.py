@@ -374,7 +374,7 @@ def test_latest_deployed_revision_is_read() -> None:
         return {"metadata": {"labels": {"version": str(revision)}}, "data": {"release": packed}}
 
     class Api:
-        def get(self, path: str, what: str) -> dict[str, Any]:
+        def get(self, path: str, _subject: str) -> dict[str, Any]:
             selector = unquote(path.partition("?labelSelector=")[2])
             assert selector == "owner=helm,name=shop,status in (deployed,uninstalling)"
             return {"items": [secret(9), secret(10)]}

@@ -74,15 +74,15 @@ def test_hostile_text_is_escaped(text: str) -> None:
         releases=(release(hostile, cluster=text, name=text, charts=(text, text), failure=text, from_state=text),),
     )
 
-    for shown in (
+    for rendered in (
         markdown.render_review(review),
         markdown.render_comment(review, 3000),
         markdown.render_failure(text, text),
     ):
-        outside = remove_code(shown)
+        outside = remove_code(rendered)
         for markup in ("<script", "<img", "](http", "@somebody", "<!--", "pwned", "| cell"):
             assert markup not in outside, outside
-        assert not re.search("[\u202e\u2066\u200b\x1b\x07\r]", shown)
+        assert not re.search("[\u202e\u2066\u200b\x1b\x07\r]", rendered)
         assert outside.count("<details>") == outside.count("</details>")
 
 
@@ -91,10 +91,10 @@ def test_vertical_bar_in_table_cell_is_escaped() -> None:
 
 
 def test_long_line_is_truncated_with_character_count() -> None:
-    shown = markdown_escape.to_line("x" * 1000)
+    line = markdown_escape.to_line("x" * 1000)
 
-    assert len(shown) < 300
-    assert shown.endswith("(760 more characters)")
+    assert len(line) < 300
+    assert line.endswith("(760 more characters)")
 
 
 def test_policy_finding_is_not_truncated() -> None:

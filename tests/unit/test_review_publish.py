@@ -278,6 +278,6 @@ def test_command_publishes_file_as_comment(
 
     file.write_bytes(b"\xff")
     assert __main__.main(command) == 1
-    printed = capsys.readouterr()
-    assert printed.err.startswith("error: --file: ")
-    assert TOKEN not in printed.out + printed.err
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: --file: ")
+    assert TOKEN not in captured.out + captured.err

@@ -59,9 +59,9 @@ def encode_base64(text: str) -> str:
     ids=count(),  # the key differs in each process of a run, so it cannot be the id
 )
 def test_secret_is_redacted_and_its_change_is_shown(value: dict[str, Any], secret: str) -> None:
-    shown = json.dumps(to_plain(redact(value)))
-    assert secret not in shown
-    assert "[secret]" in shown
+    redacted = json.dumps(to_plain(redact(value)))
+    assert secret not in redacted
+    assert "[secret]" in redacted
 
     # Replace it with another secret of the same form.
     other = secret[:-3] + "Zq9"
@@ -100,10 +100,10 @@ def test_references_to_secrets_are_not_redacted(value: dict[str, Any]) -> None:
 
 def test_certificate_is_shown_with_name_and_expiry() -> None:
     certificate = IssuedCertificate().pem
-    shown = redact({"caBundle": encode_base64(certificate), "pem": certificate})
+    redacted = redact({"caBundle": encode_base64(certificate), "pem": certificate})
 
-    assert str(shown["pem"]).startswith("certificate root.linkerd.cluster.local, expires 20")
-    assert str(shown["caBundle"]) == str(shown["pem"])
+    assert str(redacted["pem"]).startswith("certificate root.linkerd.cluster.local, expires 20")
+    assert str(redacted["caBundle"]) == str(redacted["pem"])
 
 
 def test_data_and_string_data_have_equal_redaction() -> None:

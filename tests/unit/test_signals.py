@@ -40,6 +40,6 @@ def test_children_of_background_command_handle_sigint(preamble: str, expected: l
         )
     finally:
         signal.signal(signal.SIGINT, before)
-    printed, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=30)
 
-    assert printed.split("\n")[:-1] == expected
+    assert output.split("\n")[:-1] == expected

@@ -182,8 +182,8 @@ def test_commands_contain_no_untrusted_input_and_log_no_secret() -> None:
     for command in commands():
         assert "${{" not in command
         assert not re.search(r"\bset -\w*x|\bprintenv\b|\benv\b *($|\|)|--show-secrets|--logtostderr|-v=\d", command)
-        for printed in re.findall(r"^\s*(?:echo|cat) .*", command, re.MULTILINE):
-            assert "$" not in printed
+        for print_command in re.findall(r"^\s*(?:echo|cat) .*", command, re.MULTILINE):
+            assert "$" not in print_command
         for variables in re.findall(r"\bprintf .*", command):
             assert ' > "$RUNNER_TEMP/kubeconfig"' in variables
 

@@ -68,7 +68,7 @@ def resolve_clusters(
             name=name,
             context=context,
             kubeconfig=content or expand_path(config.kubeconfig or ""),
-            kubeconfig_is_secret=content is not None,
+            has_secret_kubeconfig=content is not None,
             reachable=config.reachable is True,
             is_abandoned=config.reachable == "never",
             api_server=config.api_server or context.server,

@@ -25,7 +25,7 @@ def choose_export_mode(config: SampleConfig, cluster: str, links: Iterable[Link]
     if config.export_mode is not None:
         return config.export_mode
     incoming = [link for link in links if link.target == cluster]
-    return "remote-discovery" if incoming and not any(link.gateway for link in incoming) else "gateway"
+    return "remote-discovery" if incoming and not any(link.has_gateway for link in incoming) else "gateway"
 
 
 class ExportValidator:
@@ -59,7 +59,7 @@ class ExportValidator:
             self._errors.add((*path, "exportMode"), config.export_mode, rule, "set `exported`, or remove it")
         for index, cluster in exported.items():
             self._check_exported((*path, "exported", index), config, cluster)
-        if federated and not self._linkerd_release.federation:
+        if federated and not self._linkerd_release.has_federated_services:
             rule = f"Linkerd {self._linkerd_release.version} has no federated services"
             self._errors.add((*path, "federated"), ELLIPSIS, rule, "choose 2.17 or later, or remove it")
             return
@@ -68,7 +68,7 @@ class ExportValidator:
 
     def _check_exported(self, path: Path, config: SampleConfig, cluster: str) -> None:
         incoming = [link for link in self._links if link.target == cluster]
-        through_gateway = [link for link in incoming if link.gateway]
+        through_gateway = [link for link in incoming if link.has_gateway]
         mode_path = (*path[:-2], "exportMode")
         if config.export_mode == "gateway" and incoming and not through_gateway:
             rule = f"no link to {cluster} has a gateway"
@@ -78,7 +78,7 @@ class ExportValidator:
                 rule = f"pods of {link.source} cannot reach pods of {cluster}, because their link has a gateway"
                 self._errors.add(mode_path, "remote-discovery", rule, self._network_remedy(link))
         elif config.export_mode is None and through_gateway and len(through_gateway) < len(incoming):
-            flat_link = next(link for link in incoming if not link.gateway)
+            flat_link = next(link for link in incoming if not link.has_gateway)
             rule = (
                 f"{through_gateway[0].source} reaches {cluster} through its gateway and {flat_link.source} directly, "
                 f"but a service has one export mode, so only {through_gateway[0].source} can call this service"
@@ -104,7 +104,7 @@ class ExportValidator:
         A pod can reach pods of another cluster if both clusters name the same flat network.
         """
         incoming = [
-            link for link in self._links if link.target == cluster and link.gateway and link.has_remote_discovery
+            link for link in self._links if link.target == cluster and link.has_gateway and link.has_remote_discovery
         ]
         return [link for link in incoming if not has_shared_flat_network(self._parsed, link)]
 

@@ -107,7 +107,7 @@ def _check_availability(
         if clusters[key] and version is None:
             rule = f"Linkerd {linkerd_release.version} no longer has this extension"
             errors.add(("extensions", key), ELLIPSIS, rule, "remove it, or choose an older linkerd.version")
-    if clusters["smi"] and linkerd_release.smi_deprecated:
+    if clusters["smi"] and linkerd_release.is_smi_deprecated:
         rule = "Linkerd has deprecated TrafficSplits"
         remedy = "set `form: gateway-api` on the splits, and remove smi one update later"
         errors.warn(("extensions", "smi"), ELLIPSIS, rule, remedy)

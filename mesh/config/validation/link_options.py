@@ -51,7 +51,7 @@ def _check_networks(
     parsed: ParsedStackFile, link: Link, options: LinkOptions, path: Path, errors: ValidationErrors
 ) -> None:
     source, target = (parsed.file.clusters.get(name) for name in (link.source, link.target))
-    if source is None or target is None or link.gateway:
+    if source is None or target is None or link.has_gateway:
         return
     source_network, target_network = source.networks.flat, target.networks.flat
     if source_network is not None and target_network is not None and source_network != target_network:
@@ -64,7 +64,7 @@ def _check_networks(
 
 def _check_namespaces(parsed: ParsedStackFile, link: Link, path: Path, errors: ValidationErrors) -> None:
     """Warn about control planes in different namespaces: they exchange no identities, so mutual TLS is off."""
-    if link.gateway:
+    if link.has_gateway:
         return
     source, target = (parsed.control_plane_namespace(name) for name in (link.source, link.target))
     if source != target:
@@ -82,24 +82,24 @@ def _check_release(options: LinkOptions, linkerd_release: LinkerdRelease, path: 
         errors.add((*path, *keys), ELLIPSIS, f"Linkerd {linkerd_release.version} {rule}", remedy)
 
     replicas = options.service_mirror.replicas
-    if replicas is not None and replicas > 1 and not linkerd_release.mirror_lease:
+    if replicas is not None and replicas > 1 and not linkerd_release.has_mirror_lease:
         report(("serviceMirror", "replicas"), "supports one replica of a service mirror", "2.14")
-    if options.probe.model_fields_set and not linkerd_release.probe_threshold:
+    if options.probe.model_fields_set and not linkerd_release.has_probe_threshold:
         report(("probe",), "has no such fields in its Link", "edge-24.9.3")
-    if not linkerd_release.excluded_metadata:
+    if not linkerd_release.has_excluded_metadata:
         if options.excluded_labels:
             report(("excludedLabels",), "has no such field in its Link", "2.18")
         if options.excluded_annotations:
             report(("excludedAnnotations",), "has no such field in its Link", "2.18")
     configured = options.selectors.model_fields_set
-    if "federated" in configured and not linkerd_release.federation:
+    if "federated" in configured and not linkerd_release.has_federated_services:
         report(("selectors", "federated"), "has no federated services", "2.17")
-    if "remote_discovery" in configured and not linkerd_release.remote_discovery:
+    if "remote_discovery" in configured and not linkerd_release.has_remote_discovery:
         report(("selectors", "remoteDiscovery"), "supports only links through gateways", "2.14")
 
 
 def _check_gateway_options(link: Link, options: LinkOptions, path: Path, errors: ValidationErrors) -> None:
-    if link.gateway:
+    if link.has_gateway:
         return
     if options.probe.model_fields_set:
         errors.add((*path, "probe"), ELLIPSIS, f"{link.name} has no gateway to probe", "remove it")

@@ -53,7 +53,7 @@ def _resolve_link(parsed: ParsedStackFile, link: Link, options: LinkOptions) -> 
     gateway = options.gateway if options.gateway is not None else not has_shared_flat_network(parsed, link)
     source_network, target_network = _flat_networks(parsed, link)
     # If neither cluster names a flat network, nothing is known about direct access.
-    return replace(link, gateway=gateway, has_remote_discovery=not gateway or source_network == target_network)
+    return replace(link, has_gateway=gateway, has_remote_discovery=not gateway or source_network == target_network)
 
 
 def has_shared_flat_network(parsed: ParsedStackFile, link: Link) -> bool:
@@ -149,10 +149,10 @@ def check_targets(
     """
     for cluster in clusters:
         incoming = [link for link in links if link.target == cluster.name]
-        _check_gateway(cluster, [link.source for link in incoming if link.gateway], errors)
+        _check_gateway(cluster, [link.source for link in incoming if link.has_gateway], errors)
         _check_api_server(cluster, [link.source for link in incoming], errors)
-    if not linkerd_release.remote_discovery:
-        flat_link = next((link for link in links if not link.gateway), None)
+    if not linkerd_release.has_remote_discovery:
+        flat_link = next((link for link in links if not link.has_gateway), None)
         if flat_link is not None:
             rule = f"Linkerd {linkerd_release.version} supports only links through gateways, unlike {flat_link.name}"
             remedy = "choose 2.14 or later, or remove `gateway: false` of the link"

@@ -145,7 +145,7 @@ class RouteValidator:
         if link is None:
             rule = f"{source} has no link to {target}, so it has no mirrors of its services"
             self._errors.add(path, value, rule, f"add the link, or remove {removable}")
-        elif not link.gateway:
+        elif not link.has_gateway:
             rule = f"the link to {target} has no gateway, so its mirrors have no endpoints for requests"
             self._errors.add(path, value, rule, f"link them through the gateway, or remove {removable}")
         elif target not in config.exported and not self._errors.is_invalid(*sample, "exported"):
@@ -154,7 +154,7 @@ class RouteValidator:
 
     def _check_profile(self, path: Path, profile: ProfileConfig) -> None:
         uses_routes = profile.form == "gateway-api"
-        if uses_routes and not self._linkerd_release.route_annotations:
+        if uses_routes and not self._linkerd_release.has_route_annotations:
             rule = f"Linkerd {self._linkerd_release.version} has no retries and timeouts for HTTPRoutes"
             remedy = "choose service-profile, or set linkerd.version to 2.16 or later"
             self._errors.add((*path, "form"), profile.form, rule, remedy)

@@ -159,12 +159,12 @@ class _SampleValidator:
         """Return the known clusters of a list by their index, and report clusters that do not run the sample."""
         clusters = self._check_clusters(key, names)
         for index, name in clusters.items():
-            if not self._may_run(name):
+            if not self._can_run(name):
                 remedy = f"add it to {self._formatted_path}.clusters"
                 self._errors.add((*self._path, key, index), name, f"{sample} does not run in this cluster", remedy)
         return clusters
 
-    def _may_run(self, cluster: str) -> bool:
+    def _can_run(self, cluster: str) -> bool:
         return cluster in self._clusters or self._errors.is_invalid(*self._path, "clusters")
 
     @property
@@ -174,7 +174,7 @@ class _SampleValidator:
     def _check_versions(self, config: HelloworldConfig) -> None:
         for name in config.versions:
             path = (*self._path, "versions", name)
-            if check_known_cluster(name, path, self._names, self._errors) and not self._may_run(name):
+            if check_known_cluster(name, path, self._names, self._errors) and not self._can_run(name):
                 remedy = f"remove it, or add it to {self._formatted_path}.clusters"
                 self._errors.add(path, config.versions[name], "helloworld does not run in this cluster", remedy)
 
