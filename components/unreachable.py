@@ -35,7 +35,7 @@ _CLUSTER_INPUTS = {
 }
 
 
-def resources_to_retain(resources: Sequence[StateResource], clusters: Iterable[str]) -> list[StateResource]:
+def select_resources_to_retain(resources: Sequence[StateResource], clusters: Iterable[str]) -> list[StateResource]:
     """Return the resources of a stack state that must stay unchanged.
 
     Args:
@@ -76,7 +76,7 @@ def register_unchanged(
     unreachable = [name for name, cluster in clusters.items() if not cluster.settings.reachable]
     abandoned = {name for name in unreachable if clusters[name].settings.is_abandoned}
     # The program has already registered the shared components that the settings still require.
-    retained = [each for each in resources_to_retain(resources, unreachable) if registry.find(each) is None]
+    retained = [each for each in select_resources_to_retain(resources, unreachable) if registry.find(each) is None]
     for resource in retained:
         parent = by_urn.get(resource.parent or "")
         options = pulumi.ResourceOptions(parent=registry.find(parent))

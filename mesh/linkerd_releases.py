@@ -125,15 +125,15 @@ def find_linkerd_release(version: str) -> LinkerdRelease | None:
     """
     stable = version.removeprefix("stable-")
     if stable in _STABLE_CHARTS:
-        return _stable_release(stable)
+        return _build_stable_release(stable)
     milestone = EDGE_MILESTONES.get(version.removeprefix("version-"))
     if milestone is not None:
-        return _edge_release(version.removeprefix("version-"), milestone)
+        return _build_edge_release(version.removeprefix("version-"), milestone)
     edge = parse_edge(version)
-    return _edge_release(version, edge) if edge is not None and edge >= OLDEST_EDGE else None
+    return _build_edge_release(version, edge) if edge is not None and edge >= OLDEST_EDGE else None
 
 
-def unknown_release(version: str, tag: str, charts: Mapping[str, str]) -> LinkerdRelease:
+def build_unknown_release(version: str, tag: str, charts: Mapping[str, str]) -> LinkerdRelease:
     """Return a release that only a chart source contains, with the features of the newest release.
 
     Args:
@@ -141,7 +141,7 @@ def unknown_release(version: str, tag: str, charts: Mapping[str, str]) -> Linker
         tag: tag of the images.
         charts: chart versions by chart name.
     """
-    newest = replace(_edge_release(version, NEWEST_TESTED_EDGE), tag=tag, is_known=False)
+    newest = replace(_build_edge_release(version, NEWEST_TESTED_EDGE), tag=tag, is_known=False)
     return with_chart_versions(newest, charts)
 
 
@@ -234,7 +234,7 @@ def _require_release(version: str) -> LinkerdRelease:
     return known
 
 
-def _stable_release(version: str) -> LinkerdRelease:
+def _build_stable_release(version: str) -> LinkerdRelease:
     crds, control_plane, multicluster, cni, viz, jaeger = _STABLE_CHARTS[version]
     minor = version.rpartition(".")[0]
     is_2_14 = minor == "2.14"
@@ -270,7 +270,7 @@ def _stable_release(version: str) -> LinkerdRelease:
     )
 
 
-def _edge_release(version: str, edge: Edge) -> LinkerdRelease:
+def _build_edge_release(version: str, edge: Edge) -> LinkerdRelease:
     year, month, number = edge
     tag = f"edge-{year}.{month}.{number}"
     chart = f"20{year}.{month}.{number}"

@@ -38,7 +38,7 @@ class ClusterSnapshot:
         if self.api is None:
             raise NotReadableError(f"cluster {self.name} ({self.error or 'not contacted'})")
         try:
-            return release_storage.latest_revision(self.api, namespace, name)
+            return release_storage.read_latest_revision(self.api, namespace, name)
         except (ApiUnreachableError, BadCredentialsError) as error:
             raise NotReadableError(f"Helm's revisions in namespace {namespace} ({error})") from None
 

@@ -59,7 +59,7 @@ def discover(api: KubeClient) -> ApiResources:
         ApiUnreachableError, BadCredentialsError: the API server does not answer, or rejects the credentials.
         NotReadableError: the API server does not return its kinds.
     """
-    version = api.version().content or {}
+    version = api.get_version().content or {}
     kinds: dict[tuple[str, str], bool] = {}
     for path in ("/api", "/apis"):
         answer = api.get(path, "the list of API groups", accept=_AGGREGATED_MEDIA_TYPES) or {}

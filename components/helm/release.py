@@ -28,7 +28,7 @@ from pulumi_kubernetes.helm.v3 import Release, RepositoryOptsArgs
 from components.cluster import Cluster
 from components.helm import terminating_crds
 from components.helm.release_drift import ReleaseDrift
-from components.sdk.hooks import Hook, namespace_hook
+from components.sdk.hooks import Hook, create_namespace_hook
 
 # Imported here because hooks run after Pulumi has removed the program's folder from the import path.
 from mesh.helm import drift, release_storage
@@ -95,9 +95,9 @@ def create_helm_release(
         location = {"chart": str(Path(source) / f"{chart}-{version}.tgz")}
     else:
         location = {"chart": chart, "version": version, "repository_opts": RepositoryOptsArgs(repo=source)}
-    after = pulumi.ResourceHook(f"{resource_name}-after", namespace_hook(on_installed)) if on_installed else None
-    before_create = _clear_pending_hook(cluster, name, is_create=True)
-    before_update = _clear_pending_hook(cluster, name, is_create=False)
+    after = pulumi.ResourceHook(f"{resource_name}-after", create_namespace_hook(on_installed)) if on_installed else None
+    before_create = _create_clear_pending_hook(cluster, name, is_create=True)
+    before_update = _create_clear_pending_hook(cluster, name, is_create=False)
     hooks = pulumi.ResourceHookBinding(
         before_create=[pulumi.ResourceHook(f"{resource_name}-clear-pending-create", before_create)],
         before_update=[pulumi.ResourceHook(f"{resource_name}-clear-pending-update", before_update)],
@@ -121,7 +121,7 @@ def create_helm_release(
         opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(provider=cluster.provider, hooks=hooks)),
         **location,
     )
-    finalize = pulumi.ResourceHook(f"{resource_name}-finalize", _finalize_release_hook(cluster, name, wait=wait))
+    finalize = pulumi.ResourceHook(f"{resource_name}-finalize", _create_finalize_release_hook(cluster, name, wait=wait))
     drift_repair = ReleaseDrift(
         f"{resource_name}-drift",
         cluster=cluster,
@@ -210,7 +210,7 @@ def _revision_description() -> str:
     return f"{pulumi.get_project()} stack {pulumi.get_stack()}"
 
 
-def _clear_pending_hook(cluster: Cluster, name: str, *, is_create: bool) -> Hook:
+def _create_clear_pending_hook(cluster: Cluster, name: str, *, is_create: bool) -> Hook:
     description = _revision_description()
     access, adopt = cluster.access, cluster.settings.adopt
 
@@ -234,10 +234,10 @@ def _clear_pending_hook(cluster: Cluster, name: str, *, is_create: bool) -> Hook
         if is_create:
             terminating_crds.wait_for_crd_deletion(client, cluster.name, name, namespace)
 
-    return namespace_hook(clear_pending)
+    return create_namespace_hook(clear_pending)
 
 
-def _finalize_release_hook(cluster: Cluster, name: str, *, wait: bool) -> Hook:
+def _create_finalize_release_hook(cluster: Cluster, name: str, *, wait: bool) -> Hook:
     description, access = _revision_description(), cluster.access
 
     def finalize_release(namespace: str) -> None:
@@ -256,4 +256,4 @@ def _finalize_release_hook(cluster: Cluster, name: str, *, wait: bool) -> Hook:
                 ) from None
             pulumi.log.info(f"{cluster.name}: marked release {name} as deployed, which Helm could not do")
 
-    return namespace_hook(finalize_release)
+    return create_namespace_hook(finalize_release)

@@ -87,7 +87,7 @@ def wait_for_crd_deletion(client: KubeClient, cluster: str, release: str, namesp
     """
     deadline = time.monotonic() + CRD_DELETION_TIMEOUT_S
     is_reported = False
-    while terminating := _terminating_crds(client, release, namespace):
+    while terminating := _list_terminating_crds(client, release, namespace):
         names = ", ".join(terminating)
         if time.monotonic() > deadline:
             raise CrdsStuckTerminatingError(
@@ -100,7 +100,7 @@ def wait_for_crd_deletion(client: KubeClient, cluster: str, release: str, namesp
         time.sleep(1)
 
 
-def _terminating_crds(client: KubeClient, release: str, namespace: str) -> list[str]:
+def _list_terminating_crds(client: KubeClient, release: str, namespace: str) -> list[str]:
     try:
         crd_list = client.list_objects(CRDS_PATH, accept=METADATA_LIST_MEDIA_TYPE)
     except ApiStatusError as error:

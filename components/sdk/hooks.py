@@ -20,7 +20,7 @@ Hook = Callable[[pulumi.ResourceHookArgs], Awaitable[None]]
 _THREADS = ThreadPoolExecutor(max_workers=32, thread_name_prefix="hook")
 
 
-def namespace_hook(call: Callable[[str], None]) -> Hook:
+def create_namespace_hook(call: Callable[[str], None]) -> Hook:
     """Return a hook that runs a blocking function with the namespace of its resource."""
 
     async def hook(args: pulumi.ResourceHookArgs) -> None:

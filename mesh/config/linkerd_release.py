@@ -13,10 +13,10 @@ from mesh.linkerd_releases import (
     LINKERD_STABLE_CHARTS_URL,
     NEWEST_TESTED_EDGE,
     LinkerdRelease,
+    build_unknown_release,
     find_linkerd_release,
     is_too_old,
     parse_edge,
-    unknown_release,
     with_chart_versions,
 )
 
@@ -38,7 +38,7 @@ def assume_release(version: str) -> LinkerdRelease:
         version: the name in the stack file, such as `2.14.10` or `edge-25.4.4`.
     """
     known = find_linkerd_release(version)
-    return known if known is not None else unknown_release(version, version, _same_version_everywhere(version))
+    return known if known is not None else build_unknown_release(version, version, _same_version_everywhere(version))
 
 
 def resolve_linkerd_release(
@@ -127,7 +127,7 @@ def _find_release_in_charts(
         return None
     tag = control_plane.app_version or version
     known = assumed if assumed.is_known else find_linkerd_release(tag) or find_linkerd_release(control_plane.version)
-    return with_chart_versions(known, versions) if known is not None else unknown_release(version, tag, versions)
+    return with_chart_versions(known, versions) if known is not None else build_unknown_release(version, tag, versions)
 
 
 def _chart_versions(charts: Sequence[Chart], control_plane: Chart) -> dict[str, str]:

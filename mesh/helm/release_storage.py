@@ -53,7 +53,7 @@ def list_revisions(client: KubeClient, namespace: str, name: str, statuses: Sequ
     return client.list_objects(secrets_path(namespace), revision_selector(name, statuses))
 
 
-def latest_revision(client: KubeClient, namespace: str, name: str) -> ReleaseRevision | None:
+def read_latest_revision(client: KubeClient, namespace: str, name: str) -> ReleaseRevision | None:
     """Return the latest installed revision of a release, or None if there is none.
 
     Raises:

@@ -100,7 +100,7 @@ class KubeClient:
     The official client provides connections and credentials. Its own calls need a class per kind, which take a second
     to import. These classes also reject a whole object for one unexpected field.
 
-    * `version`, `get` and `post` are for checks: one attempt, and no answer after the deadline.
+    * `get_version`, `get` and `post` are for checks: one attempt, and no answer after the deadline.
     * `request` and `list_objects` are for changes. urllib3 retries lost connections three times; each attempt has the
       full timeout.
 
@@ -138,7 +138,7 @@ class KubeClient:
         start, _, rest = message.partition('User "')
         return to_single_line(rest.partition('"')[0], 80) if start and rest else "its user"
 
-    def version(self) -> Response:
+    def get_version(self) -> Response:
         """Return the answer to `/version`, which every user may read by default.
 
         Raises:

@@ -120,7 +120,7 @@ def _connect(target: CheckTarget, api_client: Callable[[str], ApiClient], timeou
 
 
 def _run_cluster_checks(target: CheckTarget, client: KubeClient) -> Iterator[Finding]:
-    response = client.version()
+    response = client.get_version()
     checks: list[Iterator[Finding]] = [clock_skew.check(target, response), permissions.check(target, client)]
     if response.content is not None and response.status == 200:
         checks.insert(0, kubernetes_version.check(target, response.content))

@@ -26,7 +26,7 @@ def check(target: CheckTarget, client: KubeClient) -> Iterator[Finding]:
     """Yield a finding if the stack's own Linkerd trusts none of the user's anchors."""
     if target.trust_anchor is None:
         return
-    live, desired = _trusted_anchors(target, client), _certificates(target.trust_anchor)
+    live, desired = _read_trusted_anchors(target, client), _certificates(target.trust_anchor)
     if not live or not desired.isdisjoint(live):
         return
     yield Finding(
@@ -40,7 +40,7 @@ def check(target: CheckTarget, client: KubeClient) -> Iterator[Finding]:
 
 def check_adopted_linkerd(target: CheckTarget, client: KubeClient) -> Iterator[Finding]:
     """Yield a finding if a Linkerd to adopt does not trust exactly the user's anchors."""
-    live, desired = _trusted_anchors(target, client), _certificates(target.trust_anchor or "")
+    live, desired = _read_trusted_anchors(target, client), _certificates(target.trust_anchor or "")
     # Without an anchor of the user, the stack would generate one, which the live Linkerd cannot trust.
     if not live and target.trust_anchor is not None:
         raise NotReadableError(f"{_subject(target)} (ConfigMap linkerd-identity-trust-roots has none)")
@@ -59,7 +59,7 @@ def check_adopted_linkerd(target: CheckTarget, client: KubeClient) -> Iterator[F
     )
 
 
-def _trusted_anchors(target: CheckTarget, client: KubeClient) -> frozenset[str]:
+def _read_trusted_anchors(target: CheckTarget, client: KubeClient) -> frozenset[str]:
     """Return the anchors of new proxies in the control plane's namespace; empty if there is no Linkerd."""
     path = f"/api/v1/namespaces/{target.control_plane_namespace}/configmaps/linkerd-identity-trust-roots"
     return _certificates(as_text(as_mapping(client.get(path, _subject(target)), "data").get("ca-bundle.crt")))

@@ -110,7 +110,7 @@ def list_helm_objects(mesh: StackUnderTest) -> list[LiveObject]:
         secrets = mesh.list_objects(context, "secrets", "--all-namespaces", "-l", "owner=helm,status=deployed")
         for secret in secrets:
             namespace, release_name = secret["metadata"]["namespace"], secret["metadata"]["labels"]["name"]
-            revision = release_storage.latest_revision(client, namespace, release_name)
+            revision = release_storage.read_latest_revision(client, namespace, release_name)
             assert revision is not None
             for body in filter(None, yaml.safe_load_all(revision.manifest)):
                 metadata = body["metadata"]

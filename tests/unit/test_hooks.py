@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pulumi
 
-from components.sdk.hooks import namespace_hook
+from components.sdk.hooks import create_namespace_hook
 
 
 def test_hook_runs_while_all_executor_threads_are_blocked() -> None:
@@ -19,7 +19,7 @@ def test_hook_runs_while_all_executor_threads_are_blocked() -> None:
         loop = asyncio.get_running_loop()
         loop.set_default_executor(ThreadPoolExecutor(max_workers=1))
         registration = loop.run_in_executor(None, created.wait, 10)
-        hook = namespace_hook(namespaces.append)
+        hook = create_namespace_hook(namespaces.append)
         args = pulumi.ResourceHookArgs(urn="", id="", name="", type="", new_inputs={"namespace": "linkerd"})
         try:
             await asyncio.wait_for(hook(args), timeout=5)

@@ -22,7 +22,7 @@ def build_secret(number: int, status: str = "deployed", **release: Any) -> dict[
 
 
 @dataclass
-class Server(FakeApiServer):
+class StorageApiServer(FakeApiServer):
     """An API server that accepts all changes and records their bodies."""
 
     bodies: list[Any] = field(default_factory=list)
@@ -35,8 +35,8 @@ class Server(FakeApiServer):
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    api_server = Server()
+def server() -> Iterator[StorageApiServer]:
+    api_server = StorageApiServer()
     with serve(api_server):
         yield api_server
 
@@ -69,7 +69,9 @@ def test_encoded_release_is_decoded_unchanged() -> None:
         ),
     ],
 )
-def test_revisions_are_listed_by_release_and_status(server: Server, statuses: tuple[str, ...], selector: str) -> None:
+def test_revisions_are_listed_by_release_and_status(
+    server: StorageApiServer, statuses: tuple[str, ...], selector: str
+) -> None:
     path = f"{SECRETS}?labelSelector={selector}"
     server.objects[path] = {"items": [build_secret(1)]}
 
@@ -79,24 +81,24 @@ def test_revisions_are_listed_by_release_and_status(server: Server, statuses: tu
     assert server.requests == [f"GET {path}"]
 
 
-def test_latest_revision_has_highest_number(server: Server) -> None:
+def test_latest_revision_has_highest_number(server: StorageApiServer) -> None:
     server.objects[SECRETS] = {"items": [build_secret(10, config={"replicas": 2}), build_secret(9)]}
 
-    latest = release_storage.latest_revision(build_kube_client(server.server), "linkerd", "viz")
+    latest = release_storage.read_latest_revision(build_kube_client(server.server), "linkerd", "viz")
 
     assert latest is not None
     assert (latest.manifest, latest.values) == ("revision: 10", {"replicas": 2})
 
 
 @pytest.mark.parametrize("data", [{}, {"release": "%"}, {"release": "bm90IGd6aXA="}, {"release": 7}])
-def test_unreadable_revision_is_error(server: Server, data: dict[str, Any]) -> None:
+def test_unreadable_revision_is_error(server: StorageApiServer, data: dict[str, Any]) -> None:
     server.objects[SECRETS] = {"items": [{**build_secret(1), "data": data}]}
 
     with pytest.raises(NotReadableError, match="release viz cannot be read"):
-        release_storage.latest_revision(build_kube_client(server.server), "linkerd", "viz")
+        release_storage.read_latest_revision(build_kube_client(server.server), "linkerd", "viz")
 
 
-def test_changes_of_revision_use_its_path(server: Server) -> None:
+def test_changes_of_revision_use_its_path(server: StorageApiServer) -> None:
     client, secret = build_kube_client(server.server), build_secret(2)
 
     release_storage.create_revision(client, secret)
@@ -107,7 +109,7 @@ def test_changes_of_revision_use_its_path(server: Server) -> None:
     assert server.bodies == [secret, secret, None]
 
 
-def test_refused_update_is_error(server: Server) -> None:
+def test_refused_update_is_error(server: StorageApiServer) -> None:
     server.statuses[SECRET] = 403
 
     with pytest.raises(ApiStatusError, match="403"):

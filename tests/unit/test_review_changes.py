@@ -379,7 +379,7 @@ def test_latest_deployed_revision_is_read() -> None:
             assert selector == "owner=helm,name=shop,status in (deployed,uninstalling)"
             return {"items": [secret(9), secret(10)]}
 
-    latest = release_storage.latest_revision(Api(), "shops", "shop")  # type: ignore[arg-type]
+    latest = release_storage.read_latest_revision(Api(), "shops", "shop")  # type: ignore[arg-type]
 
     assert latest is not None
     assert (latest.manifest, latest.values) == ("n: 10", {})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.unreachable import resources_to_retain
+from components.unreachable import select_resources_to_retain
 from mesh.stack_state import StateResource, parse_resources
 
 STACK = "urn:pulumi:dev::mesh::pulumi:pulumi:Stack::mesh-dev"
@@ -56,7 +56,7 @@ STATE = [
 
 
 def retained_names(*clusters: str) -> list[str]:
-    return [resource.name for resource in resources_to_retain(STATE, clusters)]
+    return [resource.name for resource in select_resources_to_retain(STATE, clusters)]
 
 
 def test_resources_of_unreachable_cluster_and_its_links_are_retained() -> None:
@@ -72,7 +72,7 @@ def test_resources_of_unreachable_cluster_and_its_links_are_retained() -> None:
 
 def test_nothing_is_retained_without_unreachable_clusters_or_state() -> None:
     assert retained_names() == []
-    assert resources_to_retain([], ["east"]) == []
+    assert select_resources_to_retain([], ["east"]) == []
     assert retained_names("north") == []
 
 
@@ -86,8 +86,8 @@ def test_mirror_cleanup_is_retained_with_its_source() -> None:
     )
     state = [*STATE, link, mirrors]
 
-    assert mirrors in resources_to_retain(state, ["east"])
-    assert mirrors not in resources_to_retain(state, ["west"]), "a reachable source deletes its mirrors as usual"
+    assert mirrors in select_resources_to_retain(state, ["east"])
+    assert mirrors not in select_resources_to_retain(state, ["west"]), "a reachable source deletes its mirrors as usual"
 
 
 def test_retained_crds_resource_stays_with_its_cluster() -> None:
@@ -99,8 +99,8 @@ def test_retained_crds_resource_stays_with_its_cluster() -> None:
         inputs={"cluster": "east", "release": "linkerd-crds"},
     )
 
-    assert crds in resources_to_retain([*STATE[:3], linkerd, crds], ["east"])
-    assert crds not in resources_to_retain([*STATE[:3], linkerd, crds], ["west"])
+    assert crds in select_resources_to_retain([*STATE[:3], linkerd, crds], ["east"])
+    assert crds not in select_resources_to_retain([*STATE[:3], linkerd, crds], ["west"])
 
 
 def test_export_cleanup_is_retained_with_its_target_only() -> None:
@@ -113,8 +113,8 @@ def test_export_cleanup_is_retained_with_its_target_only() -> None:
     )
     state = [*STATE, sample, export]
 
-    assert export in resources_to_retain(state, ["east"]), "even before its service exists"
-    assert export not in resources_to_retain(state, ["west"]), "an unreachable source does not matter"
+    assert export in select_resources_to_retain(state, ["east"]), "even before its service exists"
+    assert export not in select_resources_to_retain(state, ["west"]), "an unreachable source does not matter"
 
 
 def test_only_unreachable_members_of_clustermesh_are_retained() -> None:
@@ -124,7 +124,7 @@ def test_only_unreachable_members_of_clustermesh_are_retained() -> None:
     balanced = [secret("west-peers", mesh, WEST), secret("east-peers", mesh, EAST)]
     state = [*STATE[:3], mesh, component("cilium", "CiliumAuthority", mesh.urn), *balanced, west, east, *parts]
 
-    retained = [resource.name for resource in resources_to_retain(state, ["east"])]
+    retained = [resource.name for resource in select_resources_to_retain(state, ["east"])]
 
     assert retained == ["clustermesh", "east-peers", "east-cilium", "east-cilium-ca", "east-key"]
 
@@ -134,7 +134,7 @@ def test_cluster_names_with_common_prefix_are_distinguished() -> None:
     similar = component("east-2-linkerd")
     state += [similar, secret("east-2-issuer", similar, f"{EAST}-2")]
 
-    assert not any(resource.name.startswith("east-2") for resource in resources_to_retain(state, ["east"]))
+    assert not any(resource.name.startswith("east-2") for resource in select_resources_to_retain(state, ["east"]))
 
 
 def test_resources_pending_deletion_are_ignored() -> None:
