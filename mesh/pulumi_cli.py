@@ -89,7 +89,7 @@ def _run(
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise PulumiCommandError(command, f"no answer in {error.timeout:g} seconds") from None
+        raise PulumiCommandError(command, f"no response within {error.timeout:g} seconds") from None
     except OSError as error:
         raise PulumiCommandError(
             ["pulumi"], f"{error.strerror}: not started; install Pulumi {_MINIMUM_VERSION} or later"

@@ -46,7 +46,7 @@ STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 REQUEST_TIMEOUT_S = 30.0
 # For a cluster that may be gone. urllib3 connects up to four times.
 CONNECT_TIMEOUT_S = 5.0
-# For the whole body of an answer to `request`; each read from the connection has the request's timeout.
+# For the whole body of a response to `request`; each read from the connection has the request's timeout.
 _TRANSFER_TIMEOUT_S = 300.0
 # Larger than any list of 500 Services or 50 nodes.
 _MAX_RESPONSE_BYTES = 64 * 2**20
@@ -80,7 +80,7 @@ class Response:
     def reason(self) -> str:
         """Return the HTTP reason phrase; for a success without a JSON object, a description of the content."""
         if 200 <= self.status < 300:
-            return "an answer that is no JSON object"
+            return "a response that is no JSON object"
         try:
             return HTTPStatus(self.status).phrase
         except ValueError:
@@ -100,13 +100,13 @@ class KubeClient:
     The official client provides connections and credentials. Its own calls need a class per kind, which take a second
     to import. These classes also reject a whole object for one unexpected field.
 
-    * `get_version`, `get` and `post` are for checks: one attempt, and no answer after the deadline.
+    * `get_version`, `get` and `post` are for checks: one attempt, and no response after the deadline.
     * `request` and `list_objects` are for changes. urllib3 retries lost connections three times; each attempt has the
       full timeout.
 
     Args:
         api_client: connections and credentials.
-        timeout_s: seconds for each answer.
+        timeout_s: seconds for each response.
         connect_timeout_s: seconds for each connection of `request`; None: part of `timeout_s`.
 
     Raises:
@@ -139,7 +139,7 @@ class KubeClient:
         return to_single_line(rest.partition('"')[0], 80) if start and rest else "its user"
 
     def get_version(self) -> Response:
-        """Return the answer to `/version`, which every user may read by default.
+        """Return the response to `/version`, which every user may read by default.
 
         Raises:
             ApiUnreachableError, BadCredentialsError: every further request would fail too.
@@ -155,7 +155,7 @@ class KubeClient:
         Args:
             path: its path, with a query if needed.
             subject: the content that is read, for the error message.
-            accept: media type of the answer.
+            accept: media type of the response.
 
         Raises:
             NotReadableError: this object cannot be read.
@@ -168,7 +168,7 @@ class KubeClient:
         return _readable_content(response, subject)
 
     def post(self, path: str, bodies: Sequence[dict[str, Any]], subject: str) -> list[dict[str, Any]]:
-        """Return the answers to several bodies that change nothing, such as access reviews; raise as `get` does."""
+        """Return the responses to several bodies that change nothing, such as access reviews; raise as `get` does."""
         responses = self._check([("POST", path, json.dumps(body), JSON_MEDIA_TYPE) for body in bodies])
         for response in responses:
             self._count(response)
@@ -183,18 +183,18 @@ class KubeClient:
         patch_type: str = MERGE_PATCH,
         accept: str = JSON_MEDIA_TYPE,
     ) -> dict[str, Any] | None:
-        """Send one request and return the answer, or None if the object does not exist.
+        """Send one request and return the response, or None if the object does not exist.
 
         Args:
             method: the HTTP method.
             path: the path, with a query if needed.
             body: the body to send.
             patch_type: media type of a PATCH.
-            accept: media type of the answer.
+            accept: media type of the response.
 
         Raises:
             ApiStatusError: the API server refuses the request.
-            ApiUnreachableError, BadCredentialsError: there is no answer.
+            ApiUnreachableError, BadCredentialsError: there is no response.
         """
         label = f"{method} {self._host}{path.partition('?')[0]}"
         content_type = patch_type if method == "PATCH" else JSON_MEDIA_TYPE
@@ -216,7 +216,7 @@ class KubeClient:
         Args:
             path: path of the kind, in one namespace or all.
             selector: a label selector.
-            accept: media type of the answer.
+            accept: media type of the response.
         """
         query_path = f"{path}?labelSelector={quote(selector)}" if selector else path
         object_list = self.request("GET", query_path, accept=accept) or {}
@@ -228,7 +228,7 @@ class KubeClient:
             self._forbidden.append(response.content or {})
 
     def _check(self, requests: Sequence[tuple[str, str, str | None, str]]) -> list[Response]:
-        """Send requests once, at the same time, and return their answers within a hard deadline."""
+        """Send requests once, at the same time, and return their responses within a hard deadline."""
         jobs: list[Callable[[], Response]] = [partial(self._send_check, *request) for request in requests]
         try:
             # urllib3's timeout ends neither a name look-up nor headers that arrive byte by byte.
@@ -244,7 +244,7 @@ class KubeClient:
             )
         if response.status >= 500 or response.status == HTTPStatus.TOO_MANY_REQUESTS:
             raise ApiUnreachableError(
-                f"the API server answers with {response.summary} to {method} {path.partition('?')[0]}"
+                f"the API server responds with {response.summary} to {method} {path.partition('?')[0]}"
             )
         return response
 

@@ -80,7 +80,7 @@ def _credentials_reason(error: BaseException) -> str:
 def request_error(
     error: Exception, timeout_s: float, connect_timeout_s: float | None = None
 ) -> ApiUnreachableError | BadCredentialsError:
-    """Return the error for a request without an answer.
+    """Return the error for a request without a response.
 
     Args:
         error: the exception of urllib3, http.client or ssl.
@@ -101,7 +101,7 @@ def request_error(
         limit_s = timeout_s if connect_timeout_s is None else connect_timeout_s
         return ApiUnreachableError(f"no connection within {limit_s:g} seconds")
     if isinstance(error, (urllib3.ReadTimeoutError, TimeoutError)):
-        return ApiUnreachableError(f"no answer within {timeout_s:g} seconds")
+        return ApiUnreachableError(f"no response within {timeout_s:g} seconds")
     if isinstance(error, urllib3.SSLError):
         return _tls_error(error)
     if isinstance(error, urllib3.LocationValueError):
@@ -141,12 +141,12 @@ def _root_cause(error: BaseException) -> str:
     """Return the operating system's message for the root cause, with a separator before it."""
     for cause in reversed(_causes(error)):
         if isinstance(cause, http.client.RemoteDisconnected):
-            return " without an answer"  # before OSError, of which it is a subclass
+            return " without a response"  # before OSError, of which it is a subclass
         if isinstance(cause, socket.gaierror) or (isinstance(cause, OSError) and cause.strerror):
             message = to_single_line(cause.strerror)
             return f": {message[:1].lower()}{message[1:]}"
         if isinstance(cause, (http.client.BadStatusLine, http.client.LineTooLong)):
-            return ": the answer is not HTTP"
+            return ": the response is not HTTP"
         if isinstance(cause, OSError):
             # urllib3 reports a proxy's refusal as text only.
             refusal = re.fullmatch(r"Tunnel connection failed: (\d+ .*)", str(cause))

@@ -75,7 +75,7 @@ def _is_allowed(client: KubeClient, permissions: list[tuple[str, str, str]]) -> 
     reviews = client.post(_REVIEWS_PATH, [_review(*permission) for permission in permissions], _SUBJECT)
     decisions = [as_mapping(review, "status").get("allowed") for review in reviews]
     if not all(isinstance(decision, bool) for decision in decisions):
-        raise NotReadableError(f"{_SUBJECT} (the answer cannot be read)")
+        raise NotReadableError(f"{_SUBJECT} (the response cannot be read)")
     return [decision is True for decision in decisions]
 
 

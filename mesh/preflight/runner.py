@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 # A credential plugin may have to contact another service.
 CREDENTIALS_TIMEOUT_S = 60.0
-# With hundreds of clusters, Python would read answers too late, and healthy clusters would seem to hang.
+# With hundreds of clusters, Python would read responses too late, and healthy clusters would seem to hang.
 MAX_CONCURRENT_CLUSTERS = 32
 
 
@@ -50,13 +50,13 @@ def run_checks(
 ) -> list[Finding]:
     """Return all findings, in the order of the targets, then of the links.
 
-    The checks change nothing. A wrong or missing answer of a cluster is a finding, not an exception.
+    The checks change nothing. A wrong or missing response of a cluster is a finding, not an exception.
 
     Args:
         targets: the clusters.
         api_client: returns a cluster's client by its name; may raise, and is called in several threads.
         flat_links: clusters whose pods connect directly.
-        timeout_s: seconds for each answer; a cluster that misses one is not contacted again.
+        timeout_s: seconds for each response; a cluster that misses one is not contacted again.
     """
     # Imported before the threads start, because a thread could otherwise use a partially imported package.
     import kubernetes.client

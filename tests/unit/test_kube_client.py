@@ -152,11 +152,11 @@ def test_only_requests_for_changes_are_retried() -> None:
     with serve(FakeApiServer(hanging_paths=(PODS,))) as server:
         client = build_kube_client(server.server, timeout_s=0.2)
 
-        with pytest.raises(ApiUnreachableError, match=r"no answer within 0\.2 seconds"):
+        with pytest.raises(ApiUnreachableError, match=r"no response within 0\.2 seconds"):
             client.get(PODS, "pods")
         assert server.requests == [f"GET {PODS}"]
 
-        with pytest.raises(ApiUnreachableError, match=r"no answer within 0\.2 seconds"):
+        with pytest.raises(ApiUnreachableError, match=r"no response within 0\.2 seconds"):
             client.list_objects(PODS)
         # The server can read the last request after the client has given up.
         deadline = time.monotonic() + 10

@@ -34,7 +34,7 @@ LOGIN_REMEDY = "get new credentials (log in again), or fix the user of the conte
 # A timeout for servers that never answer, and the time in which even a busy machine detects it.
 TIMEOUT_S = 0.2
 MAX_DETECTION_S = 5
-NO_ANSWER = f"no answer within {TIMEOUT_S} seconds"
+NO_RESPONSE = f"no response within {TIMEOUT_S} seconds"
 
 
 def check_server(server: str, timeout: float = 5, **client_options: Any) -> Finding:
@@ -98,7 +98,7 @@ def test_stopped_api_server_is_reported_after_timeout(silent_port: int, scheme: 
     finding = check_server(f"{scheme}://127.0.0.1:{silent_port}", TIMEOUT_S)
 
     assert time.monotonic() - start < MAX_DETECTION_S
-    assert (finding.rule, finding.remedy) == (NO_ANSWER, START_REMEDY)
+    assert (finding.rule, finding.remedy) == (NO_RESPONSE, START_REMEDY)
 
 
 def test_concurrent_timeouts_are_reported_in_order(silent_port: int) -> None:
@@ -137,7 +137,7 @@ def test_api_server_that_stops_gets_no_further_requests() -> None:
     with serve(healthy_server(hanging_paths=(SERVICES,))) as cluster:
         start = time.monotonic()
 
-        assert check_server(cluster.server, TIMEOUT_S).rule == NO_ANSWER
+        assert check_server(cluster.server, TIMEOUT_S).rule == NO_RESPONSE
         assert time.monotonic() - start < MAX_DETECTION_S
         assert cluster.requests[-1] == f"GET {SERVICES}"
 
@@ -146,7 +146,7 @@ def test_stop_during_permission_reviews_times_out_once() -> None:
     with serve(healthy_server(hanging_paths=(REVIEWS,))) as cluster:
         start = time.monotonic()
 
-        assert check_server(cluster.server, TIMEOUT_S).rule == NO_ANSWER
+        assert check_server(cluster.server, TIMEOUT_S).rule == NO_RESPONSE
         assert time.monotonic() - start < MAX_DETECTION_S
 
 
@@ -166,7 +166,7 @@ def test_slow_answer_counts_against_timeout() -> None:
         threading.Thread(target=trickle, daemon=True).start()
         start = time.monotonic()
 
-        assert check_server(f"http://127.0.0.1:{server.getsockname()[1]}", TIMEOUT_S).rule == NO_ANSWER
+        assert check_server(f"http://127.0.0.1:{server.getsockname()[1]}", TIMEOUT_S).rule == NO_RESPONSE
         assert time.monotonic() - start < MAX_DETECTION_S
 
 
@@ -185,7 +185,7 @@ def test_silent_name_server_is_limited_by_timeout(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(2))
     start = time.monotonic()
 
-    assert check_server("https://west.example.com", TIMEOUT_S).rule == NO_ANSWER
+    assert check_server("https://west.example.com", TIMEOUT_S).rule == NO_RESPONSE
     assert time.monotonic() - start < MAX_DETECTION_S
 
 
@@ -227,7 +227,7 @@ def test_server_error_counts_as_unreachable(status: int, path: str) -> None:
     with serve(healthy_server(statuses={path: status})) as cluster:
         finding = check_server(cluster.server)
 
-    assert finding.rule.startswith(f"the API server answers with HTTP {status}, ")
+    assert finding.rule.startswith(f"the API server responds with HTTP {status}, ")
     assert finding.rule.endswith(f" to GET {path}")
     assert finding.remedy == START_REMEDY
 
@@ -235,8 +235,8 @@ def test_server_error_counts_as_unreachable(status: int, path: str) -> None:
 @pytest.mark.parametrize(
     ("content", "rule"),
     [
-        (b"", "the connection broke off without an answer"),
-        (b"SSH-2.0-OpenSSH_9.6\r\n", "the connection broke off: the answer is not HTTP"),
+        (b"", "the connection broke off without a response"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "the connection broke off: the response is not HTTP"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", "the connection broke off"),
     ],
 )
@@ -259,9 +259,9 @@ def test_non_http_server_is_reported(content: bytes, rule: str) -> None:
     [
         (FakeApiServer(), "HTTP 404, Not Found"),
         (FakeApiServer(statuses={"": 302}), "HTTP 302, Found"),
-        (FakeApiServer(objects={"/version": b"<html>log in</html>"}), "an answer that is no JSON object"),
-        (FakeApiServer(objects={"/version": b"[" * 100_000}), "an answer that is no JSON object"),
-        (FakeApiServer(objects={"/version": [1]}), "an answer that is no JSON object"),
+        (FakeApiServer(objects={"/version": b"<html>log in</html>"}), "a response that is no JSON object"),
+        (FakeApiServer(objects={"/version": b"[" * 100_000}), "a response that is no JSON object"),
+        (FakeApiServer(objects={"/version": [1]}), "a response that is no JSON object"),
     ],
     ids=["not-found", "redirect", "html", "deep-json", "json-list"],
 )

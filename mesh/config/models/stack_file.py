@@ -323,7 +323,7 @@ class PreflightConfig(StrictModel):
     enabled: bool = True
     """Whether the clusters are checked."""
     timeout: Annotated[int, Field(ge=1, le=300)] = 5
-    """Time limit for each answer of a cluster, in seconds."""
+    """Time limit for each response of a cluster, in seconds."""
 
 
 class StackFile(StrictModel):
