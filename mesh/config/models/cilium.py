@@ -34,7 +34,7 @@ class CiliumConfig(StrictModel):
     max_connected_clusters: Literal[255, 511] = 255
     """Maximum number of clusters, and highest `id`. 511 needs Cilium 1.15 or later and a new mesh."""
     hubble: Annotated[HubbleConfig | None, *accept_switch(HubbleConfig | None)] = HubbleConfig()
-    """Hubble. `true` stands for its defaults, `false` for no Hubble."""
+    """Hubble. `true` stands for its defaults, `false` for no Hubble; omitted: true."""
     values: Values = {}
     """Values of the chart cilium, merged key by key over the program's values."""
 
@@ -51,6 +51,6 @@ class ClusterCiliumConfig(StrictModel):
     port: Port | None = None
     """Port at `addresses`; omitted: the node port with `service: NodePort`, otherwise 2379."""
     annotations: dict[LabelKey, str] = {}
-    """Annotations of the Service. Clouds configure their load balancers by them."""
+    """Annotations of the Service, such as those that configure a cloud's load balancer."""
     values: Values = {}
     """Values of the chart cilium for this cluster, merged key by key over `cilium.values`."""

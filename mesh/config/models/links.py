@@ -52,7 +52,7 @@ class LinkOptions(StrictModel):
     """Options of a link."""
 
     gateway: bool | None = None
-    """Whether requests pass through the target's gateway; false: pods reach pods directly on a flat network, from
+    """Whether requests pass through the target's gateway. With `false`, pods connect directly on a flat network, from
     Linkerd 2.14; omitted: true, unless both clusters have the same `networks.flat`."""
     service_mirror: ServiceMirrorConfig = ServiceMirrorConfig()
     """Service mirror of the link."""

@@ -72,11 +72,11 @@ class LoadBalancerConfig(StrictModel):
     """Whether `up` waits for the address of the load balancer. With false, the cluster can be a link's target only with
     `gateway.addresses`."""
     annotations: dict[LabelKey, str] = {}
-    """Annotations of the Service. Clouds configure their load balancers by them."""
+    """Annotations of the Service, such as those that configure a cloud's load balancer."""
     source_ranges: list[Network] = []
     """Networks whose traffic the load balancer accepts; omitted: all."""
     public: bool = False
-    """Whether the gateway is public on purpose. An annotation of the Service records it for readers and policies."""
+    """Whether the gateway is public on purpose. An annotation of the Service documents this for readers and policies."""
 
 
 class NodePortsConfig(StrictModel):
