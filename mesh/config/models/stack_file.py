@@ -76,7 +76,7 @@ class LoadBalancerConfig(StrictModel):
     source_ranges: list[Network] = []
     """Networks whose traffic the load balancer accepts; omitted: all."""
     public: bool = False
-    """Whether the gateway is public on purpose. An annotation of the Service documents this for readers and policies."""
+    """Whether the gateway is public on purpose. An annotation of the Service records this for readers and policies."""
 
 
 class NodePortsConfig(StrictModel):
