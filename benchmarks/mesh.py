@@ -16,7 +16,8 @@ from benchmarks.readiness import ExpectedMesh
 from benchmarks.results import Comparison, Section, Series
 from benchmarks.timeline import ENGINE, PROGRAM, Timeline
 from hack.make.check import Checker
-from hack.make.stack import PROJECT, LabStack
+from hack.make.stack import LabStack
+from mesh.config import PROJECT
 
 # Approximate duration of one round on two cores.
 SECONDS_PER_ROUND = 320

@@ -11,7 +11,8 @@ import yaml
 from benchmarks.environment import Environment
 from benchmarks.readiness import ExpectedMesh
 from hack.make import stack
-from hack.make.stack import PROJECT, LabStack
+from hack.make.stack import LabStack
+from mesh.config import PROJECT
 from mesh.paths import PROJECT_ROOT
 
 # The namespace of the exported podinfo.

@@ -55,8 +55,8 @@ def start(
     for folder in chart_folders:
         if not folder.is_dir():
             raise LabError(f"--chart-folder {folder}: no such folder; name a folder with chart archives (*.tgz)")
-    own_folders, linkerd_folders = programs.own_chart_folders(), linkerd.read_named_folders()
-    programs.kubernetes_folder()
+    own_folders, linkerd_folders = programs.read_own_chart_folders(), linkerd.read_named_folders()
+    programs.find_kubernetes_folder()
     state_dir.create()
     new_names: list[str] = []
     try:

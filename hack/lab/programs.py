@@ -11,13 +11,13 @@ LINKERD_RELEASES = ("2.14.10", "2.13.5")
 _CHART_ARTIFACTS = ("charts", "cilium")  # artifacts with charts other than Linkerd's
 
 
-def kubernetes_folder() -> Path:
+def find_kubernetes_folder() -> Path:
     """Return the folder with etcd, the Kubernetes programs and kwok (`bin/`), and kwok's stages (`stages/`).
 
     Raises:
         LabError: the toolchain has not been built.
     """
-    folder = _installed("kubernetes")
+    folder = _find_installed("kubernetes")
     if folder is None:
         raise LabError("toolchain: Kubernetes is not built on this machine; run 'make toolchain' (once, some minutes)")
     return folder
@@ -25,19 +25,19 @@ def kubernetes_folder() -> Path:
 
 def find_service_mirror(linkerd_release: str) -> Path | None:
     """Return the service mirror of a Linkerd release such as `2.14.10`, or None if the release is not installed."""
-    folder = _installed(f"linkerd-{linkerd_release}")
+    folder = _find_installed(f"linkerd-{linkerd_release}")
     program = folder / "bin" / "service-mirror" if folder else None
     return program if program and program.is_file() else None
 
 
-def chart_folders() -> list[Path]:
+def list_chart_folders() -> list[Path]:
     """Return the chart folders of all installed Linkerd releases and of the other charts."""
     names = (*(f"linkerd-{linkerd_release}" for linkerd_release in LINKERD_RELEASES), *_CHART_ARTIFACTS)
-    folders = map(_installed, names)
+    folders = map(_find_installed, names)
     return [folder / "charts" for folder in folders if folder and (folder / "charts").is_dir()]
 
 
-def own_chart_folders() -> list[Path]:
+def read_own_chart_folders() -> list[Path]:
     """Return the folders with the user's own chart archives, from `$LAB_CHARTS`.
 
     Raises:
@@ -52,7 +52,7 @@ def own_chart_folders() -> list[Path]:
     return folders
 
 
-def _installed(artifact: str) -> Path | None:
+def _find_installed(artifact: str) -> Path | None:
     # A late import, so that commands that need no program work without the toolchain package.
     from hack import toolchain
 

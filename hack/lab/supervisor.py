@@ -107,7 +107,7 @@ class Supervisor:
         return [repository, *await dns.serve(self._host_addresses, self._ports["dns"])]
 
     def _chart_folders(self) -> list[Path]:
-        folders = [Path(folder) for folder in self._spec.chart_folders] or programs.chart_folders()
+        folders = [Path(folder) for folder in self._spec.chart_folders] or programs.list_chart_folders()
         return [*map(Path, self._spec.own_chart_folders), *folders]
 
     def _linkerd_folders(self) -> list[Path]:
@@ -157,7 +157,7 @@ class Supervisor:
             cluster = ClusterProcesses(
                 self._state_dir,
                 cluster_allocation,
-                programs.kubernetes_folder(),
+                programs.find_kubernetes_folder(),
                 peers=self._peers,
                 dns=self._dns_address,
                 linkerd=self._linkerd_folders,

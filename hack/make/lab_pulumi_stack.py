@@ -15,7 +15,8 @@ import psutil
 
 from hack.lab.state_dir import StateDir
 from hack.make import pending_operations
-from hack.make.stack import PROJECT, LabStack
+from hack.make.stack import LabStack
+from mesh.config import PROJECT
 from mesh.paths import PROJECT_ROOT
 from mesh.pulumi_cli import run_pulumi, stream_pulumi
 

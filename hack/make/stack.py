@@ -9,21 +9,19 @@ from typing import Any
 import yaml
 
 from mesh import bounded_io, strict_yaml
-from mesh import config as settings
+from mesh.config import PROJECT, SECRET_KEYS, list_cluster_names
 from mesh.config.errors import SettingsError, ValidationErrors
 from mesh.config.gateway_exposure import resolve_gateway_exposure
 from mesh.config.linkerd_release import assume_release
 from mesh.config.models.stack_file import ClusterConfig, StackFile
 from mesh.config.outline import StackOutline, resolve_outline
-from mesh.config.parser import ParsedStackFile
+from mesh.config.parser import ParsedStackFile, parse_stack_file
 from mesh.config.resolved import ClusterExtensions, Sample
 from mesh.config.validation.cilium import has_linkerd
 from mesh.kube.json_access import as_mapping
 from mesh.linkerd_releases import LinkerdRelease, find_linkerd_release
 from mesh.paths import PROJECT_ROOT
 from mesh.topology import Link
-
-PROJECT = settings.PROJECT
 
 # Replaces an encrypted secret, which cannot be decrypted here. The text is valid where a certificate is expected.
 _HIDDEN_SECRET = "-----BEGIN CERTIFICATE----- (secret)"
@@ -143,9 +141,9 @@ def _project_names() -> tuple[str, ...]:
 
 
 def _resolve(config: dict[str, Any]) -> tuple[ParsedStackFile, StackOutline, LinkerdRelease]:
-    errors = ValidationErrors(hidden=settings.SECRET_KEYS)
-    parsed = settings.parse_stack_file(config, errors)
-    names = settings.list_cluster_names(config)
+    errors = ValidationErrors(hidden=SECRET_KEYS)
+    parsed = parse_stack_file(config, errors)
+    names = list_cluster_names(config)
     if not names:
         errors.add(("clusters",), None, "at least one cluster is required", "write `west: {}` for each")
     linkerd_release = assume_release(parsed.file.linkerd.version)

@@ -40,7 +40,7 @@ def render_settings_page() -> str:
     """Return the content of the settings page."""
     schema = build_schema()
     page = _Page(schema["definitions"], schema["properties"]["config"]["properties"])
-    return "\n".join([_INTRODUCTION, *page.lines()]).rstrip() + "\n"
+    return "\n".join([_INTRODUCTION, *page.render_lines()]).rstrip() + "\n"
 
 
 class _Page:
@@ -50,12 +50,12 @@ class _Page:
         self._definitions = definitions
         self._top = top
 
-    def lines(self) -> Iterator[str]:
+    def render_lines(self) -> Iterator[str]:
         for key, node in self._top.items():
-            rows = list(self._rows(node, key.removeprefix(PREFIX)))
-            value = self._value(node)
+            rows = list(self._render_rows(node, key.removeprefix(PREFIX)))
+            value = self._describe_value(node)
             yield f"## {key}\n"
-            yield f"{self._description(node)}\n"
+            yield f"{self._read_description(node)}\n"
             if value:
                 yield f"Value: {value}{':' if rows else '.'}\n"
             if rows:
@@ -64,109 +64,109 @@ class _Page:
                 yield from rows
                 yield ""
 
-    def _rows(self, node: Node, path: str) -> Iterator[str]:
+    def _render_rows(self, node: Node, path: str) -> Iterator[str]:
         """Yield a row for each key below a node."""
-        for mapping, mapping_path in self._mappings(node, path):
+        for mapping, mapping_path in self._list_mappings(node, path):
             for key, child in mapping["properties"].items():
                 child_path = f"{mapping_path}.{key}"
-                reference = self._reference(child, child_path)
-                value = reference or self._value(child)
+                reference = self._find_reference(child, child_path)
+                value = reference or self._describe_value(child)
                 default = "required" if key in mapping.get("required", []) else ""
-                default = _code(child["default"]) if "default" in child else default
-                cells = [f"`{child_path}`", value, default, self._description(child)]
+                default = _format_code(child["default"]) if "default" in child else default
+                cells = [f"`{child_path}`", value, default, self._read_description(child)]
                 yield f"| {' | '.join(cells)} |".replace("  ", " ")
                 if not reference:
-                    yield from self._rows(child, child_path)
+                    yield from self._render_rows(child, child_path)
 
-    def _mappings(self, node: Node, path: str) -> Iterator[tuple[Node, str]]:
+    def _list_mappings(self, node: Node, path: str) -> Iterator[tuple[Node, str]]:
         """Yield the mappings with named keys in a node, with their paths."""
-        for choice in _choices(node):
+        for choice in _list_choices(node):
             if "$ref" in choice:
-                yield self._definition(choice), path
+                yield self._find_definition(choice), path
             elif "items" in choice:
-                yield from self._mappings(choice["items"], f"{path}[]")
-            elif (entry := _entry(choice)) is not None:
-                yield from self._mappings(entry, f"{path}.<cluster>")
+                yield from self._list_mappings(choice["items"], f"{path}[]")
+            elif (entry := _find_entry_schema(choice)) is not None:
+                yield from self._list_mappings(entry, f"{path}.<cluster>")
 
-    def _reference(self, node: Node, path: str) -> str | None:
+    def _find_reference(self, node: Node, path: str) -> str | None:
         """Return a link to the section of another top-level key that has all keys of a node; None without one."""
         if "$ref" not in node:
             return None
-        keys = self._definition(node)["properties"]
+        keys = self._find_definition(node)["properties"]
         for top_key, top_node in self._top.items():
             name = top_key.removeprefix(PREFIX)
-            for choice in _choices(top_node):
+            for choice in _list_choices(top_node):
                 if "$ref" not in choice or name == path.split(".")[0]:
                     continue
-                top_keys = self._definition(choice)["properties"]
+                top_keys = self._find_definition(choice)["properties"]
                 if all(top_keys.get(key) == keys[key] for key in keys):
-                    missing = ", ".join(_code(key) for key in top_keys if key not in keys)
+                    missing = ", ".join(_format_code(key) for key in top_keys if key not in keys)
                     exception = f" except {missing}" if missing else ""
-                    return f"keys of [`{name}`](#{_anchor(name)}){exception}"
+                    return f"keys of [`{name}`](#{_build_anchor(name)}){exception}"
         return None
 
-    def _definition(self, node: Node) -> Node:
+    def _find_definition(self, node: Node) -> Node:
         definition: Node = self._definitions[node["$ref"].rsplit("/", 1)[1]]
         return definition
 
-    def _description(self, node: Node) -> str:
-        definitions = [self._definition(choice) for choice in _choices(node) if "$ref" in choice]
+    def _read_description(self, node: Node) -> str:
+        definitions = [self._find_definition(choice) for choice in _list_choices(node) if "$ref" in choice]
         description = node.get("description") or (definitions[0].get("description", "") if definitions else "")
         # A table row must be one line. Placeholders such as `<service>` are in backquotes, so `<` needs no escape.
         return " ".join(str(description).split()).replace("|", "\\|")
 
-    def _value(self, node: Node) -> str:
+    def _describe_value(self, node: Node) -> str:
         """Return the accepted values of a node in words; empty for a plain mapping, whose keys have their own rows."""
         words: list[str] = []
-        for choice in _choices(node):
+        for choice in _list_choices(node):
             if "enum" in choice:
-                words += [_code(value) for value in choice["enum"] if value is not None]
+                words += [_format_code(value) for value in choice["enum"] if value is not None]
             elif "const" in choice:
-                words.append(_code(choice["const"]))
+                words.append(_format_code(choice["const"]))
             elif "secure" in choice.get("properties", {}):
                 words.append("or a secret" if words else "a secret")
             elif "items" in choice:
-                entry_words = self._value(choice["items"]) or "mapping"
+                entry_words = self._describe_value(choice["items"]) or "mapping"
                 words.append(f"a list of {entry_words}{'' if entry_words.startswith('`') else 's'}")
-            elif (entry := _entry(choice)) is not None:
-                words.append(_mapping_words(self._value(entry)))
+            elif (entry := _find_entry_schema(choice)) is not None:
+                words.append(_describe_mapping(self._describe_value(entry)))
             elif "properties" in choice:
-                words.append(f"a mapping with keys from {', '.join(map(_code, choice['properties']))}")
+                words.append(f"a mapping with keys from {', '.join(map(_format_code, choice['properties']))}")
             elif "maximum" in choice:
                 words.append(f"{choice['minimum']} to {choice['maximum']}")
             elif "$ref" not in choice:
-                words.append(_TYPE_WORDS[_type(choice)])
+                words.append(_TYPE_WORDS[_read_type(choice)])
             elif words:
                 words.append("or a mapping")
         return ", ".join(words)
 
 
-def _mapping_words(entry_words: str) -> str:
+def _describe_mapping(entry_words: str) -> str:
     """Return the words for a mapping whose keys are names, from those for its entries."""
     if entry_words == "text":
         return "a mapping of texts"
     return f"a mapping by cluster{', each ' if entry_words else ''}{entry_words}"
 
 
-def _entry(node: Node) -> Node | None:
+def _find_entry_schema(node: Node) -> Node | None:
     """Return the schema of the entries of a mapping whose keys are names."""
     entries = [*node.get("patternProperties", {}).values(), node.get("additionalProperties")]
     return next((entry for entry in entries if isinstance(entry, dict)), None)
 
 
-def _choices(node: Node) -> list[Node]:
+def _list_choices(node: Node) -> list[Node]:
     return [choice for choice in node.get("anyOf", [node]) if choice != _NULL]
 
 
-def _type(node: Node) -> str:
+def _read_type(node: Node) -> str:
     name = node["type"]
     return str(name[0] if isinstance(name, list) else name)
 
 
-def _code(value: object) -> str:
+def _format_code(value: object) -> str:
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
-def _anchor(name: str) -> str:
+def _build_anchor(name: str) -> str:
     """Return the anchor that Git hosts generate for a section's heading."""
     return f"{PREFIX.removesuffix(':')}{name.lower()}"

@@ -1,4 +1,4 @@
-"""Start of a disturbance at its moment, at any speed of the command."""
+"""Start of a fault at its moment, at any speed of the command."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def count_resources_at_moment(
         process.wait()
 
 
-def test_disturbance_starts_after_given_number_of_resources(tmp_path: Path) -> None:
+def test_fault_starts_after_given_number_of_resources(tmp_path: Path) -> None:
     assert (
         count_resources_at_moment(
             tmp_path, Moment(resource_count=2, reached_s=1, delay_s=0), resources=2, interval_s=0.1
@@ -48,7 +48,7 @@ def test_disturbance_starts_after_given_number_of_resources(tmp_path: Path) -> N
     )
 
 
-def test_disturbance_starts_no_later_than_the_next_resource(tmp_path: Path) -> None:
+def test_fault_starts_no_later_than_the_next_resource(tmp_path: Path) -> None:
     assert (
         count_resources_at_moment(
             tmp_path, Moment(resource_count=1, reached_s=1, delay_s=1000), resources=2, interval_s=0.3
@@ -60,5 +60,5 @@ def test_disturbance_starts_no_later_than_the_next_resource(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "moment", [Moment(resource_count=2, reached_s=1, delay_s=0), Moment(resource_count=1, reached_s=1, delay_s=1000)]
 )
-def test_disturbance_never_starts_after_the_command(tmp_path: Path, moment: Moment) -> None:
+def test_fault_never_starts_after_the_command(tmp_path: Path, moment: Moment) -> None:
     assert count_resources_at_moment(tmp_path, moment, resources=1, interval_s=0, idle_s=0) is None

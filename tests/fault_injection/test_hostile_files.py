@@ -16,7 +16,7 @@ from mesh.kube import kubeconfig
 from policy import check as policy
 from review import preview, redaction
 from review.preview import PreviewFailedError
-from review.publish import __main__ as forge
+from review.publish import __main__ as publish
 from tests.helpers import kubeconfigs
 from tests.helpers.certificates import pem_header
 from tests.helpers.resource_limits import limited_resources as limited_resources
@@ -162,7 +162,7 @@ def test_comment_that_is_no_text_is_refused(
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("GITHUB_API_URL", "http://127.0.0.1:9")
 
-    assert forge.main(["github", "--file", str(tmp_path / "review.md"), "--marker", "dev"]) == 1
+    assert publish.main(["github", "--file", str(tmp_path / "review.md"), "--marker", "dev"]) == 1
     assert capsys.readouterr().err.startswith("error: ")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mesh import config as settings
+from mesh.config import SettingsError, parse
 from mesh.config.errors import Path
 from mesh.config.schema_lookup import ANY_KEY, list_key_paths
 from mesh.kube import kubeconfig
@@ -53,27 +53,27 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     return kubeconfigs.write_kubeconfig(tmp_path_factory.mktemp("injection") / "kubeconfig", **servers)
 
 
-def find_places(config: dict[str, Any]) -> dict[Path, Path]:
+def find_setting_paths(config: dict[str, Any]) -> dict[Path, Path]:
     """Return one path per kind of setting in a configuration, by the generalized path."""
     names = set(config["clusters"])
-    places_by_kind: dict[Path, Path] = {}
+    paths_by_kind: dict[Path, Path] = {}
     for path in text_paths(config):
         kind = tuple(ANY_KEY if isinstance(part, int) or part in names else part for part in path)
         key = kind[:-1] if kind[-1] == "[key]" else None
         if key is None or key not in list_key_paths():  # a replaced key of a setting would be an unknown key
-            places_by_kind.setdefault(kind, path)
-    return places_by_kind
+            paths_by_kind.setdefault(kind, path)
+    return paths_by_kind
 
 
 @cache
-def accepted_places(name: str, number: int, file: str) -> tuple[Path, ...]:
+def find_accepted_paths(name: str, number: int, file: str) -> tuple[Path, ...]:
     """Return the paths of a configuration at which a hostile text is accepted."""
     config = CONFIGS[name]
     return tuple(
-        place
-        for kind, place in find_places(config).items()
+        path
+        for kind, path in find_setting_paths(config).items()
         if (kind not in list_key_paths() or _accepts_texts(kind)) and "anchor" not in kind
-        if _is_accepted(with_text(config, place, HOSTILE_TEXTS[number]), {"KUBECONFIG": file, "HOME": "/nowhere"})
+        if _is_accepted(with_text(config, path, HOSTILE_TEXTS[number]), {"KUBECONFIG": file, "HOME": "/nowhere"})
     )
 
 
@@ -81,15 +81,15 @@ def _is_accepted(config: dict[str, Any], environment: Environment) -> bool:
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(kubeconfig, "read_kubeconfigs", read_kubeconfigs_once)
-            settings.parse(config, environment, SECRET_KEYS)
-    except settings.SettingsError as error:
+            parse(config, environment, SECRET_KEYS)
+    except SettingsError as error:
         assert all(fault.isprintable() for fault in error.errors)
         return False
     return True
 
 
 def test_every_text_setting_is_covered() -> None:
-    kinds = {kind for config in CONFIGS.values() for kind in find_places(config)}
+    kinds = {kind for config in CONFIGS.values() for kind in find_setting_paths(config)}
     covered = {kind[: len(key)] for kind in kinds for key in list_key_paths() if len(kind) >= len(key)}
     text_settings = {key for key in list_key_paths() if _accepts_texts(key)}
 
@@ -127,20 +127,20 @@ def _alternatives(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
 @pytest.mark.parametrize("name", CONFIGS)
 def test_hostile_text_is_refused_or_arrives_unchanged(name: str, run: RunProgram, environment: Environment) -> None:
     baseline = run(CONFIGS[name], secret=SECRET_KEYS)
-    texts_by_place: dict[Path, list[str]] = {}
+    texts_by_path: dict[Path, list[str]] = {}
     for number, text in enumerate(HOSTILE_TEXTS):
-        for place in accepted_places(name, number, environment["KUBECONFIG"]):
-            texts_by_place.setdefault(place, []).append(text)
+        for path in find_accepted_paths(name, number, environment["KUBECONFIG"]):
+            texts_by_path.setdefault(path, []).append(text)
     # Settings that accept several texts alternate between them.
-    text_by_place = {place: texts[number % len(texts)] for number, (place, texts) in enumerate(texts_by_place.items())}
+    text_by_path = {path: texts[number % len(texts)] for number, (path, texts) in enumerate(texts_by_path.items())}
     config = copy.deepcopy(CONFIGS[name])
     # Deepest paths first, because a replaced key changes the paths below it.
-    for place in sorted(text_by_place, key=lambda place: (place[-1] == "[key]", -len(place))):
-        set_text(config, place, text_by_place[place])
+    for path in sorted(text_by_path, key=lambda path: (path[-1] == "[key]", -len(path))):
+        set_text(config, path, text_by_path[path])
 
     recorder = run(config, secret=SECRET_KEYS)
 
-    assert text_by_place
+    assert text_by_path
     assert list_resources(recorder) == list_resources(baseline)
     for kind, path, value in list_texts(recorder):
         if "evil" in value:

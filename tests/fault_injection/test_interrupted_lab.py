@@ -14,7 +14,7 @@ import pytest
 from hack.lab.state_dir import StateDir
 from tests.helpers import fault_proxy, options, unreachable_webhook
 from tests.helpers.baseline import Baseline, assert_destroyed, assert_matches_baseline, measure_baseline
-from tests.helpers.fault_injection import DisturbedRun, run_disturbed
+from tests.helpers.fault_injection import FaultedRun, run_with_fault
 from tests.helpers.fault_plan import PlannedFault, WebhookFault, draw_faults
 from tests.helpers.fault_proxy import FaultProxy
 from tests.helpers.options import FaultOptions
@@ -22,7 +22,7 @@ from tests.helpers.stack_configs import full_mesh_config
 from tests.helpers.stack_under_test import StackUnderTest
 from tests.helpers.update_progress import Moment
 
-# A disturbed command has its own timeout (`run_disturbed`), and there can be three attempts.
+# A command with a fault has its own timeout (`run_with_fault`), and there can be three attempts.
 pytestmark = [pytest.mark.lab(minutes=2.5), pytest.mark.timeout(3600)]
 
 # A run can end before a late fault; the next attempt injects the fault earlier by this factor.
@@ -51,22 +51,22 @@ class FaultedMesh:
 
     def run_with_fault(
         self, command: Callable[[], list[str]], planned_fault: PlannedFault, moment: Moment
-    ) -> DisturbedRun:
+    ) -> FaultedRun:
         """Run a Pulumi command with a fault."""
         lab_stack = self.lab_stack
         with lab_stack.output.open("a") as log:
             log.write(f"\n{planned_fault} of pulumi {command()[0]}: {moment}\n")
-        disturbance = partial(
+        fault = partial(
             planned_fault.inject,
             lab=lab_stack.lab,
             context=lab_stack.contexts[planned_fault.cluster],
             proxies=self.proxies,
         )
         uses_proxy = isinstance(planned_fault.fault, fault_proxy.RequestFault)
-        run = run_disturbed(
+        run = run_with_fault(
             lab_stack,
             command(),
-            disturbance=disturbance,
+            fault=fault,
             moment=moment,
             kubeconfig=self.kubeconfig if uses_proxy else None,
         )
@@ -98,9 +98,7 @@ def mesh(lab: StateDir, faults: FaultOptions, tmp_path_factory: pytest.TempPathF
         lab_stack.destroy()
 
 
-def test_next_up_recovers_from_disturbed_up(
-    mesh: FaultedMesh, planned_faults: tuple[PlannedFault, PlannedFault]
-) -> None:
+def test_next_up_recovers_from_faulted_up(mesh: FaultedMesh, planned_faults: tuple[PlannedFault, PlannedFault]) -> None:
     lab_stack = mesh.lab_stack
     for attempt in range(_ATTEMPTS):
         if lab_stack.has_resources:
@@ -108,16 +106,16 @@ def test_next_up_recovers_from_disturbed_up(
         with lab_stack.engine() as engine:
             moment = mesh.baseline.up.moment_at(planned_faults[0].moment * _EARLIER_FACTOR**attempt)
             run = mesh.run_with_fault(engine.up_command, planned_faults[0], moment)
-        if run.was_disturbed:
+        if run.was_fault_injected:
             break
-    assert run.was_disturbed
+    assert run.was_fault_injected
 
     lab_stack.up()
 
     assert_matches_baseline(lab_stack, mesh.baseline)
 
 
-def test_next_destroy_completes_disturbed_destroy(
+def test_next_destroy_completes_faulted_destroy(
     mesh: FaultedMesh, planned_faults: tuple[PlannedFault, PlannedFault]
 ) -> None:
     lab_stack = mesh.lab_stack
@@ -127,9 +125,9 @@ def test_next_destroy_completes_disturbed_destroy(
         with lab_stack.engine() as engine:
             moment = mesh.baseline.destroy.moment_at(planned_faults[1].moment * _EARLIER_FACTOR**attempt)
             run = mesh.run_with_fault(engine.destroy_command, planned_faults[1], moment)
-        if run.was_disturbed:
+        if run.was_fault_injected:
             break
-    assert run.was_disturbed
+    assert run.was_fault_injected
 
     lab_stack.destroy()
 
@@ -137,7 +135,7 @@ def test_next_destroy_completes_disturbed_destroy(
 
 
 @pytest.mark.usefixtures("at_length")
-def test_up_restores_mesh_after_disturbed_destroy(mesh: FaultedMesh, faults: FaultOptions) -> None:
+def test_up_restores_mesh_after_faulted_destroy(mesh: FaultedMesh, faults: FaultOptions) -> None:
     lab_stack = mesh.lab_stack
     planned_fault, *_ = draw_faults(faults, "destroy and up", faults.cluster_names)
     lab_stack.up()
@@ -147,7 +145,7 @@ def test_up_restores_mesh_after_disturbed_destroy(mesh: FaultedMesh, faults: Fau
             planned_fault,
             mesh.baseline.destroy.moment_at(planned_fault.moment * _EARLIER_FACTOR),
         )
-    assert run.was_disturbed
+    assert run.was_fault_injected
 
     lab_stack.up()
 
@@ -166,11 +164,11 @@ def test_concurrent_up_is_refused_while_first_continues(mesh: FaultedMesh) -> No
         yield
 
     with lab_stack.engine() as engine:
-        run = run_disturbed(
-            lab_stack, engine.up_command(), disturbance=run_second_up, moment=mesh.baseline.up.moment_at(0.1)
+        run = run_with_fault(
+            lab_stack, engine.up_command(), fault=run_second_up, moment=mesh.baseline.up.moment_at(0.1)
         )
 
-    assert run.was_disturbed
+    assert run.was_fault_injected
     assert "the stack is currently locked by 1 lock(s)" in outputs[0]
     assert run.exit_code == 0
     assert_matches_baseline(lab_stack, mesh.baseline)

@@ -32,12 +32,12 @@ def build_pod(name: str, *, owner: str = "ReplicaSet", is_terminating: bool = Fa
 
 
 def compare(expected: list[dict[str, Any]], live: list[dict[str, Any]]) -> list[str]:
-    def of(items: list[dict[str, Any]]) -> dict[str, Any]:
+    def normalize(items: list[dict[str, Any]]) -> dict[str, Any]:
         return normalize_objects(
             {f"{i['kind']}/{i['metadata']['namespace']}/{i['metadata']['name']}": i for i in items}
         )
 
-    return diff_objects(of(expected), of(live))
+    return diff_objects(normalize(expected), normalize(live))
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def linkerd_stack(
 ) -> Iterator[StackUnderTest]:
     """Yield a stack with one cluster before its deployment."""
     name, *_ = faults.cluster_names
-    lab_stack = StackUnderTest(lab, tmp_path_factory.mktemp("records"), "records", {"clusters": {name: {}}})
+    lab_stack = StackUnderTest(lab, tmp_path_factory.mktemp("revisions"), "revisions", {"clusters": {name: {}}})
     yield lab_stack
     if lab_stack.has_resources:
         lab_stack.destroy()

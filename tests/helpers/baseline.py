@@ -1,4 +1,4 @@
-"""Baseline of an undisturbed run, and assertions that another run ends in the same state."""
+"""Baseline of a run without faults, and assertions that another run ends in the same state."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ REQUIRES_EDGE_RELEASES = pytest.mark.skipif(
 def list_edge_releases() -> dict[str, dict[str, str]]:
     """Return the edge releases in the folders of `$LAB_CHARTS`, each with its charts and their versions."""
     linkerd_releases: dict[str, dict[str, str]] = {}
-    for name, entries in charts.build_index(lab_programs.own_chart_folders())["entries"].items():
+    for name, entries in charts.build_index(lab_programs.read_own_chart_folders())["entries"].items():
         for entry in entries:
             linkerd_release = str(entry.get("appVersion", ""))
             if linkerd.edge_number(linkerd_release):

@@ -69,7 +69,7 @@ def serve(api_server: FakeApiServer, certificate: tuple[Path, Path] | None = Non
     """Serve the API until exit."""
     released = threading.Event()
 
-    class Handler(BaseHTTPRequestHandler):
+    class ApiServerHandler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         # Headers and body are two writes; with Nagle's algorithm the second waits for an acknowledgement.
         disable_nagle_algorithm = True
@@ -96,14 +96,14 @@ def serve(api_server: FakeApiServer, certificate: tuple[Path, Path] | None = Non
         def log_message(self, *_: Any) -> None:
             pass
 
-    class Server(ThreadingHTTPServer):
+    class ApiHttpServer(ThreadingHTTPServer):
         daemon_threads = True
         block_on_close = False
 
         def handle_error(self, *_: Any) -> None:
             pass  # the client closed the connection
 
-    server = Server(("127.0.0.1", 0), Handler)
+    server = ApiHttpServer(("127.0.0.1", 0), ApiServerHandler)
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*certificate)

@@ -107,7 +107,7 @@ def serve(kind: str) -> Iterator[FakeCodeHost]:
     """Serve a code host until exit."""
     code_host = FakeCodeHost(kind=kind, bot_name="github-actions[bot]" if kind == "github" else "project_12_bot")
 
-    class Handler(BaseHTTPRequestHandler):
+    class CodeHostHandler(BaseHTTPRequestHandler):
         disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
@@ -136,7 +136,7 @@ def serve(kind: str) -> Iterator[FakeCodeHost]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), CodeHostHandler)
     code_host.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.001}, daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""Pulumi commands with a disturbance that starts at a given moment."""
+"""Pulumi commands with a fault that starts at a given moment."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from tests.helpers.update_progress import Moment, OutputWatch
 _COMMAND_TIMEOUT_S = 900
 _POLL_INTERVAL_S = 0.05
 
-Disturbance = Callable[[psutil.Process], AbstractContextManager[None]]
+FaultContext = Callable[[psutil.Process], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DisturbedRun:
+class FaultedRun:
     """Result of a command."""
 
-    was_disturbed: bool  # False: the command ended before the moment
+    was_fault_injected: bool  # False: the command ended before the moment
     exit_code: int
     output: str
 
 
-def run_disturbed(
+def run_with_fault(
     lab_stack: StackUnderTest,
     command: list[str],
     *,
-    disturbance: Disturbance,
+    fault: FaultContext,
     moment: Moment,
     kubeconfig: Path | None = None,
-) -> DisturbedRun:
-    """Run a Pulumi command with a disturbance that ends at the latest with the command.
+) -> FaultedRun:
+    """Run a Pulumi command with a fault that ends at the latest with the command.
 
     Args:
         lab_stack: stack of the command.
         command: the arguments of `pulumi`.
-        disturbance: context manager around the rest of the command; its argument is the command's process.
-        moment: start of the disturbance.
+        fault: context manager around the rest of the command; its argument is the command's process.
+        moment: start of the fault.
         kubeconfig: replacement for the lab's kubeconfig.
     """
     environment = lab_stack.environment
@@ -55,15 +55,15 @@ def run_disturbed(
     with lab_stack.output.open("a") as log:
         process = subprocess.Popen(["pulumi", *command], cwd=PROJECT_ROOT, env=environment, stdout=log, stderr=log)
         try:
-            was_disturbed = wait_for_moment(process, watch, moment)
-            if was_disturbed:
-                with disturbance(psutil.Process(process.pid)):
+            was_fault_injected = wait_for_moment(process, watch, moment)
+            if was_fault_injected:
+                with fault(psutil.Process(process.pid)):
                     assert _wait_for_exit(process, _COMMAND_TIMEOUT_S), f"pulumi {command[0]} hangs"
         finally:
             if process.poll() is None:
                 process.kill()
                 process.wait()
-    return DisturbedRun(was_disturbed=was_disturbed, exit_code=process.returncode, output=watch.output.decode())
+    return FaultedRun(was_fault_injected=was_fault_injected, exit_code=process.returncode, output=watch.output.decode())
 
 
 def wait_for_moment(process: subprocess.Popen[bytes], watch: OutputWatch, moment: Moment) -> bool:

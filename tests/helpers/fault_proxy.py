@@ -101,7 +101,7 @@ class FaultProxy:
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         proxy = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class FaultProxyHandler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
 
@@ -159,7 +159,7 @@ class FaultProxy:
             def log_message(self, *_: object) -> None:
                 pass
 
-        return Handler
+        return FaultProxyHandler
 
 
 class _Server(ThreadingHTTPServer):

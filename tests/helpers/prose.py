@@ -33,19 +33,19 @@ _QUOTED = re.compile(r"`[^`]*`|\"[^\"]*\"|https?://\S+")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Violation:
-    """One violation of the rules."""
+class ProseViolation:
+    """A violation of the rules on language."""
 
-    place: str  # file:line
+    location: str  # file:line
     rule: str
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.rule}"
+        return f"{self.location}: {self.rule}"
 
 
-def check(paths: list[str]) -> list[Violation]:
+def check(paths: list[str]) -> list[ProseViolation]:
     """Return every violation in files of the project, given by their paths in it."""
-    violations: list[Violation] = []
+    violations: list[ProseViolation] = []
     for path in paths:
         if path.startswith(EXEMPT):
             continue
@@ -62,7 +62,7 @@ def checked_files() -> list[str]:
     return [path for path in list_project_files() if path.endswith((".py", ".md")) and (PROJECT_ROOT / path).is_file()]
 
 
-def check_python(path: str, text: str) -> Iterator[Violation]:
+def check_python(path: str, text: str) -> Iterator[ProseViolation]:
     """Yield every violation in a Python file."""
     tree = ast.parse(text)
     for line, prose in _docstrings(tree):
@@ -100,7 +100,7 @@ def _docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
                     yield statement.lineno, value.value
 
 
-def _names(path: str, node: ast.AST) -> Iterator[Violation]:
+def _names(path: str, node: ast.AST) -> Iterator[ProseViolation]:
     name = None
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         name = node.name
@@ -112,25 +112,27 @@ def _names(path: str, node: ast.AST) -> Iterator[Violation]:
         return
     line = getattr(node, "lineno", 0)
     if name.strip("_") in NAMES:
-        yield Violation(place=f"{path}:{line}", rule=f"the name {name} says nothing of what it holds")
+        yield ProseViolation(location=f"{path}:{line}", rule=f"the name {name} says nothing of what it holds")
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).replace("_", " ")
     for match in BANNED.finditer(words):
-        yield Violation(place=f"{path}:{line}", rule=f"the name {name} has the banned word {match[0]}")
+        yield ProseViolation(location=f"{path}:{line}", rule=f"the name {name} has the banned word {match[0]}")
 
 
-def _opening(path: str, line: int, prose: str) -> Iterator[Violation]:
+def _opening(path: str, line: int, prose: str) -> Iterator[ProseViolation]:
     match = OPENING.match(prose)
     if match and not prose.split("\n")[0].rstrip().endswith("?"):
-        yield Violation(place=f"{path}:{line}", rule=f"a sentence begins with {match[1]}: {prose[:60]!r}")
+        yield ProseViolation(location=f"{path}:{line}", rule=f"a sentence begins with {match[1]}: {prose[:60]!r}")
 
 
-def _words(path: str, line: int, prose: str) -> Iterator[Violation]:
+def _words(path: str, line: int, prose: str) -> Iterator[ProseViolation]:
     for number, part in enumerate(prose.split("\n")):
         for match in BANNED.finditer(_QUOTED.sub("", part)):
-            yield Violation(place=f"{path}:{line + number}", rule=f"banned word {match[0]!r}: {part.strip()[:100]}")
+            yield ProseViolation(
+                location=f"{path}:{line + number}", rule=f"banned word {match[0]!r}: {part.strip()[:100]}"
+            )
 
 
-def _markdown(path: str, text: str) -> Iterator[Violation]:
+def _markdown(path: str, text: str) -> Iterator[ProseViolation]:
     fenced = False
     for number, part in enumerate(text.splitlines(), 1):
         if part.lstrip().startswith("```"):

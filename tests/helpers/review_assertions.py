@@ -40,32 +40,32 @@ def find_review_errors(
         before: all objects before the update (see `stack_under_test.list_all_objects`).
         after: all objects after the update.
     """
-    changes = {_announced_key(entry): entry for entry in cluster_review["objects"]}
+    changes = {_change_key(entry): entry for entry in cluster_review["objects"]}
     old, new = _index_by_key(before), _index_by_key(after)
     errors: list[str] = []
     for key, change in changes.items():
         verb = change["verb"]
         if verb == "removed":
-            errors += [f"{key}: announced as removed, but present"] if key in new else []
+            errors += [f"{key}: reviewed as removed, but present"] if key in new else []
         elif key not in new:
-            errors.append(f"{key}: announced as {verb}, but missing")
+            errors.append(f"{key}: reviewed as {verb}, but missing")
         elif verb != "kept":
             errors += [f"{key}: {problem}" for problem in _find_missing(change["after"], new[key], "")]
             if verb == "changed":
                 leftovers = _find_leftovers(change["before"], change["after"], new[key], "")
                 errors += [f"{key}: {problem}" for problem in leftovers]
                 if key in old and old[key] == new[key] and not _is_hidden(change):
-                    errors.append(f"{key}: announced as changed, but unchanged")
+                    errors.append(f"{key}: reviewed as changed, but unchanged")
     for key in old.keys() | new.keys():
         if key in changes or old.get(key) == new.get(key):
             continue
         if not _is_changed_by_controller(key, new.get(key) or old[key]):
             event = "changed" if key in old and key in new else "created" if key in new else "deleted"
-            errors.append(f"{key}: {event}, but not announced")
+            errors.append(f"{key}: {event}, but not in the review")
     return sorted(errors)
 
 
-def _announced_key(entry: Mapping[str, Any]) -> ObjectKey:
+def _change_key(entry: Mapping[str, Any]) -> ObjectKey:
     return entry["kind"], entry["group"], entry["namespace"], entry["name"]
 
 
@@ -90,35 +90,35 @@ def _is_changed_by_controller(key: ObjectKey, item: Mapping[str, Any]) -> bool:
     )
 
 
-def _find_missing(announced: Any, live: Any, path: str) -> Iterable[str]:
-    """Yield announced values that the live object lacks; additions by the server are ignored."""
-    if announced in (None, "", [], {}) or (
-        isinstance(announced, str) and isinstance(live, str) and _matches_placeholders(announced, live)
+def _find_missing(expected: Any, live: Any, path: str) -> Iterable[str]:
+    """Yield values of the review that the live object lacks; additions by the server are ignored."""
+    if expected in (None, "", [], {}) or (
+        isinstance(expected, str) and isinstance(live, str) and _matches_placeholders(expected, live)
     ):
         return
-    if (_is_empty(announced) and live is None) or (isinstance(announced, str) and _PLACEHOLDER.fullmatch(announced)):
+    if (_is_empty(expected) and live is None) or (isinstance(expected, str) and _PLACEHOLDER.fullmatch(expected)):
         return
-    if isinstance(announced, Mapping):
-        for key, value in announced.items():
+    if isinstance(expected, Mapping):
+        for key, value in expected.items():
             # The server stores `stringData` in `data`.
             if key in ("stringData", "status") or (isinstance(live, Mapping) and value in (None, "", [], {})):
                 continue
             if not isinstance(live, Mapping) or (key not in live and not _is_empty(value)):
-                yield f"{path}.{key}: announced, but missing"
+                yield f"{path}.{key}: in the review, but missing"
             else:
                 yield from _find_missing(value, live.get(key), f"{path}.{key}")
-    elif isinstance(announced, list):
-        if not isinstance(live, list) or len(live) != len(announced):
-            yield f"{path}: announced {announced}, found {live}"
+    elif isinstance(expected, list):
+        if not isinstance(live, list) or len(live) != len(expected):
+            yield f"{path}: expected {expected}, found {live}"
             return
-        for number, (announced_item, live_item) in enumerate(zip(announced, live, strict=True)):
-            yield from _find_missing(announced_item, live_item, f"{path}[{number}]")
-    elif announced != live and str(announced).strip() != str(live).strip() and _quantity(announced) != _quantity(live):
-        yield f"{path}: announced {announced!r}, found {live!r}"
+        for number, (expected_item, live_item) in enumerate(zip(expected, live, strict=True)):
+            yield from _find_missing(expected_item, live_item, f"{path}[{number}]")
+    elif expected != live and str(expected).strip() != str(live).strip() and _quantity(expected) != _quantity(live):
+        yield f"{path}: expected {expected!r}, found {live!r}"
 
 
 def _find_leftovers(before: Any, after: Any, live: Any, path: str) -> Iterable[str]:
-    """Yield fields that were announced as removed but are still present."""
+    """Yield fields that the review lists as removed but are still present."""
     if after == UNKNOWN_VALUE:
         return
     if isinstance(before, Mapping) and isinstance(live, Mapping):
@@ -146,11 +146,11 @@ _PLACEHOLDER = re.compile(
 )
 
 
-def _matches_placeholders(announced: str, live: str) -> bool:
-    """Return whether a text equals the announced one, where placeholders match any text."""
-    pieces = _PLACEHOLDER.split(announced)
+def _matches_placeholders(expected: str, live: str) -> bool:
+    """Return whether a text equals the expected one, where placeholders match any text."""
+    pieces = _PLACEHOLDER.split(expected)
     if len(pieces) == 1:
-        return announced == live
+        return expected == live
     if pieces[0] == pieces[-1] == "":
         return True
     return re.fullmatch(".*?".join(re.escape(piece) for piece in pieces), live, re.DOTALL) is not None

@@ -20,7 +20,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from mesh import config as settings
+from mesh.config import PROJECT, Settings, SettingsError, load, parse
 from mesh.kube import kubeconfig
 from mesh.paths import PROJECT_ROOT
 
@@ -71,7 +71,7 @@ def to_pulumi_config(stack_file: Any, texts: Mapping[str, str]) -> tuple[dict[st
     secret_keys: list[str] = []
     # Pulumi itself refuses a file or a `config` that is no mapping.
     for key, value in config.items() if isinstance(config, dict) else ():
-        name = key if ":" in key else f"{settings.PROJECT}:{key}"
+        name = key if ":" in key else f"{PROJECT}:{key}"
         secret_names: set[str] = set()
         revealed = reveal_texts(value, texts, secret_names)
         pulumi_config[name] = (
@@ -98,36 +98,35 @@ def reveal_texts(value: Any, texts: Mapping[str, str], secret_names: set[str]) -
 read_kubeconfigs_once = cache(kubeconfig.read_kubeconfigs)
 
 
-def load_settings(config: Mapping[str, str], secret: list[str], environment: Environment) -> settings.Settings:
+def load_settings(config: Mapping[str, str], secret: list[str], environment: Environment) -> Settings:
     """Load settings as the program does."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kubeconfig, "read_kubeconfigs", read_kubeconfigs_once)
-        patch.setattr(pulumi, "get_project", lambda: settings.PROJECT)
+        patch.setattr(pulumi, "get_project", lambda: PROJECT)
         patch.delenv("MULTICLUSTER_MESH_CHARTS", raising=False)
         for name, value in environment.items():
             patch.setenv(name, value)
         patch.setenv("PULUMI_CONFIG", json.dumps(config))
         patch.setenv("PULUMI_CONFIG_SECRET_KEYS", json.dumps(secret))
         patch.chdir(environment["HOME"])
-        return settings.load()
+        return load()
 
 
 def parse_errors(config: dict[str, Any], environment: Environment, secret: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Return the errors of an invalid configuration."""
-    with pytest.raises(settings.SettingsError) as raised:
-        settings.parse(config, environment, secret)
+    with pytest.raises(SettingsError) as raised:
+        parse(config, environment, secret)
     return raised.value.errors
 
 
 def error_message(config: Mapping[str, Any], secret_keys: list[str], environment: Environment) -> str:
     """Load a configuration and return the error message, or an empty text; other exceptions are bugs."""
     texts = {
-        f"{settings.PROJECT}:{key}": value if isinstance(value, str) else json.dumps(value)
-        for key, value in config.items()
+        f"{PROJECT}:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in config.items()
     }
     try:
-        load_settings(texts, [f"{settings.PROJECT}:{key}" for key in secret_keys], environment)
-    except settings.SettingsError as error:
+        load_settings(texts, [f"{PROJECT}:{key}" for key in secret_keys], environment)
+    except SettingsError as error:
         assert error.errors
         for message in error.errors:
             assert message.isprintable()

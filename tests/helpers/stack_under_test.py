@@ -22,10 +22,10 @@ from hack.make import environment, stack
 from hack.make.check import Checker
 from hack.make.check_result import CheckResult
 from hack.make.lab_pulumi_stack import LabPulumiStack
+from mesh.config import PROJECT
 from mesh.paths import PROJECT_ROOT
 from mesh.pulumi_cli import PulumiCommandError
 
-PROJECT = stack.PROJECT
 Result = TypeVar("Result")
 
 

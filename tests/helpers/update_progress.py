@@ -28,7 +28,7 @@ class Moment:
 
 @dataclass(frozen=True, kw_only=True)
 class UpdateProgress:
-    """Times in seconds at which an undisturbed run completed its resources; the last one is its end."""
+    """Times in seconds at which a run without faults completed its resources; the last one is its end."""
 
     times: tuple[float, ...]
 

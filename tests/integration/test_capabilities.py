@@ -225,11 +225,11 @@ def test_images_come_from_registry_with_pull_secret(
     for cluster, cluster_pods in pods.items():
         pull_secrets = [{"name": PULL_SECRET_NAME}] + ([{"name": "of-the-company"}] if cluster == "north" else [])
         for pod in cluster_pods:
-            spec, place = pod["spec"], (cluster, pod["of"]["name"])
+            spec, owner = pod["spec"], (cluster, pod["of"]["name"])
             containers = spec["containers"] + spec.get("initContainers", [])
-            assert [c["image"] for c in containers if not c["image"].startswith(f"{REGISTRY}/")] == [], place
+            assert [c["image"] for c in containers if not c["image"].startswith(f"{REGISTRY}/")] == [], owner
             account = get_object(mesh, cluster, pod["of"]["namespace"], "serviceaccount", spec["serviceAccountName"])
-            assert spec.get("imagePullSecrets", account.get("imagePullSecrets")) == pull_secrets, place
+            assert spec.get("imagePullSecrets", account.get("imagePullSecrets")) == pull_secrets, owner
         for namespace in {*(pod["of"]["namespace"] for pod in cluster_pods), "shop"}:
             secret = get_object(mesh, cluster, namespace, "secret", PULL_SECRET_NAME)
             assert base64.b64decode(secret["data"][".dockerconfigjson"]).decode() == custom_stack.PULL_SECRET
@@ -244,9 +244,9 @@ def test_linkerd_pods_have_node_selector_and_tolerations(pods: dict[str, list[di
             if pod["of"]["name"] == "linkerd-cni":
                 assert {"operator": "Exists"} in pod["spec"]["tolerations"], "the CNI plugin must run on all nodes"
                 continue
-            place = (cluster, pod["of"]["name"])
-            assert custom_stack.NODES.items() <= pod["spec"].get("nodeSelector", {}).items(), place
-            assert custom_stack.TOLERATION in pod["spec"].get("tolerations", []), place
+            owner = (cluster, pod["of"]["name"])
+            assert custom_stack.NODES.items() <= pod["spec"].get("nodeSelector", {}).items(), owner
+            assert custom_stack.TOLERATION in pod["spec"].get("tolerations", []), owner
 
 
 def test_trust_consists_of_configured_anchor_and_issuers(
@@ -330,16 +330,16 @@ def write_credential_plugin(folder: Path, marker: Path, user: dict[str, str]) ->
 def test_secrets_are_neither_printed_nor_stored_in_clear(mesh: StackUnderTest) -> None:
     with mesh.engine() as engine:
         outputs = json.dumps(engine.outputs())
-    places = {
+    texts = {
         "output of preview and up": mesh.output.read_text(),
         "stack outputs": outputs,
         "state files": read_state_files(mesh),
         "Helm releases": read_helm_releases(mesh),
     }
 
-    for place, text in places.items():
-        assert [line for line in list_secret_lines(mesh) if line in text] == [], place
-    assert REGISTRY in places["Helm releases"], "the revisions were read"
+    for origin, text in texts.items():
+        assert [line for line in list_secret_lines(mesh) if line in text] == [], origin
+    assert REGISTRY in texts["Helm releases"], "the revisions were read"
 
 
 def test_destroy_restores_each_api_server(mesh: StackUnderTest) -> None:

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from hack.lab.state_dir import StateDir
-from tests.helpers.stack_under_test import PROJECT, StackUnderTest, list_all_objects
+from mesh.config import PROJECT
+from tests.helpers.stack_under_test import StackUnderTest, list_all_objects
 
 pytestmark = pytest.mark.lab("west")
 

@@ -19,7 +19,7 @@ from tests.helpers.edge_releases import write_fake_programs
 @pytest.fixture(autouse=True)
 def without_toolchain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LAB_LINKERD", raising=False)
-    monkeypatch.setattr(lab_programs, "_installed", lambda part: None)
+    monkeypatch.setattr(lab_programs, "_find_installed", lambda part: None)
 
 
 def test_folder_has_release_that_its_programs_print(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_toolchain_mirror_precedes_configured_one(tmp_path: Path, monkeypatch: p
     toolchain_program = tmp_path / "toolchain/bin/service-mirror"
     toolchain_program.parent.mkdir(parents=True)
     toolchain_program.touch()
-    monkeypatch.setattr(lab_programs, "_installed", lambda part: tmp_path / "toolchain")
+    monkeypatch.setattr(lab_programs, "_find_installed", lambda part: tmp_path / "toolchain")
 
     program = linkerd.find_service_mirror("2.14.10", [write_fake_programs(tmp_path, "stable-2.14.10")])
 

@@ -68,7 +68,7 @@ class ReviewResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReviewedStack:
+class ReviewTestStack:
     """A stack that is reviewed and then changed."""
 
     lab_stack: StackUnderTest
@@ -94,8 +94,8 @@ class ReviewedStack:
             full=full, comment=comment, data=json.loads(data), code=result.returncode, progress=result.stderr
         )
 
-    def become(self, config: dict[str, Any], *contexts: str) -> ReviewResult:
-        """Review a change, apply it, and require that the review matches the changes."""
+    def apply(self, config: dict[str, Any], *contexts: str) -> ReviewResult:
+        """Review a change, apply the change, and require that both match."""
         self.lab_stack.configure(config, {"imagePullSecret": PULL_SECRET})
         review = self.review()
         assert review.code == 0, review.progress
@@ -113,17 +113,17 @@ class ReviewedStack:
 
 
 @pytest.fixture(scope="module")
-def reviewed(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReviewedStack]:
+def reviewed(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReviewTestStack]:
     """Yield a stack before its first `up`."""
     folder = tmp_path_factory.mktemp("review")
     lab_stack = StackUnderTest(lab, folder, "review", ONE_WAY, {"imagePullSecret": PULL_SECRET})
-    yield ReviewedStack(lab_stack=lab_stack, folder=folder)
+    yield ReviewTestStack(lab_stack=lab_stack, folder=folder)
     if lab_stack.has_resources:
         lab_stack.destroy()
 
 
-def test_created_mesh_matches_review(reviewed: ReviewedStack) -> None:
-    review = reviewed.become(ONE_WAY, "west", "east")
+def test_created_mesh_matches_review(reviewed: ReviewTestStack) -> None:
+    review = reviewed.apply(ONE_WAY, "west", "east")
 
     assert set(review.verbs("west").values()) == {"added"}
     assert "CustomResourceDefinition links.multicluster.linkerd.io" in review.verbs("west")
@@ -131,8 +131,8 @@ def test_created_mesh_matches_review(reviewed: ReviewedStack) -> None:
     assert "flowchart LR" in review.full
 
 
-def test_upgrade_value_and_link_match_review(reviewed: ReviewedStack) -> None:
-    review = reviewed.become(UPGRADED, "west", "east")
+def test_upgrade_value_and_link_match_review(reviewed: ReviewTestStack) -> None:
+    review = reviewed.apply(UPGRADED, "west", "east")
 
     assert {"added", "changed"} <= set(review.verbs("west").values())
     restarted = {each["object"] for each in review.data["restarts"] if each["cluster"] == "west"}
@@ -142,7 +142,7 @@ def test_upgrade_value_and_link_match_review(reviewed: ReviewedStack) -> None:
     assert review.data["topology"][0] != review.data["topology"][1]
 
 
-def test_unchanged_stack_has_stable_review_without_changes(reviewed: ReviewedStack) -> None:
+def test_unchanged_stack_has_stable_review_without_changes(reviewed: ReviewTestStack) -> None:
     first, second = reviewed.review(), reviewed.review()
 
     assert first.full == second.full
@@ -150,7 +150,7 @@ def test_unchanged_stack_has_stable_review_without_changes(reviewed: ReviewedSta
     assert first.full.startswith("## `review`: no changes")
 
 
-def test_changed_secret_is_reported_but_never_shown(reviewed: ReviewedStack) -> None:
+def test_changed_secret_is_reported_but_never_shown(reviewed: ReviewTestStack) -> None:
     reviewed.lab_stack.configure(UPGRADED, {"imagePullSecret": OTHER_PULL_SECRET})
 
     review = reviewed.review()
@@ -162,7 +162,7 @@ def test_changed_secret_is_reported_but_never_shown(reviewed: ReviewedStack) -> 
         assert "open-sesame" not in text
 
 
-def test_unreadable_clusters_are_reported_and_others_reviewed(reviewed: ReviewedStack) -> None:
+def test_unreadable_clusters_are_reported_and_others_reviewed(reviewed: ReviewTestStack) -> None:
     lab_stack = reviewed.lab_stack
     config = {**UPGRADED, "workloads": [{"podinfo": {"exported": ["west"]}}]}
     lab_stack.configure(config, {"imagePullSecret": PULL_SECRET})
@@ -193,7 +193,7 @@ def test_unreadable_clusters_are_reported_and_others_reviewed(reviewed: Reviewed
         assert "Not readable" in review.comment
 
 
-def test_review_of_failed_preview_contains_the_reason(reviewed: ReviewedStack) -> None:
+def test_review_of_failed_preview_contains_the_reason(reviewed: ReviewTestStack) -> None:
     reviewed.lab_stack.configure({**UPGRADED, "clusters": {"west": {}, "east": {"context": "nowhere"}}})
 
     review = reviewed.review()
@@ -205,8 +205,8 @@ def test_review_of_failed_preview_contains_the_reason(reviewed: ReviewedStack) -
     assert "Traceback" not in review.comment + review.progress
 
 
-def test_new_cluster_removed_link_and_new_certificates_match_review(reviewed: ReviewedStack) -> None:
-    review = reviewed.become(WITH_NORTH, "west", "east", "north")
+def test_new_cluster_removed_link_and_new_certificates_match_review(reviewed: ReviewTestStack) -> None:
+    review = reviewed.apply(WITH_NORTH, "west", "east", "north")
 
     assert set(review.verbs("north").values()) == {"added"}
     assert review.verbs("east")["Link west"] == "removed"
@@ -215,8 +215,8 @@ def test_new_cluster_removed_link_and_new_certificates_match_review(reviewed: Re
     assert {"west-issuer-certificate", "east-issuer-certificate"} <= {each["what"] for each in review.data["lost"]}
 
 
-def test_removed_cluster_matches_review(reviewed: ReviewedStack) -> None:
-    review = reviewed.become(WITHOUT_EAST, "west", "east", "north")
+def test_removed_cluster_matches_review(reviewed: ReviewTestStack) -> None:
+    review = reviewed.apply(WITHOUT_EAST, "west", "east", "north")
 
     assert set(review.verbs("east").values()) == {"removed"}
     assert {"Namespace linkerd", "Namespace test"} <= {each["what"] for each in review.data["lost"]}

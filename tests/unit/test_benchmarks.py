@@ -19,7 +19,7 @@ from benchmarks.scaling import Shape
 from benchmarks.stats import Spread, round_ratios
 from benchmarks.timeline import Timeline
 from hack.make import stack
-from hack.make.stack import PROJECT
+from mesh.config import PROJECT
 from mesh.paths import PROJECT_ROOT
 
 

@@ -197,12 +197,12 @@ def test_garbage_yields_findings_and_never_raises(text: str) -> None:
 @given(
     label=st.sampled_from(PEM_LABELS),
     original=st.sampled_from([ANCHOR.pem, ISSUER.pem, ANCHOR.private_key]),
-    place=st.floats(0, 1, exclude_max=True),
+    position=st.floats(0, 1, exclude_max=True),
     patch=st.binary(min_size=1, max_size=4),
 )
-def test_damaged_block_neither_raises_nor_leaks(label: str, original: str, place: float, patch: bytes) -> None:
+def test_damaged_block_neither_raises_nor_leaks(label: str, original: str, position: float, patch: bytes) -> None:
     content = bytearray(base64.b64decode("".join(original.splitlines()[1:-1])))
-    start = int(place * len(content))
+    start = int(position * len(content))
     content[start : start + len(patch)] = patch
     encoded = base64.encodebytes(bytes(content)).decode()
     findings = repr(collect_findings(f"-----BEGIN {label}-----\n{encoded}-----END {label}-----\n"))

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from hack.make import stack
-from mesh.config import docs_generator
+from mesh.config import PROJECT, docs_generator
 from mesh.paths import PROJECT_ROOT
 from mesh.preflight import permissions
 from tests.helpers.project_files import list_project_files
@@ -27,7 +27,7 @@ BLOCKS = [
     pytest.param(block, id=f"{page.name}-{number}")
     for page in PAGES
     for number, block in enumerate(blocks(page.read_text()))
-    if f"{stack.PROJECT}:" in block
+    if f"{PROJECT}:" in block
 ]
 
 
@@ -42,7 +42,7 @@ def test_documented_stack_file_is_valid(block: str, tmp_path: Path) -> None:
     content = yaml.safe_load(block)
     config = content.get("config", content)
     # A page may show a part of a stack file without its clusters.
-    config.setdefault(f"{stack.PROJECT}:clusters", {"west": {}, "east": {}})
+    config.setdefault(f"{PROJECT}:clusters", {"west": {}, "east": {}})
     file = tmp_path / "Pulumi.shown.yaml"
     file.write_text(yaml.safe_dump({"config": config}))
 

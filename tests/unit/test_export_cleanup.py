@@ -44,7 +44,7 @@ MIRROR_OF_EAST = build_service(
 
 
 @dataclass
-class Source(FakeApiServer):
+class MirroringCluster(FakeApiServer):
     """A source cluster whose controller deletes the mirror after a number of reads."""
 
     deleted_after_reads: int | None = None
@@ -61,7 +61,7 @@ class Source(FakeApiServer):
 
 
 @contextmanager
-def serve_source(monkeypatch: pytest.MonkeyPatch, cluster: Source) -> Iterator[Source]:
+def serve_source(monkeypatch: pytest.MonkeyPatch, cluster: MirroringCluster) -> Iterator[MirroringCluster]:
     with serve(cluster):
         monkeypatch.setattr(kube_client, "build_api_client", lambda access: build_client(cluster.server))
         yield cluster
@@ -72,21 +72,23 @@ def delete_with_timeout(seconds: float) -> None:
 
 
 def test_absent_mirror_is_not_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
-    with serve_source(monkeypatch, Source()) as west:
+    with serve_source(monkeypatch, MirroringCluster()) as west:
         delete_with_timeout(LONG_TIMEOUT_S)
 
     assert west.requests == [f"GET {MIRROR_PATH}"]
 
 
 def test_mirror_is_left_to_its_controller(monkeypatch: pytest.MonkeyPatch) -> None:
-    with serve_source(monkeypatch, Source(objects={MIRROR_PATH: MIRROR_OF_EAST}, deleted_after_reads=1)) as west:
+    with serve_source(
+        monkeypatch, MirroringCluster(objects={MIRROR_PATH: MIRROR_OF_EAST}, deleted_after_reads=1)
+    ) as west:
         delete_with_timeout(LONG_TIMEOUT_S)
 
     assert west.requests == [f"GET {MIRROR_PATH}"] * 2
 
 
 def test_remaining_mirror_is_deleted_after_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    with serve_source(monkeypatch, Source(objects={MIRROR_PATH: MIRROR_OF_EAST})) as west:
+    with serve_source(monkeypatch, MirroringCluster(objects={MIRROR_PATH: MIRROR_OF_EAST})) as west:
         delete_with_timeout(EXPIRED_TIMEOUT_S)
 
     assert west.requests == [f"GET {MIRROR_PATH}", f"DELETE {MIRROR_PATH}"]
@@ -95,7 +97,7 @@ def test_remaining_mirror_is_deleted_after_timeout(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("labels", [{}, {"mirror.linkerd.io/cluster-name": "north"}], ids=["none", "of-another-target"])
 def test_foreign_service_of_same_name_is_kept(monkeypatch: pytest.MonkeyPatch, labels: dict[str, str]) -> None:
-    with serve_source(monkeypatch, Source(objects={MIRROR_PATH: build_service(**labels)})) as west:
+    with serve_source(monkeypatch, MirroringCluster(objects={MIRROR_PATH: build_service(**labels)})) as west:
         delete_with_timeout(EXPIRED_TIMEOUT_S)
 
     assert west.requests == [f"GET {MIRROR_PATH}"]
@@ -104,7 +106,7 @@ def test_foreign_service_of_same_name_is_kept(monkeypatch: pytest.MonkeyPatch, l
 
 @pytest.mark.parametrize("verb", ["GET", "DELETE"])
 def test_forbidden_request_is_reported(monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
-    source_cluster = Source(objects={MIRROR_PATH: MIRROR_OF_EAST})
+    source_cluster = MirroringCluster(objects={MIRROR_PATH: MIRROR_OF_EAST})
     answer = source_cluster.answer
 
     def refuse(path: str, body: Any) -> tuple[int, bytes]:
@@ -117,7 +119,7 @@ def test_forbidden_request_is_reported(monkeypatch: pytest.MonkeyPatch, verb: st
 
 
 def test_unreachable_source_is_left_to_its_controller(monkeypatch: pytest.MonkeyPatch) -> None:
-    with serve(Source()) as west:
+    with serve(MirroringCluster()) as west:
         server = west.server
     accesses: list[Access] = []
 
@@ -135,7 +137,7 @@ def test_unreachable_source_is_left_to_its_controller(monkeypatch: pytest.Monkey
 
 def test_unresponsive_source_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export_cleanup, "REQUEST_TIMEOUT_S", 0.1)
-    with serve_source(monkeypatch, Source(hanging_paths=(MIRROR_PATH,))) as west:
+    with serve_source(monkeypatch, MirroringCluster(hanging_paths=(MIRROR_PATH,))) as west:
         delete_with_timeout(LONG_TIMEOUT_S)
 
     assert set(west.requests) == {f"GET {MIRROR_PATH}"}, "retried, and nothing deleted"
@@ -169,7 +171,7 @@ def test_mirrors_are_awaited_only_when_service_is_unexported(
     path = "/api/v1/namespaces/test/services/podinfo"
 
     objects = {path: {"metadata": metadata}} if metadata is not None else {}
-    with serve_source(monkeypatch, Source(objects=objects)) as target:
+    with serve_source(monkeypatch, MirroringCluster(objects=objects)) as target:
         ExportCleanupProvider().delete("east/test/podinfo/west", PROPS)
 
     assert target.requests == [f"GET {path}"]
@@ -181,7 +183,7 @@ def test_mirrors_are_awaited_only_when_service_is_unexported(
 
 def test_mirrors_of_unreachable_target_are_not_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export_cleanup, "delete_mirror", lambda *_: pytest.fail("must not wait"))
-    with serve(Source()) as east:
+    with serve(MirroringCluster()) as east:
         server = east.server
     accesses: list[Access] = []
 

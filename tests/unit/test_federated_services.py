@@ -23,7 +23,7 @@ REMOTE, LOCAL = "multicluster.linkerd.io/remote-discovery", "multicluster.linker
 
 
 @dataclass
-class Source(FakeApiServer):
+class FederatedCluster(FakeApiServer):
     """A cluster with federated services and mirrors, where every change and deletion succeeds."""
 
     bodies: list[Any] = field(default_factory=list)
@@ -70,7 +70,7 @@ def test_members_are_parsed_from_annotations(
 def test_federated_service_is_deleted_with_its_last_member(
     remote: str, local: str, target: str, annotations: dict[str, str | None] | None
 ) -> None:
-    source = Source()
+    source = FederatedCluster()
 
     with serve(source):
         federated_services.remove_member(
@@ -81,7 +81,7 @@ def test_federated_service_is_deleted_with_its_last_member(
     assert source.bodies == [None if annotations is None else {"metadata": {"annotations": annotations}}]
 
 
-def leave(monkeypatch: pytest.MonkeyPatch, source: Source, target: str, seconds: float) -> list[str]:
+def leave(monkeypatch: pytest.MonkeyPatch, source: FederatedCluster, target: str, seconds: float) -> list[str]:
     with serve(source):
         monkeypatch.setattr(kube_client, "build_api_client", lambda access: build_client(source.server))
         leave_federated_service(Access(context="west"), "shop", "till", target, time.monotonic() + seconds)
@@ -89,20 +89,22 @@ def leave(monkeypatch: pytest.MonkeyPatch, source: Source, target: str, seconds:
 
 
 def test_absent_federated_service_is_not_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert leave(monkeypatch, Source(), "east", 10) == [f"GET {SERVICE_PATH}"]
+    assert leave(monkeypatch, FederatedCluster(), "east", 10) == [f"GET {SERVICE_PATH}"]
 
 
 def test_former_member_is_not_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
     assert leave(
         monkeypatch,
-        Source(objects={SERVICE_PATH: build_federated_service(**member_annotations("till@north"))}),
+        FederatedCluster(objects={SERVICE_PATH: build_federated_service(**member_annotations("till@north"))}),
         "east",
         10,
     ) == [f"GET {SERVICE_PATH}"]
 
 
 def test_remaining_member_is_removed_after_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    source = Source(objects={SERVICE_PATH: build_federated_service(**member_annotations("till@east,till@north"))})
+    source = FederatedCluster(
+        objects={SERVICE_PATH: build_federated_service(**member_annotations("till@east,till@north"))}
+    )
 
     assert leave(monkeypatch, source, "east", -1) == [f"GET {SERVICE_PATH}", f"PATCH {SERVICE_PATH}"]
 
@@ -141,14 +143,14 @@ PODS_PATH = "/api/v1/namespaces/linkerd-multicluster/pods"
 LEASES_PATH = "/apis/coordination.k8s.io/v1/namespaces/linkerd-multicluster/leases"
 
 
-def delete_all_mirrors(monkeypatch: pytest.MonkeyPatch, source: Source, target: str) -> list[str]:
+def delete_all_mirrors(monkeypatch: pytest.MonkeyPatch, source: FederatedCluster, target: str) -> list[str]:
     with serve(source):
         monkeypatch.setattr("components.linkerd.mirror_cleanup.CONTROLLER_GRACE_PERIOD_S", 0)
         delete_mirrors(build_kube_client(source.server), "linkerd-multicluster", target)
     return [each for each in source.requests if not each.startswith("GET")]
 
 
-def build_source(**objects: Any) -> Source:
+def build_source(**objects: Any) -> FederatedCluster:
     lists = (
         f"{PODS_PATH}?labelSelector=component%3Dlinkerd-service-mirror%2Cmirror.linkerd.io/cluster-name%3Deast",
         f"{PODS_PATH}?labelSelector=component%3Dlocal-service-mirror",
@@ -156,7 +158,7 @@ def build_source(**objects: Any) -> Source:
         *(f"/api/v1/{kind}?{MIRRORS_OF_EAST}" for kind in ("services", "endpoints")),
         f"/api/v1/services?{FEDERATED_SERVICES}",
     )
-    return Source(objects={**{path: {"items": []} for path in lists}, **objects})
+    return FederatedCluster(objects={**{path: {"items": []} for path in lists}, **objects})
 
 
 def test_deleted_link_removes_mirrors_members_and_lease(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,7 +203,7 @@ def test_deleted_extension_removes_local_members(monkeypatch: pytest.MonkeyPatch
 
 
 def test_controller_restart_patches_its_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
-    with serve(Source()) as source:
+    with serve(FederatedCluster()) as source:
         restart_controller(build_kube_client(source.server), "linkerd-multicluster", "controller-east", "abc")
 
     path = "/apis/apps/v1/namespaces/linkerd-multicluster/deployments/controller-east"

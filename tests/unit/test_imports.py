@@ -29,9 +29,9 @@ FORBIDDEN = {
 }
 
 
-def sources(place: str) -> Iterator[Path]:
+def sources(part: str) -> Iterator[Path]:
     """Yield the Python files of a file or a folder of the project."""
-    path = PROJECT_ROOT / place
+    path = PROJECT_ROOT / part
     yield from [path] if path.is_file() else sorted(path.rglob("*.py"))
 
 
@@ -45,13 +45,13 @@ def imported_modules(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("place", FORBIDDEN)
-def test_imports_follow_the_data_flow(place: str) -> None:
+@pytest.mark.parametrize("part", FORBIDDEN)
+def test_imports_follow_the_data_flow(part: str) -> None:
     wrong = {
         f"{path.relative_to(PROJECT_ROOT)} imports {module}"
-        for path in sources(place)
+        for path in sources(part)
         for module in imported_modules(path)
-        if any(module == package or module.startswith(f"{package}.") for package in FORBIDDEN[place])
+        if any(module == package or module.startswith(f"{package}.") for package in FORBIDDEN[part])
     }
 
     assert wrong == set()
@@ -60,8 +60,8 @@ def test_imports_follow_the_data_flow(place: str) -> None:
 def test_only_configuration_loading_reads_environment_and_configuration() -> None:
     readers = {
         str(path.relative_to(PROJECT_ROOT))
-        for place in PROGRAM
-        for path in sources(place)
+        for part in PROGRAM
+        for path in sources(part)
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "get_config_env", "Config")
         if ast.unparse(node) != "pydantic.Config"

@@ -12,6 +12,7 @@ import yaml
 from hack.make import stack
 from hack.make.check import NO_PROBE_MESSAGE, PROBE_CHECK_NAME, Checker
 from hack.make.check_result import CheckResult
+from mesh.config import PROJECT
 
 STACK = {
     "clusters": {"west": {}, "east": {}, "north": {}},
@@ -34,7 +35,7 @@ def run_linkerd_checks(
     program.write_text(f"#!/bin/sh\ntest \"$1\" = version && echo {cli} && exit\ncat <<'END'\n{cli_output}\nEND\n")
     program.chmod(0o755)
     file = tmp_path / "stack.yaml"
-    file.write_text(yaml.safe_dump({"config": {f"{stack.PROJECT}:{key}": value for key, value in STACK.items()}}))
+    file.write_text(yaml.safe_dump({"config": {f"{PROJECT}:{key}": value for key, value in STACK.items()}}))
     lab_stack = stack.read_stack("custom", file)
     checker = Checker(lab_stack, {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"})
     return checker._check_linkerd(next(cluster for cluster in lab_stack.clusters if cluster.name == "west"))

@@ -13,6 +13,7 @@ from hack.make import __main__ as command
 from hack.make import environment, stack
 from hack.make.check import print_table
 from hack.make.check_result import CheckResult
+from mesh.config import PROJECT
 from mesh.topology import Link
 
 DEV = stack.read_stack("dev")
@@ -118,7 +119,7 @@ def test_down_keeps_clusters_of_other_stacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     home = StateDir(folder=tmp_path)
-    states = tmp_path / "state/.pulumi/stacks" / stack.PROJECT
+    states = tmp_path / "state/.pulumi/stacks" / PROJECT
     states.mkdir(parents=True)
     (states / "kpaas.json").write_text('{"resources": []}')
     (states / "emojivoto.json").write_text("{}")

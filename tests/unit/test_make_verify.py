@@ -22,6 +22,7 @@ from hack.make.verify import (
     evaluate_answers,
     split_checks,
 )
+from mesh.config import PROJECT
 
 HELLO = "+ Hello version: {}, instance: helloworld-{}-7d9c"
 LINKS = [{"source": "west", "target": "east"}]
@@ -51,7 +52,7 @@ def write_stack(folder: Path, *workloads: Mapping[str, Any], **clusters: Any) ->
         "links": LINKS,
         "workloads": list(workloads),
     }
-    config = {"config": {f"{stack.PROJECT}:{key}": value for key, value in content.items()}}
+    config = {"config": {f"{PROJECT}:{key}": value for key, value in content.items()}}
     file = folder / "Pulumi.custom.yaml"
     file.write_text(yaml.safe_dump(config, sort_keys=False))
     return stack.read_stack("custom", file)

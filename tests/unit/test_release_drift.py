@@ -133,7 +133,7 @@ def test_string_data_of_secret_is_compared_encoded() -> None:
 
 
 @dataclass
-class Server(FakeApiServer):
+class DriftedApiServer(FakeApiServer):
     """API server with a release, whose objects can be created and patched."""
 
     writes: list[tuple[str, Any]] = field(default_factory=list)
@@ -163,35 +163,35 @@ def release_secret(*bodies: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server() -> Iterator[DriftedApiServer]:
     """Yield an API server with a release and its two objects."""
     objects: dict[str, Any] = {RELEASE_SECRETS: {"items": [release_secret(WEB, INJECTOR)]}}
     objects |= {DEPLOYMENT: owned_by_helm(WEB), WEBHOOK: owned_by_helm(INJECTOR)}
     for path, kinds in KINDS.items():
         resources = [{"name": name, "kind": kind, "namespaced": is_namespaced} for name, kind, is_namespaced in kinds]
         objects[path] = {"resources": resources}
-    server = Server(objects=objects)
+    server = DriftedApiServer(objects=objects)
     with serve(server):
         yield server
 
 
-def find_drift(server: Server) -> list[str]:
+def find_drift(server: DriftedApiServer) -> list[str]:
     return [
         str(each) for each in drift.find_drift(build_kube_client(server.server), "linkerd", "linkerd-control-plane")
     ]
 
 
-def repair_drift(server: Server) -> list[str]:
+def repair_drift(server: DriftedApiServer) -> list[str]:
     return drift.repair_drift(build_kube_client(server.server), "linkerd", "linkerd-control-plane", wait=True)
 
 
-def test_unchanged_release_has_no_drift(server: Server) -> None:
+def test_unchanged_release_has_no_drift(server: DriftedApiServer) -> None:
     assert find_drift(server) == []
     assert repair_drift(server) == []
     assert server.writes == []
 
 
-def test_missing_object_is_recreated_and_changed_field_reset(server: Server) -> None:
+def test_missing_object_is_recreated_and_changed_field_reset(server: DriftedApiServer) -> None:
     del server.objects[DEPLOYMENT]
     server.objects[WEBHOOK] = modify(owned_by_helm(INJECTOR), "webhooks", 0, "clientConfig", "caBundle", to="b3RoZXI=")
 
@@ -206,7 +206,7 @@ def test_missing_object_is_recreated_and_changed_field_reset(server: Server) -> 
     assert find_drift(server) == []
 
 
-def test_lost_helm_ownership_metadata_is_restored(server: Server) -> None:
+def test_lost_helm_ownership_metadata_is_restored(server: DriftedApiServer) -> None:
     server.objects[WEBHOOK] = modify(owned_by_helm(INJECTOR), "metadata", "annotations", to=None)
 
     assert find_drift(server) == ["MutatingWebhookConfiguration injector: metadata.annotations"]
@@ -217,7 +217,7 @@ def test_lost_helm_ownership_metadata_is_restored(server: Server) -> None:
 CA = "webhooks[injector.example.com].clientConfig.caBundle"
 
 
-def test_kind_without_strategic_merge_is_patched_again(server: Server) -> None:
+def test_kind_without_strategic_merge_is_patched_again(server: DriftedApiServer) -> None:
     server.objects[DEPLOYMENT] = modify(owned_by_helm(WEB), "spec", "replicas", to=0)
     server.rejects_strategic_merge = True
 
@@ -227,7 +227,7 @@ def test_kind_without_strategic_merge_is_patched_again(server: Server) -> None:
     assert find_drift(server) == []
 
 
-def test_refused_repair_names_object_and_remedy(server: Server) -> None:
+def test_refused_repair_names_object_and_remedy(server: DriftedApiServer) -> None:
     server.objects[DEPLOYMENT] = modify(owned_by_helm(WEB), "spec", "replicas", to=0)
     server.refusal_status = 422
 
@@ -235,7 +235,7 @@ def test_refused_repair_names_object_and_remedy(server: Server) -> None:
         repair_drift(server)
 
 
-def test_unserved_kind_is_reported_after_timeout(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unserved_kind_is_reported_after_timeout(server: DriftedApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repair, "KIND_SERVED_TIMEOUT_S", 0)
     server.objects["/apis/apps/v1"] = {"resources": []}
 
@@ -244,7 +244,7 @@ def test_unserved_kind_is_reported_after_timeout(server: Server, monkeypatch: py
         repair_drift(server)
 
 
-def test_object_that_stays_unready_is_error(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_object_that_stays_unready_is_error(server: DriftedApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repair, "READY_TIMEOUT_S", 0)
     monkeypatch.setattr(repair, "_is_ready", lambda live: False)
     del server.objects[DEPLOYMENT]
@@ -253,7 +253,7 @@ def test_object_that_stays_unready_is_error(server: Server, monkeypatch: pytest.
         repair_drift(server)
 
 
-def test_unreadable_object_is_reported_as_drift(server: Server) -> None:
+def test_unreadable_object_is_reported_as_drift(server: DriftedApiServer) -> None:
     server.statuses[WEBHOOK] = 403
 
     [drifted] = find_drift(server)
@@ -262,7 +262,7 @@ def test_unreadable_object_is_reported_as_drift(server: Server) -> None:
         repair_drift(server)
 
 
-def test_unreadable_release_secret_is_error(server: Server) -> None:
+def test_unreadable_release_secret_is_error(server: DriftedApiServer) -> None:
     server.statuses[RELEASE_SECRETS] = 403
 
     with pytest.raises(NotReadableError, match="Helm's revisions"):
@@ -293,7 +293,7 @@ def test_unusable_kubeconfig_keeps_recorded_drift(
     assert "drift cannot be detected" in capsys.readouterr().out
 
 
-def test_release_without_revision_has_no_drift(server: Server) -> None:
+def test_release_without_revision_has_no_drift(server: DriftedApiServer) -> None:
     server.objects[RELEASE_SECRETS] = {"items": []}
     del server.objects[DEPLOYMENT]
 
@@ -301,7 +301,7 @@ def test_release_without_revision_has_no_drift(server: Server) -> None:
 
 
 def test_only_refresh_detects_and_only_update_repairs_drift(
-    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    server: DriftedApiServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     access = Access(context="ctx-west", kubeconfig="text")
     monkeypatch.setattr(

@@ -16,7 +16,7 @@ class Thing(pulumi.CustomResource):
         super().__init__("test:index:Thing", name, {"after": after})
 
 
-class Engine(Mocks):
+class RefusingEngine(Mocks):
     """Engine that refuses resources by their name."""
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str, dict[str, Any]]:
@@ -32,7 +32,7 @@ def register_chain(*names: str) -> list[Any]:
     """Register a chain of dependent resources; return their URNs or errors after the wait."""
 
     async def program() -> list[Any]:
-        set_mocks(Engine(), project="test", stack="test")
+        set_mocks(RefusingEngine(), project="test", stack="test")
         registry = ResourceRegistry()
         things: list[Thing] = []
         for name in names:

@@ -29,7 +29,7 @@ PROPS = {
 
 
 @dataclass
-class Server(FakeApiServer):
+class CrdApiServer(FakeApiServer):
     """API server whose CRDs can be deleted."""
 
     def crd(self, plural: str, *, group: str = GROUP, objects: int = 0, **metadata: Any) -> str:
@@ -56,14 +56,14 @@ class Server(FakeApiServer):
         return [each.rpartition("/")[2] for each in self.requests if each.startswith("DELETE ")]
 
 
-def delete_crds(server: Server, *secrets: dict[str, Any]) -> list[str]:
+def delete_crds(server: CrdApiServer, *secrets: dict[str, Any]) -> list[str]:
     server.objects[RELEASE_SECRETS] = {"items": list(secrets), "metadata": {}}
     with serve(server):
         return list(delete_retained_crds(build_kube_client(server.server), "linkerd-crds", "linkerd"))
 
 
 def test_retained_crds_of_release_are_deleted() -> None:
-    server = Server()
+    server = CrdApiServer()
     names = [server.crd("httproutes"), server.crd("tlsroutes")]
 
     assert delete_crds(server) == []
@@ -71,7 +71,7 @@ def test_retained_crds_of_release_are_deleted() -> None:
 
 
 def test_existing_release_keeps_its_crds() -> None:
-    server = Server()
+    server = CrdApiServer()
     server.crd("httproutes")
 
     assert delete_crds(server, {"metadata": {"name": "sh.helm.release.v1.linkerd-crds.v2"}}) == []
@@ -92,7 +92,7 @@ def test_existing_release_keeps_its_crds() -> None:
     ids=["no-owner", "another-namespace", "another-release", "kubectl", "pulumi"],
 )
 def test_crd_with_another_owner_is_kept(metadata: dict[str, Any]) -> None:
-    server = Server()
+    server = CrdApiServer()
     server.crd("httproutes", **metadata)
 
     assert delete_crds(server) == []
@@ -100,7 +100,7 @@ def test_crd_with_another_owner_is_kept(metadata: dict[str, Any]) -> None:
 
 
 def test_crds_of_other_groups_are_kept() -> None:
-    server = Server()
+    server = CrdApiServer()
     server.crd("servers", group="policy.linkerd.io")
 
     delete_crds(server)
@@ -109,7 +109,7 @@ def test_crds_of_other_groups_are_kept() -> None:
 
 
 def test_crd_with_objects_is_kept_and_reported() -> None:
-    server = Server()
+    server = CrdApiServer()
     server.crd("httproutes", objects=3)
     server.crd("grpcroutes", objects=1)
     server.crd("tcproutes", managedFields=[{"manager": "helm", "operation": "Update"}])
@@ -125,7 +125,7 @@ def test_crd_with_objects_is_kept_and_reported() -> None:
 
 def test_wait_for_crd_deletion_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retained_crds, "CRD_DELETION_TIMEOUT_S", 0)
-    server = Server()
+    server = CrdApiServer()
     server.crd("httproutes")
 
     assert delete_crds(server) == []

@@ -12,7 +12,7 @@ from pulumi.runtime.settings import SETTINGS
 from components.sdk import sdk_log
 
 
-class Engine:
+class LogEngine:
     """Engine that stores the messages it receives."""
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class Engine:
 
 
 def test_debug_messages_are_dropped_and_others_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = Engine()
+    engine = LogEngine()
     monkeypatch.setattr(SETTINGS, "engine", engine)
     monkeypatch.setattr(pulumi.log, "debug", pulumi.log.debug)  # restored after the test
 

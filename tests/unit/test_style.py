@@ -10,13 +10,14 @@ import pytest
 from mesh.paths import PROJECT_ROOT
 from tests.helpers import prose
 
-CLASS = re.compile(r"^class (\w+)", re.MULTILINE)
+CLASS = re.compile(r"^\s*class (\w+)", re.MULTILINE)
 # Packages that run in one process: the program, and each tool with what it imports.
 PROCESSES = {
     "program": ("components/", "mesh/"),
     "review": ("review/", "policy/", "mesh/"),
     "make": ("hack/", "mesh/"),
     "benchmarks": ("benchmarks/", "hack/make/", "hack/lab/", "mesh/"),
+    "tests": ("tests/", "policy/", "review/"),
 }
 
 
@@ -40,10 +41,10 @@ def test_standard_term_is_not_reported(text: str) -> None:
 
 @pytest.mark.parametrize("process", PROCESSES)
 def test_no_two_classes_of_one_process_share_a_name(process: str) -> None:
-    places: dict[str, list[str]] = defaultdict(list)
+    paths_by_class: dict[str, list[str]] = defaultdict(list)
     for path in prose.checked_files():
         if path.endswith(".py") and path.startswith(PROCESSES[process]):
             for name in CLASS.findall((PROJECT_ROOT / path).read_text()):
-                places[name].append(path)
+                paths_by_class[name].append(path)
 
-    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
+    assert {name: paths for name, paths in paths_by_class.items() if len(paths) > 1} == {}

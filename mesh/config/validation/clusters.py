@@ -182,13 +182,13 @@ class _ContextResolver:
         content: str | None,
     ) -> None:
         is_own = content is not None or config.kubeconfig is not None
-        place = ", ".join(map(str, self._files(config))) if config.kubeconfig is None else config.kubeconfig
+        files = ", ".join(map(str, self._files(config))) if config.kubeconfig is None else config.kubeconfig
         if content is not None:
-            place = f"kubeconfigs.{path[1]}"
+            files = f"kubeconfigs.{path[1]}"
         remedy = "choose one of them" if is_own else "choose one of them, or set $KUBECONFIG"
         if not known:
             remedy = "set a kubeconfig that has it" if is_own else "set $KUBECONFIG to a file that has it"
-        self._errors.add(path, context_name, f"no such context in {place} (known: {join_names(known)})", remedy)
+        self._errors.add(path, context_name, f"no such context in {files} (known: {join_names(known)})", remedy)
 
 
 def _try_read(

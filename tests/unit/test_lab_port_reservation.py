@@ -9,7 +9,7 @@ from hack.lab import port_reservation
 from mesh.paths import PROJECT_ROOT
 
 # Another lab that reserved a port but does not listen on it yet.
-OTHER_LAB = "from hack.lab import ports; print(ports.reserve_port(), flush=True); input()"
+OTHER_LAB = "from hack.lab import port_reservation; print(port_reservation.reserve_port(), flush=True); input()"
 
 
 def test_port_of_running_lab_is_not_reserved_again() -> None:
