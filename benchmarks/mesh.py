@@ -75,12 +75,12 @@ def measure(lab: Environment, rounds: int, date: str, machine: str) -> dict[str,
     seconds: dict[str, list[float]] = defaultdict(list)
     for number in range(1, rounds + 1):
         for contender in contenders:
-            for what, value in _measure_round(lab, contender, expected, empty).items():
-                seconds[what].append(value)
-            shown = (
+            for name, value in _measure_round(lab, contender, expected, empty).items():
+                seconds[name].append(value)
+            last_times = (
                 f"{seconds[f'{contender.name}: up'][-1]:.1f} s up, {seconds[f'{contender.name}: down'][-1]:.1f} s down"
             )
-            lab.report(f"round {number} of {rounds}: {contender.name}: {shown}")
+            lab.report(f"round {number} of {rounds}: {contender.name}: {last_times}")
     series = [Series(name=name, unit="s", values=tuple(values)) for name, values in seconds.items()]
     return {
         "mesh": Section(
@@ -180,8 +180,8 @@ def _check_contenders(
         contender.before_checks()
         failed = [row for row in Checker(stack, lab.runner.environment).rows() if not row.passed]
         if failed:
-            shown = "; ".join(f"{row.subject}: {row.check}: {row.detail}" for row in failed)
-            raise readiness.NotReadyError(f"{contender.name}: {shown}")
+            failures = "; ".join(f"{row.subject}: {row.check}: {row.detail}" for row in failed)
+            raise readiness.NotReadyError(f"{contender.name}: {failures}")
         leftovers.warm_storage(lab, empty)
         contender.down()
         leftovers.wait_until_none(lab, empty, _DELETION_TIMEOUT_S)
