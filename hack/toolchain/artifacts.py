@@ -44,9 +44,9 @@ class Build:
     def digest(self) -> bytes:
         """Return a digest of the module's files and its build settings."""
         digest = hashlib.sha256()
-        ours = {self.modfile, self.modfile.replace(".mod", ".sum")}
+        own_files = {self.modfile, self.modfile.replace(".mod", ".sum")}
         for path in sorted(self.root.rglob("*")):
-            other_release = path.parent == self.root and path.suffix in {".mod", ".sum"} and path.name not in ours
+            other_release = path.parent == self.root and path.suffix in {".mod", ".sum"} and path.name not in own_files
             if path.is_file() and not other_release:
                 digest.update(f"{path.relative_to(self.root)}\0".encode() + path.read_bytes() + b"\0")
         settings = (self.programs, self.variables, self.compiler_flags)
