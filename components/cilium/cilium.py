@@ -115,7 +115,7 @@ def _apiserver_service_values(member: config.ClusterMeshMember, cilium: CiliumCo
     # With a load balancer, the annotations are on the program's own Service.
     annotations = {"annotations": dict(member.annotations)} if member.annotations else {}
     if member.service == "NodePort":
-        return {"type": "NodePort", "nodePort": cilium.node_port, **annotations}
+        return {"type": "NodePort", "nodePort": member.node_port or cilium.node_port, **annotations}
     if minor_version(cilium.version) < EXTERNAL_ONLY_SERVICE_SINCE:
         return {"type": "ClusterIP", **(annotations if member.service == "ClusterIP" else {})}
     if member.service == "ClusterIP":

@@ -99,10 +99,13 @@ def _resolve_peer(cluster: Cluster, former: Mapping[str, Any] | None, parent: pu
     addresses: pulumi.Input[Sequence[str]] = member.addresses
     port = member.port
     if not cluster.settings.reachable:
-        if not member.addresses:
-            if not former or not former.get("addresses"):
-                return None
-            addresses, port = former["addresses"], int(former.get("port", port))
+        former_addresses = list((former or {}).get("addresses") or ())
+        if not member.addresses and not former_addresses:
+            return None
+        # Without a port in the stack file, the cluster is still at the port that it was deployed with.
+        if not member.addresses or (list(member.addresses) == former_addresses and port == member.node_port):
+            port = int((former or {}).get("port", port))
+        addresses = member.addresses or former_addresses
     elif member.service == "LoadBalancer":
         service_addresses = _create_load_balancer(cluster, member, parent)
         addresses = member.addresses or service_addresses

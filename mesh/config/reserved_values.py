@@ -79,6 +79,14 @@ RESERVED_VALUES: Mapping[str, Mapping[str, str]] = {
     },
 }
 
+# Remedies that differ for a cluster's own values, because the cluster has a setting of its own.
+_CLUSTER_REMEDIES: Mapping[str, Mapping[str, str]] = {
+    "cilium": {
+        "clustermesh.apiserver.service.type": "set cilium.service of the cluster",
+        "clustermesh.apiserver.service.nodePort": "set cilium.nodePort of the cluster",
+    },
+}
+
 
 def check_linkerd_values(path: tuple[str, ...], linkerd: ClusterLinkerdConfig, errors: ValidationErrors) -> None:
     """Report every reserved value of Linkerd's charts.
@@ -101,7 +109,8 @@ def check_chart_values(path: tuple[str, ...], chart: str, values: Values, errors
         values: the values in the stack file.
         errors: collects validation errors.
     """
-    for key, remedy in RESERVED_VALUES.get(chart, {}).items():
+    cluster_remedies = _CLUSTER_REMEDIES.get(chart, {}) if path[0] == "clusters" else {}
+    for key, remedy in {**RESERVED_VALUES.get(chart, {}), **cluster_remedies}.items():
         *parents, last = key.split(".")
         mapping: Any = values
         for parent in parents:

@@ -81,6 +81,7 @@ class ClusterMeshMember:
     service: ServiceType
     addresses: tuple[str, ...]  # of its ClusterMesh API server, for the other clusters; empty: read from the cluster
     port: int
+    node_port: int | None = None  # of its Service; None: `cilium.nodePort`
     annotations: Mapping[str, str]
     values: Values
 

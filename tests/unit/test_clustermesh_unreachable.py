@@ -64,6 +64,24 @@ def test_unreachable_peer_keeps_its_deployed_port(run: RunProgram) -> None:
     assert {each["name"]: each["port"] for each in peers} == {"east": 31000, "north": 32379}
 
 
+def test_unreachable_peer_at_configured_addresses_keeps_deployed_port(run: RunProgram) -> None:
+    def build_config(port: int | None = None, **cilium: Any) -> dict[str, Any]:
+        north = {"id": 9, "addresses": ["192.0.2.77"], **({"port": port} if port is not None else {})}
+        config = build_stack_config({"hubble": False, **cilium}, west=1)
+        return {**config, "clusters": {**config["clusters"], "north": {"cilium": north}}}
+
+    def north_port(config: dict[str, Any]) -> int:
+        [peer] = peers_by_cluster(run(mark_unreachable(config, "north"), state=before))["west"]
+        assert peer["ips"] == ["192.0.2.77"]
+        return int(peer["port"])
+
+    before = run(build_config())
+    replacing: dict[str, Any] = {"version": "1.18.7", "values": {"kubeProxyReplacement": True}}
+
+    assert north_port(build_config(**replacing)) == 32379
+    assert north_port(build_config(**replacing, port=443)) == 443
+
+
 def test_cluster_never_deployed_is_peer_by_configured_address(run: RunProgram) -> None:
     lost_config = {"reachable": "never", "cilium": {"id": 8, "addresses": ["192.0.2.77"]}}
     config = mark_unreachable(THREE_CLUSTERS, "north")

@@ -28,7 +28,8 @@ class CiliumConfig(StrictModel):
     service: ServiceType = "NodePort"
     """Type of the Service at which other clusters reach a cluster's ClusterMesh API server."""
     node_port: NodePort = 32379
-    """Node port of the ClusterMesh API server, with `service: NodePort`."""
+    """Node port of the ClusterMesh API server, with `service: NodePort`. Clusters in which Cilium before 1.19 replaces
+    kube-proxy get unique ports instead: this one plus their `id`."""
     kvstoremesh: bool | None = None
     """Whether each cluster caches the state of the other clusters (KVStoreMesh); omitted: the chart's default."""
     max_connected_clusters: Literal[255, 511] = 255
@@ -46,6 +47,9 @@ class ClusterCiliumConfig(StrictModel):
     """Unique number of the cluster in the ClusterMesh, up to `cilium.maxConnectedClusters`. Never change it."""
     service: ServiceType | None = None
     """Type of the Service of the ClusterMesh API server; omitted: `cilium.service`."""
+    node_port: NodePort | None = None
+    """Node port of the ClusterMesh API server, with `service: NodePort`; omitted: `cilium.nodePort`, or a unique port
+    if Cilium before 1.19 replaces kube-proxy in the cluster."""
     addresses: list[Address] = []
     """Addresses of the ClusterMesh API server for other clusters; omitted: those of the nodes or the load balancer."""
     port: Port | None = None

@@ -21,6 +21,10 @@ APISERVER_PORT = 2379
 MAX_NAME_LENGTH = 32
 _OLDEST_VERSION = (1, 14)
 _MAX_511_SINCE = (1, 15)
+# Before this version, the chart requires different node ports where Cilium replaces kube-proxy (cilium/cilium#24692).
+_SHARED_NODE_PORT_SINCE = (1, 19)
+# The highest port of the default range of `kube-apiserver --service-node-port-range`, and the highest port of all.
+_MAX_NODE_PORTS = (32767, 65535)
 # Versions whose chart sets Service fields that a ClusterIP cannot have: from the first, up to before the second.
 _BROKEN_CLUSTER_IP = ((1, 16), (1, 19))
 
@@ -51,6 +55,7 @@ def resolve_clustermesh(
     _check_version(cilium, errors)
     check_chart_values(("cilium", "values"), "cilium", cilium.values, errors)
     _check_ids(cilium, configs, names, errors)
+    node_ports = _resolve_node_ports(cilium, configs, errors)
     members = {}
     for name, config in configs.items():
         path = ("clusters", name, "cilium")
@@ -78,16 +83,88 @@ def resolve_clustermesh(
         if config.port is not None and not config.addresses and not errors.is_invalid(*path, "addresses"):
             rule = "has no effect without addresses"
             errors.add((*path, "port"), config.port, rule, "set addresses, or remove the port")
-        port = config.port or (cilium.node_port if service == "NodePort" else APISERVER_PORT)
+        if config.node_port is not None and service != "NodePort" and not errors.is_invalid(*path, "service"):
+            rule = f"has no effect with `service: {service}`"
+            errors.add((*path, "nodePort"), config.node_port, rule, "remove it, or set `service: NodePort`")
+        port = config.port or node_ports.get(name, APISERVER_PORT)
         members[name] = ClusterMeshMember(
             id=config.id or 0,
             service=service,
             addresses=tuple(config.addresses),
             port=port,
+            node_port=node_ports.get(name),
             annotations=config.annotations,
             values=merge_values(cilium.values, config.values),
         )
     return members
+
+
+def _resolve_node_ports(
+    cilium: CiliumConfig, configs: Mapping[str, ClusterCiliumConfig], errors: ValidationErrors
+) -> dict[str, int]:
+    """Return the node port of each cluster whose ClusterMesh API server has one.
+
+    Cilium that replaces kube-proxy redirects requests for a port of a remote node to its own cluster, if its own
+    cluster has a Service with the same node port. Such a cluster therefore needs a port that no peer has.
+    """
+    exposed = [name for name, config in configs.items() if (config.service or cilium.service) == "NodePort"]
+    replacing = {name for name in exposed if _handles_node_ports(merge_values(cilium.values, configs[name].values))}
+    if len(exposed) == 1 or minor_version(cilium.version) >= _SHARED_NODE_PORT_SINCE:
+        replacing = set()
+    ports = {}
+    for name in exposed:
+        config = configs[name]
+        default = unique_node_port(cilium.node_port, config.id or 0) if name in replacing else cilium.node_port
+        ports[name] = config.node_port or default
+    # An invalid value may be any port, or no port at all.
+    keys = ("service", "nodePort")
+    valid = [name for name in exposed if not any(errors.is_invalid("clusters", name, "cilium", key) for key in keys)]
+    for index, name in enumerate(valid):
+        for other in valid[:index]:
+            affected = replacing & {name, other}
+            if affected and ports[name] == ports[other]:
+                _report_shared_node_port(cilium, configs, (name, other), min(affected), errors)
+    return ports
+
+
+def _report_shared_node_port(
+    cilium: CiliumConfig,
+    configs: Mapping[str, ClusterCiliumConfig],
+    pair: tuple[str, str],
+    affected: str,
+    errors: ValidationErrors,
+) -> None:
+    # Default ports are unique, so the stack file sets the port of at least one cluster, unless IDs are invalid.
+    name, other = pair if configs[pair[0]].node_port is not None else (pair[1], pair[0])
+    node_port = configs[name].node_port
+    if node_port is not None:
+        rule = (
+            f"also the node port of clusters.{other}, and Cilium {cilium.version} replaces kube-proxy in "
+            f"clusters.{affected}, which would answer requests for that port itself"
+        )
+        remedy = "choose a unique port, or remove it"
+        errors.add(("clusters", name, "cilium", "nodePort"), node_port, rule, remedy)
+
+
+def _handles_node_ports(values: Mapping[str, Any]) -> bool:
+    """Return whether Cilium handles node ports in place of kube-proxy; no chart does so by default."""
+    # `strict` is a word of 1.14 and 1.15; `partial` and `false` leave node ports to `nodePort.enabled`.
+    if str(values.get("kubeProxyReplacement")).lower() in ("true", "strict"):
+        return True
+    node_port = values.get("nodePort")
+    return isinstance(node_port, dict) and str(node_port.get("enabled")).lower() == "true"
+
+
+def unique_node_port(base: int, cluster_id: int) -> int:
+    """Return a node port that differs from the base and from the ports of all other IDs.
+
+    Args:
+        base: the node port of the clusters that need no unique port.
+        cluster_id: ID of the cluster; as it never changes, neither does the port.
+    """
+    highest = next(port for port in _MAX_NODE_PORTS if base <= port)
+    port = base + cluster_id
+    return port if port <= highest else base - (port - highest)
 
 
 def _metallb_clusters(parsed: ParsedStackFile) -> Collection[str]:
