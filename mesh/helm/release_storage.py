@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from mesh.kube.client import KubeClient
 from mesh.kube.errors import NotReadableError
+from mesh.kube.json_access import as_mapping, as_mappings, as_text
 
 _SECRET_TYPE = "helm.sh/release.v1"
 # A release that Helm was uninstalling had been deployed before.
@@ -28,6 +29,7 @@ class ReleaseRevision:
 
     manifest: str = field(repr=False)
     values: Mapping[str, Any] = field(repr=False)  # as the user set them, unencrypted
+    chart_version: str = ""  # empty: not stored
 
 
 def secrets_path(namespace: str) -> str:
@@ -63,12 +65,16 @@ def read_latest_revision(client: KubeClient, namespace: str, name: str) -> Relea
     subject = f"Helm's revisions in namespace {namespace}"
     query = quote(revision_selector(name, _INSTALLED_STATUSES))
     secret_list = client.get(f"{secrets_path(namespace)}?labelSelector={query}", subject) or {}
-    secrets = sorted(secret_list.get("items") or (), key=revision_number)
+    secrets = sorted(as_mappings(secret_list.get("items")), key=revision_number)
     if not secrets:
         return None
     try:
         release = decode_release(secrets[-1])
-        return ReleaseRevision(manifest=str(release["manifest"]), values=release.get("config") or {})
+        return ReleaseRevision(
+            manifest=str(release["manifest"]),
+            values=release.get("config") or {},
+            chart_version=as_text(as_mapping(release, "chart", "metadata").get("version")),
+        )
     except (KeyError, TypeError, ValueError, OSError, EOFError, zlib.error):
         raise NotReadableError(f"{subject} (that of release {name} cannot be read)") from None
 
@@ -116,7 +122,7 @@ def revision_number(secret: Mapping[str, Any]) -> int:
     """Return the number of a revision from its labels; 0 if there is none."""
     try:
         return int(secret["metadata"]["labels"]["version"])
-    except (KeyError, ValueError):
+    except (KeyError, TypeError, ValueError):
         return 0
 
 

@@ -12,6 +12,8 @@ from mesh.kube.client import KubeClient
 from mesh.kube.errors import ApiUnreachableError, BadCredentialsError, NotReadableError, credentials_error
 from mesh.preflight import (
     cert_manager,
+    cilium_identity,
+    cilium_upgrade_path,
     clock_skew,
     gateway,
     gateway_api,
@@ -19,7 +21,7 @@ from mesh.preflight import (
     network_overlap,
     ownership,
     permissions,
-    upgrade_path,
+    running_linkerd,
 )
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.network_overlap import ClusterNetworks
@@ -127,7 +129,10 @@ def _run_cluster_checks(target: CheckTarget, client: KubeClient) -> Iterator[Fin
     checks += [ownership.check_namespace(target, client, namespace) for namespace in target.namespaces]
     if target.linkerd is not None:
         checks.append(ownership.check_other_namespaces(target, client))
-        checks.append(upgrade_path.check(target, client))
+        checks.append(running_linkerd.check(target, client))
+    if target.cilium is not None:
+        checks.append(cilium_identity.check(target, target.cilium, client))
+        checks.append(cilium_upgrade_path.check(target, target.cilium, client))
     if target.needs_load_balancer:
         checks.append(gateway.check(target, client, clock_skew.response_time(response) or response.received_at))
     if target.needs_cert_manager:

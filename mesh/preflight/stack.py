@@ -13,7 +13,7 @@ from mesh.linkerd_releases import NEWEST_TESTED_KUBERNETES
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.kubernetes_version import parse_version
 from mesh.preflight.runner import run_checks
-from mesh.preflight.target import CheckTarget, FlatNetworkLink, GatewayApiTarget
+from mesh.preflight.target import CheckTarget, CiliumTarget, FlatNetworkLink, GatewayApiTarget
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -110,7 +110,22 @@ def _check_target(stack: Settings, cluster: ClusterSettings, owner: str, namespa
         needs_cert_manager=stack.trust.cert_manager is not None,
         gateway_api=_gateway_api(stack, cluster) if stack.has_linkerd else None,
         linkerd_tag=stack.linkerd_release.tag if stack.has_linkerd else None,
+        trust_domain=linkerd.trust_domain if stack.has_linkerd else None,
+        cluster_domain=linkerd.cluster_domain if stack.has_linkerd else None,
+        cilium=_cilium(stack, cluster),
         extra_resources=tuple(_extra_resources(stack, cluster)),
+    )
+
+
+def _cilium(stack: Settings, cluster: ClusterSettings) -> CiliumTarget | None:
+    if stack.cilium is None or cluster.cilium is None:
+        return None
+    image = cluster.cilium.values.get("image")
+    return CiliumTarget(
+        id=cluster.cilium.id,
+        version=stack.cilium.version,
+        max_connected_clusters=stack.cilium.max_connected_clusters,
+        has_own_image_tag=isinstance(image, dict) and not image.keys().isdisjoint(("tag", "override")),
     )
 
 

@@ -19,6 +19,16 @@ class GatewayApiTarget:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CiliumTarget:
+    """Expected Cilium; its name is the cluster's."""
+
+    id: int
+    version: str  # of the chart, such as 1.14.1
+    max_connected_clusters: int
+    has_own_image_tag: bool = False  # the tag of the agents' image is not the chart's version
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckTarget:
     """One cluster and the properties to check."""
 
@@ -38,6 +48,9 @@ class CheckTarget:
     needs_cert_manager: bool  # to renew the issuer
     gateway_api: GatewayApiTarget | None = None  # None: not needed
     linkerd_tag: str | None = None  # tag of the chosen Linkerd release, such as stable-2.14.10
+    trust_domain: str | None = None  # of Linkerd's identities; None: not checked
+    cluster_domain: str | None = None  # of the cluster's DNS names; None: not checked
+    cilium: CiliumTarget | None = None  # None: no Cilium
     extra_resources: tuple[tuple[str, str], ...] = ()  # group and resource of objects besides Linkerd's own
 
     @property

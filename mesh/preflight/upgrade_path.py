@@ -10,9 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from mesh.kube.client import KubeClient
 from mesh.kube.errors import to_single_line
-from mesh.kube.json_access import as_mapping, as_text
 from mesh.linkerd_releases import minor_version, release_order
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.target import CheckTarget
@@ -22,15 +20,17 @@ _SETTING = "linkerd.version"
 _VERSION = re.compile(r"^linkerdVersion:\s*[\"']?([^\"'\s]+)", re.MULTILINE)
 
 
-def check(target: CheckTarget, client: KubeClient) -> Iterator[Finding]:
-    """Yield a finding if the running release is newer than the desired one, or too old for it."""
+def check(target: CheckTarget, values: str) -> Iterator[Finding]:
+    """Yield a finding if the running release is newer than the desired one, or too old for it.
+
+    Args:
+        target: the cluster.
+        values: the values in the ConfigMap linkerd-config, as YAML; empty if no Linkerd runs.
+    """
     desired_version = target.linkerd_tag
     if desired_version is None or release_order(desired_version) is None:
         return
-    namespace = target.control_plane_namespace
-    path = f"/api/v1/namespaces/{namespace}/configmaps/linkerd-config"
-    config_map = client.get(path, f"which Linkerd runs in namespace {namespace}")
-    version = _VERSION.search(as_text(as_mapping(config_map, "data").get("values")))
+    version = _VERSION.search(values)
     if version is None:
         return
     running_version = version[1]

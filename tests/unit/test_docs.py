@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,6 +13,10 @@ from hack.make import stack
 from mesh.config import PROJECT, docs_generator
 from mesh.paths import PROJECT_ROOT
 from mesh.preflight import permissions
+from mesh.preflight.cilium_identity import CONFIG_MAP_PATH
+from mesh.preflight.cilium_upgrade_path import DAEMON_SET_PATH
+from mesh.preflight.target import CiliumTarget, GatewayApiTarget
+from tests.helpers.fake_api_server import healthy_server, run_checks_against
 from tests.helpers.project_files import list_project_files
 
 PAGES = sorted([*PROJECT_ROOT.glob("*.md"), *PROJECT_ROOT.glob("docs/*.md")])
@@ -62,19 +67,59 @@ def test_shipped_stack_file_equals_documented_one(name: str) -> None:
     assert shipped["config"] in [yaml.safe_load(block)["config"] for block in blocks(page) if "config:" in block]
 
 
-def test_documented_role_has_all_required_permissions() -> None:
+def read_role(name: str) -> Any:
+    """Return a documented ClusterRole."""
     documents = [yaml.safe_load(block) for block in blocks((PROJECT_ROOT / "docs/preflight.md").read_text())]
-    roles = {document["metadata"]["name"]: document for document in documents if document.get("kind") == "ClusterRole"}
+    [role] = [each for each in documents if each.get("kind") == "ClusterRole" and each["metadata"]["name"] == name]
+    return role
+
+
+def test_documented_role_has_all_required_permissions() -> None:
+    rules = read_role("multicluster-mesh")["rules"]
 
     def allowed(verb: str, group: str, resource: str) -> bool:
         return any(
             verb in rule["verbs"] and group in rule["apiGroups"] and {resource, "*"} & set(rule["resources"])
-            for rule in roles["multicluster-mesh"]["rules"]
+            for rule in rules
         )
 
     assert [right for right in permissions._REQUIRED_PERMISSIONS if not allowed(*right)] == []
-    reading = [verb for rule in roles["multicluster-mesh-preview"]["rules"] for verb in rule["verbs"]]
+    reading = [verb for rule in read_role("multicluster-mesh-preview")["rules"] for verb in rule["verbs"]]
     assert set(reading) <= {"get", "list"}
+
+
+def test_documented_preview_role_allows_all_reads_of_preflight() -> None:
+    cluster = healthy_server()
+    cluster.objects |= {
+        CONFIG_MAP_PATH: {"data": {"cluster-id": "1", "cluster-name": "west"}},
+        DAEMON_SET_PATH: {
+            "spec": {"template": {"spec": {"containers": [{"name": "cilium-agent", "image": "cilium:v1.17.4"}]}}}
+        },
+    }
+    gateway_api = GatewayApiTarget(installed_by="manifest", required_routes=(), oldest="v1.1.0", newest="v1.5.0")
+    cilium = CiliumTarget(id=1, version="1.17.4", max_connected_clusters=255)
+
+    findings = run_checks_against(cluster, gateway_api=gateway_api, cilium=cilium, trust_domain="cluster.local")
+
+    assert findings == []
+    rules = read_role("multicluster-mesh-preview")["rules"]
+    paths = [request.removeprefix("GET ") for request in cluster.requests if request.startswith("GET /api")]
+    assert {CONFIG_MAP_PATH, DAEMON_SET_PATH} <= set(paths)
+    for path in paths:
+        group, resource, is_list = parse_resource_path(path)
+        verb = "list" if is_list else "get"
+        assert any(
+            verb in rule["verbs"] and group in rule["apiGroups"] and resource in rule["resources"] for rule in rules
+        ), path
+
+
+def parse_resource_path(path: str) -> tuple[str, str, bool]:
+    """Return the group and the resource of an API path, and whether the path is that of a list."""
+    match = re.fullmatch(
+        r"/(?:api|apis/(?P<group>[^/]+))/v\w+/(?:namespaces/[^/]+/(?=.))?(?P<resource>[a-z]+)(?P<name>/.+)?", path
+    )
+    assert match is not None, path
+    return match["group"] or "", match["resource"], match["name"] is None
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -11,6 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from mesh.preflight import FlatNetworkLink, Severity, run_checks
+from mesh.preflight.target import CiliumTarget
 from tests.helpers.fake_api_server import (
     ANCHOR,
     INJECTOR,
@@ -43,12 +44,20 @@ KEYS = [
 ]
 KEYS += ["type", "loadBalancer", "ingress", "ip", "providerID", "podCIDRs", "podCIDR", "creationTimestamp", "data"]
 KEYS += ["ca-bundle.crt", "gitVersion", "major", "allowed", "resources", "continue", "pulumi.com/patchFieldManager"]
+KEYS += ["cluster-id", "cluster-name", "max-connected-clusters", "values", "template", "containers", "image"]
+KEYS += ["labels", "version", "release"]
 VALUES = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=9), st.sampled_from(["LoadBalancer", ANCHOR])
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=9),
+    st.sampled_from(["LoadBalancer", ANCHOR, "cilium-agent", "cilium:v1.14.1", "clusterDomain: a.b\n"]),
 )
 ANY_ANSWER = st.recursive(
     VALUES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4)
 )
+CILIUM = CiliumTarget(id=1, version="1.17.4", max_connected_clusters=255)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +84,7 @@ def test_unexpected_answers_do_not_fail_preflight(
     running_cluster.objects = AnyPath({"/version": version})
 
     findings = run_checks(
-        [check_target(adopt=adopt, needs_cert_manager=True)],
+        [check_target(adopt=adopt, needs_cert_manager=True, cilium=CILIUM, trust_domain="a.b", cluster_domain="c.d")],
         lambda name: build_client(running_cluster.server),
         [FlatNetworkLink(source="west", target="west")],
         timeout_s=20,

@@ -8,6 +8,7 @@ import pytest
 
 from mesh import config, preflight
 from mesh.preflight import CheckTarget, FlatNetworkLink
+from mesh.preflight.target import CiliumTarget
 from tests.helpers.stack_files import Environment
 
 CILIUM_CLUSTERS = {"west": {"cilium": {"id": 1}}, "east": {"cilium": {"id": 2}}}
@@ -66,6 +67,41 @@ def test_linkerd_with_cilium_checks_both(monkeypatch: pytest.MonkeyPatch, enviro
 
     assert targets[0].namespaces == ("linkerd", "linkerd-multicluster", "test")
     assert ("linkerd.io", "serviceprofiles") in targets[0].extra_resources
+
+
+def test_running_cilium_is_compared_with_settings_of_its_cluster(
+    monkeypatch: pytest.MonkeyPatch, environment: Environment
+) -> None:
+    clusters = {
+        "west": {"cilium": {"id": 1, "values": {"image": {"tag": "ours"}}}},
+        "east": {"cilium": {"id": 500, "values": {"image": {"repository": "mirror/cilium"}}}},
+        "lost": {"reachable": False, "cilium": {"id": 4}},
+    }
+    cilium = {"version": "1.17.4", "maxConnectedClusters": 511}
+
+    targets, _ = collect_targets(monkeypatch, environment, clusters=clusters, cilium=cilium)
+
+    assert {each.name: each.cilium for each in targets} == {
+        "west": CiliumTarget(id=1, version="1.17.4", max_connected_clusters=511, has_own_image_tag=True),
+        "east": CiliumTarget(id=500, version="1.17.4", max_connected_clusters=511),
+    }
+    assert all((each.trust_domain, each.cluster_domain) == (None, None) for each in targets)
+
+
+def test_running_linkerd_is_compared_with_domains_of_its_cluster(
+    monkeypatch: pytest.MonkeyPatch, environment: Environment
+) -> None:
+    clusters = {"west": {"linkerd": {"clusterDomain": "west.example"}}, "east": {}}
+
+    targets, _ = collect_targets(
+        monkeypatch, environment, clusters=clusters, linkerd={"trustDomain": "mesh.corp.example"}
+    )
+
+    assert {each.name: (each.trust_domain, each.cluster_domain) for each in targets} == {
+        "west": ("mesh.corp.example", "west.example"),
+        "east": ("mesh.corp.example", "cluster.local"),
+    }
+    assert [each.cilium for each in targets] == [None, None]
 
 
 def test_clustermesh_pairs_are_checked_for_network_overlap(

@@ -98,6 +98,18 @@ def test_unreadable_revision_is_error(server: StorageApiServer, data: dict[str, 
         release_storage.read_latest_revision(build_kube_client(server.server), "linkerd", "viz")
 
 
+@pytest.mark.parametrize(
+    ("chart", "expected"), [({"metadata": {"version": "1.14.1"}}, "1.14.1"), ({"metadata": None}, ""), (None, "")]
+)
+def test_latest_revision_has_version_of_its_chart(server: StorageApiServer, chart: Any, expected: str) -> None:
+    server.objects[SECRETS] = {"items": [build_secret(1, chart=chart)]}
+
+    latest = release_storage.read_latest_revision(build_kube_client(server.server), "linkerd", "viz")
+
+    assert latest is not None
+    assert latest.chart_version == expected
+
+
 def test_changes_of_revision_use_its_path(server: StorageApiServer) -> None:
     client, secret = build_kube_client(server.server), build_secret(2)
 
