@@ -24,7 +24,7 @@ from tests.helpers.stack_under_test import StackUnderTest, deploy, list_all_obje
 
 CLUSTERS = ("bastion02", "bastion03", "bastion04", "bastion05")
 
-pytestmark = pytest.mark.lab(*CLUSTERS, minutes=2.5)
+pytestmark = pytest.mark.lab(*CLUSTERS, minutes=4)
 
 NAMESPACE = "kube-system"
 PRIVATE_KEY = re.compile(r"BEGIN [A-Z ]*PRIVATE KEY")
@@ -188,6 +188,42 @@ def test_third_cluster_updates_each_other_release_in_place(mesh: StackUnderTest)
     other_changes = {name: op for name, op in changes.items() if " far" not in name}
     assert other_changes == {"Release cluster1-cilium": "update", "Release cluster2-cilium": "update"}
     assert {op for name, op in changes.items() if name not in other_changes} == {"create"}
+
+
+def test_skipped_versions_and_changed_identities_are_refused(mesh: StackUnderTest) -> None:
+    config = copy.deepcopy(TWO_CLUSTERS)
+    config["cilium"] |= {"version": "1.19.0", "maxConnectedClusters": 511}
+    config["clusters"]["cluster1"]["cilium"]["id"], config["clusters"]["cluster2"]["cilium"]["id"] = 2, 1
+    mesh.configure(config)
+
+    output = mesh.up_expecting_failure()
+
+    for expected in (
+        "clusters.cluster1.cilium.id: 2: Cilium runs there with id 1",
+        "clusters.cluster2.cilium.id: 1: Cilium runs there with id 2",
+        "cilium.maxConnectedClusters: 511: clusters.cluster1 runs Cilium with 255",
+        "cilium.version: 1.19.0: clusters.cluster1 runs v1.14.1",
+        "upgrade to the latest patch release of 1.15, 1.16, 1.17, 1.18 first",
+    ):
+        assert expected in output
+
+
+@pytest.mark.parametrize("version", ["1.15.19", "1.16.19", "1.17.13", "1.18.7"])
+def test_cilium_is_upgraded_by_one_minor_version(mesh: StackUnderTest, version: str) -> None:
+    config = copy.deepcopy(TWO_CLUSTERS)
+    config["cilium"]["version"] = version
+    # Cilium before 1.19 needs unique node ports without kube-proxy.
+    config["cilium"]["values"] = {"kubeProxyReplacement": "true"}
+    mesh.configure(config)
+
+    mesh.up()
+
+    ports = [
+        mesh.get_object(context, "service", "clustermesh-apiserver", NAMESPACE)["spec"]["ports"][0]["nodePort"]
+        for context in ("bastion02", "bastion03")
+    ]
+    assert ports == [32380, 32381]
+    assert [row for row in mesh.run_checks() if not row.passed] == []
 
 
 def test_clusters_at_node_ports_and_load_balancers_connect(mesh: StackUnderTest) -> None:
