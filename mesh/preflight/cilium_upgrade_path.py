@@ -27,15 +27,15 @@ _RELEASED = "released"
 
 
 def check(target: CheckTarget, cilium: CiliumTarget, client: KubeClient) -> Iterator[Finding]:
-    """Yield a finding if the running version is newer than the chosen one, or more than one minor version older."""
-    running = _running_version(cilium, client)
-    running_order, chosen_order = parse_version(running or ""), parse_version(cilium.version)
-    if running_order is None or chosen_order is None or running_order == chosen_order:
+    """Yield a finding if the running version is newer than the desired one, or more than one minor version older."""
+    running_version = _read_running_version(cilium, client)
+    running_order, desired_order = parse_version(running_version or ""), parse_version(cilium.version)
+    if running_order is None or desired_order is None or running_order == desired_order:
         return
-    label = to_single_line(running, 60)
-    (running_major, running_minor), (major, minor) = running_order[:2], chosen_order[:2]
+    label = to_single_line(running_version, 60)
+    (running_major, running_minor), (major, minor) = running_order[:2], desired_order[:2]
     is_consecutive = running_major == major and abs(running_minor - minor) <= 1
-    if chosen_order > running_order:
+    if desired_order > running_order:
         if is_consecutive:
             return
         if running_major == major:
@@ -74,7 +74,7 @@ def parse_version(version: str) -> tuple[int, int, int, str, int] | None:
     return int(match[1]), int(match[2]), int(match[3]), match[4] or _RELEASED, int(match[5] or 0)
 
 
-def _running_version(cilium: CiliumTarget, client: KubeClient) -> str | None:
+def _read_running_version(cilium: CiliumTarget, client: KubeClient) -> str | None:
     """Return the version of the agents' image, or of Helm's chart if the image tag is no version; None without Cilium.
 
     Every user of a preview may read the DaemonSet, but not Helm's Secrets.

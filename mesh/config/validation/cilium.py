@@ -86,6 +86,10 @@ def resolve_clustermesh(
         if config.node_port is not None and service != "NodePort" and not errors.is_invalid(*path, "service"):
             rule = f"has no effect with `service: {service}`"
             errors.add((*path, "nodePort"), config.node_port, rule, "remove it, or set `service: NodePort`")
+        gateway = parsed.file.clusters[name].gateway.node_port
+        if gateway is not None and node_ports.get(name) in (gateway.port, gateway.probe_port):
+            remedy = "choose another port here or in gateway.nodePort"
+            errors.add((*path, "nodePort"), node_ports[name], "also a node port of the cluster's gateway", remedy)
         port = config.port or node_ports.get(name, APISERVER_PORT)
         members[name] = ClusterMeshMember(
             id=config.id or 0,
