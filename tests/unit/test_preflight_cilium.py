@@ -39,15 +39,15 @@ def add_helm_release(cluster: FakeApiServer, chart_version: str) -> None:
     cluster.objects[SECRETS_PATH] = {"items": [release_storage.revision_secret("cilium", "kube-system", 3, release)]}
 
 
-def check_cilium(cluster: FakeApiServer, *, adopt: bool = False, **chosen: Any) -> list[Finding]:
-    target = CiliumTarget(**{"id": 1, "version": "1.17.4", "max_connected_clusters": 255, **chosen})
+def check_cilium(cluster: FakeApiServer, *, adopt: bool = False, **desired: Any) -> list[Finding]:
+    target = CiliumTarget(**{"id": 1, "version": "1.17.4", "max_connected_clusters": 255, **desired})
     return run_checks_against(
         cluster, cilium=target, adopt=adopt, linkerd=None, linkerd_tag=None, needs_load_balancer=False, namespaces=()
     )
 
 
-def only_cilium_finding(cluster: FakeApiServer, **chosen: Any) -> Finding:
-    [finding] = check_cilium(cluster, **chosen)
+def only_cilium_finding(cluster: FakeApiServer, **desired: Any) -> Finding:
+    [finding] = check_cilium(cluster, **desired)
     return finding
 
 
@@ -72,13 +72,13 @@ def test_unchanged_cilium_has_no_findings(limit: str | None) -> None:
 
 
 @pytest.mark.parametrize("adopt", [False, True])
-@pytest.mark.parametrize(("running", "chosen"), [("1", 2), ("2", 1), ("12", 1), ("1", 255)])
-def test_changed_id_is_error(running: str, chosen: int, adopt: bool) -> None:
-    finding = only_cilium_finding(cluster_running(cluster_id=running), id=chosen, adopt=adopt)
+@pytest.mark.parametrize(("running", "desired"), [("1", 2), ("2", 1), ("12", 1), ("1", 255)])
+def test_changed_id_is_error(running: str, desired: int, adopt: bool) -> None:
+    finding = only_cilium_finding(cluster_running(cluster_id=running), id=desired, adopt=adopt)
 
     assert finding.severity is Severity.ERROR
     assert str(finding) == (
-        f"clusters.west.cilium.id: {chosen}: Cilium runs there with id {running}, which is part of the identity of "
+        f"clusters.west.cilium.id: {desired}: Cilium runs there with id {running}, which is part of the identity of "
         "every pod: after a change, peers and policies would no longer recognize the running pods; "
         f"set id {running}; for another one, remove the cluster from `clusters`, run `pulumi up`, add it with the new "
         f"id, and restart all its workloads ({MESH_GUIDE})"
@@ -102,14 +102,14 @@ def test_changed_name_is_error() -> None:
     assert finding.remedy.startswith("name the cluster cluster1 in `clusters`")
 
 
-@pytest.mark.parametrize(("running", "chosen"), [("255", 511), (None, 511), ("511", 255)])
-def test_changed_cluster_limit_is_error(running: str | None, chosen: int) -> None:
-    finding = only_cilium_finding(cluster_running(max_connected_clusters=running), max_connected_clusters=chosen)
+@pytest.mark.parametrize(("running", "desired"), [("255", 511), (None, 511), ("511", 255)])
+def test_changed_cluster_limit_is_error(running: str | None, desired: int) -> None:
+    finding = only_cilium_finding(cluster_running(max_connected_clusters=running), max_connected_clusters=desired)
 
     assert finding.severity is Severity.ERROR
     assert str(finding) == (
-        f"cilium.maxConnectedClusters: {chosen}: clusters.west runs Cilium with {running or 255}, and Cilium sets this "
-        f"limit only at its installation; set {running or 255}, or destroy the stack and build a new mesh "
+        f"cilium.maxConnectedClusters: {desired}: clusters.west runs Cilium with {running or 255}, and Cilium sets "
+        f"this limit only at its installation; set {running or 255}, or destroy the stack and build a new mesh "
         f"({MESH_GUIDE})"
     )
 
@@ -128,26 +128,26 @@ def test_all_changes_are_reported_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("running", "chosen", "skipped"),
+    ("running", "desired", "skipped"),
     [
         ("1.14.1", "1.16.0", "1.15"),
         ("1.14.19", "1.19.0", "1.15, 1.16, 1.17, 1.18"),
         ("1.16.19", "v1.19.0-rc.1", "1.17, 1.18"),
     ],
 )
-def test_skipped_minor_versions_are_error(running: str, chosen: str, skipped: str) -> None:
-    finding = only_cilium_finding(cluster_running(running), version=chosen)
+def test_skipped_minor_versions_are_error(running: str, desired: str, skipped: str) -> None:
+    finding = only_cilium_finding(cluster_running(running), version=desired)
 
     assert finding.severity is Severity.ERROR
     assert str(finding) == (
-        f"cilium.version: {chosen}: clusters.west runs v{running}, and Cilium supports upgrades by one minor version "
+        f"cilium.version: {desired}: clusters.west runs v{running}, and Cilium supports upgrades by one minor version "
         f"at a time; upgrade to the latest patch release of {skipped} first, each by its own `pulumi up` "
         f"({UPGRADE_GUIDE})"
     )
 
 
 @pytest.mark.parametrize(
-    ("running", "chosen", "severity"),
+    ("running", "desired", "severity"),
     [
         ("1.17.4", "1.17.3", Severity.WARNING),
         ("1.18.0", "1.17.13", Severity.WARNING),
@@ -156,21 +156,21 @@ def test_skipped_minor_versions_are_error(running: str, chosen: str, skipped: st
         ("2.0.0", "1.20.0", Severity.ERROR),
     ],
 )
-def test_older_version_is_reported(running: str, chosen: str, severity: Severity) -> None:
-    finding = only_cilium_finding(cluster_running(running), version=chosen)
+def test_older_version_is_reported(running: str, desired: str, severity: Severity) -> None:
+    finding = only_cilium_finding(cluster_running(running), version=desired)
 
-    assert (finding.severity, finding.path, finding.value) == (severity, "cilium.version", chosen)
+    assert (finding.severity, finding.path, finding.value) == (severity, "cilium.version", desired)
     assert f"clusters.west runs v{running}, which is newer" in finding.rule
     assert finding.remedy.startswith(f"choose v{running} or a newer version")
     assert UPGRADE_GUIDE in finding.remedy
 
 
 @pytest.mark.parametrize(
-    ("running", "chosen"),
+    ("running", "desired"),
     [("1.14.1", "1.14.1"), ("1.14.1", "v1.14.1"), ("1.14.1", "1.15.19"), ("1.17.0", "1.17.13"), ("1.9.9", "1.10.0")],
 )
-def test_supported_upgrade_has_no_findings(running: str, chosen: str) -> None:
-    assert check_cilium(cluster_running(running), version=chosen) == []
+def test_supported_upgrade_has_no_findings(running: str, desired: str) -> None:
+    assert check_cilium(cluster_running(running), version=desired) == []
 
 
 def test_new_major_version_is_error_without_skipped_versions() -> None:
