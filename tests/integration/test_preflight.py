@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from hack.lab.state_dir import StateDir
-from tests.helpers.stack_under_test import StackUnderTest, list_all_objects
+from tests.helpers.stack_under_test import StackUnderTest, deploy, list_all_objects
 
 pytestmark = pytest.mark.lab("west")
 
@@ -85,3 +85,15 @@ def test_preexisting_namespace_is_refused(lab: StateDir, tmp_path: Path) -> None
         assert "does not belong to this stack" in output
     finally:
         lab_stack.kubectl("west", "delete", "namespace", "ours")
+
+
+def test_changed_domains_of_running_linkerd_are_refused(lab: StateDir, tmp_path: Path) -> None:
+    linkerd = {"trustDomain": "mesh.example"}
+    with deploy(lab, tmp_path, "domains", {"clusters": {"west": {}}, "linkerd": linkerd}) as lab_stack:
+        lab_stack.up("--expect-no-changes")
+        lab_stack.configure({"clusters": {"west": {}}, "linkerd": {"clusterDomain": "west.example"}})
+
+        output = lab_stack.up_expecting_failure()
+
+        assert "clusters.west.linkerd.trustDomain: cluster.local: Linkerd runs there with mesh.example" in output
+        assert "clusters.west.linkerd.clusterDomain: west.example: Linkerd runs there with cluster.local" in output
