@@ -68,7 +68,7 @@ def serve_front(
     upstream = urlsplit(lab.read_status()["clusters"][context]["apiServer"])
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
+        with suppress(OSError, asyncio.CancelledError):
             api_reader, api_writer = await asyncio.open_connection(upstream.hostname, upstream.port, ssl=client_tls)
             await asyncio.gather(_copy(reader, api_writer), _copy(api_reader, writer))
         writer.close()
@@ -83,12 +83,21 @@ def serve_front(
         yield TlsFront(url=f"https://localhost:{port}", certificate_authority=authority.pem)
     finally:
         loop.call_soon_threadsafe(server.close)
+        asyncio.run_coroutine_threadsafe(_cancel_other_tasks(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
+        loop.close()
+
+
+async def _cancel_other_tasks() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
+    with suppress(OSError, asyncio.CancelledError):
         while chunk := await reader.read(_CHUNK_SIZE):
             writer.write(chunk)
             await writer.drain()
