@@ -119,6 +119,11 @@ def check_issuer(
     return findings
 
 
+def check_readable(certificates: str) -> list[CertificateFinding]:
+    """Return the findings for certificates that only have to be readable, such as the CA of an API server."""
+    return _try_read(_parse_certificates, certificates)[1]
+
+
 def to_pkcs8(key: str) -> str:
     """Return a private key as unencrypted PKCS#8, because parts of Linkerd do not read older encodings.
 

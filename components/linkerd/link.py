@@ -14,11 +14,13 @@ import pulumi
 from components.cluster import SKIP_AWAIT
 from components.helm.release import create_helm_release
 from components.linkerd.link_credentials import create_credentials_secret, create_link_credentials, credentials_checksum
+from components.linkerd.link_credentials_check import check_link_credentials
 from components.linkerd.link_spec import link_spec
 from components.linkerd.mirror_cleanup import MirrorCleanup
 from components.linkerd.multicluster import Multicluster
 from components.linkerd.service_mirror import service_mirror_values
 from components.mesh_cluster import MeshCluster
+from components.sdk.hooks import output_hook
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.load_balancer import load_balancer_addresses
 from components.sdk.secrets import pull_secret_references
@@ -97,12 +99,16 @@ class ClusterLink(pulumi.ComponentResource):
 
     def _create_secrets(self, kubeconfig: pulumi.Output[str]) -> list[pulumi.Resource]:
         source, target = self._source.cluster, self._link.target
-        namespace = _multicluster(self._source).namespace
-        secrets: list[pulumi.Resource] = [
-            create_credentials_secret(
-                f"{self._name}-credentials", source, namespace, target, kubeconfig, self._source_options
-            )
-        ]
+        namespace, options = _multicluster(self._source).namespace, self._source_options
+        if self._target.cluster.settings.peer_access.is_checked:
+            # The source keeps working credentials if the new ones do not work.
+            check = pulumi.ResourceHook(f"{self._name}-check", output_hook(kubeconfig, self._check_credentials))
+            hooks = pulumi.ResourceHookBinding(before_create=[check], before_update=[check])
+            options = pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(hooks=hooks))
+        credentials = create_credentials_secret(
+            f"{self._name}-credentials", source, namespace, target, kubeconfig, options
+        )
+        secrets: list[pulumi.Resource] = [credentials]
         if self._linkerd_release.has_remote_discovery:
             secrets.append(
                 create_credentials_secret(
@@ -111,11 +117,19 @@ class ClusterLink(pulumi.ComponentResource):
                     self._source.linkerd.namespace,
                     target,
                     kubeconfig,
-                    self._source_options,
+                    # Hidden dependency: the hook of the first Secret tries the same credentials.
+                    pulumi.ResourceOptions.merge(
+                        self._source_options, pulumi.ResourceOptions(depends_on=[credentials])
+                    ),
                     discovery=self._target.cluster.settings,
                 )
             )
         return secrets
+
+    def _check_credentials(self, kubeconfig: str) -> None:
+        warning = check_link_credentials(kubeconfig, self._link, self._target.cluster.settings)
+        if warning is not None:
+            pulumi.log.warn(warning)
 
     def _create_mirror_cleanup(
         self,

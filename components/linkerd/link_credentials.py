@@ -22,7 +22,13 @@ REMOTE_ACCESS_ACCOUNT = "linkerd-service-mirror-remote-access-default"
 
 
 def render_kubeconfig(
-    *, target: str, server: str, certificate_authority: str | None, token: str, user: str = REMOTE_ACCESS_ACCOUNT
+    *,
+    target: str,
+    server: str,
+    certificate_authority: str | None,
+    token: str,
+    tls_server_name: str | None = None,
+    user: str = REMOTE_ACCESS_ACCOUNT,
 ) -> str:
     """Return the kubeconfig with which a service mirror reads the target's services.
 
@@ -31,11 +37,14 @@ def render_kubeconfig(
         server: URL of the target's API server, as the source reaches it.
         certificate_authority: PEM in base64; without it, the source uses its system's trust store.
         token: token of the target's service account.
+        tls_server_name: name in the API server's certificate, if that is not the URL's host.
         user: name of the user in the kubeconfig.
     """
     cluster = {"server": server}
     if certificate_authority:
         cluster["certificate-authority-data"] = certificate_authority
+    if tls_server_name:
+        cluster["tls-server-name"] = tls_server_name
     content = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -146,7 +155,12 @@ def create_credentials_secret(
 
 
 def _render_token_kubeconfig(target: config.ClusterSettings, data: Mapping[str, str]) -> str:
-    # A kubeconfig that does not verify the API server has no CA; the token's Secret has the cluster's own.
-    authority = target.context.certificate_authority if target.context.is_verified else data["ca.crt"]
-    token = base64.b64decode(data["token"]).decode()
-    return render_kubeconfig(target=target.name, server=target.api_server, certificate_authority=authority, token=token)
+    access = target.peer_access
+    return render_kubeconfig(
+        target=target.name,
+        server=target.api_server,
+        # A cluster can have no CA in its tokens' Secrets. The source then uses its system's trust store.
+        certificate_authority=data.get("ca.crt") if access.uses_cluster_authority else access.certificate_authority,
+        token=base64.b64decode(data["token"]).decode(),
+        tls_server_name=access.tls_server_name,
+    )

@@ -11,10 +11,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import pulumi
 
 Hook = Callable[[pulumi.ResourceHookArgs], Awaitable[None]]
+_Value = TypeVar("_Value")
 
 # The engine runs this many hooks in parallel on eight processors. On more processors, hooks queue without a deadlock.
 _THREADS = ThreadPoolExecutor(max_workers=32, thread_name_prefix="hook")
@@ -26,5 +28,19 @@ def create_namespace_hook(call: Callable[[str], None]) -> Hook:
     async def hook(args: pulumi.ResourceHookArgs) -> None:
         inputs = args.new_inputs or {}
         await asyncio.get_running_loop().run_in_executor(_THREADS, call, str(inputs["namespace"]))
+
+    return hook
+
+
+def output_hook(output: pulumi.Output[_Value], call: Callable[[_Value], None]) -> Hook:
+    """Return a hook that runs a blocking function with the value of an output.
+
+    The output must be an input of the hook's resource, so that its value is known when the hook runs.
+    """
+
+    async def hook(_args: pulumi.ResourceHookArgs) -> None:
+        value = await output.future()
+        assert value is not None, "an input of a resource is known before the resource is created"
+        await asyncio.get_running_loop().run_in_executor(_THREADS, call, value)
 
     return hook

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import UnionType
 from typing import Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
@@ -32,7 +33,7 @@ class Shorthand:
         self.example = example or f"{words} without quotes"
 
 
-def accept_shorthand(key: str, kind: type, schema: Any, words: str) -> tuple[Any, ...]:
+def accept_shorthand(key: str, kind: type | UnionType, schema: Any, words: str) -> tuple[Any, ...]:
     """Return metadata that lets one value stand for a mapping with one key.
 
     Args:

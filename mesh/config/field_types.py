@@ -226,6 +226,25 @@ ApiServer = Annotated[
     _validate_with(is_api_server, "not the URL of an API server", "write https://host[:port][/path]"),
     WithJsonSchema({"type": "string", "pattern": "^[hH][tT][tT][pP][sS]://"}),
 ]
+# The value of `certificateAuthority` for an API server whose certificate a public CA has signed.
+SYSTEM_TRUST = "system"
+CertificateAuthority = Annotated[
+    str,
+    _validate_with(
+        lambda value: value == SYSTEM_TRUST or "-----BEGIN CERTIFICATE-----" in value,
+        f"neither a certificate in PEM form nor `{SYSTEM_TRUST}`",
+        f"write a block (`|`) that begins with -----BEGIN CERTIFICATE-----, or `{SYSTEM_TRUST}` for public CAs",
+    ),
+]
+ServerName = Annotated[
+    str,
+    *_match_pattern(
+        DOMAIN,
+        "not a host name",
+        "write it as in `kubernetes.default.svc`, in lower case and without a dot at the end",
+        253,
+    ),
+]
 Source = Annotated[
     str,
     _validate_with(

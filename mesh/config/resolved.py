@@ -87,6 +87,16 @@ class ClusterMeshMember:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PeerAccess:
+    """Verification of a cluster's API server by the clusters that link to it."""
+
+    certificate_authority: str | None = None  # PEM in base64; None: the source's system trust store
+    uses_cluster_authority: bool = False  # True: the cluster's own CA instead, which the token's Secret contains
+    tls_server_name: str | None = None
+    is_checked: bool = True  # whether `up` tries the credentials of links from this machine
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClusterSettings:
     """One cluster of the mesh."""
 
@@ -97,6 +107,7 @@ class ClusterSettings:
     reachable: bool = True
     is_abandoned: bool = False  # lost for good; its removal from the stack file drops its resources
     api_server: str  # the URL at which clusters that link to this one reach its API server
+    peer_access: PeerAccess = field(default_factory=PeerAccess)
     gateway: GatewayConfig = field(default_factory=GatewayConfig)
     networks: NetworksConfig = field(default_factory=NetworksConfig)
     adopt: bool = False

@@ -22,8 +22,8 @@ from mesh.concurrency import run_concurrently
 from mesh.kube.errors import (
     ApiStatusError,
     ApiUnreachableError,
-    BadCredentialsError,
     NotReadableError,
+    UnauthorizedError,
     context_error,
     credentials_error,
     request_error,
@@ -239,7 +239,7 @@ class KubeClient:
     def _send_check(self, method: str, path: str, body: str | None, accept: str) -> Response:
         response = self._send(method, path, body, accept, content_type=JSON_MEDIA_TYPE, retry=False)
         if response.status == HTTPStatus.UNAUTHORIZED:
-            raise BadCredentialsError(
+            raise UnauthorizedError(
                 "the API server refuses the kubeconfig's credentials: they are wrong or have expired (HTTP 401)"
             )
         if response.status >= 500 or response.status == HTTPStatus.TOO_MANY_REQUESTS:

@@ -11,6 +11,8 @@ import socket
 import ssl
 
 _MAX_TEXT_LENGTH = 200
+# OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH.
+_NAME_MISMATCH_CODES = (62, 64)
 
 
 class KubeError(Exception):
@@ -21,8 +23,29 @@ class ApiUnreachableError(KubeError):
     """The API server cannot be reached, or the server there is no Kubernetes API server."""
 
 
+class TlsError(ApiUnreachableError):
+    """The server was reached, but the TLS handshake with it failed."""
+
+
+class CertificateError(TlsError):
+    """The server's certificate is not accepted.
+
+    Args:
+        message: the reason.
+        is_name_mismatch: whether the certificate is valid for other names only.
+    """
+
+    def __init__(self, message: str, *, is_name_mismatch: bool = False) -> None:
+        self.is_name_mismatch = is_name_mismatch
+        super().__init__(message)
+
+
 class BadCredentialsError(KubeError):
     """The kubeconfig has no usable credentials, or the API server refuses them."""
+
+
+class UnauthorizedError(BadCredentialsError):
+    """The API server refuses the credentials (HTTP 401)."""
 
 
 class KubeconfigContextError(BadCredentialsError):
@@ -123,18 +146,23 @@ def request_error(
 def _tls_error(error: Exception) -> ApiUnreachableError | BadCredentialsError:
     causes = [cause for cause in _causes(error) if isinstance(cause, ssl.SSLError)]
     if not causes:
-        return ApiUnreachableError(f"TLS failed{_root_cause(error)}")
+        return TlsError(f"TLS failed{_root_cause(error)}")
     cause = causes[-1]
     if isinstance(cause, ssl.SSLCertVerificationError):
         reason = to_single_line(cause.verify_message).rstrip(".")
-        return ApiUnreachableError(f"the server's certificate is not accepted: {reason}")
+        return CertificateError(
+            f"the server's certificate is not accepted: {reason}",
+            is_name_mismatch=cause.verify_code in _NAME_MISMATCH_CODES,
+        )
     # OpenSSL reports unreadable PEM files in this way only, and gives no reason for some of them.
     if cause.library in ("PEM", "X509") or "PEM lib" in str(cause):
         return BadCredentialsError("the kubeconfig's certificates or its key cannot be read, or do not belong together")
+    if isinstance(cause, ssl.SSLEOFError):
+        return TlsError("TLS failed: the server closed the connection")
     reason = (cause.reason or "").replace("_", " ").lower()
     if reason in ("wrong version number", "record layer failure"):
-        return ApiUnreachableError("the server does not use TLS")
-    return ApiUnreachableError(f"TLS failed{': ' if reason else ''}{reason}")
+        return TlsError("the server does not use TLS")
+    return TlsError(f"TLS failed{': ' if reason else ''}{reason}")
 
 
 def _root_cause(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ class Context:
     server: str
     certificate_authority: str | None = None  # the API server's CA, PEM in base64, as in the kubeconfig
     is_verified: bool = True  # False: the kubeconfig disables the check of the API server's certificate
+    tls_server_name: str | None = None  # name in the API server's certificate, if that is not the URL's host
+    proxy_url: str | None = field(default=None, repr=False)  # proxy of this machine; may contain credentials
     has_loopback_peers: bool = False
     error: str | None = None  # why this context cannot be used; others of the kubeconfig can
 
@@ -101,6 +103,8 @@ def _build_context(name: str, path: Path, cluster: dict[str, Any]) -> Context:
         certificate_authority=authority,
         error=error,
         is_verified=cluster.get("insecure-skip-tls-verify") is not True,
+        tls_server_name=str(cluster.get("tls-server-name") or "") or None,
+        proxy_url=str(cluster.get("proxy-url") or "") or None,
         has_loopback_peers=any(each.get("loopbackPeers") is True for each in lab),
     )
 

@@ -34,6 +34,7 @@ class FakeApiServer:
     is_allowed: Callable[[str, str, str], bool] = lambda verb, group, resource: True
     clock_offset_s: float | None = None  # None: sends no Date header
     hanging_paths: tuple[str, ...] = ()  # paths without an answer
+    accepted_token: str | None = None  # None: accepts every request
     requests: list[str] = field(default_factory=list)
     port: int = 0
     tls: bool = False
@@ -84,6 +85,8 @@ def serve(api_server: FakeApiServer, certificate: tuple[Path, Path] | None = Non
                 self.close_connection = True
                 return
             status, content = api_server.answer(path, json.loads(body) if body else None)
+            if api_server.accepted_token not in (None, self.headers.get("Authorization", "").removeprefix("Bearer ")):
+                status, content = 401, b'{"kind": "Status"}'
             self.send_response_only(status)
             if api_server.clock_offset_s is not None:
                 self.send_header("Date", self.date_time_string(time.time() + api_server.clock_offset_s))

@@ -49,7 +49,11 @@ LINKERD: dict[str, Any] = {
         "west": {
             "context": "ctx-west",
             "reachable": True,
-            "apiServer": "https://west.example.com:6443",
+            "apiServer": {
+                "url": "https://west.example.com:6443",
+                "certificateAuthority": ANCHOR.pem,
+                "tlsServerName": "api.example.com",
+            },
             "networks": {"pods": ["10.1.0.0/16"], "services": ["10.2.0.0/16"], "flat": "net"},
             "gateway": {
                 "loadBalancer": {"annotations": {"example.com/lb": "internal"}, "sourceRanges": ["192.0.2.0/24"]},

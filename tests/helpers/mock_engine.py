@@ -48,6 +48,7 @@ class Registration:
     alias_types: tuple[str, ...]
     ignore_changes: tuple[str, ...]
     retain_on_delete: bool
+    hooks: tuple[tuple[str, ...], tuple[str, ...]]  # names of the hooks before a create, and before an update
 
 
 class RecordingMonitor(MockMonitor):
@@ -72,6 +73,7 @@ class RecordingMonitor(MockMonitor):
                 alias_types=tuple(alias.spec.type for alias in request.aliases if alias.spec.type),
                 ignore_changes=tuple(request.ignoreChanges),
                 retain_on_delete=request.retainOnDelete,
+                hooks=(tuple(request.hooks.before_create), tuple(request.hooks.before_update)),
             )
         )
         return response

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pulumi
 
-from components.sdk.hooks import create_namespace_hook
+from components.sdk.hooks import create_namespace_hook, output_hook
 
 
 def test_hook_runs_while_all_executor_threads_are_blocked() -> None:
@@ -30,3 +30,17 @@ def test_hook_runs_while_all_executor_threads_are_blocked() -> None:
     asyncio.run(program())
 
     assert namespaces == ["linkerd"]
+
+
+def test_output_hook_receives_value_of_output() -> None:
+    values: list[tuple[str, bool]] = []
+
+    async def program() -> None:
+        loop_thread = threading.current_thread()
+        output = pulumi.Output.secret("kubeconfig")
+        hook = output_hook(output, lambda value: values.append((value, threading.current_thread() is loop_thread)))
+        await hook(pulumi.ResourceHookArgs(urn="", id="", name="", type=""))
+
+    asyncio.run(program())
+
+    assert values == [("kubeconfig", False)]

@@ -14,6 +14,7 @@ from mesh.config.base_model import StrictModel, Values, accept_shorthand, accept
 from mesh.config.field_types import (
     Address,
     ApiServer,
+    CertificateAuthority,
     ClusterName,
     ControlPlaneNamespace,
     Domain,
@@ -32,6 +33,7 @@ from mesh.config.field_types import (
     Secret,
     SecretManifest,
     SecretName,
+    ServerName,
     Source,
     Text,
     build_error,
@@ -172,6 +174,22 @@ class LinkerdConfig(ClusterLinkerdConfig):
     as "edge-25.4.4"."""
 
 
+class ApiServerConfig(StrictModel):
+    """Address of the cluster's API server for clusters that link to it, and how they verify its certificate."""
+
+    url: ApiServer | None = None
+    """URL at which clusters that link to this one reach its API server; omitted: the kubeconfig's URL."""
+    certificate_authority: CertificateAuthority | None = None
+    """CA of the certificate at this URL in PEM form, or `system` for public CAs; omitted: with another URL than the
+    kubeconfig's, the cluster's own CA, otherwise the kubeconfig's."""
+    tls_server_name: ServerName | None = None
+    """Name in the certificate, sent in the TLS handshake; omitted: the URL's host, or with the kubeconfig's URL, its
+    `tls-server-name`."""
+    check: bool = True
+    """Whether `up` tries the credentials of links at this URL. Set `false` if the URL leads elsewhere from this
+    machine."""
+
+
 class ClusterConfig(StrictModel):
     """Cluster of the mesh."""
 
@@ -185,8 +203,14 @@ class ClusterConfig(StrictModel):
     ] = True
     """Whether the cluster can be reached. With `false` or `never`, its resources stay unchanged. After an `up` with
     `never`, you can remove the cluster from the file: Pulumi drops its resources from the stack state only."""
-    api_server: ApiServer | None = None
-    """URL at which clusters that link to this one reach its API server; omitted: the kubeconfig's URL."""
+    api_server: Annotated[
+        ApiServerConfig,
+        # Any value but a mapping is a URL, so that messages about values of other types ask for text.
+        *accept_shorthand("url", str | int | float | list, ApiServer | ApiServerConfig | None, "a URL"),
+        allow_null(ApiServer | ApiServerConfig | None),
+    ] = ApiServerConfig()
+    """API server, as clusters that link to this one reach it. A URL stands for `{ url: … }`; omitted: as in the
+    kubeconfig."""
     gateway: Annotated[GatewayConfig, *accept_shorthand("enabled", bool, bool | GatewayConfig, "true or false")] = (
         GatewayConfig()
     )

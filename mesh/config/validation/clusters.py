@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from mesh.config.errors import ELLIPSIS, ValidationErrors, join_names, suggest
-from mesh.config.field_types import expand_path
-from mesh.config.models.stack_file import ClusterConfig, ClusterLinkerdConfig
+from mesh.config.field_types import SYSTEM_TRUST, expand_path
+from mesh.config.models.stack_file import ApiServerConfig, ClusterConfig, ClusterLinkerdConfig
 from mesh.config.network_types import is_loopback
 from mesh.config.parser import ParsedStackFile
 from mesh.config.reserved_values import check_linkerd_values
-from mesh.config.resolved import ClusterSettings, merge_values
+from mesh.config.resolved import ClusterSettings, PeerAccess, merge_values
 from mesh.kube import kubeconfig
 from mesh.linkerd_releases import LinkerdRelease
 
@@ -56,6 +57,7 @@ def resolve_clusters(
         check_linkerd_values((*path, "linkerd", "values"), config.linkerd, errors)
         _check_tolerations((*path, "linkerd", "tolerations"), config.linkerd, parsed, errors)
         _check_gateway((*path, "gateway"), config, errors)
+        _check_api_server((*path, "apiServer"), config.api_server, errors)
         secret = file.kubeconfigs.get(name)
         if secret is not None and config.kubeconfig is not None:
             rule = f"duplicate of kubeconfigs.{name}"
@@ -71,7 +73,8 @@ def resolve_clusters(
             has_secret_kubeconfig=content is not None,
             reachable=config.reachable is True,
             is_abandoned=config.reachable == "never",
-            api_server=config.api_server or context.server,
+            api_server=config.api_server.url or context.server,
+            peer_access=_resolve_peer_access(config.api_server, context),
             gateway=config.gateway,
             networks=config.networks,
             adopt=config.adopt,
@@ -116,7 +119,7 @@ class _ContextResolver:
                 source = kubeconfig.KubeconfigError(context.error)
         if config.reachable is not True:
             # The program sends no request to an unreachable cluster.
-            return kubeconfig.Context(name=context_name, server=config.api_server or "")
+            return kubeconfig.Context(name=context_name, server=config.api_server.url or "")
         path = ("clusters", name)
         invalid_keys = [self._errors.is_invalid(*path, key) for key in ("context", "kubeconfig", "reachable")]
         if any(invalid_keys) or self._errors.is_invalid("kubeconfigs", name):
@@ -238,6 +241,48 @@ def _check_gateway(path: tuple[str, ...], config: ClusterConfig, errors: Validat
         errors.add((*path, "nodePort"), gateway.node_port.model_dump(), rule, "remove nodePort or loadBalancer")
     if gateway.node_port.port == gateway.node_port.probe_port:
         errors.add((*path, "nodePort", "probePort"), gateway.node_port.probe_port, same_port, "choose another port")
+
+
+def _check_api_server(path: tuple[str, ...], api_server: ApiServerConfig, errors: ValidationErrors) -> None:
+    authority = api_server.certificate_authority
+    if authority is None or authority == SYSTEM_TRUST:
+        return
+    from mesh import certificate_validation
+
+    for finding in certificate_validation.check_readable(authority):
+        errors.add((*path, "certificateAuthority"), authority, finding.rule, finding.remedy)
+
+
+def _resolve_peer_access(api_server: ApiServerConfig, context: kubeconfig.Context) -> PeerAccess:
+    """Return how other clusters verify the API server.
+
+    The kubeconfig's CA and server name belong to the kubeconfig's URL, which can be that of a proxy in front of the
+    cluster. A proxy of the kubeconfig is for this machine only.
+    """
+    is_same_server = api_server.url is None or _normalize_url(api_server.url) == _normalize_url(context.server)
+    authority, uses_cluster_authority = context.certificate_authority, False
+    if api_server.certificate_authority is not None:
+        authority = None
+        if api_server.certificate_authority != SYSTEM_TRUST:
+            authority = base64.b64encode(api_server.certificate_authority.encode()).decode()
+    elif not is_same_server or not context.is_verified:
+        # A kubeconfig that does not verify the API server has no CA that could be carried over.
+        authority, uses_cluster_authority = None, True
+    return PeerAccess(
+        certificate_authority=authority,
+        uses_cluster_authority=uses_cluster_authority,
+        tls_server_name=api_server.tls_server_name or (context.tls_server_name if is_same_server else None),
+        is_checked=api_server.check,
+    )
+
+
+def _normalize_url(url: str) -> tuple[str, str, int, str] | str:
+    """Return a value that is equal for two forms of one URL; invalid URLs are equal only to themselves."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname or "", parts.port or 443, parts.path.rstrip("/")
+    except ValueError:
+        return url
 
 
 def _check_tolerations(
