@@ -15,6 +15,7 @@ import pulumi
 from pydantic import SecretStr
 
 from mesh.config.chart_sources import add_default_sources, read_chart_sources
+from mesh.config.chart_values import list_chart_values
 from mesh.config.errors import ELLIPSIS, SettingsError, ValidationErrors, format_path
 from mesh.config.linkerd_release import resolve_linkerd_release
 from mesh.config.models.stack_file import StackFile
@@ -132,19 +133,21 @@ def parse(config: Mapping[str, Any], environment: Mapping[str, str], secret: Col
     link_options.check_links(parsed, outline.links, linkerd_release, errors)
     trust.check_trust(file.trust, resolved_clusters, names, errors)
     errors.raise_if_any()
+    charts = add_default_sources(sources, linkerd_source)
+    all_clusters = tuple(
+        replace(
+            cluster,
+            extensions=outline.extensions[cluster.name],
+            cilium=outline.cilium.get(cluster.name),
+            has_multicluster=outline.has_linkerd and len(names) > 1,
+        )
+        for cluster in resolved_clusters
+    )
     return Settings(
-        clusters=tuple(
-            replace(
-                cluster,
-                extensions=outline.extensions[cluster.name],
-                cilium=outline.cilium.get(cluster.name),
-                has_multicluster=outline.has_linkerd and len(names) > 1,
-            )
-            for cluster in resolved_clusters
-        ),
+        clusters=all_clusters,
         links=tuple(outline.links),
         link_options=outline.links,
-        charts=add_default_sources(sources, linkerd_source),
+        charts=charts,
         trust=file.trust,
         has_linkerd=outline.has_linkerd,
         linkerd_release=linkerd_release,
@@ -154,6 +157,9 @@ def parse(config: Mapping[str, Any], environment: Mapping[str, str], secret: Col
         dashboard_password=_reveal(file.dashboard_password),
         samples=outline.samples,
         trust_domain=file.linkerd.trust_domain,
+        chart_values=list_chart_values(
+            file, all_clusters, list(outline.links), linkerd_release, charts, has_linkerd=outline.has_linkerd
+        ),
         warnings=errors.warnings,
     )
 
