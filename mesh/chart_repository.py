@@ -153,7 +153,9 @@ def read_charts(source: str, charts: Collection[tuple[str, str]]) -> dict[tuple[
             is_file = isinstance(error, OSError) and error.filename is not None
             # The text of such an error repeats the path.
             reason = getattr(error, "strerror", None) if is_file else None
-            results[name, version] = f"{address}: {reason or _describe(error)}"
+            # An index can name addresses with credentials.
+            public = re.sub(r"//[^/]*@", "//…@", address.partition("?")[0])
+            results[name, version] = f"{public}: {reason or _describe(error)}"
     return results
 
 

@@ -106,7 +106,7 @@ def test_preview_warns_of_unknown_values_and_newer_kubernetes(lab: StateDir, tmp
 
 def test_default_release_is_refused_where_charts_lack_it(lab: StateDir, tmp_path: Path) -> None:
     lab_stack = StackUnderTest(lab, tmp_path, "default", {"clusters": {"west": {}}})
-    content = {"config": {f"{PROJECT}:clusters": {"west": {}}}}
+    content: dict[str, Any] = {"config": {f"{PROJECT}:clusters": {"west": {}}}}
     lab_stack.stack.file.write_text(yaml.safe_dump(content))
 
     output = " ".join(lab_stack.up_expecting_failure().split())

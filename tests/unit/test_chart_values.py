@@ -338,6 +338,16 @@ def test_registry_with_credentials_is_one_warning(environment: Environment) -> N
     assert SECRET not in warning
 
 
+def test_warning_hides_credentials_in_index(environment: Environment) -> None:
+    with serve(lambda _, __: (200, {}, index.encode())) as (host, _):
+        url = f"http://user:{SECRET}@{host}/chart.tgz?token={SECRET}"
+        index = f"entries:\n  {CONTROL_PLANE[0]}:\n  - version: {CONTROL_PLANE[1]}\n    urls: ['{url}']\n"
+        (warning,) = warnings_of_control_plane({"x": 1}, f"http://{host}", environment)
+
+    assert f"cannot be read (http://…@{host}/chart.tgz: " in warning
+    assert SECRET not in warning
+
+
 def test_unreadable_chart_is_one_warning(tmp_path: Path, environment: Environment) -> None:
     (tmp_path / "linkerd-control-plane-1.16.11.tgz").write_bytes(b"not an archive")
     write_chart(tmp_path, "linkerd-crds", "1.8.0", {"values.yaml": "- a: [\n"})
