@@ -215,8 +215,8 @@ def release_order(tag: str) -> tuple[int, ...] | None:
 def is_maintained(version: str) -> bool:
     """Return whether the Linkerd project still fixes a release, or it is unknown.
 
-    The project ended its stable releases in February 2024. It fixes edge releases only by newer ones, so a release
-    before the newest announced version gets no fix. Source: https://linkerd.io/releases/
+    The project ended its stable releases in February 2024. Edge releases are fixed only by newer ones, so a
+    release before the newest announced version gets no fix. Source: https://linkerd.io/releases/
 
     Args:
         version: a name as in the stack file.
