@@ -126,7 +126,9 @@ def parse(config: Mapping[str, Any], environment: Mapping[str, str], secret: Col
     _check_secrets(config, file, misplaced, secret, errors)
     names = list_cluster_names(config)
     sources = read_chart_sources(file, environment, errors)
-    linkerd_release, linkerd_source = resolve_linkerd_release(file.linkerd.version, sources.get("linkerd"), errors)
+    linkerd_release, linkerd_source = resolve_linkerd_release(
+        file.linkerd.version, sources.get("linkerd"), errors, has_linkerd=has_linkerd(config)
+    )
     resolved_clusters = clusters.resolve_clusters(parsed, names, linkerd_release, environment, errors)
     outline = resolve_outline(parsed, names, linkerd_release, errors, has_linkerd=has_linkerd(config))
     links.check_targets(resolved_clusters, list(outline.links), linkerd_release, errors)

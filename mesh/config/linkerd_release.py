@@ -43,7 +43,7 @@ def assume_release(version: str) -> LinkerdRelease:
 
 
 def resolve_linkerd_release(
-    version: str, configured_source: str | None, errors: ValidationErrors
+    version: str, configured_source: str | None, errors: ValidationErrors, *, has_linkerd: bool = True
 ) -> tuple[LinkerdRelease, str]:
     """Return the Linkerd release with the versions of its charts, and the source of these charts.
 
@@ -54,11 +54,12 @@ def resolve_linkerd_release(
         version: the name in the stack file.
         configured_source: the source of Linkerd's charts in the configuration; None: Linkerd's own repository.
         errors: collects validation errors and warnings.
+        has_linkerd: whether the stack has Linkerd; if not, its charts need not exist.
     """
     assumed = assume_release(version)
     default_source = LINKERD_STABLE_CHARTS_URL if assumed.channel == "stable" else LINKERD_EDGE_CHARTS_URL
     source = configured_source or default_source
-    return _resolve(version, assumed, source, errors), source
+    return _resolve(version, assumed, source, errors) if has_linkerd else assumed, source
 
 
 def _resolve(version: str, assumed: LinkerdRelease, source: str, errors: ValidationErrors) -> LinkerdRelease:

@@ -201,10 +201,13 @@ def test_default_release_is_newest_announced_version(environment: Environment) -
     assert settings.warnings == ()
 
 
-def test_stack_without_linkerd_has_no_warning_about_release(environment: Environment) -> None:
+def test_stack_without_linkerd_needs_no_linkerd_charts(environment: Environment, tmp_path: Path) -> None:
     clusters = {name: {"cilium": {"id": number}} for number, name in enumerate(("west", "east"), 1)}
+    content: dict[str, Any] = {"clusters": clusters, "cilium": {}, "charts": {"repository": str(tmp_path)}}
 
-    assert config.parse({"clusters": clusters, "cilium": {}}, environment).warnings == ()
+    assert config.parse(content, environment).warnings == ()
+    with pytest.raises(config.SettingsError, match=r"linkerd\.version: .* has no linkerd-control-plane chart"):
+        config.parse({**content, "linkerd": {}}, environment)
 
 
 @pytest.mark.parametrize(
