@@ -89,7 +89,7 @@ def list_charts(source: str, names: Collection[str]) -> list[Chart]:
     """
     if source.startswith("oci://"):
         raise ChartRepositoryError("an oci:// reference has no index")
-    if Path(source).is_dir():
+    if _is_folder(source):
         return [chart for chart in _read_folder(Path(source)) if chart.name in names]
     address = f"{source.rstrip('/')}/index.yaml"
     try:
@@ -140,7 +140,7 @@ def read_charts(source: str, charts: Collection[tuple[str, str]]) -> dict[tuple[
             if source.startswith(_OCI_PREFIX):
                 address = f"{source.rstrip('/')}/{name}:{version}"
                 archive = _pull(address)
-            elif Path(source).is_dir():
+            elif _is_folder(source):
                 address = str(Path(source) / f"{name}-{version}.tgz")
                 archive = read_regular_file(Path(address), MAX_ARCHIVE_BYTES)
             else:
@@ -168,6 +168,13 @@ def read_chart_folder(folder: Path) -> ChartFiles:
     paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
     names = {path.relative_to(folder).as_posix(): path for path in paths}
     return {name: path.read_bytes() for name, path in names.items() if _CHART_FILE.fullmatch(name)}
+
+
+def _is_folder(source: str) -> bool:
+    try:
+        return Path(source).is_dir()
+    except OSError:  # a URL can be longer than a path
+        return False
 
 
 def _find_archive(index: bytes, source: str, name: str, version: str) -> str:
