@@ -19,14 +19,15 @@ from components.linkerd.pki import Trust
 from components.sdk.resource_registry import ResourceRegistry
 from components.sdk.sdk_log import disable_sdk_debug_log
 from components.workloads.samples import deploy_samples
-from mesh import config, preflight, stack_state
+from mesh import chart_values, config, preflight, stack_state
 
 disable_sdk_debug_log()
 
 # Load the stack file, check the clusters, and read the stack state of clusters that cannot be reached.
 try:
     stack = config.load()
-    for warning in stack.warnings:
+    unknown_values = chart_values.find_unknown_values(stack.chart_values, stack.linkerd_release)
+    for warning in (*stack.warnings, *unknown_values):
         pulumi.log.warn(warning)
     preflight.check_stack(
         stack,

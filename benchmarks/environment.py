@@ -17,10 +17,10 @@ from benchmarks.process import Runner
 from hack.lab import allocation, lifecycle
 from hack.lab.api import ApiClient, connect
 from hack.lab.pki import Pki
+from hack.lab.programs import LAB_LINKERD_VERSION
 from hack.lab.state_dir import StateDir, locate
 from hack.make import environment
 from hack.toolchain import helm, installed
-from mesh.linkerd_releases import DEFAULT_LINKERD_VERSION
 from mesh.paths import PROJECT_ROOT
 
 ReportLine = Callable[[str], None]
@@ -90,7 +90,7 @@ def start_lab(clusters: Sequence[str], report: ReportLine) -> Iterator[Environme
             state_dir, clusters, load_balancers={}, chart_folders=[], timeout=60 + 30 * len(clusters), report=_silent
         )
         environment.create_folders(state_dir)
-        variables = environment.build_environment(state_dir, DEFAULT_LINKERD_VERSION)
+        variables = environment.build_environment(state_dir, LAB_LINKERD_VERSION)
         variables["PATH"] = os.pathsep.join([str(helm.find_program().parent), *_helmfile_folders(), variables["PATH"]])
         work = state_dir.folder / "work"
         work.mkdir(exist_ok=True)

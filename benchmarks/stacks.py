@@ -10,6 +10,7 @@ import yaml
 
 from benchmarks.environment import Environment
 from benchmarks.readiness import ExpectedMesh
+from hack.lab.programs import LAB_LINKERD_VERSION
 from hack.make import stack
 from hack.make.stack import LabStack
 from mesh.config import PROJECT
@@ -44,6 +45,7 @@ def mesh_config(clusters: Sequence[str], shape: str, *, has_api_servers: bool = 
             name: {"gateway": gateway, **({"apiServer": f"https://{name}.example.com"} if has_api_servers else {})}
             for name in clusters
         },
+        "linkerd": {"version": LAB_LINKERD_VERSION},
         "workloads": [{"podinfo": {"namespace": NAMESPACE, "exported": list(clusters)}}],
     }
     if shape == "full-mesh":

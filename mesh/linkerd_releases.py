@@ -20,7 +20,7 @@ class LinkerdRelease:
     viz: str | None  # None: the release has no such extension
     jaeger: str | None
     kubernetes: str  # oldest supported Kubernetes version
-    newest_kubernetes: str  # newest Kubernetes version that Linkerd documents
+    newest_kubernetes: str  # newest Kubernetes version that Linkerd documents, or that this program was tested with
     has_remote_discovery: bool  # a Link has a selector for services that are reached without a gateway
     has_federated_services: bool  # a Link has a selector for members of federated services
     has_excluded_metadata: bool  # a Link lists labels and annotations that mirrors do not copy
@@ -106,8 +106,11 @@ _NEWEST_KUBERNETES: Mapping[str, str] = {
     "2.19": "1.35",
     "2.20": "1.35",
 }
+# For stacks without Linkerd.
+OLDEST_KUBERNETES = "1.21"
 NEWEST_TESTED_KUBERNETES = "1.36"
-DEFAULT_LINKERD_VERSION = "2.14.10"
+# The newest announced version: Linkerd's documentation describes it, and clouds offer the Kubernetes versions it needs.
+DEFAULT_LINKERD_VERSION = max(EDGE_MILESTONES, key=lambda version: EDGE_MILESTONES[version])
 
 # Repository of the stable releases that the Linkerd project published, and of all edge releases.
 LINKERD_STABLE_CHARTS_URL = "https://helm.linkerd.io/stable"
@@ -209,6 +212,40 @@ def release_order(tag: str) -> tuple[int, ...] | None:
     return (1, *edge) if edge is not None else None
 
 
+def is_maintained(version: str) -> bool:
+    """Return whether the Linkerd project still fixes a release, or it is unknown.
+
+    The project ended its stable releases in February 2024. Edge releases are fixed only by newer ones, so a
+    release before the newest announced version gets no fix. Source: https://linkerd.io/releases/
+
+    Args:
+        version: a name as in the stack file.
+    """
+    known = find_linkerd_release(version)
+    order = release_order(known.tag) if known is not None else None
+    return order is None or order >= (1, *EDGE_MILESTONES[DEFAULT_LINKERD_VERSION])
+
+
+def find_version_for_kubernetes(kubernetes: tuple[int, int]) -> str | None:
+    """Return the newest version of Linkerd that documents support for a Kubernetes version.
+
+    Args:
+        kubernetes: major and minor version.
+
+    Returns:
+        A name for the stack file, such as `2.19`, or None if no version does.
+    """
+
+    def parse(version: str) -> tuple[int, ...]:
+        return tuple(map(int, version.split(".")))
+
+    releases = sorted(LINKERD_RELEASES.values(), key=lambda each: release_order(each.tag) or (), reverse=True)
+    supporting = (
+        each.version for each in releases if parse(each.kubernetes) <= kubernetes <= parse(each.newest_kubernetes)
+    )
+    return next(supporting, None)
+
+
 def minor_version(tag: str) -> int | None:
     """Return the minor version of Linkerd that a release belongs to, such as 14 for `stable-2.14.10`.
 
@@ -247,7 +284,7 @@ def _build_stable_release(version: str) -> LinkerdRelease:
         cni=cni,
         viz=viz,
         jaeger=jaeger,
-        kubernetes="1.21",
+        kubernetes=OLDEST_KUBERNETES,
         newest_kubernetes=_NEWEST_KUBERNETES[minor],
         has_remote_discovery=is_2_14,
         has_federated_services=False,
@@ -286,7 +323,7 @@ def _build_edge_release(version: str, edge: Edge) -> LinkerdRelease:
         viz=chart,
         jaeger=chart if edge < (25, 10, 1) else None,
         kubernetes="1.31" if edge >= (26, 5, 1) else "1.23" if edge >= (25, 2, 3) else "1.22",
-        newest_kubernetes=_NEWEST_KUBERNETES.get(f"2.{minor}", max(_NEWEST_KUBERNETES.values())),
+        newest_kubernetes=_NEWEST_KUBERNETES.get(f"2.{minor}", NEWEST_TESTED_KUBERNETES),
         has_remote_discovery=True,
         has_federated_services=edge >= (24, 11, 2),
         has_excluded_metadata=edge >= (25, 3, 3),

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.environment import Environment
-from mesh.linkerd_releases import DEFAULT_LINKERD_VERSION, find_linkerd_release
+from hack.lab.programs import LAB_LINKERD_VERSION
+from mesh.linkerd_releases import find_linkerd_release
 
 GUIDES = "guides.sh"
 CLI = "linkerd-cli.sh"
@@ -47,8 +48,8 @@ class ShellScript:
         self._work.mkdir(exist_ok=True)
         for cluster, objects in podinfo.items():
             (self._work / f"podinfo-{cluster}.json").write_text(json.dumps(objects))
-        release = find_linkerd_release(DEFAULT_LINKERD_VERSION)
-        assert release is not None, "the default release is in the table"
+        release = find_linkerd_release(LAB_LINKERD_VERSION)
+        assert release is not None, "the lab's release is in the table"
         self._variables = {
             "CLUSTERS": " ".join(podinfo),
             "CONCURRENTLY": "yes" if concurrently else "",

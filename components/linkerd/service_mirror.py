@@ -14,19 +14,9 @@ import pulumi
 from components.linkerd.control_plane import tolerations
 from components.linkerd.gateway_spec import gateway_ports
 from mesh import config
+from mesh.chart_values import CONTROLLER_VALUES
 from mesh.config.models.links import LinkOptions
 from mesh.topology import Link
-
-# Values of this program's chart that exist under the same name in the entries of `controllers`.
-_SHARED_KEYS = (
-    "replicas",
-    "enablePodAntiAffinity",
-    "logLevel",
-    "logFormat",
-    "resources",
-    "nodeSelector",
-    "tolerations",
-)
 
 
 def service_mirror_values(
@@ -91,7 +81,9 @@ def controllers_values(
             entry["nodeSelector"] = linkerd.node_selector
         if linkerd.tolerations:
             entry["tolerations"] = tolerations(source)
-        entries.append(config.merge_values(entry, {key: overrides[key] for key in _SHARED_KEYS if key in overrides}))
+        entries.append(
+            config.merge_values(entry, {key: overrides[key] for key in CONTROLLER_VALUES if key in overrides})
+        )
     values: dict[str, Any] = {"controllers": entries}
     if linkerd.registry is not None:
         values["controllerDefaults"] = {"image": {"name": f"{linkerd.registry}/controller"}}

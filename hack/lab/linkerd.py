@@ -107,7 +107,8 @@ def find_cli(linkerd_release: str, folders: Sequence[Path]) -> Program:
     if folder is None:
         raise LabError(
             f"Linkerd {linkerd_release}: the toolchain has no such release; set {VARIABLE} to a folder with its "
-            f"programs '{CLI}' and '{CONTROLLER}' (docs/lab.md)"
+            f"programs '{CLI}' and '{CONTROLLER}' (docs/lab.md), or linkerd.version in the stack file to "
+            f'"{programs.LAB_LINKERD_VERSION}"'
         )
     return Program(path=folder / CLI, release=read_release(folder))
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from hack.lab.errors import LabError
 
 LINKERD_RELEASES = ("2.14.10", "2.13.5")
-"""Releases whose charts the lab serves if they are installed."""
+"""Releases whose charts the lab serves if they are installed, newest first."""
+LAB_LINKERD_VERSION = LINKERD_RELEASES[0]
+"""Release of the lab's own stacks, because the toolchain has no later one. Their stack files name it."""
 
 _CHART_ARTIFACTS = ("charts", "cilium")  # artifacts with charts other than Linkerd's
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from hack.lab import linkerd
 from hack.lab.errors import LabError
+from hack.lab.programs import LAB_LINKERD_VERSION
 from hack.lab.state_dir import StateDir
 from hack.make.stack import linkerd_tag
 from hack.toolchain import NotInstalledError, helm, installed, pulumi_installation
 from hack.toolchain.artifacts import ARTIFACTS
-from mesh.linkerd_releases import DEFAULT_LINKERD_VERSION
 
 # The lab's state needs no secret passphrase. The salt in Pulumi.dev.yaml belongs to this one.
 PASSPHRASE = "lab"
@@ -80,14 +80,14 @@ def find_cli(state_dir: StateDir, version: str) -> linkerd.Program:
 
 
 def version_with_cli(state_dir: StateDir, version: str) -> str:
-    """Return the release, or the default release if there is no CLI of the first one.
+    """Return the release, or the lab's own release if there is no CLI of the first one.
 
     For commands that work with a CLI of any release.
     """
     try:
         find_cli(state_dir, version)
     except (LabError, NotInstalledError):
-        return DEFAULT_LINKERD_VERSION
+        return LAB_LINKERD_VERSION
     return version
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from hack.lab.programs import LAB_LINKERD_VERSION
 from mesh import bounded_io, strict_yaml
 from mesh.config import PROJECT, SECRET_KEYS, list_cluster_names
 from mesh.config.errors import SettingsError, ValidationErrors
@@ -126,7 +127,8 @@ def read_stack(name: str, file: Path | None = None) -> LabStack:
             for name, cluster in parsed.file.clusters.items()
         ),
         links=tuple(outline.links),
-        linkerd_version=linkerd_release.version,
+        # Without Linkerd, any of its CLIs will do.
+        linkerd_version=linkerd_release.version if outline.has_linkerd else LAB_LINKERD_VERSION,
         own_kubeconfigs=_own_kubeconfigs(parsed.file),
         has_salt="encryptionsalt" in content,
         samples=outline.samples,

@@ -19,14 +19,13 @@ from hack.toolchain.artifacts import (
     HELMFILE,
     KUBECTL,
     KUBERNETES,
+    LAB_LINKERD,
     MODULES_FOLDER,
     NO_DEBUG_INFO,
     Artifact,
-    linkerd_artifact,
 )
 from hack.toolchain.build import BuildError, build
 from hack.toolchain.progress import Progress
-from mesh.linkerd_releases import DEFAULT_LINKERD_VERSION
 
 
 def main(arguments: list[str]) -> int:
@@ -62,7 +61,7 @@ def _select(requested: list[str]) -> list[Artifact]:
         ENGINE.name,
         KUBERNETES.name,
         KUBECTL.name,
-        linkerd_artifact(DEFAULT_LINKERD_VERSION).name,
+        LAB_LINKERD.name,
         CHARTS.name,
     }
     if "all" in names:

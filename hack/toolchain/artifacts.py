@@ -172,6 +172,9 @@ def linkerd_artifact(linkerd_release: str) -> Artifact:
     return Artifact(name=f"linkerd-{linkerd_release}", builds=(build,), minutes=1.5)
 
 
+# The release of the lab's stacks, the last stable one.
+LAB_LINKERD = linkerd_artifact("2.14.10")
+
 ARTIFACTS: Mapping[str, Artifact] = {
     artifact.name: artifact
     for artifact in (
@@ -179,7 +182,7 @@ ARTIFACTS: Mapping[str, Artifact] = {
         HELM,
         KUBERNETES,
         KUBECTL,
-        linkerd_artifact("2.14.10"),
+        LAB_LINKERD,
         linkerd_artifact("2.13.5"),
         CHARTS,
         CILIUM,

@@ -15,6 +15,7 @@ import pulumi
 from pydantic import SecretStr
 
 from mesh.config.chart_sources import add_default_sources, read_chart_sources
+from mesh.config.chart_values import list_chart_values
 from mesh.config.errors import ELLIPSIS, SettingsError, ValidationErrors, format_path
 from mesh.config.linkerd_release import resolve_linkerd_release
 from mesh.config.models.stack_file import StackFile
@@ -125,26 +126,30 @@ def parse(config: Mapping[str, Any], environment: Mapping[str, str], secret: Col
     _check_secrets(config, file, misplaced, secret, errors)
     names = list_cluster_names(config)
     sources = read_chart_sources(file, environment, errors)
-    linkerd_release, linkerd_source = resolve_linkerd_release(file.linkerd.version, sources.get("linkerd"), errors)
+    linkerd_release, linkerd_source = resolve_linkerd_release(
+        file.linkerd.version, sources.get("linkerd"), errors, has_linkerd=has_linkerd(config)
+    )
     resolved_clusters = clusters.resolve_clusters(parsed, names, linkerd_release, environment, errors)
     outline = resolve_outline(parsed, names, linkerd_release, errors, has_linkerd=has_linkerd(config))
     links.check_targets(resolved_clusters, list(outline.links), linkerd_release, errors)
     link_options.check_links(parsed, outline.links, linkerd_release, errors)
     trust.check_trust(file.trust, resolved_clusters, names, errors)
     errors.raise_if_any()
+    charts = add_default_sources(sources, linkerd_source)
+    all_clusters = tuple(
+        replace(
+            cluster,
+            extensions=outline.extensions[cluster.name],
+            cilium=outline.cilium.get(cluster.name),
+            has_multicluster=outline.has_linkerd and len(names) > 1,
+        )
+        for cluster in resolved_clusters
+    )
     return Settings(
-        clusters=tuple(
-            replace(
-                cluster,
-                extensions=outline.extensions[cluster.name],
-                cilium=outline.cilium.get(cluster.name),
-                has_multicluster=outline.has_linkerd and len(names) > 1,
-            )
-            for cluster in resolved_clusters
-        ),
+        clusters=all_clusters,
         links=tuple(outline.links),
         link_options=outline.links,
-        charts=add_default_sources(sources, linkerd_source),
+        charts=charts,
         trust=file.trust,
         has_linkerd=outline.has_linkerd,
         linkerd_release=linkerd_release,
@@ -154,6 +159,9 @@ def parse(config: Mapping[str, Any], environment: Mapping[str, str], secret: Col
         dashboard_password=_reveal(file.dashboard_password),
         samples=outline.samples,
         trust_domain=file.linkerd.trust_domain,
+        chart_values=list_chart_values(
+            file, all_clusters, list(outline.links), linkerd_release, charts, has_linkerd=outline.has_linkerd
+        ),
         warnings=errors.warnings,
     )
 

@@ -15,6 +15,7 @@ from mesh.linkerd_releases import (
     LinkerdRelease,
     build_unknown_release,
     find_linkerd_release,
+    is_maintained,
     is_too_old,
     parse_edge,
     with_chart_versions,
@@ -42,7 +43,7 @@ def assume_release(version: str) -> LinkerdRelease:
 
 
 def resolve_linkerd_release(
-    version: str, configured_source: str | None, errors: ValidationErrors
+    version: str, configured_source: str | None, errors: ValidationErrors, *, has_linkerd: bool = True
 ) -> tuple[LinkerdRelease, str]:
     """Return the Linkerd release with the versions of its charts, and the source of these charts.
 
@@ -53,17 +54,18 @@ def resolve_linkerd_release(
         version: the name in the stack file.
         configured_source: the source of Linkerd's charts in the configuration; None: Linkerd's own repository.
         errors: collects validation errors and warnings.
+        has_linkerd: whether the stack has Linkerd; if not, its charts need not exist.
     """
     assumed = assume_release(version)
     default_source = LINKERD_STABLE_CHARTS_URL if assumed.channel == "stable" else LINKERD_EDGE_CHARTS_URL
     source = configured_source or default_source
-    return _resolve(version, assumed, source, errors), source
+    return _resolve(version, assumed, source, errors) if has_linkerd else assumed, source
 
 
 def _resolve(version: str, assumed: LinkerdRelease, source: str, errors: ValidationErrors) -> LinkerdRelease:
     is_official = source in (LINKERD_STABLE_CHARTS_URL, LINKERD_EDGE_CHARTS_URL)
     if assumed.is_known and (assumed.channel == "stable" or is_official):
-        _warn_if_untested(version, assumed, errors)
+        _warn_if_discouraged(version, assumed, errors)
         return assumed
     # Other sources may number their charts in their own way.
     too_old = is_official and is_too_old(version)
@@ -74,11 +76,12 @@ def _resolve(version: str, assumed: LinkerdRelease, source: str, errors: Validat
         resolved = None
     if resolved is None:
         return LINKERD_RELEASES[DEFAULT_LINKERD_VERSION]
-    _warn_if_untested(version, resolved, errors)
+    _warn_if_discouraged(version, resolved, errors)
     return resolved
 
 
-def _warn_if_untested(version: str, linkerd_release: LinkerdRelease, errors: ValidationErrors) -> None:
+def _warn_if_discouraged(version: str, linkerd_release: LinkerdRelease, errors: ValidationErrors) -> None:
+    """Warn of a release that this program was not tested with, or that Linkerd no longer maintains."""
     if not linkerd_release.is_known:
         rule = "unknown Linkerd release, treated as one after the newest known release"
         remedy = f"test it on clusters without production traffic, or choose one of {', '.join(LINKERD_RELEASES)}"
@@ -89,6 +92,13 @@ def _warn_if_untested(version: str, linkerd_release: LinkerdRelease, errors: Val
         year, month, number = NEWEST_TESTED_EDGE
         rule = f"newer than edge-{year}.{month}.{number}, the newest release that this program was tested with"
         errors.warn(VERSION_PATH, version, rule, "test it on clusters without production traffic")
+    if not is_maintained(version):
+        rule = f"Linkerd no longer maintains releases before {DEFAULT_LINKERD_VERSION}"
+        if linkerd_release.channel == "stable":
+            rule = "Linkerd no longer maintains its stable releases, which ended in February 2024"
+        newest = LINKERD_RELEASES[DEFAULT_LINKERD_VERSION]
+        remedy = f'set it to "{newest.version}", which needs Kubernetes {newest.kubernetes} (docs/linkerd-releases.md)'
+        errors.warn(VERSION_PATH, version, rule, remedy)
 
 
 def _find_release_in_charts(

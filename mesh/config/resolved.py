@@ -172,6 +172,17 @@ class Sample:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ChartValues:
+    """Values of one chart at one place of the stack file."""
+
+    path: tuple[str, ...]  # in the stack file
+    chart: str
+    version: str
+    source: str  # repository URL, `oci://` reference or folder of chart archives
+    values: Values = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """A whole stack file, resolved."""
 
@@ -188,6 +199,7 @@ class Settings:
     dashboard_password: str | None = field(default=None, repr=False)
     samples: tuple[Sample, ...] = ()
     trust_domain: str = "cluster.local"  # of the mesh; a cluster can have another one
+    chart_values: tuple[ChartValues, ...] = ()  # of the installed charts, as written in the stack file
     warnings: tuple[str, ...] = ()  # in the form of validation errors
 
     def options(self, link: Link) -> LinkOptions:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mesh.kube.errors import to_single_line
+from mesh.linkerd_releases import DEFAULT_LINKERD_VERSION, find_version_for_kubernetes, is_maintained
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.target import CheckTarget
 
@@ -26,12 +27,11 @@ def check(target: CheckTarget, version: dict[str, Any]) -> Iterator[Finding]:
     minimum, newest = parse_version(target.minimum_kubernetes), parse_version(target.newest_tested_kubernetes)
     if minimum is not None and current < minimum:
         rule = f"{product} needs Kubernetes {target.minimum_kubernetes} or newer"
-        remedy = f"upgrade the cluster, or choose an older {_version_setting(target)}"
+        remedy = f"upgrade the cluster, or {_choose_older(target, current)}"
         yield target.finding(rule, remedy, value=value)
     elif newest is not None and current > newest:
         rule = f"{product} has not been tested with a Kubernetes newer than {target.newest_tested_kubernetes}"
-        remedy = f"test it on this cluster first, or choose a newer {_version_setting(target)}"
-        yield target.finding(rule, remedy, value=value, severity=Severity.WARNING)
+        yield target.finding(rule, _choose_newer(target, current), value=value, severity=Severity.WARNING)
 
 
 def parse_version(version: object) -> tuple[int, int] | None:
@@ -40,5 +40,20 @@ def parse_version(version: object) -> tuple[int, int] | None:
     return (int(match[1]), int(match[2])) if match else None
 
 
-def _version_setting(target: CheckTarget) -> str:
-    return "Cilium by cilium.version" if target.linkerd is None else "Linkerd by linkerd.version"
+def _choose_older(target: CheckTarget, kubernetes: tuple[int, int]) -> str:
+    if target.linkerd is None:
+        return "choose an older Cilium by cilium.version"
+    version = find_version_for_kubernetes(kubernetes)
+    return f'set linkerd.version to "{version}"' if version else "choose an older Linkerd by linkerd.version"
+
+
+def _choose_newer(target: CheckTarget, kubernetes: tuple[int, int]) -> str:
+    test = "test it on this cluster first"
+    if target.linkerd is None:
+        return f"{test}, or choose a newer Cilium by cilium.version"
+    version = find_version_for_kubernetes(kubernetes)
+    if version is not None:
+        return f'set linkerd.version to "{version}", or {test}'
+    if not is_maintained(target.linkerd):
+        return f'set linkerd.version to "{DEFAULT_LINKERD_VERSION}", the newest version, and {test}'
+    return f"{test}, because no version of Linkerd names this Kubernetes yet"

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 from mesh.config import ClusterSettings, Settings
 from mesh.kube import client as kube_client
 from mesh.kube.client import Access
-from mesh.linkerd_releases import NEWEST_TESTED_KUBERNETES
+from mesh.linkerd_releases import NEWEST_TESTED_KUBERNETES, OLDEST_KUBERNETES
 from mesh.preflight.finding import Finding, Severity
-from mesh.preflight.kubernetes_version import parse_version
 from mesh.preflight.runner import run_checks
 from mesh.preflight.target import CheckTarget, CiliumTarget, FlatNetworkLink, GatewayApiTarget
 
@@ -88,13 +87,10 @@ def _check_target(stack: Settings, cluster: ClusterSettings, owner: str, namespa
     return CheckTarget(
         name=cluster.name,
         server=cluster.context.server,
-        minimum_kubernetes=stack.linkerd_release.kubernetes,
-        # A Linkerd release lists newer Kubernetes versions only in its successor.
-        newest_tested_kubernetes=max(
-            NEWEST_TESTED_KUBERNETES,
-            stack.linkerd_release.newest_kubernetes,
-            key=lambda each: parse_version(each) or (0, 0),
-        ),
+        minimum_kubernetes=stack.linkerd_release.kubernetes if stack.has_linkerd else OLDEST_KUBERNETES,
+        newest_tested_kubernetes=stack.linkerd_release.newest_kubernetes
+        if stack.has_linkerd
+        else NEWEST_TESTED_KUBERNETES,
         linkerd=stack.linkerd_release.version if stack.has_linkerd else None,
         # Every cluster has `default`, and no stack owns it.
         namespaces=tuple(name for name in dict.fromkeys(owned_namespaces) if name != "default"),

@@ -35,7 +35,7 @@ class CheckTarget:
     name: str  # as in the stack file
     server: str  # URL of its API server, for messages
     minimum_kubernetes: str  # the oldest version that the chosen Linkerd supports, such as 1.21
-    newest_tested_kubernetes: str  # such as 1.36
+    newest_tested_kubernetes: str  # the newest version that the chosen Linkerd names, such as 1.35
     linkerd: str | None  # version of Linkerd, for messages; None: no Linkerd
     namespaces: tuple[str, ...]  # namespaces that the stack will own
     control_plane_namespace: str

@@ -16,7 +16,10 @@ from pathlib import Path
 import pytest
 
 from hack.lab import charts as lab_charts
-from mesh import chart_repository
+from mesh import chart_repository, chart_values
+from mesh.config.resolved import ChartValues
+from mesh.linkerd_releases import LINKERD_RELEASES
+from tests.helpers.chart_archives import build_archive
 from tests.helpers.hostile_yaml import HOSTILE_YAML, billion_laughs
 from tests.helpers.resource_limits import limited_resources as limited_resources
 
@@ -189,3 +192,59 @@ def test_lab_repository_excludes_hostile_archives(tmp_path: Path) -> None:
     write_hostile_archives(tmp_path)
 
     assert lab_charts.build_index([tmp_path])["entries"] == {}
+
+
+def warn(source: Path | str) -> str:
+    """Return the only warning about a chart value, from a hostile source."""
+    values = ChartValues(path=("values",), chart="linkerd-crds", version="1.0.0", source=str(source), values={"x": 1})
+    (warning,) = chart_values.find_unknown_values([values], LINKERD_RELEASES["2.20"])
+    assert warning.isprintable() and len(warning) < 700
+    return warning
+
+
+@pytest.mark.parametrize("scheme", ["http", "oci"])
+@pytest.mark.parametrize(("response", "error"), RESPONSES.values(), ids=RESPONSES.keys())
+def test_hostile_chart_source_is_one_warning(
+    response: bytes | Callable[[Connection], None], error: str, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if response in SLOW_RESPONSES:
+        monkeypatch.setattr(chart_values, "READ_TIMEOUT_S", TIMEOUT_S)
+
+    with serve_repository(response) as url:
+        assert "cannot be read (" in warn(url.replace("http", scheme))
+
+
+def test_hostile_archive_is_one_warning(tmp_path: Path) -> None:
+    (tmp_path / "all").mkdir()
+    for number, archive in enumerate(write_hostile_archives(tmp_path / "all")):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        archive.rename(folder / "linkerd-crds-1.0.0.tgz")
+        assert warn(folder).startswith("values")
+
+
+DEEP_SCHEMA = '{"properties": {"a": ' * 5_000 + "1" + "}}" * 5_000
+HOSTILE_FILES: dict[str, dict[str, str]] = {
+    "values that are laughter": {"values.yaml": billion_laughs(12)},
+    "values that are a list": {"values.yaml": "- a\n"},
+    "a schema that is deep": {"values.schema.json": DEEP_SCHEMA},
+    "a schema that refers to itself": {
+        "values.schema.json": '{"$ref": "#", "allOf": [{"$ref": "#"}, {"$ref": "#/x"}]}'
+    },
+    "a schema of other types": {
+        "values.schema.json": '{"properties": [1], "allOf": 1, "type": [{}], "$ref": ["#"], "if": [], "oneOf": ["x"]}'
+    },
+    "a template without end": {"templates/a.yaml": "{{ with .Values.a }}" * 50_000},
+    "a template of letters": {"templates/a.yaml": "hasKey " + "a." * 1_000_000},
+    "helpers that include each other": {
+        "templates/_a.tpl": '{{ define "a" }}{{ include "b" . }}{{ end }}{{ define "b" }}{{ include "a" . }}{{ end }}'
+    },
+    "dependencies of other types": {"Chart.yaml": "name: linkerd-crds\ndependencies: {a: [1]}\n", "values.yaml": "{}"},
+}
+
+
+@pytest.mark.parametrize("files", HOSTILE_FILES.values(), ids=HOSTILE_FILES.keys())
+def test_hostile_file_of_chart_is_one_warning(files: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "linkerd-crds-1.0.0.tgz").write_bytes(build_archive("linkerd-crds", "1.0.0", files))
+
+    assert warn(tmp_path).startswith("values")

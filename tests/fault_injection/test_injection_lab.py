@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from hack import toolchain
+from hack.lab.programs import LAB_LINKERD_VERSION
 from hack.toolchain.helm import find_program
-from mesh.linkerd_releases import DEFAULT_LINKERD_VERSION
 from review.discovery import ApiResources
 from review.helm_template import ReleaseSpec, Renderer
 from review.objects import ObjectIdentity, identify
@@ -27,13 +27,13 @@ WEST_CONFIG = LINKERD["clusters"]["west"]
 
 def build_config(text: str) -> dict[str, Any]:
     """Return a configuration with a text in each setting that passes texts to a chart."""
-    charts = str(toolchain.installed(f"linkerd-{DEFAULT_LINKERD_VERSION}") / "charts")
+    charts = str(toolchain.installed(f"linkerd-{LAB_LINKERD_VERSION}") / "charts")
     gateway = {"loadBalancer": {"annotations": {"example.com/lb": text}}}
     return {
         "clusters": {"west": {"gateway": gateway}, "east": {"gateway": copy.deepcopy(gateway)}},
         "topology": "full-mesh",
         "linkerd": {
-            "version": DEFAULT_LINKERD_VERSION,
+            "version": LAB_LINKERD_VERSION,
             "tolerations": WEST_CONFIG["linkerd"]["tolerations"],
             "nodeSelector": WEST_CONFIG["linkerd"]["nodeSelector"],
         },

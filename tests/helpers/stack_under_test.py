@@ -25,6 +25,7 @@ from hack.make.lab_pulumi_stack import LabPulumiStack
 from mesh.config import PROJECT
 from mesh.paths import PROJECT_ROOT
 from mesh.pulumi_cli import PulumiCommandError
+from tests.helpers.stack_configs import with_lab_release
 
 Result = TypeVar("Result")
 
@@ -53,7 +54,7 @@ class StackUnderTest:
 
     def configure(self, config: dict[str, Any], secrets: Mapping[str, str] | None = None) -> None:
         """Replace the configuration in the stack file."""
-        self.config = config
+        self.config = with_lab_release(config)
         self.secrets = dict(secrets or {})
         self._salt: str | None = None  # salt of the encrypted secrets
         self._write(dict.fromkeys(self.secrets, ""))

@@ -9,6 +9,7 @@ import yaml
 
 from hack.lab.state_dir import StateDir
 from mesh.config import PROJECT
+from tests.helpers.stack_configs import with_lab_release
 from tests.helpers.stack_under_test import StackUnderTest, list_all_objects
 
 pytestmark = pytest.mark.lab("west")
@@ -21,7 +22,7 @@ def test_invalid_stack_file_reports_all_errors_before_changes(lab: StateDir, tmp
     }
     lab_stack = StackUnderTest(lab, tmp_path, "wrong", {"clusters": {"west": {}}})
     # `StackUnderTest` validates the file as `make up` does, so the invalid file replaces a valid one.
-    content = {"config": {f"{PROJECT}:{key}": value for key, value in config.items()}}
+    content = {"config": {f"{PROJECT}:{key}": value for key, value in with_lab_release(config).items()}}
     lab_stack.stack.file.write_text(yaml.safe_dump(content))
     objects = list_all_objects(lab_stack, "west")
 

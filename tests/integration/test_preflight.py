@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from hack.lab.state_dir import StateDir
+from mesh.config import PROJECT
 from tests.helpers.stack_under_test import StackUnderTest, deploy, list_all_objects
 
 pytestmark = pytest.mark.lab("west")
@@ -97,3 +98,30 @@ def test_changed_domains_of_running_linkerd_are_refused(lab: StateDir, tmp_path:
 
         assert "clusters.west.linkerd.trustDomain: cluster.local: Linkerd runs there with mesh.example" in output
         assert "clusters.west.linkerd.clusterDomain: west.example: Linkerd runs there with cluster.local" in output
+
+
+def test_preview_warns_of_unknown_values_and_newer_kubernetes(lab: StateDir, tmp_path: Path) -> None:
+    values = {"linkerd-control-plane": {"proxyy": {"logLevel": "debug"}, "proxy": {"logLevel": "info"}}}
+    config = {"clusters": {"west": {}}, "linkerd": {"version": "2.14.10", "values": values}}
+    lab_stack = StackUnderTest(lab, tmp_path, "misspelt", config)
+
+    with lab_stack.engine() as engine:
+        engine.preview()
+    output = " ".join(lab_stack.output.read_text().split())
+
+    assert "linkerd.values.linkerd-control-plane.proxyy: …: linkerd-control-plane 1.16.11 has no such value" in output
+    assert "did you mean proxy?" in output
+    assert "linkerd-control-plane.proxy:" not in output
+    assert 'linkerd.version: "2.14.10": Linkerd no longer maintains its stable releases' in output
+    assert "Linkerd 2.14.10 has not been tested with a Kubernetes newer than 1.28; set linkerd.version to" in output
+
+
+def test_default_release_is_refused_where_charts_lack_it(lab: StateDir, tmp_path: Path) -> None:
+    lab_stack = StackUnderTest(lab, tmp_path, "default", {"clusters": {"west": {}}})
+    content: dict[str, Any] = {"config": {f"{PROJECT}:clusters": {"west": {}}}}
+    lab_stack.stack.file.write_text(yaml.safe_dump(content))
+
+    output = " ".join(lab_stack.up_expecting_failure().split())
+
+    assert 'linkerd.version: "2.20": ' in output
+    assert "has no linkerd-control-plane chart of this release; choose a release that it has: stable-2.14.10" in output

@@ -17,6 +17,7 @@ from hack.make import environment
 from mesh.paths import PROJECT_ROOT
 from tests.helpers.project_files import list_project_files
 from tests.helpers.pulumi_command import run_pulumi
+from tests.helpers.stack_configs import with_lab_release
 from tests.helpers.stack_under_test import StackUnderTest, list_all_objects, wait_until
 
 pytestmark = pytest.mark.lab("west", "east", minutes=1)
@@ -85,7 +86,7 @@ def test_project_from_pulumi_new_links_two_clusters(lab: StateDir, project: NewP
     project.pulumi("stack", "init", "prod")
     stack_file = project.folder / "Pulumi.prod.yaml"
     salt = yaml.safe_load(stack_file.read_text())
-    config = {f"{PROJECT}:{key}": value for key, value in CONFIG.items()}
+    config = {f"{PROJECT}:{key}": value for key, value in with_lab_release(CONFIG).items()}
     stack_file.write_text(yaml.safe_dump({**salt, "config": config}))
     # Only the tools of this object are used; the stack belongs to the project.
     lab_stack = StackUnderTest(lab, tmp_path, "unused", CONFIG)

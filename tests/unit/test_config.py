@@ -83,7 +83,7 @@ def test_chart_repository_setting_overrides_environment(environment: Environment
     }
     assert set(config.parse(with_repository, mirror_environment).charts.values()) == {"https://charts.example.com"}
     assert config.parse({"clusters": {"west": {}}}, environment).charts == {
-        "linkerd": "https://helm.linkerd.io/stable",
+        "linkerd": "https://helm.linkerd.io/edge",
         "linkerd-smi": "https://linkerd.github.io/linkerd-smi",
         "metallb": "https://metallb.github.io/metallb",
         "ingress-nginx": "https://kubernetes.github.io/ingress-nginx",
@@ -210,6 +210,7 @@ def test_extension_missing_from_release_is_rejected(environment: Environment) ->
 def test_discouraged_extension_yields_warning(environment: Environment) -> None:
     stack_config: dict[str, Any] = {"clusters": {"west": {}}, "extensions": {"smi": True}}
 
-    assert config.parse(stack_config, environment).warnings == ()
-    (warning,) = config.parse({**stack_config, "linkerd": {"version": "2.20"}}, environment).warnings
+    (warning,) = config.parse(stack_config, environment).warnings
     assert warning.startswith("extensions.smi: …: Linkerd has deprecated TrafficSplits")
+    older = config.parse({**stack_config, "linkerd": {"version": "2.14.10"}}, environment)
+    assert not any("TrafficSplits" in warning for warning in older.warnings)

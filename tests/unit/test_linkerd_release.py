@@ -17,6 +17,7 @@ from mesh.linkerd_releases import (
     NEWEST_TESTED_EDGE,
     LinkerdRelease,
     find_linkerd_release,
+    find_version_for_kubernetes,
     minor_version,
     release_order,
 )
@@ -169,6 +170,52 @@ def test_untested_newer_release_yields_warning(environment: Environment) -> None
         "with; test it on clusters without production traffic",
     )
     assert choose_release("2.20", environment)[1] == ()
+
+
+@pytest.mark.parametrize(
+    ("version", "rule"),
+    [
+        ("2.13.5", "Linkerd no longer maintains its stable releases, which ended in February 2024"),
+        ("stable-2.14.10", "Linkerd no longer maintains its stable releases, which ended in February 2024"),
+        ("2.15", "Linkerd no longer maintains releases before 2.20"),
+        ("2.19", "Linkerd no longer maintains releases before 2.20"),
+        ("edge-26.6.2", "Linkerd no longer maintains releases before 2.20"),
+    ],
+)
+def test_unmaintained_release_yields_warning(environment: Environment, version: str, rule: str) -> None:
+    remedy = 'set it to "2.20", which needs Kubernetes 1.31 (docs/linkerd-releases.md)'
+
+    assert choose_release(version, environment)[1] == (f'linkerd.version: "{version}": {rule}; {remedy}',)
+
+
+@pytest.mark.parametrize("version", ["2.20", "edge-26.6.3", "2026.8.3", "edge-26.8.3"])
+def test_maintained_release_yields_no_warning(environment: Environment, version: str) -> None:
+    assert choose_release(version, environment)[1] == ()
+
+
+def test_default_release_is_newest_announced_version(environment: Environment) -> None:
+    settings = config.parse({"clusters": {"west": {}}}, environment)
+
+    newest = max(LINKERD_RELEASES.values(), key=lambda each: release_order(each.tag) or ())
+    assert settings.linkerd_release == newest == LINKERD_RELEASES["2.20"]
+    assert settings.warnings == ()
+
+
+def test_stack_without_linkerd_needs_no_linkerd_charts(environment: Environment, tmp_path: Path) -> None:
+    clusters = {name: {"cilium": {"id": number}} for number, name in enumerate(("west", "east"), 1)}
+    content: dict[str, Any] = {"clusters": clusters, "cilium": {}, "charts": {"repository": str(tmp_path)}}
+
+    assert config.parse(content, environment).warnings == ()
+    with pytest.raises(config.SettingsError, match=r"linkerd\.version: .* has no linkerd-control-plane chart"):
+        config.parse({**content, "linkerd": {}}, environment)
+
+
+@pytest.mark.parametrize(
+    ("kubernetes", "version"),
+    [((1, 20), None), ((1, 21), "2.14.10"), ((1, 22), "2.17"), ((1, 30), "2.19"), ((1, 35), "2.20"), ((1, 36), None)],
+)
+def test_kubernetes_version_has_newest_supporting_release(kubernetes: tuple[int, int], version: str | None) -> None:
+    assert find_version_for_kubernetes(kubernetes) == version
 
 
 def test_mirror_may_renumber_charts_of_edge_release(environment: Environment, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from hack.make.check_result import CheckResult
 from mesh.config import PROJECT
 
 STACK = {
+    "linkerd": {"version": "2.14.10"},
     "clusters": {"west": {}, "east": {}, "north": {}},
     "links": [{"source": "west", "target": "east"}, {"source": "west", "target": "north", "gateway": False}],
 }

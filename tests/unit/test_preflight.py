@@ -73,6 +73,50 @@ def test_old_kubernetes_is_error() -> None:
 
 
 @pytest.mark.parametrize(
+    ("linkerd", "newest", "kubernetes", "remedy"),
+    [
+        ("2.14.10", "1.28", "v1.29.1", 'set linkerd.version to "2.19", or test it on this cluster first'),
+        ("2.14.10", "1.28", "v1.34.0-gke.1", 'set linkerd.version to "2.20", or test it on this cluster first'),
+        (
+            "2.17",
+            "1.31",
+            "v1.36.3",
+            'set linkerd.version to "2.20", the newest version, and test it on this cluster first',
+        ),
+        (
+            "2.20",
+            "1.35",
+            "v1.36.3",
+            "test it on this cluster first, because no version of Linkerd names this Kubernetes yet",
+        ),
+        (None, "1.36", "v1.37.0", "test it on this cluster first, or choose a newer Cilium by cilium.version"),
+    ],
+)
+def test_newer_kubernetes_is_warning_with_version(
+    linkerd: str | None, newest: str, kubernetes: str, remedy: str
+) -> None:
+    cluster = healthy_server()
+    cluster.objects["/version"] = {"gitVersion": kubernetes}
+
+    finding = only_finding(cluster, linkerd=linkerd, newest_tested_kubernetes=newest, linkerd_tag=None)
+
+    product = f"Linkerd {linkerd}" if linkerd else "Cilium"
+    assert finding.severity is Severity.WARNING
+    rule = f"{product} has not been tested with a Kubernetes newer than {newest}"
+    assert str(finding) == f"clusters.west: {kubernetes}: {rule}; {remedy}"
+
+
+def test_default_release_names_version_for_older_kubernetes() -> None:
+    cluster = healthy_server()
+    cluster.objects["/version"] = {"gitVersion": "v1.30.2"}
+
+    finding = only_finding(cluster, linkerd="2.20", minimum_kubernetes="1.31", linkerd_tag="edge-26.6.3")
+
+    assert finding.severity is Severity.ERROR
+    assert finding.remedy == 'upgrade the cluster, or set linkerd.version to "2.19"'
+
+
+@pytest.mark.parametrize(
     ("version", "rule"),
     [
         ({"major": "1", "minor": "37+"}, "has not been tested with a Kubernetes newer than 1.36"),

@@ -42,6 +42,23 @@ def test_cilium_alone_needs_no_linkerd_namespaces_or_kinds(
 
 
 @pytest.mark.parametrize(
+    ("content", "oldest", "newest"),
+    [
+        ({"cilium": True}, "1.21", "1.36"),
+        ({"cilium": True, "linkerd": {}}, "1.31", "1.35"),
+        ({"cilium": True, "linkerd": {"version": "2.14.10"}}, "1.21", "1.28"),
+        ({"cilium": True, "linkerd": {"version": "edge-26.8.3"}}, "1.31", "1.36"),
+    ],
+)
+def test_supported_kubernetes_depends_on_linkerd_release(
+    monkeypatch: pytest.MonkeyPatch, environment: Environment, content: dict[str, Any], oldest: str, newest: str
+) -> None:
+    targets, _ = collect_targets(monkeypatch, environment, **content)
+
+    assert {(each.minimum_kubernetes, each.newest_tested_kubernetes) for each in targets} == {(oldest, newest)}
+
+
+@pytest.mark.parametrize(
     ("gateway", "needs_load_balancer"),
     [
         ({}, True),

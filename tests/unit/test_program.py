@@ -8,11 +8,46 @@ from functools import cache
 import pulumi
 import pytest
 
-from tests.helpers.mock_engine import SECRET, RunProgram, mesh_config
+from tests.helpers.mock_engine import SECRET, RunProgram, mesh_config, without_secret_marks
+
+
+def test_default_stack_has_complete_plan(run: RunProgram) -> None:
+    config = mesh_config("west", "east", links=[("west", "east"), ("east", "west")])
+    split = {"cluster": "west", "weights": {"west": 1, "east": 1}}
+    config["workloads"] = [{"podinfo": {"exported": ["west", "east"], "splits": [split]}}]
+
+    recorder = run(config)
+
+    releases = without_secret_marks(recorder.inputs_of("helm.sh/v3:Release"))
+    assert {name: (release["chart"], release["version"]) for name, release in releases.items()} == {
+        f"{cluster}-{role}": (chart, "2026.6.3")
+        for cluster in ("west", "east")
+        for role, chart in (
+            ("linkerd-crds", "linkerd-crds"),
+            ("linkerd-control-plane", "linkerd-control-plane"),
+            ("multicluster", "linkerd-multicluster"),
+        )
+    }
+    repositories = {release["repositoryOpts"]["repo"] for release in releases.values()}
+    assert repositories == {"https://helm.linkerd.io/edge"}
+    for cluster, peer in (("west", "east"), ("east", "west")):
+        # The CRDs of the Gateway API, which this release's charts install only on request.
+        assert releases[f"{cluster}-linkerd-crds"]["values"]["installGatewayAPI"] is True
+        (controller,) = releases[f"{cluster}-multicluster"]["values"]["controllers"]
+        assert controller["link"] == {"ref": {"name": peer}}
+        link = recorder.registration(":Link", f"link-{cluster}-to-{peer}-link")
+        assert link.type == "kubernetes:multicluster.linkerd.io/v1alpha3:Link"
+    links = recorder.inputs_of(":Link").values()
+    assert {link["spec"]["gatewayAddress"] for link in links} == {"gateway.example.com"}
+    secrets = [name for name in recorder.inputs_of("core/v1:Secret") if name.startswith("link-west-to-east-")]
+    assert secrets == [f"link-west-to-east-{role}" for role in ("token", "credentials", "discovery-credentials")]
+    (route,) = [each.type for each in recorder.monitor.registrations if each.type.endswith(":HTTPRoute")]
+    assert route == "kubernetes:gateway.networking.k8s.io/v1:HTTPRoute"
 
 
 def test_clusters_have_three_releases_and_links_one(run: RunProgram) -> None:
-    releases = run(mesh_config("west", "east", links=[("west", "east")])).inputs_of("helm.sh/v3:Release")
+    config = {**mesh_config("west", "east", links=[("west", "east")]), "linkerd": {"version": "2.14.10"}}
+    releases = run(config).inputs_of("helm.sh/v3:Release")
 
     assert {name: (release["chart"], release.get("version")) for name, release in releases.items()} == {
         "west-linkerd-crds": ("linkerd-crds", "1.8.0"),
@@ -71,7 +106,7 @@ def test_only_awaited_gateway_address_is_read(run: RunProgram) -> None:
 
     recorder = run(config)
 
-    links = recorder.inputs_of("multicluster.linkerd.io/v1alpha1:Link").values()
+    links = recorder.inputs_of("multicluster.linkerd.io/v1alpha3:Link").values()
     assert {link["spec"]["gatewayAddress"] for link in links} == {"gateway.example.com"}
     releases = recorder.inputs_of("Release")
     assert releases["west-multicluster"]["skipAwait"] is True, "Helm would wait for an address"

@@ -12,6 +12,7 @@ from tests.helpers.stack_configs import shipped_config
 REGISTRY_LOGIN = {"auths": {"registry.example.com": {"auth": "bG9naW4="}}}
 FULL_CONFIG: dict[str, Any] = {
     **mesh_config("west", "east", links=[("west", "east"), ("east", "west")]),
+    "linkerd": {"version": "2.14.10"},  # later ones lack jaeger, or deprecate smi
     "imagePullSecret": REGISTRY_LOGIN,
     "extensions": {
         "viz": {"dashboard": {"user": "ops"}},

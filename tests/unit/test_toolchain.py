@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hack.lab.programs import LAB_LINKERD_VERSION
 from hack.toolchain import __main__ as command
 from hack.toolchain import add_ons, cache, charts, go, helm, pulumi_installation
 from hack.toolchain.artifacts import ARTIFACTS, CHARTS, CILIUM, ENGINE, HELM, Artifact, Build, linkerd_artifact
@@ -91,7 +92,7 @@ def test_default_build_has_artifacts_that_make_up_needs(monkeypatch: pytest.Monk
     monkeypatch.setattr(command, "_build_missing", built.extend)
 
     assert command.main([]) == 0
-    assert {"kubernetes", linkerd_artifact(linkerd_releases.DEFAULT_LINKERD_VERSION).name, CHARTS.name} <= {
+    assert {"kubernetes", linkerd_artifact(LAB_LINKERD_VERSION).name, CHARTS.name} <= {
         artifact.name for artifact in built
     }
     assert not {linkerd_artifact("2.13.5").name, CILIUM.name} & {artifact.name for artifact in built}

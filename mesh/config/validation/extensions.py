@@ -48,7 +48,8 @@ def resolve_extensions(
             ("gatewayApi", config.gateway_api),
         )
     }
-    _check_availability(clusters, linkerd_release, errors)
+    if has_linkerd:
+        _check_availability(clusters, linkerd_release, errors)
     gateway_api = _resolve_gateway_api(config.gateway_api, linkerd_release if has_linkerd else None, errors)
     pools = _resolve_pools(config.metallb, parsed, names, links, errors) if config.metallb is not None else {}
     _check_dashboard(parsed, clusters, errors)
