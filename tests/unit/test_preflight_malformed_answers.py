@@ -43,8 +43,10 @@ KEYS = [
 ]
 KEYS += ["type", "loadBalancer", "ingress", "ip", "providerID", "podCIDRs", "podCIDR", "creationTimestamp", "data"]
 KEYS += ["ca-bundle.crt", "gitVersion", "major", "allowed", "resources", "continue", "pulumi.com/patchFieldManager"]
+KEYS += ["conditions", "message", "deletionTimestamp", "finalizers"]
+KNOWN_TEXTS = ["LoadBalancer", ANCHOR, "Available", "NamespaceContentRemaining", "True", "False"]
 VALUES = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=9), st.sampled_from(["LoadBalancer", ANCHOR])
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=9), st.sampled_from(KNOWN_TEXTS)
 )
 ANY_ANSWER = st.recursive(
     VALUES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4)
