@@ -224,3 +224,22 @@ def test_every_namespace_is_deleted_at_the_same_time_as_its_report(run: RunProgr
         assert deletions[f"{name}-deletion"]["namespace"] == inputs["metadata"]["name"]
     used = {urn for each in recorder.monitor.registrations for urn in each.dependencies}
     assert not [urn for urn in used if "NamespaceDeletion" in urn], "no resource waits for it"
+
+
+def test_report_of_abandoned_cluster_is_retained(run: RunProgram) -> None:
+    config = mesh_config("west", "east", links=[("west", "east")])
+    state = run(config)
+    config["clusters"] = {**config["clusters"], "west": {"reachable": "never"}}
+
+    recorder = run(config, state=state)
+
+    retained = {
+        each.name: each.retain_on_delete
+        for each in recorder.monitor.registrations
+        if each.type.endswith(":NamespaceDeletion")
+    }
+    assert retained == {
+        f"{cluster}-{name}-namespace-deletion": cluster == "west"
+        for cluster in ("west", "east")
+        for name in ("linkerd", "multicluster")
+    }
