@@ -25,8 +25,12 @@ export PYTHONDONTWRITEBYTECODE :=
 
 help: ## List all targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@echo
+	@echo "STACK is the name of a Pulumi.<stack>.yaml: $(sort $(patsubst Pulumi.%.yaml,%,$(wildcard Pulumi.*.yaml))); default: dev."
+	@echo "LAB_HOME is the lab's folder (default: .lab); LAB_CHARTS names folders with further charts for the lab."
+	@echo "PYTHON is the path of Python 3.11 or later (default: python3)."
 
-up: ## Build the toolchain, start the lab, run `pulumi up` for STACK (default: dev), check the mesh
+up: ## Build the toolchain, start the lab, run `pulumi up` for STACK, check the mesh
 	@$(MAKE) --no-print-directory --jobs=2 venv toolchain
 	@$(PY) -m hack.make up $(STACK)
 
@@ -40,7 +44,7 @@ check: $(VENV)/ready ## Check the mesh of STACK in the lab with Linkerd's own ch
 verify: $(VENV)/ready ## Check the traffic splits of STACK on your own clusters: send requests from a pod and count the answers
 	@$(PY) -m hack.make verify $(STACK)
 
-down: $(VENV)/ready ## Destroy STACK, stop the lab and delete its data
+down: $(VENV)/ready ## Destroy STACK and delete its clusters; without other stacks, stop the lab and delete its data
 	@$(PY) -m hack.make down $(STACK)
 
 env: $(VENV)/ready ## Print variables for pulumi, kubectl and linkerd on the lab; use: eval "$(make -s env)"
@@ -58,7 +62,7 @@ faults: ## Run the fault injection tests at length (SEED, MOMENTS, CLUSTERS: see
 	@$(PY) -m pytest $(TWO_AT_A_TIME) --seed=$(SEED) --moments=$(MOMENTS) --clusters=$(CLUSTERS) tests/fault_injection
 
 # Without shellcheck and pyflakes, which actionlint uses if they are installed, its output is the same on every machine.
-lint: $(VENV)/ready ## Run ruff, mypy in strict mode, and the checks of the CI pipelines
+lint: $(VENV)/ready ## Run ruff, mypy in strict mode, and the checks of the CI pipelines (builds actionlint once)
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
@@ -75,13 +79,14 @@ bench: ## Measure, and write benchmarks/results.md (RUNS, ONLY, LAB_SIZES, SIZES
 schema: $(VENV)/ready ## Generate stack.schema.json, which editors use for stack files, and docs/settings.md
 	@$(PY) -m mesh.config
 
-python: ## Check the version of Python
+# Not listed by `make help`: the other targets run it.
+python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("python3: version 3.11 or later is required; install it, or set PYTHON to its path")'
 
 toolchain: python ## Build missing programs of the toolchain (PARTS: names of artifacts, or all)
 	@$(PYTHON) -m hack.toolchain $(PARTS)
 
-venv: $(VENV)/ready ## Create the virtual environment .venv
+venv: $(VENV)/ready
 
 $(VENV)/bench: requirements-bench.txt $(VENV)/ready
 	@$(PY) -m pip install --quiet --disable-pip-version-check --requirement requirements-bench.txt

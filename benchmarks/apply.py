@@ -48,7 +48,7 @@ class PlannedCluster:
     def request(self, method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
         """Send a request; return status and content of the response."""
         text = None if body is None else json.dumps(body)
-        query = "?fieldManager=floor&force=true" if method == "PATCH" else ""
+        query = "?fieldManager=raw-apply&force=true" if method == "PATCH" else ""
         answer = self._pool.request(
             method, path + query, body=text, headers=_APPLY_HEADERS if body is not None else None
         )

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from benchmarks import leftovers, objects, readiness, stacks
-from benchmarks.contenders.contender import Contender
+from benchmarks.contenders.contender import PROGRAM_NAME, Contender
 from benchmarks.contenders.pulumi_program import STATE_ONCE, PulumiProgram
 from benchmarks.contenders.raw_apply import RawApply
 from benchmarks.contenders.script import CLI, GUIDES, HELMFILE, ShellScript
@@ -23,10 +23,10 @@ from mesh.config import PROJECT
 SECONDS_PER_ROUND = 320
 _READY_TIMEOUT_S, _DELETION_TIMEOUT_S = 120.0, 90.0
 
-_ONCE = "ours, state written once"
-_GUIDES, _GUIDES_AT_ONCE = "guides", "guides, clusters side by side"
+_PROGRAM_STATE_ONCE = f"{PROGRAM_NAME}, state written once"
+_GUIDES, _GUIDES_CONCURRENTLY = "guides", "guides, clusters concurrently"
 _HELMFILE = "helmfile"
-_CLI, _CLI_AT_ONCE = "linkerd CLI", "linkerd CLI, clusters side by side"
+_CLI, _CLI_CONCURRENTLY = "linkerd CLI", "linkerd CLI, clusters concurrently"
 
 _UP_TEXT = """
 From two empty clusters to a two-way mesh as in `Pulumi.dev.yaml`, with podinfo exported by both. The time ends when the
@@ -36,17 +36,17 @@ commands alone. Linkerd sends the first probe three seconds after the start of a
 it. Linkerd's own checks take several seconds per cluster, so they run once for each contender, outside the measured
 time. All rows of `make check` passed for each contender.
 
-- **ours, state written once**: with variables by which Pulumi writes its state only when it ends, instead of before and
-  after each step ([docs/large-meshes.md](../docs/large-meshes.md)). The goals are for the default.
+- **this program, state written once**: with variables by which Pulumi writes its state only when it ends, instead of
+  before and after each step ([docs/large-meshes.md](../docs/large-meshes.md)). The goals are for the default.
 - **guides**: the commands in Linkerd's guides. `helm install --wait` of linkerd-crds, linkerd-control-plane and
   linkerd-multicluster on one cluster after the other, `linkerd multicluster link | kubectl apply` for each direction,
   podinfo by kubectl. The certificates are created by openssl instead of step.
 - **linkerd CLI**: `linkerd install`, `linkerd multicluster install` and `link`, each piped into `kubectl apply`.
-- **clusters side by side**: the same commands on both clusters at once, which the guides do not do.
+- **clusters concurrently**: the same commands on both clusters at once, which the guides do not do.
 - **helmfile**: `helmfile sync` of the same releases on both clusters, in parallel where dependencies permit. Links and
   podinfo as in the guides.
-- **floor**: the objects that this program creates, credentials included, applied by one client with eight concurrent
-  requests per cluster. It renders no chart, creates no key and stores no state.
+- **raw apply**: the objects that this program creates, credentials included, applied by one client with eight
+  concurrent requests per cluster. The client renders no chart, creates no key and stores no state.
 """
 _DOWN_TEXT = """
 From that mesh back to the initial clusters: the time ends when the names of all objects of all kinds are the same as
@@ -66,21 +66,25 @@ def measure(lab: Environment, rounds: int, date: str, machine: str) -> dict[str,
     expected = stacks.expected_mesh(stack)
     clusters = [cluster.context for cluster in stack.clusters]
     empty = leftovers.list_names(lab, clusters)
-    ours = PulumiProgram(lab, stack)
-    lab.report("ours, once, to profile it and to list its objects")
-    profile_up, profile_down, stack_objects = _profile(lab, ours, stack, expected)
+    this_program = PulumiProgram(lab, stack)
+    lab.report(f"{PROGRAM_NAME}, once, to profile it and to list its objects")
+    profile_up, profile_down, stack_objects = _profile(lab, this_program, stack, expected)
     leftovers.wait_until_none(lab, empty, _DELETION_TIMEOUT_S)
-    contenders = [ours, PulumiProgram(lab, stack, _ONCE, environment=STATE_ONCE), *_create_others(lab, stack_objects)]
+    contenders = [
+        this_program,
+        PulumiProgram(lab, stack, _PROGRAM_STATE_ONCE, environment=STATE_ONCE),
+        *_create_others(lab, stack_objects),
+    ]
     _check_contenders(lab, contenders, stack, expected, empty)
     seconds: dict[str, list[float]] = defaultdict(list)
     for number in range(1, rounds + 1):
         for contender in contenders:
-            for what, value in _measure_round(lab, contender, expected, empty).items():
-                seconds[what].append(value)
-            shown = (
+            for name, value in _measure_round(lab, contender, expected, empty).items():
+                seconds[name].append(value)
+            last_times = (
                 f"{seconds[f'{contender.name}: up'][-1]:.1f} s up, {seconds[f'{contender.name}: down'][-1]:.1f} s down"
             )
-            lab.report(f"round {number} of {rounds}: {contender.name}: {shown}")
+            lab.report(f"round {number} of {rounds}: {contender.name}: {last_times}")
     series = [Series(name=name, unit="s", values=tuple(values)) for name, values in seconds.items()]
     return {
         "mesh": Section(
@@ -93,16 +97,16 @@ def measure(lab: Environment, rounds: int, date: str, machine: str) -> dict[str,
             comparisons=(
                 *_compare("up", _GUIDES, 0.5),
                 *_compare("up", _CLI, 0.8),
-                *_compare("up", "floor", 2.0),
-                *_compare("up", _GUIDES_AT_ONCE),
-                *_compare("up", _CLI_AT_ONCE),
+                *_compare("up", RawApply.name, 2.0),
+                *_compare("up", _GUIDES_CONCURRENTLY),
+                *_compare("up", _CLI_CONCURRENTLY),
                 *_compare("up", _HELMFILE),
-                *_compare("up", _GUIDES, ours=_ONCE),
-                *_compare("up", _CLI, ours=_ONCE),
-                *_compare("up", "floor", ours=_ONCE),
+                *_compare("up", _GUIDES, program=_PROGRAM_STATE_ONCE),
+                *_compare("up", _CLI, program=_PROGRAM_STATE_ONCE),
+                *_compare("up", RawApply.name, program=_PROGRAM_STATE_ONCE),
                 *_compare("up to its end", _GUIDES),
                 *_compare("up to its end", _CLI),
-                *_compare("up to its end", "floor"),
+                *_compare("up to its end", RawApply.name),
             ),
             profile=profile_up,
             notes=_NOT_COMPARED,
@@ -116,12 +120,12 @@ def measure(lab: Environment, rounds: int, date: str, machine: str) -> dict[str,
             series=_select(series, "down"),
             comparisons=(
                 *_compare("down", _GUIDES, 0.4),
-                *_compare("down", _GUIDES_AT_ONCE),
+                *_compare("down", _GUIDES_CONCURRENTLY),
                 *_compare("down", _CLI),
-                *_compare("down", _CLI_AT_ONCE),
+                *_compare("down", _CLI_CONCURRENTLY),
                 *_compare("down", _HELMFILE),
-                *_compare("down", "floor"),
-                *_compare("down", _GUIDES, ours=_ONCE),
+                *_compare("down", RawApply.name),
+                *_compare("down", _GUIDES, program=_PROGRAM_STATE_ONCE),
             ),
             profile=profile_down,
         ),
@@ -129,12 +133,12 @@ def measure(lab: Environment, rounds: int, date: str, machine: str) -> dict[str,
 
 
 def _profile(
-    lab: Environment, ours: PulumiProgram, stack: LabStack, expected: ExpectedMesh
+    lab: Environment, program: PulumiProgram, stack: LabStack, expected: ExpectedMesh
 ) -> tuple[str, str, dict[str, list[dict[str, object]]]]:
     """Return the profiles of `up` and `destroy`, and the stack's objects by cluster."""
     up = Timeline(lab.work / "up.events")
     up.begin()
-    ours.up_with(*up.options, meanwhile=up.read_events)
+    program.up_with(*up.options, meanwhile=up.read_events)
     up.read_events()
     readiness.wait_until_ready(lab, expected, _READY_TIMEOUT_S)
     manager = f"{PROJECT}-{stack.name}"
@@ -144,7 +148,7 @@ def _profile(
     leftovers.warm_storage(lab, stack_objects)
     down = Timeline(lab.work / "down.events")
     down.begin()
-    ours.down_with(*down.options, meanwhile=down.read_events)
+    program.down_with(*down.options, meanwhile=down.read_events)
     down.read_events()
     return up.markdown("up", before=PROGRAM), down.markdown("destroy", before=ENGINE), stack_objects
 
@@ -153,12 +157,12 @@ def _create_others(lab: Environment, stack_objects: dict[str, list[dict[str, obj
     namespace = stacks.NAMESPACE
     podinfo = {cluster: objects.select_namespace(each, namespace) for cluster, each in stack_objects.items()}
     scripts = [
-        ShellScript(lab, script, podinfo, namespace, side_by_side=at_once, name=name)
-        for name, script, at_once in (
+        ShellScript(lab, script, podinfo, namespace, concurrently=concurrently, name=name)
+        for name, script, concurrently in (
             (_GUIDES, GUIDES, False),
             (_CLI, CLI, False),
-            (_GUIDES_AT_ONCE, GUIDES, True),
-            (_CLI_AT_ONCE, CLI, True),
+            (_GUIDES_CONCURRENTLY, GUIDES, True),
+            (_CLI_CONCURRENTLY, CLI, True),
             (_HELMFILE, HELMFILE, True),
         )
     ]
@@ -180,8 +184,8 @@ def _check_contenders(
         contender.before_checks()
         failed = [row for row in Checker(stack, lab.runner.environment).rows() if not row.passed]
         if failed:
-            shown = "; ".join(f"{row.subject}: {row.check}: {row.detail}" for row in failed)
-            raise readiness.NotReadyError(f"{contender.name}: {shown}")
+            failures = "; ".join(f"{row.subject}: {row.check}: {row.detail}" for row in failed)
+            raise readiness.NotReadyError(f"{contender.name}: {failures}")
         leftovers.warm_storage(lab, empty)
         contender.down()
         leftovers.wait_until_none(lab, empty, _DELETION_TIMEOUT_S)
@@ -211,6 +215,8 @@ def _select(series: Sequence[Series], *ends: str) -> tuple[Series, ...]:
     return tuple(each for end in ends for each in series if each.name.partition(": ")[2] == end)
 
 
-def _compare(what: str, peer: str, at_most: float | None = None, *, ours: str = "ours") -> tuple[Comparison]:
-    compared = f"{what}, {ours} : {peer}"
-    return (Comparison(what=compared, ours=f"{ours}: {what}", peer=f"{peer}: {what}", at_most=at_most),)
+def _compare(
+    quantity: str, peer: str, at_most: float | None = None, *, program: str = PROGRAM_NAME
+) -> tuple[Comparison]:
+    label = f"{quantity}, {program} : {peer}"
+    return (Comparison(what=label, ours=f"{program}: {quantity}", peer=f"{peer}: {quantity}", at_most=at_most),)

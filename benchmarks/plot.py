@@ -8,9 +8,10 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
+from benchmarks.contenders.contender import PROGRAM_NAME
 from benchmarks.results import Curve, Section, Series
 
-_BAR, _OURS, _WHISKER = "#9aa7b5", "#2f6f9f", "#333333"
+_BAR, _PROGRAM_BAR, _WHISKER = "#9aa7b5", "#2f6f9f", "#333333"
 # Sections with bars, and the suffix of the names of the drawn series.
 _BAR_SUFFIXES = {"mesh": "up", "destroy": "down", "preview": "time"}
 _CURVES = ("scale-lab", "scale-mock")
@@ -37,7 +38,7 @@ def draw(folder: Path, sections: Mapping[str, Section]) -> dict[str, list[str]]:
     return file_names
 
 
-def _draw_bars(series: Sequence[Series], what: str) -> Figure:
+def _draw_bars(series: Sequence[Series], quantity: str) -> Figure:
     figure = Figure(figsize=(8, 0.45 * len(series) + 0.9))
     axes = figure.subplots()
     labels = [each.name.rpartition(": ")[0] for each in series]
@@ -48,7 +49,7 @@ def _draw_bars(series: Sequence[Series], what: str) -> Figure:
         labels,
         [spread.median for spread in spreads],
         xerr=[below, above],
-        color=[_OURS if label.startswith("ours") else _BAR for label in labels],
+        color=[_PROGRAM_BAR if label.startswith(PROGRAM_NAME) else _BAR for label in labels],
         error_kw={"ecolor": _WHISKER, "capsize": 3, "linewidth": 1},
     )
     for label, spread in zip(labels, spreads, strict=True):
@@ -56,7 +57,7 @@ def _draw_bars(series: Sequence[Series], what: str) -> Figure:
             f"{spread.median:.1f}", (spread.most, label), xytext=(6, 0), textcoords="offset points", va="center"
         )
     axes.invert_yaxis()
-    axes.set_xlabel(f"{what}, seconds: median, least and most")
+    axes.set_xlabel(f"{quantity}, seconds: median, least and most")
     axes.margins(x=0.1)
     axes.spines[["top", "right"]].set_visible(False)
     return figure

@@ -7,6 +7,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks import imports, stacks
+from benchmarks.contenders.contender import PROGRAM_NAME
 from benchmarks.contenders.pulumi_program import PulumiProgram
 from benchmarks.empty_program import EmptyProgram
 from benchmarks.environment import Environment
@@ -21,8 +22,7 @@ from benchmarks.timeline import PROGRAM, Timeline
 SECONDS_PER_ROUND = 18
 
 _EMPTY = "empty program"
-_OURS = "ours"
-_NO_PREFLIGHT = "ours, preflight off"
+_NO_PREFLIGHT = f"{PROGRAM_NAME}, preflight off"
 _DEV = "`Pulumi.dev.yaml`"
 
 _TEXT = """
@@ -40,18 +40,22 @@ The last table contains the imports of the program for three stacks, from the sm
 def measure(lab: Environment, rounds: int, date: str, machine: str) -> dict[str, Section]:
     """Return the section `preview`."""
     config = stacks.dev_config()
-    ours = PulumiProgram(lab, stacks.read_stack(lab, "preview", config))
+    program_with_preflight = PulumiProgram(lab, stacks.read_stack(lab, "preview", config))
     # The same stack can be previewed without the preflight, because the preflight leaves nothing in the state.
     without_preflight = PulumiProgram(
-        lab, stacks.read_stack(lab, "preview", {**config, "preflight": False}, file="preview-unasked")
+        lab, stacks.read_stack(lab, "preview", {**config, "preflight": False}, file="preview-without-preflight")
     )
     empty = EmptyProgram(lab)
-    programs: dict[str, PulumiProgram | EmptyProgram] = {_OURS: ours, _EMPTY: empty, _NO_PREFLIGHT: without_preflight}
+    programs: dict[str, PulumiProgram | EmptyProgram] = {
+        PROGRAM_NAME: program_with_preflight,
+        _EMPTY: empty,
+        _NO_PREFLIGHT: without_preflight,
+    }
     seconds: dict[str, list[float]] = defaultdict(list)
     peaks: dict[str, list[MemoryPeak]] = defaultdict(list)
     timeline = Timeline(lab.work / "preview.events")
     try:
-        ours.up()
+        program_with_preflight.up()
         empty.up()
         for number in range(1, rounds + 1):
             for name, program in programs.items():
@@ -65,10 +69,10 @@ def measure(lab: Environment, rounds: int, date: str, machine: str) -> dict[str,
                 assert peak is not None, "the memory was sampled"
                 peaks[name].append(peak)
         timeline.begin()
-        ours.preview(*timeline.options, meanwhile=timeline.read_events)
+        program_with_preflight.preview(*timeline.options, meanwhile=timeline.read_events)
         timeline.read_events()
     finally:
-        ours.down()
+        program_with_preflight.down()
         empty.down()
     series = [Series(name=f"{name}: time", unit="s", values=tuple(values)) for name, values in seconds.items()]
     series += [
@@ -117,8 +121,13 @@ def _import_configs(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _compare(what: str, peer: str, at_most: float | None = None) -> Comparison:
-    return Comparison(what=f"{what}, ours : {peer}", ours=f"{_OURS}: {what}", peer=f"{peer}: {what}", at_most=at_most)
+def _compare(quantity: str, peer: str, at_most: float | None = None) -> Comparison:
+    return Comparison(
+        what=f"{quantity}, {PROGRAM_NAME} : {peer}",
+        ours=f"{PROGRAM_NAME}: {quantity}",
+        peer=f"{peer}: {quantity}",
+        at_most=at_most,
+    )
 
 
 def _memory_table(peaks: dict[str, list[MemoryPeak]]) -> Table:

@@ -109,9 +109,9 @@ def measure(lab: Environment, runs: int, sizes: Sequence[int], date: str, machin
             rounds=runs,
             text=_TEXT,
             series=tuple(
-                Series(name=f"N = {size.clusters}: {what}", unit=unit, values=tuple(values))
+                Series(name=f"N = {size.clusters}: {quantity}", unit=unit, values=tuple(values))
                 for size in measured_sizes
-                for what, unit, values in (
+                for quantity, unit, values in (
                     ("up", "s", size.each_step.up),
                     ("up, state written once", "s", size.once.up),
                     ("no-op preview", "s", size.preview),
@@ -160,21 +160,21 @@ def _measure_size(lab: Environment, size: _MeshSize, runs: int) -> _MeshSize:
     expected = stacks.expected_mesh(stack)
     timeout = 120 + 5.0 * size.parts
     empty = leftovers.list_names(lab, names)
-    for what, times, environment in (("", size.each_step, {}), (", state written once", size.once, STATE_ONCE)):
-        ours = PulumiProgram(lab, stack, environment=environment)
+    for suffix, times, environment in (("", size.each_step, {}), (", state written once", size.once, STATE_ONCE)):
+        program = PulumiProgram(lab, stack, environment=environment)
         for number in range(1, times.rounds + 1):
-            which = f"N = {size.clusters}{what}, round {number} of {times.rounds}"
+            which = f"N = {size.clusters}{suffix}, round {number} of {times.rounds}"
             began = time.perf_counter()
-            ours.up()
+            program.up()
             readiness.wait_until_ready(lab, expected, timeout)
             times.up.append(time.perf_counter() - began)
             lab.report(f"{which}: {times.up[-1]:.1f} s up")
             if times is size.once and number == times.rounds:
-                size.resources = ours.count_resources()
+                size.resources = program.count_resources()
                 _measure_previews(lab, stack, size, runs)
             leftovers.warm_storage(lab, names)
             began = time.perf_counter()
-            ours.down()
+            program.down()
             leftovers.wait_until_none(lab, empty, timeout)
             times.down.append(time.perf_counter() - began)
             lab.report(f"{which}: {times.down[-1]:.1f} s down")
@@ -207,26 +207,26 @@ def _growth_facts(sizes: Sequence[_MeshSize]) -> list[Fact]:
         ("destroy's time, state written once", lambda size: size.once.down, None),
         ("a preview's memory", lambda size: [peak.total for peak in size.peaks], None),
     )
-    for what, of, goal in measurements:
-        points = _median_points(sizes, of)
+    for quantity, select, goal in measurements:
+        points = _median_points(sizes, select)
         if len(points) > 1:
             exponent = scaling.fit_exponent(*zip(*points, strict=True))
-            facts.append(_exponent_fact(what, exponent, f"{exponent:.2f}", goal))
+            facts.append(_exponent_fact(quantity, exponent, f"{exponent:.2f}", goal))
     # In small meshes the fixed costs hide the growth, so the two largest meshes are compared separately.
-    with_goal = [(what, of) for what, of, goal in measurements if goal is not None]
-    for what, of in (("a preview's time", lambda size: size.preview), *with_goal):
-        points = _median_points(sizes, of)[-2:]
+    with_goal = [(quantity, select) for quantity, select, goal in measurements if goal is not None]
+    for quantity, select in (("a preview's time", lambda size: size.preview), *with_goal):
+        points = _median_points(sizes, select)[-2:]
         if len(points) > 1:
             exponent = scaling.fit_exponent(*zip(*points, strict=True))
             between = f"N = {_cluster_count(points[0][0])} to {_cluster_count(points[1][0])} alone"
-            facts.append(_exponent_fact(f"{what}, {between}", exponent, f"{exponent:.2f}", None))
+            facts.append(_exponent_fact(f"{quantity}, {between}", exponent, f"{exponent:.2f}", None))
     return facts
 
 
-def _exponent_fact(what: str, exponent: float, text: str, goal: float | None) -> Fact:
+def _exponent_fact(quantity: str, exponent: float, text: str, goal: float | None) -> Fact:
     if goal is None:
-        return Fact(what=f"exponent in N + links of {what}", value=text)
-    return Fact(what=f"exponent in N + links of {what}", value=text, goal=f"≤ {goal}", met=exponent <= goal)
+        return Fact(what=f"exponent in N + links of {quantity}", value=text)
+    return Fact(what=f"exponent in N + links of {quantity}", value=text, goal=f"≤ {goal}", met=exponent <= goal)
 
 
 def _cluster_count(parts: float) -> int:

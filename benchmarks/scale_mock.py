@@ -85,8 +85,8 @@ def measure(lab: Environment, rounds: int, sizes: Sequence[int], date: str, mach
             rounds=rounds,
             text=_TEXT,
             series=tuple(
-                Series(name=f"hub of {size}: {what}", unit="s", values=tuple(values[size]))
-                for what, values in (("time", took), ("processor time", processor))
+                Series(name=f"hub of {size}: {quantity}", unit="s", values=tuple(values[size]))
+                for quantity, values in (("time", took), ("processor time", processor))
                 for size in sizes
             ),
             facts=(
@@ -131,15 +131,15 @@ def _growth_facts(
             scaling.fit_exponent(points, [processor[size][number] for size in sizes]) for number in rounds
         ],
     }
-    spreads = {what: Spread.from_values(values) for what, values in exponents.items()}
+    spreads = {quantity: Spread.from_values(values) for quantity, values in exponents.items()}
     facts = [
         Fact(
-            what=f"exponent of {what} in N + links",
+            what=f"exponent of {quantity} in N + links",
             value=spread.text(2),
             goal=f"≤ {_MAX_EXPONENT}",
             met=spread.median <= _MAX_EXPONENT,
         )
-        for what, spread in spreads.items()
+        for quantity, spread in spreads.items()
     ]
     growth = scaling.fit_exponent(points, [memory[size] for size in sizes])
     return [*facts, Fact(what="exponent of peak memory in N + links", value=f"{growth:.2f}")]

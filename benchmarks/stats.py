@@ -25,10 +25,10 @@ class Spread:
         return f"{self.median:.{digits}f} ({self.least:.{digits}f}–{self.most:.{digits}f})"
 
 
-def round_ratios(ours: Sequence[float], peers: Sequence[float]) -> list[float]:
+def round_ratios(values: Sequence[float], peer_values: Sequence[float]) -> list[float]:
     """Return the ratio in each round, so that a slow round affects both values.
 
     Raises:
         ValueError: the two series have different numbers of rounds.
     """
-    return [one / other for one, other in zip(ours, peers, strict=True)]
+    return [value / peer for value, peer in zip(values, peer_values, strict=True)]

@@ -75,16 +75,16 @@ class Timeline:
             if ended in event and event[ended]["metadata"]["urn"] in self._steps:
                 self._steps[event[ended]["metadata"]["urn"]].ended = now
 
-    def markdown(self, what: str, *, before: str) -> str:
+    def markdown(self, command: str, *, before: str) -> str:
         """Return a table of the longest steps, in the order of their start.
 
         Args:
-            what: the command.
+            command: the command.
             before: a description of the work before the first step.
         """
         done = [step for step in self._steps.values() if step.ended is not None]
         if not done:
-            return f"Pulumi reported no resource during {what}."
+            return f"Pulumi reported no resource during {command}."
         longest = sorted(done, key=lambda step: (step.ended or 0) - step.began, reverse=True)[:_MAX_ROWS]
         rows = [
             (step.name, f"{step.began:.2f}", f"{step.ended or 0:.2f}", f"{(step.ended or 0) - step.began:.2f}")
@@ -92,7 +92,7 @@ class Timeline:
         ]
         first, last = min(step.began for step in done), max(step.ended or 0 for step in done)
         head = (
-            f"One `{what}`, from Pulumi's events: the first resource began after {first:.2f} s ({before}), the last "
+            f"One `{command}`, from Pulumi's events: the first resource began after {first:.2f} s ({before}), the last "
             f"one ended after {last:.2f} s, and Pulumi itself after {self._last:.2f} s. The slowest resources of "
             f"{len(done)}:"
         )

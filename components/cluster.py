@@ -16,8 +16,8 @@ from mesh.kube.constants import FIELD_MANAGER_ANNOTATION
 # Label of each namespace that this program creates. `managed-by` cannot be used: an adopted namespace has Helm's.
 PART_OF_LABEL = {"app.kubernetes.io/part-of": "multicluster-mesh"}
 
-# Pulumi's default is foreground deletion by the garbage collector, which has two problems. It updates the object first,
-# which fails if a webhook is down. And it discovers the kind of a new CRD up to 30 seconds late.
+# Pulumi's default is foreground deletion, which has two problems. Foreground deletion updates the object first, which
+# fails if a webhook is down. The garbage collector discovers the kind of a new CRD up to 30 seconds late.
 _BACKGROUND_DELETION = {"pulumi.com/deletionPropagationPolicy": "background"}
 
 # For objects whose readiness is irrelevant. Pulumi's wait never ends if the API server stops when the wait begins.

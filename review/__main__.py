@@ -16,10 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hack.toolchain.cache import NotInstalledError
-from hack.toolchain.helm import find_program
 from mesh import topology
 from mesh.broken_pipe import ignore_broken_pipe
+from mesh.helm_cli import HelmNotInstalledError, find_helm
 from mesh.kube.client import Access
 from mesh.paths import PROJECT_ROOT
 from mesh.pulumi_constants import KUBERNETES_PROVIDER_TYPE
@@ -74,7 +73,7 @@ def main(arguments: list[str]) -> int:
         short = markdown.render_failure_comment(request.stack, message)
         data, code = {"stack": request.stack, "failure": message}, 1
         print(f"error: {message}", file=sys.stderr)
-    except NotInstalledError as error:
+    except HelmNotInstalledError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -128,9 +127,9 @@ def review(request: ReviewRequest, environment: Mapping[str, str], report_progre
 
     Raises:
         PreviewFailedError: the preview failed.
-        NotInstalledError: Helm is not installed.
+        HelmNotInstalledError: no recent Helm is on PATH.
     """
-    helm = find_program()
+    helm = find_helm(environment.get("PATH"))
     with tempfile.TemporaryDirectory(prefix="review-") as scratch:
         folder = Path(scratch)
         reviewed = stack.read_stack(request.stack, request.config_file, folder, environment)

@@ -1,10 +1,10 @@
-# Shared functions. Inputs: CLUSTERS, WORK, NAMESPACE, and SIDE_BY_SIDE (not empty: work on all clusters at once).
+# Shared functions. Inputs: CLUSTERS, WORK, NAMESPACE, and CONCURRENTLY (not empty: work on all clusters at the same time).
 
 # Run a step on every cluster: one after the other as in the guides, or on all at once.
 each() {
   local cluster started=()
   for cluster in $CLUSTERS; do
-    if [[ -n $SIDE_BY_SIDE ]]; then
+    if [[ -n $CONCURRENTLY ]]; then
       "$@" "$cluster" &
       started+=($!)
     else
@@ -20,7 +20,7 @@ each_pair() {
   for source in $CLUSTERS; do
     for target in $CLUSTERS; do
       [[ $source != "$target" ]] || continue
-      if [[ -n $SIDE_BY_SIDE ]]; then
+      if [[ -n $CONCURRENTLY ]]; then
         "$@" "$source" "$target" &
         started+=($!)
       else

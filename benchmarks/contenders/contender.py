@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+# This project's program in the results.
+PROGRAM_NAME = "this program"
+
 
 class Contender(Protocol):
     """A tool that creates a mesh on the lab, and deletes it."""

@@ -39,7 +39,7 @@ install() {
 
 up() {
   certificates
-  if [[ -n $SIDE_BY_SIDE ]]; then
+  if [[ -n $CONCURRENTLY ]]; then
     each install
     each_pair link
   else

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.contenders.contender import PROGRAM_NAME
 from benchmarks.environment import Environment
 from benchmarks.process import CommandRun
 from hack.make.lab_pulumi_stack import LabPulumiStack
@@ -33,7 +34,12 @@ class PulumiProgram:
     """
 
     def __init__(
-        self, lab: Environment, stack: LabStack, name: str = "ours", *, environment: Mapping[str, str] | None = None
+        self,
+        lab: Environment,
+        stack: LabStack,
+        name: str = PROGRAM_NAME,
+        *,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self._lab = lab

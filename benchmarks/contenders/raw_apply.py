@@ -1,4 +1,4 @@
-"""Contender `floor`: the objects that this program creates, applied by one fast client."""
+"""Contender `raw apply`: the objects that this program creates, applied by one fast client."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class RawApply:
         objects: the objects of this program's stack, by cluster.
     """
 
-    name = "floor"
+    name = "raw apply"
 
     def __init__(self, lab: Environment, objects: Mapping[str, list[dict[str, Any]]]) -> None:
         self._lab = lab
-        self._plan = lab.work / "floor.json"
+        self._plan = lab.work / "raw-apply.json"
         plan = {}
         for cluster, cluster_objects in objects.items():
             api = lab.api(cluster)

@@ -26,7 +26,7 @@ class ShellScript:
         script: the file name of the script.
         podinfo: the objects of podinfo for kubectl, by cluster; all these clusters are linked with each other.
         namespace: the namespace of podinfo.
-        side_by_side: whether the script works on all clusters at once where possible.
+        concurrently: whether the script works on all clusters at the same time where possible.
         name: the name in the results.
     """
 
@@ -37,13 +37,13 @@ class ShellScript:
         podinfo: Mapping[str, Any],
         namespace: str,
         *,
-        side_by_side: bool,
+        concurrently: bool,
         name: str,
     ) -> None:
         self.name = name
         self._lab = lab
         self._script = Path(__file__).with_name(script)
-        self._work = lab.work / f"{self._script.stem}{'-side-by-side' if side_by_side else ''}"
+        self._work = lab.work / f"{self._script.stem}{'-concurrently' if concurrently else ''}"
         self._work.mkdir(exist_ok=True)
         for cluster, objects in podinfo.items():
             (self._work / f"podinfo-{cluster}.json").write_text(json.dumps(objects))
@@ -51,7 +51,7 @@ class ShellScript:
         assert release is not None, "the default release is in the table"
         self._variables = {
             "CLUSTERS": " ".join(podinfo),
-            "SIDE_BY_SIDE": "yes" if side_by_side else "",
+            "CONCURRENTLY": "yes" if concurrently else "",
             "WORK": str(self._work),
             "NAMESPACE": namespace,
             "CHARTS": lab.runner.environment["MULTICLUSTER_MESH_CHARTS"],

@@ -1,4 +1,4 @@
-"""Spec of a Link for each generation of Linkerd.
+"""Spec of a Link, up to Linkerd 2.17 and from 2.18.
 
 Follows the output of `linkerd multicluster link` up to 2.17, and of `linkerd multicluster link-gen` from 2.18
 (https://linkerd.io/2/reference/cli/multicluster/#link-gen).

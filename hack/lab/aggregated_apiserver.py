@@ -45,10 +45,10 @@ async def connect(api: ApiClient, address: str, port: int) -> tuple[asyncio.Stre
         ApiError, OSError: the API server cannot be reached.
     """
     registered, tls = await asyncio.to_thread(_find_backend, api, address, port)
-    ours, theirs = socket.socketpair()
+    client_end, server_end = socket.socketpair()
     # A pair of sockets instead of a port, so that other processes cannot connect.
-    web.serve_one(web.create_connection_handler(_create_handler(registered.versions)), theirs, tls=tls)
-    return await asyncio.open_connection(sock=ours)
+    web.serve_one(web.create_connection_handler(_create_handler(registered.versions)), server_end, tls=tls)
+    return await asyncio.open_connection(sock=client_end)
 
 
 def _find_backend(api: ApiClient, address: str, port: int) -> tuple[_AggregatedApi, ssl.SSLContext]:

@@ -94,7 +94,7 @@ def read_allocation(folder: Path) -> ClusterAllocation | None:
     Raises:
         LabError: the file was not written by `allocate`.
     """
-    path = folder / "identity.json"
+    path = folder / "allocation.json"
     try:
         content = json.loads(path.read_text())
         return ClusterAllocation(
@@ -135,7 +135,7 @@ def allocate(state_dir: StateDir, cluster: ClusterSpec) -> ClusterAllocation:
         raise LabError(f"cluster {cluster.name}: {error}; stop the programs that use these ports") from error
     allocation = replace(previous, load_balancer=cluster.load_balancer, ports=Ports(**chosen_ports))
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "identity.json", json.dumps(asdict(allocation), indent=2) + "\n")
+    write_atomically(folder / "allocation.json", json.dumps(asdict(allocation), indent=2) + "\n")
     return allocation
 
 

@@ -51,7 +51,7 @@ class StateDir:
 
     def known_clusters(self) -> list[str]:
         """Return the names of all clusters with data here, running or not."""
-        return sorted(path.parent.name for path in self.folder.glob("clusters/*/identity.json"))
+        return sorted(path.parent.name for path in self.folder.glob("clusters/*/allocation.json"))
 
     def create(self) -> None:
         """Create the folder, readable by its owner only, because it contains keys.

@@ -13,7 +13,7 @@ from hack.lab import linkerd
 from hack.lab.errors import LabError
 from hack.lab.state_dir import StateDir
 from hack.make.stack import linkerd_tag
-from hack.toolchain import NotInstalledError, installed, pulumi_installation
+from hack.toolchain import NotInstalledError, helm, installed, pulumi_installation
 from hack.toolchain.artifacts import ARTIFACTS
 from mesh.linkerd_releases import DEFAULT_LINKERD_VERSION
 
@@ -39,6 +39,7 @@ def lab_variables(state_dir: StateDir, version: str) -> dict[str, str]:
         Path(sys.prefix) / "bin",
         *pulumi_installation.program_folders(),
         find_cli(state_dir, version).path.parent,
+        *helm.program_folders(),
     ]
     if shutil.which("kubectl") is None:
         folders.append(installed("kubectl") / "bin")

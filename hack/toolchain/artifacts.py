@@ -44,9 +44,9 @@ class Build:
     def digest(self) -> bytes:
         """Return a digest of the module's files and its build settings."""
         digest = hashlib.sha256()
-        ours = {self.modfile, self.modfile.replace(".mod", ".sum")}
+        own_files = {self.modfile, self.modfile.replace(".mod", ".sum")}
         for path in sorted(self.root.rglob("*")):
-            other_release = path.parent == self.root and path.suffix in {".mod", ".sum"} and path.name not in ours
+            other_release = path.parent == self.root and path.suffix in {".mod", ".sum"} and path.name not in own_files
             if path.is_file() and not other_release:
                 digest.update(f"{path.relative_to(self.root)}\0".encode() + path.read_bytes() + b"\0")
         settings = (self.programs, self.variables, self.compiler_flags)
@@ -93,8 +93,8 @@ ENGINE = Artifact(
             # time. The provider needs them only for a component that this project does not use.
             compiler_flags={"github.com/pulumi/pulumi-kubernetes/sdk/v4/...": "-N -l"},
         ),
-        # The language host is older than the engine: later releases are not a separate Go package. It must be in the
-        # engine's folder, because the engine warns of one elsewhere on PATH at each command.
+        # The language host is older than the engine: later releases are not a separate Go package. The host must be in
+        # the engine's folder, because the engine warns of one elsewhere on PATH at each command.
         Build(
             module="language-host",
             programs={f"{PULUMI_SDK}/python/cmd/pulumi-language-python": "pulumi-language-python"},
@@ -102,7 +102,7 @@ ENGINE = Artifact(
     ),
     minutes=5.5,
 )
-# `make review` renders charts with this Helm. It is built from the engine's module, so that it has the version that the
+# `make review` renders charts with this Helm, built from the engine's module. So Helm has the version that the
 # Kubernetes provider uses.
 HELM = Artifact(
     name="helm",

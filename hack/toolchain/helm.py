@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import shutil
-import subprocess
 from pathlib import Path
 
 from hack.toolchain.cache import NotInstalledError, installed, root
 from hack.toolchain.go import GoMissingError
-
-# The first release whose `helm template` supports lookups in a cluster.
-MINIMUM_VERSION = (3, 13)
+from mesh.helm_cli import MINIMUM_VERSION, is_recent
 
 
 def find_on_path() -> Path | None:
     """Return the user's own `helm` if it is recent enough."""
     path = shutil.which("helm")
-    if path is None or Path(path).is_relative_to(root()):
-        return None
-    command = [path, "version", "--template", "{{.Version}}"]
-    output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    numbers = re.match(r"v?(\d+)\.(\d+)\.", output.strip())
-    if numbers is None or tuple(map(int, numbers.groups())) < MINIMUM_VERSION:
+    if path is None or Path(path).is_relative_to(root()) or not is_recent(path):
         return None
     return Path(path)
 
@@ -43,3 +34,13 @@ def find_program() -> Path:
         raise NotInstalledError(
             f"helm: no release {minimum} or later is on PATH; install one, or run `make toolchain PARTS=helm`"
         ) from None
+
+
+def program_folders() -> list[Path]:
+    """Return the folder of the toolchain's `helm` if it is built and the user has no recent one."""
+    if find_on_path() is not None:
+        return []
+    try:
+        return [installed("helm") / "bin"]
+    except (NotInstalledError, GoMissingError):
+        return []

@@ -32,7 +32,7 @@ _OPTIONAL_CHARTS = ("linkerd-multicluster", "linkerd2-cni", "linkerd-viz", "link
 def assume_release(version: str) -> LinkerdRelease:
     """Return the release with a given name, without reading a chart source.
 
-    An unknown name is assumed to be of the newest generation.
+    A release with an unknown name is treated like the newest known release.
 
     Args:
         version: the name in the stack file, such as `2.14.10` or `edge-25.4.4`.

@@ -16,7 +16,7 @@ from typing import Any
 from mesh import bounded_io, strict_yaml
 from mesh.kube.json_access import as_mapping, as_mappings
 
-# Extension of a cluster in the lab's kubeconfig. It allows loopback addresses, because the lab runs on one machine.
+# Extension of a cluster in the lab's kubeconfig, which allows loopback addresses: the lab runs on one machine.
 LAB_EXTENSION = "multicluster-mesh.lab"
 
 

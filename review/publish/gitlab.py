@@ -37,7 +37,7 @@ class GitLabMergeRequest:
     def neutralize_commands(self, text: str) -> str:
         """Return the text with a space before each line that could be a quick action, such as `/close`.
 
-        GitLab executes quick actions with the rights of the token's owner. GitLab skips code blocks, but ends them
+        GitLab executes quick actions with the permissions of the token's owner. GitLab skips code blocks, but ends them
         earlier than Markdown does, and a review can contain any line.
         """
         return re.sub(r"^(?=/)", " ", text, flags=re.MULTILINE)

@@ -20,16 +20,23 @@ from tests.helpers.project_files import list_project_files
 BANNED = re.compile(
     r"\b(anew|amiss|mend(s|ed|ing)?|told|tells?|said|says|knows|hears?|heard|wants?|made|goes|lest|upkeep|"
     r"wished for|taken away|on its way out|on their way out|nobody else's|at work|stands? beside|be it|no other|"
-    r"for ever|in one go)\b",
+    r"for ever|in one go|sees|nobody|no one|beside)\b",
     re.IGNORECASE,
 )
-OPENING = re.compile(r"(What|Who|Whose|Where|Those|It|That|Of)\b")
-NAMES = frozenset({"found", "wanted", "made", "told", "said", "seen", "asked", "given", "gone", "kept"})
+OPENING = re.compile(r"(What|Who|Whose|Where|Those|It|They|That|Of)\b")
+NAMES = frozenset(
+    {"found", "wanted", "made", "told", "said", "seen", "asked", "given", "gone", "kept", "listed", "shown"}
+    | {"printed", "left", "ran", "sent", "drawn", "chosen", "served", "named"}
+)
 # Methods that a base class of another library names.
 LIBRARY_NAMES = frozenset({"connection_made"})
 # Quoted from others: Linkerd's, Helm's and Kubernetes' own words, and the words that this module bans.
 EXEMPT = ("tests/helpers/prose.py", "tests/testdata/", "benchmarks/results.md")
 _QUOTED = re.compile(r"`[^`]*`|\"[^\"]*\"|https?://\S+")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
+# In shell scripts, YAML and the Makefile, and in templates of charts.
+_COMMENT = re.compile(r"(?:^|\s)#+\s+(.*)|/\*\s*(.*?)\*/")
+_COMMENTED_FILES = (".yaml", ".yml", ".sh", ".tpl", ".gotmpl", "Makefile", ".ci/run")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +61,15 @@ def check(paths: list[str]) -> list[ProseViolation]:
             violations += check_python(path, text)
         elif path.endswith(".md"):
             violations += _markdown(path, text)
+        else:
+            violations += check_comments(path, text)
     return violations
 
 
 def checked_files() -> list[str]:
     """Return the paths of all files that the rules are about."""
-    return [path for path in list_project_files() if path.endswith((".py", ".md")) and (PROJECT_ROOT / path).is_file()]
+    suffixes = (".py", ".md", *_COMMENTED_FILES)
+    return [path for path in list_project_files() if path.endswith(suffixes) and (PROJECT_ROOT / path).is_file()]
 
 
 def check_python(path: str, text: str) -> Iterator[ProseViolation]:
@@ -73,7 +83,7 @@ def check_python(path: str, text: str) -> Iterator[ProseViolation]:
         if token.type != tokenize.COMMENT:
             continue
         prose = token.string.lstrip("#:! ")
-        # A comment that goes on from the line above does not open a sentence.
+        # A comment that continues the line above does not open a sentence.
         if token.start[0] != previous + 1 and text.splitlines()[token.start[0] - 1].lstrip().startswith("#"):
             yield from _opening(path, token.start[0], prose)
         yield from _words(path, token.start[0], prose)
@@ -88,6 +98,19 @@ def check_python(path: str, text: str) -> Iterator[ProseViolation]:
         ):
             yield from _words(path, node.lineno, node.value)
         yield from _names(path, node)
+
+
+def check_comments(path: str, text: str) -> Iterator[ProseViolation]:
+    """Yield every violation in the comments of a file that is neither Python nor Markdown."""
+    previous = -1
+    for number, part in enumerate(text.splitlines(), 1):
+        match = _COMMENT.search(part)
+        if match:
+            prose = match[1] or match[2] or ""
+            if number != previous + 1:
+                yield from _opening(path, number, prose)
+            yield from _words(path, number, prose)
+            previous = number
 
 
 def _docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -119,9 +142,12 @@ def _names(path: str, node: ast.AST) -> Iterator[ProseViolation]:
 
 
 def _opening(path: str, line: int, prose: str) -> Iterator[ProseViolation]:
-    match = OPENING.match(prose)
-    if match and not prose.split("\n")[0].rstrip().endswith("?"):
-        yield ProseViolation(location=f"{path}:{line}", rule=f"a sentence begins with {match[1]}: {prose[:60]!r}")
+    for paragraph in prose.split("\n\n"):
+        for sentence in _SENTENCE_END.split(" ".join(paragraph.split())):
+            match = OPENING.match(sentence)
+            if match and not sentence.endswith("?"):
+                rule = f"a sentence begins with {match[1]}: {sentence[:60]!r}"
+                yield ProseViolation(location=f"{path}:{line}", rule=rule)
 
 
 def _words(path: str, line: int, prose: str) -> Iterator[ProseViolation]:

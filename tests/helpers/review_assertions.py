@@ -142,7 +142,7 @@ def _is_empty(value: Any) -> bool:
 
 # Placeholders of secrets, unknown values and certificates.
 _PLACEHOLDER = re.compile(
-    rf"{re.escape(SECRET)}|{UNKNOWN_VALUE}\n?|certificate [^\n]*, until \d{{4}}-\d\d-\d\d, sha256 \w+\n?"
+    rf"{re.escape(SECRET)}|{UNKNOWN_VALUE}\n?|certificate [^\n]*, expires \d{{4}}-\d\d-\d\d, sha256 \w+\n?"
 )
 
 

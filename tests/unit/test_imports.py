@@ -23,7 +23,7 @@ FORBIDDEN = {
     "mesh/helm": ("mesh.config", "mesh.preflight"),
     "components": TOOLS,
     "__main__.py": TOOLS,
-    "review": ("components", "hack.make", "hack.lab", "benchmarks", "tests"),
+    "review": ("components", "hack", "benchmarks", "tests"),
     "policy": ("components", "hack", "benchmarks", "tests"),
     "hack": ("tests", "benchmarks"),
 }

@@ -1,4 +1,4 @@
-"""Names of link tokens by token generation, in both generations of Linkerd."""
+"""Names of link tokens by token generation, up to Linkerd 2.17 and from 2.18."""
 
 from __future__ import annotations
 

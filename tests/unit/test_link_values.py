@@ -1,4 +1,4 @@
-"""Values of Links and service mirrors in each generation of Linkerd."""
+"""Values of Links and service mirrors up to Linkerd 2.17 and from 2.18."""
 
 from __future__ import annotations
 

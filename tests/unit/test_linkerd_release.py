@@ -76,7 +76,7 @@ def test_other_names_are_not_recognized(name: str) -> None:
     assert find_linkerd_release(name) is None
 
 
-def test_release_has_features_of_its_generation() -> None:
+def test_release_has_features_of_its_version() -> None:
     by_controllers = [
         linkerd_release.version for linkerd_release in LINKERD_RELEASES.values() if linkerd_release.has_link_controllers
     ]
@@ -182,7 +182,7 @@ def test_mirror_may_renumber_charts_of_edge_release(environment: Environment, tm
     assert linkerd_release.tag == "edge-25.4.4"
 
 
-def test_unknown_release_has_features_of_newest_generation(environment: Environment, tmp_path: Path) -> None:
+def test_unknown_release_has_features_of_newest_release(environment: Environment, tmp_path: Path) -> None:
     source = write_charts(
         tmp_path, *({"name": name, "version": "2.31.0", "appVersion": "next-2.31.0"} for name in CHART_NAMES)
     )

@@ -125,7 +125,7 @@ def test_down_keeps_clusters_of_other_stacks(
     (states / "emojivoto.json").write_text("{}")
     for name in ("west", "east", "kpaas-1", "kpaas-2"):
         home.cluster(name).mkdir(parents=True)
-        (home.cluster(name) / "identity.json").touch()
+        (home.cluster(name) / "allocation.json").touch()
     stopped: list[list[str]] = []
 
     def stop(_home: StateDir, names: list[str], *, delete: bool) -> list[str]:

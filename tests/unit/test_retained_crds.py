@@ -76,7 +76,7 @@ def test_existing_release_keeps_its_crds() -> None:
 
     assert delete_crds(server, {"metadata": {"name": "sh.helm.release.v1.linkerd-crds.v2"}}) == []
     assert server.requests == [f"GET {RELEASE_SECRETS}"], (
-        "another generation of Linkerd has taken over, or the Gateway API's own"
+        "another Linkerd release has taken over, or the Gateway API's own"
     )
 
 

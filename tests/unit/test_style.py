@@ -28,10 +28,23 @@ def test_code_and_docs_use_standard_terms() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["# Whose object is this.\n", "# A record is made anew.\n", "def told() -> None: ...\n"]
+    "text",
+    [
+        "# Whose object is this.\n",
+        "# A record is made anew.\n",
+        "def told() -> None: ...\n",
+        '"""A program.\n\nThe first part is long. It ends here.\n"""\n',
+    ],
 )
 def test_private_term_is_reported(text: str) -> None:
     assert list(prose.check_python("example.py", text))
+
+
+@pytest.mark.parametrize(
+    "text", ["key: value # west sees the services\n", "# Of a cluster\n", "{{- /* The chart knows it. */}}\n"]
+)
+def test_private_term_in_comment_of_other_files_is_reported(text: str) -> None:
+    assert list(prose.check_comments("example.yaml", text))
 
 
 @pytest.mark.parametrize("text", ["# Kubernetes deletes the object.\n", 'MESSAGE = "use `helm upgrade --made`"\n'])

@@ -18,7 +18,7 @@ class SplitConfig(StrictModel):
     """Traffic split between the cluster's own service and the mirrors of other clusters' services."""
 
     cluster: str
-    """Cluster whose requests are split. It must run the sample."""
+    """Cluster whose requests are split; this cluster must run the sample."""
     weights: dict[str, Weight]
     """Weight of each cluster that answers, 0 to 1000000."""
     form: SplitForm | None = None
@@ -32,7 +32,7 @@ class FailoverConfig(StrictModel):
     """Failover to other clusters while the cluster's own service is unavailable."""
 
     cluster: str
-    """Cluster whose requests fail over. It must run the sample."""
+    """Cluster whose requests fail over; this cluster must run the sample."""
     backups: list[str]
     """Clusters that answer instead, in equal shares."""
 

@@ -1,4 +1,4 @@
-"""Links in each generation of Linkerd, with their dependencies, on a mock engine."""
+"""Links and their dependencies, up to Linkerd 2.17 and from 2.18, on a mock engine."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ def build_full_mesh(version: str, *names: str, **rest: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def newer_mesh(run: RunProgram) -> Recorder:
-    """Return a full mesh of four clusters in the newer generation."""
+def controller_mesh(run: RunProgram) -> Recorder:
+    """Return a full mesh of four clusters with Linkerd 2.20."""
     return run(build_full_mesh("2.20", *CLUSTERS))
 
 
 @pytest.fixture(scope="module")
-def older_mesh(run: RunProgram) -> Recorder:
-    """Return a full mesh of two clusters in the older generation."""
+def link_release_mesh(run: RunProgram) -> Recorder:
+    """Return a full mesh of two clusters with Linkerd 2.17."""
     return run(build_full_mesh("2.17", "west", "east"))
 
 
-def test_controllers_belong_to_release_of_extension(newer_mesh: Recorder) -> None:
-    releases = without_secret_marks(newer_mesh.inputs_of(":Release"))
+def test_controllers_belong_to_release_of_extension(controller_mesh: Recorder) -> None:
+    releases = without_secret_marks(controller_mesh.inputs_of(":Release"))
     controllers = releases["west-multicluster"]["values"]["controllers"]
 
     assert [each["link"]["ref"]["name"] for each in controllers] == ["east", "north", "south"]
     assert not [name for name in releases if name.startswith("link-")]
-    assert len(newer_mesh.inputs_of(":Link")) == 12
+    assert len(controller_mesh.inputs_of(":Link")) == 12
 
 
-def test_older_generation_has_one_release_per_link(older_mesh: Recorder) -> None:
-    releases = without_secret_marks(older_mesh.inputs_of(":Release"))
+def test_linkerd_up_to_2_17_has_one_release_per_link(link_release_mesh: Recorder) -> None:
+    releases = without_secret_marks(link_release_mesh.inputs_of(":Release"))
 
     assert len([name for name in releases if name.startswith("link-")]) == 2
     assert "controllers" not in releases["west-multicluster"]["values"]
     assert releases["link-west-to-east-controller"]["values"]["tag"] == "edge-24.11.8"
 
 
-def test_links_have_api_version_stored_by_release(newer_mesh: Recorder, older_mesh: Recorder) -> None:
-    for recorder, version in ((newer_mesh, "v1alpha3"), (older_mesh, "v1alpha2")):
+def test_links_have_api_version_stored_by_release(controller_mesh: Recorder, link_release_mesh: Recorder) -> None:
+    for recorder, version in ((controller_mesh, "v1alpha3"), (link_release_mesh, "v1alpha2")):
         registration = recorder.registration(":Link", "link-west-to-east-link")
         assert registration.type == f"kubernetes:multicluster.linkerd.io/{version}:Link"
 
 
-def test_full_mesh_has_no_dependency_cycle(newer_mesh: Recorder, older_mesh: Recorder) -> None:
-    for recorder in (newer_mesh, older_mesh):
+def test_full_mesh_has_no_dependency_cycle(controller_mesh: Recorder, link_release_mesh: Recorder) -> None:
+    for recorder in (controller_mesh, link_release_mesh):
         before = {each.urn: set(each.dependencies) for each in recorder.monitor.registrations}
         while ready := [urn for urn, waits in before.items() if not waits & before.keys()]:
             for urn in ready:
@@ -59,16 +59,16 @@ def test_full_mesh_has_no_dependency_cycle(newer_mesh: Recorder, older_mesh: Rec
         assert not before
 
 
-def test_extension_does_not_wait_for_credentials(newer_mesh: Recorder) -> None:
+def test_extension_does_not_wait_for_credentials(controller_mesh: Recorder) -> None:
     # Credentials of mutually linked clusters need each other's extension, so waiting would form a cycle.
-    before = newer_mesh.dependencies_of(":Release", "west-multicluster")
+    before = controller_mesh.dependencies_of(":Release", "west-multicluster")
 
     assert not [each for each in before if "link-" in each]
 
 
-def test_link_is_deleted_before_mirrors_credentials_and_controller(newer_mesh: Recorder) -> None:
-    link = newer_mesh.dependencies_of(":Link", "link-west-to-east-link")
-    mirrors = newer_mesh.dependencies_of(":MirrorCleanup", "link-west-to-east-mirrors")
+def test_link_is_deleted_before_mirrors_credentials_and_controller(controller_mesh: Recorder) -> None:
+    link = controller_mesh.dependencies_of(":Link", "link-west-to-east-link")
+    mirrors = controller_mesh.dependencies_of(":MirrorCleanup", "link-west-to-east-mirrors")
 
     assert {"MirrorCleanup link-west-to-east-mirrors", "ReleaseDrift west-multicluster-drift"} <= link
     assert {
@@ -78,20 +78,20 @@ def test_link_is_deleted_before_mirrors_credentials_and_controller(newer_mesh: R
     } <= mirrors
 
 
-def test_local_members_are_deleted_after_their_controller(newer_mesh: Recorder) -> None:
-    assert "MirrorCleanup west-multicluster-members" in newer_mesh.dependencies_of(":Release", "west-multicluster")
+def test_local_members_are_deleted_after_their_controller(controller_mesh: Recorder) -> None:
+    assert "MirrorCleanup west-multicluster-members" in controller_mesh.dependencies_of(":Release", "west-multicluster")
 
 
-def test_mirror_cleanup_stores_only_checksum_of_credentials(newer_mesh: Recorder) -> None:
-    inputs = newer_mesh.inputs_of(":MirrorCleanup")["link-west-to-east-mirrors"]
+def test_mirror_cleanup_stores_only_checksum_of_credentials(controller_mesh: Recorder) -> None:
+    inputs = controller_mesh.inputs_of(":MirrorCleanup")["link-west-to-east-mirrors"]
 
     assert inputs["controller"] == "controller-east"
     assert len(inputs["credentialsChecksum"]) == 64
 
 
-def test_links_and_secrets_have_metadata_of_linkerd_command(newer_mesh: Recorder) -> None:
-    link = without_secret_marks(newer_mesh.inputs_of(":Link"))["link-west-to-east-link"]
-    secrets = without_secret_marks(newer_mesh.inputs_of("core/v1:Secret"))
+def test_links_and_secrets_have_metadata_of_linkerd_command(controller_mesh: Recorder) -> None:
+    link = without_secret_marks(controller_mesh.inputs_of(":Link"))["link-west-to-east-link"]
+    secrets = without_secret_marks(controller_mesh.inputs_of("core/v1:Secret"))
     mirror = secrets["link-west-to-east-credentials"]
     discovery = secrets["link-west-to-east-discovery-credentials"]
 
