@@ -3,7 +3,7 @@
 The namespace controller can delay the deletion of a namespace indefinitely, for example while an aggregated API is
 unavailable. Pulumi waits ten minutes without a report, and its error names no cause. So each namespace has a resource
 that creates nothing. Its deletion runs at the same time as the namespace's, because both have the same parent and
-provider, and nothing depends on it. It reads the namespace, reports the conditions, and ends with the namespace.
+provider, and nothing depends on it. The resource reads the namespace, reports its conditions, and ends with it.
 
 If the namespace is not deleted in time, the resource stays in the stack state. The next `destroy` then reports again.
 """

@@ -33,12 +33,12 @@ class UnavailableApi:
         return f"repair its Service {self.service}, or {delete}" if self.service else delete
 
 
-def find_unavailable_apis(listed: Mapping[str, Any]) -> Iterator[UnavailableApi]:
+def find_unavailable_apis(api_services: Mapping[str, Any]) -> Iterator[UnavailableApi]:
     """Yield the unavailable APIs in a list of APIServices.
 
-    A condition that is missing or Unknown belongs to an API that nobody has tried yet.
+    A condition that is missing or Unknown belongs to an API that was not tried yet.
     """
-    for api_service in as_mappings(listed.get("items")):
+    for api_service in as_mappings(api_services.get("items")):
         condition = find_condition(api_service, "Available")
         if condition.get("status") != "False":
             continue

@@ -118,7 +118,7 @@ def test_terminating_namespace_is_error_for_up(manager: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("conditions", "metadata", "shown", "remedy"),
+    ("conditions", "metadata", "cause", "remedy"),
     [
         ([DISCOVERY], {}, "menu.example.com/v1", "repair the API that the condition names, or delete its APIService"),
         ([PARSING], {}, "ParsingFailed", "delete the APIService of the version"),
@@ -131,11 +131,11 @@ def test_terminating_namespace_is_error_for_up(manager: str | None) -> None:
     ],
 )
 def test_terminating_namespace_names_cause_and_remedy(
-    conditions: list[dict[str, Any]], metadata: dict[str, Any], shown: str, remedy: str
+    conditions: list[dict[str, Any]], metadata: dict[str, Any], cause: str, remedy: str
 ) -> None:
     finding = only_finding(terminating_server(*conditions, **metadata))
 
-    assert shown in finding.rule
+    assert cause in finding.rule
     assert finding.remedy.startswith(remedy)
     assert finding.remedy.endswith(", then run the command again")
 
