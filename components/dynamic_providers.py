@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # Reading a release's CRDs before their deletion only saves time, so the provider does not wait for a slow API server.
 _WARM_UP_TIMEOUT_S = 5
+# A report on a namespace must not be late because of one slow response.
+_NAMESPACE_TIMEOUT_S = 10
 
 
 class StateProvider(ResourceProvider):
@@ -166,6 +168,24 @@ class ExportCleanupProvider(StateProvider):
         from components.workloads import export_cleanup
 
         export_cleanup.delete_export(_props, time.monotonic() + export_cleanup.MIRROR_DELETION_TIMEOUT_S)
+
+
+class NamespaceDeletionProvider(StateProvider):
+    """Provider of `components.namespace.NamespaceDeletion`."""
+
+    keys = ("cluster", "context", "kubeconfig", "namespace")
+    id_keys = ("cluster", "namespace")
+
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        """Report the causes that delay the deletion of the namespace."""
+        from components import namespace
+        from mesh.kube.client import CONNECT_TIMEOUT_S
+        from mesh.kube.errors import BadCredentialsError
+
+        # The provider of the namespace itself reports credentials that cannot be used.
+        with suppress(BadCredentialsError):
+            client = _connect(_props, timeout_s=_NAMESPACE_TIMEOUT_S, connect_timeout_s=CONNECT_TIMEOUT_S)
+            namespace.report_deletion(client, _props["cluster"], _props["namespace"], pulumi.log.warn)
 
 
 class DashboardUserProvider(StateProvider):

@@ -32,6 +32,7 @@ _CLUSTER_INPUTS = {
     "ExportCleanup": "target",
     "RetainedCrds": "cluster",
     "ReleaseDrift": "cluster",
+    "NamespaceDeletion": "cluster",
 }
 
 

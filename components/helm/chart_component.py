@@ -9,7 +9,7 @@ import pulumi
 
 from components.cluster import Cluster
 from components.helm.release import HelmRelease, create_helm_release
-from components.sdk.kubernetes_object import KubernetesObject
+from components.namespace import create_namespace
 from components.sdk.secrets import create_pull_secret
 
 
@@ -44,13 +44,14 @@ class ChartComponent(pulumi.ComponentResource):
         self._resource_name, self._cluster = f"{cluster.name}-{name}", cluster
         super().__init__(type_token, self._resource_name, None, opts)
         self.child_options = cluster.options(self)
-        self.namespace = KubernetesObject(
+        self.namespace = create_namespace(
             f"{self._resource_name}-namespace",
-            "v1",
-            "Namespace",
-            metadata=cluster.namespace_metadata(namespace, labels=labels, annotations=annotations),
+            cluster,
+            namespace,
+            labels=labels,
+            annotations=annotations,
             opts=self.child_options,
-        ).name
+        )
 
     def install_chart(
         self,

@@ -17,7 +17,7 @@ from components.linkerd.cni import Cni
 from components.linkerd.identity_issuer import create_identity_issuer
 from components.linkerd.pki import Trust
 from components.linkerd.webhook_certificates import create_webhook_certificates, external_secret_values
-from components.sdk.kubernetes_object import KubernetesObject
+from components.namespace import create_namespace
 from components.sdk.secrets import create_pull_secret, pull_secret_references
 from mesh import config
 from mesh.kube.ownership import LINKERD_CRDS_RELEASE
@@ -164,24 +164,20 @@ class Linkerd(pulumi.ComponentResource):
         dependencies: list[pulumi.Resource] = []
         if linkerd.cni:
             dependencies.append(Cni(cluster, charts, network, pulumi.ResourceOptions(parent=self)).ready)
-        namespace = KubernetesObject(
+        self.namespace = create_namespace(
             f"{name}-namespace",
-            "v1",
-            "Namespace",
-            metadata=cluster.namespace_metadata(
-                linkerd.namespace,
-                labels={
-                    "linkerd.io/is-control-plane": "true",
-                    "linkerd.io/control-plane-ns": linkerd.namespace,
-                    "config.linkerd.io/admission-webhooks": "disabled",
-                    # Only a privileged namespace allows linkerd-init to change the pod's iptables.
-                    "pod-security.kubernetes.io/enforce": "privileged",
-                },
-                annotations={"linkerd.io/inject": "disabled"},
-            ),
+            cluster,
+            linkerd.namespace,
+            labels={
+                "linkerd.io/is-control-plane": "true",
+                "linkerd.io/control-plane-ns": linkerd.namespace,
+                "config.linkerd.io/admission-webhooks": "disabled",
+                # Only a privileged namespace allows linkerd-init to change the pod's iptables.
+                "pod-security.kubernetes.io/enforce": "privileged",
+            },
+            annotations={"linkerd.io/inject": "disabled"},
             opts=child_options,
         )
-        self.namespace = namespace.name
         issuer = create_identity_issuer(cluster, self.namespace, trust, child_options)
         self.issuer_expiry = issuer.expiry
         dependencies += issuer.dependencies

@@ -10,7 +10,7 @@ import pulumi
 from components.cluster import Cluster
 from components.linkerd.link import ClusterLink
 from components.mesh_cluster import MeshCluster
-from components.sdk.kubernetes_object import KubernetesObject
+from components.namespace import create_namespace
 from components.sdk.secrets import create_pull_secret
 from mesh import config
 from mesh.topology import Link
@@ -75,15 +75,13 @@ class NamespaceComponent(pulumi.ComponentResource):
             self.name = namespace
         else:
             is_injected = has_linkerd and all(sample.config.meshed for sample in samples)
-            self.name = KubernetesObject(
+            self.name = create_namespace(
                 f"{name}-namespace",
-                "v1",
-                "Namespace",
-                metadata=cluster.namespace_metadata(
-                    namespace, annotations={"linkerd.io/inject": "enabled"} if is_injected else {}
-                ),
+                cluster,
+                namespace,
+                annotations={"linkerd.io/inject": "enabled"} if is_injected else {},
                 opts=pulumi.ResourceOptions.merge(child_options, aliases.get("namespace")),
-            ).name
+            )
         self.pull_secrets = create_pull_secret(
             f"{name}-pull-secret",
             cluster,

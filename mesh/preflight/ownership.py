@@ -8,7 +8,8 @@ from mesh.kube.client import METADATA_LIST_MEDIA_TYPE, METADATA_MEDIA_TYPE, Kube
 from mesh.kube.constants import FIELD_MANAGER_ANNOTATION
 from mesh.kube.errors import NotReadableError, to_single_line
 from mesh.kube.json_access import as_mapping, as_mappings, as_text
-from mesh.preflight import trust_anchor
+from mesh.kube.terminating_namespaces import is_terminating
+from mesh.preflight import terminating_namespace, trust_anchor
 from mesh.preflight.finding import Finding
 from mesh.preflight.target import CheckTarget
 
@@ -20,6 +21,9 @@ def check_namespace(target: CheckTarget, client: KubeClient, namespace: str) -> 
     """Yield findings about one of the stack's namespaces, and about Linkerd in it."""
     live = client.get(f"/api/v1/namespaces/{namespace}", f"whether namespace {namespace} exists", METADATA_MEDIA_TYPE)
     if live is None:
+        return
+    if is_terminating(live):
+        yield from terminating_namespace.check(target, client, namespace)
         return
     manager = as_text(as_mapping(live, "metadata", "annotations").get(FIELD_MANAGER_ANNOTATION))
     if manager == target.owner:

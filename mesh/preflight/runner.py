@@ -11,6 +11,7 @@ from mesh.concurrency import run_concurrently
 from mesh.kube.client import KubeClient
 from mesh.kube.errors import ApiUnreachableError, BadCredentialsError, NotReadableError, credentials_error
 from mesh.preflight import (
+    api_services,
     cert_manager,
     cilium_identity,
     cilium_upgrade_path,
@@ -127,6 +128,7 @@ def _run_cluster_checks(target: CheckTarget, client: KubeClient) -> Iterator[Fin
     if response.content is not None and response.status == 200:
         checks.insert(0, kubernetes_version.check(target, response.content))
     checks += [ownership.check_namespace(target, client, namespace) for namespace in target.namespaces]
+    checks.append(api_services.check(target, client))
     if target.linkerd is not None:
         checks.append(ownership.check_other_namespaces(target, client))
         checks.append(running_linkerd.check(target, client))

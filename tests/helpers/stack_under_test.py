@@ -119,22 +119,29 @@ class StackUnderTest:
     @contextmanager
     def interrupted_up(self) -> Iterator[None]:
         """Run `pulumi up` until exit, then kill it with all its children."""
-        with self.engine() as engine:
+        with self.engine() as engine, self._killed_at_exit(engine.up_command()):
+            yield
+
+    @contextmanager
+    def interrupted_destroy(self) -> Iterator[None]:
+        """Run `pulumi destroy` until exit, then kill it with all its children."""
+        with self.engine() as engine, self._killed_at_exit(engine.destroy_command()):
+            yield
+
+    @contextmanager
+    def _killed_at_exit(self, arguments: list[str]) -> Iterator[None]:
+        with self.output.open("a") as log:
             process = subprocess.Popen(
-                ["pulumi", *engine.up_command()],
-                cwd=PROJECT_ROOT,
-                env=self.environment,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+                ["pulumi", *arguments], cwd=PROJECT_ROOT, env=self.environment, stdout=log, stderr=log
             )
-            try:
-                yield
-            finally:
-                # Each provider has its own process group and would otherwise complete its operation.
-                for child in psutil.Process(process.pid).children(recursive=True):
-                    child.kill()
-                process.kill()
-                process.wait()
+        try:
+            yield
+        finally:
+            # Each provider has its own process group and would otherwise complete its operation.
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()
+            process.kill()
+            process.wait()
 
     def preview_changes(self) -> dict[str, str]:
         """Return the operation of `pulumi preview` per resource, as `Kind name`.

@@ -297,7 +297,9 @@ def test_different_kubeconfig_of_same_clusters_replaces_nothing(
         "north-multicluster",
     )
     drift_resources = [f"ReleaseDrift {release}-drift" for release in releases]
-    expected = ("kubernetes north", "MirrorCleanup link-north-to-edge-mirrors", export_cleanup, *drift_resources)
+    deletions = [f"NamespaceDeletion north-{name}-namespace-deletion" for name in ("linkerd", "multicluster", "shop")]
+    cleanup = ("MirrorCleanup link-north-to-edge-mirrors", export_cleanup)
+    expected = ("kubernetes north", *cleanup, *drift_resources, *deletions)
     assert changes == dict.fromkeys(expected, "update")
     assert marker.exists(), "the credential plugin was not called"
     mesh.up()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -16,7 +15,7 @@ from mesh.preflight import permissions
 from mesh.preflight.cilium_identity import CONFIG_MAP_PATH
 from mesh.preflight.cilium_upgrade_path import DAEMON_SET_PATH
 from mesh.preflight.target import CiliumTarget, GatewayApiTarget
-from tests.helpers.fake_api_server import healthy_server, run_checks_against
+from tests.helpers.fake_api_server import ANCHOR, OWNER, run_checks_against, server_with_foreign_linkerd
 from tests.helpers.project_files import list_project_files
 
 PAGES = sorted([*PROJECT_ROOT.glob("*.md"), *PROJECT_ROOT.glob("docs/*.md")])
@@ -67,59 +66,73 @@ def test_shipped_stack_file_equals_documented_one(name: str) -> None:
     assert shipped["config"] in [yaml.safe_load(block)["config"] for block in blocks(page) if "config:" in block]
 
 
-def read_role(name: str) -> Any:
-    """Return a documented ClusterRole."""
-    documents = [yaml.safe_load(block) for block in blocks((PROJECT_ROOT / "docs/preflight.md").read_text())]
-    [role] = [each for each in documents if each.get("kind") == "ClusterRole" and each["metadata"]["name"] == name]
-    return role
+def documented_rules(role: str) -> list[dict[str, list[str]]]:
+    """Return the rules of a documented ClusterRole."""
+    pages = [(PROJECT_ROOT / page).read_text() for page in ("docs/preflight.md", "docs/review.md")]
+    documents = [yaml.safe_load(block) for page in pages for block in blocks(page)]
+    (rules,) = [
+        document["rules"]
+        for document in documents
+        if document.get("kind") == "ClusterRole" and document["metadata"]["name"] == role
+    ]
+    return list(rules)
+
+
+def is_allowed(role: str, verb: str, group: str, resource: str) -> bool:
+    """Return whether a documented ClusterRole allows a request."""
+    return any(
+        verb in rule["verbs"] and group in rule["apiGroups"] and {resource, "*"} & set(rule["resources"])
+        for rule in documented_rules(role)
+    )
 
 
 def test_documented_role_has_all_required_permissions() -> None:
-    rules = read_role("multicluster-mesh")["rules"]
+    required = permissions._REQUIRED_PERMISSIONS
 
-    def allowed(verb: str, group: str, resource: str) -> bool:
-        return any(
-            verb in rule["verbs"] and group in rule["apiGroups"] and {resource, "*"} & set(rule["resources"])
-            for rule in rules
-        )
-
-    assert [right for right in permissions._REQUIRED_PERMISSIONS if not allowed(*right)] == []
-    reading = [verb for rule in read_role("multicluster-mesh-preview")["rules"] for verb in rule["verbs"]]
+    assert [right for right in required if not is_allowed("multicluster-mesh", *right)] == []
+    reading = [verb for rule in documented_rules("multicluster-mesh-preview") for verb in rule["verbs"]]
     assert set(reading) <= {"get", "list"}
 
 
-def test_documented_preview_role_allows_all_reads_of_preflight() -> None:
-    cluster = healthy_server()
-    cluster.objects |= {
+def required_permission(path: str) -> tuple[str, str, str] | None:
+    """Return verb, group and resource of a GET request; None for API discovery, which every user may read."""
+    group_path, _, rest = path.removeprefix("/apis/").removeprefix("/api/").partition("/")
+    group, _, rest = (group_path, *rest.partition("/")[1:]) if path.startswith("/apis/") else ("", "", rest)
+    parts = rest.split("/") if rest else []
+    if parts[:1] == ["namespaces"] and len(parts) > 2:
+        parts = parts[2:]
+    return ("get" if len(parts) == 2 else "list", group, parts[0]) if parts else None
+
+
+@pytest.mark.parametrize("role", ["multicluster-mesh", "multicluster-mesh-preview", "multicluster-mesh-review"])
+def test_documented_role_allows_every_read_of_preflight(role: str) -> None:
+    api_server = server_with_foreign_linkerd(OWNER)
+    api_server.add_namespace("test", OWNER)
+    api_server.objects["/api/v1/namespaces/test"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    api_server.objects |= {
         CONFIG_MAP_PATH: {"data": {"cluster-id": "1", "cluster-name": "west"}},
         DAEMON_SET_PATH: {
             "spec": {"template": {"spec": {"containers": [{"name": "cilium-agent", "image": "cilium:v1.17.4"}]}}}
         },
     }
-    gateway_api = GatewayApiTarget(installed_by="manifest", required_routes=(), oldest="v1.1.0", newest="v1.5.0")
     cilium = CiliumTarget(id=1, version="1.17.4", max_connected_clusters=255)
+    gateway_api = GatewayApiTarget(installed_by="others", required_routes=(), oldest="1.2.1", newest="1.5.1")
 
-    findings = run_checks_against(cluster, gateway_api=gateway_api, cilium=cilium, trust_domain="cluster.local")
-
-    assert findings == []
-    rules = read_role("multicluster-mesh-preview")["rules"]
-    paths = [request.removeprefix("GET ") for request in cluster.requests if request.startswith("GET /api")]
-    assert {CONFIG_MAP_PATH, DAEMON_SET_PATH} <= set(paths)
-    for path in paths:
-        group, resource, is_list = parse_resource_path(path)
-        verb = "list" if is_list else "get"
-        assert any(
-            verb in rule["verbs"] and group in rule["apiGroups"] and resource in rule["resources"] for rule in rules
-        ), path
-
-
-def parse_resource_path(path: str) -> tuple[str, str, bool]:
-    """Return the group and the resource of an API path, and whether the path is that of a list."""
-    match = re.fullmatch(
-        r"/(?:api|apis/(?P<group>[^/]+))/v\w+/(?:namespaces/[^/]+/(?=.))?(?P<resource>[a-z]+)(?P<name>/.+)?", path
+    run_checks_against(
+        api_server,
+        trust_anchor=ANCHOR,
+        needs_cert_manager=True,
+        gateway_api=gateway_api,
+        cilium=cilium,
+        trust_domain="cluster.local",
     )
-    assert match is not None, path
-    return match["group"] or "", match["resource"], match["name"] is None
+
+    reads = {request.removeprefix("GET ") for request in api_server.requests if request.startswith("GET /api")}
+    required = {permission for path in reads if (permission := required_permission(path)) is not None}
+    assert {CONFIG_MAP_PATH, DAEMON_SET_PATH} <= reads
+    assert ("list", "apiregistration.k8s.io", "apiservices") in required
+    assert ("get", "", "namespaces") in required
+    assert {each for each in required if not is_allowed(role, *each)} == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -14,6 +14,7 @@ from components.helm.release_drift import ReleaseDrift
 from components.helm.retained_crds import RetainedCrds
 from components.linkerd.dashboard_user import DashboardUser
 from components.linkerd.mirror_cleanup import MirrorCleanup
+from components.namespace import NamespaceDeletion
 from components.workloads.export_cleanup import ExportCleanup
 
 # Type token after the provider. A change in either breaks `refresh` and `destroy` of existing stacks.
@@ -22,9 +23,17 @@ FROZEN = {
     "RetainedCrdsProvider": "dynamic/multicluster-mesh:RetainedCrds",
     "MirrorCleanupProvider": "dynamic/multicluster-mesh:MirrorCleanup",
     "ExportCleanupProvider": "dynamic/multicluster-mesh:ExportCleanup",
+    "NamespaceDeletionProvider": "dynamic/multicluster-mesh:NamespaceDeletion",
     "DashboardUserProvider": "dynamic/multicluster-mesh:DashboardUser",
 }
-RESOURCES: tuple[type[Resource], ...] = (ReleaseDrift, RetainedCrds, MirrorCleanup, ExportCleanup, DashboardUser)
+RESOURCES: tuple[type[Resource], ...] = (
+    ReleaseDrift,
+    RetainedCrds,
+    MirrorCleanup,
+    ExportCleanup,
+    NamespaceDeletion,
+    DashboardUser,
+)
 
 
 @pytest.mark.parametrize("name", FROZEN)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mesh.kube.api_services import API_SERVICES_PATH
 from mesh.preflight import Finding, Severity
 from mesh.preflight.kubernetes_version import parse_version
 from tests.helpers.fake_api_server import (
@@ -29,6 +30,7 @@ def test_healthy_cluster_needs_few_requests_and_has_no_findings() -> None:
         "GET /api/v1/namespaces/linkerd",
         "GET /api/v1/namespaces/linkerd-multicluster",
         "GET /api/v1/namespaces/test",
+        f"GET {API_SERVICES_PATH}",
         f"GET {INJECTOR}",
         f"GET {LINKERD}/configmaps/linkerd-config",
         f"GET {SERVICES}",

@@ -45,14 +45,11 @@ KEYS = [
 KEYS += ["type", "loadBalancer", "ingress", "ip", "providerID", "podCIDRs", "podCIDR", "creationTimestamp", "data"]
 KEYS += ["ca-bundle.crt", "gitVersion", "major", "allowed", "resources", "continue", "pulumi.com/patchFieldManager"]
 KEYS += ["cluster-id", "cluster-name", "max-connected-clusters", "values", "template", "containers", "image"]
-KEYS += ["labels", "version", "release"]
+KEYS += ["labels", "version", "release", "conditions", "message", "deletionTimestamp", "finalizers"]
+KNOWN_TEXTS = ["LoadBalancer", ANCHOR, "Available", "NamespaceContentRemaining", "True", "False"]
+KNOWN_TEXTS += ["cilium-agent", "cilium:v1.14.1", "clusterDomain: a.b\n"]
 VALUES = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.floats(),
-    st.text(max_size=9),
-    st.sampled_from(["LoadBalancer", ANCHOR, "cilium-agent", "cilium:v1.14.1", "clusterDomain: a.b\n"]),
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=9), st.sampled_from(KNOWN_TEXTS)
 )
 ANY_ANSWER = st.recursive(
     VALUES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4)
