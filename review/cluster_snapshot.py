@@ -71,8 +71,7 @@ def take_snapshots(accesses: Mapping[str, Access], timeout: float) -> dict[str, 
         timeout: seconds for each answer.
     """
     # Import here: concurrent first imports in several threads can fail with a partially imported package.
-    import kubernetes.client
-    import kubernetes.config  # noqa: F401
+    import kubernetes.client  # noqa: F401
 
     with ThreadPoolExecutor(max_workers=max(1, len(accesses))) as pool:
         snapshots = pool.map(lambda name: _take_snapshot(name, accesses[name], timeout), accesses)

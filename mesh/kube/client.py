@@ -12,24 +12,35 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from http import HTTPStatus
+from ipaddress import ip_address
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from mesh import strict_yaml
 from mesh.concurrency import run_concurrently
+from mesh.kube.credentials import Credentials
 from mesh.kube.errors import (
     ApiStatusError,
     ApiUnreachableError,
+    BadCredentialsError,
+    KubeconfigContextError,
     NotReadableError,
     UnauthorizedError,
-    context_error,
     credentials_error,
     request_error,
     to_single_line,
 )
 from mesh.kube.json_access import as_text
+from mesh.kube.kubeconfig import (
+    HOME_FOLDER_REMEDY,
+    Context,
+    Kubeconfig,
+    KubeconfigError,
+    kubeconfig_paths,
+    parse_kubeconfig,
+    read_kubeconfigs,
+)
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -52,7 +63,7 @@ _TRANSFER_TIMEOUT_S = 300.0
 _MAX_RESPONSE_BYTES = 64 * 2**20
 # The default pool size of the official client on a machine with one processor.
 _MAX_CONCURRENT_REQUESTS = 5
-# The official client renews a plugin's token five minutes before the expiry. So headers are reused for a shorter time.
+# Shorter than the five minutes before its expiry at which a plugin's token is renewed.
 _CREDENTIALS_LIFETIME_S = 60.0
 # One thread reads a kubeconfig; the others wait for the result.
 _KUBECONFIG_LOCK = Lock()
@@ -125,7 +136,7 @@ class KubeClient:
             _suppress_tls_warnings()
         self._response_count = 0
         self._forbidden: list[dict[str, Any]] = []
-        self._headers: dict[str, str] = {}
+        self._headers: list[tuple[str, str]] = []
         self._headers_expire_at = 0.0
         self._auth_headers()
 
@@ -137,6 +148,11 @@ class KubeClient:
         message = as_text(self._forbidden[-1].get("message"))
         start, _, rest = message.partition('User "')
         return to_single_line(rest.partition('"')[0], 80) if start and rest else "its user"
+
+    @property
+    def cannot_impersonate(self) -> bool:
+        """Return whether the last forbidden `get` or `post` was forbidden because of the kubeconfig's `as`."""
+        return bool(self._forbidden) and " cannot impersonate " in as_text(self._forbidden[-1].get("message"))
 
     def get_version(self) -> Response:
         """Return the response to `/version`, which every user may read by default.
@@ -251,10 +267,11 @@ class KubeClient:
     def _send(
         self, method: str, path: str, body: str | None, accept: str, *, content_type: str, retry: bool
     ) -> Response:
-        from urllib3 import Timeout
+        from urllib3 import HTTPHeaderDict, Timeout
 
         sent_at, deadline = time.time(), time.monotonic() + self._timeout_s
-        headers = {**self._auth_headers(), "Accept": accept}
+        headers = HTTPHeaderDict(self._auth_headers())  # a header per impersonated group
+        headers["Accept"] = accept
         if body is not None:
             headers["Content-Type"] = content_type
         if retry and self._connect_timeout_s is not None:
@@ -284,17 +301,22 @@ class KubeClient:
             received_at=received_at,
         )
 
-    def _auth_headers(self) -> dict[str, str]:
-        """Return the official client's headers; a plugin may have to renew the token in them."""
+    def _auth_headers(self) -> list[tuple[str, str]]:
+        """Return the official client's headers, and the impersonated user; a plugin may have to renew the token."""
         if time.monotonic() < self._headers_expire_at:
             return self._headers
+        configuration = self._api_client.configuration
         try:
+            if configuration.refresh_api_key_hook is not None and not configuration.api_key:
+                # The official client renews tokens only, and a plugin can have a certificate.
+                configuration.refresh_api_key_hook(configuration)
             _, _, headers, *_ = self._api_client.param_serialize(
                 "GET", "/version", header_params={}, auth_settings=["BearerToken"]
             )
         except Exception as error:  # a plugin may fail in any way
             raise credentials_error(error) from None
-        self._headers = {str(key): str(value) for key, value in headers.items()}
+        self._headers = [(str(key), str(value)) for key, value in headers.items()]
+        self._headers += getattr(configuration, "impersonation", ())
         self._headers_expire_at = time.monotonic() + _CREDENTIALS_LIFETIME_S
         return self._headers
 
@@ -317,12 +339,8 @@ def connect(
         KubeconfigContextError: the kubeconfig has no such context.
         BadCredentialsError: its credentials cannot be used for another reason.
     """
-    from kubernetes.config import ConfigException
-
     try:
         client = build_api_client(access)
-    except ConfigException as error:
-        raise context_error(error) from None
     except Exception as error:  # a credential plugin or a kubeconfig may fail in any way
         raise credentials_error(error) from None
     return KubeClient(client, timeout_s, connect_timeout_s)
@@ -333,48 +351,112 @@ def build_api_client(access: Access) -> ApiClient:
     """Return the official client for a cluster, one per credentials.
 
     Raises:
-        kubernetes.config.ConfigException: the kubeconfig does not exist, or has no such context.
+        KubeconfigContextError: the kubeconfig does not exist, or has no such context.
+        BadCredentialsError: kubectl cannot use the context either.
     """
-    from kubernetes import config  # half a second to import, and most previews do not need it
+    from kubernetes.client import ApiClient, Configuration  # half a second, and most previews do not need it
 
-    if access.kubeconfig and not _is_path(access.kubeconfig):
-        with _KUBECONFIG_LOCK:
-            content = _parse_kubeconfig(access.kubeconfig)
-        return config.new_client_from_config_dict(content, context=access.context)
-    from kubernetes.client import ApiClient, Configuration
-
-    files = access.kubeconfig or config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION
-    with _KUBECONFIG_LOCK:
-        merged = _load_merged_kubeconfig(files, _file_stamps(files))
-    loader = config.kube_config.KubeConfigLoader(
-        merged.config, active_context=access.context, config_persister=merged.save_changes
-    )
-    configuration = Configuration()
-    loader.load_and_set(configuration)
+    context = find_context(access)
+    credentials = Credentials(context)
+    authorization, files = credentials.authorization(), credentials.tls_files()
+    configuration = Configuration(host=context.server if "://" in context.server else f"http://{context.server}")
+    configuration.verify_ssl = context.is_verified
+    configuration.ssl_ca_cert = files.authority
+    configuration.cert_file, configuration.key_file = files.certificate, files.key
+    fields = context.cluster.fields if context.cluster is not None else {}
+    configuration.tls_server_name = fields.get("tls-server-name") or None
+    _configure_proxy(configuration, as_text(fields.get("proxy-url")))
+    if authorization is not None:
+        configuration.api_key["BearerToken"] = authorization
+    configuration.refresh_api_key_hook = partial(_renew_credentials, credentials)
+    configuration.impersonation = tuple(credentials.impersonation())
     return ApiClient(configuration=configuration)
 
 
-@cache
-def _parse_kubeconfig(content: str) -> Any:
-    return strict_yaml.load(content)
+def find_context(access: Access) -> Context:
+    """Return the context of a kubeconfig.
+
+    Raises:
+        KubeconfigContextError: the kubeconfig does not exist, or has no such context.
+        BadCredentialsError: kubectl cannot use the context either.
+    """
+    paths: list[Path] = []
+    try:
+        with _KUBECONFIG_LOCK:
+            if access.kubeconfig and not _is_path(access.kubeconfig):
+                merged = _parse_kubeconfig(access.kubeconfig)
+            else:
+                paths = [Path(access.kubeconfig)] if access.kubeconfig else kubeconfig_paths(os.environ)
+                merged = _read_kubeconfigs(tuple(paths), _file_stamps(paths))
+    except KubeconfigError as error:
+        raise BadCredentialsError(f"the kubeconfig cannot be used: {error}", error.remedy) from None
+    context = merged.contexts.get(access.context)
+    if context is None or context.cluster is None:
+        rule = f"the kubeconfig has no context {access.context}"
+        if context is not None:
+            rule = f"the kubeconfig's context {access.context} cannot be used: {context.error}"
+        elif paths and not any(path.exists() for path in paths):
+            rule = "no kubeconfig was found"
+        is_home = any(str(path).startswith("~") for path in paths)
+        raise KubeconfigContextError(rule, HOME_FOLDER_REMEDY if is_home else "set $KUBECONFIG to a file that has it")
+    if context.problems:
+        problem = context.problems[0]
+        rules = "; ".join(each.rule for each in context.problems)
+        raise BadCredentialsError(f"the kubeconfig's context {context.name} cannot be used: {rules}", problem.remedy)
+    return context
+
+
+def _configure_proxy(configuration: Any, url: str) -> None:
+    """Set the proxy as Go's client chooses it: `proxy-url`, or else the environment's; none for this machine.
+
+    Args:
+        configuration: the official client's configuration, which has the environment's proxy.
+        url: the cluster's proxy-url, for all hosts; empty: none.
+    """
+    if url:
+        configuration.proxy, configuration.no_proxy = url, ""
+    elif _is_local(str(configuration.host)):
+        configuration.proxy = None
+    proxy = urlsplit(configuration.proxy or "")
+    if proxy.scheme == "socks5":
+        # Go's client lets the proxy resolve host names.
+        configuration.proxy = urlunsplit(proxy._replace(scheme="socks5h"))
+    elif proxy.username is not None:
+        from urllib3 import make_headers
+
+        pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+        configuration.proxy_headers = make_headers(proxy_basic_auth=pair)
+
+
+def _is_local(url: str) -> bool:
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _renew_credentials(credentials: Credentials, configuration: Any) -> None:
+    authorization = credentials.authorization()
+    if authorization is not None:
+        configuration.api_key["BearerToken"] = authorization
 
 
 @cache
-def _load_merged_kubeconfig(files: str, _stamps: tuple[tuple[int, int], ...]) -> Any:
+def _parse_kubeconfig(content: str) -> Kubeconfig:
+    return parse_kubeconfig(content, "its content")
+
+
+@cache
+def _read_kubeconfigs(paths: tuple[Path, ...], _stamps: tuple[tuple[int, int], ...]) -> Kubeconfig:
     """Return one kubeconfig, or the merged list in `$KUBECONFIG`; read the files again only after a change.
 
-    The official client reads all files for each context. With hundreds of contexts, this was most of a preview's time.
+    With hundreds of contexts, reading all files for each of them was most of a preview's time.
     """
-    from kubernetes import config
-
-    merger = config.kube_config.KubeConfigMerger(files)
-    if merger.config is None:
-        raise config.ConfigException("no kubeconfig was found")
-    return merger
+    return read_kubeconfigs(paths)
 
 
-def _file_stamps(files: str) -> tuple[tuple[int, int], ...]:
-    paths = [Path(file).expanduser() for file in files.split(os.pathsep) if file]
+def _file_stamps(paths: Sequence[Path]) -> tuple[tuple[int, int], ...]:
     return tuple((stat.st_mtime_ns, stat.st_size) for stat in (path.stat() for path in paths if path.exists()))
 
 

@@ -9,10 +9,32 @@ import http.client
 import re
 import socket
 import ssl
+from collections.abc import Iterable
 
 _MAX_TEXT_LENGTH = 200
 # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH.
 _NAME_MISMATCH_CODES = (62, 64)
+
+_CERTIFICATES_REMEDY = (
+    "correct certificate-authority, client-certificate and client-key in the kubeconfig, or log in again"
+)
+_REDACTED = "[secret]"
+_MIN_SECRET_LENGTH = 6
+_CREDENTIAL_PATTERNS = tuple(
+    re.compile(pattern, re.IGNORECASE | re.DOTALL)
+    for pattern in (
+        r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)",
+        r"(?P<label>://)[^/@\s]+(?=@)",
+        r"(?P<label>\b(authorization|bearer|basic|[\w-]{0,40}(token|password|passwd|passphrase|secret|api[_-]?key))"
+        # After a colon and a space, a plain word belongs to the sentence.
+        r"[\"']?(=|\s+=\s*|:(?!\s+[a-z]+\s)|:(?=\s*(bearer|basic) ))\s*(bearer |basic )?)[\"']?[^\s\"',;]+",
+        r"(?P<label>--?[\w-]{0,40}(token|password|passphrase|secret|key)[\w-]{0,40}\s+)(?!-)\S+",
+        r"(?P<label>\bbearer )\S+",
+        r"\beyJ[\w-]{8,}(\.[\w-]+)*",  # a JWT
+        # Tokens and keys have letters and digits, and no word is as long.
+        r"\b(?=[a-z_.=+-]{0,200}[0-9])(?=[0-9_.=+-]{0,200}[a-z])[\w=+-]{32,}",
+    )
+)
 
 
 class KubeError(Exception):
@@ -41,7 +63,16 @@ class CertificateError(TlsError):
 
 
 class BadCredentialsError(KubeError):
-    """The kubeconfig has no usable credentials, or the API server refuses them."""
+    """The kubeconfig has no usable credentials, or the API server refuses them.
+
+    Args:
+        message: the cause.
+        remedy: an instruction for this cause; None: get new credentials.
+    """
+
+    def __init__(self, message: str, remedy: str | None = None) -> None:
+        super().__init__(message)
+        self.remedy = remedy
 
 
 class UnauthorizedError(BadCredentialsError):
@@ -80,14 +111,25 @@ def to_single_line(text: object, max_length: int = _MAX_TEXT_LENGTH) -> str:
     return line if len(line) <= max_length else f"{line[: max_length - 3]}..."
 
 
+def redact_credentials(text: str, secrets: Iterable[str] = ()) -> str:
+    """Return foreign text without credentials.
+
+    Args:
+        text: for example the error output of a credential plugin.
+        secrets: values that are secret; shorter ones than six characters are too common to be replaced.
+    """
+    for secret in sorted(filter(lambda each: len(each) >= _MIN_SECRET_LENGTH, secrets), key=len, reverse=True):
+        text = text.replace(secret, _REDACTED)
+    for pattern in _CREDENTIAL_PATTERNS:
+        text = pattern.sub(lambda match: f"{match.groupdict().get('label') or ''}{_REDACTED}", text)
+    return text
+
+
 def credentials_error(error: BaseException) -> BadCredentialsError:
     """Return the error for a kubeconfig or a credential plugin that failed."""
+    if isinstance(error, BadCredentialsError):
+        return error
     return BadCredentialsError(f"the kubeconfig's credentials cannot be used{_credentials_reason(error)}")
-
-
-def context_error(error: BaseException) -> KubeconfigContextError:
-    """Return the error for a kubeconfig without the context; the message is that of `credentials_error`."""
-    return KubeconfigContextError(str(credentials_error(error)))
 
 
 def _credentials_reason(error: BaseException) -> str:
@@ -114,6 +156,10 @@ def request_error(
 
     if isinstance(error, urllib3.MaxRetryError) and error.reason is not None:
         error = error.reason
+    socks_error = next((cause for cause in _causes(error) if type(cause).__module__ == "socks"), None)
+    if socks_error is not None:
+        cause = _root_cause(error) or f": {to_single_line(socks_error)}"
+        return ApiUnreachableError(f"the proxy refuses the connection{cause}")
     if isinstance(error, urllib3.ProxyError):
         return ApiUnreachableError(f"the proxy refuses the connection{_root_cause(error)}")
     if isinstance(error, urllib3.NameResolutionError):
@@ -134,7 +180,9 @@ def request_error(
     )
     if unreadable_file is not None:
         reason = to_single_line(unreadable_file.strerror)
-        return BadCredentialsError(f"the kubeconfig's certificate or key cannot be read: {reason}")
+        return BadCredentialsError(
+            f"the kubeconfig's certificate or key cannot be read: {reason}", _CERTIFICATES_REMEDY
+        )
     if isinstance(error, (urllib3.HTTPError, http.client.HTTPException, OSError)):
         return ApiUnreachableError(f"the connection broke off{_root_cause(error)}")
     # http.client refuses a header with a line end or another invalid character, and quotes it.
@@ -156,7 +204,9 @@ def _tls_error(error: Exception) -> ApiUnreachableError | BadCredentialsError:
         )
     # OpenSSL reports unreadable PEM files in this way only, and gives no reason for some of them.
     if cause.library in ("PEM", "X509") or "PEM lib" in str(cause):
-        return BadCredentialsError("the kubeconfig's certificates or its key cannot be read, or do not belong together")
+        return BadCredentialsError(
+            "the kubeconfig's certificates or its key cannot be read, or do not belong together", _CERTIFICATES_REMEDY
+        )
     if isinstance(cause, ssl.SSLEOFError):
         return TlsError("TLS failed: the server closed the connection")
     reason = (cause.reason or "").replace("_", " ").lower()

@@ -62,8 +62,7 @@ def run_checks(
         timeout_s: seconds for each response; a cluster that misses one is not contacted again.
     """
     # Imported before the threads start, because a thread could otherwise use a partially imported package.
-    import kubernetes.client
-    import kubernetes.config  # noqa: F401
+    import kubernetes.client  # noqa: F401
 
     linked = {name for link in flat_links for name in (link.source, link.target)}
 
@@ -90,7 +89,12 @@ def _check_cluster(
         client = _connect(target, api_client, timeout_s)
         findings = tuple(_run_cluster_checks(target, client))
         networks = network_overlap.read_networks(target, client) if is_linked else None
-        if (user := client.denied_user) is not None:
+        if (user := client.denied_user) is not None and client.cannot_impersonate:
+            raise BadCredentialsError(
+                f"{user} may not impersonate the kubeconfig's `as` and `as-groups` (HTTP 403)",
+                "remove them from the context's user, or let this user impersonate them (verb `impersonate`)",
+            )
+        if user is not None:
             raise BadCredentialsError(
                 f"the kubeconfig's credentials allow nothing: all requests of {user} are forbidden (HTTP 403)"
             )
@@ -99,7 +103,9 @@ def _check_cluster(
         remedy = f"start it or repair the connection; to continue without it, set {target.path}.reachable: false"
         finding = target.finding(str(error), remedy)
     except BadCredentialsError as error:
-        remedy = f"get new credentials (log in again), or fix the user of the context that {target.path}.context names"
+        remedy = error.remedy or (
+            f"get new credentials (log in again), or fix the user of the context that {target.path}.context names"
+        )
         finding = target.finding(str(error), remedy)
     declared = network_overlap.declared_networks(target)
     return _ClusterReport(findings=(finding,), networks=declared if declared.unknown is None else None)

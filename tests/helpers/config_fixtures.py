@@ -116,4 +116,18 @@ def corpus_texts(home: Path) -> dict[str, str]:
         "two": KUBECONFIGS["two.yaml"],
         "broken": KUBECONFIGS["broken.yaml"],
         "authority-in-a-file": kubeconfigs.build_kubeconfig({"south": missing_file}),
+        "user-in-files": kubeconfigs.build_kubeconfig(
+            {"south": {"server": "https://south.example.com"}},
+            user={"client-certificate": "/pki/me.crt", "client-key": "me.key", "tokenFile": kubeconfigs.TOKEN},
+        ),
+        "plugin-beside-the-file": kubeconfigs.build_kubeconfig(
+            {"south": {"server": "https://south.example.com"}},
+            user={
+                "exec": {
+                    "apiVersion": "client.authentication.k8s.io/v1",
+                    "command": "./bin/login",
+                    "interactiveMode": "Never",
+                }
+            },
+        ),
     }

@@ -114,6 +114,60 @@ def test_missing_kubeconfig_is_reported_for_every_context(tmp_path: Path) -> Non
     )
 
 
+def test_home_folder_in_variable_is_not_expanded(tmp_path: Path) -> None:
+    kubeconfigs.write_kubeconfig(tmp_path / "config", west={"server": "https://west.example.com"})
+
+    errors = parse_errors({"clusters": {"west": {}}}, {"KUBECONFIG": "~/config", "HOME": str(tmp_path)})
+
+    assert errors == (
+        'clusters.west.context: "west": no such context in ~/config (known: none); set $KUBECONFIG to absolute paths, '
+        "because kubectl and Pulumi do not expand `~` in it",
+    )
+
+
+def test_all_unusable_contexts_are_reported_with_causes(tmp_path: Path) -> None:
+    paths = [tmp_path / "one", tmp_path / "two"]
+    kubeconfigs.write_kubeconfig(paths[0], west={"server": "https://west.example.com", "proxy-url": "ftp://x"})
+    kubeconfigs.write_kubeconfig(paths[1], east={"server": "https://e.example.com", "certificate-authority": "ca.crt"})
+
+    errors = parse_errors({"clusters": {"west": {}, "east": {}}}, {"KUBECONFIG": f"{paths[0]}:{paths[1]}"})
+
+    assert errors == (
+        f'$KUBECONFIG: "{paths[0]}": context west: proxy-url: kubectl supports http, https and socks5, not ftp; '
+        "begin it with `http://`, `https://` or `socks5://`",
+        f'$KUBECONFIG: "{paths[1]}": context east: certificate-authority: {tmp_path}/ca.crt: No such file or '
+        "directory; correct the path, or restore the file",
+    )
+
+
+def test_own_kubeconfig_with_relative_paths_becomes_content(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    (tmp_path / "ca.crt").write_text("CA")
+    west = {"server": "https://west.example.com", "certificate-authority": "ca.crt"}
+    kubeconfigs.write_kubeconfig(path, west=west, east={"server": "https://east.example.com"})
+    clusters = {name: {"kubeconfig": str(path)} for name in ("west", "east")}
+
+    loaded = config.parse({"clusters": clusters}, {"HOME": str(tmp_path)})
+
+    [west_settings, east_settings] = loaded.clusters
+    content = json.loads(west_settings.kubeconfig)
+    assert west_settings.has_secret_kubeconfig, "it contains a token"
+    assert content["clusters"][0]["cluster"]["certificate-authority"] == str(tmp_path / "ca.crt")
+    assert [each["name"] for each in content["contexts"]] == ["west"]
+    assert (east_settings.kubeconfig, east_settings.has_secret_kubeconfig) == (str(path), False)
+
+
+def test_unreachable_cluster_needs_no_usable_user(tmp_path: Path) -> None:
+    text = kubeconfigs.build_kubeconfig({"west": {"server": "https://west.example.com"}}, user={"tokenFile": "none"})
+    (tmp_path / "config").write_text(text)
+    environment = {"KUBECONFIG": str(tmp_path / "config"), "HOME": str(tmp_path)}
+
+    [cluster] = config.parse({"clusters": {"west": {"reachable": False}}}, environment).clusters
+
+    assert cluster.context.server == "https://west.example.com"
+    assert "tokenFile" in parse_errors({"clusters": {"west": {}}}, environment)[0]
+
+
 @pytest.mark.parametrize(
     "text", [b"[", b"\xff\xfe\x00", b"- a list", b"clusters: yes", b"&a [*a, *a]", b"!!bool x", b"!!int _"]
 )

@@ -147,7 +147,7 @@ def test_unresponsive_source_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None
     "kubeconfig", ["", kubeconfigs.build_kubeconfig({"east": {"server": "https://east.example.com"}})]
 )
 def test_source_missing_from_kubeconfig_is_skipped(monkeypatch: pytest.MonkeyPatch, kubeconfig: str) -> None:
-    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", "/nowhere/kubeconfig")
+    monkeypatch.setenv("KUBECONFIG", "/nowhere/kubeconfig")
 
     delete_mirror(
         Access(context="gone", kubeconfig=kubeconfig), "test", "podinfo", "east", time.monotonic() + LONG_TIMEOUT_S

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from kubernetes.config import ConfigException, kube_config
 
-from mesh import strict_yaml
 from mesh.kube import client as kube_client
+from mesh.kube import kubeconfig
 from mesh.kube.client import Access, KubeClient
 from mesh.kube.errors import (
     ApiStatusError,
@@ -22,6 +21,7 @@ from mesh.kube.errors import (
     KubeError,
     NotReadableError,
 )
+from mesh.kube.kubeconfig import Kubeconfig
 from tests.helpers.fake_api_server import FakeApiServer, build_client, build_kube_client, serve
 
 
@@ -37,38 +37,39 @@ def write_kubeconfig(path: Path, server: str, contexts: int) -> str:
 
 
 def test_kubeconfig_file_is_read_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read_paths: list[str] = []
+    read_paths: list[Path] = []
+    read = kubeconfig.read_kubeconfigs
 
-    class Merger(kube_config.KubeConfigMerger):  # type: ignore[misc]  # the base class has no types
-        def __init__(self, paths: str) -> None:
-            read_paths.append(paths)
-            super().__init__(paths)
+    def read_and_count(paths: Iterable[Path]) -> Kubeconfig:
+        paths = list(paths)
+        read_paths.extend(paths)
+        return read(paths)
 
     def hosts_of(numbers: range) -> list[Any]:
         accesses = [Access(context=f"c{number}", kubeconfig=file) for number in numbers]
         return [kube_client.build_api_client(access).configuration.host for access in accesses]
 
-    monkeypatch.setattr(kube_config, "KubeConfigMerger", Merger)
+    monkeypatch.setattr(kube_client, "read_kubeconfigs", read_and_count)
     file = write_kubeconfig(tmp_path / "config", "https://api.example.com", 5)
 
     assert hosts_of(range(5)) == [f"https://api.example.com/c{number}" for number in range(5)]
-    assert read_paths == [file]
+    assert read_paths == [Path(file)]
 
     write_kubeconfig(tmp_path / "config", "https://changed.example.com", 7)
 
     assert hosts_of(range(5, 7)) == ["https://changed.example.com/c5", "https://changed.example.com/c6"]
-    assert read_paths == [file, file]
+    assert read_paths == [Path(file)] * 2
 
 
 def test_kubeconfig_text_is_parsed_once_for_all_contexts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     texts: list[str] = []
-    load = strict_yaml.load
+    parse = kubeconfig.parse_kubeconfig
 
-    def load_and_count(text: str) -> Any:
+    def parse_and_count(text: str, label: str) -> Kubeconfig:
         texts.append(text)
-        return load(text)
+        return parse(text, label)
 
-    monkeypatch.setattr(strict_yaml, "load", load_and_count)
+    monkeypatch.setattr(kube_client, "parse_kubeconfig", parse_and_count)
     content = Path(write_kubeconfig(tmp_path / "config", "https://content.example.com", 3)).read_text()
     accesses = [Access(context=f"c{number}", kubeconfig=content) for number in range(3)]
 
@@ -81,7 +82,7 @@ def test_kubeconfig_text_is_parsed_once_for_all_contexts(tmp_path: Path, monkeyp
 def test_list_of_kubeconfigs_is_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = write_kubeconfig(tmp_path / "one", "https://one.example.com", 1)
     two = write_kubeconfig(tmp_path / "two", "https://two.example.com", 2)
-    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", f"{one}:{tmp_path / 'none'}:{two}")
+    monkeypatch.setenv("KUBECONFIG", f"{one}:{tmp_path / 'none'}:{two}")
     kube_client.build_api_client.cache_clear()
 
     hosts = [kube_client.build_api_client(Access(context=name)).configuration.host for name in ("c0", "c1")]
@@ -90,12 +91,28 @@ def test_list_of_kubeconfigs_is_merged(tmp_path: Path, monkeypatch: pytest.Monke
     kube_client.build_api_client.cache_clear()
 
 
-def test_missing_kubeconfig_raises_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
+@pytest.mark.parametrize(
+    ("value", "remedy"),
+    [
+        ("/nowhere/kubeconfig", "set $KUBECONFIG to a file that has it"),
+        (
+            "~/kubeconfig",
+            "set $KUBECONFIG to absolute paths, because kubectl and Pulumi do not expand `~` in it",
+        ),
+    ],
+)
+def test_missing_kubeconfig_raises_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, remedy: str
+) -> None:
+    write_kubeconfig(tmp_path / "kubeconfig", "https://api.example.com", 1)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("KUBECONFIG", value)
     kube_client.build_api_client.cache_clear()
 
-    with pytest.raises(ConfigException):
+    with pytest.raises(KubeconfigContextError, match="no kubeconfig was found") as caught:
         kube_client.build_api_client(Access(context="c0"))
+
+    assert caught.value.remedy == remedy
 
 
 PODS = "/api/v1/pods"
@@ -193,10 +210,10 @@ def test_expired_credentials_are_renewed(server: FakeApiServer, monkeypatch: pyt
 
 
 def test_missing_context_has_its_own_error(tmp_path: Path) -> None:
-    kubeconfig = write_kubeconfig(tmp_path / "config", "https://api.example.com", 1)
+    path = write_kubeconfig(tmp_path / "config", "https://api.example.com", 1)
 
-    with pytest.raises(KubeconfigContextError, match=r"the kubeconfig's credentials cannot be used: .*missing"):
-        kube_client.connect(Access(context="missing", kubeconfig=kubeconfig))
+    with pytest.raises(KubeconfigContextError, match="the kubeconfig has no context missing"):
+        kube_client.connect(Access(context="missing", kubeconfig=path))
     with pytest.raises(BadCredentialsError) as caught:
         kube_client.connect(Access(context="c0", kubeconfig="{\nnot: [yaml"))
     assert not isinstance(caught.value, KubeconfigContextError)

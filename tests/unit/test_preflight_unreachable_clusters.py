@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import json
 import socket
 import threading
 import time
@@ -292,6 +293,19 @@ def test_user_without_any_permission_needs_other_credentials() -> None:
     assert finding.remedy == LOGIN_REMEDY
 
 
+def test_forbidden_impersonation_is_named_as_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = healthy_server(statuses={"": 403, "/version": 200})
+    message = 'users "jane" is forbidden: User "someone" cannot impersonate resource "users" at the cluster scope'
+    monkeypatch.setattr(
+        server, "answer", lambda path, body: (403, json.dumps({"kind": "Status", "message": message}).encode())
+    )
+    with serve(server) as cluster:
+        finding = check_server(cluster.server)
+
+    assert finding.rule == "someone may not impersonate the kubeconfig's `as` and `as-groups` (HTTP 403)"
+    assert finding.remedy.startswith("remove them from the context's user, or let")
+
+
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
@@ -352,7 +366,8 @@ def test_invalid_client_certificate_files_are_reported(server_certificate: tuple
 
     assert missing.rule == "the kubeconfig's certificate or key cannot be read: No such file or directory"
     assert invalid.rule == "the kubeconfig's certificates or its key cannot be read, or do not belong together"
-    assert missing.remedy == invalid.remedy == LOGIN_REMEDY
+    remedy = "correct certificate-authority, client-certificate and client-key in the kubeconfig"
+    assert missing.remedy == invalid.remedy == f"{remedy}, or log in again"
 
 
 def test_other_clusters_are_still_checked(silent_port: int) -> None:

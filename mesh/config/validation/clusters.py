@@ -66,6 +66,9 @@ def resolve_clusters(
         context = resolver.find_context(name, config, content)
         if context is None:
             continue
+        if config.kubeconfig is not None and context.has_relative_paths:
+            # The Kubernetes provider resolves them for $KUBECONFIG only.
+            content = context.render()
         cluster = ClusterSettings(
             name=name,
             context=context,
@@ -94,8 +97,8 @@ class _ContextResolver:
         self._cache: dict[tuple[Path, ...], kubeconfig.Kubeconfig | kubeconfig.KubeconfigError] = {}
         try:
             self._default_files = tuple(kubeconfig.kubeconfig_paths(environment))
-        except RuntimeError:  # the home folder of `~user` is unknown
-            self._default_files = (Path(environment.get("KUBECONFIG", "~/.kube/config")),)
+        except RuntimeError:  # there is no home folder
+            self._default_files = (Path("~/.kube/config"),)
 
     def find_context(self, name: str, config: ClusterConfig, content: str | None) -> kubeconfig.Context | None:
         """Return the context of a cluster, or report why there is none.
@@ -106,6 +109,8 @@ class _ContextResolver:
             content: the content of its kubeconfig, if that is a secret.
         """
         has_own_kubeconfig = config.kubeconfig is not None or content is not None
+        context: kubeconfig.Context | None = None
+        problems: list[kubeconfig.Problem] = []
         source = self._read(name, config, content)
         context_name = config.context or name
         if isinstance(source, kubeconfig.Kubeconfig):
@@ -113,12 +118,13 @@ class _ContextResolver:
                 # The current context of a kubeconfig for this cluster alone.
                 context_name = source.current_context or name
             context = source.contexts.get(context_name)
-            if context is not None and context.error is None:
+            problems = [] if context is None else _find_problems(context, is_secret=content is not None)
+            if context is not None and not problems:
                 return context
-            if context is not None:
-                source = kubeconfig.KubeconfigError(context.error)
         if config.reachable is not True:
             # The program sends no request to an unreachable cluster.
+            if context is not None and context.has_usable_cluster:
+                return context
             return kubeconfig.Context(name=context_name, server=config.api_server.url or "")
         path = ("clusters", name)
         invalid_keys = [self._errors.is_invalid(*path, key) for key in ("context", "kubeconfig", "reachable")]
@@ -126,6 +132,8 @@ class _ContextResolver:
             return None
         if isinstance(source, kubeconfig.KubeconfigError):
             self._report_unreadable(name, config, content, source)
+        elif problems:
+            self._report_problems(context_name, name, config, content, problems)
         else:
             self._report_unknown((*path, "context"), context_name, sorted(source.contexts), config, content)
         return None
@@ -158,10 +166,7 @@ class _ContextResolver:
     ) -> None:
         if content is not None:
             rule = str(error).removeprefix(f"kubeconfigs.{name}: ")
-            if rule.startswith("certificate-authority: "):
-                # The path may be any pasted text, so the message leaves it out.
-                rule = "its certificate-authority is a file, which other machines do not have"
-            remedy = "store the output of `kubectl config view --raw --flatten --minify`"
+            remedy = error.remedy or kubeconfig.FLATTEN_REMEDY
             self._errors.add(("kubeconfigs", name), "[secret]", rule, remedy)
             return
         is_own = config.kubeconfig is not None
@@ -172,9 +177,28 @@ class _ContextResolver:
         remedy = "correct the file, or name another one"
         if rule == _NO_SUCH_FILE:
             remedy = "name an existing file"
+        elif error.remedy is not None:
+            remedy = error.remedy
         elif not is_own:
             remedy = "correct the file, or set $KUBECONFIG to another one"
         self._errors.add(path, value, rule, remedy)
+
+    def _report_problems(
+        self,
+        context_name: str,
+        name: str,
+        config: ClusterConfig,
+        content: str | None,
+        problems: Sequence[kubeconfig.Problem],
+    ) -> None:
+        for problem in problems:
+            rule = f"context {context_name}: {problem.rule}"
+            if content is not None:
+                self._errors.add(("kubeconfigs", name), "[secret]", problem.rule, problem.remedy)
+            elif config.kubeconfig is not None:
+                self._errors.add(("clusters", name, "kubeconfig"), config.kubeconfig, rule, problem.remedy)
+            else:
+                self._errors.add(("$KUBECONFIG",), problem.file, rule, problem.remedy)
 
     def _report_unknown(
         self,
@@ -191,7 +215,28 @@ class _ContextResolver:
         remedy = "choose one of them" if is_own else "choose one of them, or set $KUBECONFIG"
         if not known:
             remedy = "set a kubeconfig that has it" if is_own else "set $KUBECONFIG to a file that has it"
+        if not is_own and any(str(file).startswith("~") for file in self._files(config)):
+            remedy = kubeconfig.HOME_FOLDER_REMEDY
         self._errors.add(path, context_name, f"no such context in {files} (known: {join_names(known)})", remedy)
+
+
+def _find_problems(context: kubeconfig.Context, *, is_secret: bool) -> list[kubeconfig.Problem]:
+    """Return the reasons why kubectl, or another machine, cannot use a context."""
+    files = context.file_references if is_secret else ()
+    return [*context.problems, *(_file_reference_problem(key) for key in files)]
+
+
+def _file_reference_problem(key: str) -> kubeconfig.Problem:
+    # The path may be any pasted text, so the message leaves it out.
+    if key == "exec.command":
+        rule = "its exec.command is a path relative to a file"
+        remedy = "write the plugin's name, to be found on PATH, or its absolute path"
+    else:
+        rule = f"its {key} is a file, which other machines do not have"
+        remedy = "write the token itself as `token`, or use an `exec` plugin"
+        if key != "tokenFile":
+            remedy = kubeconfig.FLATTEN_REMEDY
+    return kubeconfig.Problem(rule=rule, remedy=remedy)
 
 
 def _try_read(
