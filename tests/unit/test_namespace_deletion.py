@@ -202,7 +202,7 @@ def test_provider_creates_nothing_and_ignores_refused_credentials(monkeypatch: p
 def test_every_namespace_is_deleted_at_the_same_time_as_its_report(run: RunProgram) -> None:
     config = {
         **mesh_config("west", "east", links=[("west", "east")]),
-        "linkerd": {"cni": True},
+        "linkerd": {"version": "2.14.10", "cni": True},
         "extensions": {"viz": True, "jaeger": True},
         "workloads": [{"podinfo": {}}, {"emojivoto": {"clusters": ["west"]}}],
     }

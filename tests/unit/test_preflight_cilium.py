@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mesh.helm import release_storage
+from mesh.kube.api_services import API_SERVICES_PATH
 from mesh.preflight import Finding, Severity
 from mesh.preflight.cilium_identity import CONFIG_MAP_PATH
 from mesh.preflight.cilium_upgrade_path import DAEMON_SET_PATH, parse_version
@@ -55,7 +56,13 @@ def test_first_installation_has_no_findings() -> None:
     cluster = healthy_server()
 
     assert check_cilium(cluster, id=7, max_connected_clusters=511) == []
-    assert cluster.requests == ["GET /version", f"POST {REVIEWS}", f"GET {CONFIG_MAP_PATH}", f"GET {DAEMON_SET_PATH}"]
+    assert cluster.requests == [
+        "GET /version",
+        f"POST {REVIEWS}",
+        f"GET {API_SERVICES_PATH}",
+        f"GET {CONFIG_MAP_PATH}",
+        f"GET {DAEMON_SET_PATH}",
+    ]
 
 
 def test_stack_without_cilium_reads_no_cilium_objects() -> None:

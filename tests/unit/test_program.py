@@ -135,7 +135,7 @@ def test_resource_count_is_linear_in_clusters_and_links(run: RunProgram) -> None
     assert count(4, 0) == two + 2 * per_cluster
     per_link = count(4, 1) - count(4, 0) - 1  # minus one for the target's gateway Service, which is only read
     assert count(4, 4) == count(4, 0) + 4 * (per_link + 1)
-    assert per_cluster <= 25
+    assert per_cluster <= 28  # three of them report on the deletion of a namespace
     assert per_link <= 8
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +18,11 @@ from mesh.kube.errors import ApiUnreachableError
 from tests.helpers.fake_api_server import FakeApiServer, build_client, build_kube_client, serve
 
 SERVERS, ROUTES = "/apis/example.com/v1/servers", "/apis/example.com/v1/routes"
+
+
+def replace_sleep(monkeypatch: pytest.MonkeyPatch, sleep: Callable[[float], object]) -> None:
+    """Replace `time.sleep` in the tested module only: other threads of this process sleep too."""
+    monkeypatch.setattr(terminating_crds, "time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
 
 
 def crd(plural: str, release: str = "linkerd-crds", *, terminating: bool = True) -> dict[str, Any]:
@@ -64,7 +71,7 @@ def test_only_crds_of_release_are_read(server: FakeApiServer) -> None:
 def test_crd_is_read_until_its_storage_is_ready(server: FakeApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     add_crds(server, crd("servers"))
     server.statuses[SERVERS] = 429
-    monkeypatch.setattr("time.sleep", lambda _: server.statuses.clear())
+    replace_sleep(monkeypatch, lambda _: server.statuses.clear())
 
     read_crds(server)
 
@@ -137,7 +144,7 @@ def test_installation_waits_for_deleted_crds(server: FakeApiServer, monkeypatch:
     def pass_time(_: float) -> None:
         server.objects[CRDS_PATH] = {"items": [crd("routes", terminating=False)]}
 
-    monkeypatch.setattr("time.sleep", pass_time)
+    replace_sleep(monkeypatch, pass_time)
 
     wait_for_deletion(server)
 
