@@ -48,6 +48,7 @@ def test_fault_starts_after_given_number_of_resources(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.thorough  # waits for timeouts
 def test_fault_starts_no_later_than_the_next_resource(tmp_path: Path) -> None:
     assert (
         count_resources_at_moment(

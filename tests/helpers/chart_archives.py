@@ -65,7 +65,7 @@ def serve(respond: Callable[[str, Mapping[str, str]], Response]) -> Iterator[tup
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), ChartRequestHandler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     try:
         yield f"127.0.0.1:{server.server_address[1]}", requests
     finally:

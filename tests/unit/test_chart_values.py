@@ -20,6 +20,9 @@ from tests.helpers.mock_engine import RunProgram, record_run, without_secret_mar
 from tests.helpers.stack_configs import shipped_config
 from tests.helpers.stack_files import ERROR_FORMAT, Environment
 
+# Programs and servers of the tests take seconds.
+pytestmark = pytest.mark.thorough
+
 SECRET = "a-secret-value"
 CONTROL_PLANE = ("linkerd-control-plane", "1.16.11")
 VALUES: dict[str, Any] = {

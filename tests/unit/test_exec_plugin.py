@@ -12,6 +12,9 @@ from mesh.kube import exec_plugin
 from mesh.kube.errors import BadCredentialsError, redact_credentials
 from mesh.kube.exec_plugin import run_plugin
 
+# Programs and servers of the tests take seconds.
+pytestmark = pytest.mark.thorough
+
 V1 = "client.authentication.k8s.io/v1"
 CREDENTIAL = '{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "t"}}'
 

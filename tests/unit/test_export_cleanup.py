@@ -135,6 +135,7 @@ def test_unreachable_source_is_left_to_its_controller(monkeypatch: pytest.Monkey
     assert west.requests == []
 
 
+@pytest.mark.thorough  # waits for timeouts
 def test_unresponsive_source_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export_cleanup, "REQUEST_TIMEOUT_S", 0.1)
     with serve_source(monkeypatch, MirroringCluster(hanging_paths=(MIRROR_PATH,))) as west:

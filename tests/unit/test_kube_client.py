@@ -165,6 +165,7 @@ def test_errors_of_checks_follow_status(server: FakeApiServer, status: int, erro
             client.get(PODS, "pods")
 
 
+@pytest.mark.thorough  # waits for timeouts
 def test_only_requests_for_changes_are_retried() -> None:
     with serve(FakeApiServer(hanging_paths=(PODS,))) as server:
         client = build_kube_client(server.server, timeout_s=0.2)

@@ -27,6 +27,9 @@ from tests.helpers.certificates import DAY, IssuedCertificate
 from tests.helpers.cluster_settings import build_cluster_settings
 from tests.helpers.fake_api_server import FakeApiServer, serve
 
+# Programs and servers of the tests take seconds.
+pytestmark = pytest.mark.thorough
+
 TOKEN = "a-token-that-no-message-contains"
 LINK = Link(source="west", target="east")
 SERVICES = {"kind": "ServiceList", "items": []}
