@@ -67,6 +67,8 @@ _MAX_CONCURRENT_REQUESTS = 5
 _CREDENTIALS_LIFETIME_S = 60.0
 # One thread reads a kubeconfig; the others wait for the result.
 _KUBECONFIG_LOCK = Lock()
+# The official client has circular imports: two threads that import it at the same time can fail with a deadlock.
+_IMPORT_LOCK = Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -354,7 +356,8 @@ def build_api_client(access: Access) -> ApiClient:
         KubeconfigContextError: the kubeconfig does not exist, or has no such context.
         BadCredentialsError: kubectl cannot use the context either.
     """
-    from kubernetes.client import ApiClient, Configuration  # half a second, and most previews do not need it
+    with _IMPORT_LOCK:
+        from kubernetes.client import ApiClient, Configuration  # half a second, and most previews do not need it
 
     context = find_context(access)
     credentials = Credentials(context)
