@@ -110,8 +110,8 @@ class Response:
 class KubeClient:
     """A client for one API server: raw paths, plain JSON, pooled connections, typed errors.
 
-    The official client provides connections and credentials. Its own calls need a class per kind, which take a second
-    to import. These classes also reject a whole object for one unexpected field.
+    The official client provides connections, and `mesh.kube.credentials` provides credentials. The official calls need
+    a class per kind, which take a second to import. These classes also reject a whole object for one unexpected field.
 
     * `get_version`, `get` and `post` are for checks: one attempt, and no response after the deadline.
     * `request` and `list_objects` are for changes. urllib3 retries lost connections three times; each attempt has the
