@@ -9,9 +9,15 @@ gc.disable()
 
 import pulumi
 
+from mesh import stack_state
+
+# The state identifies the stack and its clusters. Pulumi's CLI exports it during the other imports.
+state_reading = stack_state.start_reading()
+
 from components import mesh_cluster, stack_outputs, unreachable
 from components.cilium.clustermesh import ClusterMesh
-from components.cluster import create_cluster_handle, field_manager
+from components.cluster import create_cluster_handle
+from components.identity import IdentityTransformation, create_identity_check, create_records
 from components.linkerd.dashboard_user import create_dashboard_user
 from components.linkerd.gateway_spec import MULTICLUSTER_NAMESPACE
 from components.linkerd.link import ClusterLink
@@ -19,31 +25,40 @@ from components.linkerd.pki import Trust
 from components.sdk.resource_registry import ResourceRegistry
 from components.sdk.sdk_log import disable_sdk_debug_log
 from components.workloads.samples import deploy_samples
-from mesh import chart_values, config, preflight, stack_state
+from mesh import chart_values, config, preflight, stack_identity
 
 disable_sdk_debug_log()
 
-# Load the stack file, check the clusters, and read the stack state of clusters that cannot be reached.
+# Load the stack file and the stack state, and check the clusters.
 try:
     stack = config.load()
+    state = state_reading.result()
     unknown_values = chart_values.find_unknown_values(stack.chart_values, stack.linkerd_release)
     for warning in (*stack.warnings, *unknown_values):
         pulumi.log.warn(warning)
-    preflight.check_stack(
+    identity = stack_identity.read_identity(state, pulumi.get_project(), pulumi.get_stack())
+    uids = preflight.check_stack(
         stack,
-        owner=field_manager(),
+        identity=identity,
         namespaces=[MULTICLUSTER_NAMESPACE],
         is_update=not pulumi.runtime.is_dry_run(),
         warn=pulumi.log.warn,
     )
-    state = stack_state.read_stack_state() if stack.unreachable_clusters else []
 except (config.SettingsError, preflight.PreflightError, stack_state.StackStateError) as error:
     raise pulumi.RunError(str(error)) from None
 
 # Install the mesh on each reachable cluster, then the links and the samples.
 registry = ResourceRegistry()
-clusters = {cluster.name: create_cluster_handle(cluster, stack.image_pull_secret) for cluster in stack.clusters}
-cluster_mesh = ClusterMesh(stack, clusters, state) if stack.cilium is not None else None
+transformation = IdentityTransformation(state, stack)
+records = create_records(stack, identity, uids)
+clusters = {
+    cluster.name: create_cluster_handle(cluster, records[cluster.name], stack.image_pull_secret)
+    for cluster in stack.clusters
+}
+for cluster in clusters.values():
+    transformation.add_cluster(cluster)
+unreachable_state = state if stack.unreachable_clusters else []
+cluster_mesh = ClusterMesh(stack, clusters, unreachable_state) if stack.cilium is not None else None
 trust = Trust("trust", stack.trust, stack.trust_domain) if stack.has_linkerd else None
 user = create_dashboard_user(stack)
 mesh_clusters = {
@@ -61,6 +76,7 @@ links = {
 deploy_samples(stack, clusters, mesh_clusters, links)
 
 # Retain the resources of unreachable clusters, and export the outputs.
-retained = unreachable.register_unchanged(state, clusters, registry) if stack.unreachable_clusters else []
-stack_outputs.export_outputs(stack, trust, cluster_mesh, mesh_clusters, links, user, retained)
+retained = unreachable.register_unchanged(unreachable_state, clusters, registry) if unreachable_state else []
+create_identity_check(clusters, registry)
+stack_outputs.export_outputs(stack, records, trust, cluster_mesh, mesh_clusters, links, user, retained)
 pulumi.run(registry.wait_until_registered)

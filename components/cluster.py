@@ -9,6 +9,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from components.identity import ClusterIdentity
 from mesh import config
 from mesh.kube.client import Access
 from mesh.kube.constants import FIELD_MANAGER_ANNOTATION
@@ -29,6 +30,7 @@ class Cluster:
     """One cluster, passed to each component that creates resources on it."""
 
     settings: config.ClusterSettings
+    identity: ClusterIdentity
     provider: kubernetes.Provider
     pull_credentials: pulumi.Output[str] | None = None  # secret; content of a .dockerconfigjson
 
@@ -45,7 +47,12 @@ class Cluster:
     @property
     def access_inputs(self) -> dict[str, pulumi.Input[str]]:
         """Return the credentials as inputs of a dynamic resource (see `mesh.kube.client.access_from_props`)."""
-        return {"context": self.settings.context.name, "kubeconfig": _kubeconfig_input(self.settings)}
+        inputs: dict[str, pulumi.Input[str]] = {
+            "context": self.settings.context.name,
+            "kubeconfig": _kubeconfig_input(self.settings),
+        }
+        # A dynamic resource refuses to change another cluster.
+        return inputs if self.identity.uid is None else {**inputs, "uid": self.identity.uid}
 
     def options(self, parent: pulumi.Resource) -> pulumi.ResourceOptions:
         """Return the options of a resource on this cluster that is a child of `parent`."""
@@ -66,7 +73,10 @@ class Cluster:
         name. Objects of other owners are still a conflict. Follows
         https://www.pulumi.com/registry/packages/kubernetes/how-to-guides/managing-resources-with-server-side-apply/.
         """
-        defaults = {FIELD_MANAGER_ANNOTATION: field_manager(), **_BACKGROUND_DELETION}
+        defaults = {
+            FIELD_MANAGER_ANNOTATION: self.identity.field_manager,
+            **_BACKGROUND_DELETION,
+        }
         if self.settings.adopt:
             # Take over all fields of an existing object from its field managers.
             defaults["pulumi.com/patchForce"] = "true"
@@ -88,20 +98,18 @@ class Cluster:
         return self.metadata(name, labels={**PART_OF_LABEL, **(labels or {})}, annotations=annotations)
 
 
-def field_manager() -> str:
-    """Return the field manager of this stack's objects."""
-    return f"{pulumi.get_project()}-{pulumi.get_stack()}"
-
-
 def _kubeconfig_input(cluster: config.ClusterSettings) -> pulumi.Input[str]:
     return pulumi.Output.secret(cluster.kubeconfig) if cluster.has_secret_kubeconfig else cluster.kubeconfig
 
 
-def create_cluster_handle(cluster: config.ClusterSettings, image_pull_secret: str | None = None) -> Cluster:
+def create_cluster_handle(
+    cluster: config.ClusterSettings, identity: ClusterIdentity, image_pull_secret: str | None = None
+) -> Cluster:
     """Return the handle of a cluster, and register its Kubernetes provider.
 
     Args:
         cluster: settings of the cluster.
+        identity: identity of the cluster.
         image_pull_secret: registry credentials, the content of a .dockerconfigjson.
     """
     provider = kubernetes.Provider(
@@ -110,10 +118,12 @@ def create_cluster_handle(cluster: config.ClusterSettings, image_pull_secret: st
         # store the variable's value in the state, a path of this machine.
         kubeconfig=_kubeconfig_input(cluster),
         context=cluster.context.name,
-        # The name in the stack file identifies the cluster, so a changed kubeconfig replaces no resource.
-        cluster_identifier=cluster.name,
+        # Constant, so a changed kubeconfig or name replaces no resource.
+        cluster_identifier=identity.provider_identifier,
         # By default, Pulumi replaces a changed Secret. Between deletion and creation, links would have no credentials.
         enable_secret_mutable=True,
+        # Hidden dependency: an object must not exist without the records that identify its owner and its cluster.
+        opts=pulumi.ResourceOptions(depends_on=list(identity.records)),
     )
     credentials = pulumi.Output.secret(image_pull_secret) if image_pull_secret is not None else None
-    return Cluster(settings=cluster, provider=provider, pull_credentials=credentials)
+    return Cluster(settings=cluster, identity=identity, provider=provider, pull_credentials=credentials)

@@ -10,8 +10,11 @@ properties. Each method imports its dependencies itself, because the process sta
 
 from __future__ import annotations
 
+import json
 import secrets
+import sys
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -63,7 +66,7 @@ class StateProvider(ResourceProvider):
 class ReleaseDriftProvider(StateProvider):
     """Provider of `components.helm.release_drift.ReleaseDrift`."""
 
-    keys = ("cluster", "context", "kubeconfig", "namespace", "release", "wait")
+    keys = ("cluster", "context", "kubeconfig", "uid", "namespace", "release", "wait")
     id_keys = ("cluster", "namespace", "release")
 
     def persisted(self, props: dict[str, Any]) -> dict[str, Any]:
@@ -116,7 +119,7 @@ class ReleaseDriftProvider(StateProvider):
 class RetainedCrdsProvider(StateProvider):
     """Provider of `components.helm.retained_crds.RetainedCrds`."""
 
-    keys = ("cluster", "context", "kubeconfig", "release", "namespace")
+    keys = ("cluster", "context", "kubeconfig", "uid", "release", "namespace")
     id_keys = ("cluster", "release")
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
@@ -132,8 +135,13 @@ class RetainedCrdsProvider(StateProvider):
 class MirrorCleanupProvider(StateProvider):
     """Provider of `components.linkerd.mirror_cleanup.MirrorCleanup`."""
 
-    keys = ("source", "context", "kubeconfig", "namespace", "target", "controller", "credentialsChecksum")
+    keys = ("source", "context", "kubeconfig", "uid", "namespace", "target", "controller", "credentialsChecksum")
     id_keys = ("source", "target")
+
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        """Report a replacement if the target is renamed, so that the mirrors with its old name are deleted."""
+        replaces = ["target"] if _olds.get("target") != _news.get("target") else []
+        return DiffResult(changes=self.persisted(_olds) != self.persisted(_news), replaces=replaces)
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
         """Restart the link's controller if its credentials changed."""
@@ -157,7 +165,12 @@ class ExportCleanupProvider(StateProvider):
     """Provider of `components.workloads.export_cleanup.ExportCleanup`."""
 
     id_keys = ("target", "namespace", "service", "source")
-    keys = (*id_keys, "federated", "targetContext", "targetKubeconfig", "sourceContext", "sourceKubeconfig")
+    keys = (
+        *id_keys,
+        "federated",
+        *("targetContext", "targetKubeconfig", "targetUid"),
+        *("sourceContext", "sourceKubeconfig", "sourceUid"),
+    )
 
     def resource_id(self, props: dict[str, Any]) -> str:
         """Return the ID, with a suffix for a member of a federated service."""
@@ -173,7 +186,7 @@ class ExportCleanupProvider(StateProvider):
 class NamespaceDeletionProvider(StateProvider):
     """Provider of `components.namespace.NamespaceDeletion`."""
 
-    keys = ("cluster", "context", "kubeconfig", "namespace")
+    keys = ("cluster", "context", "kubeconfig", "uid", "namespace")
     id_keys = ("cluster", "namespace")
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
@@ -186,6 +199,31 @@ class NamespaceDeletionProvider(StateProvider):
         with suppress(BadCredentialsError):
             client = _connect(_props, timeout_s=_NAMESPACE_TIMEOUT_S, connect_timeout_s=CONNECT_TIMEOUT_S)
             namespace.report_deletion(client, _props["cluster"], _props["namespace"], pulumi.log.warn)
+
+
+class ClusterIdentitiesProvider(StateProvider):
+    """Provider of `components.identity.ClusterIdentities`."""
+
+    keys = ("clusters",)
+    id_keys = ()
+
+    def resource_id(self, props: dict[str, Any]) -> str:
+        """Return a constant: a stack has one resource of this type."""
+        return "clusters"
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Check the clusters: a refresh of another cluster would remove all resources from the stack state."""
+        _require_clusters(props, keep=())
+        return ReadResult(id_, props)
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        """Check the clusters that were removed from the stack file, before Pulumi deletes their resources."""
+        _require_clusters(_olds, keep=json.loads(_news["clusters"]))
+        return super().update(_id, _olds, _news)
+
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        """Check all clusters, before Pulumi deletes anything."""
+        _require_clusters(_props, keep=())
 
 
 class DashboardUserProvider(StateProvider):
@@ -217,5 +255,48 @@ def _user_outputs(props: dict[str, Any], password: str) -> dict[str, Any]:
 
 def _connect(props: dict[str, Any], **timeouts_s: float) -> KubeClient:
     from mesh.kube import client as kube_client
+    from mesh.kube import cluster_uid
 
-    return kube_client.connect(kube_client.access_from_props(props), **timeouts_s)
+    client = kube_client.connect(kube_client.access_from_props(props), **timeouts_s)
+    if "uid" in props:
+        try:
+            cluster_uid.require_cluster(client, str(props.get("cluster", props.get("source"))), props["uid"])
+        except cluster_uid.WrongClusterError:
+            _hide_tracebacks()
+            raise
+    return client
+
+
+def _hide_tracebacks() -> None:
+    """Let Pulumi show only the messages of errors: it formats each error of a provider with its traceback."""
+    sys.tracebacklimit = 0
+
+
+def _require_clusters(props: dict[str, Any], *, keep: Collection[str]) -> None:
+    """Require that the contexts still lead to the clusters in the stack state.
+
+    Args:
+        props: properties of a `ClusterIdentities`.
+        keep: names of clusters that need no check.
+
+    Raises:
+        WrongClusterError: with a line for each context that leads to another cluster.
+    """
+    from mesh.kube import client as kube_client
+    from mesh.kube import cluster_uid
+    from mesh.kube.errors import KubeError
+
+    faults: list[str] = []
+    for name, cluster in json.loads(props["clusters"]).items():
+        if name in keep:
+            continue
+        try:
+            client = kube_client.connect(kube_client.access_from_props(cluster), timeout_s=_NAMESPACE_TIMEOUT_S)
+            cluster_uid.require_cluster(client, name, cluster["uid"])
+        except cluster_uid.WrongClusterError as error:
+            faults.append(str(error))
+        except (KubeError, TimeoutError):  # the deletion of its resources reports why the cluster cannot be reached
+            continue
+    if faults:
+        _hide_tracebacks()
+        raise cluster_uid.WrongClusterError("\n".join(["nothing was changed:", *faults]))

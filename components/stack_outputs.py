@@ -8,6 +8,7 @@ from typing import Any
 import pulumi
 
 from components.cilium.clustermesh import CLUSTERMESH_OUTPUT, ClusterMesh
+from components.identity import ClusterIdentity
 from components.linkerd.dashboard_user import DashboardUser
 from components.linkerd.link import ClusterLink
 from components.linkerd.pki import Trust
@@ -21,6 +22,7 @@ PENDING = "pending"
 
 def export_outputs(
     stack: config.Settings,
+    records: Mapping[str, ClusterIdentity],
     trust: Trust | None,
     cluster_mesh: ClusterMesh | None,
     mesh_clusters: Mapping[str, MeshCluster],
@@ -32,6 +34,7 @@ def export_outputs(
 
     Args:
         stack: settings of the stack.
+        records: identities of the clusters, by name.
         trust: authorities of the Linkerd mesh; None without Linkerd.
         cluster_mesh: the ClusterMesh; None without Cilium.
         mesh_clusters: the reachable clusters, by name.
@@ -39,7 +42,9 @@ def export_outputs(
         user: user of the dashboards; None without dashboards.
         retained: names of the resources that stay unchanged because their cluster cannot be reached.
     """
-    pulumi.export("clusters", {cluster.name: _cluster_output(cluster, stack) for cluster in stack.clusters})
+    pulumi.export(
+        "clusters", {cluster.name: _cluster_output(cluster, records[cluster.name], stack) for cluster in stack.clusters}
+    )
     pulumi.export("links", {link.name: links[link].spec if link in links else PENDING for link in stack.links})
     for name in stack.unreachable_clusters:
         pending = ", ".join(link.name for link in stack.links if name in (link.source, link.target))
@@ -70,7 +75,9 @@ def export_outputs(
     pulumi.export("topology", topology.render_mermaid(names, stack.links, pending=set(stack.links) - set(links)))
 
 
-def _cluster_output(cluster: config.ClusterSettings, stack: config.Settings) -> dict[str, Any]:
+def _cluster_output(
+    cluster: config.ClusterSettings, identity: ClusterIdentity, stack: config.Settings
+) -> dict[str, Any]:
     linkerd_release, linkerd, extensions = stack.linkerd_release, cluster.linkerd, cluster.extensions
     charts = {
         "cilium": stack.cilium.version if stack.cilium is not None else None,
@@ -90,6 +97,7 @@ def _cluster_output(cluster: config.ClusterSettings, stack: config.Settings) -> 
         overrides["cilium"] = cluster.cilium.values
     output: dict[str, Any] = {
         "context": cluster.context.name,
+        "uid": identity.uid,
         "charts": {chart: version for chart, version in charts.items() if version is not None},
         "overrides": {chart: config.value_paths(values) for chart, values in overrides.items() if values},
     }

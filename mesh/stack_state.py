@@ -1,13 +1,15 @@
-"""Resources in the stack state.
+"""Resources in the stack state, from before this preview or update.
 
-The program reads them only if a cluster is declared unreachable, to separate existing resources from new ones.
+They identify the stack and its clusters (`mesh.stack_identity`), and the resources of unreachable clusters.
 Follows https://www.pulumi.com/docs/iac/cli/commands/pulumi_stack_export/.
 """
 
 from __future__ import annotations
 
+import contextvars
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +46,15 @@ class StateResource:
         return self.urn.rsplit("::", 1)[1]
 
 
+def start_reading() -> Future[list[StateResource]]:
+    """Start `read_stack_state` in a thread, so that the program can continue with its imports."""
+    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="stack-state")
+    # Pulumi keeps the stack's name in a context variable.
+    reading = pool.submit(contextvars.copy_context().run, read_stack_state)
+    pool.shutdown(wait=False)
+    return reading
+
+
 def read_stack_state() -> list[StateResource]:
     """Return the resources of the current stack from before this update, each after its dependencies.
 
@@ -55,8 +66,8 @@ def read_stack_state() -> list[StateResource]:
         exported = run_pulumi(["stack", "export", "--stack", stack], timeout_s=EXPORT_TIMEOUT_S)
     except PulumiCommandError as error:
         raise StackStateError(
-            f"{error}: while a cluster is declared unreachable, the stack state must be readable; "
-            "log in to the backend, and set PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE"
+            f"{error}: the stack state must be readable, because it identifies the stack and its clusters; "
+            f"run `pulumi stack export --stack {stack}` to see the cause"
         ) from None
     deployment = json.loads(exported).get("deployment") or {}
     return parse_resources(deployment.get("resources") or [])

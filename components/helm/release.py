@@ -109,7 +109,7 @@ def create_helm_release(
         name=name,
         namespace=namespace,
         values=dict(values),
-        description=_revision_description(),
+        description=cluster.identity.revision_description,
         create_namespace=False,
         # The hooks of Linkerd's charts only label a namespace, which this program has already done.
         disable_webhooks=True,
@@ -205,13 +205,8 @@ def deployed_revision(secret: Mapping[str, Any], *, description: str) -> dict[st
     }
 
 
-def _revision_description() -> str:
-    """Return the description that identifies this stack's revisions, also in `helm history`."""
-    return f"{pulumi.get_project()} stack {pulumi.get_stack()}"
-
-
 def _create_clear_pending_hook(cluster: Cluster, name: str, *, is_create: bool) -> Hook:
-    description = _revision_description()
+    description = cluster.identity.revision_description
     access, adopt = cluster.access, cluster.settings.adopt
 
     def clear_pending(namespace: str) -> None:
@@ -238,7 +233,7 @@ def _create_clear_pending_hook(cluster: Cluster, name: str, *, is_create: bool) 
 
 
 def _create_finalize_release_hook(cluster: Cluster, name: str, *, wait: bool) -> Hook:
-    description, access = _revision_description(), cluster.access
+    description, access = cluster.identity.revision_description, cluster.access
 
     def finalize_release(namespace: str) -> None:
         client = kube_client.connect(access)

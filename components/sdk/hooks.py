@@ -9,9 +9,9 @@ releases are enough for that (https://github.com/pulumi/pulumi/pull/20362).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pulumi
 
@@ -28,6 +28,17 @@ def create_namespace_hook(call: Callable[[str], None]) -> Hook:
     async def hook(args: pulumi.ResourceHookArgs) -> None:
         inputs = args.new_inputs or {}
         await asyncio.get_running_loop().run_in_executor(_THREADS, call, str(inputs["namespace"]))
+
+    return hook
+
+
+def inputs_hook(call: Callable[[Mapping[str, Any]], None]) -> Hook:
+    """Return a hook that runs a blocking function with the new inputs of its resource, secrets included."""
+
+    async def hook(args: pulumi.ResourceHookArgs) -> None:
+        # Secrets among the inputs are outputs.
+        inputs = await pulumi.Output.from_input(args.new_inputs or {}).future()
+        await asyncio.get_running_loop().run_in_executor(_THREADS, call, inputs or {})
 
     return hook
 

@@ -23,6 +23,11 @@ class ResourceRegistry:
         """Return the registered resource that has the type and name of a resource in the stack state."""
         return self._resources.get((resource.type, resource.name)) if resource is not None else None
 
+    @property
+    def custom_resources(self) -> list[pulumi.Resource]:
+        """Return all registered resources but components."""
+        return [each for each in self._resources.values() if isinstance(each, pulumi.CustomResource)]
+
     async def wait_until_registered(self) -> None:
         """Wait until each resource is registered or has failed.
 

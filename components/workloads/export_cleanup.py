@@ -22,6 +22,7 @@ from pulumi.dynamic import Resource
 from components.dynamic_providers import ExportCleanupProvider
 from components.linkerd import federated_services
 from mesh.kube import client as kube_client
+from mesh.kube import cluster_uid
 from mesh.kube.client import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, Access, KubeClient
 from mesh.kube.constants import CLUSTER_NAME_LABEL, EXPORTED_LABEL, FEDERATED_LABEL
 from mesh.kube.errors import ApiUnreachableError, BadCredentialsError, KubeconfigContextError
@@ -69,6 +70,8 @@ class ExportCleanup(Resource, module="multicluster-mesh", name="ExportCleanup"):
             props[end] = cluster.name
             props[f"{end}Context"] = settings.context.name
             props[f"{end}Kubeconfig"] = kubeconfig
+            if cluster.identity.uid is not None:
+                props[f"{end}Uid"] = cluster.identity.uid
         super().__init__(ExportCleanupProvider(), name, props, opts)
 
 
@@ -81,10 +84,15 @@ def delete_export(props: dict[str, Any], deadline: float) -> None:
     Args:
         props: properties of an `ExportCleanup`, from the stack state.
         deadline: a value of `time.monotonic()`.
+
+    Raises:
+        WrongClusterError: a context leads to another cluster than the one in the stack state.
     """
     namespace, service, target = props["namespace"], props["service"], props["target"]
     is_federated = bool(props.get("federated"))
     label = FEDERATED_LABEL if is_federated else EXPORTED_LABEL
+    for end in ("target", "source"):
+        _require_cluster(props, end)
     if _has_label(_access(props, "target"), namespace, service, label):
         return
     source = _access(props, "source")
@@ -96,6 +104,13 @@ def delete_export(props: dict[str, Any], deadline: float) -> None:
 
 def _access(props: dict[str, Any], end: str) -> Access:
     return Access(context=props[f"{end}Context"], kubeconfig=props.get(f"{end}Kubeconfig") or "")
+
+
+def _require_cluster(props: dict[str, Any], end: str) -> None:
+    client, uid = _connect(_access(props, end)), props.get(f"{end}Uid")
+    if client is not None and uid is not None:
+        with suppress(ApiUnreachableError, BadCredentialsError):
+            cluster_uid.require_cluster(client, props[end], uid)
 
 
 def _has_label(access: Access, namespace: str, service: str, label: str) -> bool:

@@ -212,6 +212,15 @@ Registry = Annotated[
         253,
     ),
 ]
+ClusterUid = Annotated[
+    str,
+    *_match_pattern(
+        r"^[0-9a-f]{8}(-[0-9a-f]{4}){0,3}(-[0-9a-f]{12})?$",
+        "not the beginning of a cluster's UID",
+        "write the first 8 characters, in quotes, as the output `clusters` and the message about the cluster show them",
+        36,
+    ),
+]
 Text = Annotated[str, _validate_with(bool, "empty", "write a value, or remove the key"), Field(min_length=1)]
 KubeconfigPath = Annotated[
     Text,

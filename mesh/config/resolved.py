@@ -106,6 +106,8 @@ class ClusterSettings:
     has_secret_kubeconfig: bool = False
     reachable: bool = True
     is_abandoned: bool = False  # lost for good; its removal from the stack file drops its resources
+    renamed_from: str | None = None  # its name in the stack state
+    replaces: str | None = None  # beginning of the UID of its predecessor
     api_server: str  # the URL at which clusters that link to this one reach its API server
     peer_access: PeerAccess = field(default_factory=PeerAccess)
     gateway: GatewayConfig = field(default_factory=GatewayConfig)

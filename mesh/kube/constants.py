@@ -4,6 +4,10 @@ from __future__ import annotations
 
 # Pulumi's annotation for the field manager of an object.
 FIELD_MANAGER_ANNOTATION = "pulumi.com/patchFieldManager"
+# ID of the stack that owns an object (`mesh.stack_identity`).
+STACK_ID_ANNOTATION = "multicluster-mesh/stack-id"
+# UID of the cluster that an object was created on (`mesh.kube.cluster_uid`).
+CLUSTER_UID_ANNOTATION = "multicluster-mesh/cluster-uid"
 CRDS_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 # Labels of Linkerd's service mirror: https://linkerd.io/2/reference/multicluster/.

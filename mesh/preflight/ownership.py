@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from mesh.kube.client import METADATA_LIST_MEDIA_TYPE, METADATA_MEDIA_TYPE, KubeClient
-from mesh.kube.constants import FIELD_MANAGER_ANNOTATION
+from mesh.kube.constants import FIELD_MANAGER_ANNOTATION, STACK_ID_ANNOTATION
 from mesh.kube.errors import NotReadableError, to_single_line
 from mesh.kube.json_access import as_mapping, as_mappings, as_text
 from mesh.kube.terminating_namespaces import is_terminating
@@ -25,18 +26,22 @@ def check_namespace(target: CheckTarget, client: KubeClient, namespace: str) -> 
     if is_terminating(live):
         yield from terminating_namespace.check(target, client, namespace)
         return
-    manager = as_text(as_mapping(live, "metadata", "annotations").get(FIELD_MANAGER_ANNOTATION))
-    if manager == target.owner:
+    if target.owns(live):
         if namespace == target.control_plane_namespace:
             yield from trust_anchor.check(target, client)
         return
+    annotations = as_mapping(live, "metadata", "annotations")
     if namespace == target.control_plane_namespace and _has_linkerd(target, client):
-        yield from _check_foreign_linkerd(target, client, manager)
+        yield from _check_foreign_linkerd(target, client, annotations)
     elif not target.adopt:
-        rule = "exists already and does not belong to this stack; `destroy` would delete it with everything in it"
+        rule = (
+            f"exists already and does not belong to this stack{_other_stack(target, annotations)}; `destroy` would "
+            "delete it with everything in it"
+        )
+        delete = "destroy that stack" if annotations.get(FIELD_MANAGER_ANNOTATION) else "delete it"
         remedy = (
-            "delete it, choose another namespace in the stack file if it is a workload's, "
-            f"or set {target.path}.adopt: true"
+            f"{_restore_remedy(target, annotations)}{delete}, choose another namespace in the stack file if it is a "
+            f"workload's, or set {target.path}.adopt: true"
         )
         yield target.finding(rule, remedy, value=f"namespace {namespace}")
 
@@ -64,24 +69,50 @@ def _has_linkerd(target: CheckTarget, client: KubeClient) -> bool:
         return False  # the caller reports the namespace itself
 
 
-def _check_foreign_linkerd(target: CheckTarget, client: KubeClient, manager: str) -> Iterator[Finding]:
+def _other_stack(target: CheckTarget, annotations: Mapping[str, Any]) -> str:
+    """Return a note on the stack that an object belongs to, or an empty text."""
+    manager = to_single_line(as_text(annotations.get(FIELD_MANAGER_ANNOTATION)), 80)
+    if not manager:
+        return ""
+    stack_id = to_single_line(as_text(annotations.get(STACK_ID_ANNOTATION)), 36)
+    note = f"installed by {manager}"
+    if stack_id:
+        note += f", stack ID {stack_id}"
+    if manager == target.identity.field_manager:
+        note += "; this stack has the same name, but " + (
+            f"the ID {target.identity.id}" if target.identity.id else "no ID"
+        )
+    return f" ({note})"
+
+
+def _restore_remedy(target: CheckTarget, annotations: Mapping[str, Any]) -> str:
+    """Return the first remedy for a stack of the same name, whose state is somewhere else."""
+    if annotations.get(FIELD_MANAGER_ANNOTATION) != target.identity.field_manager:
+        return ""
+    return "log in to the backend that has its state, or restore the state (pulumi stack import); otherwise "
+
+
+def _check_foreign_linkerd(
+    target: CheckTarget, client: KubeClient, annotations: Mapping[str, Any]
+) -> Iterator[Finding]:
     namespace = target.control_plane_namespace
     value = f"namespace {namespace}"
     has_helm = _has_helm_revisions(target, client)
-    if manager:
-        installer = f" (installed by {to_single_line(manager, 80)})"
-    else:
+    manager = as_text(annotations.get(FIELD_MANAGER_ANNOTATION))
+    restore = _restore_remedy(target, annotations)
+    installer = _other_stack(target, annotations)
+    if not installer:
         installer = "" if has_helm is None else " (installed by Helm)" if has_helm else " (installed by hand)"
     rule = f"Linkerd is already installed and does not belong to this stack{installer}"
     if has_helm is False:
         # Helm adopts only objects with its ownership metadata.
         no_adoption = f", and {target.path}.adopt cannot adopt it without Helm's revisions" if target.adopt else ""
         yield target.finding(
-            f"{rule}{no_adoption}", "destroy that stack" if manager else _UNINSTALL_REMEDY, value=value
+            f"{rule}{no_adoption}", f"{restore}destroy that stack" if manager else _UNINSTALL_REMEDY, value=value
         )
     elif not target.adopt:
         uninstall = "destroy that stack" if manager else "uninstall it"
-        yield target.finding(rule, f"{uninstall}, or set {target.path}.adopt: true to adopt it", value=value)
+        yield target.finding(rule, f"{restore}{uninstall}, or set {target.path}.adopt: true to adopt it", value=value)
     else:
         yield from trust_anchor.check_adopted_linkerd(target, client)
 

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mesh.concurrency import run_concurrently
-from mesh.kube.client import KubeClient
-from mesh.kube.errors import ApiUnreachableError, BadCredentialsError, NotReadableError, credentials_error
+from mesh.kube import cluster_uid
+from mesh.kube.client import Access, KubeClient, connect
+from mesh.kube.errors import ApiUnreachableError, BadCredentialsError, KubeError, NotReadableError, credentials_error
 from mesh.preflight import (
     api_services,
     cert_manager,
     cilium_identity,
     cilium_upgrade_path,
     clock_skew,
+    cluster_identity,
     gateway,
     gateway_api,
     kubernetes_version,
     network_overlap,
     ownership,
     permissions,
+    rebuilt_cluster,
     running_linkerd,
 )
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.network_overlap import ClusterNetworks
 from mesh.preflight.target import CheckTarget, FlatNetworkLink
+from mesh.stack_identity import RecordedCluster, StackIdentity
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -38,10 +44,19 @@ MAX_CONCURRENT_CLUSTERS = 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class _ClusterReport:
-    """Findings about one cluster, and its networks if they are needed."""
+class PreflightReport:
+    """Findings about all clusters, and the UIDs of the clusters that were read."""
 
     findings: tuple[Finding, ...]
+    uids: Mapping[str, str]  # by name
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ClusterReport:
+    """Findings about one cluster, its UID, and its networks if they are needed."""
+
+    findings: tuple[Finding, ...]
+    uid: str | None = None  # None: it could not be read
     networks: ClusterNetworks | None = None
 
 
@@ -50,8 +65,11 @@ def run_checks(
     api_client: Callable[[str], ApiClient],
     flat_links: Sequence[FlatNetworkLink] = (),
     timeout_s: float = 5,
-) -> list[Finding]:
-    """Return all findings, in the order of the targets, then of the links.
+    *,
+    identity: StackIdentity | None = None,
+    names: Sequence[str] = (),
+) -> PreflightReport:
+    """Return all findings, in the order of the targets, then of the links, then of removed clusters.
 
     The checks change nothing. A wrong or missing response of a cluster is a finding, not an exception.
 
@@ -60,6 +78,8 @@ def run_checks(
         api_client: returns a cluster's client by its name; may raise, and is called in several threads.
         flat_links: clusters whose pods connect directly.
         timeout_s: seconds for each response; a cluster that misses one is not contacted again.
+        identity: the stack and its clusters in the stack state; None: not checked.
+        names: names of all clusters in the stack file, including unreachable ones.
     """
     # Imported before the threads start, because a thread could otherwise use a partially imported package.
     import kubernetes.client  # noqa: F401
@@ -69,17 +89,45 @@ def run_checks(
     def check(target: CheckTarget) -> _ClusterReport:
         return _check_cluster(target, api_client, timeout_s, is_linked=target.name in linked)
 
-    with ThreadPoolExecutor(max_workers=MAX_CONCURRENT_CLUSTERS) as pool:
-        reports = list(pool.map(check, targets))
-    networks = {
-        target.name: report.networks
-        for target, report in zip(targets, reports, strict=True)
-        if report.networks is not None
-    }
-    return [
-        *(finding for report in reports for finding in report.findings),
-        *network_overlap.check(flat_links, {target.name: target for target in targets}, networks),
+    renamed = {target.renamed_from for target in targets}
+    removed = [
+        recorded
+        for recorded in (identity.clusters.values() if identity is not None else ())
+        if recorded.name not in {*names, *renamed} and recorded.uid is not None
     ]
+    with ThreadPoolExecutor(max_workers=MAX_CONCURRENT_CLUSTERS) as pool:
+        removed_uids = pool.map(partial(_read_uid_of_removed, timeout_s=timeout_s), removed)
+        reports = list(pool.map(check, targets))
+    by_name = {target.name: report for target, report in zip(targets, reports, strict=True)}
+    uids = {name: report.uid for name, report in by_name.items() if report.uid is not None}
+    wrong_clusters = cluster_identity.check(targets, uids, identity, names) if identity is not None else {}
+    findings: list[Finding] = []
+    for name, report in by_name.items():
+        identity_findings = wrong_clusters.get(name, [])
+        findings += identity_findings
+        # Other findings about a wrong cluster, and their remedies, would be misleading.
+        if not any(finding.severity is Severity.ERROR for finding in identity_findings):
+            findings += report.findings
+    networks = {name: report.networks for name, report in by_name.items() if report.networks is not None}
+    findings += network_overlap.check(flat_links, {target.name: target for target in targets}, networks)
+    for recorded, uid in zip(removed, removed_uids, strict=True):
+        if uid is not None and uid not in uids.values():
+            findings += cluster_identity.check_removed(recorded, uid)
+    return PreflightReport(findings=tuple(findings), uids=uids)
+
+
+def _read_uid_of_removed(recorded: RecordedCluster, *, timeout_s: float) -> str | None:
+    """Return the UID of the cluster at a removed cluster's context; None if it cannot be read."""
+    if recorded.kubeconfig is None:
+        return None
+    access = Access(context=recorded.context, kubeconfig=recorded.kubeconfig)
+    with suppress(KubeError, TimeoutError):
+        [uid] = run_concurrently(
+            [lambda: cluster_uid.read_cluster_uid(connect(access, timeout_s=timeout_s))],
+            idle_timeout_s=CREDENTIALS_TIMEOUT_S,
+        )
+        return uid
+    return None
 
 
 def _check_cluster(
@@ -88,6 +136,7 @@ def _check_cluster(
     try:
         client = _connect(target, api_client, timeout_s)
         findings = tuple(_run_cluster_checks(target, client))
+        uid = _read_uid(client)
         networks = network_overlap.read_networks(target, client) if is_linked else None
         if (user := client.denied_user) is not None and client.cannot_impersonate:
             raise BadCredentialsError(
@@ -98,7 +147,7 @@ def _check_cluster(
             raise BadCredentialsError(
                 f"the kubeconfig's credentials allow nothing: all requests of {user} are forbidden (HTTP 403)"
             )
-        return _ClusterReport(findings=findings, networks=networks)
+        return _ClusterReport(findings=findings, uid=uid, networks=networks)
     except ApiUnreachableError as error:
         remedy = f"start it or repair the connection; to continue without it, set {target.path}.reachable: false"
         finding = target.finding(str(error), remedy)
@@ -109,6 +158,13 @@ def _check_cluster(
         finding = target.finding(str(error), remedy)
     declared = network_overlap.declared_networks(target)
     return _ClusterReport(findings=(finding,), networks=declared if declared.unknown is None else None)
+
+
+def _read_uid(client: KubeClient) -> str | None:
+    # A user who may not read the namespace can preview, but the update needs more permissions anyway.
+    with suppress(NotReadableError):
+        return cluster_uid.read_cluster_uid(client)
+    return None
 
 
 def _connect(target: CheckTarget, api_client: Callable[[str], ApiClient], timeout_s: float) -> KubeClient:
@@ -134,6 +190,8 @@ def _run_cluster_checks(target: CheckTarget, client: KubeClient) -> Iterator[Fin
     if response.content is not None and response.status == 200:
         checks.insert(0, kubernetes_version.check(target, response.content))
     checks += [ownership.check_namespace(target, client, namespace) for namespace in target.namespaces]
+    if target.recorded_objects:
+        checks.append(rebuilt_cluster.check(target, client))
     checks.append(api_services.check(target, client))
     if target.linkerd is not None:
         checks.append(ownership.check_other_namespaces(target, client))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mesh.config import ClusterSettings, Settings
 from mesh.kube import client as kube_client
@@ -13,6 +13,7 @@ from mesh.linkerd_releases import NEWEST_TESTED_KUBERNETES, OLDEST_KUBERNETES
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.runner import run_checks
 from mesh.preflight.target import CheckTarget, CiliumTarget, FlatNetworkLink, GatewayApiTarget
+from mesh.stack_identity import StackIdentity
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -29,29 +30,37 @@ class PreflightError(Exception):
 
 
 def check_stack(
-    stack: Settings, *, owner: str, namespaces: Sequence[str], is_update: bool, warn: Callable[[str], None]
-) -> None:
+    stack: Settings,
+    *,
+    identity: StackIdentity,
+    namespaces: Sequence[str],
+    is_update: bool,
+    warn: Callable[[str], None],
+) -> dict[str, str]:
     """Check all reachable clusters, and raise an error if the update cannot succeed.
 
     Args:
         stack: the settings.
-        owner: field manager in the annotation of the stack's namespaces.
+        identity: the stack and its clusters in the stack state.
         namespaces: Linkerd's namespaces, besides the control plane's, on each cluster of a multicluster stack.
         is_update: whether this is an update; a preview needs fewer permissions.
         warn: called with each finding that prevents nothing.
+
+    Returns:
+        The UIDs of the clusters that were read, by name; none if the settings disable the checks.
 
     Raises:
         PreflightError: findings prevent the update.
     """
     if not stack.preflight.enabled:
-        return
+        return {}
     clusters = {cluster.name: cluster for cluster in stack.clusters if cluster.reachable}
 
     def api_client(name: str) -> ApiClient:
         cluster = clusters[name]
         return kube_client.build_api_client(Access(context=cluster.context.name, kubeconfig=cluster.kubeconfig))
 
-    targets = [_check_target(stack, cluster, owner, namespaces) for cluster in clusters.values()]
+    targets = [_check_target(stack, cluster, identity, namespaces) for cluster in clusters.values()]
     flat_links = [
         FlatNetworkLink(source=link.source, target=link.target)
         for link in stack.links
@@ -63,16 +72,26 @@ def check_stack(
             FlatNetworkLink(source=one, target=other, is_clustermesh=True) for one, other in combinations(clusters, 2)
         ]
     fatal = {Severity.ERROR, Severity.UPDATE_ERROR} if is_update else {Severity.ERROR}
-    findings = run_checks(targets, api_client, flat_links, timeout_s=stack.preflight.timeout)
-    errors = [finding for finding in findings if finding.severity in fatal]
-    for finding in findings:
+    report = run_checks(
+        targets,
+        api_client,
+        flat_links,
+        timeout_s=stack.preflight.timeout,
+        identity=identity,
+        names=[cluster.name for cluster in stack.clusters],
+    )
+    errors = [finding for finding in report.findings if finding.severity in fatal]
+    for finding in report.findings:
         if finding not in errors:
             warn(str(finding))
     if errors:
         raise PreflightError(errors)
+    return dict(report.uids)
 
 
-def _check_target(stack: Settings, cluster: ClusterSettings, owner: str, namespaces: Sequence[str]) -> CheckTarget:
+def _check_target(
+    stack: Settings, cluster: ClusterSettings, identity: StackIdentity, namespaces: Sequence[str]
+) -> CheckTarget:
     linkerd = cluster.linkerd
     sample_namespaces = [sample.config.namespace for sample in stack.samples if cluster.name in sample.all_clusters]
     cni_namespaces = ["linkerd-cni"] if linkerd.cni else []
@@ -95,9 +114,9 @@ def _check_target(stack: Settings, cluster: ClusterSettings, owner: str, namespa
         # Every cluster has `default`, and no stack owns it.
         namespaces=tuple(name for name in dict.fromkeys(owned_namespaces) if name != "default"),
         control_plane_namespace=linkerd.namespace,
-        owner=owner,
+        identity=identity,
         adopt=cluster.adopt,
-        trust_anchor=stack.trust.anchor.certificate if stack.trust.anchor is not None else None,
+        trust_anchor=stack.trust.anchor.certificate if stack.trust.anchor is not None else identity.trust_anchor,
         needs_load_balancer=cluster.has_multicluster
         and cluster.gateway_exposure.is_address_awaited
         and cluster.extensions.metallb is None,
@@ -110,7 +129,24 @@ def _check_target(stack: Settings, cluster: ClusterSettings, owner: str, namespa
         cluster_domain=linkerd.cluster_domain if stack.has_linkerd else None,
         cilium=_cilium(stack, cluster),
         extra_resources=tuple(_extra_resources(stack, cluster)),
+        renamed_from=cluster.renamed_from,
+        replaces=cluster.replaces,
+        sources=tuple(link.source for link in stack.links if link.target == cluster.name),
+        unreachable_peers=tuple(
+            name
+            for name in stack.unreachable_clusters
+            if any({link.source, link.target} == {name, cluster.name} for link in stack.links)
+        ),
+        recorded_objects=_predecessor_objects(cluster, identity),
     )
+
+
+def _predecessor_objects(cluster: ClusterSettings, identity: StackIdentity) -> tuple[Mapping[str, Any], ...]:
+    """Return the objects in the stack state that a rebuilt cluster replaces."""
+    recorded = identity.clusters.get(cluster.name) or identity.clusters.get(cluster.renamed_from or "")
+    if recorded is None or recorded.uid is None or not recorded.uid.startswith(cluster.replaces or " "):
+        return ()
+    return recorded.objects
 
 
 def _cilium(stack: Settings, cluster: ClusterSettings) -> CiliumTarget | None:

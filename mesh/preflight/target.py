@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from mesh.kube.json_access import as_mapping
 from mesh.preflight.finding import Finding, Severity
+from mesh.stack_identity import StackIdentity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +42,9 @@ class CheckTarget:
     linkerd: str | None  # version of Linkerd, for messages; None: no Linkerd
     namespaces: tuple[str, ...]  # namespaces that the stack will own
     control_plane_namespace: str
-    owner: str  # field manager in the annotation of the stack's namespaces
+    identity: StackIdentity  # of the stack, from its state
     adopt: bool  # whether to adopt objects of other owners
-    trust_anchor: str | None  # the user's own, as PEM
+    trust_anchor: str | None  # that the update applies, as PEM; None: the update generates one
     needs_load_balancer: bool  # for the gateway
     pod_networks: tuple[str, ...]  # CIDRs; empty: read from the nodes
     service_networks: tuple[str, ...]
@@ -51,12 +54,22 @@ class CheckTarget:
     trust_domain: str | None = None  # of Linkerd's identities; None: not checked
     cluster_domain: str | None = None  # of the cluster's DNS names; None: not checked
     cilium: CiliumTarget | None = None  # None: no Cilium
+    renamed_from: str | None = None  # its name in the stack state
+    replaces: str | None = None  # beginning of the UID of its predecessor
+    sources: tuple[str, ...] = ()  # clusters that mirror its services
+    unreachable_peers: tuple[str, ...] = ()  # unreachable clusters that it is linked with
+    recorded_objects: tuple[Mapping[str, Any], ...] = ()  # of its predecessor in the stack state; empty: none
     extra_resources: tuple[tuple[str, str], ...] = ()  # group and resource of objects besides Linkerd's own
 
     @property
     def path(self) -> str:
         """Return the path of this cluster in the stack file."""
         return f"clusters.{self.name}"
+
+    def owns(self, live: Mapping[str, Any]) -> bool:
+        """Return whether a live namespace belongs to the stack."""
+        recorded_name = self.name if self.name in self.identity.clusters else self.renamed_from or self.name
+        return self.identity.owns(as_mapping(live.get("metadata")), recorded_name)
 
     def finding(
         self,

@@ -1,4 +1,4 @@
-"""Check of the trust anchors of running proxies against the stack's trust anchor.
+"""Check of the trust anchors of running proxies against the anchor that the update applies.
 
 A proxy trusts the anchors that it was started with. If the control plane changes to another anchor, the proxy loses all
 connections until its pod is re-created.
@@ -23,17 +23,22 @@ _PEM = re.compile(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", 
 
 
 def check(target: CheckTarget, client: KubeClient) -> Iterator[Finding]:
-    """Yield a finding if the stack's own Linkerd trusts none of the user's anchors."""
-    if target.trust_anchor is None:
-        return
-    live, desired = _read_trusted_anchors(target, client), _certificates(target.trust_anchor)
+    """Yield a finding if the stack's own Linkerd trusts none of the anchors that the update applies."""
+    live, desired = _read_trusted_anchors(target, client), _certificates(target.trust_anchor or "")
     if not live or not desired.isdisjoint(live):
         return
+    if target.trust_anchor is None:
+        value, remedy = (
+            "not set",
+            "restore the stack state that has it (pulumi stack import), or set trust.anchor to it",
+        )
+    else:
+        value, remedy = _format_certificates(desired), "restore that anchor"
     yield Finding(
         path=_SETTING,
-        value=_format_certificates(desired),
+        value=value,
         rule=f"the proxies of {target.path} trust another anchor ({_format_certificates(live)}) and would be cut off",
-        remedy="restore that anchor, or destroy the stack first to build a mesh with another one",
+        remedy=f"{remedy}, or destroy the stack first to build a mesh with another one",
         severity=Severity.ERROR,
     )
 
@@ -41,7 +46,7 @@ def check(target: CheckTarget, client: KubeClient) -> Iterator[Finding]:
 def check_adopted_linkerd(target: CheckTarget, client: KubeClient) -> Iterator[Finding]:
     """Yield a finding if a Linkerd to adopt does not trust exactly the user's anchors."""
     live, desired = _read_trusted_anchors(target, client), _certificates(target.trust_anchor or "")
-    # Without an anchor of the user, the stack would generate one, which the live Linkerd cannot trust.
+    # Without an anchor, the stack would generate one, which the live Linkerd cannot trust.
     if not live and target.trust_anchor is not None:
         raise NotReadableError(f"{_subject(target)} (ConfigMap linkerd-identity-trust-roots has none)")
     if live and desired == live:

@@ -16,6 +16,7 @@ from mesh.config.field_types import (
     ApiServer,
     CertificateAuthority,
     ClusterName,
+    ClusterUid,
     ControlPlaneNamespace,
     Domain,
     Hours,
@@ -217,6 +218,12 @@ class ClusterConfig(StrictModel):
     """Exposure of the gateway. `false` stands for `{ enabled: false }`."""
     networks: NetworksConfig = NetworksConfig()
     """Networks of the cluster."""
+    renamed_from: ClusterName | None = None
+    """Former name of the cluster in this file. The next `up` keeps the cluster's resources, and renames only what
+    contains its name. Remove the setting after that `up`."""
+    replaces: ClusterUid | None = None
+    """First 8 characters of the UID of a cluster that no longer exists and was rebuilt as this one. The next `up`
+    creates everything here. Remove the setting after that `up`."""
     adopt: bool = False
     """Whether the stack takes over existing namespaces and Helm releases of Linkerd in the cluster."""
     linkerd: ClusterLinkerdConfig = ClusterLinkerdConfig()

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from mesh.config.errors import ELLIPSIS, ValidationErrors, join_names, suggest
 from mesh.config.field_types import SYSTEM_TRUST, expand_path
-from mesh.config.models.stack_file import ApiServerConfig, ClusterConfig, ClusterLinkerdConfig
+from mesh.config.models.stack_file import ApiServerConfig, ClusterConfig, ClusterLinkerdConfig, StackFile
 from mesh.config.network_types import is_loopback
 from mesh.config.parser import ParsedStackFile
 from mesh.config.reserved_values import check_linkerd_values
@@ -58,6 +58,7 @@ def resolve_clusters(
         _check_tolerations((*path, "linkerd", "tolerations"), config.linkerd, parsed, errors)
         _check_gateway((*path, "gateway"), config, errors)
         _check_api_server((*path, "apiServer"), config.api_server, errors)
+        _check_renaming(path, config, file, names, errors)
         secret = file.kubeconfigs.get(name)
         if secret is not None and config.kubeconfig is not None:
             rule = f"duplicate of kubeconfigs.{name}"
@@ -76,6 +77,8 @@ def resolve_clusters(
             has_secret_kubeconfig=content is not None,
             reachable=config.reachable is True,
             is_abandoned=config.reachable == "never",
+            renamed_from=config.renamed_from,
+            replaces=config.replaces,
             api_server=config.api_server.url or context.server,
             peer_access=_resolve_peer_access(config.api_server, context),
             gateway=config.gateway,
@@ -87,6 +90,34 @@ def resolve_clusters(
         resolved.append((cluster, resolver.kubeconfig_id(config, content)))
     _check_duplicate_clusters(resolved, errors)
     return [cluster for cluster, _ in resolved]
+
+
+def _check_renaming(
+    path: tuple[str, ...],
+    config: ClusterConfig,
+    file: StackFile,
+    names: Sequence[str],
+    errors: ValidationErrors,
+) -> None:
+    """Report a renamed or rebuilt cluster that contradicts the rest of the stack file."""
+    former_path = (*path, "renamedFrom")
+    if config.renamed_from is not None and config.renamed_from in names:
+        rule = "a cluster of this name is in `clusters`, and a name cannot be reused in the update that frees it"
+        remedy = "remove renamedFrom if the cluster is renamed already, or rename in two updates"
+        errors.add(former_path, config.renamed_from, rule, remedy)
+    if config.renamed_from is not None:
+        first = next(name for name, each in file.clusters.items() if each.renamed_from == config.renamed_from)
+        if first != path[-1]:
+            errors.add(
+                former_path, config.renamed_from, f"clusters.{first} has the same former name", "remove one of the two"
+            )
+        if file.cilium is not None:
+            rule = "Cilium makes the name of a cluster part of the identity of every pod"
+            errors.add(former_path, config.renamed_from, rule, "keep the old name, and set `context` to the new one")
+    for key, value in (("renamedFrom", config.renamed_from), ("replaces", config.replaces)):
+        if value is not None and config.reachable is not True:
+            rule = "resources of an unreachable cluster stay unchanged"
+            errors.add((*path, key), value, rule, f"remove {key} until the cluster is reachable")
 
 
 class _ContextResolver:

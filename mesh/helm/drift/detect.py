@@ -75,7 +75,7 @@ def find_drift(client: KubeClient, namespace: str, release: str) -> list[Drifted
         return []
     ownership_metadata = ownership.helm_ownership_metadata(release, namespace)
     manifest = [_with_ownership_metadata(body, ownership_metadata) for body in _manifest_objects(revision.manifest)]
-    kinds = cache(partial(_read_served_kinds, client))
+    kinds = cache(partial(read_served_kinds, client))
     jobs = [
         partial(_find_object_drift, client, desired, object_path(kinds(desired["apiVersion"]), desired, namespace))
         for desired in manifest
@@ -112,7 +112,7 @@ def _with_ownership_metadata(body: Mapping[str, Any], additions: Mapping[str, Ma
     return {**body, "metadata": {**metadata, **extended}}
 
 
-def _read_served_kinds(client: KubeClient, version: str) -> Mapping[str, tuple[str, bool]]:
+def read_served_kinds(client: KubeClient, version: str) -> Mapping[str, tuple[str, bool]]:
     """Return the kinds of an API version: plural name, and whether objects are in namespaces."""
     resources = (client.get(_api_root(version), f"which kinds {version} has") or {}).get("resources") or ()
     return {each["kind"]: (each["name"], bool(each["namespaced"])) for each in resources if "/" not in each["name"]}

@@ -1,0 +1,249 @@
+"""Identity of the stack and of its clusters: records in the stack state, and what depends on them.
+
+Each record is a `Stash`, which only exists in the state. A cluster's Kubernetes provider depends on the records, so
+they are stored before any object is created, and removed after all are deleted.
+
+A transformation of all resources applies the records:
+
+* Each Kubernetes object has the stack's ID and the cluster's UID in annotations.
+* A resource of a renamed cluster has its former URN as an alias, so Pulumi keeps it.
+* If a cluster was rebuilt, the UID changes all objects in the stack state. Pulumi updates them in place, and a hook
+  creates each object first. A replacement would delete an object by the name that the new one has too.
+
+`ClusterIdentities` depends on all resources, so `destroy` begins with it. Its deletion fails if a context leads to
+another cluster. That is necessary because `destroy` does not run the program.
+
+Follows https://www.pulumi.com/docs/iac/concepts/resources/options/aliases/ and
+https://www.pulumi.com/docs/iac/concepts/options/hooks/.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pulumi
+from pulumi.dynamic import Resource
+
+from components.dynamic_providers import ClusterIdentitiesProvider
+from components.sdk.hooks import Hook, inputs_hook
+from mesh import config
+from mesh.helm.drift.detect import object_path, read_served_kinds
+from mesh.kube import client as kube_client
+from mesh.kube.client import APPLY_PATCH, KubeClient
+from mesh.kube.cluster_uid import short_uid
+from mesh.kube.constants import CLUSTER_UID_ANNOTATION, STACK_ID_ANNOTATION
+from mesh.kube.json_access import as_mapping
+from mesh.pulumi_constants import HELM_RELEASE_TYPE, UNKNOWN_VALUE
+from mesh.stack_identity import STACK_RECORD, RecordedCluster, StackIdentity
+from mesh.stack_state import StateResource
+
+if TYPE_CHECKING:
+    from components.cluster import Cluster
+    from components.sdk.resource_registry import ResourceRegistry
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterIdentity:
+    """Identity of a cluster, as its resources need it."""
+
+    uid: str | None  # None: no check has read it, and the state does not contain it
+    stack_id: str  # ID of the stack; Pulumi's unknown value in a preview before the first `up`
+    field_manager: str
+    provider_identifier: str  # constant for all contexts and names of the cluster
+    revision_description: str  # of Helm revisions that this stack creates
+    records: Sequence[pulumi.Resource] = ()
+
+
+class ClusterIdentities(Resource, module="multicluster-mesh", name="ClusterIdentities"):
+    """The identities of all clusters, which `destroy` and the removal of a cluster check first.
+
+    Args:
+        name: name of the Pulumi resource.
+        clusters: access (`context`, `kubeconfig`) and `uid` of each cluster, by name.
+        opts: resource options; the resource depends on all others.
+    """
+
+    def __init__(
+        self, name: str, clusters: Mapping[str, Mapping[str, pulumi.Input[str]]], opts: pulumi.ResourceOptions
+    ) -> None:
+        # One text, so that a secret kubeconfig in it makes all of it secret.
+        super().__init__(ClusterIdentitiesProvider(), name, {"clusters": pulumi.Output.json_dumps(clusters)}, opts)
+
+
+def create_records(
+    stack: config.Settings, identity: StackIdentity, uids: Mapping[str, str]
+) -> dict[str, ClusterIdentity]:
+    """Register the records of the stack and its clusters, and return the identities of the clusters by name.
+
+    Args:
+        stack: settings of the stack.
+        identity: the records in the stack state.
+        uids: UIDs that the preflight has read, by name.
+    """
+    # In a preview of the first `up`, the ID is unknown: the `up` will generate another one.
+    stack_id = identity.id or (UNKNOWN_VALUE if pulumi.runtime.is_dry_run() else str(uuid.uuid4()))
+    names = {"project": identity.project, "stack": identity.stack}
+    stack_record = pulumi.Stash(STACK_RECORD, input={"id": stack_id, **names})
+    identities: dict[str, ClusterIdentity] = {}
+    for cluster in stack.clusters:
+        recorded = recorded_cluster(identity, cluster)
+        uid = uids.get(cluster.name) or (recorded.uid if recorded is not None else None)
+        record = [pulumi.Stash(f"{cluster.name}-identity", input={"uid": uid})] if uid is not None else []
+        on_cluster = f", cluster {short_uid(uid)}" if uid is not None else ""
+        identities[cluster.name] = ClusterIdentity(
+            uid=uid,
+            stack_id=stack_id,
+            field_manager=identity.field_manager,
+            provider_identifier=(recorded.identifier if recorded is not None else None) or cluster.name,
+            # On a rebuilt cluster, the changed description makes Helm install each release.
+            revision_description=f"{identity.project} stack {identity.stack}{on_cluster}",
+            records=[stack_record, *record],
+        )
+    return identities
+
+
+def recorded_cluster(identity: StackIdentity, cluster: config.ClusterSettings) -> RecordedCluster | None:
+    """Return a cluster of the stack file in the stack state, under its former name if it is being renamed."""
+    return identity.clusters.get(cluster.name) or identity.clusters.get(cluster.renamed_from or "")
+
+
+def list_aliases(state: Iterable[StateResource], renamed: Mapping[str, str]) -> dict[tuple[str, str], list[str]]:
+    """Return the former URNs of the resources of renamed clusters, by type and new name.
+
+    Args:
+        state: the resources of the stack state.
+        renamed: the new name of each renamed cluster, by its former name.
+    """
+    if not renamed:
+        return {}
+    resources = list(state)
+    current = {(resource.type, resource.name) for resource in resources}
+    former_names = "|".join(re.escape(name) for name in sorted(renamed, key=len, reverse=True))
+    pattern = re.compile(rf"(?:^|(?<=-))({former_names})(?=-|$)")
+    aliases: dict[tuple[str, str], list[str]] = {}
+    for resource in resources:
+        for name in _rename_variants(resource.name, pattern, renamed):
+            if (resource.type, name) not in current:
+                aliases.setdefault((resource.type, name), []).append(resource.urn)
+    return aliases
+
+
+def _rename_variants(name: str, pattern: re.Pattern[str], renamed: Mapping[str, str]) -> Iterator[str]:
+    """Yield a resource's possible new names; a part can equal a cluster's name by chance, as in `east-test-east`."""
+    parts = pattern.split(name)
+    # Every second part is the former name of a cluster.
+    choices = [(part, renamed[part]) if index % 2 else (part,) for index, part in enumerate(parts)]
+    for variant in product(*choices):
+        if "".join(variant) != name:
+            yield "".join(variant)
+
+
+class IdentityTransformation:
+    """Transformation that gives each resource the properties and options that follow from its cluster's identity.
+
+    Args:
+        state: the resources of the stack state.
+        stack: settings of the stack.
+    """
+
+    def __init__(self, state: Sequence[StateResource], stack: config.Settings) -> None:
+        renamed = {cluster.renamed_from: cluster.name for cluster in stack.clusters if cluster.renamed_from is not None}
+        self._aliases = list_aliases(state, renamed)
+        self._by_urn = {resource.urn: resource for resource in state}
+        self._by_name = {(resource.type, resource.name): resource for resource in state}
+        self._clusters: dict[pulumi.ProviderResource, Cluster] = {}
+        pulumi.runtime.register_stack_transformation(self._transform)
+
+    def add_cluster(self, cluster: Cluster) -> None:
+        """Add a cluster, before any resource that uses its provider."""
+        self._clusters[cluster.provider] = cluster
+
+    def _transform(self, args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+        aliases = self._aliases.get((args.type_, args.name), [])
+        cluster = self._find_cluster(args)
+        if not aliases and cluster is None:
+            return None
+        former = next((self._by_urn[urn] for urn in aliases), self._by_name.get((args.type_, args.name)))
+        props, options = args.props, pulumi.ResourceOptions(aliases=list(aliases) or None)
+        if cluster is not None:
+            is_missing = former is not None and _is_on_former_cluster(former, cluster.identity)
+            props = _with_identity(args.props, cluster.identity, is_missing=is_missing)
+            if is_missing:
+                create = pulumi.ResourceHook(f"{args.name}-create-missing", create_missing_object_hook(cluster))
+                options.hooks = pulumi.ResourceHookBinding(before_update=[create])
+        return pulumi.ResourceTransformationResult(props, pulumi.ResourceOptions.merge(args.opts, options))
+
+    def _find_cluster(self, args: pulumi.ResourceTransformationArgs) -> Cluster | None:
+        """Return the cluster of a Kubernetes object; None for other resources, and for objects that are only read."""
+        is_object = args.type_.startswith("kubernetes:") and args.type_ != HELM_RELEASE_TYPE
+        if not is_object or args.opts.id is not None or not isinstance(args.props.get("metadata"), dict):
+            return None
+        provider = args.opts.provider
+        if provider is None and args.opts.parent is not None:
+            provider = args.opts.parent.get_provider(args.type_)
+        return self._clusters.get(provider) if provider is not None else None
+
+
+def _is_on_former_cluster(resource: StateResource, identity: ClusterIdentity) -> bool:
+    annotations = as_mapping(resource.inputs, "metadata", "annotations")
+    return identity.uid is not None and annotations.get(CLUSTER_UID_ANNOTATION) not in (None, identity.uid)
+
+
+def _with_identity(props: Mapping[str, Any], identity: ClusterIdentity, *, is_missing: bool) -> dict[str, Any]:
+    """Return an object's properties with the annotations of its stack and its cluster."""
+    annotations = {STACK_ID_ANNOTATION: identity.stack_id}
+    if identity.uid is not None:
+        # With an unknown value, Pulumi does not ask the cluster to preview the update of a missing object.
+        is_unknown = is_missing and pulumi.runtime.is_dry_run()
+        annotations[CLUSTER_UID_ANNOTATION] = UNKNOWN_VALUE if is_unknown else identity.uid
+    metadata = props["metadata"]
+    return {**props, "metadata": {**metadata, "annotations": {**(metadata.get("annotations") or {}), **annotations}}}
+
+
+def create_missing_object_hook(cluster: Cluster) -> Hook:
+    """Return a hook that creates the object of its resource if the cluster does not have it."""
+    access, field_manager = cluster.access, cluster.identity.field_manager
+
+    def create(body: Mapping[str, Any]) -> None:
+        create_missing_object(kube_client.connect(access), body, field_manager)
+
+    return inputs_hook(create)
+
+
+def create_missing_object(client: KubeClient, body: Mapping[str, Any], field_manager: str) -> None:
+    """Create an object with server-side apply, as Pulumi does, if it does not exist.
+
+    Args:
+        client: the cluster's client.
+        body: the object.
+        field_manager: field manager of the stack.
+    """
+    path = object_path(read_served_kinds(client, body["apiVersion"]), body, "default")
+    # Pulumi itself reports an unknown kind.
+    if path is not None and client.request("GET", path.path) is None:
+        query = f"fieldManager={quote(field_manager, safe='')}"
+        client.request("PATCH", f"{path.path}?{query}", body=body, patch_type=APPLY_PATCH)
+
+
+def create_identity_check(clusters: Mapping[str, Cluster], registry: ResourceRegistry) -> None:
+    """Register the resource that `destroy` deletes first; call this function after all registrations.
+
+    Args:
+        clusters: all clusters, by name.
+        registry: registry of all other resources.
+    """
+    inputs = {
+        name: cluster.access_inputs
+        for name, cluster in clusters.items()
+        if cluster.settings.reachable and cluster.identity.uid is not None
+    }
+    if inputs:
+        # Hidden dependencies: all resources, so that Pulumi deletes none before this check.
+        options = pulumi.ResourceOptions(depends_on=registry.custom_resources)
+        ClusterIdentities("cluster-identities", inputs, options)

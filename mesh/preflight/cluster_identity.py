@@ -1,0 +1,159 @@
+"""Check of the clusters' identities against the stack state.
+
+A cluster is the UID of its namespace `kube-system` (`mesh.kube.cluster_uid`). A name or a context can lead to another
+cluster than at the last `up`. Without this check, the update would install the mesh there, and delete it elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from mesh.kube.cluster_uid import short_uid
+from mesh.preflight.finding import Finding, Severity
+from mesh.preflight.target import CheckTarget
+from mesh.stack_identity import RecordedCluster, StackIdentity
+
+
+def check(
+    targets: Sequence[CheckTarget], uids: Mapping[str, str], identity: StackIdentity, names: Sequence[str]
+) -> dict[str, list[Finding]]:
+    """Return the findings about each cluster that is not the one in the stack state, by name.
+
+    Args:
+        targets: the reachable clusters.
+        uids: the UIDs of those that could be read, by name.
+        identity: the clusters in the stack state.
+        names: names of all clusters in the stack file.
+    """
+    findings: dict[str, list[Finding]] = {}
+    for target in targets:
+        uid = uids.get(target.name)
+        if uid is None:
+            continue
+        # The same cluster under two names makes every other comparison wrong.
+        about_target = list(_check_duplicate(target, uid, targets, uids)) or list(
+            _check_record(target, uid, identity, names)
+        )
+        if about_target:
+            findings[target.name] = about_target
+    return findings
+
+
+def check_removed(recorded: RecordedCluster, uid: str) -> Iterator[Finding]:
+    """Yield a finding if a cluster that was removed from the stack file is no longer at its context.
+
+    Args:
+        recorded: the cluster in the stack state.
+        uid: UID of the cluster at its context.
+    """
+    if recorded.uid not in (None, uid):
+        yield Finding(
+            path=f"clusters.{recorded.name}",
+            value=f"context {recorded.context}",
+            rule=(
+                f"removed from the stack file, but its context now leads to another cluster ({short_uid(uid)} instead "
+                f"of {short_uid(recorded.uid or '')}), and this update would delete its resources there"
+            ),
+            remedy=(
+                "correct the context in the kubeconfig; if the cluster no longer exists, put it back with "
+                "`reachable: never`, run `pulumi up`, then remove it"
+            ),
+            severity=Severity.ERROR,
+        )
+
+
+def _check_duplicate(
+    target: CheckTarget, uid: str, targets: Sequence[CheckTarget], uids: Mapping[str, str]
+) -> Iterator[Finding]:
+    others = [other for other in targets if other is not target and uids.get(other.name) == uid]
+    if others:
+        labels = ", ".join(f"{other.path} ({other.server})" for other in others)
+        yield target.finding(
+            f"the same cluster as {labels}: both lead to {short_uid(uid)}, and a mesh needs each cluster once",
+            f"correct {target.path}.context or the kubeconfig, or remove one of them",
+        )
+
+
+def _check_record(target: CheckTarget, uid: str, identity: StackIdentity, names: Sequence[str]) -> Iterator[Finding]:
+    other = identity.find_by_uid(uid)
+    recorded = identity.clusters.get(target.name)
+    former = identity.clusters.get(target.renamed_from) if target.renamed_from is not None else None
+    if recorded is not None and former is not None and recorded.uid != former.uid:
+        yield target.finding(
+            f"the stack already has another cluster of the new name ({_uid_label(recorded)})",
+            "remove that cluster or rename it, run `pulumi up`, then rename this one",
+            value=target.renamed_from,
+            setting="renamedFrom",
+        )
+        return
+    expected = recorded or former
+    if expected is None and other is not None and other.name not in names:
+        yield target.finding(
+            f"cluster {other.name} of this stack under a new name ({short_uid(uid)}); under the new name, everything "
+            "would be created, then deleted as part of the old one",
+            f"set {target.path}.renamedFrom: {other.name}, or keep the old name and set its `context`",
+        )
+    elif other is not None and other is not expected:
+        yield target.finding(
+            f"this is cluster {other.name} of this stack ({short_uid(uid)}){_expectation(expected)}",
+            f"correct {target.path}.context or the kubeconfig; to rename clusters, use `renamedFrom`",
+        )
+    elif expected is not None and expected.uid not in (None, uid) and not _is_successor(target, expected):
+        wrong = f", and {target.path}.replaces names {target.replaces}" if target.replaces is not None else ""
+        old = _uid_label(expected)
+        yield target.finding(
+            f"another cluster than at the last `up`: {short_uid(uid)} instead of {old}{wrong}",
+            f'if {old} no longer exists and this is its rebuilt successor, set {target.path}.replaces: "{old}"; '
+            f"otherwise correct {target.path}.context or the kubeconfig",
+        )
+    elif former is not None and recorded is None and target.unreachable_peers:
+        yield target.finding(
+            f"its links to unreachable clusters ({', '.join(target.unreachable_peers)}) cannot be renamed",
+            "rename the cluster when they are reachable",
+            value=former.name,
+            setting="renamedFrom",
+        )
+    else:
+        yield from _announce(target, uid, expected, former if recorded is None else None)
+
+
+def _is_successor(target: CheckTarget, expected: RecordedCluster) -> bool:
+    return target.replaces is not None and expected.uid is not None and expected.uid.startswith(target.replaces)
+
+
+def _announce(
+    target: CheckTarget, uid: str, expected: RecordedCluster | None, former: RecordedCluster | None
+) -> Iterator[Finding]:
+    """Yield a warning about the effects of `renamedFrom` or `replaces` in this update."""
+    if former is not None:
+        mirrors = (
+            f"; in {', '.join(target.sources)}, new mirror services `<service>-{target.name}` are created, and those "
+            f"with `-{former.name}` are deleted at the end"
+            if target.sources
+            else ""
+        )
+        yield target.finding(
+            f"renamed: all resources of {former.name} ({short_uid(uid)}) are kept{mirrors}",
+            "let clients use the new names, then remove renamedFrom"
+            if mirrors
+            else "remove renamedFrom after the `up`",
+            value=former.name,
+            setting="renamedFrom",
+            severity=Severity.WARNING,
+        )
+    if expected is not None and expected.uid not in (None, uid):
+        yield target.finding(
+            f"rebuilt: everything is created on {short_uid(uid)}, and nothing is asked of {_uid_label(expected)}",
+            "remove replaces after the `up`",
+            value=target.replaces,
+            setting="replaces",
+            severity=Severity.WARNING,
+        )
+
+
+def _expectation(expected: RecordedCluster | None) -> str:
+    return f", and the stack file's name stands for {_uid_label(expected)}" if expected is not None else ""
+
+
+def _uid_label(recorded: RecordedCluster) -> str:
+    return short_uid(recorded.uid) if recorded.uid is not None else "UID unknown"

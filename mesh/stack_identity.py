@@ -1,0 +1,137 @@
+"""Identity of the stack and of its clusters, as the stack state records them.
+
+A stack is an ID that its first `up` generates. Names are no identity: a stack can be renamed or moved to another
+backend, and two backends can have stacks of the same name. A cluster is the UID of its namespace `kube-system`
+(`mesh.kube.cluster_uid`). Both records are resources that exist before anything else of the stack, and until the end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mesh.kube.constants import FIELD_MANAGER_ANNOTATION, STACK_ID_ANNOTATION
+from mesh.kube.json_access import as_mapping, as_text
+from mesh.pulumi_constants import HELM_RELEASE_TYPE, KUBERNETES_PROVIDER_TYPE
+from mesh.stack_state import StateResource
+
+# Pulumi keeps the input of a resource of this type in the state, and does nothing else with it.
+RECORD_TYPE = "pulumi:index:Stash"
+STACK_RECORD = "stack-identity"
+TRUST_ANCHOR_RESOURCE = "trust-anchor-certificate"
+_SELF_SIGNED_TYPE = "tls:index/selfSignedCert:SelfSignedCert"
+# Description of a Helm revision, from which the names in states without a record are read.
+_DESCRIPTION = re.compile(r"(?P<project>[^ ]+) stack (?P<stack>[^ ,]+)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedCluster:
+    """A cluster in the stack state."""
+
+    name: str  # in the stack file of the last `up`
+    uid: str | None = None  # None: the state is older than the records
+    context: str = ""
+    kubeconfig: str | None = field(default=None, repr=False)  # None: a secret, which is encrypted in the state
+    identifier: str | None = None  # `clusterIdentifier` of its Kubernetes provider
+    objects: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)  # their inputs, without Helm releases
+
+    def has_namespace(self, name: str) -> bool:
+        """Return whether the stack created a namespace."""
+        return any(each["kind"] == "Namespace" and each["metadata"].get("name") == name for each in self.objects)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackIdentity:
+    """Identity of a stack, from its state."""
+
+    id: str | None = None  # None: no `up` has started yet, or the state is older than the records
+    project: str  # names of project and stack at the first `up`
+    stack: str
+    clusters: Mapping[str, RecordedCluster] = field(default_factory=dict)  # by name
+    trust_anchor: str | None = None  # the generated anchor, as PEM
+
+    @property
+    def field_manager(self) -> str:
+        """Return the field manager of the stack's objects, which a renamed stack keeps."""
+        return f"{self.project}-{self.stack}"
+
+    def owns(self, metadata: Mapping[str, Any], cluster: str) -> bool:
+        """Return whether a live namespace belongs to this stack.
+
+        Args:
+            metadata: metadata of the namespace.
+            cluster: name of its cluster in the stack state.
+        """
+        annotations = as_mapping(metadata.get("annotations"))
+        live_id = as_text(annotations.get(STACK_ID_ANNOTATION))
+        if live_id:
+            return live_id == self.id
+        # An object that is older than the ID.
+        recorded = self.clusters.get(cluster)
+        is_in_state = recorded is not None and recorded.has_namespace(as_text(metadata.get("name")))
+        return is_in_state and annotations.get(FIELD_MANAGER_ANNOTATION) == self.field_manager
+
+    def find_by_uid(self, uid: str) -> RecordedCluster | None:
+        """Return the cluster with a UID."""
+        return next((cluster for cluster in self.clusters.values() if cluster.uid == uid), None)
+
+
+def read_identity(state: Sequence[StateResource], project: str, stack: str) -> StackIdentity:
+    """Return the identity in a stack state.
+
+    Args:
+        state: the resources of the state.
+        project: current name of the project.
+        stack: current name of the stack.
+    """
+    records = [resource for resource in state if resource.type == RECORD_TYPE]
+    record = next((as_mapping(each.inputs, "input") for each in records if each.name == STACK_RECORD), {})
+    names = record or next(_described_names(state), {"project": project, "stack": stack})
+    uids = {each.urn: as_text(as_mapping(each.inputs, "input").get("uid")) for each in records}
+    objects = _list_objects(state)
+    clusters = {
+        provider.name: RecordedCluster(
+            name=provider.name,
+            # A killed update can leave a renamed record and a provider with the old name.
+            uid=next(filter(None, (uids.get(urn) for urn in provider.dependencies)), None),
+            context=as_text(provider.inputs.get("context")),
+            kubeconfig=kubeconfig if isinstance(kubeconfig := provider.inputs.get("kubeconfig"), str) else None,
+            identifier=as_text(provider.inputs.get("clusterIdentifier")) or None,
+            objects=tuple(objects.get(provider.urn, ())),
+        )
+        for provider in state
+        if provider.type == KUBERNETES_PROVIDER_TYPE
+    }
+    return StackIdentity(
+        id=as_text(record.get("id")) or None,
+        project=as_text(names.get("project")),
+        stack=as_text(names.get("stack")),
+        clusters=clusters,
+        trust_anchor=next(_trust_anchors(state), None),
+    )
+
+
+def _described_names(state: Iterable[StateResource]) -> Iterator[dict[str, str]]:
+    for resource in state:
+        if resource.type == HELM_RELEASE_TYPE:
+            match = _DESCRIPTION.fullmatch(as_text(resource.inputs.get("description")))
+            if match is not None:
+                yield match.groupdict()
+
+
+def _trust_anchors(state: Iterable[StateResource]) -> Iterator[str]:
+    for resource in state:
+        if resource.type == _SELF_SIGNED_TYPE and resource.name == TRUST_ANCHOR_RESOURCE:
+            yield as_text(resource.outputs.get("certPem"))
+
+
+def _list_objects(state: Iterable[StateResource]) -> dict[str, list[Mapping[str, Any]]]:
+    """Return the inputs of the stack's Kubernetes objects, by the URN of the Kubernetes provider."""
+    objects: dict[str, list[Mapping[str, Any]]] = {}
+    for resource in state:
+        has_object = as_mapping(resource.inputs.get("metadata")) and resource.inputs.get("kind")
+        if has_object and resource.provider is not None and not resource.is_external:
+            objects.setdefault(resource.provider, []).append(resource.inputs)
+    return objects
