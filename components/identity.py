@@ -11,7 +11,7 @@ A transformation of all resources applies the records:
   creates each object first. A replacement would delete an object by the name that the new one has too.
 
 `ClusterIdentities` depends on all resources, so `destroy` begins with it. Its deletion fails if a context leads to
-another cluster. That is necessary because `destroy` does not run the program.
+another cluster. Only a deletion can check it, because `destroy` does not run the program.
 
 Follows https://www.pulumi.com/docs/iac/concepts/resources/options/aliases/ and
 https://www.pulumi.com/docs/iac/concepts/options/hooks/.

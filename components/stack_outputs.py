@@ -97,10 +97,11 @@ def _cluster_output(
         overrides["cilium"] = cluster.cilium.values
     output: dict[str, Any] = {
         "context": cluster.context.name,
-        "uid": identity.uid,
         "charts": {chart: version for chart, version in charts.items() if version is not None},
         "overrides": {chart: config.value_paths(values) for chart, values in overrides.items() if values},
     }
+    if identity.uid is not None:
+        output["uid"] = identity.uid
     if stack.has_linkerd:
         output["linkerd"] = linkerd_release.tag
     if cluster.cilium is not None:

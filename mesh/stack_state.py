@@ -1,6 +1,7 @@
 """Resources in the stack state, from before this preview or update.
 
-They identify the stack and its clusters (`mesh.stack_identity`), and the resources of unreachable clusters.
+The program identifies the stack and its clusters by them (`mesh.stack_identity`), and keeps the resources of
+unreachable clusters.
 Follows https://www.pulumi.com/docs/iac/cli/commands/pulumi_stack_export/.
 """
 
@@ -66,8 +67,8 @@ def read_stack_state() -> list[StateResource]:
         exported = run_pulumi(["stack", "export", "--stack", stack], timeout_s=EXPORT_TIMEOUT_S)
     except PulumiCommandError as error:
         raise StackStateError(
-            f"{error}: the stack state must be readable, because it identifies the stack and its clusters; "
-            f"run `pulumi stack export --stack {stack}` to see the cause"
+            f"stack state: {stack}: cannot be read, but it identifies the stack and its clusters ({error}); log in to "
+            f"the backend, and try `pulumi stack export --stack {stack}`"
         ) from None
     deployment = json.loads(exported).get("deployment") or {}
     return parse_resources(deployment.get("resources") or [])

@@ -107,8 +107,10 @@ def _access(props: dict[str, Any], end: str) -> Access:
 
 
 def _require_cluster(props: dict[str, Any], end: str) -> None:
-    client, uid = _connect(_access(props, end)), props.get(f"{end}Uid")
-    if client is not None and uid is not None:
+    uid = props.get(f"{end}Uid")
+    client = _connect(_access(props, end)) if uid is not None else None
+    if uid is not None and client is not None:
+        # An unreachable cluster is not changed.
         with suppress(ApiUnreachableError, BadCredentialsError):
             cluster_uid.require_cluster(client, props[end], uid)
 

@@ -30,7 +30,7 @@ def check(target: CheckTarget, client: KubeClient) -> Iterator[Finding]:
         annotations = as_mapping(live, "metadata", "annotations")
         if live is not None and annotations.get(STACK_ID_ANNOTATION) != target.identity.id:
             yield target.finding(
-                "exists on the rebuilt cluster and does not belong to this stack, and the update would change or delete it",
+                "exists on the rebuilt cluster and does not belong to this stack; the update would change or delete it",
                 "remove it there; if another program needs it, remove the resource from the stack state "
                 "(pulumi state delete) and from the stack file",
                 value=name,

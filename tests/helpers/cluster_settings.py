@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
+import pulumi_kubernetes as kubernetes
+
+from components.cluster import Cluster
+from components.identity import ClusterIdentity
 from mesh import config
 from mesh.config.models.extensions import ExtensionsConfig
 from mesh.config.models.stack_file import ClusterLinkerdConfig, GatewayConfig
@@ -32,6 +36,18 @@ def build_cluster_settings(
         extensions=_resolve_extensions(name, ExtensionsConfig.model_validate(extensions or {})),
         linkerd_release=linkerd_release,
     )
+
+
+def build_cluster(name: str) -> Cluster:
+    """Return a cluster without a Kubernetes provider, for functions that register nothing."""
+    identity = ClusterIdentity(
+        uid=None,
+        stack_id="stack-id",
+        field_manager="multicluster-mesh-test",
+        provider_identifier=name,
+        revision_description="multicluster-mesh stack test",
+    )
+    return Cluster(settings=build_cluster_settings(name), identity=identity, provider=cast(kubernetes.Provider, None))
 
 
 def _resolve_extensions(name: str, extensions: ExtensionsConfig) -> ClusterExtensions:

@@ -15,8 +15,11 @@ from typing import Any
 
 from mesh.kube.client import KubeClient
 from mesh.preflight import CheckTarget, Finding, run_checks
+from mesh.stack_identity import StackIdentity
 
 OWNER = "multicluster-mesh-dev"
+STACK_ID = "7c9f1d64-0c1e-4a3b-9a53-0d6a5f1f7a11"
+IDENTITY = StackIdentity(id=STACK_ID, project="multicluster-mesh", stack="dev")
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 SERVICES = "/api/v1/services"
 NODES = "/api/v1/nodes"
@@ -44,9 +47,11 @@ class FakeApiServer:
         """Return the URL of the server."""
         return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
 
-    def add_namespace(self, name: str, manager: str | None = None) -> None:
-        """Add a namespace, with the field manager of its owner."""
+    def add_namespace(self, name: str, manager: str | None = None, stack_id: str | None = None) -> None:
+        """Add a namespace, with the field manager of its owner and the ID of its stack, which `OWNER` implies."""
         annotations = {} if manager is None else {"pulumi.com/patchFieldManager": manager}
+        if manager == OWNER or stack_id is not None:
+            annotations["multicluster-mesh/stack-id"] = stack_id or STACK_ID
         self.objects[f"/api/v1/namespaces/{name}"] = {"metadata": {"name": name, "annotations": annotations}}
 
     def answer(self, path: str, body: Any) -> tuple[int, bytes]:
@@ -151,7 +156,7 @@ def check_target(name: str = "west", server: str = "https://west.example.com", *
         "linkerd_tag": "stable-2.14.10",
         "namespaces": ("linkerd", "linkerd-multicluster", "test"),
         "control_plane_namespace": "linkerd",
-        "owner": OWNER,
+        "identity": IDENTITY,
         "adopt": False,
         "trust_anchor": None,
         "needs_load_balancer": True,
@@ -182,7 +187,12 @@ def build_client(server: str, **configured: Any) -> Any:
 def run_checks_against(api_server: FakeApiServer, **properties: Any) -> list[Finding]:
     """Return the findings for a server."""
     with serve(api_server):
-        return run_checks([check_target(**properties)], lambda name: build_client(api_server.server), timeout_s=20)
+        return check_clusters([check_target(**properties)], lambda name: build_client(api_server.server), timeout_s=20)
+
+
+def check_clusters(*arguments: Any, **options: Any) -> list[Finding]:
+    """Return the findings of `run_checks`."""
+    return list(run_checks(*arguments, **options).findings)
 
 
 def only_finding(api_server: FakeApiServer, **properties: Any) -> Finding:

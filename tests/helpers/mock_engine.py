@@ -19,6 +19,7 @@ from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, resource, set_
 from pulumi.runtime.mocks import MockMonitor
 from pulumi.runtime.proto import callback_pb2, source_pb2
 
+from components import identity
 from components.cilium import clustermesh
 from components.cluster import Cluster
 from mesh import stack_state
@@ -200,17 +201,23 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunProgram:
         cache_key = json.dumps([config, secret, id(state)])
         if cache_key not in runs:
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(
-                    stack_state, "read_stack_state", lambda: state.to_state_resources() if state is not None else []
-                )
-                runs[cache_key] = record_run(config, secret, kubeconfig, patch)
+                resources = state.to_state_resources() if state is not None else []
+                runs[cache_key] = record_run(config, secret, kubeconfig, patch, resources)
         return runs[cache_key]
 
     return run_program
 
 
-def record_run(config: dict[str, Any], secret: Sequence[str], kubeconfig: Path, patch: pytest.MonkeyPatch) -> Recorder:
+def record_run(
+    config: dict[str, Any],
+    secret: Sequence[str],
+    kubeconfig: Path,
+    patch: pytest.MonkeyPatch,
+    state: Sequence[stack_state.StateResource] = (),
+) -> Recorder:
     """Run the program on the mock engine, and return the recorder."""
+    patch.setattr(stack_state, "read_stack_state", lambda: list(state))
+    patch.setattr(identity, "UNKNOWN_VALUE", "unknown until the first up")
     contexts = [(cluster or {}).get("context", name) for name, cluster in config["clusters"].items()]
     servers = {context: {"server": f"https://{context}.example.com"} for context in contexts}
     for name, value in kubeconfigs.write_kubeconfig(kubeconfig, **servers).items():

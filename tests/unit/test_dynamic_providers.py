@@ -12,6 +12,7 @@ from pulumi.dynamic.dynamic import serialize_provider
 from components import dynamic_providers
 from components.helm.release_drift import ReleaseDrift
 from components.helm.retained_crds import RetainedCrds
+from components.identity import ClusterIdentities
 from components.linkerd.dashboard_user import DashboardUser
 from components.linkerd.mirror_cleanup import MirrorCleanup
 from components.namespace import NamespaceDeletion
@@ -24,6 +25,7 @@ FROZEN = {
     "MirrorCleanupProvider": "dynamic/multicluster-mesh:MirrorCleanup",
     "ExportCleanupProvider": "dynamic/multicluster-mesh:ExportCleanup",
     "NamespaceDeletionProvider": "dynamic/multicluster-mesh:NamespaceDeletion",
+    "ClusterIdentitiesProvider": "dynamic/multicluster-mesh:ClusterIdentities",
     "DashboardUserProvider": "dynamic/multicluster-mesh:DashboardUser",
 }
 RESOURCES: tuple[type[Resource], ...] = (
@@ -32,6 +34,7 @@ RESOURCES: tuple[type[Resource], ...] = (
     MirrorCleanup,
     ExportCleanup,
     NamespaceDeletion,
+    ClusterIdentities,
     DashboardUser,
 )
 

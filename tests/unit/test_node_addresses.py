@@ -10,10 +10,9 @@ import pulumi
 import pytest
 
 from components.cilium import clustermesh
-from components.cluster import Cluster
 from mesh.kube import client as kube_client
 from tests.helpers import kubeconfigs, mock_engine
-from tests.helpers.cluster_settings import build_cluster_settings
+from tests.helpers.cluster_settings import build_cluster
 from tests.helpers.fake_api_server import NODES, FakeApiServer, build_client, serve
 
 PATH = "clusters.east.cilium.addresses: not set: "
@@ -33,7 +32,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApiServer]:
 
 
 def read_node_addresses() -> list[str]:
-    return clustermesh.read_node_addresses(Cluster(settings=build_cluster_settings("east"), provider=None))  # type: ignore[arg-type]
+    return clustermesh.read_node_addresses(build_cluster("east"))
 
 
 def test_first_three_live_nodes_provide_internal_addresses(server: FakeApiServer) -> None:

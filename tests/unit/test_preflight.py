@@ -35,6 +35,7 @@ def test_healthy_cluster_needs_few_requests_and_has_no_findings() -> None:
         f"GET {LINKERD}/configmaps/linkerd-config",
         f"GET {SERVICES}",
         f"GET {NODES}",
+        "GET /api/v1/namespaces/kube-system",
     ]
 
 

@@ -62,6 +62,7 @@ def test_first_installation_has_no_findings() -> None:
         f"GET {API_SERVICES_PATH}",
         f"GET {CONFIG_MAP_PATH}",
         f"GET {DAEMON_SET_PATH}",
+        "GET /api/v1/namespaces/kube-system",
     ]
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from mesh import config, preflight
 from mesh.preflight import CheckTarget, Severity
+from mesh.preflight.runner import PreflightReport
 from mesh.preflight.target import GatewayApiTarget
-from tests.helpers.fake_api_server import FakeApiServer, healthy_server, only_finding, run_checks_against
+from tests.helpers.fake_api_server import IDENTITY, FakeApiServer, healthy_server, only_finding, run_checks_against
 from tests.helpers.stack_files import Environment
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -153,13 +154,13 @@ def resolve_target(patch: pytest.MonkeyPatch, environment: Environment, **conten
     """Return the Gateway API settings that the preflight checks use for a stack file."""
     captured: list[CheckTarget] = []
 
-    def run(targets: list[CheckTarget], *_: Any, **__: Any) -> list[Any]:
+    def run(targets: list[CheckTarget], *_: Any, **__: Any) -> PreflightReport:
         captured.extend(targets)
-        return []
+        return PreflightReport(findings=(), uids={})
 
     patch.setattr("mesh.preflight.stack.run_checks", run)
     stack = config.parse({"clusters": {"west": {}}, **content}, environment)
-    preflight.check_stack(stack, owner="me", namespaces=[], is_update=True, warn=print)
+    preflight.check_stack(stack, identity=IDENTITY, namespaces=[], is_update=True, warn=print)
     return captured[0].gateway_api
 
 

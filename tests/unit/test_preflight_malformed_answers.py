@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from mesh.preflight import FlatNetworkLink, Severity, run_checks
+from mesh.preflight import FlatNetworkLink, Severity
 from mesh.preflight.target import CiliumTarget
 from tests.helpers.fake_api_server import (
     ANCHOR,
@@ -21,6 +21,7 @@ from tests.helpers.fake_api_server import (
     SERVICES,
     FakeApiServer,
     build_client,
+    check_clusters,
     check_target,
     healthy_server,
     run_checks_against,
@@ -80,7 +81,7 @@ def test_unexpected_answers_do_not_fail_preflight(
 
     running_cluster.objects = AnyPath({"/version": version})
 
-    findings = run_checks(
+    findings = check_clusters(
         [check_target(adopt=adopt, needs_cert_manager=True, cilium=CILIUM, trust_domain="a.b", cluster_domain="c.d")],
         lambda name: build_client(running_cluster.server),
         [FlatNetworkLink(source="west", target="west")],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mesh.preflight import Finding, FlatNetworkLink, Severity, run_checks
-from tests.helpers.fake_api_server import NODES, build_client, check_target, healthy_server, serve
+from mesh.preflight import Finding, FlatNetworkLink, Severity
+from tests.helpers.fake_api_server import NODES, build_client, check_clusters, check_target, healthy_server, serve
 
 
 def check_flat_network(
@@ -15,7 +15,7 @@ def check_flat_network(
     clusters = {"west": healthy_server(), "east": healthy_server()}
     clusters["west"].objects[NODES], clusters["east"].objects[NODES] = west, east
     with serve(clusters["west"]), serve(clusters["east"]):
-        return run_checks(
+        return check_clusters(
             [check_target(name, needs_load_balancer=False, **overrides) for name in clusters],
             lambda name: build_client(clusters[name].server),
             [FlatNetworkLink(source="west", target="east", is_clustermesh=is_clustermesh)],
@@ -116,7 +116,7 @@ def test_declared_networks_replace_node_lookup() -> None:
         ),
     }
     with serve(clusters["west"]), serve(clusters["east"]):
-        [finding] = run_checks(
+        [finding] = check_clusters(
             list(targets.values()),
             lambda name: build_client(clusters[name].server),
             [FlatNetworkLink(source="west", target="east")],
@@ -130,7 +130,7 @@ def test_declared_networks_replace_node_lookup() -> None:
 def test_link_to_unchecked_cluster_is_ignored() -> None:
     with serve(healthy_server()) as cluster:
         assert (
-            run_checks(
+            check_clusters(
                 [check_target()],
                 lambda name: build_client(cluster.server),
                 [FlatNetworkLink(source="west", target="east")],

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mesh.preflight import Severity
+from mesh.stack_identity import RecordedCluster, StackIdentity
 from tests.helpers.fake_api_server import (
     ANCHOR,
+    IDENTITY,
     INJECTOR,
     LINKERD,
     OWNER,
+    STACK_ID,
     healthy_server,
     only_finding,
     run_checks_against,
@@ -23,7 +28,7 @@ def test_own_namespaces_have_no_findings() -> None:
     cluster = server_with_foreign_linkerd(OWNER, helm=False)
     cluster.add_namespace("test", OWNER)
 
-    assert run_checks_against(cluster) == []
+    assert run_checks_against(cluster, trust_anchor=ANCHOR) == []
 
 
 def test_foreign_namespace_is_error() -> None:
@@ -107,8 +112,8 @@ def test_adopted_linkerd_without_readable_trust_anchor_is_warning() -> None:
     assert only_finding(cluster, adopt=True).severity is Severity.ERROR
 
 
-@pytest.mark.parametrize("anchor", [ANCHOR, ANCHOR + OTHER_ANCHOR, None])
-def test_own_linkerd_accepts_additional_trust_anchors(anchor: str | None) -> None:
+@pytest.mark.parametrize("anchor", [ANCHOR, ANCHOR + OTHER_ANCHOR])
+def test_own_linkerd_accepts_additional_trust_anchors(anchor: str) -> None:
     assert run_checks_against(server_with_foreign_linkerd(OWNER), trust_anchor=anchor) == []
 
 
@@ -121,6 +126,60 @@ def test_replaced_trust_anchor_of_own_linkerd_is_error() -> None:
         "(SHA-256 79bfb0e2ba76b9d4...) and would be cut off; restore that anchor, or destroy the stack first to "
         "build a mesh with another one"
     )
+
+
+def test_new_trust_anchor_of_own_linkerd_is_error() -> None:
+    finding = only_finding(server_with_foreign_linkerd(OWNER), trust_anchor=None)
+
+    assert finding.severity is Severity.ERROR
+    assert str(finding) == (
+        "trust.anchor: not set: the proxies of clusters.west trust another anchor (SHA-256 79bfb0e2ba76b9d4...) and "
+        "would be cut off; restore the stack state that has it (pulumi stack import), or set trust.anchor to it, or "
+        "destroy the stack first to build a mesh with another one"
+    )
+
+
+def test_namespace_of_same_named_stack_is_error() -> None:
+    cluster = healthy_server()
+    cluster.add_namespace("test", OWNER, "another-id")
+
+    finding = only_finding(cluster)
+
+    assert finding.severity is Severity.ERROR
+    assert finding.rule.startswith(
+        "exists already and does not belong to this stack (installed by multicluster-mesh-dev, stack ID another-id; "
+        f"this stack has the same name, but the ID {STACK_ID})"
+    )
+    assert finding.remedy.startswith("log in to the backend that has its state, or restore the state")
+
+
+def test_namespace_with_id_is_foreign_without_stack_state() -> None:
+    cluster = healthy_server()
+    cluster.add_namespace("test", OWNER)
+
+    finding = only_finding(cluster, identity=StackIdentity(project="multicluster-mesh", stack="dev"))
+
+    assert "this stack has the same name, but no ID" in finding.rule
+
+
+def test_renamed_stack_keeps_its_namespaces() -> None:
+    cluster = healthy_server()
+    cluster.add_namespace("test", "other-name", STACK_ID)
+
+    assert run_checks_against(cluster) == []
+
+
+@pytest.mark.parametrize(("is_in_state", "count"), [(True, 0), (False, 1)])
+def test_namespace_without_id_belongs_to_state_with_it(is_in_state: bool, count: int) -> None:
+    cluster = healthy_server()
+    cluster.add_namespace("test", OWNER)
+    del cluster.objects["/api/v1/namespaces/test"]["metadata"]["annotations"]["multicluster-mesh/stack-id"]
+    objects = ({"kind": "Namespace", "metadata": {"name": "test"}},) if is_in_state else ()
+    clusters = {"west": RecordedCluster(name="west", objects=objects)}
+
+    findings = run_checks_against(cluster, identity=replace(IDENTITY, clusters=clusters))
+
+    assert len(findings) == count
 
 
 def test_linkerd_in_another_namespace_is_error() -> None:

@@ -8,7 +8,9 @@ import pytest
 
 from mesh import config, preflight
 from mesh.preflight import CheckTarget, FlatNetworkLink
+from mesh.preflight.runner import PreflightReport
 from mesh.preflight.target import CiliumTarget
+from tests.helpers.fake_api_server import IDENTITY
 from tests.helpers.stack_files import Environment
 
 CILIUM_CLUSTERS = {"west": {"cilium": {"id": 1}}, "east": {"cilium": {"id": 2}}}
@@ -19,13 +21,13 @@ def collect_targets(
 ) -> tuple[list[CheckTarget], list[FlatNetworkLink]]:
     calls: list[tuple[list[CheckTarget], list[FlatNetworkLink]]] = []
 
-    def run(targets: list[CheckTarget], client: Any, flat: list[FlatNetworkLink], timeout_s: float) -> list[Any]:
+    def run(targets: list[CheckTarget], client: Any, flat: list[FlatNetworkLink], **_: Any) -> PreflightReport:
         calls.append((targets, flat))
-        return []
+        return PreflightReport(findings=(), uids={})
 
     patch.setattr("mesh.preflight.stack.run_checks", run)
     stack = config.parse({"clusters": CILIUM_CLUSTERS, **content}, environment)
-    preflight.check_stack(stack, owner="me", namespaces=["linkerd-multicluster"], is_update=True, warn=print)
+    preflight.check_stack(stack, identity=IDENTITY, namespaces=["linkerd-multicluster"], is_update=True, warn=print)
     return calls[0]
 
 

@@ -18,12 +18,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from mesh.preflight import Finding, Severity, run_checks, runner
+from mesh.preflight import Finding, Severity, runner
 from tests.helpers.fake_api_server import (
     REVIEWS,
     SERVICES,
     FakeApiServer,
     build_client,
+    check_clusters,
     check_target,
     healthy_server,
     serve,
@@ -40,7 +41,7 @@ NO_RESPONSE = f"no response within {TIMEOUT_S} seconds"
 
 def check_server(server: str, timeout: float = 5, **client_options: Any) -> Finding:
     """Return the only finding about a server."""
-    [finding] = run_checks(
+    [finding] = check_clusters(
         [check_target(server=server)], lambda name: build_client(server, **client_options), timeout_s=timeout
     )
     assert (finding.path, finding.value, finding.severity) == ("clusters.west", server, Severity.ERROR)
@@ -106,7 +107,7 @@ def test_concurrent_timeouts_are_reported_in_order(silent_port: int) -> None:
     names = [f"c{number}" for number in range(12)]
     start = time.monotonic()
 
-    findings = run_checks(
+    findings = check_clusters(
         [check_target(name) for name in names],
         lambda name: build_client(f"http://127.0.0.1:{silent_port}"),
         timeout_s=TIMEOUT_S,
@@ -128,7 +129,7 @@ def test_number_of_concurrent_checks_is_limited() -> None:
         active.discard(name)
         raise ValueError
 
-    findings = run_checks([check_target(name) for name in names], clients)
+    findings = check_clusters([check_target(name) for name in names], clients)
 
     assert [finding.path for finding in findings] == [f"clusters.{name}" for name in names]
     assert 1 < max_active <= runner.MAX_CONCURRENT_CLUSTERS
@@ -212,7 +213,7 @@ def test_server_certificate_for_another_host_is_reported(server_certificate: tup
 def test_server_certificate_check_can_be_disabled(server_certificate: tuple[Path, Path]) -> None:
     with serve(healthy_server(), server_certificate) as cluster:
         assert (
-            run_checks([check_target()], lambda name: build_client(cluster.server, verify_ssl=False), timeout_s=20)
+            check_clusters([check_target()], lambda name: build_client(cluster.server, verify_ssl=False), timeout_s=20)
             == []
         )
 
@@ -324,7 +325,7 @@ def test_client_creation_failure_is_reported(error: Exception, reason: str) -> N
     def clients(name: str) -> Any:
         raise error
 
-    [finding] = run_checks([check_target()], clients)
+    [finding] = check_clusters([check_target()], clients)
 
     assert finding.severity is Severity.ERROR
     assert (finding.rule, finding.remedy) == (f"the kubeconfig's credentials cannot be used{reason}", LOGIN_REMEDY)
@@ -333,7 +334,7 @@ def test_client_creation_failure_is_reported(error: Exception, reason: str) -> N
 def test_hanging_credential_plugin_is_limited_by_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "CREDENTIALS_TIMEOUT_S", 0.2)
 
-    [finding] = run_checks([check_target()], lambda name: time.sleep(1))
+    [finding] = check_clusters([check_target()], lambda name: time.sleep(1))
 
     assert finding.rule == "the kubeconfig's plugin returned no credentials within 0.2 seconds"
 
@@ -374,7 +375,7 @@ def test_other_clusters_are_still_checked(silent_port: int) -> None:
     with serve(healthy_server()) as cluster:
         cluster.objects["/version"] = {"gitVersion": "v1.20.0"}
         servers = {"west": f"http://127.0.0.1:{silent_port}", "east": cluster.server}
-        findings = run_checks(
+        findings = check_clusters(
             [check_target(name) for name in servers], lambda name: build_client(servers[name]), timeout_s=TIMEOUT_S
         )
 

@@ -53,6 +53,7 @@ def test_unreadable_state_is_error_with_remedy(pulumi_script: Path) -> None:
     pulumi_script.write_text("echo 'error: passphrase must be set' >&2; exit 255")
 
     with pytest.raises(
-        stack_state.StackStateError, match=r"passphrase must be set: while a cluster is declared unreachable"
+        stack_state.StackStateError,
+        match=r"stack state: someone/mesh/prod: cannot be read, .* passphrase must be set\); log in",
     ):
         stack_state.read_stack_state()
