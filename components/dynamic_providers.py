@@ -14,8 +14,8 @@ import json
 import secrets
 import sys
 import time
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pulumi
@@ -76,12 +76,15 @@ class ReleaseDriftProvider(StateProvider):
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Compare the release's manifest with the cluster, and warn of each object that drifted."""
         from mesh.helm import drift
+        from mesh.kube.cluster_uid import WrongClusterError
         from mesh.kube.errors import ApiUnreachableError, BadCredentialsError
 
         release = f"{props['cluster']}: release {props['release']}"
         try:
             client = _connect(props)
             drifted = [str(each) for each in drift.find_drift(client, props["namespace"], props["release"])]
+        except WrongClusterError:  # `ClusterIdentities` reports it once per cluster
+            return ReadResult(id_, props)
         except (ApiUnreachableError, BadCredentialsError, TimeoutError) as error:
             # A warning is enough: Pulumi's own refresh fails if the cluster cannot be reached.
             pulumi.log.warn(f"{release}: drift cannot be detected: {error}")
@@ -212,18 +215,25 @@ class ClusterIdentitiesProvider(StateProvider):
         return "clusters"
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Check the clusters: a refresh of another cluster would remove all resources from the stack state."""
-        _require_clusters(props, keep=())
+        """Warn if a context leads to another cluster: its resources are then removed from the stack state."""
+        from mesh.kube.cluster_uid import WrongClusterError
+
+        try:
+            _require_clusters(props, keep=())
+        except WrongClusterError as error:
+            pulumi.log.warn(str(error))
         return ReadResult(id_, props)
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
         """Check the clusters that were removed from the stack file, before Pulumi deletes their resources."""
-        _require_clusters(_olds, keep=json.loads(_news["clusters"]))
+        with _hidden_tracebacks():
+            _require_clusters(_olds, keep=json.loads(_news["clusters"]))
         return super().update(_id, _olds, _news)
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         """Check all clusters, before Pulumi deletes anything."""
-        _require_clusters(_props, keep=())
+        with _hidden_tracebacks():
+            _require_clusters(_props, keep=())
 
 
 class DashboardUserProvider(StateProvider):
@@ -259,17 +269,19 @@ def _connect(props: dict[str, Any], **timeouts_s: float) -> KubeClient:
 
     client = kube_client.connect(kube_client.access_from_props(props), **timeouts_s)
     if "uid" in props:
-        try:
+        with _hidden_tracebacks():
             cluster_uid.require_cluster(client, str(props.get("cluster", props.get("source"))), props["uid"])
-        except cluster_uid.WrongClusterError:
-            _hide_tracebacks()
-            raise
     return client
 
 
-def _hide_tracebacks() -> None:
-    """Let Pulumi show only the messages of errors: it formats each error of a provider with its traceback."""
-    sys.tracebacklimit = 0
+@contextmanager
+def _hidden_tracebacks() -> Iterator[None]:
+    """Let Pulumi show only the message of an error: it formats each error of a provider with its traceback."""
+    try:
+        yield
+    except Exception:
+        sys.tracebacklimit = 0
+        raise
 
 
 def _require_clusters(props: dict[str, Any], *, keep: Collection[str]) -> None:
@@ -298,5 +310,4 @@ def _require_clusters(props: dict[str, Any], *, keep: Collection[str]) -> None:
         except (KubeError, TimeoutError):  # the deletion of its resources reports why the cluster cannot be reached
             continue
     if faults:
-        _hide_tracebacks()
-        raise cluster_uid.WrongClusterError("\n".join(["nothing was changed:", *faults]))
+        raise cluster_uid.WrongClusterError("\n".join(faults))

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import pulumi
 import pytest
 from pulumi import _types, resource_hooks
-from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, resource, set_mocks
+from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, get_root_resource, resource, set_mocks
 from pulumi.runtime.mocks import MockMonitor
 from pulumi.runtime.proto import callback_pb2, source_pb2
 
@@ -47,6 +47,7 @@ class Registration:
     dependencies: tuple[str, ...]  # URNs, including those of inputs
     aliases: tuple[tuple[str, str], ...]  # name and parent URN
     alias_types: tuple[str, ...]
+    alias_urns: tuple[str, ...]
     ignore_changes: tuple[str, ...]
     retain_on_delete: bool
     hooks: tuple[tuple[str, ...], tuple[str, ...]]  # names of the hooks before a create, and before an update
@@ -72,6 +73,7 @@ class RecordingMonitor(MockMonitor):
                 dependencies=tuple(request.dependencies),
                 aliases=tuple((alias.spec.name, alias.spec.parentUrn) for alias in request.aliases),
                 alias_types=tuple(alias.spec.type for alias in request.aliases if alias.spec.type),
+                alias_urns=tuple(alias.urn for alias in request.aliases if alias.urn),
                 ignore_changes=tuple(request.ignoreChanges),
                 retain_on_delete=request.retainOnDelete,
                 hooks=(tuple(request.hooks.before_create), tuple(request.hooks.before_update)),
@@ -90,28 +92,32 @@ class Recorder(Mocks):
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str, dict[str, Any]]:
         self.resources.append(args)
-        outputs = dict(args.inputs)
-        if args.typ == "tls:index/privateKey:PrivateKey":
+        return f"{args.name}-id", self.new_resource_outputs(args.typ, args.name, args.inputs)
+
+    def new_resource_outputs(self, kind: str, name: str, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Return the outputs of a resource."""
+        outputs = dict(inputs)
+        if kind == "tls:index/privateKey:PrivateKey":
             outputs["privateKeyPemPkcs8"] = SECRET
-        elif args.typ.startswith("tls:"):
+        elif kind.startswith("tls:"):
             outputs |= {
-                "certPem": f"certificate of {args.name}",
+                "certPem": f"certificate of {name}",
                 "certRequestPem": "request",
                 "validityEndTime": "2030",
             }
-        elif args.typ == HELM_RELEASE_TYPE:
-            outputs["status"] = {"namespace": args.inputs.get("namespace"), "name": args.inputs.get("name")}
-        elif args.typ.endswith(":ReleaseDrift"):
+        elif kind == HELM_RELEASE_TYPE:
+            outputs["status"] = {"namespace": inputs.get("namespace"), "name": inputs.get("name")}
+        elif kind.endswith(":ReleaseDrift"):
             outputs["drift"] = []
-        elif args.typ.endswith(":DashboardUser"):
-            outputs |= {"password": SECRET, "htpasswd": f"{args.inputs['user']}:hash"}
-        elif args.name.endswith("-token"):
+        elif kind.endswith(":DashboardUser"):
+            outputs |= {"password": SECRET, "htpasswd": f"{inputs['user']}:hash"}
+        elif name.endswith("-token"):
             outputs["data"] = {"token": "dG9rZW4=", "ca.crt": "Q0E="}
-        elif args.name.endswith("-multicluster-gateway"):
+        elif name.endswith("-multicluster-gateway"):
             outputs |= GATEWAY_OUTPUTS
-        elif args.name.endswith("-clustermesh-apiserver-peers"):
-            outputs["status"] = {"loadBalancer": {"ingress": [{"hostname": f"{args.name}.example.com"}]}}
-        return f"{args.name}-id", outputs
+        elif name.endswith("-clustermesh-apiserver-peers"):
+            outputs["status"] = {"loadBalancer": {"ingress": [{"hostname": f"{name}.example.com"}]}}
+        return outputs
 
     def call(self, args: MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
         return {}, None
@@ -129,6 +135,10 @@ class Recorder(Mocks):
         )
         return registration
 
+    def aliases_of(self, urn: str) -> tuple[str, ...]:
+        """Return the URNs that a resource has as aliases."""
+        return next((each.alias_urns for each in self.monitor.registrations if each.urn == urn), ())
+
     def dependencies_of(self, kind: str, name: str) -> set[str]:
         """Return the dependencies of a resource, as types without package and names."""
         return {_resource_label(urn) for urn in self.registration(kind, name).dependencies}
@@ -136,6 +146,7 @@ class Recorder(Mocks):
     def to_state_resources(self) -> list[stack_state.StateResource]:
         """Return the resources that the stack state would contain after an update."""
         inputs = {(registration.typ, registration.name): registration.inputs for registration in self.resources}
+        outputs = {key: self.new_resource_outputs(*key, values) for key, values in inputs.items()}
         stack = stack_state.StateResource(urn=STACK_URN, type=STACK_TYPE, is_custom=False, outputs=self.outputs)
         return [stack] + [
             stack_state.StateResource(
@@ -146,6 +157,7 @@ class Recorder(Mocks):
                 is_custom=registration.custom,
                 dependencies=registration.dependencies,
                 inputs=inputs[registration.type, registration.name],
+                outputs=outputs[registration.type, registration.name],
             )
             for registration in self.monitor.registrations
             if registration.type != STACK_TYPE
@@ -243,6 +255,11 @@ def record_run(
     patch.setattr(clustermesh, "read_node_addresses", fake_node_addresses)
     asyncio.set_event_loop(_LOOP)
     set_mocks(recorder, project="multicluster-mesh", stack="test", preview=True, monitor=recorder.monitor)
+
+    # All runs share one root resource, and a run must not see the transformations of another.
+    root = get_root_resource()
+    assert root is not None
+    patch.setattr(root, "_transformations", [])
 
     @pulumi.runtime.test  # type: ignore[untyped-decorator]
     def program() -> None:
