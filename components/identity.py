@@ -40,7 +40,7 @@ from mesh.kube.cluster_uid import short_uid
 from mesh.kube.constants import CLUSTER_UID_ANNOTATION, STACK_ID_ANNOTATION
 from mesh.kube.json_access import as_mapping
 from mesh.pulumi_constants import HELM_RELEASE_TYPE, UNKNOWN_VALUE
-from mesh.stack_identity import STACK_RECORD, RecordedCluster, StackIdentity
+from mesh.stack_identity import STACK_RECORD, StackIdentity
 from mesh.stack_state import StateResource
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def create_records(
     stack_record = pulumi.Stash(STACK_RECORD, input={"id": stack_id, **names})
     identities: dict[str, ClusterIdentity] = {}
     for cluster in stack.clusters:
-        recorded = recorded_cluster(identity, cluster)
+        recorded = identity.find(cluster.name, cluster.renamed_from)
         uid = uids.get(cluster.name) or (recorded.uid if recorded is not None else None)
         record = [pulumi.Stash(f"{cluster.name}-identity", input={"uid": uid})] if uid is not None else []
         on_cluster = f", cluster {short_uid(uid)}" if uid is not None else ""
@@ -106,11 +106,6 @@ def create_records(
             records=[stack_record, *record],
         )
     return identities
-
-
-def recorded_cluster(identity: StackIdentity, cluster: config.ClusterSettings) -> RecordedCluster | None:
-    """Return a cluster of the stack file in the stack state, under its former name if it is being renamed."""
-    return identity.clusters.get(cluster.name) or identity.clusters.get(cluster.renamed_from or "")
 
 
 def list_aliases(state: Iterable[StateResource], renamed: Mapping[str, str]) -> dict[tuple[str, str], list[str]]:

@@ -57,21 +57,24 @@ class StackIdentity:
         """Return the field manager of the stack's objects, which a renamed stack keeps."""
         return f"{self.project}-{self.stack}"
 
-    def owns(self, metadata: Mapping[str, Any], cluster: str) -> bool:
+    def owns(self, metadata: Mapping[str, Any], recorded: RecordedCluster | None) -> bool:
         """Return whether a live namespace belongs to this stack.
 
         Args:
             metadata: metadata of the namespace.
-            cluster: name of its cluster in the stack state.
+            recorded: its cluster in the stack state.
         """
         annotations = as_mapping(metadata.get("annotations"))
         live_id = as_text(annotations.get(STACK_ID_ANNOTATION))
         if live_id:
             return live_id == self.id
         # An object that is older than the ID.
-        recorded = self.clusters.get(cluster)
         is_in_state = recorded is not None and recorded.has_namespace(as_text(metadata.get("name")))
         return is_in_state and annotations.get(FIELD_MANAGER_ANNOTATION) == self.field_manager
+
+    def find(self, name: str, former_name: str | None = None) -> RecordedCluster | None:
+        """Return a cluster by its name in the stack file, or else by its name before a rename."""
+        return self.clusters.get(name) or (self.clusters.get(former_name) if former_name is not None else None)
 
     def find_by_uid(self, uid: str) -> RecordedCluster | None:
         """Return the cluster with a UID."""

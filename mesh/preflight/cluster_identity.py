@@ -88,10 +88,11 @@ def _check_record(target: CheckTarget, uid: str, identity: StackIdentity, names:
         return
     expected = recorded or former
     if expected is None and other is not None and other.name not in names:
+        keep_name = "keep the old name and set its `context`"
         yield target.finding(
             f"cluster {other.name} of this stack under a new name ({short_uid(uid)}); under the new name, everything "
             "would be created, then deleted as part of the old one",
-            f"set {target.path}.renamedFrom: {other.name}, or keep the old name and set its `context`",
+            keep_name if target.cilium is not None else f"set {target.path}.renamedFrom: {other.name}, or {keep_name}",
         )
     elif other is not None and other is not expected:
         yield target.finding(

@@ -143,7 +143,7 @@ def _check_target(
 
 def _predecessor_objects(cluster: ClusterSettings, identity: StackIdentity) -> tuple[Mapping[str, Any], ...]:
     """Return the objects in the stack state that a rebuilt cluster replaces."""
-    recorded = identity.clusters.get(cluster.name) or identity.clusters.get(cluster.renamed_from or "")
+    recorded = identity.find(cluster.name, cluster.renamed_from)
     if recorded is None or recorded.uid is None or not recorded.uid.startswith(cluster.replaces or " "):
         return ()
     return recorded.objects

@@ -68,8 +68,7 @@ class CheckTarget:
 
     def owns(self, live: Mapping[str, Any]) -> bool:
         """Return whether a live namespace belongs to the stack."""
-        recorded_name = self.name if self.name in self.identity.clusters else self.renamed_from or self.name
-        return self.identity.owns(as_mapping(live.get("metadata")), recorded_name)
+        return self.identity.owns(as_mapping(live.get("metadata")), self.identity.find(self.name, self.renamed_from))
 
     def finding(
         self,

@@ -49,6 +49,8 @@ LINKERD: dict[str, Any] = {
         "west": {
             "context": "ctx-west",
             "reachable": True,
+            "renamedFrom": "former-west",
+            "replaces": "1b2c3d4e",
             "apiServer": {
                 "url": "https://west.example.com:6443",
                 "certificateAuthority": ANCHOR.pem,

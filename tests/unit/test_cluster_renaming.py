@@ -167,7 +167,7 @@ def test_interrupted_rename_continues(run: Run) -> None:
     finished = {each.urn: each for each in complete.to_state_resources()}
     aliases = {urn: complete.aliases_of(urn) for urn in finished}
     # Every second resource has its new URN already.
-    moved = {old: urn for urn, (old, *_) in ((urn, found) for urn, found in aliases.items() if found)}
+    moved = {former[0]: urn for urn, former in aliases.items() if former}
     partial = [
         finished[moved[each.urn]] if index % 2 and each.urn in moved else each for index, each in enumerate(state)
     ]
