@@ -6,7 +6,7 @@ service mirror is a controller of linkerd-multicluster (https://linkerd.io/2/tas
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -18,13 +18,17 @@ from components.linkerd.link_credentials_check import check_link_credentials
 from components.linkerd.link_spec import link_spec
 from components.linkerd.mirror_cleanup import MirrorCleanup
 from components.linkerd.multicluster import Multicluster
+from components.linkerd.renamed_mirrors import MIRROR_CREATION_TIMEOUT_S, wait_for_renamed_mirrors
 from components.linkerd.service_mirror import service_mirror_values
 from components.mesh_cluster import MeshCluster
-from components.sdk.hooks import output_hook
+from components.sdk.hooks import inputs_hook, output_hook
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.load_balancer import load_balancer_addresses
 from components.sdk.secrets import pull_secret_references
 from mesh.config.models.links import LinkOptions
+
+# Imported here because hooks run after Pulumi has removed the program's folder from the import path.
+from mesh.kube import client as kube_client
 from mesh.topology import Link
 
 # A relative path, so that the input is the same on every machine.
@@ -90,6 +94,7 @@ class ClusterLink(pulumi.ComponentResource):
                 self._source_options,
                 pulumi.ResourceOptions(
                     depends_on=[extension.ready, mirror],
+                    hooks=self._wait_for_renamed_mirrors(),
                     # A Link is the same object in each API version.
                     aliases=[pulumi.Alias(type_=f"kubernetes:{api}:Link") for api in former_apis],
                 ),
@@ -194,6 +199,24 @@ class ClusterLink(pulumi.ComponentResource):
                 pulumi.ResourceOptions(depends_on=[*secrets, self._source.linkerd.control_plane, cleanup]),
             ),
         ).drift_repair
+
+    def _wait_for_renamed_mirrors(self) -> pulumi.ResourceHookBinding | None:
+        """Return the hook that keeps the old mirror services of a renamed target until the new ones exist."""
+        former, target = self._target.cluster.settings.renamed_from, self._link.target
+        if former is None:
+            return None
+        cluster, access = self._source.cluster.name, self._source.cluster.access
+
+        def wait(_inputs: Mapping[str, Any]) -> None:
+            missing = wait_for_renamed_mirrors(kube_client.connect(access), former, target)
+            if missing:
+                pulumi.log.warn(
+                    f"{cluster}: the service mirror has not created {', '.join(missing)} after "
+                    f"{MIRROR_CREATION_TIMEOUT_S:g} seconds; the mirrors with the old name {former} are deleted"
+                )
+
+        hook = pulumi.ResourceHook(f"{self._name}-renamed-mirrors", inputs_hook(wait))
+        return pulumi.ResourceHookBinding(after_create=[hook])
 
     def _link_spec(self) -> dict[str, Any]:
         return link_spec(
