@@ -20,11 +20,13 @@ from hack.lab.state_dir import StateDir
 from hack.make.check import EXPECTED_WARNINGS
 from mesh.paths import PROJECT_ROOT
 from tests.helpers.custom_objects import dry_run_error, list_custom_objects
+from tests.helpers.documented_commands import commands_of_test, list_commands, simple_commands
 from tests.helpers.link_assertions import assert_matches_linkerd_cli
+from tests.helpers.page_runner import PageRunner, copy_project, run_in_project, stop_lab
 from tests.helpers.stack_configs import SHIPPED_SETUPS, TWO_WAY, shipped_config
 from tests.helpers.stack_under_test import StackUnderTest, deploy, list_all_objects, run_for_each, wait_until
 
-STACKS: dict[str, dict[str, Any]] = {"two-way": TWO_WAY, **{name: shipped_config(name) for name in SHIPPED_SETUPS}}
+STACKS: dict[str, dict[str, Any]] = {"dev": TWO_WAY, **{name: shipped_config(name) for name in SHIPPED_SETUPS}}
 CLUSTERS = [value.get("context", name) for stack in STACKS.values() for name, value in stack["clusters"].items()]
 
 pytestmark = pytest.mark.lab(*CLUSTERS, minutes=6)
@@ -63,6 +65,16 @@ def linked_mesh(request: pytest.FixtureRequest, meshes: dict[str, StackUnderTest
     return meshes[request.param]
 
 
+@pytest.fixture(scope="module")
+def page_runners(
+    lab: StateDir, meshes: dict[str, StackUnderTest], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, PageRunner]:
+    """Return a runner for the documented commands of each stack."""
+    project = copy_project(tmp_path_factory.mktemp("project"))
+    # A page names its reader's own stack `prod`.
+    return {name: run_in_project(project, lab, mesh, prod="dev") for name, mesh in meshes.items()}
+
+
 def test_all_checks_pass(meshes: dict[str, StackUnderTest]) -> None:
     tables = run_for_each(lambda name: meshes[name].run_checks(), meshes)
 
@@ -74,7 +86,7 @@ def test_all_checks_pass(meshes: dict[str, StackUnderTest]) -> None:
 
 
 def test_linkerd_check_succeeds(meshes: dict[str, StackUnderTest]) -> None:
-    mesh = meshes["two-way"]
+    mesh = meshes["dev"]
     for cluster in mesh.stack.clusters:
         assert_check_succeeds(mesh, cluster.context, "check")
 
@@ -156,6 +168,35 @@ def test_link_objects_equal_output_of_linkerd_cli(linked_mesh: StackUnderTest) -
 
 def test_second_up_with_refresh_changes_nothing(meshes: dict[str, StackUnderTest]) -> None:
     run_for_each(lambda name: meshes[name].up("--expect-no-changes", "--refresh"), meshes)
+
+
+def test_documented_commands_succeed(page_runners: dict[str, PageRunner]) -> None:
+    def run(name: str) -> None:
+        commands = [command for command in commands_of_test(name) if not command.is_teardown]
+        page_runners[name].run_all(command for command in commands if not command.requires_empty_cluster)
+
+    run_for_each(run, page_runners)
+
+
+def test_options_of_excluded_commands_exist(meshes: dict[str, StackUnderTest]) -> None:
+    commands = [
+        (command, words)
+        for command in list_commands()
+        for words in simple_commands(command.text, "linkerd", "kubectl", "helm", "pulumi")
+        if command.exclusions
+    ]
+    assert len(commands) > 20
+    for command, words in commands:
+        mesh = meshes.get(command.test or "dev", meshes["dev"])
+        end = words.index("--") if "--" in words else len(words)
+        result = mesh.run(*words[:end], "--help", *words[end:], check=False)
+
+        assert result.returncode == 0, f"{command}\n{result.stderr}"
+        # An unknown subcommand of linkerd prints the help of its parent.
+        (name,) = re.findall(r"linkerd(?: \[command\]| [a-z -]+)", result.stdout)[:1] or [""]
+        if words[0] == "linkerd":
+            assert set(name.split()) - {"linkerd"} <= set(words), f"{command}\n{name}"
+            assert "[command]" not in name
 
 
 def test_secrets_are_neither_printed_nor_stored_in_clear(mesh: StackUnderTest) -> None:
@@ -325,11 +366,22 @@ def test_commands_leave_stack_files_unchanged(mesh: StackUnderTest) -> None:
     assert _read_stack_files() == STACK_FILES
 
 
-def test_destroy_restores_each_api_server(meshes: dict[str, StackUnderTest]) -> None:
-    run_for_each(lambda name: assert_destroy_leaves_nothing(meshes[name]), meshes)
+def test_documented_destroy_restores_each_api_server(
+    meshes: dict[str, StackUnderTest], page_runners: dict[str, PageRunner]
+) -> None:
+    # The stack dev is the last one, because `make down` of the last stack stops the lab.
+    shipped = [name for name in meshes if name != "dev"]
+    run_for_each(lambda name: assert_destroy_leaves_nothing(meshes[name], page_runners[name]), shipped)
+    for name in shipped:
+        commands = commands_of_test(name)
+        page_runners[name].run_all(command for command in commands if command.requires_empty_cluster)
+        page_runners[name].run_all(command for command in commands if command.text.startswith("make down"))
+    assert_destroy_leaves_nothing(meshes["dev"], page_runners["dev"])
+    (down,) = (command for command in commands_of_test("dev") if command.is_teardown)
+    stop_lab(page_runners["dev"], down, meshes["dev"].lab)
 
 
-def assert_destroy_leaves_nothing(mesh: StackUnderTest) -> None:
+def assert_destroy_leaves_nothing(mesh: StackUnderTest, page_runner: PageRunner) -> None:
     service = ("-n", "default", "service", "coffee")
     contexts = mesh.contexts
     targets = {target: source for source, target in mesh.link_pairs[:1]}
@@ -338,7 +390,11 @@ def assert_destroy_leaves_nothing(mesh: StackUnderTest) -> None:
         mesh.kubectl(contexts[target], "label", *service, "mirror.linkerd.io/exported=true")
         assert wait_until(lambda: mesh.has_object(contexts[source], "service", f"coffee-{target}"))  # noqa: B023
 
-    mesh.destroy()
+    documented = [command for command in commands_of_test(mesh.name) if command.text.startswith("pulumi destroy")]
+    for command in documented:
+        page_runner.run(command)
+    if not documented:
+        mesh.destroy()
 
     for target in targets:
         mesh.kubectl(contexts[target], "delete", *service)
