@@ -279,12 +279,24 @@ def test_split_switches_between_forms_by_setting(meshes: dict[str, StackUnderTes
     route = mesh.get_object("kpaas-2", "httproutes.v1beta2.policy.linkerd.io", "helloworld")
     assert route["spec"]["parentRefs"] == [{"group": "core", "kind": "Service", "name": "helloworld", "port": 5000}]
     assert [(each["name"], each["weight"]) for each in route["spec"]["rules"][0]["backendRefs"]] == [
-        ("helloworld-cluster1", 50),
         ("helloworld", 50),
+        ("helloworld-cluster1", 50),
     ]
     assert [error for error in (dry_run_error(mesh, item) for item in list_custom_objects(mesh)) if error] == []
     mesh.configure(config)
     mesh.up()
+
+
+@pytest.mark.parametrize(
+    ("stack", "context", "name", "namespace", "peer"),
+    [("kpaas", "kpaas-2", "helloworld", "default", "cluster1"), ("east-west", "kind-west", "podinfo", "test", "east")],
+)
+def test_split_backends_have_order_of_stack_file(
+    meshes: dict[str, StackUnderTest], stack: str, context: str, name: str, namespace: str, peer: str
+) -> None:
+    split = meshes[stack].get_object(context, "trafficsplits.v1alpha1.split.smi-spec.io", name, namespace)
+
+    assert [each["service"] for each in split["spec"]["backends"]] == [name, f"{name}-{peer}"]
 
 
 def test_unexported_service_has_no_mirror_after_up(meshes: dict[str, StackUnderTest]) -> None:

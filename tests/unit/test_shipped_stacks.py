@@ -112,8 +112,8 @@ def test_helloworld_requests_are_split_evenly_in_one_cluster(run: RunProgram, st
         f"cluster{own} default/helloworld": {
             "service": "helloworld",
             "backends": [
-                {"service": "helloworld" if name == own else f"helloworld-cluster{peer}", "weight": 50}
-                for name in (1, 2)
+                {"service": "helloworld", "weight": 50},
+                {"service": f"helloworld-cluster{peer}", "weight": 50},
             ],
         }
     }
