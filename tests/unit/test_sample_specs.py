@@ -9,6 +9,7 @@ import pytest
 
 from components.workloads import booksapp, podinfo
 from components.workloads.authorization_policy import authentication_spec, authorization_spec, server_spec
+from components.workloads.frontend import mirror_locations, proxy_directives
 from components.workloads.manifests import container_spec, pod_annotations
 from components.workloads.nginx import nginx_configuration
 from components.workloads.service_profile import http_routes, profile_spec, to_milliseconds
@@ -217,9 +218,16 @@ def test_pod_annotations_set_injection_and_inbound_policy(
     assert pod_annotations(podinfo_sample(**settings)) == annotations
 
 
-@pytest.mark.parametrize("location", ["return 500;", podinfo._PROXY_DIRECTIVES], ids=["error-injector", "frontend"])
-def test_nginx_listens_on_service_port_and_writes_to_tmp(location: str) -> None:
-    text = nginx_configuration(location)
+@pytest.mark.parametrize(
+    ("location", "extra_locations"),
+    [
+        ("return 500;", {}),
+        (proxy_directives("podinfo", 9898), mirror_locations({"east": "podinfo-east.test.svc.cluster.local"}, 9898)),
+    ],
+    ids=["error-injector", "frontend"],
+)
+def test_nginx_listens_on_service_port_and_writes_to_tmp(location: str, extra_locations: dict[str, str]) -> None:
+    text = nginx_configuration(location, extra_locations)
 
     depth = 0
     for brace in re.findall("[{}]", text):
@@ -227,7 +235,8 @@ def test_nginx_listens_on_service_port_and_writes_to_tmp(location: str) -> None:
         assert depth >= 0
     assert depth == 0
     assert "listen 8080;" in text
-    assert all(line.strip() in text for line in location.splitlines())
+    for directives in (location, *extra_locations.values()):
+        assert all(line.strip() in text for line in directives.splitlines())
     paths = re.findall(r"^\s*(?:pid|\w+_temp_path|error_log|access_log)\s+(\S+);", text, re.MULTILINE)
     assert len(paths) == 8
     assert all(path.startswith(("/tmp/", "/dev/std")) for path in paths), "the root file system is read-only"

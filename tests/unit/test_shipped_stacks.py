@@ -206,7 +206,7 @@ def test_east_west_has_components_of_tour(run: RunProgram) -> None:
     assert collect_images(recorder) == {
         "east test/podinfo": ["ghcr.io/stefanprodan/podinfo:6.7.1"],
         "west test/podinfo": ["ghcr.io/stefanprodan/podinfo:6.7.1"],
-        "west test/frontend": ["nginx:alpine"],
+        "west test/frontend": ["nginx:alpine", "buoyantio/slow_cooker:1.2.0", "buoyantio/slow_cooker:1.2.0"],
         "west booksapp/webapp": booksapp,
         "west booksapp/authors": booksapp,
         "west booksapp/books": booksapp,
@@ -236,7 +236,21 @@ def test_east_west_splits_podinfo_and_injects_faults_into_books(run: RunProgram)
     }
     texts = {name: each["data"]["nginx.conf"] for name, each in collect_objects(recorder, "ConfigMap").items()}
     assert "return 500;" in texts["west booksapp/error-injector"]
-    assert "proxy_pass http://podinfo:9898;" in texts["west test/frontend"]
+
+
+def test_east_west_frontend_has_containers_of_linkerds_example(run: RunProgram) -> None:
+    recorder = run(shipped_config("east-west"))
+
+    pod = collect_objects(recorder, "Deployment")["west test/frontend"]["spec"]["template"]["spec"]
+    assert [each["name"] for each in pod["containers"]] == ["nginx", "internal", "external"]
+    variables = [{each["name"]: each["value"] for each in container["env"]} for container in pod["containers"][1:]]
+    assert variables == [
+        {"QPS": "1", "CONCURRENCY": "1", "SERVICE": service} for service in ("podinfo", "podinfo-east")
+    ]
+    text = collect_objects(recorder, "ConfigMap")["west test/frontend"]["data"]["nginx.conf"]
+    assert "proxy_pass http://podinfo:9898;" in text
+    assert "location = /east {" in text
+    assert "set $mirror podinfo-east.test.svc.cluster.local;" in text
 
 
 def test_emojivoto_has_one_cluster_without_multicluster(run: RunProgram) -> None:

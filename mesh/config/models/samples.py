@@ -115,7 +115,7 @@ class PodinfoConfig(SampleConfig):
     namespace: SampleNamespace = "test"
     """Namespace of the sample."""
     frontend: list[str] = []
-    """Clusters that also run `frontend`, an nginx that sends requests to podinfo."""
+    """Clusters that also run `frontend`: an nginx in front of podinfo, and load generators."""
     splits: list[SplitConfig] = []
     """Traffic splits of requests to podinfo."""
     failover: list[FailoverConfig] = []

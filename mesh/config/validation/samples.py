@@ -22,12 +22,14 @@ Path = tuple[str | int, ...]
 
 # The containers of each sample, whose images a stack file can replace.
 CONTAINERS: Mapping[str, tuple[str, ...]] = {
-    "podinfo": ("podinfo", "frontend"),
+    "podinfo": ("podinfo", "nginx", "internal", "external"),
     "helloworld": ("helloworld-v1", "helloworld-v2", "sleep"),
     "booksapp": ("webapp", "authors", "books", "traffic", "error-injector"),
     "emojivoto": ("web-svc", "emoji-svc", "voting-svc", "vote-bot"),
     "userlist": ("userlist", "curltest"),
 }
+# Names that stack files may use for containers with another name now.
+_FORMER_CONTAINERS: Mapping[str, tuple[str, ...]] = {"podinfo": ("frontend",)}
 _LINKERD_FIELDS = (
     "exported",
     "federated",
@@ -135,7 +137,7 @@ class _SampleValidator:
         else:
             self._check_without_linkerd(config)
         for container in config.images:
-            if container not in CONTAINERS[name]:
+            if container not in (*CONTAINERS[name], *_FORMER_CONTAINERS.get(name, ())):
                 path = (*self._path, "images", container)
                 remedy = f"choose one of {join_names(CONTAINERS[name])}"
                 self._errors.add(path, config.images[container], "no such container", remedy)
