@@ -25,9 +25,35 @@ from tests.helpers.stack_configs import SHIPPED_SETUPS, TWO_WAY, shipped_config
 from tests.helpers.stack_under_test import StackUnderTest, deploy, list_all_objects, run_for_each, wait_until
 
 STACKS: dict[str, dict[str, Any]] = {"two-way": TWO_WAY, **{name: shipped_config(name) for name in SHIPPED_SETUPS}}
+# The contexts of kpaas are those of openstack-nks, which runs on the same lab.
+for number, settings in enumerate(STACKS["kpaas"]["clusters"].values(), 1):
+    settings["context"] = f"kpaas-{number}"
 CLUSTERS = [value.get("context", name) for stack in STACKS.values() for name, value in stack["clusters"].items()]
 
 pytestmark = pytest.mark.lab(*CLUSTERS, minutes=6)
+
+# The parts of a platform that kpaas uses. ingress-nginx has node ports there.
+PLATFORM = """\
+apiVersion: v1
+kind: Namespace
+metadata: { name: metallb-system }
+---
+apiVersion: v1
+kind: Namespace
+metadata: { name: ingress-nginx }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: ingress-nginx-controller, namespace: ingress-nginx }
+spec: { type: NodePort, ports: [{ name: http, port: 80 }] }
+---
+apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: { name: nginx }
+spec: { controller: k8s.io/ingress-nginx }
+"""
+
+PLATFORM_NAMESPACES = ("metallb-system", "ingress-nginx")
 
 SECRETS = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----|eyJhbGciOi[\w-]{20,}\.")
 
@@ -40,9 +66,22 @@ def _read_stack_files() -> dict[str, str]:
 STACK_FILES = _read_stack_files()
 
 
+def install_platform(lab: StateDir, folder: Path) -> None:
+    """Create the objects of a platform in the clusters of kpaas."""
+    platform = StackUnderTest(lab, folder, "kpaas", STACKS["kpaas"])
+    (folder / "platform.yaml").write_text(PLATFORM)
+    for context in platform.contexts.values():
+        platform.kubectl(context, "apply", "-f", str(folder / "platform.yaml"))
+        for namespace in PLATFORM_NAMESPACES:
+            # Kubernetes creates these objects in each namespace, asynchronously.
+            for kind, name in (("configmap", "kube-root-ca.crt"), ("serviceaccount", "default")):
+                assert wait_until(partial(platform.has_object, context, kind, name, namespace))
+
+
 @pytest.fixture(scope="module")
 def meshes(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, StackUnderTest]]:
-    """Deploy all stacks."""
+    """Deploy all stacks, kpaas on clusters of a platform."""
+    install_platform(lab, tmp_path_factory.mktemp("platform"))
     with ExitStack() as stack:
         stacks = {name: deploy(lab, tmp_path_factory.mktemp(name), name, config) for name, config in STACKS.items()}
         # A deployment mostly waits for its clusters.
@@ -225,6 +264,25 @@ def test_openstack_nks_matches_its_guide(meshes: dict[str, StackUnderTest]) -> N
     assert mesh.has_object(private, "namespace", "linkerd-smi") and not mesh.has_object(
         public, "namespace", "linkerd-smi"
     )
+
+
+def test_kpaas_uses_platform_without_changing_it(meshes: dict[str, StackUnderTest]) -> None:
+    mesh = meshes["kpaas"]
+    for context in mesh.contexts.values():
+        objects = {"before": mesh.objects_before[context], "now": list_all_objects(mesh, context)}
+        platform = {
+            when: {
+                name: item
+                for name, item in items.items()
+                if name.split("/")[1] in PLATFORM_NAMESPACES or name.split("/")[2] in (*PLATFORM_NAMESPACES, "nginx")
+            }
+            for when, items in objects.items()
+        }
+
+        assert platform["now"] == platform["before"]
+        assert "services/ingress-nginx/ingress-nginx-controller" in platform["now"]
+        ingress = mesh.get_object(context, "ingress", "web-ingress", "linkerd-viz")
+        assert ingress["spec"]["ingressClassName"] == "nginx"
 
 
 def test_dashboard_accepts_password_from_outputs(meshes: dict[str, StackUnderTest]) -> None:

@@ -39,7 +39,12 @@ def build_config(agent: Path) -> dict[str, Any]:
     crds = toolchain.installed("charts") / "gateway-api/standard-install.yaml"
     return {
         "clusters": {CONTEXT: {"gateway": False}},
-        "extensions": {"smi": True, "jaeger": True, "gatewayApi": {"manifest": str(crds)}},
+        "extensions": {
+            "smi": True,
+            "jaeger": True,
+            "gatewayApi": {"manifest": str(crds)},
+            "ingressNginx": {"values": {"controller": {"service": {"type": "NodePort"}}}},
+        },
         "buoyantCloud": {CONTEXT: str(agent)},
         "workloads": [
             {
@@ -144,6 +149,12 @@ def test_api_server_accepts_routes_of_later_releases(samples: StackUnderTest) ->
     ] == []
     invalid_route = json.loads(json.dumps(routes[0]).replace("1000000", "1000001"))
     assert "less than or equal to 1000000" in dry_run_error(samples, {**invalid_route, "context": CONTEXT})
+
+
+def test_ingress_nginx_has_node_ports_by_its_values(samples: StackUnderTest) -> None:
+    service = samples.get_object(CONTEXT, "service", "ingress-nginx-controller", "ingress-nginx")
+
+    assert service["spec"]["type"] == "NodePort"
 
 
 def test_external_manifest_is_applied_in_dependency_order(samples: StackUnderTest) -> None:
