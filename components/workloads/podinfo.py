@@ -10,7 +10,7 @@ from typing import Any
 
 import pulumi
 
-from components.workloads.authorization_policy import allow_access
+from components.workloads.authorization_policy import Protocol, allow_access
 from components.workloads.frontend import create_frontend
 from components.workloads.manifests import container_spec, environment
 from components.workloads.sample_component import SampleComponent
@@ -79,6 +79,15 @@ class Podinfo(SampleComponent):
         if settings.profile is not None:
             create_profile(self, NAME, _HTTP_PORT, settings.profile, ROUTES)
         if settings.policy is not None:
-            allow_access(self, settings.policy, "podinfo-http", selector=_LABELS, port="http", protocol="HTTP/1")
-            allow_access(self, settings.policy, "podinfo-grpc", selector=_LABELS, port="grpc", protocol="gRPC")
+            ports: tuple[tuple[str, Protocol], ...] = (("http", "HTTP/1"), ("grpc", "gRPC"))
+            for port, protocol in ports:
+                allow_access(
+                    self,
+                    settings.policy,
+                    f"podinfo-{port}",
+                    selector=_LABELS,
+                    port=port,
+                    protocol=protocol,
+                    clients=settings.policy_clients,
+                )
         self.register_outputs({})

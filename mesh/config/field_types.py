@@ -203,6 +203,16 @@ Domain = Annotated[
         DOMAIN, "not a DNS domain", "write it as in `cluster.local`, in lower case and without a dot at the end", 253
     ),
 ]
+# The patterns of Linkerd's CRDs, but a name without a dot would match no client.
+MeshIdentity = Annotated[
+    str,
+    *_match_pattern(
+        r"^(\*|(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+)$",
+        "not an identity of a mesh",
+        "write it as in `web.emojivoto.serviceaccount.identity.linkerd.cluster.local`, `*.example.com` or `*`",
+        253,
+    ),
+]
 Registry = Annotated[
     str,
     *_match_pattern(

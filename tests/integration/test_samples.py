@@ -32,6 +32,7 @@ apiVersion: v1
 kind: Namespace
 metadata: {name: buoyant-cloud}
 """
+IDENTITY_SUFFIX = "serviceaccount.identity.linkerd.cluster.local"
 OWN_IMAGE = "registry.example.com/samples/podinfo:1.0"
 
 
@@ -72,8 +73,20 @@ def build_config(agent: Path) -> dict[str, Any]:
             },
             {"booksapp": {"profile": True, "faultInjection": {"percent": 10, "form": "gateway-api"}}},
             {"booksapp": {"namespace": "two", "faultInjection": {"form": "smi"}}},
-            {"emojivoto": {"policy": "server-authorization", "defaultInboundPolicy": "deny"}},
-            {"emojivoto": {"namespace": "two", "policy": "authorization-policy"}},
+            {
+                "emojivoto": {
+                    "policy": "server-authorization",
+                    "policyClients": {"unauthenticatedTLS": True},
+                    "defaultInboundPolicy": "deny",
+                }
+            },
+            {
+                "emojivoto": {
+                    "namespace": "two",
+                    "policy": "authorization-policy",
+                    "policyClients": {"identities": [f"web.two.{IDENTITY_SUFFIX}", f"*.one.{IDENTITY_SUFFIX}"]},
+                }
+            },
         ],
     }
 
@@ -110,6 +123,19 @@ def test_api_server_accepts_every_object_strictly(samples: StackUnderTest) -> No
         ("policy.linkerd.io/v1alpha1", "MeshTLSAuthentication"),
     }
     assert [error for error in (dry_run_error(samples, item) for item in objects) if error] == []
+
+
+def test_policies_allow_clients_of_stack_file(samples: StackUnderTest) -> None:
+    clients = {
+        (item["kind"], item["metadata"]["namespace"], item["metadata"]["name"]): item["spec"]
+        for item in list_custom_objects(samples)
+    }
+
+    for backend in ("emoji", "voting"):
+        any_tls = clients["ServerAuthorization", "emojivoto", f"{backend}-grpc"]["client"]
+        assert any_tls == {"meshTLS": {"unauthenticatedTLS": True}}
+        by_identity = clients["MeshTLSAuthentication", "two", f"{backend}-grpc"]
+        assert by_identity == {"identities": [f"web.two.{IDENTITY_SUFFIX}", f"*.one.{IDENTITY_SUFFIX}"]}
 
 
 def test_object_with_unknown_field_is_refused(samples: StackUnderTest) -> None:

@@ -21,7 +21,8 @@ from components.workloads.traffic_split import (
     weighted_route_spec,
 )
 from mesh import config
-from mesh.config.models.samples import FailoverConfig, PodinfoConfig, ProfileConfig, SplitConfig
+from mesh.config.models.samples import FailoverConfig, PodinfoConfig, PolicyClientsConfig, ProfileConfig, SplitConfig
+from tests.helpers.mock_engine import RunProgram
 
 SPLIT = SplitConfig.model_validate({"cluster": "west", "weights": {"west": 50, "east": 30, "north": 0}})
 BOOKS = [Backend(service="books", port=7002, weight=500), Backend(service="error-injector", port=8080, weight=500)]
@@ -177,6 +178,46 @@ def test_policy_allows_named_accounts_or_all_meshed_pods() -> None:
     assert authorization_spec("podinfo-http", [])["client"] == {"meshTLS": {"identities": ["*"]}}
     assert authentication_spec(["web"]) == {"identityRefs": [{"kind": "ServiceAccount", "name": "web"}]}
     assert authentication_spec([]) == {"identities": ["*"]}
+
+
+def test_policy_clients_replace_default_clients() -> None:
+    identities = ["*.test.serviceaccount.identity.linkerd.cluster.local"]
+    by_identity = PolicyClientsConfig.model_validate({"identities": identities})
+    any_tls = PolicyClientsConfig.model_validate({"unauthenticatedTLS": True})
+
+    assert authorization_spec("emoji-grpc", ["web"], by_identity)["client"] == {"meshTLS": {"identities": identities}}
+    assert authorization_spec("emoji-grpc", ["web"], any_tls)["client"] == {"meshTLS": {"unauthenticatedTLS": True}}
+    assert authentication_spec(["web"], by_identity) == {"identities": identities}
+
+
+@pytest.mark.parametrize(
+    ("policy", "clients", "kind", "spec"),
+    [
+        (
+            "server-authorization",
+            {"unauthenticatedTLS": True},
+            "ServerAuthorization",
+            {"client": {"meshTLS": {"unauthenticatedTLS": True}}},
+        ),
+        (
+            "authorization-policy",
+            {"identities": ["a.b.serviceaccount.identity.linkerd.cluster.local"]},
+            "MeshTLSAuthentication",
+            {"identities": ["a.b.serviceaccount.identity.linkerd.cluster.local"]},
+        ),
+    ],
+)
+def test_policy_of_sample_has_clients_of_stack_file(
+    run: RunProgram, policy: str, clients: dict[str, Any], kind: str, spec: dict[str, Any]
+) -> None:
+    settings = {"policy": policy, "policyClients": clients}
+    recorder = run({"clusters": {"west": {}}, "workloads": [{"podinfo": settings}, {"emojivoto": settings}]})
+
+    policies = {
+        each["metadata"]["name"]: {key: value for key, value in each["spec"].items() if key != "server"}
+        for each in recorder.inputs_of(f":{kind}").values()
+    }
+    assert policies == dict.fromkeys(("podinfo-http", "podinfo-grpc", "emoji-grpc", "voting-grpc"), spec)
 
 
 def test_container_has_least_privileges() -> None:

@@ -7,7 +7,16 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from mesh.config.base_model import StrictModel, accept_switch, allow_null
-from mesh.config.field_types import Duration, Image, InboundPolicy, PathRegex, SampleNamespace, Text, Weight
+from mesh.config.field_types import (
+    Duration,
+    Image,
+    InboundPolicy,
+    MeshIdentity,
+    PathRegex,
+    SampleNamespace,
+    Text,
+    Weight,
+)
 
 SplitForm = Literal["smi", "gateway-api"]
 # Through the target's gateway, or directly from pod to pod.
@@ -86,6 +95,16 @@ class FaultInjection(StrictModel):
     otherwise gateway-api."""
 
 
+class PolicyClientsConfig(StrictModel):
+    """Clients that a policy allows: exactly one of the two keys."""
+
+    unauthenticated_tls: Annotated[bool, Field(alias="unauthenticatedTLS")] = False
+    """Whether clients need TLS, but no identity. Needs `policy: server-authorization`."""
+    identities: list[MeshIdentity] | None = None
+    """Identities of the clients, such as `web.emojivoto.serviceaccount.identity.linkerd.cluster.local`; `*` at the
+    beginning matches any."""
+
+
 class SampleConfig(StrictModel):
     """Settings of every sample."""
 
@@ -124,6 +143,8 @@ class PodinfoConfig(SampleConfig):
     """Routes of podinfo. `true` stands for a ServiceProfile with the sample's routes; omitted: none."""
     policy: Literal["server-authorization", "authorization-policy"] | None = None
     """Linkerd policy that allows only meshed pods to call podinfo; omitted: none."""
+    policy_clients: PolicyClientsConfig | None = None
+    """Other clients that `policy` allows; omitted: all meshed pods."""
 
 
 class HelloworldConfig(SampleConfig):
@@ -166,6 +187,8 @@ class EmojivotoConfig(SampleConfig):
     """Services that `exported` exports."""
     policy: Literal["server-authorization", "authorization-policy"] | None = None
     """Linkerd policy that allows only `web` to call the two services behind it; omitted: none."""
+    policy_clients: PolicyClientsConfig | None = None
+    """Other clients that `policy` allows; omitted: only `web`."""
 
 
 class UserlistConfig(SampleConfig):

@@ -8,7 +8,14 @@ from typing import Any
 
 from mesh.config.errors import ELLIPSIS, ValidationErrors, format_path, join_names
 from mesh.config.field_types import ADD_ON_NAMESPACES, LINKERD_NAMESPACES
-from mesh.config.models.samples import HelloworldConfig, PodinfoConfig, SampleConfig, UserlistConfig, WorkloadConfig
+from mesh.config.models.samples import (
+    EmojivotoConfig,
+    HelloworldConfig,
+    PodinfoConfig,
+    SampleConfig,
+    UserlistConfig,
+    WorkloadConfig,
+)
 from mesh.config.parser import ParsedStackFile
 from mesh.config.resolved import ClusterExtensions, Sample
 from mesh.config.validation.clusters import check_known_cluster
@@ -38,6 +45,7 @@ _LINKERD_FIELDS = (
     "failover",
     "profile",
     "policy",
+    "policy_clients",
     "fault_injection",
     "default_inbound_policy",
 )
@@ -131,6 +139,8 @@ class _SampleValidator:
             self._check_clusters("sleep", config.sleep)
             self._check_versions(config)
         if has_linkerd:
+            if isinstance(config, PodinfoConfig | EmojivotoConfig):
+                self._check_policy_clients(config)
             routes.check(self._path, config, self._clusters)
             if not isinstance(config, UserlistConfig):
                 exports.check(self._path, config, exported, federated)
@@ -179,6 +189,27 @@ class _SampleValidator:
             if check_known_cluster(name, path, self._names, self._errors) and not self._can_run(name):
                 remedy = f"remove it, or add it to {self._formatted_path}.clusters"
                 self._errors.add(path, config.versions[name], "helloworld does not run in this cluster", remedy)
+
+    def _check_policy_clients(self, config: PodinfoConfig | EmojivotoConfig) -> None:
+        clients, path = config.policy_clients, (*self._path, "policyClients")
+        if clients is None or self._errors.is_invalid(*path):
+            return
+        if config.policy is None and not self._errors.is_invalid(*self._path, "policy"):
+            rule = "has no effect without policy"
+            self._errors.add(path, ELLIPSIS, rule, f"set {self._formatted_path}.policy, or remove it")
+        if clients.identities is not None and clients.unauthenticated_tls:
+            rule = "clients without an identity are allowed, so a list of identities has no effect"
+            self._errors.add((*path, "identities"), ELLIPSIS, rule, "remove one of the two")
+        elif clients.identities == []:
+            remedy = "add at least one, or remove the key for the sample's own clients"
+            self._errors.add((*path, "identities"), [], "no client could call the sample", remedy)
+        elif clients.identities is None and not clients.unauthenticated_tls:
+            remedy = "set unauthenticatedTLS or identities, or remove the key for the sample's own clients"
+            self._errors.add(path, ELLIPSIS, "selects no clients", remedy)
+        if clients.unauthenticated_tls and config.policy == "authorization-policy":
+            rule = "an AuthorizationPolicy has no clients with TLS but without an identity"
+            remedy = f"set {self._formatted_path}.policy to server-authorization, or remove it"
+            self._errors.add((*path, "unauthenticatedTLS"), True, rule, remedy)
 
     def _check_without_linkerd(self, config: SampleConfig) -> None:
         for key in _LINKERD_FIELDS:
