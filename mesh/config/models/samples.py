@@ -11,11 +11,13 @@ from mesh.config.field_types import (
     Duration,
     Image,
     InboundPolicy,
+    Memory,
     MeshIdentity,
     PathRegex,
     SampleNamespace,
     Text,
     Weight,
+    memory_bytes,
 )
 
 SplitForm = Literal["smi", "gateway-api"]
@@ -191,6 +193,25 @@ class EmojivotoConfig(SampleConfig):
     """Other clients that `policy` allows; omitted: only `web`."""
 
 
+class MemoryConfig(StrictModel):
+    """Memory of a container."""
+
+    request: Memory | None = None
+    """Memory that the scheduler reserves; omitted: 128Mi, or the limit if that is less."""
+    limit: Memory | None = None
+    """Memory above which the container is killed; omitted: 512Mi, or the request if that is more."""
+
+    def resolve(self) -> tuple[str, str]:
+        """Return the request and the limit."""
+        request, limit = self.request or "128Mi", self.limit or "512Mi"
+        if memory_bytes(request) > memory_bytes(limit):
+            if self.request is None:
+                request = limit
+            elif self.limit is None:
+                limit = request
+        return request, limit
+
+
 class UserlistConfig(SampleConfig):
     """Sample userlist: a global service of a ClusterMesh, and a pod that sends requests to it."""
 
@@ -203,6 +224,8 @@ class UserlistConfig(SampleConfig):
     """Preferred pods: those of the same cluster (`local`), those of other clusters (`remote`), or any (`none`)."""
     curltest: list[str] | None = None
     """Clusters that run `curltest`, a pod for sending requests; omitted: all clusters that run the sample."""
+    memory: MemoryConfig = MemoryConfig()
+    """Memory of the container `userlist`."""
 
 
 class WorkloadConfig(StrictModel):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mesh.config.errors import ELLIPSIS, ValidationErrors, format_path, join_names
-from mesh.config.field_types import ADD_ON_NAMESPACES, LINKERD_NAMESPACES
+from mesh.config.field_types import ADD_ON_NAMESPACES, LINKERD_NAMESPACES, memory_bytes
 from mesh.config.models.samples import (
     EmojivotoConfig,
     HelloworldConfig,
@@ -225,6 +225,10 @@ class _SampleValidator:
         if self._parsed.file.cilium is None and not self._errors.is_invalid("cilium"):
             rule = "needs a ClusterMesh, which the stack does not have"
             self._errors.add(self._path, ELLIPSIS, rule, "set `cilium`, or remove the entry")
+        request, limit = config.memory.resolve()
+        if memory_bytes(request) > memory_bytes(limit):
+            rule = f"more than the limit {limit}, which Kubernetes refuses"
+            self._errors.add((*self._path, "memory", "request"), request, rule, "lower it, or raise the limit")
         self._check_running_clusters("shared", config.shared or [], "userlist")
         self._check_clusters("curltest", config.curltest or [])
         for key in ("exported", "federated"):
