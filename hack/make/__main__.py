@@ -191,7 +191,7 @@ def _stop_unshared_clusters(state_dir: StateDir, lab_stack: stack.LabStack, othe
 
 def _env(state_dir: StateDir, lab_stack: stack.LabStack) -> int:
     version = environment.version_with_cli(state_dir, lab_stack.linkerd_version)
-    variables = environment.lab_variables(state_dir, version)
+    variables = environment.shell_variables(state_dir, version)
     environment.create_folders(state_dir)
     print(environment.format_exports(variables))
     return 0

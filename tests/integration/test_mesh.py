@@ -6,7 +6,10 @@ import base64
 import copy
 import gzip
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -389,6 +392,22 @@ def test_emojivoto_leaves_and_rejoins_mesh_by_setting(meshes: dict[str, StackUnd
     mesh.configure(config)
     mesh.up()
     assert injected() == {"enabled"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["pulumi preview -s emojivoto --diff", "pulumi up -s emojivoto --yes", "pulumi stack output -s emojivoto"],
+)
+def test_commands_in_shell_of_make_env_keep_tree_clean(meshes: dict[str, StackUnderTest], command: str) -> None:
+    lab = {"LAB_HOME": str(meshes["emojivoto"].lab.folder)}
+    shell = partial(subprocess.run, cwd=PROJECT_ROOT, env={**os.environ, **lab}, capture_output=True, text=True)
+    status = shell(["git", "status", "--porcelain"]).stdout
+
+    result = shell(["sh", "-c", f'eval "$({sys.executable} -m hack.make env emojivoto)" && {command}'])
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert _read_stack_files() == STACK_FILES
+    assert shell(["git", "status", "--porcelain"]).stdout == status
 
 
 def test_commands_leave_stack_files_unchanged(mesh: StackUnderTest) -> None:
