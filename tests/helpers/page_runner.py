@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -52,7 +54,7 @@ class PageRunner:
     def __init__(
         self, folder: Path, environment: Mapping[str, str], replacements: Mapping[str, str] | None = None
     ) -> None:
-        self._folder = folder
+        self.folder = folder
         self._replacements = dict(replacements or {})
         programs = folder / ".page-programs"
         programs.mkdir(exist_ok=True)
@@ -80,7 +82,7 @@ class PageRunner:
         while True:
             result = subprocess.run(
                 ["bash", "-o", "pipefail", "-c", text],
-                cwd=self._folder,
+                cwd=self.folder,
                 env=self._environment,
                 # For commands that ask for a value.
                 input="a value for the prompt\n",
@@ -122,7 +124,7 @@ def copy_project(folder: Path) -> Path:
     for name in list_project_files():
         if (PROJECT_ROOT / name).is_file() and not name.startswith(("tests/", "benchmarks/")):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(PROJECT_ROOT / name, folder / name)
+            shutil.copy(PROJECT_ROOT / name, folder / name)
     (folder / ".venv").symlink_to(sys.prefix)
     for block in re.findall(r"^```json\n(.*?)^```", (PROJECT_ROOT / "docs/policy.md").read_text(), re.M | re.S):
         (folder / "policy.json").write_text(block)
@@ -140,7 +142,20 @@ def run_in_project(project: Path, lab: StateDir, mesh: StackUnderTest, **replace
     """
     config = {f"{PROJECT}:{key}": value for key, value in mesh.config.items()}
     (project / f"Pulumi.{mesh.name}.yaml").write_text(yaml.safe_dump({"config": config}, sort_keys=False))
-    environment = {**mesh.environment, "LAB_HOME": str(lab.folder)}
+    environment = {**os.environ, "LAB_HOME": str(lab.folder)}
+    exports = subprocess.run(
+        [sys.executable, "-m", "hack.make", "env", mesh.name],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for word in shlex.split(exports.replace("export ", "")):
+        name, _, value = word.partition("=")
+        environment[name] = value
+    # The commands name their stack themselves.
+    del environment["PULUMI_STACK"]
     return PageRunner(project, environment, {**_context_replacements(mesh), **replacements})
 
 

@@ -159,6 +159,11 @@ def test_setup_matches_its_guide(mesh: StackUnderTest) -> None:
         }
         assert [(port["port"], port["targetPort"]) for port in service["spec"]["ports"]] == [(80, 8181)]
         assert mesh.has_object(context, "deployment", "curltest", "song")
+        assert mesh.get_object(context, "deployment", "cilium-operator", NAMESPACE)["spec"]["replicas"] == 1
+        (container,) = mesh.get_object(context, "deployment", "userlist", "song")["spec"]["template"]["spec"][
+            "containers"
+        ]
+        assert container["resources"]["limits"] == {"memory": "512Mi"}
         assert not mesh.has_object(context, "namespace", "linkerd"), "Linkerd is not configured"
 
 

@@ -6,7 +6,10 @@ import base64
 import copy
 import gzip
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -27,9 +30,35 @@ from tests.helpers.stack_configs import SHIPPED_SETUPS, TWO_WAY, shipped_config
 from tests.helpers.stack_under_test import StackUnderTest, deploy, list_all_objects, run_for_each, wait_until
 
 STACKS: dict[str, dict[str, Any]] = {"dev": TWO_WAY, **{name: shipped_config(name) for name in SHIPPED_SETUPS}}
+# The contexts of kpaas are those of openstack-nks, which runs on the same lab.
+for number, settings in enumerate(STACKS["kpaas"]["clusters"].values(), 1):
+    settings["context"] = f"kpaas-{number}"
 CLUSTERS = [value.get("context", name) for stack in STACKS.values() for name, value in stack["clusters"].items()]
 
 pytestmark = pytest.mark.lab(*CLUSTERS, minutes=6)
+
+# The parts of a platform that kpaas uses. ingress-nginx has node ports there.
+PLATFORM = """\
+apiVersion: v1
+kind: Namespace
+metadata: { name: metallb-system }
+---
+apiVersion: v1
+kind: Namespace
+metadata: { name: ingress-nginx }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: ingress-nginx-controller, namespace: ingress-nginx }
+spec: { type: NodePort, ports: [{ name: http, port: 80 }] }
+---
+apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: { name: nginx }
+spec: { controller: k8s.io/ingress-nginx }
+"""
+
+PLATFORM_NAMESPACES = ("metallb-system", "ingress-nginx")
 
 SECRETS = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----|eyJhbGciOi[\w-]{20,}\.")
 
@@ -42,9 +71,22 @@ def _read_stack_files() -> dict[str, str]:
 STACK_FILES = _read_stack_files()
 
 
+def install_platform(lab: StateDir, folder: Path) -> None:
+    """Create the objects of a platform in the clusters of kpaas."""
+    platform = StackUnderTest(lab, folder, "kpaas", STACKS["kpaas"])
+    (folder / "platform.yaml").write_text(PLATFORM)
+    for context in platform.contexts.values():
+        platform.kubectl(context, "apply", "-f", str(folder / "platform.yaml"))
+        for namespace in PLATFORM_NAMESPACES:
+            # Kubernetes creates these objects in each namespace, asynchronously.
+            for kind, name in (("configmap", "kube-root-ca.crt"), ("serviceaccount", "default")):
+                assert wait_until(partial(platform.has_object, context, kind, name, namespace))
+
+
 @pytest.fixture(scope="module")
 def meshes(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, StackUnderTest]]:
-    """Deploy all stacks."""
+    """Deploy all stacks, kpaas on clusters of a platform."""
+    install_platform(lab, tmp_path_factory.mktemp("platform"))
     with ExitStack() as stack:
         stacks = {name: deploy(lab, tmp_path_factory.mktemp(name), name, config) for name, config in STACKS.items()}
         # A deployment mostly waits for its clusters.
@@ -170,12 +212,20 @@ def test_second_up_with_refresh_changes_nothing(meshes: dict[str, StackUnderTest
     run_for_each(lambda name: meshes[name].up("--expect-no-changes", "--refresh"), meshes)
 
 
-def test_documented_commands_succeed(page_runners: dict[str, PageRunner]) -> None:
+def test_documented_commands_succeed_and_keep_stack_files(page_runners: dict[str, PageRunner]) -> None:
+    def read_stack_files() -> dict[str, str]:
+        # A page sets the password of kpaas.
+        files = page_runners["dev"].folder.glob("Pulumi.*.yaml")
+        return {file.name: file.read_text() for file in files if file.name != "Pulumi.kpaas.yaml"}
+
     def run(name: str) -> None:
         commands = [command for command in commands_of_test(name) if not command.is_teardown]
         page_runners[name].run_all(command for command in commands if not command.requires_empty_cluster)
 
+    before = read_stack_files()
     run_for_each(run, page_runners)
+
+    assert read_stack_files() == before
 
 
 def test_options_of_excluded_commands_exist(meshes: dict[str, StackUnderTest]) -> None:
@@ -268,6 +318,25 @@ def test_openstack_nks_matches_its_guide(meshes: dict[str, StackUnderTest]) -> N
     )
 
 
+def test_kpaas_uses_platform_without_changing_it(meshes: dict[str, StackUnderTest]) -> None:
+    mesh = meshes["kpaas"]
+    for context in mesh.contexts.values():
+        objects = {"before": mesh.objects_before[context], "now": list_all_objects(mesh, context)}
+        platform = {
+            when: {
+                name: item
+                for name, item in items.items()
+                if name.split("/")[1] in PLATFORM_NAMESPACES or name.split("/")[2] in (*PLATFORM_NAMESPACES, "nginx")
+            }
+            for when, items in objects.items()
+        }
+
+        assert platform["now"] == platform["before"]
+        assert "services/ingress-nginx/ingress-nginx-controller" in platform["now"]
+        ingress = mesh.get_object(context, "ingress", "web-ingress", "linkerd-viz")
+        assert ingress["spec"]["ingressClassName"] == "nginx"
+
+
 def test_dashboard_accepts_password_from_outputs(meshes: dict[str, StackUnderTest]) -> None:
     for mesh in (meshes["openstack-nks"], meshes["kpaas"]):
         with mesh.engine() as engine:
@@ -320,12 +389,24 @@ def test_split_switches_between_forms_by_setting(meshes: dict[str, StackUnderTes
     route = mesh.get_object("kpaas-2", "httproutes.v1beta2.policy.linkerd.io", "helloworld")
     assert route["spec"]["parentRefs"] == [{"group": "core", "kind": "Service", "name": "helloworld", "port": 5000}]
     assert [(each["name"], each["weight"]) for each in route["spec"]["rules"][0]["backendRefs"]] == [
-        ("helloworld-cluster1", 50),
         ("helloworld", 50),
+        ("helloworld-cluster1", 50),
     ]
     assert [error for error in (dry_run_error(mesh, item) for item in list_custom_objects(mesh)) if error] == []
     mesh.configure(config)
     mesh.up()
+
+
+@pytest.mark.parametrize(
+    ("stack", "context", "name", "namespace", "peer"),
+    [("kpaas", "kpaas-2", "helloworld", "default", "cluster1"), ("east-west", "kind-west", "podinfo", "test", "east")],
+)
+def test_split_backends_have_order_of_stack_file(
+    meshes: dict[str, StackUnderTest], stack: str, context: str, name: str, namespace: str, peer: str
+) -> None:
+    split = meshes[stack].get_object(context, "trafficsplits.v1alpha1.split.smi-spec.io", name, namespace)
+
+    assert [each["service"] for each in split["spec"]["backends"]] == [name, f"{name}-{peer}"]
 
 
 def test_unexported_service_has_no_mirror_after_up(meshes: dict[str, StackUnderTest]) -> None:
@@ -360,6 +441,22 @@ def test_emojivoto_leaves_and_rejoins_mesh_by_setting(meshes: dict[str, StackUnd
     mesh.configure(config)
     mesh.up()
     assert injected() == {"enabled"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["pulumi preview -s emojivoto --diff", "pulumi up -s emojivoto --yes", "pulumi stack output -s emojivoto"],
+)
+def test_commands_in_shell_of_make_env_keep_tree_clean(meshes: dict[str, StackUnderTest], command: str) -> None:
+    lab = {"LAB_HOME": str(meshes["emojivoto"].lab.folder)}
+    shell = partial(subprocess.run, cwd=PROJECT_ROOT, env={**os.environ, **lab}, capture_output=True, text=True)
+    status = shell(["git", "status", "--porcelain"]).stdout
+
+    result = shell(["sh", "-c", f'eval "$({sys.executable} -m hack.make env emojivoto)" && {command}'])
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert _read_stack_files() == STACK_FILES
+    assert shell(["git", "status", "--porcelain"]).stdout == status
 
 
 def test_commands_leave_stack_files_unchanged(mesh: StackUnderTest) -> None:
