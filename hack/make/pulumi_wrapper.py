@@ -61,7 +61,7 @@ def config_file_options(
     if backend.scheme != "file" or _find_command(arguments) not in _COMMANDS or has_config_file:
         return []
     folder /= _option_value(arguments, *_WORKING_DIRECTORY) or ""
-    name = _option_value(arguments, *_STACK)
+    name = _option_value(arguments, *_STACK) or environment.get("PULUMI_STACK")
     if name is None:
         # The selected stack.
         show_name = [program, "stack", "--show-name", "--non-interactive"]

@@ -59,6 +59,15 @@ def test_selected_stack_needs_no_option(lab: Path) -> None:
     assert options(lab, "preview") == [], "no stack is selected"
 
 
+def test_stack_of_environment_needs_no_option(lab: Path) -> None:
+    environment = {"PULUMI_BACKEND_URL": (lab / "state").as_uri(), "PULUMI_STACK": "kpaas"}
+
+    options_of_preview = config_file_options(["preview"], "no-such-program", environment, lab.parent)
+
+    assert options_of_preview == ["--config-file", str(lab / "stacks/kpaas/config.yaml")]
+    assert config_file_options(["preview", "-s", "dev"], "no-such-program", environment, lab.parent) == []
+
+
 def test_working_directory_is_that_of_pulumi(lab: Path) -> None:
     (lab.parent / "elsewhere").mkdir()
 
