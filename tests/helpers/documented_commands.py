@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from functools import cache
 
 from mesh.paths import PROJECT_ROOT
+from tests.helpers.project_files import list_project_files
 
-PAGES = tuple(
-    path.relative_to(PROJECT_ROOT).as_posix()
-    for path in sorted([*PROJECT_ROOT.glob("*.md"), *PROJECT_ROOT.glob("docs/*.md")])
-)
+PAGES = tuple(sorted(name for name in list_project_files() if name.endswith(".md") and (PROJECT_ROOT / name).is_file()))
 
 # Tests that run commands. In `test_mesh.py` and `test_clustermesh.py`, the name of a stack stands for the test.
 LAB = "tests/integration/test_lab.py"
@@ -170,6 +168,7 @@ EXCLUSIONS = (
     ),
     Exclusion(pattern=r"apiServer\.certificateAuthority <", reason="the command needs the CA of a load balancer"),
     Exclusion(pattern=r"^make test$", reason="the command runs the tests themselves"),
+    Exclusion(pattern=r"^make bench", reason="the measurements take up to hours, and need the whole machine"),
 )
 
 
