@@ -78,9 +78,14 @@ class Command:
         return [rule for rule in EXCLUSIONS if rule.applies_to(self)]
 
     @property
+    def run(self) -> Run | None:
+        """Return the entry of `RUNS` for this command, or None."""
+        return next((run for run in RUNS if run.applies_to(self)), None)
+
+    @property
     def test(self) -> str | None:
         """Return the test that runs this command, or None."""
-        return next((run.test for run in RUNS if run.applies_to(self)), None)
+        return None if self.run is None else self.run.test
 
     @property
     def is_teardown(self) -> bool:
@@ -109,9 +114,10 @@ RUNS = (
     Run(page="docs/drift.md", test="dev"),
     Run(page="docs/east-west.md", test="east-west"),
     Run(page="docs/emojivoto.md", test="emojivoto"),
-    Run(page="docs/extensions.md", test="kpaas"),
     Run(page="docs/injection.md", test="emojivoto"),
     Run(page="docs/kpaas.md", test="kpaas"),
+    # After the other commands of kpaas, because it sets a password.
+    Run(page="docs/extensions.md", test="kpaas"),
     Run(page="docs/lab.md", test=LAB, pattern=r"hack\.lab"),
     Run(page="docs/lab.md", test="dev"),
     Run(page="docs/large-meshes.md", test="dev"),
@@ -179,11 +185,12 @@ def list_commands() -> tuple[Command, ...]:
 
 
 def commands_of_test(test: str) -> list[Command]:
-    """Return the commands that a test has to run, without repetitions."""
+    """Return the commands that a test has to run, in the order of `RUNS`, without repetitions."""
     commands: dict[tuple[str, tuple[str, ...]], Command] = {}
-    for command in list_commands():
-        if command.test == test and not command.exclusions:
-            commands.setdefault((command.text.replace(" STACK=dev", ""), command.output), command)
+    for run in RUNS:
+        for command in list_commands():
+            if command.run == run and run.test == test and not command.exclusions:
+                commands.setdefault((command.text.replace(" STACK=dev", ""), command.output), command)
     return list(commands.values())
 
 
