@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from components.workloads.sample_component import SampleComponent
+from mesh.config.models.samples import PolicyClientsConfig
 
 PolicyForm = Literal["server-authorization", "authorization-policy"]
 Protocol = Literal["HTTP/1", "HTTP/2", "gRPC"]
@@ -27,25 +28,35 @@ def server_spec(selector: Mapping[str, str], port: str, protocol: Protocol) -> d
     return {"podSelector": {"matchLabels": dict(selector)}, "port": port, "proxyProtocol": protocol}
 
 
-def authorization_spec(server: str, accounts: Sequence[str]) -> dict[str, Any]:
+def authorization_spec(
+    server: str, accounts: Sequence[str], clients: PolicyClientsConfig | None = None
+) -> dict[str, Any]:
     """Return the spec of a ServerAuthorization.
 
     Args:
         server: name of the Server.
         accounts: service accounts of the same namespace to authorize; empty for all meshed pods.
+        clients: the user's clients, which replace the accounts; None for the accounts.
     """
-    clients: dict[str, Any] = {"identities": ["*"]}
-    if accounts:
-        clients = {"serviceAccounts": [{"name": account} for account in accounts]}
-    return {"server": {"name": server}, "client": {"meshTLS": clients}}
+    mesh_tls: dict[str, Any] = {"identities": ["*"]}
+    if clients is not None and clients.unauthenticated_tls:
+        mesh_tls = {"unauthenticatedTLS": True}
+    elif clients is not None and clients.identities:
+        mesh_tls = {"identities": list(clients.identities)}
+    elif accounts:
+        mesh_tls = {"serviceAccounts": [{"name": account} for account in accounts]}
+    return {"server": {"name": server}, "client": {"meshTLS": mesh_tls}}
 
 
-def authentication_spec(accounts: Sequence[str]) -> dict[str, Any]:
+def authentication_spec(accounts: Sequence[str], clients: PolicyClientsConfig | None = None) -> dict[str, Any]:
     """Return the spec of a MeshTLSAuthentication.
 
     Args:
         accounts: service accounts of the same namespace; empty for all meshed pods.
+        clients: the user's clients, which replace the accounts; None for the accounts.
     """
+    if clients is not None and clients.identities:
+        return {"identities": list(clients.identities)}
     if not accounts:
         return {"identities": ["*"]}
     return {"identityRefs": [{"kind": "ServiceAccount", "name": account} for account in accounts]}
@@ -60,8 +71,9 @@ def allow_access(
     port: str,
     protocol: Protocol,
     accounts: Sequence[str] = (),
+    clients: PolicyClientsConfig | None = None,
 ) -> None:
-    """Authorize only some meshed pods at a port.
+    """Authorize only some clients at a port.
 
     Args:
         component: component of the sample.
@@ -71,6 +83,7 @@ def allow_access(
         port: name of the pods' port.
         protocol: protocol of the port.
         accounts: service accounts of the same namespace to authorize; empty for all meshed pods.
+        clients: the user's clients, which replace the accounts; None for the accounts.
     """
     # The control plane contains the validating webhook, and is installed after the CRDs.
     depends_on = [component.namespace.mesh_cluster.linkerd.control_plane]
@@ -83,7 +96,7 @@ def allow_access(
             f"{_GROUP}/v1beta1",
             "ServerAuthorization",
             name,
-            authorization_spec(name, accounts),
+            authorization_spec(name, accounts, clients),
             depends_on,
         )
         return
@@ -92,7 +105,7 @@ def allow_access(
         f"{_GROUP}/v1alpha1",
         "MeshTLSAuthentication",
         name,
-        authentication_spec(accounts),
+        authentication_spec(accounts, clients),
         depends_on,
     )
     policy = {

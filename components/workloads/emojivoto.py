@@ -48,6 +48,7 @@ class Emojivoto(SampleComponent):
                     port="grpc",
                     protocol="gRPC",
                     accounts=["web"],
+                    clients=settings.policy_clients,
                 )
         _create_web(self, is_exported="web-svc" in settings.exported_services)
         _create_vote_bot(self)

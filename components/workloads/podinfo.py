@@ -10,9 +10,9 @@ from typing import Any
 
 import pulumi
 
-from components.workloads.authorization_policy import allow_access
+from components.workloads.authorization_policy import Protocol, allow_access
+from components.workloads.frontend import create_frontend
 from components.workloads.manifests import container_spec, environment
-from components.workloads.nginx import create_nginx
 from components.workloads.sample_component import SampleComponent
 from components.workloads.sample_namespace import SampleNamespace
 from components.workloads.service_profile import create_profile
@@ -22,7 +22,6 @@ from mesh.config.models.samples import PodinfoConfig, RouteConfig
 from mesh.images import PODINFO_IMAGE
 
 NAME = "podinfo"
-FRONTEND = "frontend"
 _LABELS = {"app": NAME}
 _HTTP_PORT, _GRPC_PORT = 9898, 9999
 _UID = 100
@@ -31,9 +30,6 @@ ROUTES = (
     RouteConfig.model_validate({"method": "GET", "pathRegex": "/api/info", "timeout": "300ms", "isRetryable": True}),
     RouteConfig.model_validate({"method": "POST", "pathRegex": "/api/echo"}),
 )
-
-# Directives of the frontend's nginx.
-_PROXY_DIRECTIVES = f"proxy_pass http://{NAME}:{_HTTP_PORT};\nproxy_http_version 1.1;"
 
 
 def podinfo_container(cluster: str, image: str) -> dict[str, Any]:
@@ -78,11 +74,20 @@ class Podinfo(SampleComponent):
                 is_exported=True,
             )
         if cluster in settings.frontend:
-            create_nginx(self, FRONTEND, _PROXY_DIRECTIVES)
+            create_frontend(self, NAME, _HTTP_PORT)
         create_splits_and_failovers(self, NAME, _HTTP_PORT, settings.splits, settings.failover, _GRPC_PORT)
         if settings.profile is not None:
             create_profile(self, NAME, _HTTP_PORT, settings.profile, ROUTES)
         if settings.policy is not None:
-            allow_access(self, settings.policy, "podinfo-http", selector=_LABELS, port="http", protocol="HTTP/1")
-            allow_access(self, settings.policy, "podinfo-grpc", selector=_LABELS, port="grpc", protocol="gRPC")
+            ports: tuple[tuple[str, Protocol], ...] = (("http", "HTTP/1"), ("grpc", "gRPC"))
+            for port, protocol in ports:
+                allow_access(
+                    self,
+                    settings.policy,
+                    f"podinfo-{port}",
+                    selector=_LABELS,
+                    port=port,
+                    protocol=protocol,
+                    clients=settings.policy_clients,
+                )
         self.register_outputs({})

@@ -16,6 +16,7 @@ from components.workloads.sample_namespace import IncomingLink, SampleNamespace
 from mesh import config
 from mesh.config.models.samples import ExportMode
 from mesh.kube.constants import EXPORTED_LABEL, FEDERATED_LABEL
+from mesh.topology import Link
 
 
 class SampleComponent(pulumi.ComponentResource):
@@ -46,6 +47,15 @@ class SampleComponent(pulumi.ComponentResource):
     def resolve_image(self, container: str, default: str) -> str:
         """Return the image of a container: the user's or the default."""
         return self._sample.config.images.get(container, default)
+
+    def mirrored_clusters(self) -> list[str]:
+        """Return the clusters whose exported services have mirrors in this cluster."""
+        modes = self._sample.export_modes
+        return [
+            link.target
+            for link in self.namespace.outgoing_links
+            if link.target in modes and _has_mirrors(link, modes[link.target])
+        ]
 
     def create_deployment(
         self,
@@ -219,11 +229,7 @@ class SampleComponent(pulumi.ComponentResource):
             return []
         mirrors: list[tuple[str, IncomingLink, bool]] = []
         if mode is not None:
-            mirrors += [
-                ("export", each, False)
-                for each in incoming
-                if (each.link.has_gateway if mode == "gateway" else each.link.has_remote_discovery)
-            ]
+            mirrors += [("export", each, False) for each in incoming if _has_mirrors(each.link, mode)]
         if is_federated:
             mirrors += [("member", each, True) for each in incoming if each.link.has_remote_discovery]
         multicluster = self.namespace.mesh_cluster.multicluster
@@ -273,3 +279,8 @@ class SampleComponent(pulumi.ComponentResource):
 
     def _options(self, depends_on: Sequence[pulumi.Resource]) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions.merge(self._child_options, pulumi.ResourceOptions(depends_on=list(depends_on)))
+
+
+def _has_mirrors(link: Link, mode: ExportMode) -> bool:
+    """Return whether a link mirrors services that its target exports in a mode."""
+    return link.has_gateway if mode == "gateway" else link.has_remote_discovery

@@ -37,6 +37,7 @@ class SampleNamespace:
     name_output: pulumi.Input[str]  # the name, known once the namespace exists
     pod_dependencies: Sequence[pulumi.Resource]
     incoming_links: Sequence[IncomingLink]
+    outgoing_links: Sequence[Link]
 
     @property
     def cluster(self) -> Cluster:
@@ -153,4 +154,5 @@ def _create_sample_namespace(
         name_output=component.name,
         pod_dependencies=[*mesh_cluster.pod_dependencies, *component.pull_secrets],
         incoming_links=incoming_links,
+        outgoing_links=[link for link in stack.links if link.source == mesh_cluster.cluster.name],
     )

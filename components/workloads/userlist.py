@@ -52,13 +52,14 @@ class Userlist(SampleComponent):
         assert isinstance(settings, UserlistConfig)
         labels = {"app": NAME}
         if cluster in sample.clusters:
+            request, limit = settings.memory.resolve()
             container = container_spec(
                 NAME,
                 self.resolve_image(NAME, USERLIST_IMAGE),
                 ports={"http": PORT},
                 probe={"tcpSocket": {"port": "http"}},
-                memory="128Mi",
-                memory_limit="512Mi",
+                memory=request,
+                memory_limit=limit,
             )
             self.create_deployment("", NAME, [container], labels=labels)
         # Clients of a global service need a Service in their own cluster, even if it has no pods.

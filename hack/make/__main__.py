@@ -85,6 +85,7 @@ def _start(state_dir: StateDir, lab_stack: stack.LabStack) -> bool:
             f"outside the lab, and `make` changes only the lab; run `pulumi up -s {lab_stack.name}` or "
             f"`python -m review -s {lab_stack.name}` for your own clusters"
         )
+    _reject_shared_clusters(state_dir, lab_stack)
     # `make up` builds only the artifacts that every stack needs.
     artifacts = [
         name
@@ -108,6 +109,24 @@ def _start(state_dir: StateDir, lab_stack: stack.LabStack) -> bool:
     )
     environment.create_folders(state_dir)
     return True
+
+
+def _reject_shared_clusters(state_dir: StateDir, lab_stack: stack.LabStack) -> None:
+    """Report a cluster of the lab that another stack uses, before Pulumi reads it.
+
+    Raises:
+        LabError: there is such a cluster.
+    """
+    contexts = {cluster.context for cluster in lab_stack.clusters}
+    for name in list_lab_stacks(state_dir):
+        if name == lab_stack.name or not stack.stack_file_path(name).exists():
+            continue
+        shared = sorted(contexts & {cluster.context for cluster in stack.read_stack(name).clusters})
+        if shared:
+            raise LabError(
+                f"{lab_stack.file.name}: {', '.join(shared)}: the lab's stack {name} uses the same clusters; run "
+                f"`make down STACK={name}` first, or set LAB_HOME to another folder"
+            )
 
 
 def _review(state_dir: StateDir, lab_stack: stack.LabStack, options: list[str]) -> int:
@@ -172,7 +191,8 @@ def _stop_unshared_clusters(state_dir: StateDir, lab_stack: stack.LabStack, othe
 
 def _env(state_dir: StateDir, lab_stack: stack.LabStack) -> int:
     version = environment.version_with_cli(state_dir, lab_stack.linkerd_version)
-    variables = environment.lab_variables(state_dir, version)
+    # With PULUMI_STACK, Pulumi needs no `--stack`.
+    variables = {**environment.shell_variables(state_dir, version), "PULUMI_STACK": lab_stack.name}
     environment.create_folders(state_dir)
     print(environment.format_exports(variables))
     return 0

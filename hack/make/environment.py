@@ -13,6 +13,7 @@ from hack.lab import linkerd
 from hack.lab.errors import LabError
 from hack.lab.programs import LAB_LINKERD_VERSION
 from hack.lab.state_dir import StateDir
+from hack.make import pulumi_wrapper
 from hack.make.stack import linkerd_tag
 from hack.toolchain import NotInstalledError, helm, installed, pulumi_installation
 from hack.toolchain.artifacts import ARTIFACTS
@@ -62,6 +63,15 @@ def lab_variables(state_dir: StateDir, version: str) -> dict[str, str]:
         # A missing plugin is an error, because the toolchain builds all plugins; Pulumi would download it.
         variables["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
     return variables
+
+
+def shell_variables(state_dir: StateDir, version: str) -> dict[str, str]:
+    """Return the variables for a user's shell, whose `pulumi` does not write into tracked stack files.
+
+    The arguments and errors are those of `lab_variables`.
+    """
+    variables = lab_variables(state_dir, version)
+    return {**variables, "PATH": _prepend([pulumi_wrapper.FOLDER], variables["PATH"])}
 
 
 def find_cli(state_dir: StateDir, version: str) -> linkerd.Program:

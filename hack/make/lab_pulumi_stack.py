@@ -15,6 +15,7 @@ import psutil
 
 from hack.lab.state_dir import StateDir
 from hack.make import pending_operations
+from hack.make.pulumi_wrapper import write_salted_copy
 from hack.make.stack import LabStack
 from mesh.config import PROJECT
 from mesh.paths import PROJECT_ROOT
@@ -161,11 +162,7 @@ class LabPulumiStack:
 
     def _config_file(self) -> Path:
         """Write a copy of the current stack file with the salt from Pulumi, and return its path."""
-        salt = [line for line in self._salted_file.read_text().splitlines() if line.startswith("encryptionsalt:")]
-        copy = self._salted_file.with_name("config.yaml")
-        lines = self._stack.file.read_text().splitlines()
-        copy.write_text("\n".join([*salt, *(line for line in lines if not line.startswith("encryptionsalt:")), ""]))
-        return copy
+        return write_salted_copy(self._stack.file, self._salted_file)
 
     def _has_stale_lock(self) -> bool:
         """Return whether the stack is locked only by processes of this machine that have exited."""

@@ -89,6 +89,11 @@ def linkerd_tag(version: str) -> str:
     return known.tag if known is not None else version
 
 
+def stack_file_path(name: str) -> Path:
+    """Return the path of the stack file that Pulumi reads by default."""
+    return PROJECT_ROOT / f"Pulumi.{name}.yaml"
+
+
 def read_stack(name: str, file: Path | None = None) -> LabStack:
     """Read `Pulumi.<name>.yaml`, or another file for a stack of that name.
 
@@ -97,7 +102,7 @@ def read_stack(name: str, file: Path | None = None) -> LabStack:
     Raises:
         StackFileError: the file is missing, is not YAML, or is invalid.
     """
-    file = file or PROJECT_ROOT / f"Pulumi.{name}.yaml"
+    file = file or stack_file_path(name)
     try:
         content = as_mapping(strict_yaml.load(bounded_io.read_regular_file(file), loader=strict_yaml.PulumiLoader))
     except FileNotFoundError as error:

@@ -53,13 +53,14 @@ class SplitCheck:
     sample: str
     cluster: str  # where requests are split
     namespace: str
-    client: str  # the Deployment that sends the requests, and its container
+    client: str  # the Deployment that sends the requests
     client_setting: str  # the setting that installs the client
     url: str
     origin_pattern: str  # a regular expression; its first group is the origin of an answer
     origins: Mapping[str, str]  # by cluster
     weights: Mapping[str, int]  # by cluster
     has_client: bool  # whether the client runs in the cluster
+    client_container: str | None = None  # None if it has the name of the Deployment
 
     @property
     def request_count(self) -> int:
@@ -238,7 +239,8 @@ class Verifier:
             requests=check.request_count, max_failures=MAX_FAILURES, timeout=REQUEST_TIMEOUT_S, url=check.url
         )
         client = check.client
-        command = ["kubectl", *options, "--namespace", check.namespace, "exec", f"deploy/{client}", "-c", client]
+        command = ["kubectl", *options, "--namespace", check.namespace, "exec", f"deploy/{client}"]
+        command += ["-c", check.client_container or client]
         label = f"kubectl exec deploy/{client} in {check.namespace}"
         try:
             process = subprocess.run(
@@ -289,6 +291,7 @@ def _sample_checks(sample: Sample, names: list[str]) -> Iterator[SplitCheck]:
                 cluster=cluster,
                 namespace=part.namespace,
                 client="frontend",
+                client_container="nginx",
                 client_setting="workloads[].podinfo.frontend",
                 url="http://podinfo:9898/",
                 origin_pattern=r"greetings from ([-a-z0-9]+)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -10,13 +11,17 @@ from pathlib import Path
 
 from hack.toolchain.cache import installed, root
 
+# The wrapper of `pulumi` in a shell that has evaluated `make env`.
+_WRAPPER_FOLDER = Path(__file__).resolve().parents[1] / "make/bin"
 # The oldest release that the program supports; the toolchain builds the same one.
 MINIMUM_VERSION = (3, 218, 0)
 
 
 def find_on_path() -> Path | None:
     """Return the user's own `pulumi` if it is recent enough and its Python language host is on PATH."""
-    path = shutil.which("pulumi")
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    without_wrapper = [folder for folder in folders if folder and Path(folder).resolve() != _WRAPPER_FOLDER]
+    path = shutil.which("pulumi", path=os.pathsep.join(without_wrapper))
     if path is None or shutil.which("pulumi-language-python") is None:
         return None
     if Path(path).is_relative_to(root()):  # in a shell that has evaluated `make env`

@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Never
 
 import pulumi
@@ -23,6 +24,7 @@ from mesh.config.outline import resolve_outline
 from mesh.config.parser import parse_stack_file
 from mesh.config.resolved import ClusterMeshMember, ClusterSettings, Sample, Settings, merge_values, value_paths
 from mesh.config.schema_lookup import TOP_LEVEL_KEYS
+from mesh.config.stack_file_order import has_ordered_weights, read_stack_file_config, restore_weight_order
 from mesh.config.validation import clusters, link_options, links, trust
 from mesh.config.validation.cilium import has_linkerd
 
@@ -62,11 +64,17 @@ def load() -> Settings:
         pulumi.runtime.get_config_secret_keys_env(),
         pulumi.get_project(),
         os.environ,
+        # Pulumi runs the program in the project's folder.
+        Path(f"Pulumi.{pulumi.get_stack()}.yaml"),
     )
 
 
 def settings_from_config(
-    pulumi_config: Mapping[str, str], secret_keys: Collection[str], project: str, environment: Mapping[str, str]
+    pulumi_config: Mapping[str, str],
+    secret_keys: Collection[str],
+    project: str,
+    environment: Mapping[str, str],
+    stack_file: Path | None = None,
 ) -> Settings:
     """Return the settings for a stack's configuration in the form that Pulumi passes to programs.
 
@@ -75,6 +83,7 @@ def settings_from_config(
         secret_keys: the keys of secret values.
         project: the project's name.
         environment: environment variables of the process.
+        stack_file: the stack file, which has the order of the weights; None to keep Pulumi's order.
 
     Raises:
         SettingsError: the configuration is invalid; the exception contains every error.
@@ -98,6 +107,8 @@ def settings_from_config(
                     rule = "duplicate key in one mapping" if is_secret else f"duplicate key {_quote_key(repeated[0])}"
                     duplicates.append(f"{format_path((name,))}: {ELLIPSIS}: {rule}; remove one of the two")
         secret |= {key.removeprefix(prefix) for key in secret_keys if key.startswith(prefix)}
+    if stack_file is not None and has_ordered_weights(config):
+        restore_weight_order(config, read_stack_file_config(stack_file, prefixes))
     try:
         settings = parse(config, environment, secret)
     except SettingsError as error:

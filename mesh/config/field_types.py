@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -203,6 +203,16 @@ Domain = Annotated[
         DOMAIN, "not a DNS domain", "write it as in `cluster.local`, in lower case and without a dot at the end", 253
     ),
 ]
+# The patterns of Linkerd's CRDs, but a name without a dot would match no client.
+MeshIdentity = Annotated[
+    str,
+    *_match_pattern(
+        r"^(\*|(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+)$",
+        "not an identity of a mesh",
+        "write it as in `web.emojivoto.serviceaccount.identity.linkerd.cluster.local`, `*.example.com` or `*`",
+        253,
+    ),
+]
 Registry = Annotated[
     str,
     *_match_pattern(
@@ -354,6 +364,27 @@ Manifest = Annotated[
     ),
     AfterValidator(expand_path),
 ]
+_MEMORY_UNITS: Mapping[str, int] = {
+    **{unit: 1000**power for power, unit in enumerate(("k", "M", "G", "T"), 1)},
+    **{unit: 1024**power for power, unit in enumerate(("Ki", "Mi", "Gi", "Ti"), 1)},
+}
+Memory = Annotated[
+    str,
+    *_match_pattern(
+        r"^[1-9][0-9]*(k|M|G|T|Ki|Mi|Gi|Ti)$",
+        "not an amount of memory",
+        "write a whole number with the unit Mi or Gi, as in 512Mi",
+        16,
+    ),
+]
+
+
+def memory_bytes(quantity: str) -> int:
+    """Return an amount of memory, such as 512Mi, in bytes."""
+    number = quantity.rstrip("kKMGTi")
+    return int(number) * _MEMORY_UNITS[quantity[len(number) :]]
+
+
 Weight = Annotated[int, Field(ge=0, le=1_000_000)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 NodePort = Annotated[int, Field(ge=1, le=65535)]

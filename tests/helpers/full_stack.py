@@ -101,6 +101,7 @@ LINKERD: dict[str, Any] = {
                 ],
                 "profile": _PROFILE,
                 "policy": "server-authorization",
+                "policyClients": {"identities": ["*.shop.serviceaccount.identity.linkerd.cluster.local"]},
             }
         },
         {
@@ -149,7 +150,17 @@ CILIUM: dict[str, Any] = {
         "east": {"cilium": {"id": 2}},
     },
     "cilium": {"version": "1.17.4", "service": "NodePort", "values": {"a": "b"}},
-    "workloads": [{"userlist": {"namespace": "song", "shared": ["west"], "affinity": "local", "curltest": ["west"]}}],
+    "workloads": [
+        {
+            "userlist": {
+                "namespace": "song",
+                "shared": ["west"],
+                "affinity": "local",
+                "curltest": ["west"],
+                "memory": {"request": "64Mi", "limit": "256Mi"},
+            }
+        }
+    ],
 }
 SECRET_KEYS = ("imagePullSecret", "dashboardPassword")
 

@@ -18,7 +18,9 @@ import pytest
 from hack.lab import lifecycle
 from hack.lab.state_dir import StateDir
 from tests.helpers.certificates import DAY, IssuedCertificate
+from tests.helpers.documented_commands import commands_of_test
 from tests.helpers.etcd_peer import TlsIdentity, run_etcd
+from tests.helpers.page_runner import PageRunner, copy_project, run_in_project, stop_lab
 from tests.helpers.stack_configs import shipped_config
 from tests.helpers.stack_under_test import StackUnderTest, deploy, list_all_objects, wait_until
 
@@ -51,6 +53,12 @@ def mesh(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
         for context in CLUSTERS:
             lab_stack.objects_before.setdefault(context, list_all_objects(lab_stack, context))
         yield lab_stack
+
+
+@pytest.fixture(scope="module")
+def page_runner(lab: StateDir, mesh: StackUnderTest, tmp_path_factory: pytest.TempPathFactory) -> PageRunner:
+    """Return a runner for the documented commands, in a project with the shipped stack file."""
+    return run_in_project(copy_project(tmp_path_factory.mktemp("project")), lab, mesh)
 
 
 def read_secret(mesh: StackUnderTest, cluster: str, name: str) -> dict[str, str]:
@@ -151,6 +159,11 @@ def test_setup_matches_its_guide(mesh: StackUnderTest) -> None:
         }
         assert [(port["port"], port["targetPort"]) for port in service["spec"]["ports"]] == [(80, 8181)]
         assert mesh.has_object(context, "deployment", "curltest", "song")
+        assert mesh.get_object(context, "deployment", "cilium-operator", NAMESPACE)["spec"]["replicas"] == 1
+        (container,) = mesh.get_object(context, "deployment", "userlist", "song")["spec"]["template"]["spec"][
+            "containers"
+        ]
+        assert container["resources"]["limits"] == {"memory": "512Mi"}
         assert not mesh.has_object(context, "namespace", "linkerd"), "Linkerd is not configured"
 
 
@@ -160,6 +173,10 @@ def test_second_up_changes_and_restarts_nothing(mesh: StackUnderTest) -> None:
     mesh.up("--expect-no-changes", "--refresh")
 
     assert list_pod_names(mesh, "bastion02", "bastion03") == before
+
+
+def test_documented_commands_succeed(page_runner: PageRunner) -> None:
+    page_runner.run_all(command for command in commands_of_test("clustermesh") if not command.is_teardown)
 
 
 def test_keys_are_in_no_value_output_log_or_state(mesh: StackUnderTest) -> None:
@@ -266,9 +283,16 @@ def test_removing_a_cluster_keeps_ids_of_the_others(mesh: StackUnderTest) -> Non
     assert "cluster2" not in read_secret(mesh, "cluster1", "cilium-clustermesh")
 
 
-def test_destroy_restores_each_api_server(mesh: StackUnderTest) -> None:
-    mesh.destroy()
+def test_documented_destroy_restores_each_api_server(
+    lab: StateDir, mesh: StackUnderTest, page_runner: PageRunner
+) -> None:
+    commands = {command.text.split()[1]: command for command in commands_of_test("clustermesh") if command.is_teardown}
+
+    page_runner.run(commands.pop("destroy"))
 
     for context in CLUSTERS:
         wait_until(partial(mesh.is_restored, context))
         assert list_all_objects(mesh, context) == mesh.objects_before[context]
+    # Without another stack, this command stops the lab.
+    stop_lab(page_runner, commands.pop("down"), lab)
+    assert commands == {}

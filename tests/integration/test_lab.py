@@ -24,7 +24,9 @@ import yaml
 from hack.lab.state_dir import StateDir
 from mesh.paths import PROJECT_ROOT
 from tests.helpers import edge_releases
+from tests.helpers.documented_commands import LAB, commands_of_test
 from tests.helpers.edge_releases import REQUIRES_EDGE_RELEASES, write_fake_programs
+from tests.helpers.page_runner import PageRunner, copy_project
 from tests.helpers.stack_under_test import wait_until
 
 pytestmark = pytest.mark.lab("west", "east", "north", "ctx-1", "ctx-2", minutes=1.5)
@@ -250,19 +252,29 @@ def test_linkerd_edge_releases_are_served_too(lab: StateDir) -> None:
     assert edge_releases.newest_edge_release() in edge_releases.list_edge_releases()
 
 
-def test_stop_ends_all_processes_and_start_restores_clusters(own_lab: Lab) -> None:
-    code, output = own_lab.run("start", "one")
-    assert code == 0, output
-    kubectl(own_lab.home, "one", "create", "namespace", "kept")
-    before = own_lab.home.kubeconfig.read_text()
+def test_documented_commands_stop_and_restore_clusters(own_lab: Lab, tmp_path: Path) -> None:
+    path = f"{Path(sys.prefix) / 'bin'}:{os.environ['PATH']}"
+    runner = PageRunner(copy_project(tmp_path), {**os.environ, "LAB_HOME": str(own_lab.home.folder), "PATH": path})
+    commands = {command.text.partition("hack.lab ")[2]: command for command in commands_of_test(LAB)}
+    start, status, kubeconfig, stop, restart = commands.values()
 
-    assert own_lab.run("stop")[0] == 0
+    runner.run(start)
+    kubectl(own_lab.home, "north", "create", "namespace", "kept")
+    before = own_lab.home.kubeconfig.read_text()
+    assert [line.split()[0] for line in runner.run(status).splitlines() if "https://" in line] == [
+        "west",
+        "east",
+        "north",
+    ]
+    assert runner.run(kubeconfig).strip() == str(own_lab.home.kubeconfig)
+
+    runner.run(stop)
     assert own_lab.processes() == []
     assert own_lab.run("status")[0] != 0
 
-    assert own_lab.run("start", "one")[0] == 0
+    runner.run(restart)
     assert own_lab.home.kubeconfig.read_text() == before
-    assert "kept" in kubectl(own_lab.home, "one", "get", "namespaces")
+    assert "kept" in kubectl(own_lab.home, "north", "get", "namespaces")
 
 
 def test_two_labs_and_an_added_cluster_are_independent(own_lab: Lab, lab: StateDir) -> None:

@@ -13,6 +13,8 @@ import yaml
 
 from hack.lab.pki import Pki
 from hack.lab.state_dir import StateDir
+from tests.helpers.documented_commands import LINK_CREDENTIALS, commands_of_test
+from tests.helpers.page_runner import copy_project, run_in_project
 from tests.helpers.stack_under_test import StackUnderTest, deploy
 from tests.helpers.tls_front import serve_front, write_kubeconfig
 
@@ -125,3 +127,13 @@ def test_unreachable_address_is_warning(mesh: StackUnderTest) -> None:
     configure_api_server(mesh, None)
     mesh.up()
     assert_passing(mesh)
+
+
+def test_documented_commands_replace_deleted_token(lab: StateDir, mesh: StackUnderTest, tmp_path: Path) -> None:
+    mesh.configure({**CONFIG, "clusters": {"west": {}, "east": {"linkerd": {"linkTokens": "2026-12"}}}})
+    mesh.up()
+    before = read_secrets(mesh)
+
+    run_in_project(copy_project(tmp_path), lab, mesh, prod=mesh.name).run_all(commands_of_test(LINK_CREDENTIALS))
+
+    assert [kubeconfig for _, kubeconfig in read_secrets(mesh)] != [kubeconfig for _, kubeconfig in before]

@@ -6,9 +6,13 @@ import base64
 import copy
 import gzip
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,14 +24,42 @@ from hack.lab.state_dir import StateDir
 from hack.make.check import EXPECTED_WARNINGS
 from mesh.paths import PROJECT_ROOT
 from tests.helpers.custom_objects import dry_run_error, list_custom_objects
+from tests.helpers.documented_commands import commands_of_test, list_commands, simple_commands
 from tests.helpers.link_assertions import assert_matches_linkerd_cli
+from tests.helpers.page_runner import PageRunner, copy_project, run_in_project, stop_lab
 from tests.helpers.stack_configs import SHIPPED_SETUPS, TWO_WAY, shipped_config
 from tests.helpers.stack_under_test import StackUnderTest, deploy, list_all_objects, run_for_each, wait_until
 
-STACKS: dict[str, dict[str, Any]] = {"two-way": TWO_WAY, **{name: shipped_config(name) for name in SHIPPED_SETUPS}}
+STACKS: dict[str, dict[str, Any]] = {"dev": TWO_WAY, **{name: shipped_config(name) for name in SHIPPED_SETUPS}}
+# The contexts of kpaas are those of openstack-nks, which runs on the same lab.
+for number, settings in enumerate(STACKS["kpaas"]["clusters"].values(), 1):
+    settings["context"] = f"kpaas-{number}"
 CLUSTERS = [value.get("context", name) for stack in STACKS.values() for name, value in stack["clusters"].items()]
 
 pytestmark = pytest.mark.lab(*CLUSTERS, minutes=6)
+
+# The parts of a platform that kpaas uses. ingress-nginx has node ports there.
+PLATFORM = """\
+apiVersion: v1
+kind: Namespace
+metadata: { name: metallb-system }
+---
+apiVersion: v1
+kind: Namespace
+metadata: { name: ingress-nginx }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: ingress-nginx-controller, namespace: ingress-nginx }
+spec: { type: NodePort, ports: [{ name: http, port: 80 }] }
+---
+apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: { name: nginx }
+spec: { controller: k8s.io/ingress-nginx }
+"""
+
+PLATFORM_NAMESPACES = ("metallb-system", "ingress-nginx")
 
 SECRETS = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----|eyJhbGciOi[\w-]{20,}\.")
 
@@ -40,9 +72,22 @@ def _read_stack_files() -> dict[str, str]:
 STACK_FILES = _read_stack_files()
 
 
+def install_platform(lab: StateDir, folder: Path) -> None:
+    """Create the objects of a platform in the clusters of kpaas."""
+    platform = StackUnderTest(lab, folder, "kpaas", STACKS["kpaas"])
+    (folder / "platform.yaml").write_text(PLATFORM)
+    for context in platform.contexts.values():
+        platform.kubectl(context, "apply", "-f", str(folder / "platform.yaml"))
+        for namespace in PLATFORM_NAMESPACES:
+            # Kubernetes creates these objects in each namespace, asynchronously.
+            for kind, name in (("configmap", "kube-root-ca.crt"), ("serviceaccount", "default")):
+                assert wait_until(partial(platform.has_object, context, kind, name, namespace))
+
+
 @pytest.fixture(scope="module")
 def meshes(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, StackUnderTest]]:
-    """Deploy all stacks."""
+    """Deploy all stacks, kpaas on clusters of a platform."""
+    install_platform(lab, tmp_path_factory.mktemp("platform"))
     with ExitStack() as stack:
         stacks = {name: deploy(lab, tmp_path_factory.mktemp(name), name, config) for name, config in STACKS.items()}
         # A deployment mostly waits for its clusters.
@@ -63,18 +108,49 @@ def linked_mesh(request: pytest.FixtureRequest, meshes: dict[str, StackUnderTest
     return meshes[request.param]
 
 
-def test_all_checks_pass(meshes: dict[str, StackUnderTest]) -> None:
-    tables = run_for_each(lambda name: meshes[name].run_checks(), meshes)
+@pytest.fixture(scope="module")
+def page_runners(
+    lab: StateDir, meshes: dict[str, StackUnderTest], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, PageRunner]:
+    """Return a runner for the documented commands of each stack."""
+    project = copy_project(tmp_path_factory.mktemp("project"))
+    # A page names its reader's own stack `prod`.
+    return {name: run_in_project(project, lab, mesh, prod="dev") for name, mesh in meshes.items()}
 
-    assert {name: [row for row in rows if not row.passed] for name, rows in tables.items()} == {
-        name: [] for name in meshes
-    }
+
+def test_documented_commands_succeed_and_change_nothing(
+    meshes: dict[str, StackUnderTest], page_runners: dict[str, PageRunner]
+) -> None:
+    def read_stack_files() -> dict[str, str]:
+        # A page sets the password of kpaas.
+        files = page_runners["dev"].folder.glob("Pulumi.*.yaml")
+        return {file.name: file.read_text() for file in files if file.name != "Pulumi.kpaas.yaml"}
+
+    def run(name: str) -> str:
+        table = ""
+        for command in commands_of_test(name):
+            if command.is_teardown or command.requires_empty_cluster:
+                continue
+            if re.fullmatch(r"pulumi up -s \S+( --refresh)?", command.text):
+                refresh = "" if command.text.endswith("--refresh") else " --refresh"
+                command = replace(command, text=f"{command.text} --expect-no-changes{refresh}")
+            output = page_runners[name].run(command)
+            table = output if command.text.startswith("make up") else table
+        return table
+
+    before = read_stack_files()
+    tables = run_for_each(run, page_runners)
+
+    assert read_stack_files() == before
     for name, mesh in meshes.items():
-        assert len(tables[name]) >= len(mesh.stack.clusters) + 2 * len(mesh.link_pairs)
+        # `make up` fails if a check fails.
+        assert tables[name].count("  √  ") >= len(mesh.stack.clusters) + 2 * len(mesh.link_pairs)
+    # A page stops and starts a cluster of dev.
+    assert [row for row in meshes["dev"].run_checks() if not row.passed] == []
 
 
 def test_linkerd_check_succeeds(meshes: dict[str, StackUnderTest]) -> None:
-    mesh = meshes["two-way"]
+    mesh = meshes["dev"]
     for cluster in mesh.stack.clusters:
         assert_check_succeeds(mesh, cluster.context, "check")
 
@@ -154,8 +230,25 @@ def test_link_objects_equal_output_of_linkerd_cli(linked_mesh: StackUnderTest) -
         assert_matches_linkerd_cli(linked_mesh, source, target)
 
 
-def test_second_up_with_refresh_changes_nothing(meshes: dict[str, StackUnderTest]) -> None:
-    run_for_each(lambda name: meshes[name].up("--expect-no-changes", "--refresh"), meshes)
+def test_options_of_excluded_commands_exist(meshes: dict[str, StackUnderTest]) -> None:
+    commands = [
+        (command, words)
+        for command in list_commands()
+        for words in simple_commands(command.text, "linkerd", "kubectl", "helm", "pulumi")
+        if command.exclusions
+    ]
+    assert len(commands) > 20
+    for command, words in commands:
+        mesh = meshes.get(command.test or "dev", meshes["dev"])
+        end = words.index("--") if "--" in words else len(words)
+        result = mesh.run(*words[:end], "--help", *words[end:], check=False)
+
+        assert result.returncode == 0, f"{command}\n{result.stderr}"
+        # An unknown subcommand of linkerd prints the help of its parent.
+        (name,) = re.findall(r"linkerd(?: \[command\]| [a-z -]+)", result.stdout)[:1] or [""]
+        if words[0] == "linkerd":
+            assert set(name.split()) - {"linkerd"} <= set(words), f"{command}\n{name}"
+            assert "[command]" not in name
 
 
 def test_secrets_are_neither_printed_nor_stored_in_clear(mesh: StackUnderTest) -> None:
@@ -227,6 +320,25 @@ def test_openstack_nks_matches_its_guide(meshes: dict[str, StackUnderTest]) -> N
     )
 
 
+def test_kpaas_uses_platform_without_changing_it(meshes: dict[str, StackUnderTest]) -> None:
+    mesh = meshes["kpaas"]
+    for context in mesh.contexts.values():
+        objects = {"before": mesh.objects_before[context], "now": list_all_objects(mesh, context)}
+        platform = {
+            when: {
+                name: item
+                for name, item in items.items()
+                if name.split("/")[1] in PLATFORM_NAMESPACES or name.split("/")[2] in (*PLATFORM_NAMESPACES, "nginx")
+            }
+            for when, items in objects.items()
+        }
+
+        assert platform["now"] == platform["before"]
+        assert "services/ingress-nginx/ingress-nginx-controller" in platform["now"]
+        ingress = mesh.get_object(context, "ingress", "web-ingress", "linkerd-viz")
+        assert ingress["spec"]["ingressClassName"] == "nginx"
+
+
 def test_dashboard_accepts_password_from_outputs(meshes: dict[str, StackUnderTest]) -> None:
     for mesh in (meshes["openstack-nks"], meshes["kpaas"]):
         with mesh.engine() as engine:
@@ -279,12 +391,24 @@ def test_split_switches_between_forms_by_setting(meshes: dict[str, StackUnderTes
     route = mesh.get_object("kpaas-2", "httproutes.v1beta2.policy.linkerd.io", "helloworld")
     assert route["spec"]["parentRefs"] == [{"group": "core", "kind": "Service", "name": "helloworld", "port": 5000}]
     assert [(each["name"], each["weight"]) for each in route["spec"]["rules"][0]["backendRefs"]] == [
-        ("helloworld-cluster1", 50),
         ("helloworld", 50),
+        ("helloworld-cluster1", 50),
     ]
     assert [error for error in (dry_run_error(mesh, item) for item in list_custom_objects(mesh)) if error] == []
     mesh.configure(config)
     mesh.up()
+
+
+@pytest.mark.parametrize(
+    ("stack", "context", "name", "namespace", "peer"),
+    [("kpaas", "kpaas-2", "helloworld", "default", "cluster1"), ("east-west", "kind-west", "podinfo", "test", "east")],
+)
+def test_split_backends_have_order_of_stack_file(
+    meshes: dict[str, StackUnderTest], stack: str, context: str, name: str, namespace: str, peer: str
+) -> None:
+    split = meshes[stack].get_object(context, "trafficsplits.v1alpha1.split.smi-spec.io", name, namespace)
+
+    assert [each["service"] for each in split["spec"]["backends"]] == [name, f"{name}-{peer}"]
 
 
 def test_unexported_service_has_no_mirror_after_up(meshes: dict[str, StackUnderTest]) -> None:
@@ -321,15 +445,42 @@ def test_emojivoto_leaves_and_rejoins_mesh_by_setting(meshes: dict[str, StackUnd
     assert injected() == {"enabled"}
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["pulumi preview -s emojivoto --diff", "pulumi up -s emojivoto --yes", "pulumi stack output -s emojivoto"],
+)
+def test_commands_in_shell_of_make_env_keep_tree_clean(meshes: dict[str, StackUnderTest], command: str) -> None:
+    lab = {"LAB_HOME": str(meshes["emojivoto"].lab.folder)}
+    shell = partial(subprocess.run, cwd=PROJECT_ROOT, env={**os.environ, **lab}, capture_output=True, text=True)
+    status = shell(["git", "status", "--porcelain"]).stdout
+
+    result = shell(["sh", "-c", f'eval "$({sys.executable} -m hack.make env emojivoto)" && {command}'])
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert _read_stack_files() == STACK_FILES
+    assert shell(["git", "status", "--porcelain"]).stdout == status
+
+
 def test_commands_leave_stack_files_unchanged(mesh: StackUnderTest) -> None:
     assert _read_stack_files() == STACK_FILES
 
 
-def test_destroy_restores_each_api_server(meshes: dict[str, StackUnderTest]) -> None:
-    run_for_each(lambda name: assert_destroy_leaves_nothing(meshes[name]), meshes)
+def test_documented_destroy_restores_each_api_server(
+    meshes: dict[str, StackUnderTest], page_runners: dict[str, PageRunner]
+) -> None:
+    # The stack dev is the last one, because `make down` of the last stack stops the lab.
+    shipped = [name for name in meshes if name != "dev"]
+    run_for_each(lambda name: assert_destroy_leaves_nothing(meshes[name], page_runners[name]), shipped)
+    for name in shipped:
+        commands = commands_of_test(name)
+        page_runners[name].run_all(command for command in commands if command.requires_empty_cluster)
+        page_runners[name].run_all(command for command in commands if command.text.startswith("make down"))
+    assert_destroy_leaves_nothing(meshes["dev"], page_runners["dev"])
+    (down,) = (command for command in commands_of_test("dev") if command.is_teardown)
+    stop_lab(page_runners["dev"], down, meshes["dev"].lab)
 
 
-def assert_destroy_leaves_nothing(mesh: StackUnderTest) -> None:
+def assert_destroy_leaves_nothing(mesh: StackUnderTest, page_runner: PageRunner) -> None:
     service = ("-n", "default", "service", "coffee")
     contexts = mesh.contexts
     targets = {target: source for source, target in mesh.link_pairs[:1]}
@@ -338,7 +489,11 @@ def assert_destroy_leaves_nothing(mesh: StackUnderTest) -> None:
         mesh.kubectl(contexts[target], "label", *service, "mirror.linkerd.io/exported=true")
         assert wait_until(lambda: mesh.has_object(contexts[source], "service", f"coffee-{target}"))  # noqa: B023
 
-    mesh.destroy()
+    documented = [command for command in commands_of_test(mesh.name) if command.text.startswith("pulumi destroy")]
+    for command in documented:
+        page_runner.run(command)
+    if not documented:
+        mesh.destroy()
 
     for target in targets:
         mesh.kubectl(contexts[target], "delete", *service)

@@ -5,42 +5,28 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Sequence, Set
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
 
+from hack.lab.programs import LAB_LINKERD_VERSION
 from hack.lab.state_dir import StateDir
 from hack.make import environment
 from mesh.paths import PROJECT_ROOT
+from tests.helpers.documented_commands import NEW_PROJECT, Command, commands_of_test
+from tests.helpers.page_runner import PageRunner
 from tests.helpers.project_files import list_project_files
 from tests.helpers.pulumi_command import run_pulumi
-from tests.helpers.stack_configs import with_lab_release
 from tests.helpers.stack_under_test import StackUnderTest, list_all_objects, wait_until
 
 pytestmark = pytest.mark.lab("west", "east", minutes=1)
 
 PROJECT = "my-mesh"
-CONFIG = {
-    "clusters": {"west": {"gateway": {"loadBalancer": False}}, "east": {}},
-    "links": [{"source": "west", "target": "east"}],
-}
-
-
-class NewProject:
-    """A Pulumi project in a folder."""
-
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self.folder = folder
-        self.environment = environment
-
-    def pulumi(self, *arguments: str) -> str:
-        """Run Pulumi and return its output."""
-        result = run_pulumi(self.folder, self.environment, *arguments)
-        assert result.returncode == 0, result.stdout + result.stderr
-        return result.stdout
+CONFIG = {"clusters": {"west": {}, "east": {}}, "topology": "full-mesh"}
 
 
 def required_paths() -> list[str]:
@@ -61,52 +47,116 @@ def delete_all_but(folder: Path, patterns: Sequence[str]) -> None:
             path.unlink()
 
 
-@pytest.fixture
-def project(lab: StateDir, tmp_path: Path) -> Iterator[NewProject]:
-    """Create a project from the work tree, without the files that a user can delete."""
-    template = tmp_path / "template"
-    for name in list_project_files():
-        if (PROJECT_ROOT / name).is_file():
-            (template / name).parent.mkdir(parents=True, exist_ok=True)
-            (template / name).write_bytes((PROJECT_ROOT / name).read_bytes())
+class DocumentedProject:
+    """A project that the commands of README.md, docs/own-clusters.md and docs/trust.md create and use.
+
+    Each command is run once; `remaining` contains the others.
+
+    Args:
+        parent: folder for the project and its template.
+        variables: environment of the commands.
+    """
+
+    def __init__(self, parent: Path, variables: dict[str, str]) -> None:
+        self.folder = parent / PROJECT
+        self.remaining = commands_of_test(NEW_PROJECT)
+        self._environment = variables
+        template = parent / "template"
+        for name in list_project_files():
+            if (PROJECT_ROOT / name).is_file():
+                (template / name).parent.mkdir(parents=True, exist_ok=True)
+                (template / name).write_bytes((PROJECT_ROOT / name).read_bytes())
+        self._replacements = {
+            "<this repository's URL>": str(template),
+            "<a context>": "west",
+            "<another one>": "east",
+            "kind-west": "west",
+            "kind-east": "east",
+        }
+        self._runner = PageRunner(parent, variables, self._replacements)
+
+    def create(self) -> None:
+        """Create the project and its stack, as docs/own-clusters.md describes for the Pulumi that the lab builds."""
+        short, own = self._take("pulumi new ")
+        assert short.text.startswith(own.text), "the pages show different commands"
+        # `pulumi install` would contact a package registry.
+        self._runner.run(replace(own, text=f"{own.text} --generate-only"))
+        self.run(f"cd {PROJECT}$")
+        # Replaces `pulumi install`.
+        (self.folder / ".venv").symlink_to(sys.prefix)
+        delete_all_but(self.folder, [*required_paths(), ".venv"])
+        self._runner = PageRunner(self.folder, self._environment, self._replacements)
+        self.pulumi("stack", "init", "prod")
+        # The lab does not have the charts of the default release.
+        self.pulumi("config", "set", "--path", "linkerd.version", LAB_LINKERD_VERSION)
+
+    def run(self, *patterns: str, page: str = "", option: str = "") -> str:
+        """Run the remaining commands that begin with one of these patterns, and return their output.
+
+        Args:
+            patterns: regular expressions.
+            page: page of the commands; empty: all pages.
+            option: option that is added to each command.
+        """
+        commands = self._take(*patterns, page=page)
+        return "".join(self._runner.run(replace(each, text=f"{each.text}{option}")) for each in commands)
+
+    def pulumi(self, *arguments: str) -> None:
+        """Run a command of Pulumi that no page shows."""
+        result = run_pulumi(self.folder, self._environment, *arguments)
+        assert result.returncode == 0, result.stdout + result.stderr
+
+    def _take(self, *patterns: str, page: str = "") -> list[Command]:
+        commands = [
+            command
+            for command in self.remaining
+            if any(re.match(pattern, command.text) for pattern in patterns) and page in ("", command.page)
+        ]
+        assert commands, f"no page shows {patterns}"
+        self.remaining = [command for command in self.remaining if command not in commands]
+        return commands
+
+
+def test_documented_commands_link_and_destroy_two_clusters(lab: StateDir, tmp_path: Path) -> None:
     environment.create_folders(lab)
-    new_project = NewProject(tmp_path, environment.build_environment(lab, "2.14.10"))
-    new_project.pulumi("new", str(template), "--dir", PROJECT, "--name", PROJECT, "--generate-only", "--yes")
-    new_project.folder = tmp_path / PROJECT
-    # Replaces `pulumi install`, which would contact a package registry.
-    (new_project.folder / ".venv").symlink_to(sys.prefix)
-    delete_all_but(new_project.folder, [*required_paths(), ".venv"])
-    yield new_project
-
-
-def test_project_from_pulumi_new_links_two_clusters(lab: StateDir, project: NewProject, tmp_path: Path) -> None:
-    project_file = yaml.safe_load((project.folder / "Pulumi.yaml").read_text())
-    assert project_file["name"] == PROJECT
-    assert "template" not in project_file
-    project.pulumi("stack", "init", "prod")
-    stack_file = project.folder / "Pulumi.prod.yaml"
-    salt = yaml.safe_load(stack_file.read_text())
-    config = {f"{PROJECT}:{key}": value for key, value in with_lab_release(CONFIG).items()}
-    stack_file.write_text(yaml.safe_dump({**salt, "config": config}))
+    project = DocumentedProject(tmp_path, environment.build_environment(lab, LAB_LINKERD_VERSION))
     # Only the tools of this object are used; the stack belongs to the project.
     lab_stack = StackUnderTest(lab, tmp_path, "unused", CONFIG)
     before = {context: list_all_objects(lab_stack, context).keys() for context in ("west", "east")}
+    project.create()
+    project_file = yaml.safe_load((project.folder / "Pulumi.yaml").read_text())
+    assert project_file["name"] == PROJECT
+    assert "template" not in project_file
     try:
-        project.pulumi("preview", "--stack", "prod")
+        project.run("pulumi config set", page="README.md")
+        project.run("openssl", "printf", "pulumi config set -s prod --path trust.anchor.certificate", "for cluster")
         # One operation at a time leaves the program the fewest threads (components/sdk/hooks.py).
-        project.pulumi("up", "--stack", "prod", "--yes", "--skip-preview", "--parallel=1")
+        project.run("pulumi preview && pulumi up", option=" --parallel=1")
 
         (link,) = lab_stack.list_objects("west", "links.multicluster.linkerd.io", "--all-namespaces")
         assert link["spec"]["targetClusterName"] == "east"
         assert link["spec"]["gatewayAddress"]
         namespace = lab_stack.list_objects("west", "namespaces", "--field-selector", "metadata.name=linkerd")[0]
         assert namespace["metadata"]["annotations"]["pulumi.com/patchFieldManager"] == f"{PROJECT}-prod"
+        roots = lab_stack.get_object("east", "configmap", "linkerd-identity-trust-roots", "linkerd")["data"]
+        assert roots["ca-bundle.crt"].strip() == (project.folder / "anchor.crt").read_text().strip()
+        assert "trustAnchor" in project.run("pulumi stack output", page="docs/trust.md")
+
+        # A service of the user, and credentials in a secret.
+        project.run("pulumi preview$", "pulumi up$", "linkerd ", "kubectl --context ")
+        project.run("kubectl config view")
+        project.run("pulumi up --target")
+        project.run("pulumi destroy$")
     finally:
+        # Without effect after the documented command.
         project.pulumi("destroy", "--stack", "prod", "--yes", "--skip-preview")
-        project.pulumi("stack", "rm", "--stack", "prod", "--yes")
     for context, names in before.items():
         # Kubernetes controllers delete dependent objects asynchronously.
         assert wait_until(partial(_has_only, lab_stack, context, names)), f"objects remain in {context}"
+    # The key is an alternative to the issuers above.
+    project.run("pulumi config set -s prod --secret --path trust.anchor.key")
+    project.run("pulumi stack rm prod$")
+    assert project.remaining == []
 
 
 def _has_only(lab_stack: StackUnderTest, context: str, names: Set[str]) -> bool:

@@ -32,6 +32,7 @@ apiVersion: v1
 kind: Namespace
 metadata: {name: buoyant-cloud}
 """
+IDENTITY_SUFFIX = "serviceaccount.identity.linkerd.cluster.local"
 OWN_IMAGE = "registry.example.com/samples/podinfo:1.0"
 
 
@@ -39,7 +40,12 @@ def build_config(agent: Path) -> dict[str, Any]:
     crds = toolchain.installed("charts") / "gateway-api/standard-install.yaml"
     return {
         "clusters": {CONTEXT: {"gateway": False}},
-        "extensions": {"smi": True, "jaeger": True, "gatewayApi": {"manifest": str(crds)}},
+        "extensions": {
+            "smi": True,
+            "jaeger": True,
+            "gatewayApi": {"manifest": str(crds)},
+            "ingressNginx": {"values": {"controller": {"service": {"type": "NodePort"}}}},
+        },
         "buoyantCloud": {CONTEXT: str(agent)},
         "workloads": [
             {
@@ -67,8 +73,20 @@ def build_config(agent: Path) -> dict[str, Any]:
             },
             {"booksapp": {"profile": True, "faultInjection": {"percent": 10, "form": "gateway-api"}}},
             {"booksapp": {"namespace": "two", "faultInjection": {"form": "smi"}}},
-            {"emojivoto": {"policy": "server-authorization", "defaultInboundPolicy": "deny"}},
-            {"emojivoto": {"namespace": "two", "policy": "authorization-policy"}},
+            {
+                "emojivoto": {
+                    "policy": "server-authorization",
+                    "policyClients": {"unauthenticatedTLS": True},
+                    "defaultInboundPolicy": "deny",
+                }
+            },
+            {
+                "emojivoto": {
+                    "namespace": "two",
+                    "policy": "authorization-policy",
+                    "policyClients": {"identities": [f"web.two.{IDENTITY_SUFFIX}", f"*.one.{IDENTITY_SUFFIX}"]},
+                }
+            },
         ],
     }
 
@@ -105,6 +123,19 @@ def test_api_server_accepts_every_object_strictly(samples: StackUnderTest) -> No
         ("policy.linkerd.io/v1alpha1", "MeshTLSAuthentication"),
     }
     assert [error for error in (dry_run_error(samples, item) for item in objects) if error] == []
+
+
+def test_policies_allow_clients_of_stack_file(samples: StackUnderTest) -> None:
+    clients = {
+        (item["kind"], item["metadata"]["namespace"], item["metadata"]["name"]): item["spec"]
+        for item in list_custom_objects(samples)
+    }
+
+    for backend in ("emoji", "voting"):
+        any_tls = clients["ServerAuthorization", "emojivoto", f"{backend}-grpc"]["client"]
+        assert any_tls == {"meshTLS": {"unauthenticatedTLS": True}}
+        by_identity = clients["MeshTLSAuthentication", "two", f"{backend}-grpc"]
+        assert by_identity == {"identities": [f"web.two.{IDENTITY_SUFFIX}", f"*.one.{IDENTITY_SUFFIX}"]}
 
 
 def test_object_with_unknown_field_is_refused(samples: StackUnderTest) -> None:
@@ -144,6 +175,12 @@ def test_api_server_accepts_routes_of_later_releases(samples: StackUnderTest) ->
     ] == []
     invalid_route = json.loads(json.dumps(routes[0]).replace("1000000", "1000001"))
     assert "less than or equal to 1000000" in dry_run_error(samples, {**invalid_route, "context": CONTEXT})
+
+
+def test_ingress_nginx_has_node_ports_by_its_values(samples: StackUnderTest) -> None:
+    service = samples.get_object(CONTEXT, "service", "ingress-nginx-controller", "ingress-nginx")
+
+    assert service["spec"]["type"] == "NodePort"
 
 
 def test_external_manifest_is_applied_in_dependency_order(samples: StackUnderTest) -> None:

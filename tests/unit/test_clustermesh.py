@@ -248,3 +248,26 @@ def test_global_service_exists_in_each_client_cluster(run: RunProgram) -> None:
     for name, each in deployments.items():
         assert not each["spec"]["template"]["metadata"]["annotations"], "Linkerd must not inject its proxy"
         assert f"ReleaseDrift {name.partition('-')[0]}-cilium-drift" in recorder.dependencies_of("Deployment", name)
+
+
+@pytest.mark.parametrize(
+    ("memory", "resources"),
+    [
+        ({}, {"requests": "128Mi", "limits": "512Mi"}),
+        ({"request": "256Mi", "limit": "768Mi"}, {"requests": "256Mi", "limits": "768Mi"}),
+        ({"request": "1Gi"}, {"requests": "1Gi", "limits": "1Gi"}),
+        ({"limit": "100M"}, {"requests": "100M", "limits": "100M"}),
+        ({"limit": "2Gi"}, {"requests": "128Mi", "limits": "2Gi"}),
+    ],
+)
+def test_userlist_has_memory_of_stack_file(run: RunProgram, memory: dict[str, str], resources: dict[str, str]) -> None:
+    recorder = run({**build_stack_config(west=1), "workloads": [{"userlist": {"memory": memory}}]})
+
+    (container,) = recorder.inputs_of("Deployment")["west-song-userlist"]["spec"]["template"]["spec"]["containers"]
+    assert {key: container["resources"][key]["memory"] for key in resources} == resources
+
+
+def test_shipped_stack_has_one_operator_for_one_node(run: RunProgram) -> None:
+    values = cilium_values(run(shipped_config("clustermesh")))
+
+    assert {name: each["operator"]["replicas"] for name, each in values.items()} == dict.fromkeys(CLUSTER_NAMES, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -169,3 +170,20 @@ def anchors(page: Path) -> set[str]:
     """Return the anchors that Git hosts generate from the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_kind_clusters_of_east_west_have_worker(tmp_path: Path) -> None:
+    page = (PROJECT_ROOT / "docs/east-west.md").read_text()
+    (script,) = [block for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) if "kind create" in block]
+    for program in ("kind", "kubectl"):
+        # kind receives the cluster on its standard input.
+        content = f'#!/bin/sh\n[ {program} = kubectl ] || cat >"{tmp_path}/$4.yaml"\n'
+        (tmp_path / program).write_text(content)
+        (tmp_path / program).chmod(0o755)
+
+    subprocess.run(["sh", "-e", "-c", script], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=True)
+
+    clusters = {name: yaml.safe_load((tmp_path / f"{name}.yaml").read_text()) for name in ("east", "west")}
+    assert [[node["role"] for node in each["nodes"]] for each in clusters.values()] == [["control-plane", "worker"]] * 2
+    networks = [each["networking"][key] for each in clusters.values() for key in ("podSubnet", "serviceSubnet")]
+    assert len(set(networks)) == 4

@@ -13,6 +13,7 @@ from hack.make import __main__ as command
 from hack.make import environment, stack
 from hack.make.check import print_table
 from hack.make.check_result import CheckResult
+from hack.toolchain.artifacts import HELM
 from mesh.config import PROJECT
 from mesh.topology import Link
 
@@ -115,6 +116,26 @@ def test_failed_row_fails_table_and_prints_detail() -> None:
     assert print_table(iter(rows[:1]), lines.append) is True
 
 
+@pytest.mark.parametrize("target", ["up", "review"])
+def test_cluster_of_another_stack_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], target: str
+) -> None:
+    states = tmp_path / "state/.pulumi/stacks" / PROJECT
+    states.mkdir(parents=True)
+    for name in ("openstack-nks", "dev", "deleted-stack-file"):
+        (states / f"{name}.json").write_text('{"resources": []}')
+    monkeypatch.setattr(command, "locate", lambda: StateDir(folder=tmp_path))
+    monkeypatch.setattr(command, "build_toolchain", lambda artifacts: 0 if artifacts == [HELM.name] else 1)
+
+    assert command.main([target, "kpaas"]) == 1
+    assert capsys.readouterr().err == (
+        "error: Pulumi.kpaas.yaml: ctx-1, ctx-2: the lab's stack openstack-nks uses the same clusters; run "
+        "`make down STACK=openstack-nks` first, or set LAB_HOME to another folder\n"
+    )
+    assert command.main([target, "openstack-nks"]) == 1
+    assert "uses the same clusters" not in capsys.readouterr().err, "its own clusters"
+
+
 def test_down_keeps_clusters_of_other_stacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -123,7 +144,7 @@ def test_down_keeps_clusters_of_other_stacks(
     states.mkdir(parents=True)
     (states / "kpaas.json").write_text('{"resources": []}')
     (states / "emojivoto.json").write_text("{}")
-    for name in ("west", "east", "kpaas-1", "kpaas-2"):
+    for name in ("west", "east", "ctx-1", "ctx-2"):
         home.cluster(name).mkdir(parents=True)
         (home.cluster(name) / "allocation.json").touch()
     stopped: list[list[str]] = []

@@ -188,7 +188,8 @@ def test_podinfo_requests_come_from_frontend(tmp_path: Path, run: Run) -> None:
     passed, detail = run(print_script(answers), {"podinfo": PODINFO})
 
     assert passed, detail
-    assert "deploy/frontend" in (tmp_path / "arguments").read_text()
+    arguments = (tmp_path / "arguments").read_text().splitlines()
+    assert arguments[5:9] == ["deploy/frontend", "-c", "nginx", "--"]
 
 
 @pytest.mark.parametrize("program", ["curl", "wget"])

@@ -9,6 +9,7 @@ import pytest
 
 from components.workloads import booksapp, podinfo
 from components.workloads.authorization_policy import authentication_spec, authorization_spec, server_spec
+from components.workloads.frontend import mirror_locations, proxy_directives
 from components.workloads.manifests import container_spec, pod_annotations
 from components.workloads.nginx import nginx_configuration
 from components.workloads.service_profile import http_routes, profile_spec, to_milliseconds
@@ -20,7 +21,8 @@ from components.workloads.traffic_split import (
     weighted_route_spec,
 )
 from mesh import config
-from mesh.config.models.samples import FailoverConfig, PodinfoConfig, ProfileConfig, SplitConfig
+from mesh.config.models.samples import FailoverConfig, PodinfoConfig, PolicyClientsConfig, ProfileConfig, SplitConfig
+from tests.helpers.mock_engine import RunProgram
 
 SPLIT = SplitConfig.model_validate({"cluster": "west", "weights": {"west": 50, "east": 30, "north": 0}})
 BOOKS = [Backend(service="books", port=7002, weight=500), Backend(service="error-injector", port=8080, weight=500)]
@@ -178,6 +180,46 @@ def test_policy_allows_named_accounts_or_all_meshed_pods() -> None:
     assert authentication_spec([]) == {"identities": ["*"]}
 
 
+def test_policy_clients_replace_default_clients() -> None:
+    identities = ["*.test.serviceaccount.identity.linkerd.cluster.local"]
+    by_identity = PolicyClientsConfig.model_validate({"identities": identities})
+    any_tls = PolicyClientsConfig.model_validate({"unauthenticatedTLS": True})
+
+    assert authorization_spec("emoji-grpc", ["web"], by_identity)["client"] == {"meshTLS": {"identities": identities}}
+    assert authorization_spec("emoji-grpc", ["web"], any_tls)["client"] == {"meshTLS": {"unauthenticatedTLS": True}}
+    assert authentication_spec(["web"], by_identity) == {"identities": identities}
+
+
+@pytest.mark.parametrize(
+    ("policy", "clients", "kind", "spec"),
+    [
+        (
+            "server-authorization",
+            {"unauthenticatedTLS": True},
+            "ServerAuthorization",
+            {"client": {"meshTLS": {"unauthenticatedTLS": True}}},
+        ),
+        (
+            "authorization-policy",
+            {"identities": ["a.b.serviceaccount.identity.linkerd.cluster.local"]},
+            "MeshTLSAuthentication",
+            {"identities": ["a.b.serviceaccount.identity.linkerd.cluster.local"]},
+        ),
+    ],
+)
+def test_policy_of_sample_has_clients_of_stack_file(
+    run: RunProgram, policy: str, clients: dict[str, Any], kind: str, spec: dict[str, Any]
+) -> None:
+    settings = {"policy": policy, "policyClients": clients}
+    recorder = run({"clusters": {"west": {}}, "workloads": [{"podinfo": settings}, {"emojivoto": settings}]})
+
+    policies = {
+        each["metadata"]["name"]: {key: value for key, value in each["spec"].items() if key != "server"}
+        for each in recorder.inputs_of(f":{kind}").values()
+    }
+    assert policies == dict.fromkeys(("podinfo-http", "podinfo-grpc", "emoji-grpc", "voting-grpc"), spec)
+
+
 def test_container_has_least_privileges() -> None:
     assert container_spec("one", "image:1") == {
         "name": "one",
@@ -217,9 +259,16 @@ def test_pod_annotations_set_injection_and_inbound_policy(
     assert pod_annotations(podinfo_sample(**settings)) == annotations
 
 
-@pytest.mark.parametrize("location", ["return 500;", podinfo._PROXY_DIRECTIVES], ids=["error-injector", "frontend"])
-def test_nginx_listens_on_service_port_and_writes_to_tmp(location: str) -> None:
-    text = nginx_configuration(location)
+@pytest.mark.parametrize(
+    ("location", "extra_locations"),
+    [
+        ("return 500;", {}),
+        (proxy_directives("podinfo", 9898), mirror_locations({"east": "podinfo-east.test.svc.cluster.local"}, 9898)),
+    ],
+    ids=["error-injector", "frontend"],
+)
+def test_nginx_listens_on_service_port_and_writes_to_tmp(location: str, extra_locations: dict[str, str]) -> None:
+    text = nginx_configuration(location, extra_locations)
 
     depth = 0
     for brace in re.findall("[{}]", text):
@@ -227,7 +276,8 @@ def test_nginx_listens_on_service_port_and_writes_to_tmp(location: str) -> None:
         assert depth >= 0
     assert depth == 0
     assert "listen 8080;" in text
-    assert all(line.strip() in text for line in location.splitlines())
+    for directives in (location, *extra_locations.values()):
+        assert all(line.strip() in text for line in directives.splitlines())
     paths = re.findall(r"^\s*(?:pid|\w+_temp_path|error_log|access_log)\s+(\S+);", text, re.MULTILINE)
     assert len(paths) == 8
     assert all(path.startswith(("/tmp/", "/dev/std")) for path in paths), "the root file system is read-only"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
+import yaml
 
+from mesh.paths import PROJECT_ROOT
 from policy import find_violations
 from tests.helpers.mock_engine import Recorder, RunProgram, without_secret_marks
 from tests.helpers.planned_resources import to_planned_resources
@@ -112,8 +115,8 @@ def test_helloworld_requests_are_split_evenly_in_one_cluster(run: RunProgram, st
         f"cluster{own} default/helloworld": {
             "service": "helloworld",
             "backends": [
-                {"service": "helloworld" if name == own else f"helloworld-cluster{peer}", "weight": 50}
-                for name in (1, 2)
+                {"service": "helloworld", "weight": 50},
+                {"service": f"helloworld-cluster{peer}", "weight": 50},
             ],
         }
     }
@@ -149,29 +152,42 @@ def test_dashboard_ingress_requires_basic_auth(run: RunProgram, stack: str) -> N
         assert secrets[f"{cluster} linkerd-viz/web-ingress-auth"]["stringData"] == {"auth": "admin:hash\n"}
         before = recorder.dependencies_of("Ingress", f"{cluster}-dashboard-ingress")
         assert {f"Secret {cluster}-dashboard-auth", f"ReleaseDrift {cluster}-viz-drift"} <= before
-        assert (f"ReleaseDrift {cluster}-ingress-nginx-drift" in before) == (stack == "kpaas")
+        assert not any("ingress-nginx" in each for each in before), "the platform's"
 
 
-def test_openstack_nks_creates_only_its_own_namespaces_and_links(run: RunProgram) -> None:
-    recorder = run(shipped_config("openstack-nks"))
+@pytest.mark.parametrize(
+    ("stack", "links"),
+    [
+        ("openstack-nks", ["link-cluster1-to-cluster2-link"]),
+        ("kpaas", ["link-cluster1-to-cluster2-link", "link-cluster2-to-cluster1-link"]),
+    ],
+)
+def test_stacks_on_platforms_create_only_own_namespaces_and_links(
+    run: RunProgram, stack: str, links: list[str]
+) -> None:
+    recorder = run(shipped_config(stack))
 
     assert "default" not in collect_namespaces(recorder), "every cluster has it, and destroy would delete it"
     assert {"ingress-nginx", "metallb-system"}.isdisjoint(collect_namespaces(recorder)), "the clusters have both"
     assert not recorder.inputs_of(":IPAddressPool")
-    assert list(recorder.inputs_of(":Link")) == ["link-cluster1-to-cluster2-link"]
+    assert not recorder.inputs_of("IngressClass")
+    assert sorted(recorder.inputs_of(":Link")) == links
 
 
 def test_kpaas_has_both_links_and_two_load_balancers(run: RunProgram) -> None:
     recorder = run(shipped_config("kpaas"))
 
-    add_ons = {"linkerd-viz": "30.8.5", "linkerd-smi": "1.0.1", "metallb": "0.14.9", "ingress-nginx": "4.11.0"}
+    add_ons = {"linkerd-viz": "30.8.5", "linkerd-smi": "1.0.1"}
     assert collect_releases(recorder, "cluster1") == {**CHARTS_2_13, **add_ons, "link-cluster2": None}
     assert collect_releases(recorder, "cluster2") == {**CHARTS_2_13, **add_ons, "link-cluster1": None}
-    pools = {name: each["spec"]["addresses"] for name, each in collect_objects(recorder, ":IPAddressPool").items()}
-    assert pools == {
-        "cluster1 metallb-system/multicluster-mesh": ["192.0.2.200-192.0.2.209"],
-        "cluster2 metallb-system/multicluster-mesh": ["192.0.2.210-192.0.2.219"],
-    }
+    contexts = [each["context"] for each in shipped_config("kpaas")["clusters"].values()]
+    assert contexts == ["ctx-1", "ctx-2"]
+    gateways = [
+        each["values"]["gateway"]
+        for name, each in recorder.inputs_of("Release").items()
+        if name.endswith("-multicluster")
+    ]
+    assert [gateway["serviceType"] for gateway in gateways] == ["LoadBalancer"] * 2
     assert {"cluster1 default/helloworld-v1", "cluster2 default/helloworld-v2", "cluster2 default/sleep"} == set(
         collect_images(recorder)
     )
@@ -179,6 +195,36 @@ def test_kpaas_has_both_links_and_two_load_balancers(run: RunProgram) -> None:
         name for name, (labels, _) in collect_services(recorder).items() if EXPORT_LABEL.items() <= labels.items()
     ]
     assert exported == ["cluster1 default/helloworld"]
+
+
+def read_kpaas_variant() -> dict[str, Any]:
+    """Return the configuration of kpaas with the commented lines of its variant, as a user enables them."""
+    text = (PROJECT_ROOT / "Pulumi.kpaas.yaml").read_text()
+    text = text.replace("install: false", "install: true")
+    text = re.sub(r"^( +)# (?=values: |metallb: |  pools: |    cluster[12]: )", r"\1", text, flags=re.MULTILINE)
+    return {key.partition(":")[2]: value for key, value in yaml.safe_load(text)["config"].items()}
+
+
+def test_kpaas_variant_installs_metallb_and_ingress_nginx(run: RunProgram) -> None:
+    variant = read_kpaas_variant()
+    recorder = run(variant)
+
+    add_ons = {"metallb": "0.14.9", "ingress-nginx": "4.11.0"}
+    for cluster in ("cluster1", "cluster2"):
+        assert add_ons.items() <= collect_releases(recorder, cluster).items()
+        controller = recorder.inputs_of("Release")[f"{cluster}-ingress-nginx"]["values"]["controller"]
+        assert controller["service"] == {"type": "NodePort"}
+        before = recorder.dependencies_of("Ingress", f"{cluster}-dashboard-ingress")
+        assert f"ReleaseDrift {cluster}-ingress-nginx-drift" in before
+    pools = {name: each["spec"]["addresses"] for name, each in collect_objects(recorder, ":IPAddressPool").items()}
+    assert pools == {
+        "cluster1 metallb-system/multicluster-mesh": ["192.0.2.200-192.0.2.209"],
+        "cluster2 metallb-system/multicluster-mesh": ["192.0.2.210-192.0.2.219"],
+    }
+    assert find_violations(to_planned_resources(recorder)) == []
+    page = (PROJECT_ROOT / "docs/kpaas.md").read_text()
+    documented = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+    assert {key: variant["extensions"][key] for key in ("ingressNginx", "metallb")} in documented
 
 
 def test_east_west_has_components_of_tour(run: RunProgram) -> None:
@@ -206,7 +252,7 @@ def test_east_west_has_components_of_tour(run: RunProgram) -> None:
     assert collect_images(recorder) == {
         "east test/podinfo": ["ghcr.io/stefanprodan/podinfo:6.7.1"],
         "west test/podinfo": ["ghcr.io/stefanprodan/podinfo:6.7.1"],
-        "west test/frontend": ["nginx:alpine"],
+        "west test/frontend": ["nginx:alpine", "buoyantio/slow_cooker:1.2.0", "buoyantio/slow_cooker:1.2.0"],
         "west booksapp/webapp": booksapp,
         "west booksapp/authors": booksapp,
         "west booksapp/books": booksapp,
@@ -236,7 +282,21 @@ def test_east_west_splits_podinfo_and_injects_faults_into_books(run: RunProgram)
     }
     texts = {name: each["data"]["nginx.conf"] for name, each in collect_objects(recorder, "ConfigMap").items()}
     assert "return 500;" in texts["west booksapp/error-injector"]
-    assert "proxy_pass http://podinfo:9898;" in texts["west test/frontend"]
+
+
+def test_east_west_frontend_has_containers_of_linkerds_example(run: RunProgram) -> None:
+    recorder = run(shipped_config("east-west"))
+
+    pod = collect_objects(recorder, "Deployment")["west test/frontend"]["spec"]["template"]["spec"]
+    assert [each["name"] for each in pod["containers"]] == ["nginx", "internal", "external"]
+    variables = [{each["name"]: each["value"] for each in container["env"]} for container in pod["containers"][1:]]
+    assert variables == [
+        {"QPS": "1", "CONCURRENCY": "1", "SERVICE": service} for service in ("podinfo", "podinfo-east")
+    ]
+    text = collect_objects(recorder, "ConfigMap")["west test/frontend"]["data"]["nginx.conf"]
+    assert "proxy_pass http://podinfo:9898;" in text
+    assert "location = /east {" in text
+    assert "set $mirror podinfo-east.test.svc.cluster.local;" in text
 
 
 def test_emojivoto_has_one_cluster_without_multicluster(run: RunProgram) -> None:

@@ -7,7 +7,18 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from mesh.config.base_model import StrictModel, accept_switch, allow_null
-from mesh.config.field_types import Duration, Image, InboundPolicy, PathRegex, SampleNamespace, Text, Weight
+from mesh.config.field_types import (
+    Duration,
+    Image,
+    InboundPolicy,
+    Memory,
+    MeshIdentity,
+    PathRegex,
+    SampleNamespace,
+    Text,
+    Weight,
+    memory_bytes,
+)
 
 SplitForm = Literal["smi", "gateway-api"]
 # Through the target's gateway, or directly from pod to pod.
@@ -86,6 +97,16 @@ class FaultInjection(StrictModel):
     otherwise gateway-api."""
 
 
+class PolicyClientsConfig(StrictModel):
+    """Clients that a policy allows: exactly one of the two keys."""
+
+    unauthenticated_tls: Annotated[bool, Field(alias="unauthenticatedTLS")] = False
+    """Whether clients need TLS, but no identity. Needs `policy: server-authorization`."""
+    identities: list[MeshIdentity] | None = None
+    """Identities of the clients, such as `web.emojivoto.serviceaccount.identity.linkerd.cluster.local`; `*` at the
+    beginning matches any."""
+
+
 class SampleConfig(StrictModel):
     """Settings of every sample."""
 
@@ -115,7 +136,7 @@ class PodinfoConfig(SampleConfig):
     namespace: SampleNamespace = "test"
     """Namespace of the sample."""
     frontend: list[str] = []
-    """Clusters that also run `frontend`, an nginx that sends requests to podinfo."""
+    """Clusters that also run `frontend`: an nginx in front of podinfo, and load generators."""
     splits: list[SplitConfig] = []
     """Traffic splits of requests to podinfo."""
     failover: list[FailoverConfig] = []
@@ -124,6 +145,8 @@ class PodinfoConfig(SampleConfig):
     """Routes of podinfo. `true` stands for a ServiceProfile with the sample's routes; omitted: none."""
     policy: Literal["server-authorization", "authorization-policy"] | None = None
     """Linkerd policy that allows only meshed pods to call podinfo; omitted: none."""
+    policy_clients: PolicyClientsConfig | None = None
+    """Other clients that `policy` allows; omitted: all meshed pods."""
 
 
 class HelloworldConfig(SampleConfig):
@@ -166,6 +189,27 @@ class EmojivotoConfig(SampleConfig):
     """Services that `exported` exports."""
     policy: Literal["server-authorization", "authorization-policy"] | None = None
     """Linkerd policy that allows only `web` to call the two services behind it; omitted: none."""
+    policy_clients: PolicyClientsConfig | None = None
+    """Other clients that `policy` allows; omitted: only `web`."""
+
+
+class MemoryConfig(StrictModel):
+    """Memory of a container."""
+
+    request: Memory | None = None
+    """Memory that the scheduler reserves; omitted: 128Mi, or the limit if that is less."""
+    limit: Memory | None = None
+    """Memory above which the container is killed; omitted: 512Mi, or the request if that is more."""
+
+    def resolve(self) -> tuple[str, str]:
+        """Return the request and the limit."""
+        request, limit = self.request or "128Mi", self.limit or "512Mi"
+        if memory_bytes(request) > memory_bytes(limit):
+            if self.request is None:
+                request = limit
+            elif self.limit is None:
+                limit = request
+        return request, limit
 
 
 class UserlistConfig(SampleConfig):
@@ -180,6 +224,8 @@ class UserlistConfig(SampleConfig):
     """Preferred pods: those of the same cluster (`local`), those of other clusters (`remote`), or any (`none`)."""
     curltest: list[str] | None = None
     """Clusters that run `curltest`, a pod for sending requests; omitted: all clusters that run the sample."""
+    memory: MemoryConfig = MemoryConfig()
+    """Memory of the container `userlist`."""
 
 
 class WorkloadConfig(StrictModel):

@@ -388,8 +388,8 @@ class StackFile(StrictModel):
     extensions: ExtensionsConfig = ExtensionsConfig()
     """Extensions of Linkerd, and add-ons that a cluster may need."""
     dashboard_password: Secret | None = None
-    """Password of the dashboards' user; omitted: the program creates one. `pulumi stack output dashboardPassword
-    --show-secrets` prints it."""
+    """Password of the dashboards' user; omitted: the program creates one. `pulumi stack output -s <stack>
+    dashboardPassword --show-secrets` prints it."""
     buoyant_cloud: dict[str, SecretManifest] = {}
     """Manifests of the Buoyant Cloud agent, by cluster: the URL from your account, in plaintext or as a secret."""
     workloads: list[WorkloadConfig] = []

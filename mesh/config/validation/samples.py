@@ -7,8 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mesh.config.errors import ELLIPSIS, ValidationErrors, format_path, join_names
-from mesh.config.field_types import ADD_ON_NAMESPACES, LINKERD_NAMESPACES
-from mesh.config.models.samples import HelloworldConfig, PodinfoConfig, SampleConfig, UserlistConfig, WorkloadConfig
+from mesh.config.field_types import ADD_ON_NAMESPACES, LINKERD_NAMESPACES, memory_bytes
+from mesh.config.models.samples import (
+    EmojivotoConfig,
+    HelloworldConfig,
+    PodinfoConfig,
+    SampleConfig,
+    UserlistConfig,
+    WorkloadConfig,
+)
 from mesh.config.parser import ParsedStackFile
 from mesh.config.resolved import ClusterExtensions, Sample
 from mesh.config.validation.clusters import check_known_cluster
@@ -22,12 +29,14 @@ Path = tuple[str | int, ...]
 
 # The containers of each sample, whose images a stack file can replace.
 CONTAINERS: Mapping[str, tuple[str, ...]] = {
-    "podinfo": ("podinfo", "frontend"),
+    "podinfo": ("podinfo", "nginx", "internal", "external"),
     "helloworld": ("helloworld-v1", "helloworld-v2", "sleep"),
     "booksapp": ("webapp", "authors", "books", "traffic", "error-injector"),
     "emojivoto": ("web-svc", "emoji-svc", "voting-svc", "vote-bot"),
     "userlist": ("userlist", "curltest"),
 }
+# Names that stack files may use for containers with another name now.
+_FORMER_CONTAINERS: Mapping[str, tuple[str, ...]] = {"podinfo": ("frontend",)}
 _LINKERD_FIELDS = (
     "exported",
     "federated",
@@ -36,6 +45,7 @@ _LINKERD_FIELDS = (
     "failover",
     "profile",
     "policy",
+    "policy_clients",
     "fault_injection",
     "default_inbound_policy",
 )
@@ -129,13 +139,15 @@ class _SampleValidator:
             self._check_clusters("sleep", config.sleep)
             self._check_versions(config)
         if has_linkerd:
+            if isinstance(config, PodinfoConfig | EmojivotoConfig):
+                self._check_policy_clients(config)
             routes.check(self._path, config, self._clusters)
             if not isinstance(config, UserlistConfig):
                 exports.check(self._path, config, exported, federated)
         else:
             self._check_without_linkerd(config)
         for container in config.images:
-            if container not in CONTAINERS[name]:
+            if container not in (*CONTAINERS[name], *_FORMER_CONTAINERS.get(name, ())):
                 path = (*self._path, "images", container)
                 remedy = f"choose one of {join_names(CONTAINERS[name])}"
                 self._errors.add(path, config.images[container], "no such container", remedy)
@@ -178,6 +190,27 @@ class _SampleValidator:
                 remedy = f"remove it, or add it to {self._formatted_path}.clusters"
                 self._errors.add(path, config.versions[name], "helloworld does not run in this cluster", remedy)
 
+    def _check_policy_clients(self, config: PodinfoConfig | EmojivotoConfig) -> None:
+        clients, path = config.policy_clients, (*self._path, "policyClients")
+        if clients is None or self._errors.is_invalid(*path):
+            return
+        if config.policy is None and not self._errors.is_invalid(*self._path, "policy"):
+            rule = "has no effect without policy"
+            self._errors.add(path, ELLIPSIS, rule, f"set {self._formatted_path}.policy, or remove it")
+        if clients.identities is not None and clients.unauthenticated_tls:
+            rule = "clients without an identity are allowed, so a list of identities has no effect"
+            self._errors.add((*path, "identities"), ELLIPSIS, rule, "remove one of the two")
+        elif clients.identities == []:
+            remedy = "add at least one, or remove the key for the sample's own clients"
+            self._errors.add((*path, "identities"), [], "no client could call the sample", remedy)
+        elif clients.identities is None and not clients.unauthenticated_tls:
+            remedy = "set unauthenticatedTLS or identities, or remove the key for the sample's own clients"
+            self._errors.add(path, ELLIPSIS, "selects no clients", remedy)
+        if clients.unauthenticated_tls and config.policy == "authorization-policy":
+            rule = "an AuthorizationPolicy has no clients with TLS but without an identity"
+            remedy = f"set {self._formatted_path}.policy to server-authorization, or remove it"
+            self._errors.add((*path, "unauthenticatedTLS"), True, rule, remedy)
+
     def _check_without_linkerd(self, config: SampleConfig) -> None:
         for key in _LINKERD_FIELDS:
             # `_check_userlist` reports these fields with and without Linkerd.
@@ -192,6 +225,10 @@ class _SampleValidator:
         if self._parsed.file.cilium is None and not self._errors.is_invalid("cilium"):
             rule = "needs a ClusterMesh, which the stack does not have"
             self._errors.add(self._path, ELLIPSIS, rule, "set `cilium`, or remove the entry")
+        request, limit = config.memory.resolve()
+        if memory_bytes(request) > memory_bytes(limit):
+            rule = f"more than the limit {limit}, which Kubernetes refuses"
+            self._errors.add((*self._path, "memory", "request"), request, rule, "lower it, or raise the limit")
         self._check_running_clusters("shared", config.shared or [], "userlist")
         self._check_clusters("curltest", config.curltest or [])
         for key in ("exported", "federated"):
