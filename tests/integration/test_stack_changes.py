@@ -6,8 +6,7 @@ import base64
 import json
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 
@@ -31,7 +30,7 @@ def mesh(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
 
 def test_unavailable_gateway_fails_its_check(mesh: StackUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     target = next(cluster for cluster in mesh.stack.clusters if cluster.name == mesh.link_pairs[0][1])
-    monkeypatch.setattr("hack.make.check.CHECK_TIMEOUT_S", 10)
+    monkeypatch.setattr("hack.make.check.CHECK_TIMEOUT_S", 1)
     scale = ("-n", "linkerd-multicluster", "scale", "deployment/linkerd-gateway")
     mesh.kubectl(target.context, *scale, "--replicas=0")
     try:
@@ -58,13 +57,22 @@ def test_service_is_mirrored_while_it_has_the_label(mesh: StackUnderTest) -> Non
         mesh.kubectl(contexts[target], "delete", *service)
 
 
-def test_up_recovers_from_kill_during_helm_install(mesh: StackUnderTest) -> None:
-    mesh.destroy()
-    context = mesh.stack.clusters[0].context
+def test_up_waits_for_terminating_crds_and_recovers_from_kill(mesh: StackUnderTest) -> None:
+    context, crd = mesh.stack.clusters[0].context, "crd/serviceprofiles.linkerd.io"
+    identity = ("get", crd, "-o", "jsonpath={.metadata.uid}")
     pending = ("secrets", "-n", "linkerd", "-l", "owner=helm,status=pending-install,name=linkerd-control-plane")
-    with _suspend_controllers(mesh, context), mesh.interrupted_up():
+    with ExitStack() as interrupted:
+        # The finalizer has the same effect as an API server that delays the deletion.
+        with _hold_deletion(mesh, context, crd):
+            mesh.destroy()
+            deleted_uid = mesh.kubectl(context, *identity)
+            interrupted.enter_context(_suspend_controllers(mesh, context))
+            interrupted.enter_context(mesh.interrupted_up())
+            assert wait_until(lambda: "CRDs are gone: serviceprofiles.linkerd.io" in mesh.output.read_text())
+            assert not mesh.list_objects(context, *pending)
         assert wait_until(lambda: bool(mesh.list_objects(context, *pending)), 60), "no release was ever pending"
     assert mesh.list_objects(context, *pending)
+    assert mesh.kubectl(context, *identity) != deleted_uid
 
     mesh.up()
 
@@ -85,22 +93,6 @@ def _suspend_controllers(mesh: StackUnderTest, context: str) -> Iterator[None]:
         yield
     finally:
         controllers.resume()
-
-
-def test_up_waits_for_deletion_of_terminating_crds(mesh: StackUnderTest) -> None:
-    context, crd = mesh.stack.clusters[0].context, "crd/serviceprofiles.linkerd.io"
-    identity = ("get", crd, "-o", "jsonpath={.metadata.uid}")
-    with ThreadPoolExecutor() as pool:
-        # The finalizer has the same effect as an API server that delays the deletion.
-        with _hold_deletion(mesh, context, crd):
-            mesh.destroy()
-            deleted_uid = mesh.kubectl(context, *identity)
-            up = pool.submit(mesh.up)
-            assert wait_until(lambda: "CRDs are gone: serviceprofiles.linkerd.io" in mesh.output.read_text())
-        up.result()
-
-    assert mesh.kubectl(context, *identity) != deleted_uid
-    assert [row for row in mesh.run_checks() if not row.passed] == []
 
 
 @contextmanager
@@ -142,8 +134,8 @@ def test_release_without_stored_revisions_is_updated(mesh: StackUnderTest) -> No
     revisions = json.loads(mesh.kubectl(context, "get", *release_secrets, "-o", "json"))["items"]
     assert [revision["metadata"]["labels"]["status"] for revision in revisions][-1] == "deployed"
     assert [row for row in mesh.run_checks() if not row.passed] == []
+    # The next `up` of the stack resets the value.
     mesh.configure(config)
-    mesh.up()
 
 
 def test_mesh_of_another_stack_is_left_unchanged(mesh: StackUnderTest) -> None:
@@ -196,8 +188,8 @@ def test_changed_api_server_address_updates_credentials_and_restarts_mirror(
         "the service mirror was not restarted, but reads its credentials only at start"
     )
     assert [row for row in mesh.run_checks() if not row.passed] == []
+    # The next `up` of the stack resets the address.
     mesh.configure(config)
-    mesh.up()
 
 
 def test_removed_link_deletes_its_mirrors(mesh: StackUnderTest) -> None:
