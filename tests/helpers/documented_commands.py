@@ -20,7 +20,7 @@ PAGES = tuple(sorted(name for name in list_project_files() if name.endswith(".md
 
 # Tests that run commands. In `test_mesh.py` and `test_clustermesh.py`, the name of a stack stands for the test.
 LAB = "tests/integration/test_lab.py"
-LINK_CREDENTIALS = "tests/integration/test_link_credentials.py"
+LINK_CREDENTIALS = "tests/integration/test_stack_changes.py"
 NEW_PROJECT = "tests/integration/test_pulumi_new_project.py"
 
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)

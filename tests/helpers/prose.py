@@ -74,22 +74,23 @@ def checked_files() -> list[str]:
 
 def check_python(path: str, text: str) -> Iterator[ProseViolation]:
     """Yield every violation in a Python file."""
-    tree = ast.parse(text)
-    for line, prose in _docstrings(tree):
+    nodes = list(ast.walk(ast.parse(text)))
+    for line, prose in _docstrings(nodes):
         yield from _opening(path, line, prose)
         yield from _words(path, line, prose)
+    lines = text.splitlines()
     previous = -1
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type != tokenize.COMMENT:
             continue
         prose = token.string.lstrip("#:! ")
         # A comment that continues the line above does not open a sentence.
-        if token.start[0] != previous + 1 and text.splitlines()[token.start[0] - 1].lstrip().startswith("#"):
+        if token.start[0] != previous + 1 and lines[token.start[0] - 1].lstrip().startswith("#"):
             yield from _opening(path, token.start[0], prose)
         yield from _words(path, token.start[0], prose)
         previous = token.start[0]
     in_tests = path.startswith("tests/")
-    for node in ast.walk(tree):
+    for node in nodes:
         if (
             isinstance(node, ast.Constant)
             and isinstance(node.value, str)
@@ -113,8 +114,8 @@ def check_comments(path: str, text: str) -> Iterator[ProseViolation]:
             previous = number
 
 
-def _docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(tree):
+def _docstrings(nodes: list[ast.AST]) -> Iterator[tuple[int, str]]:
+    for node in nodes:
         body = getattr(node, "body", None)
         if isinstance(body, list):
             for statement in body:

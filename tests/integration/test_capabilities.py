@@ -22,7 +22,7 @@ from tests.helpers.custom_stack import NAMESPACES, REGISTRY
 from tests.helpers.link_assertions import assert_matches_linkerd_cli
 from tests.helpers.stack_under_test import StackUnderTest, deploy, list_all_objects, wait_until
 
-pytestmark = pytest.mark.lab("west", "north", "ctx-1", minutes=2)
+pytestmark = pytest.mark.lab("west", "north", "ctx-1", minutes=1.5)
 
 WORKLOADS = ("deployments", "daemonsets", "cronjobs")
 

@@ -6,7 +6,6 @@ import copy
 import json
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +19,8 @@ pytestmark = pytest.mark.lab("west", "east", "north", "ctx-2", minutes=5)
 
 TWO_CLUSTERS = full_mesh_config("west", "north")
 THREE_CLUSTERS = full_mesh_config("west", "north", south={"context": "ctx-2"})
+# Neither the cluster that stays reachable nor the unreachable one exports podinfo any longer.
+WITHDRAWN = [{"podinfo": {"exported": ["south"]}}]
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +116,7 @@ def test_declared_unreachable_cluster_is_retained_while_others_update(
     before = _read_resources(fleet)
     fleet.output.write_text("")
     config = _with_reachability(THREE_CLUSTERS, "north", False)
-    config["workloads"] = [{"podinfo": {"exported": ["north", "south"]}}]
+    config["workloads"] = WITHDRAWN
     fleet.configure(config)
 
     exports = {f"ExportCleanup west-test-podinfo-service-export-{source}" for source in ("north", "south")}
@@ -144,11 +145,8 @@ def test_declared_unreachable_cluster_is_retained_while_others_update(
 
 
 def test_returning_cluster_receives_pending_changes(lab: StateDir, fleet: StackUnderTest) -> None:
-    config = {**THREE_CLUSTERS, "workloads": [{"podinfo": {"exported": ["west", "south"]}}]}
-    fleet.configure(_with_reachability(config, "north", False))
-    fleet.up()
     _start_cluster(lab, "north")
-    fleet.configure(config)
+    fleet.configure({**THREE_CLUSTERS, "workloads": WITHDRAWN})
 
     exports = {f"ExportCleanup north-test-podinfo-service-export-{source}" for source in ("west", "south")}
     assert fleet.preview_changes() == {
@@ -171,6 +169,21 @@ def test_removing_a_cluster_leaves_the_others_unchanged(fleet: StackUnderTest) -
 
     assert list_all_objects(fleet, "north") == fleet.objects_before["north"]
     assert [row for row in fleet.run_checks() if not row.passed] == []
+
+
+def test_initially_unreachable_cluster_stays_pending_with_its_links(lab: StateDir, fleet: StackUnderTest) -> None:
+    lifecycle.stop(lab, ["north"], delete=False)
+    try:
+        fleet.configure(_with_reachability(THREE_CLUSTERS, "north", False))
+        fleet.up()
+
+        assert [row for row in fleet.run_checks() if not row.passed] == []
+        with fleet.engine() as engine:
+            links = engine.outputs()["links"]
+        pending = {name for name, link in links.items() if link == "pending"}
+        assert pending == {"west-to-north", "south-to-north", "north-to-west", "north-to-south"}
+    finally:
+        _start_cluster(lab, "north")
 
 
 def test_destroy_leaves_nothing(fleet: StackUnderTest) -> None:
@@ -198,6 +211,7 @@ def interrupted_stack(
         lifecycle.stop(lab, ["north"], delete=False)
     yield lab_stack
     if lab_stack.has_resources:
+        _start_cluster(lab, "north")
         lab_stack.destroy()
 
 
@@ -221,34 +235,17 @@ def test_up_finishes_cluster_that_runs_again(lab: StateDir, interrupted_stack: S
 
 def test_lost_cluster_is_abandoned_and_destroy_succeeds(lab: StateDir, interrupted_stack: StackUnderTest) -> None:
     lifecycle.stop(lab, ["north"], delete=True)
-    try:
-        interrupted_stack.configure(_with_reachability(PAIR, "north", "never"))
-        interrupted_stack.up()
-        interrupted_stack.configure(full_mesh_config("east"))
-        interrupted_stack.up()
+    interrupted_stack.configure(_with_reachability(PAIR, "north", "never"))
+    interrupted_stack.up()
+    interrupted_stack.configure(full_mesh_config("east"))
+    interrupted_stack.up()
 
-        north_selector = ("--all-namespaces", "-l", "mirror.linkerd.io/cluster-name=north")
-        for kind in ("services", "deployments", "clusterroles"):
-            assert interrupted_stack.list_objects("east", kind, *north_selector) == [], kind
-        assert not interrupted_stack.has_object("east", "secret", "cluster-credentials-north", "linkerd-multicluster")
-        assert not any("north" in urn for urn in _read_resources(interrupted_stack))
-        assert [row for row in interrupted_stack.run_checks() if not row.passed] == []
-        interrupted_stack.destroy()
-        wait_until(partial(interrupted_stack.is_restored, "east"))
-        assert list_all_objects(interrupted_stack, "east") == interrupted_stack.objects_before["east"]
-    finally:
-        _start_cluster(lab, "north")
-
-
-def test_initially_unreachable_cluster_stays_pending_with_its_links(lab: StateDir, tmp_path: Path) -> None:
-    lifecycle.stop(lab, ["north"], delete=False)
-    try:
-        lab_stack = StackUnderTest(lab, tmp_path, "waiting", _with_reachability(PAIR, "north", False))
-        lab_stack.up()
-
-        assert [row for row in lab_stack.run_checks() if not row.passed] == []
-        with lab_stack.engine() as engine:
-            assert set(engine.outputs()["links"].values()) == {"pending"}
-        lab_stack.destroy()
-    finally:
-        _start_cluster(lab, "north")
+    north_selector = ("--all-namespaces", "-l", "mirror.linkerd.io/cluster-name=north")
+    for kind in ("services", "deployments", "clusterroles"):
+        assert interrupted_stack.list_objects("east", kind, *north_selector) == [], kind
+    assert not interrupted_stack.has_object("east", "secret", "cluster-credentials-north", "linkerd-multicluster")
+    assert not any("north" in urn for urn in _read_resources(interrupted_stack))
+    assert [row for row in interrupted_stack.run_checks() if not row.passed] == []
+    interrupted_stack.destroy()
+    wait_until(partial(interrupted_stack.is_restored, "east"))
+    assert list_all_objects(interrupted_stack, "east") == interrupted_stack.objects_before["east"]

@@ -21,7 +21,7 @@ import pytest
 
 from components.linkerd.htpasswd import apr1_hash
 from hack.lab.state_dir import StateDir
-from hack.make.check import EXPECTED_WARNINGS
+from hack.make.check import EXPECTED_WARNINGS, LINKERD_WAIT_OPTION
 from mesh.paths import PROJECT_ROOT
 from tests.helpers.custom_objects import dry_run_error, list_custom_objects
 from tests.helpers.documented_commands import commands_of_test, list_commands, simple_commands
@@ -161,7 +161,7 @@ def test_linkerd_multicluster_check_succeeds(linked_mesh: StackUnderTest) -> Non
 
 
 def assert_check_succeeds(mesh: StackUnderTest, context: str, *command: str) -> None:
-    result = mesh.run("linkerd", "--context", context, *command, "--wait=1s")
+    result = mesh.run("linkerd", "--context", context, *command, LINKERD_WAIT_OPTION)
 
     assert result.stdout.rstrip().splitlines()[-1] == "Status check results are √", result.stdout
     warnings = {line.removeprefix("‼ ") for line in result.stdout.splitlines() if line.startswith("‼ ")}
@@ -361,7 +361,7 @@ def test_dashboard_accepts_password_from_outputs(meshes: dict[str, StackUnderTes
 def test_viz_and_jaeger_pass_checks_without_pod_requests(meshes: dict[str, StackUnderTest]) -> None:
     results = {
         extension: meshes["east-west"].run(
-            "linkerd", "--context", "kind-west", extension, "check", "--wait=1s", check=False
+            "linkerd", "--context", "kind-west", extension, "check", LINKERD_WAIT_OPTION, check=False
         )
         for extension in ("viz", "jaeger")
     }

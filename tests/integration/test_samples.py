@@ -19,7 +19,7 @@ from mesh.config.models.samples import FailoverConfig, ProfileConfig
 from tests.helpers.custom_objects import dry_run_error, list_custom_objects
 from tests.helpers.stack_under_test import StackUnderTest, deploy, list_all_objects
 
-pytestmark = pytest.mark.lab("north", minutes=2.5)
+pytestmark = pytest.mark.lab("north", minutes=1.5)
 
 CONTEXT = "north"
 # Replaces the manifest of a Buoyant Cloud account.

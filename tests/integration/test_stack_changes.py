@@ -1,25 +1,35 @@
-"""Changes, faults and interrupted updates of a deployed mesh."""
+"""Changes, faults and interrupted updates of a deployed mesh, and the credentials of its links."""
 
 from __future__ import annotations
 
 import base64
+import copy
 import json
+import socket
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+import yaml
 
+from hack.lab.pki import Pki
 from hack.lab.state_dir import StateDir
 from tests.helpers.certificates import DAY, IssuedCertificate
+from tests.helpers.documented_commands import LINK_CREDENTIALS, commands_of_test
+from tests.helpers.page_runner import copy_project, run_in_project
 from tests.helpers.stack_configs import TWO_WAY
 from tests.helpers.stack_under_test import StackUnderTest, deploy, list_all_objects, wait_until
+from tests.helpers.tls_front import serve_front, write_kubeconfig
 
 pytestmark = pytest.mark.lab("west", "east", minutes=4)
+
+CREDENTIAL_NAMESPACES = ("linkerd-multicluster", "linkerd")
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +41,7 @@ def mesh(lab: StateDir, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
 
 def test_unavailable_gateway_fails_its_check(mesh: StackUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     target = next(cluster for cluster in mesh.stack.clusters if cluster.name == mesh.link_pairs[0][1])
-    monkeypatch.setattr("hack.make.check.CHECK_TIMEOUT_S", 10)
+    monkeypatch.setattr("hack.make.check.CHECK_TIMEOUT_S", 1)
     scale = ("-n", "linkerd-multicluster", "scale", "deployment/linkerd-gateway")
     mesh.kubectl(target.context, *scale, "--replicas=0")
     try:
@@ -58,13 +68,22 @@ def test_service_is_mirrored_while_it_has_the_label(mesh: StackUnderTest) -> Non
         mesh.kubectl(contexts[target], "delete", *service)
 
 
-def test_up_recovers_from_kill_during_helm_install(mesh: StackUnderTest) -> None:
-    mesh.destroy()
-    context = mesh.stack.clusters[0].context
+def test_up_waits_for_terminating_crds_and_recovers_from_kill(mesh: StackUnderTest) -> None:
+    context, crd = mesh.stack.clusters[0].context, "crd/serviceprofiles.linkerd.io"
+    identity = ("get", crd, "-o", "jsonpath={.metadata.uid}")
     pending = ("secrets", "-n", "linkerd", "-l", "owner=helm,status=pending-install,name=linkerd-control-plane")
-    with _suspend_controllers(mesh, context), mesh.interrupted_up():
+    with ExitStack() as interrupted:
+        # The finalizer has the same effect as an API server that delays the deletion.
+        with _hold_deletion(mesh, context, crd):
+            mesh.destroy()
+            deleted_uid = mesh.kubectl(context, *identity)
+            interrupted.enter_context(_suspend_controllers(mesh, context))
+            interrupted.enter_context(mesh.interrupted_up())
+            assert wait_until(lambda: "CRDs are gone: serviceprofiles.linkerd.io" in mesh.output.read_text())
+            assert not mesh.list_objects(context, *pending)
         assert wait_until(lambda: bool(mesh.list_objects(context, *pending)), 60), "no release was ever pending"
     assert mesh.list_objects(context, *pending)
+    assert mesh.kubectl(context, *identity) != deleted_uid
 
     mesh.up()
 
@@ -85,22 +104,6 @@ def _suspend_controllers(mesh: StackUnderTest, context: str) -> Iterator[None]:
         yield
     finally:
         controllers.resume()
-
-
-def test_up_waits_for_deletion_of_terminating_crds(mesh: StackUnderTest) -> None:
-    context, crd = mesh.stack.clusters[0].context, "crd/serviceprofiles.linkerd.io"
-    identity = ("get", crd, "-o", "jsonpath={.metadata.uid}")
-    with ThreadPoolExecutor() as pool:
-        # The finalizer has the same effect as an API server that delays the deletion.
-        with _hold_deletion(mesh, context, crd):
-            mesh.destroy()
-            deleted_uid = mesh.kubectl(context, *identity)
-            up = pool.submit(mesh.up)
-            assert wait_until(lambda: "CRDs are gone: serviceprofiles.linkerd.io" in mesh.output.read_text())
-        up.result()
-
-    assert mesh.kubectl(context, *identity) != deleted_uid
-    assert [row for row in mesh.run_checks() if not row.passed] == []
 
 
 @contextmanager
@@ -130,6 +133,126 @@ def test_release_missing_in_stack_state_is_taken_over(mesh: StackUnderTest) -> N
     assert [row for row in mesh.run_checks() if not row.passed] == []
 
 
+def configure_api_server(mesh: StackUnderTest, api_server: Any) -> None:
+    """Set `apiServer` of east; None: not set."""
+    clusters = copy.deepcopy(TWO_WAY["clusters"])
+    if api_server is not None:
+        clusters["east"]["apiServer"] = api_server
+    mesh.configure({**TWO_WAY, "clusters": clusters})
+
+
+def read_secrets(mesh: StackUnderTest) -> list[tuple[str, str]]:
+    """Return UID and kubeconfig of the Secrets of the link from west to east."""
+    secrets = [
+        mesh.get_object("west", "secret", "cluster-credentials-east", namespace) for namespace in CREDENTIAL_NAMESPACES
+    ]
+    return [(secret["metadata"]["uid"], base64.b64decode(secret["data"]["kubeconfig"]).decode()) for secret in secrets]
+
+
+def read_cluster(mesh: StackUnderTest) -> dict[str, Any]:
+    """Return the `cluster` in the credentials of the link from west to east."""
+    contents = {kubeconfig for _, kubeconfig in read_secrets(mesh)}
+    assert len(contents) == 1
+    (entry,) = yaml.safe_load(contents.pop())["clusters"]
+    return dict(entry["cluster"])
+
+
+def read_authority(mesh: StackUnderTest, cluster: str) -> str:
+    """Return the CA of a cluster's API server as PEM."""
+    return Pki(folder=mesh.lab.cluster(cluster) / "pki").certificate("ca").read_text()
+
+
+def list_mirror_pods(mesh: StackUnderTest) -> set[str]:
+    """Return the names of the service mirror's pods of the link from west to east."""
+    selector = "component=linkerd-service-mirror,mirror.linkerd.io/cluster-name=east"
+    return {pod["metadata"]["name"] for pod in mesh.list_objects("west", "pods", "--all-namespaces", "-l", selector)}
+
+
+def assert_passing(mesh: StackUnderTest) -> None:
+    assert [row for row in mesh.run_checks() if not row.passed] == []
+    assert mesh.preview_changes() == {}
+
+
+def test_credentials_that_do_not_work_leave_old_ones(mesh: StackUnderTest, tmp_path: Path) -> None:
+    before = read_secrets(mesh)
+    west_url = mesh.lab.read_status()["clusters"]["west"]["apiServer"]
+    with serve_front(mesh.lab, "east", tmp_path) as front:
+        configure_api_server(mesh, front.url)
+        other_authority = mesh.up_expecting_failure()
+        other_cluster_config = {"url": west_url, "certificateAuthority": read_authority(mesh, "west")}
+        configure_api_server(mesh, other_cluster_config)
+        other_cluster = mesh.up_expecting_failure()
+
+    subject = "the credentials of the link west-to-east do not work there"
+    assert f'clusters.east.apiServer: "{front.url}": {subject}: ' in other_authority
+    assert "set clusters.east.apiServer.certificateAuthority to the CA of this certificate" in other_authority
+    assert f'clusters.east.apiServer: "{west_url}": {subject}: ' in other_cluster
+    assert "HTTP 401" in other_cluster
+    assert read_secrets(mesh) == before, "working credentials were replaced"
+    token = yaml.safe_load(before[0][1])["users"][0]["user"]["token"]
+    assert token not in other_authority + other_cluster
+    configure_api_server(mesh, None)
+    assert_passing(mesh)
+
+
+def test_unreachable_address_is_warning(mesh: StackUnderTest) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    before = len(mesh.output.read_text())
+
+    configure_api_server(mesh, f"https://127.0.0.1:{port}")
+    mesh.up()
+
+    assert "were not tried from this machine: the connection failed" in mesh.output.read_text()[before:]
+
+
+def test_kubeconfig_of_front_needs_address_of_cluster(mesh: StackUnderTest, tmp_path: Path) -> None:
+    own_url = mesh.lab.read_status()["clusters"]["east"]["apiServer"]
+    with serve_front(mesh.lab, "east", tmp_path, is_admin=True) as front:
+        write_kubeconfig(mesh.lab, {"east": front}, tmp_path / "kubeconfig")
+        mesh.environment["KUBECONFIG"] = str(tmp_path / "kubeconfig")
+        configure_api_server(mesh, own_url)
+        try:
+            mesh.up()
+
+            cluster = read_cluster(mesh)
+            assert cluster["server"] == own_url
+            assert base64.b64decode(cluster["certificate-authority-data"]).decode() == read_authority(mesh, "east")
+            assert_passing(mesh)
+        finally:
+            mesh.environment["KUBECONFIG"] = str(mesh.lab.kubeconfig)
+
+
+def test_credentials_of_front_carry_authority_and_restart_mirror(mesh: StackUnderTest, tmp_path: Path) -> None:
+    name = "front.example.com"
+    uids, pods = [uid for uid, _ in read_secrets(mesh)], list_mirror_pods(mesh)
+    with serve_front(mesh.lab, "east", tmp_path, name=name) as front:
+        authority = {"certificateAuthority": front.certificate_authority, "tlsServerName": name}
+        configure_api_server(mesh, {"url": front.url, **authority})
+        mesh.up()
+
+        assert [uid for uid, _ in read_secrets(mesh)] == uids, "the Secrets were replaced"
+        assert (read_cluster(mesh)["server"], read_cluster(mesh)["tls-server-name"]) == (front.url, name)
+        assert wait_until(lambda: not list_mirror_pods(mesh) & pods), (
+            "the service mirror was not restarted, but reads its credentials only at start"
+        )
+        assert_passing(mesh)
+    # The next `up` of the stack resets the address.
+    configure_api_server(mesh, None)
+
+
+def test_documented_commands_replace_deleted_token(lab: StateDir, mesh: StackUnderTest, tmp_path: Path) -> None:
+    clusters = copy.deepcopy(TWO_WAY["clusters"])
+    clusters["east"]["linkerd"] = {"linkTokens": "2026-12"}
+    mesh.configure({**TWO_WAY, "clusters": clusters})
+    mesh.up()
+    before = read_secrets(mesh)
+
+    run_in_project(copy_project(tmp_path), lab, mesh, prod=mesh.name).run_all(commands_of_test(LINK_CREDENTIALS))
+
+    assert [kubeconfig for _, kubeconfig in read_secrets(mesh)] != [kubeconfig for _, kubeconfig in before]
+
+
 def test_release_without_stored_revisions_is_updated(mesh: StackUnderTest) -> None:
     config, context = mesh.config, mesh.stack.clusters[0].context
     release_secrets = ("-n", "linkerd", "secrets", "-l", "owner=helm,name=linkerd-control-plane")
@@ -142,8 +265,8 @@ def test_release_without_stored_revisions_is_updated(mesh: StackUnderTest) -> No
     revisions = json.loads(mesh.kubectl(context, "get", *release_secrets, "-o", "json"))["items"]
     assert [revision["metadata"]["labels"]["status"] for revision in revisions][-1] == "deployed"
     assert [row for row in mesh.run_checks() if not row.passed] == []
+    # The next `up` of the stack resets the value.
     mesh.configure(config)
-    mesh.up()
 
 
 def test_mesh_of_another_stack_is_left_unchanged(mesh: StackUnderTest) -> None:
@@ -163,41 +286,6 @@ def test_mesh_of_another_stack_is_left_unchanged(mesh: StackUnderTest) -> None:
     assert [
         (revision["metadata"]["uid"], revision["data"]) for revision in mesh.list_objects(context, *release_secrets)
     ] == before
-
-
-def test_changed_api_server_address_updates_credentials_and_restarts_mirror(
-    mesh: StackUnderTest,
-) -> None:
-    source, target = mesh.link_pairs[0]
-    contexts = mesh.contexts
-    config = mesh.config
-    address = mesh.lab.read_status()["clusters"][contexts[target]]["apiServer"].replace("127.0.0.1", "localhost")
-
-    def credentials() -> tuple[str, str]:
-        secret = ("-n", "linkerd-multicluster", "get", "secret", f"cluster-credentials-{target}", "-o", "json")
-        link_secret = json.loads(mesh.kubectl(contexts[source], *secret))
-        return link_secret["metadata"]["uid"], base64.b64decode(link_secret["data"]["kubeconfig"]).decode()
-
-    def pods() -> set[str]:
-        selector = f"component=linkerd-service-mirror,mirror.linkerd.io/cluster-name={target}"
-        mirror_pods = mesh.list_objects(contexts[source], "pods", "--all-namespaces", "-l", selector)
-        return {pod["metadata"]["name"] for pod in mirror_pods}
-
-    uid, _ = credentials()
-    pods_before = pods()
-    mesh.configure(
-        {**config, "clusters": {**config["clusters"], target: {**config["clusters"][target], "apiServer": address}}}
-    )
-    mesh.up()
-
-    assert credentials()[0] == uid, "the Secret was replaced"
-    assert address in credentials()[1]
-    assert wait_until(lambda: not pods() & pods_before), (
-        "the service mirror was not restarted, but reads its credentials only at start"
-    )
-    assert [row for row in mesh.run_checks() if not row.passed] == []
-    mesh.configure(config)
-    mesh.up()
 
 
 def test_removed_link_deletes_its_mirrors(mesh: StackUnderTest) -> None:

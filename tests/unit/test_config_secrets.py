@@ -17,6 +17,7 @@ from tests.helpers.stack_files import Environment, error_message
 SECRET = "hunter2-the-secret-of-the-stack"
 
 
+@pytest.mark.thorough
 @given(key=st.sampled_from([*TOP_LEVEL_KEYS, "token"]), value=nest(st.just(SECRET)))
 @fuzz_settings
 def test_error_never_contains_secret(key: str, value: Any, small_environment: Environment) -> None:
