@@ -9,9 +9,9 @@ releases are enough for that (https://github.com/pulumi/pulumi/pull/20362).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pulumi
 
@@ -28,6 +28,15 @@ def create_namespace_hook(call: Callable[[str], None]) -> Hook:
     async def hook(args: pulumi.ResourceHookArgs) -> None:
         inputs = args.new_inputs or {}
         await asyncio.get_running_loop().run_in_executor(_THREADS, call, str(inputs["namespace"]))
+
+    return hook
+
+
+def create_inputs_hook(call: Callable[[Mapping[str, Any]], None]) -> Hook:
+    """Return a hook that runs a blocking function with the inputs of its resource."""
+
+    async def hook(args: pulumi.ResourceHookArgs) -> None:
+        await asyncio.get_running_loop().run_in_executor(_THREADS, call, dict(args.new_inputs or {}))
 
     return hook
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 FIELD_MANAGER_ANNOTATION = "pulumi.com/patchFieldManager"
 CRDS_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
+MULTICLUSTER_NAMESPACE = "linkerd-multicluster"
+LINK_GROUP = "multicluster.linkerd.io"
 # Labels of Linkerd's service mirror: https://linkerd.io/2/reference/multicluster/.
 EXPORTED_LABEL = "mirror.linkerd.io/exported"
 FEDERATED_LABEL = "mirror.linkerd.io/federated"

@@ -40,11 +40,12 @@ def check(target: CheckTarget, gateway_api: GatewayApiTarget, client: KubeClient
         )
         remedy = f"{_INSTALL_FALSE}, or keep extensions.gatewayApi as it was if that setting installed them"
         yield target.finding(rule, remedy, value=", ".join(foreign))
-    elif foreign and not target.adopt:
+    elif foreign:
+        # `adopt` does not apply to it: the CRDs belong to the cluster's platform.
         rule = (
             "exists already and does not belong to this stack; `destroy` would delete it with all routes of all users"
         )
-        yield target.finding(rule, f"{_INSTALL_FALSE}, or {target.path}.adopt: true", value=", ".join(foreign))
+        yield target.finding(rule, _INSTALL_FALSE, value=", ".join(foreign))
 
 
 def _is_owned(target: CheckTarget, gateway_api: GatewayApiTarget, metadata: Mapping[str, Any]) -> bool:

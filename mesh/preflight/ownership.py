@@ -30,6 +30,8 @@ def check_namespace(target: CheckTarget, client: KubeClient, namespace: str) -> 
         if namespace == target.control_plane_namespace:
             yield from trust_anchor.check(target, client)
         return
+    if not manager and namespace in {software.namespace for software in target.platform}:
+        return  # mesh.preflight.platform_software reports it
     if namespace == target.control_plane_namespace and _has_linkerd(target, client):
         yield from _check_foreign_linkerd(target, client, manager)
     elif not target.adopt:

@@ -16,12 +16,15 @@ from mesh.preflight import (
     cilium_identity,
     cilium_upgrade_path,
     clock_skew,
+    foreign_links,
+    foreign_releases,
     gateway,
     gateway_api,
     kubernetes_version,
     network_overlap,
     ownership,
     permissions,
+    platform_software,
     running_linkerd,
 )
 from mesh.preflight.finding import Finding, Severity
@@ -134,6 +137,10 @@ def _run_cluster_checks(target: CheckTarget, client: KubeClient) -> Iterator[Fin
     if response.content is not None and response.status == 200:
         checks.insert(0, kubernetes_version.check(target, response.content))
     checks += [ownership.check_namespace(target, client, namespace) for namespace in target.namespaces]
+    checks.append(platform_software.check(target, client))
+    checks.append(foreign_releases.check(target, client))
+    if target.links is not None:
+        checks.append(foreign_links.check(target, client))
     checks.append(api_services.check(target, client))
     if target.linkerd is not None:
         checks.append(ownership.check_other_namespaces(target, client))

@@ -29,6 +29,29 @@ class CiliumTarget:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReleaseTarget:
+    """A Helm release that the stack will own, and objects by which an existing one is recognized."""
+
+    name: str
+    namespace: str
+    account: str | None = None  # name of a ServiceAccount of the chart; None: the chart has none
+    crd_groups: tuple[str, ...] = ()  # API groups of the chart's CRDs
+    uninstall: str = ""  # command that removes the objects if they were installed without Helm
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlatformSoftware:
+    """Software of the cluster's platform, which the stack would install a second time."""
+
+    name: str
+    namespace: str
+    release: str
+    crd_group: str | None = None  # API group of its CRDs
+    ingress_controller: str | None = None  # controller of its IngressClasses
+    remedy: str  # the setting that uses the existing one
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckTarget:
     """One cluster and the properties to check."""
 
@@ -51,6 +74,9 @@ class CheckTarget:
     trust_domain: str | None = None  # of Linkerd's identities; None: not checked
     cluster_domain: str | None = None  # of the cluster's DNS names; None: not checked
     cilium: CiliumTarget | None = None  # None: no Cilium
+    releases: tuple[ReleaseTarget, ...] = ()
+    platform: tuple[PlatformSoftware, ...] = ()
+    links: tuple[str, ...] | None = None  # targets of the cluster's links; None: no multicluster extension
     extra_resources: tuple[tuple[str, str], ...] = ()  # group and resource of objects besides Linkerd's own
 
     @property

@@ -74,8 +74,8 @@ def find_drift(client: KubeClient, namespace: str, release: str) -> list[Drifted
     if revision is None:
         return []
     ownership_metadata = ownership.helm_ownership_metadata(release, namespace)
-    manifest = [_with_ownership_metadata(body, ownership_metadata) for body in _manifest_objects(revision.manifest)]
-    kinds = cache(partial(_read_served_kinds, client))
+    manifest = [_with_ownership_metadata(body, ownership_metadata) for body in manifest_objects(revision.manifest)]
+    kinds = cache(partial(read_served_kinds, client))
     jobs = [
         partial(_find_object_drift, client, desired, object_path(kinds(desired["apiVersion"]), desired, namespace))
         for desired in manifest
@@ -100,7 +100,8 @@ def object_path(kinds: Mapping[str, tuple[str, bool]], body: Mapping[str, Any], 
     return ObjectPath(collection=f"{_api_root(body['apiVersion'])}{in_namespace}/{plural}", name=str(metadata["name"]))
 
 
-def _manifest_objects(manifest: str) -> Iterable[dict[str, Any]]:
+def manifest_objects(manifest: str) -> Iterable[dict[str, Any]]:
+    """Yield the objects of a manifest."""
     for document in strict_yaml.load_all(manifest, strict_yaml.MANIFEST_LIMITS):
         if isinstance(document, dict) and document.get("kind") and document.get("metadata"):
             yield document
@@ -112,7 +113,7 @@ def _with_ownership_metadata(body: Mapping[str, Any], additions: Mapping[str, Ma
     return {**body, "metadata": {**metadata, **extended}}
 
 
-def _read_served_kinds(client: KubeClient, version: str) -> Mapping[str, tuple[str, bool]]:
+def read_served_kinds(client: KubeClient, version: str) -> Mapping[str, tuple[str, bool]]:
     """Return the kinds of an API version: plural name, and whether objects are in namespaces."""
     resources = (client.get(_api_root(version), f"which kinds {version} has") or {}).get("resources") or ()
     return {each["kind"]: (each["name"], bool(each["namespaced"])) for each in resources if "/" not in each["name"]}

@@ -9,6 +9,7 @@ from typing import Any
 
 from mesh.helm.drift.detect import DriftedObject, find_drift
 from mesh.kube.client import STRATEGIC_MERGE_PATCH, KubeClient
+from mesh.kube.conditions import find_condition
 from mesh.kube.errors import ApiStatusError, to_single_line
 
 # For a kind whose CRD another release is about to create.
@@ -116,4 +117,7 @@ def _is_ready(live: Mapping[str, Any]) -> bool:
             return bool(is_observed and status.get("numberAvailable", 0) >= status.get("desiredNumberScheduled", 0))
         case "Service" if spec.get("type") == "LoadBalancer":
             return bool((status.get("loadBalancer") or {}).get("ingress"))
+        case "APIService":
+            # While an API is unavailable, the cluster deletes no namespace.
+            return find_condition(live, "Available").get("status") == "True"
     return True
