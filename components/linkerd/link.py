@@ -224,10 +224,12 @@ class ClusterLink(pulumi.ComponentResource):
 
         def delete_mirror(namespace: str) -> None:
             client = kube_client.connect(access)
-            for each in find_mirror_objects(client, namespace, target):
-                if not each.helm_release:
-                    client.request("DELETE", f"{each.path}?propagationPolicy=Background")
-                    pulumi.log.info(f"{cluster.name}: replacing {each.name} of the link that Linkerd's CLI created")
+            objects = [each for each in find_mirror_objects(client, namespace, target) if not each.helm_release]
+            for each in objects:
+                client.request("DELETE", f"{each.path}?propagationPolicy=Background")
+            if objects:
+                names = ", ".join(each.name for each in objects)
+                pulumi.log.info(f"{cluster.name}: replacing the service mirror that Linkerd's CLI created: {names}")
 
         hook = pulumi.ResourceHook(f"{resource_name}-replace-mirror", create_namespace_hook(delete_mirror))
         return pulumi.ResourceHookBinding(before_create=[hook])

@@ -2,8 +2,9 @@
 
 When Helm creates a release over existing objects, it does less than an upgrade. Helm changes no object of a kind
 without a Go type in Helm, such as an APIService with its `caBundle`. Helm deletes no object that only the former
-release had. So before a create, the former revision is kept in a Secret. After the create, the objects are compared,
-repaired and cleaned up. The Secret is deleted last, so an interrupted takeover continues with the next update.
+release had, and no such field. So before a create, the former revision is kept in a Secret. After the create, the
+objects are compared, repaired and cleaned up. The Secret is deleted last, so an interrupted takeover continues with the
+next update.
 """
 
 from __future__ import annotations
@@ -15,15 +16,20 @@ from typing import Any
 from urllib.parse import quote
 
 from mesh.helm import drift, release_storage
-from mesh.helm.drift.detect import ObjectPath, manifest_objects, object_path, read_served_kinds
+from mesh.helm.drift.detect import (
+    RETAINED_KINDS,
+    ObjectPath,
+    identity,
+    manifest_objects,
+    object_path,
+    read_served_kinds,
+)
 from mesh.kube.client import METADATA_LIST_MEDIA_TYPE, KubeClient
 from mesh.kube.constants import CRDS_PATH, FIELD_MANAGER_ANNOTATION, RESOURCE_POLICY_ANNOTATION
 from mesh.kube.errors import ApiStatusError
 from mesh.kube.json_access import as_mapping, as_mappings
 from mesh.kube.ownership import helm_ownership_metadata
 
-# Deleting one of these deletes objects and data of others.
-_RETAINED_KINDS = frozenset({"Namespace", "CustomResourceDefinition", "PersistentVolumeClaim"})
 _INSTALLED_STATUSES = {"deployed", "superseded", "uninstalling"}
 
 
@@ -75,8 +81,13 @@ def take_over_objects(client: KubeClient, namespace: str, release: str, *, wait:
     revision = release_storage.read_latest_revision(client, namespace, release) if secret is not None else None
     if secret is None or revision is None:
         return []
-    changes = [f"repaired: {each}" for each in drift.repair_drift(client, namespace, release, wait=wait)]
-    for name, location in _find_obsolete_objects(client, namespace, release, _manifest(secret), revision.manifest):
+    former = _manifest(secret)
+    shortened = drift.remove_former_fields(client, namespace, former, revision.manifest)
+    changes = [f"removed fields of the former release: {each}" for each in shortened]
+    changes += [f"repaired: {each}" for each in drift.repair_drift(client, namespace, release, wait=wait)]
+    if wait:
+        drift.wait_until_ready(client, shortened)
+    for name, location in _find_obsolete_objects(client, namespace, release, former, revision.manifest):
         client.request("DELETE", f"{location.path}?propagationPolicy=Background")
         changes.append(f"deleted: {name}, which only the former release had")
     client.request("DELETE", path)
@@ -125,9 +136,9 @@ def _find_obsolete_objects(
 ) -> Iterator[tuple[str, ObjectPath]]:
     """Yield kind, name and path of each object that Helm's upgrade from the former release would delete."""
     annotations = helm_ownership_metadata(release, namespace)["annotations"]
-    remaining = {_identity(body, namespace) for body in manifest_objects(current)}
+    remaining = {identity(body, namespace) for body in manifest_objects(current)}
     for body in manifest_objects(former):
-        if _identity(body, namespace) in remaining or body["kind"] in _RETAINED_KINDS:
+        if identity(body, namespace) in remaining or body["kind"] in RETAINED_KINDS:
             continue
         location = object_path(read_served_kinds(client, body["apiVersion"]), body, namespace)
         name = f"{body['kind']} {body['metadata']['name']}"
@@ -141,10 +152,3 @@ def _find_obsolete_objects(
         )
         if annotations.items() <= live_annotations.items() and not is_retained:
             yield name, location
-
-
-def _identity(body: Mapping[str, Any], namespace: str) -> tuple[str, str, str, str]:
-    """Return API group, kind, namespace and name of an object; cluster-scoped ones get the release's namespace too."""
-    metadata = body["metadata"]
-    group = str(body["apiVersion"]).rpartition("/")[0]
-    return group, str(body["kind"]), str(metadata.get("namespace") or namespace), str(metadata["name"])

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mesh.kube.client import METADATA_LIST_MEDIA_TYPE, METADATA_MEDIA_TYPE, KubeClient
-from mesh.kube.constants import CRDS_PATH
-from mesh.kube.errors import to_single_line
+from mesh.kube.constants import CRDS_PATH, FIELD_MANAGER_ANNOTATION
+from mesh.kube.errors import NotReadableError, to_single_line
 from mesh.kube.json_access import as_mapping, as_mappings, as_text
-from mesh.kube.ownership import helm_ownership_metadata
+from mesh.kube.ownership import LINKERD_CRDS_RELEASE, helm_ownership_metadata
 from mesh.preflight.finding import Finding
 from mesh.preflight.target import CheckTarget, ReleaseTarget
 
@@ -20,43 +20,83 @@ from mesh.preflight.target import CheckTarget, ReleaseTarget
 def check(target: CheckTarget, client: KubeClient) -> Iterator[Finding]:
     """Yield a finding for each release whose objects Helm would refuse to adopt."""
     for release in target.releases:
-        if release.account is not None and target.adopt:
-            yield from _check_account(target, release, release.account, client)
+        if target.adopt and release.name != LINKERD_CRDS_RELEASE:  # whose account is the control plane's
+            owner = _read_account(release, client)
+            if owner is not None and not _is_adoptable(owner, release):
+                yield from _report_account(target, release, owner, client)
+        elif release.own_secret is not None:
+            yield from _check_own_secret(target, release, release.own_secret, client)
     if any(release.crd_groups for release in target.releases):
-        subject = "the owner of Linkerd's CRDs"
-        crd_list = client.get(CRDS_PATH, subject, METADATA_LIST_MEDIA_TYPE) or {}
+        crd_list = client.get(CRDS_PATH, "the owner of Linkerd's CRDs", METADATA_LIST_MEDIA_TYPE) or {}
         crds = [as_mapping(crd, "metadata") for crd in as_mappings(crd_list.get("items"))]
         for release in target.releases:
-            yield from _check_crds(target, release, crds)
+            yield from _check_crds(target, release, crds, client)
 
 
-def _check_account(target: CheckTarget, release: ReleaseTarget, account: str, client: KubeClient) -> Iterator[Finding]:
-    path = f"/api/v1/namespaces/{release.namespace}/serviceaccounts/{account}"
+def _read_account(release: ReleaseTarget, client: KubeClient) -> dict[str, Any] | None:
+    """Return the metadata of the ServiceAccount by which an existing release is recognized; None without one."""
+    path = f"/api/v1/namespaces/{release.namespace}/serviceaccounts/{release.account}"
     live = client.get(path, f"the owner of {release.name} in namespace {release.namespace}", METADATA_MEDIA_TYPE)
-    if live is None or _is_adoptable(as_mapping(live, "metadata"), release):
-        return
-    annotations = as_mapping(live, "metadata", "annotations")
+    return as_mapping(live, "metadata") if live is not None else None
+
+
+def _report_account(
+    target: CheckTarget, release: ReleaseTarget, metadata: Mapping[str, Any], client: KubeClient
+) -> Iterator[Finding]:
+    annotations = as_mapping(metadata.get("annotations"))
     name, namespace = (
         to_single_line(as_text(annotations.get(f"meta.helm.sh/release-{key}")), 63) for key in ("name", "namespace")
     )
+    if not name and release.namespace == target.control_plane_namespace and not _has_revisions(release, client):
+        return  # mesh.preflight.ownership reports it
     installer = f"by the Helm release {name} in namespace {namespace}" if name else "without Helm"
     uninstall = f"helm uninstall --namespace {namespace} {name}" if name else release.uninstall
     yield target.finding(
         f"is installed {installer}, and {target.path}.adopt adopts only a Helm release {release.name} in namespace "
         f"{release.namespace}",
-        f"remove it, and `up` installs it again ({uninstall})",
+        f"remove it ({uninstall}); `up` installs it again",
         value=release.name,
     )
 
 
-def _check_crds(target: CheckTarget, release: ReleaseTarget, crds: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+def _check_own_secret(target: CheckTarget, release: ReleaseTarget, name: str, client: KubeClient) -> Iterator[Finding]:
+    """Yield a finding if a release exists, but not this stack's Secret in its namespace."""
+    if _read_account(release, client) is None:
+        return
+    path = f"/api/v1/namespaces/{release.namespace}/secrets/{name}"
+    try:
+        secret = client.get(path, f"the owner of {release.name}", METADATA_MEDIA_TYPE)
+    except NotReadableError:
+        return  # a user who only previews may not read Secrets
+    if as_mapping(secret, "metadata", "annotations").get(FIELD_MANAGER_ANNOTATION) != target.owner:
+        yield target.finding(
+            f"is already installed in namespace {release.namespace} and does not belong to this stack",
+            f"uninstall it ({release.uninstall}), or set {target.path}.adopt: true to adopt it",
+            value=release.name,
+        )
+
+
+def _has_revisions(release: ReleaseTarget, client: KubeClient) -> bool:
+    path = f"/api/v1/namespaces/{release.namespace}/secrets?labelSelector=owner%3Dhelm&limit=1"
+    secrets = client.get(path, f"Helm's revisions in namespace {release.namespace}", METADATA_LIST_MEDIA_TYPE) or {}
+    return bool(as_mappings(secrets.get("items")))
+
+
+def _check_crds(
+    target: CheckTarget, release: ReleaseTarget, crds: Sequence[Mapping[str, Any]], client: KubeClient
+) -> Iterator[Finding]:
     names = [
         to_single_line(as_text(crd.get("name")), 253)
         for crd in crds
-        if as_text(crd.get("name")).partition(".")[2] in release.crd_groups and not _is_adoptable(crd, release)
+        if as_text(crd.get("name")).partition(".")[2] in release.crd_groups
+        and not crd.get("deletionTimestamp")  # `up` waits until it is gone
+        and not _is_adoptable(crd, release)
     ]
     if not names:
         return
+    owner = _read_account(release, client)
+    if owner is not None and "meta.helm.sh/release-name" not in as_mapping(owner.get("annotations")):
+        return  # Linkerd's CLI has installed both, and removes both; the finding about the rest has the command
     metadata = helm_ownership_metadata(release.name, release.namespace)
     labels, annotations = (" ".join(f"{key}={value}" for key, value in each.items()) for each in metadata.values())
     yield target.finding(

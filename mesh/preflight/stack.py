@@ -147,17 +147,24 @@ def _releases(stack: Settings, cluster: ClusterSettings) -> Iterator[ReleaseTarg
     """Yield the Helm releases of Linkerd that the stack will own on a cluster, and Cilium's."""
     extensions = cluster.extensions
     if stack.cilium is not None and cluster.cilium is not None:
-        yield ReleaseTarget(name="cilium", namespace="kube-system", account="cilium", uninstall="cilium uninstall")
+        yield ReleaseTarget(
+            name="cilium",
+            namespace="kube-system",
+            account="cilium",
+            uninstall="cilium uninstall",
+            own_secret="cilium-ca",
+        )
     if not stack.has_linkerd:
         return
     namespace = cluster.linkerd.namespace
-    yield ReleaseTarget(name=LINKERD_CRDS_RELEASE, namespace=namespace, crd_groups=_LINKERD_CRD_GROUPS)
-    yield ReleaseTarget(
-        name="linkerd-control-plane",
-        namespace=namespace,
-        account="linkerd-identity",
-        uninstall="linkerd uninstall | kubectl delete -f -",
-    )
+    for name, groups in {LINKERD_CRDS_RELEASE: _LINKERD_CRD_GROUPS, "linkerd-control-plane": ()}.items():
+        yield ReleaseTarget(
+            name=name,
+            namespace=namespace,
+            account="linkerd-identity",
+            crd_groups=groups,
+            uninstall="linkerd uninstall | kubectl delete -f -",
+        )
     if cluster.linkerd.cni:
         yield ReleaseTarget(
             name="linkerd2-cni",
@@ -169,7 +176,7 @@ def _releases(stack: Settings, cluster: ClusterSettings) -> Iterator[ReleaseTarg
         yield _extension_release("multicluster", "linkerd-service-mirror-remote-access-default", LINK_GROUP)
     if extensions.viz is not None:
         yield _extension_release("viz", "tap")
-    if extensions.jaeger is not None:
+    if extensions.jaeger:
         yield _extension_release("jaeger", "jaeger-injector")
     if extensions.smi is not None:
         yield _extension_release("smi", "smi-adaptor", "split.smi-spec.io")
@@ -190,8 +197,8 @@ def _platform(cluster: ClusterSettings) -> Iterator[PlatformSoftware]:
             namespace="metallb-system",
             release="metallb",
             crd_group="metallb.io",
-            remedy=f"remove extensions.metallb.pools.{cluster.name} to use it with its own pools, and extensions.metallb if "
-            "no cluster needs it",
+            remedy=f"remove extensions.metallb.pools.{cluster.name}, or extensions.metallb if no cluster needs it, to "
+            "use it with its own pools",
         )
     if extensions.ingress_nginx is not None and extensions.ingress_nginx.install:
         yield PlatformSoftware(

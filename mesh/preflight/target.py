@@ -34,9 +34,10 @@ class ReleaseTarget:
 
     name: str
     namespace: str
-    account: str | None = None  # name of a ServiceAccount of the chart; None: the chart has none
+    account: str  # name of a ServiceAccount of the chart, or of the chart that needs this one
     crd_groups: tuple[str, ...] = ()  # API groups of the chart's CRDs
-    uninstall: str = ""  # command that removes the objects if they were installed without Helm
+    uninstall: str  # command that removes the objects if they were installed without Helm
+    own_secret: str | None = None  # Secret of this stack, if the namespace belongs to others
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -218,7 +218,7 @@ class ClusterConfig(StrictModel):
     networks: NetworksConfig = NetworksConfig()
     """Networks of the cluster."""
     adopt: bool = False
-    """Whether the stack takes over existing namespaces and Helm releases of Linkerd in the cluster."""
+    """Whether the stack takes over existing namespaces, Helm releases and links of Linkerd, and Cilium's release."""
     linkerd: ClusterLinkerdConfig = ClusterLinkerdConfig()
     """Settings that override `linkerd` in this cluster."""
     cilium: ClusterCiliumConfig = ClusterCiliumConfig()

@@ -17,6 +17,8 @@ from mesh.kube.client import KubeClient
 from mesh.kube.errors import NotReadableError
 
 _MAX_CONCURRENT_REQUESTS = 5
+# Deleting one of these, or its fields, deletes objects and data of others.
+RETAINED_KINDS = frozenset({"Namespace", "CustomResourceDefinition", "PersistentVolumeClaim"})
 # From one object to the next.
 _CHECK_TIMEOUT_S = 60
 
@@ -105,6 +107,13 @@ def manifest_objects(manifest: str) -> Iterable[dict[str, Any]]:
     for document in strict_yaml.load_all(manifest, strict_yaml.MANIFEST_LIMITS):
         if isinstance(document, dict) and document.get("kind") and document.get("metadata"):
             yield document
+
+
+def identity(body: Mapping[str, Any], namespace: str) -> tuple[str, str, str, str]:
+    """Return API group, kind, namespace and name of an object; cluster-scoped ones get the release's namespace too."""
+    metadata = body["metadata"]
+    group = str(body["apiVersion"]).rpartition("/")[0]
+    return group, str(body["kind"]), str(metadata.get("namespace") or namespace), str(metadata["name"])
 
 
 def _with_ownership_metadata(body: Mapping[str, Any], additions: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:

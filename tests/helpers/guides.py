@@ -1,0 +1,128 @@
+"""Linkerd as the reference guides install it by hand: with Helm, Linkerd's CLI and kubectl.
+
+Follows https://linkerd.io/2.13/tasks/install-helm/, …/tasks/installing-multicluster/ and …/getting-started/.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mesh.addon_chart_versions import INGRESS_NGINX_VERSION, METALLB_VERSION, SMI_VERSION
+from mesh.linkerd_releases import find_linkerd_release
+from tests.helpers.certificates import DAY, IssuedCertificate
+from tests.helpers.stack_under_test import StackUnderTest
+
+_NOW = datetime.now(UTC)
+# Versions of the charts that belong to no Linkerd release.
+_ADD_ONS = {
+    "linkerd-smi": SMI_VERSION,
+    "metallb": METALLB_VERSION,
+    "ingress-nginx": INGRESS_NGINX_VERSION,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guide:
+    """The reader of a guide: the clusters, the certificates and the commands.
+
+    Args:
+        stack: the stack that adopts the clusters later, for its environment.
+        folder: folder of the certificates and of Helm's files.
+        release: version of Linkerd.
+    """
+
+    stack: StackUnderTest
+    folder: Path
+    release: str
+    anchor: IssuedCertificate = field(
+        default_factory=lambda: IssuedCertificate(begin=_NOW - DAY, end=_NOW + 3650 * DAY)
+    )
+
+    def __post_init__(self) -> None:
+        issuer = IssuedCertificate(
+            name="identity.linkerd.cluster.local",
+            signer=self.anchor,
+            begin=_NOW - DAY,
+            end=_NOW + 365 * DAY,
+            path_length=0,
+        )
+        object.__setattr__(self, "issuer", issuer)
+        for name, content in {
+            "ca.crt": self.anchor.pem,
+            "issuer.crt": issuer.pem,
+            "issuer.key": issuer.private_key,
+        }.items():
+            (self.folder / name).write_text(content)
+        self.shell(f"helm repo add linkerd {self.stack.environment['MULTICLUSTER_MESH_CHARTS']}")
+
+    issuer: IssuedCertificate = field(init=False)
+
+    def shell(self, command: str) -> str:
+        """Run a command line of a guide, and return its output."""
+        homes = {f"HELM_{kind}_HOME": str(self.folder / kind.lower()) for kind in ("CONFIG", "CACHE", "DATA")}
+        return self.stack.run(
+            "env",
+            *(f"{key}={value}" for key, value in homes.items()),
+            "bash",
+            "-ceuo",
+            "pipefail",
+            f"cd {self.folder}; {command}",
+        ).stdout
+
+    def install(self, context: str, chart: str, options: str = "", *, namespace: str = "") -> None:
+        """Install a chart with Helm, in a namespace of the chart's name or another one, which Helm creates."""
+        namespace = namespace or chart
+        self.shell(
+            f"helm install {chart} linkerd/{chart} --version {self._version(chart)} --kube-context {context} "
+            f"--namespace {namespace} --create-namespace --wait {options}"
+        )
+
+    def install_linkerd(self, context: str, *extensions: str) -> None:
+        """Install the control plane, with its issuer as values, and extensions."""
+        self.install(context, "linkerd-crds", namespace="linkerd")
+        self.install(
+            context,
+            "linkerd-control-plane",
+            "--set-file identityTrustAnchorsPEM=ca.crt --set-file identity.issuer.tls.crtPEM=issuer.crt "
+            "--set-file identity.issuer.tls.keyPEM=issuer.key",
+            namespace="linkerd",
+        )
+        for extension in extensions:
+            self.install(context, f"linkerd-{extension}")
+
+    def link(self, source: str, target: str, name: str, options: str = "") -> None:
+        """Link a target cluster into a source with Linkerd's CLI."""
+        link = f"linkerd --context {target} multicluster link --cluster-name {name} {options}"
+        self.shell(f"{link} | kubectl --context {source} apply -f -")
+
+    def apply(self, context: str, objects: Sequence[Mapping[str, Any]]) -> None:
+        """Apply objects with kubectl."""
+        path = self.folder / f"{context}.json"
+        path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
+        self.shell(f"kubectl --context {context} apply -f {path}")
+
+    def trust(self, clusters: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
+        """Return the setting `trust` of a stack that adopts the clusters, and its secrets."""
+        issuers = {name: {"certificate": self.issuer.pem} for name in clusters}
+        keys = {f"trust.issuers.{name}.key": self.issuer.private_key for name in clusters}
+        return {"anchor": {"certificate": self.anchor.pem}, "issuers": issuers}, keys
+
+    def _version(self, chart: str) -> str:
+        release = find_linkerd_release(self.release)
+        assert release is not None
+        versions: dict[str, str | None] = {
+            "linkerd-crds": release.crds,
+            "linkerd-control-plane": release.control_plane,
+            "linkerd-multicluster": release.multicluster,
+            "linkerd-viz": release.viz,
+            "linkerd-jaeger": release.jaeger,
+            **_ADD_ONS,
+        }
+        version = versions[chart]
+        assert version is not None
+        return version
