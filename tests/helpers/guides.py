@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ _ADD_ONS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
 class Guide:
     """The reader of a guide: the clusters, the certificates and the commands.
 
@@ -36,42 +34,31 @@ class Guide:
         release: version of Linkerd.
     """
 
-    stack: StackUnderTest
-    folder: Path
-    release: str
-    anchor: IssuedCertificate = field(
-        default_factory=lambda: IssuedCertificate(begin=_NOW - DAY, end=_NOW + 3650 * DAY)
-    )
-
-    def __post_init__(self) -> None:
-        issuer = IssuedCertificate(
+    def __init__(self, stack: StackUnderTest, folder: Path, release: str) -> None:
+        self._stack, self._folder, self._release = stack, folder, release
+        self._anchor = IssuedCertificate(begin=_NOW - DAY, end=_NOW + 3650 * DAY)
+        self._issuer = IssuedCertificate(
             name="identity.linkerd.cluster.local",
-            signer=self.anchor,
+            signer=self._anchor,
             begin=_NOW - DAY,
             end=_NOW + 365 * DAY,
             path_length=0,
         )
-        object.__setattr__(self, "issuer", issuer)
-        for name, content in {
-            "ca.crt": self.anchor.pem,
-            "issuer.crt": issuer.pem,
-            "issuer.key": issuer.private_key,
-        }.items():
-            (self.folder / name).write_text(content)
-        self.shell(f"helm repo add linkerd {self.stack.environment['MULTICLUSTER_MESH_CHARTS']}")
-
-    issuer: IssuedCertificate = field(init=False)
+        (folder / "ca.crt").write_text(self._anchor.pem)
+        (folder / "issuer.crt").write_text(self._issuer.pem)
+        (folder / "issuer.key").write_text(self._issuer.private_key)
+        self.shell(f"helm repo add linkerd {stack.environment['MULTICLUSTER_MESH_CHARTS']}")
 
     def shell(self, command: str) -> str:
         """Run a command line of a guide, and return its output."""
-        homes = {f"HELM_{kind}_HOME": str(self.folder / kind.lower()) for kind in ("CONFIG", "CACHE", "DATA")}
-        return self.stack.run(
+        homes = {f"HELM_{kind}_HOME": str(self._folder / kind.lower()) for kind in ("CONFIG", "CACHE", "DATA")}
+        return self._stack.run(
             "env",
             *(f"{key}={value}" for key, value in homes.items()),
             "bash",
             "-ceuo",
             "pipefail",
-            f"cd {self.folder}; {command}",
+            f"cd {self._folder}; {command}",
         ).stdout
 
     def install(self, context: str, chart: str, options: str = "", *, namespace: str = "") -> None:
@@ -102,18 +89,18 @@ class Guide:
 
     def apply(self, context: str, objects: Sequence[Mapping[str, Any]]) -> None:
         """Apply objects with kubectl."""
-        path = self.folder / f"{context}.json"
+        path = self._folder / f"{context}.json"
         path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
         self.shell(f"kubectl --context {context} apply -f {path}")
 
     def trust(self, clusters: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
         """Return the setting `trust` of a stack that adopts the clusters, and its secrets."""
-        issuers = {name: {"certificate": self.issuer.pem} for name in clusters}
-        keys = {f"trust.issuers.{name}.key": self.issuer.private_key for name in clusters}
-        return {"anchor": {"certificate": self.anchor.pem}, "issuers": issuers}, keys
+        issuers = {name: {"certificate": self._issuer.pem} for name in clusters}
+        keys = {f"trust.issuers.{name}.key": self._issuer.private_key for name in clusters}
+        return {"anchor": {"certificate": self._anchor.pem}, "issuers": issuers}, keys
 
     def _version(self, chart: str) -> str:
-        release = find_linkerd_release(self.release)
+        release = find_linkerd_release(self._release)
         assert release is not None
         versions: dict[str, str | None] = {
             "linkerd-crds": release.crds,

@@ -41,7 +41,7 @@ def adopting_stack(
     """Yield a stack and a guide for its clusters; at exit, require that the clusters are as they were before."""
     stack = StackUnderTest(lab, folder, f"adopt-{name}", config)
     stack.objects_before = {context: list_all_objects(stack, context) for context in stack.contexts.values()}
-    guide = Guide(stack=stack, folder=folder, release=stack.stack.linkerd_version)
+    guide = Guide(stack, folder, stack.stack.linkerd_version)
     trust, keys = guide.trust(list(config["clusters"]))
     stack.configure({**config, "trust": trust}, keys)
     try:
