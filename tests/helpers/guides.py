@@ -61,11 +61,11 @@ class Guide:
             f"cd {self._folder}; {command}",
         ).stdout
 
-    def install(self, context: str, chart: str, options: str = "", *, namespace: str = "") -> None:
+    def install(self, context: str, chart: str, options: str = "", *, namespace: str = "", version: str = "") -> None:
         """Install a chart with Helm, in a namespace of the chart's name or another one, which Helm creates."""
-        namespace = namespace or chart
+        namespace, version = namespace or chart, version or self._version(chart)
         self.shell(
-            f"helm install {chart} linkerd/{chart} --version {self._version(chart)} --kube-context {context} "
+            f"helm install {chart} linkerd/{chart} --version {version} --kube-context {context} "
             f"--namespace {namespace} --create-namespace --wait {options}"
         )
 

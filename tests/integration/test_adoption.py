@@ -20,8 +20,6 @@ pytestmark = pytest.mark.lab("west", "east", minutes=3)
 
 # Context in this lab of each cluster in the shipped stack files.
 CONTEXTS = {"cluster1": "west", "cluster2": "east", "west": "west", "east": "east", "demo": "west"}
-# The guides' platforms have their own MetalLB and ingress-nginx.
-EXISTING_PLATFORM: dict[str, Any] = {"metallb": None, "ingressNginx": {"install": False}}
 
 
 def adopting_config(name: str, **extensions: Any) -> dict[str, Any]:
@@ -29,9 +27,8 @@ def adopting_config(name: str, **extensions: Any) -> dict[str, Any]:
     config = copy.deepcopy(shipped_config(name))
     for cluster, settings in config["clusters"].items():
         settings |= {"context": CONTEXTS[cluster], "adopt": True}
-    merged = {**config["extensions"], **extensions}
-    config["extensions"] = {key: value for key, value in merged.items() if value is not None}
-    return config
+    merged = {**config.get("extensions", {}), **extensions}
+    return config | {"extensions": {key: value for key, value in merged.items() if value is not None}}
 
 
 @contextmanager
@@ -42,8 +39,9 @@ def adopting_stack(
     stack = StackUnderTest(lab, folder, f"adopt-{name}", config)
     stack.objects_before = {context: list_all_objects(stack, context) for context in stack.contexts.values()}
     guide = Guide(stack, folder, stack.stack.linkerd_version)
-    trust, keys = guide.trust(list(config["clusters"]))
-    stack.configure({**config, "trust": trust}, keys)
+    if stack.stack.has_linkerd:
+        trust, keys = guide.trust(list(config["clusters"]))
+        stack.configure({**config, "trust": trust}, keys)
     try:
         yield stack, guide
     finally:
@@ -112,8 +110,9 @@ def test_two_way_mesh_of_kpaas_guide_is_adopted(lab: StateDir, tmp_path: Path) -
     config = adopting_config("kpaas")
     with adopting_stack(lab, tmp_path, "kpaas", config) as (stack, guide):
         for context in ("west", "east"):
-            for platform, namespace in {"metallb": "metallb-system", "ingress-nginx": "ingress-nginx"}.items():
-                guide.install(context, platform, namespace=namespace)
+            guide.install(context, "metallb", namespace="metallb-system")
+            # The lab's pods answer no webhook.
+            guide.install(context, "ingress-nginx", "--set controller.admissionWebhooks.enabled=false")
             guide.install_linkerd(context, "viz", "multicluster", "smi")
         guide.link("west", "east", "cluster2")
         guide.link("east", "west", "cluster1")
@@ -127,15 +126,14 @@ def test_two_way_mesh_of_kpaas_guide_is_adopted(lab: StateDir, tmp_path: Path) -
         assert "set extensions.ingressNginx.install: false to use it" in output
         assert "adopt: true" not in output and "delete it" not in output
 
-        stack.configure(
-            {**stack.config, "extensions": adopting_config("kpaas", **EXISTING_PLATFORM)["extensions"]}, stack.secrets
-        )
+        extensions = adopting_config("kpaas", metallb=None, ingressNginx={"install": False})["extensions"]
+        stack.configure({**stack.config, "extensions": extensions}, stack.secrets)
         assert_adopted(stack)
         stack.destroy()
         for context in ("west", "east"):
-            for platform, namespace in {"metallb": "metallb-system", "ingress-nginx": "ingress-nginx"}.items():
+            for release, namespace in {"metallb": "metallb-system", "ingress-nginx": "ingress-nginx"}.items():
                 assert stack.list_objects(context, "deployments", "-n", namespace) != []
-                guide.shell(f"helm uninstall {platform} --kube-context {context} --namespace {namespace}")
+                guide.shell(f"helm uninstall {release} --kube-context {context} --namespace {namespace}")
                 guide.shell(f"kubectl --context {context} delete namespace {namespace}")
 
 
@@ -170,4 +168,27 @@ def test_mesh_of_emojivoto_guide_is_replaced(lab: StateDir, tmp_path: Path) -> N
             guide.shell(
                 remedy.replace("uninstall", "--context west uninstall").replace("delete", "--context west delete")
             )
+        assert_adopted(stack)
+
+
+def test_clustermesh_of_helm_is_adopted(lab: StateDir, tmp_path: Path) -> None:
+    config = adopting_config("clustermesh")
+    with adopting_stack(lab, tmp_path, "clustermesh", config) as (stack, guide):
+        for number, (name, context) in enumerate(stack.contexts.items(), 1):
+            values = {
+                "cluster.id": number,
+                "cluster.name": name,
+                "clustermesh.useAPIServer": "true",
+                "clustermesh.apiserver.service.type": "NodePort",
+            }
+            options = " ".join(f"--set {key}={value}" for key, value in values.items())
+            guide.install(context, "cilium", options, namespace="kube-system", version="1.14.1")
+        clusters = {name: {**settings, "adopt": False} for name, settings in config["clusters"].items()}
+        stack.configure({**config, "clusters": clusters})
+
+        output = " ".join(stack.up_expecting_failure().split())
+        assert "before anything was changed" in output
+        assert all(f"set clusters.{name}.adopt: true to adopt it" in output for name in clusters)
+
+        stack.configure(config)
         assert_adopted(stack)
