@@ -20,17 +20,27 @@ from mesh.preflight.target import CheckTarget, ReleaseTarget
 def check(target: CheckTarget, client: KubeClient) -> Iterator[Finding]:
     """Yield a finding for each release whose objects Helm would refuse to adopt."""
     for release in target.releases:
-        if target.adopt and release.name != LINKERD_CRDS_RELEASE:  # whose account is the control plane's
-            owner = _read_account(release, client)
-            if owner is not None and not _is_adoptable(owner, release):
-                yield from _report_account(target, release, owner, client)
-        elif release.own_secret is not None:
-            yield from _check_own_secret(target, release, release.own_secret, client)
+        if release.name != LINKERD_CRDS_RELEASE:  # whose account is the control plane's
+            yield from _check_release(target, release, client)
     if any(release.crd_groups for release in target.releases):
         crd_list = client.get(CRDS_PATH, "the owner of Linkerd's CRDs", METADATA_LIST_MEDIA_TYPE) or {}
         crds = [as_mapping(crd, "metadata") for crd in as_mappings(crd_list.get("items"))]
         for release in target.releases:
             yield from _check_crds(target, release, crds, client)
+
+
+def _check_release(target: CheckTarget, release: ReleaseTarget, client: KubeClient) -> Iterator[Finding]:
+    owner = _read_account(release, client) if target.adopt or release.own_secret is not None else None
+    if target.adopt and owner is not None and not _is_adoptable(owner, release):
+        yield from _report_release(target, release, owner, client)
+    elif not target.adopt and owner is not None and release.own_secret is not None:
+        yield from _check_own_secret(target, release, release.own_secret, client)
+    elif release.cluster_object is not None:
+        # A release in another namespace has no such account, but the same cluster-scoped object.
+        live = client.get(release.cluster_object, f"the owner of {release.name}", METADATA_MEDIA_TYPE)
+        metadata = as_mapping(live, "metadata")
+        if live is not None and not metadata.get("deletionTimestamp") and not _is_adoptable(metadata, release):
+            yield from _report_release(target, release, metadata, client)
 
 
 def _read_account(release: ReleaseTarget, client: KubeClient) -> dict[str, Any] | None:
@@ -40,7 +50,7 @@ def _read_account(release: ReleaseTarget, client: KubeClient) -> dict[str, Any] 
     return as_mapping(live, "metadata") if live is not None else None
 
 
-def _report_account(
+def _report_release(
     target: CheckTarget, release: ReleaseTarget, metadata: Mapping[str, Any], client: KubeClient
 ) -> Iterator[Finding]:
     annotations = as_mapping(metadata.get("annotations"))
@@ -52,7 +62,7 @@ def _report_account(
     installer = f"by the Helm release {name} in namespace {namespace}" if name else "without Helm"
     uninstall = f"helm uninstall --namespace {namespace} {name}" if name else release.uninstall
     yield target.finding(
-        f"is installed {installer}, and {target.path}.adopt adopts only a Helm release {release.name} in namespace "
+        f"is installed already {installer}, so Helm would refuse to install a release {release.name} in namespace "
         f"{release.namespace}",
         f"remove it ({uninstall}); `up` installs it again",
         value=release.name,
@@ -60,9 +70,7 @@ def _report_account(
 
 
 def _check_own_secret(target: CheckTarget, release: ReleaseTarget, name: str, client: KubeClient) -> Iterator[Finding]:
-    """Yield a finding if a release exists, but not this stack's Secret in its namespace."""
-    if _read_account(release, client) is None:
-        return
+    """Yield a finding if this stack's Secret is missing in the namespace of a release."""
     path = f"/api/v1/namespaces/{release.namespace}/secrets/{name}"
     try:
         secret = client.get(path, f"the owner of {release.name}", METADATA_MEDIA_TYPE)

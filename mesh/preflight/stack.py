@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mesh.config import ClusterSettings, Settings
 from mesh.kube import client as kube_client
+from mesh.kube.api_services import API_SERVICES_PATH
 from mesh.kube.client import Access
 from mesh.kube.constants import LINK_GROUP
 from mesh.kube.ownership import LINKERD_CRDS_RELEASE
@@ -175,17 +176,29 @@ def _releases(stack: Settings, cluster: ClusterSettings) -> Iterator[ReleaseTarg
     if cluster.has_multicluster:
         yield _extension_release("multicluster", "linkerd-service-mirror-remote-access-default", LINK_GROUP)
     if extensions.viz is not None:
-        yield _extension_release("viz", "tap")
+        yield _extension_release("viz", "tap", cluster_object=f"{API_SERVICES_PATH}/v1alpha1.tap.linkerd.io")
     if extensions.jaeger:
-        yield _extension_release("jaeger", "jaeger-injector")
+        webhook = (
+            "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/linkerd-jaeger-injector-webhook-config"
+        )
+        yield _extension_release("jaeger", "jaeger-injector", cluster_object=webhook)
     if extensions.smi is not None:
         yield _extension_release("smi", "smi-adaptor", "split.smi-spec.io")
 
 
-def _extension_release(extension: str, account: str, *crd_groups: str) -> ReleaseTarget:
+def _extension_release(
+    extension: str, account: str, *crd_groups: str, cluster_object: str | None = None
+) -> ReleaseTarget:
     name = f"linkerd-{extension}"
     uninstall = f"linkerd {extension} uninstall | kubectl delete -f -"
-    return ReleaseTarget(name=name, namespace=name, account=account, crd_groups=crd_groups, uninstall=uninstall)
+    return ReleaseTarget(
+        name=name,
+        namespace=name,
+        account=account,
+        cluster_object=cluster_object,
+        crd_groups=crd_groups,
+        uninstall=uninstall,
+    )
 
 
 def _platform(cluster: ClusterSettings) -> Iterator[PlatformSoftware]:

@@ -35,6 +35,7 @@ class ReleaseTarget:
     name: str
     namespace: str
     account: str  # name of a ServiceAccount of the chart, or of the chart that needs this one
+    cluster_object: str | None = None  # path of a cluster-scoped object whose name is the same in every namespace
     crd_groups: tuple[str, ...] = ()  # API groups of the chart's CRDs
     uninstall: str  # command that removes the objects if they were installed without Helm
     own_secret: str | None = None  # Secret of this stack, if the namespace belongs to others

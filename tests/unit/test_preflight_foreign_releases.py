@@ -16,6 +16,7 @@ VIZ = ReleaseTarget(
     name="linkerd-viz",
     namespace="linkerd-viz",
     account="tap",
+    cluster_object="/apis/apiregistration.k8s.io/v1/apiservices/v1alpha1.tap.linkerd.io",
     uninstall="linkerd viz uninstall | kubectl delete -f -",
 )
 LINKERD_CRDS = ReleaseTarget(
@@ -73,9 +74,23 @@ def test_release_that_helm_would_refuse_is_error(metadata: dict[str, Any], insta
 
     assert finding.severity is Severity.ERROR
     assert str(finding) == (
-        f"clusters.west: linkerd-viz: is installed {installer}, and clusters.west.adopt adopts only a Helm release "
+        f"clusters.west: linkerd-viz: is installed already {installer}, so Helm would refuse to install a release "
         f"linkerd-viz in namespace linkerd-viz; remove it ({command}); `up` installs it again"
     )
+
+
+@pytest.mark.parametrize("adopt", [True, False])
+def test_release_in_another_namespace_is_error(adopt: bool) -> None:
+    assert VIZ.cluster_object is not None
+    server = healthy_server()
+    server.objects[VIZ.cluster_object] = {"metadata": helm_ownership_metadata("linkerd-viz", "monitoring")}
+
+    finding = only_finding(server, releases=(VIZ,), adopt=adopt)
+
+    assert finding.severity is Severity.ERROR
+    assert "(helm uninstall --namespace monitoring linkerd-viz)" in finding.remedy
+    server.objects[VIZ.cluster_object] = {"metadata": helm_ownership_metadata("linkerd-viz", "linkerd-viz")}
+    assert run_checks_against(server, releases=(VIZ,), adopt=adopt) == []
 
 
 def test_linkerd_of_cli_is_reported_once() -> None:
