@@ -44,12 +44,28 @@ def adopting_stack(
         stack.configure({**config, "trust": trust}, keys)
     try:
         yield stack, guide
-    finally:
         if stack.has_resources:
             stack.destroy()
+    except BaseException:
+        for context in stack.objects_before:
+            delete_new_objects(stack, context)  # other tests use the same clusters
+        raise
     for context, objects in stack.objects_before.items():
         wait_until(partial(stack.is_restored, context))
         assert list_all_objects(stack, context).keys() == objects.keys()
+
+
+def delete_new_objects(stack: StackUnderTest, context: str) -> None:
+    """Delete all objects that a cluster did not have before, in an order that cannot hang."""
+    keys = list_all_objects(stack, context).keys() - stack.objects_before[context].keys()
+    first = ("apiservices", "validatingwebhook", "mutatingwebhook")
+    for key in sorted(keys, key=lambda each: not each.startswith(first)):
+        kind, namespace, name = key.split("/", 2)
+        scope = ("--namespace", namespace) if namespace else ()
+        stack.run(
+            *("kubectl", "--context", context, "delete", kind, name, *scope, "--ignore-not-found", "--wait=false"),
+            check=False,
+        )
 
 
 def assert_adopted(stack: StackUnderTest) -> None:
