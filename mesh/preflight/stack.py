@@ -214,11 +214,13 @@ def _platform(cluster: ClusterSettings) -> Iterator[PlatformSoftware]:
             "use it with its own pools",
         )
     if extensions.ingress_nginx is not None and extensions.ingress_nginx.install:
+        dashboard = extensions.viz.dashboard if extensions.viz is not None else None
         yield PlatformSoftware(
             name="ingress-nginx",
             namespace="ingress-nginx",
             release="ingress-nginx",
             ingress_controller="k8s.io/ingress-nginx",
+            ingress_class=dashboard.ingress_class if dashboard is not None else "nginx",
             remedy="set extensions.ingressNginx.install: false to use it",
         )
 

@@ -50,6 +50,7 @@ class PlatformSoftware:
     release: str
     crd_group: str | None = None  # API group of its CRDs
     ingress_controller: str | None = None  # controller of its IngressClasses
+    ingress_class: str | None = None  # name of the IngressClass that it would create
     remedy: str  # the setting that uses the existing one
 
 

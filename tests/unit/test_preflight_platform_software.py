@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ INGRESS = PlatformSoftware(
     namespace="ingress-nginx",
     release="ingress-nginx",
     ingress_controller="k8s.io/ingress-nginx",
+    ingress_class="public",
     remedy="set extensions.ingressNginx.install: false",
 )
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -73,8 +75,22 @@ def test_software_in_another_namespace_is_found(adopt: bool) -> None:
     assert (ingress.value, ingress.remedy) == ("IngressClass public", "set extensions.ingressNginx.install: false")
 
 
-def test_other_ingress_controller_is_no_finding() -> None:
-    assert run_checks_against(server_with_class("example.com/ingress"), **check_arguments(INGRESS)) == []
+def test_ingress_class_of_another_controller_is_error() -> None:
+    server = server_with_class("example.com/ingress")
+
+    finding = only_finding(server, **check_arguments(INGRESS))
+
+    assert (finding.value, finding.severity) == ("IngressClass public", Severity.ERROR)
+    assert finding.remedy == "set extensions.viz.dashboard.ingressClass to another name"
+    software = replace(INGRESS, ingress_class="mesh")
+    assert run_checks_against(server, **check_arguments(software)) == []
+
+
+def test_second_controller_next_to_own_one_is_no_finding() -> None:
+    server = server_with_class("k8s.io/ingress-nginx")
+    server.add_namespace("ingress-nginx", OWNER)
+
+    assert run_checks_against(server, **check_arguments(INGRESS)) == []
 
 
 def test_own_software_has_no_findings() -> None:
