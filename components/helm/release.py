@@ -103,7 +103,7 @@ def create_helm_release(
     hooks = pulumi.ResourceHookBinding(
         before_create=[pulumi.ResourceHook(f"{resource_name}-clear-pending-create", before_create)],
         before_update=[pulumi.ResourceHook(f"{resource_name}-clear-pending-update", before_update)],
-        # An error here is only a warning. The drift resource's hook then repeats the takeover, and fails.
+        # If it is interrupted, the drift resource's hook continues it.
         after_create=[*([after] if after is not None else ()), take_over],
         after_update=[after] if after is not None else None,
     )
