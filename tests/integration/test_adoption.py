@@ -138,7 +138,7 @@ def test_two_way_mesh_of_kpaas_guide_is_adopted(lab: StateDir, tmp_path: Path) -
         output = " ".join(stack.up_expecting_failure().split())
         for cluster in ("cluster1", "cluster2"):
             assert f"remove extensions.metallb.pools.{cluster}" in output
-            assert f"clusters.{cluster}: namespace ingress-nginx, IngressClass nginx: ingress-nginx exists" in output
+            assert f"clusters.{cluster}: namespace ingress-nginx: ingress-nginx exists" in output
         assert "set extensions.ingressNginx.install: false to use it" in output
         assert "adopt: true" not in output and "delete it" not in output
 
@@ -180,6 +180,7 @@ def test_mesh_of_emojivoto_guide_is_replaced(lab: StateDir, tmp_path: Path) -> N
         output = " ".join(stack.up_expecting_failure().split())
         remedies = ("linkerd viz uninstall | kubectl delete -f -", "linkerd uninstall | kubectl delete -f -")
         assert all(remedy in output for remedy in remedies)
+        assert "install: false" not in output
         for remedy in remedies:
             guide.shell(
                 remedy.replace("uninstall", "--context west uninstall").replace("delete", "--context west delete")

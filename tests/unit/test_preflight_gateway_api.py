@@ -76,6 +76,15 @@ def test_manifest_never_takes_over_foreign_crds(adopt: bool) -> None:
     assert finding.remedy == "set extensions.gatewayApi: { install: false }"
 
 
+def test_crds_of_linkerd_cli_are_removed_with_it() -> None:
+    server = server_with_crds("httproutes", annotations={"linkerd.io/created-by": "linkerd/cli stable-2.14.10"})
+
+    finding = only_finding(server, gateway_api=gateway_api_target("linkerd-crds"))
+
+    assert "linkerd uninstall | kubectl delete -f -" in finding.remedy
+    assert "install: false" not in finding.remedy
+
+
 def test_crds_declared_as_installed_must_exist() -> None:
     finding = only_finding(server_with_crds("gateways"), gateway_api=gateway_api_target("others"))
 
