@@ -14,7 +14,7 @@ from typing import Any
 from mesh.addon_chart_versions import INGRESS_NGINX_VERSION, METALLB_VERSION, SMI_VERSION
 from mesh.linkerd_releases import find_linkerd_release
 from tests.helpers.certificates import DAY, IssuedCertificate
-from tests.helpers.stack_under_test import StackUnderTest
+from tests.helpers.stack_under_test import StackUnderTest, run_for_each
 
 _NOW = datetime.now(UTC)
 # Versions of the charts that belong to no Linkerd release.
@@ -79,8 +79,7 @@ class Guide:
             "--set-file identity.issuer.tls.keyPEM=issuer.key",
             namespace="linkerd",
         )
-        for extension in extensions:
-            self.install(context, f"linkerd-{extension}")
+        run_for_each(lambda extension: self.install(context, f"linkerd-{extension}"), extensions)
 
     def link(self, source: str, target: str, name: str, options: str = "") -> None:
         """Link a target cluster into a source with Linkerd's CLI."""

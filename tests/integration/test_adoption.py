@@ -14,7 +14,7 @@ import pytest
 from hack.lab.state_dir import StateDir
 from tests.helpers.guides import Guide
 from tests.helpers.stack_configs import shipped_config
-from tests.helpers.stack_under_test import StackUnderTest, list_all_objects, wait_until
+from tests.helpers.stack_under_test import StackUnderTest, list_all_objects, run_for_each, wait_until
 
 pytestmark = pytest.mark.lab("west", "east", minutes=3)
 
@@ -113,8 +113,8 @@ def helloworld(version: str, *, exported: bool) -> list[dict[str, Any]]:
 def test_one_way_mesh_of_openstack_guide_is_adopted(lab: StateDir, tmp_path: Path) -> None:
     config = adopting_config("openstack-nks")
     with adopting_stack(lab, tmp_path, "nks", config) as (stack, guide):
-        guide.install_linkerd("west", "viz", "multicluster", "smi")
-        guide.install_linkerd("east", "viz", "multicluster")
+        extensions = {"west": ["viz", "multicluster", "smi"], "east": ["viz", "multicluster"]}
+        run_for_each(lambda context: guide.install_linkerd(context, *extensions[context]), extensions)
         guide.link("west", "east", "cluster2")
         guide.apply("west", helloworld("v1", exported=False))
         guide.apply("east", helloworld("v2", exported=True))
@@ -125,11 +125,14 @@ def test_one_way_mesh_of_openstack_guide_is_adopted(lab: StateDir, tmp_path: Pat
 def test_two_way_mesh_of_kpaas_guide_is_adopted(lab: StateDir, tmp_path: Path) -> None:
     config = adopting_config("kpaas")
     with adopting_stack(lab, tmp_path, "kpaas", config) as (stack, guide):
-        for context in ("west", "east"):
+
+        def follow_guide(context: str) -> None:
             guide.install(context, "metallb", namespace="metallb-system")
             # The lab's pods answer no webhook.
             guide.install(context, "ingress-nginx", "--set controller.admissionWebhooks.enabled=false")
             guide.install_linkerd(context, "viz", "multicluster", "smi")
+
+        run_for_each(follow_guide, ("west", "east"))
         guide.link("west", "east", "cluster2")
         guide.link("east", "west", "cluster1")
         guide.apply("west", helloworld("v1", exported=True))
@@ -156,8 +159,8 @@ def test_two_way_mesh_of_kpaas_guide_is_adopted(lab: StateDir, tmp_path: Path) -
 def test_mesh_of_east_west_guide_is_adopted(lab: StateDir, tmp_path: Path) -> None:
     config = adopting_config("east-west", metallb=None)
     with adopting_stack(lab, tmp_path, "east-west", config) as (stack, guide):
-        guide.install_linkerd("west", "viz", "jaeger", "smi")
-        guide.install_linkerd("east", "viz", "multicluster")
+        extensions = {"west": ["viz", "jaeger", "smi"], "east": ["viz", "multicluster"]}
+        run_for_each(lambda context: guide.install_linkerd(context, *extensions[context]), extensions)
         # Values that the stack file does not have: a field, an object and a selector must not remain.
         guide.install("west", "linkerd-multicluster", "--set enablePodAntiAffinity=true")
         guide.link("west", "east", "east", "--selector team=shop")
