@@ -31,7 +31,7 @@ import pulumi
 from pulumi.dynamic import Resource
 
 from components.dynamic_providers import ClusterIdentitiesProvider
-from components.sdk.hooks import Hook, inputs_hook
+from components.sdk.hooks import Hook, create_inputs_hook
 from mesh import config
 from mesh.helm.drift.detect import object_path, read_served_kinds
 from mesh.kube import client as kube_client
@@ -208,7 +208,7 @@ def create_missing_object_hook(cluster: Cluster) -> Hook:
     def create(body: Mapping[str, Any]) -> None:
         create_missing_object(kube_client.connect(access), body, field_manager)
 
-    return inputs_hook(create)
+    return create_inputs_hook(create)
 
 
 def create_missing_object(client: KubeClient, body: Mapping[str, Any], field_manager: str) -> None:

@@ -65,12 +65,18 @@ class StackIdentity:
             recorded: its cluster in the stack state.
         """
         annotations = as_mapping(metadata.get("annotations"))
+        if annotations.get(STACK_ID_ANNOTATION):
+            return self.is_in(annotations)
+        # An object that is older than the ID.
+        is_in_state = recorded is not None and recorded.has_namespace(as_text(metadata.get("name")))
+        return is_in_state and self.is_in(annotations)
+
+    def is_in(self, annotations: Mapping[str, Any]) -> bool:
+        """Return whether annotations name this stack: by its ID, or without one, by its field manager."""
         live_id = as_text(annotations.get(STACK_ID_ANNOTATION))
         if live_id:
             return live_id == self.id
-        # An object that is older than the ID.
-        is_in_state = recorded is not None and recorded.has_namespace(as_text(metadata.get("name")))
-        return is_in_state and annotations.get(FIELD_MANAGER_ANNOTATION) == self.field_manager
+        return as_text(annotations.get(FIELD_MANAGER_ANNOTATION)) == self.field_manager
 
     def find(self, name: str, former_name: str | None = None) -> RecordedCluster | None:
         """Return a cluster by its name in the stack file, or else by its name before a rename."""

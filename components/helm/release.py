@@ -9,8 +9,9 @@ Helm stores each revision in a Secret. Three states block the next update; hooks
   objects are repaired (`mesh.helm.drift`), then the revision is marked. Dependent resources wait until then.
 
 Deleting is safe: Pulumi holds the stack lock, so this is the only running update of the stack. Releases that others own
-are never touched. Existing objects have the release's name in an annotation, by which Helm adopts them. Before a
-create, CRDs that are still Terminating must be gone, because Helm would adopt them too.
+are never touched. Existing objects have the release's name in an annotation, by which Helm adopts them. After the
+create, they are compared with the manifest and repaired (`mesh.helm.former_release`). Before a create, CRDs that are
+still Terminating must be gone, because Helm would adopt them too.
 
 Follows https://helm.sh/docs/topics/advanced/#storage-backends (the Secrets, their names and labels).
 """
@@ -31,7 +32,7 @@ from components.helm.release_drift import ReleaseDrift
 from components.sdk.hooks import Hook, create_namespace_hook
 
 # Imported here because hooks run after Pulumi has removed the program's folder from the import path.
-from mesh.helm import drift, release_storage
+from mesh.helm import drift, former_release, release_storage
 from mesh.kube import client as kube_client
 from mesh.kube.errors import ApiStatusError, to_single_line
 
@@ -98,10 +99,12 @@ def create_helm_release(
     after = pulumi.ResourceHook(f"{resource_name}-after", create_namespace_hook(on_installed)) if on_installed else None
     before_create = _create_clear_pending_hook(cluster, name, is_create=True)
     before_update = _create_clear_pending_hook(cluster, name, is_create=False)
+    take_over = pulumi.ResourceHook(f"{resource_name}-take-over", _create_take_over_hook(cluster, name, wait=wait))
     hooks = pulumi.ResourceHookBinding(
         before_create=[pulumi.ResourceHook(f"{resource_name}-clear-pending-create", before_create)],
         before_update=[pulumi.ResourceHook(f"{resource_name}-clear-pending-update", before_update)],
-        after_create=[after] if after is not None else None,
+        # If it is interrupted, the drift resource's hook continues it.
+        after_create=[*([after] if after is not None else ()), take_over],
         after_update=[after] if after is not None else None,
     )
     release = Release(
@@ -213,9 +216,14 @@ def _create_clear_pending_hook(cluster: Cluster, name: str, *, is_create: bool) 
         client = kube_client.connect(access)
         secrets = release_storage.list_revisions(client, namespace, name)
         failed = None if is_create else failed_revision(secrets, name, namespace)
-        for secret in secrets:
-            if not is_stale_revision(secret, is_create=is_create, description=description, adopt=adopt):
-                continue
+        stale = [
+            secret
+            for secret in secrets
+            if is_stale_revision(secret, is_create=is_create, description=description, adopt=adopt)
+        ]
+        if is_create:
+            former_release.keep_former_release(client, namespace, name, stale)
+        for secret in stale:
             release_storage.delete_revision(client, secret)
             number = release_storage.revision_number(secret)
             if adopt and is_create:
@@ -250,5 +258,20 @@ def _create_finalize_release_hook(cluster: Cluster, name: str, *, wait: bool) ->
                     f"{to_single_line(error.message)}; remove that cause, then run `pulumi up` again"
                 ) from None
             pulumi.log.info(f"{cluster.name}: marked release {name} as deployed, which Helm could not do")
+        _take_over_objects(client, cluster.name, namespace, name, wait=wait)
 
     return create_namespace_hook(finalize_release)
+
+
+def _create_take_over_hook(cluster: Cluster, name: str, *, wait: bool) -> Hook:
+    access = cluster.access
+
+    def take_over(namespace: str) -> None:
+        _take_over_objects(kube_client.connect(access), cluster.name, namespace, name, wait=wait)
+
+    return create_namespace_hook(take_over)
+
+
+def _take_over_objects(client: kube_client.KubeClient, cluster: str, namespace: str, name: str, *, wait: bool) -> None:
+    for change in former_release.take_over_objects(client, namespace, name, wait=wait):
+        pulumi.log.info(f"{cluster}: release {name}: {change}")

@@ -12,6 +12,7 @@ import pulumi
 from components.cluster import SKIP_AWAIT, Cluster
 from components.linkerd.dashboard_user import DashboardUser
 from components.linkerd.viz import Viz
+from components.sdk.adoption import adopt_secret
 from components.sdk.kubernetes_object import KubernetesObject
 
 BASIC_AUTH_SECRET = "web-ingress-auth"
@@ -67,7 +68,7 @@ class Dashboard(pulumi.ComponentResource):
             metadata=cluster.metadata(BASIC_AUTH_SECRET, namespace=viz.namespace),
             type="Opaque",
             stringData={"auth": pulumi.Output.concat(user.htpasswd, "\n")},
-            opts=child_options,
+            opts=adopt_secret(f"{name}-auth", cluster, child_options),
         )
         path = {
             "path": "/",

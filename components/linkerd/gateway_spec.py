@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from mesh import config
+from mesh.kube import constants
 
-MULTICLUSTER_NAMESPACE = "linkerd-multicluster"
+MULTICLUSTER_NAMESPACE = constants.MULTICLUSTER_NAMESPACE
 GATEWAY_SERVICE = "linkerd-gateway"
 # Defaults of the linkerd-multicluster chart.
 _CHART_DEFAULTS = {"port": 4143, "probe": {"path": "/ready", "port": 4191, "seconds": 3}}

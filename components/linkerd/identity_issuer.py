@@ -14,6 +14,7 @@ import pulumi
 
 from components.cluster import Cluster
 from components.linkerd.pki import Certificate, Trust
+from components.sdk.adoption import adopt_secret
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import create_tls_secret
 from mesh.config.models.stack_file import CertManagerConfig
@@ -139,7 +140,8 @@ def _create_cert_manager_issuer(
         spec=certificate_spec(cluster.settings.identity, settings),
         # Hidden dependency: the Certificate names its Issuer, which must be deleted later.
         opts=pulumi.ResourceOptions.merge(
-            opts,
+            # cert-manager cannot change the type of an existing Secret.
+            adopt_secret(f"{name}-issuer-certificate", cluster, opts, secret=ISSUER_SECRET),
             pulumi.ResourceOptions(
                 depends_on=anchor_issuer, custom_timeouts=pulumi.CustomTimeouts(create="2m", update="2m")
             ),

@@ -21,7 +21,8 @@ from components.linkerd.multicluster import Multicluster
 from components.linkerd.renamed_mirrors import MIRROR_CREATION_TIMEOUT_S, wait_for_renamed_mirrors
 from components.linkerd.service_mirror import service_mirror_values
 from components.mesh_cluster import MeshCluster
-from components.sdk.hooks import inputs_hook, output_hook
+from components.sdk.adoption import adopt_applied_fields
+from components.sdk.hooks import create_inputs_hook, create_namespace_hook, output_hook
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.load_balancer import load_balancer_addresses
 from components.sdk.secrets import pull_secret_references
@@ -29,6 +30,7 @@ from mesh.config.models.links import LinkOptions
 
 # Imported here because hooks run after Pulumi has removed the program's folder from the import path.
 from mesh.kube import client as kube_client
+from mesh.kube.service_mirror import find_mirror_objects, mirror_release
 from mesh.topology import Link
 
 # A relative path, so that the input is the same on every machine.
@@ -82,21 +84,28 @@ class ClusterLink(pulumi.ComponentResource):
             # preview cannot diff a Link whose API version the release has yet to install.
             tag = f"linkerd/cli {self._linkerd_release.tag}"
             annotations["linkerd.io/created-by"] = extension.release_namespace.apply(lambda _: tag)
-        former_apis = [api for api in _LINK_APIS if api != self._linkerd_release.link_api]
+        api = self._linkerd_release.link_api
+        link_options = adopt_applied_fields(
+            f"{name}-link",
+            source.cluster,
+            self._source_options,
+            lambda namespace: f"/apis/{api}/namespaces/{namespace}/links/{link.target}",
+        )
+        former_apis = [each for each in _LINK_APIS if each != api]
         KubernetesObject(
             f"{name}-link",
-            api_version=self._linkerd_release.link_api,
+            api_version=api,
             kind="Link",
             metadata=source.cluster.metadata(link.target, namespace=extension.namespace, annotations=annotations),
             spec=self.spec,
             # Hidden dependencies: the CRD of the extension, and the mirror or its cleanup, which must be deleted later.
             opts=pulumi.ResourceOptions.merge(
-                self._source_options,
+                link_options,
                 pulumi.ResourceOptions(
                     depends_on=[extension.ready, mirror],
                     hooks=self._wait_for_renamed_mirrors(),
                     # A Link is the same object in each API version.
-                    aliases=[pulumi.Alias(type_=f"kubernetes:{api}:Link") for api in former_apis],
+                    aliases=[pulumi.Alias(type_=f"kubernetes:{each}:Link") for each in former_apis],
                 ),
             ),
         )
@@ -142,6 +151,7 @@ class ClusterLink(pulumi.ComponentResource):
         controller: str | None = None,
         checksum: pulumi.Input[str] | None = None,
         depends_on: Sequence[pulumi.Resource] = (),
+        hooks: pulumi.ResourceHookBinding | None = None,
     ) -> MirrorCleanup:
         return MirrorCleanup(
             f"{self._name}-mirrors",
@@ -151,7 +161,7 @@ class ClusterLink(pulumi.ComponentResource):
             controller=controller,
             credentials_checksum=checksum,
             # Hidden dependencies: the cleanup must run before the controller and its credentials are deleted.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(depends_on)),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(depends_on), hooks=hooks),
         )
 
     def _create_mirror_cleanup_of_extension(
@@ -169,6 +179,7 @@ class ClusterLink(pulumi.ComponentResource):
             f"controller-{self._link.target}",
             credentials_checksum(kubeconfig),
             [extension.ready, *secrets],
+            self._replace_foreign_mirror(f"{self._name}-mirrors"),
         )
 
     def _install_service_mirror(
@@ -179,7 +190,7 @@ class ClusterLink(pulumi.ComponentResource):
         return create_helm_release(
             f"{self._name}-controller",
             cluster=self._source.cluster,
-            name=f"link-{self._link.target}",
+            name=mirror_release(self._link.target),
             namespace=extension.namespace,
             chart=MIRROR_CHART_PATH,
             version=None,
@@ -196,7 +207,10 @@ class ClusterLink(pulumi.ComponentResource):
             # cleanup must run after the controller is deleted.
             opts=pulumi.ResourceOptions.merge(
                 self._source_options,
-                pulumi.ResourceOptions(depends_on=[*secrets, self._source.linkerd.control_plane, cleanup]),
+                pulumi.ResourceOptions(
+                    depends_on=[*secrets, self._source.linkerd.control_plane, cleanup],
+                    hooks=self._replace_foreign_mirror(f"{self._name}-controller"),
+                ),
             ),
         ).drift_repair
 
@@ -215,8 +229,30 @@ class ClusterLink(pulumi.ComponentResource):
                     f"{MIRROR_CREATION_TIMEOUT_S:g} seconds; the mirrors with the old name {former} are deleted"
                 )
 
-        hook = pulumi.ResourceHook(f"{self._name}-renamed-mirrors", inputs_hook(wait))
+        hook = pulumi.ResourceHook(f"{self._name}-renamed-mirrors", create_inputs_hook(wait))
         return pulumi.ResourceHookBinding(after_create=[hook])
+
+    def _replace_foreign_mirror(self, resource_name: str) -> pulumi.ResourceHookBinding | None:
+        """Return the hook that deletes the service mirror of Linkerd's CLI before the stack creates its own.
+
+        The mirror services keep their endpoints meanwhile.
+        """
+        cluster, target = self._source.cluster, self._link.target
+        if not cluster.settings.adopt:
+            return None
+        access = cluster.access
+
+        def delete_mirror(namespace: str) -> None:
+            client = kube_client.connect(access)
+            objects = [each for each in find_mirror_objects(client, namespace, target) if not each.helm_release]
+            for each in objects:
+                client.request("DELETE", f"{each.path}?propagationPolicy=Background")
+            if objects:
+                names = ", ".join(each.name for each in objects)
+                pulumi.log.info(f"{cluster.name}: replacing the service mirror that Linkerd's CLI created: {names}")
+
+        hook = pulumi.ResourceHook(f"{resource_name}-replace-mirror", create_namespace_hook(delete_mirror))
+        return pulumi.ResourceHookBinding(before_create=[hook])
 
     def _link_spec(self) -> dict[str, Any]:
         return link_spec(

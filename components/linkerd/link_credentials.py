@@ -13,6 +13,7 @@ import pulumi
 import yaml
 
 from components.cluster import Cluster
+from components.sdk.adoption import adopt_secret
 from components.sdk.kubernetes_object import KubernetesObject
 from mesh import config
 from mesh.kube.constants import REMOTE_KUBECONFIG_TYPE
@@ -150,7 +151,7 @@ def create_credentials_secret(
         ),
         type=REMOTE_KUBECONFIG_TYPE,
         stringData={"kubeconfig": kubeconfig},
-        opts=opts,
+        opts=adopt_secret(name, source, opts),
     )
 
 

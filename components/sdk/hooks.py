@@ -32,7 +32,7 @@ def create_namespace_hook(call: Callable[[str], None]) -> Hook:
     return hook
 
 
-def inputs_hook(call: Callable[[Mapping[str, Any]], None]) -> Hook:
+def create_inputs_hook(call: Callable[[Mapping[str, Any]], None]) -> Hook:
     """Return a hook that runs a blocking function with the new inputs of its resource, secrets included."""
 
     async def hook(args: pulumi.ResourceHookArgs) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pulumi
 
 from components.cluster import Cluster
+from components.sdk.adoption import adopt_secret
 from components.sdk.kubernetes_object import KubernetesObject
 
 # Name of the stack's image pull secret, which is the same in each namespace.
@@ -44,7 +45,7 @@ def create_tls_secret(
         metadata=cluster.metadata(name, namespace=namespace),
         type="kubernetes.io/tls",
         stringData=data,
-        opts=opts,
+        opts=adopt_secret(resource_name, cluster, opts),
     )
 
 
@@ -68,6 +69,6 @@ def create_pull_secret(
             metadata=cluster.metadata(PULL_SECRET_NAME, namespace=namespace),
             type="kubernetes.io/dockerconfigjson",
             stringData={".dockerconfigjson": cluster.pull_credentials},
-            opts=opts,
+            opts=adopt_secret(resource_name, cluster, opts),
         )
     ]

@@ -10,6 +10,8 @@ STACK_ID_ANNOTATION = "multicluster-mesh/stack-id"
 CLUSTER_UID_ANNOTATION = "multicluster-mesh/cluster-uid"
 CRDS_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
+MULTICLUSTER_NAMESPACE = "linkerd-multicluster"
+LINK_GROUP = "multicluster.linkerd.io"
 # Labels of Linkerd's service mirror: https://linkerd.io/2/reference/multicluster/.
 EXPORTED_LABEL = "mirror.linkerd.io/exported"
 FEDERATED_LABEL = "mirror.linkerd.io/federated"

@@ -14,6 +14,7 @@ from mesh.kube.ownership import GATEWAY_API_GROUP, LINKERD_CRDS_RELEASE, belongs
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.target import CheckTarget, GatewayApiTarget
 
+_CREATOR_ANNOTATION = "linkerd.io/created-by"
 _BUNDLE_VERSION_ANNOTATION = "gateway.networking.k8s.io/bundle-version"
 # The CRDs that Linkerd's chart can contain.
 _ROUTES = ("httproutes", "grpcroutes", "tlsroutes", "tcproutes")
@@ -38,13 +39,21 @@ def check(target: CheckTarget, gateway_api: GatewayApiTarget, client: KubeClient
             "does not belong to the Helm release linkerd-crds, so Helm would refuse to install that release (invalid "
             "ownership metadata)"
         )
+        # `linkerd install --crds` installs them too, and the remedy for the rest of that Linkerd deletes them.
+        is_of_cli = all(
+            as_text(as_mapping(dict(routes[name]), "annotations").get(_CREATOR_ANNOTATION)).startswith("linkerd/cli")
+            for name in foreign
+        )
         remedy = f"{_INSTALL_FALSE}, or keep extensions.gatewayApi as it was if that setting installed them"
+        if is_of_cli:
+            remedy = "remove it with the Linkerd that Linkerd's CLI installed (linkerd uninstall | kubectl delete -f -)"
         yield target.finding(rule, remedy, value=", ".join(foreign))
-    elif foreign and not target.adopt:
+    elif foreign:
+        # `adopt` does not apply to it: the CRDs belong to the cluster's platform.
         rule = (
             "exists already and does not belong to this stack; `destroy` would delete it with all routes of all users"
         )
-        yield target.finding(rule, f"{_INSTALL_FALSE}, or {target.path}.adopt: true", value=", ".join(foreign))
+        yield target.finding(rule, _INSTALL_FALSE, value=", ".join(foreign))
 
 
 def _is_owned(target: CheckTarget, gateway_api: GatewayApiTarget, metadata: Mapping[str, Any]) -> bool:

@@ -31,6 +31,8 @@ def check_namespace(target: CheckTarget, client: KubeClient, namespace: str) -> 
             yield from trust_anchor.check(target, client)
         return
     annotations = as_mapping(live, "metadata", "annotations")
+    if not annotations.get(FIELD_MANAGER_ANNOTATION) and namespace in {each.namespace for each in target.platform}:
+        return  # mesh.preflight.platform_software reports it
     if namespace == target.control_plane_namespace and _has_linkerd(target, client):
         yield from _check_foreign_linkerd(target, client, annotations)
     elif not target.adopt:

@@ -20,12 +20,15 @@ from mesh.preflight import (
     cilium_upgrade_path,
     clock_skew,
     cluster_identity,
+    foreign_links,
+    foreign_releases,
     gateway,
     gateway_api,
     kubernetes_version,
     network_overlap,
     ownership,
     permissions,
+    platform_software,
     rebuilt_cluster,
     running_linkerd,
 )
@@ -192,6 +195,10 @@ def _run_cluster_checks(target: CheckTarget, client: KubeClient) -> Iterator[Fin
     checks += [ownership.check_namespace(target, client, namespace) for namespace in target.namespaces]
     if target.recorded_objects:
         checks.append(rebuilt_cluster.check(target, client))
+    checks.append(platform_software.check(target, client))
+    checks.append(foreign_releases.check(target, client))
+    if target.links is not None:
+        checks.append(foreign_links.check(target, client))
     checks.append(api_services.check(target, client))
     if target.linkerd is not None:
         checks.append(ownership.check_other_namespaces(target, client))

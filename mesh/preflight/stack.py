@@ -8,15 +8,29 @@ from typing import TYPE_CHECKING, Any
 
 from mesh.config import ClusterSettings, Settings
 from mesh.kube import client as kube_client
+from mesh.kube.api_services import API_SERVICES_PATH
 from mesh.kube.client import Access
+from mesh.kube.constants import LINK_GROUP
+from mesh.kube.ownership import LINKERD_CRDS_RELEASE
 from mesh.linkerd_releases import NEWEST_TESTED_KUBERNETES, OLDEST_KUBERNETES
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.runner import run_checks
-from mesh.preflight.target import CheckTarget, CiliumTarget, FlatNetworkLink, GatewayApiTarget
+from mesh.preflight.target import (
+    CheckTarget,
+    CiliumTarget,
+    FlatNetworkLink,
+    GatewayApiTarget,
+    PlatformSoftware,
+    ReleaseTarget,
+)
 from mesh.stack_identity import StackIdentity
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
+
+
+# API groups of the CRDs in the chart linkerd-crds. mesh.preflight.gateway_api checks the Gateway API's.
+_LINKERD_CRD_GROUPS = ("linkerd.io", "policy.linkerd.io", "workload.linkerd.io")
 
 
 class PreflightError(Exception):
@@ -128,6 +142,11 @@ def _check_target(
         trust_domain=linkerd.trust_domain if stack.has_linkerd else None,
         cluster_domain=linkerd.cluster_domain if stack.has_linkerd else None,
         cilium=_cilium(stack, cluster),
+        releases=tuple(_releases(stack, cluster)),
+        platform=tuple(_platform(cluster)),
+        links=tuple(link.target for link in stack.links if link.source == cluster.name)
+        if cluster.has_multicluster
+        else None,
         extra_resources=tuple(_extra_resources(stack, cluster)),
         renamed_from=cluster.renamed_from,
         replaces=cluster.replaces,
@@ -159,6 +178,87 @@ def _cilium(stack: Settings, cluster: ClusterSettings) -> CiliumTarget | None:
         max_connected_clusters=stack.cilium.max_connected_clusters,
         has_own_image_tag=isinstance(image, dict) and not image.keys().isdisjoint(("tag", "override")),
     )
+
+
+def _releases(stack: Settings, cluster: ClusterSettings) -> Iterator[ReleaseTarget]:
+    """Yield the Helm releases of Linkerd that the stack will own on a cluster, and Cilium's."""
+    extensions = cluster.extensions
+    if stack.cilium is not None and cluster.cilium is not None:
+        yield ReleaseTarget(
+            name="cilium",
+            namespace="kube-system",
+            account="cilium",
+            uninstall="cilium uninstall",
+            own_secret="cilium-ca",
+        )
+    if not stack.has_linkerd:
+        return
+    namespace = cluster.linkerd.namespace
+    for name, groups in {LINKERD_CRDS_RELEASE: _LINKERD_CRD_GROUPS, "linkerd-control-plane": ()}.items():
+        yield ReleaseTarget(
+            name=name,
+            namespace=namespace,
+            account="linkerd-identity",
+            crd_groups=groups,
+            uninstall="linkerd uninstall | kubectl delete -f -",
+        )
+    if cluster.linkerd.cni:
+        yield ReleaseTarget(
+            name="linkerd2-cni",
+            namespace="linkerd-cni",
+            account="linkerd-cni",
+            uninstall="linkerd install-cni | kubectl delete -f -",
+        )
+    if cluster.has_multicluster:
+        yield _extension_release("multicluster", "linkerd-service-mirror-remote-access-default", LINK_GROUP)
+    if extensions.viz is not None:
+        yield _extension_release("viz", "tap", cluster_object=f"{API_SERVICES_PATH}/v1alpha1.tap.linkerd.io")
+    if extensions.jaeger:
+        webhook = (
+            "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/linkerd-jaeger-injector-webhook-config"
+        )
+        yield _extension_release("jaeger", "jaeger-injector", cluster_object=webhook)
+    if extensions.smi is not None:
+        yield _extension_release("smi", "smi-adaptor", "split.smi-spec.io")
+
+
+def _extension_release(
+    extension: str, account: str, *crd_groups: str, cluster_object: str | None = None
+) -> ReleaseTarget:
+    name = f"linkerd-{extension}"
+    uninstall = f"linkerd {extension} uninstall | kubectl delete -f -"
+    return ReleaseTarget(
+        name=name,
+        namespace=name,
+        account=account,
+        cluster_object=cluster_object,
+        crd_groups=crd_groups,
+        uninstall=uninstall,
+    )
+
+
+def _platform(cluster: ClusterSettings) -> Iterator[PlatformSoftware]:
+    """Yield the platform software that the stack will install on a cluster."""
+    extensions = cluster.extensions
+    if extensions.metallb is not None:
+        yield PlatformSoftware(
+            name="MetalLB",
+            namespace="metallb-system",
+            release="metallb",
+            crd_group="metallb.io",
+            remedy=f"remove extensions.metallb.pools.{cluster.name}, or extensions.metallb if no cluster needs it, to "
+            "use it with its own pools",
+        )
+    if extensions.ingress_nginx is not None and extensions.ingress_nginx.install:
+        dashboard = extensions.viz.dashboard if extensions.viz is not None else None
+        yield PlatformSoftware(
+            name="ingress-nginx",
+            namespace="ingress-nginx",
+            release="ingress-nginx",
+            ingress_controller="k8s.io/ingress-nginx",
+            ingress_class=dashboard.ingress_class if dashboard is not None else "nginx",
+            remedy="set extensions.ingressNginx.install: false to use it",
+        )
 
 
 def _gateway_api(stack: Settings, cluster: ClusterSettings) -> GatewayApiTarget | None:

@@ -32,6 +32,32 @@ class CiliumTarget:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReleaseTarget:
+    """A Helm release that the stack will own, and objects by which an existing one is recognized."""
+
+    name: str
+    namespace: str
+    account: str  # name of a ServiceAccount of the chart, or of the chart that needs this one
+    cluster_object: str | None = None  # path of a cluster-scoped object whose name is the same in every namespace
+    crd_groups: tuple[str, ...] = ()  # API groups of the chart's CRDs
+    uninstall: str  # command that removes the objects if they were installed without Helm
+    own_secret: str | None = None  # Secret of this stack, if the namespace belongs to others
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlatformSoftware:
+    """Software of the cluster's platform, which the stack would install a second time."""
+
+    name: str
+    namespace: str
+    release: str
+    crd_group: str | None = None  # API group of its CRDs
+    ingress_controller: str | None = None  # controller of its IngressClasses
+    ingress_class: str | None = None  # name of the IngressClass that it would create
+    remedy: str  # the setting that uses the existing one
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckTarget:
     """One cluster and the properties to check."""
 
@@ -59,6 +85,9 @@ class CheckTarget:
     sources: tuple[str, ...] = ()  # clusters that mirror its services
     unreachable_peers: tuple[str, ...] = ()  # unreachable clusters that it is linked with
     recorded_objects: tuple[Mapping[str, Any], ...] = ()  # of its predecessor in the stack state; empty: none
+    releases: tuple[ReleaseTarget, ...] = ()
+    platform: tuple[PlatformSoftware, ...] = ()
+    links: tuple[str, ...] | None = None  # targets of the cluster's links; None: no multicluster extension
     extra_resources: tuple[tuple[str, str], ...] = ()  # group and resource of objects besides Linkerd's own
 
     @property

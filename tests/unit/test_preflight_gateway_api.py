@@ -68,15 +68,22 @@ def test_crds_taken_over_by_manifest_stay_with_manifest() -> None:
     assert run_checks_against(api_server, gateway_api=gateway_api_target("manifest")) == []
 
 
-def test_manifest_takes_over_foreign_crds_only_with_adopt() -> None:
-    finding = only_finding(server_with_crds("httproutes"), gateway_api=gateway_api_target("manifest"))
+@pytest.mark.parametrize("adopt", [False, True])
+def test_manifest_never_takes_over_foreign_crds(adopt: bool) -> None:
+    finding = only_finding(server_with_crds("httproutes"), gateway_api=gateway_api_target("manifest"), adopt=adopt)
 
     assert finding.severity is Severity.ERROR
     assert "`destroy` would delete it with all routes of all users" in finding.rule
-    assert "install: false" in finding.remedy
-    assert (
-        run_checks_against(server_with_crds("httproutes"), gateway_api=gateway_api_target("manifest"), adopt=True) == []
-    )
+    assert finding.remedy == "set extensions.gatewayApi: { install: false }"
+
+
+def test_crds_of_linkerd_cli_are_removed_with_it() -> None:
+    server = server_with_crds("httproutes", annotations={"linkerd.io/created-by": "linkerd/cli stable-2.14.10"})
+
+    finding = only_finding(server, gateway_api=gateway_api_target("linkerd-crds"))
+
+    assert "linkerd uninstall | kubectl delete -f -" in finding.remedy
+    assert "install: false" not in finding.remedy
 
 
 def test_crds_declared_as_installed_must_exist() -> None:

@@ -136,3 +136,38 @@ def test_clustermesh_pairs_are_checked_for_network_overlap(
         ("east", "north"),
     ]
     assert collect_targets(monkeypatch, environment, clusters={"west": {}, "east": {}})[1] == []
+
+
+def test_releases_and_platform_follow_the_extensions(monkeypatch: pytest.MonkeyPatch, environment: Environment) -> None:
+    extensions = {"viz": ["west"], "metallb": {"pools": {"east": ["192.0.2.1-192.0.2.9"]}}, "ingressNginx": ["west"]}
+
+    targets, _ = collect_targets(
+        monkeypatch, environment, clusters={"west": {}, "east": {}}, extensions=extensions, topology="full-mesh"
+    )
+
+    mesh = ["linkerd-crds", "linkerd-control-plane", "linkerd-multicluster"]
+    assert {each.name: [release.name for release in each.releases] for each in targets} == {
+        "west": [*mesh, "linkerd-viz"],
+        "east": mesh,
+    }
+    assert {each.name: [(software.name, software.remedy) for software in each.platform] for each in targets} == {
+        "west": [("ingress-nginx", "set extensions.ingressNginx.install: false to use it")],
+        "east": [
+            (
+                "MetalLB",
+                "remove extensions.metallb.pools.east, or extensions.metallb if no cluster needs it, to use it with "
+                "its own pools",
+            )
+        ],
+    }
+    assert {each.name: each.links for each in targets} == {"west": ("east",), "east": ("west",)}
+
+
+def test_existing_platform_software_is_not_looked_for(
+    monkeypatch: pytest.MonkeyPatch, environment: Environment
+) -> None:
+    targets, _ = collect_targets(
+        monkeypatch, environment, clusters={"west": {}}, extensions={"ingressNginx": {"install": False}}
+    )
+
+    assert [(each.platform, each.links) for each in targets] == [((), None)]

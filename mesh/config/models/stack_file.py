@@ -225,7 +225,7 @@ class ClusterConfig(StrictModel):
     """First 8 characters of the UID of a cluster that no longer exists and was rebuilt as this one. The next `up`
     creates everything here. Remove the setting after that `up`."""
     adopt: bool = False
-    """Whether the stack takes over existing namespaces and Helm releases of Linkerd in the cluster."""
+    """Whether the stack takes over existing namespaces, Helm releases and links of Linkerd, and Cilium's release."""
     linkerd: ClusterLinkerdConfig = ClusterLinkerdConfig()
     """Settings that override `linkerd` in this cluster."""
     cilium: ClusterCiliumConfig = ClusterCiliumConfig()

@@ -17,6 +17,8 @@ from mesh.kube.client import KubeClient
 from mesh.kube.errors import NotReadableError
 
 _MAX_CONCURRENT_REQUESTS = 5
+# Deleting one of these, or its fields, deletes objects and data of others.
+RETAINED_KINDS = frozenset({"Namespace", "CustomResourceDefinition", "PersistentVolumeClaim"})
 # From one object to the next.
 _CHECK_TIMEOUT_S = 60
 
@@ -74,7 +76,7 @@ def find_drift(client: KubeClient, namespace: str, release: str) -> list[Drifted
     if revision is None:
         return []
     ownership_metadata = ownership.helm_ownership_metadata(release, namespace)
-    manifest = [_with_ownership_metadata(body, ownership_metadata) for body in _manifest_objects(revision.manifest)]
+    manifest = [_with_ownership_metadata(body, ownership_metadata) for body in manifest_objects(revision.manifest)]
     kinds = cache(partial(read_served_kinds, client))
     jobs = [
         partial(_find_object_drift, client, desired, object_path(kinds(desired["apiVersion"]), desired, namespace))
@@ -100,10 +102,18 @@ def object_path(kinds: Mapping[str, tuple[str, bool]], body: Mapping[str, Any], 
     return ObjectPath(collection=f"{_api_root(body['apiVersion'])}{in_namespace}/{plural}", name=str(metadata["name"]))
 
 
-def _manifest_objects(manifest: str) -> Iterable[dict[str, Any]]:
+def manifest_objects(manifest: str) -> Iterable[dict[str, Any]]:
+    """Yield the objects of a manifest."""
     for document in strict_yaml.load_all(manifest, strict_yaml.MANIFEST_LIMITS):
         if isinstance(document, dict) and document.get("kind") and document.get("metadata"):
             yield document
+
+
+def identity(body: Mapping[str, Any], namespace: str) -> tuple[str, str, str, str]:
+    """Return API group, kind, namespace and name of an object; cluster-scoped ones get the release's namespace too."""
+    metadata = body["metadata"]
+    group = str(body["apiVersion"]).rpartition("/")[0]
+    return group, str(body["kind"]), str(metadata.get("namespace") or namespace), str(metadata["name"])
 
 
 def _with_ownership_metadata(body: Mapping[str, Any], additions: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:

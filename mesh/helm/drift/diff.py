@@ -38,13 +38,18 @@ def find_differing_fields(desired: Mapping[str, Any], live: Mapping[str, Any]) -
         desired: an object of a manifest.
         live: the same object from the API server, in the same API version.
     """
-    body = {key: value for key, value in desired.items() if key not in _IGNORED_FIELDS}
+    return list(_compare(comparable_fields(desired), live, ""))
+
+
+def comparable_fields(source: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a manifest's object that can be compared with a live object."""
+    body = {key: value for key, value in source.items() if key not in _IGNORED_FIELDS}
     if isinstance(body.get("stringData"), Mapping):
         encoded = {key: base64.b64encode(str(value).encode()).decode() for key, value in body.pop("stringData").items()}
         body["data"] = {**(body.get("data") or {}), **encoded}
-    metadata = desired.get("metadata") or {}
+    metadata = source.get("metadata") or {}
     body["metadata"] = {key: metadata[key] for key in ("labels", "annotations") if metadata.get(key)}
-    return list(_compare(body, live, ""))
+    return body
 
 
 def _compare(desired: Any, live: Any, path: str) -> Iterator[str]:
@@ -61,7 +66,7 @@ def _compare(desired: Any, live: Any, path: str) -> Iterator[str]:
 
 
 def _compare_lists(desired: Sequence[Any], live: Sequence[Any], path: str) -> Iterator[str]:
-    key = _merge_key(desired, path)
+    key = merge_key(desired, path)
     if key is not None:
         live_entries = {entry.get(key): entry for entry in live if isinstance(entry, Mapping)}
         for entry in desired:
@@ -73,7 +78,7 @@ def _compare_lists(desired: Sequence[Any], live: Sequence[Any], path: str) -> It
             yield from _compare(*pair, entry_path(path, number))
 
 
-def _merge_key(entries: Sequence[Any], path: str) -> str | None:
+def merge_key(entries: Sequence[Any], path: str) -> str | None:
     """Return the merge key of a list, or None if the list is compared as a whole."""
     keys = identifying_keys(entries, _MERGE_KEYS.get(path.rpartition(".")[2], ()))
     return next((key for key in keys if len({entry[key] for entry in entries}) == len(entries)), None)

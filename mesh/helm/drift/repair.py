@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from functools import cache, partial
 from http import HTTPStatus
 from typing import Any
 
-from mesh.helm.drift.detect import DriftedObject, find_drift
+from mesh.helm.drift.detect import (
+    RETAINED_KINDS,
+    DriftedObject,
+    find_drift,
+    identity,
+    manifest_objects,
+    object_path,
+    read_served_kinds,
+)
+from mesh.helm.drift.removal import removal_patch, removed_fields, without_lists
 from mesh.kube.client import STRATEGIC_MERGE_PATCH, KubeClient
+from mesh.kube.conditions import find_condition
 from mesh.kube.errors import ApiStatusError, to_single_line
 
 # For a kind whose CRD another release is about to create.
@@ -43,7 +54,7 @@ def repair_drift(client: KubeClient, namespace: str, release: str, *, wait: bool
     for each in drifted:
         _repair_object(client, each, f"release {release} in namespace {namespace}")
     if wait:
-        _wait_until_ready(client, drifted)
+        wait_until_ready(client, drifted)
     return [str(each) for each in drifted]
 
 
@@ -69,7 +80,36 @@ def _repair_object(client: KubeClient, drifted: DriftedObject, owner: str) -> No
         ) from None
 
 
-def _patch(client: KubeClient, path: str, body: Mapping[str, Any]) -> None:
+def remove_former_fields(client: KubeClient, namespace: str, former: str, current: str) -> list[DriftedObject]:
+    """Delete the fields that only a former manifest set, and return the changed objects.
+
+    Args:
+        client: the cluster's client.
+        namespace: namespace of the release.
+        former: the former manifest.
+        current: the manifest of the installed release.
+
+    Raises:
+        NotReadableError, ApiStatusError, ApiUnreachableError, BadCredentialsError: an object cannot be read or changed.
+    """
+    desired_objects = {identity(body, namespace): body for body in manifest_objects(current)}
+    kinds = cache(partial(read_served_kinds, client))
+    changed = []
+    for body in manifest_objects(former):
+        desired = desired_objects.get(identity(body, namespace))
+        location = object_path(kinds(body["apiVersion"]), body, namespace) if desired is not None else None
+        if desired is None or location is None or desired["kind"] in RETAINED_KINDS:
+            continue
+        live = client.get(location.path, f"{body['kind']} {location.name}")
+        patch = removal_patch(body, desired, live or {})
+        if patch:
+            _patch(client, location.path, patch, without_lists(patch))
+            changed.append(DriftedObject(desired=desired, location=location, fields=tuple(removed_fields(patch))))
+    return changed
+
+
+def _patch(client: KubeClient, path: str, body: Mapping[str, Any], merge_body: Mapping[str, Any] | None = None) -> None:
+    """Send a strategic merge patch, or a merge patch for a kind without merge keys."""
     path = f"{path}?{_FIELD_MANAGER_QUERY}"
     try:
         client.request("PATCH", path, body=body, patch_type=STRATEGIC_MERGE_PATCH)
@@ -77,7 +117,7 @@ def _patch(client: KubeClient, path: str, body: Mapping[str, Any]) -> None:
         if error.status != HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
             raise
         # Custom resources have no merge keys and support merge patches only.
-        client.request("PATCH", path, body=body)
+        client.request("PATCH", path, body=body if merge_body is None else merge_body)
 
 
 def _drop_nulls(value: Any) -> Any:
@@ -87,7 +127,12 @@ def _drop_nulls(value: Any) -> Any:
     return [_drop_nulls(each) for each in value] if isinstance(value, list) else value
 
 
-def _wait_until_ready(client: KubeClient, repaired: Iterable[DriftedObject]) -> None:
+def wait_until_ready(client: KubeClient, repaired: Iterable[DriftedObject]) -> None:
+    """Wait until objects are ready.
+
+    Raises:
+        RepairError: an object does not become ready.
+    """
     deadline = time.monotonic() + READY_TIMEOUT_S
     waiting = [each for each in repaired if each.location is not None]
     while waiting := [each for each in waiting if not _is_ready(_read_live(client, each))]:
@@ -116,4 +161,7 @@ def _is_ready(live: Mapping[str, Any]) -> bool:
             return bool(is_observed and status.get("numberAvailable", 0) >= status.get("desiredNumberScheduled", 0))
         case "Service" if spec.get("type") == "LoadBalancer":
             return bool((status.get("loadBalancer") or {}).get("ingress"))
+        case "APIService":
+            # While an API is unavailable, the cluster deletes no namespace.
+            return find_condition(live, "Available").get("status") == "True"
     return True
