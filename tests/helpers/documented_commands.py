@@ -114,6 +114,7 @@ RUNS = (
     Run(page="docs/drift.md", test="dev"),
     Run(page="docs/east-west.md", test="east-west"),
     Run(page="docs/emojivoto.md", test="emojivoto"),
+    Run(page="docs/identity.md", test="dev"),
     Run(page="docs/injection.md", test="emojivoto"),
     Run(page="docs/kpaas.md", test="kpaas"),
     # After the other commands of kpaas, because it sets a password.
