@@ -16,7 +16,7 @@ from tests.helpers.guides import Guide
 from tests.helpers.stack_configs import shipped_config
 from tests.helpers.stack_under_test import StackUnderTest, list_all_objects, run_for_each, wait_until
 
-pytestmark = pytest.mark.lab("west", "east", minutes=3)
+pytestmark = pytest.mark.lab("west", "east", minutes=4)
 
 # Context in this lab of each cluster in the shipped stack files.
 CONTEXTS = {"cluster1": "west", "cluster2": "east", "west": "west", "east": "east", "demo": "west"}
@@ -158,6 +158,7 @@ def test_two_way_mesh_of_kpaas_guide_is_adopted(lab: StateDir, tmp_path: Path) -
 
 def test_mesh_of_east_west_guide_is_adopted(lab: StateDir, tmp_path: Path) -> None:
     config = adopting_config("east-west", metallb=None)
+    config["workloads"] = config["workloads"][:1]  # podinfo
     with adopting_stack(lab, tmp_path, "east-west", config) as (stack, guide):
         extensions = {"west": ["viz", "jaeger", "smi"], "east": ["viz", "multicluster"]}
         run_for_each(lambda context: guide.install_linkerd(context, *extensions[context]), extensions)
