@@ -143,7 +143,10 @@ class MirrorCleanupProvider(StateProvider):
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         """Report a replacement if the target is renamed, so that the mirrors with its old name are deleted."""
-        replaces = ["target"] if _olds.get("target") != _news.get("target") else []
+        is_renamed = _olds.get("target") != _news.get("target")
+        # A rebuilt source has no such mirrors, and the old one cannot be asked.
+        is_rebuilt = "uid" in _olds and _olds["uid"] != _news.get("uid")
+        replaces = ["target"] if is_renamed and not is_rebuilt else []
         return DiffResult(changes=self.persisted(_olds) != self.persisted(_news), replaces=replaces)
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
@@ -207,7 +210,7 @@ class NamespaceDeletionProvider(StateProvider):
 class ClusterIdentitiesProvider(StateProvider):
     """Provider of `components.identity.ClusterIdentities`."""
 
-    keys = ("clusters",)
+    keys = ("clusters", "uids")
     id_keys = ()
 
     def resource_id(self, props: dict[str, Any]) -> str:
@@ -227,7 +230,7 @@ class ClusterIdentitiesProvider(StateProvider):
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
         """Check the clusters that were removed from the stack file, before Pulumi deletes their resources."""
         with _hidden_tracebacks():
-            _require_clusters(_olds, keep=json.loads(_news["clusters"]))
+            _require_clusters(_olds, keep=_news["keep"])
         return super().update(_id, _olds, _news)
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:

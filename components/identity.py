@@ -66,14 +66,23 @@ class ClusterIdentities(Resource, module="multicluster-mesh", name="ClusterIdent
     Args:
         name: name of the Pulumi resource.
         clusters: access (`context`, `kubeconfig`) and `uid` of each cluster, by name.
+        uids: the UIDs again, which are no secret.
+        keep: names of the clusters that this update does not remove, with the former names of renamed ones.
         opts: resource options; the resource depends on all others.
     """
 
     def __init__(
-        self, name: str, clusters: Mapping[str, Mapping[str, pulumi.Input[str]]], opts: pulumi.ResourceOptions
+        self,
+        name: str,
+        *,
+        clusters: Mapping[str, Mapping[str, pulumi.Input[str]]],
+        uids: Mapping[str, str],
+        keep: Sequence[str],
+        opts: pulumi.ResourceOptions,
     ) -> None:
         # One text, so that a secret kubeconfig in it makes all of it secret.
-        super().__init__(ClusterIdentitiesProvider(), name, {"clusters": pulumi.Output.json_dumps(clusters)}, opts)
+        props = {"clusters": pulumi.Output.json_dumps(clusters), "uids": dict(uids), "keep": list(keep)}
+        super().__init__(ClusterIdentitiesProvider(), name, props, opts)
 
 
 def create_records(
@@ -233,12 +242,16 @@ def create_identity_check(clusters: Mapping[str, Cluster], registry: ResourceReg
         clusters: all clusters, by name.
         registry: registry of all other resources.
     """
-    inputs = {
-        name: cluster.access_inputs
-        for name, cluster in clusters.items()
-        if cluster.settings.reachable and cluster.identity.uid is not None
-    }
-    if inputs:
+    # A cluster that cannot be reached now may be reachable, or be another one, when the stack is destroyed. Nothing of an
+    # abandoned cluster is deleted.
+    checked = {name: cluster for name, cluster in clusters.items() if not cluster.settings.is_abandoned}
+    uids = {name: cluster.identity.uid for name, cluster in checked.items() if cluster.identity.uid is not None}
+    former_names = [cluster.settings.renamed_from for cluster in clusters.values()]
+    ClusterIdentities(
+        "cluster-identities",
+        clusters={name: clusters[name].access_inputs for name in uids},
+        uids=uids,
+        keep=[*clusters, *filter(None, former_names)],
         # Hidden dependencies: all resources, so that Pulumi deletes none before this check.
-        options = pulumi.ResourceOptions(depends_on=registry.custom_resources)
-        ClusterIdentities("cluster-identities", inputs, options)
+        opts=pulumi.ResourceOptions(depends_on=registry.custom_resources),
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mesh.kube.constants import FIELD_MANAGER_ANNOTATION, STACK_ID_ANNOTATION
@@ -21,6 +21,7 @@ from mesh.stack_state import StateResource
 RECORD_TYPE = "pulumi:index:Stash"
 STACK_RECORD = "stack-identity"
 TRUST_ANCHOR_RESOURCE = "trust-anchor-certificate"
+_COMPLETED_TYPE = ":ClusterIdentities"
 _SELF_SIGNED_TYPE = "tls:index/selfSignedCert:SelfSignedCert"
 # Description of a Helm revision, from which the names in states without a record are read.
 _DESCRIPTION = re.compile(r"(?P<project>[^ ]+) stack (?P<stack>[^ ,]+)")
@@ -36,6 +37,8 @@ class RecordedCluster:
     kubeconfig: str | None = field(default=None, repr=False)  # None: a secret, which is encrypted in the state
     identifier: str | None = None  # `clusterIdentifier` of its Kubernetes provider
     objects: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)  # their inputs, without Helm releases
+    is_abandoned: bool = False  # nothing is deleted on it
+    unfinished_rename: str | None = None  # former name, if an interrupted update left resources that contain it
 
     def has_namespace(self, name: str) -> bool:
         """Return whether the stack created a namespace."""
@@ -100,6 +103,7 @@ def read_identity(state: Sequence[StateResource], project: str, stack: str) -> S
     names = record or next(_described_names(state), {"project": project, "stack": stack})
     uids = {each.urn: as_text(as_mapping(each.inputs, "input").get("uid")) for each in records}
     objects = _list_objects(state)
+    retaining = {each.provider for each in state if each.is_retained}
     clusters = {
         provider.name: RecordedCluster(
             name=provider.name,
@@ -109,10 +113,13 @@ def read_identity(state: Sequence[StateResource], project: str, stack: str) -> S
             kubeconfig=kubeconfig if isinstance(kubeconfig := provider.inputs.get("kubeconfig"), str) else None,
             identifier=as_text(provider.inputs.get("clusterIdentifier")) or None,
             objects=tuple(objects.get(provider.urn, ())),
+            is_abandoned=provider.urn in retaining,
         )
         for provider in state
         if provider.type == KUBERNETES_PROVIDER_TYPE
     }
+    for current, former in _unfinished_renames(state, clusters):
+        clusters[current] = replace(clusters[current], unfinished_rename=former)
     return StackIdentity(
         id=as_text(record.get("id")) or None,
         project=as_text(names.get("project")),
@@ -120,6 +127,24 @@ def read_identity(state: Sequence[StateResource], project: str, stack: str) -> S
         clusters=clusters,
         trust_anchor=next(_trust_anchors(state), None),
     )
+
+
+def _unfinished_renames(
+    state: Iterable[StateResource], clusters: Mapping[str, RecordedCluster]
+) -> Iterator[tuple[str, str]]:
+    """Yield the current and the former name of each cluster whose rename was interrupted.
+
+    An update changes the record of all clusters last, and their Kubernetes providers first.
+    """
+    completed = next((as_mapping(each.inputs, "uids") for each in state if each.type.endswith(_COMPLETED_TYPE)), {})
+    former_names = [name for name in completed if name not in clusters]
+    current_names = [name for name in clusters if name not in completed]
+    for former in former_names:
+        by_uid = [name for name in current_names if clusters[name].uid == completed[former]]
+        # A cluster that is rebuilt in the same update has another UID.
+        candidates = by_uid or (current_names if len(former_names) == 1 else [])
+        if len(candidates) == 1:
+            yield candidates[0], former
 
 
 def _described_names(state: Iterable[StateResource]) -> Iterator[dict[str, str]]:

@@ -36,6 +36,7 @@ class StateResource:
     provider: str | None = None  # URN of its provider
     is_custom: bool = True  # False: a component
     is_external: bool = False  # the stack only reads it
+    is_retained: bool = False  # Pulumi only drops it from the state
     dependencies: tuple[str, ...] = ()  # URNs
     inputs: Mapping[str, Any] = field(default_factory=dict)  # secrets are encrypted
     outputs: Mapping[str, Any] = field(default_factory=dict)  # secrets are encrypted
@@ -84,6 +85,7 @@ def parse_resources(entries: Sequence[Mapping[str, Any]]) -> list[StateResource]
             provider=entry["provider"].rsplit("::", 1)[0] if entry.get("provider") else None,
             is_custom=bool(entry.get("custom")),
             is_external=bool(entry.get("external")),
+            is_retained=bool(entry.get("retainOnDelete")),
             dependencies=tuple(entry.get("dependencies") or ()),
             inputs=entry.get("inputs") or {},
             outputs=entry.get("outputs") or {},

@@ -87,7 +87,14 @@ def _check_record(target: CheckTarget, uid: str, identity: StackIdentity, names:
         )
         return
     expected = recorded or former
-    if expected is None and other is not None and other.name not in names:
+    unfinished = _unfinished_rename(target, recorded, former)
+    if unfinished is not None:
+        current, name = unfinished
+        yield target.finding(
+            f"the rename of {name} to {current} was interrupted, and the stack state has resources with both names",
+            f"set clusters.{current}.renamedFrom: {name}, and run `pulumi up` before any other change of the name",
+        )
+    elif expected is None and other is not None and other.name not in names:
         keep_name = "keep the old name and set its `context`"
         yield target.finding(
             f"cluster {other.name} of this stack under a new name ({short_uid(uid)}); under the new name, everything "
@@ -116,6 +123,19 @@ def _check_record(target: CheckTarget, uid: str, identity: StackIdentity, names:
         )
     else:
         yield from _announce(target, uid, expected, former if recorded is None else None)
+
+
+def _unfinished_rename(
+    target: CheckTarget, recorded: RecordedCluster | None, former: RecordedCluster | None
+) -> tuple[str, str] | None:
+    """Return the new and the old name of an interrupted rename that the stack file neither continues nor takes back."""
+    cluster = recorded or former
+    if cluster is None or cluster.unfinished_rename is None:
+        return None
+    old_name = cluster.unfinished_rename
+    is_continued = recorded is not None and target.renamed_from == old_name
+    is_taken_back = recorded is None and target.name == old_name
+    return None if is_continued or is_taken_back else (cluster.name, old_name)
 
 
 def _is_successor(target: CheckTarget, expected: RecordedCluster) -> bool:

@@ -96,7 +96,7 @@ def run_checks(
     removed = [
         recorded
         for recorded in (identity.clusters.values() if identity is not None else ())
-        if recorded.name not in {*names, *renamed} and recorded.uid is not None
+        if recorded.name not in {*names, *renamed} and recorded.uid is not None and not recorded.is_abandoned
     ]
     with ThreadPoolExecutor(max_workers=MAX_CONCURRENT_CLUSTERS) as pool:
         removed_uids = pool.map(partial(_read_uid_of_removed, timeout_s=timeout_s), removed)
@@ -114,7 +114,8 @@ def run_checks(
     networks = {name: report.networks for name, report in by_name.items() if report.networks is not None}
     findings += network_overlap.check(flat_links, {target.name: target for target in targets}, networks)
     for recorded, uid in zip(removed, removed_uids, strict=True):
-        if uid is not None and uid not in uids.values():
+        # A cluster that the stack file has under a new name is reported there.
+        if uid is not None and recorded.uid not in uids.values():
             findings += cluster_identity.check_removed(recorded, uid)
     return PreflightReport(findings=tuple(findings), uids=uids)
 

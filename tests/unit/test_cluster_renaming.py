@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,28 @@ def test_interrupted_rename_continues(run: Run) -> None:
     assert ([each.name for each in plan.created], [each.name for each in plan.deleted]) == ([], [])
 
 
+@pytest.mark.parametrize("uid", ["65617374-of-east", "0000feed-new"])
+def test_interrupted_rename_is_known_from_state(run: Run, uid: str) -> None:
+    config, uids = STACKS["two-way"], uids_of(STACKS["two-way"])
+    state = run(config, uids).to_state_resources()
+    finished = run(rename(config, "east", SPARE, renamedFrom="east"), {**uids, SPARE: uid}, state)
+    completed = {each.urn: each for each in finished.to_state_resources()}
+    first = {former: completed[urn] for urn in completed for former in finished.aliases_of(urn)}
+    types = (RECORD_TYPE, "pulumi:providers:kubernetes")
+    partial = [first.get(each.urn, each) if each.type in types else each for each in state]
+
+    unfinished = {
+        number: {each.name: each.unfinished_rename for each in read_identity(resources, "p", "s").clusters.values()}
+        for number, resources in enumerate((state, partial, list(completed.values())))
+    }
+
+    assert unfinished == {
+        0: {"west": None, "east": None},
+        1: {"west": None, SPARE: "east"},
+        2: {"west": None, SPARE: None},
+    }
+
+
 def test_rebuilt_cluster_updates_objects_with_hook(run: Run) -> None:
     config, uids = STACKS["two-way"], uids_of(STACKS["two-way"])
     state = run(config, uids).to_state_resources()
@@ -257,3 +280,16 @@ def test_identity_check_depends_on_every_other_resource(run: Run) -> None:
     check = recorder.registration("ClusterIdentities", "cluster-identities")
     others = {each.urn for each in recorder.monitor.registrations if each.custom} - {check.urn}
     assert others <= set(check.dependencies)
+
+
+@pytest.mark.parametrize(("reachable", "checked"), [(False, {"west", "east"}), ("never", {"west"})])
+def test_identity_check_includes_unreachable_clusters(run: Run, reachable: Any, checked: set[str]) -> None:
+    config, uids = copy.deepcopy(STACKS["two-way"]), uids_of(STACKS["two-way"])
+    state = run(config, uids).to_state_resources()
+    config["clusters"]["east"] = {"reachable": reachable}
+
+    recorder = run(config, {"west": uids["west"]}, state)
+
+    inputs = next(each.inputs for each in recorder.resources if each.name == "cluster-identities")
+    assert (set(json.loads(inputs["clusters"])), set(inputs["uids"])) == (checked, checked)
+    assert inputs["keep"] == ["west", "east"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 import pickletools
+from collections.abc import Iterator
 
 import pytest
 from pulumi.dynamic import Resource, ResourceProvider
@@ -17,6 +19,9 @@ from components.linkerd.dashboard_user import DashboardUser
 from components.linkerd.mirror_cleanup import MirrorCleanup
 from components.namespace import NamespaceDeletion
 from components.workloads.export_cleanup import ExportCleanup
+from mesh.kube import client
+from mesh.kube.cluster_uid import KUBE_SYSTEM_PATH, WrongClusterError
+from tests.helpers.fake_api_server import build_kube_client, healthy_server, serve
 
 # Type token after the provider. A change in either breaks `refresh` and `destroy` of existing stacks.
 FROZEN = {
@@ -48,6 +53,40 @@ def test_serialized_provider_refers_to_frozen_name(name: str) -> None:
     arguments = {argument for _, argument, _ in pickletools.genops(serialized) if isinstance(argument, str)}
     assert f"components.dynamic_providers {name}" in arguments or {"components.dynamic_providers", name} <= arguments
     assert len(serialized) < 200, "the class must be stored by reference, not by value"
+
+
+@pytest.fixture
+def wrong_context(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Let every context lead to one cluster, and return the properties of a ClusterIdentities with another one."""
+    server = healthy_server()
+    server.objects[KUBE_SYSTEM_PATH] = {"metadata": {"uid": "99999999-live"}}
+    with serve(server):
+        monkeypatch.setattr(client, "connect", lambda *_, **__: build_kube_client(server.server))
+        yield json.dumps({"east": {"context": "east", "kubeconfig": "", "uid": "22222222-east"}})
+
+
+def test_removed_cluster_with_wrong_context_is_refused(wrong_context: str) -> None:
+    with pytest.raises(WrongClusterError, match=r"clusters.east: its context leads to cluster 99999999"):
+        dynamic_providers.ClusterIdentitiesProvider().update(
+            "id", {"clusters": wrong_context}, {"clusters": "{}", "keep": ["west"]}
+        )
+
+
+def test_kept_cluster_needs_no_former_context(wrong_context: str) -> None:
+    news = {"clusters": "{}", "uids": {}, "keep": ["west", "east"]}
+
+    result = dynamic_providers.ClusterIdentitiesProvider().update("id", {"clusters": wrong_context}, news)
+
+    assert result.outs == {"clusters": "{}", "uids": {}}, "the names are not part of the state"
+
+
+@pytest.mark.parametrize(("source", "replaces"), [("11111111-old", ["target"]), ("33333333-new", [])])
+def test_mirrors_on_rebuilt_source_are_not_deleted(source: str, replaces: list[str]) -> None:
+    olds = {"source": "west", "uid": "11111111-old", "target": "east"}
+
+    diff = dynamic_providers.MirrorCleanupProvider().diff("id", olds, {**olds, "uid": source, "target": "prod-east"})
+
+    assert (diff.changes, diff.replaces) == (True, replaces)
 
 
 def test_type_tokens_are_frozen() -> None:

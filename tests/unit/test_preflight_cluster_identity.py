@@ -226,7 +226,7 @@ def serve_removed(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeApiServer], 
     return use
 
 
-@pytest.mark.parametrize(("live", "count"), [(EAST, 0), (NORTH, 1), (None, 0), (WEST, 0)])
+@pytest.mark.parametrize(("live", "count"), [(EAST, 0), (NORTH, 1), (None, 0), (WEST, 1)])
 def test_removed_cluster_must_be_at_its_context(
     serve_removed: Callable[[FakeApiServer], None], live: str | None, count: int
 ) -> None:
@@ -237,4 +237,36 @@ def test_removed_cluster_must_be_at_its_context(
     assert len(findings) == count
     for finding in findings:
         assert (finding.path, finding.value) == ("clusters.east", "context ctx-east")
-        assert "33333333 instead of 22222222" in finding.rule
+        assert f"{str(live)[:8]} instead of 22222222" in finding.rule
+
+
+def test_abandoned_cluster_is_removed_without_its_context(serve_removed: Callable[[FakeApiServer], None]) -> None:
+    state = identity(west=WEST, east=EAST)
+    abandoned = replace(state.clusters["east"], is_abandoned=True)
+
+    with serve(server_with_uid(NORTH)) as removed:
+        serve_removed(removed)
+        findings = check({"west": WEST}, replace(state, clusters={**state.clusters, "east": abandoned}))
+
+    assert findings == []
+
+
+@pytest.mark.parametrize(
+    ("name", "former", "is_refused"),
+    [
+        ("prod-east", None, True),
+        ("prod-east", "east", False),
+        ("east", "prod-east", False),
+        ("third", "prod-east", True),
+        ("prod-east", "north", True),
+    ],
+)
+def test_interrupted_rename_must_be_continued(name: str, former: str | None, is_refused: bool) -> None:
+    state = identity(**{"prod-east": EAST})
+    cluster = replace(state.clusters["prod-east"], unfinished_rename="east")
+
+    findings = check({name: EAST}, replace(state, clusters={"prod-east": cluster}), {name: {"renamed_from": former}})
+
+    refusals = [finding.remedy for finding in findings if finding.severity is Severity.ERROR]
+    remedy = "set clusters.prod-east.renamedFrom: east, and run `pulumi up` before any other change of the name"
+    assert refusals == ([remedy] if is_refused else [])
