@@ -242,8 +242,8 @@ def create_identity_check(clusters: Mapping[str, Cluster], registry: ResourceReg
         clusters: all clusters, by name.
         registry: registry of all other resources.
     """
-    # A cluster that cannot be reached now may be reachable, or be another one, when the stack is destroyed. Nothing of an
-    # abandoned cluster is deleted.
+    # A cluster that cannot be reached now may be reachable, or be another one, when the stack is destroyed.
+    # Nothing of an abandoned cluster is deleted.
     checked = {name: cluster for name, cluster in clusters.items() if not cluster.settings.is_abandoned}
     uids = {name: cluster.identity.uid for name, cluster in checked.items() if cluster.identity.uid is not None}
     former_names = [cluster.settings.renamed_from for cluster in clusters.values()]
