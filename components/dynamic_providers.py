@@ -114,7 +114,10 @@ class ReleaseDriftProvider(StateProvider):
         from mesh.kube.errors import ApiUnreachableError, BadCredentialsError, NotReadableError
 
         # A CRD that could not be read is deleted later, by the API server's own retry.
-        with suppress(NotReadableError, ApiUnreachableError, BadCredentialsError, TimeoutError):
+        with (
+            _skipped_on_another_cluster(),
+            suppress(NotReadableError, ApiUnreachableError, BadCredentialsError, TimeoutError),
+        ):
             client = _connect(_props, timeout_s=_WARM_UP_TIMEOUT_S)
             terminating_crds.warm_crd_storage(client, _props["release"], _props["namespace"])
 
@@ -130,9 +133,10 @@ class RetainedCrdsProvider(StateProvider):
         from components.helm.retained_crds import delete_retained_crds
         from mesh.kube.client import CONNECT_TIMEOUT_S
 
-        client = _connect(_props, connect_timeout_s=CONNECT_TIMEOUT_S)
-        for warning in delete_retained_crds(client, _props["release"], _props["namespace"]):
-            pulumi.log.warn(f"{_props['cluster']}: {warning}")
+        with _skipped_on_another_cluster():
+            client = _connect(_props, connect_timeout_s=CONNECT_TIMEOUT_S)
+            for warning in delete_retained_crds(client, _props["release"], _props["namespace"]):
+                pulumi.log.warn(f"{_props['cluster']}: {warning}")
 
 
 class MirrorCleanupProvider(StateProvider):
@@ -163,8 +167,9 @@ class MirrorCleanupProvider(StateProvider):
         """Delete the mirror Services that the link's controller created."""
         from components.linkerd import mirror_cleanup
 
-        client = _connect(_props)
-        mirror_cleanup.delete_mirrors(client, _props["namespace"], _props["target"])
+        with _skipped_on_another_cluster():
+            client = _connect(_props)
+            mirror_cleanup.delete_mirrors(client, _props["namespace"], _props["target"])
 
 
 class ExportCleanupProvider(StateProvider):
@@ -202,7 +207,7 @@ class NamespaceDeletionProvider(StateProvider):
         from mesh.kube.errors import BadCredentialsError
 
         # The provider of the namespace itself reports credentials that cannot be used.
-        with suppress(BadCredentialsError):
+        with _skipped_on_another_cluster(), suppress(BadCredentialsError):
             client = _connect(_props, timeout_s=_NAMESPACE_TIMEOUT_S, connect_timeout_s=CONNECT_TIMEOUT_S)
             namespace.report_deletion(client, _props["cluster"], _props["namespace"], pulumi.log.warn)
 
@@ -275,6 +280,18 @@ def _connect(props: dict[str, Any], **timeouts_s: float) -> KubeClient:
         with _hidden_tracebacks():
             cluster_uid.require_cluster(client, str(props.get("cluster", props.get("source"))), props["uid"])
     return client
+
+
+@contextmanager
+def _skipped_on_another_cluster() -> Iterator[None]:
+    """Skip a deletion on another cluster: the stack's cluster was rebuilt or abandoned, so nothing is left of it.
+
+    If only the context is wrong, the preflight or `ClusterIdentities` has prevented the deletion.
+    """
+    from mesh.kube.cluster_uid import WrongClusterError
+
+    with suppress(WrongClusterError):
+        yield
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -57,6 +57,8 @@ class ClusterIdentity:
     field_manager: str
     provider_identifier: str  # constant for all contexts and names of the cluster
     revision_description: str  # of Helm revisions that this stack creates
+    # Keys of the objects in the stack state that are on the cluster before its rebuild.
+    former_objects: frozenset[tuple[str, ...]] = frozenset()
     records: Sequence[pulumi.Resource] = ()
 
 
@@ -112,6 +114,11 @@ def create_records(
             provider_identifier=(recorded.identifier if recorded is not None else None) or cluster.name,
             # On a rebuilt cluster, the changed description makes Helm install each release.
             revision_description=f"{identity.project} stack {identity.stack}{on_cluster}",
+            former_objects=frozenset(
+                _object_key(each)
+                for each in (recorded.objects if recorded is not None else ())
+                if _is_on_former_cluster(each, uid)
+            ),
             records=[stack_record, *record],
         )
     return identities
@@ -176,11 +183,10 @@ class IdentityTransformation:
         former = next((self._by_urn[urn] for urn in aliases), self._by_name.get((args.type_, args.name)))
         props, options = args.props, pulumi.ResourceOptions(aliases=list(aliases) or None)
         if cluster is not None:
-            is_missing = former is not None and _is_on_former_cluster(former, cluster.identity)
+            is_missing = former is not None and _is_on_former_cluster(former.inputs, cluster.identity.uid)
             props = _with_identity(args.props, cluster.identity, is_missing=is_missing)
             if is_missing:
-                create = pulumi.ResourceHook(f"{args.name}-create-missing", create_missing_object_hook(cluster))
-                options.hooks = pulumi.ResourceHookBinding(before_update=[create])
+                options.hooks = _create_missing_binding(args.name, cluster)
         return pulumi.ResourceTransformationResult(props, pulumi.ResourceOptions.merge(args.opts, options))
 
     def _find_cluster(self, args: pulumi.ResourceTransformationArgs) -> Cluster | None:
@@ -194,9 +200,40 @@ class IdentityTransformation:
         return self._clusters.get(provider) if provider is not None else None
 
 
-def _is_on_former_cluster(resource: StateResource, identity: ClusterIdentity) -> bool:
-    annotations = as_mapping(resource.inputs, "metadata", "annotations")
-    return identity.uid is not None and annotations.get(CLUSTER_UID_ANNOTATION) not in (None, identity.uid)
+def manifest_transform(
+    cluster: Cluster, adapt: Callable[[str, dict[str, Any]], dict[str, Any]] = lambda _, props: props
+) -> Callable[[pulumi.ResourceTransformArgs], pulumi.ResourceTransformResult]:
+    """Return a transform for a manifest's objects, which do not pass through `IdentityTransformation`.
+
+    The provider registers them, and only the newer kind of transforms reaches them. Their aliases follow from the
+    manifest's name.
+
+    Args:
+        cluster: the cluster of the manifest.
+        adapt: returns other inputs for an object, from its type and its inputs.
+    """
+
+    def transform(args: pulumi.ResourceTransformArgs) -> pulumi.ResourceTransformResult:
+        props, options = adapt(args.type_, dict(args.props)), args.opts
+        if isinstance(props.get("metadata"), dict) and "kind" in props:
+            is_missing = _object_key(props) in cluster.identity.former_objects
+            props = _with_identity(props, cluster.identity, is_missing=is_missing)
+            if is_missing:
+                binding = _create_missing_binding(args.name, cluster)
+                options = pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(hooks=binding))
+        return pulumi.ResourceTransformResult(props=props, opts=options)
+
+    return transform
+
+
+def _object_key(body: Mapping[str, Any]) -> tuple[str, ...]:
+    metadata = as_mapping(body.get("metadata"))
+    return tuple(map(str, (body.get("apiVersion"), body.get("kind"), metadata.get("namespace"), metadata.get("name"))))
+
+
+def _is_on_former_cluster(inputs: Mapping[str, Any], uid: str | None) -> bool:
+    annotations = as_mapping(inputs.get("metadata"), "annotations")
+    return uid is not None and annotations.get(CLUSTER_UID_ANNOTATION) not in (None, uid)
 
 
 def _with_identity(props: Mapping[str, Any], identity: ClusterIdentity, *, is_missing: bool) -> dict[str, Any]:
@@ -208,6 +245,11 @@ def _with_identity(props: Mapping[str, Any], identity: ClusterIdentity, *, is_mi
         annotations[CLUSTER_UID_ANNOTATION] = UNKNOWN_VALUE if is_unknown else identity.uid
     metadata = props["metadata"]
     return {**props, "metadata": {**metadata, "annotations": {**(metadata.get("annotations") or {}), **annotations}}}
+
+
+def _create_missing_binding(name: str, cluster: Cluster) -> pulumi.ResourceHookBinding:
+    create = pulumi.ResourceHook(f"{name}-create-missing", create_missing_object_hook(cluster))
+    return pulumi.ResourceHookBinding(before_update=[create])
 
 
 def create_missing_object_hook(cluster: Cluster) -> Hook:

@@ -15,6 +15,7 @@ from typing import Any
 import pulumi
 
 from components.cluster import Cluster
+from components.identity import manifest_transform
 from mesh.config.models.extensions import GatewayApiConfig
 from mesh.kube.constants import RESOURCE_POLICY_ANNOTATION
 
@@ -53,10 +54,7 @@ class GatewayApi(pulumi.ComponentResource):
         assert settings.manifest is not None, "mesh.config requires a manifest"
         name = f"{cluster.name}-gateway-api"
         super().__init__("multicluster-mesh:index:GatewayApi", name, None, opts)
-        options = pulumi.ResourceOptions.merge(cluster.options(self), pulumi.ResourceOptions(transforms=[_adopt_crds]))
+        transform = manifest_transform(cluster, add_adoption_annotations)
+        options = pulumi.ResourceOptions.merge(cluster.options(self), pulumi.ResourceOptions(transforms=[transform]))
         self.crds = ConfigFile(f"{name}-crds", file=settings.manifest, opts=options)
         self.register_outputs({})
-
-
-def _adopt_crds(args: pulumi.ResourceTransformArgs) -> pulumi.ResourceTransformResult:
-    return pulumi.ResourceTransformResult(props=add_adoption_annotations(args.type_, dict(args.props)), opts=args.opts)

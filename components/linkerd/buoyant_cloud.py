@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import pulumi
 
 from components.cluster import Cluster
+from components.identity import manifest_transform
 
 
 class BuoyantCloud(pulumi.ComponentResource):
@@ -40,7 +41,8 @@ class BuoyantCloud(pulumi.ComponentResource):
             skip_await=True,
             # Hidden dependencies: the network and the proxy injector.
             opts=pulumi.ResourceOptions.merge(
-                cluster.options(self), pulumi.ResourceOptions(depends_on=list(pod_dependencies))
+                cluster.options(self),
+                pulumi.ResourceOptions(depends_on=list(pod_dependencies), transforms=[manifest_transform(cluster)]),
             ),
         )
         self.register_outputs({})

@@ -79,20 +79,18 @@ def delete_export(props: dict[str, Any], deadline: float) -> None:
     """Wait until a source no longer has the mirror of a service, or its membership in a federated service.
 
     At the deadline, delete what remains. Return at once if the service still has its export label: then the link is
-    deleted, and all its mirrors with it.
+    deleted, and all its mirrors with it. Return at once if a context leads to another cluster: the cluster is rebuilt or
+    abandoned, because otherwise `ClusterIdentities` has prevented the deletion.
 
     Args:
         props: properties of an `ExportCleanup`, from the stack state.
         deadline: a value of `time.monotonic()`.
-
-    Raises:
-        WrongClusterError: a context leads to another cluster than the one in the stack state.
     """
     namespace, service, target = props["namespace"], props["service"], props["target"]
     is_federated = bool(props.get("federated"))
     label = FEDERATED_LABEL if is_federated else EXPORTED_LABEL
-    for end in ("target", "source"):
-        _require_cluster(props, end)
+    if _is_another_cluster(props, "target") or _is_another_cluster(props, "source"):
+        return
     if _has_label(_access(props, "target"), namespace, service, label):
         return
     source = _access(props, "source")
@@ -106,13 +104,17 @@ def _access(props: dict[str, Any], end: str) -> Access:
     return Access(context=props[f"{end}Context"], kubeconfig=props.get(f"{end}Kubeconfig") or "")
 
 
-def _require_cluster(props: dict[str, Any], end: str) -> None:
+def _is_another_cluster(props: dict[str, Any], end: str) -> bool:
     uid = props.get(f"{end}Uid")
     client = _connect(_access(props, end)) if uid is not None else None
     if uid is not None and client is not None:
-        # An unreachable cluster is not changed.
-        with suppress(ApiUnreachableError, BadCredentialsError):
+        try:
             cluster_uid.require_cluster(client, props[end], uid)
+        except cluster_uid.WrongClusterError:
+            return True
+        except (ApiUnreachableError, BadCredentialsError):  # an unreachable cluster is not changed
+            return False
+    return False
 
 
 def _has_label(access: Access, namespace: str, service: str, label: str) -> bool:
