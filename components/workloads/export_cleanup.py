@@ -79,7 +79,7 @@ def delete_export(props: dict[str, Any], deadline: float) -> None:
     """Wait until a source no longer has the mirror of a service, or its membership in a federated service.
 
     At the deadline, delete what remains. Return at once if the service still has its export label: then the link is
-    deleted, and all its mirrors with it. Return at once if a context leads to another cluster: the cluster is rebuilt or
+    deleted, and all its mirrors with it. Return at once if a context leads to another cluster: that one is rebuilt or
     abandoned, because otherwise `ClusterIdentities` has prevented the deletion.
 
     Args:
