@@ -100,7 +100,7 @@ def read_identity(state: Sequence[StateResource], project: str, stack: str) -> S
     """
     records = [resource for resource in state if resource.type == RECORD_TYPE]
     record = next((as_mapping(each.inputs, "input") for each in records if each.name == STACK_RECORD), {})
-    names = record or next(_described_names(state), {"project": project, "stack": stack})
+    names = record if record.get("project") else next(_described_names(state), {"project": project, "stack": stack})
     uids = {each.urn: as_text(as_mapping(each.inputs, "input").get("uid")) for each in records}
     objects = _list_objects(state)
     retaining = {each.provider for each in state if each.is_retained}
@@ -165,7 +165,10 @@ def _list_objects(state: Iterable[StateResource]) -> dict[str, list[Mapping[str,
     """Return the inputs of the stack's Kubernetes objects, by the URN of the Kubernetes provider."""
     objects: dict[str, list[Mapping[str, Any]]] = {}
     for resource in state:
-        has_object = as_mapping(resource.inputs.get("metadata")) and resource.inputs.get("kind")
+        inputs = resource.inputs
+        names = (inputs.get("apiVersion"), inputs.get("kind"), as_mapping(inputs.get("metadata")).get("name"))
+        # An encrypted value is a mapping.
+        has_object = all(isinstance(name, str) and name for name in names)
         if has_object and resource.provider is not None and not resource.is_external:
-            objects.setdefault(resource.provider, []).append(resource.inputs)
+            objects.setdefault(resource.provider, []).append(inputs)
     return objects

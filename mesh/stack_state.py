@@ -66,12 +66,12 @@ def read_stack_state() -> list[StateResource]:
     stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
     try:
         exported = run_pulumi(["stack", "export", "--stack", stack], timeout_s=EXPORT_TIMEOUT_S)
-    except PulumiCommandError as error:
+        deployment = json.loads(exported).get("deployment") or {}
+    except (PulumiCommandError, json.JSONDecodeError) as error:
         raise StackStateError(
             f"stack state: {stack}: cannot be read, but it identifies the stack and its clusters ({error}); log in to "
             f"the backend, and try `pulumi stack export --stack {stack}`"
         ) from None
-    deployment = json.loads(exported).get("deployment") or {}
     return parse_resources(deployment.get("resources") or [])
 
 

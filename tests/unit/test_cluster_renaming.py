@@ -13,8 +13,8 @@ import pytest
 from components.identity import list_aliases
 from mesh import preflight
 from mesh.pulumi_constants import HELM_RELEASE_TYPE
-from mesh.stack_identity import RECORD_TYPE, read_identity
-from mesh.stack_state import StateResource
+from mesh.stack_identity import RECORD_TYPE, STACK_RECORD, read_identity
+from mesh.stack_state import StateResource, parse_resources
 from tests.helpers.mock_engine import Recorder, record_run
 from tests.helpers.stack_configs import full_mesh_config, shipped_config
 
@@ -264,6 +264,28 @@ def test_state_without_records_identifies_stack_by_its_releases(run: Run) -> Non
 
     assert (identity.id, identity.field_manager) == (None, "multicluster-mesh-test")
     assert {each.uid for each in identity.clusters.values()} == {None}
+
+
+def test_state_with_encrypted_values_has_no_objects_of_them() -> None:
+    secret = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "ciphertext": "v1:text"}
+    provider = "urn:pulumi:s::p::pulumi:providers:kubernetes::east"
+    objects = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "test"}},
+        {"apiVersion": "v1", "kind": "Secret", "metadata": secret},
+        {"apiVersion": "v1", "kind": secret, "metadata": {"name": "test"}},
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "test-"}},
+    ]
+    entries = [{"urn": provider, "type": "pulumi:providers:kubernetes", "inputs": None, "dependencies": None}]
+    entries += [
+        {"urn": f"urn:x::{n}", "type": "t", "provider": f"{provider}::id", "inputs": each}
+        for n, each in enumerate(objects)
+    ]
+    entries += [{"urn": f"urn:x::{STACK_RECORD}", "type": RECORD_TYPE, "inputs": {"input": secret}}]
+
+    identity = read_identity(parse_resources(entries), "mesh", "prod")
+
+    assert identity.clusters["east"].objects == (objects[0],)
+    assert (identity.id, identity.field_manager) == (None, "mesh-prod")
 
 
 def test_empty_state_has_current_names() -> None:

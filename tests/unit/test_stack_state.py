@@ -49,11 +49,18 @@ def test_new_stack_has_empty_state(pulumi_script: Path) -> None:
     assert stack_state.read_stack_state() == []
 
 
-def test_unreadable_state_is_error_with_remedy(pulumi_script: Path) -> None:
-    pulumi_script.write_text("echo 'error: passphrase must be set' >&2; exit 255")
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("echo 'error: passphrase must be set' >&2; exit 255", "passphrase must be set"),
+        ("echo 'warning: no JSON'", "Expecting value: line 1 column 1 .char 0."),
+    ],
+)
+def test_unreadable_state_is_error_with_remedy(pulumi_script: Path, script: str, reason: str) -> None:
+    pulumi_script.write_text(script)
 
     with pytest.raises(
         stack_state.StackStateError,
-        match=r"stack state: someone/mesh/prod: cannot be read, .* passphrase must be set\); log in",
+        match=rf"stack state: someone/mesh/prod: cannot be read, .*{reason}\); log in",
     ):
         stack_state.read_stack_state()
