@@ -19,11 +19,9 @@ https://www.pulumi.com/docs/iac/concepts/options/hooks/.
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -135,24 +133,32 @@ def list_aliases(state: Iterable[StateResource], renamed: Mapping[str, str]) -> 
         return {}
     resources = list(state)
     current = {(resource.type, resource.name) for resource in resources}
-    former_names = "|".join(re.escape(name) for name in sorted(renamed, key=len, reverse=True))
-    pattern = re.compile(rf"(?:^|(?<=-))({former_names})(?=-|$)")
     aliases: dict[tuple[str, str], list[str]] = {}
     for resource in resources:
-        for name in _rename_variants(resource.name, pattern, renamed):
+        for name in _rename_variants(resource.name, renamed):
             if (resource.type, name) not in current:
                 aliases.setdefault((resource.type, name), []).append(resource.urn)
     return aliases
 
 
-def _rename_variants(name: str, pattern: re.Pattern[str], renamed: Mapping[str, str]) -> Iterator[str]:
+def _rename_variants(name: str, renamed: Mapping[str, str]) -> Iterator[str]:
     """Yield a resource's possible new names; a part can equal a cluster's name by chance, as in `east-test-east`."""
-    parts = pattern.split(name)
-    # Every second part is the former name of a cluster.
-    choices = [(part, renamed[part]) if index % 2 else (part,) for index, part in enumerate(parts)]
-    for variant in product(*choices):
-        if "".join(variant) != name:
-            yield "".join(variant)
+    for words in _replace_words(name.split("-"), {tuple(old.split("-")): new for old, new in renamed.items()}):
+        if "-".join(words) != name:
+            yield "-".join(words)
+
+
+def _replace_words(words: Sequence[str], renamed: Mapping[tuple[str, ...], str]) -> Iterator[list[str]]:
+    """Yield the words with each choice of replacements; former names can overlap, as `prod` and `prod-east` do."""
+    if not words:
+        yield []
+        return
+    for rest in _replace_words(words[1:], renamed):
+        yield [words[0], *rest]
+    for old, new in renamed.items():
+        if tuple(words[: len(old)]) == old:
+            for rest in _replace_words(words[len(old) :], renamed):
+                yield [new, *rest]
 
 
 class IdentityTransformation:

@@ -242,6 +242,19 @@ def test_part_of_name_equal_to_cluster_is_kept() -> None:
     }
 
 
+def test_overlapping_former_names_are_all_aliases() -> None:
+    names = ("prod-linkerd", "prod-east-linkerd", "prod-east-podinfo", "link-prod-to-prod-east")
+    state = [StateResource(urn=f"urn:pulumi:s::p::t::{name}", type="t") for name in names]
+
+    aliases = list_aliases(state, {"prod": "main", "prod-east": "spare"})
+
+    former_names = {name: urns[0].rpartition("::")[2] for (_, name), urns in aliases.items()}
+    assert former_names["main-linkerd"] == "prod-linkerd"
+    assert former_names["spare-linkerd"] == "prod-east-linkerd"
+    assert former_names["main-east-podinfo"] == "prod-east-podinfo", "a sample of prod in the namespace east"
+    assert former_names["link-main-to-spare"] == "link-prod-to-prod-east"
+
+
 def test_state_identifies_stack_and_clusters(run: Run) -> None:
     config, uids = STACKS["two-way"], uids_of(STACKS["two-way"])
     state = run(config, uids).to_state_resources()
