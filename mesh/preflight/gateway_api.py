@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mesh.kube.client import METADATA_LIST_MEDIA_TYPE, KubeClient
-from mesh.kube.constants import CRDS_PATH, RESOURCE_POLICY_ANNOTATION
+from mesh.kube.constants import CRDS_PATH, RESOURCE_POLICY_ANNOTATION, STACK_ID_ANNOTATION
 from mesh.kube.errors import to_single_line
 from mesh.kube.json_access import as_mapping, as_mappings, as_text
 from mesh.kube.ownership import GATEWAY_API_GROUP, LINKERD_CRDS_RELEASE, belongs_to_release, server_side_appliers
@@ -59,9 +59,13 @@ def check(target: CheckTarget, gateway_api: GatewayApiTarget, client: KubeClient
 def _is_owned(target: CheckTarget, gateway_api: GatewayApiTarget, metadata: Mapping[str, Any]) -> bool:
     if belongs_to_release(metadata, LINKERD_CRDS_RELEASE, target.control_plane_namespace):
         return True
-    # Pulumi's default field managers have this prefix and a random suffix.
-    is_pulumi = any(manager.startswith("pulumi-kubernetes") for manager in server_side_appliers(metadata))
-    return is_pulumi and gateway_api.installed_by == "manifest"
+    if gateway_api.installed_by != "manifest":
+        return False
+    stack_id = as_text(as_mapping(metadata.get("annotations")).get(STACK_ID_ANNOTATION))
+    if stack_id:
+        return stack_id == target.identity.id
+    # CRDs that are older than the ID: Pulumi's default field managers have this prefix and a random suffix.
+    return any(manager.startswith("pulumi-kubernetes") for manager in server_side_appliers(metadata))
 
 
 def _check_foreign_crds(

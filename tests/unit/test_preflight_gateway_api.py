@@ -220,3 +220,13 @@ def test_gateway_api_is_not_checked_when_unused(
     monkeypatch: pytest.MonkeyPatch, environment: Environment, linkerd: dict[str, Any]
 ) -> None:
     assert resolve_target(monkeypatch, environment, linkerd=linkerd) is None
+
+
+@pytest.mark.parametrize(("stack_id", "count"), [(IDENTITY.id, 0), ("another-stack", 1)])
+def test_crds_of_stack_are_known_by_its_id(stack_id: str, count: int) -> None:
+    annotations = {"gateway.networking.k8s.io/bundle-version": "v1.2.1", "multicluster-mesh/stack-id": stack_id}
+    # Objects of all Pulumi stacks have such a field manager; one that was created on a rebuilt cluster has none.
+    managers = PULUMI_MANAGED_FIELDS if count else []
+    api_server = server_with_crds("httproutes", annotations=annotations, managedFields=managers)
+
+    assert len(run_checks_against(api_server, gateway_api=gateway_api_target("manifest"))) == count
