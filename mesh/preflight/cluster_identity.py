@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from mesh.config import ClusterSettings
 from mesh.kube.cluster_uid import short_uid
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.target import CheckTarget
@@ -37,6 +38,35 @@ def check(
         if about_target:
             findings[target.name] = about_target
     return findings
+
+
+def check_names(clusters: Sequence[ClusterSettings], identity: StackIdentity) -> Iterator[Finding]:
+    """Yield findings about renamed clusters that need no request, for stacks without the other checks.
+
+    Args:
+        clusters: the clusters of the stack file.
+        identity: the clusters in the stack state.
+    """
+    names = {cluster.name for cluster in clusters}
+    for cluster in clusters:
+        recorded = identity.clusters.get(cluster.name)
+        former = identity.clusters.get(cluster.renamed_from) if cluster.renamed_from is not None else None
+        access = cluster.context.name, cluster.kubeconfig
+        same_access = [each for each in identity.clusters.values() if (each.context, each.kubeconfig) == access]
+        path, value = f"clusters.{cluster.name}", f"context {cluster.context.name}"
+        unfinished = _unfinished_rename(cluster.name, cluster.renamed_from, recorded, former)
+        if unfinished is not None:
+            rule, remedy = _unfinished_texts(*unfinished)
+            yield Finding(path=path, value=value, rule=rule, remedy=remedy, severity=Severity.ERROR)
+        elif recorded is None and former is None:
+            for other in same_access:
+                if other.name not in names:
+                    rule = (
+                        f"cluster {other.name} of this stack under a new name; under the new name, everything would be "
+                        "created, then deleted as part of the old one"
+                    )
+                    remedy = f"set {path}.renamedFrom: {other.name}, or keep the old name and set its `context`"
+                    yield Finding(path=path, value=value, rule=rule, remedy=remedy, severity=Severity.ERROR)
 
 
 def check_removed(recorded: RecordedCluster, uid: str) -> Iterator[Finding]:
@@ -87,13 +117,9 @@ def _check_record(target: CheckTarget, uid: str, identity: StackIdentity, names:
         )
         return
     expected = recorded or former
-    unfinished = _unfinished_rename(target, recorded, former)
+    unfinished = _unfinished_rename(target.name, target.renamed_from, recorded, former)
     if unfinished is not None:
-        current, name = unfinished
-        yield target.finding(
-            f"the rename of {name} to {current} was interrupted, and the stack state has resources with both names",
-            f"set clusters.{current}.renamedFrom: {name}, and run `pulumi up` before any other change of the name",
-        )
+        yield target.finding(*_unfinished_texts(*unfinished))
     elif expected is None and other is not None and other.name not in names:
         keep_name = "keep the old name and set its `context`"
         yield target.finding(
@@ -126,16 +152,23 @@ def _check_record(target: CheckTarget, uid: str, identity: StackIdentity, names:
 
 
 def _unfinished_rename(
-    target: CheckTarget, recorded: RecordedCluster | None, former: RecordedCluster | None
+    name: str, renamed_from: str | None, recorded: RecordedCluster | None, former: RecordedCluster | None
 ) -> tuple[str, str] | None:
     """Return the new and the old name of an interrupted rename that the stack file neither continues nor takes back."""
     cluster = recorded or former
     if cluster is None or cluster.unfinished_rename is None:
         return None
     old_name = cluster.unfinished_rename
-    is_continued = recorded is not None and target.renamed_from == old_name
-    is_taken_back = recorded is None and target.name == old_name
+    is_continued = recorded is not None and renamed_from == old_name
+    is_taken_back = recorded is None and name == old_name
     return None if is_continued or is_taken_back else (cluster.name, old_name)
+
+
+def _unfinished_texts(current: str, former: str) -> tuple[str, str]:
+    return (
+        f"the rename of {former} to {current} was interrupted, and the stack state has resources with both names",
+        f"set clusters.{current}.renamedFrom: {former}, and run `pulumi up` before any other change of the name",
+    )
 
 
 def _is_successor(target: CheckTarget, expected: RecordedCluster) -> bool:

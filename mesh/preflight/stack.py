@@ -13,6 +13,7 @@ from mesh.kube.client import Access
 from mesh.kube.constants import LINK_GROUP
 from mesh.kube.ownership import LINKERD_CRDS_RELEASE
 from mesh.linkerd_releases import NEWEST_TESTED_KUBERNETES, OLDEST_KUBERNETES
+from mesh.preflight import cluster_identity
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.runner import run_checks
 from mesh.preflight.target import (
@@ -67,6 +68,8 @@ def check_stack(
         PreflightError: findings prevent the update.
     """
     if not stack.preflight.enabled:
+        if findings := list(cluster_identity.check_names(stack.clusters, identity)):
+            raise PreflightError(findings)
         return {}
     clusters = {cluster.name: cluster for cluster in stack.clusters if cluster.reachable}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from mesh import config, preflight
 from mesh.preflight import CheckTarget, FlatNetworkLink
 from mesh.preflight.runner import PreflightReport
 from mesh.preflight.target import CiliumTarget
+from mesh.stack_identity import RecordedCluster
 from tests.helpers.fake_api_server import IDENTITY
 from tests.helpers.stack_files import Environment
 
@@ -171,3 +173,33 @@ def test_existing_platform_software_is_not_looked_for(
     )
 
     assert [(each.platform, each.links) for each in targets] == [((), None)]
+
+
+@pytest.mark.parametrize(
+    ("clusters", "finding"),
+    [
+        ({"prod": {"context": "west"}}, "clusters.prod: context west: cluster west of this stack under a new name"),
+        ({"prod": {"context": "west", "renamedFrom": "west"}}, None),
+        ({"west": {}}, None),
+        ({"prod-east": {"context": "east"}}, "clusters.prod-east: context east: the rename of east to prod-east was"),
+        ({"prod-east": {"context": "east", "renamedFrom": "east"}}, None),
+    ],
+)
+def test_disabled_preflight_still_refuses_renames(
+    environment: Environment, clusters: dict[str, Any], finding: str | None
+) -> None:
+    recorded = {
+        "west": RecordedCluster(name="west", context="west", kubeconfig=""),
+        "prod-east": RecordedCluster(name="prod-east", context="east", kubeconfig="", unfinished_rename="east"),
+    }
+    stack = config.parse({"clusters": clusters, "preflight": False}, environment)
+
+    def check() -> dict[str, str]:
+        identity = replace(IDENTITY, clusters=recorded)
+        return preflight.check_stack(stack, identity=identity, namespaces=[], is_update=True, warn=print)
+
+    if finding is None:
+        assert check() == {}
+    else:
+        with pytest.raises(preflight.PreflightError, match=finding):
+            check()

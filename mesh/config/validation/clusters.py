@@ -114,6 +114,9 @@ def _check_renaming(
         if file.cilium is not None:
             rule = "Cilium makes the name of a cluster part of the identity of every pod"
             errors.add(former_path, config.renamed_from, rule, "keep the old name, and set `context` to the new one")
+    if config.replaces is not None and not file.preflight.enabled:
+        rule = "without the preflight, the UID of the new cluster is unknown"
+        errors.add((*path, "replaces"), config.replaces, rule, "enable the preflight for this update")
     for key, value in (("renamedFrom", config.renamed_from), ("replaces", config.replaces)):
         if value is not None and config.reachable is not True:
             rule = "resources of an unreachable cluster stay unchanged"
