@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from hack import toolchain
 from hack.lab import lifecycle
 from hack.lab.spec import LoadBalancerKind
 from hack.lab.state_dir import StateDir
@@ -26,6 +27,10 @@ CONFIG: dict[str, Any] = {
     "clusters": {"west": {"context": "identity-1"}, "east": {"context": "identity-2"}},
     "links": [{"source": "west", "target": "east"}, {"source": "east", "target": "west"}],
     "workloads": [{"podinfo": {"exported": ["east"]}}],
+    # Its provider registers the objects, not the program.
+    "extensions": {
+        "gatewayApi": {"manifest": str(toolchain.installed("charts") / "gateway-api/standard-install.yaml")}
+    },
 }
 # Objects that controllers re-create at any time.
 _VOLATILE = ("pods/", "replicasets.apps/", "endpointslices", "endpoints/", "secrets/linkerd-multicluster/sh.helm")
@@ -71,7 +76,10 @@ def test_renamed_cluster_keeps_its_objects(mesh: StackUnderTest) -> None:
     assert read_uids(mesh, "identity-2") == before
     mesh.configure(rename_east(renamedFrom="east"))
     with mesh.interrupted_up():
-        assert wait_until(lambda: mesh.has_object("identity-1", "link", "prod-east", "linkerd-multicluster"))
+        assert wait_until(lambda: "::prod-east-linkerd-namespace" in mesh.state)
+    mesh.configure(rename_east())
+    assert "set clusters.prod-east.renamedFrom: east, and run" in mesh.up_expecting_failure()
+    mesh.configure(rename_east(renamedFrom="east"))
 
     mesh.up()
 

@@ -282,13 +282,15 @@ def test_state_without_records_identifies_stack_by_its_releases(run: Run) -> Non
 def test_state_with_encrypted_values_has_no_objects_of_them() -> None:
     secret = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "ciphertext": "v1:text"}
     provider = "urn:pulumi:s::p::pulumi:providers:kubernetes::east"
-    objects = [
+    objects: list[dict[str, Any]] = [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "test"}},
         {"apiVersion": "v1", "kind": "Secret", "metadata": secret},
         {"apiVersion": "v1", "kind": secret, "metadata": {"name": "test"}},
         {"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "test-"}},
     ]
-    entries = [{"urn": provider, "type": "pulumi:providers:kubernetes", "inputs": None, "dependencies": None}]
+    entries: list[dict[str, Any]] = [
+        {"urn": provider, "type": "pulumi:providers:kubernetes", "inputs": None, "dependencies": None}
+    ]
     entries += [
         {"urn": f"urn:x::{n}", "type": "t", "provider": f"{provider}::id", "inputs": each}
         for n, each in enumerate(objects)
