@@ -31,6 +31,7 @@ HOSTILE_TEXTS = (
 # Settings that the configurations lack: they name local files, exclude other settings or contain secrets.
 UNCOVERED_SETTINGS = {
     ("clusters", ANY_KEY, "kubeconfig"),
+    ("clusters", ANY_KEY, "replaces"),
     ("trust", "anchor", "key"),
     ("trust", "issuers", ANY_KEY, "certificate"),
     ("trust", "issuers", ANY_KEY, "key"),

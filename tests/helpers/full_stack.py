@@ -50,7 +50,6 @@ LINKERD: dict[str, Any] = {
             "context": "ctx-west",
             "reachable": True,
             "renamedFrom": "former-west",
-            "replaces": "1b2c3d4e",
             "apiServer": {
                 "url": "https://west.example.com:6443",
                 "certificateAuthority": ANCHOR.pem,
