@@ -19,6 +19,7 @@ https://www.pulumi.com/docs/iac/concepts/options/hooks/.
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ from mesh.kube import client as kube_client
 from mesh.kube.client import APPLY_PATCH, KubeClient
 from mesh.kube.cluster_uid import short_uid
 from mesh.kube.constants import CLUSTER_UID_ANNOTATION, STACK_ID_ANNOTATION
-from mesh.kube.json_access import as_mapping
+from mesh.kube.json_access import as_mapping, as_mappings
 from mesh.pulumi_constants import HELM_RELEASE_TYPE, UNKNOWN_VALUE
 from mesh.stack_identity import STACK_RECORD, StackIdentity
 from mesh.stack_state import StateResource
@@ -44,6 +45,8 @@ from mesh.stack_state import StateResource
 if TYPE_CHECKING:
     from components.cluster import Cluster
     from components.sdk.resource_registry import ResourceRegistry
+
+_ESTABLISHED_TIMEOUT_S = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,6 +284,21 @@ def create_missing_object(client: KubeClient, body: Mapping[str, Any], field_man
     if path is not None and client.request("GET", path.path) is None:
         query = f"fieldManager={quote(field_manager, safe='')}"
         client.request("PATCH", f"{path.path}?{query}", body=body, patch_type=APPLY_PATCH)
+        if body["kind"] == "CustomResourceDefinition":
+            _wait_until_established(client, path.path)
+
+
+def _wait_until_established(client: KubeClient, path: str) -> None:
+    """Wait until the API server no longer changes a new CRD, because Pulumi's update would be a conflict.
+
+    Pulumi itself reports a CRD that is not established in time.
+    """
+    deadline = time.monotonic() + _ESTABLISHED_TIMEOUT_S
+    while time.monotonic() < deadline:
+        conditions = as_mappings(as_mapping(client.request("GET", path), "status").get("conditions"))
+        if any(each.get("type") == "Established" and each.get("status") == "True" for each in conditions):
+            return
+        time.sleep(0.2)
 
 
 def create_identity_check(clusters: Mapping[str, Cluster], registry: ResourceRegistry) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from components import identity as identity_module
 from components.identity import list_aliases
 from mesh import preflight
+from mesh.kube.client import KubeClient
 from mesh.pulumi_constants import HELM_RELEASE_TYPE
 from mesh.stack_identity import RECORD_TYPE, STACK_RECORD, read_identity
 from mesh.stack_state import StateResource, parse_resources
@@ -330,3 +333,23 @@ def test_identity_check_includes_unreachable_clusters(run: Run, reachable: Any, 
     inputs = next(each.inputs for each in recorder.resources if each.name == "cluster-identities")
     assert (set(json.loads(inputs["clusters"])), set(inputs["uids"])) == (checked, checked)
     assert inputs["keep"] == ["west", "east"]
+
+
+def test_new_crd_is_established_before_its_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    requests: list[str] = []
+    answers = iter([None, {}, {"status": {"conditions": [{"type": "Established", "status": "False"}]}}])
+    established = {"status": {"conditions": [{"type": "Established", "status": "True"}]}}
+
+    class Client:
+        def request(self, method: str, _path: str, **_: Any) -> Any:
+            requests.append(method)
+            return next(answers, established)
+
+    kinds = {"CustomResourceDefinition": ("customresourcedefinitions", False)}
+    monkeypatch.setattr(identity_module, "read_served_kinds", lambda *_: kinds)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    body = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "x.y"}}
+
+    identity_module.create_missing_object(cast("KubeClient", Client()), body, "mesh-dev")
+
+    assert requests == ["GET", "PATCH", "GET", "GET"]
