@@ -6,7 +6,7 @@ cluster than at the last `up`. Without this check, the update would install the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from mesh.config import ClusterSettings
 from mesh.kube.cluster_uid import short_uid
@@ -27,13 +27,14 @@ def check(
         names: names of all clusters in the stack file.
     """
     findings: dict[str, list[Finding]] = {}
+    rebuilt = {target.name for target in targets if _is_rebuilt(target, uids, identity)}
     for target in targets:
         uid = uids.get(target.name)
         if uid is None:
             continue
         # The same cluster under two names makes every other comparison wrong.
         about_target = list(_check_duplicate(target, uid, targets, uids)) or list(
-            _check_record(target, uid, identity, names)
+            _check_record(target, uid, identity, names, rebuilt)
         )
         if about_target:
             findings[target.name] = about_target
@@ -104,7 +105,15 @@ def _check_duplicate(
         )
 
 
-def _check_record(target: CheckTarget, uid: str, identity: StackIdentity, names: Sequence[str]) -> Iterator[Finding]:
+def _is_rebuilt(target: CheckTarget, uids: Mapping[str, str], identity: StackIdentity) -> bool:
+    expected = identity.find(target.name, target.renamed_from)
+    uid = uids.get(target.name)
+    return expected is not None and uid is not None and expected.uid not in (None, uid)
+
+
+def _check_record(
+    target: CheckTarget, uid: str, identity: StackIdentity, names: Sequence[str], rebuilt: Collection[str]
+) -> Iterator[Finding]:
     other = identity.find_by_uid(uid)
     recorded = identity.clusters.get(target.name)
     former = identity.clusters.get(target.renamed_from) if target.renamed_from is not None else None
@@ -144,6 +153,14 @@ def _check_record(target: CheckTarget, uid: str, identity: StackIdentity, names:
         yield target.finding(
             f"its links to unreachable clusters ({', '.join(target.unreachable_peers)}) cannot be renamed",
             "rename the cluster when they are reachable",
+            value=former.name,
+            setting="renamedFrom",
+        )
+    elif former is not None and recorded is None and (sources := [each for each in target.sources if each in rebuilt]):
+        # Helm would fail to uninstall the old link's release, which a rebuilt source does not have.
+        yield target.finding(
+            f"sources of its links were rebuilt ({', '.join(sources)}), and the old links cannot be removed there",
+            "run `pulumi up` with `replaces` first, and rename the cluster in another update",
             value=former.name,
             setting="renamedFrom",
         )

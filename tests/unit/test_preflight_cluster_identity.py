@@ -172,6 +172,19 @@ def test_rename_with_unreachable_peer_is_error() -> None:
     assert finding.rule == "its links to unreachable clusters (west) cannot be renamed"
 
 
+def test_rename_beside_rebuilt_source_is_error() -> None:
+    settings = {
+        "west": {"replaces": "11111111"},
+        "prod-east": {"renamed_from": "east", "sources": ("west",)},
+    }
+
+    findings = check({"west": NORTH, "prod-east": EAST}, identity(west=WEST, east=EAST), settings)
+
+    [error] = [finding for finding in findings if finding.severity is Severity.ERROR]
+    assert error.path == "clusters.prod-east.renamedFrom"
+    assert error.rule.startswith("sources of its links were rebuilt (west)")
+
+
 @pytest.mark.parametrize("replaces", ["11111111", "11111111-west"])
 def test_rebuilt_cluster_is_warning(replaces: str) -> None:
     [finding] = check({"west": NORTH}, identity(west=WEST), {"west": {"replaces": replaces}})
