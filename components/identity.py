@@ -308,6 +308,8 @@ def create_identity_check(clusters: Mapping[str, Cluster], registry: ResourceReg
         clusters: all clusters, by name.
         registry: registry of all other resources.
     """
+    if all(cluster.identity.uid is None for cluster in clusters.values()):
+        return
     # A cluster that cannot be reached now may be reachable, or be another one, when the stack is destroyed.
     # Nothing of an abandoned cluster is deleted.
     checked = {name: cluster for name, cluster in clusters.items() if not cluster.settings.is_abandoned}
