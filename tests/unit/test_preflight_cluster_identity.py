@@ -172,7 +172,7 @@ def test_rename_with_unreachable_peer_is_error() -> None:
     assert finding.rule == "its links to unreachable clusters (west) cannot be renamed"
 
 
-def test_rename_beside_rebuilt_source_is_error() -> None:
+def test_rename_with_rebuilt_source_is_error() -> None:
     settings = {
         "west": {"replaces": "11111111"},
         "prod-east": {"renamed_from": "east", "sources": ("west",)},
