@@ -63,6 +63,7 @@ def wrong_context(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     with serve(server):
         monkeypatch.setattr(client, "connect", lambda *_, **__: build_kube_client(server.server))
         yield json.dumps({"east": {"context": "east", "kubeconfig": "", "uid": "22222222-east"}})
+    assert set(server.requests) == {f"GET {KUBE_SYSTEM_PATH}"} or not server.requests
 
 
 def test_removed_cluster_with_wrong_context_is_refused(wrong_context: str) -> None:
@@ -87,6 +88,21 @@ def test_mirrors_on_rebuilt_source_are_not_deleted(source: str, replaces: list[s
     diff = dynamic_providers.MirrorCleanupProvider().diff("id", olds, {**olds, "uid": source, "target": "prod-east"})
 
     assert (diff.changes, diff.replaces) == (True, replaces)
+
+
+@pytest.mark.usefixtures("wrong_context")
+@pytest.mark.parametrize(
+    "name", ["ReleaseDrift", "RetainedCrds", "MirrorCleanup", "NamespaceDeletion", "ExportCleanup"]
+)
+def test_deletion_on_another_cluster_changes_nothing(name: str) -> None:
+    props = {
+        **{"context": "east", "uid": "22222222-east", "cluster": "east", "source": "east", "target": "west"},
+        **{"namespace": "test", "release": "viz", "service": "podinfo"},
+        **{f"{end}{key}": value for end in ("target", "source") for key, value in (("Context", "x"), ("Uid", "2"))},
+    }
+
+    # The fixture requires that nothing but the UID is read.
+    getattr(dynamic_providers, f"{name}Provider")().delete("id", props)
 
 
 def test_type_tokens_are_frozen() -> None:

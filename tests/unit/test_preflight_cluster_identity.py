@@ -173,7 +173,7 @@ def test_rename_with_unreachable_peer_is_error() -> None:
 
 
 def test_rename_with_rebuilt_source_is_error() -> None:
-    settings = {
+    settings: dict[str, Mapping[str, Any]] = {
         "west": {"replaces": "11111111"},
         "prod-east": {"renamed_from": "east", "sources": ("west",)},
     }
