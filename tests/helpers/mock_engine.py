@@ -253,8 +253,7 @@ def record_run(
     # The mock engine has no stack; `pulumi.runtime.test` waits for all resources.
     patch.setattr(pulumi, "run", lambda program: None)
     patch.setattr(clustermesh, "read_node_addresses", fake_node_addresses)
-    asyncio.set_event_loop(_LOOP)
-    set_mocks(recorder, project="multicluster-mesh", stack="test", preview=True, monitor=recorder.monitor)
+    use_mock_engine(recorder)
 
     # All runs share one root resource, and a run must not see the transformations of another.
     root = get_root_resource()
@@ -271,6 +270,12 @@ def record_run(
         gc.freeze()  # cached runs stay alive, so later collections can skip them
         gc.enable()  # the program disables it
     return recorder
+
+
+def use_mock_engine(recorder: Recorder) -> None:
+    """Let the recorder answer Pulumi's SDK, in the event loop of all runs."""
+    asyncio.set_event_loop(_LOOP)
+    set_mocks(recorder, project="multicluster-mesh", stack="test", preview=True, monitor=recorder.monitor)
 
 
 def fake_node_addresses(cluster: Cluster) -> list[str]:

@@ -183,7 +183,7 @@ def test_additional_cluster_changes_only_values_of_others(run: RunProgram) -> No
     assert {each.urn for each in before.monitor.registrations} <= {each.urn for each in after.monitor.registrations}
     old, new = ({(each.typ, each.name): each.inputs for each in recorder.resources} for recorder in (before, after))
     changed = {name for kind, name in old if new[kind, name] != old[kind, name]}
-    assert changed == {"west-cilium", "east-cilium", "cluster-identities"}
+    assert changed == {"west-cilium", "east-cilium"}
     for name in ("west-cilium", "east-cilium"):
         old_release, new_release = (cilium_releases(recorder)[name] for recorder in (before, after))
         assert {key for key in old_release if old_release[key] != new_release[key]} == {"values"}

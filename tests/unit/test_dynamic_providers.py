@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import pickletools
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -42,6 +43,12 @@ RESOURCES: tuple[type[Resource], ...] = (
     ClusterIdentities,
     DashboardUser,
 )
+
+
+@pytest.fixture(autouse=True)
+def traceback_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Restore the limit after each test: a provider hides the traceback of an error of the user."""
+    monkeypatch.setattr(sys, "tracebacklimit", 1000, raising=False)
 
 
 @pytest.mark.parametrize("name", FROZEN)

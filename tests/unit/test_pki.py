@@ -6,10 +6,9 @@ from typing import Any
 
 import pulumi
 import pytest
-from pulumi.runtime import set_mocks
 
 from components.linkerd.pki import Certificate, CertificateAuthority
-from tests.helpers.mock_engine import Recorder
+from tests.helpers.mock_engine import Recorder, use_mock_engine
 
 AUTHORITY_USES = ["cert_signing", "crl_signing"]
 SERVER_USES = ["digital_signature", "key_encipherment", "server_auth"]
@@ -43,7 +42,7 @@ def test_certificate_is_issuer_unless_for_names_or_client(
     arguments: dict[str, Any], dns_names: list[str] | None, addresses: list[str] | None, issuer: bool, uses: list[str]
 ) -> None:
     recorder = Recorder()
-    set_mocks(recorder, project="multicluster-mesh", stack="test", preview=True, monitor=recorder.monitor)
+    use_mock_engine(recorder)
 
     @pulumi.runtime.test  # type: ignore[untyped-decorator]
     def program() -> None:
