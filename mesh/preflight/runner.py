@@ -140,7 +140,7 @@ def _check_cluster(
     try:
         client = _connect(target, api_client, timeout_s)
         findings = tuple(_run_cluster_checks(target, client))
-        uid = _read_uid(client)
+        uid, uid_findings = _read_uid(target, client)
         networks = network_overlap.read_networks(target, client) if is_linked else None
         if (user := client.denied_user) is not None and client.cannot_impersonate:
             raise BadCredentialsError(
@@ -151,7 +151,7 @@ def _check_cluster(
             raise BadCredentialsError(
                 f"the kubeconfig's credentials allow nothing: all requests of {user} are forbidden (HTTP 403)"
             )
-        return _ClusterReport(findings=findings, uid=uid, networks=networks)
+        return _ClusterReport(findings=(*findings, *uid_findings), uid=uid, networks=networks)
     except ApiUnreachableError as error:
         remedy = f"start it or repair the connection; to continue without it, set {target.path}.reachable: false"
         finding = target.finding(str(error), remedy)
@@ -164,11 +164,13 @@ def _check_cluster(
     return _ClusterReport(findings=(finding,), networks=declared if declared.unknown is None else None)
 
 
-def _read_uid(client: KubeClient) -> str | None:
-    # A user who may not read the namespace can preview, but the update needs more permissions anyway.
-    with suppress(NotReadableError):
-        return cluster_uid.read_cluster_uid(client)
-    return None
+def _read_uid(target: CheckTarget, client: KubeClient) -> tuple[str | None, list[Finding]]:
+    """Return the cluster's UID, or a warning that nobody compares it with the stack state."""
+    try:
+        return cluster_uid.read_cluster_uid(client), []
+    except NotReadableError as error:
+        remedy = f"let the user of {target.path}.context read it, or make sure that the context leads to this cluster"
+        return None, [target.finding(f"could not be read: {error}", remedy, severity=Severity.WARNING)]
 
 
 def _connect(target: CheckTarget, api_client: Callable[[str], ApiClient], timeout_s: float) -> KubeClient:

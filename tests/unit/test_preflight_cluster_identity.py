@@ -74,8 +74,24 @@ def test_state_without_uids_accepts_any_cluster() -> None:
     assert check({"west": WEST}, identity(west=None)) == []
 
 
-def test_unreadable_uid_is_not_compared() -> None:
+def test_missing_uid_is_not_compared() -> None:
     assert check({"west": None}, identity(west=WEST)) == []
+
+
+def test_unreadable_uid_is_warning() -> None:
+    server = server_with_uid(WEST)
+    server.statuses[KUBE_SYSTEM_PATH] = 403
+    with serve(server):
+        [finding] = check_clusters(
+            [check_target(identity=identity(west=WEST))],
+            lambda name: build_client(server.server),
+            timeout_s=20,
+            identity=identity(west=WEST),
+            names=["west"],
+        )
+
+    assert finding.severity is Severity.WARNING
+    assert finding.rule.startswith("could not be read: the identity of the cluster (namespace kube-system)")
 
 
 def test_same_cluster_under_two_names_is_error() -> None:
