@@ -138,6 +138,9 @@ def test_two_way_mesh_of_kpaas_guide_is_adopted(lab: StateDir, tmp_path: Path) -
         guide.apply("west", helloworld("v1", exported=True))
         guide.apply("east", helloworld("v2", exported=False))
 
+        pools = {"cluster1": ["192.0.2.10-192.0.2.19"], "cluster2": ["192.0.2.20-192.0.2.29"]}
+        installing = adopting_config("kpaas", metallb={"pools": pools}, ingressNginx={"install": True})
+        stack.configure({**stack.config, "extensions": installing["extensions"]}, stack.secrets)
         output = " ".join(stack.up_expecting_failure().split())
         for cluster in ("cluster1", "cluster2"):
             assert f"remove extensions.metallb.pools.{cluster}" in output
@@ -145,8 +148,7 @@ def test_two_way_mesh_of_kpaas_guide_is_adopted(lab: StateDir, tmp_path: Path) -
         assert "set extensions.ingressNginx.install: false to use it" in output
         assert "adopt: true" not in output and "delete it" not in output
 
-        extensions = adopting_config("kpaas", metallb=None, ingressNginx={"install": False})["extensions"]
-        stack.configure({**stack.config, "extensions": extensions}, stack.secrets)
+        stack.configure({**stack.config, "extensions": config["extensions"]}, stack.secrets)
         assert_adopted(stack)
         stack.destroy()
         for context in ("west", "east"):

@@ -78,7 +78,7 @@ def test_adding_a_cluster_changes_only_it_and_its_links(fleet: StackUnderTest) -
     exports = {name: op for name, op in changes.items() if "-export-" in name}
     cluster_changes = {name: op for name, op in changes.items() if " south" in name and name not in exports}
     links = {name: op for name, op in changes.items() if " link-" in name and "south" in name}
-    assert set(changes) == {*cluster_changes, *links, *exports}
+    assert set(changes) == {*cluster_changes, *links, *exports, "ClusterIdentities cluster-identities"}
     assert set(cluster_changes.values()) == set(links.values()) == set(exports.values()) == {"create"}
     assert len(exports) == 4, "one per exporting cluster and source"
     assert len(cluster_changes) == per_cluster
