@@ -52,6 +52,8 @@ METADATA_MEDIA_TYPE = f"{JSON_MEDIA_TYPE};as=PartialObjectMetadata;g=meta.k8s.io
 METADATA_LIST_MEDIA_TYPE = f"{JSON_MEDIA_TYPE};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{JSON_MEDIA_TYPE}"
 # A merge patch replaces lists. A strategic merge patch merges lists by their key, for Kubernetes' own kinds only.
 MERGE_PATCH = "application/merge-patch+json"
+# An overloaded API server, or one that prepares the storage of a new CRD, asks its clients to wait for a second.
+OVERLOAD_RETRY_DELAYS_S = (1.0, 1.0, 1.0)
 APPLY_PATCH = "application/apply-patch+yaml"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 
@@ -114,7 +116,8 @@ class KubeClient:
     The official client provides connections, and `mesh.kube.credentials` provides credentials. The official calls need
     a class per kind, which take a second to import. These classes also reject a whole object for one unexpected field.
 
-    * `get_version`, `get` and `post` are for checks: one attempt, and no response after the deadline.
+    * `get_version`, `get` and `post` are for checks: one attempt, and no response after the deadline. Only a response
+      with status 429 is followed by further attempts.
     * `request` and `list_objects` are for changes. urllib3 retries lost connections three times; each attempt has the
       full timeout.
 
@@ -256,7 +259,11 @@ class KubeClient:
             raise request_error(error, self._timeout_s) from None
 
     def _send_check(self, method: str, path: str, body: str | None, accept: str) -> Response:
-        response = self._send(method, path, body, accept, content_type=JSON_MEDIA_TYPE, retry=False)
+        for delay_s in (*OVERLOAD_RETRY_DELAYS_S, 0.0):
+            response = self._send(method, path, body, accept, content_type=JSON_MEDIA_TYPE, retry=False)
+            if response.status != HTTPStatus.TOO_MANY_REQUESTS:
+                break
+            time.sleep(delay_s)
         if response.status == HTTPStatus.UNAUTHORIZED:
             raise UnauthorizedError(
                 "the API server refuses the kubeconfig's credentials: they are wrong or have expired (HTTP 401)"

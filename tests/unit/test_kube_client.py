@@ -154,7 +154,10 @@ def test_refused_request_has_status_and_message(server: FakeApiServer, status: i
         (500, ApiUnreachableError),
     ],
 )
-def test_errors_of_checks_follow_status(server: FakeApiServer, status: int, error: type[KubeError] | None) -> None:
+def test_errors_of_checks_follow_status(
+    monkeypatch: pytest.MonkeyPatch, server: FakeApiServer, status: int, error: type[KubeError] | None
+) -> None:
+    monkeypatch.setattr("mesh.kube.client.OVERLOAD_RETRY_DELAYS_S", ())
     server.statuses[PODS] = status
     client = build_kube_client(server.server)
 
@@ -163,6 +166,18 @@ def test_errors_of_checks_follow_status(server: FakeApiServer, status: int, erro
     else:
         with pytest.raises(error):
             client.get(PODS, "pods")
+
+
+def test_check_of_busy_api_server_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    class BusyApiServer(FakeApiServer):
+        def answer(self, path: str, body: Any) -> tuple[int, bytes]:
+            return (429, b"{}") if len(self.requests) < 3 else super().answer(path, body)
+
+    monkeypatch.setattr("mesh.kube.client.OVERLOAD_RETRY_DELAYS_S", (0.01, 0.01, 0.01))
+    with serve(BusyApiServer(objects={PODS: {"items": []}})) as server:
+        assert build_kube_client(server.server).get(PODS, "pods") == {"items": []}
+
+    assert server.requests == [f"GET {PODS}"] * 3
 
 
 @pytest.mark.thorough  # waits for timeouts
