@@ -52,8 +52,8 @@ METADATA_MEDIA_TYPE = f"{JSON_MEDIA_TYPE};as=PartialObjectMetadata;g=meta.k8s.io
 METADATA_LIST_MEDIA_TYPE = f"{JSON_MEDIA_TYPE};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{JSON_MEDIA_TYPE}"
 # A merge patch replaces lists. A strategic merge patch merges lists by their key, for Kubernetes' own kinds only.
 MERGE_PATCH = "application/merge-patch+json"
-# An overloaded API server, or one that prepares the storage of a new CRD, asks its clients to wait for a second.
-OVERLOAD_RETRY_DELAYS_S = (1.0, 1.0, 1.0)
+# An API server that is overloaded, or prepares the storage of a new CRD, responds with status 429 for a moment.
+OVERLOAD_RETRY_DELAYS_S = (0.1, 0.2, 0.4, 0.8, 1.5)
 APPLY_PATCH = "application/apply-patch+yaml"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 

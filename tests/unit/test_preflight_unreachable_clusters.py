@@ -39,6 +39,12 @@ MAX_DETECTION_S = 5
 NO_RESPONSE = f"no response within {TIMEOUT_S} seconds"
 
 
+@pytest.fixture(autouse=True)
+def no_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a busy API server fail at once."""
+    monkeypatch.setattr("mesh.kube.client.OVERLOAD_RETRY_DELAYS_S", ())
+
+
 def check_server(server: str, timeout: float = 5, **client_options: Any) -> Finding:
     """Return the only finding about a server."""
     [finding] = check_clusters(

@@ -20,6 +20,12 @@ from tests.helpers.fake_api_server import FakeApiServer, build_client, build_kub
 SERVERS, ROUTES = "/apis/example.com/v1/servers", "/apis/example.com/v1/routes"
 
 
+@pytest.fixture(autouse=True)
+def no_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a busy API server fail at once."""
+    monkeypatch.setattr("mesh.kube.client.OVERLOAD_RETRY_DELAYS_S", ())
+
+
 def replace_sleep(monkeypatch: pytest.MonkeyPatch, sleep: Callable[[float], object]) -> None:
     """Replace `time.sleep` in the tested module only: other threads of this process sleep too."""
     monkeypatch.setattr(terminating_crds, "time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
