@@ -165,7 +165,7 @@ def _check_cluster(
 
 
 def _read_uid(target: CheckTarget, client: KubeClient) -> tuple[str | None, list[Finding]]:
-    """Return the cluster's UID, or a warning that nobody compares it with the stack state."""
+    """Return the cluster's UID, or a warning if it cannot be read."""
     try:
         return cluster_uid.read_cluster_uid(client), []
     except NotReadableError as error:
