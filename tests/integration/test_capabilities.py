@@ -299,7 +299,8 @@ def test_different_kubeconfig_of_same_clusters_replaces_nothing(
     drift_resources = [f"ReleaseDrift {release}-drift" for release in releases]
     deletions = [f"NamespaceDeletion north-{name}-namespace-deletion" for name in ("linkerd", "multicluster", "shop")]
     cleanup = ("MirrorCleanup link-north-to-edge-mirrors", export_cleanup)
-    expected = ("kubernetes north", *cleanup, *drift_resources, *deletions)
+    check = "ClusterIdentities cluster-identities"
+    expected = ("kubernetes north", *cleanup, *drift_resources, *deletions, check)
     assert changes == dict.fromkeys(expected, "update")
     assert marker.exists(), "the credential plugin was not called"
     mesh.up()
