@@ -124,7 +124,13 @@ def object_identity(resource: StateResource) -> tuple[str, ...] | None:
     return (uid, resource.type, metadata.get("namespace", ""), metadata["name"])
 
 
-CASES = [(name, cluster) for name, config in STACKS.items() for cluster in config["clusters"]]
+# The others take seconds, and are left to `make test`.
+_FAST_CASES = {("two-way", "east"), ("controllers", "north")}
+CASES = [
+    pytest.param(name, cluster, marks=() if (name, cluster) in _FAST_CASES else pytest.mark.thorough)
+    for name, config in STACKS.items()
+    for cluster in config["clusters"]
+]
 
 
 @pytest.mark.parametrize(("stack", "cluster"), CASES)
