@@ -10,6 +10,8 @@ from mesh.config.validation.cilium import unique_node_port
 from tests.helpers.mock_engine import RunProgram
 from tests.unit.test_clustermesh import build_stack_config, cilium_values, peers_by_cluster
 
+pytestmark = pytest.mark.thorough  # resolves hundreds of stack files
+
 MAX_ID = 511
 # Values with which Cilium before 1.19 handles node ports itself.
 REPLACEMENTS: list[dict[str, Any]] = [

@@ -17,6 +17,8 @@ from tests.unit.test_clustermesh import (
     peers_by_cluster,
 )
 
+pytestmark = pytest.mark.thorough  # runs the whole program for each case
+
 reachable_values = pytest.mark.parametrize("reachable", [False, "never"])
 
 

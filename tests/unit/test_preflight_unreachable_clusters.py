@@ -30,6 +30,8 @@ from tests.helpers.fake_api_server import (
     serve,
 )
 
+pytestmark = pytest.mark.thorough  # waits for timeouts
+
 START_REMEDY = "start it or repair the connection; to continue without it, set clusters.west.reachable: false"
 LOGIN_REMEDY = "get new credentials (log in again), or fix the user of the context that clusters.west.context names"
 

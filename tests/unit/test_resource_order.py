@@ -9,6 +9,8 @@ import pytest
 from tests.helpers.mock_engine import Recorder, RunProgram, mesh_config, without_secret_marks
 from tests.helpers.stack_configs import shipped_config
 
+pytestmark = pytest.mark.thorough  # runs the whole program for each case
+
 REGISTRY_LOGIN = {"auths": {"registry.example.com": {"auth": "bG9naW4="}}}
 FULL_CONFIG: dict[str, Any] = {
     **mesh_config("west", "east", links=[("west", "east"), ("east", "west")]),
