@@ -24,7 +24,7 @@ class LeftoverObjectsError(Exception):
 class Kind:
     """One kind of object that the API server can list."""
 
-    path: str  # of all objects of the kind in the cluster
+    path: str  # path of the kind, for the whole cluster
     collection: str  # with {namespace} where the kind has one
     api_version: str
     kind: str

@@ -27,7 +27,7 @@ class CommandRun:
     """The measurements of a successful command."""
 
     seconds: float
-    processor_seconds: float  # of the command and of its child processes
+    processor_seconds: float  # the command and its child processes
     peak: MemoryPeak | None  # None: not measured
 
 

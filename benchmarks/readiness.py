@@ -30,7 +30,7 @@ class ExpectedMesh:
     """The expected mesh: clusters that all export podinfo, and the targets of each."""
 
     targets: Mapping[str, Sequence[str]]
-    namespace: str  # of podinfo
+    namespace: str  # namespace of podinfo
     name: str = "podinfo"
 
 

@@ -64,7 +64,7 @@ def _render_goals(sections: Mapping[str, Section]) -> str:
         rows += [(section.title, *_fact_row(each)) for each in section.facts if each.met is not None]
     if not rows:
         return ""
-    footnote = "[What was tried](README.md#what-was-tried-where-a-goal-is-missed) where a goal is missed.\n"
+    footnote = "[What was tried](README.md#attempts-where-a-goal-is-missed) where a goal is missed.\n"
     return f"## Goals\n\n{render_table(['figure', 'what', 'value or ratio', 'goal', ''], rows)}\n{footnote}"
 
 

@@ -57,7 +57,7 @@ class ClusterIdentity:
     stack_id: str  # ID of the stack; Pulumi's unknown value in a preview before the first `up`
     field_manager: str
     provider_identifier: str  # constant for all contexts and names of the cluster
-    revision_description: str  # of Helm revisions that this stack creates
+    revision_description: str  # description of the stack's Helm revisions
     # Keys of the objects in the stack state that are on the cluster before its rebuild.
     former_objects: frozenset[tuple[str, ...]] = frozenset()
     records: Sequence[pulumi.Resource] = ()

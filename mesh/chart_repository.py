@@ -31,7 +31,7 @@ METADATA_LIMITS = Limits(max_bytes=2**20, max_values=10_000)
 # Unpacked bytes of an archive that are searched for files.
 MAX_UNPACKED_BYTES = 64 * 2**20
 MAX_ARCHIVE_BYTES = 16 * 2**20
-MAX_FILE_BYTES = 4 * 2**20  # of one file in a chart
+MAX_FILE_BYTES = 4 * 2**20  # limit for one file in a chart
 
 _OCI_PREFIX = "oci://"
 _OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"

@@ -41,7 +41,7 @@ class Peer:
     """Name and address of a cluster, as its peers need them."""
 
     name: str
-    addresses: pulumi.Input[Sequence[str]]  # of the ClusterMesh API server: IPs, or one host name
+    addresses: pulumi.Input[Sequence[str]]  # IPs of the ClusterMesh API server, or one host name
     port: int
 
 

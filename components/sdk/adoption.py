@@ -71,7 +71,7 @@ def delete_secret_of_other_type(
     metadata = inputs["metadata"]
     namespace, name = metadata["namespace"], secret or metadata["name"]
     path = f"/api/v1/namespaces/{namespace}/secrets/{name}"
-    desired = inputs["type"] if secret is None else "kubernetes.io/tls"  # of cert-manager's Secrets
+    desired = inputs["type"] if secret is None else "kubernetes.io/tls"  # the type of cert-manager's Secrets
     live = client.request("GET", path)
     if live is not None and live.get("type") != desired:
         client.request("DELETE", path)

@@ -39,7 +39,7 @@ class LabCluster:
     name: str  # in the stack file
     context: str  # in the kubeconfig; also the lab's name of the cluster
     has_load_balancer: bool
-    namespace: str = "linkerd"  # of the control plane
+    namespace: str = "linkerd"  # the control plane's
     is_reachable: bool = True
     required_checks: tuple[str, ...] = ("linkerd check", "linkerd multicluster check")
     kubeconfig: str | None = None  # the path of the cluster's own kubeconfig

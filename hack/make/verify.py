@@ -51,7 +51,7 @@ class SplitCheck:
     """One split, and the request whose answers identify the cluster."""
 
     sample: str
-    cluster: str  # where requests are split
+    cluster: str  # the cluster that splits requests
     namespace: str
     client: str  # the Deployment that sends the requests
     client_setting: str  # the setting that installs the client

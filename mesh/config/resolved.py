@@ -79,9 +79,9 @@ class ClusterMeshMember:
 
     id: int
     service: ServiceType
-    addresses: tuple[str, ...]  # of its ClusterMesh API server, for the other clusters; empty: read from the cluster
+    addresses: tuple[str, ...]  # ClusterMesh API server, for other clusters; empty: read from the cluster
     port: int
-    node_port: int | None = None  # of its Service; None: `cilium.nodePort`
+    node_port: int | None = None  # port of its Service; None: `cilium.nodePort`
     annotations: Mapping[str, str]
     values: Values
 
@@ -200,8 +200,8 @@ class Settings:
     preflight: PreflightConfig = field(default_factory=PreflightConfig)
     dashboard_password: str | None = field(default=None, repr=False)
     samples: tuple[Sample, ...] = ()
-    trust_domain: str = "cluster.local"  # of the mesh; a cluster can have another one
-    chart_values: tuple[ChartValues, ...] = ()  # of the installed charts, as written in the stack file
+    trust_domain: str = "cluster.local"  # the mesh's; a cluster can have another one
+    chart_values: tuple[ChartValues, ...] = ()  # values as written in the stack file
     warnings: tuple[str, ...] = ()  # in the form of validation errors
 
     def options(self, link: Link) -> LinkOptions:

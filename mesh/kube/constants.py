@@ -21,7 +21,7 @@ MIRRORED_SERVICE_LABEL = "mirror.linkerd.io/mirrored-service"
 REMOTE_DISCOVERY = "multicluster.linkerd.io/remote-discovery"
 # Annotation of a federated service, with its member from the same cluster.
 LOCAL_DISCOVERY = "multicluster.linkerd.io/local-discovery"
-REMOTE_KUBECONFIG_TYPE = "mirror.linkerd.io/remote-kubeconfig"  # of the Secret with a link's credentials
+REMOTE_KUBECONFIG_TYPE = "mirror.linkerd.io/remote-kubeconfig"  # type of the Secret with a link's credentials
 
 # Annotation of a load balancer's Service for readers and policies: `public` or `none`.
 EXPOSURE_ANNOTATION = "multicluster-mesh/exposure"

@@ -20,7 +20,7 @@ from mesh.preflight.target import CheckTarget, ReleaseTarget
 def check(target: CheckTarget, client: KubeClient) -> Iterator[Finding]:
     """Yield a finding for each release whose objects Helm would refuse to adopt."""
     for release in target.releases:
-        if release.name != LINKERD_CRDS_RELEASE:  # whose account is the control plane's
+        if release.name != LINKERD_CRDS_RELEASE:  # recognized by the control plane's account
             yield from _check_release(target, release, client)
     if any(release.crd_groups for release in target.releases):
         crd_list = client.get(CRDS_PATH, "the owner of Linkerd's CRDs", METADATA_LIST_MEDIA_TYPE) or {}

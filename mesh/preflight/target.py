@@ -26,7 +26,7 @@ class CiliumTarget:
     """Expected Cilium; its name is the cluster's."""
 
     id: int
-    version: str  # of the chart, such as 1.14.1
+    version: str  # version of the chart, such as 1.14.1
     max_connected_clusters: int
     has_own_image_tag: bool = False  # the tag of the agents' image is not the chart's version
 
@@ -68,23 +68,23 @@ class CheckTarget:
     linkerd: str | None  # version of Linkerd, for messages; None: no Linkerd
     namespaces: tuple[str, ...]  # namespaces that the stack will own
     control_plane_namespace: str
-    identity: StackIdentity  # of the stack, from its state
+    identity: StackIdentity  # the stack and its clusters in the stack state
     adopt: bool  # whether to adopt objects of other owners
-    trust_anchor: str | None  # that the update applies, as PEM; None: the update generates one
+    trust_anchor: str | None  # the update's anchor, as PEM; None: the update generates one
     needs_load_balancer: bool  # for the gateway
     pod_networks: tuple[str, ...]  # CIDRs; empty: read from the nodes
     service_networks: tuple[str, ...]
     needs_cert_manager: bool  # to renew the issuer
     gateway_api: GatewayApiTarget | None = None  # None: not needed
     linkerd_tag: str | None = None  # tag of the chosen Linkerd release, such as stable-2.14.10
-    trust_domain: str | None = None  # of Linkerd's identities; None: not checked
-    cluster_domain: str | None = None  # of the cluster's DNS names; None: not checked
+    trust_domain: str | None = None  # domain of Linkerd's identities; None: not checked
+    cluster_domain: str | None = None  # domain of the cluster's DNS names; None: not checked
     cilium: CiliumTarget | None = None  # None: no Cilium
     renamed_from: str | None = None  # its name in the stack state
     replaces: str | None = None  # beginning of the UID of its predecessor
     sources: tuple[str, ...] = ()  # clusters that mirror its services
     unreachable_peers: tuple[str, ...] = ()  # unreachable clusters that it is linked with
-    recorded_objects: tuple[Mapping[str, Any], ...] = ()  # of its predecessor in the stack state; empty: none
+    recorded_objects: tuple[Mapping[str, Any], ...] = ()  # objects of its predecessor in the stack state
     releases: tuple[ReleaseTarget, ...] = ()
     platform: tuple[PlatformSoftware, ...] = ()
     links: tuple[str, ...] | None = None  # targets of the cluster's links; None: no multicluster extension

@@ -24,6 +24,10 @@ BANNED = re.compile(
     re.IGNORECASE,
 )
 OPENING = re.compile(r"(What|Who|Whose|Where|Those|It|They|That|Of)\b")
+# A comment after code often begins in lower case.
+_TRAILING_OPENING = re.compile(OPENING.pattern, re.IGNORECASE)
+# Marks of headings, lists, quotations, bold text and cells before the first word of a sentence in Markdown.
+_MARKDOWN_MARKS = re.compile(r"^(?:[#>|*-]+|\d+\.)?\s*(?:\*\*)?")
 NAMES = frozenset(
     {"found", "wanted", "made", "told", "said", "seen", "asked", "given", "gone", "kept", "listed", "shown"}
     | {"printed", "left", "ran", "sent", "drawn", "chosen", "served", "named"}
@@ -60,7 +64,7 @@ def check(paths: list[str]) -> list[ProseViolation]:
         if path.endswith(".py"):
             violations += check_python(path, text)
         elif path.endswith(".md"):
-            violations += _markdown(path, text)
+            violations += check_markdown(path, text)
         else:
             violations += check_comments(path, text)
     return violations
@@ -85,7 +89,9 @@ def check_python(path: str, text: str) -> Iterator[ProseViolation]:
             continue
         prose = token.string.lstrip("#:! ")
         # A comment that continues the line above does not open a sentence.
-        if token.start[0] != previous + 1 and lines[token.start[0] - 1].lstrip().startswith("#"):
+        if not lines[token.start[0] - 1].lstrip().startswith("#"):
+            yield from _opening(path, token.start[0], prose, _TRAILING_OPENING)
+        elif token.start[0] != previous + 1:
             yield from _opening(path, token.start[0], prose)
         yield from _words(path, token.start[0], prose)
         previous = token.start[0]
@@ -142,10 +148,10 @@ def _names(path: str, node: ast.AST) -> Iterator[ProseViolation]:
         yield ProseViolation(location=f"{path}:{line}", rule=f"the name {name} has the banned word {match[0]}")
 
 
-def _opening(path: str, line: int, prose: str) -> Iterator[ProseViolation]:
+def _opening(path: str, line: int, prose: str, opening: re.Pattern[str] = OPENING) -> Iterator[ProseViolation]:
     for paragraph in prose.split("\n\n"):
         for sentence in _SENTENCE_END.split(" ".join(paragraph.split())):
-            match = OPENING.match(sentence)
+            match = opening.match(sentence)
             if match and not sentence.endswith("?"):
                 rule = f"a sentence begins with {match[1]}: {sentence[:60]!r}"
                 yield ProseViolation(location=f"{path}:{line}", rule=rule)
@@ -159,13 +165,27 @@ def _words(path: str, line: int, prose: str) -> Iterator[ProseViolation]:
             )
 
 
-def _markdown(path: str, text: str) -> Iterator[ProseViolation]:
+def check_markdown(path: str, text: str) -> Iterator[ProseViolation]:
+    """Yield every violation in a Markdown file, outside its code blocks."""
     fenced = False
-    for number, part in enumerate(text.splitlines(), 1):
+    paragraph: list[str] = []
+    lines = text.splitlines()
+    for number, part in enumerate(lines, 1):
         if part.lstrip().startswith("```"):
             fenced = not fenced
-        elif not fenced:
-            yield from _words(path, number, part)
+            continue
+        if fenced:
+            continue
+        yield from _words(path, number, part)
+        if part.startswith("|"):
+            for cell in part.strip("|").split("|"):
+                yield from _opening(path, number, _MARKDOWN_MARKS.sub("", cell.strip()))
+            continue
+        paragraph.append(part.strip())
+        following = lines[number] if number < len(lines) else ""
+        if not following.strip() or part.startswith("#") or re.match(r"\s*(?:[#>|*-]|\d+\.|```)", following):
+            yield from _opening(path, number, _MARKDOWN_MARKS.sub("", " ".join(filter(None, paragraph))))
+            paragraph = []
 
 
 if __name__ == "__main__":

@@ -47,6 +47,30 @@ def test_private_term_in_comment_of_other_files_is_reported(text: str) -> None:
     assert list(prose.check_comments("example.yaml", text))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "## What can go wrong",
+        "The program starts.\nIt reads a file.",
+        "- One entry. That is all.",
+        "| a | Where it is |",
+        "**Who:** somebody",
+        "1. Those are last.",
+    ],
+)
+def test_opening_of_markdown_sentence_is_reported(text: str) -> None:
+    assert list(prose.check_markdown("example.md", text))
+
+
+@pytest.mark.parametrize("text", ["What is new?", "```\nIt is a command\n```", "A line that wraps\nIt-like words"])
+def test_question_and_code_in_markdown_are_accepted(text: str) -> None:
+    assert list(prose.check_markdown("example.md", text)) == []
+
+
+def test_opening_of_comment_after_code_is_reported() -> None:
+    assert list(prose.check_python("example.py", "SIZE = 1  # of the chart\n"))
+
+
 @pytest.mark.parametrize("text", ["# Kubernetes deletes the object.\n", 'MESSAGE = "use `helm upgrade --made`"\n'])
 def test_standard_term_is_not_reported(text: str) -> None:
     assert list(prose.check_python("example.py", text)) == []
