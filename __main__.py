@@ -17,7 +17,8 @@ state_reading = stack_state.start_reading()
 from components import mesh_cluster, stack_outputs, unreachable
 from components.cilium.clustermesh import ClusterMesh
 from components.cluster import create_cluster_handle
-from components.identity import IdentityTransformation, create_identity_check, create_records
+from components.identity import create_identity_check, create_records
+from components.identity_transformation import IdentityTransformation
 from components.linkerd.dashboard_user import create_dashboard_user
 from components.linkerd.gateway_spec import MULTICLUSTER_NAMESPACE
 from components.linkerd.link import ClusterLink
@@ -50,9 +51,9 @@ except (config.SettingsError, preflight.PreflightError, stack_state.StackStateEr
 # Install the mesh on each reachable cluster, then the links and the samples.
 registry = ResourceRegistry()
 transformation = IdentityTransformation(state, stack)
-records = create_records(stack, identity, uids)
+identities = create_records(stack, identity, uids)
 clusters = {
-    cluster.name: create_cluster_handle(cluster, records[cluster.name], stack.image_pull_secret)
+    cluster.name: create_cluster_handle(cluster, identities[cluster.name], stack.image_pull_secret)
     for cluster in stack.clusters
 }
 for cluster in clusters.values():
@@ -78,5 +79,5 @@ deploy_samples(stack, clusters, mesh_clusters, links)
 # Retain the resources of unreachable clusters, and export the outputs.
 retained = unreachable.register_unchanged(unreachable_state, clusters, registry) if unreachable_state else []
 create_identity_check(clusters, registry)
-stack_outputs.export_outputs(stack, records, trust, cluster_mesh, mesh_clusters, links, user, retained)
+stack_outputs.export_outputs(stack, identities, trust, cluster_mesh, mesh_clusters, links, user, retained)
 pulumi.run(registry.wait_until_registered)

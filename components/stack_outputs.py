@@ -22,7 +22,7 @@ PENDING = "pending"
 
 def export_outputs(
     stack: config.Settings,
-    records: Mapping[str, ClusterIdentity],
+    identities: Mapping[str, ClusterIdentity],
     trust: Trust | None,
     cluster_mesh: ClusterMesh | None,
     mesh_clusters: Mapping[str, MeshCluster],
@@ -34,7 +34,7 @@ def export_outputs(
 
     Args:
         stack: settings of the stack.
-        records: identities of the clusters, by name.
+        identities: identities of the clusters, by name.
         trust: authorities of the Linkerd mesh; None without Linkerd.
         cluster_mesh: the ClusterMesh; None without Cilium.
         mesh_clusters: the reachable clusters, by name.
@@ -43,7 +43,8 @@ def export_outputs(
         retained: names of the resources that stay unchanged because their cluster cannot be reached.
     """
     pulumi.export(
-        "clusters", {cluster.name: _cluster_output(cluster, records[cluster.name], stack) for cluster in stack.clusters}
+        "clusters",
+        {cluster.name: _cluster_output(cluster, identities[cluster.name], stack) for cluster in stack.clusters},
     )
     pulumi.export("links", {link.name: links[link].spec if link in links else PENDING for link in stack.links})
     for name in stack.unreachable_clusters:

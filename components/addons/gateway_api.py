@@ -15,7 +15,7 @@ from typing import Any
 import pulumi
 
 from components.cluster import Cluster
-from components.identity import manifest_transform
+from components.identity_transformation import manifest_transform
 from mesh.config.models.extensions import GatewayApiConfig
 from mesh.kube.constants import RESOURCE_POLICY_ANNOTATION
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pulumi
 
 from components.cluster import Cluster
-from components.identity import manifest_transform
+from components.identity_transformation import manifest_transform
 
 
 class BuoyantCloud(pulumi.ComponentResource):

@@ -16,18 +16,12 @@ from typing import Any
 from urllib.parse import quote
 
 from mesh.helm import drift, release_storage
-from mesh.helm.drift.detect import (
-    RETAINED_KINDS,
-    ObjectPath,
-    identity,
-    manifest_objects,
-    object_path,
-    read_served_kinds,
-)
+from mesh.helm.drift.detect import RETAINED_KINDS, manifest_objects
 from mesh.kube.client import METADATA_LIST_MEDIA_TYPE, KubeClient
 from mesh.kube.constants import CRDS_PATH, FIELD_MANAGER_ANNOTATION, RESOURCE_POLICY_ANNOTATION
 from mesh.kube.errors import ApiStatusError
 from mesh.kube.json_access import as_mapping, as_mappings
+from mesh.kube.object_path import ObjectLocator, ObjectPath, object_key
 from mesh.kube.ownership import helm_ownership_metadata
 
 _INSTALLED_STATUSES = {"deployed", "superseded", "uninstalling"}
@@ -136,11 +130,12 @@ def _find_obsolete_objects(
 ) -> Iterator[tuple[str, ObjectPath]]:
     """Yield kind, name and path of each object that Helm's upgrade from the former release would delete."""
     annotations = helm_ownership_metadata(release, namespace)["annotations"]
-    remaining = {identity(body, namespace) for body in manifest_objects(current)}
+    remaining = {object_key(body, namespace) for body in manifest_objects(current)}
+    locator = ObjectLocator(client)
     for body in manifest_objects(former):
-        if identity(body, namespace) in remaining or body["kind"] in RETAINED_KINDS:
+        if object_key(body, namespace) in remaining or body["kind"] in RETAINED_KINDS:
             continue
-        location = object_path(read_served_kinds(client, body["apiVersion"]), body, namespace)
+        location = locator.find(body, namespace)
         name = f"{body['kind']} {body['metadata']['name']}"
         live = client.get(location.path, name) if location is not None else None
         if live is None or location is None:

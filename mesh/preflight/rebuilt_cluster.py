@@ -7,22 +7,21 @@ An object that exists belongs to somebody else, unless an interrupted update of 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache, partial
 
-from mesh.helm.drift.detect import object_path, read_served_kinds
 from mesh.kube.client import METADATA_MEDIA_TYPE, KubeClient
 from mesh.kube.constants import STACK_ID_ANNOTATION
 from mesh.kube.errors import to_single_line
 from mesh.kube.json_access import as_mapping
+from mesh.kube.object_path import ObjectLocator
 from mesh.preflight.finding import Finding
 from mesh.preflight.target import CheckTarget
 
 
 def check(target: CheckTarget, client: KubeClient) -> Iterator[Finding]:
     """Yield a finding for each object of the stack state that exists on the new cluster and is not the stack's."""
-    kinds = cache(partial(read_served_kinds, client))
+    locator = ObjectLocator(client)
     for body in target.recorded_objects:
-        path = object_path(kinds(body["apiVersion"]), body, "default")
+        path = locator.find(body)
         if path is None:
             continue
         name = to_single_line(f"{body['kind']} {body['metadata']['name']}", 120)

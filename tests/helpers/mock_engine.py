@@ -19,7 +19,7 @@ from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, get_root_resou
 from pulumi.runtime.mocks import MockMonitor
 from pulumi.runtime.proto import callback_pb2, source_pb2
 
-from components import identity
+from components import identity, identity_transformation
 from components.cilium import clustermesh
 from components.cluster import Cluster
 from mesh import stack_state
@@ -229,7 +229,8 @@ def record_run(
 ) -> Recorder:
     """Run the program on the mock engine, and return the recorder."""
     patch.setattr(stack_state, "read_stack_state", lambda: list(state))
-    patch.setattr(identity, "UNKNOWN_VALUE", "unknown until the first up")
+    for module in (identity, identity_transformation):
+        patch.setattr(module, "UNKNOWN_VALUE", "unknown until the first up")
     contexts = [(cluster or {}).get("context", name) for name, cluster in config["clusters"].items()]
     servers = {context: {"server": f"https://{context}.example.com"} for context in contexts}
     for name, value in kubeconfigs.write_kubeconfig(kubeconfig, **servers).items():

@@ -11,8 +11,8 @@ from typing import Any, cast
 
 import pytest
 
-from components import identity as identity_module
-from components.identity import list_aliases
+from components.rebuilt_objects import create_missing_object
+from components.renamed_resources import list_aliases
 from mesh import preflight
 from mesh.kube.client import KubeClient
 from mesh.pulumi_constants import HELM_RELEASE_TYPE
@@ -347,15 +347,17 @@ def test_new_crd_is_established_before_its_update(monkeypatch: pytest.MonkeyPatc
     established = {"status": {"conditions": [{"type": "Established", "status": "True"}]}}
 
     class Client:
+        def get(self, _path: str, _subject: str) -> Any:
+            crds = {"name": "customresourcedefinitions", "kind": "CustomResourceDefinition", "namespaced": False}
+            return {"resources": [crds]}
+
         def request(self, method: str, _path: str, **_: Any) -> Any:
             requests.append(method)
             return next(answers, established)
 
-    kinds = {"CustomResourceDefinition": ("customresourcedefinitions", False)}
-    monkeypatch.setattr(identity_module, "read_served_kinds", lambda *_: kinds)
     monkeypatch.setattr(time, "sleep", lambda _: None)
     body = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "x.y"}}
 
-    identity_module.create_missing_object(cast("KubeClient", Client()), body, "mesh-dev")
+    create_missing_object(cast("KubeClient", Client()), body, "mesh-dev")
 
     assert requests == ["GET", "PATCH", "GET", "GET"]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from typing import Any
-from urllib.parse import quote
 
 from mesh import strict_yaml
 from mesh.concurrency import run_concurrently
@@ -15,25 +14,13 @@ from mesh.helm.drift.diff import find_differing_fields
 from mesh.kube import ownership
 from mesh.kube.client import KubeClient
 from mesh.kube.errors import NotReadableError
+from mesh.kube.object_path import ObjectLocator, ObjectPath
 
 _MAX_CONCURRENT_REQUESTS = 5
 # Deleting one of these, or its fields, deletes objects and data of others.
 RETAINED_KINDS = frozenset({"Namespace", "CustomResourceDefinition", "PersistentVolumeClaim"})
 # From one object to the next.
 _CHECK_TIMEOUT_S = 60
-
-
-@dataclass(frozen=True, kw_only=True)
-class ObjectPath:
-    """The path of an object in the API, in two parts."""
-
-    collection: str  # path of all objects of the kind
-    name: str
-
-    @property
-    def path(self) -> str:
-        """Return the path of the object."""
-        return f"{self.collection}/{quote(self.name, safe='')}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,29 +64,10 @@ def find_drift(client: KubeClient, namespace: str, release: str) -> list[Drifted
         return []
     ownership_metadata = ownership.helm_ownership_metadata(release, namespace)
     manifest = [_with_ownership_metadata(body, ownership_metadata) for body in manifest_objects(revision.manifest)]
-    kinds = cache(partial(read_served_kinds, client))
-    jobs = [
-        partial(_find_object_drift, client, desired, object_path(kinds(desired["apiVersion"]), desired, namespace))
-        for desired in manifest
-    ]
+    locator = ObjectLocator(client)
+    jobs = [partial(_find_object_drift, client, desired, locator.find(desired, namespace)) for desired in manifest]
     results = run_concurrently(jobs, idle_timeout_s=_CHECK_TIMEOUT_S, threads=_MAX_CONCURRENT_REQUESTS)
     return [drifted for drifted in results if drifted is not None]
-
-
-def object_path(kinds: Mapping[str, tuple[str, bool]], body: Mapping[str, Any], namespace: str) -> ObjectPath | None:
-    """Return the path of an object, or None if the API server does not serve its kind.
-
-    Args:
-        kinds: the kinds of its API version: plural name, and whether objects are in namespaces.
-        body: the object.
-        namespace: namespace to use if the object has none.
-    """
-    if body["kind"] not in kinds:
-        return None
-    plural, is_namespaced = kinds[body["kind"]]
-    metadata = body["metadata"]
-    in_namespace = f"/namespaces/{quote(str(metadata.get('namespace') or namespace), safe='')}" if is_namespaced else ""
-    return ObjectPath(collection=f"{_api_root(body['apiVersion'])}{in_namespace}/{plural}", name=str(metadata["name"]))
 
 
 def manifest_objects(manifest: str) -> Iterable[dict[str, Any]]:
@@ -109,27 +77,10 @@ def manifest_objects(manifest: str) -> Iterable[dict[str, Any]]:
             yield document
 
 
-def identity(body: Mapping[str, Any], namespace: str) -> tuple[str, str, str, str]:
-    """Return API group, kind, namespace and name of an object; cluster-scoped ones get the release's namespace too."""
-    metadata = body["metadata"]
-    group = str(body["apiVersion"]).rpartition("/")[0]
-    return group, str(body["kind"]), str(metadata.get("namespace") or namespace), str(metadata["name"])
-
-
 def _with_ownership_metadata(body: Mapping[str, Any], additions: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
     metadata = body["metadata"]
     extended = {key: {**(metadata.get(key) or {}), **added} for key, added in additions.items()}
     return {**body, "metadata": {**metadata, **extended}}
-
-
-def read_served_kinds(client: KubeClient, version: str) -> Mapping[str, tuple[str, bool]]:
-    """Return the kinds of an API version: plural name, and whether objects are in namespaces."""
-    resources = (client.get(_api_root(version), f"which kinds {version} has") or {}).get("resources") or ()
-    return {each["kind"]: (each["name"], bool(each["namespaced"])) for each in resources if "/" not in each["name"]}
-
-
-def _api_root(version: str) -> str:
-    return f"/apis/{version}" if "/" in version else f"/api/{version}"
 
 
 def _find_object_drift(

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from functools import cache, partial
 from http import HTTPStatus
 from typing import Any
 
-from mesh.helm.drift.detect import (
-    RETAINED_KINDS,
-    DriftedObject,
-    find_drift,
-    identity,
-    manifest_objects,
-    object_path,
-    read_served_kinds,
-)
+from mesh.helm.drift.detect import RETAINED_KINDS, DriftedObject, find_drift, manifest_objects
 from mesh.helm.drift.removal import removal_patch, removed_fields, without_lists
 from mesh.kube.client import STRATEGIC_MERGE_PATCH, KubeClient
 from mesh.kube.conditions import find_condition
 from mesh.kube.errors import ApiStatusError, to_single_line
+from mesh.kube.object_path import ObjectLocator, object_key
 
 # For a kind whose CRD another release is about to create.
 KIND_SERVED_TIMEOUT_S = 60
@@ -92,12 +84,12 @@ def remove_former_fields(client: KubeClient, namespace: str, former: str, curren
     Raises:
         NotReadableError, ApiStatusError, ApiUnreachableError, BadCredentialsError: an object cannot be read or changed.
     """
-    desired_objects = {identity(body, namespace): body for body in manifest_objects(current)}
-    kinds = cache(partial(read_served_kinds, client))
+    desired_objects = {object_key(body, namespace): body for body in manifest_objects(current)}
+    locator = ObjectLocator(client)
     changed = []
     for body in manifest_objects(former):
-        desired = desired_objects.get(identity(body, namespace))
-        location = object_path(kinds(body["apiVersion"]), body, namespace) if desired is not None else None
+        desired = desired_objects.get(object_key(body, namespace))
+        location = locator.find(body, namespace) if desired is not None else None
         if desired is None or location is None or desired["kind"] in RETAINED_KINDS:
             continue
         live = client.get(location.path, f"{body['kind']} {location.name}")
