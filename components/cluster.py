@@ -11,7 +11,7 @@ import pulumi_kubernetes as kubernetes
 
 from components.identity import ClusterIdentity
 from mesh import config
-from mesh.kube.client import Access
+from mesh.kube.connection import Access
 from mesh.kube.constants import FIELD_MANAGER_ANNOTATION
 
 # Label of each namespace that this program creates. `managed-by` cannot be used: an adopted namespace has Helm's.

@@ -274,8 +274,9 @@ def _user_outputs(props: dict[str, Any], password: str) -> dict[str, Any]:
 def _connect(props: dict[str, Any], **timeouts_s: float) -> KubeClient:
     from mesh.kube import client as kube_client
     from mesh.kube import cluster_uid
+    from mesh.kube.connection import access_from_props
 
-    client = kube_client.connect(kube_client.access_from_props(props), **timeouts_s)
+    client = kube_client.connect(access_from_props(props), **timeouts_s)
     if "uid" in props:
         with _hidden_tracebacks():
             cluster_uid.require_cluster(client, str(props.get("cluster", props.get("source"))), props["uid"])
@@ -316,6 +317,7 @@ def _require_clusters(props: dict[str, Any], *, keep: Collection[str]) -> None:
     """
     from mesh.kube import client as kube_client
     from mesh.kube import cluster_uid
+    from mesh.kube.connection import access_from_props
     from mesh.kube.errors import KubeError
 
     faults: list[str] = []
@@ -323,7 +325,7 @@ def _require_clusters(props: dict[str, Any], *, keep: Collection[str]) -> None:
         if name in keep:
             continue
         try:
-            client = kube_client.connect(kube_client.access_from_props(cluster), timeout_s=_NAMESPACE_TIMEOUT_S)
+            client = kube_client.connect(access_from_props(cluster), timeout_s=_NAMESPACE_TIMEOUT_S)
             cluster_uid.require_cluster(client, name, cluster["uid"])
         except cluster_uid.WrongClusterError as error:
             faults.append(str(error))

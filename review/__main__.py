@@ -19,7 +19,7 @@ from pathlib import Path
 from mesh import topology
 from mesh.broken_pipe import ignore_broken_pipe
 from mesh.helm_cli import HelmNotInstalledError, find_helm
-from mesh.kube.client import Access
+from mesh.kube.connection import Access
 from mesh.paths import PROJECT_ROOT
 from mesh.pulumi_constants import KUBERNETES_PROVIDER_TYPE
 from policy.planned_resource import SECRET

@@ -10,7 +10,8 @@ from mesh import config
 from mesh.helm import release_storage
 from mesh.helm.release_storage import ReleaseRevision
 from mesh.kube import client as kube_client
-from mesh.kube.client import METADATA_LIST_MEDIA_TYPE, Access, KubeClient
+from mesh.kube.client import METADATA_LIST_MEDIA_TYPE, KubeClient
+from mesh.kube.connection import Access
 from mesh.kube.errors import ApiUnreachableError, BadCredentialsError, NotReadableError
 from review import discovery
 from review.discovery import ApiResources

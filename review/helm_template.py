@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mesh.kube.client import Access
+from mesh.kube.connection import Access
 from mesh.pulumi_constants import UNKNOWN_VALUE
 from mesh.strict_yaml import StrictYamlError
 from policy.planned_resource import SECRET

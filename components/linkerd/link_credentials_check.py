@@ -15,7 +15,8 @@ import yaml
 from mesh import config
 
 # Imported here because hooks run after Pulumi has removed the program's folder from the import path.
-from mesh.kube.client import Access, KubeClient, build_api_client
+from mesh.kube.client import KubeClient
+from mesh.kube.connection import Access, build_api_client
 from mesh.kube.errors import (
     ApiUnreachableError,
     BadCredentialsError,

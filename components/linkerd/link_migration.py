@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from mesh.kube import client as kube_client
-from mesh.kube.client import Access
+from mesh.kube.connection import Access
 
 
 def migrate_managed_fields(access: Access, namespace: str, api: str) -> None:

@@ -23,7 +23,8 @@ from components.dynamic_providers import ExportCleanupProvider
 from components.linkerd import federated_services
 from mesh.kube import client as kube_client
 from mesh.kube import cluster_uid
-from mesh.kube.client import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, Access, KubeClient
+from mesh.kube.client import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, KubeClient
+from mesh.kube.connection import Access
 from mesh.kube.constants import CLUSTER_NAME_LABEL, EXPORTED_LABEL, FEDERATED_LABEL
 from mesh.kube.errors import ApiUnreachableError, BadCredentialsError, KubeconfigContextError
 
@@ -105,15 +106,17 @@ def _access(props: dict[str, Any], end: str) -> Access:
 
 
 def _is_another_cluster(props: dict[str, Any], end: str) -> bool:
+    """Return whether the context of one end leads to another cluster; False for an unreachable one."""
     uid = props.get(f"{end}Uid")
     client = _connect(_access(props, end)) if uid is not None else None
-    if uid is not None and client is not None:
-        try:
-            cluster_uid.require_cluster(client, props[end], uid)
-        except cluster_uid.WrongClusterError:
-            return True
-        except (ApiUnreachableError, BadCredentialsError):  # an unreachable cluster is not changed
-            return False
+    if client is None:
+        return False
+    try:
+        cluster_uid.require_cluster(client, props[end], str(uid))
+    except cluster_uid.WrongClusterError:
+        return True
+    except (ApiUnreachableError, BadCredentialsError):
+        return False
     return False
 
 

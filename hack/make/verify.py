@@ -19,6 +19,7 @@ from mesh.config.field_types import expand_path
 from mesh.config.models.samples import HelloworldConfig, PodinfoConfig
 from mesh.config.resolved import Sample
 from mesh.kube import kubeconfig
+from mesh.kube.kubeconfig_syntax import KubeconfigError
 
 # The number of requests follows from the smallest share of a split, within these limits.
 REQUESTS_PER_SMALLEST_SHARE = 5
@@ -212,7 +213,7 @@ class Verifier:
         paths = os.pathsep.join(map(str, files))
         try:
             merged = kubeconfig.read_kubeconfigs(files)
-        except kubeconfig.KubeconfigError as error:
+        except KubeconfigError as error:
             raise VerifyError(str(error)) from None
         name = cluster.context
         if cluster.kubeconfig is not None and name == cluster.name and name not in merged.contexts:

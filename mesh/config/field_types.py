@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from mesh.config.memory import MEMORY
 from mesh.config.network_types import DOMAIN, NETWORK, is_address, is_network, is_range
 
 # Helm limits release names to 53 characters, and `link-` takes 5. Linkerd's limit is 49 (`probe-gateway-<target>`).
@@ -364,27 +365,15 @@ Manifest = Annotated[
     ),
     AfterValidator(expand_path),
 ]
-_MEMORY_UNITS: Mapping[str, int] = {
-    **{unit: 1000**power for power, unit in enumerate(("k", "M", "G", "T"), 1)},
-    **{unit: 1024**power for power, unit in enumerate(("Ki", "Mi", "Gi", "Ti"), 1)},
-}
 Memory = Annotated[
     str,
     *_match_pattern(
-        r"^[1-9][0-9]*(k|M|G|T|Ki|Mi|Gi|Ti)$",
+        MEMORY,
         "not an amount of memory",
         "write a whole number with the unit Mi or Gi, as in 512Mi",
         16,
     ),
 ]
-
-
-def memory_bytes(quantity: str) -> int:
-    """Return an amount of memory, such as 512Mi, in bytes."""
-    number = quantity.rstrip("kKMGTi")
-    return int(number) * _MEMORY_UNITS[quantity[len(number) :]]
-
-
 Weight = Annotated[int, Field(ge=0, le=1_000_000)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 NodePort = Annotated[int, Field(ge=1, le=65535)]

@@ -6,25 +6,19 @@ Checks before an update, the review, drift repair, resource hooks and dynamic pr
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache, partial
+from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
-from ipaddress import ip_address
-from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import quote
 
 from mesh.concurrency import run_concurrently
-from mesh.kube.credentials import Credentials
+from mesh.kube.connection import Access, build_api_client
 from mesh.kube.errors import (
     ApiStatusError,
     ApiUnreachableError,
-    BadCredentialsError,
-    KubeconfigContextError,
     NotReadableError,
     UnauthorizedError,
     credentials_error,
@@ -32,15 +26,6 @@ from mesh.kube.errors import (
     to_single_line,
 )
 from mesh.kube.json_access import as_text
-from mesh.kube.kubeconfig import (
-    HOME_FOLDER_REMEDY,
-    Context,
-    Kubeconfig,
-    KubeconfigError,
-    kubeconfig_paths,
-    parse_kubeconfig,
-    read_kubeconfigs,
-)
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -52,10 +37,11 @@ METADATA_MEDIA_TYPE = f"{JSON_MEDIA_TYPE};as=PartialObjectMetadata;g=meta.k8s.io
 METADATA_LIST_MEDIA_TYPE = f"{JSON_MEDIA_TYPE};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{JSON_MEDIA_TYPE}"
 # A merge patch replaces lists. A strategic merge patch merges lists by their key, for Kubernetes' own kinds only.
 MERGE_PATCH = "application/merge-patch+json"
-# An API server that is overloaded, or prepares the storage of a new CRD, responds with status 429 for a moment.
-OVERLOAD_RETRY_DELAYS_S = (0.1, 0.2, 0.4, 0.8, 1.5)
 APPLY_PATCH = "application/apply-patch+yaml"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
+
+# An API server that is overloaded, or prepares the storage of a new CRD, responds with status 429 for a moment.
+OVERLOAD_RETRY_DELAYS_S = (0.1, 0.2, 0.4, 0.8, 1.5)
 
 REQUEST_TIMEOUT_S = 30.0
 # For a cluster that may be gone. urllib3 connects up to four times.
@@ -68,18 +54,6 @@ _MAX_RESPONSE_BYTES = 64 * 2**20
 _MAX_CONCURRENT_REQUESTS = 5
 # Shorter than the five minutes before its expiry at which a plugin's token is renewed.
 _CREDENTIALS_LIFETIME_S = 60.0
-# One thread reads a kubeconfig; the others wait for the result.
-_KUBECONFIG_LOCK = Lock()
-# The official client has circular imports: two threads that import it at the same time can fail with a deadlock.
-_IMPORT_LOCK = Lock()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Access:
-    """Credentials for a cluster: a kubeconfig and one of its contexts."""
-
-    context: str
-    kubeconfig: str = field(default="", repr=False)  # a path, or a file's content; empty: kubectl's default
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -331,11 +305,6 @@ class KubeClient:
         return self._headers
 
 
-def access_from_props(props: Mapping[str, Any]) -> Access:
-    """Return the credentials in a dynamic resource's properties (see `components.cluster.Cluster.access_inputs`)."""
-    return Access(context=props["context"], kubeconfig=props.get("kubeconfig") or "")
-
-
 def connect(
     access: Access, *, timeout_s: float = REQUEST_TIMEOUT_S, connect_timeout_s: float | None = None
 ) -> KubeClient:
@@ -354,125 +323,6 @@ def connect(
     except Exception as error:  # a credential plugin or a kubeconfig may fail in any way
         raise credentials_error(error) from None
     return KubeClient(client, timeout_s, connect_timeout_s)
-
-
-@cache
-def build_api_client(access: Access) -> ApiClient:
-    """Return the official client for a cluster, one per credentials.
-
-    Raises:
-        KubeconfigContextError: the kubeconfig does not exist, or has no such context.
-        BadCredentialsError: kubectl cannot use the context either.
-    """
-    with _IMPORT_LOCK:
-        from kubernetes.client import ApiClient, Configuration  # half a second, and most previews do not need it
-
-    context = find_context(access)
-    credentials = Credentials(context)
-    authorization, files = credentials.authorization(), credentials.tls_files()
-    configuration = Configuration(host=context.server if "://" in context.server else f"http://{context.server}")
-    configuration.verify_ssl = context.is_verified
-    configuration.ssl_ca_cert = files.authority
-    configuration.cert_file, configuration.key_file = files.certificate, files.key
-    fields = context.cluster.fields if context.cluster is not None else {}
-    configuration.tls_server_name = fields.get("tls-server-name") or None
-    _configure_proxy(configuration, as_text(fields.get("proxy-url")))
-    if authorization is not None:
-        configuration.api_key["BearerToken"] = authorization
-    configuration.refresh_api_key_hook = partial(_renew_credentials, credentials)
-    configuration.impersonation = tuple(credentials.impersonation())
-    return ApiClient(configuration=configuration)
-
-
-def find_context(access: Access) -> Context:
-    """Return the context of a kubeconfig.
-
-    Raises:
-        KubeconfigContextError: the kubeconfig does not exist, or has no such context.
-        BadCredentialsError: kubectl cannot use the context either.
-    """
-    paths: list[Path] = []
-    try:
-        with _KUBECONFIG_LOCK:
-            if access.kubeconfig and not _is_path(access.kubeconfig):
-                merged = _parse_kubeconfig(access.kubeconfig)
-            else:
-                paths = [Path(access.kubeconfig)] if access.kubeconfig else kubeconfig_paths(os.environ)
-                merged = _read_kubeconfigs(tuple(paths), _file_stamps(paths))
-    except KubeconfigError as error:
-        raise BadCredentialsError(f"the kubeconfig cannot be used: {error}", error.remedy) from None
-    context = merged.contexts.get(access.context)
-    if context is None or context.cluster is None:
-        rule = f"the kubeconfig has no context {access.context}"
-        if context is not None:
-            rule = f"the kubeconfig's context {access.context} cannot be used: {context.error}"
-        elif paths and not any(path.exists() for path in paths):
-            rule = "no kubeconfig was found"
-        is_home = any(str(path).startswith("~") for path in paths)
-        raise KubeconfigContextError(rule, HOME_FOLDER_REMEDY if is_home else "set $KUBECONFIG to a file that has it")
-    if context.problems:
-        problem = context.problems[0]
-        rules = "; ".join(each.rule for each in context.problems)
-        raise BadCredentialsError(f"the kubeconfig's context {context.name} cannot be used: {rules}", problem.remedy)
-    return context
-
-
-def _configure_proxy(configuration: Any, url: str) -> None:
-    """Set the proxy as Go's client chooses it: `proxy-url`, or else the environment's; none for this machine.
-
-    Args:
-        configuration: the official client's configuration, which has the environment's proxy.
-        url: the cluster's proxy-url, for all hosts; empty: none.
-    """
-    if url:
-        configuration.proxy, configuration.no_proxy = url, ""
-    elif _is_local(str(configuration.host)):
-        configuration.proxy = None
-    proxy = urlsplit(configuration.proxy or "")
-    if proxy.scheme == "socks5":
-        # Go's client lets the proxy resolve host names.
-        configuration.proxy = urlunsplit(proxy._replace(scheme="socks5h"))
-    elif proxy.username is not None:
-        from urllib3 import make_headers
-
-        pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-        configuration.proxy_headers = make_headers(proxy_basic_auth=pair)
-
-
-def _is_local(url: str) -> bool:
-    try:
-        host = urlsplit(url).hostname or ""
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _renew_credentials(credentials: Credentials, configuration: Any) -> None:
-    authorization = credentials.authorization()
-    if authorization is not None:
-        configuration.api_key["BearerToken"] = authorization
-
-
-@cache
-def _parse_kubeconfig(content: str) -> Kubeconfig:
-    return parse_kubeconfig(content, "its content")
-
-
-@cache
-def _read_kubeconfigs(paths: tuple[Path, ...], _stamps: tuple[tuple[int, int], ...]) -> Kubeconfig:
-    """Return one kubeconfig, or the merged list in `$KUBECONFIG`; read the files again only after a change.
-
-    With hundreds of contexts, reading all files for each of them was most of a preview's time.
-    """
-    return read_kubeconfigs(paths)
-
-
-def _file_stamps(paths: Sequence[Path]) -> tuple[tuple[int, int], ...]:
-    return tuple((stat.st_mtime_ns, stat.st_size) for stat in (path.stat() for path in paths if path.exists()))
-
-
-def _is_path(kubeconfig: str) -> bool:
-    return "\n" not in kubeconfig and not kubeconfig.lstrip().startswith("{") and Path(kubeconfig).exists()
 
 
 def _suppress_tls_warnings() -> None:

@@ -8,55 +8,28 @@ https://pkg.go.dev/k8s.io/client-go/tools/clientcmd.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import os
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from mesh import bounded_io, strict_yaml
+from mesh import bounded_io
 from mesh.kube.json_access import as_mapping, as_mappings, as_text
+from mesh.kube.kubeconfig_checks import Problem, find_cluster_problems, find_user_problems
+from mesh.kube.kubeconfig_syntax import KubeconfigError, parse_content
 
 # Extension of a cluster in the lab's kubeconfig, which allows loopback addresses: the lab runs on one machine.
 LAB_EXTENSION = "multicluster-mesh.lab"
 
-# The API versions of credential plugins that kubectl supports.
-EXEC_API_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
-PROXY_SCHEMES = ("http", "https", "socks5")
 HOME_FOLDER_REMEDY = "set $KUBECONFIG to absolute paths, because kubectl and Pulumi do not expand `~` in it"
 FLATTEN_REMEDY = "store the output of `kubectl config view --raw --flatten --minify`"
 
 _LISTS = {"clusters": "cluster", "contexts": "context", "users": "user"}
 _CLUSTER_FILES = ("certificate-authority",)
 _USER_FILES = ("client-certificate", "client-key", "tokenFile")
-_CERTIFICATE_KEYS = {"client-certificate", "client-certificate-data"}
-
-
-class KubeconfigError(Exception):
-    """A kubeconfig cannot be read; the message has the file and the reason.
-
-    Args:
-        message: file and reason.
-        remedy: an instruction; None: the caller has one.
-    """
-
-    def __init__(self, message: str, remedy: str | None = None) -> None:
-        super().__init__(message)
-        self.remedy = remedy
-
-
-@dataclass(frozen=True, kw_only=True)
-class Problem:
-    """A reason why kubectl cannot use a context; it quotes no credentials."""
-
-    rule: str
-    remedy: str
-    file: str | None = None  # the kubeconfig with the entry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,12 +65,12 @@ class Context:
     @cached_property
     def problems(self) -> tuple[Problem, ...]:
         """Return the reasons why kubectl cannot use this context; others of the kubeconfig can be usable."""
-        return (*self.missing, *_find_cluster_problems(self), *_find_user_problems(self))
+        return (*self.missing, *find_cluster_problems(self), *find_user_problems(self))
 
     @property
     def has_usable_cluster(self) -> bool:
         """Return whether the API server's address and CA are known, even if the user cannot be used."""
-        return self.cluster is not None and not any(_find_cluster_problems(self))
+        return self.cluster is not None and not any(find_cluster_problems(self))
 
     @property
     def error(self) -> str | None:
@@ -176,7 +149,7 @@ def parse_kubeconfig(text: str, label: str) -> Kubeconfig:
     Raises:
         KubeconfigError: the text is not a kubeconfig.
     """
-    return _merge([(None, label, _parse(text, label))])
+    return _merge([(None, label, parse_content(text, label))])
 
 
 def _merge(contents: Iterable[tuple[Path | None, str, dict[str, Any]]]) -> Kubeconfig:
@@ -263,136 +236,6 @@ def _fields(entry: Entry | None) -> Mapping[str, Any]:
     return {} if entry is None else entry.fields
 
 
-def _find_cluster_problems(context: Context) -> Iterator[Problem]:
-    """Yield the problems of a context's cluster, by the rules of client-go's `validateClusterInfo`."""
-    if (cluster := context.cluster) is None:
-        return
-    report = _reporter(cluster)
-    fields, files = cluster.fields, cluster.file is not None
-    if not context.server:
-        yield report("its cluster has no `server`", "set it to the URL of the API server")
-    if proxy := as_text(fields.get("proxy-url")):
-        scheme = _url_scheme(proxy)
-        if scheme not in PROXY_SCHEMES:
-            rule = f"proxy-url: kubectl supports http, https and socks5, not {scheme or 'a URL without a scheme'}"
-            yield report(rule, "begin it with `http://`, `https://` or `socks5://`")
-    authority = [key for key in ("certificate-authority", "certificate-authority-data") if fields.get(key)]
-    if len(authority) == 2:
-        yield report("certificate-authority and certificate-authority-data are both set", "remove one of the two")
-    if authority and not context.is_verified and context.uses_tls:
-        yield report(f"insecure-skip-tls-verify contradicts {authority[0]}", "remove one of the two")
-    if files:
-        yield from _find_unreadable(cluster, "certificate-authority")
-
-
-def _find_user_problems(context: Context) -> Iterator[Problem]:
-    """Yield the problems of a context's user, by the rules of client-go's `validateAuthInfo`."""
-    if (user := context.user) is None:
-        return
-    report = _reporter(user)
-    fields, files = user.fields, user.file is not None
-    has = {key for key, value in fields.items() if value}
-    is_basic, is_certificate = bool(has & {"username", "password"}), bool(has & _CERTIFICATE_KEYS)
-    if is_basic and ("token" in has or ("tokenFile" in has and context.uses_tls)):
-        rule = f"{'token' if 'token' in has else 'tokenFile'} and a password are both set"
-        yield report(rule, "remove one of the two")
-    if is_certificate:
-        for key in ("client-certificate", "client-key"):
-            if {key, f"{key}-data"} <= has:
-                yield report(f"{key} and {key}-data are both set", "remove one of the two")
-            if files:
-                yield from _find_unreadable(user, key)
-        if not has & {"client-key", "client-key-data"}:
-            yield report("client-certificate has no client-key", "add the certificate's key")
-    if has & {"as-uid", "as-groups", "as-user-extra"} and "as" not in has:
-        yield report("groups, uid or extra of an impersonated user are set without `as`", "add the user as `as`")
-    if "exec" in has:
-        yield from _find_exec_problems(fields["exec"], report)
-    if "auth-provider" in has:
-        yield from _find_auth_provider_problems(fields["auth-provider"], "exec" in has, report)
-    if not context.uses_tls:
-        return
-    if "tokenFile" in has and "token" not in has and files:
-        yield from _find_unreadable(user, "tokenFile", can_be_empty=False)
-    if not (is_basic or is_certificate or has & {"token", "tokenFile", "exec", "auth-provider"}):
-        yield report(f"its user {user.name} has no credentials", "log in again, or add the user's credentials")
-
-
-def _find_exec_problems(plugin: Mapping[str, Any], report: Callable[[str, str], Problem]) -> Iterator[Problem]:
-    version, mode = as_text(plugin.get("apiVersion")), as_text(plugin.get("interactiveMode"))
-    if not as_text(plugin.get("command")):
-        yield report("exec has no `command`", "set it to the plugin's program")
-    if not version:
-        yield report("exec has no `apiVersion`", f"set it to `{EXEC_API_VERSIONS[0]}`, if the plugin supports it")
-    elif version not in EXEC_API_VERSIONS:
-        rule = f"exec.apiVersion: kubectl no longer supports {_short(version)}"
-        yield report(rule, "update the plugin, and log in again with the plugin's own command")
-    if any(not as_text(variable.get("name")) for variable in as_mappings(plugin.get("env"))):
-        yield report("exec.env has a variable without a name", "add the name, or remove the variable")
-    if not mode and version == EXEC_API_VERSIONS[0]:
-        yield report("exec has no `interactiveMode`, which v1 requires", "set it to `IfAvailable`, or to `Never`")
-    elif mode == "Always":
-        rule = "exec.interactiveMode: the plugin needs a terminal, which Pulumi's providers do not have"
-        yield report(rule, "set it to `IfAvailable`, and log in with the plugin beforehand")
-    elif mode not in ("", "Never", "IfAvailable"):
-        yield report(f"exec.interactiveMode: {_short(mode)} is unknown", "set it to `IfAvailable`, or to `Never`")
-
-
-def _find_auth_provider_problems(
-    provider: Mapping[str, Any], has_plugin: bool, report: Callable[[str, str], Problem]
-) -> Iterator[Problem]:
-    name, settings = as_text(provider.get("name")), as_mapping(provider, "config")
-    if has_plugin:
-        yield report("auth-provider and exec are both set", "remove one of the two")
-    if name != "oidc":
-        rule = f"auth-provider: kubectl does not support {_short(name) or 'one without a name'}"
-        plugins = {"gcp": "gke-gcloud-auth-plugin", "azure": "kubelogin"}
-        plugin = f"`exec` plugin {plugins[name]}" if name in plugins else "an `exec` plugin"
-        yield report(rule, f"use {plugin} instead")
-        return
-    for key in ("idp-issuer-url", "client-id"):
-        if not as_text(settings.get(key)):
-            yield report(f"auth-provider.config has no `{key}`", "log in again with the provider's own command")
-
-
-def _find_unreadable(entry: Entry, key: str, *, can_be_empty: bool = True) -> Iterator[Problem]:
-    path = as_text(entry.fields.get(key))
-    if not path:
-        return
-    reason, remedy = None, "correct the path, or restore the file"
-    try:
-        content = bounded_io.read_regular_file(Path(path))
-        if not can_be_empty and not content.strip():
-            reason = "the file is empty"
-    except FileNotFoundError as error:
-        reason = error.strerror
-        if as_text(entry.original.get(key)).startswith("~"):
-            remedy = "write the whole path, because kubectl does not expand `~`"
-    except PermissionError as error:
-        reason, remedy = error.strerror, "let your user read the file"
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a file"
-    if reason is not None:
-        yield _reporter(entry)(f"{key}: {path}: {reason}", remedy)
-
-
-def _reporter(entry: Entry) -> Callable[[str, str], Problem]:
-    file = None if entry.file is None else str(entry.file)
-    return lambda rule, remedy: Problem(rule=rule, remedy=remedy, file=file)
-
-
-def _url_scheme(url: str) -> str:
-    try:
-        scheme = urlsplit(url).scheme.lower()
-    except ValueError:
-        return ""
-    return _short(scheme) if "://" in url else ""
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 and text.isprintable() else f"{text[:60].encode('unicode_escape').decode()}…"
-
-
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = bounded_io.read_regular_file(path)
@@ -400,144 +243,4 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
     except OSError as error:
         raise KubeconfigError(f"{path}: {error.strerror}") from None
-    return _parse(content, str(path))
-
-
-class _KubeconfigLoader(strict_yaml.PulumiLoader):
-    """Loader for YAML as kubectl parses it: dates and times are strings, `y` and `on` are booleans."""
-
-
-# https://github.com/kubernetes-sigs/yaml/blob/master/goyaml.v2/resolve.go
-_KubeconfigLoader.yaml_implicit_resolvers = {
-    first: [(tag, shape) for tag, shape in resolvers if not tag.endswith((":bool", ":int", ":float"))]
-    for first, resolvers in strict_yaml.PulumiLoader.yaml_implicit_resolvers.items()
-}
-for _tag, _shape, _first in (
-    ("bool", r"(y|Y|yes|Yes|YES|on|On|ON|true|True|TRUE|n|N|no|No|NO|off|Off|OFF|false|False|FALSE)$", "yYoOtTnNfF"),
-    ("int", r"[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)$", "-+0123456789"),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|[-+]?\.(inf|Inf|INF)$|\.nan$", "-+.0123456789"),
-):
-    _KubeconfigLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_shape), list(_first))
-
-
-def _parse(content: bytes | str, label: str) -> dict[str, Any]:
-    try:
-        value = strict_yaml.load(content, loader=_KubeconfigLoader)
-    except strict_yaml.StrictYamlError as error:
-        # PyYAML without libyaml refuses tabs, which JSON allows.
-        value = _parse_json(content)
-        if value is None:
-            raise KubeconfigError(f"{label}: {error}") from None
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise KubeconfigError(f"{label}: not a kubeconfig: a mapping was expected, not a {type(value).__name__}")
-    for key, expected in (("kind", "Config"), ("apiVersion", "v1")):
-        if value.get(key) not in (None, "", expected):
-            raise KubeconfigError(f"{label}: not a kubeconfig: `{key}` is not {expected}")
-    for path, rule, remedy in _find_type_errors(value, _KUBECONFIG_SCHEMA, ""):
-        raise KubeconfigError(f"{label}: {path}: {rule}", remedy)
-    return value
-
-
-def _parse_json(content: bytes | str) -> dict[str, Any] | None:
-    """Return a JSON object, or None if the content is not one that YAML's limits and rules allow."""
-    tab, space = ("\t", " ") if isinstance(content, str) else (b"\t", b" ")
-    if content.lstrip()[:1] not in ("{", b"{") or tab not in content:  # type: ignore[operator]  # both are one type
-        return None
-    try:
-        json.loads(content)
-        # Outside of strings, tabs are white space; JSON allows none inside.
-        value = strict_yaml.load(content.replace(tab, space), loader=_KubeconfigLoader)  # type: ignore[arg-type]
-    except (ValueError, RecursionError, strict_yaml.StrictYamlError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-# Types of the fields that are read: a name of `_TYPES`, a mapping of fields, a list with the type of its items, or a
-# tuple with the type of a mapping's values. Unknown fields are ignored.
-_EXTENSIONS_SCHEMA: Any = [{"name": "text"}]
-_KUBECONFIG_SCHEMA: Any = {
-    "current-context": "text",
-    "clusters": [
-        {
-            "name": "text",
-            "cluster": {
-                "server": "text",
-                "tls-server-name": "text",
-                "insecure-skip-tls-verify": "boolean",
-                "certificate-authority": "text",
-                "certificate-authority-data": "base64",
-                "proxy-url": "text",
-                "disable-compression": "boolean",
-                "extensions": _EXTENSIONS_SCHEMA,
-            },
-        }
-    ],
-    "contexts": [{"name": "text", "context": {"cluster": "text", "user": "text", "namespace": "text"}}],
-    "users": [
-        {
-            "name": "text",
-            "user": {
-                "client-certificate": "text",
-                "client-certificate-data": "base64",
-                "client-key": "text",
-                "client-key-data": "base64",
-                "token": "text",
-                "tokenFile": "text",
-                "as": "text",
-                "as-uid": "text",
-                "as-groups": ["text"],
-                "as-user-extra": (["text"],),
-                "username": "text",
-                "password": "text",
-                "auth-provider": {"name": "text", "config": ("text",)},
-                "exec": {
-                    "command": "text",
-                    "args": ["text"],
-                    "env": [{"name": "text", "value": "text"}],
-                    "apiVersion": "text",
-                    "installHint": "text",
-                    "provideClusterInfo": "boolean",
-                    "interactiveMode": "text",
-                },
-            },
-        }
-    ],
-}
-_TYPES: dict[str, type] = {"text": str, "base64": str, "boolean": bool}
-
-
-def _find_type_errors(value: Any, schema: Any, path: str) -> Iterator[tuple[str, str, str]]:
-    """Yield path, rule and remedy for the values that kubectl cannot decode, without the values."""
-    if value is None:
-        return
-    if isinstance(schema, str):
-        if not isinstance(value, _TYPES[schema]):
-            remedy = "write `true` or `false`" if schema == "boolean" else "enclose it in quotes"
-            if isinstance(value, (dict, list)):
-                remedy = "correct the value"
-            yield path, f"a {'boolean' if schema == 'boolean' else 'string'} was expected", remedy
-        elif schema == "base64" and not _is_base64(str(value)):
-            yield path, "not valid base64", "copy the value again, or log in again"
-    elif isinstance(schema, list):
-        if not isinstance(value, list):
-            yield path, "a list was expected", "correct the value"
-            return
-        for index, item in enumerate(value):
-            yield from _find_type_errors(item if item is not None else {}, schema[0], f"{path}[{index}]")
-    elif not isinstance(value, dict):
-        yield path, "a mapping was expected", "correct the value"
-    else:
-        for key, item in value.items():
-            item_schema = schema[0] if isinstance(schema, tuple) else schema.get(key)
-            if item_schema is not None:
-                yield from _find_type_errors(item, item_schema, f"{path}.{key}" if path else str(key))
-
-
-def _is_base64(text: str) -> bool:
-    try:
-        base64.b64decode(re.sub("[\r\n]", "", text), validate=True)
-    except (binascii.Error, ValueError):
-        return False
-    return True
+    return parse_content(content, str(path))

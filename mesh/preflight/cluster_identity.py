@@ -62,11 +62,7 @@ def check_names(clusters: Sequence[ClusterSettings], identity: StackIdentity) ->
         elif recorded is None and former is None:
             for other in same_access:
                 if other.name not in names:
-                    rule = (
-                        f"cluster {other.name} of this stack under a new name; under the new name, everything would be "
-                        "created, then deleted as part of the old one"
-                    )
-                    remedy = f"set {path}.renamedFrom: {other.name}, or keep the old name and set its `context`"
+                    rule, remedy = _new_name_texts(cluster.name, other, can_rename=cluster.cilium is None)
                     yield Finding(path=path, value=value, rule=rule, remedy=remedy, severity=Severity.ERROR)
 
 
@@ -130,12 +126,7 @@ def _check_record(
     if unfinished is not None:
         yield target.finding(*_unfinished_texts(*unfinished))
     elif expected is None and other is not None and other.name not in names:
-        keep_name = "keep the old name and set its `context`"
-        yield target.finding(
-            f"cluster {other.name} of this stack under a new name ({short_uid(uid)}); under the new name, everything "
-            "would be created, then deleted as part of the old one",
-            keep_name if target.cilium is not None else f"set {target.path}.renamedFrom: {other.name}, or {keep_name}",
-        )
+        yield target.finding(*_new_name_texts(target.name, other, can_rename=target.cilium is None))
     elif other is not None and other is not expected:
         yield target.finding(
             f"this is cluster {other.name} of this stack ({short_uid(uid)}){_expectation(expected)}",
@@ -179,6 +170,16 @@ def _unfinished_rename(
     is_continued = recorded is not None and renamed_from == old_name
     is_taken_back = recorded is None and name == old_name
     return None if is_continued or is_taken_back else (cluster.name, old_name)
+
+
+def _new_name_texts(name: str, recorded: RecordedCluster, *, can_rename: bool) -> tuple[str, str]:
+    """Return rule and remedy for a cluster of the stack state that the stack file has under a new name."""
+    rule = (
+        f"cluster {recorded.name} of this stack ({_uid_label(recorded)}) under a new name; under the new name, "
+        "everything would be created, then deleted as part of the old one"
+    )
+    keep_name = "keep the old name and set its `context`"
+    return rule, f"set clusters.{name}.renamedFrom: {recorded.name}, or {keep_name}" if can_rename else keep_name
 
 
 def _unfinished_texts(current: str, former: str) -> tuple[str, str]:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from mesh.concurrency import run_concurrently
 from mesh.kube import cluster_uid
-from mesh.kube.client import Access, KubeClient, connect
+from mesh.kube.client import KubeClient, connect
+from mesh.kube.connection import Access
 from mesh.kube.errors import ApiUnreachableError, BadCredentialsError, KubeError, NotReadableError, credentials_error
 from mesh.preflight import (
     api_services,

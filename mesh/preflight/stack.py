@@ -7,9 +7,8 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from mesh.config import ClusterSettings, Settings
-from mesh.kube import client as kube_client
 from mesh.kube.api_services import API_SERVICES_PATH
-from mesh.kube.client import Access
+from mesh.kube.connection import Access, build_api_client
 from mesh.kube.constants import LINK_GROUP
 from mesh.kube.ownership import LINKERD_CRDS_RELEASE
 from mesh.linkerd_releases import NEWEST_TESTED_KUBERNETES, OLDEST_KUBERNETES
@@ -75,7 +74,7 @@ def check_stack(
 
     def api_client(name: str) -> ApiClient:
         cluster = clusters[name]
-        return kube_client.build_api_client(Access(context=cluster.context.name, kubeconfig=cluster.kubeconfig))
+        return build_api_client(Access(context=cluster.context.name, kubeconfig=cluster.kubeconfig))
 
     targets = [_check_target(stack, cluster, identity, namespaces) for cluster in clusters.values()]
     flat_links = [

@@ -26,7 +26,8 @@ from hack.lab import lifecycle
 from hack.lab.spec import LoadBalancerKind
 from hack.lab.state_dir import StateDir
 from mesh.helm import release_storage
-from mesh.kube.client import Access, build_api_client, connect
+from mesh.kube.client import connect
+from mesh.kube.connection import Access, build_api_client
 from mesh.pulumi_cli import PulumiCommandError
 from tests.helpers.fault_injection import run_with_fault
 from tests.helpers.options import FaultOptions

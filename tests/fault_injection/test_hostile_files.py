@@ -13,6 +13,7 @@ import pytest
 from hack.lab import __main__ as lab
 from mesh import bounded_io
 from mesh.kube import kubeconfig
+from mesh.kube.kubeconfig_syntax import KubeconfigError
 from policy import check as policy
 from review import preview, redaction
 from review.preview import PreviewFailedError
@@ -62,7 +63,7 @@ def test_kubeconfig_that_is_no_file_is_refused(
     file = tmp_path / "config"
     create(file)
 
-    with pytest.raises(kubeconfig.KubeconfigError, match=error):
+    with pytest.raises(KubeconfigError, match=error):
         kubeconfig.read_kubeconfigs([file])
     assert error_message({"clusters": {"west": {}}}, [], {**small_environment, "KUBECONFIG": str(file)})
     assert error_message({"clusters": {"west": {"kubeconfig": str(file)}}}, [], small_environment)

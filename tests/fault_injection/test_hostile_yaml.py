@@ -12,6 +12,7 @@ from hack.make import __main__ as command
 from hack.make import stack
 from mesh import strict_yaml
 from mesh.kube import kubeconfig
+from mesh.kube.kubeconfig_syntax import KubeconfigError
 from review import redaction
 from tests.helpers import kubeconfigs
 from tests.helpers.hostile_yaml import HOSTILE_YAML, billion_laughs
@@ -41,7 +42,7 @@ def test_hostile_kubeconfig_is_refused(content: bytes, error: str, tmp_path: Pat
     file = tmp_path / "kubeconfig"
     file.write_bytes(content)
 
-    with pytest.raises(kubeconfig.KubeconfigError, match=f"^{re.escape(str(file))}: {error}"):
+    with pytest.raises(KubeconfigError, match=f"^{re.escape(str(file))}: {error}"):
         kubeconfig.read_kubeconfigs([file])
 
 

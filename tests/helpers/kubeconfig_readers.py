@@ -28,7 +28,7 @@ from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
 from hack.toolchain import installed
 from mesh.kube import client as kube_client
-from mesh.kube.client import Access
+from mesh.kube.connection import Access
 from mesh.kube.errors import KubeError
 from tests.helpers.certificates import DAY, IssuedCertificate
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from hack.lab.state_dir import StateDir
 from mesh.kube import client as kube_client
-from mesh.kube.client import Access, KubeClient
+from mesh.kube.client import KubeClient
+from mesh.kube.connection import Access
 from mesh.kube.errors import ApiStatusError
 from tests.helpers.stack_under_test import wait_until
 

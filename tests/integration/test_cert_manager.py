@@ -12,8 +12,7 @@ import pytest
 
 from hack import toolchain
 from hack.lab.state_dir import StateDir
-from mesh.kube import client as kube_client
-from mesh.kube.client import Access
+from mesh.kube.connection import Access, build_api_client
 from tests.helpers.fake_cert_manager import FakeCertManager
 from tests.helpers.stack_under_test import StackUnderTest, deploy, list_all_objects, wait_until
 
@@ -39,7 +38,7 @@ STACK: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def cert_manager(lab: StateDir) -> Iterator[FakeCertManager]:
     """Run a fake cert-manager for the cluster."""
-    client = kube_client.build_api_client(Access(context=CONTEXT, kubeconfig=str(lab.kubeconfig)))
+    client = build_api_client(Access(context=CONTEXT, kubeconfig=str(lab.kubeconfig)))
     with FakeCertManager(client) as fake_cert_manager:
         yield fake_cert_manager
 

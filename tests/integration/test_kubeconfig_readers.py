@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from mesh.config import PROJECT
-from mesh.kube.client import build_api_client
+from mesh.kube.connection import build_api_client
 from tests.helpers.certificates import IssuedCertificate, private_key_pem
 from tests.helpers.kubeconfig_readers import (
     CONTEXT,

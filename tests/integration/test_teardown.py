@@ -18,7 +18,8 @@ import yaml
 from hack.lab.state_dir import StateDir
 from mesh.kube import client as kube_client
 from mesh.kube.api_services import API_SERVICES_PATH
-from mesh.kube.client import Access, KubeClient
+from mesh.kube.client import KubeClient
+from mesh.kube.connection import Access
 from mesh.paths import PROJECT_ROOT
 from mesh.pulumi_cli import PulumiCommandError
 from tests.helpers.stack_under_test import StackUnderTest, deploy, wait_until

@@ -15,7 +15,7 @@ from components.dynamic_providers import ExportCleanupProvider
 from components.workloads import export_cleanup
 from components.workloads.export_cleanup import delete_mirror
 from mesh.kube import client as kube_client
-from mesh.kube.client import Access
+from mesh.kube.connection import Access
 from mesh.kube.errors import ApiStatusError
 from tests.helpers import kubeconfigs
 from tests.helpers.fake_api_server import FakeApiServer, build_client, serve

@@ -15,7 +15,7 @@ from components.linkerd.controller_restart import CREDENTIALS_CHECKSUM_ANNOTATIO
 from components.linkerd.mirror_cleanup import delete_mirrors
 from components.workloads.export_cleanup import leave_federated_service
 from mesh.kube import client as kube_client
-from mesh.kube.client import Access
+from mesh.kube.connection import Access
 from tests.helpers.fake_api_server import FakeApiServer, build_client, build_kube_client, serve
 
 SERVICE_PATH = "/api/v1/namespaces/shop/services/till-federated"

@@ -68,7 +68,7 @@ def test_only_configuration_and_credentials_read_environment() -> None:
     }
 
     # Requests after the configuration is loaded find $KUBECONFIG as kubectl does, and plugins inherit the environment.
-    assert readers == {"mesh/config/__init__.py", "mesh/kube/client.py", "mesh/kube/exec_plugin.py"}
+    assert readers == {"mesh/config/__init__.py", "mesh/kube/connection.py", "mesh/kube/exec_plugin.py"}
 
 
 def test_only_components_register_resources() -> None:

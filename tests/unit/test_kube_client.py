@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from mesh.kube import client as kube_client
-from mesh.kube import kubeconfig
-from mesh.kube.client import Access, KubeClient
+from mesh.kube import connection, kubeconfig
+from mesh.kube.client import KubeClient
+from mesh.kube.connection import Access, build_api_client
 from mesh.kube.errors import (
     ApiStatusError,
     ApiUnreachableError,
@@ -47,9 +48,9 @@ def test_kubeconfig_file_is_read_once_until_it_changes(tmp_path: Path, monkeypat
 
     def hosts_of(numbers: range) -> list[Any]:
         accesses = [Access(context=f"c{number}", kubeconfig=file) for number in numbers]
-        return [kube_client.build_api_client(access).configuration.host for access in accesses]
+        return [build_api_client(access).configuration.host for access in accesses]
 
-    monkeypatch.setattr(kube_client, "read_kubeconfigs", read_and_count)
+    monkeypatch.setattr(connection, "read_kubeconfigs", read_and_count)
     file = write_kubeconfig(tmp_path / "config", "https://api.example.com", 5)
 
     assert hosts_of(range(5)) == [f"https://api.example.com/c{number}" for number in range(5)]
@@ -69,11 +70,11 @@ def test_kubeconfig_text_is_parsed_once_for_all_contexts(tmp_path: Path, monkeyp
         texts.append(text)
         return parse(text, label)
 
-    monkeypatch.setattr(kube_client, "parse_kubeconfig", parse_and_count)
+    monkeypatch.setattr(connection, "parse_kubeconfig", parse_and_count)
     content = Path(write_kubeconfig(tmp_path / "config", "https://content.example.com", 3)).read_text()
     accesses = [Access(context=f"c{number}", kubeconfig=content) for number in range(3)]
 
-    hosts = [kube_client.build_api_client(access).configuration.host for access in accesses]
+    hosts = [build_api_client(access).configuration.host for access in accesses]
 
     assert hosts == [f"https://content.example.com/c{number}" for number in range(3)]
     assert texts == [content]
@@ -83,12 +84,12 @@ def test_list_of_kubeconfigs_is_merged(tmp_path: Path, monkeypatch: pytest.Monke
     one = write_kubeconfig(tmp_path / "one", "https://one.example.com", 1)
     two = write_kubeconfig(tmp_path / "two", "https://two.example.com", 2)
     monkeypatch.setenv("KUBECONFIG", f"{one}:{tmp_path / 'none'}:{two}")
-    kube_client.build_api_client.cache_clear()
+    build_api_client.cache_clear()
 
-    hosts = [kube_client.build_api_client(Access(context=name)).configuration.host for name in ("c0", "c1")]
+    hosts = [build_api_client(Access(context=name)).configuration.host for name in ("c0", "c1")]
 
     assert hosts == ["https://one.example.com/c0", "https://two.example.com/c1"]
-    kube_client.build_api_client.cache_clear()
+    build_api_client.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -107,10 +108,10 @@ def test_missing_kubeconfig_raises_error(
     write_kubeconfig(tmp_path / "kubeconfig", "https://api.example.com", 1)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("KUBECONFIG", value)
-    kube_client.build_api_client.cache_clear()
+    build_api_client.cache_clear()
 
     with pytest.raises(KubeconfigContextError, match="no kubeconfig was found") as caught:
-        kube_client.build_api_client(Access(context="c0"))
+        build_api_client(Access(context="c0"))
 
     assert caught.value.remedy == remedy
 

@@ -16,7 +16,8 @@ from threading import Barrier
 
 sys.setswitchinterval(1e-5)
 sys.path.insert(0, ".")
-from mesh.kube.client import Access, connect
+from mesh.kube.client import connect
+from mesh.kube.connection import Access
 
 barrier = Barrier(8)
 

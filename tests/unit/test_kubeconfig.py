@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from mesh import strict_yaml
-from mesh.kube import kubeconfig
+from mesh.kube import kubeconfig, kubeconfig_syntax
+from mesh.kube.kubeconfig_syntax import KubeconfigError
 from tests.helpers import kubeconfigs
 
 
@@ -118,15 +119,15 @@ def test_json_with_tabs_needs_no_libyaml(monkeypatch: pytest.MonkeyPatch) -> Non
 
     text = json.dumps({"current-context": "west"}, indent="\t")
     monkeypatch.setattr(strict_yaml, "_Loader", yaml.SafeLoader)
-    monkeypatch.setattr(kubeconfig, "_KubeconfigLoader", Loader)
+    monkeypatch.setattr(kubeconfig_syntax, "_KubeconfigLoader", Loader)
 
     assert kubeconfig.parse_kubeconfig(text, "config").current_context == "west"
-    with pytest.raises(kubeconfig.KubeconfigError, match="not YAML at line 2"):
+    with pytest.raises(KubeconfigError, match="not YAML at line 2"):
         kubeconfig.parse_kubeconfig(text[:-1], "config")
 
 
 def test_type_error_does_not_quote_value() -> None:
-    with pytest.raises(kubeconfig.KubeconfigError, match=r"users\[0\]\.user\.token: a string was expected") as caught:
+    with pytest.raises(KubeconfigError, match=r"users\[0\]\.user\.token: a string was expected") as caught:
         kubeconfig.parse_kubeconfig("users: [{name: me, user: {token: 987654}}]", "config")
 
     assert "987654" not in str(caught.value)

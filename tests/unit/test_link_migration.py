@@ -8,7 +8,7 @@ import pytest
 
 from components.linkerd.link_migration import migrate_managed_fields
 from mesh.kube import client as kube_client
-from mesh.kube.client import Access
+from mesh.kube.connection import Access
 from tests.helpers.fake_api_server import FakeApiServer, build_client, serve
 
 GROUP = "multicluster.linkerd.io"

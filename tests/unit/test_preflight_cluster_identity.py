@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from mesh.kube.client import Access
 from mesh.kube.cluster_uid import KUBE_SYSTEM_PATH
+from mesh.kube.connection import Access
 from mesh.preflight import Finding, Severity, runner
 from mesh.stack_identity import RecordedCluster, StackIdentity
 from tests.helpers.fake_api_server import (
@@ -145,7 +145,7 @@ def test_known_cluster_under_new_name_is_error() -> None:
     [finding] = check({"prod-east": EAST}, identity(east=EAST))
 
     assert finding.severity is Severity.ERROR
-    assert finding.rule.startswith("cluster east of this stack under a new name (22222222)")
+    assert finding.rule.startswith("cluster east of this stack (22222222) under a new name")
     assert finding.remedy.startswith("set clusters.prod-east.renamedFrom: east")
 
 

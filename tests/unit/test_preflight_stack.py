@@ -178,7 +178,10 @@ def test_existing_platform_software_is_not_looked_for(
 @pytest.mark.parametrize(
     ("clusters", "finding"),
     [
-        ({"prod": {"context": "west"}}, "clusters.prod: context west: cluster west of this stack under a new name"),
+        (
+            {"prod": {"context": "west"}},
+            "clusters.prod: context west: cluster west of this stack \\(UID unknown\\) under a new name",
+        ),
         ({"prod": {"context": "west", "renamedFrom": "west"}}, None),
         ({"west": {}}, None),
         ({"prod-east": {"context": "east"}}, "clusters.prod-east: context east: the rename of east to prod-east was"),

@@ -17,7 +17,7 @@ from mesh.helm import drift
 from mesh.helm.drift import RepairError, repair
 from mesh.helm.drift.diff import find_differing_fields
 from mesh.kube import client as kube_client
-from mesh.kube.client import Access
+from mesh.kube.connection import Access
 from mesh.kube.errors import NotReadableError
 from tests.helpers.fake_api_server import FakeApiServer, build_client, build_kube_client, serve
 

@@ -12,7 +12,7 @@ from components.dynamic_providers import RetainedCrdsProvider
 from components.helm import retained_crds
 from components.helm.retained_crds import delete_retained_crds
 from mesh.kube import client as kube_client
-from mesh.kube.client import Access
+from mesh.kube.connection import Access
 from mesh.kube.constants import CRDS_PATH
 from tests.helpers.fake_api_server import FakeApiServer, build_kube_client, serve
 

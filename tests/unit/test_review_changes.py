@@ -17,7 +17,7 @@ import yaml
 
 from mesh.helm import release_storage
 from mesh.helm.release_storage import ReleaseRevision
-from mesh.kube.client import Access
+from mesh.kube.connection import Access
 from mesh.kube.errors import NotReadableError
 from mesh.pulumi_constants import HELM_RELEASE_TYPE, KUBERNETES_PROVIDER_TYPE, STACK_TYPE, UNKNOWN_VALUE
 from policy.planned_resource import SECRET

@@ -13,6 +13,7 @@ from components.dynamic_providers import ReleaseDriftProvider
 from components.helm import terminating_crds
 from components.helm.terminating_crds import CrdsStuckTerminatingError
 from mesh.kube import client as kube_client
+from mesh.kube.connection import Access
 from mesh.kube.constants import CRDS_PATH
 from mesh.kube.errors import ApiUnreachableError
 from tests.helpers.fake_api_server import FakeApiServer, build_client, build_kube_client, serve
@@ -121,9 +122,9 @@ def test_crds_are_read_before_their_release_is_deleted(
 
 
 def test_unreachable_cluster_does_not_block_deletion(monkeypatch: pytest.MonkeyPatch) -> None:
-    accesses: list[kube_client.Access] = []
+    accesses: list[Access] = []
 
-    def fail(access: kube_client.Access) -> None:
+    def fail(access: Access) -> None:
         accesses.append(access)
         raise ValueError("no such context")
 
@@ -131,7 +132,7 @@ def test_unreachable_cluster_does_not_block_deletion(monkeypatch: pytest.MonkeyP
 
     ReleaseDriftProvider().delete("", {"context": "ctx-west", "release": "linkerd-crds", "namespace": "linkerd"})
 
-    assert accesses == [kube_client.Access(context="ctx-west")]
+    assert accesses == [Access(context="ctx-west")]
 
 
 def test_live_crds_and_those_of_others_need_no_wait(server: FakeApiServer) -> None:

@@ -17,8 +17,8 @@ from mesh.config.field_types import (
     SampleNamespace,
     Text,
     Weight,
-    memory_bytes,
 )
+from mesh.config.memory import memory_bytes
 
 SplitForm = Literal["smi", "gateway-api"]
 # Through the target's gateway, or directly from pod to pod.

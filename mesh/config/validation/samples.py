@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mesh.config.errors import ELLIPSIS, ValidationErrors, format_path, join_names
-from mesh.config.field_types import ADD_ON_NAMESPACES, LINKERD_NAMESPACES, memory_bytes
+from mesh.config.field_types import ADD_ON_NAMESPACES, LINKERD_NAMESPACES
+from mesh.config.memory import memory_bytes
 from mesh.config.models.samples import (
     EmojivotoConfig,
     HelloworldConfig,
