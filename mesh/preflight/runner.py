@@ -35,6 +35,7 @@ from mesh.preflight import (
 )
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.network_overlap import ClusterNetworks
+from mesh.preflight.snapshot_client import SnapshotClient
 from mesh.preflight.target import CheckTarget, FlatNetworkLink
 from mesh.stack_identity import RecordedCluster, StackIdentity
 
@@ -180,7 +181,7 @@ def _connect(target: CheckTarget, api_client: Callable[[str], ApiClient], timeou
             official_client = api_client(target.name)
         except Exception as error:  # a plugin or a kubeconfig may fail in any way
             raise credentials_error(error) from None
-        return KubeClient(official_client, timeout_s)
+        return SnapshotClient(official_client, timeout_s)
 
     try:
         [client] = run_concurrently([connect], idle_timeout_s=CREDENTIALS_TIMEOUT_S)

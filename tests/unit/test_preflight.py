@@ -7,15 +7,18 @@ import pytest
 from mesh.kube.api_services import API_SERVICES_PATH
 from mesh.preflight import Finding, Severity
 from mesh.preflight.kubernetes_version import parse_version
+from mesh.preflight.snapshot_client import SnapshotClient
 from tests.helpers.fake_api_server import (
     INJECTOR,
     LINKERD,
     NODES,
     REVIEWS,
     SERVICES,
+    build_client,
     healthy_server,
     only_finding,
     run_checks_against,
+    serve,
     server_with_foreign_linkerd,
 )
 
@@ -37,6 +40,17 @@ def test_healthy_cluster_needs_few_requests_and_has_no_findings() -> None:
         f"GET {NODES}",
         "GET /api/v1/namespaces/kube-system",
     ]
+
+
+def test_checks_read_each_object_once() -> None:
+    server = healthy_server()
+    with serve(server):
+        client = SnapshotClient(build_client(server.server), 20)
+
+        assert client.get(NODES, "nodes") == client.get(NODES, "nodes again") == server.objects[NODES]
+        assert client.get("/missing", "nothing") is client.get("/missing", "nothing") is None
+
+    assert server.requests == [f"GET {NODES}", "GET /missing"]
 
 
 def test_finding_has_format_of_configuration_errors() -> None:
