@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Sequence, Set
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from hack.lab.programs import LAB_LINKERD_VERSION
 from hack.lab.state_dir import StateDir
 from hack.make import environment
 from mesh.paths import PROJECT_ROOT
-from tests.helpers.certificates import IssuedCertificate
+from tests.helpers.certificates import DAY, IssuedCertificate
 from tests.helpers.documented_commands import NEW_PROJECT, Command, commands_of_test
 from tests.helpers.page_runner import PageRunner
 from tests.helpers.project_files import list_project_files
@@ -98,12 +99,12 @@ class DocumentedProject:
             for command in commands:
                 self._runner.run(command)
             return
-        anchor = IssuedCertificate()
+        now = datetime.now(UTC)
+        certificate = partial(IssuedCertificate, begin=now - DAY, end=now + 365 * DAY)
+        anchor = certificate()
         authorities = {"anchor": anchor}
         for cluster in ("west", "east"):
-            authorities[cluster] = IssuedCertificate(
-                name="identity.linkerd.cluster.local", signer=anchor, path_length=0
-            )
+            authorities[cluster] = certificate(name="identity.linkerd.cluster.local", signer=anchor, path_length=0)
         for name, authority in authorities.items():
             (self.folder / f"{name}.crt").write_text(authority.pem)
             (self.folder / f"{name}.key").write_text(authority.private_key)
