@@ -11,9 +11,10 @@ from typing import Any
 
 from mesh.kube.constants import EXPOSURE_ANNOTATION
 from mesh.pulumi_constants import UNKNOWN_VALUE
+from mesh.redaction import SECRET
 from policy.charts import chart_name, helm_values
 from policy.limits import LifetimeLimits
-from policy.planned_resource import SECRET, PlannedResource, list_items, value_at
+from policy.planned_resource import PlannedResource, list_items, value_at
 from policy.rule import Rule, RuleFinding
 from policy.violation import PropertyPath
 

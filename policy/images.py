@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mesh.pulumi_constants import HELM_RELEASE_TYPE, UNKNOWN_VALUE
+from mesh.redaction import SECRET
 from policy.charts import helm_values
 from policy.limits import LifetimeLimits
-from policy.planned_resource import SECRET, PlannedResource, list_items, value_at
+from policy.planned_resource import PlannedResource, list_items, value_at
 from policy.rule import Rule, RuleFinding
 from policy.violation import PropertyPath
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mesh.pulumi_constants import UNKNOWN_VALUE
+from mesh.redaction import SECRET
 from policy.limits import LifetimeLimits
-from policy.planned_resource import SECRET, PlannedResource, value_at
+from policy.planned_resource import PlannedResource, value_at
 from policy.rule import Rule, RuleFinding
 
 # The program sets the first label; other tools set the second one.

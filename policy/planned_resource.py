@@ -6,9 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-# `pulumi preview --json` prints this text in place of a secret.
-SECRET = "[secret]"
-
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedResource:

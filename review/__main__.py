@@ -22,7 +22,7 @@ from mesh.helm_cli import HelmNotInstalledError, find_helm
 from mesh.kube.connection import Access
 from mesh.paths import PROJECT_ROOT
 from mesh.pulumi_constants import KUBERNETES_PROVIDER_TYPE
-from policy.planned_resource import SECRET
+from mesh.redaction import SECRET
 from review import changes, cluster_snapshot, json_output, markdown, preview, release_objects, report, stack
 from review.cluster_snapshot import ClusterSnapshot
 from review.helm_template import Renderer

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mesh.pulumi_constants import HELM_RELEASE_TYPE
-from policy.planned_resource import SECRET
+from mesh.redaction import SECRET
 from review.diff import FieldDiff, diff_fields
 from review.objects import ManifestObject, NamespacedLookup, ObjectIdentity, identify
 from review.preview import Preview, Step

@@ -11,7 +11,7 @@ from typing import Any
 
 from mesh.kube.object_diff import entry_path, identifying_keys, join_path
 from mesh.pulumi_constants import UNKNOWN_VALUE
-from policy.planned_resource import SECRET
+from mesh.redaction import SECRET
 from review.redaction import Redacted
 
 

@@ -18,8 +18,8 @@ from typing import Any
 
 from mesh.kube.connection import Access
 from mesh.pulumi_constants import UNKNOWN_VALUE
+from mesh.redaction import SECRET
 from mesh.strict_yaml import StrictYamlError
-from policy.planned_resource import SECRET
 from review.discovery import ApiResources
 from review.objects import parse_manifest
 from review.redaction import redact_text

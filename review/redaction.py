@@ -7,42 +7,20 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from cryptography import x509
-from cryptography.x509.oid import NameOID
-
 from mesh import strict_yaml
-from policy.planned_resource import SECRET
+from mesh.redaction import SECRET, compute_fingerprint, hide_secrets
 
 # Shorter secrets would match parts of ordinary words.
 MIN_SECRET_LENGTH = 6
 # Shorter lines of a secret, such as `kind: Config`, are not secret by themselves.
 _MIN_LINE_LENGTH = 32
 
-_PRIVATE_KEY_HEADER = r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----"
-_PATTERNS = [
-    re.compile(_PRIVATE_KEY_HEADER + r".*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.DOTALL),
-    re.compile(r"eyJ[\w-]{8,2000}+\.eyJ[\w-]{8,}\.[\w-]*"),  # a JSON Web Token
-    re.compile(r"\$(?:apr1|1|2[abxy]?|5|6|y)\$[^\s\"',]+"),  # htpasswd, crypt
-    re.compile(r"\{SHA\}[\w+/=]{20,}"),
-    re.compile(r"\b(?:gh[opsur]|github_pat|glpat|xox[abpr]|pul)[-_][\w-]{16,}"),
-    re.compile(r"\bAKIA[0-9A-Z]{16}\b"),
-]
-# A secret follows these words. The lookbehind lets each word be scanned only once, from its start.
-_INTRODUCED = re.compile(
-    r"""((?:(?<![\w.-])[\w.-]*(?:passw(?:or)?d|passphrase|token|secret[_-]?key|api[_-]?key|private[_-]?key|client[_-]?secret"""
-    r"""|client-key-data|_auth|authorization)["']?\s*[:=]\s*["']?(?:(?:Bearer|Basic)\s+)?)|\b(?:Bearer|Basic)\s+)"""
-    r"""(?!["']?(?:true|false|null|none)\b)([^\s"',;}{]{3,})""",
-    re.IGNORECASE,
-)
-_USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]{0,30}://[^\s/@:]*:)([^\s/@]+)(@)", re.IGNORECASE)
-_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----\n?")
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]{40,}(?:={1,2}\s*)?")
 # Names of keys and environment variables with secret values.
 _SECRET_NAME = re.compile(
@@ -141,11 +119,7 @@ def _is_secret(name: str) -> bool:
 
 
 def _hide(value: Any) -> Redacted:
-    return Redacted(SECRET, _compute_fingerprint(str(value)))
-
-
-def _compute_fingerprint(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+    return Redacted(SECRET, compute_fingerprint(str(value)))
 
 
 def _decode_data(key: str, value: Any) -> Any:
@@ -162,44 +136,17 @@ def _decode_data(key: str, value: Any) -> Any:
 def _redact_text(text: str, secrets: tuple[str, ...]) -> str | Redacted:
     if _BASE64.fullmatch(text) and (decoded := _from_base64(text)):
         # Base64 is decoded, and the clear text is redacted.
-        decoded_text = _hide_secrets(decoded, secrets)
-        redacted = decoded_text if decoded_text != decoded else _hide_secrets(text, secrets)
+        decoded_text = hide_secrets(decoded, secrets)
+        redacted = decoded_text if decoded_text != decoded else hide_secrets(text, secrets)
     elif _is_kubeconfig(text):
         redacted = SECRET
     else:
-        redacted = _hide_secrets(text, secrets)
-    return text if redacted == text else Redacted(redacted, _compute_fingerprint(text))
-
-
-def _hide_secrets(text: str, secrets: tuple[str, ...]) -> str:
-    if text == SECRET:
-        return text
-    for secret in secrets:
-        if secret in text:
-            text = text.replace(secret, SECRET)
-    for pattern in _PATTERNS:
-        text = pattern.sub(SECRET, text)
-    text = _CERTIFICATE.sub(lambda match: _summarize_certificate(match[0]), text)
-    text = _INTRODUCED.sub(lambda match: f"{match[1]}{SECRET}", text)
-    return _USERINFO.sub(lambda match: f"{match[1]}{SECRET}{match[3]}", text)
+        redacted = hide_secrets(text, secrets)
+    return text if redacted == text else Redacted(redacted, compute_fingerprint(text))
 
 
 def _is_kubeconfig(text: str) -> bool:
     return all(part in text for part in ("clusters", "users", "contexts")) and "server" in text
-
-
-@cache
-def _summarize_certificate(pem: str) -> str:
-    """Return the name, the expiry date and the fingerprint of a certificate."""
-    try:
-        certificate = x509.load_pem_x509_certificate(pem.encode())
-        names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        name = str(names[0].value) if names else certificate.subject.rfc4514_string()
-        expires = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
-    except ValueError:
-        return "unreadable certificate\n"
-    # The fingerprint distinguishes certificates with equal names and dates. A certificate is not secret.
-    return f"certificate {name}, expires {expires}, sha256 {_compute_fingerprint(pem.strip())[:12]}\n"
 
 
 def _from_base64(text: str) -> str | None:

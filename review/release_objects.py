@@ -10,8 +10,8 @@ from typing import Any
 from mesh.helm.release_storage import ReleaseRevision
 from mesh.kube.errors import NotReadableError
 from mesh.pulumi_constants import HELM_RELEASE_TYPE
+from mesh.redaction import SECRET
 from mesh.strict_yaml import StrictYamlError
-from policy.planned_resource import SECRET
 from review import unknown_values
 from review.cluster_snapshot import ClusterSnapshot
 from review.discovery import ApiResources

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 JSON_MEDIA_TYPE = "application/json"
+# The API server refuses a request for a log that does not also accept its errors.
+TEXT_ACCEPT = f"text/plain, {JSON_MEDIA_TYPE}, */*"
 # Metadata only, of an object or of a list. A release in a Secret and the schemas of a CRD are a megabyte each.
 METADATA_MEDIA_TYPE = f"{JSON_MEDIA_TYPE};as=PartialObjectMetadata;g=meta.k8s.io;v=v1,{JSON_MEDIA_TYPE}"
 METADATA_LIST_MEDIA_TYPE = f"{JSON_MEDIA_TYPE};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{JSON_MEDIA_TYPE}"
@@ -82,6 +84,27 @@ class Response:
         if 200 <= self.status < 300:
             return self.reason
         return f"HTTP {self.status}, {self.reason}" if self.reason else f"HTTP {self.status}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Exchange:
+    """A response with its body, before the body is parsed."""
+
+    status: int
+    body: bytearray
+    date: str | None
+    sent_at: float
+    received_at: float
+
+    def to_response(self) -> Response:
+        """Return the response with its parsed body."""
+        return Response(
+            status=self.status,
+            content=_parse_object(self.body),
+            date=self.date,
+            sent_at=self.sent_at,
+            received_at=self.received_at,
+        )
 
 
 class KubeClient:
@@ -218,6 +241,34 @@ class KubeClient:
         object_list = self.request("GET", query_path, accept=accept) or {}
         return list(object_list.get("items") or ())
 
+    def read_text(self, path: str, *, max_bytes: int) -> str | None:
+        """Return a text, such as a container's log, or None if it does not exist. There is one attempt.
+
+        Args:
+            path: its path, with a query if needed.
+            max_bytes: number of bytes after which the rest of the text is left out.
+
+        Raises:
+            ApiStatusError: the API server refuses the request.
+            ApiUnreachableError, BadCredentialsError: there is no response.
+        """
+        read = partial(
+            self._exchange, "GET", path, None, TEXT_ACCEPT, content_type="", retry=False, max_bytes=max_bytes
+        )
+        try:
+            [exchange] = run_concurrently([read], idle_timeout_s=1.2 * self._timeout_s)
+        except TimeoutError as error:
+            raise request_error(error, self._timeout_s) from None
+        if exchange.status == HTTPStatus.NOT_FOUND:
+            return None
+        if exchange.status != HTTPStatus.OK:
+            response = exchange.to_response()
+            label = f"GET {self._host}{path.partition('?')[0]}"
+            raise ApiStatusError(
+                label, response.status, response.reason, as_text((response.content or {}).get("message"))
+            )
+        return exchange.body[:max_bytes].decode(errors="replace")
+
     def _count(self, response: Response) -> None:
         self._response_count += 1
         if response.status == HTTPStatus.FORBIDDEN:
@@ -251,6 +302,19 @@ class KubeClient:
     def _send(
         self, method: str, path: str, body: str | None, accept: str, *, content_type: str, retry: bool
     ) -> Response:
+        return self._exchange(method, path, body, accept, content_type=content_type, retry=retry).to_response()
+
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        body: str | None,
+        accept: str,
+        *,
+        content_type: str,
+        retry: bool,
+        max_bytes: int = _MAX_RESPONSE_BYTES,
+    ) -> _Exchange:
         from urllib3 import HTTPHeaderDict, Timeout
 
         sent_at, deadline = time.time(), time.monotonic() + self._timeout_s
@@ -274,12 +338,14 @@ class KubeClient:
                 preload_content=False,
             )
             received_at = time.time()
-            content = _read_body(response, time.monotonic() + _TRANSFER_TIMEOUT_S if retry else deadline)
+            content = _read_body(
+                response, time.monotonic() + _TRANSFER_TIMEOUT_S if retry else deadline, max_bytes=max_bytes
+            )
         except Exception as error:  # urllib3, http.client and ssl raise many types
             raise request_error(error, self._timeout_s, self._connect_timeout_s) from None
-        return Response(
+        return _Exchange(
             status=int(response.status),
-            content=_parse_object(content),
+            body=content,
             date=response.headers.get("Date"),
             sent_at=sent_at,
             received_at=received_at,
@@ -332,11 +398,11 @@ def _suppress_tls_warnings() -> None:
     urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
 
-def _read_body(response: BaseHTTPResponse, deadline: float) -> bytearray:
-    """Return the body, or its beginning if it is larger than `_MAX_RESPONSE_BYTES`."""
+def _read_body(response: BaseHTTPResponse, deadline: float, *, max_bytes: int) -> bytearray:
+    """Return the body, or its beginning if it is larger than `max_bytes`."""
     content = bytearray()
     try:
-        while len(content) <= _MAX_RESPONSE_BYTES and (part := response.read1(2**16)):
+        while len(content) <= max_bytes and (part := response.read1(2**16)):
             content += part
             if time.monotonic() > deadline:
                 raise TimeoutError

@@ -31,10 +31,10 @@ _CREDENTIAL_PATTERNS = tuple(
         r"(?P<label>--?[\w-]{0,40}(token|password|passphrase|secret|key)[\w-]{0,40}\s+)(?!-)\S+",
         r"(?P<label>\bbearer )\S+",
         r"\beyJ[\w-]{8,}(\.[\w-]+)*",  # a JWT
-        # Tokens and keys have letters and digits, and no word is as long.
-        r"\b(?=[a-z_.=+-]{0,200}[0-9])(?=[0-9_.=+-]{0,200}[a-z])[\w=+-]{32,}",
     )
 )
+# Tokens and keys have letters and digits, and no word is as long.
+_LONG_WORD = re.compile(r"\b(?=[a-z_.=+-]{0,200}[0-9])(?=[0-9_.=+-]{0,200}[a-z])[\w=+-]{32,}", re.IGNORECASE)
 
 
 class KubeError(Exception):
@@ -111,18 +111,19 @@ def to_single_line(text: object, max_length: int = _MAX_TEXT_LENGTH) -> str:
     return line if len(line) <= max_length else f"{line[: max_length - 3]}..."
 
 
-def redact_credentials(text: str, secrets: Iterable[str] = ()) -> str:
+def redact_credentials(text: str, secrets: Iterable[str] = (), *, hides_long_words: bool = True) -> str:
     """Return foreign text without credentials.
 
     Args:
         text: for example the error output of a credential plugin.
         secrets: values that are secret; shorter ones than six characters are too common to be replaced.
+        hides_long_words: whether each long word with a digit is hidden. Names of pods are such words.
     """
     for secret in sorted(filter(lambda each: len(each) >= _MIN_SECRET_LENGTH, secrets), key=len, reverse=True):
         text = text.replace(secret, _REDACTED)
     for pattern in _CREDENTIAL_PATTERNS:
         text = pattern.sub(lambda match: f"{match.groupdict().get('label') or ''}{_REDACTED}", text)
-    return text
+    return _LONG_WORD.sub(_REDACTED, text) if hides_long_words else text
 
 
 def credentials_error(error: BaseException) -> BadCredentialsError:

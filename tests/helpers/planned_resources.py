@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from mesh.pulumi_constants import HELM_RELEASE_TYPE, SECRET_SIGNATURE, SIGNATURE_KEY
+from mesh.redaction import SECRET
 from policy import PlannedResource, Violation, find_violations
-from policy.planned_resource import SECRET
 from tests.helpers.mock_engine import Recorder
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from mesh.pulumi_constants import UNKNOWN_VALUE
-from policy.planned_resource import SECRET
+from mesh.redaction import SECRET
 
 ObjectKey = tuple[str, str, str, str]  # kind, API group, namespace, name
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from mesh.pulumi_constants import UNKNOWN_VALUE
+from mesh.redaction import SECRET
 from policy.images import check_image_name
-from policy.planned_resource import SECRET
 from tests.helpers.planned_resources import broken_rules, check_resources, planned_release, planned_resource
 
 DIGEST = "sha256:73e4d532ea62d7505c5865b517d3704966ffe916609bedc22af6833dc9969bcd"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mesh.pulumi_constants import UNKNOWN_VALUE
-from policy.planned_resource import SECRET
+from mesh.redaction import SECRET
 from tests.helpers.certificates import IssuedCertificate
 from tests.helpers.planned_resources import broken_rules, check_resources, planned_release, planned_resource
 

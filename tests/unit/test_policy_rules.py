@@ -8,9 +8,9 @@ import pytest
 
 from mesh.kube.constants import EXPOSURE_ANNOTATION
 from mesh.pulumi_constants import UNKNOWN_VALUE
+from mesh.redaction import SECRET
 from policy import RULES, LifetimeLimits, find_violations
 from policy.charts import chart_name
-from policy.planned_resource import SECRET
 from tests.helpers.planned_resources import broken_rules, check_resources, planned_release, planned_resource
 
 PROVIDER = "pulumi:providers:kubernetes"

@@ -20,7 +20,7 @@ from mesh.helm.release_storage import ReleaseRevision
 from mesh.kube.connection import Access
 from mesh.kube.errors import NotReadableError
 from mesh.pulumi_constants import HELM_RELEASE_TYPE, KUBERNETES_PROVIDER_TYPE, STACK_TYPE, UNKNOWN_VALUE
-from policy.planned_resource import SECRET
+from mesh.redaction import SECRET
 from review import changes, json_output, markdown, preview, release_objects
 from review.captured_inputs import CapturedInputs
 from review.changes import ReleaseChange

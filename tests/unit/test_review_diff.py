@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mesh.pulumi_constants import UNKNOWN_VALUE
-from policy.planned_resource import SECRET
+from mesh.redaction import SECRET
 from review.diff import diff_fields
 
 

@@ -1,0 +1,97 @@
+"""Remedies for causes, with the setting of the stack file or the command that applies to an object's owner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Charts whose images, nodes and tolerations are settings below `linkerd`.
+_LINKERD_CHARTS = frozenset(
+    {
+        "linkerd-crds",
+        "linkerd-control-plane",
+        "linkerd2-cni",
+        "linkerd-multicluster",
+        "linkerd-viz",
+        "linkerd-jaeger",
+        "linkerd-smi",
+        "service-mirror",
+    }
+)
+_GATEWAY = "linkerd-gateway"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemedySettings:
+    """Names for messages and remedies: the owner of the objects, and its settings in the stack file."""
+
+    cluster: str  # name in the stack file
+    owner: str  # name of the Helm release or the sample
+    chart: str = ""  # name of the release's chart; empty: a sample
+
+    @property
+    def subject(self) -> str:
+        """Return cluster and owner for a message."""
+        return f"{self.cluster}: {self.owner}"
+
+    @property
+    def is_linkerd(self) -> bool:
+        """Return whether the settings below `linkerd` apply."""
+        return self.chart in _LINKERD_CHARTS
+
+    def linkerd(self, setting: str) -> str:
+        """Return the path of a setting of Linkerd for the cluster."""
+        return f"clusters.{self.cluster}.linkerd.{setting}"
+
+    @property
+    def values(self) -> str:
+        """Return the path of the chart's values, or of a sample's settings."""
+        if self.is_linkerd:
+            return self.linkerd(f"values.{self.chart}")
+        if self.chart == "metallb":
+            return "extensions.metallb.values"
+        if self.chart == "ingress-nginx":
+            return "extensions.ingressNginx.values"
+        if self.chart == "cilium":
+            return f"clusters.{self.cluster}.cilium.values"
+        return f"the settings of `{self.owner}` in `workloads`"
+
+
+def image_source(settings: RemedySettings, container: str) -> str:
+    """Return where the stack file sets an image."""
+    if settings.is_linkerd:
+        return "`linkerd.registry` and `linkerd.version`"
+    if settings.chart:
+        return f"the image in `{settings.values}`"
+    if container.startswith("linkerd-"):
+        return "`linkerd.registry` and `linkerd.version`"
+    return f"`workloads[].{settings.owner}.images.{container}`"
+
+
+def correct_image(settings: RemedySettings, container: str) -> str:
+    """Return the remedy for an image that does not exist."""
+    return f"correct {image_source(settings, container)}, or push the image to this registry"
+
+
+def set_registry_credentials(settings: RemedySettings, container: str) -> str:
+    """Return the remedy for a registry that refuses the credentials."""
+    return (
+        "set `imagePullSecret` or `linkerd.imagePullSecrets` to credentials for this registry; for a wrong name, "
+        f"correct {image_source(settings, container)}"
+    )
+
+
+def reach_registry(settings: RemedySettings, container: str) -> str:
+    """Return the remedy for a registry that does not respond."""
+    return f"if it lasts, check the nodes' way to the registry, or set {image_source(settings, container)} to a mirror"
+
+
+def find_nodes(settings: RemedySettings) -> str:
+    """Return the remedy for a pod that fits no node."""
+    command = "kubectl describe nodes"
+    if settings.is_linkerd:
+        return (
+            f"add a node that fits ({command} shows labels, taints and free resources), or change "
+            f"`{settings.linkerd('nodeSelector')}`, `{settings.linkerd('tolerations')}` or, for anti-affinity and "
+            f"resource requests, `{settings.linkerd('highAvailability')}`"
+        )
+    return f"add a node that fits ({command} shows labels, taints and free resources), or change {settings.values}"
