@@ -43,10 +43,11 @@ class ClusterReader:
         unread, self._unread = tuple(dict.fromkeys(self._unread)), []
         return unread
 
-    def list_pods(self, namespace: str, selector: str) -> list[dict[str, Any]]:
-        """Return the pods with some labels."""
+    def list_pods(self, namespace: str, selector: str) -> list[dict[str, Any]] | None:
+        """Return the pods with some labels, or None if they cannot be read."""
         path = f"{_core(namespace)}/pods?{urlencode({'labelSelector': selector, 'limit': _MAX_PODS})}"
-        return as_mappings((self._get(path, f"pods in namespace {namespace}") or {}).get("items"))
+        content = self._get(path, f"pods in namespace {namespace}")
+        return None if content is None else as_mappings(content.get("items"))
 
     def list_replica_sets(self, namespace: str, selector: str) -> list[dict[str, Any]]:
         """Return the metadata of the ReplicaSets with some labels."""

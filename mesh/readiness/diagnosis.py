@@ -5,24 +5,36 @@ A diagnosis is a function of a cluster and its objects. A request that fails hid
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mesh.kube.client import KubeClient
 from mesh.kube.json_access import as_mapping
+from mesh.message_format import truncate
 from mesh.readiness.api_objects import diagnose_api_service, diagnose_crd
 from mesh.readiness.cause import Cause
 from mesh.readiness.cluster_reader import ClusterReader
 from mesh.readiness.grouping import sort_causes
+from mesh.readiness.jobs import diagnose_job
 from mesh.readiness.load_balancers import diagnose_load_balancer
 from mesh.readiness.remedies import RemedySettings
 from mesh.readiness.scope import Scope
-from mesh.readiness.workloads import WORKLOAD_KINDS, diagnose_workload
+from mesh.readiness.workloads import diagnose_workload
 
-__all__ = ["Cause", "Diagnosis", "RemedySettings", "diagnose", "format_long", "format_short"]
+__all__ = ["Cause", "Diagnosis", "RemedySettings", "diagnose", "format_long", "format_report", "format_short"]
 
 _LOG_PREFIX = "| "
+_MAX_BRIEF_LENGTH = 80
+_KINDS: Mapping[str, Callable[[Scope], tuple[str, list[Cause]]]] = {
+    "Deployment": diagnose_workload,
+    "StatefulSet": diagnose_workload,
+    "DaemonSet": diagnose_workload,
+    "Job": diagnose_job,
+    "Service": diagnose_load_balancer,
+    "CustomResourceDefinition": diagnose_crd,
+    "APIService": diagnose_api_service,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,19 +74,32 @@ def format_short(diagnosis: Diagnosis) -> str:
         return f"{diagnosis.label} ({diagnosis.summary})"
     cause = diagnosis.causes[0]
     container = cause.subject.partition(", ")[2] if cause.subject.startswith("Pod ") else ""
-    place = f"{container}: " if container else ""
-    return f"{diagnosis.label} ({diagnosis.summary}: {place}{cause.reason})"
+    if container:
+        return f"{diagnosis.label} ({diagnosis.summary}: {container}: {cause.reason})"
+    brief = f": {truncate(cause.message, _MAX_BRIEF_LENGTH)}" if cause.message else ""
+    return f"{diagnosis.label} ({diagnosis.summary}: {cause.reason}{brief})"
+
+
+def format_report(diagnoses: Sequence[Diagnosis]) -> list[str]:
+    """Return diagnoses as lines. Several causes with the same remedy have it once."""
+    remedies: set[str] = set()
+    return [line for each in diagnoses for line in _format_lines(each, remedies)]
 
 
 def format_long(diagnosis: Diagnosis) -> list[str]:
     """Return a diagnosis as lines: the object, then each cause with its remedy and its log."""
+    return format_report([diagnosis])
+
+
+def _format_lines(diagnosis: Diagnosis, remedies: set[str]) -> list[str]:
     place = f" in namespace {diagnosis.namespace}" if diagnosis.namespace else ""
     lines = [f"{diagnosis.label}{place}: {diagnosis.summary}"]
     for cause in diagnosis.causes:
         message = f": {cause.message}" if cause.message else ""
         lines.append(f"  {cause.subject}: {cause.reason}{message}")
         if cause.remedy is not None:
-            lines.append(f"    {cause.remedy}")
+            lines.append(f"    {'as above' if cause.remedy in remedies else cause.remedy}")
+            remedies.add(cause.remedy)
         lines += [f"    {_LOG_PREFIX}{line}" for line in cause.log]
     return lines
 
@@ -95,15 +120,8 @@ def _find_causes(scope: Scope) -> tuple[str, list[Cause]]:
     metadata = as_mapping(dict(scope.live), "metadata")
     if not metadata.get("uid"):
         return "does not exist", [_missing_cause(scope)]
-    if scope.kind in WORKLOAD_KINDS:
-        return diagnose_workload(scope)
-    if scope.kind == "Service":
-        return diagnose_load_balancer(scope)
-    if scope.kind == "CustomResourceDefinition":
-        return diagnose_crd(scope)
-    if scope.kind == "APIService":
-        return diagnose_api_service(scope)
-    return "not ready", []
+    find_causes = _KINDS.get(scope.kind)
+    return ("not ready", []) if find_causes is None else find_causes(scope)
 
 
 def _missing_cause(scope: Scope) -> Cause:

@@ -8,9 +8,12 @@ from typing import Any
 
 from mesh.kube.json_access import as_mapping, as_text
 from mesh.readiness.cause import Cause
-from mesh.readiness.scope import object_name
+from mesh.readiness.pods import find_pod_causes
+from mesh.readiness.scope import Scope, object_name
 
 _MAX_CAUSES = 8
+# Pods of one workload fail for few reasons.
+_MAX_EXAMINED_PODS = 20
 # Reasons that need no action, or that follow from another cause. A lower number comes first.
 _RANKS: Mapping[str, int] = {
     "ContainersNotReady": 2,
@@ -23,15 +26,27 @@ _RANKS: Mapping[str, int] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class PodCause:
+class _PodCause:
     """A cause and the pod that it is about."""
 
     pod: Mapping[str, Any]
     cause: Cause
 
 
-def group_causes(pod_causes: Iterable[PodCause]) -> list[Cause]:
-    """Return one cause for all pods with the same one; its subject contains one pod and the number of the others."""
+def examine_pods(scope: Scope, pods: Sequence[Mapping[str, Any]]) -> list[Cause]:
+    """Return the causes for pods that are not ready.
+
+    Several pods with the same cause have one entry, with the name of one pod and the number of the others.
+
+    Args:
+        scope: the object that the pods belong to.
+        pods: the pods.
+    """
+    examined = pods[:_MAX_EXAMINED_PODS]
+    return _group(_PodCause(pod=pod, cause=cause) for pod in examined for cause in find_pod_causes(scope, pod))
+
+
+def _group(pod_causes: Iterable[_PodCause]) -> list[Cause]:
     groups: dict[tuple[str, ...], list[Cause]] = {}
     for each in pod_causes:
         groups.setdefault(_group_key(each), []).append(each.cause)
@@ -49,7 +64,7 @@ def _rank(cause: Cause) -> int:
     return _RANKS.get(cause.reason, 1)
 
 
-def _group_key(item: PodCause) -> tuple[str, ...]:
+def _group_key(item: _PodCause) -> tuple[str, ...]:
     """Return the parts of a cause without what differs between pods: their names and addresses."""
     cause = item.cause
     status, metadata = as_mapping(dict(item.pod), "status"), as_mapping(dict(item.pod), "metadata")

@@ -31,9 +31,25 @@ IMAGE_REASONS = frozenset(
     }
 )
 _URL = re.compile(r"https?://[^\s\"]+")
+_BACK_OFF = re.compile(r"Back-off pulling image \S+")
+# Words of the kubelet and the container runtime before the registry's response.
 _PREFIXES = re.compile(
-    r"^(?:Back-off pulling image \S+:\s*|ErrImagePull:\s*|Failed to pull image \S+:\s*|rpc error: code = \w+ desc = "
-    r"|failed to pull and unpack image \S+:\s*|failed to resolve reference \S+:\s*|(?:initializing|unable to pull|copying) [^:]*? (?:source )?docker://\S+:\s*)+"
+    "^(?:"
+    + "|".join(
+        (
+            r"Back-off pulling image \S+: ",
+            r"(?:ErrImagePull|RegistryUnavailable): ",
+            r"Failed to pull image \S+: ",
+            r"rpc error: code = \w+ desc = ",
+            r"failed to pull and unpack image \S+: ",
+            r"failed to resolve reference \S+: ",
+            r"unable to pull image or OCI artifact: ",
+            r"pull image err: ",
+            r"initializing source docker://\S+: ",
+            r"Error response from daemon: ",
+        )
+    )
+    + ")+"
 )
 
 
@@ -48,6 +64,7 @@ class PullError(Enum):
     NOT_FOUND = "image not found"
     PLATFORM = "no image for the node's platform"
     SIGNATURE = "signature"
+    NODE = "storage of the node"
     OTHER = "other"
 
 
@@ -72,7 +89,12 @@ _PATTERNS = (
         r"|service unavailable|server gave http response to https client",
     ),
     (PullError.CERTIFICATE, r"x509|certificate|tls: "),
-    (PullError.SIGNATURE, r"signature validation failed|signature"),
+    (
+        PullError.NODE,
+        r"no space left on device|permission denied|read-only file system|input/output error|failed to extract layer"
+        r"|failed to prepare extraction|content digest|executable file not found",
+    ),
+    (PullError.SIGNATURE, r"signature validation failed|signature was required|source image rejected"),
     (
         PullError.PLATFORM,
         r"no match(?:ing manifest)? for (?:platform|[a-z0-9/]+)|no image found in (?:image index|manifest list)",
@@ -148,18 +170,16 @@ def _is_pull_failure(event: Mapping[str, Any]) -> bool:
 
 
 def _has_answer(message: str) -> bool:
-    return bool(_PREFIXES.sub("", message).strip()) and not re.fullmatch(
-        r'Back-off pulling image "[^"]*"', message.strip()
-    )
+    return bool(message) and _BACK_OFF.fullmatch(message.strip()) is None
 
 
 def _format_message(message: str, image: str) -> str:
     """Return the registry's response with the image once, in place of once per program that handled the error."""
-    answer = _PREFIXES.sub("", message.strip()) if _has_answer(message) else ""
     name = quote_name(image)
-    if not answer:
+    if not _has_answer(message):
         return f"image {name}: no reason given"
-    return quote(answer) if name and name in answer else quote(f"image {name}: {answer}")
+    answer = _PREFIXES.sub("", message.strip())
+    return quote(answer if name and name in answer else f"image {name}: {answer}")
 
 
 def _find_remedy(error: PullError, reason: str, scope: Scope, container: str) -> str:
@@ -180,6 +200,8 @@ def _find_remedy(error: PullError, reason: str, scope: Scope, container: str) ->
         )
     if error is PullError.CERTIFICATE:
         return "add the registry's CA to the nodes' container runtime, or correct the nodes' clocks"
+    if error is PullError.NODE:
+        return "repair the storage or the container runtime of the pod's node (`kubectl describe node`)"
     if error is PullError.PLATFORM:
         return (
             f"use nodes of another architecture, or set {remedies.image_source(settings, container)} to an image for it"

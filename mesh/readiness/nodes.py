@@ -22,6 +22,8 @@ def find_node_cause(scope: Scope, subject: str, node_name: str) -> Cause | None:
         subject: the pod, for the message.
         node_name: name of its node.
     """
+    if not node_name:
+        return None
     name = quote_name(node_name)
     node = scope.reader.read_node(node_name)
     if node is None:

@@ -8,13 +8,13 @@ from typing import Any
 
 from mesh.kube.conditions import find_condition
 from mesh.kube.json_access import as_mapping, as_text, as_texts
-from mesh.readiness import remedies
 from mesh.readiness.cause import Cause
 from mesh.readiness.containers import STARTING_REASONS, ContainerState, find_failure, find_unready, list_containers
 from mesh.readiness.nodes import find_node_cause, pod_argument
 from mesh.readiness.quotation import quote, quote_name
+from mesh.readiness.scheduling import find_scheduling_causes
 from mesh.readiness.scope import Scope, object_name
-from mesh.readiness.volumes import find_claim_causes, mount_remedy
+from mesh.readiness.volumes import mount_remedy
 
 _SANDBOX_REASONS = ("FailedCreatePodSandBox", "NetworkNotReady")
 # Events that keep the containers of a pod from being created.
@@ -53,7 +53,7 @@ def find_pod_causes(scope: Scope, pod: Mapping[str, Any]) -> list[Cause]:
     if status.get("phase") == "Failed" and status.get("reason"):
         return [_pod_failure(scope, subject, status)]
     if not spec.get("nodeName"):
-        return _find_scheduling_causes(scope, subject, pod)
+        return find_scheduling_causes(scope, subject, pod)
     waiting = _blocking_containers(containers)
     restart_policy = as_text(spec.get("restartPolicy")) or "Always"
     failures = [find_failure(scope, each, restart_policy) for each in waiting]
@@ -76,27 +76,6 @@ def _blocking_containers(containers: Sequence[ContainerState]) -> list[Container
     return [each for each in containers if not each.is_done and (not each.is_init or each.is_sidecar)]
 
 
-def _find_scheduling_causes(scope: Scope, subject: str, pod: Mapping[str, Any]) -> list[Cause]:
-    condition = find_condition(pod, "PodScheduled")
-    reason, message = as_text(condition.get("reason")), as_text(condition.get("message"))
-    if not reason:
-        return [
-            Cause(
-                subject=subject,
-                reason="Pending",
-                message="the scheduler has not handled the pod yet",
-                remedy="if it lasts, check that kube-scheduler runs",
-            )
-        ]
-    if reason == "SchedulingGated":
-        return [
-            Cause(subject=subject, reason=reason, message=quote(message), remedy="remove the pod's scheduling gates")
-        ]
-    claims = find_claim_causes(scope, pod) if "persistentvolumeclaim" in message.lower() else []
-    remedy = None if claims else remedies.find_nodes(scope.settings)
-    return [*claims, Cause(subject=subject, reason=quote_name(reason), message=quote(message), remedy=remedy)]
-
-
 def _find_unready_causes(
     scope: Scope, subject: str, pod: Mapping[str, Any], unready: Sequence[ContainerState]
 ) -> list[Cause]:
@@ -111,7 +90,9 @@ def _find_unready_causes(
 def _find_start_causes(
     scope: Scope, subject: str, pod: Mapping[str, Any], waiting: Sequence[ContainerState]
 ) -> list[Cause]:
-    event = next((each for each in scope.reader.list_warnings(pod) if each.get("reason") in _START_REASONS), None)
+    events = [each for each in scope.reader.list_warnings(pod) if each.get("reason") in _START_REASONS]
+    # The kubelet's second event names only the volumes that are not mounted.
+    event = next((each for each in events if not _is_vague(each)), events[0] if events else None)
     if event is not None:
         reason, message = as_text(event.get("reason")), as_text(event.get("message"))
         remedy = mount_remedy(scope, message)
@@ -126,6 +107,10 @@ def _find_start_causes(
     creating = [each for each in waiting if each.waiting_reason in STARTING_REASONS] or list(waiting)
     reason = creating[0].waiting_reason or "ContainerCreating"
     return [Cause(subject=_containers_subject(subject, creating), reason=reason)]
+
+
+def _is_vague(event: Mapping[str, Any]) -> bool:
+    return as_text(event.get("message")).startswith(("Unable to attach or mount volumes", "unmounted volumes"))
 
 
 def _containers_subject(subject: str, containers: Sequence[ContainerState]) -> str:

@@ -1,4 +1,4 @@
-"""Remedies for causes, with the setting of the stack file or the command that applies to an object's owner."""
+"""Settings of the stack file that apply to the owner of an object, for remedies."""
 
 from __future__ import annotations
 
@@ -78,20 +78,3 @@ def set_registry_credentials(settings: RemedySettings, container: str) -> str:
         "set `imagePullSecret` or `linkerd.imagePullSecrets` to credentials for this registry; for a wrong name, "
         f"correct {image_source(settings, container)}"
     )
-
-
-def reach_registry(settings: RemedySettings, container: str) -> str:
-    """Return the remedy for a registry that does not respond."""
-    return f"if it lasts, check the nodes' way to the registry, or set {image_source(settings, container)} to a mirror"
-
-
-def find_nodes(settings: RemedySettings) -> str:
-    """Return the remedy for a pod that fits no node."""
-    command = "kubectl describe nodes"
-    if settings.is_linkerd:
-        return (
-            f"add a node that fits ({command} shows labels, taints and free resources), or change "
-            f"`{settings.linkerd('nodeSelector')}`, `{settings.linkerd('tolerations')}` or, for anti-affinity and "
-            f"resource requests, `{settings.linkerd('highAvailability')}`"
-        )
-    return f"add a node that fits ({command} shows labels, taints and free resources), or change {settings.values}"

@@ -1,0 +1,73 @@
+"""Pods that fit no node, from the scheduler's message.
+
+The reasons are those of the scheduler's plugins (kubernetes/kubernetes `pkg/scheduler/framework/plugins/`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from mesh.kube.conditions import find_condition
+from mesh.kube.json_access import as_text
+from mesh.readiness.cause import Cause
+from mesh.readiness.quotation import quote, quote_name
+from mesh.readiness.scope import Scope
+from mesh.readiness.volumes import find_claim_causes
+
+_MISSING_CLAIM = re.compile(r"persistentvolumeclaim \"([^\"]+)\" (?:not found|is being deleted)", re.IGNORECASE)
+_FALLBACK_REMEDY = "compare the pod with the nodes (`kubectl describe nodes`)"
+
+
+def find_scheduling_causes(scope: Scope, subject: str, pod: Mapping[str, Any]) -> list[Cause]:
+    """Return the causes for a pod that has no node.
+
+    Args:
+        scope: the object that is not ready.
+        subject: the pod, for the message.
+        pod: the pod.
+    """
+    condition = find_condition(pod, "PodScheduled")
+    reason, message = as_text(condition.get("reason")), as_text(condition.get("message"))
+    if not reason:
+        remedy = "if it lasts, check that kube-scheduler runs"
+        return [Cause(subject=subject, reason="Pending", message="the scheduler has not handled it yet", remedy=remedy)]
+    if reason == "SchedulingGated":
+        remedy = "check the controller that removes the pod's scheduling gates"
+        return [Cause(subject=subject, reason=reason, message=quote(message), remedy=remedy)]
+    claims = find_claim_causes(scope, pod) if "persistentvolumeclaim" in message.lower() else []
+    remedy = "" if claims else _find_remedy(scope, message)
+    return [
+        *claims,
+        Cause(subject=subject, reason=quote_name(reason), message=quote(message), remedy=remedy or None),
+    ]
+
+
+def _find_remedy(scope: Scope, message: str) -> str:
+    """Return the remedies for the reasons in a message; one of them can be enough."""
+    if missing := _MISSING_CLAIM.search(message):
+        return f"create PersistentVolumeClaim {quote_name(missing[1])} in namespace {scope.namespace}"
+    settings = scope.settings
+    has_settings = settings.is_linkerd
+    remedies: list[str] = []
+    if "untolerated taint" in message or "had taint" in message:
+        setting = f", or tolerate the taint in `{settings.linkerd('tolerations')}`" if has_settings else ""
+        remedies.append(f"remove the taint (`kubectl describe nodes`){setting}")
+    if "didn't match Pod's node affinity" in message or "didn't match node selector" in message:
+        place = f"`{settings.linkerd('nodeSelector')}`" if has_settings else settings.values
+        remedies.append(f"label a node as {place} requires, or change it")
+    if "anti-affinity" in message:
+        setting = f", or set `{settings.linkerd('highAvailability')}: false`" if has_settings else ""
+        remedies.append(f"add nodes, because each replica needs a node of its own{setting}")
+    if "Insufficient" in message or "Too many pods" in message:
+        remedies.append(f"add nodes, or lower the resource requests in {settings.values}")
+    if "unschedulable" in message:
+        remedies.append("uncordon a node (`kubectl uncordon`)")
+    if "no nodes available" in message or "0/0 nodes" in message:
+        remedies.append("add a node")
+    if "volume node affinity conflict" in message:
+        remedies.append("add a node in the zone of the volume")
+    if "free ports" in message:
+        remedies.append("free the host port on a node, or add a node")
+    return "; ".join(remedies) or _FALLBACK_REMEDY
