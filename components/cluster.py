@@ -13,6 +13,7 @@ from components.identity import ClusterIdentity
 from mesh import config
 from mesh.kube.connection import Access
 from mesh.kube.constants import FIELD_MANAGER_ANNOTATION
+from mesh.readiness.limits import WaitLimits
 
 # Label of each namespace that this program creates. `managed-by` cannot be used: an adopted namespace has Helm's.
 PART_OF_LABEL = {"app.kubernetes.io/part-of": "multicluster-mesh"}
@@ -53,6 +54,12 @@ class Cluster:
         }
         # A dynamic resource refuses to change another cluster.
         return inputs if self.identity.uid is None else {**inputs, "uid": self.identity.uid}
+
+    @property
+    def wait_limits(self) -> WaitLimits:
+        """Return the limits of a wait for objects on this cluster."""
+        timeouts = self.settings.timeouts
+        return WaitLimits(timeout_s=timeouts.ready, fails_early=timeouts.fail_early)
 
     def options(self, parent: pulumi.Resource) -> pulumi.ResourceOptions:
         """Return the options of a resource on this cluster that is a child of `parent`."""

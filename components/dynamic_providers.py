@@ -66,7 +66,7 @@ class StateProvider(ResourceProvider):
 class ReleaseDriftProvider(StateProvider):
     """Provider of `components.helm.release_drift.ReleaseDrift`."""
 
-    keys = ("cluster", "context", "kubeconfig", "uid", "namespace", "release", "wait")
+    keys = ("cluster", "context", "kubeconfig", "uid", "namespace", "release", "revision")
     id_keys = ("cluster", "namespace", "release")
 
     def persisted(self, props: dict[str, Any]) -> dict[str, Any]:
@@ -95,18 +95,8 @@ class ReleaseDriftProvider(StateProvider):
         return ReadResult(id_, {**self.persisted(props), "drift": drifted})
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        """Report a change if a property differs or the last refresh found drift."""
+        """Report a change if a property differs or the last refresh found drift, which a hook repairs."""
         return DiffResult(changes=self.persisted(_olds) != self.persisted(_news) or bool(_olds.get("drift")))
-
-    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        """Repair the objects of the release if the last refresh found drift."""
-        if _olds.get("drift"):
-            from mesh.helm import drift
-
-            client = _connect(_news)
-            for repaired in drift.repair_drift(client, _news["namespace"], _news["release"], wait=_news["wait"]):
-                pulumi.log.info(f"{_news['cluster']}: repaired: {repaired}")
-        return UpdateResult(outs=self.persisted(_news))
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         """Read every CRD of the release, so that the API server deletes it at once when Helm uninstalls the release."""

@@ -190,7 +190,7 @@ class Cilium(pulumi.ComponentResource):
             values=cilium_values(cluster.settings, cilium, peer_outputs, has_linkerd=has_linkerd),
             # Hidden dependencies: the Secrets that the pods mount, and the Service that the chart leaves out.
             opts=pulumi.ResourceOptions.merge(child_options, pulumi.ResourceOptions(depends_on=[*secrets, *services])),
-        ).drift_repair
+        ).ready
         self.register_outputs({})
 
     def _create_secrets(

@@ -28,6 +28,7 @@ class ChartComponent(pulumi.ComponentResource):
 
     namespace: pulumi.Output[str]  # known once the namespace exists
     child_options: pulumi.ResourceOptions
+    installed: pulumi.Resource  # a dependency of each resource that needs the chart's objects only
     ready: pulumi.Resource  # a dependency of each resource that needs the chart's pods, CRDs or webhooks
 
     def __init__(
@@ -61,10 +62,10 @@ class ChartComponent(pulumi.ComponentResource):
         values: Mapping[str, Any],
         *,
         depends_on: Sequence[pulumi.Resource] = (),
-        wait: bool = True,
+        awaits_address: bool = True,
         on_installed: Callable[[str], None] | None = None,
     ) -> HelmRelease:
-        """Create the pull secret and the Helm release, and set `ready`.
+        """Create the pull secret and the Helm release, and set `installed` and `ready`.
 
         Args:
             chart: name of the chart and of its release.
@@ -72,13 +73,13 @@ class ChartComponent(pulumi.ComponentResource):
             source: repository URL, `oci://` reference or folder of chart archives.
             values: Helm values.
             depends_on: dependencies that the values do not contain.
-            wait: whether Helm waits until the release's objects are ready.
+            awaits_address: whether a Service of type LoadBalancer is ready only with an address.
             on_installed: called with the namespace after each create and update.
         """
         pull_secrets = create_pull_secret(
             f"{self._resource_name}-pull-secret", self._cluster, self.namespace, self.child_options
         )
-        installed = create_helm_release(
+        release = create_helm_release(
             self._resource_name,
             cluster=self._cluster,
             name=chart,
@@ -87,12 +88,12 @@ class ChartComponent(pulumi.ComponentResource):
             version=version,
             source=source,
             values=values,
-            wait=wait,
+            awaits_address=awaits_address,
             on_installed=on_installed,
             # Hidden dependency: the pods pull their images with the secret, which the chart only names.
             opts=pulumi.ResourceOptions.merge(
                 self.child_options, pulumi.ResourceOptions(depends_on=[*depends_on, *pull_secrets])
             ),
         )
-        self.ready = installed.drift_repair
-        return installed
+        self.installed, self.ready = release.release, release.ready
+        return release

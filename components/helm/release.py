@@ -8,6 +8,9 @@ Helm stores each revision in a Secret. Three states block the next update; hooks
 * uninstalling, or installed but not marked as deployed (a webhook can reject the update of the Secret): missing
   objects are repaired (`mesh.helm.drift`), then the revision is marked. Dependent resources wait until then.
 
+Helm itself waits for nothing: Helm polls every two seconds, and its error names no object and no reason. A hook of the
+drift resource waits (`mesh.readiness`), so a failed wait fails `up`, and the next `up` waits again.
+
 Deleting is safe: Pulumi holds the stack lock, so this is the only running update of the stack. Releases that others own
 are never touched. Existing objects have the release's name in an annotation, by which Helm adopts them. After the
 create, they are compared with the manifest and repaired (`mesh.helm.former_release`). Before a create, CRDs that are
@@ -29,12 +32,16 @@ from pulumi_kubernetes.helm.v3 import Release, RepositoryOptsArgs
 from components.cluster import Cluster
 from components.helm import terminating_crds
 from components.helm.release_drift import ReleaseDrift
-from components.sdk.hooks import Hook, create_namespace_hook
+from components.sdk.hooks import Hook, HookStep, create_namespace_hook, create_step_hook
 
 # Imported here because hooks run after Pulumi has removed the program's folder from the import path.
 from mesh.helm import drift, former_release, release_storage
+from mesh.helm.manifest import manifest_objects
 from mesh.kube import client as kube_client
 from mesh.kube.errors import ApiStatusError, to_single_line
+from mesh.readiness.conditions import WAITED_KINDS
+from mesh.readiness.diagnosis import RemedySettings
+from mesh.readiness.wait import ReadinessWait
 
 # Helm upgrades a release only if at least one revision has one of these statuses.
 _UPGRADABLE_STATUSES = {"deployed", "failed", "superseded"}
@@ -53,9 +60,10 @@ class ReleaseNotFinalizedError(Exception):
 class HelmRelease:
     """A Helm release and the resource for its drift."""
 
+    # When this resource is done, the objects exist, unless an earlier `destroy` was interrupted while it deleted them.
     release: Release
-    # Dependents must depend on this resource: when it is done, missing objects of the release are repaired.
-    drift_repair: ReleaseDrift
+    # When this resource is done, missing objects of the release are repaired, and all objects are ready.
+    ready: ReleaseDrift
 
 
 def create_helm_release(
@@ -69,7 +77,7 @@ def create_helm_release(
     source: str | None,
     values: Mapping[str, Any],
     opts: pulumi.ResourceOptions,
-    wait: bool = True,
+    awaits_address: bool = True,
     on_installed: Callable[[str], None] | None = None,
 ) -> HelmRelease:
     """Register a Helm release of one chart, its recovery hooks and its drift resource.
@@ -84,7 +92,7 @@ def create_helm_release(
         source: URL of a chart repository, an `oci://` reference, or a folder of chart archives.
         values: values that differ from the chart's defaults.
         opts: further resource options; the provider is the cluster's.
-        wait: whether to wait, at most five minutes, until the release's objects are ready.
+        awaits_address: whether a Service of type LoadBalancer is ready only with an address.
         on_installed: called with the namespace after each create and update.
     """
     location: dict[str, Any]
@@ -99,7 +107,7 @@ def create_helm_release(
     after = pulumi.ResourceHook(f"{resource_name}-after", create_namespace_hook(on_installed)) if on_installed else None
     before_create = _create_clear_pending_hook(cluster, name, is_create=True)
     before_update = _create_clear_pending_hook(cluster, name, is_create=False)
-    take_over = pulumi.ResourceHook(f"{resource_name}-take-over", _create_take_over_hook(cluster, name, wait=wait))
+    take_over = pulumi.ResourceHook(f"{resource_name}-take-over", _create_take_over_hook(cluster, name))
     hooks = pulumi.ResourceHookBinding(
         before_create=[pulumi.ResourceHook(f"{resource_name}-clear-pending-create", before_create)],
         before_update=[pulumi.ResourceHook(f"{resource_name}-clear-pending-update", before_update)],
@@ -116,28 +124,29 @@ def create_helm_release(
         create_namespace=False,
         # The hooks of Linkerd's charts only label a namespace, which this program has already done.
         disable_webhooks=True,
-        skip_await=not wait,
+        skip_await=True,
         # Helm deletes objects that a failed upgrade created.
         cleanup_on_fail=True,
         max_history=5,
-        timeout=300,
         opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(provider=cluster.provider, hooks=hooks)),
         **location,
     )
-    finalize = pulumi.ResourceHook(f"{resource_name}-finalize", _create_finalize_release_hook(cluster, name, wait=wait))
-    drift_repair = ReleaseDrift(
+    settle = pulumi.ResourceHook(
+        f"{resource_name}-settle",
+        _create_settle_hook(cluster, name, Path(chart).name, awaits_address=awaits_address),
+    )
+    ready = ReleaseDrift(
         f"{resource_name}-drift",
         cluster=cluster,
         namespace=namespace,
         release=name,
-        wait=wait,
+        revision=release.status.revision,
         opts=pulumi.ResourceOptions(
             parent=opts.parent,
-            depends_on=[release],  # the hook reads the revision that the release's operation stored
-            hooks=pulumi.ResourceHookBinding(before_create=[finalize], before_update=[finalize]),
+            hooks=pulumi.ResourceHookBinding(before_create=[settle], before_update=[settle]),
         ),
     )
-    return HelmRelease(release=release, drift_repair=drift_repair)
+    return HelmRelease(release=release, ready=ready)
 
 
 def is_stale_revision(secret: Mapping[str, Any], *, is_create: bool, description: str, adopt: bool = False) -> bool:
@@ -240,38 +249,63 @@ def _create_clear_pending_hook(cluster: Cluster, name: str, *, is_create: bool) 
     return create_namespace_hook(clear_pending)
 
 
-def _create_finalize_release_hook(cluster: Cluster, name: str, *, wait: bool) -> Hook:
-    description, access = cluster.identity.revision_description, cluster.access
+def _create_settle_hook(cluster: Cluster, name: str, chart: str, *, awaits_address: bool) -> Hook:
+    """Return the hook that finalizes a release, repairs its objects, and waits until they are ready."""
+    access, limits = cluster.access, cluster.wait_limits
+    settings = RemedySettings(cluster=cluster.name, owner=name, chart=chart)
 
-    def finalize_release(namespace: str) -> None:
+    def settle(step: HookStep) -> None:
+        namespace = str(step.inputs["namespace"])
         client = kube_client.connect(access)
-        secrets = release_storage.list_revisions(client, namespace, name, ("pending-install", "uninstalling"))
-        if any(release_storage.revision_status(secret) == "uninstalling" for secret in secrets):
-            for repaired in drift.repair_drift(client, namespace, name, wait=wait):
-                pulumi.log.info(f"{cluster.name}: repaired: {repaired}")
-        for secret in secrets:
-            try:
-                release_storage.update_revision(client, deployed_revision(secret, description=description))
-            except ApiStatusError as error:
-                raise ReleaseNotFinalizedError(
-                    f"{cluster.name}: release {name}: Helm installed it but could not mark its revision as deployed: "
-                    f"{to_single_line(error.message)}; remove that cause, then run `pulumi up` again"
-                ) from None
-            pulumi.log.info(f"{cluster.name}: marked release {name} as deployed, which Helm could not do")
-        _take_over_objects(client, cluster.name, namespace, name, wait=wait)
+        _finalize_release(client, cluster, namespace, name)
+        _take_over_objects(client, cluster.name, namespace, name)
+        if step.old_outputs.get("drift"):
+            _repair_drift(client, cluster.name, namespace, name)
+        revision = release_storage.read_latest_revision(client, namespace, name)
+        ReadinessWait(
+            client,
+            manifest_objects(revision.manifest, kinds=WAITED_KINDS) if revision is not None else (),
+            namespace=namespace,
+            settings=settings,
+            limits=limits,
+            awaits_address=awaits_address,
+            report=step.report_status,
+        ).run()
 
-    return create_namespace_hook(finalize_release)
+    return create_step_hook(settle)
 
 
-def _create_take_over_hook(cluster: Cluster, name: str, *, wait: bool) -> Hook:
+def _finalize_release(client: kube_client.KubeClient, cluster: Cluster, namespace: str, name: str) -> None:
+    """Complete a release that Helm was uninstalling, or could not mark as deployed."""
+    secrets = release_storage.list_revisions(client, namespace, name, ("pending-install", "uninstalling"))
+    if any(release_storage.revision_status(secret) == "uninstalling" for secret in secrets):
+        _repair_drift(client, cluster.name, namespace, name)
+    for secret in secrets:
+        revision = deployed_revision(secret, description=cluster.identity.revision_description)
+        try:
+            release_storage.update_revision(client, revision)
+        except ApiStatusError as error:
+            raise ReleaseNotFinalizedError(
+                f"{cluster.name}: release {name}: Helm installed it but could not mark its revision as deployed: "
+                f"{to_single_line(error.message)}; remove that cause, then run `pulumi up` again"
+            ) from None
+        pulumi.log.info(f"{cluster.name}: marked release {name} as deployed, which Helm could not do")
+
+
+def _repair_drift(client: kube_client.KubeClient, cluster: str, namespace: str, name: str) -> None:
+    for repaired in drift.repair_drift(client, namespace, name):
+        pulumi.log.info(f"{cluster}: repaired: {repaired}")
+
+
+def _create_take_over_hook(cluster: Cluster, name: str) -> Hook:
     access = cluster.access
 
     def take_over(namespace: str) -> None:
-        _take_over_objects(kube_client.connect(access), cluster.name, namespace, name, wait=wait)
+        _take_over_objects(kube_client.connect(access), cluster.name, namespace, name)
 
     return create_namespace_hook(take_over)
 
 
-def _take_over_objects(client: kube_client.KubeClient, cluster: str, namespace: str, name: str, *, wait: bool) -> None:
-    for change in former_release.take_over_objects(client, namespace, name, wait=wait):
+def _take_over_objects(client: kube_client.KubeClient, cluster: str, namespace: str, name: str) -> None:
+    for change in former_release.take_over_objects(client, namespace, name):
         pulumi.log.info(f"{cluster}: release {name}: {change}")

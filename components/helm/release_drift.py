@@ -1,10 +1,12 @@
 """Drift resource of a Helm release: `refresh` detects drift of the release's objects, and `up` repairs it.
 
 Pulumi's own refresh of a release reads Helm's revision, but none of the objects. So each release has a drift resource,
-which creates nothing. `pulumi preview --refresh` reads the objects. Drift becomes an update of this resource, and that
-update repairs the objects. Without a refresh, no cluster is read, with two exceptions:
+which creates nothing. `pulumi preview --refresh` reads the objects. Drift becomes an update of this resource. The
+release's revision is an input, so an upgrade updates this resource too. Without a refresh, no cluster is read, with two
+exceptions:
 
-* Before a create or an update, a hook finalizes the release (see `components.helm.release`).
+* Before a create or an update, a hook finalizes the release, repairs drift, and waits until the objects are ready
+  (see `components.helm.release`).
 * Before the release is deleted, this resource is, and reads the release's CRDs (`components.helm.terminating_crds`).
 """
 
@@ -30,8 +32,8 @@ class ReleaseDrift(Resource, module="multicluster-mesh", name="ReleaseDrift"):
         cluster: the cluster.
         namespace: namespace of the release.
         release: name of the release.
-        wait: whether to wait until repaired objects are ready.
-        opts: resource options; the resource must depend on the release, whose latest revision it compares.
+        revision: number of the release's latest revision.
+        opts: resource options.
     """
 
     drift: pulumi.Output[list[str]]  # descriptions of drifted objects; unknown until they are repaired
@@ -43,7 +45,7 @@ class ReleaseDrift(Resource, module="multicluster-mesh", name="ReleaseDrift"):
         cluster: Cluster,
         namespace: pulumi.Input[str],
         release: str,
-        wait: bool,
+        revision: pulumi.Input[int],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         props = {
@@ -51,7 +53,7 @@ class ReleaseDrift(Resource, module="multicluster-mesh", name="ReleaseDrift"):
             **cluster.access_inputs,
             "namespace": namespace,
             "release": release,
-            "wait": wait,
+            "revision": revision,
             "drift": None,
         }
         super().__init__(ReleaseDriftProvider(), name, props, opts)

@@ -213,11 +213,9 @@ class Linkerd(pulumi.ComponentResource):
             version=linkerd_release.crds,
             source=charts,
             values=crds_values(cluster.settings),
-            # CRDs are ready at once, but Helm would poll for them at an interval of two seconds.
-            wait=False,
             # Hidden dependencies: the network, CRDs from other sources, and the cleanup of CRDs that Helm retains.
             opts=pulumi.ResourceOptions.merge(child_options, pulumi.ResourceOptions(depends_on=crds_dependencies)),
-        ).drift_repair
+        ).ready
         self.control_plane = create_helm_release(
             f"{name}-control-plane",
             cluster=cluster,
@@ -236,5 +234,5 @@ class Linkerd(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions.merge(
                 child_options, pulumi.ResourceOptions(depends_on=[linkerd_crds, *dependencies])
             ),
-        ).drift_repair
+        ).ready
         self.register_outputs({"namespace": self.namespace})

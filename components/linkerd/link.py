@@ -70,7 +70,7 @@ class ClusterLink(pulumi.ComponentResource):
         self._source_options = source.cluster.options(self)
         extension, target_extension = _multicluster(source), _multicluster(target)
         kubeconfig = create_link_credentials(
-            f"{name}-token", link, target.cluster, target_extension.namespace, target_extension.ready, self
+            f"{name}-token", link, target.cluster, target_extension.namespace, target_extension.installed, self
         )
         secrets = self._create_secrets(kubeconfig)
         self.spec = self._link_spec()
@@ -203,16 +203,16 @@ class ClusterLink(pulumi.ComponentResource):
                 options=self._options,
                 pull_secrets=pull_secret_references(self._source.cluster),
             ),
-            # Hidden dependencies: the controller exits without credentials, its pod needs the proxy injector, and the
-            # cleanup must run after the controller is deleted.
+            # Hidden dependencies: the controller exits without credentials or the Link CRD, its pod needs the proxy
+            # injector, and the cleanup must run after the controller is deleted.
             opts=pulumi.ResourceOptions.merge(
                 self._source_options,
                 pulumi.ResourceOptions(
-                    depends_on=[*secrets, self._source.linkerd.control_plane, cleanup],
+                    depends_on=[*secrets, extension.installed, self._source.linkerd.control_plane, cleanup],
                     hooks=self._replace_foreign_mirror(f"{self._name}-controller"),
                 ),
             ),
-        ).drift_repair
+        ).release  # the Link need not wait for the pod, which starts while the Link is created
 
     def _wait_for_renamed_mirrors(self) -> pulumi.ResourceHookBinding | None:
         """Return the hook that keeps the old mirror services of a renamed target until the new ones exist."""

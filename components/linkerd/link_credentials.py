@@ -8,18 +8,30 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 import pulumi
 import yaml
 
 from components.cluster import Cluster
 from components.sdk.adoption import adopt_secret
+from components.sdk.hooks import create_inputs_hook
 from components.sdk.kubernetes_object import KubernetesObject
 from mesh import config
+
+# Imported here because hooks run after Pulumi has removed the program's folder from the import path.
+from mesh.kube import client as kube_client
 from mesh.kube.constants import REMOTE_KUBECONFIG_TYPE
+from mesh.kube.watch import Collection, wait_until
 from mesh.topology import Link
 
 REMOTE_ACCESS_ACCOUNT = "linkerd-service-mirror-remote-access-default"
+# Usually the account exists already.
+ACCOUNT_TIMEOUT_S = 60.0
+
+
+class MissingAccountError(Exception):
+    """The account of a link's token does not exist."""
 
 
 def render_kubeconfig(
@@ -76,7 +88,7 @@ def create_link_credentials(
         link: the link.
         target: target cluster.
         namespace: namespace of the multicluster extension in the target.
-        extension: multicluster extension of the target.
+        extension: release of the multicluster extension in the target.
         parent: component of the link.
     """
     secret = KubernetesObject(
@@ -89,11 +101,37 @@ def create_link_credentials(
             annotations={"kubernetes.io/service-account.name": REMOTE_ACCESS_ACCOUNT},
         ),
         type="kubernetes.io/service-account-token",
-        # Hidden dependency: the extension creates the account. Kubernetes deletes a token Secret without an account.
-        opts=pulumi.ResourceOptions.merge(target.options(parent), pulumi.ResourceOptions(depends_on=[extension])),
+        # Hidden dependency: the extension's release creates the account.
+        opts=pulumi.ResourceOptions.merge(
+            target.options(parent),
+            pulumi.ResourceOptions(depends_on=[extension], hooks=_wait_for_account(name, target)),
+        ),
     )
     token_data: pulumi.Output[Mapping[str, str]] = pulumi.Output.secret(secret.data)
     return token_data.apply(lambda data: _render_token_kubeconfig(target.settings, data))
+
+
+def _wait_for_account(name: str, target: Cluster) -> pulumi.ResourceHookBinding:
+    """Return the hook that waits for the account of a token. Kubernetes deletes a token Secret without an account.
+
+    After an interrupted `destroy`, the release is in the stack state while its account is being created again.
+    """
+    access = target.access
+
+    def wait(inputs: Mapping[str, Any]) -> None:
+        namespace = inputs["metadata"]["namespace"]
+        accounts = Collection(
+            path=f"/api/v1/namespaces/{namespace}/serviceaccounts",
+            field_selector=f"metadata.name={REMOTE_ACCESS_ACCOUNT}",
+        )
+        if not wait_until(kube_client.connect(access), accounts, bool, timeout_s=ACCOUNT_TIMEOUT_S):
+            raise MissingAccountError(
+                f"{target.name}: ServiceAccount {REMOTE_ACCESS_ACCOUNT} in namespace {namespace} does not exist after "
+                f"{ACCOUNT_TIMEOUT_S:g} s, but the tokens of links need it; run `pulumi up --refresh`, which creates it"
+            )
+
+    hook = pulumi.ResourceHook(f"{name}-account", create_inputs_hook(wait))
+    return pulumi.ResourceHookBinding(before_create=[hook])
 
 
 def token_name(source: str, generation: str | None) -> str:

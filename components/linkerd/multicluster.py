@@ -155,8 +155,7 @@ class Multicluster(ChartComponent):
             settings.linkerd_release.multicluster,
             charts,
             multicluster_values(settings, pull_secret_references(cluster), links),
-            # Helm would wait indefinitely for a LoadBalancer Service whose address the stack does not await.
-            wait=settings.gateway_exposure.can_become_ready,
+            awaits_address=settings.gateway_exposure.is_address_awaited,
             on_installed=lambda namespace: migrate_managed_fields(
                 cluster.access, namespace, settings.linkerd_release.link_api
             ),
@@ -164,9 +163,9 @@ class Multicluster(ChartComponent):
             # federated services, which must run after the controllers are deleted.
             depends_on=[linkerd.control_plane, *depends_on, *cleanup],
         )
-        self.release_namespace = pulumi.Output.all(
-            installed.release.status.namespace, installed.drift_repair.drift
-        ).apply(lambda outputs: outputs[0])
+        self.release_namespace = pulumi.Output.all(installed.release.status.namespace, installed.ready.drift).apply(
+            lambda outputs: outputs[0]
+        )
         self.gateway = None
         if is_target and settings.gateway_exposure.is_address_awaited:
             # The path is an output of the release, because a preview cannot read a Service that `up` will re-create.

@@ -11,15 +11,46 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import pulumi
+from pulumi.runtime.proto import engine_pb2
+from pulumi.runtime.settings import get_engine
 
 Hook = Callable[[pulumi.ResourceHookArgs], Awaitable[None]]
 _Value = TypeVar("_Value")
 
 # The engine runs this many hooks in parallel on eight processors. On more processors, hooks queue without a deadlock.
 _THREADS = ThreadPoolExecutor(max_workers=32, thread_name_prefix="hook")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HookStep:
+    """The step of a resource that runs a hook."""
+
+    urn: str
+    inputs: Mapping[str, Any] = field(repr=False)  # new inputs, secrets included
+    old_outputs: Mapping[str, Any] = field(repr=False)  # without the values of secrets; empty before a create
+
+    def report_status(self, status: str) -> None:
+        """Show a status in the resource's row of Pulumi's display, until the next one replaces it."""
+        engine: Any = get_engine()
+        engine.Log(
+            engine_pb2.LogRequest(severity=engine_pb2.INFO, message=status, urn=self.urn, streamId=0, ephemeral=True)
+        )
+
+
+def create_step_hook(call: Callable[[HookStep], None]) -> Hook:
+    """Return a hook that runs a blocking function with the step of its resource."""
+
+    async def hook(args: pulumi.ResourceHookArgs) -> None:
+        # Secrets among the inputs are outputs.
+        inputs = await pulumi.Output.from_input(args.new_inputs or {}).future()
+        step = HookStep(urn=args.urn, inputs=inputs or {}, old_outputs=args.old_outputs or {})
+        await asyncio.get_running_loop().run_in_executor(_THREADS, call, step)
+
+    return hook
 
 
 def create_namespace_hook(call: Callable[[str], None]) -> Hook:
@@ -35,12 +66,7 @@ def create_namespace_hook(call: Callable[[str], None]) -> Hook:
 def create_inputs_hook(call: Callable[[Mapping[str, Any]], None]) -> Hook:
     """Return a hook that runs a blocking function with the new inputs of its resource, secrets included."""
 
-    async def hook(args: pulumi.ResourceHookArgs) -> None:
-        # Secrets among the inputs are outputs.
-        inputs = await pulumi.Output.from_input(args.new_inputs or {}).future()
-        await asyncio.get_running_loop().run_in_executor(_THREADS, call, inputs or {})
-
-    return hook
+    return create_step_hook(lambda step: call(step.inputs))
 
 
 def output_hook(output: pulumi.Output[_Value], call: Callable[[_Value], None]) -> Hook:

@@ -10,6 +10,7 @@ import pulumi
 from components.cluster import SKIP_AWAIT, Cluster
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import pull_secret_references
+from components.workloads.deployment_wait import create_deployment_wait
 from components.workloads.export_cleanup import ExportCleanup
 from components.workloads.manifests import pod_annotations
 from components.workloads.sample_namespace import IncomingLink, SampleNamespace
@@ -40,6 +41,7 @@ class SampleComponent(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         self.namespace, self.cluster, self._sample = namespace, namespace.cluster, sample
+        self._deployments: dict[str, KubernetesObject] = {}
         self._resource_name = f"{self.cluster.name}-{namespace.name}-{sample.name}"
         super().__init__(type_token, self._resource_name, None, opts)
         self._child_options = self.cluster.options(self)
@@ -103,7 +105,7 @@ class SampleComponent(pulumi.ComponentResource):
         else:
             # No sample calls the API server, and Linkerd's proxy mounts a token of its own.
             pod["automountServiceAccountToken"] = False
-        KubernetesObject(
+        self._deployments[name] = KubernetesObject(
             self._full_name(role),
             "apps/v1",
             "Deployment",
@@ -116,6 +118,12 @@ class SampleComponent(pulumi.ComponentResource):
             # Hidden dependencies: the pull secret, the network, and the injectors. A pod that starts before an
             # injector silently gets no proxy.
             opts=self._options(self.namespace.pod_dependencies),
+        )
+
+    def wait_for_deployments(self) -> None:
+        """Register the wait for all Deployments of the sample; call this method last."""
+        create_deployment_wait(
+            f"{self._resource_name}-ready", self.cluster, self.namespace, self._sample.name, self._deployments, self
         )
 
     def create_service(

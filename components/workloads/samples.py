@@ -43,4 +43,4 @@ def deploy_samples(
     for sample in stack.samples:
         for cluster in sample.all_clusters:
             if cluster in mesh_clusters:
-                _COMPONENTS[sample.name](namespaces[cluster, sample.config.namespace], sample)
+                _COMPONENTS[sample.name](namespaces[cluster, sample.config.namespace], sample).wait_for_deployments()

@@ -26,11 +26,6 @@ class GatewayExposure:
         """Return whether other clusters can reach the gateway."""
         return self.is_address_awaited or bool(self.service_type and self.addresses)
 
-    @property
-    def can_become_ready(self) -> bool:
-        """Return whether Helm may wait for the Service; one without an address is never ready to Helm."""
-        return self.service_type != "LoadBalancer" or self.is_address_awaited
-
 
 def resolve_gateway_exposure(gateway: GatewayConfig) -> GatewayExposure:
     """Return how a cluster's gateway is exposed."""

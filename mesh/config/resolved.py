@@ -27,6 +27,7 @@ from mesh.config.models.stack_file import (
     LinkerdChart,
     NetworksConfig,
     PreflightConfig,
+    TimeoutsConfig,
     TrustConfig,
 )
 from mesh.kube import kubeconfig
@@ -115,6 +116,7 @@ class ClusterSettings:
     adopt: bool = False
     linkerd: ClusterLinkerdConfig = field(default_factory=ClusterLinkerdConfig)
     extensions: ClusterExtensions = field(default_factory=ClusterExtensions)
+    timeouts: TimeoutsConfig = field(default_factory=TimeoutsConfig)
     cilium: ClusterMeshMember | None = None
     has_multicluster: bool = True  # the multicluster extension, which a single cluster does not need
     linkerd_release: LinkerdRelease  # the same object as `Settings.linkerd_release`

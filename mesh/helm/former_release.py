@@ -16,7 +16,8 @@ from typing import Any
 from urllib.parse import quote
 
 from mesh.helm import drift, release_storage
-from mesh.helm.drift.detect import RETAINED_KINDS, manifest_objects
+from mesh.helm.drift.detect import RETAINED_KINDS
+from mesh.helm.manifest import manifest_objects
 from mesh.kube.client import METADATA_LIST_MEDIA_TYPE, KubeClient
 from mesh.kube.constants import CRDS_PATH, FIELD_MANAGER_ANNOTATION, RESOURCE_POLICY_ANNOTATION
 from mesh.kube.errors import ApiStatusError
@@ -55,7 +56,7 @@ def keep_former_release(
             raise
 
 
-def take_over_objects(client: KubeClient, namespace: str, release: str, *, wait: bool) -> list[str]:
+def take_over_objects(client: KubeClient, namespace: str, release: str) -> list[str]:
     """Repair the objects that a release took over, delete obsolete ones, and return a description of each.
 
     Return nothing if the release took over no objects, or if Helm has not stored its revision yet.
@@ -64,7 +65,6 @@ def take_over_objects(client: KubeClient, namespace: str, release: str, *, wait:
         client: the cluster's client.
         namespace: namespace of the release.
         release: name of the release.
-        wait: whether to wait until the repaired objects are ready.
 
     Raises:
         RepairError: an object cannot be repaired.
@@ -78,9 +78,7 @@ def take_over_objects(client: KubeClient, namespace: str, release: str, *, wait:
     former = _manifest(secret)
     shortened = drift.remove_former_fields(client, namespace, former, revision.manifest)
     changes = [f"removed fields of the former release: {each}" for each in shortened]
-    changes += [f"repaired: {each}" for each in drift.repair_drift(client, namespace, release, wait=wait)]
-    if wait:
-        drift.wait_until_ready(client, shortened)
+    changes += [f"repaired: {each}" for each in drift.repair_drift(client, namespace, release)]
     for name, location in _find_obsolete_objects(client, namespace, release, former, revision.manifest):
         client.request("DELETE", f"{location.path}?propagationPolicy=Background")
         changes.append(f"deleted: {name}, which only the former release had")

@@ -269,6 +269,39 @@ class KubeClient:
             )
         return exchange.body[:max_bytes].decode(errors="replace")
 
+    def open_watch(self, path: str, *, accept: str = JSON_MEDIA_TYPE, read_timeout_s: float) -> BaseHTTPResponse:
+        """Return the open response to a watch request; the caller reads and closes it.
+
+        Args:
+            path: path with the query of the watch.
+            accept: media type of the response.
+            read_timeout_s: seconds without an event after which reading fails.
+
+        Raises:
+            ApiStatusError: the API server refuses the watch.
+            ApiUnreachableError, BadCredentialsError: there is no response.
+        """
+        from urllib3 import HTTPHeaderDict, Timeout
+
+        headers = HTTPHeaderDict(self._auth_headers())
+        headers["Accept"] = accept
+        try:
+            response: BaseHTTPResponse = self._pool.request(
+                "GET",
+                f"{self._host}{path}",
+                headers=headers,
+                timeout=Timeout(connect=self._connect_timeout_s or self._timeout_s, read=read_timeout_s),
+                retries=False,
+                preload_content=False,
+            )
+        except Exception as error:  # urllib3, http.client and ssl raise many types
+            raise request_error(error, self._timeout_s, self._connect_timeout_s) from None
+        if response.status != HTTPStatus.OK:
+            response.close()
+            label = f"GET {self._host}{path.partition('?')[0]}"
+            raise ApiStatusError(label, int(response.status), str(response.reason or "watch refused"))
+        return response
+
     def _count(self, response: Response) -> None:
         self._response_count += 1
         if response.status == HTTPStatus.FORBIDDEN:

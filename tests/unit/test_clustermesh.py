@@ -86,7 +86,7 @@ def test_shipped_stack_has_one_release_per_cluster_without_linkerd(run: RunProgr
     assert {each["metadata"]["name"] for each in recorder.inputs_of("core/v1:Namespace").values()} == {"song"}
     for each in recorder.monitor.registrations:
         assert "inkerd" not in each.type + each.name, each.name
-    assert "linkerd" not in json.dumps([each.inputs for each in recorder.resources])
+    assert "linkerd" not in json.dumps([each.inputs for each in recorder.resources], default=str)
     assert {"clusters", "links", "certificateExpiry", "topology", "clustermesh"} <= recorder.outputs.keys()
     assert "linkerd" not in json.dumps(recorder.outputs).lower()
 

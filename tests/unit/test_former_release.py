@@ -97,7 +97,7 @@ def keep(server: WritableServer, *revisions: dict[str, Any]) -> None:
 
 def take_over(server: WritableServer) -> list[str]:
     with serve(server):
-        return former_release.take_over_objects(build_kube_client(server.server), NAMESPACE, RELEASE, wait=False)
+        return former_release.take_over_objects(build_kube_client(server.server), NAMESPACE, RELEASE)
 
 
 FORMER_OBJECTS = [api_service("b2xk"), ROLE_OBJECT]

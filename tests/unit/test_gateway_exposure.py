@@ -13,17 +13,17 @@ NODE_PORT = {"port": 30143, "probePort": 30191}
 
 
 @pytest.mark.parametrize(
-    ("gateway", "service_type", "waits_for_address", "is_reachable", "can_become_ready"),
+    ("gateway", "service_type", "waits_for_address", "is_reachable"),
     [
-        ({}, "LoadBalancer", True, True, True),
-        ({"addresses": ["192.0.2.20"]}, "LoadBalancer", False, True, False),
-        ({"loadBalancer": {"await": False}}, "LoadBalancer", False, False, False),
-        ({"loadBalancer": {"await": False}, "addresses": ["192.0.2.20"]}, "LoadBalancer", False, True, False),
-        ({"nodePort": NODE_PORT}, "NodePort", False, False, True),
-        ({"nodePort": NODE_PORT, "addresses": ["192.0.2.20"]}, "NodePort", False, True, True),
-        ({"loadBalancer": False}, "ClusterIP", False, False, True),
-        ({"loadBalancer": False, "addresses": ["192.0.2.20"]}, "ClusterIP", False, True, True),
-        ({"enabled": False}, None, False, False, True),
+        ({}, "LoadBalancer", True, True),
+        ({"addresses": ["192.0.2.20"]}, "LoadBalancer", False, True),
+        ({"loadBalancer": {"await": False}}, "LoadBalancer", False, False),
+        ({"loadBalancer": {"await": False}, "addresses": ["192.0.2.20"]}, "LoadBalancer", False, True),
+        ({"nodePort": NODE_PORT}, "NodePort", False, False),
+        ({"nodePort": NODE_PORT, "addresses": ["192.0.2.20"]}, "NodePort", False, True),
+        ({"loadBalancer": False}, "ClusterIP", False, False),
+        ({"loadBalancer": False, "addresses": ["192.0.2.20"]}, "ClusterIP", False, True),
+        ({"enabled": False}, None, False, False),
     ],
     ids=[
         "awaited",
@@ -42,14 +42,12 @@ def test_exposure_follows_gateway_settings(
     service_type: str | None,
     waits_for_address: bool,
     is_reachable: bool,
-    can_become_ready: bool,
 ) -> None:
     exposure = resolve_gateway_exposure(GatewayConfig.model_validate(gateway))
 
     assert exposure.service_type == service_type
     assert exposure.is_address_awaited is waits_for_address
     assert exposure.is_reachable is is_reachable
-    assert exposure.can_become_ready is can_become_ready
 
 
 @pytest.mark.parametrize(

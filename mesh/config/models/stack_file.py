@@ -191,6 +191,15 @@ class ApiServerConfig(StrictModel):
     machine."""
 
 
+class TimeoutsConfig(StrictModel):
+    """Limits of the waits in `up`. After a failed wait, the next `up` waits again."""
+
+    ready: Annotated[int, Field(ge=1, le=24 * 3600)] = 300
+    """Seconds until the objects of a Helm release, or of a sample, must be ready."""
+    fail_early: bool = True
+    """Whether a wait ends after 30 seconds if its cause cannot resolve itself, such as an image that does not exist."""
+
+
 class ClusterConfig(StrictModel):
     """Cluster of the mesh."""
 
@@ -230,6 +239,8 @@ class ClusterConfig(StrictModel):
     """Settings that override `linkerd` in this cluster."""
     cilium: ClusterCiliumConfig = ClusterCiliumConfig()
     """Settings of the cluster in the ClusterMesh, with `cilium`."""
+    timeouts: TimeoutsConfig = TimeoutsConfig()
+    """Settings that override `timeouts` in this cluster."""
 
 
 class LinkEnds(StrictModel):
@@ -385,6 +396,8 @@ class StackFile(StrictModel):
         PreflightConfig, *accept_shorthand("enabled", bool, bool | PreflightConfig, "true or false")
     ] = PreflightConfig()
     """Checks of the clusters before anything is changed."""
+    timeouts: TimeoutsConfig = TimeoutsConfig()
+    """Limits of the waits in `up`."""
     extensions: ExtensionsConfig = ExtensionsConfig()
     """Extensions of Linkerd, and add-ons that a cluster may need."""
     dashboard_password: Secret | None = None

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from mesh.config.base_model import StrictModel
 from mesh.config.errors import ELLIPSIS, ValidationErrors, suggest
 from mesh.config.field_types import SYSTEM_TRUST, expand_path
 from mesh.config.models.stack_file import ApiServerConfig, ClusterConfig, ClusterLinkerdConfig, StackFile
@@ -83,6 +84,7 @@ def resolve_clusters(
             networks=config.networks,
             adopt=config.adopt,
             linkerd=_merge_linkerd(file.linkerd, config.linkerd),
+            timeouts=file.timeouts.model_copy(update=_set_fields(config.timeouts)),
             linkerd_release=linkerd_release,
         )
         resolved.append((cluster, resolver.kubeconfig_id(config, content)))
@@ -123,12 +125,17 @@ def _check_renaming(
 
 def _merge_linkerd(mesh_config: ClusterLinkerdConfig, cluster_config: ClusterLinkerdConfig) -> ClusterLinkerdConfig:
     """Return the mesh's settings, overridden by those of a cluster; chart values are merged key by key."""
-    overrides: dict[str, Any] = {key: getattr(cluster_config, key) for key in cluster_config.model_fields_set}
+    overrides = _set_fields(cluster_config)
     charts = mesh_config.values.keys() | cluster_config.values.keys()
     overrides["values"] = {
         chart: merge_values(mesh_config.values.get(chart, {}), cluster_config.values.get(chart, {})) for chart in charts
     }
     return mesh_config.model_copy(update=overrides)
+
+
+def _set_fields(config: StrictModel) -> dict[str, Any]:
+    """Return the fields that the stack file sets."""
+    return {key: getattr(config, key) for key in config.model_fields_set}
 
 
 def _check_gateway(path: tuple[str, ...], config: ClusterConfig, errors: ValidationErrors) -> None:

@@ -6,6 +6,6 @@ missing objects and reset fields that differ. Fields that the manifest does not 
 """
 
 from mesh.helm.drift.detect import DriftedObject, find_drift
-from mesh.helm.drift.repair import RepairError, remove_former_fields, repair_drift, wait_until_ready
+from mesh.helm.drift.repair import RepairError, remove_former_fields, repair_drift
 
-__all__ = ["DriftedObject", "RepairError", "find_drift", "remove_former_fields", "repair_drift", "wait_until_ready"]
+__all__ = ["DriftedObject", "RepairError", "find_drift", "remove_former_fields", "repair_drift"]

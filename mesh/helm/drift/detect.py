@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from mesh import strict_yaml
 from mesh.concurrency import run_concurrently
 from mesh.helm import release_storage
 from mesh.helm.drift.diff import find_differing_fields
+from mesh.helm.manifest import manifest_objects
 from mesh.kube import ownership
 from mesh.kube.client import KubeClient
 from mesh.kube.errors import NotReadableError
@@ -68,13 +68,6 @@ def find_drift(client: KubeClient, namespace: str, release: str) -> list[Drifted
     jobs = [partial(_find_object_drift, client, desired, locator.find(desired, namespace)) for desired in manifest]
     results = run_concurrently(jobs, idle_timeout_s=_CHECK_TIMEOUT_S, threads=_MAX_CONCURRENT_REQUESTS)
     return [drifted for drifted in results if drifted is not None]
-
-
-def manifest_objects(manifest: str) -> Iterable[dict[str, Any]]:
-    """Yield the objects of a manifest."""
-    for document in strict_yaml.load_all(manifest, strict_yaml.MANIFEST_LIMITS):
-        if isinstance(document, dict) and document.get("kind") and document.get("metadata"):
-            yield document
 
 
 def _with_ownership_metadata(body: Mapping[str, Any], additions: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:

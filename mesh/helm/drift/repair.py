@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from mesh.helm.drift.detect import RETAINED_KINDS, DriftedObject, find_drift, manifest_objects
+from mesh.helm.drift.detect import RETAINED_KINDS, DriftedObject, find_drift
 from mesh.helm.drift.removal import removal_patch, removed_fields, without_lists
+from mesh.helm.manifest import manifest_objects
 from mesh.kube.client import STRATEGIC_MERGE_PATCH, KubeClient
-from mesh.kube.conditions import find_condition
 from mesh.kube.errors import ApiStatusError, to_single_line
 from mesh.kube.object_path import ObjectLocator, object_key
 
 # For a kind whose CRD another release is about to create.
 KIND_SERVED_TIMEOUT_S = 60
-# As long as Helm waits.
-READY_TIMEOUT_S = 300
 _FIELD_MANAGER_QUERY = "fieldManager=multicluster-mesh-drift-repair"
 
 
@@ -25,17 +23,16 @@ class RepairError(Exception):
     """An object cannot be repaired; the message has the object, the reason and the remedy."""
 
 
-def repair_drift(client: KubeClient, namespace: str, release: str, *, wait: bool) -> list[str]:
+def repair_drift(client: KubeClient, namespace: str, release: str) -> list[str]:
     """Repair all objects of a release that drifted, and return a description of each.
 
     Args:
         client: the cluster's client.
         namespace: namespace of the release.
         release: name of the release.
-        wait: whether to wait until the repaired objects are ready.
 
     Raises:
-        RepairError: the API server refuses a repair, or an object does not become ready.
+        RepairError: the API server refuses a repair.
         NotReadableError, ApiUnreachableError, BadCredentialsError: drift cannot be detected.
     """
     deadline = time.monotonic() + KIND_SERVED_TIMEOUT_S
@@ -45,8 +42,6 @@ def repair_drift(client: KubeClient, namespace: str, release: str, *, wait: bool
         drifted = find_drift(client, namespace, release)
     for each in drifted:
         _repair_object(client, each, f"release {release} in namespace {namespace}")
-    if wait:
-        wait_until_ready(client, drifted)
     return [str(each) for each in drifted]
 
 
@@ -117,43 +112,3 @@ def _drop_nulls(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _drop_nulls(each) for key, each in value.items() if each is not None}
     return [_drop_nulls(each) for each in value] if isinstance(value, list) else value
-
-
-def wait_until_ready(client: KubeClient, repaired: Iterable[DriftedObject]) -> None:
-    """Wait until objects are ready.
-
-    Raises:
-        RepairError: an object does not become ready.
-    """
-    deadline = time.monotonic() + READY_TIMEOUT_S
-    waiting = [each for each in repaired if each.location is not None]
-    while waiting := [each for each in waiting if not _is_ready(_read_live(client, each))]:
-        if time.monotonic() > deadline:
-            names = ", ".join(each.name for each in waiting)
-            raise RepairError(
-                f"{names}: repaired, but not ready after {READY_TIMEOUT_S} seconds; "
-                "run `kubectl describe` to find the reason"
-            )
-        time.sleep(0.5)
-
-
-def _read_live(client: KubeClient, drifted: DriftedObject) -> Mapping[str, Any]:
-    assert drifted.location is not None, "an object without a location is not waited for"
-    return client.get(drifted.location.path, drifted.name) or {}
-
-
-def _is_ready(live: Mapping[str, Any]) -> bool:
-    spec, status = live.get("spec") or {}, live.get("status") or {}
-    is_observed = status.get("observedGeneration", 0) >= (live.get("metadata") or {}).get("generation", 0)
-    match live.get("kind"):
-        case "Deployment" | "StatefulSet":
-            ready_replicas = min(status.get("updatedReplicas") or 0, status.get("availableReplicas") or 0)
-            return bool(is_observed and ready_replicas >= spec.get("replicas", 1))
-        case "DaemonSet":
-            return bool(is_observed and status.get("numberAvailable", 0) >= status.get("desiredNumberScheduled", 0))
-        case "Service" if spec.get("type") == "LoadBalancer":
-            return bool((status.get("loadBalancer") or {}).get("ingress"))
-        case "APIService":
-            # While an API is unavailable, the cluster deletes no namespace.
-            return find_condition(live, "Available").get("status") == "True"
-    return True

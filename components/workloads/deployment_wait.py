@@ -1,0 +1,71 @@
+"""Wait for the Deployments of a sample.
+
+Pulumi's own wait reports no reason, and never ends if the API server stops when the wait begins. So the Deployments
+skip it. A record in the stack state depends on them, and a hook waits before the record is created or updated. A
+failed wait fails `up`, and the next `up` waits again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+
+from components.cluster import Cluster
+from components.sdk.hooks import HookStep, create_step_hook
+from components.sdk.kubernetes_object import KubernetesObject
+from components.workloads.sample_namespace import SampleNamespace
+
+# Imported here because hooks run after Pulumi has removed the program's folder from the import path.
+from mesh.kube import client as kube_client
+from mesh.pulumi_constants import UNKNOWN_VALUE
+from mesh.readiness.diagnosis import RemedySettings
+from mesh.readiness.wait import ReadinessWait
+
+
+def create_deployment_wait(
+    name: str,
+    cluster: Cluster,
+    namespace: SampleNamespace,
+    sample: str,
+    deployments: Mapping[str, KubernetesObject],
+    parent: pulumi.Resource,
+) -> None:
+    """Register the record of a sample's Deployments, and the hook that waits for them.
+
+    Args:
+        name: name of the Pulumi resource.
+        cluster: cluster of the sample.
+        namespace: namespace of the sample.
+        sample: name of the sample, for messages.
+        deployments: the Deployments, by name.
+        parent: component of the sample.
+    """
+    if not deployments:
+        return
+    access, limits = cluster.access, cluster.wait_limits
+    settings = RemedySettings(cluster=cluster.name, owner=sample)
+    objects = [{"kind": "Deployment", "metadata": {"name": each}} for each in deployments]
+
+    def wait(step: HookStep) -> None:
+        client = kube_client.connect(access)
+        ReadinessWait(
+            client, objects, namespace=namespace.name, settings=settings, limits=limits, report=step.report_status
+        ).run()
+
+    hook = pulumi.ResourceHook(name, create_step_hook(wait))
+    # The UID changes with a new Deployment, and the generation with each change of its spec.
+    revisions = {each: deployment.metadata.apply(_revision) for each, deployment in deployments.items()}
+    pulumi.Stash(
+        name,
+        input=revisions,
+        opts=pulumi.ResourceOptions(
+            parent=parent, hooks=pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook])
+        ),
+    )
+
+
+def _revision(metadata: Mapping[str, Any]) -> str:
+    # The preview of a create can lack both.
+    return f"{metadata['uid']}/{metadata['generation']}" if {"uid", "generation"} <= metadata.keys() else UNKNOWN_VALUE
