@@ -119,16 +119,17 @@ def _create_load_balancer(
 ) -> pulumi.Output[list[str]]:
     # If the stack file sets the addresses, the Service's own are not needed.
     annotations = {**(SKIP_AWAIT if member.addresses else {}), **member.annotations}
+    limit = f"{cluster.settings.timeouts.ready}s"
     service = KubernetesObject(
         f"{cluster.name}-{PEER_SERVICE}",
         "v1",
         "Service",
         metadata=cluster.metadata(PEER_SERVICE, namespace=NAMESPACE, annotations=annotations),
         spec={"type": "LoadBalancer", **_APISERVER_SERVICE_SPEC},
-        # Every release needs this address, so without a load balancer `up` fails after five minutes.
+        # Every release needs this address, so without a load balancer `up` fails.
         opts=pulumi.ResourceOptions.merge(
             cluster.options(parent),
-            pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create="5m", update="5m")),
+            pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create=limit, update=limit)),
         ),
     )
     return pulumi.Output.all(service.status).apply(lambda outputs: load_balancer_addresses(outputs[0]))

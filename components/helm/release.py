@@ -125,7 +125,8 @@ def create_helm_release(
         # The hooks of Linkerd's charts only label a namespace, which this program has already done.
         disable_webhooks=True,
         skip_await=True,
-        # From Kubernetes 1.25 on, Helm's validation accepts any field. It takes up to two seconds after a new CRD.
+        # From Kubernetes 1.25 on, Helm's validation accepts any field, and takes up to two
+        # seconds after a new CRD.
         disable_openapi_validation=True,
         # Helm deletes objects that a failed upgrade created.
         cleanup_on_fail=True,

@@ -47,8 +47,8 @@ def check(target: CheckTarget, client: KubeClient, now: float) -> Iterator[Findi
         metadata = as_mapping(service, "metadata")
         name = "/".join(to_single_line(metadata.get(key, ""), 63) for key in ("namespace", "name"))
         rule = (
-            f"a LoadBalancer Service without an address for {age_s / 60:.0f} minutes, and `up` waits five minutes for "
-            "the gateway's address"
+            f"a LoadBalancer Service without an address for {age_s / 60:.0f} minutes, and `up` waits for the gateway's "
+            f"address, up to {target.path}.timeouts.ready"
         )
         yield target.finding(rule, remedy, value=f"service {name}", setting=setting, severity=Severity.WARNING)
         return
@@ -57,7 +57,9 @@ def check(target: CheckTarget, client: KubeClient, now: float) -> Iterator[Findi
         return
     if any(client.get(f"{CRDS_PATH}/{crd}", _SUBJECT, METADATA_MEDIA_TYPE) is not None for crd in _POOL_CRDS):
         return
-    rule = "no load balancer was detected, and `up` waits five minutes for the gateway's address"
+    rule = (
+        f"no load balancer was detected, and `up` waits for the gateway's address, up to {target.path}.timeouts.ready"
+    )
     yield target.finding(rule, remedy, value="true", setting=setting, severity=Severity.WARNING)
 
 

@@ -15,7 +15,7 @@ from mesh.paths import PROJECT_ROOT
 from tests.helpers.stack_under_test import StackUnderTest
 from tests.helpers.update_progress import Moment, OutputWatch
 
-# A command that takes longer hangs: Helm gives up after five minutes, and Pulumi's await logic after ten.
+# A command that takes longer hangs: `up` waits five minutes for ready objects, and Pulumi's await logic after ten.
 _COMMAND_TIMEOUT_S = 900
 _POLL_INTERVAL_S = 0.05
 

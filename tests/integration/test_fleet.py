@@ -202,7 +202,7 @@ def interrupted_stack(
     assert not fleet.has_resources
     lab_stack = StackUnderTest(lab, tmp_path_factory.mktemp("halved"), "halved", PAIR)
     lab_stack.objects_before = {"east": list_all_objects(lab_stack, "east")}
-    # Without the kill, Helm would wait five minutes for the stopped cluster.
+    # Without the kill, `up` would wait five minutes for the stopped cluster.
     with lab_stack.interrupted_up():
         control_plane = ("deployment", "linkerd-identity", "linkerd")
         assert wait_until(lambda: lab_stack.has_object("north", *control_plane), 60), (

@@ -38,7 +38,7 @@ def test_service_without_address_is_warning() -> None:
 
     assert (finding.path, finding.value) == ("clusters.west.gateway.loadBalancer", "service web/front")
     assert finding.severity is Severity.WARNING
-    assert "`up` waits five minutes for the gateway's" in finding.rule
+    assert "`up` waits for the gateway's address, up to clusters.west.timeouts.ready" in finding.rule
 
 
 def test_new_service_without_address_is_ignored() -> None:
@@ -57,8 +57,9 @@ def test_missing_load_balancer_is_warning(provider: str | None) -> None:
 
     assert finding.severity is Severity.WARNING
     assert str(finding) == (
-        "clusters.west.gateway.loadBalancer: true: no load balancer was detected, and `up` waits five minutes for the "
-        "gateway's address; install a load balancer, or set clusters.west.gateway.loadBalancer: false "
+        "clusters.west.gateway.loadBalancer: true: no load balancer was detected, and `up` waits for the "
+        "gateway's address, up to clusters.west.timeouts.ready; install a load balancer, or set "
+        "clusters.west.gateway.loadBalancer: false "
         "(the cluster can then only be a link's source) or clusters.west.gateway.nodePort"
     )
 
