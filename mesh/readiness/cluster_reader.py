@@ -16,7 +16,7 @@ from mesh.readiness.quotation import quote, quote_log
 _MAX_EVENTS = 500
 _MAX_PODS = 500
 # A node that does not respond takes the API server some time per log.
-_MAX_LOGS = 6
+_MAX_LOGS = 8
 # More than is quoted, because a secret can begin above the quoted lines.
 _READ_LOG_LINES = 60
 _MAX_LOG_BYTES = 2**18
@@ -34,8 +34,8 @@ class ClusterReader:
         self._client, self._with_logs = client, with_logs
         self._responses: dict[str, dict[str, Any] | None] = {}
         self._failures: dict[str, str] = {}
-        self._is_reachable = True
-        self._log_count = 0
+        self._outage: KubeError | None = None
+        self._log_keys: set[tuple[str, str, str]] = set()
         self._unread: list[str] = []
 
     def take_unread(self) -> tuple[str, ...]:
@@ -45,14 +45,14 @@ class ClusterReader:
 
     def list_pods(self, namespace: str, selector: str) -> list[dict[str, Any]] | None:
         """Return the pods with some labels, or None if they cannot be read."""
-        path = f"{_core(namespace)}/pods?{urlencode({'labelSelector': selector, 'limit': _MAX_PODS})}"
+        path = f"{_core(namespace)}/pods?{_query(labelSelector=selector, limit=_MAX_PODS)}"
         content = self._get(path, f"pods in namespace {namespace}")
         return None if content is None else as_mappings(content.get("items"))
 
     def list_replica_sets(self, namespace: str, selector: str) -> list[dict[str, Any]]:
         """Return the metadata of the ReplicaSets with some labels."""
-        query = urlencode({"labelSelector": selector, "limit": _MAX_PODS})
-        path = f"/apis/apps/v1/namespaces/{quote_url(namespace, safe='')}/replicasets?{query}"
+        query = _query(labelSelector=selector, limit=_MAX_PODS)
+        path = f"/apis/apps/v1/namespaces/{_segment(namespace)}/replicasets?{query}"
         content = self._get(path, f"replicasets in namespace {namespace}", METADATA_LIST_MEDIA_TYPE)
         return as_mappings((content or {}).get("items"))
 
@@ -62,7 +62,7 @@ class ClusterReader:
         namespace, uid = as_text(metadata.get("namespace")), as_text(metadata.get("uid"))
         if not namespace or not uid:
             return []
-        query = urlencode({"fieldSelector": "type=Warning", "limit": _MAX_EVENTS})
+        query = _query(fieldSelector="type=Warning", limit=_MAX_EVENTS)
         content = self._get(f"{_core(namespace)}/events?{query}", f"events in namespace {namespace}") or {}
         if as_mapping(content, "metadata").get("continue"):
             return [each for each in self.list_events(live) if each.get("type") == "Warning"]
@@ -74,41 +74,43 @@ class ClusterReader:
         namespace, uid = as_text(metadata.get("namespace")), as_text(metadata.get("uid"))
         if not namespace or not uid:
             return []
-        query = urlencode({"fieldSelector": f"involvedObject.uid={uid}", "limit": _MAX_EVENTS})
+        query = _query(fieldSelector=f"involvedObject.uid={uid}", limit=_MAX_EVENTS)
         content = self._get(f"{_core(namespace)}/events?{query}", f"events in namespace {namespace}") or {}
         return _sort_events(content, uid)
 
     def read_claim(self, namespace: str, name: str) -> dict[str, Any] | None:
         """Return a PersistentVolumeClaim, or None if it does not exist or cannot be read."""
-        path = f"{_core(namespace)}/persistentvolumeclaims/{quote_url(name, safe='')}"
+        path = f"{_core(namespace)}/persistentvolumeclaims/{_segment(name)}"
         return self._get(path, f"PersistentVolumeClaim {namespace}/{name}")
 
     def read_node(self, name: str) -> dict[str, Any] | None:
         """Return a node, or None if it does not exist or cannot be read."""
-        return self._get(f"/api/v1/nodes/{quote_url(name, safe='')}", f"Node {name}")
+        return self._get(f"/api/v1/nodes/{_segment(name)}", f"Node {name}")
 
     def is_missing(self, node_name: str) -> bool:
         """Return whether a node does not exist."""
-        path = f"/api/v1/nodes/{quote_url(node_name, safe='')}"
+        path = f"/api/v1/nodes/{_segment(node_name)}"
         return self.read_node(node_name) is None and path not in self._failures
 
     def read_log(self, pod: Mapping[str, Any], container: str, *, is_previous: bool) -> tuple[str, ...]:
         """Return the last lines of a container's log, or one line with the reason why there are none.
+
+        Of several pods with the same owner, only the first log is read.
 
         Args:
             pod: the pod.
             container: name of the container.
             is_previous: whether the log is that of the container before its last restart.
         """
-        if not self._with_logs or not self._is_reachable or self._log_count >= _MAX_LOGS:
-            return ()
-        self._log_count += 1
         metadata = as_mapping(dict(pod), "metadata")
         name, namespace = as_text(metadata.get("name")), as_text(metadata.get("namespace"))
-        query = {"container": container, "tailLines": _READ_LOG_LINES}
-        if is_previous:
-            query["previous"] = "true"
-        path = f"{_core(namespace)}/pods/{quote_url(name, safe='')}/log?{urlencode(query)}"
+        key = (namespace, next(iter(_owner_uids(metadata)), name), container)
+        is_read_enough = key in self._log_keys or len(self._log_keys) >= _MAX_LOGS
+        if not self._with_logs or self._outage is not None or is_read_enough:
+            return ()
+        self._log_keys.add(key)
+        query = _query(container=container, tailLines=_READ_LOG_LINES, previous="true" if is_previous else "false")
+        path = f"{_core(namespace)}/pods/{_segment(name)}/log?{query}"
         try:
             text = self._client.read_text(path, max_bytes=_MAX_LOG_BYTES)
         except ApiStatusError as error:
@@ -125,19 +127,23 @@ class ClusterReader:
         if path in self._responses:
             return self._responses[path]
         if path not in self._failures:
-            if not self._is_reachable:
-                self._failures[path] = f"{subject} (the API server does not respond)"
-            else:
-                try:
-                    self._responses[path] = self._client.get(path, subject, accept)
-                    return self._responses[path]
-                except NotReadableError as error:
-                    self._failures[path] = to_single_line(error)
-                except KubeError as error:
-                    self._is_reachable = False
-                    self._failures[path] = f"{subject} ({quote(str(error), 200)})"
+            try:
+                if self._outage is not None:
+                    raise self._outage
+                self._responses[path] = self._client.get(path, subject, accept)
+                return self._responses[path]
+            except NotReadableError as error:
+                self._failures[path] = to_single_line(error)
+            except KubeError as error:
+                # Each further request would last as long.
+                self._outage = error
+                self._failures[path] = quote(f"{subject} ({error})", 300)
         self._unread.append(self._failures[path])
         return None
+
+
+def _owner_uids(metadata: Mapping[str, Any]) -> list[str]:
+    return [as_text(each.get("uid")) for each in as_mappings(metadata.get("ownerReferences"))]
 
 
 def event_time(event: Mapping[str, Any]) -> str:
@@ -155,8 +161,17 @@ def event_attempt(event: Mapping[str, Any]) -> str:
     return f"{event_time(event)}/{count}"
 
 
+def _segment(name: str) -> str:
+    """Return a name as a segment of a path."""
+    return quote_url(name, safe="", errors="replace")
+
+
+def _query(**parameters: object) -> str:
+    return urlencode(parameters, errors="replace")
+
+
 def _core(namespace: str) -> str:
-    return f"/api/v1/namespaces/{quote_url(namespace, safe='')}"
+    return f"/api/v1/namespaces/{_segment(namespace)}"
 
 
 def _sort_events(content: Mapping[str, Any], uid: str) -> list[dict[str, Any]]:

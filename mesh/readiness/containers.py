@@ -16,6 +16,7 @@ from mesh.readiness.volumes import missing_object_remedy
 
 # Reasons of containers that wait for their turn.
 STARTING_REASONS = frozenset({"ContainerCreating", "PodInitializing", ""})
+_IPTABLES_ERROR = re.compile(r"ip6?tables|nf_tables|nft\b|legacy", re.IGNORECASE)
 _EXEC_FORMAT = re.compile(r"exec format error")
 _MISSING_OBJECT = re.compile(r"(secret|configmap) \"([^\"]+)\" not found", re.IGNORECASE)
 _MISSING_KEY = re.compile(r"couldn't find key (\S+) in (Secret|ConfigMap) \S*?/?([^/\s]+)$")
@@ -229,13 +230,8 @@ def _init_remedy(scope: Scope, name: str, log: str) -> str:
             "check linkerd-cni on the pod's node: the plugin did not redirect the pod's traffic; then delete "
             "the pod, because the plugin handles only new pods"
         )
-    values = scope.settings.linkerd("values.linkerd-control-plane")
-    if "legacy" in log or "nft" in log or "Table does not exist" in log or "iptables-save" in log:
-        return (
-            f"set proxyInit.iptablesMode (`legacy` or `nft`) in {values} to the nodes' iptables, "
-            f"or set {scope.settings.linkerd('cni')}: true"
-        )
-    return (
-        "allow the pod NET_ADMIN and NET_RAW, with which it redirects its traffic, or set "
-        f"{scope.settings.linkerd('cni')}: true; for iptables errors, set proxyInit.iptablesMode in {values}"
-    )
+    mode = f"proxyInit.iptablesMode in `{scope.settings.linkerd('values.linkerd-control-plane')}`"
+    cni = f"`{scope.settings.linkerd('cni')}: true`"
+    if _IPTABLES_ERROR.search(log):
+        return f"set {mode} to the iptables of the nodes (`legacy` or `nft`), or set {cni}"
+    return f"allow the pod NET_ADMIN and NET_RAW, with which it redirects its traffic, or set {cni}"

@@ -42,7 +42,7 @@ def _find_failure(scope: Scope) -> Cause | None:
                 subject=f"Job {scope.name}",
                 reason=reason,
                 message=quote(as_text(condition.get("message"))),
-                remedy=f"correct the cause that its pods name, delete the Job ({delete}), and run `pulumi up --refresh`",
+                remedy=f"correct the cause in its pods, delete the Job ({delete}), and run `pulumi up --refresh`",
                 permanent=scope.identify(reason),
             )
     return None

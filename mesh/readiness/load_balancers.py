@@ -48,5 +48,5 @@ def _find_remedy(scope: Scope, reason: str) -> str:
     if settings.chart == "cilium":
         return f"{repair}; or set `clusters.{settings.cluster}.cilium.service: NodePort`"
     if settings.chart == "ingress-nginx":
-        return f"{repair}; or set controller.service.type: NodePort in `{settings.values}`"
+        return f"{repair}; or set controller.service.type: NodePort in {settings.values}"
     return repair

@@ -90,7 +90,7 @@ def _find_unready_causes(
 def _find_start_causes(
     scope: Scope, subject: str, pod: Mapping[str, Any], waiting: Sequence[ContainerState]
 ) -> list[Cause]:
-    events = [each for each in scope.reader.list_warnings(pod) if each.get("reason") in _START_REASONS]
+    events = [each for each in scope.reader.list_warnings(pod) if as_text(each.get("reason")) in _START_REASONS]
     # The kubelet's second event names only the volumes that are not mounted.
     event = next((each for each in events if not _is_vague(each)), events[0] if events else None)
     if event is not None:

@@ -33,9 +33,11 @@ _QUOTED_SECRET = re.compile(
 _LABELLED_SECRET = re.compile(
     r"((?<![\w.-])[\w.-]{0,64}(?:pwd|credentials?)\s*[:=]\s*)(?!\[secret\])[^\s\"',;]{3,}", re.IGNORECASE
 )
-# Messages of registries have these words after `token:`, and no secret.
-_TOKEN_ERROR = re.compile(
-    r"\b(token): (?=unexpected status|failed to |Get \"|Post \"|rpc error|invalid )", re.IGNORECASE
+# Messages of registries have a colon after these words, and no secret.
+_WORD_WITHOUT_SECRET = re.compile(
+    r"\b(token|authorization): (?=unexpected status|authorization failed|server message|insufficient_scope"
+    r"|no basic auth|failed to |rpc error|Get \"|Post \")",
+    re.IGNORECASE,
 )
 _BLOB = re.compile(r"[A-Za-z0-9+/_=-]{32,}")
 _HEXADECIMAL = re.compile(r"(?<!sha256:)(?<![\w/-])[0-9a-z]{32,}(?![\w/-])")
@@ -76,7 +78,7 @@ def _remove_escape_sequences(text: str) -> str:
 def _redact(text: str) -> str:
     text = text.replace('\\"', '"')  # JSON in a JSON text
     text = _KEY_END.sub(SECRET, text, count=1)
-    text = _TOKEN_ERROR.sub(r"\1, ", text)
+    text = _WORD_WITHOUT_SECRET.sub(r"\1, ", text)
     text = _QUOTED_SECRET.sub(lambda match: f"{match[1]}{SECRET}", text)
     text = _LABELLED_SECRET.sub(lambda match: f"{match[1]}{SECRET}", text)
     text = redact_credentials(hide_secrets(text), hides_long_words=False)

@@ -17,7 +17,6 @@ _LINKERD_CHARTS = frozenset(
         "service-mirror",
     }
 )
-_GATEWAY = "linkerd-gateway"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,24 +45,23 @@ class RemedySettings:
     def values(self) -> str:
         """Return the path of the chart's values, or of a sample's settings."""
         if self.is_linkerd:
-            return self.linkerd(f"values.{self.chart}")
+            return f"`{self.linkerd(f'values.{self.chart}')}`"
         if self.chart == "metallb":
-            return "extensions.metallb.values"
+            return "`extensions.metallb.values`"
         if self.chart == "ingress-nginx":
-            return "extensions.ingressNginx.values"
+            return "`extensions.ingressNginx.values`"
         if self.chart == "cilium":
-            return f"clusters.{self.cluster}.cilium.values"
+            return f"`clusters.{self.cluster}.cilium.values`"
         return f"the settings of `{self.owner}` in `workloads`"
 
 
 def image_source(settings: RemedySettings, container: str) -> str:
     """Return where the stack file sets an image."""
-    if settings.is_linkerd:
+    is_linkerd_image = settings.is_linkerd and container != "prometheus"
+    if is_linkerd_image or container.startswith("linkerd-"):
         return "`linkerd.registry` and `linkerd.version`"
     if settings.chart:
-        return f"the image in `{settings.values}`"
-    if container.startswith("linkerd-"):
-        return "`linkerd.registry` and `linkerd.version`"
+        return f"the image in {settings.values}"
     return f"`workloads[].{settings.owner}.images.{container}`"
 
 

@@ -74,7 +74,7 @@ def _find_creation_causes(scope: Scope, *, missing: int) -> list[Cause]:
 
     Args:
         scope: the workload.
-        missing: number of pods that do not exist. Those of an ordered StatefulSet wait for another pod.
+        missing: number of pods that do not exist. In an ordered StatefulSet, they wait for another pod.
     """
     condition = find_condition(scope.live, "ReplicaFailure")
     message = as_text(condition.get("message")) if condition.get("status") == "True" else ""

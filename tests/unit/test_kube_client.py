@@ -234,3 +234,30 @@ def test_missing_context_has_its_own_error(tmp_path: Path) -> None:
     with pytest.raises(BadCredentialsError) as caught:
         kube_client.connect(Access(context="c0", kubeconfig="{\nnot: [yaml"))
     assert not isinstance(caught.value, KubeconfigContextError)
+
+
+def test_text_is_read_up_to_its_limit() -> None:
+    api_server = FakeApiServer(objects={"/log": "ü".encode() + b"\xff" + b"x" * 100})
+    with serve(api_server):
+        client = build_kube_client(api_server.server)
+
+        assert client.read_text("/log?tailLines=10", max_bytes=5) == "ü\ufffdxx"
+        assert client.read_text("/other", max_bytes=5) is None
+
+
+def test_refused_text_raises_the_message_of_the_server() -> None:
+    api_server = FakeApiServer(objects={}, statuses={"/log": 400})
+    with serve(api_server):
+        client = build_kube_client(api_server.server)
+
+        with pytest.raises(ApiStatusError, match="HTTP 400: things is forbidden"):
+            client.read_text("/log", max_bytes=5)
+
+
+def test_hanging_text_ends_at_the_deadline() -> None:
+    api_server = FakeApiServer(hanging_paths=("/log",))
+    with serve(api_server):
+        client = build_kube_client(api_server.server, timeout_s=0.2)
+
+        with pytest.raises(ApiUnreachableError, match="no response within"):
+            client.read_text("/log", max_bytes=5)
