@@ -95,7 +95,7 @@ class ClusterReader:
     def read_log(self, pod: Mapping[str, Any], container: str, *, is_previous: bool) -> tuple[str, ...]:
         """Return the last lines of a container's log, or one line with the reason why there are none.
 
-        Of several pods with the same owner, only the first log is read.
+        The log of one pod stands for those of all pods with the same owner.
 
         Args:
             pod: the pod.

@@ -207,17 +207,28 @@ def _format_exit(terminated: Mapping[str, Any]) -> str:
 
 
 def _termination_remedy(scope: Scope, container: ContainerState, *, is_out_of_memory: bool, log: str) -> str:
-    settings = scope.settings
     if is_out_of_memory:
-        place = settings.values if settings.chart else f"{settings.values} (`memory`), if the sample has this setting"
-        return f"raise the memory limit of container {container.label} in {place}"
+        return _memory_remedy(scope, container)
     if container.name in (_LINKERD_INIT, _CNI_VALIDATOR):
         return _init_remedy(scope, container.name, log)
     if _EXEC_FORMAT.search(log):
         return "use an image for the architecture of the nodes"
     pod = object_name(container.pod)
     previous = "" if container.terminated else " --previous"
-    return f"correct the cause that the log names: {scope.kubectl(f'logs {pod} -c {container.label}{previous}')}"
+    return f"fix the error in the log: {scope.kubectl(f'logs {pod} -c {container.label}{previous}')}"
+
+
+def _memory_remedy(scope: Scope, container: ContainerState) -> str:
+    settings = scope.settings
+    if container.name == "linkerd-proxy":
+        place = f"`{settings.linkerd('values.linkerd-control-plane')}` (proxy.resources.memory.limit)"
+    elif settings.owner == "userlist" and not settings.chart:
+        place = "`workloads[].userlist.memory`"
+    elif settings.values:
+        place = settings.values
+    else:
+        return "add memory to the node: the sample has no setting for a memory limit"
+    return f"raise the memory limit of container {container.label} in {place}"
 
 
 def _init_remedy(scope: Scope, name: str, log: str) -> str:

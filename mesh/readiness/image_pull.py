@@ -188,26 +188,25 @@ def _find_remedy(error: PullError, reason: str, scope: Scope, container: str) ->
         return "load the image on the node, or change the container's imagePullPolicy"
     if error is PullError.UNAUTHORIZED:
         return remedies.set_registry_credentials(settings, container)
+    registry = remedies.registry_source(settings, container)
     if error is PullError.RATE_LIMIT:
         return (
-            "wait, because this may resolve itself; to avoid it, set `imagePullSecret` to an account there, or "
-            f"set {remedies.image_source(settings, container)} to a mirror"
+            "wait, because this may resolve itself; or set `imagePullSecret` to an account of the registry, or "
+            f"{registry} to a mirror"
         )
     if error is PullError.UNREACHABLE:
         return (
-            "wait, because this may resolve itself; if it lasts, check DNS, proxy and firewall of the nodes, or set "
-            f"{remedies.image_source(settings, container)} to a registry that they reach"
+            "wait, because this may resolve itself; or check DNS, proxy and firewall of the nodes, or set "
+            f"{registry} to a registry that they reach"
         )
     if error is PullError.CERTIFICATE:
         return "add the registry's CA to the nodes' container runtime, or correct the nodes' clocks"
     if error is PullError.NODE:
         return "repair the storage or the container runtime of the pod's node (`kubectl describe node`)"
     if error is PullError.PLATFORM:
-        return (
-            f"use nodes of another architecture, or set {remedies.image_source(settings, container)} to an image for it"
-        )
+        return f"use nodes of another architecture, or set {registry} to one with images for it"
     if error is PullError.SIGNATURE:
-        return f"sign the image, or set {remedies.image_source(settings, container)} to a signed one"
+        return f"sign the image, or set {registry} to one with signed images"
     if error is PullError.INVALID_NAME:
         return f"correct {remedies.image_source(settings, container)}"
     if error is PullError.NOT_FOUND:

@@ -58,10 +58,8 @@ def _quota_remedy(scope: Scope, match: re.Match[str]) -> str:
 
 
 def _quota_needs_remedy(scope: Scope, match: re.Match[str]) -> str:
-    return (
-        f"set the resources that quota {quote_name(match[1])} requires in {scope.settings.values}, or create a "
-        "LimitRange with defaults"
-    )
+    name = quote_name(match[1])
+    return f"create a LimitRange with defaults for quota {name}{scope.settings.or_in_values('set the resources')}"
 
 
 def _pod_security_remedy(scope: Scope, match: re.Match[str]) -> str:
@@ -84,12 +82,12 @@ def _webhook_down_remedy(scope: Scope, match: re.Match[str]) -> str:
 
 
 def _webhook_denial_remedy(scope: Scope, match: re.Match[str]) -> str:
-    name = quote_name(match[1])
-    return f"satisfy webhook {name} with {scope.settings.values}, or exempt namespace {scope.namespace} from it"
+    exempt = f"exempt namespace {scope.namespace} from webhook {quote_name(match[1])}"
+    return f"{exempt}{scope.settings.or_in_values('satisfy it')}"
 
 
 def _policy_remedy(scope: Scope, match: re.Match[str]) -> str:
-    return f"satisfy the policy with {scope.settings.values}, or exempt namespace {scope.namespace} from it"
+    return f"exempt namespace {scope.namespace} from the policy{scope.settings.or_in_values('satisfy it')}"
 
 
 def _account_remedy(scope: Scope, match: re.Match[str]) -> str:
@@ -99,11 +97,12 @@ def _account_remedy(scope: Scope, match: re.Match[str]) -> str:
 
 
 def _limit_range_remedy(scope: Scope, match: re.Match[str]) -> str:
-    return f"change the LimitRange ({scope.kubectl('get limitrange')}), or the resources in {scope.settings.values}"
+    change = scope.settings.or_in_values("change the resources")
+    return f"change the LimitRange ({scope.kubectl('get limitrange')}){change}"
 
 
 def _priority_class_remedy(scope: Scope, match: re.Match[str]) -> str:
-    return f"create the PriorityClass {quote_name(match[1])}, or change it in {scope.settings.values}"
+    return f"create the PriorityClass {quote_name(match[1])}{scope.settings.or_in_values('change it')}"
 
 
 def _namespace_remedy(scope: Scope, match: re.Match[str]) -> str:

@@ -138,7 +138,7 @@ def _pod_failure(scope: Scope, subject: str, status: Mapping[str, Any]) -> Cause
     reason = quote_name(as_text(status.get("reason")))
     remedy = f"see {scope.kubectl(f'describe {pod_argument(subject)}')}"
     if reason == "Evicted":
-        remedy = "free the resource on the node or add a node; a limit on the pod's own storage is a value of its chart"
+        remedy = "free the resource on the node, or add a node"
     elif reason in ("NodeLost", "NodeShutdown", "Terminated", "Shutdown"):
         remedy = "repair the node, or delete it if it is gone"
     return Cause(subject=subject, reason=reason, message=quote(as_text(status.get("message"))), remedy=remedy)

@@ -13,7 +13,7 @@ MAX_LOG_LINES = 10
 _MAX_LOG_LINE_LENGTH = 300
 _MAX_NAME_LENGTH = 253
 # A text is cut before redaction too, because its author chooses the length.
-_MAX_INPUT_LENGTH = 2**17
+_MAX_INPUT_LENGTH = 2**16
 
 # Escape sequences of terminals: CSI, then OSC, DCS and similar up to their terminator, then all others.
 _ESCAPE_SEQUENCE = re.compile(

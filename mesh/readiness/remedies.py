@@ -42,8 +42,8 @@ class RemedySettings:
         return f"clusters.{self.cluster}.linkerd.{setting}"
 
     @property
-    def values(self) -> str:
-        """Return the path of the chart's values, or of a sample's settings."""
+    def values(self) -> str | None:
+        """Return the path of the chart's values; None: samples have none."""
         if self.is_linkerd:
             return f"`{self.linkerd(f'values.{self.chart}')}`"
         if self.chart == "metallb":
@@ -52,17 +52,25 @@ class RemedySettings:
             return "`extensions.ingressNginx.values`"
         if self.chart == "cilium":
             return f"`clusters.{self.cluster}.cilium.values`"
-        return f"the settings of `{self.owner}` in `workloads`"
+        return f"the values of the chart `{self.chart}`" if self.chart else None
+
+    def or_in_values(self, remedy: str) -> str:
+        """Return a remedy by the chart's values, as the end of another one; empty for a sample."""
+        return f", or {remedy} in {self.values}" if self.values else ""
 
 
 def image_source(settings: RemedySettings, container: str) -> str:
-    """Return where the stack file sets an image."""
-    is_linkerd_image = settings.is_linkerd and container != "prometheus"
-    if is_linkerd_image or container.startswith("linkerd-"):
-        return "`linkerd.registry` and `linkerd.version`"
-    if settings.chart:
-        return f"the image in {settings.values}"
-    return f"`workloads[].{settings.owner}.images.{container}`"
+    """Return the settings that determine an image."""
+    return (
+        "`linkerd.registry` and `linkerd.version`"
+        if _is_linkerd_image(settings, container)
+        else _image(settings, container)
+    )
+
+
+def registry_source(settings: RemedySettings, container: str) -> str:
+    """Return the setting that determines the registry of an image."""
+    return "`linkerd.registry`" if _is_linkerd_image(settings, container) else _image(settings, container)
 
 
 def correct_image(settings: RemedySettings, container: str) -> str:
@@ -75,4 +83,15 @@ def set_registry_credentials(settings: RemedySettings, container: str) -> str:
     return (
         "set `imagePullSecret` or `linkerd.imagePullSecrets` to credentials for this registry; for a wrong name, "
         f"correct {image_source(settings, container)}"
+    )
+
+
+def _is_linkerd_image(settings: RemedySettings, container: str) -> bool:
+    """Return whether an image is Linkerd's own; its containers are injected into the pods of samples too."""
+    return (settings.is_linkerd and container != "prometheus") or container.startswith("linkerd-")
+
+
+def _image(settings: RemedySettings, container: str) -> str:
+    return (
+        f"the image in {settings.values}" if settings.values else f"`workloads[].{settings.owner}.images.{container}`"
     )

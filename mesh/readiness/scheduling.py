@@ -55,13 +55,13 @@ def _find_remedy(scope: Scope, message: str) -> str:
         setting = f", or tolerate the taint in `{settings.linkerd('tolerations')}`" if has_settings else ""
         remedies.append(f"remove the taint (`kubectl describe nodes`){setting}")
     if "didn't match Pod's node affinity" in message or "didn't match node selector" in message:
-        place = f"`{settings.linkerd('nodeSelector')}`" if has_settings else settings.values
-        remedies.append(f"label a node as {place} requires, or change it")
+        setting = f" or `{settings.linkerd('nodeSelector')}`" if has_settings else ""
+        remedies.append(f"change the labels of a node{setting}")
     if "anti-affinity" in message:
         setting = f", or set `{settings.linkerd('highAvailability')}: false`" if has_settings else ""
         remedies.append(f"add nodes, because each replica needs a node of its own{setting}")
     if "Insufficient" in message or "Too many pods" in message:
-        remedies.append(f"add nodes, or lower the resource requests in {settings.values}")
+        remedies.append(f"add nodes{settings.or_in_values('lower the resource requests')}")
     if "unschedulable" in message:
         remedies.append("uncordon a node (`kubectl uncordon`)")
     if "no nodes available" in message or "0/0 nodes" in message:
@@ -70,4 +70,4 @@ def _find_remedy(scope: Scope, message: str) -> str:
         remedies.append("add a node in the zone of the volume")
     if "free ports" in message:
         remedies.append("free the host port on a node, or add a node")
-    return "; ".join(remedies) or _FALLBACK_REMEDY
+    return f"wait for a node, or {'; or '.join(remedies or [_FALLBACK_REMEDY])}"

@@ -40,8 +40,8 @@ def _find_claim_cause(scope: Scope, name: str) -> Cause | None:
         reason=(as_text(event.get("reason")) if event is not None else "") or phase or "Pending",
         message=quote(f"{class_text}: {message}"),
         remedy=(
-            "check `kubectl get storageclass`: create a default StorageClass or the missing one, or set another one in "
-            f"{scope.settings.values}"
+            "create the missing StorageClass, or a default one (`kubectl get storageclass`)"
+            f"{scope.settings.or_in_values('set another one')}"
         ),
     )
 

@@ -181,3 +181,27 @@ def diagnose_pod(live_pod: Any, *events: Any, settings: RemedySettings = SETTING
     """Return the diagnosis of a Deployment with one pod."""
     [diagnosis] = diagnose_on(build_api_server([live_pod], events), workload(), settings=settings)
     return diagnosis
+
+
+def set_container_statuses(client: KubeClient, pods_path: str, selector: str, *statuses: Mapping[str, Any]) -> None:
+    """Overwrite the statuses of the containers of pods that kwok started, so that the pods are not ready.
+
+    Args:
+        client: a client of the cluster.
+        pods_path: path of the pods.
+        selector: labels of the pods.
+        statuses: one per container, such as those of `waiting` and `crashing`.
+    """
+    conditions = [
+        {"type": "PodScheduled", "status": "True"},
+        {"type": "Ready", "status": "False", "reason": "ContainersNotReady"},
+    ]
+    body = {
+        "status": {
+            "phase": "Running",
+            "conditions": conditions,
+            "containerStatuses": [{"imageID": "", **status} for status in statuses],
+        }
+    }
+    for each in client.list_objects(pods_path, selector):
+        client.request("PATCH", f"{pods_path}/{each['metadata']['name']}/status", body=body)

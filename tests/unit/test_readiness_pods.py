@@ -42,7 +42,7 @@ def test_crash_is_reported_with_exit_code_and_log() -> None:
     assert format_long(diagnosis) == [
         "Deployment linkerd-destination in namespace linkerd: 1 of 1 pod not ready",
         f"  Pod {POD}, container policy: CrashLoopBackOff: exit code 1; restarted 3 times",
-        f"    correct the cause that the log names: `kubectl logs {POD} -c policy --previous -n linkerd`",
+        f"    fix the error in the log: `kubectl logs {POD} -c policy --previous -n linkerd`",
         "    | starting",
         '    | level=fatal msg="no route" password=[secret]',
     ]

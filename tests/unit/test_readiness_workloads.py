@@ -69,12 +69,12 @@ def creation_cause(message: str, **status: Any) -> Cause:
         (
             'admission webhook "validate.kyverno.svc-fail" denied the request: policy require-labels failed',
             "webhook/validate.kyverno.svc-fail",
-            "satisfy webhook validate.kyverno.svc-fail",
+            "from webhook validate.kyverno.svc-fail, or satisfy it in `clusters.west",
         ),
         (
             "pods \"x\" is forbidden: ValidatingAdmissionPolicy 'limits' with binding 'b' denied request: no limits",
             "policy/limits",
-            "satisfy the policy",
+            "exempt namespace linkerd from the policy",
         ),
         (
             'pods "x" is forbidden: maximum cpu usage per Container is 1, but limit is 2',
@@ -371,5 +371,5 @@ def test_same_remedy_is_printed_once() -> None:
     api_server = build_api_server([unscheduled("0/1 nodes are available: 1 node(s) were unschedulable.")])
     lines = format_report(diagnose_on(api_server, workload(name="one"), workload(name="two")))
 
-    assert lines[2] == "    uncordon a node (`kubectl uncordon`)"
+    assert lines[2] == "    wait for a node, or uncordon a node (`kubectl uncordon`)"
     assert lines[5] == "    as above"
