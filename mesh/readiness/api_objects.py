@@ -19,7 +19,7 @@ def diagnose_crd(scope: Scope) -> tuple[str, list[Cause]]:
                 subject=subject,
                 reason=quote_name(as_text(names.get("reason"))) or "NamesNotAccepted",
                 message=quote(condition_message(names)),
-                remedy="delete the CRD that has these names if no software needs it (`kubectl get crds`)",
+                remedy=f"delete the CRD with these names if no software needs it ({scope.settings.kubectl('get crds')})",
             )
         ]
     schema = find_condition(scope.live, "NonStructuralSchema")
@@ -54,11 +54,12 @@ def diagnose_api_service(scope: Scope) -> tuple[str, list[Cause]]:
     condition = find_condition(scope.live, "Available")
     service = as_mapping(scope.spec, "service")
     namespace, name = quote_name(as_text(service.get("namespace"))), quote_name(as_text(service.get("name")))
+    get_pods = scope.settings.kubectl("get pods,endpointslices", namespace)
     return "not available", [
         Cause(
             subject=f"APIService {scope.name}",
             reason=quote_name(as_text(condition.get("reason"))) or "Unknown",
             message=quote(condition_message(condition)) if condition else "the API server has not tried it yet",
-            remedy=f"check the pods of its Service: `kubectl get pods,endpointslices -n {namespace}`" if name else None,
+            remedy=f"check the pods of its Service: {get_pods}" if name else None,
         )
     ]

@@ -98,7 +98,7 @@ def _format_lines(diagnosis: Diagnosis, remedies: set[str]) -> list[str]:
         message = f": {cause.message}" if cause.message else ""
         lines.append(f"  {cause.subject}: {cause.reason}{message}")
         if cause.remedy is not None:
-            lines.append(f"    {'as above' if cause.remedy in remedies else cause.remedy}")
+            lines.append(f"    remedy: {'as above' if cause.remedy in remedies else cause.remedy}")
             remedies.add(cause.remedy)
         lines += [f"    {_LOG_PREFIX}{line}" for line in cause.log]
     return lines

@@ -202,7 +202,7 @@ def _find_remedy(error: PullError, reason: str, scope: Scope, container: str) ->
     if error is PullError.CERTIFICATE:
         return "add the registry's CA to the nodes' container runtime, or correct the nodes' clocks"
     if error is PullError.NODE:
-        return "repair the storage or the container runtime of the pod's node (`kubectl describe node`)"
+        return "repair the storage or the container runtime of the pod's node"
     if error is PullError.PLATFORM:
         return f"use nodes of another architecture, or set {registry} to one with images for it"
     if error is PullError.SIGNATURE:

@@ -42,9 +42,11 @@ def find_node_cause(scope: Scope, subject: str, node_name: str) -> Cause | None:
             subject=subject,
             reason="NodeNotReady",
             message=quote(f"Node {name}: {reason}: {as_text(ready.get('message')) or 'no message given'}"),
-            remedy=f"repair the node (`kubectl describe node {name}`), or delete it if it is gone",
+            remedy=f"repair the node ({_describe(scope, name)}), or delete it if it is gone",
         )
-    return next((_pressure_cause(subject, name, node, each) for each in _PRESSURE_CONDITIONS if _has(node, each)), None)
+    return next(
+        (_pressure_cause(scope, subject, name, node, each) for each in _PRESSURE_CONDITIONS if _has(node, each)), None
+    )
 
 
 def pod_argument(subject: str) -> str:
@@ -52,15 +54,19 @@ def pod_argument(subject: str) -> str:
     return f"pod {subject.removeprefix('Pod ').partition(',')[0]}"
 
 
+def _describe(scope: Scope, name: str) -> str:
+    return scope.settings.kubectl(f"describe node {name}")
+
+
 def _has(node: Mapping[str, Any], condition: str) -> bool:
     return find_condition(node, condition).get("status") == "True"
 
 
-def _pressure_cause(subject: str, name: str, node: Mapping[str, Any], kind: str) -> Cause:
+def _pressure_cause(scope: Scope, subject: str, name: str, node: Mapping[str, Any], kind: str) -> Cause:
     message = as_text(find_condition(node, kind).get("message")) or "no message given"
     return Cause(
         subject=subject,
         reason=kind,
         message=quote(f"Node {name}: {message}"),
-        remedy=f"free the resource on the node, or add a node (`kubectl describe node {name}`)",
+        remedy=f"free the resource on the node, or add a node ({_describe(scope, name)})",
     )

@@ -63,7 +63,9 @@ def _quota_needs_remedy(scope: Scope, match: re.Match[str]) -> str:
 
 
 def _pod_security_remedy(scope: Scope, match: re.Match[str]) -> str:
-    label = f"`kubectl label namespace {scope.namespace} --overwrite pod-security.kubernetes.io/enforce=privileged`"
+    label = scope.settings.kubectl(
+        f"label namespace {scope.namespace} --overwrite pod-security.kubernetes.io/enforce=privileged"
+    )
     if "NET_ADMIN" in match.string or "NET_RAW" in match.string:
         return f"set `{scope.settings.linkerd('cni')}: true`, so that pods need no NET_ADMIN, or allow it: {label}"
     return f"allow the pods in namespace {scope.namespace}: {label}"
@@ -77,7 +79,7 @@ def _webhook_down_remedy(scope: Scope, match: re.Match[str]) -> str:
         )
     return (
         f"repair the Service of webhook {name}, or delete its configuration if its software is gone "
-        "(`kubectl get mutatingwebhookconfigurations,validatingwebhookconfigurations`)"
+        f"({scope.settings.kubectl('get mutatingwebhookconfigurations,validatingwebhookconfigurations')})"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 # Charts whose images, nodes and tolerations are settings below `linkerd`.
@@ -17,6 +18,7 @@ _LINKERD_CHARTS = frozenset(
         "service-mirror",
     }
 )
+_SHELL_CHARACTER = re.compile(r"[^\w ./:=,@-]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,11 +28,18 @@ class RemedySettings:
     cluster: str  # name in the stack file
     owner: str  # name of the Helm release or the sample
     chart: str = ""  # name of the release's chart; empty: a sample
+    context: str = ""  # context in the user's kubeconfig, for commands; empty: none is named
 
     @property
     def subject(self) -> str:
         """Return cluster and owner for a message."""
         return f"{self.cluster}: {self.owner}"
+
+    def kubectl(self, command: str, namespace: str = "") -> str:
+        """Return a kubectl command for the cluster, in which no name can be anything else to a shell."""
+        context = f" --context {self.context}" if self.context else ""
+        flags = f"{context}{f' -n {namespace}' if namespace else ''}"
+        return f"`{_SHELL_CHARACTER.sub('_', f'kubectl{flags} {command}')}`"
 
     @property
     def is_linkerd(self) -> bool:

@@ -17,7 +17,8 @@ from mesh.readiness.scope import Scope
 from mesh.readiness.volumes import find_claim_causes
 
 _MISSING_CLAIM = re.compile(r"persistentvolumeclaim \"([^\"]+)\" (?:not found|is being deleted)", re.IGNORECASE)
-_FALLBACK_REMEDY = "compare the pod with the nodes (`kubectl describe nodes`)"
+# The scheduler appends the result for each node that it could free by the eviction of other pods.
+_PREEMPTION = re.compile(r"\s*preemption: .*", re.DOTALL)
 
 
 def find_scheduling_causes(scope: Scope, subject: str, pod: Mapping[str, Any]) -> list[Cause]:
@@ -29,7 +30,8 @@ def find_scheduling_causes(scope: Scope, subject: str, pod: Mapping[str, Any]) -
         pod: the pod.
     """
     condition = find_condition(pod, "PodScheduled")
-    reason, message = as_text(condition.get("reason")), as_text(condition.get("message"))
+    reason = as_text(condition.get("reason"))
+    message = _PREEMPTION.sub("", as_text(condition.get("message")))
     if not reason:
         remedy = "if it lasts, check that kube-scheduler runs"
         return [Cause(subject=subject, reason="Pending", message="the scheduler has not handled it yet", remedy=remedy)]
@@ -50,10 +52,11 @@ def _find_remedy(scope: Scope, message: str) -> str:
         return f"create PersistentVolumeClaim {quote_name(missing[1])} in namespace {scope.namespace}"
     settings = scope.settings
     has_settings = settings.is_linkerd
+    describe = settings.kubectl("describe nodes")
     remedies: list[str] = []
     if "untolerated taint" in message or "had taint" in message:
         setting = f", or tolerate the taint in `{settings.linkerd('tolerations')}`" if has_settings else ""
-        remedies.append(f"remove the taint (`kubectl describe nodes`){setting}")
+        remedies.append(f"remove the taint ({describe}){setting}")
     if "didn't match Pod's node affinity" in message or "didn't match node selector" in message:
         setting = f" or `{settings.linkerd('nodeSelector')}`" if has_settings else ""
         remedies.append(f"change the labels of a node{setting}")
@@ -63,11 +66,11 @@ def _find_remedy(scope: Scope, message: str) -> str:
     if "Insufficient" in message or "Too many pods" in message:
         remedies.append(f"add nodes{settings.or_in_values('lower the resource requests')}")
     if "unschedulable" in message:
-        remedies.append("uncordon a node (`kubectl uncordon`)")
+        remedies.append(f"uncordon a node ({settings.kubectl('get nodes')}, {settings.kubectl('uncordon NODE')})")
     if "no nodes available" in message or "0/0 nodes" in message:
         remedies.append("add a node")
     if "volume node affinity conflict" in message:
         remedies.append("add a node in the zone of the volume")
     if "free ports" in message:
         remedies.append("free the host port on a node, or add a node")
-    return f"wait for a node, or {'; or '.join(remedies or [_FALLBACK_REMEDY])}"
+    return f"wait for a node, or {'; or '.join(remedies or [f'compare the pod with the nodes ({describe})'])}"

@@ -51,7 +51,7 @@ class Scope:
 
     def kubectl(self, command: str) -> str:
         """Return a kubectl command for the object's namespace."""
-        return f"`kubectl {command}{f' -n {self.namespace}' if self.namespace else ''}`"
+        return self.settings.kubectl(command, self.namespace)
 
 
 def object_name(live: Mapping[str, Any]) -> str:

@@ -40,7 +40,7 @@ def _find_claim_cause(scope: Scope, name: str) -> Cause | None:
         reason=(as_text(event.get("reason")) if event is not None else "") or phase or "Pending",
         message=quote(f"{class_text}: {message}"),
         remedy=(
-            "create the missing StorageClass, or a default one (`kubectl get storageclass`)"
+            f"create the missing StorageClass, or a default one ({scope.settings.kubectl('get storageclass')})"
             f"{scope.settings.or_in_values('set another one')}"
         ),
     )

@@ -42,7 +42,7 @@ def test_crash_is_reported_with_exit_code_and_log() -> None:
     assert format_long(diagnosis) == [
         "Deployment linkerd-destination in namespace linkerd: 1 of 1 pod not ready",
         f"  Pod {POD}, container policy: CrashLoopBackOff: exit code 1; restarted 3 times",
-        f"    fix the error in the log: `kubectl logs {POD} -c policy --previous -n linkerd`",
+        f"    remedy: fix the error in the log: `kubectl -n linkerd logs {POD} -c policy --previous`",
         "    | starting",
         '    | level=fatal msg="no route" password=[secret]',
     ]
@@ -69,12 +69,12 @@ def test_log_that_cannot_be_read_is_reported() -> None:
     ("status", "message", "remedy"),
     [
         (crashing(137, "OOMKilled"), "exit code 137, SIGKILL, OOMKilled; restarted 3 times", "raise the memory limit"),
-        (crashing(139), "exit code 139, SIGSEGV; restarted 3 times", "kubectl logs"),
-        (crashing(0, "Completed"), "exit code 0; restarted 3 times", "kubectl logs"),
+        (crashing(139), "exit code 139, SIGSEGV; restarted 3 times", "-n linkerd logs"),
+        (crashing(0, "Completed"), "exit code 0; restarted 3 times", "-n linkerd logs"),
         (
             crashing(128, "StartError", message="exec: no such file"),
             "exit code 128, StartError; restarted 3 times: exec: no such file",
-            "kubectl logs",
+            "-n linkerd logs",
         ),
     ],
 )
@@ -223,7 +223,7 @@ def test_single_starting_container_has_its_name() -> None:
 def test_pod_without_node_has_the_remedies_of_its_reasons(message: str, remedies: list[str]) -> None:
     cause = only_cause(unscheduled(message))
 
-    assert (cause.reason, cause.message) == ("Unschedulable", message)
+    assert (cause.reason, cause.message) == ("Unschedulable", message.partition(" preemption: ")[0])
     assert cause.permanent is None
     assert all(each in str(cause.remedy) for each in remedies)
 
@@ -318,7 +318,7 @@ def test_pod_stuck_terminating_on_lost_node_is_reported() -> None:
     [cause] = diagnosis.causes
     assert cause.reason == "Terminating"
     assert "Node node-1 no longer exists" in cause.message
-    assert f"`kubectl delete pod {POD} --force --grace-period=0 -n linkerd`" in str(cause.remedy)
+    assert f"`kubectl -n linkerd delete pod {POD} --force --grace-period=0`" in str(cause.remedy)
 
 
 def test_pod_with_finalizers_is_reported() -> None:

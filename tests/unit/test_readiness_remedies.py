@@ -72,3 +72,12 @@ def test_settings_in_remedies_exist(chart: str) -> None:
 
     assert names
     assert [name for name in names if f"`{name}`" not in SETTINGS_PAGE and f":{name}" not in SETTINGS_PAGE] == []
+
+
+def test_command_has_the_context_and_no_shell_syntax() -> None:
+    settings = RemedySettings(cluster="west", owner="podinfo", context="kind-west")
+
+    assert settings.kubectl("get pods", "test") == "`kubectl --context kind-west -n test get pods`"
+    assert settings.kubectl("edit resourcequota x;$(reboot)`") == (
+        "`kubectl --context kind-west edit resourcequota x___reboot__`"
+    )

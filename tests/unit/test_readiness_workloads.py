@@ -54,7 +54,7 @@ def creation_cause(message: str, **status: Any) -> Cause:
 @pytest.mark.parametrize(
     ("message", "identity", "remedy"),
     [
-        (QUOTA, "quota/compute", "`kubectl edit resourcequota compute -n linkerd`"),
+        (QUOTA, "quota/compute", "`kubectl -n linkerd edit resourcequota compute`"),
         (
             'pods "x" is forbidden: failed quota: compute: must specify limits.cpu for: policy',
             "quota/compute",
@@ -79,7 +79,7 @@ def creation_cause(message: str, **status: Any) -> Cause:
         (
             'pods "x" is forbidden: maximum cpu usage per Container is 1, but limit is 2',
             "LimitRange/maximum cpu usage per Container",
-            "kubectl get limitrange",
+            "-n linkerd get limitrange",
         ),
     ],
 )
@@ -107,7 +107,7 @@ def test_refusal_by_admission_is_permanent_with_remedy(message: str, identity: s
         ),
         ('pods "x" is forbidden: no PriorityClass with name high was found', "create the PriorityClass high"),
         ("unable to create new content in namespace linkerd because it is being terminated", "pulumi up --refresh"),
-        ("etcdserver: request timed out", "kubectl get events"),
+        ("etcdserver: request timed out", "-n linkerd get events"),
     ],
 )
 def test_refusal_that_may_resolve_itself_is_not_permanent(message: str, remedy: str) -> None:
@@ -176,7 +176,7 @@ def test_paused_rollout_is_reported() -> None:
     [diagnosis] = diagnose_on(build_api_server(), live)
 
     assert diagnosis.causes[0].reason == "Paused"
-    assert "`kubectl rollout resume deployment/linkerd-destination -n linkerd`" in str(diagnosis.causes[0].remedy)
+    assert "`kubectl -n linkerd rollout resume deployment/linkerd-destination`" in str(diagnosis.causes[0].remedy)
 
 
 def test_change_that_no_controller_handled_is_reported() -> None:
@@ -308,7 +308,7 @@ def test_unavailable_api_service_is_reported() -> None:
     assert format_long(diagnosis) == [
         "APIService v1alpha1.tap.linkerd.io: not available",
         "  APIService v1alpha1.tap.linkerd.io: MissingEndpoints: no endpoints for tap",
-        "    check the pods of its Service: `kubectl get pods,endpointslices -n linkerd-viz`",
+        "    remedy: check the pods of its Service: `kubectl -n linkerd-viz get pods,endpointslices`",
     ]
 
 
@@ -371,5 +371,5 @@ def test_same_remedy_is_printed_once() -> None:
     api_server = build_api_server([unscheduled("0/1 nodes are available: 1 node(s) were unschedulable.")])
     lines = format_report(diagnose_on(api_server, workload(name="one"), workload(name="two")))
 
-    assert lines[2] == "    wait for a node, or uncordon a node (`kubectl uncordon`)"
-    assert lines[5] == "    as above"
+    assert lines[2] == "    remedy: wait for a node, or uncordon a node (`kubectl get nodes`, `kubectl uncordon NODE`)"
+    assert lines[5] == "    remedy: as above"
