@@ -19,7 +19,7 @@ def diagnose_crd(scope: Scope) -> tuple[str, list[Cause]]:
                 subject=subject,
                 reason=quote_name(as_text(names.get("reason"))) or "NamesNotAccepted",
                 message=quote(condition_message(names)),
-                remedy=f"delete the CRD with these names if no software needs it ({scope.settings.kubectl('get crds')})",
+                remedy=f"delete the CRD with these names if nothing needs it ({scope.settings.kubectl('get crds')})",
             )
         ]
     schema = find_condition(scope.live, "NonStructuralSchema")

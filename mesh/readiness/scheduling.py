@@ -73,4 +73,4 @@ def _find_remedy(scope: Scope, message: str) -> str:
         remedies.append("add a node in the zone of the volume")
     if "free ports" in message:
         remedies.append("free the host port on a node, or add a node")
-    return f"wait for a node, or {'; or '.join(remedies or [f'compare the pod with the nodes ({describe})'])}"
+    return "; or ".join(["wait for a node", *(remedies or [f"compare the pod with the nodes ({describe})"])])

@@ -371,5 +371,5 @@ def test_same_remedy_is_printed_once() -> None:
     api_server = build_api_server([unscheduled("0/1 nodes are available: 1 node(s) were unschedulable.")])
     lines = format_report(diagnose_on(api_server, workload(name="one"), workload(name="two")))
 
-    assert lines[2] == "    remedy: wait for a node, or uncordon a node (`kubectl get nodes`, `kubectl uncordon NODE`)"
+    assert lines[2] == "    remedy: wait for a node; or uncordon a node (`kubectl get nodes`, `kubectl uncordon NODE`)"
     assert lines[5] == "    remedy: as above"
