@@ -255,7 +255,7 @@ def _create_clear_pending_hook(cluster: Cluster, name: str, *, is_create: bool) 
 def _create_settle_hook(cluster: Cluster, name: str, chart: str, *, awaits_address: bool) -> Hook:
     """Return the hook that finalizes a release, repairs its objects, and waits until they are ready."""
     access, limits = cluster.access, cluster.wait_limits
-    settings = RemedySettings(cluster=cluster.name, owner=name, chart=chart)
+    settings = RemedySettings(cluster=cluster.name, owner=name, chart=chart, context=cluster.settings.context.name)
 
     def settle(step: HookStep) -> None:
         namespace = str(step.inputs["namespace"])

@@ -45,7 +45,7 @@ def create_deployment_wait(
     if not deployments:
         return
     access, limits = cluster.access, cluster.wait_limits
-    settings = RemedySettings(cluster=cluster.name, owner=sample)
+    settings = RemedySettings(cluster=cluster.name, owner=sample, context=cluster.settings.context.name)
     objects = [{"kind": "Deployment", "metadata": {"name": each}} for each in deployments]
 
     def wait(step: HookStep) -> None:
