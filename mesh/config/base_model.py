@@ -15,9 +15,9 @@ Values = dict[str, Any]
 class StrictModel(BaseModel):
     """Mapping of the stack file that rejects unknown keys."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, alias_generator=to_camel, use_attribute_docstrings=True
-    )
+    # Without `use_attribute_docstrings`, which parses the models' source code at each start of the program. The schema
+    # reads the descriptions itself (`mesh.config.schema`).
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_camel)
 
 
 class Shorthand:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
+import textwrap
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
+from mesh.config.base_model import StrictModel
 from mesh.config.models.stack_file import StackFile
 
 # The first line of a stack file refers to this path.
@@ -21,6 +27,10 @@ def build_schema() -> dict[str, Any]:
     The schema uses draft 7, which all editors support.
     """
     config = StackFile.model_json_schema(by_alias=True, ref_template="#/definitions/{model}")
+    _add_descriptions(config, StackFile)
+    for model in _list_models(StrictModel):
+        if model.__name__ in config["$defs"]:
+            _add_descriptions(config["$defs"][model.__name__], model)
     definitions = {name: _simplify(definition) for name, definition in config.pop("$defs").items()}
     properties = {f"{PREFIX}{key}": _or_null(_simplify(value)) for key, value in config["properties"].items()}
     # Pulumi adds a missing prefix. Editors need not offer both forms.
@@ -60,6 +70,39 @@ def build_schema() -> dict[str, Any]:
 def render_schema() -> str:
     """Return the content of the schema file."""
     return json.dumps(build_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _list_models(base: type[StrictModel]) -> Iterator[type[StrictModel]]:
+    """Yield all models that inherit from a model."""
+    for model in base.__subclasses__():
+        yield model
+        yield from _list_models(model)
+
+
+def _add_descriptions(node: dict[str, Any], model: type[StrictModel]) -> None:
+    """Describe each field in the schema of a model by its docstring.
+
+    Args:
+        node: schema of the model; is changed.
+        model: the model.
+    """
+    for base in model.__mro__:
+        if issubclass(base, StrictModel):
+            for name, docstring in _read_docstrings(base):
+                alias = model.model_fields[name].alias or name
+                described = {**node["properties"][alias], "description": docstring}
+                # Pydantic sorts the keys too.
+                node["properties"][alias] = dict(sorted(described.items()))
+
+
+def _read_docstrings(model: type[StrictModel]) -> Iterator[tuple[str, str]]:
+    """Yield name and docstring of each field that a model's own class statement describes."""
+    statement = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
+    assert isinstance(statement, ast.ClassDef), "the source of a class is a class statement"
+    for field, docstring in pairwise(statement.body):
+        match field, docstring:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                yield name, inspect.cleandoc(text)
 
 
 def _simplify(node: Any) -> Any:
