@@ -28,10 +28,12 @@ from components.linkerd.link import ClusterLink
 from components.linkerd.pki import Trust
 from components.sdk.resource_registry import ResourceRegistry
 from components.sdk.sdk_log import disable_sdk_debug_log
+from components.sdk.stack_traces import disable_stack_traces
 from components.workloads.samples import deploy_samples
 from mesh import chart_values, config, preflight, stack_identity
 
 disable_sdk_debug_log()
+disable_stack_traces()
 
 # Load the stack file and the stack state, and check the clusters.
 try:
