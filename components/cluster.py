@@ -101,8 +101,15 @@ class Cluster:
         labels: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """Return the metadata of a namespace that this stack owns, with the label of this program."""
-        return self.metadata(name, labels={**PART_OF_LABEL, **(labels or {})}, annotations=annotations)
+        """Return the metadata of a namespace that this stack owns, with the label of this program.
+
+        Pulumi does not wait for the deletion of the namespace: `components.namespace` does.
+        """
+        return self.metadata(
+            name,
+            labels={**PART_OF_LABEL, **(labels or {})},
+            annotations={**SKIP_AWAIT, **(annotations or {})},
+        )
 
 
 def _kubeconfig_input(cluster: config.ClusterSettings) -> pulumi.Input[str]:

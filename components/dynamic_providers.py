@@ -190,8 +190,13 @@ class NamespaceDeletionProvider(StateProvider):
     keys = ("cluster", "context", "kubeconfig", "uid", "namespace")
     id_keys = ("cluster", "namespace")
 
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        """Report a replacement if the namespace has another name, so that the update waits for the old one."""
+        replaces = ["namespace"] if _olds.get("namespace") != _news.get("namespace") else []
+        return DiffResult(changes=self.persisted(_olds) != self.persisted(_news), replaces=replaces)
+
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
-        """Report the causes that delay the deletion of the namespace."""
+        """Wait until the namespace is deleted, and report the causes that delay its deletion."""
         from components import namespace
         from mesh.kube.client import CONNECT_TIMEOUT_S
         from mesh.kube.errors import BadCredentialsError
@@ -199,7 +204,7 @@ class NamespaceDeletionProvider(StateProvider):
         # The provider of the namespace itself reports credentials that cannot be used.
         with _skipped_on_another_cluster(), suppress(BadCredentialsError):
             client = _connect(_props, timeout_s=_NAMESPACE_TIMEOUT_S, connect_timeout_s=CONNECT_TIMEOUT_S)
-            namespace.report_deletion(client, _props["cluster"], _props["namespace"], pulumi.log.warn)
+            namespace.wait_for_deletion(client, _props["cluster"], _props["namespace"], pulumi.log.warn)
 
 
 class ClusterIdentitiesProvider(StateProvider):

@@ -1,4 +1,4 @@
-"""Reports on a namespace whose deletion takes long, and the resource that makes them."""
+"""The wait for the deletion of a namespace, its reports, and the resource that waits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from mesh.kube.api_services import API_SERVICES_PATH
 from mesh.kube.errors import BadCredentialsError
 from tests.helpers.fake_api_server import FakeApiServer, build_kube_client, serve
 from tests.helpers.mock_engine import RunProgram, mesh_config
-from tests.helpers.stack_under_test import wait_until
 
 PATH = "/api/v1/namespaces/test"
 DISCOVERY = {
@@ -56,18 +55,17 @@ def live(*conditions: dict[str, Any], is_terminating: bool = True) -> dict[str, 
 def _short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("FIRST_REPORT_S", "REPORT_INTERVAL_S", "DELETION_START_TIMEOUT_S"):
         monkeypatch.setattr(namespace, name, 0.0)
-    for name in ("_POLL_INTERVAL_S", "_BACKGROUND_POLL_INTERVAL_S"):
-        monkeypatch.setattr(namespace, name, 0.01)
+    monkeypatch.setattr(namespace, "_POLL_INTERVAL_S", 0.01)
 
 
-def report(server: FakeApiServer, warn: Callable[[str], None]) -> None:
-    namespace.report_deletion(build_kube_client(server.server), "west", "test", warn)
+def wait(server: FakeApiServer, warn: Callable[[str], None]) -> None:
+    namespace.wait_for_deletion(build_kube_client(server.server), "west", "test", warn)
 
 
 def collect_reports(server: FakeApiServer) -> list[str]:
     warnings: list[str] = []
     with serve(server):
-        report(server, warnings.append)
+        wait(server, warnings.append)
     return warnings
 
 
@@ -120,7 +118,6 @@ def test_namespace_that_stays_is_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(TimeoutError, match=r"(?s)west: namespace test: .*pods. has 1.*then run the command again"):
         collect_reports(NamespaceApiServer(reads=[live(remaining(1))]))
-    assert namespace._waiting_deletions._value == namespace.MAX_WAITING_DELETIONS, "the slot is free again"
 
 
 def test_interrupted_api_server_does_not_end_reports() -> None:
@@ -142,48 +139,43 @@ def test_interrupted_api_server_does_not_end_reports() -> None:
     server.statuses = Interrupted()
     server.reads = [live(), live(), live(remaining(3)), None]
     with serve(server):
-        report(server, warnings.append)
+        wait(server, warnings.append)
 
     assert Interrupted.count > 4
     assert "has 3" in warnings[-1]
 
 
 def test_unreachable_cluster_is_left_to_pulumi() -> None:
-    namespace.report_deletion(build_kube_client("http://127.0.0.1:9", timeout_s=1), "west", "test", pytest.fail)
+    namespace.wait_for_deletion(build_kube_client("http://127.0.0.1:9", timeout_s=1), "west", "test", pytest.fail)
 
 
-def test_namespace_that_is_not_deleted_blocks_nothing() -> None:
-    warnings: list[str] = []
-    server = NamespaceApiServer(reads=[live(is_terminating=False)])
+def test_namespace_that_is_not_deleted_ends_the_wait() -> None:
+    assert collect_reports(NamespaceApiServer(reads=[live(is_terminating=False)])) == []
+
+
+def test_deletion_that_starts_late_is_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(namespace, "FIRST_REPORT_S", 20)
+    monkeypatch.setattr(namespace, "DELETION_START_TIMEOUT_S", 5)
+    server = NamespaceApiServer(reads=[live(is_terminating=False), live(), live(), None])
+
     with serve(server):
-        report(server, warnings.append)
-        assert warnings == []
+        wait(server, pytest.fail)
 
-        server.reads = [live(remaining(5))]
-
-        assert wait_until(lambda: bool(warnings), 10), "reports continue in the background"
-        server.reads = [None]
+    assert server.reads == [None]
 
 
-def test_waiting_deletions_leave_room_for_other_providers() -> None:
-    warnings: list[str] = []
-    server = NamespaceApiServer(reads=[live(remaining(1))])
+def test_busy_api_server_does_not_end_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(namespace, "FIRST_REPORT_S", 20)
+    monkeypatch.setattr(namespace, "DELETION_START_TIMEOUT_S", 5)
+    server = NamespaceApiServer(reads=[live(), None], statuses={PATH: 503})
+
     with serve(server):
-        threads = [
-            threading.Thread(target=report, args=(server, warnings.append))
-            for _ in range(namespace.MAX_WAITING_DELETIONS)
-        ]
-        for thread in threads:
-            thread.start()
-        assert wait_until(lambda: namespace._waiting_deletions._value == 0, 10)
+        timer = threading.Timer(0.1, server.statuses.clear)
+        timer.start()
+        wait(server, pytest.fail)
+        timer.join()
 
-        report(server, warnings.append)
-
-        assert wait_until(lambda: len(warnings) == len(threads) + 1, 10), "the last one reports in the background"
-        server.reads = [None]
-        for thread in threads:
-            thread.join(10)
-            assert not thread.is_alive()
+    assert server.reads == [None]
 
 
 def test_provider_creates_nothing_and_ignores_refused_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +191,14 @@ def test_provider_creates_nothing_and_ignores_refused_credentials(monkeypatch: p
     provider.delete(created.id, PROPS)
 
 
-def test_every_namespace_is_deleted_at_the_same_time_as_its_report(run: RunProgram) -> None:
+@pytest.mark.parametrize(("name", "replaces"), [("test", []), ("shop", ["namespace"])])
+def test_renamed_namespace_is_awaited(name: str, replaces: list[str]) -> None:
+    diff = NamespaceDeletionProvider().diff("west/test", PROPS, {**PROPS, "context": "other", "namespace": name})
+
+    assert (diff.changes, diff.replaces) == (True, replaces)
+
+
+def test_every_namespace_is_deleted_before_its_wait(run: RunProgram) -> None:
     config = {
         **mesh_config("west", "east", links=[("west", "east")]),
         "linkerd": {"version": "2.14.10", "cni": True},
@@ -215,17 +214,10 @@ def test_every_namespace_is_deleted_at_the_same_time_as_its_report(run: RunProgr
     assert set(deletions) == {f"{name}-deletion" for name in namespaces}
     for name, inputs in namespaces.items():
         deletion = recorder.registration(":NamespaceDeletion", f"{name}-deletion")
-        live_namespace = recorder.registration("core/v1:Namespace", name)
-        provider = live_namespace.provider.rpartition("::")[0]
-        # Pulumi deletes resources at the same time if they have the same depth below the stack.
-        assert deletion.parent == live_namespace.parent
-        assert deletion.dependencies == (provider,)
-        assert live_namespace.dependencies == ()
+        assert deletion.urn in recorder.registration("core/v1:Namespace", name).dependencies
+        assert deletion.dependencies == ()
+        assert inputs["metadata"]["annotations"]["pulumi.com/skipAwait"] == "true"
         assert deletions[f"{name}-deletion"]["namespace"] == inputs["metadata"]["name"]
-    # `ClusterIdentities` depends on all resources, and is deleted before all.
-    others = [each for each in recorder.monitor.registrations if not each.type.endswith(":ClusterIdentities")]
-    used = {urn for each in others for urn in each.dependencies}
-    assert not [urn for urn in used if "NamespaceDeletion" in urn], "no resource waits for it"
 
 
 def test_report_of_abandoned_cluster_is_retained(run: RunProgram) -> None:
