@@ -74,8 +74,8 @@ def create_namespace(
     labels: Mapping[str, str] | None = None,
     annotations: Mapping[str, str] | None = None,
     opts: pulumi.ResourceOptions,
-) -> pulumi.Output[str]:
-    """Create a namespace that this stack owns, and return its name, known once the namespace exists.
+) -> KubernetesObject:
+    """Create a namespace that this stack owns.
 
     Args:
         resource_name: name of the Pulumi resource.
@@ -91,7 +91,7 @@ def create_namespace(
         namespace=namespace,
         opts=pulumi.ResourceOptions(parent=opts.parent),
     )
-    created = KubernetesObject(
+    return KubernetesObject(
         resource_name,
         "v1",
         "Namespace",
@@ -99,7 +99,14 @@ def create_namespace(
         # Hidden dependency: the wait must run after the request to delete the namespace.
         opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[deletion])),
     )
-    return created.name
+
+
+def deleted_with(namespace: KubernetesObject, opts: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
+    """Return the options of an object that Pulumi leaves to the namespace controller if it deletes the namespace.
+
+    Suitable for Secrets. Pods are unsuitable: the controller would wait for their grace period.
+    """
+    return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(deleted_with=namespace))
 
 
 def wait_for_deletion(client: KubeClient, cluster: str, namespace: str, warn: Callable[[str], None]) -> None:

@@ -9,7 +9,7 @@ import pulumi
 
 from components.cluster import Cluster
 from components.helm.release import HelmRelease, create_helm_release
-from components.namespace import create_namespace
+from components.namespace import create_namespace, deleted_with
 from components.sdk.secrets import create_pull_secret
 
 
@@ -28,6 +28,7 @@ class ChartComponent(pulumi.ComponentResource):
 
     namespace: pulumi.Output[str]  # known once the namespace exists
     child_options: pulumi.ResourceOptions
+    secret_options: pulumi.ResourceOptions  # for Secrets in the namespace
     installed: pulumi.Resource  # a dependency of each resource that needs the chart's objects only
     ready: pulumi.Resource  # a dependency of each resource that needs the chart's pods, CRDs or webhooks
 
@@ -45,7 +46,7 @@ class ChartComponent(pulumi.ComponentResource):
         self._resource_name, self._cluster = f"{cluster.name}-{name}", cluster
         super().__init__(type_token, self._resource_name, None, opts)
         self.child_options = cluster.options(self)
-        self.namespace = create_namespace(
+        created = create_namespace(
             f"{self._resource_name}-namespace",
             cluster,
             namespace,
@@ -53,6 +54,8 @@ class ChartComponent(pulumi.ComponentResource):
             annotations=annotations,
             opts=self.child_options,
         )
+        self.namespace = created.name
+        self.secret_options = deleted_with(created, self.child_options)
 
     def install_chart(
         self,
@@ -77,7 +80,7 @@ class ChartComponent(pulumi.ComponentResource):
             on_installed: called with the namespace after each create and update.
         """
         pull_secrets = create_pull_secret(
-            f"{self._resource_name}-pull-secret", self._cluster, self.namespace, self.child_options
+            f"{self._resource_name}-pull-secret", self._cluster, self.namespace, self.secret_options
         )
         release = create_helm_release(
             self._resource_name,

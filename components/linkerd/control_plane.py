@@ -17,7 +17,7 @@ from components.linkerd.cni import Cni
 from components.linkerd.identity_issuer import create_identity_issuer
 from components.linkerd.pki import Trust
 from components.linkerd.webhook_certificates import create_webhook_certificates, external_secret_values
-from components.namespace import create_namespace
+from components.namespace import create_namespace, deleted_with
 from components.sdk.secrets import create_pull_secret, pull_secret_references
 from mesh import config
 from mesh.kube.ownership import LINKERD_CRDS_RELEASE
@@ -144,6 +144,7 @@ class Linkerd(pulumi.ComponentResource):
     """
 
     namespace: pulumi.Output[str]
+    secret_options: pulumi.ResourceOptions  # for Secrets in the namespace
     control_plane: pulumi.Resource  # a dependency of each resource that needs the injector, the CRDs or the webhooks
     issuer_expiry: pulumi.Output[str]  # RFC 3339, or a note that cert-manager renews the issuer
     webhook_expiry: pulumi.Output[str]  # RFC 3339
@@ -164,7 +165,7 @@ class Linkerd(pulumi.ComponentResource):
         dependencies: list[pulumi.Resource] = []
         if linkerd.cni:
             dependencies.append(Cni(cluster, charts, network, pulumi.ResourceOptions(parent=self)).ready)
-        self.namespace = create_namespace(
+        created = create_namespace(
             f"{name}-namespace",
             cluster,
             linkerd.namespace,
@@ -178,7 +179,9 @@ class Linkerd(pulumi.ComponentResource):
             annotations={"linkerd.io/inject": "disabled"},
             opts=child_options,
         )
-        issuer = create_identity_issuer(cluster, self.namespace, trust, child_options)
+        self.namespace = created.name
+        self.secret_options = deleted_with(created, child_options)
+        issuer = create_identity_issuer(cluster, self.namespace, trust, self.secret_options)
         self.issuer_expiry = issuer.expiry
         dependencies += issuer.dependencies
         certificates = create_webhook_certificates(
@@ -188,11 +191,11 @@ class Linkerd(pulumi.ComponentResource):
             tuple(_WEBHOOKS.values()),
             namespace_name=linkerd.namespace,
             trust=trust,
-            opts=child_options,
+            opts=self.secret_options,
         )
         self.webhook_expiry = certificates.expiry
         dependencies += certificates.secrets
-        dependencies += create_pull_secret(f"{name}-pull-secret", cluster, self.namespace, child_options)
+        dependencies += create_pull_secret(f"{name}-pull-secret", cluster, self.namespace, self.secret_options)
         crds_dependencies: list[pulumi.Resource] = [*network, *crds]
         if linkerd_release.has_retained_gateway_api_crds:
             crds_dependencies.append(

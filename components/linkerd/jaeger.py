@@ -86,7 +86,7 @@ class Jaeger(ChartComponent):
             _SERVICES,
             namespace_name=NAMESPACE,
             trust=trust,
-            opts=self.child_options,
+            opts=self.secret_options,
         )
         self.webhook_expiry = certificates.expiry
         self.install_chart(

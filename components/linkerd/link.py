@@ -69,9 +69,7 @@ class ClusterLink(pulumi.ComponentResource):
         self._linkerd_release = source.cluster.settings.linkerd_release
         self._source_options = source.cluster.options(self)
         extension, target_extension = _multicluster(source), _multicluster(target)
-        kubeconfig = create_link_credentials(
-            f"{name}-token", link, target.cluster, target_extension.namespace, target_extension.installed, self
-        )
+        kubeconfig = create_link_credentials(f"{name}-token", link, target.cluster, target_extension, self)
         secrets = self._create_secrets(kubeconfig)
         self.spec = self._link_spec()
         if self._linkerd_release.has_link_controllers:
@@ -113,14 +111,15 @@ class ClusterLink(pulumi.ComponentResource):
 
     def _create_secrets(self, kubeconfig: pulumi.Output[str]) -> list[pulumi.Resource]:
         source, target = self._source.cluster, self._link.target
-        namespace, options = _multicluster(self._source).namespace, self._source_options
+        extension, parent = _multicluster(self._source), pulumi.ResourceOptions(parent=self)
+        options = pulumi.ResourceOptions.merge(extension.secret_options, parent)
         if self._target.cluster.settings.peer_access.is_checked:
             # The source keeps working credentials if the new ones do not work.
             check = pulumi.ResourceHook(f"{self._name}-check", output_hook(kubeconfig, self._check_credentials))
             hooks = pulumi.ResourceHookBinding(before_create=[check], before_update=[check])
             options = pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(hooks=hooks))
         credentials = create_credentials_secret(
-            f"{self._name}-credentials", source, namespace, target, kubeconfig, options
+            f"{self._name}-credentials", source, extension.namespace, target, kubeconfig, options
         )
         secrets: list[pulumi.Resource] = [credentials]
         if self._linkerd_release.has_remote_discovery:
@@ -133,7 +132,8 @@ class ClusterLink(pulumi.ComponentResource):
                     kubeconfig,
                     # Hidden dependency: the hook of the first Secret tries the same credentials.
                     pulumi.ResourceOptions.merge(
-                        self._source_options, pulumi.ResourceOptions(depends_on=[credentials])
+                        self._source.linkerd.secret_options,
+                        pulumi.ResourceOptions(parent=self, depends_on=[credentials]),
                     ),
                     discovery=self._target.cluster.settings,
                 )

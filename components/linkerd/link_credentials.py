@@ -14,6 +14,7 @@ import pulumi
 import yaml
 
 from components.cluster import Cluster
+from components.linkerd.multicluster import Multicluster
 from components.sdk.adoption import adopt_secret
 from components.sdk.hooks import create_inputs_hook
 from components.sdk.kubernetes_object import KubernetesObject
@@ -73,8 +74,7 @@ def create_link_credentials(
     name: str,
     link: Link,
     target: Cluster,
-    namespace: pulumi.Input[str],
-    extension: pulumi.Resource,
+    extension: Multicluster,
     parent: pulumi.Resource,
 ) -> pulumi.Output[str]:
     """Create a token in the target, and return a kubeconfig with it.
@@ -87,8 +87,7 @@ def create_link_credentials(
         name: name of the Pulumi resource.
         link: the link.
         target: target cluster.
-        namespace: namespace of the multicluster extension in the target.
-        extension: release of the multicluster extension in the target.
+        extension: multicluster extension of the target.
         parent: component of the link.
     """
     secret = KubernetesObject(
@@ -97,14 +96,16 @@ def create_link_credentials(
         "Secret",
         metadata=target.metadata(
             token_name(link.source, target.settings.linkerd.link_tokens),
-            namespace=namespace,
+            namespace=extension.namespace,
             annotations={"kubernetes.io/service-account.name": REMOTE_ACCESS_ACCOUNT},
         ),
         type="kubernetes.io/service-account-token",
         # Hidden dependency: the extension's release creates the account.
         opts=pulumi.ResourceOptions.merge(
-            target.options(parent),
-            pulumi.ResourceOptions(depends_on=[extension], hooks=_wait_for_account(name, target)),
+            extension.secret_options,
+            pulumi.ResourceOptions(
+                parent=parent, depends_on=[extension.installed], hooks=_wait_for_account(name, target)
+            ),
         ),
     )
     token_data: pulumi.Output[Mapping[str, str]] = pulumi.Output.secret(secret.data)

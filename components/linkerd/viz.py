@@ -108,7 +108,7 @@ class Viz(ChartComponent):
             opts=opts,
         )
         certificates = create_webhook_certificates(
-            cluster, "viz", self.namespace, _SERVICES, namespace_name=NAMESPACE, trust=trust, opts=self.child_options
+            cluster, "viz", self.namespace, _SERVICES, namespace_name=NAMESPACE, trust=trust, opts=self.secret_options
         )
         self.webhook_expiry = certificates.expiry
         self.install_chart(

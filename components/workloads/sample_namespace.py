@@ -76,13 +76,14 @@ class NamespaceComponent(pulumi.ComponentResource):
             self.name = namespace
         else:
             is_injected = has_linkerd and all(sample.config.meshed for sample in samples)
-            self.name = create_namespace(
+            created = create_namespace(
                 f"{name}-namespace",
                 cluster,
                 namespace,
                 annotations={"linkerd.io/inject": "enabled"} if is_injected else {},
                 opts=pulumi.ResourceOptions.merge(child_options, aliases.get("namespace")),
             )
+            self.name = created.name
         self.pull_secrets = create_pull_secret(
             f"{name}-pull-secret",
             cluster,

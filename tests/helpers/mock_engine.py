@@ -50,6 +50,7 @@ class Registration:
     alias_urns: tuple[str, ...]
     ignore_changes: tuple[str, ...]
     retain_on_delete: bool
+    deleted_with: str  # URN
     hooks: tuple[tuple[str, ...], tuple[str, ...]]  # names of the hooks before a create, and before an update
 
 
@@ -76,6 +77,7 @@ class RecordingMonitor(MockMonitor):
                 alias_urns=tuple(alias.urn for alias in request.aliases if alias.urn),
                 ignore_changes=tuple(request.ignoreChanges),
                 retain_on_delete=request.retainOnDelete,
+                deleted_with=request.deletedWith,
                 hooks=(tuple(request.hooks.before_create), tuple(request.hooks.before_update)),
             )
         )

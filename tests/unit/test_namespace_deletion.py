@@ -198,6 +198,30 @@ def test_renamed_namespace_is_awaited(name: str, replaces: list[str]) -> None:
     assert (diff.changes, diff.replaces) == (True, replaces)
 
 
+def test_secrets_are_left_to_their_namespace(run: RunProgram) -> None:
+    config = {
+        **mesh_config("west", "east", links=[("west", "east")]),
+        "linkerd": {"version": "2.14.10"},
+        "extensions": {"viz": True},
+    }
+
+    recorder = run(config)
+
+    namespaces = {
+        recorder.registration("core/v1:Namespace", name).urn: inputs["metadata"]["name"]
+        for name, inputs in recorder.inputs_of("core/v1:Namespace").items()
+    }
+    secrets = recorder.inputs_of("core/v1:Secret")
+    assert {"link-west-to-east-token", "link-west-to-east-credentials", "west-tap-secret"} < set(secrets)
+    for name, inputs in secrets.items():
+        secret = recorder.registration("core/v1:Secret", name)
+        assert namespaces[secret.deleted_with] == inputs["metadata"]["namespace"], name
+        assert (
+            secret.deleted_with.rpartition("::")[2].split("-")[0]
+            == secret.provider.rpartition("::")[0].rpartition("::")[2]
+        )
+
+
 def test_every_namespace_is_deleted_before_its_wait(run: RunProgram) -> None:
     config = {
         **mesh_config("west", "east", links=[("west", "east")]),
