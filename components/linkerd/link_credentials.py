@@ -9,6 +9,7 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 import pulumi
 import yaml
@@ -22,13 +23,15 @@ from mesh import config
 
 # Imported here because hooks run after Pulumi has removed the program's folder from the import path.
 from mesh.kube import client as kube_client
+from mesh.kube.client import APPLY_PATCH, KubeClient
 from mesh.kube.constants import REMOTE_KUBECONFIG_TYPE
-from mesh.kube.watch import Collection, wait_until
+from mesh.kube.watch import Collection, ObjectName, wait_until
 from mesh.topology import Link
 
 REMOTE_ACCESS_ACCOUNT = "linkerd-service-mirror-remote-access-default"
 # Usually the account exists already.
 ACCOUNT_TIMEOUT_S = 60.0
+TOKEN_TIMEOUT_S = 10.0
 
 
 class MissingAccountError(Exception):
@@ -104,7 +107,7 @@ def create_link_credentials(
         opts=pulumi.ResourceOptions.merge(
             extension.secret_options,
             pulumi.ResourceOptions(
-                parent=parent, depends_on=[extension.installed], hooks=_wait_for_account(name, target)
+                parent=parent, depends_on=[extension.installed], hooks=_create_token_binding(name, target)
             ),
         ),
     )
@@ -112,27 +115,59 @@ def create_link_credentials(
     return token_data.apply(lambda data: _render_token_kubeconfig(target.settings, data))
 
 
-def _wait_for_account(name: str, target: Cluster) -> pulumi.ResourceHookBinding:
-    """Return the hook that waits for the account of a token. Kubernetes deletes a token Secret without an account.
+def _create_token_binding(name: str, target: Cluster) -> pulumi.ResourceHookBinding:
+    """Return the hook that creates a token's Secret and waits for the token.
 
-    After an interrupted `destroy`, the release is in the stack state while its account is being created again.
+    Pulumi looks for the token right after it has created the Secret, and again half a second later. With the hook, the
+    token is there at the first look.
     """
-    access = target.access
+    access, field_manager = target.access, target.identity.field_manager
 
-    def wait(inputs: Mapping[str, Any]) -> None:
-        namespace = inputs["metadata"]["namespace"]
-        accounts = Collection(
-            path=f"/api/v1/namespaces/{namespace}/serviceaccounts",
-            field_selector=f"metadata.name={REMOTE_ACCESS_ACCOUNT}",
-        )
-        if not wait_until(kube_client.connect(access), accounts, bool, timeout_s=ACCOUNT_TIMEOUT_S):
-            raise MissingAccountError(
-                f"{target.name}: ServiceAccount {REMOTE_ACCESS_ACCOUNT} in namespace {namespace} does not exist after "
-                f"{ACCOUNT_TIMEOUT_S:g} s, but the tokens of links need it; run `pulumi up --refresh`, which creates it"
-            )
+    def create(inputs: Mapping[str, Any]) -> None:
+        create_token(kube_client.connect(access), target.name, inputs, field_manager)
 
-    hook = pulumi.ResourceHook(f"{name}-account", create_inputs_hook(wait))
+    hook = pulumi.ResourceHook(f"{name}-create", create_inputs_hook(create))
     return pulumi.ResourceHookBinding(before_create=[hook])
+
+
+def create_token(client: KubeClient, cluster: str, secret: Mapping[str, Any], field_manager: str) -> None:
+    """Create the Secret of a token if it does not exist, and wait until Kubernetes has written the token.
+
+    Args:
+        client: client of the target.
+        cluster: name of the target, for messages.
+        secret: the Secret.
+        field_manager: field manager of the stack, with which Pulumi applies the Secret too.
+
+    Raises:
+        MissingAccountError: the token's account does not exist.
+        ApiStatusError, ApiUnreachableError, BadCredentialsError: the Secret cannot be created.
+    """
+    namespace, name = secret["metadata"]["namespace"], secret["metadata"]["name"]
+    # Kubernetes deletes a token's Secret without an account. After an interrupted `destroy`, the account can be missing
+    # although the release is in the stack state.
+    accounts = _collection(namespace, "serviceaccounts", REMOTE_ACCESS_ACCOUNT)
+    if not wait_until(client, accounts, bool, timeout_s=ACCOUNT_TIMEOUT_S):
+        raise MissingAccountError(
+            f"{cluster}: ServiceAccount {REMOTE_ACCESS_ACCOUNT} in namespace {namespace} does not exist after "
+            f"{ACCOUNT_TIMEOUT_S:g} s, but the tokens of links need it; run `pulumi up --refresh`, which creates it"
+        )
+    secrets = _collection(namespace, "secrets", name)
+    path = f"{secrets.path}/{name}"
+    if client.request("GET", path) is None:
+        query = f"fieldManager={quote(field_manager, safe='')}"
+        client.request("PATCH", f"{path}?{query}", body=secret, patch_type=APPLY_PATCH)
+    # Pulumi waits longer, and reports a token that is never written.
+    wait_until(client, secrets, _have_tokens, timeout_s=TOKEN_TIMEOUT_S)
+
+
+def _collection(namespace: str, kind: str, name: str) -> Collection:
+    path = f"/api/v1/namespaces/{quote(namespace, safe='')}/{kind}"
+    return Collection(path=path, field_selector=f"metadata.name={name}")
+
+
+def _have_tokens(secrets: Mapping[ObjectName, Mapping[str, Any]]) -> bool:
+    return all((each.get("data") or {}).get("token") for each in secrets.values())
 
 
 def token_name(source: str, generation: str | None) -> str:
