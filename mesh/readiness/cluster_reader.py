@@ -155,6 +155,11 @@ def event_time(event: Mapping[str, Any]) -> str:
     )
 
 
+def event_message(event: Mapping[str, Any]) -> str:
+    """Return the message of an event, without the words that client-go adds to the message of several events."""
+    return as_text(event.get("message")).removeprefix("(combined from similar events): ")
+
+
 def event_attempt(event: Mapping[str, Any]) -> str:
     """Return a text that changes with each occurrence of an event."""
     count = as_mapping(dict(event), "series").get("count") or event.get("count")

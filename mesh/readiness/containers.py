@@ -9,6 +9,7 @@ from typing import Any
 
 from mesh.kube.json_access import as_mapping, as_mappings, as_text
 from mesh.readiness.cause import Cause
+from mesh.readiness.cluster_reader import event_message
 from mesh.readiness.image_pull import IMAGE_REASONS, find_image_cause
 from mesh.readiness.quotation import quote, quote_name
 from mesh.readiness.scope import Scope, as_count, object_name
@@ -148,7 +149,7 @@ def find_unready(scope: Scope, container: ContainerState) -> Cause:
     return Cause(
         subject=container.subject,
         reason=as_text(event.get("reason")),
-        message=quote(as_text(event.get("message"))),
+        message=quote(event_message(event)),
         remedy=remedy or "check the log of the container, and of the services that it needs",
         log=log,
     )

@@ -14,7 +14,7 @@ from typing import Any
 from mesh.kube.json_access import as_text
 from mesh.readiness import remedies
 from mesh.readiness.cause import Cause
-from mesh.readiness.cluster_reader import event_attempt
+from mesh.readiness.cluster_reader import event_attempt, event_message
 from mesh.readiness.quotation import quote, quote_name
 from mesh.readiness.scope import Scope
 
@@ -148,7 +148,7 @@ def find_image_cause(
     reason, message = as_text(waiting.get("reason")), as_text(waiting.get("message"))
     event = next((each for each in warnings if _is_pull_failure(each)), None)
     if event is not None and not _has_answer(message):
-        message = as_text(event.get("message"))
+        message = event_message(event)
     error = PullError.INVALID_NAME if reason == "InvalidImageName" else classify_pull_error(message, image)
     if reason == "ErrImageNeverPull":
         error = PullError.OTHER
@@ -165,7 +165,7 @@ def find_image_cause(
 
 def _is_pull_failure(event: Mapping[str, Any]) -> bool:
     """Return whether an event has the registry's response; others are `Error: ErrImagePull` only."""
-    message = as_text(event.get("message"))
+    message = event_message(event)
     return event.get("reason") in ("Failed", "InspectFailed") and not message.startswith("Error: ")
 
 

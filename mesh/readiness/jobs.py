@@ -5,7 +5,7 @@ from __future__ import annotations
 from mesh.kube.conditions import find_condition
 from mesh.kube.json_access import as_mapping, as_text
 from mesh.readiness.cause import Cause
-from mesh.readiness.cluster_reader import event_attempt
+from mesh.readiness.cluster_reader import event_attempt, event_message
 from mesh.readiness.grouping import examine_pods
 from mesh.readiness.pod_creation import find_creation_cause, find_creation_event
 from mesh.readiness.pods import is_pod_ready
@@ -24,7 +24,7 @@ def diagnose_job(scope: Scope) -> tuple[str, list[Cause]]:
         return f"failed{_format_failed_pods(scope)}", [failure, *causes]
     summary = f"not complete{_format_failed_pods(scope)}"
     if pods == [] and (event := find_creation_event(scope, scope.live)) is not None:
-        message = as_text(event.get("message"))
+        message = event_message(event)
         return summary, [find_creation_cause(scope, f"Job {scope.name}", message, attempt=event_attempt(event))]
     if not causes and unfinished:
         causes = [Cause(subject=f"Job {scope.name}", reason="Running", message="its pod runs")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mesh.kube.json_access import as_text
 from mesh.readiness.cause import Cause
+from mesh.readiness.cluster_reader import event_message
 from mesh.readiness.quotation import quote, quote_name
 from mesh.readiness.scope import Scope
 
@@ -16,9 +17,9 @@ def diagnose_load_balancer(scope: Scope) -> tuple[str, list[Cause]]:
     event = next((each for each in events if each.get("type") == "Warning"), None)
     load_balancer_class = as_text(scope.spec.get("loadBalancerClass"))
     if event is not None:
-        reason, message = as_text(event.get("reason")), as_text(event.get("message"))
+        reason, message = as_text(event.get("reason")), event_message(event)
     elif events:
-        reason, message = as_text(events[0].get("reason")), as_text(events[0].get("message"))
+        reason, message = as_text(events[0].get("reason")), event_message(events[0])
     else:
         reason, message = "Pending", "no load balancer has handled the Service: the cluster may have none"
         if load_balancer_class:

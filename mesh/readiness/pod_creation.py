@@ -13,7 +13,7 @@ from mesh.readiness.quotation import quote, quote_name
 from mesh.readiness.scope import Scope
 
 REASON = "FailedCreate"
-_PREFIX = re.compile(r"^(?:Error creating: |create Pod \S+ in StatefulSet \S+ failed error: )")
+_PREFIX = re.compile(r"^(?:Error creating: |create Pod \S+ in StatefulSet \S+ failed error: )", re.IGNORECASE)
 # Names of pods are new at each attempt.
 _POD_NAME = re.compile(r"^pods \"[^\"]*\" is forbidden: ")
 

@@ -9,6 +9,7 @@ from typing import Any
 from mesh.kube.conditions import find_condition
 from mesh.kube.json_access import as_mapping, as_text, as_texts
 from mesh.readiness.cause import Cause
+from mesh.readiness.cluster_reader import event_message
 from mesh.readiness.containers import STARTING_REASONS, ContainerState, find_failure, find_unready, list_containers
 from mesh.readiness.nodes import find_node_cause, pod_argument
 from mesh.readiness.quotation import quote, quote_name
@@ -94,7 +95,7 @@ def _find_start_causes(
     # The kubelet's second event names only the volumes that are not mounted.
     event = next((each for each in events if not _is_vague(each)), events[0] if events else None)
     if event is not None:
-        reason, message = as_text(event.get("reason")), as_text(event.get("message"))
+        reason, message = as_text(event.get("reason")), event_message(event)
         remedy = mount_remedy(scope, message)
         if reason in _SANDBOX_REASONS:
             remedy = "if it lasts, check the pods of the network plugin (CNI) on the pod's node"
@@ -110,7 +111,7 @@ def _find_start_causes(
 
 
 def _is_vague(event: Mapping[str, Any]) -> bool:
-    return as_text(event.get("message")).startswith(("Unable to attach or mount volumes", "unmounted volumes"))
+    return event_message(event).startswith(("Unable to attach or mount volumes", "unmounted volumes"))
 
 
 def _containers_subject(subject: str, containers: Sequence[ContainerState]) -> str:

@@ -17,8 +17,8 @@ from mesh.readiness.scope import Scope
 from mesh.readiness.volumes import find_claim_causes
 
 _MISSING_CLAIM = re.compile(r"persistentvolumeclaim \"([^\"]+)\" (?:not found|is being deleted)", re.IGNORECASE)
-# The scheduler appends the result for each node that it could free by the eviction of other pods.
-_PREEMPTION = re.compile(r"\s*preemption: .*", re.DOTALL)
+# The scheduler appends whether it could make room, by the eviction of other pods for example.
+_POST_FILTER = re.compile(r"(?<=\.) (?:no new claims to deallocate,? ?)?(?:preemption: .*|not found)?\s*\Z", re.DOTALL)
 
 
 def find_scheduling_causes(scope: Scope, subject: str, pod: Mapping[str, Any]) -> list[Cause]:
@@ -31,7 +31,7 @@ def find_scheduling_causes(scope: Scope, subject: str, pod: Mapping[str, Any]) -
     """
     condition = find_condition(pod, "PodScheduled")
     reason = as_text(condition.get("reason"))
-    message = _PREEMPTION.sub("", as_text(condition.get("message")))
+    message = _POST_FILTER.sub("", as_text(condition.get("message")))
     if not reason:
         remedy = "if it lasts, check that kube-scheduler runs"
         return [Cause(subject=subject, reason="Pending", message="the scheduler has not handled it yet", remedy=remedy)]

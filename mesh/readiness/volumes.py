@@ -8,6 +8,7 @@ from typing import Any
 
 from mesh.kube.json_access import as_mapping, as_mappings, as_text
 from mesh.readiness.cause import Cause
+from mesh.readiness.cluster_reader import event_message
 from mesh.readiness.quotation import quote, quote_name
 from mesh.readiness.scope import Scope
 
@@ -33,7 +34,7 @@ def _find_claim_cause(scope: Scope, name: str) -> Cause | None:
     storage_class = as_text(as_mapping(claim, "spec").get("storageClassName"))
     events = scope.reader.list_events(claim)
     event = next((each for each in events if each.get("type") == "Warning"), events[0] if events else None)
-    message = as_text(event.get("message")) if event is not None else "no event gives a reason"
+    message = event_message(event) if event is not None else "no event gives a reason"
     class_text = f"storage class {quote_name(storage_class)}" if storage_class else "no storage class"
     return Cause(
         subject=f"PersistentVolumeClaim {quote_name(name)}",

@@ -8,7 +8,7 @@ from typing import Any
 from mesh.kube.conditions import find_condition
 from mesh.kube.json_access import as_mapping, as_text
 from mesh.readiness.cause import Cause
-from mesh.readiness.cluster_reader import event_attempt
+from mesh.readiness.cluster_reader import event_attempt, event_message
 from mesh.readiness.grouping import examine_pods
 from mesh.readiness.pod_creation import find_creation_cause, find_creation_event
 from mesh.readiness.pods import is_finished, is_pod_ready, is_terminating
@@ -91,7 +91,7 @@ def _find_creation_causes(scope: Scope, *, missing: int) -> list[Cause]:
         find_creation_cause(
             scope,
             subject or f"{scope.kind} {scope.name}",
-            as_text(event.get("message")) if event is not None else message,
+            event_message(event) if event is not None else message,
             attempt=event_attempt(event) if event is not None else "",
         )
     ]

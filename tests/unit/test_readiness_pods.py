@@ -204,7 +204,7 @@ def test_single_starting_container_has_its_name() -> None:
     [
         (
             "0/3 nodes are available: 1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }, 2 "
-            "Insufficient memory. preemption: 0/3 nodes are available: 3 No preemption victims found for incoming pod.",
+            "Insufficient memory. preemption: 0/3 nodes are available: 3 No preemption victims found.",
             ["`clusters.west.linkerd.tolerations`", "`clusters.west.linkerd.values.linkerd-control-plane`"],
         ),
         (
@@ -226,6 +226,20 @@ def test_pod_without_node_has_the_remedies_of_its_reasons(message: str, remedies
     assert (cause.reason, cause.message) == ("Unschedulable", message.partition(" preemption: ")[0])
     assert cause.permanent is None
     assert all(each in str(cause.remedy) for each in remedies)
+
+
+@pytest.mark.parametrize(
+    "suffix",
+    [
+        " preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.",
+        " no new claims to deallocate, preemption: 0/3 nodes are available: 3 No preemption victims found.",
+        " not found",
+    ],
+)
+def test_result_of_preemption_is_not_quoted(suffix: str) -> None:
+    message = '0/3 nodes are available: 3 Insufficient cpu, persistentvolumeclaim "x" not found.'
+
+    assert only_cause(unscheduled(message + suffix)).message == message
 
 
 def test_pod_that_the_scheduler_ignores_is_reported() -> None:

@@ -123,6 +123,15 @@ def test_name_of_pod_is_not_part_of_refusal() -> None:
     )
 
 
+@pytest.mark.parametrize("prefix", ["", "(combined from similar events): "])
+def test_prefix_of_event_is_not_part_of_refusal(prefix: str) -> None:
+    for start in ("Error creating: ", "Create Pod web-0 in StatefulSet web failed error: "):
+        events = [event("FailedCreate", f"{prefix}{start}{QUOTA}", OWNER_UID)]
+        [diagnosis] = diagnose_on(build_api_server(events=events), workload("StatefulSet"))
+
+        assert diagnosis.causes[0].message.startswith("exceeded quota: compute, requested")
+
+
 def test_condition_replaces_events_that_cannot_be_read() -> None:
     failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": QUOTA}
     api_server = build_api_server(replica_sets=[replica_set()])
