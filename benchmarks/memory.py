@@ -18,6 +18,7 @@ class MemoryPeak:
 
     total: float = 0
     programs: dict[str, float] = field(default_factory=dict)
+    anonymous: dict[str, float] = field(default_factory=dict)  # without the pages of files, which processes share
     processes: dict[str, int] = field(default_factory=dict)
 
 
@@ -50,6 +51,7 @@ class MemorySampler:
 
     def _sample(self) -> MemoryPeak:
         memory: defaultdict[str, float] = defaultdict(float)
+        anonymous: defaultdict[str, float] = defaultdict(float)
         number: Counter[str] = Counter()
         total = 0.0
         try:
@@ -64,5 +66,6 @@ class MemorySampler:
             size = getattr(full, "pss", full.uss) / _MIB
             total += size
             memory[name] += size
+            anonymous[name] += (full.rss - full.shared if hasattr(full, "shared") else full.uss) / _MIB
             number[name] += 1
-        return MemoryPeak(total=total, programs=dict(memory), processes=dict(number))
+        return MemoryPeak(total=total, programs=dict(memory), anonymous=dict(anonymous), processes=dict(number))

@@ -235,39 +235,48 @@ def _cluster_count(parts: float) -> int:
 
 
 def _hub_facts(sizes: Sequence[_MeshSize]) -> list[Fact]:
-    """Extrapolate the memory of a large hub: one provider per cluster, and the other processes by N + links."""
+    """Extrapolate the memory of a large hub: providers by the links of a cluster, other processes by N + links.
+
+    Providers count without the pages of their program. All of them share these pages, so the other processes include
+    them.
+    """
     if len(sizes) < 2:
         return []
-    provider = median(_provider_memory(peak) for peak in sizes[-1].peaks)
-    other_memory = [median(peak.total - peak.programs.get(_PROVIDER, 0) for peak in size.peaks) for size in sizes]
-    line = linear_regression([size.parts for size in sizes], other_memory)
-    others = line.intercept + line.slope * (_HUB_SIZE + 2 * (_HUB_SIZE - 1))
-    total = provider * _HUB_SIZE + others
+    spokes = _HUB_SIZE - 1
+    per_provider = [median(_anonymous_provider_memory(peak) for peak in size.peaks) for size in sizes]
+    provider_line = linear_regression([size.links / size.clusters for size in sizes], per_provider)
+    # In a full mesh as in a hub, the links that a cluster is the source of are half of its links.
+    spoke, hub = (provider_line.intercept + provider_line.slope * links for links in (1, spokes))
+    other_memory = [median(peak.total - peak.anonymous.get(_PROVIDER, 0) for peak in size.peaks) for size in sizes]
+    other_line = linear_regression([size.parts for size in sizes], other_memory)
+    others = other_line.intercept + other_line.slope * (_HUB_SIZE + 2 * spokes)
+    providers = spoke * spokes + hub
+    total = providers + others
     return [
-        Fact(what="memory of one Kubernetes provider, which every cluster needs", value=f"{provider:.0f} MiB"),
+        Fact(what="memory of the Kubernetes provider of a cluster with one link each way", value=f"{spoke:.0f} MiB"),
         Fact(
             what=f"hub of {_HUB_SIZE}, extrapolated: providers + all other processes",
-            value=f"{provider * _HUB_SIZE / 1024:.1f} + {others / 1024:.1f} = {total / 1024:.1f} GiB",
+            value=f"{providers / 1024:.1f} + {others / 1024:.1f} = {total / 1024:.1f} GiB",
             goal="≤ 8 GiB",
             met=total <= _MAX_MEMORY_MIB,
         ),
     ]
 
 
-def _provider_memory(peak: MemoryPeak) -> float:
-    return peak.programs.get(_PROVIDER, 0) / max(1, peak.processes.get(_PROVIDER, 1))
+def _anonymous_provider_memory(peak: MemoryPeak) -> float:
+    return peak.anonymous.get(_PROVIDER, 0) / max(1, peak.processes.get(_PROVIDER, 1))
 
 
 def _count_table(sizes: Sequence[_MeshSize]) -> Table:
     return Table(
-        columns=("N", "links", "resources", "providers' processes", "MiB each"),
+        columns=("N", "links", "resources", "providers' processes", "MiB each, without files"),
         rows=tuple(
             (
                 str(size.clusters),
                 str(size.links),
                 str(size.resources),
                 str(max(peak.processes.get(_PROVIDER, 0) for peak in size.peaks)),
-                f"{median(_provider_memory(peak) for peak in size.peaks):.0f}",
+                f"{median(_anonymous_provider_memory(peak) for peak in size.peaks):.0f}",
             )
             for size in sizes
         ),
