@@ -77,7 +77,7 @@ class ChartComponent(pulumi.ComponentResource):
             values: Helm values.
             depends_on: dependencies that the values do not contain.
             awaits_address: whether a Service of type LoadBalancer is ready only with an address.
-            on_installed: called with the namespace after each create and update.
+            on_installed: as of `create_helm_release`.
         """
         pull_secrets = create_pull_secret(
             f"{self._resource_name}-pull-secret", self._cluster, self.namespace, self.secret_options

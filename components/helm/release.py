@@ -36,7 +36,7 @@ from components.sdk.hooks import Hook, HookStep, create_namespace_hook, create_s
 
 # Imported here because hooks run after Pulumi has removed the program's folder from the import path.
 from mesh.helm import drift, former_release, release_storage
-from mesh.helm.manifest import manifest_objects
+from mesh.helm.manifest import find_objects
 from mesh.kube import client as kube_client
 from mesh.kube.errors import ApiStatusError, to_single_line
 from mesh.readiness.conditions import WAITED_KINDS
@@ -93,7 +93,7 @@ def create_helm_release(
         values: values that differ from the chart's defaults.
         opts: further resource options; the provider is the cluster's.
         awaits_address: whether a Service of type LoadBalancer is ready only with an address.
-        on_installed: called with the namespace after each create and update.
+        on_installed: called with the namespace after each update, and after a create on a cluster that adopts objects.
     """
     location: dict[str, Any]
     if source is None:
@@ -112,7 +112,7 @@ def create_helm_release(
         before_create=[pulumi.ResourceHook(f"{resource_name}-clear-pending-create", before_create)],
         before_update=[pulumi.ResourceHook(f"{resource_name}-clear-pending-update", before_update)],
         # If it is interrupted, the drift resource's hook continues it.
-        after_create=[*([after] if after is not None else ()), take_over],
+        after_create=[*([after] if after is not None and cluster.settings.adopt else ()), take_over],
         after_update=[after] if after is not None else None,
     )
     release = Release(
@@ -267,7 +267,7 @@ def _create_settle_hook(cluster: Cluster, name: str, chart: str, *, awaits_addre
         revision = release_storage.read_latest_revision(client, namespace, name)
         ReadinessWait(
             client,
-            manifest_objects(revision.manifest, kinds=WAITED_KINDS) if revision is not None else (),
+            find_objects(revision.manifest, WAITED_KINDS) if revision is not None else (),
             namespace=namespace,
             settings=settings,
             limits=limits,

@@ -208,7 +208,7 @@ class ClusterLink(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions.merge(
                 self._source_options,
                 pulumi.ResourceOptions(
-                    depends_on=[*secrets, extension.installed, self._source.linkerd.control_plane, cleanup],
+                    depends_on=[secrets[0], extension.installed, self._source.linkerd.control_plane, cleanup],
                     hooks=self._replace_foreign_mirror(f"{self._name}-controller"),
                 ),
             ),

@@ -156,6 +156,7 @@ class Multicluster(ChartComponent):
             charts,
             multicluster_values(settings, pull_secret_references(cluster), links),
             awaits_address=settings.gateway_exposure.is_address_awaited,
+            # A new cluster has no Links, and its API server is busy with the storage of the new CRD for a second.
             on_installed=lambda namespace: migrate_managed_fields(
                 cluster.access, namespace, settings.linkerd_release.link_api
             ),

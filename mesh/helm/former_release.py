@@ -11,20 +11,24 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
+from mesh.concurrency import run_concurrently
 from mesh.helm import drift, release_storage
 from mesh.helm.drift.detect import RETAINED_KINDS
 from mesh.helm.manifest import manifest_objects
-from mesh.kube.client import METADATA_LIST_MEDIA_TYPE, KubeClient
+from mesh.kube.client import METADATA_LIST_MEDIA_TYPE, REQUEST_TIMEOUT_S, KubeClient
 from mesh.kube.constants import CRDS_PATH, FIELD_MANAGER_ANNOTATION, RESOURCE_POLICY_ANNOTATION
 from mesh.kube.errors import ApiStatusError
 from mesh.kube.json_access import as_mapping, as_mappings
 from mesh.kube.object_path import ObjectLocator, ObjectPath, object_key
 from mesh.kube.ownership import helm_ownership_metadata
 
+# As long as the client itself waits for a response, with its attempts.
+_LIST_TIMEOUT_S = 4 * REQUEST_TIMEOUT_S
 _INSTALLED_STATUSES = {"deployed", "superseded", "uninstalling"}
 
 
@@ -109,18 +113,20 @@ def _has_objects(client: KubeClient, namespace: str, release: str) -> bool:
         "/apis/rbac.authorization.k8s.io/v1/clusterroles",
         CRDS_PATH,
     )
-    for path in paths:
+
+    def has_objects(path: str) -> bool:
         try:
             objects = client.list_objects(path, "app.kubernetes.io/managed-by=Helm", accept=METADATA_LIST_MEDIA_TYPE)
         except ApiStatusError as error:
             if error.status != HTTPStatus.FORBIDDEN:
                 raise
-            continue
-        if any(
+            return False
+        return any(
             annotations.items() <= as_mapping(each, "metadata", "annotations").items() for each in as_mappings(objects)
-        ):
-            return True
-    return False
+        )
+
+    jobs = [partial(has_objects, path) for path in paths]
+    return any(run_concurrently(jobs, idle_timeout_s=_LIST_TIMEOUT_S, threads=len(jobs)))
 
 
 def _find_obsolete_objects(
