@@ -17,8 +17,9 @@ from pulumi.dynamic import Resource
 
 from components.dynamic_providers import MirrorCleanupProvider
 from components.linkerd import federated_services
-from mesh.kube.client import KubeClient
+from mesh.kube.client import METADATA_LIST_MEDIA_TYPE, KubeClient
 from mesh.kube.constants import CLUSTER_NAME_LABEL
+from mesh.kube.watch import Collection, wait_until
 
 if TYPE_CHECKING:
     # The import takes seconds, and the provider's process does not need it.
@@ -94,15 +95,15 @@ def _has_pods(client: KubeClient, namespace: str, selector: str) -> bool:
 
 
 def _wait_for_pod_deletion(client: KubeClient, namespace: str, selector: str) -> None:
-    deadline = time.monotonic() + CONTROLLER_STOP_TIMEOUT_S
-    while _has_pods(client, namespace, selector):
-        if time.monotonic() > deadline:
-            raise TimeoutError(
-                f"namespace {namespace}: pods with {selector}: still running after {CONTROLLER_STOP_TIMEOUT_S} "
-                "seconds, so they would re-create the mirror services; find the cause with "
-                f"`kubectl -n {namespace} describe pods -l {selector}`, then run the command again"
-            )
-        time.sleep(0.2)
+    pods = Collection(
+        path=f"/api/v1/namespaces/{namespace}/pods", label_selector=selector, accept=METADATA_LIST_MEDIA_TYPE
+    )
+    if not wait_until(client, pods, lambda running: not running, timeout_s=CONTROLLER_STOP_TIMEOUT_S):
+        raise TimeoutError(
+            f"namespace {namespace}: pods with {selector}: still running after {CONTROLLER_STOP_TIMEOUT_S} "
+            "seconds, so they would re-create the mirror services; find the cause with "
+            f"`kubectl -n {namespace} describe pods -l {selector}`, then run the command again"
+        )
 
 
 def _delete_mirror_services(client: KubeClient, target: str) -> None:

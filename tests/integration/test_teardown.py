@@ -34,8 +34,8 @@ REPORT_TIMEOUT_S = 30
 def documented_renewal() -> list[str]:
     """Return the options of the documented `pulumi up` that updates only resources with credentials."""
     page = (PROJECT_ROOT / "docs/own-clusters.md").read_text()
-    (options,) = re.findall(r"^pulumi up (--target .*)$", page, re.MULTILINE)
-    return shlex.split(options)
+    (options,) = re.findall(r"^pulumi up (--target (?:.|\\\n)*?)\npulumi destroy", page, re.MULTILINE)
+    return shlex.split(options.replace("\\\n", ""))
 
 
 def connect(lab_stack: StackUnderTest) -> KubeClient:
