@@ -47,11 +47,11 @@ def test_manifest_has_all_objects() -> None:
 
 
 def test_objects_are_found_by_kind() -> None:
-    found = list(find_objects(MANIFEST, {"CustomResourceDefinition", "Service"}))
+    objects = list(find_objects(MANIFEST, {"CustomResourceDefinition", "Service"}))
 
-    assert [each["metadata"]["name"] for each in found] == ["links.example.com", "gates.example.com", "gateway"]
-    assert "spec" not in found[0], "the schemas of a CRD are not parsed"
-    assert found[2]["spec"] == {"type": "LoadBalancer"}
+    assert [each["metadata"]["name"] for each in objects] == ["links.example.com", "gates.example.com", "gateway"]
+    assert "spec" not in objects[0], "the schemas of a CRD are not parsed"
+    assert objects[2]["spec"] == {"type": "LoadBalancer"}
 
 
 def test_invalid_manifest_is_error() -> None:
