@@ -12,6 +12,7 @@ import json
 import socket
 import ssl
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,8 @@ _API_SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
 _NOT_AUTOMANAGED = "!kube-aggregator.kubernetes.io/automanaged"  # excludes built-in APIs and CRDs
 _HTTPS_PORT = 443
 _REQUEST_TIMEOUT_S = 2.0
+_REGISTRATION_LIFETIME_S = 1.0
+_NO_BACKEND = "the lab has no backend at this address"
 
 
 class NoBackendError(Exception):
@@ -37,28 +40,52 @@ class _AggregatedApi:
     versions: tuple[str, ...]  # such as `tap.linkerd.io/v1alpha1`
 
 
-async def connect(api: ApiClient, address: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Connect to the fake backend behind the address of a Service.
+class AggregatedApis:
+    """The aggregated APIs of one cluster, with a fake backend for each.
 
-    Raises:
-        NoBackendError: the Service is not that of an aggregated API, or no ready pod has a usable certificate.
-        ApiError, OSError: the API server cannot be reached.
+    The API server also calls webhooks at the addresses of Services. Such a call must be refused at once: an `up` makes
+    dozens of them, one after another. So the list of the registered APIs is read at most once per second.
     """
-    registered, tls = await asyncio.to_thread(_find_backend, api, address, port)
-    client_end, server_end = socket.socketpair()
-    # A pair of sockets instead of a port, so that other processes cannot connect.
-    web.serve_one(web.create_connection_handler(_create_handler(registered.versions)), server_end, tls=tls)
-    return await asyncio.open_connection(sock=client_end)
+
+    def __init__(self, api: ApiClient) -> None:
+        self._api = api
+        self._registered: list[dict[str, Any]] = []
+        self._expires_at = 0.0
+
+    async def connect(self, address: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to the fake backend behind the address of a Service.
+
+        Raises:
+            NoBackendError: the Service is not that of an aggregated API, or no ready pod has a usable certificate.
+            ApiError, OSError: the API server cannot be reached.
+        """
+        if time.monotonic() >= self._expires_at:
+            self._registered = await asyncio.to_thread(_list_registered, self._api)
+            self._expires_at = time.monotonic() + _REGISTRATION_LIFETIME_S
+        if not self._registered:
+            raise NoBackendError(_NO_BACKEND)
+        registered, tls = await asyncio.to_thread(_find_backend, self._api, self._registered, address, port)
+        client_end, server_end = socket.socketpair()
+        # A pair of sockets instead of a port, so that other processes cannot connect.
+        web.serve_one(web.create_connection_handler(_create_handler(registered.versions)), server_end, tls=tls)
+        return await asyncio.open_connection(sock=client_end)
 
 
-def _find_backend(api: ApiClient, address: str, port: int) -> tuple[_AggregatedApi, ssl.SSLContext]:
-    registered = _find_api(api, address, port)
-    return registered, _create_tls_context(*_read_key_pair(api, registered.service))
+def _list_registered(api: ApiClient) -> list[dict[str, Any]]:
+    items = api.get(_API_SERVICES, timeout=_REQUEST_TIMEOUT_S, labelSelector=_NOT_AUTOMANAGED)["items"]
+    return list(items)
 
 
-def _find_api(api: ApiClient, address: str, port: int) -> _AggregatedApi:
+def _find_backend(
+    api: ApiClient, registered: list[dict[str, Any]], address: str, port: int
+) -> tuple[_AggregatedApi, ssl.SSLContext]:
+    aggregated = _find_api(api, registered, address, port)
+    return aggregated, _create_tls_context(*_read_key_pair(api, aggregated.service))
+
+
+def _find_api(api: ApiClient, registered: list[dict[str, Any]], address: str, port: int) -> _AggregatedApi:
     versions: dict[tuple[str, str], list[str]] = {}
-    for item in api.get(_API_SERVICES, timeout=_REQUEST_TIMEOUT_S, labelSelector=_NOT_AUTOMANAGED)["items"]:
+    for item in registered:
         reference = item["spec"].get("service") or {}
         if reference.get("port", _HTTPS_PORT) == port:
             service_key = (reference["namespace"], reference["name"])
@@ -72,7 +99,7 @@ def _find_api(api: ApiClient, address: str, port: int) -> _AggregatedApi:
             raise
         if service["spec"].get("clusterIP") == address:
             return _AggregatedApi(service=service, versions=tuple(group_versions))
-    raise NoBackendError("the lab has no backend at this address")
+    raise NoBackendError(_NO_BACKEND)
 
 
 def _read_key_pair(api: ApiClient, service: dict[str, Any]) -> tuple[bytes, bytes]:

@@ -15,8 +15,8 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-from hack.lab import aggregated_apiserver, web
-from hack.lab.aggregated_apiserver import NoBackendError
+from hack.lab import web
+from hack.lab.aggregated_apiserver import AggregatedApis, NoBackendError
 from hack.lab.allocation import ClusterAllocation
 from hack.lab.api import ApiClient, ApiError
 from hack.lab.pki import Pki
@@ -55,6 +55,7 @@ async def serve(allocation: ClusterAllocation, pki: Pki, api: ApiClient) -> asyn
     """Serve the proxy of one cluster on its port; it accepts only that cluster's API server."""
     nodes = set(allocation.node_addresses)
     services = ipaddress.ip_network(allocation.service_cidr)
+    aggregated_apis = AggregatedApis(api)
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(pki.certificate("egress-ca")))
     tls.load_cert_chain(pki.certificate("egress"), pki.key("egress"))
     tls.verify_mode = ssl.CERT_REQUIRED
@@ -73,7 +74,7 @@ async def serve(allocation: ClusterAllocation, pki: Pki, api: ApiClient) -> asyn
             elif host in ("127.0.0.1", "localhost"):
                 target_reader, target_writer = await asyncio.open_connection("127.0.0.1", int(port))
             elif _is_within(host, services):
-                target_reader, target_writer = await aggregated_apiserver.connect(api, host, int(port))
+                target_reader, target_writer = await aggregated_apis.connect(host, int(port))
             else:
                 raise NoBackendError("the lab has no backend at this address")
         except (NoBackendError, ApiError, OSError) as error:
