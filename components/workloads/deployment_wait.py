@@ -7,6 +7,7 @@ failed wait fails `up`, and the next `up` waits again.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,7 +30,7 @@ def create_deployment_wait(
     cluster: Cluster,
     namespace: SampleNamespace,
     sample: str,
-    deployments: Mapping[str, KubernetesObject],
+    deployments: Mapping[str, pulumi.Output[str]],
     parent: pulumi.Resource,
 ) -> None:
     """Register the record of a sample's Deployments, and the hook that waits for them.
@@ -39,7 +40,7 @@ def create_deployment_wait(
         cluster: cluster of the sample.
         namespace: namespace of the sample.
         sample: name of the sample, for messages.
-        deployments: the Deployments, by name.
+        deployments: revisions of the Deployments, by name.
         parent: component of the sample.
     """
     if not deployments:
@@ -55,17 +56,29 @@ def create_deployment_wait(
         ).run()
 
     hook = pulumi.ResourceHook(name, create_step_hook(wait))
-    # The UID changes with a new Deployment, and the generation with each change of its spec.
-    revisions = {each: deployment.metadata.apply(_revision) for each, deployment in deployments.items()}
     pulumi.Stash(
         name,
-        input=revisions,
+        input=dict(deployments),
         opts=pulumi.ResourceOptions(
             parent=parent, hooks=pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook])
         ),
     )
 
 
-def _revision(metadata: Mapping[str, Any]) -> str:
-    # The preview of a create can lack both.
-    return f"{metadata['uid']}/{metadata['generation']}" if {"uid", "generation"} <= metadata.keys() else UNKNOWN_VALUE
+def deployment_revision(deployment: KubernetesObject, spec: Mapping[str, Any]) -> pulumi.Output[str]:
+    """Return a text that changes with a new Deployment, and with each change of its spec by the stack.
+
+    A restart by `kubectl`, or another number of replicas by an autoscaler, changes nothing.
+
+    Args:
+        deployment: the Deployment.
+        spec: its spec in the program.
+    """
+    return pulumi.Output.all(deployment.metadata, pulumi.Output.json_dumps(spec, sort_keys=True)).apply(
+        lambda outputs: _format_revision(outputs[0], outputs[1])
+    )
+
+
+def _format_revision(metadata: Mapping[str, Any], spec: str) -> str:
+    # The preview of a create can lack the UID.
+    return f"{metadata['uid']}/{hashlib.sha256(spec.encode()).hexdigest()}" if "uid" in metadata else UNKNOWN_VALUE

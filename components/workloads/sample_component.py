@@ -10,7 +10,7 @@ import pulumi
 from components.cluster import SKIP_AWAIT, Cluster
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import pull_secret_references
-from components.workloads.deployment_wait import create_deployment_wait
+from components.workloads.deployment_wait import create_deployment_wait, deployment_revision
 from components.workloads.export_cleanup import ExportCleanup
 from components.workloads.manifests import pod_annotations
 from components.workloads.sample_namespace import IncomingLink, SampleNamespace
@@ -41,7 +41,7 @@ class SampleComponent(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         self.namespace, self.cluster, self._sample = namespace, namespace.cluster, sample
-        self._deployments: dict[str, KubernetesObject] = {}
+        self._deployments: dict[str, pulumi.Output[str]] = {}
         self._resource_name = f"{self.cluster.name}-{namespace.name}-{sample.name}"
         super().__init__(type_token, self._resource_name, None, opts)
         self._child_options = self.cluster.options(self)
@@ -105,20 +105,22 @@ class SampleComponent(pulumi.ComponentResource):
         else:
             # No sample calls the API server, and Linkerd's proxy mounts a token of its own.
             pod["automountServiceAccountToken"] = False
-        self._deployments[name] = KubernetesObject(
+        spec = {
+            "replicas": replicas,
+            "selector": {"matchLabels": dict(labels)},
+            "template": {"metadata": {"labels": dict(labels), "annotations": self._pod_annotations()}, "spec": pod},
+        }
+        deployment = KubernetesObject(
             self._full_name(role),
             "apps/v1",
             "Deployment",
             metadata=self._metadata(name, labels=object_labels or labels),
-            spec={
-                "replicas": replicas,
-                "selector": {"matchLabels": dict(labels)},
-                "template": {"metadata": {"labels": dict(labels), "annotations": self._pod_annotations()}, "spec": pod},
-            },
+            spec=spec,
             # Hidden dependencies: the pull secret, the network, and the injectors. A pod that starts before an
             # injector silently gets no proxy.
             opts=self._options(self.namespace.pod_dependencies),
         )
+        self._deployments[name] = deployment_revision(deployment, spec)
 
     def wait_for_deployments(self) -> None:
         """Register the wait for all Deployments of the sample; call this method last."""

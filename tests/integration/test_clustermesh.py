@@ -7,7 +7,7 @@ import copy
 import gzip
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import permutations
@@ -195,6 +195,11 @@ def test_keys_are_in_no_value_output_log_or_state(mesh: StackUnderTest) -> None:
         assert authority.keys() == {"ca.crt"}, "the key of the CA is only in the stack state"
 
 
+def list_release_resources(clusters: Sequence[str]) -> list[str]:
+    """Return the releases of clusters, and the resources that wait for them."""
+    return [label for name in clusters for label in (f"Release {name}-cilium", f"ReleaseDrift {name}-cilium-drift")]
+
+
 def test_third_cluster_updates_each_other_release_in_place(mesh: StackUnderTest) -> None:
     config = copy.deepcopy(TWO_CLUSTERS)
     config["clusters"] = {"far": {"context": "bastion04", "cilium": {"id": 7}}, **config["clusters"]}
@@ -203,7 +208,8 @@ def test_third_cluster_updates_each_other_release_in_place(mesh: StackUnderTest)
     changes = mesh.preview_changes()
 
     other_changes = {name: op for name, op in changes.items() if " far" not in name}
-    others = ("Release cluster1-cilium", "Release cluster2-cilium", "ClusterIdentities cluster-identities")
+    updated = ("cluster1", "cluster2")
+    others = (*list_release_resources(updated), "ClusterIdentities cluster-identities")
     assert other_changes == dict.fromkeys(others, "update")
     assert {op for name, op in changes.items() if name not in other_changes} == {"create"}
 
@@ -272,7 +278,7 @@ def test_removing_a_cluster_keeps_ids_of_the_others(mesh: StackUnderTest) -> Non
     mesh.configure(config)
 
     other_changes = {name: op for name, op in mesh.preview_changes().items() if "cluster2" not in name}
-    others = [f"Release {name}-cilium" for name in ("far", "cluster1", "cluster10")]
+    others = list_release_resources(("far", "cluster1", "cluster10"))
     assert other_changes == dict.fromkeys([*others, "ClusterIdentities cluster-identities"], "update")
     mesh.up()
 

@@ -14,12 +14,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import yaml
 
 from hack.lab.pki import Pki
 from hack.lab.state_dir import StateDir
+from mesh.helm import release_storage
+from mesh.kube import client as kube_client
+from mesh.kube import watch
+from mesh.kube.connection import Access
+from mesh.kube.watch import Collection
 from tests.helpers.certificates import DAY, IssuedCertificate
 from tests.helpers.documented_commands import LINK_CREDENTIALS, commands_of_test
 from tests.helpers.page_runner import copy_project, run_in_project
@@ -71,17 +75,20 @@ def test_service_is_mirrored_while_it_has_the_label(mesh: StackUnderTest) -> Non
 def test_up_waits_for_terminating_crds_and_recovers_from_kill(mesh: StackUnderTest) -> None:
     context, crd = mesh.stack.clusters[0].context, "crd/serviceprofiles.linkerd.io"
     identity = ("get", crd, "-o", "jsonpath={.metadata.uid}")
-    pending = ("secrets", "-n", "linkerd", "-l", "owner=helm,status=pending-install,name=linkerd-control-plane")
+    selector = "owner=helm,status=pending-install,name=linkerd-control-plane"
+    pending = ("secrets", "-n", "linkerd", "-l", selector)
+    client = kube_client.connect(Access(context=context, kubeconfig=str(mesh.lab.kubeconfig)))
+    revisions = Collection(path=release_storage.secrets_path("linkerd"), label_selector=selector)
     with ExitStack() as interrupted:
         # The finalizer has the same effect as an API server that delays the deletion.
         with _hold_deletion(mesh, context, crd):
             mesh.destroy()
             deleted_uid = mesh.kubectl(context, *identity)
-            interrupted.enter_context(_suspend_controllers(mesh, context))
             interrupted.enter_context(mesh.interrupted_up())
             assert wait_until(lambda: "CRDs are gone: serviceprofiles.linkerd.io" in mesh.output.read_text())
             assert not mesh.list_objects(context, *pending)
-        assert wait_until(lambda: bool(mesh.list_objects(context, *pending)), 60), "no release was ever pending"
+        # Helm needs less than half a second to create the objects of the release.
+        assert watch.wait_until(client, revisions, bool, timeout_s=60), "no release was ever pending"
     assert mesh.list_objects(context, *pending)
     assert mesh.kubectl(context, *identity) != deleted_uid
 
@@ -90,20 +97,6 @@ def test_up_waits_for_terminating_crds_and_recovers_from_kill(mesh: StackUnderTe
     assert "of release linkerd-control-plane, left by an interrupted update" in mesh.output.read_text()
     assert [row for row in mesh.run_checks() if not row.passed] == []
     mesh.up("--expect-no-changes")
-
-
-@contextmanager
-def _suspend_controllers(mesh: StackUnderTest, context: str) -> Iterator[None]:
-    """Suspend a cluster's controller manager until exit, so that Helm waits for Deployments."""
-    processes = mesh.lab.read_status()["clusters"][context]["processes"]
-    (controllers,) = (
-        psutil.Process(process["pid"]) for process in processes if process["name"] == "kube-controller-manager"
-    )
-    controllers.suspend()
-    try:
-        yield
-    finally:
-        controllers.resume()
 
 
 @contextmanager
