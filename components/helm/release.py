@@ -38,7 +38,7 @@ from components.sdk.hooks import Hook, HookStep, create_namespace_hook, create_s
 from mesh.helm import drift, former_release, release_storage
 from mesh.helm.manifest import find_objects
 from mesh.kube import client as kube_client
-from mesh.kube.errors import ApiStatusError, to_single_line
+from mesh.kube.errors import ApiStatusError, ApiUnreachableError, to_single_line
 from mesh.readiness.conditions import WAITED_KINDS
 from mesh.readiness.diagnosis import RemedySettings
 from mesh.readiness.wait import ReadinessWait
@@ -53,7 +53,7 @@ class ReleaseOwnedElsewhereError(Exception):
 
 
 class ReleaseNotFinalizedError(Exception):
-    """Helm installed the release but could not mark its revision as deployed."""
+    """Helm installed the release, but its revision could not be marked as deployed, or its objects not be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +125,7 @@ def create_helm_release(
         # The hooks of Linkerd's charts only label a namespace, which this program has already done.
         disable_webhooks=True,
         skip_await=True,
-        # From Kubernetes 1.25 on, Helm's validation accepts any field, and takes up to two
-        # seconds after a new CRD.
+        # From Kubernetes 1.25 on, Helm's validation accepts any field, and after a new CRD it takes up to two seconds.
         disable_openapi_validation=True,
         # Helm deletes objects that a failed upgrade created.
         cleanup_on_fail=True,
@@ -260,11 +259,16 @@ def _create_settle_hook(cluster: Cluster, name: str, chart: str, *, awaits_addre
     def settle(step: HookStep) -> None:
         namespace = str(step.inputs["namespace"])
         client = kube_client.connect(access)
-        _finalize_release(client, cluster, namespace, name)
-        _take_over_objects(client, cluster.name, namespace, name)
-        if step.old_outputs.get("drift"):
-            _repair_drift(client, cluster.name, namespace, name)
-        revision = release_storage.read_latest_revision(client, namespace, name)
+        try:
+            _finalize_release(client, cluster, namespace, name)
+            _take_over_objects(client, cluster.name, namespace, name)
+            if step.old_outputs.get("drift"):
+                _repair_drift(client, cluster.name, namespace, name)
+            revision = release_storage.read_latest_revision(client, namespace, name)
+        except ApiUnreachableError as error:
+            raise ReleaseNotFinalizedError(
+                f"{cluster.name}: release {name}: {error}; start the cluster again, then run `pulumi up` again"
+            ) from None
         ReadinessWait(
             client,
             find_objects(revision.manifest, WAITED_KINDS) if revision is not None else (),
