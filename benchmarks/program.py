@@ -83,6 +83,7 @@ def run_program(
         "KUBECONFIG": str(kubeconfig),
         "PULUMI_CONFIG": json.dumps(encoded),
         "PULUMI_CONFIG_SECRET_KEYS": "[]",
+        "PATH": os.pathsep.join([str(_write_mock_cli(kubeconfig.parent)), runner.environment["PATH"]]),
     }
     with serve_engine() as engine:
         options = {
@@ -102,6 +103,16 @@ def run_program(
         except CommandError as error:
             raise CommandError("\n".join([str(error), *engine.errors])) from None
         return ProgramRun(command_run=command_run, resources=engine.resources, counts=engine.counts)
+
+
+def _write_mock_cli(work: Path) -> Path:
+    """Write a mock of Pulumi's CLI, which exports an empty stack state, and return its folder."""
+    folder = work / "mock-cli"
+    folder.mkdir(exist_ok=True)
+    script = folder / "pulumi"
+    script.write_text("#!/bin/sh\necho '{}'\n")
+    script.chmod(0o755)
+    return folder
 
 
 def _render_kubeconfig(port: int, clusters: Sequence[str]) -> str:
