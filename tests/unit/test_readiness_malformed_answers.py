@@ -109,6 +109,7 @@ def test_any_answer_gives_a_bounded_diagnosis(
         assert len(line) < MAX_MESSAGE_LENGTH + 1000
 
 
+@pytest.mark.thorough
 def test_huge_answer_is_bounded() -> None:
     statuses = [waiting("CreateContainerConfigError", "x" * 100_000, f"{number}") for number in range(50)]
     pods = [pod(*statuses, name=f"web-{number}") for number in range(100)]

@@ -136,6 +136,7 @@ def test_status_names_object_pod_and_reason(server: WatchableApiServer) -> None:
     assert statuses == [f"{prefix}container web: {reason})" for reason in ("ContainerCreating", "PodInitializing")]
 
 
+@pytest.mark.thorough
 def test_error_at_deadline_has_causes_and_remedies(server: WatchableApiServer) -> None:
     server.put(DEPLOYMENTS, build_deployment(is_ready=False))
     server.put(PODS, build_pod("ErrImagePull", f'failed to pull image "{IMAGE}": 503 Service Unavailable'))
@@ -162,6 +163,7 @@ def test_permanent_cause_ends_wait_early(server: WatchableApiServer) -> None:
     assert "waiting does not help" in error and "`timeouts.failEarly: false`" in error
 
 
+@pytest.mark.thorough
 def test_permanent_cause_waits_if_configured(server: WatchableApiServer) -> None:
     server.put(DEPLOYMENTS, build_deployment(is_ready=False))
     server.put(PODS, build_pod("ErrImagePull", f'"{IMAGE}": not found'))
@@ -169,6 +171,7 @@ def test_permanent_cause_waits_if_configured(server: WatchableApiServer) -> None
     assert "not ready after 1.5 s" in fail_wait(server, timeout_s=1.5, fails_early=False)
 
 
+@pytest.mark.thorough
 def test_cause_that_resolves_itself_does_not_end_wait(server: WatchableApiServer) -> None:
     server.put(DEPLOYMENTS, build_deployment(is_ready=False))
     server.put(PODS, build_pod("ErrImagePull", f'"{IMAGE}": not found'))
@@ -198,6 +201,7 @@ def test_crds_of_others_are_not_listed(server: WatchableApiServer) -> None:
     assert run_wait(server, crd) == []
 
 
+@pytest.mark.thorough
 def test_api_server_that_returns_does_not_end_wait(server: WatchableApiServer) -> None:
     server.put(DEPLOYMENTS, build_deployment(is_ready=False))
 
@@ -217,6 +221,7 @@ def test_api_server_that_returns_does_not_end_wait(server: WatchableApiServer) -
     assert any(each.startswith("west: linkerd-control-plane: the API server does not respond") for each in statuses)
 
 
+@pytest.mark.thorough
 def test_wait_begins_while_api_server_is_down(server: WatchableApiServer) -> None:
     server.statuses[""] = 503
     server.put(DEPLOYMENTS, build_deployment(is_ready=True))
@@ -225,6 +230,7 @@ def test_wait_begins_while_api_server_is_down(server: WatchableApiServer) -> Non
     assert "the API server does not respond" in run_wait(server)[0]
 
 
+@pytest.mark.thorough
 def test_api_server_that_stays_down_is_reported(server: WatchableApiServer) -> None:
     server.statuses[""] = 503
 
