@@ -21,7 +21,7 @@ from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import create_tls_secret
 from mesh import config
 from mesh.config.models.cilium import CiliumConfig
-from mesh.config.models.stack_file import LifetimesConfig
+from mesh.config.models.trust import LifetimesConfig
 from mesh.config.network_types import is_ip
 from mesh.config.validation.cilium import minor_version
 

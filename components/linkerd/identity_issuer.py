@@ -17,7 +17,7 @@ from components.linkerd.pki import Certificate, Trust
 from components.sdk.adoption import adopt_secret
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import create_tls_secret
-from mesh.config.models.stack_file import CertManagerConfig
+from mesh.config.models.trust import CertManagerConfig
 
 ISSUER_SECRET = "linkerd-identity-issuer"
 # Secret with the trust anchor's key, if cert-manager signs with the anchor of this program.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_tls as tls
 
-from mesh.config.models.stack_file import LifetimesConfig, TrustConfig
+from mesh.config.models.trust import LifetimesConfig, TrustConfig
 
 _CA_KEY_USAGES = ["cert_signing", "crl_signing"]
 _SERVER_KEY_USAGES = ["digital_signature", "key_encipherment", "server_auth"]

@@ -28,8 +28,8 @@ from mesh.config.models.stack_file import (
     NetworksConfig,
     PreflightConfig,
     TimeoutsConfig,
-    TrustConfig,
 )
+from mesh.config.models.trust import TrustConfig
 from mesh.kube import kubeconfig
 from mesh.linkerd_releases import LinkerdRelease
 from mesh.topology import Link

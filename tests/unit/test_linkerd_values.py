@@ -16,7 +16,7 @@ from components.linkerd.link_spec import link_spec
 from components.linkerd.multicluster import multicluster_values
 from components.linkerd.service_mirror import service_mirror_values
 from components.sdk import load_balancer
-from mesh.config.models.stack_file import CertManagerConfig
+from mesh.config.models.trust import CertManagerConfig
 from mesh.linkerd_releases import LINKERD_RELEASES, LinkerdRelease
 from tests.helpers.cluster_settings import NEWER_RELEASE, OLDER_RELEASE, build_cluster_settings
 

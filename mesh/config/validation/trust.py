@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from mesh.config.errors import ELLIPSIS, ValidationErrors, join_names, suggest
-from mesh.config.models.stack_file import IssuerReference, TrustConfig
+from mesh.config.models.trust import IssuerReference, TrustConfig
 from mesh.config.resolved import ClusterSettings
 
 _CERT_MANAGER_KINDS = ("Issuer", "ClusterIssuer")
