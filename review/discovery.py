@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mesh.kube.client import JSON_MEDIA_TYPE, KubeClient
+from mesh.kube.client import KubeClient
 from mesh.kube.errors import NotReadableError
+from mesh.kube.transport import JSON_MEDIA_TYPE
 
 _AGGREGATED_MEDIA_TYPES = ",".join(
     [

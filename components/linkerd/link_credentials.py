@@ -16,6 +16,7 @@ import yaml
 
 from components.cluster import Cluster
 from components.linkerd.multicluster import Multicluster
+from components.rebuilt_objects import create_missing_object
 from components.sdk.adoption import adopt_secret
 from components.sdk.hooks import create_inputs_hook
 from components.sdk.kubernetes_object import KubernetesObject
@@ -23,7 +24,7 @@ from mesh import config
 
 # Imported here because hooks run after Pulumi has removed the program's folder from the import path.
 from mesh.kube import client as kube_client
-from mesh.kube.client import APPLY_PATCH, KubeClient
+from mesh.kube.client import KubeClient
 from mesh.kube.constants import REMOTE_KUBECONFIG_TYPE
 from mesh.kube.watch import Collection, ObjectName, wait_until
 from mesh.topology import Link
@@ -152,13 +153,9 @@ def create_token(client: KubeClient, cluster: str, secret: Mapping[str, Any], fi
             f"{cluster}: ServiceAccount {REMOTE_ACCESS_ACCOUNT} in namespace {namespace} does not exist after "
             f"{ACCOUNT_TIMEOUT_S:g} s, but the tokens of links need it; run `pulumi up --refresh`, which creates it"
         )
-    secrets = _collection(namespace, "secrets", name)
-    path = f"{secrets.path}/{name}"
-    if client.request("GET", path) is None:
-        query = f"fieldManager={quote(field_manager, safe='')}"
-        client.request("PATCH", f"{path}?{query}", body=secret, patch_type=APPLY_PATCH)
+    create_missing_object(client, secret, field_manager)
     # Pulumi waits longer, and reports a token that is never written.
-    wait_until(client, secrets, _have_tokens, timeout_s=TOKEN_TIMEOUT_S)
+    wait_until(client, _collection(namespace, "secrets", name), _have_tokens, timeout_s=TOKEN_TIMEOUT_S)
 
 
 def _collection(namespace: str, kind: str, name: str) -> Collection:

@@ -8,16 +8,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from mesh.concurrency import run_concurrently
 from mesh.kube.connection import Access, build_api_client
 from mesh.kube.errors import (
-    ApiStatusError,
     ApiUnreachableError,
     NotReadableError,
     UnauthorizedError,
@@ -26,12 +24,14 @@ from mesh.kube.errors import (
     to_single_line,
 )
 from mesh.kube.json_access import as_text
+from mesh.kube.transport import JSON_MEDIA_TYPE, Response, Transport, api_status_error
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
     from urllib3 import BaseHTTPResponse
 
-JSON_MEDIA_TYPE = "application/json"
+T = TypeVar("T")
+
 # The API server refuses a request for a log that does not also accept its errors.
 TEXT_ACCEPT = f"text/plain, {JSON_MEDIA_TYPE}, */*"
 # Metadata only, of an object or of a list. A release in a Secret and the schemas of a CRD are a megabyte each.
@@ -48,75 +48,20 @@ OVERLOAD_RETRY_DELAYS_S = (0.1, 0.2, 0.4, 0.8, 1.5)
 REQUEST_TIMEOUT_S = 30.0
 # For a cluster that may be gone. urllib3 connects up to four times.
 CONNECT_TIMEOUT_S = 5.0
-# For the whole body of a response to `request`; each read from the connection has the request's timeout.
-_TRANSFER_TIMEOUT_S = 300.0
-# Larger than any list of 500 Services or 50 nodes.
-_MAX_RESPONSE_BYTES = 64 * 2**20
 # The default pool size of the official client on a machine with one processor.
 _MAX_CONCURRENT_REQUESTS = 5
-# Shorter than the five minutes before its expiry at which a plugin's token is renewed.
-_CREDENTIALS_LIFETIME_S = 60.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Response:
-    """A response of an API server, with the times of sending and receipt."""
-
-    status: int
-    content: dict[str, Any] | None  # None: not a JSON object, or too large
-    date: str | None  # its Date header
-    sent_at: float  # seconds since 1970, by this machine's clock
-    received_at: float
-
-    @property
-    def reason(self) -> str:
-        """Return the HTTP reason phrase; for a success without a JSON object, a description of the content."""
-        if 200 <= self.status < 300:
-            return "a response that is no JSON object"
-        try:
-            return HTTPStatus(self.status).phrase
-        except ValueError:
-            return ""
-
-    @property
-    def summary(self) -> str:
-        """Return status and reason for a message."""
-        if 200 <= self.status < 300:
-            return self.reason
-        return f"HTTP {self.status}, {self.reason}" if self.reason else f"HTTP {self.status}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Exchange:
-    """A response with its body, before the body is parsed."""
-
-    status: int
-    body: bytearray
-    date: str | None
-    sent_at: float
-    received_at: float
-
-    def to_response(self) -> Response:
-        """Return the response with its parsed body."""
-        return Response(
-            status=self.status,
-            content=_parse_object(self.body),
-            date=self.date,
-            sent_at=self.sent_at,
-            received_at=self.received_at,
-        )
 
 
 class KubeClient:
     """A client for one API server: raw paths, plain JSON, pooled connections, typed errors.
 
-    The official client provides connections, and `mesh.kube.credentials` provides credentials. The official calls need
-    a class per kind, which take a second to import. These classes also reject a whole object for one unexpected field.
+    The official calls need a class per kind, which take a second to import. These classes also reject a whole object
+    for one unexpected field.
 
-    * `get_version`, `get` and `post` are for checks: one attempt, and no response after the deadline. Only a response
-      with status 429 is followed by further attempts.
+    * `get_version`, `get` and `post` are for checks: one attempt, and no response after the deadline.
     * `request` and `list_objects` are for changes. urllib3 retries lost connections three times; each attempt has the
       full timeout.
+    * After a response with status 429, each of them tries again for up to three seconds.
 
     Args:
         api_client: connections and credentials.
@@ -130,18 +75,9 @@ class KubeClient:
     def __init__(
         self, api_client: ApiClient, timeout_s: float = REQUEST_TIMEOUT_S, connect_timeout_s: float | None = None
     ) -> None:
-        self._timeout_s = timeout_s
-        self._connect_timeout_s = connect_timeout_s
-        self._api_client = api_client
-        self._host = str(api_client.configuration.host).rstrip("/")
-        self._pool = api_client.rest_client.pool_manager
-        if not api_client.configuration.verify_ssl:
-            _suppress_tls_warnings()
+        self._transport = Transport(api_client, timeout_s, connect_timeout_s)
         self._response_count = 0
         self._forbidden: list[dict[str, Any]] = []
-        self._headers: list[tuple[str, str]] = []
-        self._headers_expire_at = 0.0
-        self._auth_headers()
 
     @property
     def denied_user(self) -> str | None:
@@ -215,7 +151,7 @@ class KubeClient:
             ApiStatusError: the API server refuses the request.
             ApiUnreachableError, BadCredentialsError: there is no response.
         """
-        label = f"{method} {self._host}{path.partition('?')[0]}"
+        label = self._transport.label(method, path)
         content_type = patch_type if method == "PATCH" else JSON_MEDIA_TYPE
         content = None if body is None else json.dumps(body)
         try:
@@ -225,8 +161,7 @@ class KubeClient:
         if response.status == HTTPStatus.NOT_FOUND:
             return None
         if not 200 <= response.status < 300 or response.content is None:
-            message = as_text((response.content or {}).get("message"))
-            raise ApiStatusError(label, response.status, response.reason, message)
+            raise api_status_error(label, response)
         return response.content
 
     def list_objects(self, path: str, selector: str = "", *, accept: str = JSON_MEDIA_TYPE) -> list[dict[str, Any]]:
@@ -253,20 +188,17 @@ class KubeClient:
             ApiUnreachableError, BadCredentialsError: there is no response.
         """
         read = partial(
-            self._exchange, "GET", path, None, TEXT_ACCEPT, content_type="", retry=False, max_bytes=max_bytes
+            self._transport.exchange,
+            *("GET", path, None, TEXT_ACCEPT),
+            content_type="",
+            retry=False,
+            max_bytes=max_bytes,
         )
-        try:
-            [exchange] = run_concurrently([read], idle_timeout_s=1.2 * self._timeout_s)
-        except TimeoutError as error:
-            raise request_error(error, self._timeout_s) from None
+        [exchange] = self._run([read])
         if exchange.status == HTTPStatus.NOT_FOUND:
             return None
         if exchange.status != HTTPStatus.OK:
-            response = exchange.to_response()
-            label = f"GET {self._host}{path.partition('?')[0]}"
-            raise ApiStatusError(
-                label, response.status, response.reason, as_text((response.content or {}).get("message"))
-            )
+            raise api_status_error(self._transport.label("GET", path), exchange.to_response())
         return exchange.body[:max_bytes].decode(errors="replace")
 
     def open_watch(self, path: str, *, accept: str = JSON_MEDIA_TYPE, read_timeout_s: float) -> BaseHTTPResponse:
@@ -281,26 +213,7 @@ class KubeClient:
             ApiStatusError: the API server refuses the watch.
             ApiUnreachableError, BadCredentialsError: there is no response.
         """
-        from urllib3 import HTTPHeaderDict, Timeout
-
-        headers = HTTPHeaderDict(self._auth_headers())
-        headers["Accept"] = accept
-        try:
-            response: BaseHTTPResponse = self._pool.request(
-                "GET",
-                f"{self._host}{path}",
-                headers=headers,
-                timeout=Timeout(connect=self._connect_timeout_s or self._timeout_s, read=read_timeout_s),
-                retries=False,
-                preload_content=False,
-            )
-        except Exception as error:  # urllib3, http.client and ssl raise many types
-            raise request_error(error, self._timeout_s, self._connect_timeout_s) from None
-        if response.status != HTTPStatus.OK:
-            response.close()
-            label = f"GET {self._host}{path.partition('?')[0]}"
-            raise ApiStatusError(label, int(response.status), str(response.reason or "watch refused"))
-        return response
+        return self._transport.open_stream(path, accept=accept, read_timeout_s=read_timeout_s)
 
     def _count(self, response: Response) -> None:
         self._response_count += 1
@@ -309,19 +222,18 @@ class KubeClient:
 
     def _check(self, requests: Sequence[tuple[str, str, str | None, str]]) -> list[Response]:
         """Send requests once, at the same time, and return their responses within a hard deadline."""
-        jobs: list[Callable[[], Response]] = [partial(self._send_check, *request) for request in requests]
+        return self._run([partial(self._send_check, *request) for request in requests])
+
+    def _run(self, jobs: Sequence[Callable[[], T]]) -> list[T]:
+        timeout_s = self._transport.timeout_s
         try:
             # urllib3's timeout ends neither a name look-up nor headers that arrive byte by byte.
-            return run_concurrently(jobs, idle_timeout_s=1.2 * self._timeout_s, threads=_MAX_CONCURRENT_REQUESTS)
+            return run_concurrently(jobs, idle_timeout_s=1.2 * timeout_s, threads=_MAX_CONCURRENT_REQUESTS)
         except TimeoutError as error:
-            raise request_error(error, self._timeout_s) from None
+            raise request_error(error, timeout_s) from None
 
     def _send_check(self, method: str, path: str, body: str | None, accept: str) -> Response:
-        for delay_s in (*OVERLOAD_RETRY_DELAYS_S, 0.0):
-            response = self._send(method, path, body, accept, content_type=JSON_MEDIA_TYPE, retry=False)
-            if response.status != HTTPStatus.TOO_MANY_REQUESTS:
-                break
-            time.sleep(delay_s)
+        response = self._send(method, path, body, accept, content_type=JSON_MEDIA_TYPE, retry=False)
         if response.status == HTTPStatus.UNAUTHORIZED:
             raise UnauthorizedError(
                 "the API server refuses the kubeconfig's credentials: they are wrong or have expired (HTTP 401)"
@@ -335,73 +247,15 @@ class KubeClient:
     def _send(
         self, method: str, path: str, body: str | None, accept: str, *, content_type: str, retry: bool
     ) -> Response:
-        return self._exchange(method, path, body, accept, content_type=content_type, retry=retry).to_response()
-
-    def _exchange(
-        self,
-        method: str,
-        path: str,
-        body: str | None,
-        accept: str,
-        *,
-        content_type: str,
-        retry: bool,
-        max_bytes: int = _MAX_RESPONSE_BYTES,
-    ) -> _Exchange:
-        from urllib3 import HTTPHeaderDict, Timeout
-
-        sent_at, deadline = time.time(), time.monotonic() + self._timeout_s
-        headers = HTTPHeaderDict(self._auth_headers())  # a header per impersonated group
-        headers["Accept"] = accept
-        if body is not None:
-            headers["Content-Type"] = content_type
-        if retry and self._connect_timeout_s is not None:
-            timeout = Timeout(connect=self._connect_timeout_s, read=self._timeout_s)
-        else:
-            timeout = Timeout(total=self._timeout_s)
-        try:
-            response = self._pool.request(
-                method,
-                f"{self._host}{path}",
-                body=body,
-                headers=headers,
-                timeout=timeout,
-                retries=None if retry else False,  # None: the pool's default
-                redirect=retry,
-                preload_content=False,
-            )
-            received_at = time.time()
-            content = _read_body(
-                response, time.monotonic() + _TRANSFER_TIMEOUT_S if retry else deadline, max_bytes=max_bytes
-            )
-        except Exception as error:  # urllib3, http.client and ssl raise many types
-            raise request_error(error, self._timeout_s, self._connect_timeout_s) from None
-        return _Exchange(
-            status=int(response.status),
-            body=content,
-            date=response.headers.get("Date"),
-            sent_at=sent_at,
-            received_at=received_at,
-        )
-
-    def _auth_headers(self) -> list[tuple[str, str]]:
-        """Return the official client's headers, and the impersonated user; a plugin may have to renew the token."""
-        if time.monotonic() < self._headers_expire_at:
-            return self._headers
-        configuration = self._api_client.configuration
-        try:
-            if configuration.refresh_api_key_hook is not None and not configuration.api_key:
-                # The official client renews tokens only, and a plugin can have a certificate.
-                configuration.refresh_api_key_hook(configuration)
-            _, _, headers, *_ = self._api_client.param_serialize(
-                "GET", "/version", header_params={}, auth_settings=["BearerToken"]
-            )
-        except Exception as error:  # a plugin may fail in any way
-            raise credentials_error(error) from None
-        self._headers = [(str(key), str(value)) for key, value in headers.items()]
-        self._headers += getattr(configuration, "impersonation", ())
-        self._headers_expire_at = time.monotonic() + _CREDENTIALS_LIFETIME_S
-        return self._headers
+        """Send a request, again after a response with status 429, and return the last response."""
+        for delay_s in (*OVERLOAD_RETRY_DELAYS_S, 0.0):
+            response = self._transport.exchange(
+                method, path, body, accept, content_type=content_type, retry=retry
+            ).to_response()
+            if response.status != HTTPStatus.TOO_MANY_REQUESTS:
+                break
+            time.sleep(delay_s)
+        return response
 
 
 def connect(
@@ -424,41 +278,9 @@ def connect(
     return KubeClient(client, timeout_s, connect_timeout_s)
 
 
-def _suppress_tls_warnings() -> None:
-    """Suppress urllib3's warnings about unverified certificates, which the kubeconfig explicitly allows."""
-    import urllib3
-
-    urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-
-
-def _read_body(response: BaseHTTPResponse, deadline: float, *, max_bytes: int) -> bytearray:
-    """Return the body, or its beginning if it is larger than `max_bytes`."""
-    content = bytearray()
-    try:
-        while len(content) <= max_bytes and (part := response.read1(2**16)):
-            content += part
-            if time.monotonic() > deadline:
-                raise TimeoutError
-    except BaseException:
-        response.close()
-        raise
-    response.release_conn()
-    return content
-
-
 def _readable_content(response: Response, subject: str) -> dict[str, Any]:
     if response.status == HTTPStatus.FORBIDDEN:
         raise NotReadableError(f"{subject} (not allowed)")
     if not 200 <= response.status < 300 or response.content is None:
         raise NotReadableError(f"{subject} ({response.summary})")
     return response.content
-
-
-def _parse_object(content: bytearray) -> dict[str, Any] | None:
-    if len(content) > _MAX_RESPONSE_BYTES:
-        return None
-    try:
-        value = json.loads(content)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None

@@ -25,3 +25,8 @@ def as_texts(value: Any) -> list[str]:
 def as_text(value: Any) -> str:
     """Return a value if it is a string, or an empty string."""
     return value if isinstance(value, str) else ""
+
+
+def as_count(value: Any) -> int:
+    """Return a value if it is a positive number, or 0."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

@@ -18,9 +18,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode
 
-from mesh.kube.client import JSON_MEDIA_TYPE, KubeClient
+from mesh.kube.client import KubeClient
 from mesh.kube.errors import ApiStatusError, ApiUnreachableError, BadCredentialsError, KubeError, request_error
 from mesh.kube.json_access import as_mapping, as_mappings, as_text
+from mesh.kube.transport import JSON_MEDIA_TYPE
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -61,7 +62,7 @@ class Snapshot:
     error: KubeError | None = None  # why the objects may be out of date
 
 
-def list_collection(client: KubeClient, collection: Collection) -> tuple[dict[ObjectName, dict[str, Any]], str]:
+def _list_collection(client: KubeClient, collection: Collection) -> tuple[dict[ObjectName, dict[str, Any]], str]:
     """Return the objects of a collection and the resourceVersion of the list; raise as `client.request` does.
 
     A kind that the API server does not serve has no objects, and no resourceVersion.
@@ -104,7 +105,7 @@ class Watches:
             ApiStatusError: the API server refuses the list.
             ApiUnreachableError, BadCredentialsError: there is no response.
         """
-        objects, version = list_collection(self._client, collection)
+        objects, version = _list_collection(self._client, collection)
         snapshot = Snapshot(objects=objects)
         self._snapshots[collection] = snapshot
         self._watches.append(_Watch(self._client, collection, objects, version, self._changes.put))
@@ -199,7 +200,7 @@ class _Watch:
             began = time.monotonic()
             try:
                 if not self._version:
-                    self._objects, self._version = list_collection(self._client, self._collection)
+                    self._objects, self._version = _list_collection(self._client, self._collection)
                     self._report_change()
                 if self._version:
                     self._read_events()

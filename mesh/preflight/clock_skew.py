@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 
-from mesh.kube.client import Response
+from mesh.kube.transport import Response
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.target import CheckTarget
 

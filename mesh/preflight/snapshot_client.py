@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mesh.kube.client import JSON_MEDIA_TYPE, KubeClient
+from mesh.kube.client import KubeClient
+from mesh.kube.transport import JSON_MEDIA_TYPE
 
 
 class SnapshotClient(KubeClient):

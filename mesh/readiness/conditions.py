@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mesh.kube.conditions import find_condition
-from mesh.kube.json_access import as_mapping, as_mappings
+from mesh.kube.json_access import as_count, as_mapping, as_mappings
 
 # API version and plural of each kind that can be waited for, and whether its objects are in namespaces.
 WAITED_KINDS: Mapping[str, tuple[str, str, bool]] = {
@@ -35,39 +35,39 @@ def is_ready(live: Mapping[str, Any]) -> bool:
 
 def _is_observed(live: Mapping[str, Any]) -> bool:
     generation = as_mapping(live, "metadata").get("generation")
-    return _count(as_mapping(live, "status").get("observedGeneration")) >= _count(generation)
+    return as_count(as_mapping(live, "status").get("observedGeneration")) >= as_count(generation)
 
 
 def _is_deployment_ready(live: Mapping[str, Any]) -> bool:
     spec, status = as_mapping(live, "spec"), as_mapping(live, "status")
-    desired, updated = _count(spec.get("replicas", 1)), _count(status.get("updatedReplicas"))
+    desired, updated = as_count(spec.get("replicas", 1)), as_count(status.get("updatedReplicas"))
     # Pods of the former revision count in `replicas` only.
-    has_former_pods = _count(status.get("replicas")) > updated
-    is_available = _count(status.get("availableReplicas")) >= updated >= desired
+    has_former_pods = as_count(status.get("replicas")) > updated
+    is_available = as_count(status.get("availableReplicas")) >= updated >= desired
     return _is_observed(live) and is_available and not has_former_pods
 
 
 def _is_stateful_set_ready(live: Mapping[str, Any]) -> bool:
     spec, status = as_mapping(live, "spec"), as_mapping(live, "status")
     strategy = as_mapping(spec, "updateStrategy")
-    desired, ready = _count(spec.get("replicas", 1)), _count(status.get("readyReplicas"))
+    desired, ready = as_count(spec.get("replicas", 1)), as_count(status.get("readyReplicas"))
     if not _is_observed(live) or ready < desired:
         return False
     if strategy.get("type") == "OnDelete":
         return True  # such pods are updated only when somebody deletes them
-    partition = _count(as_mapping(strategy, "rollingUpdate").get("partition"))
+    partition = as_count(as_mapping(strategy, "rollingUpdate").get("partition"))
     if partition:
-        return _count(status.get("updatedReplicas")) >= desired - partition
+        return as_count(status.get("updatedReplicas")) >= desired - partition
     return status.get("currentRevision") == status.get("updateRevision")
 
 
 def _is_daemon_set_ready(live: Mapping[str, Any]) -> bool:
     status = as_mapping(live, "status")
-    desired = _count(status.get("desiredNumberScheduled"))
-    if not _is_observed(live) or _count(status.get("numberAvailable")) < desired:
+    desired = as_count(status.get("desiredNumberScheduled"))
+    if not _is_observed(live) or as_count(status.get("numberAvailable")) < desired:
         return False
     is_on_delete = as_mapping(live, "spec", "updateStrategy").get("type") == "OnDelete"
-    return is_on_delete or _count(status.get("updatedNumberScheduled")) >= desired
+    return is_on_delete or as_count(status.get("updatedNumberScheduled")) >= desired
 
 
 def _is_job_ready(live: Mapping[str, Any]) -> bool:
@@ -91,10 +91,6 @@ def _is_api_service_ready(live: Mapping[str, Any]) -> bool:
 
 def _has_condition(live: Mapping[str, Any], kind: str) -> bool:
     return find_condition(live, kind).get("status") == "True"
-
-
-def _count(value: Any) -> int:
-    return value if isinstance(value, int) else 0
 
 
 _CHECKS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mesh.kube.json_access import as_mapping, as_mappings, as_text
+from mesh.kube.json_access import as_count, as_mapping, as_mappings, as_text
 from mesh.readiness.cause import Cause
 from mesh.readiness.cluster_reader import event_message
 from mesh.readiness.image_pull import IMAGE_REASONS, find_image_cause
 from mesh.readiness.quotation import quote, quote_name
-from mesh.readiness.scope import Scope, as_count, object_name
+from mesh.readiness.scope import Scope, object_name
 from mesh.readiness.volumes import missing_object_remedy
 
 # Reasons of containers that wait for their turn.

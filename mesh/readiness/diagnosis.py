@@ -22,7 +22,7 @@ from mesh.readiness.remedies import RemedySettings
 from mesh.readiness.scope import Scope
 from mesh.readiness.workloads import diagnose_workload
 
-__all__ = ["Cause", "Diagnosis", "RemedySettings", "diagnose", "format_long", "format_report", "format_short"]
+__all__ = ["Cause", "Diagnosis", "RemedySettings", "diagnose", "format_report", "format_short"]
 
 _LOG_PREFIX = "| "
 _MAX_BRIEF_LENGTH = 80
@@ -84,11 +84,6 @@ def format_report(diagnoses: Sequence[Diagnosis]) -> list[str]:
     """Return diagnoses as lines. Several causes with the same remedy have it once."""
     remedies: set[str] = set()
     return [line for each in diagnoses for line in _format_lines(each, remedies)]
-
-
-def format_long(diagnosis: Diagnosis) -> list[str]:
-    """Return a diagnosis as lines: the object, then each cause with its remedy and its log."""
-    return format_report([diagnosis])
 
 
 def _format_lines(diagnosis: Diagnosis, remedies: set[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mesh.kube.conditions import find_condition
-from mesh.kube.json_access import as_mapping, as_text
+from mesh.kube.json_access import as_count, as_mapping, as_text
 from mesh.readiness.cause import Cause
 from mesh.readiness.cluster_reader import event_attempt, event_message
 from mesh.readiness.grouping import examine_pods
@@ -11,7 +11,7 @@ from mesh.readiness.pod_creation import find_creation_cause, find_creation_event
 from mesh.readiness.pods import is_pod_ready
 from mesh.readiness.quotation import quote, quote_name
 from mesh.readiness.revisions import list_pods
-from mesh.readiness.scope import Scope, as_count
+from mesh.readiness.scope import Scope
 
 
 def diagnose_job(scope: Scope) -> tuple[str, list[Cause]]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mesh.kube.json_access import as_mapping, as_mappings, as_text, as_texts
+from mesh.kube.json_access import as_count, as_mapping, as_mappings, as_text, as_texts
 from mesh.readiness.pods import is_finished, is_terminating
-from mesh.readiness.scope import Scope, as_count
+from mesh.readiness.scope import Scope
 
 _TEMPLATE_HASH = "pod-template-hash"
 _REVISION_HASH = "controller-revision-hash"

@@ -57,8 +57,3 @@ class Scope:
 def object_name(live: Mapping[str, Any]) -> str:
     """Return an object's name for a message."""
     return quote_name(as_text(as_mapping(dict(live), "metadata").get("name"))) or "without a name"
-
-
-def as_count(value: Any) -> int:
-    """Return a number of an API object, or 0."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mesh.kube.conditions import find_condition
-from mesh.kube.json_access import as_mapping, as_text
+from mesh.kube.json_access import as_count, as_mapping, as_text
 from mesh.readiness.cause import Cause
 from mesh.readiness.cluster_reader import event_attempt, event_message
 from mesh.readiness.grouping import examine_pods
@@ -14,7 +14,7 @@ from mesh.readiness.pod_creation import find_creation_cause, find_creation_event
 from mesh.readiness.pods import is_finished, is_pod_ready, is_terminating
 from mesh.readiness.quotation import quote
 from mesh.readiness.revisions import find_current_pods, find_newest_replica_set, list_pods
-from mesh.readiness.scope import Scope, as_count, object_name
+from mesh.readiness.scope import Scope, object_name
 
 
 def diagnose_workload(scope: Scope) -> tuple[str, list[Cause]]:

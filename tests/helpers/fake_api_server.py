@@ -93,6 +93,8 @@ def serve(api_server: FakeApiServer, certificate: tuple[Path, Path] | None = Non
             if api_server.accepted_token not in (None, self.headers.get("Authorization", "").removeprefix("Bearer ")):
                 status, content = 401, b'{"kind": "Status"}'
             self.send_response_only(status)
+            if status == 429:
+                self.send_header("Retry-After", "1")  # as an API server that prepares the storage of a new CRD
             if api_server.clock_offset_s is not None:
                 self.send_header("Date", self.date_time_string(time.time() + api_server.clock_offset_s))
             self.send_header("Content-Length", str(len(content)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from mesh.kube import client as kube_client
-from mesh.kube import connection, kubeconfig
+from mesh.kube import connection, kubeconfig, transport
 from mesh.kube.client import KubeClient
 from mesh.kube.connection import Access, build_api_client
 from mesh.kube.errors import (
@@ -169,16 +169,31 @@ def test_errors_of_checks_follow_status(
             client.get(PODS, "pods")
 
 
-def test_check_of_busy_api_server_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+def get_pods(client: KubeClient) -> Any:
+    """Read the pods as a check does."""
+    return client.get(PODS, "pods")
+
+
+def request_pods(client: KubeClient) -> Any:
+    """Read the pods as a change does."""
+    return client.request("GET", PODS)
+
+
+@pytest.mark.parametrize("read", [get_pods, request_pods])
+def test_busy_api_server_is_asked_again_soon(
+    monkeypatch: pytest.MonkeyPatch, read: Callable[[KubeClient], Any]
+) -> None:
     class BusyApiServer(FakeApiServer):
         def answer(self, path: str, body: Any) -> tuple[int, bytes]:
             return (429, b"{}") if len(self.requests) < 3 else super().answer(path, body)
 
     monkeypatch.setattr("mesh.kube.client.OVERLOAD_RETRY_DELAYS_S", (0.01, 0.01, 0.01))
+    began = time.monotonic()
     with serve(BusyApiServer(objects={PODS: {"items": []}})) as server:
-        assert build_kube_client(server.server).get(PODS, "pods") == {"items": []}
+        assert read(build_kube_client(server.server)) == {"items": []}
 
     assert server.requests == [f"GET {PODS}"] * 3
+    assert time.monotonic() - began < 1, "the server's Retry-After is longer than it needs"
 
 
 @pytest.mark.thorough  # waits for timeouts
@@ -201,7 +216,7 @@ def test_only_requests_for_changes_are_retried() -> None:
 
 def test_too_large_answer_is_error(server: FakeApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     server.objects[PODS] = {"items": ["x" * 1000]}
-    monkeypatch.setattr(kube_client, "_MAX_RESPONSE_BYTES", 100)
+    monkeypatch.setattr(transport, "MAX_RESPONSE_BYTES", 100)
     client = build_kube_client(server.server)
 
     with pytest.raises(NotReadableError, match="no JSON object"):
@@ -221,7 +236,7 @@ def test_expired_credentials_are_renewed(server: FakeApiServer, monkeypatch: pyt
     client.request("GET", PODS)
     assert len(renewals) == renewals_before
 
-    monkeypatch.setattr(client, "_headers_expire_at", 0.0)
+    monkeypatch.setattr(client._transport, "_headers_expire_at", 0.0)
     client.request("GET", PODS)
     assert len(renewals) > renewals_before
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mesh.readiness.diagnosis import Cause, format_long, format_short
+from mesh.readiness.diagnosis import Cause, format_report, format_short
 from tests.helpers.unready_objects import (
     CLAIMS,
     NAMESPACE,
@@ -39,7 +39,7 @@ def test_crash_is_reported_with_exit_code_and_log() -> None:
     api_server = build_api_server([pod(crashing(1))], further={LOG: log.encode()})
     [diagnosis] = diagnose_on(api_server, workload())
 
-    assert format_long(diagnosis) == [
+    assert format_report([diagnosis]) == [
         "Deployment linkerd-destination in namespace linkerd: 1 of 1 pod not ready",
         f"  Pod {POD}, container policy: CrashLoopBackOff: exit code 1; restarted 3 times",
         f"    remedy: fix the error in the log: `kubectl -n linkerd logs {POD} -c policy --previous`",

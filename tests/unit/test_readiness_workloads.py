@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mesh.readiness.diagnosis import Cause, RemedySettings, format_long, format_report, format_short
+from mesh.readiness.diagnosis import Cause, RemedySettings, format_report, format_short
 from tests.helpers.unready_objects import (
     EVENTS,
     NAMESPACE,
@@ -314,7 +314,7 @@ def test_unavailable_api_service_is_reported() -> None:
     }
     [diagnosis] = diagnose_on(build_api_server(), live)
 
-    assert format_long(diagnosis) == [
+    assert format_report([diagnosis]) == [
         "APIService v1alpha1.tap.linkerd.io: not available",
         "  APIService v1alpha1.tap.linkerd.io: MissingEndpoints: no endpoints for tap",
         "    remedy: check the pods of its Service: `kubectl -n linkerd-viz get pods,endpointslices`",
