@@ -184,6 +184,50 @@ class ExportCleanupProvider(StateProvider):
         export_cleanup.delete_export(_props, time.monotonic() + export_cleanup.MIRROR_DELETION_TIMEOUT_S)
 
 
+class ServiceExportProvider(StateProvider):
+    """Provider of `components.workloads.service_export.ServiceExport`."""
+
+    id_keys = ("cluster", "namespace", "service", "label")
+    keys = (*id_keys, "context", "kubeconfig", "uid", "value", "fieldManager", "adopt")
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Set the label."""
+        from components.workloads import service_export
+
+        with _hidden_tracebacks():
+            service_export.apply_export(_connect(props), props)
+        return super().create(props)
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Read the label, so that `up` sets a label that was changed or removed."""
+        from components.workloads import service_export
+        from mesh.kube.cluster_uid import WrongClusterError
+        from mesh.kube.errors import KubeError
+
+        # Pulumi's own refresh reports a cluster that cannot be reached, `ClusterIdentities` one that is another one.
+        with suppress(WrongClusterError, KubeError):
+            value = service_export.read_export(_connect(props), props)
+            if value is None:
+                return ReadResult()  # the Service does not exist either
+            return ReadResult(id_, {**self.persisted(props), "value": value})
+        return ReadResult(id_, props)
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        """Set the label."""
+        from components.workloads import service_export
+
+        with _hidden_tracebacks():
+            service_export.apply_export(_connect(_news), _news)
+        return super().update(_id, _olds, _news)
+
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        """Remove the label."""
+        from components.workloads import service_export
+
+        with _skipped_on_another_cluster():
+            service_export.remove_export(_connect(_props), _props)
+
+
 class NamespaceDeletionProvider(StateProvider):
     """Provider of `components.namespace.NamespaceDeletion`."""
 

@@ -30,6 +30,7 @@ _SHARED_COMPONENT_TYPE = "multicluster-mesh:index:ClusterMesh"
 _CLUSTER_INPUTS = {
     "MirrorCleanup": "source",
     "ExportCleanup": "target",
+    "ServiceExport": "cluster",
     "RetainedCrds": "cluster",
     "ReleaseDrift": "cluster",
     "NamespaceDeletion": "cluster",

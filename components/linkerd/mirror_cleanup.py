@@ -16,7 +16,7 @@ import pulumi
 from pulumi.dynamic import Resource
 
 from components.dynamic_providers import MirrorCleanupProvider
-from components.linkerd import federated_services
+from mesh.kube import federated_services
 from mesh.kube.client import METADATA_LIST_MEDIA_TYPE, KubeClient
 from mesh.kube.constants import CLUSTER_NAME_LABEL
 from mesh.kube.watch import Collection, wait_until

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from components.linkerd import federated_services
+from mesh.kube import federated_services
 from mesh.kube.client import KubeClient
 
 MIRROR_CREATION_TIMEOUT_S = 30.0

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import pulumi
+
+from components.traffic_order import restrict_after
 from components.workloads.sample_component import SampleComponent
 from mesh.config.models.samples import PolicyClientsConfig
 
@@ -87,11 +90,29 @@ def allow_access(
     """
     # The control plane contains the validating webhook, and is installed after the CRDs.
     depends_on = [component.namespace.mesh_cluster.linkerd.control_plane]
+    permissions = _create_permissions(component, form, name, accounts, clients, depends_on)
+    # Linkerd denies all requests to the port of a Server without authorizations.
     component.create_custom_object(
-        f"{name}-server", f"{_GROUP}/v1beta1", "Server", name, server_spec(selector, port, protocol), depends_on
+        f"{name}-server",
+        f"{_GROUP}/v1beta1",
+        "Server",
+        name,
+        server_spec(selector, port, protocol),
+        depends_on,
+        opts=restrict_after(permissions),
     )
+
+
+def _create_permissions(
+    component: SampleComponent,
+    form: PolicyForm,
+    name: str,
+    accounts: Sequence[str],
+    clients: PolicyClientsConfig | None,
+    depends_on: Sequence[pulumi.Resource],
+) -> list[pulumi.Resource]:
     if form == "server-authorization":
-        component.create_custom_object(
+        authorization = component.create_custom_object(
             f"{name}-authorization",
             f"{_GROUP}/v1beta1",
             "ServerAuthorization",
@@ -99,8 +120,8 @@ def allow_access(
             authorization_spec(name, accounts, clients),
             depends_on,
         )
-        return
-    component.create_custom_object(
+        return [authorization]
+    authentication = component.create_custom_object(
         f"{name}-authentication",
         f"{_GROUP}/v1alpha1",
         "MeshTLSAuthentication",
@@ -108,10 +129,17 @@ def allow_access(
         authentication_spec(accounts, clients),
         depends_on,
     )
-    policy = {
+    spec = {
         "targetRef": {"group": _GROUP, "kind": "Server", "name": name},
         "requiredAuthenticationRefs": [{"group": _GROUP, "kind": "MeshTLSAuthentication", "name": name}],
     }
-    component.create_custom_object(
-        f"{name}-policy", f"{_GROUP}/v1alpha1", "AuthorizationPolicy", name, policy, depends_on
+    policy = component.create_custom_object(
+        f"{name}-policy",
+        f"{_GROUP}/v1alpha1",
+        "AuthorizationPolicy",
+        name,
+        spec,
+        # Hidden dependency: without the authentication, the policy allows no client.
+        [*depends_on, authentication],
     )
+    return [policy]

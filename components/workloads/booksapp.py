@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import pulumi
 
+from components.workloads.exports import Exports
 from components.workloads.manifests import container_spec, environment
 from components.workloads.nginx import PORT as NGINX_PORT
 from components.workloads.nginx import create_nginx
@@ -72,14 +73,23 @@ class Booksapp(SampleComponent):
             has_failures = service == "authors" and faults is None
             _create_service(self, service, is_exported=service in settings.exported_services, has_failures=has_failures)
         _create_traffic_generator(self)
-        if settings.profile is not None:
-            create_profile(self, "webapp", PORTS["webapp"], settings.profile, ROUTES)
         if faults is not None:
             # A TrafficSplit keeps the port of the request, so nginx needs the port of `books`, too.
             create_nginx(self, ERROR_INJECTOR, "return 500;", {"books": PORTS["books"]})
+        self.register_outputs({})
+
+    def create_traffic_rules(self, exports: Exports) -> None:
+        """Create the routes and the split that injects faults."""
+        settings = self.sample.config
+        assert isinstance(settings, BooksappConfig)
+        faults = settings.fault_injection
+        if settings.profile is not None:
+            create_profile(self, "webapp", PORTS["webapp"], settings.profile, ROUTES)
+        if faults is not None:
             failing = faults.percent * 10
             split_requests(
                 self,
+                exports,
                 "error-split",
                 "error-split",
                 form=faults.form,
@@ -91,7 +101,6 @@ class Booksapp(SampleComponent):
                 ],
                 in_thousandths=True,
             )
-        self.register_outputs({})
 
 
 def _labels(app: str) -> dict[str, str]:

@@ -32,8 +32,8 @@ def create_deployment_wait(
     sample: str,
     deployments: Mapping[str, pulumi.Output[str]],
     parent: pulumi.Resource,
-) -> None:
-    """Register the record of a sample's Deployments, and the hook that waits for them.
+) -> pulumi.Resource | None:
+    """Register the record of a sample's Deployments, and the hook that waits for them; return the record.
 
     Args:
         name: name of the Pulumi resource.
@@ -44,7 +44,7 @@ def create_deployment_wait(
         parent: component of the sample.
     """
     if not deployments:
-        return
+        return None
     access, limits = cluster.access, cluster.wait_limits
     settings = RemedySettings(cluster=cluster.name, owner=sample, context=cluster.settings.context.name)
     objects = [{"kind": "Deployment", "metadata": {"name": each}} for each in deployments]
@@ -56,7 +56,7 @@ def create_deployment_wait(
         ).run()
 
     hook = pulumi.ResourceHook(name, create_step_hook(wait))
-    pulumi.Stash(
+    return pulumi.Stash(
         name,
         input=dict(deployments),
         opts=pulumi.ResourceOptions(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pulumi
 
 from components.workloads.authorization_policy import allow_access
+from components.workloads.exports import Exports
 from components.workloads.manifests import container_spec, environment
 from components.workloads.sample_component import SampleComponent
 from components.workloads.sample_namespace import SampleNamespace
@@ -39,6 +40,15 @@ class Emojivoto(SampleComponent):
         assert isinstance(settings, EmojivotoConfig)
         for backend in ("emoji", "voting"):
             _create_backend(self, backend, is_exported=f"{backend}-svc" in settings.exported_services)
+        _create_web(self, is_exported="web-svc" in settings.exported_services)
+        _create_vote_bot(self)
+        self.register_outputs({})
+
+    def create_traffic_rules(self, exports: Exports) -> None:
+        """Create the policies of the two services behind `web`."""
+        settings = self.sample.config
+        assert isinstance(settings, EmojivotoConfig)
+        for backend in ("emoji", "voting"):
             if settings.policy is not None:
                 allow_access(
                     self,
@@ -50,9 +60,6 @@ class Emojivoto(SampleComponent):
                     accounts=["web"],
                     clients=settings.policy_clients,
                 )
-        _create_web(self, is_exported="web-svc" in settings.exported_services)
-        _create_vote_bot(self)
-        self.register_outputs({})
 
 
 def _labels(name: str) -> dict[str, str]:

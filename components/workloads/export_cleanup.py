@@ -14,19 +14,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import pulumi
 from pulumi.dynamic import Resource
 
 from components.dynamic_providers import ExportCleanupProvider
-from components.linkerd import federated_services
 from mesh.kube import client as kube_client
-from mesh.kube import cluster_uid
+from mesh.kube import cluster_uid, federated_services
 from mesh.kube.client import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, KubeClient
 from mesh.kube.connection import Access
 from mesh.kube.constants import CLUSTER_NAME_LABEL, EXPORTED_LABEL, FEDERATED_LABEL
-from mesh.kube.errors import ApiUnreachableError, BadCredentialsError, KubeconfigContextError
+from mesh.kube.errors import ApiStatusError, ApiUnreachableError, BadCredentialsError, KubeconfigContextError
+from mesh.kube.json_access import as_mapping
 
 if TYPE_CHECKING:
     # The import takes seconds, and the provider's process does not need it.
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 # Controllers watch the service and need one or two seconds.
 MIRROR_DELETION_TIMEOUT_S = 30
+_POLL_INTERVAL_S = 0.2
 
 
 class ExportCleanup(Resource, module="multicluster-mesh", name="ExportCleanup"):
@@ -46,7 +48,7 @@ class ExportCleanup(Resource, module="multicluster-mesh", name="ExportCleanup"):
         target: cluster that exports the service.
         source: cluster with the mirror or the federated service; for the latter, it can be the target itself.
         is_federated: whether the service is a member of a federated service.
-        opts: resource options; the service must depend on this resource, so that it is deleted first.
+        opts: resource options; the service's export must depend on this resource, so that the export is deleted first.
     """
 
     def __init__(
@@ -89,16 +91,19 @@ def delete_export(props: dict[str, Any], deadline: float) -> None:
     """
     namespace, service, target = props["namespace"], props["service"], props["target"]
     is_federated = bool(props.get("federated"))
-    label = FEDERATED_LABEL if is_federated else EXPORTED_LABEL
     if _is_another_cluster(props, "target") or _is_another_cluster(props, "source"):
         return
-    if _has_label(_access(props, "target"), namespace, service, label):
+    labels = _read_labels(_access(props, "target"), namespace, service)
+    if labels is None or (FEDERATED_LABEL if is_federated else EXPORTED_LABEL) in labels:
         return
     source = _access(props, "source")
-    if is_federated:
-        leave_federated_service(source, namespace, service, "" if target == props["source"] else target, deadline)
-    else:
+    if not is_federated:
         delete_mirror(source, namespace, service, target, deadline)
+        return
+    if EXPORTED_LABEL in labels:
+        # Linkerd's controller never removes such a member: for an exported service, it only updates the mirror.
+        deadline = time.monotonic()
+    leave_federated_service(source, namespace, service, "" if target == props["source"] else target, deadline)
 
 
 def _access(props: dict[str, Any], end: str) -> Access:
@@ -120,16 +125,16 @@ def _is_another_cluster(props: dict[str, Any], end: str) -> bool:
     return False
 
 
-def _has_label(access: Access, namespace: str, service: str, label: str) -> bool:
-    """Return whether a service has a label; also True if the cluster cannot be reached, so no mirror is deleted."""
+def _read_labels(access: Access, namespace: str, service: str) -> dict[str, Any] | None:
+    """Return the labels of a service, none if it does not exist; None if its cluster cannot be reached."""
     client = _connect(access)
     if client is None:
-        return True
+        return None
     try:
         response = client.request("GET", _service_path(namespace, service))
     except (ApiUnreachableError, BadCredentialsError):
-        return True
-    return response is not None and bool((response["metadata"].get("labels") or {}).get(label))
+        return None
+    return as_mapping(response, "metadata", "labels")
 
 
 def _connect(access: Access) -> KubeClient | None:
@@ -204,7 +209,13 @@ def _wait_until_absent(
     # An unreachable cluster is left to its own controller.
     with suppress(ApiUnreachableError, BadCredentialsError):
         while (service := client.request("GET", path)) is not None and is_present(service):
-            if time.monotonic() > deadline:
-                delete(client, service)
-                return
-            time.sleep(0.2)
+            if time.monotonic() >= deadline:
+                try:
+                    delete(client, service)
+                except ApiStatusError as error:
+                    # A controller has changed the service since it was read.
+                    if error.status != HTTPStatus.CONFLICT:
+                        raise
+                else:
+                    return
+            time.sleep(_POLL_INTERVAL_S)

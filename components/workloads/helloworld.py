@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import pulumi
 
+from components.workloads.exports import Exports
 from components.workloads.manifests import container_spec
 from components.workloads.sample_component import SampleComponent
 from components.workloads.sample_namespace import SampleNamespace
@@ -45,8 +46,13 @@ class Helloworld(SampleComponent):
             _create_version(self, settings.versions.get(cluster, "v1"), annotations)
         if cluster in settings.sleep:
             _create_sleep(self)
-        create_splits_and_failovers(self, NAME, PORT, settings.splits, settings.failover)
         self.register_outputs({})
+
+    def create_traffic_rules(self, exports: Exports) -> None:
+        """Create the splits and failovers."""
+        settings = self.sample.config
+        assert isinstance(settings, HelloworldConfig)
+        create_splits_and_failovers(self, exports, NAME, PORT, settings.splits, settings.failover)
 
 
 def _create_version(component: SampleComponent, version: str, annotations: Mapping[str, str] | None) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import pulumi
+
 from components.workloads.sample_component import SampleComponent
 from mesh.kube.ownership import GATEWAY_API_GROUP
 
@@ -40,8 +42,9 @@ def create_route(
     name: str,
     spec: Mapping[str, Any],
     annotations: Mapping[str, str] | None = None,
-) -> None:
-    """Create a Gateway API route if the Linkerd release supports its kind.
+    opts: pulumi.ResourceOptions | None = None,
+) -> pulumi.Resource | None:
+    """Create a Gateway API route if the Linkerd release supports its kind, and return it.
 
     Args:
         component: component of the sample.
@@ -50,14 +53,15 @@ def create_route(
         name: name of the route.
         spec: spec of the route.
         annotations: annotations of the route.
+        opts: further resource options.
     """
     linkerd_release = component.cluster.settings.linkerd_release
     api_version = linkerd_release.http_route if kind == "HTTPRoute" else linkerd_release.grpc_route
     if api_version is None:
-        return
+        return None
     # Linkerd 2.13 has an HTTPRoute in an API group of its own, which is another object.
     former_api_versions = _API_VERSIONS[kind] if api_version in _API_VERSIONS[kind] else ()
-    component.create_custom_object(
+    return component.create_custom_object(
         role,
         api_version,
         kind,
@@ -67,4 +71,5 @@ def create_route(
         depends_on=[component.namespace.mesh_cluster.linkerd.control_plane],
         annotations=annotations,
         former_api_versions=former_api_versions,
+        opts=opts,
     )

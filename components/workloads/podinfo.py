@@ -11,6 +11,7 @@ from typing import Any
 import pulumi
 
 from components.workloads.authorization_policy import Protocol, allow_access
+from components.workloads.exports import Exports
 from components.workloads.frontend import create_frontend
 from components.workloads.manifests import container_spec, environment
 from components.workloads.sample_component import SampleComponent
@@ -75,7 +76,13 @@ class Podinfo(SampleComponent):
             )
         if cluster in settings.frontend:
             create_frontend(self, NAME, _HTTP_PORT)
-        create_splits_and_failovers(self, NAME, _HTTP_PORT, settings.splits, settings.failover, _GRPC_PORT)
+        self.register_outputs({})
+
+    def create_traffic_rules(self, exports: Exports) -> None:
+        """Create the splits, failovers, routes and policies."""
+        settings = self.sample.config
+        assert isinstance(settings, PodinfoConfig)
+        create_splits_and_failovers(self, exports, NAME, _HTTP_PORT, settings.splits, settings.failover, _GRPC_PORT)
         if settings.profile is not None:
             create_profile(self, NAME, _HTTP_PORT, settings.profile, ROUTES)
         if settings.policy is not None:
@@ -90,4 +97,3 @@ class Podinfo(SampleComponent):
                     protocol=protocol,
                     clients=settings.policy_clients,
                 )
-        self.register_outputs({})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pulumi
@@ -11,13 +12,22 @@ from components.cluster import SKIP_AWAIT, Cluster
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import pull_secret_references
 from components.workloads.deployment_wait import create_deployment_wait, deployment_revision
-from components.workloads.export_cleanup import ExportCleanup
+from components.workloads.exports import ExportedService, Exports, create_export, export_labels, has_mirrors
 from components.workloads.manifests import pod_annotations
-from components.workloads.sample_namespace import IncomingLink, SampleNamespace
+from components.workloads.sample_namespace import SampleNamespace
+from components.workloads.service_export import keep_export_labels
 from mesh import config
 from mesh.config.models.samples import ExportMode
-from mesh.kube.constants import EXPORTED_LABEL, FEDERATED_LABEL
-from mesh.topology import Link
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SampleService:
+    """A Service of a sample."""
+
+    name: str
+    resource: pulumi.Resource
+    labels: Mapping[str, str]
+    is_exported: bool  # whether other clusters mirror the Service if the sample is exported or federated
 
 
 class SampleComponent(pulumi.ComponentResource):
@@ -32,6 +42,7 @@ class SampleComponent(pulumi.ComponentResource):
 
     namespace: SampleNamespace
     cluster: Cluster
+    sample: config.Sample
 
     def __init__(
         self,
@@ -40,23 +51,28 @@ class SampleComponent(pulumi.ComponentResource):
         sample: config.Sample,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        self.namespace, self.cluster, self._sample = namespace, namespace.cluster, sample
+        self.namespace, self.cluster, self.sample = namespace, namespace.cluster, sample
         self._deployments: dict[str, pulumi.Output[str]] = {}
+        self._services: dict[str, _SampleService] = {}  # by the suffix of the resource name
         self._resource_name = f"{self.cluster.name}-{namespace.name}-{sample.name}"
         super().__init__(type_token, self._resource_name, None, opts)
         self._child_options = self.cluster.options(self)
 
     def resolve_image(self, container: str, default: str) -> str:
         """Return the image of a container: the user's or the default."""
-        return self._sample.config.images.get(container, default)
+        return self.sample.config.images.get(container, default)
+
+    def resource_name(self, role: str) -> str:
+        """Return the name of a resource of this sample, from its suffix."""
+        return f"{self._resource_name}-{role}" if role else self._resource_name
 
     def mirrored_clusters(self) -> list[str]:
         """Return the clusters whose exported services have mirrors in this cluster."""
-        modes = self._sample.export_modes
+        modes = self.sample.export_modes
         return [
             link.target
             for link in self.namespace.outgoing_links
-            if link.target in modes and _has_mirrors(link, modes[link.target])
+            if link.target in modes and has_mirrors(link, modes[link.target])
         ]
 
     def create_deployment(
@@ -71,8 +87,8 @@ class SampleComponent(pulumi.ComponentResource):
         volumes: Sequence[Mapping[str, Any]] = (),
         needs_account: bool = False,
         object_labels: Mapping[str, str] | None = None,
-    ) -> None:
-        """Create a Deployment.
+    ) -> pulumi.Resource:
+        """Create a Deployment, and return it.
 
         Args:
             role: suffix of the resource name; empty for the sample's main Deployment.
@@ -95,7 +111,7 @@ class SampleComponent(pulumi.ComponentResource):
             pod["volumes"] = [dict(volume) for volume in volumes]
         if needs_account:
             account = KubernetesObject(
-                self._full_name(f"{role}-account"),
+                self.resource_name(f"{role}-account"),
                 "v1",
                 "ServiceAccount",
                 metadata=self._metadata(name, labels=labels),
@@ -111,7 +127,7 @@ class SampleComponent(pulumi.ComponentResource):
             "template": {"metadata": {"labels": dict(labels), "annotations": self._pod_annotations()}, "spec": pod},
         }
         deployment = KubernetesObject(
-            self._full_name(role),
+            self.resource_name(role),
             "apps/v1",
             "Deployment",
             metadata=self._metadata(name, labels=object_labels or labels),
@@ -121,12 +137,41 @@ class SampleComponent(pulumi.ComponentResource):
             opts=self._options(self.namespace.pod_dependencies),
         )
         self._deployments[name] = deployment_revision(deployment, spec)
+        return deployment
 
-    def wait_for_deployments(self) -> None:
-        """Register the wait for all Deployments of the sample; call this method last."""
-        create_deployment_wait(
-            f"{self._resource_name}-ready", self.cluster, self.namespace, self._sample.name, self._deployments, self
+    def export_services(self, exports: Exports, namespaces: Mapping[tuple[str, str], SampleNamespace]) -> None:
+        """Register the wait for the Deployments, then the exports; call this method after the Services are created.
+
+        Args:
+            exports: registry of the Services and their mirrors.
+            namespaces: namespaces that the program creates, by the names of their cluster and of the namespace.
+        """
+        wait = create_deployment_wait(
+            f"{self._resource_name}-ready", self.cluster, self.namespace, self.sample.name, self._deployments, self
         )
+        for role, service in self._services.items():
+            usable_after = [service.resource, *([wait] if wait is not None else [])]
+            mirrored: list[pulumi.Resource] = []
+            if service.is_exported:
+                exported = ExportedService(
+                    resource_name=self.resource_name(role),
+                    parent=self,
+                    namespace=self.namespace,
+                    name=service.name,
+                    labels=service.labels,
+                    mode=self._export_mode(),
+                    is_federated=self._is_federated(),
+                    usable_after=usable_after,
+                )
+                mirrored = create_export(exported, namespaces)
+            exports.add(self.cluster.name, self.namespace.name, service.name, local=usable_after, mirrored=mirrored)
+
+    def create_traffic_rules(self, exports: Exports) -> None:
+        """Create the objects that refer to Services or restrict requests to them; call this method last.
+
+        Args:
+            exports: registry of the Services and their mirrors.
+        """
 
     def create_service(
         self,
@@ -138,6 +183,7 @@ class SampleComponent(pulumi.ComponentResource):
         labels: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
         is_exported: bool = False,
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Create a Service.
 
@@ -149,14 +195,13 @@ class SampleComponent(pulumi.ComponentResource):
             labels: labels of the Service; None for the selector.
             annotations: annotations of the Service.
             is_exported: whether other clusters mirror the Service if the sample is exported or federated.
+            opts: further resource options.
         """
         service_labels = dict(selector if labels is None else labels)
-        dependencies: list[pulumi.Resource] = []
-        if is_exported:
-            service_labels |= self._export_labels()
-            dependencies = self._create_export_cleanups(role, name)
-        KubernetesObject(
-            self._full_name(role),
+        if is_exported and self._export_labels():
+            opts = pulumi.ResourceOptions.merge(opts, self._keep_export_labels(role, name))
+        resource = KubernetesObject(
+            self.resource_name(role),
             "v1",
             "Service",
             metadata=self._metadata(name, labels=service_labels, annotations=annotations),
@@ -164,14 +209,16 @@ class SampleComponent(pulumi.ComponentResource):
                 "selector": dict(selector),
                 "ports": [{"name": key, "port": port, "targetPort": to} for key, (port, to) in ports.items()],
             },
-            # Hidden dependencies: resources that must be deleted after the Service, such as the cleanup of its mirrors.
-            opts=self._options(dependencies),
+            opts=pulumi.ResourceOptions.merge(self._child_options, opts),
+        )
+        self._services[role] = _SampleService(
+            name=name, resource=resource, labels=service_labels, is_exported=is_exported
         )
 
     def create_config_map(self, role: str, name: str, data: Mapping[str, str]) -> None:
         """Create a ConfigMap."""
         KubernetesObject(
-            self._full_name(role),
+            self.resource_name(role),
             "v1",
             "ConfigMap",
             metadata=self._metadata(name),
@@ -189,7 +236,8 @@ class SampleComponent(pulumi.ComponentResource):
         depends_on: Sequence[pulumi.Resource],
         annotations: Mapping[str, str] | None = None,
         former_api_versions: Sequence[str] = (),
-    ) -> None:
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> pulumi.Resource:
         """Create an object of a kind that a CRD defines.
 
         Args:
@@ -201,81 +249,44 @@ class SampleComponent(pulumi.ComponentResource):
             depends_on: resources that install the CRD and its webhook.
             annotations: annotations of the object.
             former_api_versions: other API versions of the same object, which an earlier update may have used.
+            opts: further resource options.
         """
         aliases = [
             pulumi.Alias(type_=f"kubernetes:{version}:{kind}")
             for version in former_api_versions
             if version != api_version
         ]
-        KubernetesObject(
-            self._full_name(role),
+        options = pulumi.ResourceOptions.merge(self._options(depends_on), pulumi.ResourceOptions(aliases=aliases))
+        return KubernetesObject(
+            self.resource_name(role),
             api_version=api_version,
             kind=kind,
             metadata=self._metadata(name, annotations=annotations),
             spec=dict(spec),
             # Hidden dependencies: the CRD and the webhook that validates the object.
-            opts=pulumi.ResourceOptions.merge(self._options(depends_on), pulumi.ResourceOptions(aliases=aliases)),
+            opts=pulumi.ResourceOptions.merge(options, opts),
         )
 
     def _export_mode(self) -> ExportMode | None:
-        return self._sample.export_modes.get(self.cluster.name)
-
-    def _is_federated(self) -> bool:
-        return self.cluster.name in self._sample.config.federated
+        return self.sample.export_modes.get(self.cluster.name)
 
     def _export_labels(self) -> dict[str, str]:
-        mode = self._export_mode()
-        labels: dict[str, str] = {}
-        if mode is not None:
-            labels[EXPORTED_LABEL] = "true" if mode == "gateway" else mode
-        if self._is_federated():
-            labels[FEDERATED_LABEL] = "member"
-        return labels
+        return export_labels(self._export_mode(), is_federated=self._is_federated())
 
-    def _create_export_cleanups(self, role: str, service: str) -> list[pulumi.Resource]:
-        """Create the cleanups of an exported Service, and return the resources that must be deleted after it."""
-        mode, is_federated, incoming = self._export_mode(), self._is_federated(), self.namespace.incoming_links
-        if mode is None and not is_federated:
-            return []
-        mirrors: list[tuple[str, IncomingLink, bool]] = []
-        if mode is not None:
-            mirrors += [("export", each, False) for each in incoming if _has_mirrors(each.link, mode)]
-        if is_federated:
-            mirrors += [("member", each, True) for each in incoming if each.link.has_remote_discovery]
-        multicluster = self.namespace.mesh_cluster.multicluster
-        # Mirrors need the gateway, and the cluster's own controllers watch federated services.
-        dependencies: list[pulumi.Resource] = [multicluster.ready] if multicluster is not None else []
-        dependencies += [
-            self._create_export_cleanup(
-                f"{role}-{prefix}-{each.source.name}", service, each.source, each.component, is_member=is_member
-            )
-            for prefix, each, is_member in mirrors
-        ]
-        if is_federated and multicluster is not None:
-            dependencies.append(
-                self._create_export_cleanup(f"{role}-member", service, self.cluster, multicluster, is_member=True)
-            )
-        return dependencies
-
-    def _create_export_cleanup(
-        self, role: str, service: str, source: Cluster, controller: pulumi.Resource | None, *, is_member: bool
-    ) -> pulumi.Resource:
-        return ExportCleanup(
-            self._full_name(role),
-            service=service,
+    def _keep_export_labels(self, role: str, service: str) -> pulumi.ResourceOptions:
+        return keep_export_labels(
+            self.resource_name(role),
+            cluster=self.cluster,
             namespace=self.namespace.name,
-            target=self.cluster,
-            source=source,
-            is_federated=is_member,
-            # Hidden dependency: the controller deletes the mirror, so it must be deleted after the cleanup.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=controller),
+            service=service,
+            labels=self._export_labels(),
         )
 
-    def _pod_annotations(self) -> dict[str, str]:
-        return pod_annotations(self._sample) if self.namespace.mesh_cluster.linkerd_or_none is not None else {}
+    def _is_federated(self) -> bool:
+        return self.cluster.name in self.sample.config.federated
 
-    def _full_name(self, role: str) -> str:
-        return f"{self._resource_name}-{role}" if role else self._resource_name
+    def _pod_annotations(self) -> dict[str, str]:
+        return pod_annotations(self.sample) if self.namespace.mesh_cluster.linkerd_or_none is not None else {}
 
     def _metadata(
         self, name: str, labels: Mapping[str, str] | None = None, annotations: Mapping[str, str] | None = None
@@ -289,8 +300,3 @@ class SampleComponent(pulumi.ComponentResource):
 
     def _options(self, depends_on: Sequence[pulumi.Resource]) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions.merge(self._child_options, pulumi.ResourceOptions(depends_on=list(depends_on)))
-
-
-def _has_mirrors(link: Link, mode: ExportMode) -> bool:
-    """Return whether a link mirrors services that its target exports in a mode."""
-    return link.has_gateway if mode == "gateway" else link.has_remote_discovery

@@ -13,6 +13,7 @@ from components.mesh_cluster import MeshCluster
 from components.namespace import create_namespace
 from components.sdk.secrets import create_pull_secret
 from mesh import config
+from mesh.config.models.links import SelectorsConfig
 from mesh.topology import Link
 
 # Every cluster has this namespace, so no stack owns it.
@@ -26,6 +27,7 @@ class IncomingLink:
     link: Link
     source: Cluster
     component: ClusterLink | None  # None while one of the link's clusters cannot be reached
+    selectors: SelectorsConfig  # labels of the services that the link mirrors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +36,12 @@ class SampleNamespace:
 
     mesh_cluster: MeshCluster
     name: str
+    component: NamespaceComponent
     name_output: pulumi.Input[str]  # the name, known once the namespace exists
     pod_dependencies: Sequence[pulumi.Resource]
     incoming_links: Sequence[IncomingLink]
     outgoing_links: Sequence[Link]
+    links: Mapping[Link, ClusterLink]  # the links between reachable clusters
 
     @property
     def cluster(self) -> Cluster:
@@ -145,15 +149,22 @@ def _create_sample_namespace(
     component = NamespaceComponent(mesh_cluster.cluster, namespace, samples, has_linkerd=stack.has_linkerd)
     # Links from unreachable clusters are included: a cluster that becomes unreachable must change nothing here.
     incoming_links = [
-        IncomingLink(link=link, source=clusters[link.source], component=links.get(link))
+        IncomingLink(
+            link=link,
+            source=clusters[link.source],
+            component=links.get(link),
+            selectors=stack.options(link).selectors,
+        )
         for link in stack.links
         if link.target == mesh_cluster.cluster.name
     ]
     return SampleNamespace(
         mesh_cluster=mesh_cluster,
         name=namespace,
+        component=component,
         name_output=component.name,
         pod_dependencies=[*mesh_cluster.pod_dependencies, *component.pull_secrets],
         incoming_links=incoming_links,
         outgoing_links=[link for link in stack.links if link.source == mesh_cluster.cluster.name],
+        links=links,
     )

@@ -9,6 +9,7 @@ from components.linkerd.link import ClusterLink
 from components.mesh_cluster import MeshCluster
 from components.workloads.booksapp import Booksapp
 from components.workloads.emojivoto import Emojivoto
+from components.workloads.exports import Exports
 from components.workloads.helloworld import Helloworld
 from components.workloads.podinfo import Podinfo
 from components.workloads.sample_namespace import create_sample_namespaces
@@ -40,7 +41,15 @@ def deploy_samples(
         links: the links between reachable clusters.
     """
     namespaces = create_sample_namespaces(stack, clusters, mesh_clusters, links)
-    for sample in stack.samples:
-        for cluster in sample.all_clusters:
-            if cluster in mesh_clusters:
-                _COMPONENTS[sample.name](namespaces[cluster, sample.config.namespace], sample).wait_for_deployments()
+    components = [
+        _COMPONENTS[sample.name](namespaces[cluster, sample.config.namespace], sample)
+        for sample in stack.samples
+        for cluster in sample.all_clusters
+        if cluster in mesh_clusters
+    ]
+    # A route can name a service of any other cluster, so all exports precede the routes.
+    exports = Exports()
+    for component in components:
+        component.export_services(exports, namespaces)
+    for component in components:
+        component.create_traffic_rules(exports)

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
+import pulumi
+
+from components.traffic_order import restrict_after
 from components.workloads.http_route import create_route, route_spec
 from components.workloads.sample_component import SampleComponent
 from mesh.config.models.samples import ProfileConfig, RouteConfig
@@ -89,16 +92,31 @@ def create_profile(
         default_routes: routes of the sample, used if the settings have none.
     """
     if profile.form == "gateway-api":
-        for http_route in http_routes(service, profile, default_routes):
-            role = f"route-{http_route.name.removeprefix(f'{service}-')}"
-            spec = route_spec(service, port, http_route.rule)
-            create_route(component, "HTTPRoute", role, http_route.name, spec, http_route.annotations)
+        _create_http_routes(component, service, port, http_routes(service, profile, default_routes))
         return
     name = f"{service}.{component.namespace.name}.svc.{component.cluster.settings.linkerd.cluster_domain}"
     # The control plane contains the validating webhook, and is installed after the CRDs.
     depends_on = [component.namespace.mesh_cluster.linkerd.control_plane]
     spec = profile_spec(profile, default_routes)
     component.create_custom_object("profile", "linkerd.io/v1alpha2", "ServiceProfile", name, spec, depends_on)
+
+
+def _create_http_routes(component: SampleComponent, service: str, port: int, routes: Sequence[HttpRoute]) -> None:
+    """Create the routes of a service, the catch-all first: a service with routes rejects all other requests."""
+    permissions: list[pulumi.Resource] = []
+    for route in reversed(routes):
+        role = f"route-{route.name.removeprefix(f'{service}-')}"
+        created = create_route(
+            component,
+            "HTTPRoute",
+            role,
+            route.name,
+            route_spec(service, port, route.rule),
+            route.annotations,
+            opts=restrict_after(permissions),
+        )
+        if not permissions and created is not None:
+            permissions.append(created)
 
 
 def to_milliseconds(duration: str) -> int:

@@ -11,9 +11,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pulumi
+
+from components.sdk.hooks import HookStep
+from components.traffic_order import find_added_backends, refer_to
+from components.workloads.exports import Exports, mirror_origin
 from components.workloads.http_route import create_route, route_spec
 from components.workloads.sample_component import SampleComponent
 from mesh.config.models.samples import FailoverConfig, SplitConfig, SplitForm
+
+# Imported here because hooks run after Pulumi has removed the program's folder from the import path.
+from mesh.readiness.usable_services import RequiredService
+from mesh.topology import Link
 
 # Maximum of the Gateway API.
 MAX_WEIGHT = 1_000_000
@@ -28,6 +37,7 @@ class Backend:
     service: str
     port: int
     weight: int
+    target: str | None = None  # cluster of the service that this one mirrors; None: the service is no mirror
 
 
 def split_backends(service: str, port: int, split: SplitConfig) -> list[Backend]:
@@ -39,7 +49,9 @@ def split_backends(service: str, port: int, split: SplitConfig) -> list[Backend]
         split: settings of the split; the backends of other clusters are mirror services.
     """
     return [
-        Backend(service=service if name == split.cluster else f"{service}-{name}", port=port, weight=weight)
+        Backend(service=service, port=port, weight=weight)
+        if name == split.cluster
+        else Backend(service=f"{service}-{name}", port=port, weight=weight, target=name)
         for name, weight in split.weights.items()
     ]
 
@@ -55,7 +67,7 @@ def failover_backends(service: str, port: int, failover: FailoverConfig) -> list
         port: port of the service.
         failover: settings of the failover.
     """
-    mirrors = [Backend(service=f"{service}-{name}", port=port, weight=1) for name in failover.backups]
+    mirrors = [Backend(service=f"{service}-{name}", port=port, weight=1, target=name) for name in failover.backups]
     return [Backend(service=service, port=port, weight=MAX_WEIGHT), *mirrors]
 
 
@@ -95,6 +107,7 @@ def weighted_route_spec(service: str, port: int, backends: Sequence[Backend]) ->
 
 def create_splits_and_failovers(
     component: SampleComponent,
+    exports: Exports,
     service: str,
     port: int,
     splits: Sequence[SplitConfig],
@@ -105,6 +118,7 @@ def create_splits_and_failovers(
 
     Args:
         component: component of the sample.
+        exports: registry of the Services and their mirrors.
         service: service that clients send requests to; with a failover, it needs `failover_annotations`.
         port: port of the service.
         splits: splits of all clusters.
@@ -115,6 +129,7 @@ def create_splits_and_failovers(
         if split.cluster == component.cluster.name:
             split_requests(
                 component,
+                exports,
                 "split",
                 service,
                 form=split.form,
@@ -128,11 +143,14 @@ def create_splits_and_failovers(
         if failover.cluster == component.cluster.name:
             backends = failover_backends(service, port, failover)
             # The name differs from a split's, because both exist while one replaces the other.
-            _create_weighted_route(component, "failover", f"{service}-failover", service, port, backends, grpc_port)
+            _create_weighted_route(
+                component, exports, "failover", f"{service}-failover", service, port, backends, grpc_port
+            )
 
 
 def split_requests(
     component: SampleComponent,
+    exports: Exports,
     role: str,
     name: str,
     *,
@@ -148,6 +166,7 @@ def split_requests(
 
     Args:
         component: component of the sample.
+        exports: registry of the Services and their mirrors.
         role: suffix of the resource name.
         name: name of the objects.
         form: `smi` or `gateway-api`; None for the cluster's default.
@@ -164,14 +183,21 @@ def split_requests(
         spec = traffic_split_spec(service, backends, in_thousandths=in_thousandths)
         # The extension installs the CRD, and converts each TrafficSplit to a ServiceProfile.
         component.create_custom_object(
-            role, f"split.smi-spec.io/{version}", "TrafficSplit", name, spec, depends_on=[smi.ready]
+            role,
+            f"split.smi-spec.io/{version}",
+            "TrafficSplit",
+            name,
+            spec,
+            depends_on=[smi.ready],
+            opts=_refer_to_backends(component, exports, role, service, backends),
         )
     else:
-        _create_weighted_route(component, role, name, service, port, backends, grpc_port)
+        _create_weighted_route(component, exports, role, name, service, port, backends, grpc_port)
 
 
 def _create_weighted_route(
     component: SampleComponent,
+    exports: Exports,
     role: str,
     name: str,
     service: str,
@@ -179,8 +205,34 @@ def _create_weighted_route(
     backends: Sequence[Backend],
     grpc_port: int | None,
 ) -> None:
-    create_route(component, "HTTPRoute", role, name, weighted_route_spec(service, port, backends))
+    opts = _refer_to_backends(component, exports, role, service, backends)
+    create_route(component, "HTTPRoute", role, name, weighted_route_spec(service, port, backends), opts=opts)
     if grpc_port is not None:
-        grpc_backends = [replace(each, port=grpc_port) for each in backends]
+        grpc_role, grpc_backends = f"{role}-grpc", [replace(each, port=grpc_port) for each in backends]
         spec = weighted_route_spec(service, grpc_port, grpc_backends)
-        create_route(component, "GRPCRoute", f"{role}-grpc", name, spec)
+        opts = _refer_to_backends(component, exports, grpc_role, service, grpc_backends)
+        create_route(component, "GRPCRoute", grpc_role, name, spec, opts=opts)
+
+
+def _refer_to_backends(
+    component: SampleComponent, exports: Exports, role: str, service: str, backends: Sequence[Backend]
+) -> pulumi.ResourceOptions:
+    """Return the options of a route, which follows its own Services, the mirrors and their links."""
+    cluster, namespace = component.cluster.name, component.namespace
+    targets: list[pulumi.Resource] = []
+    for name in dict.fromkeys([service, *(each.service for each in backends if each.target is None)]):
+        targets += exports.find(cluster, namespace.name, name, source=cluster)
+    mirrors: dict[str, RequiredService] = {}
+    for backend in backends:
+        if backend.target is not None:
+            targets += exports.find(backend.target, namespace.name, service, source=cluster)
+            link = namespace.links.get(Link(source=cluster, target=backend.target))
+            targets += [link] if link is not None else []
+            mirrors[backend.service] = RequiredService(
+                namespace=namespace.name, name=backend.service, origin=mirror_origin(backend.target)
+            )
+
+    def find_required(step: HookStep) -> list[RequiredService]:
+        return [mirrors[name] for name in find_added_backends(step) if name in mirrors]
+
+    return refer_to(component.resource_name(role), component.cluster, targets, find_required)

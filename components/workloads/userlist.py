@@ -5,8 +5,12 @@ Follows https://docs.cilium.io/en/stable/network/clustermesh/services/ and …/a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pulumi
 
+from components.traffic_order import withdraw_after
+from components.workloads.exports import Exports
 from components.workloads.manifests import container_spec
 from components.workloads.sample_component import SampleComponent
 from components.workloads.sample_namespace import SampleNamespace
@@ -15,6 +19,7 @@ from mesh.config.models.samples import UserlistConfig
 from mesh.images import CURL_IMAGE, USERLIST_IMAGE
 
 NAME, SERVICE, CURLTEST = "userlist", "userlist-svc", "curltest"
+_LABELS = {"app": NAME}
 PORT = 8181
 # UID of curl in the image of curltest.
 _CURL_UID = 100
@@ -50,7 +55,8 @@ class Userlist(SampleComponent):
         super().__init__("multicluster-mesh:index:Userlist", namespace, sample, opts)
         settings, cluster = sample.config, self.cluster.name
         assert isinstance(settings, UserlistConfig)
-        labels = {"app": NAME}
+        self._is_shared = settings.shared is None or cluster in settings.shared
+        self._pods: list[pulumi.Resource] = []
         if cluster in sample.clusters:
             request, limit = settings.memory.resolve()
             container = container_spec(
@@ -61,15 +67,9 @@ class Userlist(SampleComponent):
                 memory=request,
                 memory_limit=limit,
             )
-            self.create_deployment("", NAME, [container], labels=labels)
-        # Clients of a global service need a Service in their own cluster, even if it has no pods.
-        self.create_service(
-            "service",
-            SERVICE,
-            {"http": (80, PORT)},
-            selector=labels,
-            annotations=service_annotations(settings, cluster),
-        )
+            self._pods.append(self.create_deployment("", NAME, [container], labels=_LABELS))
+        if self._is_shared:
+            self._create_global_service([])
         if cluster in (sample.clusters if settings.curltest is None else settings.curltest):
             container = container_spec(
                 CURLTEST,
@@ -79,3 +79,22 @@ class Userlist(SampleComponent):
             )
             self.create_deployment("curltest", CURLTEST, [container], labels={"app": CURLTEST}, user=_CURL_UID)
         self.register_outputs({})
+
+    def create_traffic_rules(self, exports: Exports) -> None:
+        """Create a Service that other clusters do not use, after those that may replace it."""
+        if not self._is_shared:
+            self._create_global_service(exports.find_in_all_clusters(self.namespace.name, SERVICE))
+
+    def _create_global_service(self, replacements: Sequence[pulumi.Resource]) -> None:
+        settings = self.sample.config
+        assert isinstance(settings, UserlistConfig)
+        # Clients of a global service need a Service in their own cluster, even if it has no pods.
+        self.create_service(
+            "service",
+            SERVICE,
+            {"http": (80, PORT)},
+            selector=_LABELS,
+            annotations=service_annotations(settings, self.cluster.name),
+            # Other clusters use the pods until the Service is deleted.
+            opts=withdraw_after([*replacements, *self._pods]),
+        )

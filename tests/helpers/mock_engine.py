@@ -128,6 +128,15 @@ class Recorder(Mocks):
         """Return the inputs of each resource whose type ends with `kind`, by name."""
         return {args.name: args.inputs for args in self.resources if args.typ.endswith(kind)}
 
+    def export_labels(self) -> dict[tuple[str, str, str], dict[str, str]]:
+        """Return the export labels of each Service, by its cluster, namespace and name."""
+        labels: dict[tuple[str, str, str], dict[str, str]] = {}
+        for export in self.inputs_of(":ServiceExport").values():
+            plain = without_secret_marks(export)
+            service = (plain["cluster"], plain["namespace"], plain["service"])
+            labels.setdefault(service, {})[plain["label"]] = plain["value"]
+        return labels
+
     def registration(self, kind: str, name: str) -> Registration:
         """Return the registration of a resource whose type ends with `kind`."""
         (registration,) = (

@@ -20,6 +20,7 @@ from components.linkerd.dashboard_user import DashboardUser
 from components.linkerd.mirror_cleanup import MirrorCleanup
 from components.namespace import NamespaceDeletion
 from components.workloads.export_cleanup import ExportCleanup
+from components.workloads.service_export import ServiceExport
 from mesh.kube import client
 from mesh.kube.cluster_uid import KUBE_SYSTEM_PATH, WrongClusterError
 from tests.helpers.fake_api_server import build_kube_client, healthy_server, serve
@@ -30,6 +31,7 @@ FROZEN = {
     "RetainedCrdsProvider": "dynamic/multicluster-mesh:RetainedCrds",
     "MirrorCleanupProvider": "dynamic/multicluster-mesh:MirrorCleanup",
     "ExportCleanupProvider": "dynamic/multicluster-mesh:ExportCleanup",
+    "ServiceExportProvider": "dynamic/multicluster-mesh:ServiceExport",
     "NamespaceDeletionProvider": "dynamic/multicluster-mesh:NamespaceDeletion",
     "ClusterIdentitiesProvider": "dynamic/multicluster-mesh:ClusterIdentities",
     "DashboardUserProvider": "dynamic/multicluster-mesh:DashboardUser",
@@ -39,6 +41,7 @@ RESOURCES: tuple[type[Resource], ...] = (
     RetainedCrds,
     MirrorCleanup,
     ExportCleanup,
+    ServiceExport,
     NamespaceDeletion,
     ClusterIdentities,
     DashboardUser,
@@ -99,7 +102,7 @@ def test_mirrors_on_rebuilt_source_are_not_deleted(source: str, replaces: list[s
 
 @pytest.mark.usefixtures("wrong_context")
 @pytest.mark.parametrize(
-    "name", ["ReleaseDrift", "RetainedCrds", "MirrorCleanup", "NamespaceDeletion", "ExportCleanup"]
+    "name", ["ReleaseDrift", "RetainedCrds", "MirrorCleanup", "NamespaceDeletion", "ExportCleanup", "ServiceExport"]
 )
 def test_deletion_on_another_cluster_changes_nothing(name: str) -> None:
     props = {

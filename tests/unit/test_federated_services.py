@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from components.dynamic_providers import ExportCleanupProvider, MirrorCleanupProvider
-from components.linkerd import federated_services
 from components.linkerd.controller_restart import CREDENTIALS_CHECKSUM_ANNOTATION, restart_controller
 from components.linkerd.mirror_cleanup import delete_mirrors
-from components.workloads.export_cleanup import leave_federated_service
+from components.workloads.export_cleanup import delete_export, leave_federated_service
 from mesh.kube import client as kube_client
+from mesh.kube import federated_services
 from mesh.kube.connection import Access
 from tests.helpers.fake_api_server import FakeApiServer, build_client, build_kube_client, serve
 
@@ -110,14 +110,8 @@ def test_remaining_member_is_removed_after_timeout(monkeypatch: pytest.MonkeyPat
 
 
 def test_provider_distinguishes_local_from_remote_members(monkeypatch: pytest.MonkeyPatch) -> None:
-    labels: list[str] = []
     members: list[str] = []
-
-    def has_label(*args: Any) -> bool:
-        labels.append(args[-1])
-        return False
-
-    monkeypatch.setattr("components.workloads.export_cleanup._has_label", has_label)
+    monkeypatch.setattr("components.workloads.export_cleanup._read_labels", lambda *_: {})
     monkeypatch.setattr(
         "components.workloads.export_cleanup.leave_federated_service", lambda *args: members.append(args[3])
     )
@@ -132,8 +126,36 @@ def test_provider_distinguishes_local_from_remote_members(monkeypatch: pytest.Mo
     ExportCleanupProvider().delete(created.id, {**props, "source": "west"})
     ExportCleanupProvider().delete(created.id, {**props, "source": "east"})
 
-    assert labels == ["mirror.linkerd.io/federated"] * 2
     assert members == ["east", ""]
+
+
+def test_exported_service_leaves_federated_service_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    timeouts_s: list[float] = []
+    labels = {"mirror.linkerd.io/exported": "true"}
+    monkeypatch.setattr("components.workloads.export_cleanup._read_labels", lambda *_: labels)
+    monkeypatch.setattr(
+        "components.workloads.export_cleanup.leave_federated_service",
+        lambda *args: timeouts_s.append(args[4] - time.monotonic()),
+    )
+
+    delete_export(
+        {"service": "till", "namespace": "shop", "target": "east", "source": "west", "federated": True}
+        | dict.fromkeys(("targetContext", "sourceContext"), "ctx"),
+        time.monotonic() + 30,
+    )
+
+    assert timeouts_s[0] <= 0, "Linkerd's controller would never remove the member"
+
+
+def test_member_that_joins_meanwhile_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = FederatedCluster(
+        objects={SERVICE_PATH: build_federated_service(**member_annotations("till@east,till@north"))}
+    )
+    source.objects[SERVICE_PATH]["metadata"]["resourceVersion"] = "7"
+
+    leave(monkeypatch, source, "east", -1)
+
+    assert source.bodies[-1]["metadata"]["resourceVersion"] == "7"
 
 
 MIRROR = {"metadata": {"name": "till-east", "namespace": "shop"}}

@@ -128,17 +128,15 @@ FLAT_MESH: dict[str, Any] = {
 
 def test_federated_member_is_removed_everywhere_before_its_service(run: RunProgram) -> None:
     recorder = run(FLAT_MESH)
-    service = without_secret_marks(recorder.inputs_of("core/v1:Service"))["east-test-podinfo-service"]
     exports = without_secret_marks(recorder.inputs_of(":ExportCleanup"))
     members = {name: each for name, each in exports.items() if each.get("federated")}
 
-    assert service["metadata"]["labels"]["mirror.linkerd.io/federated"] == "member"
-    assert "mirror.linkerd.io/exported" not in service["metadata"]["labels"]
+    assert recorder.export_labels()["east", "test", "podinfo"] == {"mirror.linkerd.io/federated": "member"}
     assert {(each["target"], each["source"]) for each in members.values()} == {
         *(("east", source) for source in ("west", "east", "north")),
         *(("west", source) for source in ("west", "east", "north")),
     }
-    before = recorder.dependencies_of("core/v1:Service", "east-test-podinfo-service")
+    before = recorder.dependencies_of(":ServiceExport", "east-test-podinfo-service-federated")
     assert {f"ExportCleanup east-test-podinfo-service-member{end}" for end in ("", "-west", "-north")} <= before
 
 
@@ -159,12 +157,12 @@ def test_source_on_other_network_skips_federated_services(run: RunProgram) -> No
 
 def test_flat_links_export_services_for_remote_discovery(run: RunProgram) -> None:
     recorder = run(FLAT_MESH)
-    service = without_secret_marks(recorder.inputs_of("core/v1:Service"))["east-default-helloworld-service"]
     exports = [
         each
         for each in without_secret_marks(recorder.inputs_of(":ExportCleanup")).values()
         if not each.get("federated")
     ]
 
-    assert service["metadata"]["labels"]["mirror.linkerd.io/exported"] == "remote-discovery"
+    labels = recorder.export_labels()["east", "default", "helloworld"]
+    assert labels == {"mirror.linkerd.io/exported": "remote-discovery"}
     assert {(each["target"], each["source"]) for each in exports} == {("east", "west"), ("east", "north")}

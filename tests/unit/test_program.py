@@ -156,12 +156,7 @@ def test_every_namespace_has_part_of_label(run: RunProgram) -> None:
 def test_only_exported_podinfo_has_export_label(run: RunProgram) -> None:
     config = {**mesh_config("west", "east", links=[]), "workloads": [{"podinfo": {"exported": ["east"]}}]}
 
-    services = run(config).inputs_of("core/v1:Service")
-
-    exported = {
-        name: "mirror.linkerd.io/exported" in service["metadata"]["labels"] for name, service in services.items()
-    }
-    assert exported == {"west-test-podinfo-service": False, "east-test-podinfo-service": True}
+    assert run(config).export_labels() == {("east", "test", "podinfo"): {"mirror.linkerd.io/exported": "true"}}
 
 
 def test_pull_secrets_are_in_linkerd_namespaces_not_helm_values(run: RunProgram) -> None:

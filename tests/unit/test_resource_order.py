@@ -119,12 +119,89 @@ def test_load_balancer_services_wait_for_metallb_pool(full_stack: Recorder, name
 
 
 def test_exported_service_and_mirrors_depend_on_gateway_and_links(full_stack: Recorder) -> None:
-    service = full_stack.dependencies_of("core/v1:Service", "west-test-podinfo-service")
-    export = full_stack.dependencies_of(":ExportCleanup", "west-test-podinfo-service-export-east")
+    export = full_stack.dependencies_of(":ServiceExport", "west-test-podinfo-service-exported")
+    cleanup = full_stack.dependencies_of(":ExportCleanup", "west-test-podinfo-service-export-east")
 
-    assert {"ReleaseDrift west-multicluster-drift", "ExportCleanup west-test-podinfo-service-export-east"} <= service
-    assert {"Link link-east-to-west-link", "ReleaseDrift link-east-to-west-controller-drift"} <= export
-    assert not [name for name in export if "west-to-east" in name], "only links that import the service"
+    assert {"ReleaseDrift west-multicluster-drift", "ExportCleanup west-test-podinfo-service-export-east"} <= export
+    assert {"Link link-east-to-west-link", "ReleaseDrift link-east-to-west-controller-drift"} <= cleanup
+    assert not [name for name in cleanup if "west-to-east" in name], "only links that import the service"
+
+
+def test_service_and_pods_outlive_their_mirrors(full_stack: Recorder) -> None:
+    pods = {"Service west-test-podinfo-service", "Stash west-test-podinfo-ready"}
+
+    assert pods <= full_stack.dependencies_of(":ServiceExport", "west-test-podinfo-service-exported")
+    assert pods <= full_stack.dependencies_of(":ExportCleanup", "west-test-podinfo-service-export-east")
+    assert full_stack.dependencies_of("Stash", "west-test-podinfo-ready") >= {"Deployment west-test-podinfo"}
+
+
+def test_route_is_created_after_its_mirrors_and_link(full_stack: Recorder) -> None:
+    dependencies = full_stack.dependencies_of(":TrafficSplit", "west-test-podinfo-split")
+
+    assert {
+        "Service west-test-podinfo-service",
+        "Stash west-test-podinfo-ready",
+        "ServiceExport east-test-podinfo-service-exported",
+        "Stash east-test-podinfo-service-mirrors",
+        "Link link-west-to-east-link",
+    } <= dependencies
+    assert "ServiceExport west-test-podinfo-service-exported" not in dependencies, "its mirrors are in east"
+
+
+def test_mirrors_are_awaited_after_export_and_namespaces(full_stack: Recorder) -> None:
+    record = full_stack.registration("Stash", "east-test-podinfo-service-mirrors")
+
+    assert {
+        "ServiceExport east-test-podinfo-service-exported",
+        "Namespace west-test-namespace",
+    } <= full_stack.dependencies_of("Stash", record.name)
+    assert record.hooks == ((f"{record.name}-wait",), (f"{record.name}-wait",))
+    assert full_stack.inputs_of("Stash")[record.name] == {"input": {"west": ["podinfo-east"]}}
+
+
+@pytest.mark.parametrize(
+    ("server", "permissions"),
+    [
+        ("west-test-podinfo-podinfo-http", {"AuthorizationPolicy west-test-podinfo-podinfo-http-policy"}),
+        (
+            "west-emojivoto-emojivoto-emoji-grpc",
+            {"ServerAuthorization west-emojivoto-emojivoto-emoji-grpc-authorization"},
+        ),
+    ],
+)
+def test_server_is_created_after_its_authorizations(full_stack: Recorder, server: str, permissions: set[str]) -> None:
+    assert permissions <= full_stack.dependencies_of(":Server", f"{server}-server")
+
+
+def test_policy_is_created_after_its_authentication(full_stack: Recorder) -> None:
+    policy = full_stack.dependencies_of(":AuthorizationPolicy", "west-test-podinfo-podinfo-http-policy")
+
+    assert "MeshTLSAuthentication west-test-podinfo-podinfo-http-authentication" in policy
+
+
+def test_catch_all_route_precedes_routes_of_profile(run: RunProgram) -> None:
+    profile = {"form": "gateway-api"}
+    config = {**mesh_config("west", links=[]), "linkerd": {"version": "2.20"}}
+    recorder = run({**config, "workloads": [{"podinfo": {"profile": profile}}]})
+    routes = recorder.inputs_of(":HTTPRoute")
+
+    others = {name: recorder.dependencies_of(":HTTPRoute", name) for name in routes if not name.endswith("-other")}
+    assert len(others) == 2
+    for name, dependencies in others.items():
+        assert "HTTPRoute west-test-podinfo-route-other" in dependencies, name
+
+
+def test_unshared_global_service_follows_shared_ones(run: RunProgram) -> None:
+    clusters = {"west": {"cilium": {"id": 1}}, "east": {"cilium": {"id": 2}}}
+    userlist = {"shared": ["east"], "curltest": []}
+    config = {"clusters": clusters, "cilium": {"version": "1.19.0"}, "links": []}
+    recorder = run({**config, "linkerd": None, "workloads": [{"userlist": userlist}]})
+
+    assert {
+        "Deployment west-song-userlist",
+        "Service east-song-userlist-service",
+        "Stash east-song-userlist-ready",
+    } <= recorder.dependencies_of("core/v1:Service", "west-song-userlist-service")
 
 
 def test_only_exported_services_have_export_cleanup(full_stack: Recorder) -> None:

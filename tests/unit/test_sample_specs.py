@@ -35,8 +35,8 @@ def podinfo_sample(**part: Any) -> config.Sample:
 def test_split_backends_are_own_service_and_mirrors() -> None:
     assert split_backends("podinfo", 9898, SPLIT) == [
         Backend(service="podinfo", port=9898, weight=50),
-        Backend(service="podinfo-east", port=9898, weight=30),
-        Backend(service="podinfo-north", port=9898, weight=0),
+        Backend(service="podinfo-east", port=9898, weight=30, target="east"),
+        Backend(service="podinfo-north", port=9898, weight=0, target="north"),
     ]
 
 
@@ -74,8 +74,8 @@ def test_failover_gives_backups_lowest_possible_weight() -> None:
 
     assert failover_backends("podinfo", 9898, failover) == [
         Backend(service="podinfo", port=9898, weight=1_000_000),
-        Backend(service="podinfo-east", port=9898, weight=1),
-        Backend(service="podinfo-north", port=9898, weight=1),
+        Backend(service="podinfo-east", port=9898, weight=1, target="east"),
+        Backend(service="podinfo-north", port=9898, weight=1, target="north"),
     ]
 
 

@@ -54,10 +54,11 @@ def collect_images(recorder: Recorder) -> dict[str, list[str]]:
 
 
 def collect_services(recorder: Recorder) -> dict[str, tuple[dict[str, str], dict[str, int]]]:
-    """Return the labels and ports of each Service."""
+    """Return the labels, with those of an export, and the ports of each Service."""
+    exports = {f"{cluster} {ns}/{name}": labels for (cluster, ns, name), labels in recorder.export_labels().items()}
     return {
         name: (
-            inputs["metadata"].get("labels") or {},
+            {**(inputs["metadata"].get("labels") or {}), **exports.get(name, {})},
             {port["name"]: int(port["port"]) for port in inputs["spec"]["ports"]},
         )
         for name, inputs in collect_objects(recorder, "core/v1:Service").items()

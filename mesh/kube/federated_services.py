@@ -46,20 +46,25 @@ def remove_member(client: KubeClient, service: Mapping[str, Any], target: str) -
         client: client of the cluster with the federated service.
         service: the federated service.
         target: name of the member's cluster; empty for the cluster with the federated service.
+
+    Raises:
+        ApiStatusError: the API server refuses the change; status 409 if a controller has changed the service meanwhile.
+        ApiUnreachableError, BadCredentialsError: there is no response.
     """
     metadata = service["metadata"]
     path = f"/api/v1/namespaces/{metadata['namespace']}/services/{metadata['name']}"
     remaining = [member for member in parse_members(metadata.get("annotations")) if member[1] != target]
+    # With the resource version, a member that a controller adds meanwhile is not lost.
+    version = metadata.get("resourceVersion")
     if not remaining:
-        client.request("DELETE", path)
+        preconditions = {"preconditions": {"resourceVersion": version}} if version else None
+        client.request("DELETE", path, body=preconditions)
         return
     remote = ",".join(f"{name}@{cluster}" for name, cluster in remaining if cluster)
     local = next((name for name, cluster in remaining if not cluster), None)
-    client.request(
-        "PATCH",
-        path,
-        body={"metadata": {"annotations": {REMOTE_DISCOVERY: remote or None, LOCAL_DISCOVERY: local}}},
-    )
+    annotations = {REMOTE_DISCOVERY: remote or None, LOCAL_DISCOVERY: local}
+    changed = {"annotations": annotations, **({"resourceVersion": version} if version else {})}
+    client.request("PATCH", path, body={"metadata": changed})
 
 
 def remove_cluster(client: KubeClient, target: str) -> None:

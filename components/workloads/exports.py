@@ -1,0 +1,295 @@
+"""Exports of services, with the resources that must be there before and after each of them.
+
+The resources of one exported service, each of which depends on the former:
+
+1. the Service and the wait for its pods;
+2. a cleanup for each source, whose deletion waits until the source no longer has the mirror;
+3. the export label (`components.workloads.service_export`);
+4. a record whose hook waits until each source can use its mirror.
+
+Routes depend on the record. So a new route finds its mirrors, and `up` or `destroy` deletes in the reverse order.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pulumi
+
+from components.cluster import Cluster
+from components.sdk.hooks import HookStep
+from components.traffic_order import wait_binding, wait_on_cluster
+from components.workloads.export_cleanup import ExportCleanup
+from components.workloads.sample_namespace import IncomingLink, SampleNamespace
+from components.workloads.service_export import ServiceExport
+from mesh.config.models.links import SelectorsConfig
+from mesh.config.models.samples import ExportMode
+
+# Imported here because hooks run after Pulumi has removed the program's folder from the import path.
+from mesh.kube import client as kube_client
+from mesh.kube.client import METADATA_MEDIA_TYPE
+from mesh.kube.constants import EXPORTED_LABEL, FEDERATED_LABEL
+from mesh.kube.federated_services import federated_service_name
+from mesh.readiness.usable_services import RequiredService, ServicesNotUsableError
+from mesh.topology import Link
+
+ServiceKey = tuple[str, str, str]  # cluster, namespace and name of a Service
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportedService:
+    """A Service to export."""
+
+    resource_name: str  # prefix of the names of its resources
+    parent: pulumi.Resource
+    namespace: SampleNamespace
+    name: str
+    labels: Mapping[str, str]  # labels of the Service, without those of the export
+    mode: ExportMode | None  # None: only a member of a federated service
+    is_federated: bool
+    usable_after: Sequence[pulumi.Resource]  # the Service, and the wait for its pods
+
+    @property
+    def cluster(self) -> Cluster:
+        """Return the cluster of the Service."""
+        return self.namespace.cluster
+
+    @property
+    def export_labels(self) -> dict[str, str]:
+        """Return the labels by which Linkerd mirrors the Service."""
+        return export_labels(self.mode, is_federated=self.is_federated)
+
+
+class Exports:
+    """Resources after which a Service is usable, in its own cluster and as a mirror in others."""
+
+    def __init__(self) -> None:
+        self._local: dict[ServiceKey, Sequence[pulumi.Resource]] = {}
+        self._mirrored: dict[ServiceKey, Sequence[pulumi.Resource]] = {}
+
+    def add(
+        self,
+        cluster: str,
+        namespace: str,
+        service: str,
+        *,
+        local: Sequence[pulumi.Resource],
+        mirrored: Sequence[pulumi.Resource] = (),
+    ) -> None:
+        """Add a Service.
+
+        Args:
+            cluster: cluster of the Service.
+            namespace: namespace of the Service.
+            service: name of the Service.
+            local: resources after which the Service is usable in its cluster.
+            mirrored: resources after which its mirrors are usable too.
+        """
+        self._local[cluster, namespace, service] = local
+        self._mirrored[cluster, namespace, service] = [*local, *mirrored]
+
+    def find(self, cluster: str, namespace: str, service: str, *, source: str) -> Sequence[pulumi.Resource]:
+        """Return the resources after which a Service is usable; none if another program creates the Service.
+
+        Args:
+            cluster: cluster of the Service.
+            namespace: namespace of the Service.
+            service: name of the Service.
+            source: cluster of the clients.
+        """
+        resources = self._local if cluster == source else self._mirrored
+        return resources.get((cluster, namespace, service), [])
+
+    def find_in_all_clusters(self, namespace: str, service: str) -> Sequence[pulumi.Resource]:
+        """Return the resources after which a Service is usable in each cluster that has one so far."""
+        return [
+            resource
+            for key, resources in self._local.items()
+            if key[1:] == (namespace, service)
+            for resource in resources
+        ]
+
+
+def export_labels(mode: ExportMode | None, *, is_federated: bool) -> dict[str, str]:
+    """Return the labels by which Linkerd mirrors a Service.
+
+    Args:
+        mode: mode of the export; None: none.
+        is_federated: whether the Service is a member of a federated service.
+    """
+    labels: dict[str, str] = {}
+    if mode is not None:
+        labels[EXPORTED_LABEL] = "true" if mode == "gateway" else mode
+    if is_federated:
+        labels[FEDERATED_LABEL] = "member"
+    return labels
+
+
+def mirror_origin(target: str) -> str:
+    """Return who creates the mirrors of a cluster's services, for messages."""
+    return f"created by the service mirror for {target}"
+
+
+def has_mirrors(link: Link, mode: ExportMode) -> bool:
+    """Return whether a link mirrors services that its target exports in a mode."""
+    return link.has_gateway if mode == "gateway" else link.has_remote_discovery
+
+
+def create_export(
+    service: ExportedService, namespaces: Mapping[tuple[str, str], SampleNamespace]
+) -> list[pulumi.Resource]:
+    """Export a Service, and return the resources after which its mirrors are usable.
+
+    Args:
+        service: the Service.
+        namespaces: namespaces that the program creates, by the names of their cluster and of the namespace.
+    """
+    if service.mode is None and not service.is_federated:
+        return []
+    dependencies = [*service.usable_after, *_create_cleanups(service)]
+    exports = [
+        ServiceExport(
+            f"{service.resource_name}-{label.rpartition('/')[2]}",
+            cluster=service.cluster,
+            namespace=service.namespace.name,
+            service=service.name,
+            label=label,
+            value=value,
+            # Hidden dependencies: the pods that answer, the controllers, and the cleanups, which are deleted later.
+            opts=pulumi.ResourceOptions(parent=service.parent, depends_on=dependencies),
+        )
+        for label, value in service.export_labels.items()
+    ]
+    sources = [each.source.name for each in service.namespace.incoming_links]
+    source_namespaces = [namespaces.get((source, service.namespace.name)) for source in sources]
+    # The controllers create no mirror without its namespace.
+    components = [each.component for each in source_namespaces if each is not None]
+    return [*exports, *_create_mirror_wait(service, [*exports, *components])]
+
+
+def _create_cleanups(service: ExportedService) -> list[pulumi.Resource]:
+    """Create the cleanups of a Service, and return them with the controllers that create the mirrors."""
+    incoming, multicluster = service.namespace.incoming_links, service.namespace.mesh_cluster.multicluster
+    mirrors: list[tuple[str, IncomingLink, bool]] = []
+    if service.mode is not None:
+        mirrors += [("export", each, False) for each in incoming if has_mirrors(each.link, service.mode)]
+    if service.is_federated:
+        mirrors += [("member", each, True) for each in incoming if each.link.has_remote_discovery]
+    # Mirrors need the gateway, and the cluster's own controllers watch federated services.
+    resources: list[pulumi.Resource] = [multicluster.ready] if multicluster is not None else []
+    resources += [
+        _create_cleanup(service, f"{prefix}-{each.source.name}", each.source, each.component, is_member=is_member)
+        for prefix, each, is_member in mirrors
+    ]
+    if service.is_federated and multicluster is not None:
+        resources.append(_create_cleanup(service, "member", service.cluster, multicluster, is_member=True))
+    return resources
+
+
+def _create_cleanup(
+    service: ExportedService, role: str, source: Cluster, controller: pulumi.Resource | None, *, is_member: bool
+) -> pulumi.Resource:
+    controllers = [controller] if controller is not None else []
+    return ExportCleanup(
+        f"{service.resource_name}-{role}",
+        service=service.name,
+        namespace=service.namespace.name,
+        target=service.cluster,
+        source=source,
+        is_federated=is_member,
+        # Hidden dependencies: the controller deletes the mirror, and the pods answer until then, so all of them must be
+        # deleted after the cleanup.
+        opts=pulumi.ResourceOptions(parent=service.parent, depends_on=[*service.usable_after, *controllers]),
+    )
+
+
+def _create_mirror_wait(service: ExportedService, depends_on: Sequence[pulumi.Resource]) -> list[pulumi.Resource]:
+    """Create the record of the mirrors of a Service, whose hook waits until new ones are usable."""
+    mirrors = _list_mirrors(service)
+    if not mirrors:
+        return []
+    name = f"{service.resource_name}-mirrors"
+    # A cluster that becomes unreachable must not change the record.
+    record = {source: _mirror_record(mirror) for source, (mirror, _) in mirrors.items()}
+    wait = partial(_wait_for_mirrors, name, service.namespace.name, mirrors)
+    return [
+        pulumi.Stash(
+            name,
+            input=record,
+            opts=pulumi.ResourceOptions(
+                parent=service.parent,
+                # Hidden dependencies: the labels and namespaces, after which the controllers create the mirrors.
+                depends_on=list(depends_on),
+                hooks=wait_binding(name, wait),
+            ),
+        )
+    ]
+
+
+_Mirrors = Mapping[str, tuple[Sequence[RequiredService], Cluster]]
+
+
+def _list_mirrors(service: ExportedService) -> dict[str, tuple[list[RequiredService], Cluster]]:
+    """Return the Services that sources will have, by the name of the source."""
+    mirrors: dict[str, tuple[list[RequiredService], Cluster]] = {}
+    labels = {**service.labels, **service.export_labels}
+    for each in service.namespace.incoming_links:
+        if required := list(_required_services(service, each.link, each.selectors, labels)):
+            mirrors[each.source.name] = required, each.source
+    if service.is_federated and service.namespace.mesh_cluster.multicluster is not None:
+        own = _federated_service(service, "", "created by the local service mirror")
+        mirrors[service.cluster.name] = [own], service.cluster
+    return mirrors
+
+
+def _required_services(
+    service: ExportedService, link: Link, selectors: SelectorsConfig, labels: Mapping[str, str]
+) -> list[RequiredService]:
+    target, required = service.cluster.name, []
+    origin = mirror_origin(target)
+    if service.mode is not None and has_mirrors(link, service.mode):
+        selector = selectors.gateway if service.mode == "gateway" else selectors.remote_discovery
+        if selector.items() <= labels.items():
+            mirror = f"{service.name}-{target}"
+            required.append(RequiredService(namespace=service.namespace.name, name=mirror, origin=origin))
+    if service.is_federated and link.has_remote_discovery and selectors.federated.items() <= labels.items():
+        required.append(_federated_service(service, target, origin))
+    return required
+
+
+def _federated_service(service: ExportedService, cluster: str, origin: str) -> RequiredService:
+    return RequiredService(
+        namespace=service.namespace.name,
+        name=federated_service_name(service.name),
+        origin=origin,
+        member=(service.name, cluster),
+    )
+
+
+def _mirror_record(mirrors: Sequence[RequiredService]) -> list[str]:
+    return [each.name for each in mirrors]
+
+
+def _wait_for_mirrors(name: str, namespace: str, mirrors: _Mirrors, step: HookStep) -> None:
+    """Wait for the mirrors that a step adds; a source without the namespace has no mirrors.
+
+    Raises:
+        ServicesNotUsableError: mirrors are not usable in time, with those of all sources.
+    """
+    former: Mapping[str, Any] = step.old_outputs.get("input") or {}
+    began, errors = time.monotonic(), []
+    for source, (services, cluster) in mirrors.items():
+        if former.get(source) == _mirror_record(services) or not cluster.settings.reachable:
+            continue
+        try:
+            client = kube_client.connect(cluster.access)
+            if client.request("GET", f"/api/v1/namespaces/{namespace}", accept=METADATA_MEDIA_TYPE) is not None:
+                wait_on_cluster(cluster, name, services, step.report_status, began=began)
+        except ServicesNotUsableError as error:
+            errors.append(str(error))
+    if errors:
+        raise ServicesNotUsableError("\n".join(errors))
