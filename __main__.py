@@ -23,14 +23,14 @@ from components.cluster import create_cluster_handle
 from components.identity import create_identity_check, create_records
 from components.identity_transformation import IdentityTransformation
 from components.linkerd.dashboard_user import create_dashboard_user
-from components.linkerd.gateway_spec import MULTICLUSTER_NAMESPACE
 from components.linkerd.link import ClusterLink
 from components.linkerd.pki import Trust
 from components.sdk.resource_registry import ResourceRegistry
 from components.sdk.sdk_log import disable_sdk_debug_log
 from components.sdk.stack_traces import disable_stack_traces
 from components.workloads.samples import deploy_samples
-from mesh import chart_values, config, preflight, stack_identity
+from mesh import chart_values, config, preflight, stack_identity, traffic_changes
+from mesh.gateway_spec import MULTICLUSTER_NAMESPACE
 
 disable_sdk_debug_log()
 disable_stack_traces()
@@ -43,9 +43,11 @@ try:
     for warning in (*stack.warnings, *unknown_values):
         pulumi.log.warn(warning)
     identity = stack_identity.read_identity(state, pulumi.get_project(), pulumi.get_stack())
+    changes = traffic_changes.find_traffic_changes(stack, state)
     uids = preflight.check_stack(
         stack,
         identity=identity,
+        changes=changes,
         namespaces=[MULTICLUSTER_NAMESPACE],
         is_update=not pulumi.runtime.is_dry_run(),
         warn=pulumi.log.warn,
@@ -75,7 +77,13 @@ mesh_clusters = {
     if cluster.settings.reachable
 }
 links = {
-    link: ClusterLink(link, mesh_clusters[link.source], mesh_clusters[link.target], stack.options(link))
+    link: ClusterLink(
+        link,
+        mesh_clusters[link.source],
+        mesh_clusters[link.target],
+        stack.options(link),
+        switches=[each for each in changes.early_switches if each.target == link.target],
+    )
     for link in stack.links
     if {link.source, link.target} <= mesh_clusters.keys()
 }

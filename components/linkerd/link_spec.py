@@ -10,9 +10,9 @@ from typing import Any
 
 import pulumi
 
-from components.linkerd.gateway_spec import GATEWAY_SERVICE, MULTICLUSTER_NAMESPACE, gateway_ports, gateway_values
 from mesh import config
 from mesh.config.models.links import LinkOptions
+from mesh.gateway_spec import GATEWAY_SERVICE, MULTICLUSTER_NAMESPACE, gateway_ports, gateway_values
 
 
 def link_spec(

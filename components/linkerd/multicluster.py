@@ -14,7 +14,6 @@ import pulumi
 from components.cluster import Cluster
 from components.helm.chart_component import ChartComponent
 from components.linkerd.control_plane import Linkerd, extension_labels, tolerations
-from components.linkerd.gateway_spec import GATEWAY_SERVICE, MULTICLUSTER_NAMESPACE
 from components.linkerd.link_migration import migrate_managed_fields
 from components.linkerd.mirror_cleanup import MirrorCleanup
 from components.linkerd.service_mirror import controllers_values
@@ -23,6 +22,7 @@ from components.sdk.secrets import pull_secret_references
 from mesh import config
 from mesh.config.models.links import LinkOptions
 from mesh.config.models.stack_file import GatewayConfig
+from mesh.gateway_spec import GATEWAY_SERVICE, MULTICLUSTER_NAMESPACE
 from mesh.kube.constants import EXPOSURE_ANNOTATION
 from mesh.topology import Link
 

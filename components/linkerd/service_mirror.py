@@ -12,10 +12,10 @@ from typing import Any
 import pulumi
 
 from components.linkerd.control_plane import tolerations
-from components.linkerd.gateway_spec import gateway_ports
 from mesh import config
 from mesh.chart_values import CONTROLLER_VALUES
 from mesh.config.models.links import LinkOptions
+from mesh.gateway_spec import gateway_ports
 from mesh.topology import Link
 
 

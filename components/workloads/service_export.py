@@ -67,13 +67,29 @@ class ServiceExport(Resource, module="multicluster-mesh", name="ServiceExport"):
         value: str,
         opts: pulumi.ResourceOptions,
     ) -> None:
-        props: dict[str, Any] = {
-            **cluster.access_inputs,
-            **_label_props(cluster, namespace, service, label, value),
-        }
-        if cluster.settings.adopt:
-            props["adopt"] = True
+        props = {**cluster.access_inputs, **export_props(cluster, namespace, service, label, value)}
         super().__init__(ServiceExportProvider(), name, props, opts)
+
+
+def export_props(cluster: Cluster, namespace: str, service: str, label: str, value: str) -> dict[str, Any]:
+    """Return the properties of an export, without the credentials of its cluster.
+
+    Args:
+        cluster: cluster of the Service.
+        namespace: namespace of the Service.
+        service: name of the Service.
+        label: key of the label.
+        value: value of the label.
+    """
+    props = {
+        "cluster": cluster.name,
+        "namespace": namespace,
+        "service": service,
+        "label": label,
+        "value": value,
+        "fieldManager": f"{cluster.identity.field_manager}-{label.rpartition('/')[2]}",
+    }
+    return {**props, "adopt": True} if cluster.settings.adopt else props
 
 
 def keep_export_labels(
@@ -96,7 +112,7 @@ def keep_export_labels(
         former_labels = as_mapping(step.old_outputs.get("metadata"), "labels")
         for label in labels.keys() & former_labels.keys():
             # With the former value, there is no conflict with the Service's own field manager.
-            props = _label_props(cluster, namespace, service, label, former_labels[label])
+            props = export_props(cluster, namespace, service, label, former_labels[label])
             apply_export(kube_client.connect(access), props)
 
     hook = pulumi.ResourceHook(f"{resource_name}-keep-labels", create_step_hook(keep))
@@ -164,14 +180,3 @@ def _apply_labels(client: KubeClient, props: Mapping[str, Any], labels: Mapping[
 
 def _service_path(props: Mapping[str, Any]) -> str:
     return f"/api/v1/namespaces/{quote(props['namespace'], safe='')}/services/{quote(props['service'], safe='')}"
-
-
-def _label_props(cluster: Cluster, namespace: str, service: str, label: str, value: str) -> dict[str, str]:
-    return {
-        "cluster": cluster.name,
-        "namespace": namespace,
-        "service": service,
-        "label": label,
-        "value": value,
-        "fieldManager": f"{cluster.identity.field_manager}-{label.rpartition('/')[2]}",
-    }

@@ -32,6 +32,7 @@ from mesh.preflight import (
     platform_software,
     rebuilt_cluster,
     running_linkerd,
+    traffic_change,
 )
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.network_overlap import ClusterNetworks
@@ -204,6 +205,7 @@ def _run_cluster_checks(target: CheckTarget, client: KubeClient) -> Iterator[Fin
     checks.append(foreign_releases.check(target, client))
     if target.links is not None:
         checks.append(foreign_links.check(target, client))
+    checks += [traffic_change.check_gateway(target, lost, client) for lost in target.lost_gateways]
     checks.append(api_services.check(target, client))
     if target.linkerd is not None:
         checks.append(ownership.check_other_namespaces(target, client))

@@ -12,7 +12,7 @@ from mesh.kube.connection import Access, build_api_client
 from mesh.kube.constants import LINK_GROUP
 from mesh.kube.ownership import LINKERD_CRDS_RELEASE
 from mesh.linkerd_releases import NEWEST_TESTED_KUBERNETES, OLDEST_KUBERNETES
-from mesh.preflight import cluster_identity
+from mesh.preflight import cluster_identity, traffic_change
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.runner import run_checks
 from mesh.preflight.target import (
@@ -24,6 +24,7 @@ from mesh.preflight.target import (
     ReleaseTarget,
 )
 from mesh.stack_identity import StackIdentity
+from mesh.traffic_changes import TrafficChanges
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -47,6 +48,7 @@ def check_stack(
     stack: Settings,
     *,
     identity: StackIdentity,
+    changes: TrafficChanges,
     namespaces: Sequence[str],
     is_update: bool,
     warn: Callable[[str], None],
@@ -56,6 +58,7 @@ def check_stack(
     Args:
         stack: the settings.
         identity: the stack and its clusters in the stack state.
+        changes: changes of the update that would end requests.
         namespaces: Linkerd's namespaces, besides the control plane's, on each cluster of a multicluster stack.
         is_update: whether this is an update; a preview needs fewer permissions.
         warn: called with each finding that prevents nothing.
@@ -76,7 +79,7 @@ def check_stack(
         cluster = clusters[name]
         return build_api_client(Access(context=cluster.context.name, kubeconfig=cluster.kubeconfig))
 
-    targets = [_check_target(stack, cluster, identity, namespaces) for cluster in clusters.values()]
+    targets = [_check_target(stack, cluster, identity, changes, namespaces) for cluster in clusters.values()]
     flat_links = [
         FlatNetworkLink(source=link.source, target=link.target)
         for link in stack.links
@@ -96,8 +99,9 @@ def check_stack(
         identity=identity,
         names=[cluster.name for cluster in stack.clusters],
     )
-    errors = [finding for finding in report.findings if finding.severity in fatal]
-    for finding in report.findings:
+    findings = [*report.findings, *(traffic_change.check_switch(each) for each in changes.refused_switches)]
+    errors = [finding for finding in findings if finding.severity in fatal]
+    for finding in findings:
         if finding not in errors:
             warn(str(finding))
     if errors:
@@ -106,7 +110,11 @@ def check_stack(
 
 
 def _check_target(
-    stack: Settings, cluster: ClusterSettings, identity: StackIdentity, namespaces: Sequence[str]
+    stack: Settings,
+    cluster: ClusterSettings,
+    identity: StackIdentity,
+    changes: TrafficChanges,
+    namespaces: Sequence[str],
 ) -> CheckTarget:
     linkerd = cluster.linkerd
     sample_namespaces = [sample.config.namespace for sample in stack.samples if cluster.name in sample.all_clusters]
@@ -152,6 +160,7 @@ def _check_target(
         extra_resources=tuple(_extra_resources(stack, cluster)),
         renamed_from=cluster.renamed_from,
         replaces=cluster.replaces,
+        lost_gateways=tuple(each for each in changes.lost_gateways if each.source == cluster.name),
         sources=tuple(link.source for link in stack.links if link.target == cluster.name),
         unreachable_peers=tuple(
             name

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from mesh.kube.json_access import as_mapping
 from mesh.preflight.finding import Finding, Severity
 from mesh.stack_identity import StackIdentity
+from mesh.traffic_changes import LostGateway
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +88,7 @@ class CheckTarget:
     recorded_objects: tuple[Mapping[str, Any], ...] = ()  # objects of its predecessor in the stack state
     releases: tuple[ReleaseTarget, ...] = ()
     platform: tuple[PlatformSoftware, ...] = ()
+    lost_gateways: tuple[LostGateway, ...] = ()  # gateways that no longer answer at the address in the cluster's links
     links: tuple[str, ...] | None = None  # targets of the cluster's links; None: no multicluster extension
     extra_resources: tuple[tuple[str, str], ...] = ()  # group and resource of objects besides Linkerd's own
 

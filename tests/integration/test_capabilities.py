@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
-from components.linkerd.gateway_spec import MULTICLUSTER_NAMESPACE as MULTICLUSTER
 from components.sdk.secrets import PULL_SECRET_NAME
 from hack.lab.state_dir import StateDir
+from mesh.gateway_spec import MULTICLUSTER_NAMESPACE as MULTICLUSTER
 from tests.helpers import custom_stack
 from tests.helpers.certificates import IssuedCertificate
 from tests.helpers.custom_stack import NAMESPACES, REGISTRY

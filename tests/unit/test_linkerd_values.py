@@ -9,7 +9,6 @@ import yaml
 
 from components.linkerd.cni import cni_values
 from components.linkerd.control_plane import control_plane_values
-from components.linkerd.gateway_spec import gateway_ports
 from components.linkerd.identity_issuer import certificate_spec
 from components.linkerd.link_credentials import render_kubeconfig
 from components.linkerd.link_spec import link_spec
@@ -17,6 +16,7 @@ from components.linkerd.multicluster import multicluster_values
 from components.linkerd.service_mirror import service_mirror_values
 from components.sdk import load_balancer
 from mesh.config.models.trust import CertManagerConfig
+from mesh.gateway_spec import gateway_ports
 from mesh.linkerd_releases import LINKERD_RELEASES, LinkerdRelease
 from tests.helpers.cluster_settings import NEWER_RELEASE, OLDER_RELEASE, build_cluster_settings
 

@@ -10,6 +10,7 @@ from mesh import config, preflight
 from mesh.preflight import CheckTarget, Severity
 from mesh.preflight.runner import PreflightReport
 from mesh.preflight.target import GatewayApiTarget
+from mesh.traffic_changes import TrafficChanges
 from tests.helpers.fake_api_server import IDENTITY, FakeApiServer, healthy_server, only_finding, run_checks_against
 from tests.helpers.stack_files import Environment
 
@@ -167,7 +168,7 @@ def resolve_target(patch: pytest.MonkeyPatch, environment: Environment, **conten
 
     patch.setattr("mesh.preflight.stack.run_checks", run)
     stack = config.parse({"clusters": {"west": {}}, **content}, environment)
-    preflight.check_stack(stack, identity=IDENTITY, namespaces=[], is_update=True, warn=print)
+    preflight.check_stack(stack, identity=IDENTITY, changes=TrafficChanges(), namespaces=[], is_update=True, warn=print)
     return captured[0].gateway_api
 
 

@@ -12,6 +12,7 @@ from mesh.preflight import CheckTarget, FlatNetworkLink
 from mesh.preflight.runner import PreflightReport
 from mesh.preflight.target import CiliumTarget
 from mesh.stack_identity import RecordedCluster
+from mesh.traffic_changes import TrafficChanges
 from tests.helpers.fake_api_server import IDENTITY
 from tests.helpers.stack_files import Environment
 
@@ -29,7 +30,14 @@ def collect_targets(
 
     patch.setattr("mesh.preflight.stack.run_checks", run)
     stack = config.parse({"clusters": CILIUM_CLUSTERS, **content}, environment)
-    preflight.check_stack(stack, identity=IDENTITY, namespaces=["linkerd-multicluster"], is_update=True, warn=print)
+    preflight.check_stack(
+        stack,
+        identity=IDENTITY,
+        changes=TrafficChanges(),
+        namespaces=["linkerd-multicluster"],
+        is_update=True,
+        warn=print,
+    )
     return calls[0]
 
 
@@ -199,7 +207,9 @@ def test_disabled_preflight_still_refuses_renames(
 
     def check() -> dict[str, str]:
         identity = replace(IDENTITY, clusters=recorded)
-        return preflight.check_stack(stack, identity=identity, namespaces=[], is_update=True, warn=print)
+        return preflight.check_stack(
+            stack, identity=identity, changes=TrafficChanges(), namespaces=[], is_update=True, warn=print
+        )
 
     if finding is None:
         assert check() == {}
