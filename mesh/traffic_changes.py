@@ -19,12 +19,11 @@ from mesh.config import ClusterSettings, Settings
 from mesh.gateway_spec import gateway_values
 from mesh.kube.constants import EXPORTED_LABEL
 from mesh.kube.json_access import as_mapping, as_text
-from mesh.pulumi_constants import HELM_RELEASE_TYPE
+from mesh.pulumi_constants import HELM_RELEASE_TYPE, SERVICE_EXPORT_TYPE
 from mesh.stack_state import StateResource
 from mesh.topology import Link
 
 _LINK_TYPE_SUFFIX = ":Link"
-_EXPORT_TYPE_SUFFIX = ":ServiceExport"
 LabelValues = frozenset[str]  # values of the export label
 
 
@@ -98,7 +97,7 @@ def _list_links(state: Sequence[StateResource]) -> Iterator[tuple[str, str, Mapp
 
 def _list_switches(stack: Settings, state: Sequence[StateResource]) -> Iterator[ExportSwitch]:
     for resource in state:
-        if not resource.type.endswith(_EXPORT_TYPE_SUFFIX) or resource.inputs.get("label") != EXPORTED_LABEL:
+        if resource.type != SERVICE_EXPORT_TYPE or resource.inputs.get("label") != EXPORTED_LABEL:
             continue
         target, namespace, service, former = (
             as_text(resource.inputs.get(key)) for key in ("cluster", "namespace", "service", "value")

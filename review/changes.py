@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mesh.pulumi_constants import HELM_RELEASE_TYPE
+from mesh.pulumi_constants import HELM_RELEASE_TYPE, SERVICE_EXPORT_TYPE
 from mesh.redaction import SECRET
 from review.diff import FieldDiff, diff_fields
 from review.objects import ManifestObject, NamespacedLookup, ObjectIdentity, identify
-from review.preview import Preview, Step
+from review.preview import Preview, ResourceState, Step
 from review.redaction import Redacted, redact, redact_text
 from review.release_objects import ReviewedRelease
 
@@ -138,6 +138,8 @@ def _compare_versions(old: ManifestObject, new: ManifestObject, secrets: Collect
 
 
 def _compare_resource(step: Step, lookup: NamespacedLookup, secrets: Collection[str]) -> ResourceChange:
+    if step.type == SERVICE_EXPORT_TYPE:
+        return _compare_export(step)
     before = step.before.inputs if step.before else {}
     after = step.after.inputs if step.after else {}
     fields: list[FieldDiff] = []
@@ -154,6 +156,29 @@ def _compare_resource(step: Step, lookup: NamespacedLookup, secrets: Collection[
         fields=tuple(fields),
         object=_build_object_change(step, lookup, tuple(fields), secrets),
     )
+
+
+def _compare_export(step: Step) -> ResourceChange:
+    """Return the change of an export as that of the Service's label."""
+    inputs = step.state.inputs
+    before, after = (_build_exported_service(state) for state in (step.before, step.after))
+    fields = tuple(diff_fields(before, after))
+    identity = ObjectIdentity(
+        kind="Service", namespace=str(inputs.get("namespace")), name=str(inputs.get("service")), group=""
+    )
+    return ResourceChange(
+        cluster=step.cluster,
+        operation=step.operation,
+        type=step.type,
+        name=step.name,
+        fields=fields,
+        object=ObjectChange(verb="changed", identity=identity, before=before, after=after, fields=fields),
+    )
+
+
+def _build_exported_service(state: ResourceState | None) -> dict[str, Any]:
+    labels = {str(state.inputs.get("label")): state.inputs.get("value")} if state is not None else {}
+    return {"metadata": {"labels": labels}}
 
 
 def _build_object_change(

@@ -19,7 +19,13 @@ from mesh.helm import release_storage
 from mesh.helm.release_storage import ReleaseRevision
 from mesh.kube.connection import Access
 from mesh.kube.errors import NotReadableError
-from mesh.pulumi_constants import HELM_RELEASE_TYPE, KUBERNETES_PROVIDER_TYPE, STACK_TYPE, UNKNOWN_VALUE
+from mesh.pulumi_constants import (
+    HELM_RELEASE_TYPE,
+    KUBERNETES_PROVIDER_TYPE,
+    SERVICE_EXPORT_TYPE,
+    STACK_TYPE,
+    UNKNOWN_VALUE,
+)
 from mesh.redaction import SECRET
 from review import changes, json_output, markdown, preview, release_objects
 from review.captured_inputs import CapturedInputs
@@ -341,6 +347,29 @@ def test_steps_are_sorted_by_name() -> None:
     texts = {markdown.render_review(build_report(previews.build_preview(*order))) for order in (steps, steps[::-1])}
 
     assert len(texts) == 1
+
+
+@pytest.mark.parametrize(
+    ("operation", "lines"),
+    [
+        ("create", ['+ metadata.labels["mirror.linkerd.io/exported"]: true']),
+        ("delete", ['- metadata.labels["mirror.linkerd.io/exported"]: true']),
+    ],
+)
+def test_export_is_label_of_its_service(operation: str, lines: list[str]) -> None:
+    export = {
+        **{"cluster": "east", "namespace": "test", "service": "podinfo", "kubeconfig": "secret"},
+        **{"label": "mirror.linkerd.io/exported", "value": "true"},
+    }
+    before, after = (None, export) if operation == "create" else (export, None)
+    name = "east-test-podinfo-service-exported"
+    plan = previews.build_preview(preview_step(operation, SERVICE_EXPORT_TYPE, name, before, after, cluster=None))
+
+    [change] = changes.compare_resources(plan, {}, ())
+
+    assert (change.cluster, change.operation) == ("east", operation)
+    assert str(change.object and change.object.identity) == "Service test/podinfo"
+    assert [line for field in change.fields for line in field.lines] == lines
 
 
 def test_resource_belongs_to_cluster_of_its_provider() -> None:
