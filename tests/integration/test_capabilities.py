@@ -287,8 +287,11 @@ def test_different_kubeconfig_of_same_clusters_replaces_nothing(
     mesh.configure(mesh.config, {**mesh.secrets, "kubeconfigs.north": secret_kubeconfig})
 
     changes = mesh.preview_changes()
-    # The export cleanup uses the same credentials.
-    export_cleanup = "ExportCleanup north-shop-podinfo-service-export-private-1"
+    # The export and its cleanup use the same credentials.
+    exports = (
+        "ServiceExport north-shop-podinfo-service-exported",
+        "ExportCleanup north-shop-podinfo-service-export-private-1",
+    )
     # The drift resources of the Helm releases use them too.
     releases = (
         "link-north-to-edge-controller",
@@ -298,7 +301,7 @@ def test_different_kubeconfig_of_same_clusters_replaces_nothing(
     )
     drift_resources = [f"ReleaseDrift {release}-drift" for release in releases]
     deletions = [f"NamespaceDeletion north-{name}-namespace-deletion" for name in ("linkerd", "multicluster", "shop")]
-    cleanup = ("MirrorCleanup link-north-to-edge-mirrors", export_cleanup)
+    cleanup = ("MirrorCleanup link-north-to-edge-mirrors", *exports)
     check = "ClusterIdentities cluster-identities"
     expected = ("kubernetes north", *cleanup, *drift_resources, *deletions, check)
     assert changes == dict.fromkeys(expected, "update")
