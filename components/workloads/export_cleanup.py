@@ -3,7 +3,7 @@
 When a service is no longer exported, Linkerd's controller in the source deletes the mirror some seconds later. Without
 a wait, an update would leave a mirror without backends, and `destroy` would delete the controller first. So the stack
 has a resource for each source of an exported service. The resource creates nothing. Its deletion waits until the
-controller has deleted the mirror, and deletes the mirror itself if no controller is running.
+controller has deleted the mirror. If no controller is running, the deletion deletes the mirror itself, at once.
 
 There is one resource per source, so a new cluster does not change the resources of the others. Members of federated
 services are removed in the same way. The cluster's own federated service counts as a source.
@@ -23,9 +23,9 @@ from pulumi.dynamic import Resource
 from components.dynamic_providers import ExportCleanupProvider
 from mesh.kube import client as kube_client
 from mesh.kube import cluster_uid, federated_services
-from mesh.kube.client import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, KubeClient
+from mesh.kube.client import CONNECT_TIMEOUT_S, METADATA_LIST_MEDIA_TYPE, REQUEST_TIMEOUT_S, KubeClient
 from mesh.kube.connection import Access
-from mesh.kube.constants import CLUSTER_NAME_LABEL, EXPORTED_LABEL, FEDERATED_LABEL
+from mesh.kube.constants import CLUSTER_NAME_LABEL, EXPORTED_LABEL, FEDERATED_LABEL, MULTICLUSTER_NAMESPACE
 from mesh.kube.errors import ApiStatusError, ApiUnreachableError, BadCredentialsError, KubeconfigContextError
 from mesh.kube.json_access import as_mapping
 
@@ -169,7 +169,7 @@ def delete_mirror(access: Access, namespace: str, service: str, target: str, dea
     def delete(client: KubeClient, mirror: dict[str, Any]) -> None:
         client.request("DELETE", _service_path(namespace, mirror["metadata"]["name"]))
 
-    _wait_until_absent(access, namespace, f"{service}-{target}", is_mirror, delete, deadline)
+    _wait_until_absent(access, namespace, f"{service}-{target}", target, is_mirror, delete, deadline)
 
 
 def leave_federated_service(access: Access, namespace: str, service: str, target: str, deadline: float) -> None:
@@ -190,18 +190,19 @@ def leave_federated_service(access: Access, namespace: str, service: str, target
         federated_services.remove_member(client, federated, target)
 
     name = federated_services.federated_service_name(service)
-    _wait_until_absent(access, namespace, name, has_member, remove, deadline)
+    _wait_until_absent(access, namespace, name, target, has_member, remove, deadline)
 
 
 def _wait_until_absent(
     access: Access,
     namespace: str,
     name: str,
+    target: str,
     is_present: Callable[[dict[str, Any]], bool],
     delete: Callable[[KubeClient, dict[str, Any]], None],
     deadline: float,
 ) -> None:
-    """Wait until `is_present` is false for a Service, and call `delete` at the deadline."""
+    """Wait until `is_present` is false for a Service; call `delete` at the deadline or without a controller."""
     client = _connect(access)
     if client is None:
         return
@@ -209,6 +210,8 @@ def _wait_until_absent(
     # An unreachable cluster is left to its own controller.
     with suppress(ApiUnreachableError, BadCredentialsError):
         while (service := client.request("GET", path)) is not None and is_present(service):
+            if time.monotonic() < deadline and not _has_controller(client, target):
+                deadline = time.monotonic()
             if time.monotonic() >= deadline:
                 try:
                     delete(client, service)
@@ -219,3 +222,18 @@ def _wait_until_absent(
                 else:
                     return
             time.sleep(_POLL_INTERVAL_S)
+
+
+def _has_controller(client: KubeClient, target: str) -> bool:
+    """Return whether a controller runs that deletes the mirrors of a target.
+
+    From Linkerd 2.18, the update of a release deletes the controller of a removed link before any export is deleted.
+
+    Args:
+        client: client of the source.
+        target: name of the target; empty for the source's own members of federated services.
+    """
+    selector = f"{CLUSTER_NAME_LABEL}={target}" if target else "component=local-service-mirror"
+    path = f"/api/v1/namespaces/{MULTICLUSTER_NAMESPACE}/pods"
+    pods = client.list_objects(path, selector, accept=METADATA_LIST_MEDIA_TYPE)
+    return any("deletionTimestamp" not in pod["metadata"] for pod in pods)

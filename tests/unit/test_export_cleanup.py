@@ -78,13 +78,32 @@ def test_absent_mirror_is_not_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
     assert west.requests == [f"GET {MIRROR_PATH}"]
 
 
+PODS_PATH = "/api/v1/namespaces/linkerd-multicluster/pods"
+
+
+def build_pod(**metadata: str) -> dict[str, Any]:
+    return {"metadata": {"name": "controller-east-1", **metadata}}
+
+
 def test_mirror_is_left_to_its_controller(monkeypatch: pytest.MonkeyPatch) -> None:
-    with serve_source(
-        monkeypatch, MirroringCluster(objects={MIRROR_PATH: MIRROR_OF_EAST}, deleted_after_reads=1)
-    ) as west:
+    objects = {MIRROR_PATH: MIRROR_OF_EAST, PODS_PATH: {"items": [build_pod()]}}
+    with serve_source(monkeypatch, MirroringCluster(objects=objects, deleted_after_reads=1)) as west:
         delete_with_timeout(LONG_TIMEOUT_S)
 
-    assert west.requests == [f"GET {MIRROR_PATH}"] * 2
+    assert west.requests == [f"GET {MIRROR_PATH}", f"GET {PODS_PATH}", f"GET {MIRROR_PATH}"]
+
+
+@pytest.mark.parametrize(
+    "pods", [[], [build_pod(deletionTimestamp="2026-11-28T03:00:00Z")]], ids=["none", "terminating"]
+)
+def test_mirror_without_controller_is_deleted_at_once(
+    monkeypatch: pytest.MonkeyPatch, pods: list[dict[str, Any]]
+) -> None:
+    objects = {MIRROR_PATH: MIRROR_OF_EAST, PODS_PATH: {"items": pods}}
+    with serve_source(monkeypatch, MirroringCluster(objects=objects)) as west:
+        delete_with_timeout(LONG_TIMEOUT_S)
+
+    assert west.requests == [f"GET {MIRROR_PATH}", f"GET {PODS_PATH}", f"DELETE {MIRROR_PATH}"]
 
 
 def test_remaining_mirror_is_deleted_after_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
