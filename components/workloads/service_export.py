@@ -13,7 +13,8 @@ https://kubernetes.io/docs/reference/using-api/server-side-apply/.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -106,17 +107,32 @@ def keep_export_labels(
         service: name of the Service.
         labels: labels of the exports.
     """
+    exports = [export_props(cluster, namespace, service, label, value) for label, value in labels.items()]
     access = cluster.access
 
     def keep(step: HookStep) -> None:
         former_labels = as_mapping(step.old_outputs.get("metadata"), "labels")
-        for label in labels.keys() & former_labels.keys():
-            # With the former value, there is no conflict with the Service's own field manager.
-            props = export_props(cluster, namespace, service, label, former_labels[label])
-            apply_export(kube_client.connect(access), props)
+        if any(export["label"] in former_labels for export in exports):
+            share_labels(kube_client.connect(access), exports, former_labels)
 
     hook = pulumi.ResourceHook(f"{resource_name}-keep-labels", create_step_hook(keep))
     return pulumi.ResourceOptions(hooks=pulumi.ResourceHookBinding(before_update=[hook]))
+
+
+def share_labels(client: KubeClient, exports: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> None:
+    """Let the field managers of exports own the labels that a Service has already.
+
+    Args:
+        client: the cluster's client.
+        exports: properties of the exports.
+        labels: labels of the Service.
+    """
+    for export in exports:
+        # On a rebuilt cluster, another hook creates the Service later.
+        with suppress(MissingServiceError):
+            if (value := labels.get(export["label"])) is not None:
+                # With the same value, there is no conflict with the Service's own field manager.
+                apply_export(client, {**export, "value": value})
 
 
 def apply_export(client: KubeClient, props: Mapping[str, Any]) -> None:

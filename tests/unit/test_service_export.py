@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from components.dynamic_providers import ServiceExportProvider
-from components.workloads.service_export import ExportConflictError, MissingServiceError
+from components.workloads.service_export import ExportConflictError, MissingServiceError, share_labels
 from mesh.kube import client as kube_client
-from tests.helpers.fake_api_server import FakeApiServer, build_client, serve
+from tests.helpers.fake_api_server import FakeApiServer, build_client, build_kube_client, serve
 
 SERVICE_PATH = "/api/v1/namespaces/test/services/podinfo"
 LABEL = "mirror.linkerd.io/exported"
@@ -123,3 +123,19 @@ def test_refresh_of_unreachable_cluster_changes_nothing(east: ServiceCluster, mo
     monkeypatch.setattr(kube_client, "build_api_client", lambda access: build_client("http://127.0.0.1:9"))
 
     assert ServiceExportProvider().read("id", PROPS).outs == PROPS
+
+
+def test_former_label_of_service_gets_second_manager(east: ServiceCluster) -> None:
+    federated = {**PROPS, "label": "mirror.linkerd.io/federated", "value": "member"}
+
+    share_labels(build_kube_client(east.server), [PROPS, federated], {LABEL: "remote-discovery", "app": "podinfo"})
+
+    assert east.bodies == [applied({LABEL: "remote-discovery"})], "the former value causes no conflict"
+
+
+def test_label_of_missing_service_is_left_out(east: ServiceCluster) -> None:
+    east.objects.clear()
+
+    share_labels(build_kube_client(east.server), [PROPS], {LABEL: "true"})
+
+    assert east.bodies == []
