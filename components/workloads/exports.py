@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -36,6 +37,9 @@ from mesh.kube.constants import EXPORTED_LABEL, FEDERATED_LABEL
 from mesh.kube.federated_services import federated_service_name
 from mesh.readiness.usable_services import RequiredService, ServicesNotUsableError
 from mesh.topology import Link
+
+# A hub can have hundreds of sources.
+_MAX_CONCURRENT_WAITS = 8
 
 ServiceKey = tuple[str, str, str]  # cluster, namespace and name of a Service
 
@@ -281,15 +285,24 @@ def _wait_for_mirrors(name: str, namespace: str, mirrors: _Mirrors, step: HookSt
         ServicesNotUsableError: mirrors are not usable in time, with those of all sources.
     """
     former: Mapping[str, Any] = step.old_outputs.get("input") or {}
-    began, errors = time.monotonic(), []
-    for source, (services, cluster) in mirrors.items():
-        if former.get(source) == _mirror_record(services) or not cluster.settings.reachable:
-            continue
+    began = time.monotonic()
+
+    def wait(source: str) -> str | None:
+        services, cluster = mirrors[source]
         try:
             client = kube_client.connect(cluster.access)
             if client.request("GET", f"/api/v1/namespaces/{namespace}", accept=METADATA_MEDIA_TYPE) is not None:
                 wait_on_cluster(cluster, name, services, step.report_status, began=began)
         except ServicesNotUsableError as error:
-            errors.append(str(error))
+            return str(error)
+        return None
+
+    added = [
+        source
+        for source, (services, cluster) in mirrors.items()
+        if former.get(source) != _mirror_record(services) and cluster.settings.reachable
+    ]
+    with ThreadPoolExecutor(max_workers=_MAX_CONCURRENT_WAITS) as pool:
+        errors = [error for error in pool.map(wait, added) if error is not None]
     if errors:
         raise ServicesNotUsableError("\n".join(errors))
