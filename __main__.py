@@ -77,13 +77,7 @@ mesh_clusters = {
     if cluster.settings.reachable
 }
 links = {
-    link: ClusterLink(
-        link,
-        mesh_clusters[link.source],
-        mesh_clusters[link.target],
-        stack.options(link),
-        switches=[each for each in changes.early_switches if each.target == link.target],
-    )
+    link: ClusterLink(link, mesh_clusters[link.source], mesh_clusters[link.target], stack.options(link))
     for link in stack.links
     if {link.source, link.target} <= mesh_clusters.keys()
 }

@@ -1,17 +1,19 @@
 """Changes of a stack that would end requests while one `up` makes them, from the settings and the stack state.
 
-Two kinds of changes have no order that keeps requests alive:
+Three kinds of changes have no order that keeps requests alive:
 
 * A gateway's Service loses the address or the port that mirrors in other clusters still use.
-* A link no longer mirrors services with the label that they have, and did not mirror those with the new label before.
+* An export changes from the gateway to remote discovery. Linkerd's destination controller chooses the kind of endpoints
+  when a proxy begins to use a mirror. So a busy client would keep the gateway's endpoints, which are deleted.
+* An export becomes a member of a federated service. Linkerd's controllers ignore the membership of a Service that is
+  exported, and the export is deleted last.
 
-`mesh.preflight.traffic_change` refuses them. If only the order of link and label matters, the link's component changes
-the label first.
+`mesh.preflight.traffic_change` refuses them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,10 +23,8 @@ from mesh.kube.constants import EXPORTED_LABEL
 from mesh.kube.json_access import as_mapping, as_text
 from mesh.pulumi_constants import HELM_RELEASE_TYPE, SERVICE_EXPORT_TYPE
 from mesh.stack_state import StateResource
-from mesh.topology import Link
 
 _LINK_TYPE_SUFFIX = ":Link"
-LabelValues = frozenset[str]  # values of the export label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,22 +38,20 @@ class LostGateway:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportSwitch:
-    """An export whose label changes."""
+    """An export whose mode cannot change in one update."""
 
     target: str  # cluster of the Service
     namespace: str
     service: str
-    former: str
-    value: str
+    mode: str  # as in the settings: gateway, remote-discovery or federated
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrafficChanges:
-    """Changes of a stack that need an order of their own, or two updates."""
+    """Changes of a stack that need two updates."""
 
     lost_gateways: Sequence[LostGateway] = ()
-    early_switches: Sequence[ExportSwitch] = ()  # labels to change before the links
-    refused_switches: Sequence[ExportSwitch] = ()
+    switches: Sequence[ExportSwitch] = ()
 
 
 def find_traffic_changes(stack: Settings, state: Sequence[StateResource]) -> TrafficChanges:
@@ -64,25 +62,9 @@ def find_traffic_changes(stack: Settings, state: Sequence[StateResource]) -> Tra
         state: the resources of the stack state.
     """
     links = {(source, target): spec for source, target, spec in _list_links(state)}
-    if not links:
-        return TrafficChanges()
-    early: list[ExportSwitch] = []
-    refused: list[ExportSwitch] = []
-    for switch in _list_switches(stack, state):
-        common = [
-            (_selected_by_spec(links[link.source, link.target]), _selected_by_link(stack, link))
-            for link in stack.links
-            if link.target == switch.target and (link.source, link.target) in links
-        ]
-        # A link is changed before the labels, unless its hook changes them first.
-        if all({switch.former, switch.value} <= after for _, after in common):
-            continue
-        is_possible = all(switch.value in before & after for before, after in common)
-        (early if is_possible else refused).append(switch)
     return TrafficChanges(
         lost_gateways=list(_list_lost_gateways(stack, state, links)),
-        early_switches=early,
-        refused_switches=refused,
+        switches=list(_list_switches(stack, state, links.keys())),
     )
 
 
@@ -95,41 +77,37 @@ def _list_links(state: Sequence[StateResource]) -> Iterator[tuple[str, str, Mapp
             yield source, target, as_mapping(resource.inputs, "spec")
 
 
-def _list_switches(stack: Settings, state: Sequence[StateResource]) -> Iterator[ExportSwitch]:
+def _list_switches(
+    stack: Settings, state: Sequence[StateResource], links: Collection[tuple[str, str]]
+) -> Iterator[ExportSwitch]:
+    """Yield the exports whose mode cannot change in one update.
+
+    Args:
+        stack: the settings.
+        state: the resources of the stack state.
+        links: source and target of each Link in the stack state.
+    """
     for resource in state:
         if resource.type != SERVICE_EXPORT_TYPE or resource.inputs.get("label") != EXPORTED_LABEL:
             continue
         target, namespace, service, former = (
             as_text(resource.inputs.get(key)) for key in ("cluster", "namespace", "service", "value")
         )
+        common_links = [link for link in stack.links if link.target == target and (link.source, link.target) in links]
         for sample in stack.samples:
-            mode = sample.export_modes.get(target)
-            if mode is None or not resource.name.startswith(f"{target}-{namespace}-{sample.name}-"):
+            is_exporting = resource.name.startswith(f"{target}-{namespace}-{sample.name}-")
+            if not (is_exporting and sample.config.namespace == namespace and common_links):
                 continue
-            value = "true" if mode == "gateway" else mode
-            if sample.config.namespace == namespace and value != former:
-                yield ExportSwitch(target=target, namespace=namespace, service=service, former=former, value=value)
-
-
-def _selected_by_spec(spec: Mapping[str, Any]) -> LabelValues:
-    """Return the values of the export label that a Link in the stack state mirrors."""
-    has_gateway = bool(spec.get("gatewayAddress"))
-    selectors = [spec.get("selector")] if has_gateway else []
-    selectors.append(spec.get("remoteDiscoverySelector"))
-    return _label_values([as_mapping(each, "matchLabels") for each in selectors])
-
-
-def _selected_by_link(stack: Settings, link: Link) -> LabelValues:
-    """Return the values of the export label that a link of the settings mirrors."""
-    selectors = stack.options(link).selectors
-    selected = [selectors.gateway] if link.has_gateway else []
-    if link.has_remote_discovery:
-        selected.append(selectors.remote_discovery)
-    return _label_values(selected)
-
-
-def _label_values(selectors: Sequence[Mapping[str, str]]) -> LabelValues:
-    return frozenset(each[EXPORTED_LABEL] for each in selectors if EXPORTED_LABEL in each)
+            mode = sample.export_modes.get(target)
+            loses_remote_discovery = not all(link.has_remote_discovery for link in common_links)
+            is_refused = (
+                (mode is None and target in sample.config.federated)
+                or (mode == "remote-discovery" and former == "true")
+                # The links change first. A link without remote discovery deletes the mirrors.
+                or (mode == "gateway" and former == "remote-discovery" and loses_remote_discovery)
+            )
+            if is_refused:
+                yield ExportSwitch(target=target, namespace=namespace, service=service, mode=mode or "federated")
 
 
 def _list_lost_gateways(

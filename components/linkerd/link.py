@@ -20,7 +20,6 @@ from components.linkerd.mirror_cleanup import MirrorCleanup
 from components.linkerd.multicluster import Multicluster
 from components.linkerd.renamed_mirrors import MIRROR_CREATION_TIMEOUT_S, wait_for_renamed_mirrors
 from components.linkerd.service_mirror import service_mirror_values
-from components.linkerd.switched_exports import switch_exports
 from components.mesh_cluster import MeshCluster
 from components.sdk.adoption import adopt_applied_fields
 from components.sdk.hooks import create_inputs_hook, create_namespace_hook, output_hook
@@ -33,7 +32,6 @@ from mesh.config.models.links import LinkOptions
 from mesh.kube import client as kube_client
 from mesh.kube.service_mirror import find_mirror_objects, mirror_release
 from mesh.topology import Link
-from mesh.traffic_changes import ExportSwitch
 
 # A relative path, so that the input is the same on every machine.
 MIRROR_CHART_PATH = "./charts/service-mirror"
@@ -52,7 +50,6 @@ class ClusterLink(pulumi.ComponentResource):
         source: cluster that mirrors the services.
         target: cluster that exports the services.
         options: options of the link.
-        switches: exports of the target whose labels must change before the Link.
         opts: resource options.
     """
 
@@ -64,8 +61,6 @@ class ClusterLink(pulumi.ComponentResource):
         source: MeshCluster,
         target: MeshCluster,
         options: LinkOptions,
-        *,
-        switches: Sequence[ExportSwitch] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         name = f"link-{link.name}"
@@ -106,10 +101,7 @@ class ClusterLink(pulumi.ComponentResource):
                 link_options,
                 pulumi.ResourceOptions(
                     depends_on=[extension.ready, mirror],
-                    hooks=pulumi.ResourceHookBinding(
-                        before_update=[*self._switch_exports_first(switches)],
-                        after_create=[*self._wait_for_renamed_mirrors()],
-                    ),
+                    hooks=self._wait_for_renamed_mirrors(),
                     # A Link is the same object in each API version.
                     aliases=[pulumi.Alias(type_=f"kubernetes:{each}:Link") for each in former_apis],
                 ),
@@ -222,22 +214,11 @@ class ClusterLink(pulumi.ComponentResource):
             ),
         ).release  # the Link need not wait for the pod, which starts while the Link is created
 
-    def _switch_exports_first(self, switches: Sequence[ExportSwitch]) -> list[pulumi.ResourceHook]:
-        """Return the hook that changes the target's export labels before the Link no longer selects the former ones."""
-        if not switches:
-            return []
-        source, target = self._source.cluster, self._target.cluster
-
-        def switch(_inputs: Mapping[str, Any]) -> None:
-            switch_exports(source, target, switches)
-
-        return [pulumi.ResourceHook(f"{self._name}-switch-exports", create_inputs_hook(switch))]
-
-    def _wait_for_renamed_mirrors(self) -> list[pulumi.ResourceHook]:
+    def _wait_for_renamed_mirrors(self) -> pulumi.ResourceHookBinding | None:
         """Return the hook that keeps the old mirror services of a renamed target until the new ones exist."""
         former, target = self._target.cluster.settings.renamed_from, self._link.target
         if former is None:
-            return []
+            return None
         cluster, access = self._source.cluster.name, self._source.cluster.access
 
         def wait(_inputs: Mapping[str, Any]) -> None:
@@ -248,7 +229,8 @@ class ClusterLink(pulumi.ComponentResource):
                     f"{MIRROR_CREATION_TIMEOUT_S:g} seconds; the mirrors with the old name {former} are deleted"
                 )
 
-        return [pulumi.ResourceHook(f"{self._name}-renamed-mirrors", create_inputs_hook(wait))]
+        hook = pulumi.ResourceHook(f"{self._name}-renamed-mirrors", create_inputs_hook(wait))
+        return pulumi.ResourceHookBinding(after_create=[hook])
 
     def _replace_foreign_mirror(self, resource_name: str) -> pulumi.ResourceHookBinding | None:
         """Return the hook that deletes the service mirror of Linkerd's CLI before the stack creates its own.

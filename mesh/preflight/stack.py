@@ -99,7 +99,7 @@ def check_stack(
         identity=identity,
         names=[cluster.name for cluster in stack.clusters],
     )
-    findings = [*report.findings, *(traffic_change.check_switch(each) for each in changes.refused_switches)]
+    findings = [*report.findings, *(traffic_change.check_switch(each) for each in changes.switches)]
     errors = [finding for finding in findings if finding.severity in fatal]
     for finding in findings:
         if finding not in errors:

@@ -1,4 +1,4 @@
-"""Check for changes of gateways and links that would end requests (`mesh.traffic_changes`)."""
+"""Check for changes of gateways and exports that would end requests (`mesh.traffic_changes`)."""
 
 from __future__ import annotations
 
@@ -46,14 +46,12 @@ def check_gateway(target: CheckTarget, lost: LostGateway, client: KubeClient) ->
 
 
 def check_switch(switch: ExportSwitch) -> Finding:
-    """Return the finding about an export whose mirrors would be deleted and created again."""
-    mode = "gateway" if switch.value == "true" else switch.value
+    """Return the finding about an export whose mode cannot change in one update."""
     return Finding(
         path=f"clusters.{switch.target}",
         value=f"Service {switch.namespace}/{switch.service}",
-        rule=f"the links to {switch.target} and the mode of its exports change at once, so its mirrors would be "
-        "deleted and created again",
-        remedy="first let the links support both modes (the same `networks.flat` on both clusters, and `gateway: true` "
-        f"on the link) with `exportMode: {mode}` and run `pulumi up`, then change the links",
+        rule=f"its export cannot change to {switch.mode} in one update, because requests to its mirrors would fail",
+        remedy=f"first remove {switch.target} from `splits`, `failover` and `exported` and run `pulumi up`, then add "
+        "it again with the other mode",
         severity=Severity.ERROR,
     )

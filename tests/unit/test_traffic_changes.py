@@ -87,51 +87,57 @@ def test_unlinked_cluster_has_no_lost_gateway(run: RunProgram, environment: Envi
     former = {**BASE, "links": [{"source": "east", "target": "west"}]}
     changed = {**former, "clusters": {"west": {}, "east": {"gateway": False}}}
 
-    assert find_changes(run, environment, former, changed) == TrafficChanges(
-        lost_gateways=[], early_switches=[], refused_switches=[]
-    )
+    assert find_changes(run, environment, former, changed) == TrafficChanges(lost_gateways=[], switches=[])
 
 
-def build_switch(former: str, value: str) -> ExportSwitch:
-    return ExportSwitch(target="east", namespace="test", service="podinfo", former=former, value=value)
+def build_switch(mode: str) -> ExportSwitch:
+    return ExportSwitch(target="east", namespace="test", service="podinfo", mode=mode)
 
 
-def test_label_alone_needs_no_order(run: RunProgram, environment: Environment) -> None:
-    both_modes = {**EXPORTING, "clusters": FLAT_CLUSTERS, "links": GATEWAY_LINKS}
-    podinfo = {"exported": ["east"], "exportMode": "remote-discovery"}
-
-    changes = find_changes(run, environment, both_modes, {**both_modes, "workloads": [{"podinfo": podinfo}]})
-
-    assert (changes.early_switches, changes.refused_switches) == ([], [])
-
-
-def test_label_changes_before_link_loses_its_gateway(run: RunProgram, environment: Environment) -> None:
-    changes = find_changes(run, environment, EXPORTING, {**EXPORTING, "links": FLAT_LINKS})
-
-    assert changes.early_switches == [build_switch("true", "remote-discovery")]
-    assert changes.refused_switches == []
+BOTH_MODES = {**EXPORTING, "clusters": FLAT_CLUSTERS, "links": GATEWAY_LINKS}
+REMOTE = {**BOTH_MODES, "workloads": [{"podinfo": {"exported": ["east"], "exportMode": "remote-discovery"}}]}
+OTHER_NETWORKS = {"west": {"networks": {"flat": "lan"}}, "east": {"networks": {"flat": "wan"}}}
+FEDERATED = {
+    **mesh_config("west", "east", links=[]),
+    "linkerd": {"version": "2.20"},
+    "links": FLAT_LINKS,
+    "workloads": [{"podinfo": {"clusters": ["east"], "federated": ["east"]}}],
+}
+FLAT_EXPORT = {**FEDERATED, "workloads": [{"podinfo": {"clusters": ["east"], "exported": ["east"]}}]}
 
 
-def test_label_changes_after_link_gets_a_gateway(run: RunProgram, environment: Environment) -> None:
-    former = {**EXPORTING, "links": FLAT_LINKS}
+@pytest.mark.parametrize(
+    ("former", "changed", "modes"),
+    [
+        (EXPORTING, EXPORTING, []),
+        (BOTH_MODES, REMOTE, ["remote-discovery"]),
+        (EXPORTING, {**EXPORTING, "links": FLAT_LINKS}, ["remote-discovery"]),
+        (REMOTE, BOTH_MODES, []),
+        ({**EXPORTING, "links": FLAT_LINKS}, EXPORTING, []),
+        ({**EXPORTING, "links": FLAT_LINKS}, {**EXPORTING, "clusters": OTHER_NETWORKS}, ["gateway"]),
+        (FLAT_EXPORT, FEDERATED, ["federated"]),
+        (FEDERATED, FLAT_EXPORT, []),
+        (EXPORTING, BASE, []),
+        (EXPORTING, {**EXPORTING, "links": []}, []),
+    ],
+    ids=[
+        *("same", "to-pods", "to-flat-link", "to-gateway", "to-gateway-link", "to-other-network"),
+        *("to-federated", "from-federated", "removed", "without-links"),
+    ],
+)
+def test_mode_that_ends_requests_is_refused(
+    run: RunProgram, environment: Environment, former: dict[str, Any], changed: dict[str, Any], modes: list[str]
+) -> None:
+    switches = find_changes(run, environment, former, changed).switches
 
-    changes = find_changes(run, environment, former, EXPORTING)
-
-    assert (changes.early_switches, changes.refused_switches) == ([], [])
+    assert switches == [build_switch(mode) for mode in modes]
 
 
-def test_link_without_common_mode_is_refused(run: RunProgram, environment: Environment) -> None:
-    other_networks = {"west": {"networks": {"flat": "lan"}}, "east": {"networks": {"flat": "wan"}}}
-    changes = find_changes(
-        run, environment, {**EXPORTING, "clusters": other_networks}, {**EXPORTING, "clusters": FLAT_CLUSTERS}
-    )
-
-    assert changes.refused_switches == [build_switch("true", "remote-discovery")]
-    assert str(check_switch(changes.refused_switches[0])) == (
-        "clusters.east: Service test/podinfo: the links to east and the mode of its exports change at once, so its "
-        "mirrors would be deleted and created again; first let the links support both modes (the same `networks.flat` "
-        "on both clusters, and `gateway: true` on the link) with `exportMode: remote-discovery` and run `pulumi up`, "
-        "then change the links"
+def test_refused_mode_is_reported_with_both_steps() -> None:
+    assert str(check_switch(build_switch("federated"))) == (
+        "clusters.east: Service test/podinfo: its export cannot change to federated in one update, because requests to "
+        "its mirrors would fail; first remove east from `splits`, `failover` and `exported` and run `pulumi up`, then "
+        "add it again with the other mode"
     )
 
 
