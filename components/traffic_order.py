@@ -13,7 +13,7 @@ dependency. Three additions are needed:
   (`mesh.readiness.usable_services`), before the referrer is created or begins to use another target.
 * A change that ends something must be a deletion, not an update. So an export is a resource of its own
   (`components.workloads.service_export`).
-* Some changes of a gateway need two updates, and are refused in one (`mesh.preflight.gateway_change`).
+* Some changes need two updates, and are refused in one (`mesh.traffic_changes`).
 
 `docs/traffic.md` lists the changes, and what each of them costs.
 """

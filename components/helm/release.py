@@ -38,6 +38,7 @@ from components.sdk.hooks import Hook, HookStep, create_namespace_hook, create_s
 from mesh.helm import drift, former_release, release_storage
 from mesh.helm.manifest import find_objects
 from mesh.kube import client as kube_client
+from mesh.kube.client import KubeClient
 from mesh.kube.errors import ApiStatusError, ApiUnreachableError, to_single_line
 from mesh.readiness.conditions import WAITED_KINDS
 from mesh.readiness.diagnosis import RemedySettings
@@ -46,6 +47,9 @@ from mesh.readiness.wait import ReadinessWait
 # Helm upgrades a release only if at least one revision has one of these statuses.
 _UPGRADABLE_STATUSES = {"deployed", "failed", "superseded"}
 _INTERRUPTED_DESCRIPTION = "an update was interrupted before Helm stored the result"
+
+
+OnReady = Callable[[KubeClient, Callable[[str], None]], None]
 
 
 class ReleaseOwnedElsewhereError(Exception):
@@ -79,6 +83,7 @@ def create_helm_release(
     opts: pulumi.ResourceOptions,
     awaits_address: bool = True,
     on_installed: Callable[[str], None] | None = None,
+    on_ready: OnReady | None = None,
 ) -> HelmRelease:
     """Register a Helm release of one chart, its recovery hooks and its drift resource.
 
@@ -94,6 +99,7 @@ def create_helm_release(
         opts: further resource options; the provider is the cluster's.
         awaits_address: whether a Service of type LoadBalancer is ready only with an address.
         on_installed: called with the namespace after each update, and after a create on a cluster that adopts objects.
+        on_ready: called with a client, and a function that reports a status line, when all objects are ready.
     """
     location: dict[str, Any]
     if source is None:
@@ -135,7 +141,7 @@ def create_helm_release(
     )
     settle = pulumi.ResourceHook(
         f"{resource_name}-settle",
-        _create_settle_hook(cluster, name, Path(chart).name, awaits_address=awaits_address),
+        _create_settle_hook(cluster, name, Path(chart).name, awaits_address=awaits_address, on_ready=on_ready),
     )
     ready = ReleaseDrift(
         f"{resource_name}-drift",
@@ -251,7 +257,14 @@ def _create_clear_pending_hook(cluster: Cluster, name: str, *, is_create: bool) 
     return create_namespace_hook(clear_pending)
 
 
-def _create_settle_hook(cluster: Cluster, name: str, chart: str, *, awaits_address: bool) -> Hook:
+def _create_settle_hook(
+    cluster: Cluster,
+    name: str,
+    chart: str,
+    *,
+    awaits_address: bool,
+    on_ready: OnReady | None,
+) -> Hook:
     """Return the hook that finalizes a release, repairs its objects, and waits until they are ready."""
     access, limits = cluster.access, cluster.wait_limits
     settings = RemedySettings(cluster=cluster.name, owner=name, chart=chart, context=cluster.settings.context.name)
@@ -278,11 +291,13 @@ def _create_settle_hook(cluster: Cluster, name: str, chart: str, *, awaits_addre
             awaits_address=awaits_address,
             report=step.report_status,
         ).run()
+        if on_ready is not None:
+            on_ready(client, step.report_status)
 
     return create_step_hook(settle)
 
 
-def _finalize_release(client: kube_client.KubeClient, cluster: Cluster, namespace: str, name: str) -> None:
+def _finalize_release(client: KubeClient, cluster: Cluster, namespace: str, name: str) -> None:
     """Complete a release that Helm was uninstalling, or could not mark as deployed."""
     secrets = release_storage.list_revisions(client, namespace, name, ("pending-install", "uninstalling"))
     if any(release_storage.revision_status(secret) == "uninstalling" for secret in secrets):
@@ -299,7 +314,7 @@ def _finalize_release(client: kube_client.KubeClient, cluster: Cluster, namespac
         pulumi.log.info(f"{cluster.name}: marked release {name} as deployed, which Helm could not do")
 
 
-def _repair_drift(client: kube_client.KubeClient, cluster: str, namespace: str, name: str) -> None:
+def _repair_drift(client: KubeClient, cluster: str, namespace: str, name: str) -> None:
     for repaired in drift.repair_drift(client, namespace, name):
         pulumi.log.info(f"{cluster}: repaired: {repaired}")
 
@@ -313,6 +328,6 @@ def _create_take_over_hook(cluster: Cluster, name: str) -> Hook:
     return create_namespace_hook(take_over)
 
 
-def _take_over_objects(client: kube_client.KubeClient, cluster: str, namespace: str, name: str) -> None:
+def _take_over_objects(client: KubeClient, cluster: str, namespace: str, name: str) -> None:
     for change in former_release.take_over_objects(client, namespace, name):
         pulumi.log.info(f"{cluster}: release {name}: {change}")

@@ -20,7 +20,10 @@ from components.linkerd.webhook_certificates import create_webhook_certificates,
 from components.namespace import create_namespace, deleted_with
 from components.sdk.secrets import create_pull_secret, pull_secret_references
 from mesh import config
+
+# Imported here because hooks run after Pulumi has removed the program's folder from the import path.
 from mesh.kube.ownership import LINKERD_CRDS_RELEASE
+from mesh.readiness.injection import wait_for_injector
 
 # Webhooks of the control plane: the key of each in the chart's values, and its Service.
 _WEBHOOKS: Mapping[str, str] = {
@@ -233,6 +236,8 @@ class Linkerd(pulumi.ComponentResource):
                 webhook_authority=trust.webhooks.certificate,
                 pull_secrets=pull_secret_references(cluster),
             ),
+            # A pod that is created before the API server reaches the injector gets no proxy, without any error.
+            on_ready=lambda client, report: wait_for_injector(client, cluster.name, report),
             # Hidden dependencies: the CRDs of the chart's objects, the Secrets that the pods mount, the CNI plugin.
             opts=pulumi.ResourceOptions.merge(
                 child_options, pulumi.ResourceOptions(depends_on=[linkerd_crds, *dependencies])

@@ -10,6 +10,10 @@ STACK_ID_ANNOTATION = "multicluster-mesh/stack-id"
 CLUSTER_UID_ANNOTATION = "multicluster-mesh/cluster-uid"
 CRDS_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
+# Annotation of a node of kwok, whose pods are only objects; label of such nodes in a lab that runs their pods.
+SIMULATED_NODE_ANNOTATION = "kwok.x-k8s.io/node"
+RUNS_PODS_LABEL = "multicluster-mesh/runs-pods"
+
 MULTICLUSTER_NAMESPACE = "linkerd-multicluster"
 LINK_GROUP = "multicluster.linkerd.io"
 # Labels of Linkerd's service mirror: https://linkerd.io/2/reference/multicluster/.
