@@ -7,10 +7,12 @@ The rule has three parts:
 3. A replacement is usable before the former object is deleted.
 
 Pulumi creates a resource after its dependencies, deletes it before them, and deletes last of all. So each part is a
-dependency. Three additions are needed:
+dependency. Four additions are needed:
 
 * An object that exists is not yet usable: a service mirror creates a mirror some time after the export. A hook waits
   (`mesh.readiness.usable_services`), before the referrer is created or begins to use another target.
+* Linkerd's controllers watch each kind on its own. A route can reach a proxy before the mirror that it names, although
+  the mirror is older. On a busy machine, 1 of 843 requests failed. So the hook waits a little longer.
 * A change that ends something must be a deletion, not an update. So an export is a resource of its own
   (`components.workloads.service_export`).
 * Some changes need two updates, and are refused in one (`mesh.traffic_changes`).
@@ -33,6 +35,9 @@ from components.sdk.hooks import HookStep, create_step_hook
 from mesh.kube import client as kube_client
 from mesh.readiness.usable_services import RequiredService, wait_for_usable_services
 
+# Time after which Linkerd's controllers have received an object. No API shows what they have received.
+PROPAGATION_S = 1.0
+
 
 def refer_to(
     name: str,
@@ -48,21 +53,27 @@ def refer_to(
         targets: resources that make the Services usable.
         find_required: returns the Services that must be usable before a step, such as those that the step adds.
     """
-    return pulumi.ResourceOptions(
-        # Hidden dependencies: the names in a route do not depend on the resources that create the Services.
-        depends_on=list(targets),
-        hooks=wait_binding(name, lambda step: wait_on_cluster(cluster, name, find_required(step), step.report_status)),
-    )
+
+    def wait(step: HookStep) -> None:
+        required = find_required(step)
+        wait_on_cluster(cluster, name, required, step.report_status)
+        if required:
+            time.sleep(PROPAGATION_S)
+
+    # Hidden dependencies: the names in a route do not depend on the resources that create the Services.
+    return pulumi.ResourceOptions(depends_on=list(targets), hooks=wait_binding(name, wait))
 
 
-def restrict_after(permissions: Sequence[pulumi.Resource]) -> pulumi.ResourceOptions:
+def restrict_after(name: str, permissions: Sequence[pulumi.Resource]) -> pulumi.ResourceOptions:
     """Return the options of a resource that restricts requests (part 2 of the rule).
 
     Args:
-        permissions: resources that allow requests in spite of the restriction.
+        name: name of the Pulumi resource.
+        permissions: resources of other kinds that allow requests in spite of the restriction.
     """
+    hook = pulumi.ResourceHook(f"{name}-wait", create_step_hook(lambda _: time.sleep(PROPAGATION_S)))
     # Hidden dependencies: permissions name the restriction, not the other way round.
-    return pulumi.ResourceOptions(depends_on=list(permissions))
+    return pulumi.ResourceOptions(depends_on=list(permissions), hooks=pulumi.ResourceHookBinding(before_create=[hook]))
 
 
 def withdraw_after(replacements: Sequence[pulumi.Resource]) -> pulumi.ResourceOptions:

@@ -99,7 +99,7 @@ def allow_access(
         name,
         server_spec(selector, port, protocol),
         depends_on,
-        opts=restrict_after(permissions),
+        opts=restrict_after(component.resource_name(f"{name}-server"), permissions),
     )
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import pulumi
 
-from components.traffic_order import restrict_after
 from components.workloads.http_route import create_route, route_spec
 from components.workloads.sample_component import SampleComponent
 from mesh.config.models.samples import ProfileConfig, RouteConfig
@@ -103,7 +102,7 @@ def create_profile(
 
 def _create_http_routes(component: SampleComponent, service: str, port: int, routes: Sequence[HttpRoute]) -> None:
     """Create the routes of a service, the catch-all first: a service with routes rejects all other requests."""
-    permissions: list[pulumi.Resource] = []
+    catch_all: list[pulumi.Resource] = []
     for route in reversed(routes):
         role = f"route-{route.name.removeprefix(f'{service}-')}"
         created = create_route(
@@ -113,10 +112,11 @@ def _create_http_routes(component: SampleComponent, service: str, port: int, rou
             route.name,
             route_spec(service, port, route.rule),
             route.annotations,
-            opts=restrict_after(permissions),
+            # Hidden dependency: the controllers receive objects of one kind in their order.
+            opts=pulumi.ResourceOptions(depends_on=catch_all),
         )
-        if not permissions and created is not None:
-            permissions.append(created)
+        if not catch_all and created is not None:
+            catch_all.append(created)
 
 
 def to_milliseconds(duration: str) -> int:
