@@ -18,6 +18,12 @@ KUBELET_PORT = 10250
 ADMIN_PORT = 9999
 """The metrics port of a service mirror's pod."""
 
+READY_DELAY_ANNOTATION = "pod-ready.stage.kwok.x-k8s.io/delay"
+"""Annotation of a pod with the time until it is ready, such as 2s; without it, a pod is ready at once.
+
+The name is that of kwok's own stages for slow pods.
+"""
+
 _API_VERSION = "kwok.x-k8s.io/v1alpha1"
 _NODE_ANNOTATION = "kwok.x-k8s.io/node"
 
@@ -26,7 +32,11 @@ def write_configuration(path: Path, allocation: ClusterAllocation, stages: Path)
     """Write kwok's configuration: kwok's own stages, the load balancer stage, and the target of port-forwards."""
     documents: list[Any] = []
     for file in sorted(stages.rglob("*.yaml")):
-        documents += [d for d in yaml.safe_load_all(file.read_text()) if d and d.get("kind") == "Stage"]
+        documents += [
+            with_ready_delay(each)
+            for each in yaml.safe_load_all(file.read_text())
+            if each and each.get("kind") == "Stage"
+        ]
     if allocation.load_balancer is not LoadBalancerKind.NONE:
         documents.append(load_balancer_stage(allocation))
     documents.append(
@@ -42,6 +52,16 @@ def write_configuration(path: Path, allocation: ClusterAllocation, stages: Path)
         }
     )
     write_atomically(path, yaml.safe_dump_all(documents, sort_keys=False))
+
+
+def with_ready_delay(stage: dict[str, Any]) -> dict[str, Any]:
+    """Return a stage; the one that makes pods ready gets the delay of the pod's annotation."""
+    if stage["metadata"]["name"] != "pod-ready":
+        return stage
+    expression = f'.metadata.annotations["{READY_DELAY_ANNOTATION}"]'
+    # Without a fixed duration, kwok would ignore the one of the annotation.
+    delay = {"durationMilliseconds": 0, "durationFrom": {"expressionFrom": expression}}
+    return {**stage, "spec": {**stage["spec"], "delay": delay}}
 
 
 def load_balancer_stage(allocation: ClusterAllocation) -> dict[str, Any]:
