@@ -1,0 +1,321 @@
+"""Recorder of all changes to the objects that decide where requests go, on several clusters.
+
+Each kind is listed once and then watched from the list's resourceVersion, so no change is missed. A custom kind joins
+once its CRD is established. The end is deterministic: it waits until the clusters are quiet, and then requires that the
+log leads to the objects of a last list.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from mesh.kube import client as kube_client
+from mesh.kube.client import METADATA_LIST_MEDIA_TYPE, METADATA_MEDIA_TYPE, KubeClient
+from mesh.kube.conditions import find_condition
+from mesh.kube.connection import Access
+from mesh.kube.constants import CRDS_PATH
+from mesh.kube.errors import ApiStatusError
+from mesh.kube.transport import JSON_MEDIA_TYPE
+from mesh.kube.watch import Collection
+from tests.helpers.event_log import Event, EventLog, ObjectKey, Operation
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+_BUILT_IN = {
+    "deployments.apps": Collection(path="/apis/apps/v1/deployments"),
+    "endpointslices.discovery.k8s.io": Collection(path="/apis/discovery.k8s.io/v1/endpointslices"),
+    "pods": Collection(path="/api/v1/pods"),
+    # Without their data, which nothing here reads.
+    "secrets": Collection(path="/api/v1/secrets", accept=METADATA_LIST_MEDIA_TYPE),
+    "services": Collection(path="/api/v1/services"),
+}
+# Names of CRDs.
+_CUSTOM = (
+    "authorizationpolicies.policy.linkerd.io",
+    "grpcroutes.gateway.networking.k8s.io",
+    "httproutes.gateway.networking.k8s.io",
+    "httproutes.policy.linkerd.io",
+    "links.multicluster.linkerd.io",
+    "meshtlsauthentications.policy.linkerd.io",
+    "serverauthorizations.policy.linkerd.io",
+    "servers.policy.linkerd.io",
+    "serviceprofiles.linkerd.io",
+    "trafficsplits.split.smi-spec.io",
+)
+_CRDS = Collection(path=CRDS_PATH, accept=METADATA_LIST_MEDIA_TYPE)
+
+# A watch is never idle for so long, because the API server ends it before.
+_READ_TIMEOUT_S = 2 * 3600.0
+# Mirrors and endpoints follow a change within this time.
+_QUIET_S = 1.0
+_QUIET_TIMEOUT_S = 20.0
+# Events that are already written are sent at once.
+_LAST_WATCH_S = 1
+
+
+class Recording:
+    """A recording of several clusters; `log` is complete after `record_events`."""
+
+    log: EventLog
+
+    def __init__(self, accesses: Mapping[str, Access]) -> None:
+        self._began = time.monotonic()
+        self._events: list[Event] = []
+        self._lock = threading.Lock()
+        self._last_event_s = 0.0
+        self._clusters = [_ClusterRecorder(name, access, self._add) for name, access in accesses.items()]
+
+    def start(self) -> None:
+        """List all collections, then watch them."""
+        for cluster in self._clusters:
+            cluster.start()
+        self._began = time.monotonic()
+
+    def stop(self) -> None:
+        """Wait until the clusters are quiet, read the rest, and set `log`.
+
+        Raises:
+            AssertionError: a change can be missing.
+        """
+        deadline = time.monotonic() + _QUIET_TIMEOUT_S
+        while time.monotonic() < deadline and self._elapsed_s() - self._last_event_s < _QUIET_S:
+            time.sleep(_QUIET_S / 10)
+        for cluster in self._clusters:
+            cluster.close()
+        self.log = EventLog.from_events(self._events, [each.name for each in self._clusters], self._elapsed_s())
+
+    def _add(self, cluster: str, operation: Operation, key: ObjectKey, body: dict[str, Any]) -> None:
+        arrived_s = 0.0 if operation == "listed" else self._elapsed_s()
+        version = _version(body)
+        with self._lock:
+            self._last_event_s = max(self._last_event_s, arrived_s)
+            event = Event(
+                cluster=cluster, arrived_s=arrived_s, version=version, operation=operation, key=key, body=body
+            )
+            self._events.append(event)
+
+    def _elapsed_s(self) -> float:
+        return time.monotonic() - self._began
+
+
+@contextmanager
+def record_events(accesses: Mapping[str, Access]) -> Iterator[Recording]:
+    """Record the changes on several clusters until exit.
+
+    Args:
+        accesses: credentials by the cluster's name in the stack.
+    """
+    recording = Recording(accesses)
+    recording.start()
+    try:
+        yield recording
+    finally:
+        recording.stop()
+
+
+class _ClusterRecorder:
+    """Recorder of one cluster, with a thread per collection."""
+
+    def __init__(self, name: str, access: Access, add: Any) -> None:
+        self.name = name
+        client = kube_client.connect(access)
+
+        def report(operation: Operation, key: ObjectKey, body: dict[str, Any]) -> None:
+            add(name, operation, key, body)
+
+        self._recorders = [_BuiltInRecorder(client, key, each, report) for key, each in _BUILT_IN.items()]
+        self._custom = {name: _CustomRecorder(client, name, report) for name in _CUSTOM}
+        self._crds = _BuiltInRecorder(client, "crds", _CRDS, self._find_kind)
+
+    def _find_kind(self, operation: Operation, key: ObjectKey, _: dict[str, Any]) -> None:
+        recorder = self._custom.get(key.name)
+        if recorder is not None and operation != "listed":
+            recorder.look()
+
+    def start(self) -> None:
+        for recorder in (*self._recorders, *self._custom.values(), self._crds):
+            recorder.list_objects("listed")
+        for recorder in (*self._recorders, *self._custom.values(), self._crds):
+            recorder.start()
+
+    def close(self) -> None:
+        for recorder in (*self._recorders, *self._custom.values(), self._crds):
+            recorder.begin_close()
+        for recorder in (*self._recorders, *self._custom.values(), self._crds):
+            recorder.finish_close()
+
+
+class _CollectionRecorder:
+    """Recorder of one collection."""
+
+    def __init__(self, client: KubeClient, resource: str, report: Any) -> None:
+        self._client, self._resource, self._report = client, resource, report
+        self._collection: Collection | None = None
+        self._version = ""  # the last event; empty: the API server does not serve the collection
+        self._versions: dict[ObjectKey, int] = {}
+        self._closed = threading.Event()
+        self._lock = threading.Lock()
+        self._response: BaseHTTPResponse | None = None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True, name=f"record {resource}")
+
+    def find_collection(self) -> Collection | None:
+        """Return the collection, or None if the API server does not serve it."""
+        raise NotImplementedError
+
+    def wait_for_kind(self) -> None:
+        """Wait until the API server may serve the collection."""
+        raise NotImplementedError
+
+    def list_objects(self, operation: Operation) -> None:
+        """Report the objects that are not known, and continue from this list."""
+        self._collection = self.find_collection()
+        content = None if self._collection is None else self._read_list(self._collection)
+        self._version = "" if content is None else content["metadata"]["resourceVersion"]
+        for body in (content or {}).get("items") or ():
+            if self._versions.get(self._key(body)) != _version(body):
+                self._apply(operation, body)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def begin_close(self) -> None:
+        self._closed.set()
+        with self._lock:
+            if self._response is not None:
+                with suppress(Exception):  # the connection can have ended
+                    self._response.shutdown()
+
+    def finish_close(self) -> None:
+        self._thread.join()
+        if self._error is not None:
+            raise AssertionError(f"the recording of {self._resource} has a gap") from self._error
+        if self._version and self._collection is not None and not self._is_complete(self._collection):
+            self._watch(self._collection, timeoutSeconds=str(_LAST_WATCH_S))
+            assert self._is_complete(self._collection), f"the recording of {self._resource} is incomplete"
+
+    def _is_complete(self, collection: Collection) -> bool:
+        content = self._read_list(collection)
+        if content is None:
+            return True
+        return self._versions == {self._key(body): _version(body) for body in content.get("items") or ()}
+
+    def _read_list(self, collection: Collection) -> dict[str, Any] | None:
+        return self._client.request("GET", collection.path, accept=collection.accept)
+
+    def _run(self) -> None:
+        try:
+            while not self._closed.is_set():
+                if not self._version:
+                    self.wait_for_kind()
+                    if not self._closed.is_set():
+                        self.list_objects("added")
+                elif self._collection is not None:
+                    self._watch_until_closed(self._collection)
+        except Exception as error:
+            if not self._closed.is_set():
+                self._error = error
+
+    def _watch_until_closed(self, collection: Collection) -> None:
+        try:
+            self._watch(collection)
+        except ApiStatusError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            self._version = ""  # the CRD was deleted
+
+    def _watch(self, collection: Collection, **parameters: str) -> None:
+        path = collection.query_path(watch="true", resourceVersion=self._version, **parameters)
+        accept = METADATA_MEDIA_TYPE if collection.accept == METADATA_LIST_MEDIA_TYPE else JSON_MEDIA_TYPE
+        response = self._client.open_watch(path, accept=accept, read_timeout_s=_READ_TIMEOUT_S)
+        with self._lock:
+            self._response = response
+        try:
+            if self._closed.is_set() and not parameters:
+                return
+            for line in _read_lines(response):
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise AssertionError(str(event["object"]))
+                operation: Operation = event["type"].lower()
+                self._version = event["object"]["metadata"]["resourceVersion"]
+                self._apply(operation, event["object"])
+        finally:
+            with self._lock:
+                self._response = None
+            response.close()
+
+    def _apply(self, operation: Operation, body: dict[str, Any]) -> None:
+        key = self._key(body)
+        if operation == "deleted":
+            self._versions.pop(key, None)
+        else:
+            self._versions[key] = _version(body)
+        body["metadata"].pop("managedFields", None)
+        self._report(operation, key, body)
+
+    def _key(self, body: Mapping[str, Any]) -> ObjectKey:
+        metadata = body["metadata"]
+        return ObjectKey(self._resource, metadata.get("namespace", ""), metadata["name"])
+
+
+class _BuiltInRecorder(_CollectionRecorder):
+    """Recorder of a kind that every API server has."""
+
+    def __init__(self, client: KubeClient, resource: str, collection: Collection, report: Any) -> None:
+        super().__init__(client, resource, report)
+        self._fixed = collection
+
+    def find_collection(self) -> Collection:
+        return self._fixed
+
+    def wait_for_kind(self) -> None:
+        raise AssertionError(f"the API server does not serve {self._resource}")
+
+
+class _CustomRecorder(_CollectionRecorder):
+    """Recorder of a kind whose CRD can be created and deleted meanwhile."""
+
+    def __init__(self, client: KubeClient, crd: str, report: Any) -> None:
+        super().__init__(client, crd, report)
+        self._changed = threading.Event()
+
+    def look(self) -> None:
+        """Look for the kind again, because its CRD has changed."""
+        self._changed.set()
+
+    def find_collection(self) -> Collection | None:
+        crd = self._client.request("GET", f"{CRDS_PATH}/{self._resource}")
+        if crd is None or find_condition(crd, "Established").get("status") != "True":
+            return None
+        spec = crd["spec"]
+        version = next(each["name"] for each in spec["versions"] if each["storage"])
+        return Collection(path=f"/apis/{spec['group']}/{version}/{spec['names']['plural']}")
+
+    def wait_for_kind(self) -> None:
+        self._changed.wait()
+        self._changed.clear()
+
+    def begin_close(self) -> None:
+        super().begin_close()
+        self._changed.set()
+
+
+def _version(body: Mapping[str, Any]) -> int:
+    return int(body["metadata"]["resourceVersion"])
+
+
+def _read_lines(response: BaseHTTPResponse) -> Iterator[bytes]:
+    buffer = bytearray()
+    while part := response.read1(2**16):
+        buffer += part
+        *lines, rest = buffer.split(b"\n")
+        buffer = bytearray(rest)
+        yield from (bytes(line) for line in lines if line.strip())
