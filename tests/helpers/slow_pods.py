@@ -46,6 +46,8 @@ def slow_pods(accesses: Iterable[Access], namespaces: Sequence[str], delay: str 
 def _build_policy(namespaces: Sequence[str], delay: str) -> dict[str, Any]:
     names = ", ".join(f"'{name}'" for name in namespaces)
     annotations = f'{{"{READY_DELAY_ANNOTATION}": "{delay}"}}'
+    # A controller's pods have no name yet.
+    is_probe = f"object.metadata.?name.orValue('') == '{_NAME}'"
     pods = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
     return {
         "apiVersion": _API,
@@ -55,9 +57,7 @@ def _build_policy(namespaces: Sequence[str], delay: str) -> dict[str, Any]:
             "failurePolicy": "Fail",
             "reinvocationPolicy": "Never",
             "matchConstraints": {"resourceRules": [pods]},
-            "matchConditions": [
-                {"name": "namespace", "expression": f"request.namespace in [{names}] || request.name == '{_NAME}'"}
-            ],
+            "matchConditions": [{"name": "namespace", "expression": f"request.namespace in [{names}] || {is_probe}"}],
             "mutations": [
                 {
                     "patchType": "ApplyConfiguration",

@@ -9,7 +9,6 @@ All of them follow from one rule:
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -140,17 +139,13 @@ def find_lost_clients(situation: Situation) -> Iterator[Finding]:
 
 def find_missing_catch_alls(situation: Situation) -> Iterator[Finding]:
     """Find routes for a part of a Service's requests without a route for all the others, which Linkerd then rejects."""
-    parts: dict[tuple[ServiceName, int], list[str]] = defaultdict(list)
+    partial: set[tuple[ServiceName, int]] = set()
     covered: set[tuple[ServiceName, int]] = set()
     for route in situation.now.routes():
-        for parent in route.parents:
-            if route.has_catch_all:
-                covered.add(parent)
-            else:
-                parts[parent].append(route.key.name)
-    for (service, port), names in parts.items():
-        if (service, port) not in covered and (service, 0) not in covered:
-            yield _service_finding(service, f"has routes, but none for all requests to port {port}: {sorted(names)[0]}")
+        (covered if route.has_catch_all else partial).update(route.parents)
+    for service, port in partial - covered:
+        if (service, 0) not in covered:
+            yield _service_finding(service, f"has routes, but none for all other requests to port {port}")
 
 
 def find_missing_credentials(situation: Situation) -> Iterator[Finding]:
