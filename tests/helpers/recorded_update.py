@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hack.lab.state_dir import StateDir
 from mesh.kube.connection import Access
 from tests.helpers.event_log import EventLog
 from tests.helpers.event_recorder import record_events
-from tests.helpers.stack_under_test import StackUnderTest
+from tests.helpers.slow_pods import slow_pods
+from tests.helpers.stack_under_test import StackUnderTest, deploy
 from tests.helpers.traffic_invariants import InvariantViolation, describe_violations, find_violations
+
+# By namespace: a sample, its settings before and after.
+Changes = Mapping[str, tuple[str, dict[str, Any], dict[str, Any]]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedUpdate:
     """The changes of one `pulumi up`."""
 
-    log: EventLog
+    log: EventLog = field(repr=False)
     violations: list[InvariantViolation]
     duration_s: float
 
@@ -55,3 +61,29 @@ def record_up(lab_stack: StackUnderTest, config: Mapping[str, Any]) -> RecordedU
         lab_stack.up()
         duration_s = time.monotonic() - began
     return RecordedUpdate(log=recording.log, violations=find_violations(recording.log), duration_s=duration_s)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BothWays:
+    """An update that makes all changes, and one that takes them back."""
+
+    there: RecordedUpdate
+    back: RecordedUpdate
+
+
+def build_workloads(changes: Changes, *, is_changed: bool) -> list[dict[str, Any]]:
+    """Return the samples before or after their changes."""
+    return [
+        {sample: {"namespace": namespace, **(after if is_changed else before)}}
+        for namespace, (sample, before, after) in changes.items()
+    ]
+
+
+def update_both_ways(
+    lab: StateDir, folder: Path, name: str, before: dict[str, Any], after: dict[str, Any]
+) -> Iterator[BothWays]:
+    """Deploy a stack, yield the update to another configuration and the way back, and destroy the stack."""
+    namespaces = [settings["namespace"] for entry in before["workloads"] for settings in entry.values()]
+    clusters = accesses(StackUnderTest(lab, folder, name, before)).values()
+    with slow_pods(clusters, namespaces), deploy(lab, folder, name, before) as lab_stack:
+        yield BothWays(there=record_up(lab_stack, after), back=record_up(lab_stack, before))
