@@ -10,8 +10,11 @@ import pytest
 from hack.lab import charts, linkerd
 from hack.lab import programs as lab_programs
 
+HAS_EDGE_RELEASES = bool(os.environ.get("LAB_CHARTS") and os.environ.get(linkerd.VARIABLE))
+"""Whether the user's folders have edge releases."""
+
 REQUIRES_EDGE_RELEASES = pytest.mark.skipif(
-    not (os.environ.get("LAB_CHARTS") and os.environ.get(linkerd.VARIABLE)),
+    not HAS_EDGE_RELEASES,
     reason="Linkerd's edge releases: LAB_CHARTS and LAB_LINKERD name no folders with them (docs/lab.md)",
 )
 """Marker of tests that need an edge release; combined with `lab` in a module's `pytestmark`."""

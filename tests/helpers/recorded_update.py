@@ -12,11 +12,16 @@ import pytest
 
 from hack.lab.state_dir import StateDir
 from mesh.kube.connection import Access
+from mesh.pulumi_cli import PulumiCommandError
 from tests.helpers.event_log import EventLog
 from tests.helpers.event_recorder import record_events
 from tests.helpers.slow_pods import slow_pods
-from tests.helpers.stack_under_test import StackUnderTest, deploy
+from tests.helpers.stack_under_test import StackUnderTest, deploy, wait_until
 from tests.helpers.traffic_invariants import InvariantViolation, describe_violations, find_violations
+from tests.helpers.update_progress import OutputWatch
+
+_REFUSED = "before anything was changed"
+_ENDED = b"Duration:"
 
 # By namespace: a sample, its settings before and after.
 Changes = Mapping[str, tuple[str, dict[str, Any], dict[str, Any]]]
@@ -29,6 +34,12 @@ class RecordedUpdate:
     log: EventLog = field(repr=False)
     violations: list[InvariantViolation]
     duration_s: float
+    refusal: str = ""  # output of an `up` that refuses to begin
+
+    @property
+    def has_changed(self) -> bool:
+        """Return whether the update changed anything."""
+        return any(event.operation != "listed" for event in self.log.events)
 
     def require_no_loss(self, namespace: str | None = None, *, ignored: Collection[str] = ()) -> None:
         """Fail with the violations in one namespace, or in all except for the ignored ones."""
@@ -48,19 +59,40 @@ def accesses(lab_stack: StackUnderTest) -> dict[str, Access]:
     return {name: Access(context=context, kubeconfig=kubeconfig) for name, context in lab_stack.contexts.items()}
 
 
-def record_up(lab_stack: StackUnderTest, config: Mapping[str, Any]) -> RecordedUpdate:
+def record_up(lab_stack: StackUnderTest, config: Mapping[str, Any], *, kill_after: int | None = None) -> RecordedUpdate:
     """Update a stack to another configuration, and check each moment of the update.
 
     Clusters that leave the stack are recorded too.
+
+    Args:
+        lab_stack: the stack.
+        config: its next configuration.
+        kill_after: number of changed resources after which the `up` is killed, and another one completes it.
     """
     clusters = accesses(lab_stack)
     lab_stack.configure(dict(config))
     clusters |= accesses(lab_stack)
+    output, refusal = OutputWatch(lab_stack.output), ""
     with record_events(clusters) as recording:
         began = time.monotonic()
-        lab_stack.up()
+        if kill_after is not None:
+            _kill_up(lab_stack, kill_after)
+        try:
+            lab_stack.up()
+        except PulumiCommandError:
+            refusal = output.output.decode()
+            if _REFUSED not in refusal:
+                raise
         duration_s = time.monotonic() - began
-    return RecordedUpdate(log=recording.log, violations=find_violations(recording.log), duration_s=duration_s)
+    return RecordedUpdate(
+        log=recording.log, violations=find_violations(recording.log), duration_s=duration_s, refusal=refusal
+    )
+
+
+def _kill_up(lab_stack: StackUnderTest, kill_after: int) -> None:
+    output = OutputWatch(lab_stack.output)
+    with lab_stack.interrupted_up():
+        wait_until(lambda: output.resource_count >= kill_after or _ENDED in output.output, timeout_s=120)
 
 
 @dataclass(frozen=True, kw_only=True)
