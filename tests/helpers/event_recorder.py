@@ -15,10 +15,8 @@ from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from mesh.kube import client as kube_client
 from mesh.kube.client import METADATA_LIST_MEDIA_TYPE, METADATA_MEDIA_TYPE, KubeClient
 from mesh.kube.conditions import find_condition
-from mesh.kube.connection import Access
 from mesh.kube.constants import CRDS_PATH
 from mesh.kube.errors import ApiStatusError
 from mesh.kube.transport import JSON_MEDIA_TYPE
@@ -65,12 +63,12 @@ class Recording:
 
     log: EventLog
 
-    def __init__(self, accesses: Mapping[str, Access]) -> None:
+    def __init__(self, clients: Mapping[str, KubeClient]) -> None:
         self._began = time.monotonic()
         self._events: list[Event] = []
         self._lock = threading.Lock()
         self._last_event_s = 0.0
-        self._clusters = [_ClusterRecorder(name, access, self._add) for name, access in accesses.items()]
+        self._clusters = [_ClusterRecorder(name, client, self._add) for name, client in clients.items()]
 
     def start(self) -> None:
         """List all collections, then watch them."""
@@ -106,13 +104,13 @@ class Recording:
 
 
 @contextmanager
-def record_events(accesses: Mapping[str, Access]) -> Iterator[Recording]:
+def record_events(clients: Mapping[str, KubeClient]) -> Iterator[Recording]:
     """Record the changes on several clusters until exit.
 
     Args:
-        accesses: credentials by the cluster's name in the stack.
+        clients: clients by the cluster's name in the stack.
     """
-    recording = Recording(accesses)
+    recording = Recording(clients)
     recording.start()
     try:
         yield recording
@@ -123,9 +121,8 @@ def record_events(accesses: Mapping[str, Access]) -> Iterator[Recording]:
 class _ClusterRecorder:
     """Recorder of one cluster, with a thread per collection."""
 
-    def __init__(self, name: str, access: Access, add: Any) -> None:
+    def __init__(self, name: str, client: KubeClient, add: Any) -> None:
         self.name = name
-        client = kube_client.connect(access)
 
         def report(operation: Operation, key: ObjectKey, body: dict[str, Any]) -> None:
             add(name, operation, key, body)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hack.lab.state_dir import StateDir
+from mesh.kube import client as kube_client
 from mesh.kube.connection import Access
 from mesh.pulumi_cli import PulumiCommandError
 from tests.helpers.event_log import EventLog
@@ -73,7 +74,8 @@ def record_up(lab_stack: StackUnderTest, config: Mapping[str, Any], *, kill_afte
     lab_stack.configure(dict(config))
     clusters |= accesses(lab_stack)
     output, refusal = OutputWatch(lab_stack.output), ""
-    with record_events(clusters) as recording:
+    clients = {name: kube_client.connect(access) for name, access in clusters.items()}
+    with record_events(clients) as recording:
         began = time.monotonic()
         if kill_after is not None:
             _kill_up(lab_stack, kill_after)

@@ -23,6 +23,7 @@ class WatchableApiServer:
         self.expires_watches = False  # whether a watch begins with an event of status 410
         self.open_watches = 0
         self._objects: dict[str, dict[str, dict[str, Any]]] = {}
+        self._singles: dict[str, dict[str, Any]] = {}
         self._events: list[tuple[int, str, str, dict[str, Any]]] = []
         self._version = 1
         self._generation = 0  # number that a broken watch no longer has
@@ -38,8 +39,11 @@ class WatchableApiServer:
         with self._changed:
             objects = self._objects.setdefault(path, {})
             name = live["metadata"]["name"]
-            self._add_event("MODIFIED" if name in objects else "ADDED", path, dict(live))
-            objects[name] = dict(live)
+            objects[name] = self._add_event("MODIFIED" if name in objects else "ADDED", path, live)
+
+    def put_single(self, path: str, live: Mapping[str, Any]) -> None:
+        """Set the object that is read by its own path."""
+        self._singles[path] = dict(live)
 
     def delete(self, path: str, name: str) -> None:
         """Delete an object of a collection."""
@@ -52,10 +56,17 @@ class WatchableApiServer:
             self._generation += 1
             self._changed.notify_all()
 
-    def _add_event(self, kind: str, path: str, live: dict[str, Any]) -> None:
+    def _add_event(self, kind: str, path: str, live: Mapping[str, Any]) -> dict[str, Any]:
+        """Store an event, and return its object."""
         self._version += 1
-        self._events.append((self._version, kind, path, live))
+        versioned = {**live, "metadata": {**live["metadata"], "resourceVersion": str(self._version)}}
+        self._events.append((self._version, kind, path, versioned))
         self._changed.notify_all()
+        return versioned
+
+    def read(self, path: str) -> dict[str, Any]:
+        """Return the object or the list at a path."""
+        return self._singles.get(path) or self.list_objects(path)
 
     def list_objects(self, path: str) -> dict[str, Any]:
         """Return the list of a collection."""
@@ -98,7 +109,7 @@ def serve_watches(api_server: WatchableApiServer) -> Iterator[WatchableApiServer
             api_server.requests.append(f"{url.path}?watch" if is_watch else url.path)
             status = api_server.statuses.get(url.path, api_server.statuses.get("", 200))
             if status != 200 or not is_watch:
-                content = {"kind": "Status"} if status != 200 else api_server.list_objects(url.path)
+                content = {"kind": "Status"} if status != 200 else api_server.read(url.path)
                 self._send(status, json.dumps(content).encode())
                 return
             self.send_response_only(200)
