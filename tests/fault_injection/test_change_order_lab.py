@@ -12,6 +12,7 @@ from hack.lab.programs import LINKERD_RELEASES
 from hack.lab.state_dir import StateDir
 from hack.make import environment
 from mesh.kube.connection import Access
+from mesh.kube.constants import MULTICLUSTER_NAMESPACE
 from tests.helpers import options
 from tests.helpers.edge_releases import HAS_EDGE_RELEASES, newest_edge_release
 from tests.helpers.options import FaultOptions
@@ -55,7 +56,10 @@ def test_no_update_loses_requests(lab: StateDir, faults: FaultOptions, walk: int
     # A stack file can leave out clusters.
     clusters = [Access(context=name, kubeconfig=str(lab.kubeconfig)) for name in faults.cluster_names]
     failures: list[str] = []
-    with slow_pods(clusters, SAMPLES), deploy(lab, tmp_path, f"walk-{walk}", configs[0]) as lab_stack:
+    with (
+        slow_pods(clusters, [*SAMPLES, MULTICLUSTER_NAMESPACE]),
+        deploy(lab, tmp_path, f"walk-{walk}", configs[0]) as lab_stack,
+    ):
         deployed = configs[0]
         for number, config in enumerate(configs[1:], 1):
             is_killed = faults.is_extended and numbers.random() < KILL_SHARE

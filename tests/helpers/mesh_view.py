@@ -1,4 +1,7 @@
-"""View of the objects of a mesh at one moment: usable services, routes, and the clients that Servers admit."""
+"""View of the objects of a mesh at one moment: usable services, routes, and the clients that Servers admit.
+
+The program has rules of its own on usable services. This view does not use them, because it tests them.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from components.linkerd.federated_services import parse_members
 from mesh.kube.constants import (
     CLUSTER_NAME_LABEL,
     LINK_GROUP,
@@ -16,9 +18,12 @@ from mesh.kube.constants import (
     MULTICLUSTER_NAMESPACE,
     REMOTE_DISCOVERY,
 )
+from mesh.kube.federated_services import parse_members
 from tests.helpers.event_log import Body, MeshState, ObjectKey
 
 _GATEWAY = "linkerd-gateway"
+# https://docs.cilium.io/en/stable/network/clustermesh/services/
+_GLOBAL_ANNOTATION, _SHARED_ANNOTATION = "service.cilium.io/global", "service.cilium.io/shared"
 # Labels of a mirror without a gateway, and of the credentials with which the control plane finds its pods.
 _REMOTE_SERVICE_LABEL = f"{LINK_GROUP}/remote-service"
 _CREDENTIALS_LABEL = f"{LINK_GROUP}/cluster-name"
@@ -129,6 +134,8 @@ class MeshView:
                 else self.is_usable(service._replace(name=name))
                 for name, cluster in members
             )
+        if annotations.get(_GLOBAL_ANNOTATION) == "true":
+            return any(self._is_shared_with(service, cluster) for cluster in self._state)
         if MIRRORED_SERVICE_LABEL in labels and not self._is_gateway_ready(labels.get(CLUSTER_NAME_LABEL, "")):
             return False
         return service in self._ready
@@ -145,6 +152,14 @@ class MeshView:
             for _, body in self.objects(service.cluster, "secrets")
         )
         return has_credentials and self.is_usable(ServiceName(target, service.namespace, name))
+
+    def _is_shared_with(self, service: ServiceName, cluster: str) -> bool:
+        """Return whether the pods of a cluster answer requests to a global service of Cilium."""
+        other = service._replace(cluster=cluster)
+        body = self.find_service(other)
+        annotations = (body["metadata"].get("annotations") or {}) if body is not None else {}
+        is_shared = annotations.get(_GLOBAL_ANNOTATION) == "true" and annotations.get(_SHARED_ANNOTATION) != "false"
+        return other in self._ready and (cluster == service.cluster or is_shared)
 
     def _is_gateway_ready(self, target: str) -> bool:
         return target not in self._state or ServiceName(target, MULTICLUSTER_NAMESPACE, _GATEWAY) in self._ready

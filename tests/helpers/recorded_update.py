@@ -13,6 +13,7 @@ import pytest
 from hack.lab.state_dir import StateDir
 from mesh.kube import client as kube_client
 from mesh.kube.connection import Access
+from mesh.kube.constants import MULTICLUSTER_NAMESPACE
 from mesh.pulumi_cli import PulumiCommandError
 from tests.helpers.event_log import EventLog
 from tests.helpers.event_recorder import record_events
@@ -119,5 +120,5 @@ def update_both_ways(
     """Deploy a stack, yield the update to another configuration and the way back, and destroy the stack."""
     namespaces = [settings["namespace"] for entry in before["workloads"] for settings in entry.values()]
     clusters = accesses(StackUnderTest(lab, folder, name, before)).values()
-    with slow_pods(clusters, namespaces), deploy(lab, folder, name, before) as lab_stack:
+    with slow_pods(clusters, [*namespaces, MULTICLUSTER_NAMESPACE]), deploy(lab, folder, name, before) as lab_stack:
         yield BothWays(there=record_up(lab_stack, after), back=record_up(lab_stack, before))

@@ -142,6 +142,20 @@ def test_federated_service_needs_one_usable_member() -> None:
     }
 
 
+def test_global_service_needs_pods_of_one_cluster() -> None:
+    def global_service(shared: str = "true") -> ScriptObject:
+        annotations = {"service.cilium.io/global": "true", "service.cilium.io/shared": shared}
+        return script_object("Service", "podinfo", annotations=annotations)
+
+    pods, other_pods = endpoints("podinfo"), endpoints("podinfo", is_ready=False)
+    restart = modify(other_pods, pods)
+
+    shared = {"west": [global_service(), pods], "east": [global_service(), pods]}
+    assert sentences(script_log(shared, *restart)) == []
+    private = {"west": [global_service(), pods], "east": [global_service("false"), pods]}
+    assert [each.split(": ")[0] for each in sentences(script_log(private, *restart))] == ["west"]
+
+
 def test_service_without_endpoints_meanwhile_is_found() -> None:
     log = in_mesh(LOCAL, *modify(endpoints("podinfo", is_ready=False), endpoints("podinfo")))
 
