@@ -23,6 +23,7 @@ from tests.helpers.traffic_invariants import InvariantViolation, describe_violat
 from tests.helpers.update_progress import OutputWatch
 
 _REFUSED = "before anything was changed"
+_DIAGNOSTICS = "Diagnostics:"
 _ENDED = b"Duration:"
 
 # By namespace: a sample, its settings before and after.
@@ -36,7 +37,12 @@ class RecordedUpdate:
     log: EventLog = field(repr=False)
     violations: list[InvariantViolation]
     duration_s: float
-    refusal: str = ""  # output of an `up` that refuses to begin
+    error: str = ""  # messages of an `up` that failed
+
+    @property
+    def is_refused(self) -> bool:
+        """Return whether the update did not begin."""
+        return _REFUSED in self.error
 
     @property
     def has_changed(self) -> bool:
@@ -50,6 +56,7 @@ class RecordedUpdate:
             for each in self.violations
             if namespace in (None, each.finding.namespace) and each.finding.namespace not in ignored
         ]
+        assert not self.error, self.error
         if selected:
             # An assertion would cut the text.
             pytest.fail(f"requests can be lost:\n{describe_violations(self.log, selected)}", pytrace=False)
@@ -74,21 +81,20 @@ def record_up(lab_stack: StackUnderTest, config: Mapping[str, Any], *, kill_afte
     clusters = accesses(lab_stack)
     lab_stack.configure(dict(config))
     clusters |= accesses(lab_stack)
-    output, refusal = OutputWatch(lab_stack.output), ""
+    error = ""
     clients = {name: kube_client.connect(access) for name, access in clusters.items()}
     with record_events(clients) as recording:
         began = time.monotonic()
         if kill_after is not None:
             _kill_up(lab_stack, kill_after)
+        output = OutputWatch(lab_stack.output)
         try:
             lab_stack.up()
         except PulumiCommandError:
-            refusal = output.output.decode()
-            if _REFUSED not in refusal:
-                raise
+            error = output.output.decode().partition(_DIAGNOSTICS)[2]
         duration_s = time.monotonic() - began
     return RecordedUpdate(
-        log=recording.log, violations=find_violations(recording.log), duration_s=duration_s, refusal=refusal
+        log=recording.log, violations=find_violations(recording.log), duration_s=duration_s, error=error
     )
 
 
