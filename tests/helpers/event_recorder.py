@@ -1,13 +1,14 @@
 """Recorder of all changes to the objects that decide where requests go, on several clusters.
 
 Each kind is listed once and then watched from the list's resourceVersion, so no change is missed. A custom kind joins
-once its CRD is established. The end is deterministic: it waits until the clusters are quiet, and then requires that the
-log leads to the objects of a last list.
+once its CRD is established. The end is deterministic: it waits until the clusters are quiet, reads from each collection
+what is written but has not arrived, and requires that the log leads to the objects of a last list.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from mesh.kube.client import METADATA_LIST_MEDIA_TYPE, METADATA_MEDIA_TYPE, KubeClient
 from mesh.kube.conditions import find_condition
 from mesh.kube.constants import CRDS_PATH
-from mesh.kube.errors import ApiStatusError
+from mesh.kube.errors import ApiStatusError, ApiUnreachableError, request_error
 from mesh.kube.transport import JSON_MEDIA_TYPE
 from mesh.kube.watch import Collection
 from tests.helpers.event_log import Event, EventLog, ObjectKey, Operation
@@ -51,8 +52,9 @@ _CRDS = Collection(path=CRDS_PATH, accept=METADATA_LIST_MEDIA_TYPE)
 
 # A watch is never idle for so long, because the API server ends it before.
 _READ_TIMEOUT_S = 2 * 3600.0
+_RETRY_DELAYS_S = (0.0, 0.1, 0.5, 1.0)
 # Mirrors and endpoints follow a change within this time.
-_QUIET_S = 1.0
+_QUIET_S = 0.5
 _QUIET_TIMEOUT_S = 20.0
 # Events that are already written are sent at once.
 _LAST_WATCH_S = 1
@@ -72,6 +74,8 @@ class Recording:
 
     def start(self) -> None:
         """List all collections, then watch them."""
+        # Each watch has a connection of its own, which urllib3's pool cannot keep.
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
         for cluster in self._clusters:
             cluster.start()
         self._began = time.monotonic()
@@ -152,11 +156,13 @@ class _ClusterRecorder:
 class _CollectionRecorder:
     """Recorder of one collection."""
 
+    can_change = False  # whether the API server may stop to serve the collection meanwhile
+
     def __init__(self, client: KubeClient, resource: str, report: Any) -> None:
         self._client, self._resource, self._report = client, resource, report
         self._collection: Collection | None = None
         self._version = ""  # the last event; empty: the API server does not serve the collection
-        self._versions: dict[ObjectKey, int] = {}
+        self._objects: dict[ObjectKey, dict[str, Any]] = {}
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._response: BaseHTTPResponse | None = None
@@ -171,14 +177,20 @@ class _CollectionRecorder:
         """Wait until the API server may serve the collection."""
         raise NotImplementedError
 
-    def list_objects(self, operation: Operation) -> None:
-        """Report the objects that are not known, and continue from this list."""
+    def list_objects(self, operation: Operation) -> bool:
+        """Report what has changed since the last list or event; return whether the API server serves the collection."""
         self._collection = self.find_collection()
         content = None if self._collection is None else self._read_list(self._collection)
         self._version = "" if content is None else content["metadata"]["resourceVersion"]
-        for body in (content or {}).get("items") or ():
-            if self._versions.get(self._key(body)) != _version(body):
-                self._apply(operation, body)
+        objects = {self._key(body): body for body in (content or {}).get("items") or ()}
+        for key, body in objects.items():
+            known = self._objects.get(key)
+            if known is None or _version(known) != _version(body):
+                self._apply(operation if known is None else "modified", body)
+        for key in self._objects.keys() - objects.keys():
+            metadata = {**self._objects[key]["metadata"], "resourceVersion": self._version or "0"}
+            self._apply("deleted", {**self._objects[key], "metadata": metadata})
+        return content is not None
 
     def start(self) -> None:
         self._thread.start()
@@ -194,15 +206,15 @@ class _CollectionRecorder:
         self._thread.join()
         if self._error is not None:
             raise AssertionError(f"the recording of {self._resource} has a gap") from self._error
-        if self._version and self._collection is not None and not self._is_complete(self._collection):
-            self._watch(self._collection, timeoutSeconds=str(_LAST_WATCH_S))
+        if self._version and self._collection is not None:
             assert self._is_complete(self._collection), f"the recording of {self._resource} is incomplete"
 
     def _is_complete(self, collection: Collection) -> bool:
         content = self._read_list(collection)
         if content is None:
             return True
-        return self._versions == {self._key(body): _version(body) for body in content.get("items") or ()}
+        live = {self._key(body): _version(body) for body in content.get("items") or ()}
+        return live == {key: _version(body) for key, body in self._objects.items()}
 
     def _read_list(self, collection: Collection) -> dict[str, Any] | None:
         return self._client.request("GET", collection.path, accept=collection.accept)
@@ -210,37 +222,54 @@ class _CollectionRecorder:
     def _run(self) -> None:
         try:
             while not self._closed.is_set():
-                if not self._version:
+                if self._version and self._collection is not None:
+                    self._watch_if_served(self._collection, is_last=False)
+                elif not self.list_objects("added"):
                     self.wait_for_kind()
-                    if not self._closed.is_set():
-                        self.list_objects("added")
-                elif self._collection is not None:
-                    self._watch_until_closed(self._collection)
         except Exception as error:
             if not self._closed.is_set():
                 self._error = error
-
-    def _watch_until_closed(self, collection: Collection) -> None:
         try:
-            self._watch(collection)
-        except ApiStatusError as error:
-            if error.status != HTTPStatus.NOT_FOUND:
-                raise
-            self._version = ""  # the CRD was deleted
+            if self._version and self._collection is not None:
+                self._watch_if_served(self._collection, is_last=True)
+        except Exception as error:
+            self._error = error
 
-    def _watch(self, collection: Collection, **parameters: str) -> None:
-        path = collection.query_path(watch="true", resourceVersion=self._version, **parameters)
+    def _watch_if_served(self, collection: Collection, *, is_last: bool) -> None:
+        """Watch from the last event, also after a broken connection, which loses nothing."""
+        for delay_s in (*_RETRY_DELAYS_S, None):
+            try:
+                self._watch(collection, is_last=is_last)
+            except ApiUnreachableError:
+                if self._closed.is_set() and not is_last:
+                    return
+                if delay_s is None:
+                    raise
+                time.sleep(delay_s)
+                continue
+            except ApiStatusError as error:
+                # A changed CRD ends the watches of its objects, and their history. A deleted one ends the objects too.
+                if error.status not in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE) or not self.can_change:
+                    raise
+                self._version = ""
+            return
+
+    def _watch(self, collection: Collection, *, is_last: bool) -> None:
+        timeout = {"timeoutSeconds": str(_LAST_WATCH_S)} if is_last else {}
+        path = collection.query_path(watch="true", resourceVersion=self._version, **timeout)
         accept = METADATA_MEDIA_TYPE if collection.accept == METADATA_LIST_MEDIA_TYPE else JSON_MEDIA_TYPE
         response = self._client.open_watch(path, accept=accept, read_timeout_s=_READ_TIMEOUT_S)
-        with self._lock:
-            self._response = response
         try:
-            if self._closed.is_set() and not parameters:
-                return
+            with self._lock:
+                if not is_last:
+                    if self._closed.is_set():
+                        return
+                    self._response = response
             for line in _read_lines(response):
                 event = json.loads(line)
                 if event["type"] == "ERROR":
-                    raise AssertionError(str(event["object"]))
+                    status = event["object"]
+                    raise ApiStatusError(path, status.get("code", 0), status.get("message", ""))
                 operation: Operation = event["type"].lower()
                 self._version = event["object"]["metadata"]["resourceVersion"]
                 self._apply(operation, event["object"])
@@ -252,9 +281,9 @@ class _CollectionRecorder:
     def _apply(self, operation: Operation, body: dict[str, Any]) -> None:
         key = self._key(body)
         if operation == "deleted":
-            self._versions.pop(key, None)
+            self._objects.pop(key, None)
         else:
-            self._versions[key] = _version(body)
+            self._objects[key] = body
         body["metadata"].pop("managedFields", None)
         self._report(operation, key, body)
 
@@ -278,7 +307,9 @@ class _BuiltInRecorder(_CollectionRecorder):
 
 
 class _CustomRecorder(_CollectionRecorder):
-    """Recorder of a kind whose CRD can be created and deleted meanwhile."""
+    """Recorder of a kind whose CRD can be created, changed and deleted meanwhile."""
+
+    can_change = True
 
     def __init__(self, client: KubeClient, crd: str, report: Any) -> None:
         super().__init__(client, crd, report)
@@ -311,8 +342,15 @@ def _version(body: Mapping[str, Any]) -> int:
 
 def _read_lines(response: BaseHTTPResponse) -> Iterator[bytes]:
     buffer = bytearray()
-    while part := response.read1(2**16):
+    while part := _read_part(response):
         buffer += part
         *lines, rest = buffer.split(b"\n")
         buffer = bytearray(rest)
         yield from (bytes(line) for line in lines if line.strip())
+
+
+def _read_part(response: BaseHTTPResponse) -> bytes:
+    try:
+        return response.read1(2**16)
+    except Exception as error:  # urllib3, http.client and ssl raise many types
+        raise request_error(error, _READ_TIMEOUT_S) from None

@@ -74,12 +74,12 @@ class WatchableApiServer:
             items = list(self._objects.get(path, {}).values())
             return {"kind": "List", "metadata": {"resourceVersion": str(self._version)}, "items": items}
 
-    def watch(self, path: str, version: int) -> Iterator[dict[str, Any]]:
+    def watch(self, path: str, version: int, timeout_s: float) -> Iterator[dict[str, Any]]:
         """Yield the events of a collection since a version, until the watch is broken."""
         if self.expires_watches:
             yield {"type": "ERROR", "object": {"kind": "Status", "code": 410}}
             return
-        deadline = time.monotonic() + self.watch_lifetime_s
+        deadline = time.monotonic() + min(self.watch_lifetime_s, timeout_s)
         with self._changed:
             generation = self._generation
         while True:
@@ -117,7 +117,8 @@ def serve_watches(api_server: WatchableApiServer) -> Iterator[WatchableApiServer
             self.end_headers()
             api_server.open_watches += 1
             try:
-                for event in api_server.watch(url.path, int(query["resourceVersion"][0])):
+                timeout_s = float(query.get("timeoutSeconds", ["inf"])[0])
+                for event in api_server.watch(url.path, int(query["resourceVersion"][0]), timeout_s):
                     line = json.dumps(event).encode() + b"\n"
                     self.wfile.write(f"{len(line):x}\r\n".encode() + line + b"\r\n")
                 self.wfile.write(b"0\r\n\r\n")
