@@ -11,7 +11,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -49,6 +49,8 @@ _CUSTOM = (
     "trafficsplits.split.smi-spec.io",
 )
 _CRDS = Collection(path=CRDS_PATH, accept=METADATA_LIST_MEDIA_TYPE)
+
+_Report = Callable[[Operation, ObjectKey, dict[str, Any]], None]
 
 # A watch is never idle for so long, because the API server ends it before.
 _READ_TIMEOUT_S = 2 * 3600.0
@@ -90,7 +92,9 @@ class Recording:
         while time.monotonic() < deadline and self._elapsed_s() - self._last_event_s < _QUIET_S:
             time.sleep(_QUIET_S / 10)
         for cluster in self._clusters:
-            cluster.close()
+            cluster.begin_close()
+        for cluster in self._clusters:
+            cluster.finish_close()
         self.log = EventLog.from_events(self._events, [each.name for each in self._clusters], self._elapsed_s())
 
     def _add(self, cluster: str, operation: Operation, key: ObjectKey, body: dict[str, Any]) -> None:
@@ -125,15 +129,16 @@ def record_events(clients: Mapping[str, KubeClient]) -> Iterator[Recording]:
 class _ClusterRecorder:
     """Recorder of one cluster, with a thread per collection."""
 
-    def __init__(self, name: str, client: KubeClient, add: Any) -> None:
+    def __init__(self, name: str, client: KubeClient, add: Callable[[str, Operation, ObjectKey, Any], None]) -> None:
         self.name = name
 
         def report(operation: Operation, key: ObjectKey, body: dict[str, Any]) -> None:
             add(name, operation, key, body)
 
-        self._recorders = [_BuiltInRecorder(client, key, each, report) for key, each in _BUILT_IN.items()]
+        built_in = [_BuiltInRecorder(client, key, each, report) for key, each in _BUILT_IN.items()]
         self._custom = {name: _CustomRecorder(client, name, report) for name in _CUSTOM}
-        self._crds = _BuiltInRecorder(client, "crds", _CRDS, self._find_kind)
+        crds = _BuiltInRecorder(client, "crds", _CRDS, self._find_kind)
+        self._all: list[_CollectionRecorder] = [*built_in, *self._custom.values(), crds]
 
     def _find_kind(self, operation: Operation, key: ObjectKey, _: dict[str, Any]) -> None:
         recorder = self._custom.get(key.name)
@@ -141,15 +146,17 @@ class _ClusterRecorder:
             recorder.look()
 
     def start(self) -> None:
-        for recorder in (*self._recorders, *self._custom.values(), self._crds):
+        for recorder in self._all:
             recorder.list_objects("listed")
-        for recorder in (*self._recorders, *self._custom.values(), self._crds):
+        for recorder in self._all:
             recorder.start()
 
-    def close(self) -> None:
-        for recorder in (*self._recorders, *self._custom.values(), self._crds):
+    def begin_close(self) -> None:
+        for recorder in self._all:
             recorder.begin_close()
-        for recorder in (*self._recorders, *self._custom.values(), self._crds):
+
+    def finish_close(self) -> None:
+        for recorder in self._all:
             recorder.finish_close()
 
 
@@ -158,7 +165,7 @@ class _CollectionRecorder:
 
     can_change = False  # whether the API server may stop to serve the collection meanwhile
 
-    def __init__(self, client: KubeClient, resource: str, report: Any) -> None:
+    def __init__(self, client: KubeClient, resource: str, report: _Report) -> None:
         self._client, self._resource, self._report = client, resource, report
         self._collection: Collection | None = None
         self._version = ""  # the last event; empty: the API server does not serve the collection
@@ -188,8 +195,9 @@ class _CollectionRecorder:
             if known is None or _version(known) != _version(body):
                 self._apply(operation if known is None else "modified", body)
         for key in self._objects.keys() - objects.keys():
-            metadata = {**self._objects[key]["metadata"], "resourceVersion": self._version or "0"}
-            self._apply("deleted", {**self._objects[key], "metadata": metadata})
+            known = self._objects[key]
+            version = self._version or known["metadata"]["resourceVersion"]
+            self._apply("deleted", {**known, "metadata": {**known["metadata"], "resourceVersion": version}})
         return content is not None
 
     def start(self) -> None:
@@ -295,7 +303,7 @@ class _CollectionRecorder:
 class _BuiltInRecorder(_CollectionRecorder):
     """Recorder of a kind that every API server has."""
 
-    def __init__(self, client: KubeClient, resource: str, collection: Collection, report: Any) -> None:
+    def __init__(self, client: KubeClient, resource: str, collection: Collection, report: _Report) -> None:
         super().__init__(client, resource, report)
         self._fixed = collection
 
@@ -311,7 +319,7 @@ class _CustomRecorder(_CollectionRecorder):
 
     can_change = True
 
-    def __init__(self, client: KubeClient, crd: str, report: Any) -> None:
+    def __init__(self, client: KubeClient, crd: str, report: _Report) -> None:
         super().__init__(client, crd, report)
         self._changed = threading.Event()
 
