@@ -54,7 +54,7 @@ _Report = Callable[[Operation, ObjectKey, dict[str, Any]], None]
 
 # A watch is never idle for so long, because the API server ends it before.
 _READ_TIMEOUT_S = 2 * 3600.0
-_RETRY_DELAYS_S = (0.0, 0.1, 0.5, 1.0)
+_RETRY_DELAYS_S = (0.0, 0.1, 0.5, 1.0, 1.0, 1.0)
 # Mirrors and endpoints follow a change within this time.
 _QUIET_S = 0.5
 _QUIET_TIMEOUT_S = 20.0
@@ -248,19 +248,19 @@ class _CollectionRecorder:
         for delay_s in (*_RETRY_DELAYS_S, None):
             try:
                 self._watch(collection, is_last=is_last)
-            except ApiUnreachableError:
+                return
+            except (ApiUnreachableError, ApiStatusError) as error:
                 if self._closed.is_set() and not is_last:
                     return
-                if delay_s is None:
+                status = error.status if isinstance(error, ApiStatusError) else None
+                # A changed CRD ends the watches of its objects, and their history. A deleted one ends the objects too.
+                if self.can_change and status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+                    self._version = ""
+                    return
+                # The API server prepares the storage of a changed CRD, or is overloaded.
+                if delay_s is None or status not in (None, HTTPStatus.TOO_MANY_REQUESTS):
                     raise
                 time.sleep(delay_s)
-                continue
-            except ApiStatusError as error:
-                # A changed CRD ends the watches of its objects, and their history. A deleted one ends the objects too.
-                if error.status not in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE) or not self.can_change:
-                    raise
-                self._version = ""
-            return
 
     def _watch(self, collection: Collection, *, is_last: bool) -> None:
         timeout = {"timeoutSeconds": str(_LAST_WATCH_S)} if is_last else {}
