@@ -45,7 +45,7 @@ def list_releases() -> Sequence[str]:
 
 
 def test_no_update_loses_requests(lab: StateDir, faults: FaultOptions, walk: int, tmp_path: Path) -> None:
-    numbers = faults.random(f"order of changes {walk}")
+    numbers = faults.random(f"stack files {walk}")
     releases = list_releases()
     settings = WalkSettings(
         clusters=faults.cluster_names,
