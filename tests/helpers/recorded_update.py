@@ -121,10 +121,24 @@ def build_workloads(changes: Changes, *, is_changed: bool) -> list[dict[str, Any
 
 
 def update_both_ways(
-    lab: StateDir, folder: Path, name: str, before: dict[str, Any], after: dict[str, Any]
+    lab: StateDir,
+    folder: Path,
+    name: str,
+    before: dict[str, Any],
+    after: dict[str, Any],
+    back: dict[str, Any] | None = None,
 ) -> Iterator[BothWays]:
-    """Deploy a stack, yield the update to another configuration and the way back, and destroy the stack."""
+    """Deploy a stack, yield the update to another configuration and the way back, and destroy the stack.
+
+    Args:
+        lab: the lab.
+        folder: folder of the stack file.
+        name: name of the stack.
+        before: first configuration.
+        after: second configuration.
+        back: last configuration; None for the first one again.
+    """
     namespaces = [settings["namespace"] for entry in before["workloads"] for settings in entry.values()]
     clusters = accesses(StackUnderTest(lab, folder, name, before)).values()
     with slow_pods(clusters, [*namespaces, MULTICLUSTER_NAMESPACE]), deploy(lab, folder, name, before) as lab_stack:
-        yield BothWays(there=record_up(lab_stack, after), back=record_up(lab_stack, before))
+        yield BothWays(there=record_up(lab_stack, after), back=record_up(lab_stack, back or before))
