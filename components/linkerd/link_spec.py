@@ -43,8 +43,9 @@ def link_spec(
     elif linkerd_release.has_link_controllers:
         spec["probeSpec"] = {}
     else:
-        # `linkerd multicluster link` writes empty values for a link without a gateway.
-        spec |= {"gatewayAddress": "", "gatewayPort": "0", "gatewayIdentity": "", "selector": {}}
+        # `linkerd multicluster link` writes empty values for a link without a gateway. Its `selector: {}` would be an
+        # error for a Link that had a gateway: server-side apply removes `matchLabels`, and `null` remains.
+        spec |= {"gatewayAddress": "", "gatewayPort": "0", "gatewayIdentity": "", "selector": {"matchExpressions": []}}
         spec["probeSpec"] = {"path": "", "port": "0", "period": "0s"}
     if linkerd_release.has_remote_discovery and has_remote_discovery:
         spec["remoteDiscoverySelector"] = {"matchLabels": selectors.remote_discovery}
