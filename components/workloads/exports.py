@@ -74,6 +74,21 @@ class Exports:
     def __init__(self) -> None:
         self._local: dict[ServiceKey, Sequence[pulumi.Resource]] = {}
         self._mirrored: dict[ServiceKey, Sequence[pulumi.Resource]] = {}
+        self._last_members: dict[tuple[str, str], Sequence[pulumi.Resource]] = {}
+
+    def follow_last_member(self, service: ExportedService, mirrored: Sequence[pulumi.Resource]) -> None:
+        """Let the next member of a federated service join after this one.
+
+        Args:
+            service: the member.
+            mirrored: resources after which it is a member in all sources.
+        """
+        if service.is_federated:
+            self._last_members[service.namespace.name, service.name] = mirrored
+
+    def find_last_member(self, namespace: str, service: str) -> Sequence[pulumi.Resource]:
+        """Return the resources after which the next member may join a federated service."""
+        return self._last_members.get((namespace, service), [])
 
     def add(
         self,
@@ -144,18 +159,22 @@ def has_mirrors(link: Link, mode: ExportMode) -> bool:
 
 
 def create_export(
-    service: ExportedService, namespaces: Mapping[tuple[str, str], SampleNamespace]
+    service: ExportedService, exports: Exports, namespaces: Mapping[tuple[str, str], SampleNamespace]
 ) -> list[pulumi.Resource]:
     """Export a Service, and return the resources after which its mirrors are usable.
 
     Args:
         service: the Service.
+        exports: registry of the Services and their mirrors.
         namespaces: namespaces that the program creates, by the names of their cluster and of the namespace.
     """
     if service.mode is None and not service.is_federated:
         return []
     dependencies = [*service.usable_after, *_create_cleanups(service)]
-    exports = [
+    # Of two members that join at the same time, Linkerd's controllers lose one: the second one finds the federated
+    # service, which the first one has just created, and does not add itself.
+    last_member = exports.find_last_member(service.namespace.name, service.name) if service.is_federated else []
+    labels = [
         ServiceExport(
             f"{service.resource_name}-{label.rpartition('/')[2]}",
             cluster=service.cluster,
@@ -163,8 +182,9 @@ def create_export(
             service=service.name,
             label=label,
             value=value,
-            # Hidden dependencies: the pods that answer, the controllers, and the cleanups, which are deleted later.
-            opts=pulumi.ResourceOptions(parent=service.parent, depends_on=dependencies),
+            # Hidden dependencies: the pods that answer, the controllers, the cleanups, which are deleted later, and the
+            # member before this one.
+            opts=pulumi.ResourceOptions(parent=service.parent, depends_on=[*dependencies, *last_member]),
         )
         for label, value in service.export_labels.items()
     ]
@@ -172,7 +192,9 @@ def create_export(
     source_namespaces = [namespaces.get((source, service.namespace.name)) for source in sources]
     # The controllers create no mirror without its namespace.
     components = [each.component for each in source_namespaces if each is not None]
-    return [*exports, *_create_mirror_wait(service, [*exports, *components])]
+    mirrored = [*labels, *_create_mirror_wait(service, [*labels, *components])]
+    exports.follow_last_member(service, mirrored)
+    return mirrored
 
 
 def _create_cleanups(service: ExportedService) -> list[pulumi.Resource]:

@@ -163,7 +163,7 @@ class SampleComponent(pulumi.ComponentResource):
                     is_federated=self._is_federated(),
                     usable_after=usable_after,
                 )
-                mirrored = create_export(exported, namespaces)
+                mirrored = create_export(exported, exports, namespaces)
             exports.add(self.cluster.name, self.namespace.name, service.name, local=usable_after, mirrored=mirrored)
 
     def create_traffic_rules(self, exports: Exports) -> None:

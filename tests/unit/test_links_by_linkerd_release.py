@@ -140,6 +140,18 @@ def test_federated_member_is_removed_everywhere_before_its_service(run: RunProgr
     assert {f"ExportCleanup east-test-podinfo-service-member{end}" for end in ("", "-west", "-north")} <= before
 
 
+def test_members_join_federated_service_one_by_one(run: RunProgram) -> None:
+    recorder = run(FLAT_MESH)
+
+    assert "Stash west-test-podinfo-service-mirrors" in recorder.dependencies_of(
+        ":ServiceExport", "east-test-podinfo-service-federated"
+    )
+    assert not any(
+        name.startswith("Stash east-test-podinfo-service")
+        for name in recorder.dependencies_of(":ServiceExport", "west-test-podinfo-service-federated")
+    )
+
+
 def test_source_on_other_network_skips_federated_services(run: RunProgram) -> None:
     clusters = {"west": {"networks": {"flat": "lan"}}, "east": {"networks": {"flat": "lan"}}, "north": {}}
     config = {**FLAT_MESH, "clusters": clusters, "topology": "full-mesh", "workloads": FLAT_MESH["workloads"][:1]}
