@@ -171,8 +171,8 @@ def create_export(
     if service.mode is None and not service.is_federated:
         return []
     dependencies = [*service.usable_after, *_create_cleanups(service)]
-    # Of two members that join at the same time, Linkerd's controllers lose one: the second one finds the federated
-    # service, which the first one has just created, and does not add itself.
+    # Linkerd's controllers lose one of two members that join at the same time: a controller that finds the federated
+    # service just created does not add its own member.
     last_member = exports.find_last_member(service.namespace.name, service.name) if service.is_federated else []
     labels = [
         ServiceExport(
@@ -306,6 +306,9 @@ def _wait_for_mirrors(name: str, namespace: str, mirrors: _Mirrors, step: HookSt
     Raises:
         ServicesNotUsableError: mirrors are not usable in time, with those of all sources.
     """
+    # Imported before the threads start, because a thread could otherwise use a partially imported package.
+    import kubernetes.client  # noqa: F401
+
     former: Mapping[str, Any] = step.old_outputs.get("input") or {}
     began = time.monotonic()
 
