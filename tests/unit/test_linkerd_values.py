@@ -210,7 +210,7 @@ def test_flat_link_has_no_gateway_and_no_probe() -> None:
         build_cluster_settings("west"), build_cluster_settings(), credentials_checksum="x", has_gateway=False
     )
 
-    assert (spec["gatewayAddress"], spec["selector"]) == ("", {})
+    assert (spec["gatewayAddress"], spec["selector"]) == ("", {"matchExpressions": []})
     assert spec["remoteDiscoverySelector"]["matchLabels"] == {"mirror.linkerd.io/exported": "remote-discovery"}
     assert mirror["probePort"] == 0
 
