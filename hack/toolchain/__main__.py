@@ -17,7 +17,9 @@ from hack.toolchain.artifacts import (
     ENGINE,
     HELM,
     HELMFILE,
+    KUBE_PROXY,
     KUBECTL,
+    KUBELET,
     KUBERNETES,
     LAB_LINKERD,
     MODULES_FOLDER,
@@ -65,8 +67,9 @@ def _select(requested: list[str]) -> list[Artifact]:
         CHARTS.name,
     }
     if "all" in names:
-        # Only the benchmarks need helmfile; `make bench` builds it.
-        names = set(ARTIFACTS) - {HELMFILE.name}
+        # Only the benchmarks need helmfile, and only the lab's data plane kube-proxy and kubelet; their commands build
+        # them.
+        names = set(ARTIFACTS) - {HELMFILE.name, KUBE_PROXY.name, KUBELET.name}
     if not requested or "all" in requested:
         if pulumi_installation.find_on_path() is not None:
             names -= {ENGINE.name}

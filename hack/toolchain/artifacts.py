@@ -143,6 +143,23 @@ KUBECTL = Artifact(
     ),
     minutes=0.5,
 )
+# Only the lab's data plane (`$LAB_DATAPLANE`) needs it. Its own go.mod, so that a change of it rebuilds nothing else.
+KUBE_PROXY = Artifact(
+    name="kube-proxy",
+    builds=(
+        Build(
+            module="kubernetes",
+            modfile="kube-proxy.mod",
+            programs={"k8s.io/kubernetes/cmd/kube-proxy": "kube-proxy"},
+            variables=KUBERNETES_VERSION,
+        ),
+    ),
+    minutes=1,
+)
+# Serves `kubectl exec`, port-forward and logs for the containers of the data plane.
+KUBELET = Artifact(
+    name="kubelet", builds=(Build(module="kubelet", programs={"./cmd/kubelet": "kubelet"}),), minutes=0.3
+)
 # Charts other than Linkerd's; nothing is compiled.
 CHARTS = Artifact(name="charts", builds=(Build(module="add-ons", programs={}),), minutes=0.1)
 # Separate from `charts`, because only stacks with Cilium need these archives.
@@ -182,6 +199,8 @@ ARTIFACTS: Mapping[str, Artifact] = {
         HELM,
         KUBERNETES,
         KUBECTL,
+        KUBE_PROXY,
+        KUBELET,
         LAB_LINKERD,
         linkerd_artifact("2.13.5"),
         CHARTS,
