@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hack.lab import lifecycle
+from hack.lab.dataplane import requirements
 from hack.lab.spec import LoadBalancerKind
 from hack.lab.state_dir import StateDir
 from hack.make import signals
@@ -19,6 +20,7 @@ from tests.helpers.config_fixtures import corpus_texts as corpus_texts
 from tests.helpers.config_fixtures import environment as environment
 from tests.helpers.config_fixtures import home as home
 from tests.helpers.config_fixtures import small_environment as small_environment
+from tests.helpers.dataplane_programs import NAMED_FOLDERS
 from tests.helpers.mock_engine import run as run
 
 # Address kind of LoadBalancer Services per cluster; all other clusters assign an IP.
@@ -41,13 +43,16 @@ signals.restore_sigint_for_children()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of the fault tests; pytest accepts options only from this file."""
+    """Add the options of the fault and traffic tests; pytest accepts options only from this file."""
     options.add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Resolve the options before pytest passes them to workers."""
     options.resolve_options(config)
+    if not getattr(config.option, "numprocesses", None):
+        # The process runs tests; all others of a parallel run are started with this one's environment.
+        os.environ.pop(requirements.VARIABLE, None)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -65,12 +70,33 @@ def lab_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StateDir]:
         lifecycle.stop(home, [], delete=True)
 
 
+@pytest.fixture(scope="session")
+def dataplane_lab_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StateDir]:
+    """Yield the state folder of this worker's lab with a data plane, and delete the lab at the end."""
+    home = StateDir(folder=tmp_path_factory.mktemp("dataplane") / "home")
+    try:
+        yield home
+    finally:
+        lifecycle.stop(home, [], delete=True)
+
+
+@pytest.fixture(scope="module")
+def dataplane_lab(dataplane_lab_home: StateDir, lab_clusters: list[str]) -> StateDir:
+    """Return the lab with the clusters of the test file, whose pods are processes behind Linkerd's proxies."""
+    return start_clusters(dataplane_lab_home, lab_clusters, requirements.check_folders(NAMED_FOLDERS))
+
+
 @pytest.fixture(scope="module")
 def lab(lab_home: StateDir, lab_clusters: list[str]) -> StateDir:
-    """Return the lab with the clusters of the test file.
+    """Return the lab with the clusters of the test file, whose pods are simulated.
 
     Other clusters are stopped, because each takes 4 % of a processor.
     """
+    return start_clusters(lab_home, lab_clusters, [])
+
+
+def start_clusters(lab_home: StateDir, lab_clusters: list[str], dataplane_folders: list[Path]) -> StateDir:
+    """Start clusters of a lab, and stop others."""
     live = lifecycle.read_live_status(lab_home).get("clusters", {})
     idle = [name for name in live if name not in {*lab_clusters, *ALWAYS_RUNNING}]
     if idle:
@@ -85,6 +111,7 @@ def lab(lab_home: StateDir, lab_clusters: list[str]) -> StateDir:
         report=print,
         # A killed run cannot stop its lab itself.
         owner=os.getpid(),
+        dataplane_folders=dataplane_folders,
     )
     return lab_home
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import signal
 import sys
 import types
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hack.lab import lifecycle, spec
+from hack.lab.dataplane import requirements
+from hack.lab.dataplane.state import container_command_prefix
 from hack.lab.errors import LabError
 from hack.lab.state_dir import StateDir, locate
 
@@ -57,6 +60,16 @@ def _parser() -> argparse.ArgumentParser:
         help="serve the chart archives (*.tgz) in this folder instead of the toolchain's; repeatable",
     )
     start.add_argument(
+        "--flat", action="store_true", help="with LAB_DATAPLANE: let pods reach the pods of other clusters"
+    )
+    start.add_argument(
+        "--image-delay",
+        type=float,
+        default=0,
+        metavar="SECONDS",
+        help="with LAB_DATAPLANE: start containers this much later, as if their images were pulled (0)",
+    )
+    start.add_argument(
         "--timeout", type=float, default=180, metavar="SECONDS", help="time until all clusters are ready (180)"
     )
     start.set_defaults(run=_start)
@@ -69,6 +82,14 @@ def _parser() -> argparse.ArgumentParser:
     status = verbs.add_parser("status", help="show clusters and processes; exit code 0 if all clusters are ready")
     status.add_argument("--json", action="store_true", help="print the whole status as JSON")
     status.set_defaults(run=_status)
+
+    execute = verbs.add_parser("exec", help="with LAB_DATAPLANE: run a command in a container")
+    execute.add_argument("cluster", metavar="CLUSTER")
+    execute.add_argument("namespace", metavar="NAMESPACE")
+    execute.add_argument("pod", metavar="POD", help="the pod's name, or the beginning of it")
+    execute.add_argument("-c", "--container", help="the first one that is not a proxy")
+    execute.add_argument("arguments", nargs="+", metavar="COMMAND", help="after --")
+    execute.set_defaults(run=_exec)
 
     kubeconfig = verbs.add_parser("kubeconfig", help="print the path of the kubeconfig")
     kubeconfig.set_defaults(run=_kubeconfig)
@@ -83,6 +104,9 @@ def _start(state_dir: StateDir, options: argparse.Namespace) -> int:
         chart_folders=options.chart_folder,
         timeout=options.timeout,
         report=_print,
+        dataplane_folders=requirements.read_named_folders(),
+        flat=options.flat,
+        image_delay=options.image_delay,
     )
     status = state_dir.read_status()
     _print(f"charts      {status['charts']}")
@@ -112,6 +136,11 @@ def _status(state_dir: StateDir, options: argparse.Namespace) -> int:
         for line in _describe(status):
             _print(line)
     return 0 if ready else 1
+
+
+def _exec(state_dir: StateDir, options: argparse.Namespace) -> NoReturn:
+    prefix = container_command_prefix(state_dir, options.cluster, options.namespace, options.pod, options.container)
+    os.execv(prefix[0], [*prefix, *options.arguments])
 
 
 def _kubeconfig(state_dir: StateDir, options: argparse.Namespace) -> int:

@@ -58,9 +58,13 @@ class ApiClient:
         """Create an object in the collection at `path`; raises as `get` does."""
         return self._call("POST", path, body, timeout)
 
-    def delete(self, path: str, *, timeout: float = REQUEST_TIMEOUT_S) -> None:
-        """Delete an object, or everything in a collection; raises as `get` does."""
-        self._call("DELETE", path, None, timeout)
+    def patch(self, path: str, body: dict[str, Any], *, timeout: float = REQUEST_TIMEOUT_S) -> None:
+        """Change an object by a JSON merge patch; raises as `get` does."""
+        self._call("PATCH", path, body, timeout, "application/merge-patch+json")
+
+    def delete(self, path: str, *, body: dict[str, Any] | None = None, timeout: float = REQUEST_TIMEOUT_S) -> None:
+        """Delete an object, with `body` as its options, or everything in a collection; raises as `get` does."""
+        self._call("DELETE", path, body, timeout)
 
     def is_ready(self, path: str = "/readyz") -> bool:
         """Return whether the server reports that it is ready."""
@@ -92,11 +96,18 @@ class ApiClient:
     def _connect(self, timeout: float) -> http.client.HTTPSConnection:
         return http.client.HTTPSConnection("127.0.0.1", self.port, context=self._tls, timeout=timeout)
 
-    def _call(self, method: str, path: str, body: dict[str, Any] | None, timeout: float) -> dict[str, Any]:
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None,
+        timeout: float,
+        media_type: str = "application/json",
+    ) -> dict[str, Any]:
         connection = self._connect(timeout)
         try:
             payload = None if body is None else json.dumps(body)
-            connection.request(method, path, payload, {"Content-Type": "application/json"})
+            connection.request(method, path, payload, {"Content-Type": media_type})
             response = connection.getresponse()
             content = response.read()
         except http.client.HTTPException as error:

@@ -6,12 +6,15 @@ import logging
 import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hack.lab import api, commands, egress_proxy, gateway_probe, kubeconfig, kwok, metrics, pki, port_reservation, web
 from hack.lab.allocation import ClusterAllocation
 from hack.lab.api import ApiError
+from hack.lab.dataplane import state as dataplane_state
+from hack.lab.dataplane import supervision as dataplane
 from hack.lab.errors import LabError
 from hack.lab.gateway_probe import RunningCluster
 from hack.lab.mirrors import MirrorProcesses
@@ -38,9 +41,14 @@ class ClusterProcesses:
         peers: Callable[[], Sequence[RunningCluster]],
         dns: Callable[[], str],
         linkerd: Callable[[], Sequence[Path]],
+        router: Path | None = None,
+        has_fake_apis: bool = True,
     ) -> None:
-        """Write the cluster's files, without starting anything."""
+        """Write the cluster's files, without starting anything; `router` connects the data planes, if there are any."""
         self.allocation = allocation
+        self._state_dir = state_dir
+        self._router = router
+        self._has_fake_apis = has_fake_apis
         self._folder = state_dir.cluster(allocation.name)
         self._programs = programs
         self._peers = peers
@@ -122,7 +130,9 @@ class ClusterProcesses:
 
     def _write_files(self) -> None:
         egress_proxy.write_selector(self._folder / "egress-selector.yaml", self.allocation, self._pki)
-        kwok.write_configuration(self._folder / "kwok.yaml", self.allocation, self._programs / "stages")
+        kwok.write_configuration(
+            self._folder / "kwok.yaml", self.allocation, self._programs / "stages", has_pods=self._router is None
+        )
         for component in ("kube-controller-manager", "kube-scheduler", "lab"):
             write_atomically(
                 self._folder / f"{component}.kubeconfig",
@@ -139,17 +149,14 @@ class ClusterProcesses:
 
     async def _bring_up(self) -> None:
         allocation, paths = self.allocation, (self._programs, self._folder, self.allocation, self._pki)
+        connect_to_pods = None if self._router is None else partial(dataplane.connect_to_pods, self._folder)
         self._servers = [
-            await egress_proxy.serve(allocation, self._pki, self.peer.api),
-            await web.serve(
-                web.create_connection_handler(gateway_probe.create_handler(self.peer, self._peers)),
-                allocation.ports.gateway,
-            ),
-            await web.serve(
-                web.create_connection_handler(metrics.create_handler(self._mirrors.metrics_ports)),
-                allocation.ports.metrics,
-            ),
+            await egress_proxy.serve(
+                allocation, self._pki, self.peer.api, connect_to_pods, has_fake_apis=self._has_fake_apis
+            )
         ]
+        if self._router is None:
+            self._servers += await self._serve_mirrors()
         self._run(commands.etcd_command(*paths))
         await self._wait_until("etcd", self._is_etcd_listening)
         self._run(commands.kube_apiserver_command(*paths))
@@ -157,13 +164,28 @@ class ClusterProcesses:
         self._run(commands.kube_controller_manager_command(*paths))
         self._run(commands.kube_scheduler_command(self._programs, self._folder))
         await self._free_nodes()
-        self._run(commands.kwok_command(*paths), prepare=self._free_nodes)
+        self._run(commands.kwok_command(*paths, has_pods=self._router is None), prepare=self._free_nodes)
         await self._wait_until("nodes", self._create_nodes)
         await self._wait_until("nodes", self._is_usable)
-        self._mirrors.start()
+        if self._router is None:
+            self._mirrors.start()
+        else:
+            dataplane_state.delete_state(self._folder)
+            self._run(dataplane.command(self._state_dir, allocation, self._router))
+            await self._wait_until("the data plane", self._has_dataplane)
         self._seconds = round(time.monotonic() - self._began, 1)
         self._state = "ready"
         _log.info("%s: ready in %s s", allocation.name, self._seconds)
+
+    async def _serve_mirrors(self) -> list[asyncio.Server]:
+        """Serve what the lab's own service mirrors need in place of gateways and pods."""
+        ports = self.allocation.ports
+        probe_handler = gateway_probe.create_handler(self.peer, self._peers)
+        metrics_handler = metrics.create_handler(self._mirrors.metrics_ports)
+        return [
+            await web.serve(web.create_connection_handler(probe_handler), ports.gateway),
+            await web.serve(web.create_connection_handler(metrics_handler), ports.metrics),
+        ]
 
     async def _watch_programs(self) -> None:
         """Update the state after a crash: the cluster is ready again once the API server is healthy."""
@@ -188,6 +210,9 @@ class ClusterProcesses:
         while not await asyncio.to_thread(condition):
             await asyncio.sleep(_POLL_INTERVAL_S)
 
+    def _has_dataplane(self) -> bool:
+        return bool(dataplane_state.read_state(self._folder))
+
     def _is_etcd_listening(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.allocation.ports.etcd)) == 0
@@ -198,7 +223,7 @@ class ClusterProcesses:
             await asyncio.to_thread(self.peer.api.delete, _LEASES)
 
     def _create_nodes(self) -> bool:
-        for node in kwok.node_manifests(self.allocation):
+        for node in kwok.node_manifests(self.allocation, runs_pods=self._router is not None):
             try:
                 self.peer.api.create("/api/v1/nodes", node)
             except ApiError as error:

@@ -111,13 +111,17 @@ def kube_scheduler_command(programs: Path, folder: Path) -> Command:
     )
 
 
-def kwok_command(programs: Path, folder: Path, allocation: ClusterAllocation, pki: Pki) -> Command:
-    """Return the command of kwok, which simulates the kubelets of all nodes."""
+def kwok_command(
+    programs: Path, folder: Path, allocation: ClusterAllocation, pki: Pki, *, has_pods: bool = True
+) -> Command:
+    """Return the command of kwok, which simulates the nodes, and their pods unless the data plane runs them."""
     return _command(
         programs / "bin" / "kwok",
         folder,
         allocation.ports.kubelet,
-        *kwok.kwok_arguments(folder / "kwok.yaml", folder / "lab.kubeconfig", allocation, pki.folder),
+        *kwok.kwok_arguments(
+            folder / "kwok.yaml", folder / "lab.kubeconfig", allocation, pki.folder, has_pods=has_pods
+        ),
         # By default kwok reads a configuration from the user's home folder.
         environment={"KWOK_WORKDIR": str(folder / "kwok")},
     )

@@ -1,8 +1,9 @@
 """Egress proxy of an API server: to its nodes' kubelets, to aggregated APIs and to loopback, and to nothing else.
 
 The API server sends its connections to kubelets, webhooks and aggregated APIs through this proxy (HTTP CONNECT). The
-proxy forwards node addresses to kwok, and addresses of aggregated APIs to a fake backend. Every other address is
-refused at once: no packet leaves the machine, and a webhook whose failure may be ignored causes no delay.
+proxy forwards node addresses to kwok, and addresses of aggregated APIs to a fake backend; with a data plane, addresses
+of Services and pods to the real pods. Every other address is refused at once: no packet leaves the machine, and a
+webhook whose failure may be ignored causes no delay.
 https://kubernetes.io/docs/tasks/extend-kubernetes/setup-konnectivity/
 """
 
@@ -11,7 +12,7 @@ import contextlib
 import ipaddress
 import json
 import ssl
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from hack.lab import web
 from hack.lab.aggregated_apiserver import AggregatedApis, NoBackendError
 from hack.lab.allocation import ClusterAllocation
 from hack.lab.api import ApiClient, ApiError
+from hack.lab.errors import LabError
 from hack.lab.pki import Pki
+from hack.lab.relay import relay
 from hack.lab.state_dir import write_atomically
 
 
@@ -51,11 +54,40 @@ def write_selector(path: Path, allocation: ClusterAllocation, pki: Pki) -> None:
     write_atomically(path, json.dumps(content, indent=2) + "\n")
 
 
-async def serve(allocation: ClusterAllocation, pki: Pki, api: ApiClient) -> asyncio.Server:
-    """Serve the proxy of one cluster on its port; it accepts only that cluster's API server."""
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+ConnectToPods = Callable[[str, int], Awaitable[Connection]]
+
+
+async def serve(
+    allocation: ClusterAllocation,
+    pki: Pki,
+    api: ApiClient,
+    connect_to_pods: ConnectToPods | None = None,
+    *,
+    has_fake_apis: bool = True,
+) -> asyncio.Server:
+    """Serve the proxy of one cluster on its port; it accepts only that cluster's API server.
+
+    Args:
+        allocation: the cluster's addresses and ports.
+        pki: the cluster's certificates.
+        api: the client of its API server.
+        connect_to_pods: connects to an address of a Service or a pod; None without a data plane.
+        has_fake_apis: whether the fake backend serves aggregated APIs, because no pod does.
+    """
     nodes = set(allocation.node_addresses)
     services = ipaddress.ip_network(allocation.service_cidr)
+    pods = ipaddress.ip_network(allocation.pod_cidr)
     aggregated_apis = AggregatedApis(api)
+
+    async def connect_to_service(host: str, port: int) -> Connection:
+        if connect_to_pods is None:
+            return await aggregated_apis.connect(host, port)
+        if has_fake_apis and _is_within(host, services):
+            with contextlib.suppress(NoBackendError):
+                return await aggregated_apis.connect(host, port)
+        return await connect_to_pods(host, port)
+
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(pki.certificate("egress-ca")))
     tls.load_cert_chain(pki.certificate("egress"), pki.key("egress"))
     tls.verify_mode = ssl.CERT_REQUIRED
@@ -73,18 +105,15 @@ async def serve(allocation: ClusterAllocation, pki: Pki, api: ApiClient) -> asyn
                 target_reader, target_writer = await asyncio.open_connection("127.0.0.1", allocation.ports.kubelet)
             elif host in ("127.0.0.1", "localhost"):
                 target_reader, target_writer = await asyncio.open_connection("127.0.0.1", int(port))
-            elif _is_within(host, services):
-                target_reader, target_writer = await aggregated_apis.connect(host, int(port))
+            elif _is_within(host, services) or (connect_to_pods is not None and _is_within(host, pods)):
+                target_reader, target_writer = await connect_to_service(host, int(port))
             else:
                 raise NoBackendError("the lab has no backend at this address")
-        except (NoBackendError, ApiError, OSError) as error:
+        except (NoBackendError, LabError, ApiError, OSError) as error:
             await _refuse(writer, f"{request.target}: {error}")
             return
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        try:
-            await _run_until_one_ends(_pump(reader, target_writer), _pump(target_reader, writer))
-        finally:
-            target_writer.close()
+        await relay(reader, writer, target_reader, target_writer)
 
     return await web.serve(connect, allocation.ports.egress, tls=tls)
 
@@ -100,20 +129,3 @@ async def _refuse(writer: asyncio.StreamWriter, reason: str) -> None:
     response = web.HttpResponse(status=502, body=f"{reason}\n".encode())
     writer.write(web.encode_head(response) + response.body)
     await writer.drain()
-
-
-async def _run_until_one_ends(*pumps: Coroutine[Any, Any, None]) -> None:
-    """Run both directions until one ends; TLS inside the connection needs both."""
-    tasks = [asyncio.create_task(pump) for pump in pumps]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-
-
-async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while data := await source.read(65536):
-            sink.write(data)
-            await sink.drain()

@@ -11,6 +11,7 @@ import yaml
 from hack.lab.allocation import ClusterAllocation
 from hack.lab.spec import LoadBalancerKind
 from hack.lab.state_dir import write_atomically
+from mesh.kube.constants import RUNS_PODS_LABEL, SIMULATED_NODE_ANNOTATION
 
 KUBELET_PORT = 10250
 """The kubelet port of the nodes; the egress proxy forwards it to kwok."""
@@ -25,11 +26,13 @@ The name is that of kwok's own stages for slow pods.
 """
 
 _API_VERSION = "kwok.x-k8s.io/v1alpha1"
-_NODE_ANNOTATION = "kwok.x-k8s.io/node"
 
 
-def write_configuration(path: Path, allocation: ClusterAllocation, stages: Path) -> None:
-    """Write kwok's configuration: kwok's own stages, the load balancer stage, and the target of port-forwards."""
+def write_configuration(path: Path, allocation: ClusterAllocation, stages: Path, *, has_pods: bool = True) -> None:
+    """Write kwok's configuration: kwok's own stages, the load balancer stage, and the target of port-forwards.
+
+    Without pods, kwok simulates nodes and load balancers only, and the data plane runs the pods.
+    """
     documents: list[Any] = []
     for file in sorted(stages.rglob("*.yaml")):
         documents += [
@@ -37,6 +40,9 @@ def write_configuration(path: Path, allocation: ClusterAllocation, stages: Path)
             for each in yaml.safe_load_all(file.read_text())
             if each and each.get("kind") == "Stage"
         ]
+    if not has_pods:
+        documents = [d for d in documents if d["spec"]["resourceRef"]["kind"] != "Pod"]
+        documents.append(_unused_pod_stage())
     if allocation.load_balancer is not LoadBalancerKind.NONE:
         documents.append(load_balancer_stage(allocation))
     documents.append(
@@ -92,16 +98,34 @@ def load_balancer_stage(allocation: ClusterAllocation) -> dict[str, Any]:
     }
 
 
-def kwok_arguments(configuration: Path, kubeconfig: Path, allocation: ClusterAllocation, pki: Path) -> list[str]:
+def _unused_pod_stage() -> dict[str, Any]:
+    """Return a stage for no pod; without any stage of pods, kwok would use its default ones."""
+    return {
+        "apiVersion": _API_VERSION,
+        "kind": "Stage",
+        "metadata": {"name": "no-pod"},
+        "spec": {
+            "resourceRef": {"apiGroup": "v1", "kind": "Pod"},
+            "selector": {"matchExpressions": [{"key": ".metadata.uid", "operator": "DoesNotExist"}]},
+            "next": {"statusTemplate": "phase: Pending"},
+        },
+    }
+
+
+def kwok_arguments(
+    configuration: Path, kubeconfig: Path, allocation: ClusterAllocation, pki: Path, *, has_pods: bool
+) -> list[str]:
     """Return kwok's command-line arguments."""
+    # Without pods, the data plane serves the kubelet's API. kwok always has a server, by default on all addresses.
+    server_port = allocation.ports.kubelet if has_pods else 0
     return [
         f"--config={configuration}",
         f"--kubeconfig={kubeconfig}",
-        f"--manage-nodes-with-annotation-selector={_NODE_ANNOTATION}=fake",
+        f"--manage-nodes-with-annotation-selector={SIMULATED_NODE_ANNOTATION}=fake",
         f"--cidr={allocation.pod_cidr}",
         f"--node-ip={allocation.node_addresses[0]}",
         f"--node-port={KUBELET_PORT}",
-        f"--server-address=127.0.0.1:{allocation.ports.kubelet}",
+        f"--server-address=127.0.0.1:{server_port}",
         f"--tls-cert-file={pki / 'kubelet.crt'}",
         f"--tls-private-key-file={pki / 'kubelet.key'}",
         # kwok renews a lease after a quarter of this time; a long time keeps an idle lab idle.
@@ -109,21 +133,28 @@ def kwok_arguments(configuration: Path, kubeconfig: Path, allocation: ClusterAll
     ]
 
 
-def node_manifests(allocation: ClusterAllocation) -> list[dict[str, Any]]:
-    """Return the fake nodes of a cluster, each in its own zone, with addresses and the kubelet's port."""
+def node_manifests(allocation: ClusterAllocation, *, runs_pods: bool = False) -> list[dict[str, Any]]:
+    """Return the fake nodes of a cluster, each in its own zone, with addresses and the kubelet's port.
+
+    Args:
+        allocation: ports, networks and names of the cluster.
+        runs_pods: whether a data plane runs the pods of the nodes.
+    """
+    labels = {RUNS_PODS_LABEL: "true"} if runs_pods else {}
     return [
         {
             "apiVersion": "v1",
             "kind": "Node",
             "metadata": {
                 "name": name,
-                "annotations": {_NODE_ANNOTATION: "fake", "node.alpha.kubernetes.io/ttl": "0"},
+                "annotations": {SIMULATED_NODE_ANNOTATION: "fake", "node.alpha.kubernetes.io/ttl": "0"},
                 "labels": {
                     "kubernetes.io/arch": "amd64",
                     "kubernetes.io/hostname": name,
                     "kubernetes.io/os": "linux",
                     "topology.kubernetes.io/region": "lab",
                     "topology.kubernetes.io/zone": f"lab-{number + 1}",
+                    **labels,
                 },
             },
             "spec": {

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hack.lab import allocation, kubeconfig, linkerd, programs, restarting_process, spec
+from hack.lab.dataplane.requirements import VARIABLE as DATAPLANE_VARIABLE
 from hack.lab.errors import LabError
 from hack.lab.spec import ClusterSpec, LabSpec, LoadBalancerKind
 from hack.lab.state_dir import StateDir
@@ -34,6 +35,9 @@ def start(
     timeout: float,
     report: ReportLine,
     owner: int | None = None,
+    dataplane_folders: Sequence[Path] = (),
+    flat: bool = False,
+    image_delay: float = 0.0,
 ) -> None:
     """Start clusters in addition to the running ones, and wait until they are ready.
 
@@ -47,6 +51,9 @@ def start(
         timeout: seconds until all clusters must be ready.
         report: prints a line of progress.
         owner: the pid of a process; a lab that this call starts stops when this process ends.
+        dataplane_folders: folders with Linkerd's proxies (`dataplane.requirements`); none for simulated pods.
+        flat: whether the data plane's pods reach pods of other clusters.
+        image_delay: seconds until a container of the data plane starts, as if its image were pulled.
 
     Raises:
         LabError: an argument is invalid, or a cluster is not ready in time.
@@ -63,6 +70,8 @@ def start(
         with state_dir.edit_lock():
             before = spec.load(state_dir) if state_dir.is_running() else LabSpec()
             _reject_changes(before, desired, load_balancers)
+            is_new = not before.clusters
+            _reject_dataplane_changes(before, dataplane_folders, flat=flat)
             new_names = [cluster.name for cluster in desired if cluster.name not in before.names]
             folders = dict.fromkeys((*before.chart_folders, *(str(folder.absolute()) for folder in chart_folders)))
             own = dict.fromkeys((*map(str, own_folders), *before.own_chart_folders))
@@ -72,6 +81,9 @@ def start(
                 chart_folders=tuple(folders),
                 own_chart_folders=tuple(own),
                 linkerd_folders=tuple(releases),
+                dataplane_folders=tuple(map(str, dataplane_folders)) if is_new else before.dataplane_folders,
+                is_flat=flat if is_new else before.is_flat,
+                image_delay_s=image_delay if is_new else before.image_delay_s,
             )
             spec.save(state_dir, after)
             _ensure_supervisor(state_dir, owner)
@@ -157,6 +169,19 @@ def _reject_changes(
                 f"--load-balancer {cluster.name}={cluster.load_balancer}: {cluster.name} runs with "
                 f"'{now.load_balancer}'; stop it first with 'python -m hack.lab stop {cluster.name}'"
             )
+
+
+def _reject_dataplane_changes(before: LabSpec, folders: Sequence[Path], *, flat: bool) -> None:
+    """Report a data plane that differs from that of the running lab; without the variable, the lab keeps its own."""
+    if not before.clusters:
+        return
+    stop_first = "stop the lab first with 'python -m hack.lab stop'"
+    if folders and tuple(map(str, folders)) != before.dataplane_folders:
+        now = os.pathsep.join(before.dataplane_folders)
+        running = f"the lab runs with {now}" if now else "the lab runs without a data plane"
+        raise LabError(f"{DATAPLANE_VARIABLE}: {os.pathsep.join(map(str, folders))}: {running}; {stop_first}")
+    if flat and not before.is_flat:
+        raise LabError(f"--flat: the lab runs without a flat network; {stop_first}")
 
 
 def _ensure_supervisor(state_dir: StateDir, owner: int | None) -> None:

@@ -32,6 +32,27 @@ def find_service_mirror(linkerd_release: str) -> Path | None:
     return program if program and program.is_file() else None
 
 
+def find_kube_proxy() -> Path:
+    """Return kube-proxy, which only the data plane needs; raises as `find_kubelet` does."""
+    return _find_dataplane_program("kube-proxy")
+
+
+def find_kubelet() -> Path:
+    """Return the server of `kubectl exec`, port-forward and logs, which only the data plane needs.
+
+    Raises:
+        LabError: the toolchain has not built it.
+    """
+    return _find_dataplane_program("kubelet")
+
+
+def _find_dataplane_program(artifact: str) -> Path:
+    folder = _find_installed(artifact)
+    if folder is None:
+        raise LabError(f"toolchain: {artifact} is not built on this machine; run 'make toolchain PARTS={artifact}'")
+    return folder / "bin" / artifact
+
+
 def list_chart_folders() -> list[Path]:
     """Return the chart folders of all installed Linkerd releases and of the other charts."""
     names = (*(f"linkerd-{linkerd_release}" for linkerd_release in LINKERD_RELEASES), *_CHART_ARTIFACTS)

@@ -37,11 +37,19 @@ class LabSpec:
     chart_folders: tuple[str, ...] = ()  # replace the toolchain's
     own_chart_folders: tuple[str, ...] = ()  # take precedence over all others
     linkerd_folders: tuple[str, ...] = ()  # contain programs of releases that the toolchain does not have
+    dataplane_folders: tuple[str, ...] = ()  # contain Linkerd's proxies; none if the lab has no data plane
+    is_flat: bool = False  # the data plane's pods reach pods of other clusters
+    image_delay_s: float = 0.0  # the data plane's containers start this much later
 
     @property
     def names(self) -> tuple[str, ...]:
         """Return the names of the desired clusters, in the order of their requests."""
         return tuple(cluster.name for cluster in self.clusters)
+
+    @property
+    def has_dataplane(self) -> bool:
+        """Return whether pods are real processes behind real proxies."""
+        return bool(self.dataplane_folders)
 
     def with_clusters(self, added: Sequence[ClusterSpec]) -> "LabSpec":
         """Return the spec with these clusters added; clusters that it already contains are not changed."""
@@ -99,6 +107,9 @@ def load(state_dir: StateDir) -> LabSpec:
             # Earlier versions of this program did not write the following keys.
             own_chart_folders=tuple(content.get("ownChartFolders", ())),
             linkerd_folders=tuple(content.get("linkerdFolders", ())),
+            dataplane_folders=tuple(content.get("dataplaneFolders", ())),
+            is_flat=bool(content.get("flat", False)),
+            image_delay_s=float(content.get("imageDelaySeconds", 0)),
         )
     except FileNotFoundError:
         return LabSpec()
@@ -113,5 +124,8 @@ def save(state_dir: StateDir, spec: LabSpec) -> None:
         "chartFolders": list(spec.chart_folders),
         "ownChartFolders": list(spec.own_chart_folders),
         "linkerdFolders": list(spec.linkerd_folders),
+        "dataplaneFolders": list(spec.dataplane_folders),
+        "flat": spec.is_flat,
+        "imageDelaySeconds": spec.image_delay_s,
     }
     write_atomically(state_dir.spec, json.dumps(content, indent=2) + "\n")

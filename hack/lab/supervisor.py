@@ -22,6 +22,7 @@ import psutil
 
 from hack.lab import allocation, charts, dns, kubeconfig, port_reservation, programs, restarting_process, spec, web
 from hack.lab.cluster import ClusterProcesses
+from hack.lab.dataplane import supervision as dataplane
 from hack.lab.errors import LabError
 from hack.lab.gateway_probe import RunningCluster
 from hack.lab.spec import ClusterSpec, LabSpec
@@ -47,6 +48,7 @@ class Supervisor:
         self._spec_mtime_ns: int | None = None
         self._ports: dict[str, int] = {}
         self._written = ""
+        self._router: Path | None = None
         self._stopping = asyncio.Event()
         self._own_record = restarting_process.create_record(os.getpid())
 
@@ -161,6 +163,8 @@ class Supervisor:
                 peers=self._peers,
                 dns=self._dns_address,
                 linkerd=self._linkerd_folders,
+                router=self._ensure_router(),
+                has_fake_apis=not dataplane.has_tap(map(Path, self._spec.dataplane_folders)),
             )
         except (LabError, OSError) as error:
             _log.error("%s: %s", cluster_spec.name, error)
@@ -170,6 +174,12 @@ class Supervisor:
         self._clusters[cluster_spec.name] = cluster
         kubeconfig.write_merged(self._state_dir)
         cluster.start()
+
+    def _ensure_router(self) -> Path | None:
+        """Return the network namespace between the clusters, or None if the lab has no data plane."""
+        if self._router is None and self._spec.dataplane_folders:
+            self._router = dataplane.create_router(flat=self._spec.is_flat)
+        return self._router
 
     def _can_end(self) -> bool:
         """Return whether the spec is still empty; a `start` changes the spec only while it holds the edit lock."""

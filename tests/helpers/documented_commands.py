@@ -174,6 +174,10 @@ EXCLUSIONS = (
         reason="the commands move from a Linkerd that another tool has installed",
     ),
     Exclusion(pattern=r"apiServer\.certificateAuthority <", reason="the command needs the CA of a load balancer"),
+    Exclusion(
+        pattern=r"hack\.lab (exec|start --flat|start --image-delay)",
+        reason="the command needs the data plane, and with it Linkerd's proxies; tests/integration/test_dataplane.py",
+    ),
     Exclusion(pattern=r"^make test$", reason="the command runs the tests themselves"),
     Exclusion(pattern=r"^make bench", reason="the measurements take up to hours, and need the whole machine"),
 )

@@ -31,18 +31,24 @@ def list_edge_releases() -> dict[str, dict[str, str]]:
     return dict(sorted(linkerd_releases.items(), key=lambda item: linkerd.edge_number(item[0])))
 
 
-def newest_edge_release() -> str:
-    """Return the newest release with both charts and programs, such as `edge-26.8.3`."""
+def list_runnable_edge_releases() -> list[str]:
+    """Return the releases with both charts and programs, such as `edge-26.8.3`, the newest last."""
     runnable = {linkerd.read_release(folder) for folder in linkerd.read_named_folders()}
     # Programs without a version match any charts.
-    candidates = [
+    return [
         linkerd_release
         for linkerd_release in list_edge_releases()
         if runnable & {linkerd_release, linkerd.UNDEFINED_VERSION}
     ]
+
+
+def newest_edge_release() -> str:
+    """Return the newest release with both charts and programs."""
+    candidates = list_runnable_edge_releases()
     if not candidates:
+        releases = [linkerd.read_release(folder) for folder in linkerd.read_named_folders()]
         pytest.fail(
-            f"no release is in both: LAB_CHARTS has {list(list_edge_releases())}, LAB_LINKERD has {sorted(runnable)}"
+            f"no release is in both: LAB_CHARTS has {list(list_edge_releases())}, LAB_LINKERD has {sorted(releases)}"
         )
     return candidates[-1]
 

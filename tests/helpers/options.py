@@ -1,4 +1,4 @@
-"""Command-line options of the fault tests: `pytest --seed --moments --clusters`."""
+"""Command-line options of the fault tests (`--seed --moments --clusters`) and the traffic tests."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 DEFAULT_SEED = "1"
 DEFAULT_MOMENTS = 1
 DEFAULT_CLUSTERS = 2
+DEFAULT_RESULTS = ".lab/traffic"
 _LARGEST_SEED = 1_000_000
 _NAMES = ("west", "east", "north", "south")
 
@@ -45,6 +46,8 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption("--seed", default=DEFAULT_SEED, help="seed of the random numbers; `random` draws one and prints it")
     group.addoption("--moments", type=int, default=DEFAULT_MOMENTS, help="number of moments at which faults occur")
     group.addoption("--clusters", type=int, default=DEFAULT_CLUSTERS, help="number of clusters in the mesh, at least 2")
+    traffic = parser.getgroup("traffic", "tests under live requests (tests/traffic)")
+    traffic.addoption("--traffic-results", default=DEFAULT_RESULTS, help="folder for the reports of all changes")
 
 
 def resolve_options(config: pytest.Config) -> None:

@@ -17,6 +17,7 @@ import pytest
 import yaml
 from dnslib import DNSRecord
 
+from hack.lab import spec
 from hack.lab.state_dir import StateDir
 from hack.make import environment, stack
 from hack.make.check import Checker
@@ -164,7 +165,8 @@ class StackUnderTest:
 
     def run_checks(self) -> list[CheckResult]:
         """Return the results of `make check`."""
-        return list(Checker(self.stack, self.environment).rows())
+        has_dataplane = spec.load(self.lab).has_dataplane
+        return list(Checker(self.stack, self.environment, has_dataplane=has_dataplane).rows())
 
     @property
     def contexts(self) -> dict[str, str]:
