@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hack.lab import lifecycle
+from hack.lab import lifecycle, spec
+from hack.lab.dataplane import requirements
 from hack.lab.errors import LabError
 from hack.lab.spec import LoadBalancerKind
 from hack.lab.state_dir import StateDir, locate
@@ -21,7 +22,7 @@ from hack.make.lab_pulumi_stack import LabPulumiStack, list_lab_stacks
 from hack.make.verify import Verifier, VerifyError
 from hack.toolchain import NotInstalledError, helm
 from hack.toolchain.__main__ import main as build_toolchain
-from hack.toolchain.artifacts import ARTIFACTS, CILIUM, HELM
+from hack.toolchain.artifacts import ARTIFACTS, CILIUM, HELM, KUBE_PROXY, KUBELET
 from mesh.pulumi_cli import PulumiCommandError
 
 _LAB_START_TIMEOUT_S = 180
@@ -71,7 +72,7 @@ def _up(state_dir: StateDir, lab_stack: stack.LabStack) -> int:
     _print(f"\nMesh: pulumi up, stack {lab_stack.name}, {' and '.join(meshes)}")
     pulumi.up()
     _print("\nChecks")
-    passed = print_table(Checker(lab_stack, variables).rows(), _print)
+    passed = print_table(_checker(state_dir, lab_stack, variables).rows(), _print)
     _print(_summary(lab_stack, pulumi, state_dir, time.monotonic() - began, passed))
     return 0 if passed else 1
 
@@ -89,7 +90,11 @@ def _start(state_dir: StateDir, lab_stack: stack.LabStack) -> bool:
     # `make up` builds only the artifacts that every stack needs.
     artifacts = [
         name
-        for name in (f"linkerd-{lab_stack.linkerd_version}", *([CILIUM.name] if lab_stack.has_cilium else []))
+        for name in (
+            f"linkerd-{lab_stack.linkerd_version}",
+            *([CILIUM.name] if lab_stack.has_cilium else []),
+            *([KUBE_PROXY.name, KUBELET.name] if os.environ.get(requirements.VARIABLE) else []),
+        )
         if name in ARTIFACTS
     ]
     if artifacts and build_toolchain(artifacts) != 0:
@@ -106,6 +111,7 @@ def _start(state_dir: StateDir, lab_stack: stack.LabStack) -> bool:
         chart_folders=[],
         timeout=_LAB_START_TIMEOUT_S,
         report=lambda line: _print(f"  {line.strip()}"),
+        dataplane_folders=requirements.read_named_folders(),
     )
     environment.create_folders(state_dir)
     return True
@@ -143,12 +149,17 @@ def _review(state_dir: StateDir, lab_stack: stack.LabStack, options: list[str]) 
 
 def _check(state_dir: StateDir, lab_stack: stack.LabStack) -> int:
     variables = environment.build_environment(state_dir, lab_stack.linkerd_version)
-    return 0 if print_table(Checker(lab_stack, variables).rows(), _print) else 1
+    return 0 if print_table(_checker(state_dir, lab_stack, variables).rows(), _print) else 1
 
 
-def _verify(_: StateDir, lab_stack: stack.LabStack) -> int:
+def _checker(state_dir: StateDir, lab_stack: stack.LabStack, variables: Mapping[str, str]) -> Checker:
+    return Checker(lab_stack, variables, has_dataplane=spec.load(state_dir).has_dataplane)
+
+
+def _verify(state_dir: StateDir, lab_stack: stack.LabStack) -> int:
     # Only this command is for the user's own clusters, so it uses the caller's environment.
-    return 0 if print_table(Verifier(lab_stack, os.environ).rows(), _print) else 1
+    lab_kubeconfig = state_dir.kubeconfig if spec.load(state_dir).has_dataplane else None
+    return 0 if print_table(Verifier(lab_stack, os.environ, lab_kubeconfig).rows(), _print) else 1
 
 
 def _down(state_dir: StateDir, lab_stack: stack.LabStack) -> int:

@@ -29,32 +29,30 @@ _MAX_CONCURRENT_CHECKS = 8
 # must arrive within this time.
 LINKERD_WAIT_OPTION = "--wait=300ms"
 
-# A port that refuses connections, used as HTTP proxy: Linkerd's CLI asks a server on the internet for newer versions,
-# and nothing may leave the machine. Go uses no proxy for loopback addresses.
+# A port that refuses connections, used as HTTP proxy: the checks of Linkerd's extensions ask a server on the internet
+# for newer versions, and nothing may leave the machine. Go uses no proxy for loopback addresses.
 UNREACHABLE_URL = "http://127.0.0.1:9"
 
-# Linkerd's warnings in a lab without proxies and without the internet (docs/lab.md).
+# Linkerd's warnings in a lab, with or without proxies (docs/lab.md): the extensions' checks need the internet.
 EXPECTED_WARNINGS = frozenset(
     {
-        "can determine the latest version",
-        "cli is up-to-date",
-        "control plane is up-to-date",
-        "control plane proxies are up-to-date",
-        *(
-            f"{extension} extension proxies are {state}"
-            for extension in ("multicluster", "viz", "jaeger")
-            for state in ("healthy", "up-to-date")
-        ),
-        "linkerd-viz pods are injected",
-        "jaeger extension pods are injected",
-        "viz extension pods are running",
-        "jaeger injector pods are running",
+        *(f"{extension} extension proxies are up-to-date" for extension in ("multicluster", "viz", "jaeger")),
         # Linkerd's smi extension has a command of its own.
         "Linkerd extension command linkerd-smi exists",
     }
 )
-# A pod serves the API of viz, and the lab's pods run nothing.
-EXPECTED_ERRORS = frozenset({"viz extension self-check"})
+# Additional warnings in a lab without proxies.
+EXPECTED_WARNINGS_WITHOUT_PROXIES = frozenset(
+    {
+        *(f"{extension} extension proxies are healthy" for extension in ("multicluster", "viz", "jaeger")),
+        "linkerd-viz pods are injected",
+        "jaeger extension pods are injected",
+        "viz extension pods are running",
+        "jaeger injector pods are running",
+    }
+)
+# A pod serves the API of viz; without a data plane, the lab's pods run nothing.
+EXPECTED_ERRORS_WITHOUT_PROXIES = frozenset({"viz extension self-check"})
 
 # Linkerd 2.14 reports this error for a link without a gateway, although it has no probe (linkerd/linkerd2#11428).
 PROBE_CHECK_NAME = "probe services able to communicate with all gateway mirrors"
@@ -64,6 +62,7 @@ NO_PROBE_MESSAGE = "wrong number (0) of probe gateways for target cluster {targe
 EXPECTED_VERSION_WARNINGS = frozenset(
     {
         "Link and CLI versions match",
+        "cli is up-to-date",
         *(
             f"{component} and cli versions match"
             for component in (
@@ -93,10 +92,12 @@ class Checker:
     Args:
         stack: the stack.
         environment: the whole environment of kubectl and linkerd (see `hack.make.environment`).
+        has_dataplane: whether the lab has proxies, which are checked too.
     """
 
-    def __init__(self, stack: LabStack, environment: Mapping[str, str]) -> None:
+    def __init__(self, stack: LabStack, environment: Mapping[str, str], *, has_dataplane: bool = False) -> None:
         self._stack = stack
+        self._has_dataplane = has_dataplane
         self._environment = {
             **environment,
             "HTTPS_PROXY": UNREACHABLE_URL,
@@ -141,11 +142,17 @@ class Checker:
         """Yield the rows of one `linkerd check`, which prints one JSON document for the core and each extension."""
         output = self._run(
             *("linkerd", "--context", cluster.context, "--linkerd-namespace", cluster.namespace),
-            *("check", "--output=json", LINKERD_WAIT_OPTION),
+            # The release that counts as the latest one; without it the CLI would ask a server on the internet.
+            *("check", f"--expected-version={self._stack.tag}", "--output=json", LINKERD_WAIT_OPTION),
+            *(("--proxy",) if self._has_dataplane else ()),
             strict=False,
         )
         other_cli = self._other_cli
         expected_warnings = EXPECTED_WARNINGS | (EXPECTED_VERSION_WARNINGS if other_cli else frozenset())
+        expected_errors: frozenset[str] = frozenset()
+        if not self._has_dataplane:
+            expected_warnings |= EXPECTED_WARNINGS_WITHOUT_PROXIES
+            expected_errors = EXPECTED_ERRORS_WITHOUT_PROXIES
         documents = {
             _command_name(document): document for document in _parse_documents(output) if document["categories"]
         }
@@ -161,7 +168,7 @@ class Checker:
             unexpected_errors = [
                 check
                 for check in errors
-                if check["description"] not in EXPECTED_ERRORS and not self._is_of_flat_links(cluster, check)
+                if check["description"] not in expected_errors and not self._is_of_flat_links(cluster, check)
             ]
             warnings = [check for check in results if check["result"] == "warning"]
             unexpected_warnings = [check for check in warnings if check["description"] not in expected_warnings]

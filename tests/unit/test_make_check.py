@@ -23,7 +23,13 @@ NO_PROBE_EAST, NO_PROBE_NORTH = (NO_PROBE_MESSAGE.format(target=target) for targ
 
 
 def run_linkerd_checks(
-    tmp_path: Path, *, check: str, result: str, error: str = "", cli: str = "stable-2.14.10"
+    tmp_path: Path,
+    *,
+    check: str,
+    result: str,
+    error: str = "",
+    cli: str = "stable-2.14.10",
+    has_dataplane: bool = False,
 ) -> list[CheckResult]:
     """Return the rows of cluster west when one check of the Linkerd CLI has the given result."""
     categories = [
@@ -38,7 +44,9 @@ def run_linkerd_checks(
     file = tmp_path / "stack.yaml"
     file.write_text(yaml.safe_dump({"config": {f"{PROJECT}:{key}": value for key, value in STACK.items()}}))
     lab_stack = stack.read_stack("custom", file)
-    checker = Checker(lab_stack, {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    checker = Checker(
+        lab_stack, {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}, has_dataplane=has_dataplane
+    )
     return checker._check_linkerd(next(cluster for cluster in lab_stack.clusters if cluster.name == "west"))
 
 
@@ -50,7 +58,7 @@ def run_linkerd_checks(
         (PROBE_CHECK_NAME, "error", f"    {NO_PROBE_NORTH}\n    {NO_PROBE_EAST}", False),
         (PROBE_CHECK_NAME, "error", "", False),
         ("Link resources are valid", "error", NO_PROBE_NORTH, False),
-        ("cli is up-to-date", "warning", "no such host", True),
+        ("multicluster extension proxies are healthy", "warning", "no proxies", True),
         ("Link resources are valid", "warning", "unexpected", False),
         ("Link resources are valid", "success", "", True),
     ],
@@ -76,3 +84,15 @@ def test_version_mismatch_passes_for_named_cli_of_another_release(
 
     assert [row.passed for row in rows] == [True, passed]
     assert [row.detail.endswith(f", by the CLI of {cli}") for row in rows] == [passed, passed]
+
+
+@pytest.mark.parametrize("has_dataplane", [False, True])
+def test_unhealthy_proxies_pass_only_without_data_plane(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_dataplane: bool
+) -> None:
+    monkeypatch.setattr("hack.make.check.CHECK_TIMEOUT_S", 0)
+    check = "multicluster extension proxies are healthy"
+
+    rows = run_linkerd_checks(tmp_path, check=check, result="warning", has_dataplane=has_dataplane)
+
+    assert [row.passed for row in rows] == [True, not has_dataplane]

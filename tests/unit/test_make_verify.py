@@ -280,6 +280,18 @@ def test_lab_context_is_refused(tmp_path: Path) -> None:
         list(verifier.rows())
 
 
+def test_lab_with_data_plane_is_verified(tmp_path: Path) -> None:
+    kubeconfig_file = write_kubeconfig(tmp_path, "ctx-west", lab=True)
+    program = tmp_path / "kubectl"
+    program.write_text("#!/bin/sh\necho no pod >&2\nexit 1\n")
+    program.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "KUBECONFIG": str(kubeconfig_file)}
+
+    (row,) = Verifier(write_stack(tmp_path, {"podinfo": PODINFO}), environment, kubeconfig_file).rows()
+
+    assert row.detail == "kubectl exec deploy/frontend in test: no pod"
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [(None, "no context ctx-west in"), ("contexts: {}\n- x", "not YAML"), ("[]", "not a kubeconfig")],
