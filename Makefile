@@ -21,7 +21,7 @@ PY := $(VENV)/bin/python
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help up review test test-fast faults check verify down env bench lint schema toolchain venv python
+.PHONY: help up review test test-fast faults traffic check verify down env bench lint schema toolchain venv python
 
 help: ## List all targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -60,6 +60,11 @@ test-fast: $(VENV)/ready ## Run the unit tests without fuzzing, in seconds; need
 faults: ## Run the fault injection tests at length (SEED, MOMENTS, CLUSTERS: see docs/faults.md)
 	@$(MAKE) --no-print-directory --jobs=2 venv toolchain
 	@$(PY) -m pytest $(TWO_AT_A_TIME) --seed=$(SEED) --moments=$(MOMENTS) --clusters=$(CLUSTERS) tests/fault_injection
+
+traffic: ## Run each change under live requests, and write benchmarks/traffic.md (needs LAB_DATAPLANE, see docs/lab.md)
+	@$(MAKE) --no-print-directory --jobs=2 venv toolchain
+	@$(PYTHON) -m hack.toolchain kube-proxy kubelet
+	@$(PY) -m pytest --traffic-results=benchmarks tests/traffic
 
 # Without shellcheck and pyflakes, which actionlint uses if they are installed, its output is the same on every machine.
 lint: $(VENV)/ready ## Run ruff, mypy in strict mode, and the checks of the CI pipelines (builds actionlint once)

@@ -1,0 +1,59 @@
+"""Updates between random stack files under live requests (`--seed`, `--moments`): none is lost."""
+
+from __future__ import annotations
+
+from math import ceil
+
+import pytest
+
+from hack.make import environment
+from mesh.pulumi_cli import PulumiCommandError
+from tests.helpers import options
+from tests.helpers.changes_under_load import stable_clients
+from tests.helpers.dataplane_programs import REQUIRES_DATAPLANE
+from tests.helpers.edge_releases import REQUIRES_EDGE_RELEASES
+from tests.helpers.stack_pairs import WalkSettings, describe_step, draw_walk
+from tests.helpers.traffic import MeshUnderLoad
+
+pytestmark = [
+    pytest.mark.lab("west", "east", "north", minutes=3),
+    pytest.mark.timeout(3600),
+    REQUIRES_DATAPLANE,
+    REQUIRES_EDGE_RELEASES,
+]
+
+_STEPS = 5
+_REFUSAL = "before anything was changed"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Take as many steps as the options have moments, in several walks."""
+    walks = ceil(options.read_options(metafunc.config).moments / _STEPS)
+    metafunc.parametrize("walk", range(1, walks + 1))
+
+
+def test_no_update_loses_requests(mesh: MeshUnderLoad, pytestconfig: pytest.Config, walk: int) -> None:
+    faults = options.read_options(pytestconfig)
+    variables = environment.build_environment(mesh.stack.lab, mesh.release)
+    settings = WalkSettings(clusters=("west", "east", "north"), releases=[mesh.release], environment=variables)
+    configs = list(draw_walk(faults.random(f"stack files {walk}"), settings, 1 + _STEPS))
+    deployed, failures = configs[0], []
+    for number, config in enumerate(configs[1:], 1):
+        clients = stable_clients(deployed, config)
+        if not clients:
+            continue
+        mesh.apply(deployed)
+        mesh.configure(config)
+        length = len(mesh.stack.output.read_text())
+        try:
+            mesh.disturb(f"random change {walk}.{number}, seed {faults.seed}", mesh.stack.up, clients)
+        except AssertionError as error:
+            failures.append(f"{error}\n{describe_step(deployed, config)}")
+        except PulumiCommandError as error:
+            mesh.configure(deployed)
+            if _REFUSAL not in mesh.stack.output.read_text()[length:]:
+                failures.append(f"{error}\n{describe_step(deployed, config)}")
+                break
+            continue
+        deployed = config
+    assert not failures, "\n\n".join(failures)
