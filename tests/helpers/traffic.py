@@ -28,7 +28,7 @@ _READY_TIMEOUT_S = 90
 _PROXY = "linkerd-proxy"
 _RESULTS_HEADER = f"""# Requests during changes
 
-Written by `make traffic`, with Linkerd {{release}}. Each client sends {RATE_PER_S} requests per second. It begins
+Written by `make traffic`, with Linkerd {{release}}. Each client sends {RATE_PER_S} requests per second. A client begins
 {STEADY_S:.0f} seconds before a change, and ends {STEADY_S:.0f} seconds after it. A request is lost if it gets no
 answer, or a status of 400 or more. A gap is the time between two successful answers.
 
