@@ -12,8 +12,10 @@ from hack.lab.dataplane.containers import user_of
 from hack.lab.dataplane.images import LINKERD_PROGRAMS, ContainerProgram
 from hack.lab.dataplane.probes import parse_probe
 from hack.lab.dataplane.requirements import check_folder, check_folders
+from hack.lab.dataplane.state import container_command_prefix, write_state
 from hack.lab.dataplane.status import ContainerSnapshot, format_time, pod_phase, pod_status
 from hack.lab.errors import LabError
+from hack.lab.state_dir import StateDir
 
 EDGE, OTHER = Path("/programs/edge-26.8.3"), Path("/programs/stable-2.14.10")
 
@@ -176,6 +178,18 @@ def test_restarting_container_has_reason_and_last_state() -> None:
     entry = status_of(crashed)["containerStatuses"][0]
     assert entry["state"]["waiting"]["reason"] == "CrashLoopBackOff"
     assert entry["lastState"]["terminated"]["exitCode"] == 2
+
+
+def test_pod_with_exact_name_precedes_newer_pod(tmp_path: Path) -> None:
+    home = StateDir(folder=tmp_path)
+    home.cluster("west").mkdir(parents=True)
+    process = {"pid": os.getpid(), "uid": 0, "gid": 0}
+    pods = {"default/web": {"containers": {"web": process}}, "default/web-2": {"containers": {"web": process}}}
+    write_state(home.cluster("west"), {"pods": pods})
+    with pytest.raises(LabError, match="west: default/web: sidecar: does not run; name one of web"):
+        container_command_prefix(home, "west", "default", "web", "sidecar")
+    with pytest.raises(LabError, match="west: default/web-2: sidecar: does not run"):
+        container_command_prefix(home, "west", "default", "web-", "sidecar")
 
 
 def test_data_plane_without_root_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,7 @@ from hack.lab.restarting_process import RestartingProcess
 from hack.lab.spec import LoadBalancerKind
 from hack.lab.state_dir import StateDir, read_mapping
 
+_RETRY_INTERVAL_S = 1.0
 _NO_HELM_RELEASES = "type!=helm.sh/release.v1"  # the largest Secrets, which no pod mounts
 _log = logging.getLogger("hack.lab.dataplane")
 
@@ -110,8 +111,13 @@ class DataPlane:
 
     async def _balance_load(self, services: Informer) -> None:
         while True:
-            load_balancer.update(self._router, self._allocation, services.list_all())
-            await services.wait_for_change()
+            try:
+                load_balancer.update(self._router, self._allocation, services.list_all())
+            except namespaces.NamespaceError as error:
+                _log.error("load balancer: %s; retrying", error)
+                await asyncio.sleep(_RETRY_INTERVAL_S)
+            else:
+                await services.wait_for_change()
 
     def _create_kube_proxy(self, nodes: Path) -> RestartingProcess:
         file = self._folder / "kube-proxy.json"

@@ -218,7 +218,10 @@ class Container:
         """Run a command in the container; return whether it succeeded in time."""
         if self.pid is None:
             return False
-        prefix = command_prefix(self.pid, self._uid, self._gid)
+        try:
+            prefix = command_prefix(self.pid, self._uid, self._gid)
+        except OSError:  # the container has just ended
+            return False
         process = await asyncio.create_subprocess_exec(
             *prefix,
             *command,
@@ -229,9 +232,13 @@ class Container:
         try:
             return await asyncio.wait_for(process.wait(), timeout) == 0
         except TimeoutError:
-            process.kill()
-            await process.wait()
             return False
+        finally:
+            # Also after a cancellation, because the container that is probed has ended.
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
 
     def _spawn(self) -> None:
         context = self._context

@@ -10,6 +10,7 @@ from typing import Any
 
 from hack.lab.allocation import ClusterAllocation
 from hack.lab.dataplane import namespaces
+from hack.lab.dataplane.network import IPTABLES
 
 
 def set_up(router: Path, allocation: ClusterAllocation) -> None:
@@ -17,14 +18,18 @@ def set_up(router: Path, allocation: ClusterAllocation) -> None:
     chain = _chain(allocation)
     jump = ("PREROUTING", "-d", allocation.load_balancer_address, "-j", chain)
     with contextlib.suppress(namespaces.NamespaceError):  # there is no rule of an earlier process
-        namespaces.run(router, ("iptables", "-t", "nat", "-D", *jump))
+        namespaces.run(router, (*IPTABLES, "-t", "nat", "-D", *jump))
     update(router, allocation, [])
-    namespaces.run(router, ("iptables", "-t", "nat", "-A", *jump))
+    namespaces.run(router, (*IPTABLES, "-t", "nat", "-A", *jump))
 
 
 def update(router: Path, allocation: ClusterAllocation, services: Iterable[Mapping[str, Any]]) -> None:
-    """Replace the rules at once."""
-    namespaces.run(router, ("iptables-restore", "--noflush"), lines=rules(allocation, services))
+    """Replace all rules of a cluster at once.
+
+    Raises:
+        NamespaceError: the rules cannot be changed.
+    """
+    namespaces.run(router, ("iptables-restore", "--wait", "--noflush"), lines=rules(allocation, services))
 
 
 def rules(allocation: ClusterAllocation, services: Iterable[Mapping[str, Any]]) -> list[str]:

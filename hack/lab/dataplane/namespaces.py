@@ -77,6 +77,7 @@ async def _start_holder(options: Sequence[str]) -> NamespaceHolder:
         return await _wait_until_held(process, has_pids=bool(options))
     except BaseException:
         process.kill()
+        process.wait()
         raise
 
 

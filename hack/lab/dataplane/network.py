@@ -10,6 +10,9 @@ from pathlib import Path
 from hack.lab.allocation import ClusterAllocation
 from hack.lab.dataplane import addresses, namespaces
 
+IPTABLES = ("iptables", "--wait")
+"""Command that waits while kube-proxy, or the data plane of another cluster, changes rules."""
+
 _WIDE_INTERFACE = "wan0"
 _POD_INTERFACE = "eth0"
 _IP_BATCH = ("ip", "-batch", "-")
@@ -21,10 +24,10 @@ def set_up_router(router: Path, *, flat: bool) -> None:
     _set_kernel_parameters(router, {"ip_forward": "1"})
     # A cluster can be the client of its own load balancer: nodes drop packets that come from their own addresses.
     balanced = ("-m", "conntrack", "--ctstate", "DNAT")
-    namespaces.run(router, ("iptables", "-t", "nat", "-A", "POSTROUTING", *balanced, "-j", "MASQUERADE"))
+    namespaces.run(router, (*IPTABLES, "-t", "nat", "-A", "POSTROUTING", *balanced, "-j", "MASQUERADE"))
     if not flat:
         between_pods = ("-s", addresses.ALL_PODS, "-d", addresses.ALL_PODS)
-        namespaces.run(router, ("iptables", "-A", "FORWARD", *between_pods, "-j", "REJECT"))
+        namespaces.run(router, (*IPTABLES, "-A", "FORWARD", *between_pods, "-j", "REJECT"))
 
 
 def set_up_nodes(router: Path, nodes: namespaces.NamespaceHolder, allocation: ClusterAllocation) -> None:
@@ -36,7 +39,7 @@ def set_up_nodes(router: Path, nodes: namespaces.NamespaceHolder, allocation: Cl
     _set_kernel_parameters(nodes.network, {"ip_forward": "1", "conf/default/proxy_arp": "1"})
     namespaces.run(router, _IP_BATCH, lines=router_commands(allocation, nodes.process.pid))
     namespaces.run(nodes.network, _IP_BATCH, lines=node_commands(allocation))
-    namespaces.run(nodes.network, ("iptables", *masquerade_rule(allocation)))
+    namespaces.run(nodes.network, (*IPTABLES, *masquerade_rule(allocation)))
 
 
 def add_pod(nodes: Path, pod: namespaces.NamespaceHolder, address: str, uid: str) -> None:

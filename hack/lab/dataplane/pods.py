@@ -125,17 +125,28 @@ class Pod:
 
     async def _set_up(self) -> None:
         if self._holder is None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._holder = await namespaces.hold_pod()
-        if self._address is None:
-            self._address = self._node.addresses[self._spec["nodeName"]].allocate()
-            network.add_pod(self._node.nodes.network, self._holder, self._address, self.uid)
+            await self._connect()
         await self.update_forwarding()
         self._write_name_resolution()
         await self._write_volumes()
         if not self._containers:
             self._containers = self._create_containers()
             self._request_report()
+
+    async def _connect(self) -> None:
+        """Create the pod's namespaces, and connect them to the node; a failure leaves neither."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        pool = self._node.addresses[self._spec["nodeName"]]
+        address, holder = pool.allocate(), None
+        try:
+            holder = await namespaces.hold_pod()
+            network.add_pod(self._node.nodes.network, holder, address, self.uid)
+        except BaseException:
+            pool.release(address)
+            if holder is not None:
+                holder.kill()
+            raise
+        self._address, self._holder = address, holder
 
     def _create_containers(self) -> list[Container]:
         context = PodContext(

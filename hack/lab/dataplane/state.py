@@ -43,10 +43,10 @@ def find_nodes_namespace(folder: Path) -> Path:
     Raises:
         LabError: the data plane does not run.
     """
-    path = Path(read_state(folder).get("nodes", ""))
-    if not path.exists() or str(path) == ".":
+    nodes = read_state(folder).get("nodes")
+    if nodes is None or not Path(nodes).exists():
         raise LabError(f"{folder.name}: its data plane does not run; see {folder / 'logs' / 'dataplane.log'}")
-    return path
+    return Path(nodes)
 
 
 def container_command_prefix(
@@ -69,18 +69,19 @@ def container_command_prefix(
         raise LabError(
             f"{cluster}: no data plane runs there; start the lab with LAB_DATAPLANE, and name one of its clusters"
         )
-    matching = [name for name in pods if name.startswith(f"{namespace}/{pod}") and pods[name]["containers"]]
+    matching = [each for each in pods if each.startswith(f"{namespace}/{pod}") and pods[each]["containers"]]
     if not matching:
-        running = ", ".join(sorted(name for name in pods if name.startswith(f"{namespace}/"))) or "none"
+        running = ", ".join(sorted(each for each in pods if each.startswith(f"{namespace}/"))) or "none"
         raise LabError(f"{cluster}: {namespace}/{pod}: no such running pod; name one of these: {running}")
     exact = f"{namespace}/{pod}"
-    containers = pods[exact if exact in matching else matching[-1]]["containers"]
+    name = exact if exact in matching else matching[-1]
+    containers = pods[name]["containers"]
     if container is None:
-        container = next((name for name in containers if not name.startswith("linkerd-")), next(iter(containers)))
+        container = next((each for each in containers if not each.startswith("linkerd-")), next(iter(containers)))
     if container not in containers:
-        raise LabError(f"{cluster}: {matching[-1]}: {container}: does not run; name one of {', '.join(containers)}")
+        raise LabError(f"{cluster}: {name}: {container}: does not run; name one of {', '.join(containers)}")
     entry = containers[container]
     try:
         return command_prefix(entry["pid"], entry["uid"], entry["gid"])
     except OSError as error:
-        raise LabError(f"{cluster}: {matching[-1]}: {container}: has just ended; run the command again") from error
+        raise LabError(f"{cluster}: {name}: {container}: has just ended; run the command again") from error

@@ -17,14 +17,26 @@ _CONNECT_TIMEOUT_S = 3.0
 
 
 def create_router(*, flat: bool) -> Path:
-    """Return the network namespace between the clusters; it ends with this process."""
-    router = Path(f"/proc/{os.getpid()}/fd/{namespaces.open_network()}")
-    network.set_up_router(router, flat=flat)
+    """Return the network namespace between the clusters, which ends with this process.
+
+    Args:
+        flat: whether pods reach the pods of other clusters.
+
+    Raises:
+        LabError: the namespace cannot be created or set up.
+    """
+    descriptor = namespaces.open_network()
+    router = Path(f"/proc/{os.getpid()}/fd/{descriptor}")
+    try:
+        network.set_up_router(router, flat=flat)
+    except BaseException:
+        os.close(descriptor)
+        raise
     return router
 
 
 def has_tap(folders: Iterable[Path]) -> bool:
-    """Return whether viz' pods serve its aggregated API: whether all folders, and at least one, have that program."""
+    """Return whether the pods of viz serve its aggregated API, because each folder has the program `tap`."""
     has_program = [(folder / "tap").is_file() for folder in folders]
     return bool(has_program) and all(has_program)
 
