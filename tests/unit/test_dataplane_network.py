@@ -40,8 +40,8 @@ def test_full_node_is_reported() -> None:
         pods.allocate()
 
 
-def test_clusters_share_no_wide_address() -> None:
-    used = [address for i in range(MAX_CLUSTERS) for address in addresses.wide_network(create_allocation(i))]
+def test_clusters_share_no_address_of_router_links() -> None:
+    used = [address for i in range(MAX_CLUSTERS) for address in addresses.router_link(create_allocation(i))]
     assert len(set(used)) == len(used)
     assert all(0 < int(address.rpartition(".")[2]) < 255 for address in used)
 

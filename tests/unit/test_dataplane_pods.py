@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from hack.lab.dataplane import container_process, images, namespaces
-from hack.lab.dataplane.containers import user_of
 from hack.lab.dataplane.images import LINKERD_PROGRAMS, ContainerProgram
 from hack.lab.dataplane.probes import parse_probe
+from hack.lab.dataplane.processes import user_of
 from hack.lab.dataplane.requirements import check_folder, check_folders
 from hack.lab.dataplane.state import container_command_prefix, write_state
 from hack.lab.dataplane.status import ContainerSnapshot, format_time, pod_phase, pod_status

@@ -25,10 +25,10 @@ from hack.lab.dataplane import (
     network,
     state,
 )
-from hack.lab.dataplane.containers import wait_until_readable
 from hack.lab.dataplane.informer import Informer
 from hack.lab.dataplane.kubelet import Kubelet
 from hack.lab.dataplane.pods import NodeContext
+from hack.lab.dataplane.processes import wait_until_readable
 from hack.lab.errors import LabError
 from hack.lab.pki import Pki
 from hack.lab.restarting_process import RestartingProcess
@@ -48,6 +48,13 @@ class DataPlane:
     ) -> None:
         """Read the cluster's files.
 
+        Args:
+            state_dir: the lab's folder.
+            cluster: name of the cluster.
+            router: path of the network namespace between the clusters.
+            kube_proxy_program: path of kube-proxy.
+            kubelet_program: path of the server of `kubectl exec`, port-forward and logs.
+
         Raises:
             LabError: the lab has no such cluster.
         """
@@ -65,6 +72,8 @@ class DataPlane:
         self._spec = spec.load(state_dir)
         self._nodes: namespaces.NamespaceHolder | None = None
         self._kubelet: Kubelet | None = None
+        # The event loop itself has only a weak reference to a task.
+        self._load_balancing: asyncio.Task[None] | None = None
         self._published: dict[str, Any] = {}
 
     async def run(self) -> None:
@@ -72,28 +81,10 @@ class DataPlane:
         stopped = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
         state.delete_state(self._folder)
-        nodes = self._nodes = await namespaces.hold_network()
-        network.set_up_nodes(self._router, nodes, self._allocation)
-        port = self._allocation.ports.api_server
-        await forwarding.forward(self._router, self._allocation.advertised_address, port)
-        # kube-proxy uses the lab's kubeconfig.
-        await forwarding.forward(nodes.network, "127.0.0.1", port)
+        nodes = self._nodes = await self._set_up_nodes()
         proxy = self._create_kube_proxy(nodes.network)
         proxy.start()
-        node = self._create_node_context(nodes)
-        kubelet = Kubelet(node)
-        services = Informer(self._api, "/api/v1/services")
-        endpoint_slices = Informer(self._api, "/apis/discovery.k8s.io/v1/endpointslices")
-        for informer in (node.secrets, node.config_maps, services, endpoint_slices):
-            informer.start()
-            await informer.wait_until_synced()
-        if self._allocation.load_balancer is LoadBalancerKind.HOSTNAME:
-            load_balancer.set_up(self._router, self._allocation)
-            self._load_balancing = asyncio.create_task(self._balance_load(services))
-        lab_server = ("127.0.0.1", int(read_mapping(self._state_dir.ports)["dns"]))
-        await dns.DnsServer(services, endpoint_slices, lab_server).start(nodes.network)
-        kubelet.start()
-        await kubelet.pods.wait_until_synced()
+        kubelet = await self._start_kubelet(nodes)
         server = RestartingProcess(kubelet_server.command(self._kubelet_program, self._folder, self._allocation))
         server.start()
         self._kubelet = kubelet
@@ -108,6 +99,34 @@ class DataPlane:
         proxy.kill()
         server.kill()
         nodes.kill()
+
+    async def _set_up_nodes(self) -> namespaces.NamespaceHolder:
+        """Create the nodes' namespace, from which the API server can be reached."""
+        nodes = await namespaces.hold_network()
+        network.set_up_nodes(self._router, nodes, self._allocation)
+        port = self._allocation.ports.api_server
+        await forwarding.forward(self._router, self._allocation.advertised_address, port)
+        # kube-proxy uses the lab's kubeconfig.
+        await forwarding.forward(nodes.network, "127.0.0.1", port)
+        return nodes
+
+    async def _start_kubelet(self, nodes: namespaces.NamespaceHolder) -> Kubelet:
+        """Start the pods, and before them the DNS server and the load balancer that they use."""
+        node = self._create_node_context(nodes)
+        services = Informer(self._api, "/api/v1/services")
+        endpoint_slices = Informer(self._api, "/apis/discovery.k8s.io/v1/endpointslices")
+        for informer in (node.secrets, node.config_maps, services, endpoint_slices):
+            informer.start()
+            await informer.wait_until_synced()
+        if self._allocation.load_balancer is LoadBalancerKind.HOSTNAME:
+            load_balancer.set_up(self._router, self._allocation)
+            self._load_balancing = asyncio.create_task(self._balance_load(services))
+        lab_server = ("127.0.0.1", int(read_mapping(self._state_dir.ports)["dns"]))
+        await dns.DnsServer(services, endpoint_slices, lab_server).start(nodes.network)
+        kubelet = Kubelet(node)
+        kubelet.start()
+        await kubelet.wait_until_synced()
+        return kubelet
 
     async def _balance_load(self, services: Informer) -> None:
         while True:
@@ -142,8 +161,9 @@ class DataPlane:
         )
 
     def _api_server_ports(self) -> list[int]:
-        known = map(read_allocation, map(self._state_dir.cluster, self._state_dir.known_clusters()))
-        return [allocation.ports.api_server for allocation in known if allocation]
+        """Return the ports of the API servers of all clusters in the lab."""
+        allocations = map(read_allocation, map(self._state_dir.cluster, self._state_dir.known_clusters()))
+        return [allocation.ports.api_server for allocation in allocations if allocation]
 
     def _publish(self) -> None:
         """Write the state file if it changed, before the API server reports the change."""

@@ -16,8 +16,8 @@ DNS_ADDRESS = "169.254.20.10"
 _FIRST_HOST, _LAST_HOST = 10, 250
 
 
-def wide_network(allocation: ClusterAllocation) -> tuple[str, str]:
-    """Return the addresses of the link between the router and a cluster's nodes, in TEST-NET-3: router, nodes."""
+def router_link(allocation: ClusterAllocation) -> tuple[str, str]:
+    """Return the addresses of the router and of a cluster's nodes on the link between them, in TEST-NET-3."""
     base = 4 * allocation.index
     return f"203.0.113.{base + 1}", f"203.0.113.{base + 2}"
 

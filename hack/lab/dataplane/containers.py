@@ -19,6 +19,7 @@ from hack.lab.dataplane import images, namespaces, probes
 from hack.lab.dataplane.environment import FindObject, MissingObjectError, PodFields, container_environment, expand
 from hack.lab.dataplane.images import ContainerProgram
 from hack.lab.dataplane.probes import ProbeSettings, ProbeTarget, parse_probe
+from hack.lab.dataplane.processes import command_prefix, user_of, wait_until_readable
 from hack.lab.dataplane.status import ContainerSnapshot
 from hack.lab.dataplane.volumes import mounts
 
@@ -262,7 +263,7 @@ class Container:
         file.write_text(json.dumps(specification))
         context.log_folder.mkdir(parents=True, exist_ok=True)
         log = context.log_folder / f"{context.name.replace('/', '_')}_{self.name}.log"
-        with log.open("ab") as output, namespaces.children_in(context.namespaces.pids):
+        with log.open("ab") as output, namespaces.start_children_in(context.namespaces.pids):
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(_SETUP_SCRIPT), str(file)],
                 stdin=subprocess.DEVNULL,
@@ -381,40 +382,3 @@ class Container:
         if not self._stopping:
             _log.warning("%s: container %s: %s probe failed; restarting it", self._context.name, self.name, kind)
             self.kill()
-
-
-def user_of(pod_spec: Mapping[str, Any], container: Mapping[str, Any]) -> tuple[int, int]:
-    """Return uid and gid of a container's process."""
-    context = {**(pod_spec.get("securityContext") or {}), **(container.get("securityContext") or {})}
-    if "NET_ADMIN" in ((context.get("capabilities") or {}).get("add") or []):
-        return 0, 0  # in place of the file capabilities that the image's program has
-    uid = context.get("runAsUser") or 0
-    return uid, context.get("runAsGroup") or uid
-
-
-def command_prefix(pid: int, uid: int, gid: int) -> list[str]:
-    """Return the arguments that run a command in the namespaces of a container; the command ends with its caller."""
-    variables = [
-        entry
-        for entry in Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
-        if "=" in entry
-    ]
-    return [
-        namespaces.find_program("nsenter"),
-        f"--target={pid}",
-        *("--net", "--pid", "--mount", "--uts", "--root", "--wd"),
-        *("/usr/bin/env", "-i", *variables),
-        *("setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups", "--pdeathsig=KILL", "--"),
-    ]
-
-
-async def wait_until_readable(descriptor: int) -> None:
-    """Wait until an open file is readable, as a pidfd is after the end of its process; then close it."""
-    loop = asyncio.get_running_loop()
-    is_readable = asyncio.Event()
-    loop.add_reader(descriptor, is_readable.set)
-    try:
-        await is_readable.wait()
-    finally:
-        loop.remove_reader(descriptor)
-        os.close(descriptor)

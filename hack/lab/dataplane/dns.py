@@ -6,7 +6,7 @@ https://github.com/kubernetes/dns/blob/master/docs/specification.md
 import asyncio
 import logging
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -33,7 +33,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServiceName:
+class DnsName:
     """The parts of `[<port>.<protocol>.|<host>.]<service>.<namespace>.svc.<domain>`."""
 
     service: str
@@ -43,7 +43,7 @@ class ServiceName:
     port: str = ""
 
 
-def parse_name(name: str) -> ServiceName | None:
+def parse_name(name: str) -> DnsName | None:
     """Return the parts of a Service's name, or None for any other name.
 
     Any domain is accepted, because stack files can set another one than `cluster.local`.
@@ -55,15 +55,22 @@ def parse_name(name: str) -> ServiceName | None:
     service, namespace = parts[-2:]
     base = f"{service}.{namespace}.svc.{domain}."
     if len(parts) == 3:
-        return ServiceName(service=service, namespace=namespace, base=base, host=parts[0])
+        return DnsName(service=service, namespace=namespace, base=base, host=parts[0])
     port = parts[0].removeprefix("_") if len(parts) == 4 else ""
-    return ServiceName(service=service, namespace=namespace, base=base, port=port)
+    return DnsName(service=service, namespace=namespace, base=base, port=port)
 
 
 def answer(
-    request: DNSRecord, name: ServiceName, service: Mapping[str, Any] | None, endpoints: list[Endpoint]
+    request: DNSRecord, name: DnsName, service: Mapping[str, Any] | None, endpoints: list[Endpoint]
 ) -> DNSRecord:
-    """Return the reply to a query for a Service's name."""
+    """Return the reply to a query for a Service's name.
+
+    Args:
+        request: the query.
+        name: the name in the query.
+        service: the Service, or None if there is none.
+        endpoints: the endpoints of a headless Service.
+    """
     reply = request.reply(aa=1, ra=1)
     if service is None:
         reply.header.rcode = RCODE.NXDOMAIN
@@ -83,7 +90,7 @@ def answer(
     return reply
 
 
-def ready_endpoints(service: Mapping[str, Any], slices: Iterator[dict[str, Any]]) -> list[Endpoint]:
+def ready_endpoints(service: Mapping[str, Any], slices: Iterable[Mapping[str, Any]]) -> list[Endpoint]:
     """Return the endpoints of a headless Service; also those that are not ready, if the Service publishes them."""
     name, is_published_early = service["metadata"]["name"], service["spec"].get("publishNotReadyAddresses")
     endpoints: dict[str, Endpoint] = {}
@@ -100,7 +107,7 @@ def ready_endpoints(service: Mapping[str, Any], slices: Iterator[dict[str, Any]]
     return list(endpoints.values())
 
 
-def _add(reply: DNSRecord, request: DNSRecord, name: ServiceName, endpoints: list[Endpoint]) -> None:
+def _add(reply: DNSRecord, request: DNSRecord, name: DnsName, endpoints: list[Endpoint]) -> None:
     for endpoint in endpoints:
         host = f"{endpoint.host}.{name.base}" if endpoint.host else name.base
         if request.q.qtype in (QTYPE.A, QTYPE.ANY):
@@ -124,8 +131,12 @@ class DnsServer(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def start(self, namespace: Path) -> list[asyncio.Server | asyncio.BaseTransport]:
-        """Serve in the namespace of the nodes, over UDP and TCP."""
+    async def start(self, namespace: Path) -> None:
+        """Serve in the namespace of the nodes, over UDP and TCP, until this process ends.
+
+        Raises:
+            OSError: the address is in use there.
+        """
         datagrams = namespaces.create_socket(namespace, socket.SOCK_DGRAM)
         stream = namespaces.create_socket(namespace)
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -133,8 +144,8 @@ class DnsServer(asyncio.DatagramProtocol):
             each.bind((addresses.DNS_ADDRESS, 53))
             each.setblocking(False)
         loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_datagram_endpoint(lambda: self, sock=datagrams)
-        return [transport, await asyncio.start_server(self._serve_stream, sock=stream)]
+        await loop.create_datagram_endpoint(lambda: self, sock=datagrams)
+        await asyncio.start_server(self._serve_stream, sock=stream)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hack.lab.dataplane.namespaces import SYSTEM_PATH
+
 _REFERENCE = re.compile(r"\$(\$|\(([A-Za-z0-9_.-]+)\))")
 _MAP_FIELD = re.compile(r"metadata\.(labels|annotations)(?:\['(?P<key>.+)'\])?")
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 FindObject = Callable[[str, str], Mapping[str, Any] | None]
 """Returns a ConfigMap or Secret of the pod's namespace, by kind (`configMap` or `secret`) and name."""
@@ -77,7 +78,7 @@ def container_environment(
         MissingObjectError: a ConfigMap, a Secret or a key is missing and not optional.
     """
     variables = {
-        "PATH": _PATH,
+        "PATH": SYSTEM_PATH,
         "HOSTNAME": fields.read("metadata.name"),
         "KUBERNETES_SERVICE_HOST": service_ip,
         "KUBERNETES_SERVICE_PORT": "443",

@@ -31,8 +31,8 @@ LINKERD_PROGRAMS: Mapping[str, str] = {
 }
 """Linkerd's programs, each with its path in Linkerd's images."""
 
-OPTIONAL_PROGRAMS: Mapping[str, str] = {"metrics-api": "/metrics-api", "tap": "/tap"}
-"""Programs of viz, which a folder need not have."""
+# Programs of viz, which a folder need not have.
+_OPTIONAL_PROGRAMS: Mapping[str, str] = {"metrics-api": "/metrics-api", "tap": "/tap"}
 
 _LINKERD_ENTRYPOINTS: Mapping[str, str] = {
     "controller": "/controller",
@@ -82,9 +82,9 @@ def select_program(
             variables={"LINKERD_CONTAINER_VERSION_OVERRIDE": tag},
         )
     if match := _HELLOWORLD.fullmatch(name):
-        return ContainerProgram(argv=server("helloworld", match["version"]), variables=_SERVER_VARIABLES)
+        return ContainerProgram(argv=server_command("helloworld", match["version"]), variables=_SERVER_VARIABLES)
     if name == "podinfo":
-        return ContainerProgram(argv=server("podinfo", *command[1:], *arguments), variables=_SERVER_VARIABLES)
+        return ContainerProgram(argv=server_command("podinfo", *command[1:], *arguments), variables=_SERVER_VARIABLES)
     if name == "pause":
         return ContainerProgram(argv=("/bin/sleep", "infinity"))
     if name == "curl" and command:
@@ -93,9 +93,9 @@ def select_program(
         # As in the lab without a data plane, a Job is complete without having done its work.
         return ContainerProgram(argv=("/bin/true",))
     if name == "prometheus":
-        return ContainerProgram(argv=server("prometheus"), variables=_SERVER_VARIABLES)
+        return ContainerProgram(argv=server_command("prometheus"), variables=_SERVER_VARIABLES)
     ports = [str(port["containerPort"]) for port in container.get("ports") or [] if port.get("protocol") != "UDP"]
-    return ContainerProgram(argv=server("stand_in", name, *ports), variables=_SERVER_VARIABLES)
+    return ContainerProgram(argv=server_command("stand_in", name, *ports), variables=_SERVER_VARIABLES)
 
 
 def select_folder(tag: str, folders: Sequence[Path]) -> Path:
@@ -105,7 +105,7 @@ def select_folder(tag: str, folders: Sequence[Path]) -> Path:
 
 def list_programs(folder: Path) -> list[tuple[str, str]]:
     """Return path and mount path of each program in a folder."""
-    optional = {name: path for name, path in OPTIONAL_PROGRAMS.items() if (folder / name).is_file()}
+    optional = {name: path for name, path in _OPTIONAL_PROGRAMS.items() if (folder / name).is_file()}
     return [(str(folder / name), path) for name, path in {**LINKERD_PROGRAMS, **optional}.items()]
 
 
@@ -115,17 +115,17 @@ def parse_image(image: str) -> tuple[str, str, str]:
     return (match["repository"] or "", match["name"], match["tag"] or "") if match else ("", image, "")
 
 
+def server_command(module: str, *arguments: str) -> tuple[str, ...]:
+    """Return the command line of one of this folder's servers inside a container."""
+    return (*PYTHON_COMMAND, "-m", f"{__package__}.servers.{module}", *arguments)
+
+
 def _find_entrypoint(repository: str, name: str, tag: str, folder: Path) -> str | None:
     """Return the program that an image of Linkerd starts; None for other images, and without a program for it."""
     # A mirror can have another repository. Other projects have images with the name `controller`.
     is_linkerd = f"/{repository}".endswith("/linkerd") or _LINKERD_TAG.fullmatch(tag) or name == "proxy-init"
     if not is_linkerd:
         return None
-    if name in OPTIONAL_PROGRAMS and (folder / name).is_file():
-        return OPTIONAL_PROGRAMS[name]
+    if name in _OPTIONAL_PROGRAMS and (folder / name).is_file():
+        return _OPTIONAL_PROGRAMS[name]
     return _LINKERD_ENTRYPOINTS.get(name)
-
-
-def server(module: str, *arguments: str) -> tuple[str, ...]:
-    """Return the command line of one of this folder's servers inside a container."""
-    return (*PYTHON_COMMAND, "-m", f"{__package__}.servers.{module}", *arguments)

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,7 +27,14 @@ class Informer:
     def __init__(
         self, api: ApiClient, path: str, *, on_change: OnChange | None = None, field_selector: str = ""
     ) -> None:
-        """Prepare the informer without starting it."""
+        """Prepare the informer without starting it.
+
+        Args:
+            api: client of the API server.
+            path: path of the collection.
+            on_change: called after each change, in the event loop's thread.
+            field_selector: a field selector of the collection's objects; empty for all.
+        """
         self._api = api
         self._path = path
         self._field_selector = field_selector
@@ -57,13 +65,6 @@ class Informer:
         for (its_namespace, _), item in self._objects.items():
             if its_namespace == namespace:
                 yield item
-
-    async def wait_for(self, namespace: str, name: str) -> dict[str, Any]:
-        """Return an object as soon as it exists."""
-        async with self._changed:
-            while (item := self.get(namespace, name)) is None:
-                await self._changed.wait()
-        return item
 
     async def wait_for_change(self) -> None:
         """Wait until any object changes."""
@@ -101,7 +102,6 @@ class Informer:
             self._changed.notify_all()
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        pause = threading.Event()
         with contextlib.suppress(RuntimeError):  # the loop is closed: the process ends
             while True:
                 try:
@@ -109,7 +109,7 @@ class Informer:
                 except (ApiError, OSError, ValueError, KeyError) as error:
                     # The API server restarts, or the watch expired: start again with a list.
                     _log.info("%s: %s; retrying", self._path, error)
-                    pause.wait(_RETRY_INTERVAL_S)
+                    time.sleep(_RETRY_INTERVAL_S)
 
     def _watch_once(self, loop: asyncio.AbstractEventLoop) -> None:
         answer = self._api.get(self._path, timeout=_LIST_TIMEOUT_S, fieldSelector=self._field_selector)

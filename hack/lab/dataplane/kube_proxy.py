@@ -34,7 +34,7 @@ def command(program: Path, file: Path, log: Path, nodes: Path) -> Command:
         name=program.name,
         argv=(namespaces.find_program("nsenter"), f"--net={nodes}", str(program), f"--config={file}", "--v=1"),
         log=log,
-        environment={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+        environment={"PATH": namespaces.SYSTEM_PATH},
     )
 
 

@@ -21,14 +21,18 @@ class Kubelet:
         self._node = node
         self._pods: dict[str, Pod] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self.pods = Informer(node.api, "/api/v1/pods", on_change=self._handle)
+        self._informer = Informer(node.api, "/api/v1/pods", on_change=self._handle)
 
     def start(self) -> None:
         """Run the pods; the files of an earlier process are deleted."""
         shutil.rmtree(self._node.pods_folder, ignore_errors=True)
-        self.pods.start()
+        self._informer.start()
         for watch in (self._watch_ports(), self._refresh(self._node.secrets), self._refresh(self._node.config_maps)):
             self._run(watch)
+
+    async def wait_until_synced(self) -> None:
+        """Wait until the pods that exist are known."""
+        await self._informer.wait_until_synced()
 
     def kill(self) -> None:
         """Kill the processes of all pods, without waiting; their objects stay."""
@@ -74,11 +78,11 @@ class Kubelet:
 
     async def _watch_ports(self) -> None:
         """Give pods access to API servers of clusters that are started after them."""
-        known: Sequence[int] = self._node.api_server_ports()
+        former: Sequence[int] = self._node.api_server_ports()
         while True:
             await asyncio.sleep(_PORTS_POLL_INTERVAL_S)
-            if (ports := self._node.api_server_ports()) != known:
-                known = ports
+            if (ports := self._node.api_server_ports()) != former:
+                former = ports
                 for pod in list(self._pods.values()):
                     await pod.update_forwarding()
 

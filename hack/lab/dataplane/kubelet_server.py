@@ -6,7 +6,7 @@ https://kubernetes.io/docs/concepts/architecture/control-plane-node-communicatio
 from pathlib import Path
 
 from hack.lab.allocation import ClusterAllocation
-from hack.lab.dataplane import state
+from hack.lab.dataplane import namespaces, state
 from hack.lab.pki import Pki
 from hack.lab.restarting_process import Command
 
@@ -27,5 +27,5 @@ def command(program: Path, folder: Path, allocation: ClusterAllocation) -> Comma
         ),
         log=folder / "logs" / "kubelet.log",
         port=allocation.ports.kubelet,
-        environment={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+        environment={"PATH": namespaces.SYSTEM_PATH},
     )

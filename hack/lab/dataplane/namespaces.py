@@ -18,8 +18,10 @@ from pathlib import Path
 
 from hack.lab.errors import LabError
 
-CLONE_NEWNET = 0x40000000
-CLONE_NEWPID = 0x20000000
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""PATH of the data plane's programs and containers."""
+
+_CLONE_NEWNET, _CLONE_NEWPID = 0x40000000, 0x20000000
 
 _LAUNCHER = Path(__file__).parents[1] / "exec_with_pdeathsig.py"
 _START_TIMEOUT_S = 20.0
@@ -55,12 +57,16 @@ class NamespaceHolder:
 
 
 async def hold_network() -> NamespaceHolder:
-    """Return the holder of a new network namespace; call this in the main thread, whose end ends the holder."""
+    """Return the holder of a new network namespace; call this in the main thread, whose end ends the holder.
+
+    Raises:
+        NamespaceError: this process may not create namespaces.
+    """
     return await _start_holder([])
 
 
 async def hold_pod() -> NamespaceHolder:
-    """Return the holder of a new network and PID namespace; call this in the main thread, as above."""
+    """Return the holder of a new network and PID namespace; called and failing as `hold_network`."""
     # The end of the first process in a PID namespace ends all others, also those that changed their user and thereby
     # lost their parent-death signal.
     return await _start_holder(["--pid", "--fork", "--kill-child"])
@@ -95,12 +101,16 @@ async def _wait_until_held(process: subprocess.Popen[bytes], *, has_pids: bool) 
 
 
 def open_network() -> int:
-    """Create a network namespace; return an open file that keeps it."""
+    """Create a network namespace; return an open file that keeps it.
+
+    Raises:
+        NamespaceError: this process may not create namespaces.
+    """
     descriptors: list[int] = []
 
     def create() -> None:
         # A separate thread, because the calling thread must stay in its own namespace.
-        if _libc.unshare(CLONE_NEWNET) == 0:
+        if _libc.unshare(_CLONE_NEWNET) == 0:
             descriptors.append(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
 
     thread = threading.Thread(target=create)
@@ -112,21 +122,21 @@ def open_network() -> int:
 
 
 @contextlib.contextmanager
-def entered(namespace: Path) -> Iterator[None]:
+def enter_network(namespace: Path) -> Iterator[None]:
     """Put the calling thread into a network namespace; sockets that it creates stay there."""
-    with _switched(namespace, "net", CLONE_NEWNET):
+    with _switch(namespace, "net", _CLONE_NEWNET):
         yield
 
 
 @contextlib.contextmanager
-def children_in(pids: Path) -> Iterator[None]:
+def start_children_in(pids: Path) -> Iterator[None]:
     """Put the processes that the calling thread starts into a PID namespace."""
-    with _switched(pids, "pid_for_children", CLONE_NEWPID):
+    with _switch(pids, "pid_for_children", _CLONE_NEWPID):
         yield
 
 
 @contextlib.contextmanager
-def _switched(namespace: Path, kind: str, flag: int) -> Iterator[None]:
+def _switch(namespace: Path, kind: str, flag: int) -> Iterator[None]:
     own = os.open(f"/proc/thread-self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
     try:
         other = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
@@ -144,12 +154,18 @@ def _switched(namespace: Path, kind: str, flag: int) -> Iterator[None]:
 
 def create_socket(namespace: Path, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
     """Return a new IPv4 socket in a network namespace, where it stays."""
-    with entered(namespace):
+    with enter_network(namespace):
         return socket.socket(socket.AF_INET, kind)
 
 
 async def connect(namespace: Path, host: str, port: int, *, timeout: float) -> socket.socket:
     """Return a socket that is connected from a network namespace.
+
+    Args:
+        namespace: path of the namespace.
+        host: IPv4 address of the server.
+        port: port of the server.
+        timeout: seconds until the server must have accepted the connection.
 
     Raises:
         OSError, TimeoutError: no server answers.
@@ -179,12 +195,12 @@ def run(namespace: Path, argv: Sequence[str], *, lines: Sequence[str] = ()) -> N
 
 
 def find_program(name: str) -> str:
-    """Return the path of a program of the system; `sbin` folders count even if they are not on PATH.
+    """Return the path of a program of the system; the folders of `SYSTEM_PATH` count even if PATH lacks them.
 
     Raises:
         LabError: there is no such program.
     """
-    path = shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin", "/usr/bin")))
+    path = shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), SYSTEM_PATH)))
     if path is None:
         raise LabError(f"{name}: no such program; install it")
     return path

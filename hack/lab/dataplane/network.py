@@ -13,7 +13,7 @@ from hack.lab.dataplane import addresses, namespaces
 IPTABLES = ("iptables", "--wait")
 """Command that waits while kube-proxy, or the data plane of another cluster, changes rules."""
 
-_WIDE_INTERFACE = "wan0"
+_NODES_INTERFACE = "wan0"
 _POD_INTERFACE = "eth0"
 _IP_BATCH = ("ip", "-batch", "-")
 
@@ -50,13 +50,13 @@ def add_pod(nodes: Path, pod: namespaces.NamespaceHolder, address: str, uid: str
 
 def router_commands(allocation: ClusterAllocation, nodes_pid: int) -> list[str]:
     """Return the commands of `ip` that connect a cluster's nodes to the router."""
-    interface, (router, nodes) = _router_interface(allocation), addresses.wide_network(allocation)
+    interface, (router, nodes) = _router_interface(allocation), addresses.router_link(allocation)
     routed = [
         *(f"{address}/32" for address in (*allocation.node_addresses, allocation.load_balancer_address)),
         allocation.pod_cidr,
     ]
     return [
-        f"link add {interface} type veth peer name {_WIDE_INTERFACE} netns {nodes_pid}",
+        f"link add {interface} type veth peer name {_NODES_INTERFACE} netns {nodes_pid}",
         f"address add {router}/30 dev {interface}",
         f"link set {interface} up",
         *(f"route add {network} via {nodes}" for network in routed),
@@ -67,19 +67,19 @@ def router_commands(allocation: ClusterAllocation, nodes_pid: int) -> list[str]:
 
 def node_commands(allocation: ClusterAllocation) -> list[str]:
     """Return the commands of `ip` in the namespace of a cluster's nodes, which has the addresses of all of them."""
-    router, nodes = addresses.wide_network(allocation)
+    router, nodes = addresses.router_link(allocation)
     return [
         "link set lo up",
         *(f"address add {address}/32 dev lo" for address in (*allocation.node_addresses, addresses.DNS_ADDRESS)),
-        f"address add {nodes}/30 dev {_WIDE_INTERFACE}",
-        f"link set {_WIDE_INTERFACE} up",
+        f"address add {nodes}/30 dev {_NODES_INTERFACE}",
+        f"link set {_NODES_INTERFACE} up",
         f"route add default via {router}",
     ]
 
 
 def masquerade_rule(allocation: ClusterAllocation) -> list[str]:
     """Return the rule of `iptables` by which pods leave the cluster with a node's address, as with a network plugin."""
-    leaving = ["-s", allocation.pod_cidr, "!", "-d", addresses.ALL_PODS, "-o", _WIDE_INTERFACE]
+    leaving = ["-s", allocation.pod_cidr, "!", "-d", addresses.ALL_PODS, "-o", _NODES_INTERFACE]
     return [
         *("-t", "nat", "-A", "POSTROUTING"),
         *leaving,
@@ -118,6 +118,6 @@ def _router_interface(allocation: ClusterAllocation) -> str:
 
 def _set_kernel_parameters(namespace: Path, parameters: dict[str, str]) -> None:
     # /proc/sys/net shows the namespace of the thread that opens it.
-    with namespaces.entered(namespace):
+    with namespaces.enter_network(namespace):
         for name, value in parameters.items():
             (Path("/proc/sys/net/ipv4") / name).write_text(value)

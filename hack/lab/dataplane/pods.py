@@ -63,7 +63,8 @@ class Pod:
         self._address: str | None = None
         self._containers: list[Container] = []
         self._servers: dict[int, asyncio.Server] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._run_task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []  # with `_run_task`
         self._status: dict[str, Any] = dict(pod.get("status") or {})
         self._reported: dict[str, Any] = {}
         self._status_changed = asyncio.Event()
@@ -71,9 +72,9 @@ class Pod:
 
     def start(self) -> None:
         """Run the pod in the background."""
-        self._tasks = [
-            asyncio.create_task(work) for work in (self._run(), self._report_changes(), self._renew_tokens())
-        ]
+        self._run_task = asyncio.create_task(self._run())
+        others = (self._report_changes(), self._renew_tokens())
+        self._tasks = [self._run_task, *(asyncio.create_task(work) for work in others)]
 
     def terminate(self, grace_s: float) -> asyncio.Task[None]:
         """Stop the containers within `grace_s` seconds, then delete the pod."""
@@ -274,8 +275,8 @@ class Pod:
 
     async def _terminate(self, grace_s: float) -> None:
         deadline = asyncio.get_running_loop().time() + grace_s
-        for task in self._tasks[:1]:
-            task.cancel()  # no further containers are started
+        if self._run_task is not None:
+            self._run_task.cancel()  # no further containers are started
         await asyncio.gather(*(each.stop(deadline) for each in self._containers if not each.is_sidecar))
         await self._stop_sidecars(deadline)
         self.kill()

@@ -79,7 +79,7 @@ async def perform(action: Mapping[str, Any], target: ProbeTarget, timeout: float
         get = action["httpGet"]
         host, port = get.get("host") or target.address, target.port(get["port"])
         is_tls = get.get("scheme", "HTTP") == "HTTPS"
-        status = await request_status(target.nodes, host, port, get.get("path", "/"), is_tls=is_tls, timeout=timeout)
+        status = await _request_status(target.nodes, host, port, get.get("path", "/"), is_tls=is_tls, timeout=timeout)
         return status is not None and 200 <= status < 400
     if "grpc" in action:
         return await _accepts_connections(target, int(action["grpc"]["port"]), timeout)
@@ -88,7 +88,7 @@ async def perform(action: Mapping[str, Any], target: ProbeTarget, timeout: float
     return True
 
 
-async def request_status(
+async def _request_status(
     namespace: Path, host: str, port: int, path: str, *, is_tls: bool, timeout: float
 ) -> int | None:
     """Return the status of a response to GET, or None if there is none in time."""

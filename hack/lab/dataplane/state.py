@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from hack.lab.dataplane.containers import command_prefix
+from hack.lab.dataplane.processes import command_prefix
 from hack.lab.errors import LabError
 from hack.lab.state_dir import StateDir, read_mapping, write_atomically
 

@@ -49,7 +49,7 @@ def command(state_dir: StateDir, allocation: ClusterAllocation, router: Path) ->
         argv=(sys.executable, "-m", "hack.lab.dataplane", *map(str, arguments)),
         log=state_dir.cluster(allocation.name) / "logs" / "dataplane.log",
         environment={
-            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "PATH": namespaces.SYSTEM_PATH,
             "PYTHONPATH": str(PROJECT_ROOT),
         },
     )
