@@ -18,6 +18,7 @@ RATE_PER_S = 20
 REQUEST_TIMEOUT_S = 10.0
 _STOP_TIMEOUT_S = REQUEST_TIMEOUT_S + 10
 _POLL_INTERVAL_S = 0.1
+_PIPE_TIMEOUT_S = 1.0
 _SOURCE = Path(load_client.__file__).read_text()
 
 
@@ -38,7 +39,12 @@ class ClientSpec:
 
 
 class RunningClient:
-    """Process of one load client."""
+    """Process of one load client, which runs from the creation of this object until `stop` or `kill`.
+
+    Args:
+        spec: the client.
+        environment: the environment of its command.
+    """
 
     def __init__(self, spec: ClientSpec, environment: Mapping[str, str]) -> None:
         self.spec = spec
@@ -80,22 +86,36 @@ class RunningClient:
             code = self._process.wait(_STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise LoadError(f"{self.spec.name}: does not end after {_STOP_TIMEOUT_S:.0f} seconds") from None
+            raise LoadError(
+                f"{self.spec.name}: runs {_STOP_TIMEOUT_S:.0f} s after its stop; see the processes of its pod"
+            ) from None
         for reader in self._readers:
             reader.join()
         if code:
             raise LoadError(f"{self.spec.name}: exit code {code}: {''.join(self._errors[-3:]).strip() or 'no output'}")
 
     def kill(self) -> None:
-        """End the process without waiting for answers."""
+        """End the process without waiting for answers, and close its pipes."""
         self._process.kill()
         self._process.wait()
+        for reader in self._readers:
+            reader.join(_PIPE_TIMEOUT_S)
+        if any(reader.is_alive() for reader in self._readers):
+            return  # another process has the other end of a pipe; to close the pipe now would block
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            with suppress(BrokenPipeError):
+                if stream is not None:
+                    stream.close()
 
     def require_running(self) -> None:
-        """Raise an error with the client's output if it has ended."""
+        """Check that the process has not ended.
+
+        Raises:
+            LoadError: the process has ended; the message contains its output.
+        """
         if self._process.poll() is not None:
             self.stop()
-            raise LoadError(f"{self.spec.name}: has ended")
+            raise LoadError(f"{self.spec.name}: ended before its stop, with exit code 0; see the log of its pod")
 
     def _read_answers(self, stream: IO[str]) -> None:
         for line in stream:
@@ -119,10 +139,14 @@ class Load:
         self._began = time.time()
 
     def wait_until_steady(self, *, steady_s: float, timeout_s: float) -> None:
-        """Wait until no client has lost a request for `steady_s` seconds; the report begins with these seconds.
+        """Wait until no client has lost a request for some time; the report begins with this time.
+
+        Args:
+            steady_s: the time without a loss, in seconds.
+            timeout_s: time limit of the wait, in seconds.
 
         Raises:
-            LoadError: a client still loses requests after `timeout_s` seconds.
+            LoadError: a client has ended, or still loses requests at the time limit.
         """
         deadline = time.monotonic() + timeout_s
         began = time.time()
@@ -143,7 +167,12 @@ class Load:
                 raise LoadError(f"not steady after {timeout_s:.0f} seconds: {reasons or f'answers {counts}'}")
 
     def report(self, change: str, duration_s: float) -> list[ClientReport]:
-        """Return the report of each client, since all requests succeeded; call it after the clients have stopped."""
+        """Return the report of each client, since all requests succeeded; call it after the clients have stopped.
+
+        Args:
+            change: description of the change.
+            duration_s: duration of the change, in seconds.
+        """
         return [
             summarize(
                 change, duration_s, client.spec.name, client.answers_since(self._began), client.spec.origin_pattern
@@ -179,7 +208,11 @@ def run_load(clients: Sequence[ClientSpec], environment: Mapping[str, str]) -> I
 
 
 def stop_all(clients: Sequence[RunningClient]) -> None:
-    """Stop all clients, and raise the first error afterwards."""
+    """Stop all clients.
+
+    Raises:
+        LoadError: a client failed; all others are stopped nevertheless.
+    """
     errors = []
     for client in clients:
         try:

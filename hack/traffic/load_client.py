@@ -27,7 +27,6 @@ _MESSAGE_KEY = "lab-message"  # metadata of the lab's gRPC servers, which names 
 # A server may close an idle connection at any time. Like Go's HTTP client, the client then opens another one.
 _CLOSED_WHILE_IDLE = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 
-
 Send = Callable[[], dict[str, Any]]
 
 
@@ -47,7 +46,7 @@ class HttpSender:
         self._idle: queue.LifoQueue[http.client.HTTPConnection] = queue.LifoQueue()
 
     def send(self) -> dict[str, Any]:
-        """Send one request, and return the answer."""
+        """Send one request, and return its status and text; every failure raises an exception."""
         connection = self._take_idle_connection()
         if connection is not None:
             try:

@@ -71,7 +71,7 @@ def summarize(
 
     Args:
         change: description of the change.
-        duration_s: duration of the change.
+        duration_s: duration of the change, in seconds.
         client: description of the client.
         answers: the answers in the order of their requests.
         origin_pattern: a regular expression; its first group is the origin of an answer.

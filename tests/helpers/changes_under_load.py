@@ -24,13 +24,13 @@ class TrafficClient:
         return self.url.startswith("grpc:")
 
     @classmethod
-    def of_podinfo_grpc(cls, cluster: str, service: str = "podinfo") -> TrafficClient:
-        """Return a client of podinfo's gRPC port or of its mirror's."""
+    def of_podinfo_grpc(cls, cluster: str) -> TrafficClient:
+        """Return a client of podinfo's gRPC port."""
         return cls(
             cluster=cluster,
-            url=f"grpc://{service}.test:9999",
+            url="grpc://podinfo.test:9999",
             origin=r"greetings from ([-a-z0-9]+)",
-            name=f"{cluster} → {service}, gRPC",
+            name=f"{cluster} → podinfo, gRPC",
         )
 
     @classmethod
@@ -44,15 +44,13 @@ class TrafficClient:
         )
 
     @classmethod
-    def of_podinfo(
-        cls, cluster: str, service: str = "podinfo", path: str = "/", *, namespace: str = "test"
-    ) -> TrafficClient:
-        """Return a client of podinfo or of its mirror; only a service's own page names the cluster that answers."""
+    def of_podinfo(cls, cluster: str, path: str = "/", *, namespace: str = "test") -> TrafficClient:
+        """Return a client of podinfo, whose answers name the cluster."""
         return cls(
             cluster=cluster,
-            url=f"http://{service}.{namespace}:9898{path}",
+            url=f"http://podinfo.{namespace}:9898{path}",
             origin=r"greetings from ([-a-z0-9]+)",
-            name=f"{cluster} → {service}{path if path != '/' else ''}",
+            name=f"{cluster} → podinfo{path if path != '/' else ''}",
         )
 
 

@@ -117,6 +117,9 @@ def record_events(clients: Mapping[str, KubeClient]) -> Iterator[Recording]:
 
     Args:
         clients: clients by the cluster's name in the stack.
+
+    Raises:
+        AssertionError: a change can be missing.
     """
     recording = Recording(clients)
     recording.start()
@@ -137,13 +140,13 @@ class _ClusterRecorder:
 
         built_in = [_BuiltInRecorder(client, key, each, report) for key, each in _BUILT_IN.items()]
         self._custom = {name: _CustomRecorder(client, name, report) for name in _CUSTOM}
-        crds = _BuiltInRecorder(client, "crds", _CRDS, self._find_kind)
+        crds = _BuiltInRecorder(client, "crds", _CRDS, self._follow_crd)
         self._all: list[_CollectionRecorder] = [*built_in, *self._custom.values(), crds]
 
-    def _find_kind(self, operation: Operation, key: ObjectKey, _: dict[str, Any]) -> None:
+    def _follow_crd(self, operation: Operation, key: ObjectKey, _: dict[str, Any]) -> None:
         recorder = self._custom.get(key.name)
         if recorder is not None and operation != "listed":
-            recorder.look()
+            recorder.request_list()
 
     def start(self) -> None:
         for recorder in self._all:
@@ -163,7 +166,7 @@ class _ClusterRecorder:
 class _CollectionRecorder:
     """Recorder of one collection."""
 
-    can_change = False  # whether the API server may stop to serve the collection meanwhile
+    can_change = False  # whether the API server can stop serving the collection meanwhile
 
     def __init__(self, client: KubeClient, resource: str, report: _Report) -> None:
         self._client, self._resource, self._report = client, resource, report
@@ -323,8 +326,8 @@ class _CustomRecorder(_CollectionRecorder):
         super().__init__(client, crd, report)
         self._changed = threading.Event()
 
-    def look(self) -> None:
-        """Look for the kind again, because its CRD has changed."""
+    def request_list(self) -> None:
+        """List the objects again if the kind was not served, because its CRD has changed."""
         self._changed.set()
 
     def find_collection(self) -> Collection | None:

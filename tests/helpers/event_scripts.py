@@ -25,11 +25,16 @@ NAMESPACE = "test"
 
 ScriptObject = dict[str, Any]
 # Cluster, operation and object; each change is a second after the last one.
-Change = tuple[str, Operation, ScriptObject]
+ScriptChange = tuple[str, Operation, ScriptObject]
 
 
-def script_log(before: Mapping[str, Sequence[ScriptObject]], *changes: Change) -> EventLog:
-    """Return the log of changes to the objects of each cluster."""
+def script_log(before: Mapping[str, Sequence[ScriptObject]], *changes: ScriptChange) -> EventLog:
+    """Return the log of changes to the objects of each cluster.
+
+    Args:
+        before: the objects of each cluster before the first change.
+        changes: the changes in their order.
+    """
     events = [
         _event(cluster, "listed", each, 0, version)
         for cluster, objects in before.items()
@@ -58,7 +63,7 @@ def script_object(
     annotations: Mapping[str, str] | None = None,
     **fields: Any,
 ) -> ScriptObject:
-    """Return an object."""
+    """Return an object with the fields that the invariants read; `fields` are further ones next to its spec."""
     metadata = {
         "name": name,
         "namespace": namespace,

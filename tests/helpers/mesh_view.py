@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -49,7 +49,7 @@ class ServiceName(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Backend:
+class RouteBackend:
     """A backend of a route or of a TrafficSplit."""
 
     service: ServiceName
@@ -63,7 +63,7 @@ class Route:
     cluster: str
     key: ObjectKey
     parents: tuple[tuple[ServiceName, int], ...]  # with their ports; 0: all ports
-    backends: tuple[Backend, ...]
+    backends: tuple[RouteBackend, ...]
     has_catch_all: bool
 
 
@@ -95,9 +95,9 @@ class MeshView:
         }
 
     @property
-    def clusters(self) -> Iterator[str]:
+    def clusters(self) -> Collection[str]:
         """Return the names of the clusters."""
-        return iter(self._state)
+        return self._state.keys()
 
     def objects(self, cluster: str, resource: str) -> Iterator[tuple[ObjectKey, Body]]:
         """Return the objects of one kind."""
@@ -108,7 +108,7 @@ class MeshView:
         return self._state[cluster].get(key)
 
     def services(self) -> Iterator[ServiceName]:
-        """Return all Services."""
+        """Yield all Services."""
         for cluster in self._state:
             for key, _ in self.objects(cluster, "services"):
                 yield ServiceName(cluster, key.namespace, key.name)
@@ -165,7 +165,7 @@ class MeshView:
         return target not in self._state or ServiceName(target, MULTICLUSTER_NAMESPACE, _GATEWAY) in self._ready
 
     def routes(self) -> Iterator[Route]:
-        """Return all routes and TrafficSplits."""
+        """Yield all routes and TrafficSplits."""
         for cluster in self._state:
             for resource in _ROUTES:
                 for key, body in self.objects(cluster, resource):
@@ -245,7 +245,7 @@ def _read_route(cluster: str, key: ObjectKey, spec: Mapping[str, Any]) -> Route:
             if each.get("kind") == "Service"
         ),
         backends=tuple(
-            Backend(service=service(each), weight=int(each.get("weight", 1)))
+            RouteBackend(service=service(each), weight=int(each.get("weight", 1)))
             for rule in rules
             for each in rule.get("backendRefs") or ()
         ),
@@ -264,7 +264,7 @@ def _read_traffic_split(cluster: str, key: ObjectKey, spec: Mapping[str, Any]) -
         key=key,
         parents=((ServiceName(cluster, key.namespace, spec["service"]), 0),),
         backends=tuple(
-            Backend(
+            RouteBackend(
                 service=ServiceName(cluster, key.namespace, each["service"]),
                 weight=int(str(each["weight"]).removesuffix("m")),
             )

@@ -54,7 +54,7 @@ class RecordedUpdate:
         selected = [
             each
             for each in self.violations
-            if namespace in (None, each.finding.namespace) and each.finding.namespace not in ignored
+            if namespace in (None, each.breach.namespace) and each.breach.namespace not in ignored
         ]
         assert not self.error, self.error
         if selected:

@@ -27,13 +27,13 @@ def slow_pods(accesses: Iterable[Access], namespaces: Sequence[str], delay: str 
     Args:
         accesses: credentials of the clusters.
         namespaces: names of the namespaces.
-        delay: time until a new pod is ready.
+        delay: time until a new pod is ready, such as `2s`.
     """
     clients = [kube_client.connect(access) for access in accesses]
-    for client in clients:
-        client.request("POST", _POLICIES, body=_build_policy(namespaces, delay))
-        client.request("POST", _BINDINGS, body=_build_binding())
     try:
+        for client in clients:
+            client.request("POST", _POLICIES, body=_build_policy(namespaces, delay))
+            client.request("POST", _BINDINGS, body=_build_binding())
         for client in clients:
             assert wait_until(partial(_is_active, client)), "no new pod gets the annotation"
         yield

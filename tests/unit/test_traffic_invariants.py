@@ -13,7 +13,7 @@ from mesh.kube.constants import (
 )
 from tests.helpers.event_log import EventLog
 from tests.helpers.event_scripts import (
-    Change,
+    ScriptChange,
     ScriptObject,
     endpoints,
     route,
@@ -34,15 +34,15 @@ GATEWAY = [
 ACCOUNT = "web.test.serviceaccount.identity.linkerd.cluster.local"
 
 
-def add(*objects: ScriptObject) -> list[Change]:
+def add(*objects: ScriptObject) -> list[ScriptChange]:
     return [("west", "added", each) for each in objects]
 
 
-def modify(*objects: ScriptObject) -> list[Change]:
+def modify(*objects: ScriptObject) -> list[ScriptChange]:
     return [("west", "modified", each) for each in objects]
 
 
-def delete(*objects: ScriptObject) -> list[Change]:
+def delete(*objects: ScriptObject) -> list[ScriptChange]:
     return [("west", "deleted", each) for each in objects]
 
 
@@ -51,7 +51,7 @@ def sentences(log: EventLog) -> list[str]:
     return [str(each).partition(" s: ")[2] for each in find_violations(log)]
 
 
-def in_mesh(west: list[ScriptObject], *changes: Change) -> EventLog:
+def in_mesh(west: list[ScriptObject], *changes: ScriptChange) -> EventLog:
     """Return the log of a mesh of west and east."""
     return script_log({"west": west, "east": GATEWAY}, *changes)
 
@@ -208,7 +208,7 @@ def test_server_after_its_authorization_is_accepted() -> None:
         add(AUTHENTICATION, SERVER, POLICY),
     ],
 )
-def test_server_before_its_authorization_is_found(changes: list[Change]) -> None:
+def test_server_before_its_authorization_is_found(changes: list[ScriptChange]) -> None:
     port = 'Server of port http of {"matchLabels": {"app": "web"}} in test'
     assert sentences(in_mesh([], *changes)) == [f"west: {port}: refuses web.test, admitted before and afterwards"]
 
@@ -286,8 +286,8 @@ def test_token_stays_until_new_one_is_used() -> None:
         return script_object("Pod", name, namespace=MULTICLUSTER_NAMESPACE, labels=labels)
 
     before = {"west": [LINK, credentials("1"), mirror_pod("old")], "east": [token("")]}
-    create: Change = ("east", "added", token(".2"))
-    revoke: Change = ("east", "deleted", token(""))
+    create: ScriptChange = ("east", "added", token(".2"))
+    revoke: ScriptChange = ("east", "deleted", token(""))
     use = [*modify(credentials("2")), *add(mirror_pod("new")), *delete(mirror_pod("old"))]
 
     assert sentences(script_log(before, create, *use, revoke)) == []
