@@ -18,11 +18,10 @@ from mesh.pulumi_cli import PulumiCommandError
 from tests.helpers.event_log import EventLog
 from tests.helpers.event_recorder import record_events
 from tests.helpers.slow_pods import slow_pods
-from tests.helpers.stack_under_test import StackUnderTest, deploy, wait_until
+from tests.helpers.stack_under_test import REFUSAL, StackUnderTest, deploy, wait_until
 from tests.helpers.traffic_invariants import InvariantViolation, describe_violations, find_violations
 from tests.helpers.update_progress import OutputWatch
 
-_REFUSED = "before anything was changed"
 _DIAGNOSTICS = "Diagnostics:"
 _ENDED = b"Duration:"
 
@@ -42,7 +41,7 @@ class RecordedUpdate:
     @property
     def is_refused(self) -> bool:
         """Return whether the update did not begin."""
-        return _REFUSED in self.error
+        return REFUSAL in self.error
 
     @property
     def has_changed(self) -> bool:

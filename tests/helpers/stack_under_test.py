@@ -30,6 +30,9 @@ from tests.helpers.stack_configs import with_lab_release
 
 Result = TypeVar("Result")
 
+REFUSAL = "before anything was changed"
+"""A part of Pulumi's output after the preflight has refused an update."""
+
 
 class StackUnderTest:
     """A stack on the lab.

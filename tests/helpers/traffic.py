@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,7 +36,7 @@ answer, or a status of 400 or more. A gap is the time between two successful ans
 
 @dataclass(kw_only=True)
 class MeshUnderLoad:
-    """A deployed stack, and the reports of its changes.
+    """A stack whose changes are made under live requests, and the reports of these changes.
 
     Attributes:
         stack: the stack.
@@ -199,9 +198,3 @@ def list_unmeshed_pods(stack: StackUnderTest, cluster: str) -> list[str]:
         and _PROXY
         not in {each["name"] for each in (*pod["spec"].get("initContainers", ()), *pod["spec"]["containers"])}
     ]
-
-
-def read_pods(stack: StackUnderTest, cluster: str, namespace: str, selector: str) -> list[str]:
-    """Return the names of pods."""
-    output = stack.kubectl(stack.contexts[cluster], "-n", namespace, "get", "pods", "-l", selector, "-o", "json")
-    return [item["metadata"]["name"] for item in json.loads(output)["items"]]

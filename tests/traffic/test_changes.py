@@ -13,6 +13,7 @@ from tests.helpers.changes_under_load import (
 )
 from tests.helpers.dataplane_programs import REQUIRES_DATAPLANE
 from tests.helpers.edge_releases import REQUIRES_EDGE_RELEASES
+from tests.helpers.stack_under_test import REFUSAL
 from tests.helpers.traffic import MeshUnderLoad
 
 pytestmark = [pytest.mark.lab("west", "east", "north", minutes=20), REQUIRES_DATAPLANE, REQUIRES_EDGE_RELEASES]
@@ -32,4 +33,4 @@ def test_change_without_lossless_order_is_refused(mesh: MeshUnderLoad, change: C
     mesh.disturb(f"{change.name} (refused)", lambda: outputs.append(mesh.stack.up_expecting_failure()), change.clients)
 
     mesh.configure(change.before)
-    assert "before anything was changed" in outputs[0]
+    assert REFUSAL in outputs[0]

@@ -13,6 +13,7 @@ from tests.helpers.changes_under_load import stable_clients
 from tests.helpers.dataplane_programs import REQUIRES_DATAPLANE
 from tests.helpers.edge_releases import REQUIRES_EDGE_RELEASES
 from tests.helpers.stack_pairs import WalkSettings, describe_step, draw_walk
+from tests.helpers.stack_under_test import REFUSAL
 from tests.helpers.traffic import MeshUnderLoad
 
 pytestmark = [
@@ -25,7 +26,6 @@ pytestmark = [
 _STEPS = 5
 # Not every change has a service that answers before and after it.
 _MAX_CONFIGS = 100
-_REFUSAL = "before anything was changed"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -56,7 +56,7 @@ def test_no_update_loses_requests(mesh: MeshUnderLoad, pytestconfig: pytest.Conf
         except PulumiCommandError as error:
             mesh.configure(before)
             former = before
-            if _REFUSAL not in mesh.stack.output.read_text()[length:]:
+            if REFUSAL not in mesh.stack.output.read_text()[length:]:
                 failures.append(f"{error}\n{describe_step(before, config)}")
                 break
         if steps == _STEPS:
