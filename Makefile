@@ -28,6 +28,7 @@ help: ## List all targets
 	@echo
 	@echo "STACK is the name of a Pulumi.<stack>.yaml: $(sort $(patsubst Pulumi.%.yaml,%,$(wildcard Pulumi.*.yaml))); default: dev."
 	@echo "LAB_HOME is the lab's folder (default: .lab); LAB_CHARTS names folders with further charts for the lab."
+	@echo "LAB_LINKERD, LAB_DATAPLANE name folders with Linkerd's programs for the lab (see docs/lab.md)."
 	@echo "PYTHON is the path of Python 3.11 or later (default: python3)."
 
 up: ## Build the toolchain, start the lab, run `pulumi up` for STACK, check the mesh
@@ -41,7 +42,7 @@ review: ## Print the changes that STACK would make in its clusters, as Markdown 
 check: $(VENV)/ready ## Check the mesh of STACK in the lab with Linkerd's own checks, and print a table
 	@$(PY) -m hack.make check $(STACK)
 
-verify: $(VENV)/ready ## Check the traffic splits of STACK on your own clusters: send requests from a pod and count the answers
+verify: $(VENV)/ready ## Check the traffic splits of STACK on your own clusters, or in a lab with a data plane: count answers to requests
 	@$(PY) -m hack.make verify $(STACK)
 
 down: $(VENV)/ready ## Destroy STACK and delete its clusters; without other stacks, stop the lab and delete its data

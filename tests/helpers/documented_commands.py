@@ -135,16 +135,16 @@ RUNS = (
 EXCLUSIONS = (
     Exclusion(
         pattern=r"^linkerd .*\bviz .*\b(stat|top|tap|routes)\b",
-        reason="viz reads the metrics of proxies and serves them from pods; the lab's pods have no containers",
+        reason="viz reads the metrics of proxies, and the pods of these tests are simulated",
     ),
-    Exclusion(pattern=r" dashboard$", reason="the dashboard is served by a pod, and the lab's pods have no containers"),
+    Exclusion(pattern=r" dashboard$", reason="the dashboard is served by a pod, and the pods are simulated"),
     Exclusion(
         pattern=r"^linkerd .*check --proxy",
-        reason="the check waits for healthy proxies and fails without them; the lab has none",
+        reason="the check waits for healthy proxies, and simulated pods have none",
     ),
-    Exclusion(pattern=r"^kubectl .*\bexec\b", reason="the lab's pods have no containers that could run a program"),
-    Exclusion(pattern=r"^kubectl .*\bport-forward\b", reason="no program listens in the lab's pods"),
-    Exclusion(pattern=r"^make verify", reason="the requests need packets between pods, and the lab carries none"),
+    Exclusion(pattern=r"^kubectl .*\bexec\b", reason="the pods are simulated, and run no program"),
+    Exclusion(pattern=r"^kubectl .*\bport-forward\b", reason="the pods are simulated, and no program listens"),
+    Exclusion(pattern=r"^make verify", reason="the requests need packets between pods, and the pods are simulated"),
     Exclusion(
         pattern=r"^cilium |cilium-test", reason="the command and its test need Cilium's agents; the lab has none"
     ),
@@ -175,8 +175,8 @@ EXCLUSIONS = (
     ),
     Exclusion(pattern=r"apiServer\.certificateAuthority <", reason="the command needs the CA of a load balancer"),
     Exclusion(
-        pattern=r"hack\.lab (exec|start --flat|start --image-delay)",
-        reason="the command needs the data plane, and with it Linkerd's proxies; tests/integration/test_dataplane.py",
+        pattern=r"LAB_DATAPLANE=|hack\.lab (exec|start --flat|start --image-delay)",
+        reason="the data plane needs Linkerd's proxies; tests/integration/test_dataplane.py and tests/traffic use it",
     ),
     Exclusion(pattern=r"^make test$", reason="the command runs the tests themselves"),
     Exclusion(pattern=r"^make bench", reason="the measurements take up to hours, and need the whole machine"),

@@ -36,7 +36,7 @@ answer, or a status of 400 or more. A gap is the time between two successful ans
 
 @dataclass(kw_only=True)
 class MeshUnderLoad:
-    """A stack whose changes are made under live requests, and the reports of these changes.
+    """A stack that is changed under live requests, and the reports of its changes.
 
     Attributes:
         stack: the stack.
