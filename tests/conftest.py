@@ -63,17 +63,18 @@ def pytest_report_header(config: pytest.Config) -> str:
 @pytest.fixture(scope="session")
 def lab_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StateDir]:
     """Yield the state folder of this worker's lab, and delete the lab at the end."""
-    home = StateDir(folder=tmp_path_factory.mktemp("lab") / "home")
-    try:
-        yield home
-    finally:
-        lifecycle.stop(home, [], delete=True)
+    yield from create_lab_home(tmp_path_factory.mktemp("lab"))
 
 
 @pytest.fixture(scope="session")
 def dataplane_lab_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StateDir]:
     """Yield the state folder of this worker's lab with a data plane, and delete the lab at the end."""
-    home = StateDir(folder=tmp_path_factory.mktemp("dataplane") / "home")
+    yield from create_lab_home(tmp_path_factory.mktemp("dataplane"))
+
+
+def create_lab_home(folder: Path) -> Iterator[StateDir]:
+    """Yield a state folder below another one, and delete its lab at the end."""
+    home = StateDir(folder=folder / "home")
     try:
         yield home
     finally:

@@ -1,7 +1,7 @@
 """DNS server of the lab: resolves the load balancers' host names and no others."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import cast
 
 from dnslib import QTYPE, RCODE, RR, A, DNSRecord
@@ -43,6 +43,25 @@ class _Datagrams(asyncio.DatagramProtocol):
             self._transport.sendto(reply, addr)
 
 
+async def answer_stream(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, resolve: Callable[[bytes], Awaitable[bytes | None]]
+) -> None:
+    """Answer one query over TCP, and close the connection.
+
+    https://www.rfc-editor.org/rfc/rfc1035#section-4.2.2
+    """
+    try:
+        length = int.from_bytes(await reader.readexactly(2), "big")
+        reply = await resolve(await reader.readexactly(length))
+        if reply:
+            writer.write(len(reply).to_bytes(2, "big") + reply)
+            await writer.drain()
+    except (asyncio.IncompleteReadError, ConnectionError):
+        pass
+    finally:
+        writer.close()
+
+
 async def serve(hosts: Hosts, port: int) -> list[asyncio.Server | asyncio.BaseTransport]:
     """Serve on this port of 127.0.0.1, over UDP and TCP; to stop, close the returned servers.
 
@@ -50,17 +69,11 @@ async def serve(hosts: Hosts, port: int) -> list[asyncio.Server | asyncio.BaseTr
         OSError: the port is taken.
     """
 
+    async def resolve(query: bytes) -> bytes | None:
+        return answer(query, hosts())
+
     async def stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            length = int.from_bytes(await reader.readexactly(2), "big")
-            reply = answer(await reader.readexactly(length), hosts())
-            if reply:
-                writer.write(len(reply).to_bytes(2, "big") + reply)
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
+        await answer_stream(reader, writer, resolve)
 
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(hosts), local_addr=("127.0.0.1", port))

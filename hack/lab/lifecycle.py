@@ -71,7 +71,7 @@ def start(
             before = spec.load(state_dir) if state_dir.is_running() else LabSpec()
             _reject_changes(before, desired, load_balancers)
             is_new = not before.clusters
-            _reject_dataplane_changes(before, dataplane_folders, flat=flat)
+            reject_dataplane_changes(before, dataplane_folders, flat=flat, image_delay=image_delay)
             new_names = [cluster.name for cluster in desired if cluster.name not in before.names]
             folders = dict.fromkeys((*before.chart_folders, *(str(folder.absolute()) for folder in chart_folders)))
             own = dict.fromkeys((*map(str, own_folders), *before.own_chart_folders))
@@ -171,8 +171,21 @@ def _reject_changes(
             )
 
 
-def _reject_dataplane_changes(before: LabSpec, folders: Sequence[Path], *, flat: bool) -> None:
-    """Report a data plane that differs from that of the running lab; without the variable, the lab keeps its own."""
+def reject_dataplane_changes(before: LabSpec, folders: Sequence[Path], *, flat: bool, image_delay: float) -> None:
+    """Report a data plane that differs from that of the running lab; without the variable, the lab keeps its own.
+
+    Args:
+        before: the spec of the running lab; an empty one if no lab runs.
+        folders: folders with Linkerd's programs; none if the variable is not set.
+        flat: whether pods must reach pods of other clusters.
+        image_delay: seconds until a container must start; 0 if not requested.
+
+    Raises:
+        LabError: the data plane differs, or an option needs one.
+    """
+    options = [name for name, is_set in (("--flat", flat), ("--image-delay", bool(image_delay))) if is_set]
+    if options and not (folders or before.dataplane_folders):
+        raise LabError(f"{options[0]}: needs a data plane; set {DATAPLANE_VARIABLE} (docs/lab.md)")
     if not before.clusters:
         return
     stop_first = "stop the lab first with 'python -m hack.lab stop'"
@@ -182,6 +195,8 @@ def _reject_dataplane_changes(before: LabSpec, folders: Sequence[Path], *, flat:
         raise LabError(f"{DATAPLANE_VARIABLE}: {os.pathsep.join(map(str, folders))}: {running}; {stop_first}")
     if flat and not before.is_flat:
         raise LabError(f"--flat: the lab runs without a flat network; {stop_first}")
+    if image_delay and image_delay != before.image_delay_s:
+        raise LabError(f"--image-delay: {image_delay:g}: the lab runs with {before.image_delay_s:g}; {stop_first}")
 
 
 def _ensure_supervisor(state_dir: StateDir, owner: int | None) -> None:

@@ -16,6 +16,7 @@ from dnslib.dns import DNSError
 
 from hack.lab.dataplane import addresses, namespaces
 from hack.lab.dataplane.informer import Informer
+from hack.lab.dns import answer_stream
 
 _ANSWER_TTL_S = 5
 _FORWARD_TIMEOUT_S = 2.0
@@ -164,16 +165,7 @@ class DnsServer(asyncio.DatagramProtocol):
             self._transport.sendto(reply, sender)
 
     async def _serve_stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            length = int.from_bytes(await reader.readexactly(2), "big")
-            reply = await self._resolve(await reader.readexactly(length))
-            if reply:
-                writer.write(len(reply).to_bytes(2, "big") + reply)
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
+        await answer_stream(reader, writer, self._resolve)
 
     async def _resolve(self, query: bytes) -> bytes | None:
         try:
