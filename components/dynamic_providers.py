@@ -208,7 +208,7 @@ class ServiceExportProvider(StateProvider):
         with suppress(WrongClusterError, KubeError):
             value = service_export.read_export(_connect(props), props)
             if value is None:
-                return ReadResult()  # the Service does not exist either
+                return ReadResult("", {})  # without an ID, Pulumi drops the export: its Service does not exist either
             return ReadResult(id_, {**self.persisted(props), "value": value})
         return ReadResult(id_, props)
 

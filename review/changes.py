@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from mesh.pulumi_constants import HELM_RELEASE_TYPE, SERVICE_EXPORT_TYPE
@@ -13,6 +13,8 @@ from review.objects import ManifestObject, NamespacedLookup, ObjectIdentity, ide
 from review.preview import Preview, ResourceState, Step
 from review.redaction import Redacted, redact, redact_text
 from review.release_objects import ReviewedRelease
+
+_SERVICE_TYPE = "kubernetes:core/v1:Service"
 
 Verb = Literal["added", "changed", "removed", "replaced", "kept"]
 _VERBS: Mapping[str, Verb] = {"create": "added", "update": "changed", "delete": "removed", "replace": "replaced"}
@@ -98,10 +100,22 @@ def compare_resources(
         lookups: lookup of namespaced kinds, by cluster name.
         secrets: texts to redact.
     """
-    return [
+    changes = [
         _compare_resource(step, lookups.get(step.cluster or "", _no_lookup), secrets)
         for step in preview.steps
         if step.operation != "same" and step.type != HELM_RELEASE_TYPE
+    ]
+    # The change of a Service that is created or deleted includes its label.
+    services = {
+        (each.cluster, each.object.identity)
+        for each in changes
+        if each.object is not None and each.type == _SERVICE_TYPE and each.operation != "update"
+    }
+    return [
+        replace(each, object=None)
+        if each.type == SERVICE_EXPORT_TYPE and each.object and (each.cluster, each.object.identity) in services
+        else each
+        for each in changes
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -48,6 +48,13 @@ def _list_stable_objects(lab_stack: StackUnderTest, context: str) -> dict[str, A
     return {key: value for key, value in objects.items() if not key.startswith(("endpoints", "pods"))}
 
 
+def _list_export_resources(cluster: str, *, sources: Sequence[str]) -> list[str]:
+    """Return the resources that export podinfo from a cluster to its sources."""
+    service = f"{cluster}-test-podinfo-service"
+    cleanups = [f"ExportCleanup {service}-export-{source}" for source in sources]
+    return [f"ServiceExport {service}-exported", f"Stash {service}-mirrors", *cleanups]
+
+
 def _start_cluster(lab: StateDir, name: str) -> None:
     lifecycle.start(lab, [name], load_balancers={}, chart_folders=[], timeout=120, report=print)
 
@@ -69,6 +76,8 @@ def _read_resources(lab_stack: StackUnderTest) -> dict[str, Any]:
 
 def test_adding_a_cluster_changes_only_it_and_its_links(fleet: StackUnderTest) -> None:
     names = [urn.rsplit("::", 1)[1] for urn in _read_resources(fleet) if "-export-" not in urn]
+    # The records of the mirrors in each source.
+    records = dict.fromkeys((f"Stash {name}-test-podinfo-service-mirrors" for name in ("west", "north")), "update")
     per_cluster = sum(name == "north" or name.startswith("north-") for name in names)
     per_link = sum(name.startswith("link-west-to-north") for name in names)
     fleet.configure(THREE_CLUSTERS)
@@ -78,7 +87,9 @@ def test_adding_a_cluster_changes_only_it_and_its_links(fleet: StackUnderTest) -
     exports = {name: op for name, op in changes.items() if "-export-" in name}
     cluster_changes = {name: op for name, op in changes.items() if " south" in name and name not in exports}
     links = {name: op for name, op in changes.items() if " link-" in name and "south" in name}
-    assert set(changes) == {*cluster_changes, *links, *exports, "ClusterIdentities cluster-identities"}
+    updates = {name: op for name, op in changes.items() if op == "update"}
+    assert updates == {**records, "ClusterIdentities cluster-identities": "update"}
+    assert set(changes) == {*cluster_changes, *links, *exports, *updates}
     assert set(cluster_changes.values()) == set(links.values()) == set(exports.values()) == {"create"}
     assert len(exports) == 4, "one per exporting cluster and source"
     assert len(cluster_changes) == per_cluster
@@ -119,17 +130,14 @@ def test_declared_unreachable_cluster_is_retained_while_others_update(
     config["workloads"] = WITHDRAWN
     fleet.configure(config)
 
-    exports = {f"ExportCleanup west-test-podinfo-service-export-{source}" for source in ("north", "south")}
-    assert fleet.preview_changes() == {
-        "Service west-test-podinfo-service": "update",
-        **dict.fromkeys(exports, "delete"),
-    }
+    exports = _list_export_resources("west", sources=("north", "south"))
+    assert fleet.preview_changes() == dict.fromkeys(exports, "delete")
     fleet.up()
 
     after = _read_resources(fleet)
     changed = {urn.rsplit("::", 1)[1] for urn in before if before[urn] != after.get(urn)}
-    deleted_exports = {name.removeprefix("ExportCleanup ") for name in exports}
-    assert changed == {"west-test-podinfo-service", "multicluster-mesh-fleet", *deleted_exports}
+    deleted_exports = {name.rpartition(" ")[2] for name in exports}
+    assert changed == {"multicluster-mesh-fleet", *deleted_exports}
     assert not fleet.has_object("ctx-2", "service", "podinfo-west", "test"), "west still exports podinfo"
     assert fleet.has_object("ctx-2", "service", "podinfo-north", "test"), "a pending mirror was deleted"
     with fleet.engine() as engine:
@@ -148,11 +156,8 @@ def test_returning_cluster_receives_pending_changes(lab: StateDir, fleet: StackU
     _start_cluster(lab, "north")
     fleet.configure({**THREE_CLUSTERS, "workloads": WITHDRAWN})
 
-    exports = {f"ExportCleanup north-test-podinfo-service-export-{source}" for source in ("west", "south")}
-    assert fleet.preview_changes() == {
-        "Service north-test-podinfo-service": "update",
-        **dict.fromkeys(exports, "delete"),
-    }
+    exports = _list_export_resources("north", sources=("west", "south"))
+    assert fleet.preview_changes() == dict.fromkeys(exports, "delete")
     fleet.up()
 
     # The service mirrors of the others reconnect to north after a while.

@@ -116,7 +116,10 @@ def test_refresh_finds_changed_label(east: ServiceCluster, labels: dict[str, str
 def test_refresh_without_service_drops_the_export(east: ServiceCluster) -> None:
     east.objects.clear()
 
-    assert not ServiceExportProvider().read("id", PROPS).id
+    live = ServiceExportProvider().read("id", PROPS)
+
+    assert live.id == ""
+    assert live.outs == {}, "Pulumi's dynamic provider fails without outputs"
 
 
 def test_refresh_of_unreachable_cluster_changes_nothing(east: ServiceCluster, monkeypatch: pytest.MonkeyPatch) -> None:
