@@ -372,6 +372,23 @@ def test_export_is_label_of_its_service(operation: str, lines: list[str]) -> Non
     assert [line for field in change.fields for line in field.lines] == lines
 
 
+def test_label_of_deleted_service_is_no_change_of_its_own() -> None:
+    metadata = {"name": "podinfo", "namespace": "test"}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": metadata}
+    export = {
+        **{"cluster": "west", "namespace": "test", "service": "podinfo"},
+        **{"label": "mirror.linkerd.io/exported", "value": "true"},
+    }
+    plan = previews.build_preview(
+        preview_step("delete", "kubernetes:core/v1:Service", "west-test-podinfo-service", service),
+        preview_step("delete", SERVICE_EXPORT_TYPE, "west-test-podinfo-service-exported", export, cluster=None),
+    )
+
+    report = changes.compare_resources(plan, {}, ())
+
+    assert [each.object.verb if each.object else None for each in report] == ["removed", None]
+
+
 def test_resource_belongs_to_cluster_of_its_provider() -> None:
     plan = previews.build_preview(
         preview_step("create", KUBERNETES_PROVIDER_TYPE, "west", after={}, cluster=None),
