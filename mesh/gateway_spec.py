@@ -10,7 +10,8 @@ from mesh.kube import constants
 MULTICLUSTER_NAMESPACE = constants.MULTICLUSTER_NAMESPACE
 GATEWAY_SERVICE = "linkerd-gateway"
 # Defaults of the linkerd-multicluster chart.
-_CHART_DEFAULTS = {"port": 4143, "probe": {"path": "/ready", "port": 4191, "seconds": 3}}
+DEFAULT_PORT = 4143
+_CHART_DEFAULTS = {"port": DEFAULT_PORT, "probe": {"path": "/ready", "port": 4191, "seconds": 3}}
 
 
 def gateway_values(target: config.ClusterSettings) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mesh.config import ClusterSettings, Settings
-from mesh.gateway_spec import gateway_values
+from mesh.gateway_spec import DEFAULT_PORT, gateway_values
 from mesh.kube.constants import EXPORTED_LABEL
 from mesh.kube.json_access import as_mapping, as_text
 from mesh.pulumi_constants import HELM_RELEASE_TYPE, SERVICE_EXPORT_TYPE
@@ -120,7 +120,8 @@ def _list_lost_gateways(
     }
     for cluster in stack.clusters:
         reason = find_lost_gateway(former.get(cluster.name, {}), cluster)
-        if reason is None or not cluster.has_multicluster:
+        # Nothing changes on a cluster that cannot be reached.
+        if reason is None or not cluster.has_multicluster or not cluster.reachable:
             continue
         for (source, target), spec in links.items():
             if target == cluster.name and spec.get("gatewayAddress"):
@@ -147,10 +148,9 @@ def find_lost_gateway(former: Mapping[str, Any], cluster: ClusterSettings) -> st
     # A Service that becomes a LoadBalancer keeps its node ports.
     if former_type == "NodePort" and service_type != "LoadBalancer" and _number(former_port) != port:
         return f"the gateway's node port {_number(former_port)} is removed"
-    default_port = gateway_values(cluster)["port"]
-    former_service_port = _number(former.get("port", 4143))
-    if former_service_port != default_port:
-        return f"the gateway's port changes from {former_service_port} to {default_port}"
+    service_port, former_service_port = gateway_values(cluster)["port"], _number(former.get("port", DEFAULT_PORT))
+    if former_service_port != service_port:
+        return f"the gateway's port changes from {former_service_port} to {service_port}"
     return None
 
 

@@ -76,8 +76,8 @@ class Exports:
         self._mirrored: dict[ServiceKey, Sequence[pulumi.Resource]] = {}
         self._last_members: dict[tuple[str, str], Sequence[pulumi.Resource]] = {}
 
-    def follow_last_member(self, service: ExportedService, mirrored: Sequence[pulumi.Resource]) -> None:
-        """Let the next member of a federated service join after this one.
+    def set_last_member(self, service: ExportedService, mirrored: Sequence[pulumi.Resource]) -> None:
+        """Let the next member of a federated service join after this one, if the service is a member.
 
         Args:
             service: the member.
@@ -193,7 +193,7 @@ def create_export(
     # The controllers create no mirror without its namespace.
     components = [each.component for each in source_namespaces if each is not None]
     mirrored = [*labels, *_create_mirror_wait(service, [*labels, *components])]
-    exports.follow_last_member(service, mirrored)
+    exports.set_last_member(service, mirrored)
     return mirrored
 
 

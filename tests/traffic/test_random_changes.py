@@ -61,5 +61,5 @@ def test_no_update_loses_requests(mesh: MeshUnderLoad, pytestconfig: pytest.Conf
                 break
         if steps == _STEPS:
             break
-    assert steps == _STEPS or failures
     assert not failures, "\n\n".join(failures)
+    assert steps == _STEPS, f"{_MAX_CONFIGS} stack files had {steps} changes that a client can notice"

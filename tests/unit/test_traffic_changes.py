@@ -74,6 +74,13 @@ def test_removed_gateway_is_lost(run: RunProgram, environment: Environment) -> N
     assert changes.lost_gateways == [LostGateway(source="west", target="east", reason="the gateway is removed")]
 
 
+def test_unreachable_gateway_is_not_lost(run: RunProgram, environment: Environment) -> None:
+    gateway = {"reachable": False, "gateway": NODE_PORTS}
+    changed = {**EXPORTING, "clusters": {"west": {}, "east": gateway}}
+
+    assert find_changes(run, environment, EXPORTING, changed).lost_gateways == []
+
+
 def test_changed_port_of_gateway_is_lost(run: RunProgram, environment: Environment) -> None:
     values = {"linkerd-multicluster": {"gateway": {"port": 4200}}}
     changed = {**EXPORTING, "clusters": {"west": {}, "east": {"linkerd": {"values": values}}}}
