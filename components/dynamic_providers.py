@@ -185,18 +185,10 @@ class ExportCleanupProvider(StateProvider):
 
 
 class ServiceExportProvider(StateProvider):
-    """Provider of `components.workloads.service_export.ServiceExport`."""
+    """Provider of `components.workloads.service_export.ServiceExport`, whose hook sets the label."""
 
     id_keys = ("cluster", "namespace", "service", "label")
     keys = (*id_keys, "context", "kubeconfig", "uid", "value", "fieldManager", "adopt")
-
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        """Set the label."""
-        from components.workloads import service_export
-
-        with _hidden_tracebacks():
-            service_export.apply_export(_connect(props), props)
-        return super().create(props)
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Read the label, so that `up` sets a label that was changed or removed."""
@@ -211,14 +203,6 @@ class ServiceExportProvider(StateProvider):
                 return ReadResult("", {})  # without an ID, Pulumi drops the export: its Service does not exist either
             return ReadResult(id_, {**self.persisted(props), "value": value})
         return ReadResult(id_, props)
-
-    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        """Set the label."""
-        from components.workloads import service_export
-
-        with _hidden_tracebacks():
-            service_export.apply_export(_connect(_news), _news)
-        return super().update(_id, _olds, _news)
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         """Remove the label."""

@@ -68,8 +68,16 @@ class ServiceExport(Resource, module="multicluster-mesh", name="ServiceExport"):
         value: str,
         opts: pulumi.ResourceOptions,
     ) -> None:
-        props = {**cluster.access_inputs, **export_props(cluster, namespace, service, label, value)}
-        super().__init__(ServiceExportProvider(), name, props, opts)
+        export, access = export_props(cluster, namespace, service, label, value), cluster.access
+
+        def apply(_step: HookStep) -> None:
+            apply_export(kube_client.connect(access), export)
+
+        # In the provider's own process, the import of the Kubernetes client would take half a second of each `up`.
+        hook = pulumi.ResourceHook(f"{name}-apply", create_step_hook(apply))
+        hooks = pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook])
+        options = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(hooks=hooks))
+        super().__init__(ServiceExportProvider(), name, {**cluster.access_inputs, **export}, options)
 
 
 def export_props(cluster: Cluster, namespace: str, service: str, label: str, value: str) -> dict[str, Any]:

@@ -122,7 +122,10 @@ def test_exported_service_and_mirrors_depend_on_gateway_and_links(full_stack: Re
     export = full_stack.dependencies_of(":ServiceExport", "west-test-podinfo-service-exported")
     cleanup = full_stack.dependencies_of(":ExportCleanup", "west-test-podinfo-service-export-east")
 
+    hooks = full_stack.registration(":ServiceExport", "west-test-podinfo-service-exported").hooks
+
     assert {"ReleaseDrift west-multicluster-drift", "ExportCleanup west-test-podinfo-service-export-east"} <= export
+    assert hooks == (("west-test-podinfo-service-exported-apply",),) * 2, "the hook sets the label"
     assert {"Link link-east-to-west-link", "ReleaseDrift link-east-to-west-controller-drift"} <= cleanup
     assert not [name for name in cleanup if "west-to-east" in name], "only links that import the service"
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from components.dynamic_providers import ServiceExportProvider
-from components.workloads.service_export import ExportConflictError, MissingServiceError, share_labels
+from components.workloads.service_export import ExportConflictError, MissingServiceError, apply_export, share_labels
 from mesh.kube import client as kube_client
 from tests.helpers.fake_api_server import FakeApiServer, build_client, build_kube_client, serve
 
@@ -57,13 +57,23 @@ def applied(labels: dict[str, str]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata}
 
 
+def apply(east: ServiceCluster, props: dict[str, Any]) -> None:
+    apply_export(build_kube_client(east.server), props)
+
+
 def test_export_applies_only_its_label(east: ServiceCluster) -> None:
+    apply(east, PROPS)
+
+    assert east.requests == [f"GET {SERVICE_PATH}", f"PATCH {APPLY_PATH}"]
+    assert east.bodies == [applied({LABEL: "true"})]
+
+
+def test_provider_keeps_the_export_in_the_state_only(east: ServiceCluster) -> None:
     created = ServiceExportProvider().create(PROPS)
 
     assert created.id == f"east/test/podinfo/{LABEL}"
     assert created.outs == PROPS
-    assert east.requests == [f"GET {SERVICE_PATH}", f"PATCH {APPLY_PATH}"]
-    assert east.bodies == [applied({LABEL: "true"})]
+    assert east.requests == [], "a hook of the resource sets the label"
 
 
 def test_deletion_removes_only_the_label(east: ServiceCluster) -> None:
@@ -84,7 +94,7 @@ def test_export_of_missing_service_is_reported(east: ServiceCluster) -> None:
     east.objects.clear()
 
     with pytest.raises(MissingServiceError, match="east: Service test/podinfo: does not exist"):
-        ServiceExportProvider().create(PROPS)
+        apply(east, PROPS)
 
     assert east.bodies == []
 
@@ -93,11 +103,11 @@ def test_label_of_another_owner_is_reported(east: ServiceCluster) -> None:
     east.patch_status = 409
 
     with pytest.raises(ExportConflictError, match='conflict with "kubectl-label"; remove the label there, or set'):
-        ServiceExportProvider().create(PROPS)
+        apply(east, PROPS)
 
 
 def test_adopted_cluster_takes_the_label_over(east: ServiceCluster) -> None:
-    ServiceExportProvider().create({**PROPS, "adopt": True})
+    apply(east, {**PROPS, "adopt": True})
 
     assert east.requests[-1] == f"PATCH {APPLY_PATH}&force=true"
 
