@@ -163,7 +163,7 @@ class MirrorCleanupProvider(StateProvider):
 
 
 class ExportCleanupProvider(StateProvider):
-    """Provider of `components.workloads.export_cleanup.ExportCleanup`."""
+    """Provider of `components.services.export_cleanup.ExportCleanup`."""
 
     id_keys = ("target", "namespace", "service", "source")
     keys = (
@@ -179,20 +179,20 @@ class ExportCleanupProvider(StateProvider):
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         """Wait until the service's mirror or membership is gone, and delete what remains at the deadline."""
-        from components.workloads import export_cleanup
+        from components.services import export_cleanup
 
         export_cleanup.delete_export(_props, time.monotonic() + export_cleanup.MIRROR_DELETION_TIMEOUT_S)
 
 
 class ServiceExportProvider(StateProvider):
-    """Provider of `components.workloads.service_export.ServiceExport`, whose hook sets the label."""
+    """Provider of `components.services.service_export.ServiceExport`, whose hook sets the label."""
 
     id_keys = ("cluster", "namespace", "service", "label")
     keys = (*id_keys, "context", "kubeconfig", "uid", "value", "fieldManager", "adopt")
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Read the label, so that `up` sets a label that was changed or removed."""
-        from components.workloads import service_export
+        from components.services import service_export
         from mesh.kube.cluster_uid import WrongClusterError
         from mesh.kube.errors import KubeError
 
@@ -206,7 +206,7 @@ class ServiceExportProvider(StateProvider):
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         """Remove the label."""
-        from components.workloads import service_export
+        from components.services import service_export
 
         with _skipped_on_another_cluster():
             service_export.remove_export(_connect(_props), _props)

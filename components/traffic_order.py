@@ -14,7 +14,7 @@ dependency. Four additions are needed:
 * Linkerd's controllers watch each kind on its own. A route can reach a proxy before the mirror that it names, although
   the mirror is older. On a busy machine, 1 of 843 requests failed. So the hook waits a little longer.
 * A change that ends something must be a deletion, not an update. So an export is a resource of its own
-  (`components.workloads.service_export`).
+  (`components.services.service_export`).
 * Some changes need two updates, and are refused in one (`mesh.traffic_changes`).
 
 `docs/traffic.md` lists the changes, and what each of them costs.

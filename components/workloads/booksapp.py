@@ -10,14 +10,14 @@ from collections.abc import Mapping
 
 import pulumi
 
-from components.workloads.exports import Exports
+from components.services.exports import Exports
+from components.services.mesh_namespace import MeshNamespace
+from components.services.service_profile import create_profile
+from components.services.traffic_split import Backend, split_requests
 from components.workloads.manifests import container_spec, environment
 from components.workloads.nginx import PORT as NGINX_PORT
 from components.workloads.nginx import create_nginx
 from components.workloads.sample_component import SampleComponent
-from components.workloads.sample_namespace import SampleNamespace
-from components.workloads.service_profile import create_profile
-from components.workloads.traffic_split import Backend, split_requests
 from mesh import config
 from mesh.config.models.samples import BooksappConfig, RouteConfig
 from mesh.images import BOOKSAPP_IMAGE, BOOKSAPP_TRAFFIC_IMAGE
@@ -62,7 +62,7 @@ class Booksapp(SampleComponent):
     """
 
     def __init__(
-        self, namespace: SampleNamespace, sample: config.Sample, opts: pulumi.ResourceOptions | None = None
+        self, namespace: MeshNamespace, sample: config.Sample, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("multicluster-mesh:index:Booksapp", namespace, sample, opts)
         settings = sample.config

@@ -16,7 +16,7 @@ import pulumi
 from components.cluster import Cluster
 from components.sdk.hooks import HookStep, create_step_hook
 from components.sdk.kubernetes_object import KubernetesObject
-from components.workloads.sample_namespace import SampleNamespace
+from components.services.mesh_namespace import MeshNamespace
 
 # Imported here because hooks run after Pulumi has removed the program's folder from the import path.
 from mesh.kube import client as kube_client
@@ -28,7 +28,7 @@ from mesh.readiness.wait import ReadinessWait
 def create_deployment_wait(
     name: str,
     cluster: Cluster,
-    namespace: SampleNamespace,
+    namespace: MeshNamespace,
     sample: str,
     deployments: Mapping[str, pulumi.Output[str]],
     parent: pulumi.Resource,

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import pulumi
 
-from components.workloads.authorization_policy import allow_access
-from components.workloads.exports import Exports
+from components.services.authorization_policy import allow_access
+from components.services.exports import Exports
+from components.services.mesh_namespace import MeshNamespace
 from components.workloads.manifests import container_spec, environment
 from components.workloads.sample_component import SampleComponent
-from components.workloads.sample_namespace import SampleNamespace
 from mesh import config
 from mesh.config.models.samples import EmojivotoConfig
 from mesh.images import EMOJIVOTO_IMAGE
@@ -33,7 +33,7 @@ class Emojivoto(SampleComponent):
     """
 
     def __init__(
-        self, namespace: SampleNamespace, sample: config.Sample, opts: pulumi.ResourceOptions | None = None
+        self, namespace: MeshNamespace, sample: config.Sample, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("multicluster-mesh:index:Emojivoto", namespace, sample, opts)
         settings = sample.config

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 
 import pulumi
 
-from components.workloads.exports import Exports
+from components.services.exports import Exports
+from components.services.mesh_namespace import MeshNamespace
+from components.services.traffic_split import create_splits_and_failovers, failover_annotations
 from components.workloads.manifests import container_spec
 from components.workloads.sample_component import SampleComponent
-from components.workloads.sample_namespace import SampleNamespace
-from components.workloads.traffic_split import create_splits_and_failovers, failover_annotations
 from mesh import config
 from mesh.config.models.samples import HelloworldConfig
 from mesh.images import CURL_IMAGE, HELLOWORLD_IMAGE
@@ -36,7 +36,7 @@ class Helloworld(SampleComponent):
     """
 
     def __init__(
-        self, namespace: SampleNamespace, sample: config.Sample, opts: pulumi.ResourceOptions | None = None
+        self, namespace: MeshNamespace, sample: config.Sample, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("multicluster-mesh:index:Helloworld", namespace, sample, opts)
         settings, cluster = sample.config, self.cluster.name

@@ -10,14 +10,14 @@ from typing import Any
 
 import pulumi
 
-from components.workloads.authorization_policy import Protocol, allow_access
-from components.workloads.exports import Exports
+from components.services.authorization_policy import Protocol, allow_access
+from components.services.exports import Exports
+from components.services.mesh_namespace import MeshNamespace
+from components.services.service_profile import create_profile
+from components.services.traffic_split import create_splits_and_failovers, failover_annotations
 from components.workloads.frontend import create_frontend
 from components.workloads.manifests import container_spec, environment
 from components.workloads.sample_component import SampleComponent
-from components.workloads.sample_namespace import SampleNamespace
-from components.workloads.service_profile import create_profile
-from components.workloads.traffic_split import create_splits_and_failovers, failover_annotations
 from mesh import config
 from mesh.config.models.samples import PodinfoConfig, RouteConfig
 from mesh.images import PODINFO_IMAGE
@@ -58,7 +58,7 @@ class Podinfo(SampleComponent):
     """
 
     def __init__(
-        self, namespace: SampleNamespace, sample: config.Sample, opts: pulumi.ResourceOptions | None = None
+        self, namespace: MeshNamespace, sample: config.Sample, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("multicluster-mesh:index:Podinfo", namespace, sample, opts)
         settings, cluster = sample.config, self.cluster.name

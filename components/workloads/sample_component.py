@@ -1,4 +1,4 @@
-"""Base class of samples: creates Deployments, Services and custom objects, meshed and exported as configured."""
+"""Base class of samples: creates Deployments and Services, meshed and exported as configured."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 import pulumi
 
-from components.cluster import SKIP_AWAIT, Cluster
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import pull_secret_references
+from components.services.exports import ExportedService, Exports, create_export, export_labels, has_mirrors
+from components.services.mesh_namespace import MeshNamespace
+from components.services.service_export import keep_export_labels
+from components.services.traffic_component import TrafficComponent
 from components.workloads.deployment_wait import create_deployment_wait, deployment_revision
-from components.workloads.exports import ExportedService, Exports, create_export, export_labels, has_mirrors
 from components.workloads.manifests import pod_annotations
-from components.workloads.sample_namespace import SampleNamespace
-from components.workloads.service_export import keep_export_labels
 from mesh import config
 from mesh.config.models.samples import ExportMode
 
@@ -30,7 +30,7 @@ class _SampleService:
     is_exported: bool  # whether other clusters mirror the Service if the sample is exported or federated
 
 
-class SampleComponent(pulumi.ComponentResource):
+class SampleComponent(TrafficComponent):
     """A sample in one namespace of one cluster.
 
     Args:
@@ -40,31 +40,23 @@ class SampleComponent(pulumi.ComponentResource):
         opts: resource options.
     """
 
-    namespace: SampleNamespace
-    cluster: Cluster
     sample: config.Sample
 
     def __init__(
         self,
         type_token: str,
-        namespace: SampleNamespace,
+        namespace: MeshNamespace,
         sample: config.Sample,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        self.namespace, self.cluster, self.sample = namespace, namespace.cluster, sample
+        self.sample = sample
         self._deployments: dict[str, pulumi.Output[str]] = {}
         self._services: dict[str, _SampleService] = {}  # by the suffix of the resource name
-        self._resource_name = f"{self.cluster.name}-{namespace.name}-{sample.name}"
-        super().__init__(type_token, self._resource_name, None, opts)
-        self._child_options = self.cluster.options(self)
+        super().__init__(type_token, f"{namespace.cluster.name}-{namespace.name}-{sample.name}", namespace, opts=opts)
 
     def resolve_image(self, container: str, default: str) -> str:
         """Return the image of a container: the user's or the default."""
         return self.sample.config.images.get(container, default)
-
-    def resource_name(self, role: str) -> str:
-        """Return the name of a resource of this sample, from its suffix."""
-        return f"{self._resource_name}-{role}" if role else self._resource_name
 
     def mirrored_clusters(self) -> list[str]:
         """Return the clusters whose exported services have mirrors in this cluster."""
@@ -139,15 +131,15 @@ class SampleComponent(pulumi.ComponentResource):
         self._deployments[name] = deployment_revision(deployment, spec)
         return deployment
 
-    def export_services(self, exports: Exports, namespaces: Mapping[tuple[str, str], SampleNamespace]) -> None:
-        """Register the wait for the Deployments, then the exports; call this method after the Services are created.
+    def export_services(self, exports: Exports, namespaces: Mapping[tuple[str, str], MeshNamespace]) -> None:
+        """Register the wait for the Deployments, then the exports.
 
         Args:
             exports: registry of the Services and their mirrors.
-            namespaces: namespaces that the program creates, by the names of their cluster and of the namespace.
+            namespaces: namespaces of the stack, by the names of their cluster and of the namespace.
         """
         wait = create_deployment_wait(
-            f"{self._resource_name}-ready", self.cluster, self.namespace, self.sample.name, self._deployments, self
+            self.resource_name("ready"), self.cluster, self.namespace, self.sample.name, self._deployments, self
         )
         for role, service in self._services.items():
             usable_after = [service.resource, *([wait] if wait is not None else [])]
@@ -165,13 +157,6 @@ class SampleComponent(pulumi.ComponentResource):
                 )
                 mirrored = create_export(exported, exports, namespaces)
             exports.add(self.cluster.name, self.namespace.name, service.name, local=usable_after, mirrored=mirrored)
-
-    def create_traffic_rules(self, exports: Exports) -> None:
-        """Create the objects that refer to Services or restrict requests to them; call this method last.
-
-        Args:
-            exports: registry of the Services and their mirrors.
-        """
 
     def create_service(
         self,
@@ -226,47 +211,6 @@ class SampleComponent(pulumi.ComponentResource):
             opts=self._child_options,
         )
 
-    def create_custom_object(
-        self,
-        role: str,
-        api_version: str,
-        kind: str,
-        name: str,
-        spec: Mapping[str, Any],
-        depends_on: Sequence[pulumi.Resource],
-        annotations: Mapping[str, str] | None = None,
-        former_api_versions: Sequence[str] = (),
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> pulumi.Resource:
-        """Create an object of a kind that a CRD defines.
-
-        Args:
-            role: suffix of the resource name.
-            api_version: API version of the object.
-            kind: kind of the object.
-            name: name of the object.
-            spec: spec of the object.
-            depends_on: resources that install the CRD and its webhook.
-            annotations: annotations of the object.
-            former_api_versions: other API versions of the same object, which an earlier update may have used.
-            opts: further resource options.
-        """
-        aliases = [
-            pulumi.Alias(type_=f"kubernetes:{version}:{kind}")
-            for version in former_api_versions
-            if version != api_version
-        ]
-        options = pulumi.ResourceOptions.merge(self._options(depends_on), pulumi.ResourceOptions(aliases=aliases))
-        return KubernetesObject(
-            self.resource_name(role),
-            api_version=api_version,
-            kind=kind,
-            metadata=self._metadata(name, annotations=annotations),
-            spec=dict(spec),
-            # Hidden dependencies: the CRD and the webhook that validates the object.
-            opts=pulumi.ResourceOptions.merge(options, opts),
-        )
-
     def _export_mode(self) -> ExportMode | None:
         return self.sample.export_modes.get(self.cluster.name)
 
@@ -287,16 +231,3 @@ class SampleComponent(pulumi.ComponentResource):
 
     def _pod_annotations(self) -> dict[str, str]:
         return pod_annotations(self.sample) if self.namespace.mesh_cluster.linkerd_or_none is not None else {}
-
-    def _metadata(
-        self, name: str, labels: Mapping[str, str] | None = None, annotations: Mapping[str, str] | None = None
-    ) -> dict[str, Any]:
-        return self.cluster.metadata(
-            name,
-            namespace=self.namespace.name_output,
-            labels=labels,
-            annotations={**SKIP_AWAIT, **(annotations or {})},
-        )
-
-    def _options(self, depends_on: Sequence[pulumi.Resource]) -> pulumi.ResourceOptions:
-        return pulumi.ResourceOptions.merge(self._child_options, pulumi.ResourceOptions(depends_on=list(depends_on)))

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from components.cluster import Cluster
 from components.linkerd.link import ClusterLink
 from components.mesh_cluster import MeshCluster
+from components.services.exports import Exports
+from components.services.mesh_namespace import create_namespaces
 from components.workloads.booksapp import Booksapp
 from components.workloads.emojivoto import Emojivoto
-from components.workloads.exports import Exports
 from components.workloads.helloworld import Helloworld
 from components.workloads.podinfo import Podinfo
-from components.workloads.sample_namespace import create_sample_namespaces
 from components.workloads.userlist import Userlist
 from mesh import config
 from mesh.topology import Link
@@ -40,7 +40,7 @@ def deploy_samples(
         mesh_clusters: the reachable clusters, by name.
         links: the links between reachable clusters.
     """
-    namespaces = create_sample_namespaces(stack, clusters, mesh_clusters, links)
+    namespaces = create_namespaces(stack, clusters, mesh_clusters, links)
     components = [
         _COMPONENTS[sample.name](namespaces[cluster, sample.config.namespace], sample)
         for sample in stack.samples

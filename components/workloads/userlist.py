@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 import pulumi
 
+from components.services.exports import Exports
+from components.services.mesh_namespace import MeshNamespace
 from components.traffic_order import withdraw_after
-from components.workloads.exports import Exports
 from components.workloads.manifests import container_spec
 from components.workloads.sample_component import SampleComponent
-from components.workloads.sample_namespace import SampleNamespace
 from mesh import config
 from mesh.config.models.samples import UserlistConfig
 from mesh.images import CURL_IMAGE, USERLIST_IMAGE
@@ -50,7 +50,7 @@ class Userlist(SampleComponent):
     """
 
     def __init__(
-        self, namespace: SampleNamespace, sample: config.Sample, opts: pulumi.ResourceOptions | None = None
+        self, namespace: MeshNamespace, sample: config.Sample, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("multicluster-mesh:index:Userlist", namespace, sample, opts)
         settings, cluster = sample.config, self.cluster.name

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from components.services.http_route import route_spec
+from components.services.service_profile import http_routes
+from components.services.traffic_split import failover_backends, weighted_route_spec
 from components.workloads import booksapp
-from components.workloads.http_route import route_spec
-from components.workloads.service_profile import http_routes
-from components.workloads.traffic_split import failover_backends, weighted_route_spec
 from hack import toolchain
 from hack.lab.state_dir import StateDir
 from mesh.config.models.samples import FailoverConfig, ProfileConfig

@@ -19,8 +19,8 @@ from components.identity import ClusterIdentities
 from components.linkerd.dashboard_user import DashboardUser
 from components.linkerd.mirror_cleanup import MirrorCleanup
 from components.namespace import NamespaceDeletion
-from components.workloads.export_cleanup import ExportCleanup
-from components.workloads.service_export import ServiceExport
+from components.services.export_cleanup import ExportCleanup
+from components.services.service_export import ServiceExport
 from mesh.kube import client
 from mesh.kube.cluster_uid import KUBE_SYSTEM_PATH, WrongClusterError
 from tests.helpers.fake_api_server import build_kube_client, healthy_server, serve

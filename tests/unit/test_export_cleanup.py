@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from components.dynamic_providers import ExportCleanupProvider
-from components.workloads import export_cleanup
-from components.workloads.export_cleanup import delete_mirror
+from components.services import export_cleanup
+from components.services.export_cleanup import delete_mirror
 from mesh.kube import client as kube_client
 from mesh.kube.connection import Access
 from mesh.kube.errors import ApiStatusError

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from components.sdk.hooks import HookStep
-from components.workloads import exports
+from components.services import exports
 from mesh.kube import client as kube_client
 from mesh.kube.connection import Access
 from mesh.readiness.usable_services import RequiredService, ServicesNotUsableError

@@ -12,7 +12,7 @@ import pytest
 from components.dynamic_providers import ExportCleanupProvider, MirrorCleanupProvider
 from components.linkerd.controller_restart import CREDENTIALS_CHECKSUM_ANNOTATION, restart_controller
 from components.linkerd.mirror_cleanup import delete_mirrors
-from components.workloads.export_cleanup import delete_export, leave_federated_service
+from components.services.export_cleanup import delete_export, leave_federated_service
 from mesh.kube import client as kube_client
 from mesh.kube import federated_services
 from mesh.kube.connection import Access
@@ -111,9 +111,9 @@ def test_remaining_member_is_removed_after_timeout(monkeypatch: pytest.MonkeyPat
 
 def test_provider_distinguishes_local_from_remote_members(monkeypatch: pytest.MonkeyPatch) -> None:
     members: list[str] = []
-    monkeypatch.setattr("components.workloads.export_cleanup._read_labels", lambda *_: {})
+    monkeypatch.setattr("components.services.export_cleanup._read_labels", lambda *_: {})
     monkeypatch.setattr(
-        "components.workloads.export_cleanup.leave_federated_service", lambda *args: members.append(args[3])
+        "components.services.export_cleanup.leave_federated_service", lambda *args: members.append(args[3])
     )
     props = {
         **dict.fromkeys(("targetContext", "sourceContext"), "ctx"),
@@ -132,9 +132,9 @@ def test_provider_distinguishes_local_from_remote_members(monkeypatch: pytest.Mo
 def test_exported_service_leaves_federated_service_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     timeouts_s: list[float] = []
     labels = {"mirror.linkerd.io/exported": "true"}
-    monkeypatch.setattr("components.workloads.export_cleanup._read_labels", lambda *_: labels)
+    monkeypatch.setattr("components.services.export_cleanup._read_labels", lambda *_: labels)
     monkeypatch.setattr(
-        "components.workloads.export_cleanup.leave_federated_service",
+        "components.services.export_cleanup.leave_federated_service",
         lambda *args: timeouts_s.append(args[4] - time.monotonic()),
     )
 

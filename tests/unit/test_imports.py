@@ -110,7 +110,7 @@ def test_provider_methods_load_no_heavy_modules() -> None:
     cleanups = (
         "components.linkerd.controller_restart",
         "components.linkerd.mirror_cleanup",
-        "components.workloads.export_cleanup",
+        "components.services.export_cleanup",
     )
 
     # A provider's method imports one of these; only a connection loads the official client.

@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 
-from components.workloads import booksapp, podinfo
-from components.workloads.authorization_policy import authentication_spec, authorization_spec, server_spec
-from components.workloads.frontend import mirror_locations, proxy_directives
-from components.workloads.manifests import container_spec, pod_annotations
-from components.workloads.nginx import nginx_configuration
-from components.workloads.service_profile import http_routes, profile_spec, to_milliseconds
-from components.workloads.traffic_split import (
+from components.services.authorization_policy import authentication_spec, authorization_spec, server_spec
+from components.services.service_profile import http_routes, profile_spec, to_milliseconds
+from components.services.traffic_split import (
     Backend,
     failover_backends,
     split_backends,
     traffic_split_spec,
     weighted_route_spec,
 )
+from components.workloads import booksapp, podinfo
+from components.workloads.frontend import mirror_locations, proxy_directives
+from components.workloads.manifests import container_spec, pod_annotations
+from components.workloads.nginx import nginx_configuration
 from mesh import config
 from mesh.config.models.samples import FailoverConfig, PodinfoConfig, PolicyClientsConfig, ProfileConfig, SplitConfig
 from tests.helpers.mock_engine import RunProgram

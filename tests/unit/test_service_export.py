@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from components.dynamic_providers import ServiceExportProvider
-from components.workloads.service_export import ExportConflictError, MissingServiceError, apply_export, share_labels
+from components.services.service_export import ExportConflictError, MissingServiceError, apply_export, share_labels
 from mesh.kube import client as kube_client
 from tests.helpers.fake_api_server import FakeApiServer, build_client, build_kube_client, serve
 

@@ -1,4 +1,4 @@
-"""Gateway API routes of a sample's service, in the API version that the Linkerd release reads.
+"""Gateway API routes of a service, in the API version that the Linkerd release reads.
 
 Follows https://linkerd.io/2/reference/httproute/, https://linkerd.io/2/reference/grpcroute/ and
 https://linkerd.io/2/features/gateway-api/.
@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import pulumi
 
-from components.workloads.sample_component import SampleComponent
+from components.services.traffic_component import TrafficComponent
 from mesh.kube.ownership import GATEWAY_API_GROUP
 
 Kind = Literal["HTTPRoute", "GRPCRoute"]
@@ -36,7 +36,7 @@ def route_spec(service: str, port: int, rule: Mapping[str, Any]) -> dict[str, An
 
 
 def create_route(
-    component: SampleComponent,
+    component: TrafficComponent,
     kind: Kind,
     role: str,
     name: str,
@@ -47,7 +47,7 @@ def create_route(
     """Create a Gateway API route if the Linkerd release supports its kind, and return it.
 
     Args:
-        component: component of the sample.
+        component: component of the service.
         kind: kind of the route.
         role: suffix of the resource name.
         name: name of the route.

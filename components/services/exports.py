@@ -4,7 +4,7 @@ The resources of one exported service, each of which depends on the former:
 
 1. the Service and the wait for its pods;
 2. a cleanup for each source, whose deletion waits until the source no longer has the mirror;
-3. the export label (`components.workloads.service_export`);
+3. the export label (`components.services.service_export`);
 4. a record whose hook waits until each source can use its mirror.
 
 Routes depend on the record. So a new route finds its mirrors, and `up` or `destroy` deletes in the reverse order.
@@ -23,10 +23,10 @@ import pulumi
 
 from components.cluster import Cluster
 from components.sdk.hooks import HookStep
+from components.services.export_cleanup import ExportCleanup
+from components.services.mesh_namespace import IncomingLink, MeshNamespace
+from components.services.service_export import ServiceExport
 from components.traffic_order import wait_binding, wait_on_cluster
-from components.workloads.export_cleanup import ExportCleanup
-from components.workloads.sample_namespace import IncomingLink, SampleNamespace
-from components.workloads.service_export import ServiceExport
 from mesh.config.models.links import SelectorsConfig
 from mesh.config.models.samples import ExportMode
 
@@ -50,7 +50,7 @@ class ExportedService:
 
     resource_name: str  # prefix of the names of its resources
     parent: pulumi.Resource
-    namespace: SampleNamespace
+    namespace: MeshNamespace
     name: str
     labels: Mapping[str, str]  # labels of the Service, without those of the export
     mode: ExportMode | None  # None: only a member of a federated service
@@ -159,7 +159,7 @@ def has_mirrors(link: Link, mode: ExportMode) -> bool:
 
 
 def create_export(
-    service: ExportedService, exports: Exports, namespaces: Mapping[tuple[str, str], SampleNamespace]
+    service: ExportedService, exports: Exports, namespaces: Mapping[tuple[str, str], MeshNamespace]
 ) -> list[pulumi.Resource]:
     """Export a Service, and return the resources after which its mirrors are usable.
 

@@ -1,4 +1,4 @@
-"""Routes of a sample's service, with timeouts and retries: a ServiceProfile or HTTPRoutes.
+"""Routes of a service, with timeouts and retries: a ServiceProfile or HTTPRoutes.
 
 Follows https://linkerd.io/2.14/reference/service-profiles/, https://linkerd.io/2/tasks/books/,
 https://linkerd.io/2/reference/retries/ and https://linkerd.io/2/reference/timeouts/.
@@ -14,8 +14,8 @@ from typing import Any
 
 import pulumi
 
-from components.workloads.http_route import create_route, route_spec
-from components.workloads.sample_component import SampleComponent
+from components.services.http_route import create_route, route_spec
+from components.services.traffic_component import TrafficComponent
 from mesh.config.models.samples import ProfileConfig, RouteConfig
 
 _MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
@@ -75,7 +75,7 @@ def http_routes(service: str, profile: ProfileConfig, default_routes: Sequence[R
 
 
 def create_profile(
-    component: SampleComponent,
+    component: TrafficComponent,
     service: str,
     port: int,
     profile: ProfileConfig,
@@ -84,7 +84,7 @@ def create_profile(
     """Create the routes of one service.
 
     Args:
-        component: component of the sample.
+        component: component of the service.
         service: name of the service.
         port: port of the service.
         profile: settings of the profile.
@@ -100,7 +100,7 @@ def create_profile(
     component.create_custom_object("profile", "linkerd.io/v1alpha2", "ServiceProfile", name, spec, depends_on)
 
 
-def _create_http_routes(component: SampleComponent, service: str, port: int, routes: Sequence[HttpRoute]) -> None:
+def _create_http_routes(component: TrafficComponent, service: str, port: int, routes: Sequence[HttpRoute]) -> None:
     """Create the routes of a service, the catch-all first: a service with routes rejects all other requests."""
     catch_all: list[pulumi.Resource] = []
     for route in reversed(routes):

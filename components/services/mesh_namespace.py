@@ -31,7 +31,7 @@ class IncomingLink:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleNamespace:
+class MeshNamespace:
     """A namespace with samples on one cluster."""
 
     mesh_cluster: MeshCluster
@@ -108,12 +108,12 @@ def _former_names(name: str, samples: Sequence[config.Sample]) -> dict[str, pulu
     }
 
 
-def create_sample_namespaces(
+def create_namespaces(
     stack: config.Settings,
     clusters: Mapping[str, Cluster],
     mesh_clusters: Mapping[str, MeshCluster],
     links: Mapping[Link, ClusterLink],
-) -> dict[tuple[str, str], SampleNamespace]:
+) -> dict[tuple[str, str], MeshNamespace]:
     """Create each namespace with samples on a reachable cluster.
 
     Args:
@@ -131,21 +131,19 @@ def create_sample_namespaces(
             if cluster in mesh_clusters:
                 samples_by_namespace.setdefault((cluster, sample.config.namespace), []).append(sample)
     return {
-        (cluster, namespace): _create_sample_namespace(
-            mesh_clusters[cluster], namespace, samples, stack, clusters, links
-        )
+        (cluster, namespace): _create_mesh_namespace(mesh_clusters[cluster], namespace, samples, stack, clusters, links)
         for (cluster, namespace), samples in samples_by_namespace.items()
     }
 
 
-def _create_sample_namespace(
+def _create_mesh_namespace(
     mesh_cluster: MeshCluster,
     namespace: str,
     samples: Sequence[config.Sample],
     stack: config.Settings,
     clusters: Mapping[str, Cluster],
     links: Mapping[Link, ClusterLink],
-) -> SampleNamespace:
+) -> MeshNamespace:
     component = NamespaceComponent(mesh_cluster.cluster, namespace, samples, has_linkerd=stack.has_linkerd)
     # Links from unreachable clusters are included: a cluster that becomes unreachable must change nothing here.
     incoming_links = [
@@ -158,7 +156,7 @@ def _create_sample_namespace(
         for link in stack.links
         if link.target == mesh_cluster.cluster.name
     ]
-    return SampleNamespace(
+    return MeshNamespace(
         mesh_cluster=mesh_cluster,
         name=namespace,
         component=component,

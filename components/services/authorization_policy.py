@@ -1,4 +1,4 @@
-"""Authorization of clients at a sample's port: a ServerAuthorization or the newer AuthorizationPolicy.
+"""Authorization of clients at a port: a ServerAuthorization or the newer AuthorizationPolicy.
 
 Follows https://linkerd.io/2.14/reference/authorization-policy/.
 """
@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import pulumi
 
+from components.services.traffic_component import TrafficComponent
 from components.traffic_order import restrict_after
-from components.workloads.sample_component import SampleComponent
 from mesh.config.models.samples import PolicyClientsConfig
 
 PolicyForm = Literal["server-authorization", "authorization-policy"]
@@ -66,7 +66,7 @@ def authentication_spec(accounts: Sequence[str], clients: PolicyClientsConfig | 
 
 
 def allow_access(
-    component: SampleComponent,
+    component: TrafficComponent,
     form: PolicyForm,
     name: str,
     *,
@@ -79,7 +79,7 @@ def allow_access(
     """Authorize only some clients at a port.
 
     Args:
-        component: component of the sample.
+        component: component of the service.
         form: form of the policy.
         name: name of the policy's objects.
         selector: labels of the server's pods.
@@ -104,7 +104,7 @@ def allow_access(
 
 
 def _create_permissions(
-    component: SampleComponent,
+    component: TrafficComponent,
     form: PolicyForm,
     name: str,
     accounts: Sequence[str],

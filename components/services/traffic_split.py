@@ -1,4 +1,4 @@
-"""Traffic splits and failover of a sample's service: a TrafficSplit of the SMI, or Gateway API routes.
+"""Traffic splits and failover of a service: a TrafficSplit of the SMI, or Gateway API routes.
 
 Follows https://linkerd.io/2.14/tasks/linkerd-smi/, https://github.com/servicemeshinterface/smi-spec (traffic-split),
 https://linkerd.io/2/reference/httproute/, https://linkerd.io/2/reference/grpcroute/ and, for failure accrual,
@@ -14,10 +14,10 @@ from typing import Any
 import pulumi
 
 from components.sdk.hooks import HookStep
+from components.services.exports import Exports, mirror_origin
+from components.services.http_route import create_route, route_spec
+from components.services.traffic_component import TrafficComponent
 from components.traffic_order import find_added_backends, refer_to
-from components.workloads.exports import Exports, mirror_origin
-from components.workloads.http_route import create_route, route_spec
-from components.workloads.sample_component import SampleComponent
 from mesh.config.models.samples import FailoverConfig, SplitConfig, SplitForm
 
 # Imported here because hooks run after Pulumi has removed the program's folder from the import path.
@@ -106,7 +106,7 @@ def weighted_route_spec(service: str, port: int, backends: Sequence[Backend]) ->
 
 
 def create_splits_and_failovers(
-    component: SampleComponent,
+    component: TrafficComponent,
     exports: Exports,
     service: str,
     port: int,
@@ -117,7 +117,7 @@ def create_splits_and_failovers(
     """Create the splits and failovers that the settings contain for the component's cluster.
 
     Args:
-        component: component of the sample.
+        component: component of the service.
         exports: registry of the Services and their mirrors.
         service: service that clients send requests to; with a failover, it needs `failover_annotations`.
         port: port of the service.
@@ -149,7 +149,7 @@ def create_splits_and_failovers(
 
 
 def split_requests(
-    component: SampleComponent,
+    component: TrafficComponent,
     exports: Exports,
     role: str,
     name: str,
@@ -165,7 +165,7 @@ def split_requests(
     """Create a TrafficSplit or weighted routes.
 
     Args:
-        component: component of the sample.
+        component: component of the service.
         exports: registry of the Services and their mirrors.
         role: suffix of the resource name.
         name: name of the objects.
@@ -196,7 +196,7 @@ def split_requests(
 
 
 def _create_weighted_route(
-    component: SampleComponent,
+    component: TrafficComponent,
     exports: Exports,
     role: str,
     name: str,
@@ -215,7 +215,7 @@ def _create_weighted_route(
 
 
 def _refer_to_backends(
-    component: SampleComponent, exports: Exports, role: str, service: str, backends: Sequence[Backend]
+    component: TrafficComponent, exports: Exports, role: str, service: str, backends: Sequence[Backend]
 ) -> pulumi.ResourceOptions:
     """Return the options of a route, which follows its own Services, the mirrors and their links."""
     cluster, namespace = component.cluster.name, component.namespace
