@@ -13,8 +13,8 @@ import pulumi
 from components.services.traffic_component import TrafficComponent
 from components.traffic_order import restrict_after
 from mesh.config.models.samples import PolicyClientsConfig
+from mesh.config.models.services import PolicyForm
 
-PolicyForm = Literal["server-authorization", "authorization-policy"]
 Protocol = Literal["HTTP/1", "HTTP/2", "gRPC"]
 
 _GROUP = "policy.linkerd.io"

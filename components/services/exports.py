@@ -28,7 +28,7 @@ from components.services.mesh_namespace import IncomingLink, MeshNamespace
 from components.services.service_export import ServiceExport
 from components.traffic_order import wait_binding, wait_on_cluster
 from mesh.config.models.links import SelectorsConfig
-from mesh.config.models.samples import ExportMode
+from mesh.config.models.services import ExportMode
 
 # Imported here because hooks run after Pulumi has removed the program's folder from the import path.
 from mesh.kube import client as kube_client

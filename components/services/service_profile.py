@@ -16,7 +16,7 @@ import pulumi
 
 from components.services.http_route import create_route, route_spec
 from components.services.traffic_component import TrafficComponent
-from mesh.config.models.samples import ProfileConfig, RouteConfig
+from mesh.config.models.services import ProfileConfig, RouteConfig
 
 _MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 # Limit of the part of an object's name that is derived from its route.

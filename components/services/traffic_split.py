@@ -18,7 +18,7 @@ from components.services.exports import Exports, mirror_origin
 from components.services.http_route import create_route, route_spec
 from components.services.traffic_component import TrafficComponent
 from components.traffic_order import find_added_backends, refer_to
-from mesh.config.models.samples import FailoverConfig, SplitConfig, SplitForm
+from mesh.config.models.services import FailoverConfig, SplitConfig, SplitForm
 
 # Imported here because hooks run after Pulumi has removed the program's folder from the import path.
 from mesh.readiness.usable_services import RequiredService
@@ -67,7 +67,7 @@ def failover_backends(service: str, port: int, failover: FailoverConfig) -> list
         port: port of the service.
         failover: settings of the failover.
     """
-    mirrors = [Backend(service=f"{service}-{name}", port=port, weight=1, target=name) for name in failover.backups]
+    mirrors = [Backend(service=f"{service}-{name}", port=port, weight=1, target=name) for name in failover.targets]
     return [Backend(service=service, port=port, weight=MAX_WEIGHT), *mirrors]
 
 

@@ -19,7 +19,8 @@ from components.workloads.nginx import PORT as NGINX_PORT
 from components.workloads.nginx import create_nginx
 from components.workloads.sample_component import SampleComponent
 from mesh import config
-from mesh.config.models.samples import BooksappConfig, RouteConfig
+from mesh.config.models.samples import BooksappConfig
+from mesh.config.models.services import RouteConfig
 from mesh.images import BOOKSAPP_IMAGE, BOOKSAPP_TRAFFIC_IMAGE
 
 # Services and their ports.

@@ -19,7 +19,8 @@ from components.workloads.frontend import create_frontend
 from components.workloads.manifests import container_spec, environment
 from components.workloads.sample_component import SampleComponent
 from mesh import config
-from mesh.config.models.samples import PodinfoConfig, RouteConfig
+from mesh.config.models.samples import PodinfoConfig
+from mesh.config.models.services import RouteConfig
 from mesh.images import PODINFO_IMAGE
 
 NAME = "podinfo"

@@ -17,7 +17,7 @@ from components.services.traffic_component import TrafficComponent
 from components.workloads.deployment_wait import create_deployment_wait, deployment_revision
 from components.workloads.manifests import pod_annotations
 from mesh import config
-from mesh.config.models.samples import ExportMode
+from mesh.config.models.services import ExportMode
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,16 @@ from mesh.config.linkerd_release import resolve_linkerd_release
 from mesh.config.models.stack_file import StackFile
 from mesh.config.outline import resolve_outline
 from mesh.config.parser import parse_stack_file
-from mesh.config.resolved import ClusterMeshMember, ClusterSettings, Sample, Settings, merge_values, value_paths
+from mesh.config.resolved import (
+    ClusterMeshMember,
+    ClusterSettings,
+    DeclaredNamespace,
+    DeclaredService,
+    Sample,
+    Settings,
+    merge_values,
+    value_paths,
+)
 from mesh.config.schema_lookup import TOP_LEVEL_KEYS
 from mesh.config.stack_file_order import has_ordered_weights, read_stack_file_config, restore_weight_order
 from mesh.config.validation import clusters, link_options, links, trust
@@ -33,6 +42,8 @@ __all__ = [
     "SECRET_KEYS",
     "ClusterMeshMember",
     "ClusterSettings",
+    "DeclaredNamespace",
+    "DeclaredService",
     "Sample",
     "Settings",
     "SettingsError",
@@ -169,6 +180,8 @@ def parse(config: Mapping[str, Any], environment: Mapping[str, str], secret: Col
         preflight=file.preflight,
         dashboard_password=_reveal(file.dashboard_password),
         samples=outline.samples,
+        namespaces=outline.namespaces,
+        services=outline.services,
         trust_domain=file.linkerd.trust_domain,
         chart_values=list_chart_values(
             file, all_clusters, list(outline.links), linkerd_release, charts, has_linkerd=outline.has_linkerd

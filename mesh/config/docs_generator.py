@@ -31,6 +31,8 @@ with `pulumi config set --secret --path …`.
 A required setting is required only if the mapping that contains it is present.
 """
 _NULL = {"type": "null"}
+# Placeholders for the keys of mappings, by path; other mappings are by cluster.
+_ENTRY_NAMES = {"namespaces": "<namespace>", "services": "<namespace>/<service>"}
 _TYPE_WORDS = {"string": "text", "boolean": "`true`, `false`", "integer": "number", "object": "any mapping"}
 
 Node = Mapping[str, Any]
@@ -53,7 +55,8 @@ class _Page:
     def render_lines(self) -> Iterator[str]:
         for key, node in self._top.items():
             rows = list(self._render_rows(node, key.removeprefix(PREFIX)))
-            value = self._describe_value(node)
+            entry_name = _ENTRY_NAMES.get(key.removeprefix(PREFIX))
+            value = self._describe_value(node) if entry_name is None else f"a mapping by `{entry_name}`"
             yield f"## {key}\n"
             yield f"{self._read_description(node)}\n"
             if value:
@@ -86,7 +89,7 @@ class _Page:
             elif "items" in choice:
                 yield from self._list_mappings(choice["items"], f"{path}[]")
             elif (entry := _find_entry_schema(choice)) is not None:
-                yield from self._list_mappings(entry, f"{path}.<cluster>")
+                yield from self._list_mappings(entry, f"{path}.{_ENTRY_NAMES.get(path, '<cluster>')}")
 
     def _find_reference(self, node: Node, path: str) -> str | None:
         """Return a link to the section of another top-level key that has all keys of a node; None without one."""

@@ -54,8 +54,8 @@ def _match_pattern(pattern: str, rule: str, remedy: str, max_length: int) -> tup
     return (AfterValidator(check), WithJsonSchema(schema))
 
 
-def _validate_with(check: Callable[[str], bool], rule: str, remedy: str) -> AfterValidator:
-    def validate(value: str) -> str:
+def _validate_with(check: Callable[[Any], bool], rule: str, remedy: str) -> AfterValidator:
+    def validate(value: Any) -> Any:
         if not check(value):
             raise build_error(rule, remedy)
         return value
@@ -107,6 +107,14 @@ def _is_regex(value: str) -> bool:
     return True
 
 
+def is_port_range(value: int | str) -> bool:
+    """Return whether a value is a port, or a range such as 3000-3010."""
+    ends = (
+        [int(each) for each in str(value).split("-")] if re.fullmatch(r"[0-9]{1,5}(-[0-9]{1,5})?", str(value)) else []
+    )
+    return bool(ends) and 1 <= ends[0] <= ends[-1] <= 65535
+
+
 def _is_manifest_url(value: str) -> bool:
     try:
         parts = urlsplit(value)
@@ -142,6 +150,7 @@ def _validate_not_used(value: str) -> str:
     return value
 
 
+Text = Annotated[str, _validate_with(bool, "empty", "write a value, or remove the key"), Field(min_length=1)]
 Label = Annotated[
     str,
     *_match_pattern(
@@ -214,6 +223,34 @@ MeshIdentity = Annotated[
         253,
     ),
 ]
+# A service account of a namespace, all of a namespace, or all of the mesh.
+Client = Annotated[
+    str,
+    *_match_pattern(
+        r"^(\*|[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/(\*|[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?))$",
+        "neither a service account nor a namespace",
+        "write it as in `shop/cart`, `shop/*` for all of a namespace, or `*` for all meshed clients",
+        317,
+    ),
+]
+# A Service's name is a DNS label that begins with a letter.
+ServiceKey = Annotated[
+    str,
+    *_match_pattern(
+        r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z]([-a-z0-9]{0,61}[a-z0-9])?$",
+        "not a namespace and a Service",
+        "write both names with a slash between them, as in `shop/cart`",
+        127,
+    ),
+]
+DocumentPath = Annotated[
+    Text,
+    _validate_with(
+        lambda value: "\n" not in value and "\0" not in value,
+        "must be a path, not the content of a file",
+        "write the path of a file, relative to the stack file",
+    ),
+]
 Registry = Annotated[
     str,
     *_match_pattern(
@@ -232,7 +269,6 @@ ClusterUid = Annotated[
         36,
     ),
 ]
-Text = Annotated[str, _validate_with(bool, "empty", "write a value, or remove the key"), Field(min_length=1)]
 KubeconfigPath = Annotated[
     Text,
     _validate_with(
@@ -376,6 +412,15 @@ Memory = Annotated[
 ]
 Weight = Annotated[int, Field(ge=0, le=1_000_000)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+PortRange = Annotated[
+    int | str,
+    _validate_with(
+        is_port_range,
+        "neither a port nor a range of ports",
+        "write a port from 1 to 65535, or a range as in 3000-3010",
+    ),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": 65535}, {"type": "string"}]}),
+]
 NodePort = Annotated[int, Field(ge=1, le=65535)]
 Hours = Annotated[int, Field(ge=1, le=100 * 8784)]
 _SECRET: dict[str, Any] = {

@@ -11,21 +11,25 @@ from dataclasses import dataclass
 from mesh.config.errors import ValidationErrors
 from mesh.config.models.links import LinkOptions
 from mesh.config.parser import ParsedStackFile
-from mesh.config.resolved import ClusterExtensions, ClusterMeshMember, Sample
-from mesh.config.validation import cilium, extensions, links, samples
+from mesh.config.resolved import ClusterExtensions, ClusterMeshMember, DeclaredNamespace, DeclaredService, Sample
+from mesh.config.validation import cilium, extensions, links, samples, services
+from mesh.config.validation.exports import ExportValidator
+from mesh.config.validation.routes import RouteValidator
 from mesh.linkerd_releases import LinkerdRelease
 from mesh.topology import Link
 
 
 @dataclass(frozen=True, kw_only=True)
 class StackOutline:
-    """Links, extensions, ClusterMesh members and samples of a stack file."""
+    """Links, extensions, ClusterMesh members, samples and services of a stack file."""
 
     has_linkerd: bool
     links: Mapping[Link, LinkOptions]
     cilium: Mapping[str, ClusterMeshMember]  # by cluster; empty without Cilium
     extensions: Mapping[str, ClusterExtensions]  # by cluster
     samples: tuple[Sample, ...]
+    namespaces: tuple[DeclaredNamespace, ...]
+    services: tuple[DeclaredService, ...]
 
 
 def resolve_outline(
@@ -52,8 +56,15 @@ def resolve_outline(
     cluster_extensions = extensions.resolve_extensions(
         parsed, names, link_options, linkerd_release, errors, has_linkerd=has_linkerd
     )
+    all_links = list(link_options)
+    exports = ExportValidator(parsed, all_links, linkerd_release, errors)
+    routes = RouteValidator(parsed, names, all_links, cluster_extensions, linkerd_release, errors)
     sample_workloads = samples.resolve_samples(
-        parsed, names, list(link_options), cluster_extensions, linkerd_release, errors, has_linkerd=has_linkerd
+        parsed, names, all_links, exports, routes, errors, has_linkerd=has_linkerd
+    )
+    namespaces = services.resolve_namespaces(parsed, names, errors, has_linkerd=has_linkerd)
+    declared_services = services.resolve_services(
+        parsed, names, all_links, sample_workloads, namespaces, exports, routes, errors, has_linkerd=has_linkerd
     )
     return StackOutline(
         has_linkerd=has_linkerd,
@@ -61,4 +72,6 @@ def resolve_outline(
         cilium=members,
         extensions=cluster_extensions,
         samples=tuple(sample_workloads),
+        namespaces=tuple(namespaces),
+        services=tuple(declared_services),
     )

@@ -34,6 +34,8 @@ MAX_INTEGER = 2**53 - 1
 # Pulumi's engine would interpret these texts as special values.
 _PULUMI_SIGNATURES = (SIGNATURE_KEY, UNKNOWN_VALUE)
 
+# Keys whose entries have names.
+_NAMED_ENTRIES = ("clusters", "namespaces", "services")
 # Rule and remedy for a value of the wrong type, by Pydantic's name of the error.
 _TYPE_ERRORS: Mapping[str, tuple[str, str]] = {
     "string_type": ("must be text", "write it in quotes"),
@@ -235,8 +237,12 @@ def _unknown_key_remedy(path: Path) -> str:
     homes = [home for home in list_key_paths() if home[-1] == key]
     # Prefer the paths with the fewest levels.
     homes = [home for home in homes if len(home) == min(map(len, homes))]
-    # A key below a cluster belongs to the same cluster.
-    homes = [(*path[:2], *home[2:]) if home[0] == path[0] == "clusters" else home for home in homes]
+    # A key below a cluster belongs to the same cluster, and a key of one service to that service.
+    homes = [
+        (*path[:2], *home[2:]) if home[0] == path[0] and home[0] in _NAMED_ENTRIES else home
+        for home in homes
+        if home[0] == path[0] or home[0] not in _NAMED_ENTRIES[1:]
+    ]
     if 1 <= len(homes) <= 2:
         return f"move it to {' or '.join(format_path(home) for home in homes)}"
     return suggest(key, known)

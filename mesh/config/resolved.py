@@ -11,15 +11,8 @@ from mesh.config.gateway_exposure import GatewayExposure, resolve_gateway_exposu
 from mesh.config.models.cilium import CiliumConfig, ServiceType
 from mesh.config.models.extensions import GatewayApiConfig, IngressNginxConfig, SmiConfig, VizConfig
 from mesh.config.models.links import LinkOptions
-from mesh.config.models.samples import (
-    BooksappConfig,
-    EmojivotoConfig,
-    ExportMode,
-    HelloworldConfig,
-    PodinfoConfig,
-    SplitForm,
-    UserlistConfig,
-)
+from mesh.config.models.samples import BooksappConfig, EmojivotoConfig, HelloworldConfig, PodinfoConfig, UserlistConfig
+from mesh.config.models.services import ExportMode, NamespaceConfig, ServiceConfig, SplitForm
 from mesh.config.models.stack_file import (
     ChartSourceName,
     ClusterLinkerdConfig,
@@ -176,6 +169,50 @@ class Sample:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeclaredNamespace:
+    """A namespace of `namespaces`, with its clusters."""
+
+    name: str
+    config: NamespaceConfig
+    clusters: tuple[str, ...]
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """Return the annotations by which Linkerd's injector configures the pods of the namespace."""
+        config = self.config
+        ports = {
+            "opaque-ports": config.opaque_ports,
+            "skip-inbound-ports": config.skip_inbound_ports,
+            "skip-outbound-ports": config.skip_outbound_ports,
+        }
+        annotations: dict[str, str] = {}
+        if config.meshed is not None:
+            annotations["linkerd.io/inject"] = "enabled" if config.meshed else "disabled"
+        if config.default_inbound_policy is not None:
+            annotations["config.linkerd.io/default-inbound-policy"] = config.default_inbound_policy
+        annotations |= {
+            f"config.linkerd.io/{key}": ",".join(map(str, values)) for key, values in ports.items() if values
+        }
+        return annotations
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeclaredService:
+    """A service of `services`, with its clusters."""
+
+    namespace: str
+    name: str
+    config: ServiceConfig
+    clusters: tuple[str, ...]  # clusters that have the Service
+    export_modes: Mapping[str, ExportMode] = field(default_factory=dict)  # by exporting cluster
+
+    @property
+    def key(self) -> str:
+        """Return the service's key in the stack file."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class ChartValues:
     """Values of one chart at one place of the stack file."""
 
@@ -202,6 +239,8 @@ class Settings:
     preflight: PreflightConfig = field(default_factory=PreflightConfig)
     dashboard_password: str | None = field(default=None, repr=False)
     samples: tuple[Sample, ...] = ()
+    namespaces: tuple[DeclaredNamespace, ...] = ()
+    services: tuple[DeclaredService, ...] = ()
     trust_domain: str = "cluster.local"  # the mesh's; a cluster can have another one
     chart_values: tuple[ChartValues, ...] = ()  # values as written in the stack file
     warnings: tuple[str, ...] = ()  # in the form of validation errors

@@ -15,7 +15,7 @@ from components.services.traffic_split import failover_backends, weighted_route_
 from components.workloads import booksapp
 from hack import toolchain
 from hack.lab.state_dir import StateDir
-from mesh.config.models.samples import FailoverConfig, ProfileConfig
+from mesh.config.models.services import FailoverConfig, ProfileConfig
 from tests.helpers.custom_objects import dry_run_error, list_custom_objects
 from tests.helpers.stack_under_test import StackUnderTest, deploy, list_all_objects
 

@@ -21,7 +21,8 @@ from components.workloads.frontend import mirror_locations, proxy_directives
 from components.workloads.manifests import container_spec, pod_annotations
 from components.workloads.nginx import nginx_configuration
 from mesh import config
-from mesh.config.models.samples import FailoverConfig, PodinfoConfig, PolicyClientsConfig, ProfileConfig, SplitConfig
+from mesh.config.models.samples import PodinfoConfig, PolicyClientsConfig
+from mesh.config.models.services import FailoverConfig, ProfileConfig, SplitConfig
 from tests.helpers.mock_engine import RunProgram
 
 SPLIT = SplitConfig.model_validate({"cluster": "west", "weights": {"west": 50, "east": 30, "north": 0}})

@@ -8,83 +8,14 @@ from pydantic import Field
 
 from mesh.config.base_model import StrictModel, accept_switch, allow_null
 from mesh.config.field_types import (
-    Duration,
     Image,
     InboundPolicy,
     Memory,
     MeshIdentity,
-    PathRegex,
     SampleNamespace,
-    Text,
-    Weight,
 )
 from mesh.config.memory import memory_bytes
-
-SplitForm = Literal["smi", "gateway-api"]
-# Through the target's gateway, or directly from pod to pod.
-ExportMode = Literal["gateway", "remote-discovery"]
-
-
-class SplitConfig(StrictModel):
-    """Traffic split between the cluster's own service and the mirrors of other clusters' services."""
-
-    cluster: str
-    """Cluster whose requests are split; this cluster must run the sample."""
-    weights: dict[str, Weight]
-    """Weight of each cluster that answers, 0 to 1000000."""
-    form: SplitForm | None = None
-    """`smi` creates a TrafficSplit, `gateway-api` routes; omitted: smi in clusters with `extensions.smi`, otherwise
-    gateway-api."""
-    smi_version: Literal["v1alpha1", "v1alpha2"] = "v1alpha1"
-    """API version of the TrafficSplit."""
-
-
-class FailoverConfig(StrictModel):
-    """Failover to other clusters while the cluster's own service is unavailable."""
-
-    cluster: str
-    """Cluster whose requests fail over; this cluster must run the sample."""
-    backups: list[str]
-    """Clusters that answer instead, in equal shares."""
-
-
-class RetryBudget(StrictModel):
-    """Limit of retries of a ServiceProfile."""
-
-    retry_ratio: Annotated[float, Field(ge=0, le=1000)] = 0.2
-    """Number of retries in addition to the requests, as a share: 0.2 is 20 %."""
-    min_retries_per_second: Annotated[int, Field(ge=1, le=1_000_000)] = 10
-    """Retries per second that are always allowed."""
-    ttl: Duration = "10s"
-    """Period over which requests count for the ratio, with its unit."""
-
-
-class RouteConfig(StrictModel):
-    """Route of a service, with its own metrics, timeout and retries."""
-
-    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"]
-    """HTTP method of the requests."""
-    path_regex: PathRegex
-    """Regular expression that matches the whole path of the requests."""
-    name: Text | None = None
-    """Name in metrics; omitted: the method and the path."""
-    timeout: Duration | None = None
-    """Timeout of a request, with its unit, as in 300ms; omitted: Linkerd's default."""
-    is_retryable: bool = False
-    """Whether a failed request is retried."""
-    retry_limit: Annotated[int, Field(ge=1, le=100)] | None = None
-    """Number of retries of a request, only with `form: gateway-api`; omitted: 1."""
-
-
-class ProfileConfig(StrictModel):
-    """Routes of a service, with timeouts and retries."""
-
-    form: Literal["service-profile", "gateway-api"] = "service-profile"
-    """`service-profile` creates a ServiceProfile, `gateway-api` an HTTPRoute per route, from Linkerd 2.16."""
-    routes: list[RouteConfig] = []
-    """Routes; omitted: the routes of the sample."""
-    retry_budget: RetryBudget = RetryBudget()
-    """Limit of retries, only with `form: service-profile`."""
+from mesh.config.models.services import ExportConfig, PolicyForm, ProfileConfig, SplitForm, SplitsConfig
 
 
 class FaultInjection(StrictModel):
@@ -107,20 +38,13 @@ class PolicyClientsConfig(StrictModel):
     beginning matches any."""
 
 
-class SampleConfig(StrictModel):
+class SampleConfig(ExportConfig):
     """Settings of every sample."""
 
     kind: ClassVar[str]
 
     clusters: list[str] | None = None
     """Clusters that run the sample; omitted: all clusters."""
-    exported: list[str] = []
-    """Clusters that export the sample's services to the clusters that link to them."""
-    export_mode: ExportMode | None = None
-    """How sources reach the exported services: through the `gateway`, or by `remote-discovery` on a flat network;
-    omitted: remote-discovery if no link to the cluster has a gateway, otherwise gateway."""
-    federated: list[str] = []
-    """Clusters whose services join the federated service `<service>-federated`. Needs Linkerd 2.17 or later."""
     meshed: bool = True
     """Whether the pods join the mesh."""
     default_inbound_policy: InboundPolicy | None = None
@@ -129,7 +53,7 @@ class SampleConfig(StrictModel):
     """Images by container, in place of the sample's own images."""
 
 
-class PodinfoConfig(SampleConfig):
+class PodinfoConfig(SampleConfig, SplitsConfig):
     """Sample podinfo: a web service that reports which cluster answered."""
 
     kind: ClassVar[str] = "podinfo"
@@ -137,19 +61,15 @@ class PodinfoConfig(SampleConfig):
     """Namespace of the sample."""
     frontend: list[str] = []
     """Clusters that also run `frontend`: an nginx in front of podinfo, and load generators."""
-    splits: list[SplitConfig] = []
-    """Traffic splits of requests to podinfo."""
-    failover: list[FailoverConfig] = []
-    """Failover of requests to podinfo."""
     profile: Annotated[ProfileConfig | None, *accept_switch(ProfileConfig | None)] = None
     """Routes of podinfo. `true` stands for a ServiceProfile with the sample's routes; omitted: none."""
-    policy: Literal["server-authorization", "authorization-policy"] | None = None
+    policy: PolicyForm | None = None
     """Linkerd policy that allows only meshed pods to call podinfo; omitted: none."""
     policy_clients: PolicyClientsConfig | None = None
     """Other clients that `policy` allows; omitted: all meshed pods."""
 
 
-class HelloworldConfig(SampleConfig):
+class HelloworldConfig(SampleConfig, SplitsConfig):
     """Sample helloworld: a service with one version per cluster."""
 
     kind: ClassVar[str] = "helloworld"
@@ -159,10 +79,6 @@ class HelloworldConfig(SampleConfig):
     """Version by cluster; omitted: v1."""
     sleep: list[str] = []
     """Clusters that run `sleep`, a pod for sending requests."""
-    splits: list[SplitConfig] = []
-    """Traffic splits of requests to helloworld."""
-    failover: list[FailoverConfig] = []
-    """Failover of requests to helloworld."""
 
 
 class BooksappConfig(SampleConfig):
@@ -187,7 +103,7 @@ class EmojivotoConfig(SampleConfig):
     """Namespace of the sample."""
     exported_services: list[Literal["web-svc", "emoji-svc", "voting-svc"]] = ["web-svc"]
     """Services that `exported` exports."""
-    policy: Literal["server-authorization", "authorization-policy"] | None = None
+    policy: PolicyForm | None = None
     """Linkerd policy that allows only `web` to call the two services behind it; omitted: none."""
     policy_clients: PolicyClientsConfig | None = None
     """Other clients that `policy` allows; omitted: only `web`."""

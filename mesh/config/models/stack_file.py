@@ -33,6 +33,7 @@ from mesh.config.field_types import (
     SecretManifest,
     SecretName,
     ServerName,
+    ServiceKey,
     Source,
     Text,
     build_error,
@@ -41,6 +42,7 @@ from mesh.config.models.cilium import CiliumConfig, ClusterCiliumConfig
 from mesh.config.models.extensions import ExtensionsConfig
 from mesh.config.models.links import LinkOptions
 from mesh.config.models.samples import WorkloadConfig
+from mesh.config.models.services import NamespaceConfig, ServiceConfig
 from mesh.config.models.trust import TrustConfig
 from mesh.linkerd_releases import DEFAULT_LINKERD_VERSION, LINKERD_RELEASES
 
@@ -340,3 +342,7 @@ class StackFile(StrictModel):
     """Manifests of the Buoyant Cloud agent, by cluster: the URL from your account, in plaintext or as a secret."""
     workloads: list[WorkloadConfig] = []
     """Sample workloads."""
+    namespaces: dict[Label, Annotated[NamespaceConfig, allow_null(NamespaceConfig | None)]] = {}
+    """Namespaces of your own workloads, by name."""
+    services: dict[ServiceKey, ServiceConfig] = {}
+    """Services of your own, by namespace and name, as in `shop/cart`."""

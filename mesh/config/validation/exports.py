@@ -1,11 +1,11 @@
-"""Rules on exported and federated services of samples: their export mode, and the links of other clusters."""
+"""Rules on exported and federated services: their export mode, and the links of other clusters."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from mesh.config.errors import ELLIPSIS, ValidationErrors
-from mesh.config.models.samples import ExportMode, SampleConfig
+from mesh.config.models.services import ExportConfig, ExportMode
 from mesh.config.parser import ParsedStackFile
 from mesh.config.validation.links import has_shared_flat_network
 from mesh.linkerd_releases import LinkerdRelease
@@ -14,11 +14,11 @@ from mesh.topology import Link
 Path = tuple[str | int, ...]
 
 
-def choose_export_mode(config: SampleConfig, cluster: str, links: Iterable[Link]) -> ExportMode:
+def choose_export_mode(config: ExportConfig, cluster: str, links: Iterable[Link]) -> ExportMode:
     """Return how sources reach the services that a cluster exports.
 
     Args:
-        config: the sample.
+        config: the sample or service.
         cluster: the exporting cluster.
         links: all links.
     """
@@ -44,18 +44,18 @@ class ExportValidator:
         self._parsed, self._links, self._linkerd_release, self._errors = parsed, links, linkerd_release, errors
 
     def check(
-        self, path: Path, config: SampleConfig, exported: Mapping[int, str], federated: Mapping[int, str]
+        self, path: Path, config: ExportConfig, exported: Mapping[int, str], federated: Mapping[int, str]
     ) -> None:
         """Report exported and federated services that cannot work.
 
         Args:
-            path: path of the sample.
-            config: the sample.
+            path: path of the sample or service.
+            config: the sample or service.
             exported: the exporting clusters, by their index in the list.
             federated: the clusters whose services join a federated service, by their index in the list.
         """
         if config.export_mode is not None and not config.exported:
-            rule = "the sample exports no services"
+            rule = "nothing is exported"
             self._errors.add((*path, "exportMode"), config.export_mode, rule, "set `exported`, or remove it")
         for index, cluster in exported.items():
             self._check_exported((*path, "exported", index), config, cluster)
@@ -66,7 +66,7 @@ class ExportValidator:
         for index, cluster in federated.items():
             self._check_federated((*path, "federated", index), cluster, list(exported.values()))
 
-    def _check_exported(self, path: Path, config: SampleConfig, cluster: str) -> None:
+    def _check_exported(self, path: Path, config: ExportConfig, cluster: str) -> None:
         incoming = [link for link in self._links if link.target == cluster]
         through_gateway = [link for link in incoming if link.has_gateway]
         mode_path = (*path[:-2], "exportMode")

@@ -1,4 +1,4 @@
-"""Rules on traffic splits, failover, profiles and fault injection of samples, and on their combinations."""
+"""Rules on traffic splits, failover, profiles and fault injection, and on their combinations."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from mesh.config.errors import ELLIPSIS, ValidationErrors, format_path
-from mesh.config.models.samples import (
-    BooksappConfig,
+from mesh.config.models.samples import BooksappConfig, PodinfoConfig
+from mesh.config.models.services import (
+    ExportConfig,
     FailoverConfig,
-    HelloworldConfig,
-    PodinfoConfig,
     ProfileConfig,
-    SampleConfig,
+    ServiceConfig,
     SplitConfig,
     SplitForm,
+    SplitsConfig,
 )
 from mesh.config.parser import ParsedStackFile
 from mesh.config.resolved import ClusterExtensions
@@ -31,7 +31,7 @@ _MAX_ROUTE_PATH_LENGTH = 1024
 
 
 class RouteValidator:
-    """Validator of the routes of samples.
+    """Validator of the routes of samples and services.
 
     Args:
         parsed: the stack file.
@@ -54,26 +54,26 @@ class RouteValidator:
         self._parsed, self._names, self._links = parsed, names, links
         self._extensions, self._linkerd_release, self._errors = extensions, linkerd_release, errors
 
-    def check(self, path: Path, config: SampleConfig, clusters: Sequence[str]) -> None:
+    def check(self, path: Path, config: ExportConfig, clusters: Sequence[str]) -> None:
         """Report routes that cannot work.
 
         Args:
-            path: path of the sample.
-            config: the sample.
+            path: path of the sample or service.
+            config: the sample or service.
             clusters: the clusters that run it.
         """
-        if isinstance(config, PodinfoConfig | HelloworldConfig):
+        if isinstance(config, SplitsConfig):
             self._check_splits(path, config, clusters)
             self._check_failover(path, config, clusters)
-        if isinstance(config, PodinfoConfig | BooksappConfig) and config.profile is not None:
+        if isinstance(config, PodinfoConfig | BooksappConfig | ServiceConfig) and config.profile is not None:
             self._check_profile((*path, "profile"), config.profile)
-        if isinstance(config, PodinfoConfig) and config.profile is not None:
-            self._check_profile_conflicts(path, config.profile, config)
+            if isinstance(config, SplitsConfig):
+                self._check_profile_conflicts(path, config.profile, config)
         if isinstance(config, BooksappConfig) and config.fault_injection is not None:
             for cluster in clusters:
                 self._check_form((*path, "faultInjection", "form"), config.fault_injection.form, cluster)
 
-    def _check_splits(self, sample: Path, config: PodinfoConfig | HelloworldConfig, clusters: Sequence[str]) -> None:
+    def _check_splits(self, sample: Path, config: SplitsConfig, clusters: Sequence[str]) -> None:
         split_clusters: set[str] = set()
         for path, split in self._valid_entries(sample, "splits", config.splits):
             if not check_known_cluster(split.cluster, (*path, "cluster"), self._names, self._errors):
@@ -92,7 +92,7 @@ class RouteValidator:
                     self._check_mirror(sample, weight_path, weight, split.cluster, name, config, "the weight")
             self._check_form((*path, "form"), split.form, split.cluster)
 
-    def _check_failover(self, sample: Path, config: PodinfoConfig | HelloworldConfig, clusters: Sequence[str]) -> None:
+    def _check_failover(self, sample: Path, config: SplitsConfig, clusters: Sequence[str]) -> None:
         conflicts = {split.cluster: "a split covers the requests of this cluster" for split in config.splits}
         for path, failover in self._valid_entries(sample, "failover", config.failover):
             cluster = failover.cluster
@@ -102,13 +102,14 @@ class RouteValidator:
                 self._errors.add((*path, "cluster"), cluster, conflicts[cluster], "remove one of the two")
             conflicts[cluster] = "another entry covers the requests of this cluster"
             self._check_runs(sample, path, cluster, clusters, "run it there, or remove the entry")
-            if not failover.backups and not self._errors.is_invalid(*path, "backups"):
-                self._errors.add((*path, "backups"), [], "no cluster would answer instead", "add at least one cluster")
-            backups = check_listed_clusters(
-                failover.backups, (*path, "backups"), self._parsed, self._names, self._errors
-            )
+            key = failover.targets_key
+            if not failover.targets and not any(self._errors.is_invalid(*path, each) for each in ("to", "backups")):
+                self._errors.add((*path, key), [], "no cluster would answer instead", "add at least one cluster")
+            if failover.to and failover.backups:
+                self._errors.add((*path, "backups"), ELLIPSIS, "former name of `to`, which is set too", "remove it")
+            backups = check_listed_clusters(failover.targets, (*path, key), self._parsed, self._names, self._errors)
             for index, name in backups.items():
-                backup_path = (*path, "backups", index)
+                backup_path = (*path, key, index)
                 if name == cluster:
                     rule = "a cluster cannot be its own backup"
                     self._errors.add(backup_path, name, rule, "choose another cluster")
@@ -126,17 +127,17 @@ class RouteValidator:
             self._errors.add((*path, "cluster"), cluster, f"{sample[-1]} does not run in this cluster", remedy)
 
     def _check_mirror(
-        self, sample: Path, path: Path, value: object, source: str, target: str, config: SampleConfig, removable: str
+        self, sample: Path, path: Path, value: object, source: str, target: str, config: SplitsConfig, removable: str
     ) -> None:
         """Report a cluster without a mirror of another cluster's service.
 
         Args:
-            sample: path of the sample.
+            sample: path of the sample or service.
             path: path of the setting that needs the mirror.
             value: value of that setting.
             source: the cluster that needs the mirror.
             target: the cluster of the mirrored service.
-            config: the sample.
+            config: the sample or service.
             removable: the part of the setting to remove, for the remedy.
         """
         link = next((link for link in self._links if (link.source, link.target) == (source, target)), None)
@@ -148,7 +149,11 @@ class RouteValidator:
         elif not link.has_gateway:
             rule = f"the link to {target} has no gateway, so its mirrors have no endpoints for requests"
             self._errors.add(path, value, rule, f"link them through the gateway, or remove {removable}")
-        elif target not in config.exported and not self._errors.is_invalid(*sample, "exported"):
+        elif (
+            isinstance(config, ExportConfig)
+            and target not in config.exported
+            and not self._errors.is_invalid(*sample, "exported")
+        ):
             remedy = f"add it to {format_path(sample)}.exported"
             self._errors.add(path, value, f"the cluster does not export {sample[-1]}", remedy)
 
@@ -175,7 +180,7 @@ class RouteValidator:
                 rule = "has no effect without isRetryable"
                 self._errors.add((*route_path, "retryLimit"), route.retry_limit, rule, "set isRetryable, or remove it")
 
-    def _check_profile_conflicts(self, sample: Path, profile: ProfileConfig, config: PodinfoConfig) -> None:
+    def _check_profile_conflicts(self, sample: Path, profile: ProfileConfig, config: SplitsConfig) -> None:
         """Report splits and failover that a profile would disable, or that would disable the profile.
 
         Linkerd's proxies ignore the HTTPRoutes of a service that has a ServiceProfile.

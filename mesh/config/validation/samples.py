@@ -18,12 +18,11 @@ from mesh.config.models.samples import (
     WorkloadConfig,
 )
 from mesh.config.parser import ParsedStackFile
-from mesh.config.resolved import ClusterExtensions, Sample
+from mesh.config.resolved import Sample
 from mesh.config.validation.clusters import check_known_cluster
 from mesh.config.validation.exports import ExportValidator, choose_export_mode
 from mesh.config.validation.extensions import check_listed_clusters
 from mesh.config.validation.routes import RouteValidator
-from mesh.linkerd_releases import LinkerdRelease
 from mesh.topology import Link
 
 Path = tuple[str | int, ...]
@@ -56,8 +55,8 @@ def resolve_samples(
     parsed: ParsedStackFile,
     names: Sequence[str],
     links: Sequence[Link],
-    extensions: Mapping[str, ClusterExtensions],
-    linkerd_release: LinkerdRelease,
+    exports: ExportValidator,
+    routes: RouteValidator,
     errors: ValidationErrors,
     *,
     has_linkerd: bool = True,
@@ -68,15 +67,13 @@ def resolve_samples(
         parsed: the stack file.
         names: the names of all its clusters, including invalid clusters.
         links: all links.
-        extensions: the extensions by cluster.
-        linkerd_release: the Linkerd release of the mesh.
+        exports: validator of exports.
+        routes: validator of splits, failovers and profiles.
         errors: collects validation errors and warnings.
         has_linkerd: whether the stack has Linkerd.
     """
     samples: list[Sample] = []
     used_names = _UsedNames()
-    exports = ExportValidator(parsed, links, linkerd_release, errors)
-    routes = RouteValidator(parsed, names, links, extensions, linkerd_release, errors)
     for index, workload in zip(parsed.original_indices("workloads"), parsed.file.workloads, strict=True):
         validator = _SampleValidator(parsed, names, errors, index, workload)
         sample = validator.resolve(links, routes, exports, used_names, has_linkerd=has_linkerd)

@@ -1,0 +1,41 @@
+"""Facts about the declared Services, read from the clusters: what a stack file does not say about them.
+
+The checks before an update read them (`mesh.preflight`), and the components need them: routes and policies name ports,
+policies select pods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+ServiceKey = tuple[str, str, str]  # cluster, namespace and name of a Service
+
+
+@dataclass(frozen=True, kw_only=True)
+class LivePort:
+    """A TCP port of a Service."""
+
+    name: str  # empty if the Service has only one port
+    port: int
+    target: int | str  # number or name of the pods' port
+    app_protocol: str  # as in the Service; empty without one
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveService:
+    """A Service of another owner."""
+
+    ports: tuple[LivePort, ...]  # the TCP ports
+    selector: Mapping[str, str]  # empty: another program manages the endpoints
+    labels: Mapping[str, str]
+    is_headless: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterFacts:
+    """Facts about all clusters that the checks before an update could read."""
+
+    uids: Mapping[str, str]  # by name of the cluster
+    services: Mapping[ServiceKey, LiveService]  # the declared Services that exist
+    namespaces: frozenset[tuple[str, str]] = frozenset()  # cluster and name of the declared namespaces that exist
