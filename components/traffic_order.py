@@ -135,7 +135,7 @@ def find_added_backends(step: HookStep) -> list[str]:
     A backend that the route has already is not awaited: a change of weights must be possible while a cluster is down.
 
     Args:
-        step: step of an HTTPRoute, a GRPCRoute or a TrafficSplit.
+        step: step of an HTTPRoute, a GRPCRoute, a TrafficSplit or a ServiceProfile.
     """
     former = _backends_with_requests(step.old_outputs)
     return [name for name in _backends_with_requests(step.inputs) if name not in former]
@@ -145,5 +145,6 @@ def _backends_with_requests(route: Mapping[str, Any]) -> list[str]:
     spec = route.get("spec") or {}
     references = [(each["name"], each) for rule in spec.get("rules") or () for each in rule.get("backendRefs") or ()]
     references += [(each["service"], each) for each in spec.get("backends") or ()]
+    references += [(each["authority"].partition(".")[0], each) for each in spec.get("dstOverrides") or ()]
     # A route without weights distributes its requests equally.
     return [name for name, each in references if str(each.get("weight", 1)).removesuffix("m") != "0"]

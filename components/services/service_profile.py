@@ -7,15 +7,18 @@ https://linkerd.io/2/reference/retries/ and https://linkerd.io/2/reference/timeo
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 import pulumi
 
+from components.services.backends import Backend, refer_to_backends
+from components.services.exports import Exports
 from components.services.http_route import create_route, route_spec
 from components.services.traffic_component import TrafficComponent
+from components.services.traffic_split import RoutedPort, backend_references
 from mesh.config.models.services import ProfileConfig, RouteConfig
 
 _MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
@@ -27,20 +30,23 @@ _MAX_NAME_LENGTH = 50
 class HttpRoute:
     """An HTTPRoute with one rule."""
 
-    name: str
+    name: str  # without the service's name
     rule: dict[str, Any]
     annotations: dict[str, str]
 
 
-def profile_spec(profile: ProfileConfig, default_routes: Sequence[RouteConfig]) -> dict[str, Any]:
+def profile_spec(
+    profile: ProfileConfig, default_routes: Sequence[RouteConfig], overrides: Mapping[str, int] | None = None
+) -> dict[str, Any]:
     """Return the spec of a ServiceProfile, `linkerd.io/v1alpha2`.
 
     Args:
         profile: settings of the profile.
         default_routes: routes of the sample, used if the settings have none.
+        overrides: weights of the services that receive the requests, by DNS name; None: only the service itself.
     """
     budget = profile.retry_budget
-    return {
+    spec: dict[str, Any] = {
         "routes": [_profile_route(route) for route in profile.routes or default_routes],
         "retryBudget": {
             "retryRatio": budget.retry_ratio,
@@ -48,72 +54,105 @@ def profile_spec(profile: ProfileConfig, default_routes: Sequence[RouteConfig]) 
             "ttl": budget.ttl,
         },
     }
+    if overrides is not None:
+        # In thousandths: Linkerd multiplies a weight by 10000, and the product must have at most 32 bits.
+        spec["dstOverrides"] = [{"authority": name, "weight": f"{weight}m"} for name, weight in overrides.items()]
+    return spec
 
 
-def http_routes(service: str, profile: ProfileConfig, default_routes: Sequence[RouteConfig]) -> list[HttpRoute]:
+def http_routes(
+    profile: ProfileConfig,
+    default_routes: Sequence[RouteConfig],
+    backend_refs: Sequence[Mapping[str, Any]] = (),
+) -> list[HttpRoute]:
     """Return the HTTPRoutes of a service.
 
     The last one matches all other requests. Without it, Linkerd would reject them.
 
     Args:
-        service: name of the service.
         profile: settings of the profile.
         default_routes: routes of the sample, used if the settings have none.
+        backend_refs: backends of each route; empty: the service itself.
     """
+    backends = {"backendRefs": [dict(each) for each in backend_refs]} if backend_refs else {}
     routes: list[HttpRoute] = []
     taken = {"other"}
     for route in profile.routes or default_routes:
         name = _unique_name(_route_name(route), taken)
         taken.add(name)
         match = {"path": {"type": "RegularExpression", "value": route.path_regex}, "method": route.method}
-        routes.append(
-            HttpRoute(name=f"{service}-{name}", rule={"matches": [match]}, annotations=_route_annotations(route))
-        )
+        rule = {"matches": [match], **backends}
+        routes.append(HttpRoute(name=name, rule=rule, annotations=_route_annotations(route)))
     # The Gateway API prefers the route with the longest path, then one with a method, so this route comes last.
-    catch_all = {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}]}
-    return [*routes, HttpRoute(name=f"{service}-other", rule=catch_all, annotations={})]
+    catch_all = {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], **backends}
+    return [*routes, HttpRoute(name="other", rule=catch_all, annotations={})]
 
 
 def create_profile(
     component: TrafficComponent,
+    exports: Exports,
     service: str,
-    port: int,
+    ports: Sequence[RoutedPort],
     profile: ProfileConfig,
     default_routes: Sequence[RouteConfig],
+    backends: Sequence[Backend] = (),
 ) -> None:
     """Create the routes of one service.
 
     Args:
         component: component of the service.
+        exports: registry of the Services and their mirrors.
         service: name of the service.
-        port: port of the service.
+        ports: ports of the service; a ServiceProfile includes all ports.
         profile: settings of the profile.
         default_routes: routes of the sample, used if the settings have none.
+        backends: services that receive the requests; empty: the service itself.
     """
     if profile.form == "gateway-api":
-        _create_http_routes(component, service, port, http_routes(service, profile, default_routes))
+        for port in ports:
+            if port.kind == "HTTPRoute":
+                _create_http_routes(component, exports, service, port, profile, default_routes, backends)
         return
-    name = f"{service}.{component.namespace.name}.svc.{component.cluster.settings.linkerd.cluster_domain}"
-    # The control plane contains the validating webhook, and is installed after the CRDs.
-    depends_on = [component.namespace.mesh_cluster.linkerd.control_plane]
-    spec = profile_spec(profile, default_routes)
-    component.create_custom_object("profile", "linkerd.io/v1alpha2", "ServiceProfile", name, spec, depends_on)
+    domain = f"{component.namespace.name}.svc.{component.cluster.settings.linkerd.cluster_domain}"
+    overrides = {f"{each.service}.{domain}": each.weight for each in backends}
+    component.create_custom_object(
+        "profile",
+        "linkerd.io/v1alpha2",
+        "ServiceProfile",
+        f"{service}.{domain}",
+        profile_spec(profile, default_routes, overrides or None),
+        # The control plane contains the validating webhook, and is installed after the CRDs.
+        [component.namespace.mesh_cluster.linkerd.control_plane],
+        opts=refer_to_backends(component, exports, "profile", service, backends) if backends else None,
+    )
 
 
-def _create_http_routes(component: TrafficComponent, service: str, port: int, routes: Sequence[HttpRoute]) -> None:
+def _create_http_routes(
+    component: TrafficComponent,
+    exports: Exports,
+    service: str,
+    port: RoutedPort,
+    profile: ProfileConfig,
+    default_routes: Sequence[RouteConfig],
+    backends: Sequence[Backend],
+) -> None:
     """Create the routes of a service, the catch-all first: a service with routes rejects all other requests."""
     catch_all: list[pulumi.Resource] = []
+    routes = http_routes(profile, default_routes, backend_references(port.number, backends))
     for route in reversed(routes):
-        role = f"route-{route.name.removeprefix(f'{service}-')}"
+        role = f"route{port.role_suffix}-{route.name}"
+        # Hidden dependency: the controllers receive objects of one kind in their order.
+        opts = pulumi.ResourceOptions(depends_on=catch_all)
+        if backends:
+            opts = pulumi.ResourceOptions.merge(opts, refer_to_backends(component, exports, role, service, backends))
         created = create_route(
             component,
             "HTTPRoute",
             role,
-            route.name,
-            route_spec(service, port, route.rule),
+            f"{service}{port.name_suffix}-{route.name}",
+            route_spec(service, port.number, route.rule),
             route.annotations,
-            # Hidden dependency: the controllers receive objects of one kind in their order.
-            opts=pulumi.ResourceOptions(depends_on=catch_all),
+            opts=opts,
         )
         if not catch_all and created is not None:
             catch_all.append(created)

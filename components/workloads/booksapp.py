@@ -10,10 +10,11 @@ from collections.abc import Mapping
 
 import pulumi
 
+from components.services.backends import Backend
 from components.services.exports import Exports
 from components.services.mesh_namespace import MeshNamespace
 from components.services.service_profile import create_profile
-from components.services.traffic_split import Backend, split_requests
+from components.services.traffic_split import RoutedPort, split_requests
 from components.workloads.manifests import container_spec, environment
 from components.workloads.nginx import PORT as NGINX_PORT
 from components.workloads.nginx import create_nginx
@@ -85,7 +86,8 @@ class Booksapp(SampleComponent):
         assert isinstance(settings, BooksappConfig)
         faults = settings.fault_injection
         if settings.profile is not None:
-            create_profile(self, "webapp", PORTS["webapp"], settings.profile, ROUTES)
+            ports = [RoutedPort(number=PORTS["webapp"])]
+            create_profile(self, exports, "webapp", ports, settings.profile, ROUTES)
         if faults is not None:
             failing = faults.percent * 10
             split_requests(
@@ -95,7 +97,7 @@ class Booksapp(SampleComponent):
                 "error-split",
                 form=faults.form,
                 service="books",
-                port=PORTS["books"],
+                ports=[RoutedPort(number=PORTS["books"])],
                 backends=[
                     Backend(service="books", port=PORTS["books"], weight=1000 - failing),
                     Backend(service=ERROR_INJECTOR, port=NGINX_PORT, weight=failing),

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 
 import pulumi
 
+from components.services.backends import failover_annotations
 from components.services.exports import Exports
 from components.services.mesh_namespace import MeshNamespace
-from components.services.traffic_split import create_splits_and_failovers, failover_annotations
+from components.services.traffic_rules import create_traffic_rules
+from components.services.traffic_split import RoutedPort
 from components.workloads.manifests import container_spec
 from components.workloads.sample_component import SampleComponent
 from mesh import config
@@ -52,7 +54,7 @@ class Helloworld(SampleComponent):
         """Create the splits and failovers."""
         settings = self.sample.config
         assert isinstance(settings, HelloworldConfig)
-        create_splits_and_failovers(self, exports, NAME, PORT, settings.splits, settings.failover)
+        create_traffic_rules(self, exports, NAME, [RoutedPort(number=PORT)], settings)
 
 
 def _create_version(component: SampleComponent, version: str, annotations: Mapping[str, str] | None) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 import pulumi
 
 from components.services.authorization_policy import Protocol, allow_access
+from components.services.backends import failover_annotations
 from components.services.exports import Exports
 from components.services.mesh_namespace import MeshNamespace
-from components.services.service_profile import create_profile
-from components.services.traffic_split import create_splits_and_failovers, failover_annotations
+from components.services.traffic_rules import create_traffic_rules
+from components.services.traffic_split import RoutedPort
 from components.workloads.frontend import create_frontend
 from components.workloads.manifests import container_spec, environment
 from components.workloads.sample_component import SampleComponent
@@ -26,6 +27,10 @@ from mesh.images import PODINFO_IMAGE
 NAME = "podinfo"
 _LABELS = {"app": NAME}
 _HTTP_PORT, _GRPC_PORT = 9898, 9999
+_ROUTED_PORTS = (
+    RoutedPort(number=_HTTP_PORT),
+    RoutedPort(number=_GRPC_PORT, kind="GRPCRoute", role_suffix="-grpc"),
+)
 _UID = 100
 
 ROUTES = (
@@ -83,9 +88,7 @@ class Podinfo(SampleComponent):
         """Create the splits, failovers, routes and policies."""
         settings = self.sample.config
         assert isinstance(settings, PodinfoConfig)
-        create_splits_and_failovers(self, exports, NAME, _HTTP_PORT, settings.splits, settings.failover, _GRPC_PORT)
-        if settings.profile is not None:
-            create_profile(self, NAME, _HTTP_PORT, settings.profile, ROUTES)
+        create_traffic_rules(self, exports, NAME, _ROUTED_PORTS, settings, settings.profile, ROUTES)
         if settings.policy is not None:
             ports: tuple[tuple[str, Protocol], ...] = (("http", "HTTP/1"), ("grpc", "gRPC"))
             for port, protocol in ports:

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from components.services.backends import RequestDistribution, request_backends
 from components.services.http_route import route_spec
 from components.services.service_profile import http_routes
-from components.services.traffic_split import failover_backends, weighted_route_spec
+from components.services.traffic_split import weighted_route_spec
 from components.workloads import booksapp
 from hack import toolchain
 from hack.lab.state_dir import StateDir
@@ -151,13 +152,13 @@ def test_api_server_accepts_routes_of_later_releases(samples: StackUnderTest) ->
         (
             kind,
             "podinfo-failover",
-            weighted_route_spec("podinfo", port, failover_backends("podinfo", port, failover)),
+            weighted_route_spec("podinfo", port, request_backends("podinfo", RequestDistribution(failover=failover))),
         )
         for kind, port in (("HTTPRoute", 9898), ("GRPCRoute", 9999))
     ]
     specs += [
-        ("HTTPRoute", each.name, route_spec("webapp", 7000, each.rule))
-        for each in http_routes("webapp", profile, booksapp.ROUTES)
+        ("HTTPRoute", f"webapp-{each.name}", route_spec("webapp", 7000, each.rule))
+        for each in http_routes(profile, booksapp.ROUTES)
     ]
     metadata = {"namespace": "two"}
     routes = [

@@ -121,6 +121,47 @@ def test_gateway_api_profile_creates_several_routes(run: RunProgram) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("part", "weights"),
+    [
+        ({"splits": [SPLIT]}, {"podinfo": "1m", "podinfo-east": "1m"}),
+        ({"failover": [BACKUP]}, {"podinfo": "1000000m", "podinfo-east": "1m"}),
+        ({"splits": [SPLIT], "failover": [BACKUP]}, {"podinfo": "1000000m", "podinfo-east": "1000000m"}),
+    ],
+    ids=["split", "failover", "both"],
+)
+def test_service_profile_has_weights_of_split_without_form(
+    run: RunProgram, part: dict[str, Any], weights: dict[str, str]
+) -> None:
+    recorder = run_samples(run, "2.14.10", {"podinfo": {"exported": ["east"], "profile": True, **part}})
+
+    profile = recorder.inputs_of(":ServiceProfile")["west-test-podinfo-profile"]
+    overrides = {each["authority"]: each["weight"] for each in profile["spec"]["dstOverrides"]}
+    assert overrides == {f"{name}.test.svc.cluster.local": weight for name, weight in weights.items()}
+    assert not recorder.inputs_of(":HTTPRoute")
+
+
+def test_http_routes_of_profile_have_backends_of_failover(run: RunProgram) -> None:
+    sample = {"podinfo": {"exported": ["east"], "failover": [BACKUP], "profile": {"form": "gateway-api"}}}
+
+    recorder = run_samples(run, "2.20", sample)
+
+    routes = {name: route for name, route in recorder.inputs_of(":HTTPRoute").items() if name.startswith("west-")}
+    rules = [route["spec"]["rules"][0] for route in routes.values()]
+    assert [[each["name"] for each in rule["backendRefs"]] for rule in rules] == [["podinfo", "podinfo-east"]] * 3
+    assert list(recorder.inputs_of(":GRPCRoute")) == ["west-test-podinfo-failover-grpc"]
+
+
+def test_traffic_split_and_failover_are_refused(environment: Environment) -> None:
+    part = {"exported": ["east"], "failover": [BACKUP], "splits": [{**SPLIT, "form": "smi"}]}
+    errors = config_errors(environment, part, extensions={"smi": True}, linkerd={"version": "2.14.10"})
+
+    assert errors == [
+        'workloads[0].podinfo.failover[0].cluster: "west": Linkerd\'s TrafficSplits do not fail over; remove one of '
+        "the two"
+    ]
+
+
 def config_errors(environment: Environment, part: dict[str, Any], sample: str = "podinfo", **content: Any) -> list[str]:
     stack_content = {**TWO_CLUSTERS, "linkerd": {"version": "2.20"}, "workloads": [{sample: part}], **content}
     with pytest.raises(config.SettingsError) as raised:
@@ -131,10 +172,6 @@ def config_errors(environment: Environment, part: dict[str, Any], sample: str = 
 @pytest.mark.parametrize(
     ("part", "error"),
     [
-        (
-            {"exported": ["east"], "failover": [BACKUP], "splits": [SPLIT]},
-            'failover[0].cluster: "west": a split covers the requests of this cluster; remove one of the two',
-        ),
         (
             {"exported": ["east"], "failover": [BACKUP, BACKUP]},
             'failover[1].cluster: "west": another entry covers the requests of this cluster; remove one of the two',
@@ -161,32 +198,14 @@ def config_errors(environment: Environment, part: dict[str, Any], sample: str = 
             {"clusters": ["east"], "exported": ["east"], "failover": [BACKUP]},
             'failover[0].cluster: "west": podinfo does not run in this cluster; run it there, or remove the entry',
         ),
-        (
-            {"exported": ["east"], "failover": [BACKUP], "profile": True},
-            "failover[0]: …: Linkerd would ignore the HTTPRoute because of podinfo.profile; remove one of the two",
-        ),
-        (
-            {"exported": ["east"], "failover": [BACKUP], "profile": {"form": "gateway-api"}},
-            "failover[0]: …: requests that match the HTTPRoutes of podinfo.profile would bypass it; remove one of "
-            "the two",
-        ),
-        (
-            {"exported": ["east"], "splits": [SPLIT], "profile": {"form": "gateway-api"}},
-            "splits[0].form: …: requests that match the HTTPRoutes of podinfo.profile would bypass it; choose smi "
-            "(with extensions.smi) and profile.form service-profile, or remove the profile",
-        ),
     ],
     ids=[
-        "split-and-failover",
         "two-failovers",
         "backup-not-exported",
         "backup-not-linked",
         "backup-is-cluster",
         "no-backup",
         "sample-not-running",
-        "failover-and-service-profile",
-        "failover-and-profile-routes",
-        "split-and-profile-routes",
     ],
 )
 def test_conflicting_traffic_settings_are_refused(environment: Environment, part: dict[str, Any], error: str) -> None:

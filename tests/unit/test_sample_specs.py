@@ -8,14 +8,9 @@ from typing import Any
 import pytest
 
 from components.services.authorization_policy import authentication_spec, authorization_spec, server_spec
+from components.services.backends import Backend, RequestDistribution, request_backends
 from components.services.service_profile import http_routes, profile_spec, to_milliseconds
-from components.services.traffic_split import (
-    Backend,
-    failover_backends,
-    split_backends,
-    traffic_split_spec,
-    weighted_route_spec,
-)
+from components.services.traffic_split import traffic_split_spec, weighted_route_spec
 from components.workloads import booksapp, podinfo
 from components.workloads.frontend import mirror_locations, proxy_directives
 from components.workloads.manifests import container_spec, pod_annotations
@@ -34,15 +29,15 @@ def podinfo_sample(**part: Any) -> config.Sample:
 
 
 def test_split_backends_are_own_service_and_mirrors() -> None:
-    assert split_backends("podinfo", 9898, SPLIT) == [
-        Backend(service="podinfo", port=9898, weight=50),
-        Backend(service="podinfo-east", port=9898, weight=30, target="east"),
-        Backend(service="podinfo-north", port=9898, weight=0, target="north"),
+    assert request_backends("podinfo", RequestDistribution(split=SPLIT)) == [
+        Backend(service="podinfo", weight=50),
+        Backend(service="podinfo-east", weight=30, target="east"),
+        Backend(service="podinfo-north", weight=0, target="north"),
     ]
 
 
 def test_traffic_split_has_whole_weights_or_thousandths() -> None:
-    assert traffic_split_spec("podinfo", split_backends("podinfo", 9898, SPLIT)) == {
+    assert traffic_split_spec("podinfo", request_backends("podinfo", RequestDistribution(split=SPLIT))) == {
         "service": "podinfo",
         "backends": [
             {"service": "podinfo", "weight": 50},
@@ -73,20 +68,54 @@ def test_http_route_has_service_as_parent_and_ports() -> None:
 def test_failover_gives_backups_lowest_possible_weight() -> None:
     failover = FailoverConfig.model_validate({"cluster": "west", "backups": ["east", "north"]})
 
-    assert failover_backends("podinfo", 9898, failover) == [
-        Backend(service="podinfo", port=9898, weight=1_000_000),
-        Backend(service="podinfo-east", port=9898, weight=1, target="east"),
-        Backend(service="podinfo-north", port=9898, weight=1, target="north"),
+    assert request_backends("podinfo", RequestDistribution(failover=failover)) == [
+        Backend(service="podinfo", weight=1_000_000),
+        Backend(service="podinfo-east", weight=1, target="east"),
+        Backend(service="podinfo-north", weight=1, target="north"),
     ]
 
 
+@pytest.mark.parametrize(
+    ("weights", "targets", "expected"),
+    [
+        ({"west": 90, "east": 10}, ["east"], {"cart": 1_000_000, "cart-east": 111_111}),
+        ({"west": 90, "east": 10}, ["north"], {"cart": 1_000_000, "cart-east": 111_111, "cart-north": 1}),
+        ({"east": 3, "north": 0}, ["north"], {"cart-east": 1_000_000, "cart-north": 1}),
+    ],
+    ids=["same", "other", "zero"],
+)
+def test_failover_adds_lowest_weight_to_split(
+    weights: dict[str, int], targets: list[str], expected: dict[str, int]
+) -> None:
+    split = SplitConfig.model_validate({"cluster": "west", "weights": weights})
+    failover = FailoverConfig.model_validate({"cluster": "west", "to": targets})
+
+    backends = request_backends("cart", RequestDistribution(split=split, failover=failover))
+
+    assert {each.service: each.weight for each in backends} == expected
+
+
+def test_http_routes_of_profile_have_backends_of_split() -> None:
+    references = [{"name": "cart", "port": 80, "weight": 9}, {"name": "cart-east", "port": 80, "weight": 1}]
+
+    routes = http_routes(ProfileConfig(form="gateway-api"), podinfo.ROUTES, references)
+
+    assert [each.rule["backendRefs"] for each in routes] == [references] * 3
+
+
+def test_service_profile_has_weights_of_split() -> None:
+    spec = profile_spec(ProfileConfig(), podinfo.ROUTES, {"cart.shop.svc.cluster.local": 90})
+
+    assert spec["dstOverrides"] == [{"authority": "cart.shop.svc.cluster.local", "weight": "90m"}]
+
+
 def test_profile_has_http_route_per_route_and_default() -> None:
-    routes = http_routes("podinfo", ProfileConfig(form="gateway-api"), podinfo.ROUTES)
+    routes = http_routes(ProfileConfig(form="gateway-api"), podinfo.ROUTES)
 
     assert [(each.name, each.annotations) for each in routes] == [
-        ("podinfo-get-api-info", {"retry.linkerd.io/http": "5xx", "timeout.linkerd.io/request": "300ms"}),
-        ("podinfo-post-api-echo", {}),
-        ("podinfo-other", {}),
+        ("get-api-info", {"retry.linkerd.io/http": "5xx", "timeout.linkerd.io/request": "300ms"}),
+        ("post-api-echo", {}),
+        ("other", {}),
     ]
     path = {"type": "RegularExpression", "value": "/api/info"}
     assert routes[0].rule == {"matches": [{"path": path, "method": "GET"}]}
@@ -99,10 +128,10 @@ def test_http_route_names_are_unique_and_valid() -> None:
     routes += [{"method": "PUT", "pathRegex": "/", "name": name} for name in ("other", "日本", "Put it")]
     profile = {"form": "gateway-api", "routes": routes}
 
-    names = [each.name for each in http_routes("webapp", ProfileConfig.model_validate(profile), ())]
+    names = [each.name for each in http_routes(ProfileConfig.model_validate(profile), ())]
 
-    assert names[:3] == ["webapp-get-a", "webapp-get-a-2", "webapp-get"]
-    assert names[-4:] == ["webapp-other-2", "webapp-put", "webapp-put-it", "webapp-other"]
+    assert names[:3] == ["get-a", "get-a-2", "get"]
+    assert names[-4:] == ["other-2", "put", "put-it", "other"]
     assert len(set(names)) == len(names)
     assert all(re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name) for name in names)
 
@@ -111,7 +140,7 @@ def test_retry_limit_is_set_per_route() -> None:
     route = {"method": "GET", "pathRegex": "/", "isRetryable": True, "retryLimit": 3, "timeout": "0s"}
     profile = {"form": "gateway-api", "routes": [route]}
 
-    http_route, _ = http_routes("webapp", ProfileConfig.model_validate(profile), ())
+    http_route, _ = http_routes(ProfileConfig.model_validate(profile), ())
 
     assert http_route.annotations == {"retry.linkerd.io/http": "5xx", "retry.linkerd.io/limit": "3"}
 

@@ -93,7 +93,8 @@ class RouteValidator:
             self._check_form((*path, "form"), split.form, split.cluster)
 
     def _check_failover(self, sample: Path, config: SplitsConfig, clusters: Sequence[str]) -> None:
-        conflicts = {split.cluster: "a split covers the requests of this cluster" for split in config.splits}
+        rule = "Linkerd's TrafficSplits do not fail over"
+        conflicts = {split.cluster: rule for split in config.splits if self._is_smi_split(split)}
         for path, failover in self._valid_entries(sample, "failover", config.failover):
             cluster = failover.cluster
             if not check_known_cluster(cluster, (*path, "cluster"), self._names, self._errors):
@@ -181,32 +182,32 @@ class RouteValidator:
                 self._errors.add((*route_path, "retryLimit"), route.retry_limit, rule, "set isRetryable, or remove it")
 
     def _check_profile_conflicts(self, sample: Path, profile: ProfileConfig, config: SplitsConfig) -> None:
-        """Report splits and failover that a profile would disable, or that would disable the profile.
+        """Report splits that a profile would disable, or that would disable the profile.
 
-        Linkerd's proxies ignore the HTTPRoutes of a service that has a ServiceProfile.
+        Linkerd's proxies ignore the HTTPRoutes of a service that has a ServiceProfile. A split without a form becomes a
+        part of the profile (`components.services.traffic_rules`).
         """
-        ignored_route = f"Linkerd would ignore the HTTPRoute because of {sample[-1]}.profile"
-        bypassed_split = f"requests that match the HTTPRoutes of {sample[-1]}.profile would bypass it"
         uses_routes = profile.form == "gateway-api"
         for path, split in self._valid_entries(sample, "splits", config.splits):
-            if split.cluster not in self._extensions or (split.form is None and self._is_smi_unclear):
-                continue
-            has_smi = self._extensions[split.cluster].smi is not None
-            is_route_split = split.form == "gateway-api" or (split.form is None and not has_smi)
-            value = split.form or ELLIPSIS
-            if is_route_split and not uses_routes:
-                remedy = "choose smi (with extensions.smi), or remove the profile"
-                self._errors.add((*path, "form"), value, ignored_route, remedy)
-            elif is_route_split:
-                remedy = "choose smi (with extensions.smi) and profile.form service-profile, or remove the profile"
-                self._errors.add((*path, "form"), value, bypassed_split, remedy)
-            elif uses_routes:
+            if split.form == "gateway-api" and not uses_routes:
+                rule = f"Linkerd would ignore the HTTPRoute because of {sample[-1]}.profile"
+                remedy = "remove the form, so that the profile has the weights, or remove the profile"
+                self._errors.add((*path, "form"), split.form, rule, remedy)
+            elif uses_routes and self._is_smi_split(split):
                 rule = "a TrafficSplit becomes a ServiceProfile, so Linkerd would ignore the profile's HTTPRoutes"
-                remedy = "choose profile.form service-profile, or remove one of the two"
-                self._errors.add((*path, "form"), value, rule, remedy)
+                remedy = "choose gateway-api, or profile.form service-profile"
+                self._errors.add((*path, "form"), split.form or ELLIPSIS, rule, remedy)
         for path, _ in self._valid_entries(sample, "failover", config.failover):
-            rule = bypassed_split if uses_routes else ignored_route
-            self._errors.add(path, ELLIPSIS, rule, "remove one of the two")
+            if not uses_routes:
+                rule = (
+                    "with a ServiceProfile, only a service without ready pods fails over, not one whose requests fail"
+                )
+                self._errors.warn(path, ELLIPSIS, rule, "choose profile.form gateway-api for both")
+
+    def _is_smi_split(self, split: SplitConfig) -> bool:
+        if split.form is not None or self._is_smi_unclear or split.cluster not in self._extensions:
+            return split.form == "smi"
+        return self._extensions[split.cluster].smi is not None
 
     def _check_form(self, path: Path, form: SplitForm | None, cluster: str) -> None:
         if form != "smi" or self._is_smi_unclear or cluster not in self._extensions:
