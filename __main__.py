@@ -25,10 +25,10 @@ from components.identity_transformation import IdentityTransformation
 from components.linkerd.dashboard_user import create_dashboard_user
 from components.linkerd.link import ClusterLink
 from components.linkerd.pki import Trust
+from components.mesh_services import deploy_services
 from components.sdk.resource_registry import ResourceRegistry
 from components.sdk.sdk_log import disable_sdk_debug_log
 from components.sdk.stack_traces import disable_stack_traces
-from components.workloads.samples import deploy_samples
 from mesh import chart_values, config, preflight, stack_identity, traffic_changes
 from mesh.gateway_spec import MULTICLUSTER_NAMESPACE
 
@@ -44,7 +44,7 @@ try:
         pulumi.log.warn(warning)
     identity = stack_identity.read_identity(state, pulumi.get_project(), pulumi.get_stack())
     changes = traffic_changes.find_traffic_changes(stack, state)
-    uids = preflight.check_stack(
+    facts = preflight.check_stack(
         stack,
         identity=identity,
         changes=changes,
@@ -55,10 +55,10 @@ try:
 except (config.SettingsError, preflight.PreflightError, stack_state.StackStateError) as error:
     raise pulumi.RunError(str(error)) from None
 
-# Install the mesh on each reachable cluster, then the links and the samples.
+# Install the mesh on each reachable cluster, then the links and the services.
 registry = ResourceRegistry()
 transformation = IdentityTransformation(state, stack)
-identities = create_records(stack, identity, uids)
+identities = create_records(stack, identity, facts.uids)
 clusters = {
     cluster.name: create_cluster_handle(cluster, identities[cluster.name], stack.image_pull_secret)
     for cluster in stack.clusters
@@ -81,7 +81,7 @@ links = {
     for link in stack.links
     if {link.source, link.target} <= mesh_clusters.keys()
 }
-deploy_samples(stack, clusters, mesh_clusters, links)
+deploy_services(stack, facts, clusters, mesh_clusters, links)
 
 # Retain the resources of unreachable clusters, and export the outputs.
 retained = unreachable.register_unchanged(unreachable_state, clusters, registry) if unreachable_state else []

@@ -48,7 +48,7 @@ ServiceKey = tuple[str, str, str]  # cluster, namespace and name of a Service
 class ExportedService:
     """A Service to export."""
 
-    resource_name: str  # prefix of the names of its resources
+    resource_prefix: str  # beginning of the names of its resources
     parent: pulumi.Resource
     namespace: MeshNamespace
     name: str
@@ -176,7 +176,7 @@ def create_export(
     last_member = exports.find_last_member(service.namespace.name, service.name) if service.is_federated else []
     labels = [
         ServiceExport(
-            f"{service.resource_name}-{label.rpartition('/')[2]}",
+            f"{service.resource_prefix}{label.rpartition('/')[2]}",
             cluster=service.cluster,
             namespace=service.namespace.name,
             service=service.name,
@@ -191,8 +191,8 @@ def create_export(
     sources = [each.source.name for each in service.namespace.incoming_links]
     source_namespaces = [namespaces.get((source, service.namespace.name)) for source in sources]
     # The controllers create no mirror without its namespace.
-    components = [each.component for each in source_namespaces if each is not None]
-    mirrored = [*labels, *_create_mirror_wait(service, [*labels, *components])]
+    existing = [resource for each in source_namespaces if each is not None for resource in each.resources]
+    mirrored = [*labels, *_create_mirror_wait(service, [*labels, *existing])]
     exports.set_last_member(service, mirrored)
     return mirrored
 
@@ -221,7 +221,7 @@ def _create_cleanup(
 ) -> pulumi.Resource:
     controllers = [controller] if controller is not None else []
     return ExportCleanup(
-        f"{service.resource_name}-{role}",
+        f"{service.resource_prefix}{role}",
         service=service.name,
         namespace=service.namespace.name,
         target=service.cluster,
@@ -238,7 +238,7 @@ def _create_mirror_wait(service: ExportedService, depends_on: Sequence[pulumi.Re
     mirrors = _list_mirrors(service)
     if not mirrors:
         return []
-    name = f"{service.resource_name}-mirrors"
+    name = f"{service.resource_prefix}mirrors"
     # A cluster that becomes unreachable must not change the record.
     record = {source: _mirror_record(mirror) for source, (mirror, _) in mirrors.items()}
     wait = partial(_wait_for_mirrors, name, service.namespace.name, mirrors)

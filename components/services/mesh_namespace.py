@@ -1,4 +1,4 @@
-"""Namespaces of samples, and the dependencies of the pods in them."""
+"""Namespaces of samples and declared services, and the dependencies of the pods in them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from components.namespace import create_namespace
 from components.sdk.secrets import create_pull_secret
 from mesh import config
 from mesh.config.models.links import SelectorsConfig
+from mesh.config.resolved import INJECT_ANNOTATION
+from mesh.service_facts import ClusterFacts
 from mesh.topology import Link
 
 # Every cluster has this namespace, so no stack owns it.
@@ -32,13 +34,14 @@ class IncomingLink:
 
 @dataclass(frozen=True, kw_only=True)
 class MeshNamespace:
-    """A namespace with samples on one cluster."""
+    """A namespace with samples or declared services on one cluster."""
 
     mesh_cluster: MeshCluster
     name: str
-    component: NamespaceComponent
+    resources: Sequence[pulumi.Resource]  # the namespace itself, if the program creates or annotates it
     name_output: pulumi.Input[str]  # the name, known once the namespace exists
     pod_dependencies: Sequence[pulumi.Resource]
+    restarted: Sequence[pulumi.Resource] = ()  # resources after which its workloads have joined the mesh
     incoming_links: Sequence[IncomingLink]
     outgoing_links: Sequence[Link]
     links: Mapping[Link, ClusterLink]  # the links between reachable clusters
@@ -49,51 +52,75 @@ class MeshNamespace:
         return self.mesh_cluster.cluster
 
 
+@dataclass(frozen=True, kw_only=True)
+class _NamespaceUse:
+    """The parts of a stack file that use a namespace on one cluster."""
+
+    samples: Sequence[config.Sample]
+    declared: config.DeclaredNamespace | None
+
+    @property
+    def is_created(self) -> bool:
+        """Return whether the program creates the namespace."""
+        is_requested = self.declared is not None and self.declared.config.create
+        return bool(self.samples) or is_requested
+
+    def annotations(self, *, has_linkerd: bool) -> dict[str, str]:
+        """Return the annotations of the namespace."""
+        is_injected = has_linkerd and bool(self.samples) and all(sample.config.meshed for sample in self.samples)
+        default = {INJECT_ANNOTATION: "enabled"} if is_injected else {}
+        return {**default, **(self.declared.annotations if self.declared is not None else {})}
+
+
 class NamespaceComponent(pulumi.ComponentResource):
-    """A namespace for samples, with the stack's image pull secret.
+    """A namespace for samples or declared services, with the stack's image pull secret for samples.
 
     Args:
-        cluster: cluster of the namespace.
+        mesh_cluster: cluster of the namespace.
         namespace: name of the namespace.
-        samples: samples in the namespace.
+        use: the parts of the stack file that use the namespace.
         has_linkerd: whether Linkerd runs on the cluster.
         opts: resource options.
     """
 
     name: pulumi.Input[str]
     pull_secrets: list[pulumi.Resource]
+    restarted: list[pulumi.Resource]
 
     def __init__(
         self,
-        cluster: Cluster,
+        mesh_cluster: MeshCluster,
         namespace: str,
-        samples: Sequence[config.Sample],
+        use: _NamespaceUse,
         *,
         has_linkerd: bool,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
+        cluster = mesh_cluster.cluster
         name = f"{cluster.name}-{namespace}"
         super().__init__("multicluster-mesh:index:Namespace", name, None, opts)
         child_options = cluster.options(self)
-        aliases = _former_names(name, samples)
-        if namespace == DEFAULT_NAMESPACE:
-            self.name = namespace
-        else:
-            is_injected = has_linkerd and all(sample.config.meshed for sample in samples)
+        aliases = _former_names(name, use.samples)
+        annotations = use.annotations(has_linkerd=has_linkerd)
+        self.name = namespace
+        if use.is_created and namespace != DEFAULT_NAMESPACE:
             created = create_namespace(
                 f"{name}-namespace",
                 cluster,
                 namespace,
-                annotations={"linkerd.io/inject": "enabled"} if is_injected else {},
+                annotations=annotations,
                 opts=pulumi.ResourceOptions.merge(child_options, aliases.get("namespace")),
             )
             self.name = created.name
-        self.pull_secrets = create_pull_secret(
-            f"{name}-pull-secret",
-            cluster,
-            self.name,
-            pulumi.ResourceOptions.merge(child_options, aliases.get("pull-secret")),
-        )
+        self.pull_secrets = []
+        if use.samples:
+            self.pull_secrets = create_pull_secret(
+                f"{name}-pull-secret",
+                cluster,
+                self.name,
+                pulumi.ResourceOptions.merge(child_options, aliases.get("pull-secret")),
+            )
+        self.restarted = []
         self.register_outputs({})
 
 
@@ -110,14 +137,16 @@ def _former_names(name: str, samples: Sequence[config.Sample]) -> dict[str, pulu
 
 def create_namespaces(
     stack: config.Settings,
+    facts: ClusterFacts,
     clusters: Mapping[str, Cluster],
     mesh_clusters: Mapping[str, MeshCluster],
     links: Mapping[Link, ClusterLink],
 ) -> dict[tuple[str, str], MeshNamespace]:
-    """Create each namespace with samples on a reachable cluster.
+    """Create or annotate each namespace with samples or declared services on a reachable cluster.
 
     Args:
         stack: settings of the stack.
+        facts: facts about the clusters.
         clusters: all clusters, by name.
         mesh_clusters: the reachable clusters, by name.
         links: the links between reachable clusters.
@@ -125,26 +154,43 @@ def create_namespaces(
     Returns:
         The namespaces, by the names of their cluster and of the namespace.
     """
-    samples_by_namespace: dict[tuple[str, str], list[config.Sample]] = {}
+    return {
+        (cluster, namespace): _create_mesh_namespace(mesh_clusters[cluster], namespace, use, stack, clusters, links)
+        for (cluster, namespace), use in _list_uses(stack, facts).items()
+        if cluster in mesh_clusters
+    }
+
+
+def _list_uses(stack: config.Settings, facts: ClusterFacts) -> dict[tuple[str, str], _NamespaceUse]:
+    samples: dict[tuple[str, str], list[config.Sample]] = {}
     for sample in stack.samples:
         for cluster in sample.all_clusters:
-            if cluster in mesh_clusters:
-                samples_by_namespace.setdefault((cluster, sample.config.namespace), []).append(sample)
+            samples.setdefault((cluster, sample.config.namespace), []).append(sample)
+    declared = {
+        (cluster, namespace.name): namespace
+        for namespace in stack.namespaces
+        for cluster in namespace.clusters
+        # An optional namespace can be missing.
+        if namespace.config.create or (cluster, namespace.name) in facts.namespaces
+    }
+    services = {(cluster, service.namespace): None for service in stack.services for cluster in service.clusters}
     return {
-        (cluster, namespace): _create_mesh_namespace(mesh_clusters[cluster], namespace, samples, stack, clusters, links)
-        for (cluster, namespace), samples in samples_by_namespace.items()
+        key: _NamespaceUse(samples=samples.get(key, ()), declared=declared.get(key))
+        for key in {**samples, **declared, **services}
     }
 
 
 def _create_mesh_namespace(
     mesh_cluster: MeshCluster,
     namespace: str,
-    samples: Sequence[config.Sample],
+    use: _NamespaceUse,
     stack: config.Settings,
     clusters: Mapping[str, Cluster],
     links: Mapping[Link, ClusterLink],
 ) -> MeshNamespace:
-    component = NamespaceComponent(mesh_cluster.cluster, namespace, samples, has_linkerd=stack.has_linkerd)
+    component = None
+    if use.samples or use.declared is not None:
+        component = NamespaceComponent(mesh_cluster, namespace, use, has_linkerd=stack.has_linkerd)
     # Links from unreachable clusters are included: a cluster that becomes unreachable must change nothing here.
     incoming_links = [
         IncomingLink(
@@ -156,12 +202,14 @@ def _create_mesh_namespace(
         for link in stack.links
         if link.target == mesh_cluster.cluster.name
     ]
+    pull_secrets = component.pull_secrets if component is not None else []
     return MeshNamespace(
         mesh_cluster=mesh_cluster,
         name=namespace,
-        component=component,
-        name_output=component.name,
-        pod_dependencies=[*mesh_cluster.pod_dependencies, *component.pull_secrets],
+        resources=[component] if component is not None else [],
+        name_output=component.name if component is not None else namespace,
+        pod_dependencies=[*mesh_cluster.pod_dependencies, *pull_secrets],
+        restarted=component.restarted if component is not None else [],
         incoming_links=incoming_links,
         outgoing_links=[link for link in stack.links if link.source == mesh_cluster.cluster.name],
         links=links,

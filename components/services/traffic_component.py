@@ -62,7 +62,12 @@ class TrafficComponent(pulumi.ComponentResource):
 
     def resource_name(self, role: str) -> str:
         """Return the name of a resource of this component, from its suffix."""
-        return f"{self._resource_name}{self._separator}{role}" if role else self._resource_name
+        return f"{self.resource_prefix}{role}" if role else self._resource_name
+
+    @property
+    def resource_prefix(self) -> str:
+        """Return the beginning of the names of the component's resources."""
+        return f"{self._resource_name}{self._separator}"
 
     def create_custom_object(
         self,

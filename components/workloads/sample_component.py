@@ -146,7 +146,7 @@ class SampleComponent(TrafficComponent):
             mirrored: list[pulumi.Resource] = []
             if service.is_exported:
                 exported = ExportedService(
-                    resource_name=self.resource_name(role),
+                    resource_prefix=f"{self.resource_name(role)}-",
                     parent=self,
                     namespace=self.namespace,
                     name=service.name,

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from components.cluster import Cluster
-from components.linkerd.link import ClusterLink
-from components.mesh_cluster import MeshCluster
-from components.services.exports import Exports
-from components.services.mesh_namespace import create_namespaces
+from components.services.mesh_namespace import MeshNamespace
 from components.workloads.booksapp import Booksapp
 from components.workloads.emojivoto import Emojivoto
 from components.workloads.helloworld import Helloworld
 from components.workloads.podinfo import Podinfo
+from components.workloads.sample_component import SampleComponent
 from components.workloads.userlist import Userlist
 from mesh import config
-from mesh.topology import Link
 
 _COMPONENTS = {
     "podinfo": Podinfo,
@@ -26,30 +22,18 @@ _COMPONENTS = {
 }
 
 
-def deploy_samples(
-    stack: config.Settings,
-    clusters: Mapping[str, Cluster],
-    mesh_clusters: Mapping[str, MeshCluster],
-    links: Mapping[Link, ClusterLink],
-) -> None:
-    """Deploy each sample of a stack on its reachable clusters.
+def create_samples(
+    samples: Sequence[config.Sample], namespaces: Mapping[tuple[str, str], MeshNamespace]
+) -> list[SampleComponent]:
+    """Create each sample of a stack on its reachable clusters.
 
     Args:
-        stack: settings of the stack.
-        clusters: all clusters, by name.
-        mesh_clusters: the reachable clusters, by name.
-        links: the links between reachable clusters.
+        samples: the samples.
+        namespaces: namespaces of the stack, by the names of their cluster and of the namespace.
     """
-    namespaces = create_namespaces(stack, clusters, mesh_clusters, links)
-    components = [
+    return [
         _COMPONENTS[sample.name](namespaces[cluster, sample.config.namespace], sample)
-        for sample in stack.samples
+        for sample in samples
         for cluster in sample.all_clusters
-        if cluster in mesh_clusters
+        if (cluster, sample.config.namespace) in namespaces
     ]
-    # A route can name a service of any other cluster, so all exports precede the routes.
-    exports = Exports()
-    for component in components:
-        component.export_services(exports, namespaces)
-    for component in components:
-        component.create_traffic_rules(exports)

@@ -27,6 +27,9 @@ from mesh.kube import kubeconfig
 from mesh.linkerd_releases import LinkerdRelease
 from mesh.topology import Link
 
+# Annotation of a namespace or a pod: whether Linkerd's injector adds a proxy.
+INJECT_ANNOTATION = "linkerd.io/inject"
+
 
 @dataclass(frozen=True, kw_only=True)
 class MetalLbSettings:
@@ -187,7 +190,7 @@ class DeclaredNamespace:
         }
         annotations: dict[str, str] = {}
         if config.meshed is not None:
-            annotations["linkerd.io/inject"] = "enabled" if config.meshed else "disabled"
+            annotations[INJECT_ANNOTATION] = "enabled" if config.meshed else "disabled"
         if config.default_inbound_policy is not None:
             annotations["config.linkerd.io/default-inbound-policy"] = config.default_inbound_policy
         annotations |= {

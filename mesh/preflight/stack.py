@@ -23,6 +23,7 @@ from mesh.preflight.target import (
     PlatformSoftware,
     ReleaseTarget,
 )
+from mesh.service_facts import ClusterFacts
 from mesh.stack_identity import StackIdentity
 from mesh.traffic_changes import TrafficChanges
 
@@ -52,7 +53,7 @@ def check_stack(
     namespaces: Sequence[str],
     is_update: bool,
     warn: Callable[[str], None],
-) -> dict[str, str]:
+) -> ClusterFacts:
     """Check all reachable clusters, and raise an error if the update cannot succeed.
 
     Args:
@@ -64,7 +65,7 @@ def check_stack(
         warn: called with each finding that prevents nothing.
 
     Returns:
-        The UIDs of the clusters that were read, by name; none if the settings disable the checks.
+        Facts about the clusters; no UIDs if the settings disable the checks.
 
     Raises:
         PreflightError: findings prevent the update.
@@ -72,7 +73,7 @@ def check_stack(
     if not stack.preflight.enabled:
         if findings := list(cluster_identity.check_names(stack.clusters, identity)):
             raise PreflightError(findings)
-        return {}
+        return ClusterFacts(uids={}, services={})
     clusters = {cluster.name: cluster for cluster in stack.clusters if cluster.reachable}
 
     def api_client(name: str) -> ApiClient:
@@ -106,7 +107,7 @@ def check_stack(
             warn(str(finding))
     if errors:
         raise PreflightError(errors)
-    return dict(report.uids)
+    return ClusterFacts(uids=dict(report.uids), services={})
 
 
 def _check_target(

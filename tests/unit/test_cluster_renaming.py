@@ -16,6 +16,7 @@ from components.renamed_resources import list_aliases
 from mesh import preflight
 from mesh.kube.client import KubeClient
 from mesh.pulumi_constants import HELM_RELEASE_TYPE
+from mesh.service_facts import ClusterFacts
 from mesh.stack_identity import RECORD_TYPE, STACK_RECORD, read_identity
 from mesh.stack_state import StateResource, parse_resources
 from tests.helpers.mock_engine import Recorder, record_run
@@ -49,7 +50,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         config: Mapping[str, Any], uids: Mapping[str, str], state: Sequence[StateResource] = ()
     ) -> Recorder:
         with monkeypatch.context() as patch:
-            patch.setattr(preflight, "check_stack", lambda *_, **__: dict(uids))
+            patch.setattr(preflight, "check_stack", lambda *_, **__: ClusterFacts(uids=dict(uids), services={}))
             return record_run(dict(config), [], tmp_path / "kubeconfig", patch, state)
 
     return run_program

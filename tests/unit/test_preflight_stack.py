@@ -11,6 +11,7 @@ from mesh import config, preflight
 from mesh.preflight import CheckTarget, FlatNetworkLink
 from mesh.preflight.runner import PreflightReport
 from mesh.preflight.target import CiliumTarget
+from mesh.service_facts import ClusterFacts
 from mesh.stack_identity import RecordedCluster
 from mesh.traffic_changes import TrafficChanges
 from tests.helpers.fake_api_server import IDENTITY
@@ -205,14 +206,14 @@ def test_disabled_preflight_still_refuses_renames(
     }
     stack = config.parse({"clusters": clusters, "preflight": False}, environment)
 
-    def check() -> dict[str, str]:
+    def check() -> ClusterFacts:
         identity = replace(IDENTITY, clusters=recorded)
         return preflight.check_stack(
             stack, identity=identity, changes=TrafficChanges(), namespaces=[], is_update=True, warn=print
         )
 
     if finding is None:
-        assert check() == {}
+        assert check().uids == {}
     else:
         with pytest.raises(preflight.PreflightError, match=finding):
             check()

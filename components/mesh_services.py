@@ -1,0 +1,51 @@
+"""The services of a stack: samples, and services that others deploy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from components.cluster import Cluster
+from components.linkerd.link import ClusterLink
+from components.mesh_cluster import MeshCluster
+from components.services.declared_service import DeclaredServiceComponent
+from components.services.exports import Exports
+from components.services.mesh_namespace import create_namespaces
+from components.services.traffic_component import TrafficComponent
+from components.workloads.samples import create_samples
+from mesh import config
+from mesh.service_facts import ClusterFacts
+from mesh.topology import Link
+
+
+def deploy_services(
+    stack: config.Settings,
+    facts: ClusterFacts,
+    clusters: Mapping[str, Cluster],
+    mesh_clusters: Mapping[str, MeshCluster],
+    links: Mapping[Link, ClusterLink],
+) -> None:
+    """Deploy the samples, and export, route and protect all services on the reachable clusters.
+
+    Args:
+        stack: settings of the stack.
+        facts: facts about the clusters.
+        clusters: all clusters, by name.
+        mesh_clusters: the reachable clusters, by name.
+        links: the links between reachable clusters.
+    """
+    namespaces = create_namespaces(stack, facts, clusters, mesh_clusters, links)
+    components: list[TrafficComponent] = [*create_samples(stack.samples, namespaces)]
+    components += [
+        DeclaredServiceComponent(namespaces[cluster, service.namespace], service, live)
+        for service in stack.services
+        for cluster in service.clusters
+        # An optional service can be missing.
+        if cluster in mesh_clusters
+        and (live := facts.services.get((cluster, service.namespace, service.name))) is not None
+    ]
+    # A route can name a service of any other cluster, so all exports precede the routes.
+    exports = Exports()
+    for component in components:
+        component.export_services(exports, namespaces)
+    for component in components:
+        component.create_traffic_rules(exports)

@@ -1,0 +1,99 @@
+"""A service that others deploy: its export, splits, failover, routes and policies on one cluster.
+
+The Service stays its owner's. The program sets labels and annotations with a field manager of its own, and creates only
+objects that name the Service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pulumi
+
+from components.services.exports import ExportedService, Exports, create_export
+from components.services.mesh_namespace import MeshNamespace
+from components.services.traffic_component import TrafficComponent
+from components.services.traffic_rules import create_traffic_rules
+from components.services.traffic_split import RoutedPort
+from mesh import config
+from mesh.linkerd_releases import LinkerdRelease
+from mesh.service_facts import LiveService
+from mesh.service_ports import ServicePort, select_ports
+
+
+def routed_ports(ports: list[ServicePort], linkerd_release: LinkerdRelease) -> list[RoutedPort]:
+    """Return the ports whose requests routes can match, with the kind of the routes.
+
+    An HTTPRoute matches gRPC requests too, so it is used before Linkerd had GRPCRoutes.
+
+    Args:
+        ports: the ports of the service.
+        linkerd_release: the Linkerd release of the mesh.
+    """
+    has_grpc_routes = linkerd_release.grpc_route is not None
+    return [
+        RoutedPort(
+            number=port.number,
+            kind="GRPCRoute" if port.protocol == "grpc" and has_grpc_routes else "HTTPRoute",
+            role_suffix=f"-{port.number}",
+            name_suffix=f"-{port.number}",
+        )
+        for port in ports
+        if port.protocol != "tcp"
+    ]
+
+
+class DeclaredServiceComponent(TrafficComponent):
+    """A service of `services` on one cluster.
+
+    Args:
+        namespace: namespace of the Service.
+        service: settings of the service.
+        live: the Service.
+        opts: resource options.
+    """
+
+    def __init__(
+        self,
+        namespace: MeshNamespace,
+        service: config.DeclaredService,
+        live: LiveService,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        self.service, self.live = service, live
+        # Kubernetes allows no dots in the names of namespaces and Services, so no two resources have the same name.
+        name = f"{namespace.cluster.name}-{namespace.name}.{service.name}"
+        super().__init__("multicluster-mesh:index:Service", name, namespace, separator=".", opts=opts)
+        self.register_outputs({})
+
+    def export_services(self, exports: Exports, namespaces: Mapping[tuple[str, str], MeshNamespace]) -> None:
+        """Export the Service, and add it to the registry.
+
+        Args:
+            exports: registry of the Services and their mirrors.
+            namespaces: namespaces of the stack, by the names of their cluster and of the namespace.
+        """
+        cluster, service = self.cluster.name, self.service
+        usable_after = list(self.namespace.restarted)
+        exported = ExportedService(
+            resource_prefix=self.resource_prefix,
+            parent=self,
+            namespace=self.namespace,
+            name=service.name,
+            labels=self.live.labels,
+            mode=service.export_modes.get(cluster),
+            is_federated=cluster in service.config.federated,
+            usable_after=usable_after,
+        )
+        mirrored = create_export(exported, exports, namespaces)
+        exports.add(cluster, service.namespace, service.name, local=usable_after, mirrored=mirrored)
+
+    def create_traffic_rules(self, exports: Exports) -> None:
+        """Create the splits, failovers, routes and policies.
+
+        Args:
+            exports: registry of the Services and their mirrors.
+        """
+        settings = self.service.config
+        ports = routed_ports(select_ports(settings, self.live), self.cluster.settings.linkerd_release)
+        create_traffic_rules(self, exports, self.service.name, ports, settings, settings.profile)
