@@ -63,7 +63,7 @@ class DeclaredServiceComponent(TrafficComponent):
         self.service, self.live = service, live
         # Kubernetes allows no dots in the names of namespaces and Services, so no two resources have the same name.
         name = f"{namespace.cluster.name}-{namespace.name}.{service.name}"
-        super().__init__("multicluster-mesh:index:Service", name, namespace, separator=".", opts=opts)
+        super().__init__("multicluster-mesh:index:DeclaredService", name, namespace, separator=".", opts=opts)
         self.register_outputs({})
 
     def export_services(self, exports: Exports, namespaces: Mapping[tuple[str, str], MeshNamespace]) -> None:

@@ -1,0 +1,102 @@
+"""Resources of services and namespaces that others deploy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.helpers.declared_services import RunWithServices, live_service, run_with_services
+from tests.helpers.mock_engine import mesh_config
+
+__all__ = ["run_with_services"]
+
+TWO_CLUSTERS = mesh_config("west", "east", links=[("west", "east")])
+CARTS = {(cluster, "shop", "cart"): live_service(80) for cluster in ("west", "east")}
+SPLIT = {"cluster": "west", "weights": {"west": 90, "east": 10}}
+
+
+def shop_config(version: str = "2.14.10", **settings: Any) -> dict[str, Any]:
+    return {**TWO_CLUSTERS, "linkerd": {"version": version}, "services": {"shop/cart": settings}}
+
+
+def test_export_sets_label_of_service(run_with_services: RunWithServices) -> None:
+    recorder = run_with_services(shop_config(exported=["east"]), CARTS)
+
+    assert recorder.export_labels() == {("east", "shop", "cart"): {"mirror.linkerd.io/exported": "true"}}
+    assert list(recorder.inputs_of(":Service")) == ["east-multicluster-gateway"]
+
+
+def test_export_follows_gateway_and_cleanup(run_with_services: RunWithServices) -> None:
+    recorder = run_with_services(shop_config(exported=["east"]), CARTS)
+
+    dependencies = recorder.dependencies_of(":ServiceExport", "east-shop.cart.exported")
+    assert {"ExportCleanup east-shop.cart.export-west", "ReleaseDrift east-multicluster-drift"} <= dependencies
+
+
+def test_split_follows_mirrors(run_with_services: RunWithServices) -> None:
+    recorder = run_with_services(shop_config(exported=["east"], splits=[SPLIT]), CARTS)
+
+    [(name, route)] = recorder.inputs_of(":HTTPRoute").items()
+    assert (name, route["metadata"]["name"], route["metadata"]["namespace"]) == (
+        "west-shop.cart.split-80",
+        "cart-80",
+        "shop",
+    )
+    [rule] = route["spec"]["rules"]
+    assert [(each["name"], each["port"], each["weight"]) for each in rule["backendRefs"]] == [
+        ("cart", 80, 90),
+        ("cart-east", 80, 10),
+    ]
+    assert "Stash east-shop.cart.mirrors" in recorder.dependencies_of(":HTTPRoute", name)
+
+
+@pytest.mark.parametrize(
+    ("version", "kinds"),
+    [("2.14.10", {"HTTPRoute": [80, 9000]}), ("2.20", {"HTTPRoute": [80], "GRPCRoute": [9000]})],
+)
+def test_port_has_route_of_its_protocol(
+    run_with_services: RunWithServices, version: str, kinds: dict[str, list[int]]
+) -> None:
+    ports = [80, {"port": 9000, "protocol": "grpc"}, {"port": 5432, "protocol": "tcp"}]
+    services = dict.fromkeys(CARTS, live_service(("http", 80), ("grpc", 9000), ("db", 5432), ("debug", 6060)))
+
+    recorder = run_with_services(shop_config(version, exported=["east"], splits=[SPLIT], ports=ports), services)
+
+    ports_by_kind = {
+        kind: [route["spec"]["parentRefs"][0]["port"] for route in recorder.inputs_of(f":{kind}").values()]
+        for kind in kinds
+    }
+    assert ports_by_kind == kinds
+
+
+def test_missing_optional_service_has_no_resources(run_with_services: RunWithServices) -> None:
+    recorder = run_with_services(shop_config(exported=["east"], optional=True), {})
+
+    assert recorder.export_labels() == {}
+
+
+def test_created_namespace_has_annotations(run_with_services: RunWithServices) -> None:
+    namespace = {"clusters": ["east"], "create": True, "meshed": True, "opaquePorts": [5432, "6000-6010"]}
+
+    recorder = run_with_services({**TWO_CLUSTERS, "namespaces": {"billing": namespace}}, {})
+
+    metadata = recorder.inputs_of("core/v1:Namespace")["east-billing-namespace"]["metadata"]
+    assert (
+        metadata["annotations"].items()
+        >= {
+            "linkerd.io/inject": "enabled",
+            "config.linkerd.io/opaque-ports": "5432,6000-6010",
+        }.items()
+    )
+
+
+def test_same_service_of_three_clusters_is_federated(run_with_services: RunWithServices) -> None:
+    names = ("west", "east", "north")
+    clusters = {name: {"networks": {"flat": "office"}} for name in names}
+    services = {(name, "shop", "cart"): live_service(80) for name in names}
+    stack = {"clusters": clusters, "topology": "full-mesh", "services": {"shop/cart": {"federated": list(names)}}}
+
+    recorder = run_with_services({**stack, "linkerd": {"version": "2.20"}}, services)
+
+    assert recorder.export_labels() == {key: {"mirror.linkerd.io/federated": "member"} for key in services}
