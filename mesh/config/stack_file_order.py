@@ -57,14 +57,19 @@ def restore_weight_order(config: Mapping[str, Any], stack_file: Mapping[str, Any
             weights.update({key: values[key] for key in keys})
 
 
-def _find_weights(config: Mapping[str, Any]) -> dict[tuple[int, str, int], dict[str, Any]]:
-    """Return the weights of all splits, by index of the workload, sample and index of the split."""
-    return {
-        (index, str(sample), number): split["weights"]
+def _find_weights(config: Mapping[str, Any]) -> dict[tuple[int | str, ...], dict[str, Any]]:
+    """Return the weights of all splits, by the path of the sample or service and the index of the split."""
+    settings_by_path: dict[tuple[int | str, ...], Any] = {
+        (index, str(sample)): settings
         for index, workload in _entries(config.get("workloads"))
         for sample, settings in workload.items()
-        if isinstance(settings, dict)
-        for number, split in _entries(settings.get("splits"))
+    }
+    services = as_mapping(config.get("services"))
+    settings_by_path |= {("services", str(key)): settings for key, settings in services.items()}
+    return {
+        (*path, number): split["weights"]
+        for path, settings in settings_by_path.items()
+        for number, split in _entries(as_mapping(settings).get("splits"))
         if isinstance(split.get("weights"), dict)
     }
 

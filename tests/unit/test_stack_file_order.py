@@ -11,6 +11,7 @@ import pytest
 
 from mesh import config
 from mesh.config.models.samples import PodinfoConfig
+from mesh.config.stack_file_order import restore_weight_order
 from tests.helpers.stack_configs import shipped_config
 from tests.helpers.stack_files import Environment
 
@@ -87,3 +88,13 @@ def test_shipped_split_begins_with_own_cluster(stack: str) -> None:
     (split,) = sample["splits"]
 
     assert next(iter(split["weights"])) == split["cluster"], "the guides' order"
+
+
+def test_weights_of_declared_service_have_order_of_stack_file() -> None:
+    split: dict[str, Any] = {"cluster": "north", "weights": {"east": 2, "north": 1, "west": 3}}
+    content = {"services": {"shop/cart": {"splits": [split]}}}
+    original = {"services": {"shop/cart": {"splits": [{"weights": {"west": 3, "north": 1, "east": 2}}]}}}
+
+    restore_weight_order(content, original)
+
+    assert list(split["weights"]) == ["west", "north", "east"]
