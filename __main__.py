@@ -86,5 +86,5 @@ deploy_services(stack, facts, clusters, mesh_clusters, links)
 # Retain the resources of unreachable clusters, and export the outputs.
 retained = unreachable.register_unchanged(unreachable_state, clusters, registry) if unreachable_state else []
 create_identity_check(clusters, registry)
-stack_outputs.export_outputs(stack, identities, trust, cluster_mesh, mesh_clusters, links, user, retained)
+stack_outputs.export_outputs(stack, facts, identities, trust, cluster_mesh, mesh_clusters, links, user, retained)
 pulumi.run(registry.wait_until_registered)

@@ -1,4 +1,4 @@
-"""Outputs of the stack: clusters, links, certificate expiry, dashboards and the topology diagram."""
+"""Outputs of the stack: clusters, links, certificate expiry, dashboards, services and the topology diagrams."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from components.linkerd.link import ClusterLink
 from components.linkerd.pki import Trust
 from components.mesh_cluster import MeshCluster
 from mesh import config, topology
+from mesh.service_facts import ClusterFacts, ServiceKey
+from mesh.service_summary import build_services_output, summarize_services
+from mesh.service_topology import render_service_topology
 from mesh.topology import Link
 
 # Replaces the data of a link while one of its clusters cannot be reached.
@@ -22,6 +25,7 @@ PENDING = "pending"
 
 def export_outputs(
     stack: config.Settings,
+    facts: ClusterFacts,
     identities: Mapping[str, ClusterIdentity],
     trust: Trust | None,
     cluster_mesh: ClusterMesh | None,
@@ -34,6 +38,7 @@ def export_outputs(
 
     Args:
         stack: settings of the stack.
+        facts: facts about the clusters.
         identities: identities of the clusters, by name.
         trust: authorities of the Linkerd mesh; None without Linkerd.
         cluster_mesh: the ClusterMesh; None without Cilium.
@@ -74,6 +79,26 @@ def export_outputs(
         pulumi.export("dashboardPassword", user.password)
     names = [cluster.name for cluster in stack.clusters]
     pulumi.export("topology", topology.render_mermaid(names, stack.links, pending=set(stack.links) - set(links)))
+    _export_services(stack, facts, names)
+
+
+def _export_services(stack: config.Settings, facts: ClusterFacts, clusters: Sequence[str]) -> None:
+    """Export the services, and log each one that is pending; a stack without services has no such outputs."""
+    # A cluster that cannot be reached keeps its services, and nothing is known about them.
+    existing = {*facts.services, *_services_of(stack, stack.unreachable_clusters)}
+    summaries = summarize_services(stack, existing)
+    if not summaries:
+        return
+    pulumi.export("services", build_services_output(summaries))
+    pulumi.export("serviceTopology", render_service_topology(clusters, summaries))
+    for each in summaries:
+        if each.is_pending:
+            rule = "does not exist yet, so its settings are pending"
+            pulumi.log.warn(f"services.{each.service}: {each.cluster}: {rule}; run `pulumi up` once it exists")
+
+
+def _services_of(stack: config.Settings, clusters: Sequence[str]) -> set[ServiceKey]:
+    return {(cluster, service.namespace, service.name) for service in stack.services for cluster in clusters}
 
 
 def _cluster_output(

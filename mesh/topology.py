@@ -24,6 +24,10 @@ class Link:
         """Return the name of the link in resource names and outputs."""
         return f"{self.source}-to-{self.target}"
 
+    def mirrors(self, mode: str) -> bool:
+        """Return whether the link mirrors services that its target exports in a mode: gateway or remote-discovery."""
+        return self.has_gateway if mode == "gateway" else self.has_remote_discovery
+
 
 def full_mesh_links(clusters: Sequence[str]) -> list[Link]:
     """Return the links of a full mesh: one from each cluster to each other cluster."""

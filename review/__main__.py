@@ -23,7 +23,7 @@ from mesh.kube.connection import Access
 from mesh.paths import PROJECT_ROOT
 from mesh.pulumi_constants import KUBERNETES_PROVIDER_TYPE
 from mesh.redaction import SECRET
-from review import changes, cluster_snapshot, json_output, markdown, preview, release_objects, report, stack
+from review import changes, cluster_snapshot, json_output, markdown, preview, release_objects, report, services, stack
 from review.cluster_snapshot import ClusterSnapshot
 from review.helm_template import Renderer
 from review.objects import NamespacedLookup
@@ -162,6 +162,7 @@ def review(request: ReviewRequest, environment: Mapping[str, str], report_progre
         resources=tuple(changes.compare_resources(planned, lookups, reviewed.secrets)),
         releases=tuple(changes.compare_release(each, reviewed.secrets) for each in releases),
         topology=_render_topologies(planned, reviewed),
+        services=tuple(services.compare_services(planned, reviewed.settings)),
         expiring=tuple(report.find_expiring_certificates(planned, request.expires_within)),
         expires_within=request.expires_within,
         findings=tuple(replace(each, text=redact_text(each.text, reviewed.secrets)) for each in findings),

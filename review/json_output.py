@@ -54,6 +54,10 @@ def build_data(report: Report) -> dict[str, Any]:
         ],
         "policy": [{"mandatory": each.mandatory, "text": each.text} for each in report.findings],
         "topology": list(report.topology),
+        "services": [
+            {"service": each.service, "cluster": each.cluster, "before": each.before, "after": each.after}
+            for each in report.services
+        ],
         "warnings": list(report.warnings),
     }
 

@@ -10,6 +10,7 @@ from review.changes import ObjectChange, ReleaseChange, ResourceChange, Verb
 from review.diff import FieldDiff
 from review.markdown_escape import code_span, html_code
 from review.report import OPERATIONS, Report
+from review.services import COLUMNS, ServiceChange, format_cell
 from review.truncation import TextPart, join_parts, truncate_parts
 
 # GitHub's limit in characters, less the marker line of the comment. GitLab's limit is higher.
@@ -66,6 +67,7 @@ def build_parts(report: Report) -> list[TextPart]:
         *_render_expiring(report),
         *_render_findings(report),
         *_render_topology(report),
+        *_render_services(report),
         *(part for name in report.cluster_names for part in _render_cluster(report, name)),
         *_render_warnings(report),
     ]
@@ -168,6 +170,24 @@ def _render_topology(report: Report) -> Iterable[TextPart]:
         for label, picture in sides:
             lines += ["", f"{label}:", "", markdown_escape.code_block((picture or "").splitlines(), "mermaid")]
         yield TextPart(text="\n".join(lines), short="### Topology\n\nThe topology changes.", rank=3)
+
+
+def _render_services(report: Report) -> Iterable[TextPart]:
+    if not report.services:
+        return
+    yield TextPart(text=f"### Services: {len(report.services)}")
+    head = ["| | service | cluster | " + " | ".join(COLUMNS.values()) + " |", "| --- " * (len(COLUMNS) + 3) + "|"]
+    for chunk in _split([_service_row(change) for change in report.services]):
+        yield TextPart(text="\n".join([*head, *chunk]), short=f"_{len(chunk)} more_", rank=3)
+
+
+def _service_row(change: ServiceChange) -> str:
+    cells = [_SIGNS[change.operation], *(code_span(text, in_table=True) for text in (change.service, change.cluster))]
+    for key in COLUMNS:
+        sides = [format_cell(side.get(key)) for side in (change.before, change.after) if side is not None]
+        texts = [text for text in dict.fromkeys(sides) if text]
+        cells.append(" → ".join(code_span(text, in_table=True) for text in texts) or "–")
+    return f"| {' | '.join(cells)} |"
 
 
 def _render_cluster(report: Report, name: str) -> Iterable[TextPart]:

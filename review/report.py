@@ -11,6 +11,7 @@ from typing import Any
 import policy
 from review.changes import ObjectChange, ReleaseChange, ResourceChange
 from review.preview import Preview
+from review.services import ServiceChange
 
 OPERATIONS = ("create", "update", "replace", "delete")
 
@@ -65,6 +66,7 @@ class Report:
     resources: tuple[ResourceChange, ...]
     releases: tuple[ReleaseChange, ...]
     topology: tuple[str | None, str | None] = (None, None)  # Mermaid, before and after
+    services: tuple[ServiceChange, ...] = ()
     expiring: tuple[CertificateExpiry, ...] = ()
     expires_within: int = 0  # days
     findings: tuple[PolicyFinding, ...] = ()

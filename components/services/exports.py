@@ -153,11 +153,6 @@ def mirror_origin(target: str) -> str:
     return f"created by the service mirror for {target}"
 
 
-def has_mirrors(link: Link, mode: ExportMode) -> bool:
-    """Return whether a link mirrors services that its target exports in a mode."""
-    return link.has_gateway if mode == "gateway" else link.has_remote_discovery
-
-
 def create_export(
     service: ExportedService, exports: Exports, namespaces: Mapping[tuple[str, str], MeshNamespace]
 ) -> list[pulumi.Resource]:
@@ -202,7 +197,7 @@ def _create_cleanups(service: ExportedService) -> list[pulumi.Resource]:
     incoming, multicluster = service.namespace.incoming_links, service.namespace.mesh_cluster.multicluster
     mirrors: list[tuple[str, IncomingLink, bool]] = []
     if service.mode is not None:
-        mirrors += [("export", each, False) for each in incoming if has_mirrors(each.link, service.mode)]
+        mirrors += [("export", each, False) for each in incoming if each.link.mirrors(service.mode)]
     if service.is_federated:
         mirrors += [("member", each, True) for each in incoming if each.link.has_remote_discovery]
     # Mirrors need the gateway, and the cluster's own controllers watch federated services.
@@ -277,7 +272,7 @@ def _required_services(
 ) -> list[RequiredService]:
     target, required = service.cluster.name, []
     origin = mirror_origin(target)
-    if service.mode is not None and has_mirrors(link, service.mode):
+    if service.mode is not None and link.mirrors(service.mode):
         selector = selectors.gateway if service.mode == "gateway" else selectors.remote_discovery
         if selector.items() <= labels.items():
             mirror = f"{service.name}-{target}"

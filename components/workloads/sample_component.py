@@ -10,7 +10,7 @@ import pulumi
 
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import pull_secret_references
-from components.services.exports import ExportedService, Exports, create_export, export_labels, has_mirrors
+from components.services.exports import ExportedService, Exports, create_export, export_labels
 from components.services.mesh_namespace import MeshNamespace
 from components.services.service_export import keep_export_labels
 from components.services.traffic_component import TrafficComponent
@@ -64,7 +64,7 @@ class SampleComponent(TrafficComponent):
         return [
             link.target
             for link in self.namespace.outgoing_links
-            if link.target in modes and has_mirrors(link, modes[link.target])
+            if link.target in modes and link.mirrors(modes[link.target])
         ]
 
     def create_deployment(

@@ -274,7 +274,12 @@ def _sample_checks(sample: Sample, names: list[str]) -> Iterator[SplitCheck]:
         return
     shares: list[tuple[str, Mapping[str, int]]] = [(split.cluster, split.weights) for split in part.splits]
     # While the cluster itself is healthy, the backups of a failover get one request in a million.
-    shares += [(each.cluster, {each.cluster: 1, **dict.fromkeys(each.backups, 0)}) for each in part.failover]
+    split_clusters = {split.cluster for split in part.splits}
+    shares += [
+        (each.cluster, {each.cluster: 1, **dict.fromkeys(each.targets, 0)})
+        for each in part.failover
+        if each.cluster not in split_clusters
+    ]
     for cluster, weights in shares:
         if isinstance(part, HelloworldConfig):
             yield SplitCheck(
