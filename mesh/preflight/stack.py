@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mesh.config import ClusterSettings, Settings
 from mesh.kube.api_services import API_SERVICES_PATH
+from mesh.kube.client import connect
 from mesh.kube.connection import Access, build_api_client
 from mesh.kube.constants import LINK_GROUP
 from mesh.kube.ownership import LINKERD_CRDS_RELEASE
@@ -15,6 +16,7 @@ from mesh.linkerd_releases import NEWEST_TESTED_KUBERNETES, OLDEST_KUBERNETES
 from mesh.preflight import cluster_identity, traffic_change
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.runner import run_checks
+from mesh.preflight.service_reader import list_existing_namespaces, read_service
 from mesh.preflight.target import (
     CheckTarget,
     CiliumTarget,
@@ -73,7 +75,7 @@ def check_stack(
     if not stack.preflight.enabled:
         if findings := list(cluster_identity.check_names(stack.clusters, identity)):
             raise PreflightError(findings)
-        return ClusterFacts(uids={}, services={})
+        return ClusterFacts(uids={}, **_read_declared(stack))
     clusters = {cluster.name: cluster for cluster in stack.clusters if cluster.reachable}
 
     def api_client(name: str) -> ApiClient:
@@ -107,7 +109,23 @@ def check_stack(
             warn(str(finding))
     if errors:
         raise PreflightError(errors)
-    return ClusterFacts(uids=dict(report.uids), services={})
+    return ClusterFacts(uids=dict(report.uids), **_read_declared(stack))
+
+
+def _read_declared(stack: Settings) -> dict[str, Any]:
+    services, namespaces = {}, set()
+    for cluster in stack.clusters:
+        if not cluster.reachable:
+            continue
+        client = connect(Access(context=cluster.context.name, kubeconfig=cluster.kubeconfig))
+        for service in stack.services:
+            if cluster.name in service.clusters:
+                live = read_service(client, service.namespace, service.name)
+                if live is not None:
+                    services[cluster.name, service.namespace, service.name] = live
+        declared = [each.name for each in stack.namespaces if cluster.name in each.clusters]
+        namespaces |= {(cluster.name, name) for name in list_existing_namespaces(client, declared)}
+    return {"services": services, "namespaces": frozenset(namespaces)}
 
 
 def _check_target(
