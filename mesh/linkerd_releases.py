@@ -40,6 +40,8 @@ class LinkerdRelease:
     is_gateway_api_opt_in: bool  # the CRDs are installed only if the value is set
     has_retained_gateway_api_crds: bool  # Helm does not delete these CRDs on uninstall
     has_namespace_metadata_value: bool  # a chart value disables the Job that labels the namespace
+    # `linkerd profile --open-api` removes the slash at the end of a path.
+    has_shortened_profile_paths: bool
     is_smi_deprecated: bool  # TrafficSplits work, but Linkerd deprecates them
     is_known: bool = True  # False: only the chart versions are known; the features are those of the newest release
 
@@ -303,6 +305,7 @@ def _build_stable_release(version: str) -> LinkerdRelease:
         is_gateway_api_opt_in=False,
         has_retained_gateway_api_crds=False,
         has_namespace_metadata_value=False,
+        has_shortened_profile_paths=True,
         is_smi_deprecated=False,
     )
 
@@ -342,6 +345,7 @@ def _build_edge_release(version: str, edge: Edge) -> LinkerdRelease:
         is_gateway_api_opt_in=edge >= (25, 3, 1),
         has_retained_gateway_api_crds=edge >= (25, 3, 1),
         has_namespace_metadata_value=True,
+        has_shortened_profile_paths=False,  # since edge-23.10.4
         is_smi_deprecated=True,
     )
 

@@ -84,6 +84,24 @@ def load(text: str | bytes, limits: Limits = DEFAULT_LIMITS, loader: Any = _Load
         raise _not_yaml(error) from None
 
 
+def compose(text: str | bytes, limits: Limits = DEFAULT_LIMITS) -> yaml.Node | None:
+    """Return the only document of a text as nodes, which have their lines; None: the text is empty.
+
+    Args:
+        text: YAML; bytes are UTF-8 or UTF-16.
+        limits: limits of the text. The nodes of an alias exist once.
+
+    Raises:
+        StrictYamlError: the text is not YAML, has a duplicate key, or exceeds a limit.
+    """
+    _check_text(text, limits, unique_keys=True)
+    try:
+        node: yaml.Node | None = yaml.compose(text, _Loader)
+    except _PARSE_ERRORS as error:
+        raise _not_yaml(error) from None
+    return node
+
+
 def load_all(text: str | bytes, limits: Limits = DEFAULT_LIMITS) -> list[Any]:
     """Return all documents of a text; of duplicate keys the last one counts, as in Kubernetes.
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from mesh import durations
 from mesh.config.memory import MEMORY
 from mesh.config.network_types import DOMAIN, NETWORK, is_address, is_network, is_range
 
@@ -377,10 +378,10 @@ Version = Annotated[
 Duration = Annotated[
     str,
     *_match_pattern(
-        r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$",
+        f"^{durations.PATTERN}$",
         "not a duration",
-        "write a number with the unit ms, s, m or h, as in 300ms",
-        32,
+        durations.REMEDY,
+        durations.MAX_LENGTH,
     ),
 ]
 PathRegex = Annotated[
