@@ -96,4 +96,4 @@ class DeclaredServiceComponent(TrafficComponent):
         """
         settings = self.service.config
         ports = routed_ports(select_ports(settings, self.live), self.cluster.settings.linkerd_release)
-        create_traffic_rules(self, exports, self.service.name, ports, settings, settings.profile)
+        create_traffic_rules(self, exports, self.service.name, ports, settings, self.service.profile)

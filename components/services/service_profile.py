@@ -19,7 +19,9 @@ from components.services.exports import Exports
 from components.services.http_route import create_route, route_spec
 from components.services.traffic_component import TrafficComponent
 from components.services.traffic_split import RoutedPort, backend_references
-from mesh.config.models.services import ProfileConfig, RouteConfig
+from mesh import config
+from mesh.service_profiles import routes as profile_routes
+from mesh.service_profiles.routes import ProfileRoute
 
 _MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 # Limit of the part of an object's name that is derived from its route.
@@ -36,7 +38,7 @@ class HttpRoute:
 
 
 def profile_spec(
-    profile: ProfileConfig, default_routes: Sequence[RouteConfig], overrides: Mapping[str, int] | None = None
+    profile: config.Profile, default_routes: Sequence[ProfileRoute], overrides: Mapping[str, int] | None = None
 ) -> dict[str, Any]:
     """Return the spec of a ServiceProfile, `linkerd.io/v1alpha2`.
 
@@ -45,15 +47,15 @@ def profile_spec(
         default_routes: routes of the sample, used if the settings have none.
         overrides: weights of the services that receive the requests, by DNS name; None: only the service itself.
     """
-    budget = profile.retry_budget
     spec: dict[str, Any] = {
-        "routes": [_profile_route(route) for route in profile.routes or default_routes],
-        "retryBudget": {
+        "routes": [profile_routes.route_spec(route) for route in profile.routes or default_routes],
+    }
+    if (budget := profile.retry_budget) is not None:
+        spec["retryBudget"] = {
             "retryRatio": budget.retry_ratio,
             "minRetriesPerSecond": budget.min_retries_per_second,
             "ttl": budget.ttl,
-        },
-    }
+        }
     if overrides is not None:
         # In thousandths: Linkerd multiplies a weight by 10000, and the product must have at most 32 bits.
         spec["dstOverrides"] = [{"authority": name, "weight": f"{weight}m"} for name, weight in overrides.items()]
@@ -61,8 +63,8 @@ def profile_spec(
 
 
 def http_routes(
-    profile: ProfileConfig,
-    default_routes: Sequence[RouteConfig],
+    profile: config.Profile,
+    default_routes: Sequence[ProfileRoute],
     backend_refs: Sequence[Mapping[str, Any]] = (),
 ) -> list[HttpRoute]:
     """Return the HTTPRoutes of a service.
@@ -93,8 +95,8 @@ def create_profile(
     exports: Exports,
     service: str,
     ports: Sequence[RoutedPort],
-    profile: ProfileConfig,
-    default_routes: Sequence[RouteConfig],
+    profile: config.Profile,
+    default_routes: Sequence[ProfileRoute],
     backends: Sequence[Backend] = (),
 ) -> None:
     """Create the routes of one service.
@@ -132,8 +134,8 @@ def _create_http_routes(
     exports: Exports,
     service: str,
     port: RoutedPort,
-    profile: ProfileConfig,
-    default_routes: Sequence[RouteConfig],
+    profile: config.Profile,
+    default_routes: Sequence[ProfileRoute],
     backends: Sequence[Backend],
 ) -> None:
     """Create the routes of a service, the catch-all first: a service with routes rejects all other requests."""
@@ -171,7 +173,7 @@ def to_milliseconds(duration: str) -> int:
     return int(total.to_integral_value(ROUND_CEILING))
 
 
-def _route_annotations(route: RouteConfig) -> dict[str, str]:
+def _route_annotations(route: ProfileRoute) -> dict[str, str]:
     annotations: dict[str, str] = {}
     if route.is_retryable:
         annotations["retry.linkerd.io/http"] = "5xx"
@@ -183,9 +185,8 @@ def _route_annotations(route: RouteConfig) -> dict[str, str]:
     return annotations
 
 
-def _route_name(route: RouteConfig) -> str:
-    full_name = route.name or f"{route.method} {route.path_regex}"
-    name = re.sub(r"[^a-z0-9]+", "-", full_name.lower())[:_MAX_NAME_LENGTH].strip("-")
+def _route_name(route: ProfileRoute) -> str:
+    name = re.sub(r"[^a-z0-9]+", "-", route.name.lower())[:_MAX_NAME_LENGTH].strip("-")
     return name or route.method.lower()
 
 
@@ -196,15 +197,3 @@ def _unique_name(name: str, taken: set[str]) -> str:
         unique = f"{name}-{number}"
         number += 1
     return unique
-
-
-def _profile_route(route: RouteConfig) -> dict[str, Any]:
-    spec: dict[str, Any] = {
-        "name": route.name or f"{route.method} {route.path_regex}",
-        "condition": {"method": route.method, "pathRegex": route.path_regex},
-    }
-    if route.timeout is not None:
-        spec["timeout"] = route.timeout
-    if route.is_retryable:
-        spec["isRetryable"] = True
-    return spec

@@ -20,7 +20,9 @@ from components.services.exports import Exports
 from components.services.service_profile import create_profile
 from components.services.traffic_component import TrafficComponent
 from components.services.traffic_split import RoutedPort, split_requests
-from mesh.config.models.services import ProfileConfig, RouteConfig, SplitsConfig
+from mesh import config
+from mesh.config.models.services import SplitsConfig
+from mesh.service_profiles.routes import ProfileRoute
 
 
 def create_traffic_rules(
@@ -28,9 +30,9 @@ def create_traffic_rules(
     exports: Exports,
     service: str,
     ports: Sequence[RoutedPort],
-    config: SplitsConfig,
-    profile: ProfileConfig | None = None,
-    default_routes: Sequence[RouteConfig] = (),
+    splits: SplitsConfig,
+    profile: config.Profile | None = None,
+    default_routes: Sequence[ProfileRoute] = (),
 ) -> None:
     """Create the split, the failover and the routes of a service in the component's cluster.
 
@@ -39,11 +41,11 @@ def create_traffic_rules(
         exports: registry of the Services and their mirrors.
         service: service that clients send requests to; with a failover, it needs `failover_annotations`.
         ports: ports of the service.
-        config: splits and failovers of all clusters.
+        splits: splits and failovers of all clusters.
         profile: settings of the routes; None: no routes.
         default_routes: routes of the sample, used if the profile has none.
     """
-    distribution = find_distribution(config, component.cluster.name)
+    distribution = find_distribution(splits, component.cluster.name)
     backends = request_backends(service, distribution) if distribution is not None else []
     split = distribution.split if distribution is not None else None
     form = split.form or component.cluster.settings.split_form if split is not None else "gateway-api"

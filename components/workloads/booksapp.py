@@ -21,8 +21,8 @@ from components.workloads.nginx import create_nginx
 from components.workloads.sample_component import SampleComponent
 from mesh import config
 from mesh.config.models.samples import BooksappConfig
-from mesh.config.models.services import RouteConfig
 from mesh.images import BOOKSAPP_IMAGE, BOOKSAPP_TRAFFIC_IMAGE
+from mesh.service_profiles.routes import ProfileRoute
 
 # Services and their ports.
 PORTS: Mapping[str, int] = {"webapp": 7000, "authors": 7001, "books": 7002}
@@ -38,11 +38,9 @@ _EXTRA_ENV: Mapping[str, Mapping[str, str]] = {
 }
 
 ROUTES = (
-    RouteConfig.model_validate({"name": "GET /", "method": "GET", "pathRegex": "/"}),
+    ProfileRoute(name="GET /", method="GET", path_regex="/"),
     *(
-        RouteConfig.model_validate(
-            {"name": f"{method} /{kind}{path}", "method": method, "pathRegex": f"/{kind}{regex}"}
-        )
+        ProfileRoute(name=f"{method} /{kind}{path}", method=method, path_regex=f"/{kind}{regex}")
         for kind in ("authors", "books")
         for method, path, regex in (
             ("POST", "", ""),
@@ -85,9 +83,9 @@ class Booksapp(SampleComponent):
         settings = self.sample.config
         assert isinstance(settings, BooksappConfig)
         faults = settings.fault_injection
-        if settings.profile is not None:
+        if self.sample.profile is not None:
             ports = [RoutedPort(number=PORTS["webapp"])]
-            create_profile(self, exports, "webapp", ports, settings.profile, ROUTES)
+            create_profile(self, exports, "webapp", ports, self.sample.profile, ROUTES)
         if faults is not None:
             failing = faults.percent * 10
             split_requests(

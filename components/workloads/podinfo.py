@@ -21,8 +21,8 @@ from components.workloads.manifests import container_spec, environment
 from components.workloads.sample_component import SampleComponent
 from mesh import config
 from mesh.config.models.samples import PodinfoConfig
-from mesh.config.models.services import RouteConfig
 from mesh.images import PODINFO_IMAGE
+from mesh.service_profiles.routes import ProfileRoute
 
 NAME = "podinfo"
 _LABELS = {"app": NAME}
@@ -34,8 +34,8 @@ _ROUTED_PORTS = (
 _UID = 100
 
 ROUTES = (
-    RouteConfig.model_validate({"method": "GET", "pathRegex": "/api/info", "timeout": "300ms", "isRetryable": True}),
-    RouteConfig.model_validate({"method": "POST", "pathRegex": "/api/echo"}),
+    ProfileRoute(name="GET /api/info", method="GET", path_regex="/api/info", timeout="300ms", is_retryable=True),
+    ProfileRoute(name="POST /api/echo", method="POST", path_regex="/api/echo"),
 )
 
 
@@ -88,7 +88,7 @@ class Podinfo(SampleComponent):
         """Create the splits, failovers, routes and policies."""
         settings = self.sample.config
         assert isinstance(settings, PodinfoConfig)
-        create_traffic_rules(self, exports, NAME, _ROUTED_PORTS, settings, settings.profile, ROUTES)
+        create_traffic_rules(self, exports, NAME, _ROUTED_PORTS, settings, self.sample.profile, ROUTES)
         if settings.policy is not None:
             ports: tuple[tuple[str, Protocol], ...] = (("http", "HTTP/1"), ("grpc", "gRPC"))
             for port, protocol in ports:

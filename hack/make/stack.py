@@ -154,7 +154,10 @@ def _resolve(config: dict[str, Any]) -> tuple[ParsedStackFile, StackOutline, Lin
     if not names:
         errors.add(("clusters",), None, "at least one cluster is required", "write `west: {}` for each")
     linkerd_release = assume_release(parsed.file.linkerd.version)
-    outline = resolve_outline(parsed, names, linkerd_release, errors, has_linkerd=has_linkerd(config))
+    # Pulumi runs the program in the project's folder.
+    outline = resolve_outline(
+        parsed, names, linkerd_release, errors, has_linkerd=has_linkerd(config), folder=PROJECT_ROOT
+    )
     errors.raise_if_any()
     return parsed, outline, linkerd_release
 

@@ -27,6 +27,7 @@ from mesh.config.resolved import (
     ClusterSettings,
     DeclaredNamespace,
     DeclaredService,
+    Profile,
     Sample,
     Settings,
     merge_values,
@@ -44,6 +45,7 @@ __all__ = [
     "ClusterSettings",
     "DeclaredNamespace",
     "DeclaredService",
+    "Profile",
     "Sample",
     "Settings",
     "SettingsError",
@@ -129,13 +131,19 @@ def settings_from_config(
     return settings
 
 
-def parse(config: Mapping[str, Any], environment: Mapping[str, str], secret: Collection[str] = ()) -> Settings:
+def parse(
+    config: Mapping[str, Any],
+    environment: Mapping[str, str],
+    secret: Collection[str] = (),
+    folder: Path = Path(),
+) -> Settings:
     """Return the settings for a decoded configuration.
 
     Args:
         config: the configuration; its keys have no project prefix.
         environment: environment variables of the process.
         secret: the keys of secret values.
+        folder: folder of the stack file, which paths of documents are relative to.
 
     Raises:
         SettingsError: the configuration is invalid; the exception contains every error.
@@ -152,7 +160,7 @@ def parse(config: Mapping[str, Any], environment: Mapping[str, str], secret: Col
         file.linkerd.version, sources.get("linkerd"), errors, has_linkerd=has_linkerd(config)
     )
     resolved_clusters = clusters.resolve_clusters(parsed, names, linkerd_release, environment, errors)
-    outline = resolve_outline(parsed, names, linkerd_release, errors, has_linkerd=has_linkerd(config))
+    outline = resolve_outline(parsed, names, linkerd_release, errors, has_linkerd=has_linkerd(config), folder=folder)
     links.check_targets(resolved_clusters, list(outline.links), linkerd_release, errors)
     link_options.check_links(parsed, outline.links, linkerd_release, errors)
     trust.check_trust(file.trust, resolved_clusters, names, errors)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mesh.config.errors import ValidationErrors
 from mesh.config.models.links import LinkOptions
@@ -14,7 +15,9 @@ from mesh.config.parser import ParsedStackFile
 from mesh.config.resolved import ClusterExtensions, ClusterMeshMember, DeclaredNamespace, DeclaredService, Sample
 from mesh.config.validation import cilium, extensions, links, samples, services
 from mesh.config.validation.exports import ExportValidator
+from mesh.config.validation.profiles import ProfileResolver
 from mesh.config.validation.routes import RouteValidator
+from mesh.config.validation.traffic import TrafficValidators
 from mesh.linkerd_releases import LinkerdRelease
 from mesh.topology import Link
 
@@ -39,6 +42,7 @@ def resolve_outline(
     errors: ValidationErrors,
     *,
     has_linkerd: bool,
+    folder: Path,
 ) -> StackOutline:
     """Return the outline of a stack file.
 
@@ -48,6 +52,7 @@ def resolve_outline(
         linkerd_release: the Linkerd release of the mesh.
         errors: collects validation errors.
         has_linkerd: whether the stack has Linkerd.
+        folder: folder of the stack file, which paths of documents are relative to.
     """
     link_options = links.resolve_links(parsed, names, errors)
     members = cilium.resolve_clustermesh(parsed, names, errors)
@@ -57,14 +62,15 @@ def resolve_outline(
         parsed, names, link_options, linkerd_release, errors, has_linkerd=has_linkerd
     )
     all_links = list(link_options)
-    exports = ExportValidator(parsed, all_links, linkerd_release, errors)
-    routes = RouteValidator(parsed, names, all_links, cluster_extensions, linkerd_release, errors)
-    sample_workloads = samples.resolve_samples(
-        parsed, names, all_links, exports, routes, errors, has_linkerd=has_linkerd
+    validators = TrafficValidators(
+        exports=ExportValidator(parsed, all_links, linkerd_release, errors),
+        routes=RouteValidator(parsed, names, all_links, cluster_extensions, linkerd_release, errors),
+        profiles=ProfileResolver(parsed, folder, linkerd_release, errors),
     )
+    sample_workloads = samples.resolve_samples(parsed, names, all_links, validators, errors, has_linkerd=has_linkerd)
     namespaces = services.resolve_namespaces(parsed, names, errors, has_linkerd=has_linkerd)
     declared_services = services.resolve_services(
-        parsed, names, all_links, sample_workloads, namespaces, exports, routes, errors, has_linkerd=has_linkerd
+        parsed, names, all_links, sample_workloads, namespaces, validators, errors, has_linkerd=has_linkerd
     )
     return StackOutline(
         has_linkerd=has_linkerd,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 from mesh.config.base_model import Values
 from mesh.config.gateway_exposure import GatewayExposure, resolve_gateway_exposure
@@ -12,7 +13,7 @@ from mesh.config.models.cilium import CiliumConfig, ServiceType
 from mesh.config.models.extensions import GatewayApiConfig, IngressNginxConfig, SmiConfig, VizConfig
 from mesh.config.models.links import LinkOptions
 from mesh.config.models.samples import BooksappConfig, EmojivotoConfig, HelloworldConfig, PodinfoConfig, UserlistConfig
-from mesh.config.models.services import ExportMode, NamespaceConfig, ServiceConfig, SplitForm
+from mesh.config.models.services import ExportMode, NamespaceConfig, RetryBudget, ServiceConfig, SplitForm
 from mesh.config.models.stack_file import (
     ChartSourceName,
     ClusterLinkerdConfig,
@@ -25,6 +26,7 @@ from mesh.config.models.stack_file import (
 from mesh.config.models.trust import TrustConfig
 from mesh.kube import kubeconfig
 from mesh.linkerd_releases import LinkerdRelease
+from mesh.service_profiles.routes import ProfileRoute
 from mesh.topology import Link
 
 # Annotation of a namespace or a pod: whether Linkerd's injector adds a proxy.
@@ -148,12 +150,22 @@ class ClusterSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Profile:
+    """Routes of a service, with timeouts and retries."""
+
+    form: Literal["service-profile", "gateway-api"] = "service-profile"
+    routes: tuple[ProfileRoute, ...] = ()  # empty: the routes of the sample
+    retry_budget: RetryBudget | None = field(default_factory=RetryBudget)  # None: Linkerd's default
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sample:
     """A sample workload, with its clusters."""
 
     config: PodinfoConfig | HelloworldConfig | BooksappConfig | EmojivotoConfig | UserlistConfig
     clusters: tuple[str, ...]
     export_modes: Mapping[str, ExportMode] = field(default_factory=dict)  # by exporting cluster
+    profile: Profile | None = None
 
     @property
     def name(self) -> str:
@@ -208,6 +220,7 @@ class DeclaredService:
     config: ServiceConfig
     clusters: tuple[str, ...]  # clusters that have the Service
     export_modes: Mapping[str, ExportMode] = field(default_factory=dict)  # by exporting cluster
+    profile: Profile | None = None
 
     @property
     def key(self) -> str:

@@ -68,7 +68,7 @@ class _Parser:
     def __init__(self, file: Path, text: str) -> None:
         self._file = file
         self._tokens = self._scan(text)
-        self._line = 1  # of the last token
+        self._line = 1  # line of the last token
 
     def parse_file(self) -> list[ProfileRoute]:
         routes: list[ProfileRoute] = []

@@ -38,6 +38,7 @@ class ProfileRoute:
     path_regex: str
     timeout: str | None = None
     is_retryable: bool = False
+    retry_limit: int | None = None  # only for HTTPRoutes; None: Linkerd's default
     response_classes: tuple[ResponseClass, ...] = ()
 
 

@@ -16,7 +16,8 @@ from components.services.traffic_split import weighted_route_spec
 from components.workloads import booksapp
 from hack import toolchain
 from hack.lab.state_dir import StateDir
-from mesh.config.models.services import FailoverConfig, ProfileConfig
+from mesh import config
+from mesh.config.models.services import FailoverConfig
 from tests.helpers.custom_objects import dry_run_error, list_custom_objects
 from tests.helpers.stack_under_test import StackUnderTest, deploy, list_all_objects
 
@@ -147,7 +148,7 @@ def test_object_with_unknown_field_is_refused(samples: StackUnderTest) -> None:
 
 def test_api_server_accepts_routes_of_later_releases(samples: StackUnderTest) -> None:
     failover = FailoverConfig.model_validate({"cluster": CONTEXT, "backups": ["east"]})
-    profile = ProfileConfig.model_validate({"form": "gateway-api"})
+    profile = config.Profile(form="gateway-api")
     specs = [
         (
             kind,

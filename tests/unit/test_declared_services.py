@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mesh import config
 from tests.helpers.declared_services import RunWithServices, live_service, run_with_services
 from tests.helpers.mock_engine import mesh_config
+from tests.helpers.stack_files import Environment
 
 __all__ = ["run_with_services"]
 
@@ -100,3 +103,71 @@ def test_same_service_of_three_clusters_is_federated(run_with_services: RunWithS
     recorder = run_with_services({**stack, "linkerd": {"version": "2.20"}}, services)
 
     assert recorder.export_labels() == {key: {"mirror.linkerd.io/federated": "member"} for key in services}
+
+
+OPENAPI = """\
+swagger: "2.0"
+info: {title: cart, version: "1"}
+paths:
+  /items/{id}:
+    get:
+      x-linkerd-timeout: 300ms
+      x-linkerd-retryable: true
+      responses: {"200": {}, "500": {}}
+"""
+
+
+def test_profile_has_routes_of_document(run_with_services: RunWithServices, tmp_path: Path) -> None:
+    (tmp_path / "cart.yaml").write_text(OPENAPI)
+
+    recorder = run_with_services(
+        shop_config(clusters=["east"], profile={"openapi": str(tmp_path / "cart.yaml")}), CARTS
+    )
+
+    [profile] = recorder.inputs_of(":ServiceProfile").values()
+    assert profile["metadata"]["name"] == "cart.shop.svc.cluster.local"
+    status = {"condition": {"status": {"min": 200, "max": 200}}}
+    failure = {"condition": {"status": {"min": 500, "max": 500}}, "isFailure": True}
+    assert profile["spec"] == {
+        "routes": [
+            {
+                "name": "GET /items/{id}",
+                "condition": {"method": "GET", "pathRegex": "/items/[^/]*"},
+                "timeout": "300ms",
+                "isRetryable": True,
+                "responseClasses": [status, failure],
+            }
+        ]
+    }
+
+
+def test_broken_document_is_reported_with_line(environment: Environment, tmp_path: Path) -> None:
+    (tmp_path / "cart.yaml").write_text(OPENAPI.replace("300ms", "soon"))
+    stack = shop_config(profile={"openapi": "cart.yaml"})
+
+    with pytest.raises(config.SettingsError) as raised:
+        config.parse(stack, environment, folder=tmp_path)
+
+    [error] = raised.value.errors
+    assert error.startswith('services.shop/cart.profile.openapi: "cart.yaml": line 6: ')
+
+
+@pytest.mark.parametrize(
+    ("profile", "error"),
+    [
+        ({}, "profile: …: has no routes; set routes, openapi or protobuf"),
+        (
+            {"openapi": "a.yaml", "protobuf": "a.proto"},
+            "protobuf: …: openapi has the routes already; remove one of",
+        ),
+        ({"protobuf": "missing.proto"}, 'protobuf: "missing.proto": no such file or directory; write the path of the'),
+    ],
+    ids=["none", "two", "missing"],
+)
+def test_profile_needs_one_source_of_routes(
+    environment: Environment, tmp_path: Path, profile: dict[str, Any], error: str
+) -> None:
+    with pytest.raises(config.SettingsError) as raised:
+        config.parse(shop_config(profile=profile), environment, folder=tmp_path)
+
+    assert any(error in each for each in raised.value.errors), raised.value.errors

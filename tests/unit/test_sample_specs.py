@@ -17,7 +17,7 @@ from components.workloads.manifests import container_spec, pod_annotations
 from components.workloads.nginx import nginx_configuration
 from mesh import config
 from mesh.config.models.samples import PodinfoConfig, PolicyClientsConfig
-from mesh.config.models.services import FailoverConfig, ProfileConfig, SplitConfig
+from mesh.config.models.services import FailoverConfig, RetryBudget, RouteConfig, SplitConfig
 from tests.helpers.mock_engine import RunProgram
 
 SPLIT = SplitConfig.model_validate({"cluster": "west", "weights": {"west": 50, "east": 30, "north": 0}})
@@ -26,6 +26,10 @@ BOOKS = [Backend(service="books", port=7002, weight=500), Backend(service="error
 
 def podinfo_sample(**part: Any) -> config.Sample:
     return config.Sample(config=PodinfoConfig.model_validate(part), clusters=("west",))
+
+
+def build_profile(*routes: dict[str, Any], **settings: Any) -> config.Profile:
+    return config.Profile(routes=tuple(RouteConfig.model_validate(route).to_route() for route in routes), **settings)
 
 
 def test_split_backends_are_own_service_and_mirrors() -> None:
@@ -98,19 +102,19 @@ def test_failover_adds_lowest_weight_to_split(
 def test_http_routes_of_profile_have_backends_of_split() -> None:
     references = [{"name": "cart", "port": 80, "weight": 9}, {"name": "cart-east", "port": 80, "weight": 1}]
 
-    routes = http_routes(ProfileConfig(form="gateway-api"), podinfo.ROUTES, references)
+    routes = http_routes(config.Profile(form="gateway-api"), podinfo.ROUTES, references)
 
     assert [each.rule["backendRefs"] for each in routes] == [references] * 3
 
 
 def test_service_profile_has_weights_of_split() -> None:
-    spec = profile_spec(ProfileConfig(), podinfo.ROUTES, {"cart.shop.svc.cluster.local": 90})
+    spec = profile_spec(config.Profile(), podinfo.ROUTES, {"cart.shop.svc.cluster.local": 90})
 
     assert spec["dstOverrides"] == [{"authority": "cart.shop.svc.cluster.local", "weight": "90m"}]
 
 
 def test_profile_has_http_route_per_route_and_default() -> None:
-    routes = http_routes(ProfileConfig(form="gateway-api"), podinfo.ROUTES)
+    routes = http_routes(config.Profile(form="gateway-api"), podinfo.ROUTES)
 
     assert [(each.name, each.annotations) for each in routes] == [
         ("get-api-info", {"retry.linkerd.io/http": "5xx", "timeout.linkerd.io/request": "300ms"}),
@@ -126,9 +130,8 @@ def test_http_route_names_are_unique_and_valid() -> None:
     paths = ["/a", "/a/", "/[^/]+", "/b" * 60, "/b" * 61]
     routes = [{"method": "GET", "pathRegex": path} for path in paths]
     routes += [{"method": "PUT", "pathRegex": "/", "name": name} for name in ("other", "日本", "Put it")]
-    profile = {"form": "gateway-api", "routes": routes}
 
-    names = [each.name for each in http_routes(ProfileConfig.model_validate(profile), ())]
+    names = [each.name for each in http_routes(build_profile(*routes, form="gateway-api"), ())]
 
     assert names[:3] == ["get-a", "get-a-2", "get"]
     assert names[-4:] == ["other-2", "put", "put-it", "other"]
@@ -138,9 +141,8 @@ def test_http_route_names_are_unique_and_valid() -> None:
 
 def test_retry_limit_is_set_per_route() -> None:
     route = {"method": "GET", "pathRegex": "/", "isRetryable": True, "retryLimit": 3, "timeout": "0s"}
-    profile = {"form": "gateway-api", "routes": [route]}
 
-    http_route, _ = http_routes(ProfileConfig.model_validate(profile), ())
+    http_route, _ = http_routes(build_profile(route, form="gateway-api"), ())
 
     assert http_route.annotations == {"retry.linkerd.io/http": "5xx", "retry.linkerd.io/limit": "3"}
 
@@ -154,7 +156,7 @@ def test_duration_is_rounded_up_to_milliseconds(duration: str, expected: int) ->
 
 
 def test_default_podinfo_profile_has_timeout_and_retries() -> None:
-    assert profile_spec(ProfileConfig(), podinfo.ROUTES) == {
+    assert profile_spec(config.Profile(), podinfo.ROUTES) == {
         "routes": [
             {
                 "name": "GET /api/info",
@@ -169,7 +171,7 @@ def test_default_podinfo_profile_has_timeout_and_retries() -> None:
 
 
 def test_default_webapp_profile_has_routes_of_guide() -> None:
-    routes = profile_spec(ProfileConfig(), booksapp.ROUTES)["routes"]
+    routes = profile_spec(config.Profile(), booksapp.ROUTES)["routes"]
 
     assert [(route["name"], route["condition"]["method"], route["condition"]["pathRegex"]) for route in routes] == [
         ("GET /", "GET", "/"),
@@ -187,9 +189,9 @@ def test_default_webapp_profile_has_routes_of_guide() -> None:
 
 def test_user_routes_replace_default_routes() -> None:
     route = {"name": "info", "method": "GET", "pathRegex": "/api/info", "timeout": "1s"}
-    profile = {"routes": [route], "retryBudget": {"retryRatio": 1, "ttl": "5s"}}
+    budget = RetryBudget.model_validate({"retryRatio": 1, "ttl": "5s"})
 
-    assert profile_spec(ProfileConfig.model_validate(profile), podinfo.ROUTES) == {
+    assert profile_spec(build_profile(route, retry_budget=budget), podinfo.ROUTES) == {
         "routes": [{"name": "info", "condition": {"method": "GET", "pathRegex": "/api/info"}, "timeout": "1s"}],
         "retryBudget": {"retryRatio": 1.0, "minRetriesPerSecond": 10, "ttl": "5s"},
     }

@@ -20,6 +20,7 @@ from mesh.config.field_types import (
     Text,
     Weight,
 )
+from mesh.service_profiles.routes import ProfileRoute
 
 SplitForm = Literal["smi", "gateway-api"]
 # Through the target's gateway, or directly from pod to pod.
@@ -112,6 +113,17 @@ class RouteConfig(StrictModel):
     """Whether a failed request is retried."""
     retry_limit: Annotated[int, Field(ge=1, le=100)] | None = None
     """Number of retries of a request, only with `form: gateway-api`; omitted: 1."""
+
+    def to_route(self) -> ProfileRoute:
+        """Return the route in the form of routes from documents."""
+        return ProfileRoute(
+            name=self.name or f"{self.method} {self.path_regex}",
+            method=self.method,
+            path_regex=self.path_regex,
+            timeout=self.timeout,
+            is_retryable=self.is_retryable,
+            retry_limit=self.retry_limit,
+        )
 
 
 class ProfileConfig(StrictModel):

@@ -26,9 +26,6 @@ from mesh.topology import Link
 Path = tuple[str | int, ...]
 Entry = TypeVar("Entry", SplitConfig, FailoverConfig)
 
-# The Gateway API's limit for the path of an HTTPRoute, in characters.
-_MAX_ROUTE_PATH_LENGTH = 1024
-
 
 class RouteValidator:
     """Validator of the routes of samples and services.
@@ -65,10 +62,8 @@ class RouteValidator:
         if isinstance(config, SplitsConfig):
             self._check_splits(path, config, clusters)
             self._check_failover(path, config, clusters)
-        if isinstance(config, PodinfoConfig | BooksappConfig | ServiceConfig) and config.profile is not None:
-            self._check_profile((*path, "profile"), config.profile)
-            if isinstance(config, SplitsConfig):
-                self._check_profile_conflicts(path, config.profile, config)
+        if isinstance(config, PodinfoConfig | ServiceConfig) and config.profile is not None:
+            self._check_profile_conflicts(path, config.profile, config)
         if isinstance(config, BooksappConfig) and config.fault_injection is not None:
             for cluster in clusters:
                 self._check_form((*path, "faultInjection", "form"), config.fault_injection.form, cluster)
@@ -157,29 +152,6 @@ class RouteValidator:
         ):
             remedy = f"add it to {format_path(sample)}.exported"
             self._errors.add(path, value, f"the cluster does not export {sample[-1]}", remedy)
-
-    def _check_profile(self, path: Path, profile: ProfileConfig) -> None:
-        uses_routes = profile.form == "gateway-api"
-        if uses_routes and not self._linkerd_release.has_route_annotations:
-            rule = f"Linkerd {self._linkerd_release.version} has no retries and timeouts for HTTPRoutes"
-            remedy = "choose service-profile, or set linkerd.version to 2.16 or later"
-            self._errors.add((*path, "form"), profile.form, rule, remedy)
-        if uses_routes and "retry_budget" in profile.model_fields_set:
-            rule = "only a ServiceProfile has a budget, while each HTTPRoute has its own limit"
-            remedy = "set retryLimit of the routes instead, or remove it"
-            self._errors.add((*path, "retryBudget"), ELLIPSIS, rule, remedy)
-        for index, route in zip(self._parsed.original_indices(*path, "routes"), profile.routes, strict=True):
-            route_path = (*path, "routes", index)
-            if uses_routes and len(route.path_regex) > _MAX_ROUTE_PATH_LENGTH:
-                rule = f"the path of an HTTPRoute has at most {_MAX_ROUTE_PATH_LENGTH} characters"
-                self._errors.add((*route_path, "pathRegex"), ELLIPSIS, rule, "split it into several routes")
-            if route.retry_limit is not None and not uses_routes:
-                rule = "the routes of a ServiceProfile share one budget"
-                remedy = "set retryBudget instead, or choose the form gateway-api"
-                self._errors.add((*route_path, "retryLimit"), route.retry_limit, rule, remedy)
-            elif route.retry_limit is not None and not route.is_retryable:
-                rule = "has no effect without isRetryable"
-                self._errors.add((*route_path, "retryLimit"), route.retry_limit, rule, "set isRetryable, or remove it")
 
     def _check_profile_conflicts(self, sample: Path, profile: ProfileConfig, config: SplitsConfig) -> None:
         """Report splits that a profile would disable, or that would disable the profile.

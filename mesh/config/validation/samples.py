@@ -10,6 +10,7 @@ from mesh.config.errors import ELLIPSIS, ValidationErrors, format_path, join_nam
 from mesh.config.field_types import ADD_ON_NAMESPACES, LINKERD_NAMESPACES
 from mesh.config.memory import memory_bytes
 from mesh.config.models.samples import (
+    BooksappConfig,
     EmojivotoConfig,
     HelloworldConfig,
     PodinfoConfig,
@@ -20,9 +21,9 @@ from mesh.config.models.samples import (
 from mesh.config.parser import ParsedStackFile
 from mesh.config.resolved import Sample
 from mesh.config.validation.clusters import check_known_cluster
-from mesh.config.validation.exports import ExportValidator, choose_export_mode
+from mesh.config.validation.exports import choose_export_mode
 from mesh.config.validation.extensions import check_listed_clusters
-from mesh.config.validation.routes import RouteValidator
+from mesh.config.validation.traffic import TrafficValidators
 from mesh.topology import Link
 
 Path = tuple[str | int, ...]
@@ -55,8 +56,7 @@ def resolve_samples(
     parsed: ParsedStackFile,
     names: Sequence[str],
     links: Sequence[Link],
-    exports: ExportValidator,
-    routes: RouteValidator,
+    validators: TrafficValidators,
     errors: ValidationErrors,
     *,
     has_linkerd: bool = True,
@@ -67,8 +67,7 @@ def resolve_samples(
         parsed: the stack file.
         names: the names of all its clusters, including invalid clusters.
         links: all links.
-        exports: validator of exports.
-        routes: validator of splits, failovers and profiles.
+        validators: validators of exports, routes and profiles.
         errors: collects validation errors and warnings.
         has_linkerd: whether the stack has Linkerd.
     """
@@ -76,7 +75,7 @@ def resolve_samples(
     used_names = _UsedNames()
     for index, workload in zip(parsed.original_indices("workloads"), parsed.file.workloads, strict=True):
         validator = _SampleValidator(parsed, names, errors, index, workload)
-        sample = validator.resolve(links, routes, exports, used_names, has_linkerd=has_linkerd)
+        sample = validator.resolve(links, validators, used_names, has_linkerd=has_linkerd)
         if sample is not None:
             samples.append(sample)
     return samples
@@ -111,8 +110,7 @@ class _SampleValidator:
     def resolve(
         self,
         links: Sequence[Link],
-        routes: RouteValidator,
-        exports: ExportValidator,
+        validators: TrafficValidators,
         used_names: _UsedNames,
         *,
         has_linkerd: bool,
@@ -126,7 +124,10 @@ class _SampleValidator:
         listed_clusters = self._check_clusters("clusters", config.clusters or []).values()
         self._clusters = tuple(self._names if config.clusters is None else listed_clusters)
         modes = {cluster: choose_export_mode(config, cluster, links) for cluster in config.exported}
-        sample = Sample(config=config, clusters=self._clusters, export_modes=modes)
+        profile = None
+        if has_linkerd and isinstance(config, PodinfoConfig | BooksappConfig):
+            profile = validators.profiles.resolve((*self._path, "profile"), config.profile, has_default_routes=True)
+        sample = Sample(config=config, clusters=self._clusters, export_modes=modes, profile=profile)
         exported = self._check_running_clusters("exported", config.exported, name)
         federated = self._check_running_clusters("federated", config.federated, name)
         if isinstance(config, UserlistConfig):
@@ -139,9 +140,9 @@ class _SampleValidator:
         if has_linkerd:
             if isinstance(config, PodinfoConfig | EmojivotoConfig):
                 self._check_policy_clients(config)
-            routes.check(self._path, config, self._clusters)
+            validators.routes.check(self._path, config, self._clusters)
             if not isinstance(config, UserlistConfig):
-                exports.check(self._path, config, exported, federated)
+                validators.exports.check(self._path, config, exported, federated)
         else:
             self._check_without_linkerd(config)
         for container in config.images:

@@ -9,9 +9,9 @@ from mesh.config.field_types import ADD_ON_NAMESPACES, LINKERD_NAMESPACES
 from mesh.config.models.services import ServiceConfig
 from mesh.config.parser import ParsedStackFile
 from mesh.config.resolved import DeclaredNamespace, DeclaredService, Sample
-from mesh.config.validation.exports import ExportValidator, choose_export_mode
+from mesh.config.validation.exports import choose_export_mode
 from mesh.config.validation.extensions import check_listed_clusters
-from mesh.config.validation.routes import RouteValidator
+from mesh.config.validation.traffic import TrafficValidators
 from mesh.kube.federated_services import federated_service_name
 from mesh.topology import Link
 
@@ -79,8 +79,7 @@ def resolve_services(
     links: Sequence[Link],
     samples: Sequence[Sample],
     namespaces: Sequence[DeclaredNamespace],
-    exports: ExportValidator,
-    routes: RouteValidator,
+    validators: TrafficValidators,
     errors: ValidationErrors,
     *,
     has_linkerd: bool,
@@ -93,8 +92,7 @@ def resolve_services(
         links: all links.
         samples: the samples.
         namespaces: the declared namespaces.
-        exports: validator of exports.
-        routes: validator of splits, failovers and profiles.
+        validators: validators of exports, routes and profiles.
         errors: collects validation errors and warnings.
         has_linkerd: whether the stack has Linkerd.
     """
@@ -111,14 +109,17 @@ def resolve_services(
         default = _named_clusters(config, names) or namespace_clusters.get(namespace) or tuple(names)
         clusters = tuple(default if config.clusters is None else known.values())
         modes = {cluster: choose_export_mode(config, cluster, links) for cluster in config.exported}
-        service = DeclaredService(namespace=namespace, name=name, config=config, clusters=clusters, export_modes=modes)
+        profile = validators.profiles.resolve((*path, "profile"), config.profile, has_default_routes=False)
+        service = DeclaredService(
+            namespace=namespace, name=name, config=config, clusters=clusters, export_modes=modes, profile=profile
+        )
         services.append(service)
         exported, federated = (
             _check_clusters(parsed, path, key, config_key, listed_names, service, names, errors)
             for config_key, listed_names in (("exported", config.exported), ("federated", config.federated))
         )
-        exports.check(path, config, exported, federated)
-        routes.check(path, config, clusters)
+        validators.exports.check(path, config, exported, federated)
+        validators.routes.check(path, config, clusters)
         _check_lengths(path, service, links, errors)
         _check_samples(path, service, samples, errors)
         _check_ports(parsed, path, config, errors)
