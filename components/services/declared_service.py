@@ -84,6 +84,7 @@ class DeclaredServiceComponent(TrafficComponent):
             mode=service.export_modes.get(cluster),
             is_federated=cluster in service.config.federated,
             usable_after=usable_after,
+            needs_endpoints=False,
         )
         mirrored = create_export(exported, exports, namespaces)
         exports.add(cluster, service.namespace, service.name, local=usable_after, mirrored=mirrored)

@@ -56,6 +56,8 @@ class ExportedService:
     mode: ExportMode | None  # None: only a member of a federated service
     is_federated: bool
     usable_after: Sequence[pulumi.Resource]  # the Service, and the wait for its pods
+    # Whether a mirror must have endpoints. The pods of other owners may be scaled to zero.
+    needs_endpoints: bool = True
 
     @property
     def cluster(self) -> Cluster:
@@ -276,7 +278,14 @@ def _required_services(
         selector = selectors.gateway if service.mode == "gateway" else selectors.remote_discovery
         if selector.items() <= labels.items():
             mirror = f"{service.name}-{target}"
-            required.append(RequiredService(namespace=service.namespace.name, name=mirror, origin=origin))
+            required.append(
+                RequiredService(
+                    namespace=service.namespace.name,
+                    name=mirror,
+                    origin=origin,
+                    needs_endpoint=service.needs_endpoints,
+                )
+            )
     if service.is_federated and link.has_remote_discovery and selectors.federated.items() <= labels.items():
         required.append(_federated_service(service, target, origin))
     return required

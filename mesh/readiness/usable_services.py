@@ -39,6 +39,7 @@ class RequiredService:
     name: str
     origin: str  # controller that creates the Service or its endpoints, for messages
     member: tuple[str, str] | None = None  # member of the federated service: names of the service and of its cluster
+    needs_endpoint: bool = True  # False: the Service must only exist
 
 
 def wait_for_usable_services(
@@ -157,7 +158,7 @@ def find_fault(service: RequiredService, services: _Objects, slices: _Objects) -
         name, cluster = service.member
         is_member = service.member in parse_members(as_mapping(metadata, "annotations"))
         return None if is_member else f"does not have {name} of {cluster or 'this cluster'} as a member"
-    if REMOTE_DISCOVERY in as_mapping(metadata, "labels"):
+    if not service.needs_endpoint or REMOTE_DISCOVERY in as_mapping(metadata, "labels"):
         return None
     return None if _has_ready_endpoint(service.name, slices) else "has no ready endpoint"
 
