@@ -49,7 +49,10 @@ def read_openapi(file: Path, *, has_shortened_paths: bool) -> list[ProfileRoute]
         root = strict_yaml.compose(content, LIMITS)
     except strict_yaml.StrictYamlError as error:
         rule, _, remedy = str(error).partition("; ")
-        raise document_error(file, rule, remedy or "write the document as YAML or JSON") from None
+        default = "correct the syntax" if rule.startswith("not YAML") else "leave out what routes do not need"
+        raise document_error(file, rule, remedy or default) from None
+    if root is None or _is_null(root):
+        raise document_error(file, "empty document", "write a document of OpenAPI 2 or 3")
     reader = _Reader(has_shortened_paths=has_shortened_paths)
     routes = reader.read_root(root)
     if reader.faults:
@@ -76,9 +79,10 @@ class _Reader:
         self.faults: list[DocumentFault] = []
         self._has_shortened_paths = has_shortened_paths
 
-    def read_root(self, root: yaml.Node | None) -> list[ProfileRoute]:
-        fields = self._read_mapping(root, "the document") if root is not None else None
-        if root is None or fields is None or not self._check_version(root, fields):
+    def read_root(self, root: yaml.Node) -> list[ProfileRoute]:
+        """Return the routes of the document; meaningless if there are faults."""
+        fields = self._read_mapping(root, "the document")
+        if fields is None or not self._check_version(root, fields):
             return []
         base_path = self._read_base_path(fields)
         paths = _find(fields, "paths")
@@ -104,7 +108,7 @@ class _Reader:
         if version is not None and re.match(r"3\.[0-9]", _text(version) or ""):
             return True
         remedy = 'write a document of OpenAPI 2 or 3, with swagger: "2.0" or openapi: 3.0.0'
-        rule = "no version of OpenAPI" if version is None else f"version {quote(_text(version) or '')} of OpenAPI"
+        rule = "no version of OpenAPI" if version is None else "not a supported version of OpenAPI"
         self._add(version or root, rule, remedy)
         return False
 
@@ -185,7 +189,7 @@ class _Reader:
                 self._read_mapping(value, f"response {text} of {quote(name)}")
                 statuses.add(int(text))
                 if not 100 <= int(text) <= 599:
-                    self._add(key, f"response status {text} of {quote(name)}", "write a status from 100 to 599")
+                    self._add(key, f"invalid status {text} of {quote(name)}", "write a status from 100 to 599")
         return tuple(ResponseClass(status=status) for status in sorted(statuses))
 
     def _read_mapping(self, node: yaml.Node, name: str) -> _Fields | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from mesh.service_profiles.document import ProfileDocumentError, document_error, quote, read_document
 from mesh.service_profiles.routes import ProfileRoute, check_size, quote_regex
 
-MAX_BYTES = 4 * 2**20
+MAX_BYTES = 2**20
 
 _RETRYABLE_LEVELS = ("IDEMPOTENT", "NO_SIDE_EFFECTS")
 # Possessive quantifiers: a long comment or text needs no memory for backtracking.

@@ -21,6 +21,7 @@ FORBIDDEN = {
     "mesh/config": ("mesh.preflight", "mesh.helm"),
     "mesh/kube": ("mesh.config", "mesh.preflight", "mesh.helm"),
     "mesh/helm": ("mesh.config", "mesh.preflight"),
+    "mesh/service_profiles": ("mesh.config", "mesh.preflight", "mesh.kube", "mesh.helm"),
     "components": TOOLS,
     "__main__.py": TOOLS,
     "review": ("components", "hack", "benchmarks", "tests"),
