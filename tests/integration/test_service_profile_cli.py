@@ -37,7 +37,16 @@ def list_clis() -> dict[str, Path]:
 
 def run_cli(program: Path, option: str, document: Path) -> list[Any]:
     """Return the routes of the profile that a CLI generates."""
-    command = [program, "profile", option, document, "--ignore-cluster", "--namespace", "shop", "cart"]
+    command: list[str | Path] = [
+        program,
+        "profile",
+        option,
+        document,
+        "--ignore-cluster",
+        "--namespace",
+        "shop",
+        "cart",
+    ]
     output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=TIMEOUT_S).stdout
     routes: list[Any] = yaml.safe_load(output)["spec"]["routes"]
     return routes
