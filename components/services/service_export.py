@@ -15,9 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import pulumi
 from pulumi.dynamic import Resource
@@ -27,21 +25,19 @@ from components.sdk.hooks import HookStep, create_step_hook
 
 # Imported here because hooks run after Pulumi has removed the program's folder from the import path.
 from mesh.kube import client as kube_client
-from mesh.kube.client import APPLY_PATCH, METADATA_MEDIA_TYPE, KubeClient
-from mesh.kube.errors import ApiStatusError
+from mesh.kube.applied_metadata import (
+    AppliedMetadata,
+    MissingObjectError,
+    apply_metadata,
+    read_metadata,
+    remove_metadata,
+)
+from mesh.kube.client import KubeClient
 from mesh.kube.json_access import as_mapping
 
 if TYPE_CHECKING:
     # The import takes seconds, and the provider's process does not need it.
     from components.cluster import Cluster
-
-
-class MissingServiceError(Exception):
-    """The Service to export does not exist."""
-
-
-class ExportConflictError(Exception):
-    """Another field manager has set the label to another value."""
 
 
 class ServiceExport(Resource, module="multicluster-mesh", name="ServiceExport"):
@@ -137,7 +133,7 @@ def share_labels(client: KubeClient, exports: Sequence[Mapping[str, Any]], label
     """
     for export in exports:
         # On a rebuilt cluster, another hook creates the Service later.
-        with suppress(MissingServiceError):
+        with suppress(MissingObjectError):
             if (value := labels.get(export["label"])) is not None:
                 # With the same value, there is no conflict with the Service's own field manager.
                 apply_export(client, {**export, "value": value})
@@ -151,26 +147,11 @@ def apply_export(client: KubeClient, props: Mapping[str, Any]) -> None:
         props: properties of a `ServiceExport`.
 
     Raises:
-        MissingServiceError: the Service does not exist.
-        ExportConflictError: another field manager has set the label to another value.
+        MissingObjectError: the Service does not exist.
+        MetadataConflictError: another field manager has set the label to another value.
         ApiStatusError, ApiUnreachableError, BadCredentialsError: the label cannot be set.
     """
-    path, label = _service_path(props), props["label"]
-    # Server-side apply would create a missing Service.
-    if client.request("GET", path, accept=METADATA_MEDIA_TYPE) is None:
-        raise MissingServiceError(
-            f"{props['cluster']}: Service {props['namespace']}/{props['service']}: does not exist, so it cannot be "
-            "exported; run `pulumi up --refresh`, which creates it"
-        )
-    try:
-        _apply_labels(client, props, {label: props["value"]})
-    except ApiStatusError as error:
-        if error.status != HTTPStatus.CONFLICT:
-            raise
-        raise ExportConflictError(
-            f"{props['cluster']}: Service {props['namespace']}/{props['service']}: label {label} is managed by another "
-            f"program: {error.message}; remove the label there, or set `clusters.{props['cluster']}.adopt: true`"
-        ) from None
+    apply_metadata(client, _applied_label(props))
 
 
 def remove_export(client: KubeClient, props: Mapping[str, Any]) -> None:
@@ -183,24 +164,22 @@ def remove_export(client: KubeClient, props: Mapping[str, Any]) -> None:
     Raises:
         ApiStatusError, ApiUnreachableError, BadCredentialsError: the label cannot be removed.
     """
-    if client.request("GET", _service_path(props), accept=METADATA_MEDIA_TYPE) is not None:
-        _apply_labels(client, props, {})
+    remove_metadata(client, _applied_label(props))
 
 
 def read_export(client: KubeClient, props: Mapping[str, Any]) -> str | None:
     """Return the value of the label in the cluster, empty without the label; None if the Service does not exist."""
-    live = client.request("GET", _service_path(props), accept=METADATA_MEDIA_TYPE)
-    return None if live is None else str(as_mapping(live, "metadata", "labels").get(props["label"], ""))
+    live = read_metadata(client, _applied_label(props))
+    return None if live is None else live["labels"].get(props["label"], "")
 
 
-def _apply_labels(client: KubeClient, props: Mapping[str, Any], labels: Mapping[str, str]) -> None:
-    metadata = {"name": props["service"], "namespace": props["namespace"], "labels": dict(labels)}
-    query = f"fieldManager={quote(props['fieldManager'], safe='')}"
-    if props.get("adopt"):
-        query += "&force=true"
-    body = {"apiVersion": "v1", "kind": "Service", "metadata": metadata}
-    client.request("PATCH", f"{_service_path(props)}?{query}", body=body, patch_type=APPLY_PATCH)
-
-
-def _service_path(props: Mapping[str, Any]) -> str:
-    return f"/api/v1/namespaces/{quote(props['namespace'], safe='')}/services/{quote(props['service'], safe='')}"
+def _applied_label(props: Mapping[str, Any]) -> AppliedMetadata:
+    return AppliedMetadata(
+        cluster=props["cluster"],
+        kind="Service",
+        namespace=props["namespace"],
+        name=props["service"],
+        labels={props["label"]: props["value"]},
+        field_manager=props["fieldManager"],
+        adopt=bool(props.get("adopt")),
+    )

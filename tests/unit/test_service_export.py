@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from components.dynamic_providers import ServiceExportProvider
-from components.services.service_export import ExportConflictError, MissingServiceError, apply_export, share_labels
+from components.services.service_export import apply_export, share_labels
 from mesh.kube import client as kube_client
+from mesh.kube.applied_metadata import MetadataConflictError, MissingObjectError
 from tests.helpers.fake_api_server import FakeApiServer, build_client, build_kube_client, serve
 
 SERVICE_PATH = "/api/v1/namespaces/test/services/podinfo"
@@ -53,7 +54,9 @@ def east(monkeypatch: pytest.MonkeyPatch) -> Iterator[ServiceCluster]:
 
 
 def applied(labels: dict[str, str]) -> dict[str, Any]:
-    metadata = {"name": "podinfo", "namespace": "test", "labels": labels}
+    metadata: dict[str, Any] = {"name": "podinfo", "namespace": "test"}
+    if labels:
+        metadata["labels"] = labels
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata}
 
 
@@ -93,7 +96,7 @@ def test_deletion_without_service_changes_nothing(east: ServiceCluster) -> None:
 def test_export_of_missing_service_is_reported(east: ServiceCluster) -> None:
     east.objects.clear()
 
-    with pytest.raises(MissingServiceError, match="east: Service test/podinfo: does not exist"):
+    with pytest.raises(MissingObjectError, match="east: Service test/podinfo: does not exist"):
         apply(east, PROPS)
 
     assert east.bodies == []
@@ -101,8 +104,12 @@ def test_export_of_missing_service_is_reported(east: ServiceCluster) -> None:
 
 def test_label_of_another_owner_is_reported(east: ServiceCluster) -> None:
     east.patch_status = 409
+    fields: dict[str, Any] = {"f:metadata": {"f:labels": {f"f:{LABEL}": {}}}}
+    managed = [{"manager": "kubectl-label", "operation": "Update", "fieldsV1": fields}]
+    metadata = {"name": "podinfo", "labels": {LABEL: "false"}, "managedFields": managed}
+    east.objects[SERVICE_PATH] = {"metadata": metadata}
 
-    with pytest.raises(ExportConflictError, match='conflict with "kubectl-label"; remove the label there, or set'):
+    with pytest.raises(MetadataConflictError, match=f"label {LABEL} is false, set by kubectl-label; remove it there"):
         apply(east, PROPS)
 
 
