@@ -29,11 +29,11 @@ from components.services.service_export import ServiceExport
 from components.traffic_order import wait_binding, wait_on_cluster
 from mesh.config.models.links import SelectorsConfig
 from mesh.config.models.services import ExportMode
+from mesh.export_labels import export_labels
 
 # Imported here because hooks run after Pulumi has removed the program's folder from the import path.
 from mesh.kube import client as kube_client
 from mesh.kube.client import METADATA_MEDIA_TYPE
-from mesh.kube.constants import EXPORTED_LABEL, FEDERATED_LABEL
 from mesh.kube.federated_services import federated_service_name
 from mesh.readiness.usable_services import RequiredService, ServicesNotUsableError
 from mesh.topology import Link
@@ -133,21 +133,6 @@ class Exports:
             if key[1:] == (namespace, service)
             for resource in resources
         ]
-
-
-def export_labels(mode: ExportMode | None, *, is_federated: bool) -> dict[str, str]:
-    """Return the labels by which Linkerd mirrors a Service.
-
-    Args:
-        mode: mode of the export; None: none.
-        is_federated: whether the Service is a member of a federated service.
-    """
-    labels: dict[str, str] = {}
-    if mode is not None:
-        labels[EXPORTED_LABEL] = "true" if mode == "gateway" else mode
-    if is_federated:
-        labels[FEDERATED_LABEL] = "member"
-    return labels
 
 
 def mirror_origin(target: str) -> str:

@@ -10,7 +10,7 @@ import pulumi
 
 from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import pull_secret_references
-from components.services.exports import ExportedService, Exports, create_export, export_labels
+from components.services.exports import ExportedService, Exports, create_export
 from components.services.mesh_namespace import MeshNamespace
 from components.services.service_export import keep_export_labels
 from components.services.traffic_component import TrafficComponent
@@ -18,6 +18,7 @@ from components.workloads.deployment_wait import create_deployment_wait, deploym
 from components.workloads.manifests import pod_annotations
 from mesh import config
 from mesh.config.models.services import ExportMode
+from mesh.export_labels import export_labels
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -136,14 +136,16 @@ def find_foreign_keys(live: Mapping[str, Any], metadata: AppliedMetadata) -> lis
     for name, declared in (("labels", metadata.labels), ("annotations", metadata.annotations)):
         values = as_mapping(live.get(name))
         for key, value in declared.items():
-            managers = [each for each in _list_managers(live, name, key) if each != metadata.field_manager]
+            managers = [each for each in list_managers(live, name, key) if each != metadata.field_manager]
             if key in values and values[key] != value and managers:
                 kind, live_value = name.removesuffix("s"), as_text(values[key])
                 foreign.append(ForeignKey(kind=kind, key=key, value=live_value, managers=tuple(managers)))
     return foreign
 
 
-def _list_managers(live: Mapping[str, Any], field_name: str, key: str) -> Sequence[str]:
+def list_managers(live: Mapping[str, Any], field_name: str, key: str) -> Sequence[str]:
+    """Return the field managers of a label or annotation, from the metadata of its object."""
+
     def list_all() -> Iterator[str]:
         for entry in as_mappings(live.get("managedFields")):
             if f"f:{key}" in as_mapping(entry.get("fieldsV1"), "f:metadata", f"f:{field_name}"):

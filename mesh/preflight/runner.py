@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,8 @@ from mesh.preflight import (
     cilium_upgrade_path,
     clock_skew,
     cluster_identity,
+    declared_namespaces,
+    declared_services,
     foreign_links,
     foreign_releases,
     gateway,
@@ -36,6 +38,7 @@ from mesh.preflight import (
 )
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.network_overlap import ClusterNetworks
+from mesh.preflight.service_reader import DeclaredObjects, read_declared_objects
 from mesh.preflight.snapshot_client import SnapshotClient
 from mesh.preflight.target import CheckTarget, FlatNetworkLink
 from mesh.stack_identity import RecordedCluster, StackIdentity
@@ -51,19 +54,21 @@ MAX_CONCURRENT_CLUSTERS = 32
 
 @dataclass(frozen=True, kw_only=True)
 class PreflightReport:
-    """Findings about all clusters, and the UIDs of the clusters that were read."""
+    """Findings about all clusters, and the UIDs and declared objects of the clusters that were read."""
 
     findings: tuple[Finding, ...]
     uids: Mapping[str, str]  # by name
+    declared: Mapping[str, DeclaredObjects] = field(default_factory=dict)  # by name
 
 
 @dataclass(frozen=True, kw_only=True)
 class _ClusterReport:
-    """Findings about one cluster, its UID, and its networks if they are needed."""
+    """Findings about one cluster, its UID, its declared objects, and its networks if they are needed."""
 
     findings: tuple[Finding, ...]
     uid: str | None = None  # None: it could not be read
     networks: ClusterNetworks | None = None
+    declared: DeclaredObjects = field(default_factory=DeclaredObjects)
 
 
 def run_checks(
@@ -120,7 +125,8 @@ def run_checks(
         # A cluster that the stack file has under a new name is reported there.
         if uid is not None and recorded.uid not in uids.values():
             findings += cluster_identity.check_removed(recorded, uid)
-    return PreflightReport(findings=tuple(findings), uids=uids)
+    declared = {name: report.declared for name, report in by_name.items()}
+    return PreflightReport(findings=tuple(findings), uids=uids, declared=declared)
 
 
 def _read_uid_of_removed(recorded: RecordedCluster, *, timeout_s: float) -> str | None:
@@ -142,7 +148,8 @@ def _check_cluster(
 ) -> _ClusterReport:
     try:
         client = _connect(target, api_client, timeout_s)
-        findings = tuple(_run_cluster_checks(target, client))
+        declared, declared_findings = _check_declared(target, client)
+        findings = (*_run_cluster_checks(target, client), *declared_findings)
         uid, uid_findings = _read_uid(target, client)
         networks = network_overlap.read_networks(target, client) if is_linked else None
         if (user := client.denied_user) is not None and client.cannot_impersonate:
@@ -154,7 +161,7 @@ def _check_cluster(
             raise BadCredentialsError(
                 f"the kubeconfig's credentials allow nothing: all requests of {user} are forbidden (HTTP 403)"
             )
-        return _ClusterReport(findings=(*findings, *uid_findings), uid=uid, networks=networks)
+        return _ClusterReport(findings=(*findings, *uid_findings), uid=uid, networks=networks, declared=declared)
     except ApiUnreachableError as error:
         remedy = f"start it or repair the connection; to continue without it, set {target.path}.reachable: false"
         finding = target.finding(str(error), remedy)
@@ -163,8 +170,21 @@ def _check_cluster(
             f"get new credentials (log in again), or fix the user of the context that {target.path}.context names"
         )
         finding = target.finding(str(error), remedy)
-    declared = network_overlap.declared_networks(target)
-    return _ClusterReport(findings=(finding,), networks=declared if declared.unknown is None else None)
+    networks = network_overlap.declared_networks(target)
+    return _ClusterReport(findings=(finding,), networks=networks if networks.unknown is None else None)
+
+
+def _check_declared(target: CheckTarget, client: KubeClient) -> tuple[DeclaredObjects, list[Finding]]:
+    """Return the declared Services and namespaces, and findings about them."""
+    if not target.declared.services and not target.declared.namespaces and not target.declared.mirror_namespaces:
+        return DeclaredObjects(), []
+    try:
+        live = read_declared_objects(client, target.declared)
+    except NotReadableError as error:
+        # Nothing is known about the Services then, and the update would delete their routes.
+        remedy = f"let the user of {target.path}.context read Services and namespaces"
+        return DeclaredObjects(), [target.finding(f"could not be read: {error}", remedy)]
+    return live, [*declared_namespaces.check(target, live), *declared_services.check(target, live)]
 
 
 def _read_uid(target: CheckTarget, client: KubeClient) -> tuple[str | None, list[Finding]]:

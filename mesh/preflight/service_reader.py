@@ -2,44 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
 from mesh.kube.client import METADATA_MEDIA_TYPE, KubeClient
 from mesh.kube.json_access import as_mapping, as_mappings, as_text
+from mesh.preflight.declared_target import DeclaredTarget
 from mesh.service_facts import LivePort, LiveService
 
+# A list of all Services in a namespace is faster than many single requests.
+_MAX_SINGLE_REQUESTS = 4
 
-def read_service(client: KubeClient, namespace: str, name: str) -> LiveService | None:
-    """Return a Service, or None if it does not exist.
+
+@dataclass(frozen=True, kw_only=True)
+class DeclaredObjects:
+    """The declared Services and namespaces that exist on one cluster."""
+
+    services: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)  # by namespace and name
+    namespaces: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # metadata by name
+
+
+def read_declared_objects(client: KubeClient, declared: DeclaredTarget) -> DeclaredObjects:
+    """Return the declared Services and namespaces that exist.
 
     Args:
         client: the cluster's client.
-        namespace: namespace of the Service.
-        name: name of the Service.
+        declared: the declared Services and namespaces.
 
     Raises:
-        NotReadableError: the Service cannot be read.
+        NotReadableError: an object cannot be read.
         ApiUnreachableError, BadCredentialsError: no object can be read.
     """
-    path = f"/api/v1/namespaces/{quote(namespace, safe='')}/services/{quote(name, safe='')}"
-    live = client.get(path, f"Service {namespace}/{name}")
-    return None if live is None else parse_service(live)
+    services: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for namespace in dict.fromkeys(each.namespace for each in declared.services):
+        names = [each.name for each in declared.services if each.namespace == namespace]
+        path = f"/api/v1/namespaces/{quote(namespace, safe='')}/services"
+        if len(names) > _MAX_SINGLE_REQUESTS:
+            response = client.get(path, f"the Services of namespace {namespace}") or {}
+            items = as_mappings(response.get("items"))
+            bodies = {as_text(as_mapping(each, "metadata").get("name")): each for each in items}
+        else:
+            bodies = {
+                name: body
+                for name in names
+                if (body := client.get(f"{path}/{quote(name, safe='')}", f"Service {namespace}/{name}")) is not None
+            }
+        services |= {(namespace, name): bodies[name] for name in names if name in bodies}
+    namespaces = {
+        name: live
+        for name in _list_namespace_names(declared)
+        if (live := client.get(f"/api/v1/namespaces/{quote(name, safe='')}", f"namespace {name}", METADATA_MEDIA_TYPE))
+        is not None
+    }
+    return DeclaredObjects(services=services, namespaces=namespaces)
 
 
-def list_existing_namespaces(client: KubeClient, names: Iterable[str]) -> list[str]:
-    """Return those of the namespaces that exist; raise as `read_service` does.
-
-    Args:
-        client: the cluster's client.
-        names: names of namespaces.
-    """
-    return [
-        name
-        for name in names
-        if client.get(f"/api/v1/namespaces/{quote(name, safe='')}", f"namespace {name}", METADATA_MEDIA_TYPE)
+def _list_namespace_names(declared: DeclaredTarget) -> list[str]:
+    names = [
+        *(each.name for each in declared.namespaces),
+        *(each.namespace for each in declared.services),
+        *(each.name for each in declared.mirror_namespaces),
     ]
+    return [name for name in dict.fromkeys(names) if name not in declared.created_namespaces]
 
 
 def parse_service(live: Mapping[str, Any]) -> LiveService:
@@ -58,6 +84,6 @@ def parse_service(live: Mapping[str, Any]) -> LiveService:
             if isinstance(port.get("port"), int)
         ),
         selector={key: as_text(value) for key, value in as_mapping(spec.get("selector")).items()},
-        labels={key: as_text(value) for key, value in as_mapping(live, "metadata", "labels").items()},
+        labels={key: as_text(value) for key, value in as_mapping(dict(live), "metadata", "labels").items()},
         is_headless=spec.get("clusterIP") == "None",
     )

@@ -11,12 +11,14 @@ from mesh.kube.api_services import API_SERVICES_PATH
 from mesh.kube.client import connect
 from mesh.kube.connection import Access, build_api_client
 from mesh.kube.constants import LINK_GROUP
+from mesh.kube.errors import KubeError
 from mesh.kube.ownership import LINKERD_CRDS_RELEASE
 from mesh.linkerd_releases import NEWEST_TESTED_KUBERNETES, OLDEST_KUBERNETES
 from mesh.preflight import cluster_identity, traffic_change
+from mesh.preflight.declared_target import find_declared_target
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.runner import run_checks
-from mesh.preflight.service_reader import list_existing_namespaces, read_service
+from mesh.preflight.service_reader import DeclaredObjects, parse_service, read_declared_objects
 from mesh.preflight.target import (
     CheckTarget,
     CiliumTarget,
@@ -75,7 +77,7 @@ def check_stack(
     if not stack.preflight.enabled:
         if findings := list(cluster_identity.check_names(stack.clusters, identity)):
             raise PreflightError(findings)
-        return ClusterFacts(uids={}, **_read_declared(stack))
+        return _build_facts({}, _read_declared(stack))
     clusters = {cluster.name: cluster for cluster in stack.clusters if cluster.reachable}
 
     def api_client(name: str) -> ApiClient:
@@ -109,23 +111,48 @@ def check_stack(
             warn(str(finding))
     if errors:
         raise PreflightError(errors)
-    return ClusterFacts(uids=dict(report.uids), **_read_declared(stack))
+    return _build_facts(report.uids, report.declared)
 
 
-def _read_declared(stack: Settings) -> dict[str, Any]:
-    services, namespaces = {}, set()
+def _build_facts(uids: Mapping[str, str], declared: Mapping[str, DeclaredObjects]) -> ClusterFacts:
+    return ClusterFacts(
+        uids=dict(uids),
+        services={
+            (cluster, *key): parse_service(body)
+            for cluster, objects in declared.items()
+            for key, body in objects.services.items()
+        },
+        namespaces=frozenset((cluster, name) for cluster, objects in declared.items() for name in objects.namespaces),
+    )
+
+
+def _read_declared(stack: Settings) -> dict[str, DeclaredObjects]:
+    """Return the declared objects of each reachable cluster, without any check.
+
+    Raises:
+        PreflightError: a cluster cannot be read.
+    """
+    objects: dict[str, DeclaredObjects] = {}
     for cluster in stack.clusters:
-        if not cluster.reachable:
+        declared = find_declared_target(stack, cluster)
+        if not cluster.reachable or not (declared.services or declared.namespaces):
             continue
-        client = connect(Access(context=cluster.context.name, kubeconfig=cluster.kubeconfig))
-        for service in stack.services:
-            if cluster.name in service.clusters:
-                live = read_service(client, service.namespace, service.name)
-                if live is not None:
-                    services[cluster.name, service.namespace, service.name] = live
-        declared = [each.name for each in stack.namespaces if cluster.name in each.clusters]
-        namespaces |= {(cluster.name, name) for name in list_existing_namespaces(client, declared)}
-    return {"services": services, "namespaces": frozenset(namespaces)}
+        try:
+            client = connect(
+                Access(context=cluster.context.name, kubeconfig=cluster.kubeconfig), timeout_s=stack.preflight.timeout
+            )
+            objects[cluster.name] = read_declared_objects(client, declared)
+        except KubeError as error:
+            remedy = "let the user of its context read Services and namespaces"
+            finding = Finding(
+                path=f"clusters.{cluster.name}",
+                value=cluster.context.server,
+                rule=str(error),
+                remedy=remedy,
+                severity=Severity.ERROR,
+            )
+            raise PreflightError([finding]) from None
+    return objects
 
 
 def _check_target(
@@ -136,7 +163,7 @@ def _check_target(
     namespaces: Sequence[str],
 ) -> CheckTarget:
     linkerd = cluster.linkerd
-    sample_namespaces = [sample.config.namespace for sample in stack.samples if cluster.name in sample.all_clusters]
+    created_namespaces = sorted(find_declared_target(stack, cluster).created_namespaces)
     cni_namespaces = ["linkerd-cni"] if linkerd.cni else []
     control_plane_namespaces = [linkerd.namespace, *cni_namespaces] if stack.has_linkerd else []
     multicluster_namespaces = namespaces if cluster.has_multicluster else []
@@ -144,7 +171,7 @@ def _check_target(
         *control_plane_namespaces,
         *multicluster_namespaces,
         *cluster.extensions.namespaces,
-        *sample_namespaces,
+        *created_namespaces,
     ]
     return CheckTarget(
         name=cluster.name,
@@ -177,6 +204,7 @@ def _check_target(
         if cluster.has_multicluster
         else None,
         extra_resources=tuple(_extra_resources(stack, cluster)),
+        declared=find_declared_target(stack, cluster),
         renamed_from=cluster.renamed_from,
         replaces=cluster.replaces,
         lost_gateways=tuple(each for each in changes.lost_gateways if each.source == cluster.name),
@@ -332,7 +360,8 @@ def _extra_resources(stack: Settings, cluster: ClusterSettings) -> Iterator[tupl
     if extensions.metallb is not None:
         yield "metallb.io", "ipaddresspools"
         yield "metallb.io", "l2advertisements"
-    if stack.has_linkerd and any(cluster.name in sample.all_clusters for sample in stack.samples):
+    has_samples = any(cluster.name in sample.all_clusters for sample in stack.samples)
+    if stack.has_linkerd and (has_samples or any(cluster.name in service.clusters for service in stack.services)):
         yield "linkerd.io", "serviceprofiles"
         yield "policy.linkerd.io", "serverauthorizations"
         yield stack.linkerd_release.http_route.partition("/")[0], "httproutes"

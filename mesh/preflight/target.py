@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mesh.kube.json_access import as_mapping
+from mesh.preflight.declared_target import DeclaredTarget
 from mesh.preflight.finding import Finding, Severity
 from mesh.stack_identity import StackIdentity
 from mesh.traffic_changes import LostGateway
@@ -91,6 +92,7 @@ class CheckTarget:
     lost_gateways: tuple[LostGateway, ...] = ()  # gateways that no longer answer at the address in the cluster's links
     links: tuple[str, ...] | None = None  # targets of the cluster's links; None: no multicluster extension
     extra_resources: tuple[tuple[str, str], ...] = ()  # group and resource of objects besides Linkerd's own
+    declared: DeclaredTarget = field(default_factory=DeclaredTarget)
 
     @property
     def path(self) -> str:

@@ -1,0 +1,65 @@
+"""Check of the declared namespaces: they exist, and their annotations have one owner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mesh.kube.applied_metadata import AppliedMetadata, find_foreign_keys
+from mesh.kube.json_access import as_mapping
+from mesh.kube.terminating_namespaces import is_terminating
+from mesh.preflight.declared_target import NamespaceTarget
+from mesh.preflight.finding import Finding, Severity
+from mesh.preflight.service_reader import DeclaredObjects
+from mesh.preflight.target import CheckTarget
+
+# Suffix of the field manager that annotates namespaces.
+MANAGER_SUFFIX = "namespace"
+
+
+def check(target: CheckTarget, live: DeclaredObjects) -> Iterator[Finding]:
+    """Yield findings about the declared namespaces of a cluster, and about those that mirrors need.
+
+    Args:
+        target: the cluster.
+        live: the declared Services and namespaces that exist.
+    """
+    for namespace in target.declared.namespaces:
+        body = live.namespaces.get(namespace.name)
+        if body is not None:
+            yield from _check_existing(target, namespace, body)
+        elif not namespace.is_optional:
+            path = namespace.path
+            remedy = f"create it, set {path}.create: true, or remove the cluster from {path}.clusters"
+            yield _finding(path, target.name, "does not exist", remedy)
+    for mirror in target.declared.mirror_namespaces:
+        exists = mirror.name in {*live.namespaces, *target.declared.created_namespaces}
+        if not exists:
+            rule = f"has no namespace {mirror.name} for the mirror of {mirror.service} from {mirror.target}"
+            remedy = (
+                f"create it there, or set `namespaces.{mirror.name}: {{ clusters: [{target.name}], create: true }}`"
+            )
+            yield _finding(f"services.{mirror.service}", target.name, rule, remedy)
+
+
+def _check_existing(target: CheckTarget, namespace: NamespaceTarget, body: Mapping[str, Any]) -> Iterator[Finding]:
+    if is_terminating(body):
+        rule, remedy = "is being deleted", "wait until it is gone, create it again, or remove the entry"
+        yield _finding(namespace.path, target.name, rule, remedy)
+        return
+    if target.adopt or not namespace.annotations:
+        return
+    metadata = AppliedMetadata(
+        cluster=target.name,
+        kind="Namespace",
+        name=namespace.name,
+        annotations=namespace.annotations,
+        field_manager=f"{target.identity.field_manager}-{MANAGER_SUFFIX}",
+    )
+    for foreign in find_foreign_keys(as_mapping(dict(body), "metadata"), metadata):
+        remedy = f"remove it there, remove the setting, or set {target.path}.adopt: true to take it over"
+        yield _finding(namespace.path, target.name, str(foreign), remedy)
+
+
+def _finding(path: str, value: str, rule: str, remedy: str) -> Finding:
+    return Finding(path=path, value=value, rule=rule, remedy=remedy, severity=Severity.ERROR)

@@ -1,0 +1,121 @@
+"""Input of the checks of declared services and namespaces: what the stack file requires of one cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from mesh.config import ClusterSettings, Settings
+from mesh.export_labels import export_labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceTarget:
+    """A declared service, as one of its clusters must have it."""
+
+    namespace: str
+    name: str
+    is_optional: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)  # labels of its export
+    needs_endpoints: bool = False  # whether requests are routed to it
+    ports: tuple[int, ...] = ()  # ports in the stack file
+    has_policy: bool = False
+    has_routes: bool = False  # splits, failover or a profile on this cluster
+    is_split: bool = False  # splits or failover on this cluster
+
+    @property
+    def key(self) -> str:
+        """Return the service's key in the stack file."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def path(self) -> str:
+        """Return the path of the service in the stack file."""
+        return f"services.{self.key}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamespaceTarget:
+    """A declared namespace of another owner."""
+
+    name: str
+    is_optional: bool = False
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str:
+        """Return the path of the namespace in the stack file."""
+        return f"namespaces.{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MirrorNamespace:
+    """A namespace that a source needs for the mirrors of a service."""
+
+    name: str
+    service: str  # key of the service
+    target: str  # cluster that exports it
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeclaredTarget:
+    """The declared services and namespaces of one cluster."""
+
+    services: tuple[ServiceTarget, ...] = ()
+    namespaces: tuple[NamespaceTarget, ...] = ()
+    created_namespaces: frozenset[str] = frozenset()  # namespaces that the stack creates
+    mirror_namespaces: tuple[MirrorNamespace, ...] = ()
+
+
+def find_declared_target(stack: Settings, cluster: ClusterSettings) -> DeclaredTarget:
+    """Return the declared services and namespaces of a cluster.
+
+    Args:
+        stack: the settings.
+        cluster: the cluster.
+    """
+    samples = {sample.config.namespace for sample in stack.samples if cluster.name in sample.all_clusters}
+    declared = [each for each in stack.namespaces if cluster.name in each.clusters]
+    created = samples | {each.name for each in declared if each.config.create}
+    return DeclaredTarget(
+        services=tuple(_list_services(stack, cluster.name)),
+        namespaces=tuple(
+            NamespaceTarget(name=each.name, is_optional=each.config.optional, annotations=each.annotations)
+            for each in declared
+            if each.name not in created
+        ),
+        created_namespaces=frozenset(created),
+        mirror_namespaces=tuple(_list_mirror_namespaces(stack, cluster.name)),
+    )
+
+
+def _list_services(stack: Settings, cluster: str) -> Iterator[ServiceTarget]:
+    for service in stack.services:
+        if cluster not in service.clusters:
+            continue
+        config = service.config
+        is_federated = cluster in config.federated
+        is_split = cluster in {each.cluster for each in config.splits} | {each.cluster for each in config.failover}
+        has_routes = is_split or config.profile is not None
+        mode = service.export_modes.get(cluster)
+        yield ServiceTarget(
+            namespace=service.namespace,
+            name=service.name,
+            is_optional=config.optional,
+            labels=export_labels(mode, is_federated=is_federated),
+            needs_endpoints=bool(mode or is_federated or has_routes),
+            ports=tuple(port.port for port in config.ports),
+            has_policy=config.allow is not None,
+            has_routes=has_routes,
+            is_split=is_split,
+        )
+
+
+def _list_mirror_namespaces(stack: Settings, source: str) -> Iterator[MirrorNamespace]:
+    links = [link for link in stack.links if link.source == source]
+    for service in stack.services:
+        for link in links:
+            mode = service.export_modes.get(link.target)
+            is_member = link.target in service.config.federated and link.has_remote_discovery
+            if is_member or (mode is not None and link.mirrors(mode)):
+                yield MirrorNamespace(name=service.namespace, service=service.key, target=link.target)
