@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mesh.config import ClusterSettings, Settings
+from mesh.config import ClusterSettings, DeclaredService, Sample, Settings
 from mesh.gateway_spec import DEFAULT_PORT, gateway_values
 from mesh.kube.constants import EXPORTED_LABEL
 from mesh.kube.json_access import as_mapping, as_text
@@ -94,20 +94,28 @@ def _list_switches(
             as_text(resource.inputs.get(key)) for key in ("cluster", "namespace", "service", "value")
         )
         common_links = [link for link in stack.links if link.target == target and (link.source, link.target) in links]
-        for sample in stack.samples:
-            is_exporting = resource.name.startswith(f"{target}-{namespace}-{sample.name}-")
-            if not (is_exporting and sample.config.namespace == namespace and common_links):
-                continue
-            mode = sample.export_modes.get(target)
+        for settings in _find_exporters(stack, resource) if common_links else ():
+            mode = settings.export_modes.get(target)
             loses_remote_discovery = not all(link.has_remote_discovery for link in common_links)
             is_refused = (
-                (mode is None and target in sample.config.federated)
+                (mode is None and target in settings.config.federated)
                 or (mode == "remote-discovery" and former == "true")
                 # The links change first. A link without remote discovery deletes the mirrors.
                 or (mode == "gateway" and former == "remote-discovery" and loses_remote_discovery)
             )
             if is_refused:
                 yield ExportSwitch(target=target, namespace=namespace, service=service, mode=mode or "federated")
+
+
+def _find_exporters(stack: Settings, resource: StateResource) -> Iterator[Sample | DeclaredService]:
+    """Yield the samples and declared services whose Service an export in the stack state is of."""
+    target, namespace, service = (as_text(resource.inputs.get(key)) for key in ("cluster", "namespace", "service"))
+    for sample in stack.samples:
+        if resource.name.startswith(f"{target}-{namespace}-{sample.name}-") and sample.config.namespace == namespace:
+            yield sample
+    for declared in stack.services:
+        if (declared.namespace, declared.name) == (namespace, service) and target in declared.clusters:
+            yield declared
 
 
 def _list_lost_gateways(

@@ -13,7 +13,7 @@ from mesh.config.models.cilium import CiliumConfig, ServiceType
 from mesh.config.models.extensions import GatewayApiConfig, IngressNginxConfig, SmiConfig, VizConfig
 from mesh.config.models.links import LinkOptions
 from mesh.config.models.samples import BooksappConfig, EmojivotoConfig, HelloworldConfig, PodinfoConfig, UserlistConfig
-from mesh.config.models.services import ExportMode, NamespaceConfig, RetryBudget, ServiceConfig, SplitForm
+from mesh.config.models.services import ExportMode, NamespaceConfig, RetryBudget, ServiceConfig, SplitForm, SplitsConfig
 from mesh.config.models.stack_file import (
     ChartSourceName,
     ClusterLinkerdConfig,
@@ -271,11 +271,13 @@ class Settings:
         return tuple(cluster.name for cluster in self.clusters if not cluster.reachable)
 
     def has_grpc_routes(self, cluster: ClusterSettings) -> bool:
-        """Return whether a sample needs a GRPCRoute in a cluster, if the Linkerd release supports it."""
-        configs = [sample.config for sample in self.samples if isinstance(sample.config, PodinfoConfig)]
-        splits = [split for podinfo in configs for split in podinfo.splits if split.cluster == cluster.name]
+        """Return whether a service needs a GRPCRoute in a cluster, if the Linkerd release supports it."""
+        configs: list[SplitsConfig] = [each.config for each in self.samples if isinstance(each.config, PodinfoConfig)]
+        # The `appProtocol` of a Service is not known before the cluster is read.
+        configs += [each.config for each in self.services if any(port.protocol == "grpc" for port in each.config.ports)]
+        splits = [split for config in configs for split in config.splits if split.cluster == cluster.name]
         has_route_split = any((split.form or cluster.split_form) == "gateway-api" for split in splits)
-        has_failover = any(failover.cluster == cluster.name for podinfo in configs for failover in podinfo.failover)
+        has_failover = any(failover.cluster == cluster.name for config in configs for failover in config.failover)
         return has_route_split or has_failover
 
     @property

@@ -25,6 +25,7 @@ from mesh.preflight import (
     declared_services,
     foreign_links,
     foreign_releases,
+    foreign_traffic_rules,
     gateway,
     gateway_api,
     kubernetes_version,
@@ -184,7 +185,13 @@ def _check_declared(target: CheckTarget, client: KubeClient) -> tuple[DeclaredOb
         # Nothing is known about the Services then, and the update would delete their routes.
         remedy = f"let the user of {target.path}.context read Services and namespaces"
         return DeclaredObjects(), [target.finding(f"could not be read: {error}", remedy)]
-    return live, [*declared_namespaces.check(target, live), *declared_services.check(target, live)]
+    findings = [*declared_namespaces.check(target, live), *declared_services.check(target, live)]
+    try:
+        findings += foreign_traffic_rules.check(target, live, client)
+    except NotReadableError as error:
+        rule, remedy = f"could not be read: {error}", f"let the user of {target.path}.context read it"
+        findings.append(target.finding(rule, remedy, severity=Severity.WARNING))
+    return live, findings
 
 
 def _read_uid(target: CheckTarget, client: KubeClient) -> tuple[str | None, list[Finding]]:

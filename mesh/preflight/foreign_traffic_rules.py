@@ -1,0 +1,145 @@
+"""Check for routes, profiles and policies of other owners that would conflict with those of the stack.
+
+Two splits of one service, two profiles with its name, or two Servers for its pods: Linkerd applies one of each, or
+refuses the second. So the stack does not add one of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from mesh.kube.client import KubeClient
+from mesh.kube.errors import to_single_line
+from mesh.kube.json_access import as_mapping, as_mappings, as_text
+from mesh.kube.ownership import GATEWAY_API_GROUP
+from mesh.preflight.declared_target import ServiceTarget
+from mesh.preflight.finding import Finding, Severity
+from mesh.preflight.service_reader import DeclaredObjects, parse_service
+from mesh.preflight.target import CheckTarget
+from mesh.service_facts import LiveService
+
+_Object = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _RuleKind:
+    """A kind of objects that name a Service or select its pods."""
+
+    kind: str
+    paths: tuple[str, ...]  # API version and plural, of each group that can have the kind
+    setting: str  # setting of a service that creates such objects
+    applies_to: Callable[[_Object, ServiceTarget, LiveService], bool]
+    is_declared: Callable[[ServiceTarget], bool]
+
+
+def _is_split(body: _Object, service: ServiceTarget, _live: LiveService) -> bool:
+    return as_text(as_mapping(dict(body), "spec").get("service")) == service.name
+
+
+def _is_route(body: _Object, service: ServiceTarget, _live: LiveService) -> bool:
+    parents = as_mappings(as_mapping(dict(body), "spec").get("parentRefs"))
+    return any(each.get("kind") == "Service" and each.get("name") == service.name for each in parents)
+
+
+def _is_profile(body: _Object, service: ServiceTarget, _live: LiveService) -> bool:
+    name = as_text(as_mapping(dict(body), "metadata").get("name"))
+    return name.startswith(f"{service.name}.{service.namespace}.svc.")
+
+
+def _is_server(body: _Object, service: ServiceTarget, live: LiveService) -> bool:
+    spec = as_mapping(dict(body), "spec")
+    ports = {str(port.target) for port in live.ports if not service.ports or port.port in service.ports}
+    labels = as_mapping(spec, "podSelector", "matchLabels")
+    return bool(live.selector) and labels == dict(live.selector) and str(spec.get("port")) in ports
+
+
+_KINDS = (
+    _RuleKind(
+        kind="TrafficSplit",
+        paths=("split.smi-spec.io/v1alpha1/trafficsplits",),
+        setting="splits",
+        applies_to=_is_split,
+        is_declared=lambda service: service.has_routes,
+    ),
+    _RuleKind(
+        kind="HTTPRoute",
+        paths=(f"{GATEWAY_API_GROUP}/v1beta1/httproutes", "policy.linkerd.io/v1beta2/httproutes"),
+        setting="splits, failover or profile",
+        applies_to=_is_route,
+        is_declared=lambda service: service.has_routes,
+    ),
+    _RuleKind(
+        kind="GRPCRoute",
+        paths=(f"{GATEWAY_API_GROUP}/v1/grpcroutes",),
+        setting="splits, failover or profile",
+        applies_to=_is_route,
+        is_declared=lambda service: service.has_routes,
+    ),
+    _RuleKind(
+        kind="ServiceProfile",
+        paths=("linkerd.io/v1alpha2/serviceprofiles",),
+        setting="splits, failover or profile",
+        applies_to=_is_profile,
+        is_declared=lambda service: service.has_routes,
+    ),
+    _RuleKind(
+        kind="Server",
+        paths=("policy.linkerd.io/v1beta1/servers",),
+        setting="allow",
+        applies_to=_is_server,
+        is_declared=lambda service: service.has_policy,
+    ),
+)
+
+
+def check(target: CheckTarget, live: DeclaredObjects, client: KubeClient) -> Iterator[Finding]:
+    """Yield a finding for each conflicting object of another owner.
+
+    Args:
+        target: the cluster.
+        live: the declared Services and namespaces that exist.
+        client: the cluster's client.
+    """
+    for kind in _KINDS:
+        for service in target.declared.services:
+            body = live.services.get((service.namespace, service.name))
+            if body is None or not kind.is_declared(service):
+                continue
+            facts = parse_service(body)
+            for rule in _list_rules(client, kind, service.namespace):
+                if kind.applies_to(rule, service, facts) and not _is_own(rule, target.identity.field_manager):
+                    yield _finding(target, service, kind, as_mapping(dict(rule), "metadata"))
+
+
+def _list_rules(client: KubeClient, kind: _RuleKind, namespace: str) -> Iterator[_Object]:
+    for path in kind.paths:
+        group, _, plural = path.rpartition("/")
+        response = client.get(
+            f"/apis/{group}/namespaces/{quote(namespace, safe='')}/{plural}", f"{plural} of namespace {namespace}"
+        )
+        yield from as_mappings((response or {}).get("items"))
+
+
+def _is_own(body: _Object, field_manager: str) -> bool:
+    return field_manager in _managers(as_mapping(dict(body), "metadata"))
+
+
+def _managers(metadata: Mapping[str, Any]) -> list[str]:
+    entries = as_mappings(metadata.get("managedFields"))
+    return list(dict.fromkeys(to_single_line(as_text(entry.get("manager")), 128) for entry in entries))
+
+
+def _finding(target: CheckTarget, service: ServiceTarget, kind: _RuleKind, metadata: Mapping[str, Any]) -> Finding:
+    name = to_single_line(as_text(metadata.get("name")), 127)
+    managers = " and ".join(_managers(metadata)) or "another program"
+    subject = "its pods" if kind.kind == "Server" else "this service"
+    return Finding(
+        path=service.path,
+        value=target.name,
+        rule=f"{kind.kind} {service.namespace}/{name}, set by {managers}, is for {subject} too",
+        remedy=f"delete it, or remove {kind.setting} from the entry",
+        severity=Severity.ERROR,
+    )
