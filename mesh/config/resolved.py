@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -29,6 +29,8 @@ from mesh.linkerd_releases import LinkerdRelease
 from mesh.service_profiles.routes import ProfileRoute
 from mesh.topology import Link
 
+# How clients reach a service.
+RequestPath = Literal["local", "gateway", "direct"]
 # Annotation of a namespace or a pod: whether Linkerd's injector adds a proxy.
 INJECT_ANNOTATION = "linkerd.io/inject"
 
@@ -226,6 +228,27 @@ class DeclaredService:
     def key(self) -> str:
         """Return the service's key in the stack file."""
         return f"{self.namespace}/{self.name}"
+
+    def list_paths(
+        self, source: str, target: str, links: Iterable[Link]
+    ) -> Iterator[Literal["local", "gateway", "direct"]]:
+        """Yield how clients reach the service: in their own cluster, through the gateway, or directly.
+
+        Args:
+            source: cluster of the clients.
+            target: cluster of the service.
+            links: all links.
+        """
+        if source == target:
+            yield "local"
+        mode = self.export_modes.get(target)
+        for link in links:
+            if (link.source, link.target) != (source, target):
+                continue
+            if mode == "gateway" and link.has_gateway:
+                yield "gateway"
+            if (mode == "remote-discovery" or target in self.config.federated) and link.has_remote_discovery:
+                yield "direct"
 
 
 @dataclass(frozen=True, kw_only=True)

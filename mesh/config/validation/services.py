@@ -9,6 +9,7 @@ from mesh.config.field_types import ADD_ON_NAMESPACES, LINKERD_NAMESPACES
 from mesh.config.models.services import ServiceConfig
 from mesh.config.parser import ParsedStackFile
 from mesh.config.resolved import DeclaredNamespace, DeclaredService, Sample
+from mesh.config.validation.allow import check_allow
 from mesh.config.validation.exports import choose_export_mode
 from mesh.config.validation.extensions import check_listed_clusters
 from mesh.config.validation.traffic import TrafficValidators
@@ -123,6 +124,7 @@ def resolve_services(
         _check_lengths(path, service, links, errors)
         _check_samples(path, service, samples, errors)
         _check_ports(parsed, path, config, errors)
+        check_allow(parsed, path, service, names, links, errors)
         if _is_empty(config):
             rule = "the entry changes nothing"
             errors.add(
