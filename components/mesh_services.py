@@ -36,7 +36,7 @@ def deploy_services(
     namespaces = create_namespaces(stack, facts, clusters, mesh_clusters, links)
     components: list[TrafficComponent] = [*create_samples(stack.samples, namespaces)]
     components += [
-        DeclaredServiceComponent(namespaces[cluster, service.namespace], service, live)
+        DeclaredServiceComponent(namespaces[cluster, service.namespace], service, live, stack)
         for service in stack.services
         for cluster in service.clusters
         # An optional service can be missing.

@@ -8,6 +8,8 @@ Follows https://linkerd.io/2/reference/authorization-policy/ and https://linkerd
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -28,6 +30,17 @@ class Permission:
     identities: tuple[str, ...] = ()  # empty: no identity is necessary
     networks: tuple[str, ...] = ()  # empty: any network
     needs_tls: bool = False  # without identities: whether clients need TLS
+
+    @property
+    def name(self) -> str:
+        """Return a part of the names of the permission's objects; other permissions of the service have another."""
+        if self.identities and not self.networks:
+            return "identities"
+        if not self.identities and not self.needs_tls:
+            return "networks"
+        content = json.dumps([self.identities, self.networks, self.needs_tls])
+        # A changed permission is another object, which exists before the former one is deleted.
+        return f"clients-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
 
 
 def resolve_permissions(service: DeclaredService, cluster: ClusterSettings, stack: Settings) -> list[Permission]:
@@ -103,4 +116,4 @@ def _merge(permissions: Iterable[Permission]) -> Iterator[Permission]:
         networks = [network for each in open_to_networks for network in each.networks or ANY_NETWORK]
         yield Permission(networks=tuple(dict.fromkeys(networks)))
     merged = [*only_identities, *open_to_networks]
-    yield from (each for each in all_permissions if each not in merged)
+    yield from dict.fromkeys(each for each in all_permissions if each not in merged)

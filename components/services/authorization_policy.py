@@ -15,17 +15,17 @@ from components.traffic_order import restrict_after
 from mesh.config.models.samples import PolicyClientsConfig
 from mesh.config.models.services import PolicyForm
 
-Protocol = Literal["HTTP/1", "HTTP/2", "gRPC"]
+Protocol = Literal["unknown", "HTTP/1", "HTTP/2", "gRPC", "opaque"]
 
-_GROUP = "policy.linkerd.io"
+POLICY_GROUP = "policy.linkerd.io"
 
 
-def server_spec(selector: Mapping[str, str], port: str, protocol: Protocol) -> dict[str, Any]:
+def server_spec(selector: Mapping[str, str], port: int | str, protocol: Protocol) -> dict[str, Any]:
     """Return the spec of a Server.
 
     Args:
         selector: labels of the pods.
-        port: name of the pods' port.
+        port: number or name of the pods' port.
         protocol: protocol of the port.
     """
     return {"podSelector": {"matchLabels": dict(selector)}, "port": port, "proxyProtocol": protocol}
@@ -94,7 +94,7 @@ def allow_access(
     # Linkerd denies all requests to the port of a Server without authorizations.
     component.create_custom_object(
         f"{name}-server",
-        f"{_GROUP}/v1beta1",
+        f"{POLICY_GROUP}/v1beta1",
         "Server",
         name,
         server_spec(selector, port, protocol),
@@ -114,7 +114,7 @@ def _create_permissions(
     if form == "server-authorization":
         authorization = component.create_custom_object(
             f"{name}-authorization",
-            f"{_GROUP}/v1beta1",
+            f"{POLICY_GROUP}/v1beta1",
             "ServerAuthorization",
             name,
             authorization_spec(name, accounts, clients),
@@ -123,19 +123,19 @@ def _create_permissions(
         return [authorization]
     authentication = component.create_custom_object(
         f"{name}-authentication",
-        f"{_GROUP}/v1alpha1",
+        f"{POLICY_GROUP}/v1alpha1",
         "MeshTLSAuthentication",
         name,
         authentication_spec(accounts, clients),
         depends_on,
     )
     spec = {
-        "targetRef": {"group": _GROUP, "kind": "Server", "name": name},
-        "requiredAuthenticationRefs": [{"group": _GROUP, "kind": "MeshTLSAuthentication", "name": name}],
+        "targetRef": {"group": POLICY_GROUP, "kind": "Server", "name": name},
+        "requiredAuthenticationRefs": [{"group": POLICY_GROUP, "kind": "MeshTLSAuthentication", "name": name}],
     }
     policy = component.create_custom_object(
         f"{name}-policy",
-        f"{_GROUP}/v1alpha1",
+        f"{POLICY_GROUP}/v1alpha1",
         "AuthorizationPolicy",
         name,
         spec,

@@ -12,12 +12,14 @@ import pulumi
 
 from components.services.exports import ExportedService, Exports, create_export
 from components.services.mesh_namespace import MeshNamespace
+from components.services.service_policy import create_policies, protected_ports
 from components.services.traffic_component import TrafficComponent
 from components.services.traffic_rules import create_traffic_rules
 from components.services.traffic_split import RoutedPort
 from mesh import config
 from mesh.linkerd_releases import LinkerdRelease
 from mesh.service_facts import LiveService
+from mesh.service_policy import resolve_permissions
 from mesh.service_ports import ServicePort, select_ports
 
 
@@ -36,7 +38,7 @@ def routed_ports(ports: list[ServicePort], linkerd_release: LinkerdRelease) -> l
             number=port.number,
             kind="GRPCRoute" if port.protocol == "grpc" and has_grpc_routes else "HTTPRoute",
             role_suffix=f"-{port.number}",
-            name_suffix=f"-{port.number}",
+            name_suffix=f".{port.number}",
         )
         for port in ports
         if port.protocol != "tcp"
@@ -50,6 +52,7 @@ class DeclaredServiceComponent(TrafficComponent):
         namespace: namespace of the Service.
         service: settings of the service.
         live: the Service.
+        stack: settings of the stack.
         opts: resource options.
     """
 
@@ -58,9 +61,10 @@ class DeclaredServiceComponent(TrafficComponent):
         namespace: MeshNamespace,
         service: config.DeclaredService,
         live: LiveService,
+        stack: config.Settings,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        self.service, self.live = service, live
+        self.service, self.live, self._stack = service, live, stack
         # Kubernetes allows no dots in the names of namespaces and Services, so no two resources have the same name.
         name = f"{namespace.cluster.name}-{namespace.name}.{service.name}"
         super().__init__("multicluster-mesh:index:DeclaredService", name, namespace, separator=".", opts=opts)
@@ -95,6 +99,10 @@ class DeclaredServiceComponent(TrafficComponent):
         Args:
             exports: registry of the Services and their mirrors.
         """
-        settings = self.service.config
-        ports = routed_ports(select_ports(settings, self.live), self.cluster.settings.linkerd_release)
-        create_traffic_rules(self, exports, self.service.name, ports, settings, self.service.profile)
+        name, settings = self.service.name, self.service.config
+        ports = select_ports(settings, self.live)
+        routed = routed_ports(ports, self.cluster.settings.linkerd_release)
+        create_traffic_rules(self, exports, name, routed, settings, self.service.profile)
+        if settings.allow is not None:
+            permissions = resolve_permissions(self.service, self.cluster.settings, self._stack)
+            create_policies(self, name, settings.policy, protected_ports(ports), self.live.selector, permissions)

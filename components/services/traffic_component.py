@@ -24,7 +24,7 @@ class TrafficComponent(pulumi.ComponentResource):
         type_token: Pulumi type of the component.
         resource_name: name of the component, and prefix of the names of its resources.
         namespace: namespace of the Services.
-        separator: text between the prefix and the suffix of a resource name.
+        separator: text between the prefix and the suffix of a resource name, and of an object's name.
         opts: resource options.
     """
 
@@ -41,7 +41,7 @@ class TrafficComponent(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         self.namespace, self.cluster = namespace, namespace.cluster
-        self._resource_name, self._separator = resource_name, separator
+        self._resource_name, self.separator = resource_name, separator
         super().__init__(type_token, resource_name, None, opts)
         self._child_options = self.cluster.options(self)
 
@@ -67,7 +67,7 @@ class TrafficComponent(pulumi.ComponentResource):
     @property
     def resource_prefix(self) -> str:
         """Return the beginning of the names of the component's resources."""
-        return f"{self._resource_name}{self._separator}"
+        return f"{self._resource_name}{self.separator}"
 
     def create_custom_object(
         self,

@@ -57,7 +57,7 @@ def create_traffic_rules(
         ports = [port for port in ports if profile.form == "gateway-api" and port.kind != "HTTPRoute"]
     if distribution is not None and ports:
         # The name of a failover differs from a split's, because both exist while one replaces the other.
-        name = service if split is not None else f"{service}-failover"
+        name = service if split is not None else f"{service}{component.separator}failover"
         version = split.smi_version if split is not None else "v1alpha1"
         split_requests(
             component,

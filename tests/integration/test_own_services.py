@@ -123,7 +123,7 @@ def test_profile_has_weights_of_split_and_failover(stack: StackUnderTest) -> Non
 def test_selected_ports_have_routes(stack: StackUnderTest) -> None:
     routes = stack.list_objects("west", "httproutes", "-n", NAMESPACE)
 
-    assert sorted(route["metadata"]["name"] for route in routes) == ["api-80", "api-9000"]
+    assert sorted(route["metadata"]["name"] for route in routes) == ["api.80", "api.9000"]
 
 
 def test_second_update_changes_nothing_after_other_teams_deploy_again(stack: StackUnderTest) -> None:
@@ -205,8 +205,8 @@ def test_destroy_leaves_only_what_other_teams_own(stack: StackUnderTest) -> None
     stack.destroy()
 
     objects = own_objects(stack, "east")
-    metadata = [item["metadata"] for item in objects.values()]
-    assert not any(EXPORTED_LABEL in (each.get("labels") or {}) for each in metadata)
+    labels = {item["metadata"]["name"]: item["metadata"].get("labels") or {} for item in objects.values()}
+    assert [name for name, each in labels.items() if EXPORTED_LABEL in each] == ["orders"]
     namespace = stack.get_object("east", "namespace", NAMESPACE)
     assert not any("linkerd.io" in key for key in namespace["metadata"].get("annotations") or {})
     assert {name.partition("/")[0] for name in objects} >= {"services", "deployments.apps", "statefulsets.apps"}

@@ -43,7 +43,7 @@ def test_split_follows_mirrors(run_with_services: RunWithServices) -> None:
     [(name, route)] = recorder.inputs_of(":HTTPRoute").items()
     assert (name, route["metadata"]["name"], route["metadata"]["namespace"]) == (
         "west-shop.cart.split-80",
-        "cart-80",
+        "cart.80",
         "shop",
     )
     [rule] = route["spec"]["rules"]

@@ -93,8 +93,8 @@ def _check_clusters(
             errors.add((*path, "networks"), ELLIPSIS, rule, "remove it, or the cluster")
         elif entry.client != "*":
             rule = (
-                "through a gateway, requests have the gateway's identity, so the policy allows every client that can use "
-                "the gateway"
+                "through a gateway, requests have the gateway's identity, so the policy allows every client that can "
+                "use the gateway"
             )
             remedy = "use a link without a gateway for the client's own identity, or accept it"
             errors.warn(source_path, source, rule, remedy)
