@@ -10,6 +10,7 @@ from components.mesh_cluster import MeshCluster
 from components.services.declared_service import DeclaredServiceComponent
 from components.services.exports import Exports
 from components.services.mesh_namespace import create_namespaces
+from components.services.proxy_metrics_access import ProxyMetricsAccess
 from components.services.traffic_component import TrafficComponent
 from components.workloads.samples import create_samples
 from mesh import config
@@ -43,9 +44,23 @@ def deploy_services(
         if cluster in mesh_clusters
         and (live := facts.services.get((cluster, service.namespace, service.name))) is not None
     ]
+    components += [
+        ProxyMetricsAccess(namespaces[cluster, namespace.name])
+        for namespace in stack.namespaces
+        for cluster in namespace.clusters
+        if (cluster, namespace.name) in namespaces and _locks_viz_out(namespace, mesh_clusters[cluster])
+    ]
     # A route can name a service of any other cluster, so all exports precede the routes.
     exports = Exports()
     for component in components:
         component.export_services(exports, namespaces)
     for component in components:
         component.create_traffic_rules(exports)
+
+
+def _locks_viz_out(namespace: config.DeclaredNamespace, mesh_cluster: MeshCluster) -> bool:
+    """Return whether the namespace's policy would refuse the Prometheus of viz."""
+    viz = mesh_cluster.cluster.settings.extensions.viz
+    has_own_prometheus = viz is not None and viz.prometheus_url is None
+    # The other policies allow clients with an identity, or all clients of the cluster.
+    return has_own_prometheus and namespace.config.default_inbound_policy == "deny"

@@ -20,6 +20,7 @@ class ServiceTarget:
     needs_endpoints: bool = False  # whether requests are routed to it
     ports: tuple[int, ...] = ()  # ports in the stack file
     has_policy: bool = False
+    allows_networks: bool = False  # whether the policy allows clients without an identity
     has_routes: bool = False  # splits, failover or a profile on this cluster
     is_split: bool = False  # splits or failover on this cluster
 
@@ -106,6 +107,10 @@ def _list_services(stack: Settings, cluster: str) -> Iterator[ServiceTarget]:
             needs_endpoints=bool(mode or is_federated or has_routes),
             ports=tuple(port.port for port in config.ports),
             has_policy=config.allow is not None,
+            allows_networks=any(
+                each.unauthenticated or (each.networks and each.client is None and not each.identities)
+                for each in config.allow or ()
+            ),
             has_routes=has_routes,
             is_split=is_split,
         )

@@ -28,6 +28,7 @@ from mesh.preflight import (
     foreign_traffic_rules,
     gateway,
     gateway_api,
+    grpc_probes,
     kubernetes_version,
     network_overlap,
     ownership,
@@ -188,6 +189,7 @@ def _check_declared(target: CheckTarget, client: KubeClient) -> tuple[DeclaredOb
     findings = [*declared_namespaces.check(target, live), *declared_services.check(target, live)]
     try:
         findings += foreign_traffic_rules.check(target, live, client)
+        findings += grpc_probes.check(target, live, client)
     except NotReadableError as error:
         rule, remedy = f"could not be read: {error}", f"let the user of {target.path}.context read it"
         findings.append(target.finding(rule, remedy, severity=Severity.WARNING))

@@ -125,6 +125,7 @@ def resolve_services(
         _check_samples(path, service, samples, errors)
         _check_ports(parsed, path, config, errors)
         check_allow(parsed, path, service, names, links, errors)
+        _check_default_policy(path, service, namespaces, errors)
         if _is_empty(config):
             rule = "the entry changes nothing"
             errors.add(
@@ -182,6 +183,20 @@ def _check_samples(path: Path, service: DeclaredService, samples: Sequence[Sampl
         if sample.config.namespace == service.namespace and service.name in _SAMPLE_SERVICES[sample.name]:
             rule = f"the sample {sample.name} creates this service"
             errors.add(path, ELLIPSIS, rule, f"move the settings to workloads, below {sample.name}")
+
+
+def _check_default_policy(
+    path: Path, service: DeclaredService, namespaces: Sequence[DeclaredNamespace], errors: ValidationErrors
+) -> None:
+    """Warn of an exported service whose namespace refuses all requests, those of the gateway included."""
+    if service.config.allow is not None:
+        return
+    for namespace in namespaces:
+        exporting = {*service.config.exported, *service.config.federated}
+        is_locked = namespace.config.default_inbound_policy == "deny" and exporting & set(namespace.clusters)
+        if namespace.name == service.namespace and is_locked:
+            rule = f"namespaces.{namespace.name}.defaultInboundPolicy: deny refuses all requests to it"
+            errors.warn(path, ELLIPSIS, rule, "set allow, with the clusters of its clients")
 
 
 def _check_ports(parsed: ParsedStackFile, path: Path, config: ServiceConfig, errors: ValidationErrors) -> None:

@@ -1,0 +1,65 @@
+"""Check for gRPC probes that a policy would refuse.
+
+Linkerd authorizes the HTTP probes of a port with a Server, because their paths are in the pod, but no gRPC probes. The
+kubelet has no identity. So the pods would never be ready again.
+
+Follows https://linkerd.io/2/reference/authorization-policy/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from mesh.kube.client import KubeClient
+from mesh.kube.json_access import as_mapping, as_mappings, as_text
+from mesh.preflight.finding import Finding, Severity
+from mesh.preflight.service_reader import DeclaredObjects, parse_service
+from mesh.preflight.target import CheckTarget
+
+_PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+# A Service can select the pods of several workloads, but rarely of more.
+_MAX_PODS = 20
+
+
+def check(target: CheckTarget, live: DeclaredObjects, client: KubeClient) -> Iterator[Finding]:
+    """Yield a finding for each declared service whose policy would refuse a gRPC probe.
+
+    Args:
+        target: the cluster.
+        live: the declared Services and namespaces that exist.
+        client: the cluster's client.
+    """
+    for service in target.declared.services:
+        body = live.services.get((service.namespace, service.name))
+        if body is None or not service.has_policy or service.allows_networks:
+            continue
+        facts = parse_service(body)
+        if not facts.selector:
+            continue
+        targets = {port.target for port in facts.ports if not service.ports or port.port in service.ports}
+        selector = quote(",".join(f"{key}={value}" for key, value in facts.selector.items()), safe="")
+        path = f"/api/v1/namespaces/{quote(service.namespace, safe='')}/pods?labelSelector={selector}&limit={_MAX_PODS}"
+        pods = as_mappings((client.get(path, f"the pods of Service {service.key}") or {}).get("items"))
+        probed = sorted({port for pod in pods for port in _list_probed_ports(pod, targets)})
+        if probed:
+            yield Finding(
+                path=f"{service.path}.allow",
+                value=target.name,
+                rule=f"its pods have a gRPC probe on port {probed[0]}, which the policy would refuse, because the kubelet "
+                "has no identity",
+                remedy="add `{ networks: [<networks of the nodes>] }` to allow, or use an httpGet or exec probe",
+                severity=Severity.ERROR,
+            )
+
+
+def _list_probed_ports(pod: Mapping[str, Any], targets: set[int | str]) -> Iterator[int]:
+    """Yield the ports among the targets that gRPC probes of a pod use."""
+    for container in as_mappings(as_mapping(dict(pod), "spec").get("containers")):
+        names = {as_text(each.get("name")): each.get("containerPort") for each in as_mappings(container.get("ports"))}
+        numbers = {names.get(each) if isinstance(each, str) else each for each in targets}
+        for probe in _PROBES:
+            port = as_mapping(container, probe, "grpc").get("port")
+            if isinstance(port, int) and port in numbers:
+                yield port
