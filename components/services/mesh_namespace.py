@@ -14,7 +14,7 @@ from components.namespace import create_namespace
 from components.sdk.secrets import create_pull_secret
 from mesh import config
 from mesh.config.models.links import SelectorsConfig
-from mesh.config.resolved import INJECT_ANNOTATION
+from mesh.kube.constants import INJECT_ANNOTATION
 from mesh.service_facts import ClusterFacts
 from mesh.topology import Link
 

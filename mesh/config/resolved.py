@@ -25,14 +25,13 @@ from mesh.config.models.stack_file import (
 )
 from mesh.config.models.trust import TrustConfig
 from mesh.kube import kubeconfig
+from mesh.kube.constants import INJECT_ANNOTATION, PROXY_CONFIG_PREFIX
 from mesh.linkerd_releases import LinkerdRelease
 from mesh.service_profiles.routes import ProfileRoute
 from mesh.topology import Link
 
 # How clients reach a service.
 RequestPath = Literal["local", "gateway", "direct"]
-# Annotation of a namespace or a pod: whether Linkerd's injector adds a proxy.
-INJECT_ANNOTATION = "linkerd.io/inject"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,9 +205,9 @@ class DeclaredNamespace:
         if config.meshed is not None:
             annotations[INJECT_ANNOTATION] = "enabled" if config.meshed else "disabled"
         if config.default_inbound_policy is not None:
-            annotations["config.linkerd.io/default-inbound-policy"] = config.default_inbound_policy
+            annotations[f"{PROXY_CONFIG_PREFIX}default-inbound-policy"] = config.default_inbound_policy
         annotations |= {
-            f"config.linkerd.io/{key}": ",".join(map(str, values)) for key, values in ports.items() if values
+            f"{PROXY_CONFIG_PREFIX}{key}": ",".join(map(str, values)) for key, values in ports.items() if values
         }
         return annotations
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from mesh.concurrency import run_concurrently
 from mesh.kube.connection import Access, build_api_client
@@ -23,7 +23,7 @@ from mesh.kube.errors import (
     request_error,
     to_single_line,
 )
-from mesh.kube.json_access import as_text
+from mesh.kube.json_access import as_mapping, as_mappings, as_text
 from mesh.kube.transport import JSON_MEDIA_TYPE, Response, Transport, api_status_error
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ OVERLOAD_RETRY_DELAYS_S = (0.1, 0.2, 0.4, 0.8, 1.5)
 REQUEST_TIMEOUT_S = 30.0
 # For a cluster that may be gone. urllib3 connects up to four times.
 CONNECT_TIMEOUT_S = 5.0
+# Objects of one response of `iterate_objects`. A page of pods is a few megabytes.
+PAGE_SIZE = 250
 # The default pool size of the official client on a machine with one processor.
 _MAX_CONCURRENT_REQUESTS = 5
 
@@ -59,8 +61,8 @@ class KubeClient:
     for one unexpected field.
 
     * `get_version`, `get` and `post` are for checks: one attempt, and no response after the deadline.
-    * `request` and `list_objects` are for changes. urllib3 retries lost connections three times; each attempt has the
-      full timeout.
+    * `request`, `list_objects` and `iterate_objects` are for changes. urllib3 retries lost connections three times;
+      each attempt has the full timeout.
     * After a response with status 429, each of them tries again for up to three seconds.
 
     Args:
@@ -175,6 +177,26 @@ class KubeClient:
         query_path = f"{path}?labelSelector={quote(selector)}" if selector else path
         object_list = self.request("GET", query_path, accept=accept) or {}
         return list(object_list.get("items") or ())
+
+    def iterate_objects(
+        self, path: str, selector: str = "", *, accept: str = JSON_MEDIA_TYPE
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the objects of a kind in pages, so that few are in memory at once; raise as `request` does.
+
+        Args:
+            path: path of the kind, in one namespace or all.
+            selector: a label selector.
+            accept: media type of a page.
+        """
+        position = ""
+        while True:
+            query = {"labelSelector": selector, "limit": str(PAGE_SIZE), "continue": position}
+            query_path = f"{path}?{urlencode({key: value for key, value in query.items() if value})}"
+            page = self.request("GET", query_path, accept=accept) or {}
+            yield from as_mappings(page.get("items"))
+            position = as_text(as_mapping(page, "metadata").get("continue"))
+            if not position:
+                return
 
     def read_text(self, path: str, *, max_bytes: int) -> str | None:
         """Return a text, such as a container's log, or None if it does not exist. There is one attempt.

@@ -14,6 +14,10 @@ CRDS_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 SIMULATED_NODE_ANNOTATION = "kwok.x-k8s.io/node"
 RUNS_PODS_LABEL = "multicluster-mesh/runs-pods"
 
+# Annotations of Linkerd's proxy injector: https://linkerd.io/2/reference/proxy-configuration/.
+INJECT_ANNOTATION = "linkerd.io/inject"
+PROXY_CONFIG_PREFIX = "config.linkerd.io/"
+
 MULTICLUSTER_NAMESPACE = "linkerd-multicluster"
 LINK_GROUP = "multicluster.linkerd.io"
 # Labels of Linkerd's service mirror: https://linkerd.io/2/reference/multicluster/.
