@@ -212,6 +212,55 @@ class ServiceExportProvider(StateProvider):
             service_export.remove_export(_connect(_props), _props)
 
 
+class ObjectMetadataProvider(StateProvider):
+    """Provider of `components.services.object_metadata.ObjectMetadata`, whose hook sets the labels and annotations."""
+
+    id_keys = ("cluster", "kind", "namespace", "name", "fieldManager")
+    keys = (*id_keys, "context", "kubeconfig", "uid", "labels", "annotations", "adopt")
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Read the labels and annotations, so that `up` sets those that were changed or removed."""
+        from components.services import object_metadata
+        from mesh.kube.applied_metadata import read_metadata
+        from mesh.kube.cluster_uid import WrongClusterError
+        from mesh.kube.errors import KubeError
+
+        # Pulumi's own refresh reports a cluster that cannot be reached, `ClusterIdentities` one that is another one.
+        with suppress(WrongClusterError, KubeError):
+            live = read_metadata(_connect(props), object_metadata.parse_props(props))
+            # Without an ID, Pulumi drops the resource: its object does not exist either.
+            return ReadResult("", {}) if live is None else ReadResult(id_, {**self.persisted(props), **live})
+        return ReadResult(id_, props)
+
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        """Remove the labels and annotations."""
+        from components.services import object_metadata
+        from mesh.kube.applied_metadata import remove_metadata
+
+        with _skipped_on_another_cluster():
+            remove_metadata(_connect(_props), object_metadata.parse_props(_props))
+
+
+class ProxyCleanupProvider(StateProvider):
+    """Provider of `components.services.namespace_membership.ProxyCleanup`."""
+
+    id_keys = ("cluster", "namespace")
+    keys = (*id_keys, "context", "kubeconfig", "uid", "fieldManager")
+
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        """Restart the workloads that still have a proxy, and warn of each that keeps it."""
+        from components.services import namespace_membership
+        from mesh.kube.client import CONNECT_TIMEOUT_S
+        from mesh.kube.errors import KubeError
+
+        with _skipped_on_another_cluster():
+            try:
+                client = _connect(_props, connect_timeout_s=CONNECT_TIMEOUT_S)
+                namespace_membership.remove_proxies(client, _props, report=pulumi.log.info, warn=pulumi.log.warn)
+            except KubeError as error:  # a proxy that stays must not prevent the deletion of the mesh
+                pulumi.log.warn(namespace_membership.format_remaining(_props, str(error)))
+
+
 class NamespaceDeletionProvider(StateProvider):
     """Provider of `components.namespace.NamespaceDeletion`."""
 

@@ -31,6 +31,8 @@ _CLUSTER_INPUTS = {
     "MirrorCleanup": "source",
     "ExportCleanup": "target",
     "ServiceExport": "cluster",
+    "ObjectMetadata": "cluster",
+    "ProxyCleanup": "cluster",
     "RetainedCrds": "cluster",
     "ReleaseDrift": "cluster",
     "NamespaceDeletion": "cluster",

@@ -35,9 +35,16 @@ class HookStep:
 
     def report_status(self, status: str) -> None:
         """Show a status in the resource's row of Pulumi's display, until the next one replaces it."""
+        self._log(engine_pb2.INFO, status, ephemeral=True)
+
+    def warn(self, message: str) -> None:
+        """Show a warning on the resource, which stays in Pulumi's output."""
+        self._log(engine_pb2.WARNING, message, ephemeral=False)
+
+    def _log(self, severity: Any, message: str, *, ephemeral: bool) -> None:
         engine: Any = get_engine()
         engine.Log(
-            engine_pb2.LogRequest(severity=engine_pb2.INFO, message=status, urn=self.urn, streamId=0, ephemeral=True)
+            engine_pb2.LogRequest(severity=severity, message=message, urn=self.urn, streamId=0, ephemeral=ephemeral)
         )
 
 

@@ -27,7 +27,7 @@ from components.sdk.hooks import HookStep, create_step_hook
 from mesh.kube import client as kube_client
 from mesh.kube.applied_metadata import (
     AppliedMetadata,
-    MissingObjectError,
+    ObjectNotFoundError,
     apply_metadata,
     read_metadata,
     remove_metadata,
@@ -133,7 +133,7 @@ def share_labels(client: KubeClient, exports: Sequence[Mapping[str, Any]], label
     """
     for export in exports:
         # On a rebuilt cluster, another hook creates the Service later.
-        with suppress(MissingObjectError):
+        with suppress(ObjectNotFoundError):
             if (value := labels.get(export["label"])) is not None:
                 # With the same value, there is no conflict with the Service's own field manager.
                 apply_export(client, {**export, "value": value})
@@ -147,7 +147,7 @@ def apply_export(client: KubeClient, props: Mapping[str, Any]) -> None:
         props: properties of a `ServiceExport`.
 
     Raises:
-        MissingObjectError: the Service does not exist.
+        ObjectNotFoundError: the Service does not exist.
         MetadataConflictError: another field manager has set the label to another value.
         ApiStatusError, ApiUnreachableError, BadCredentialsError: the label cannot be set.
     """

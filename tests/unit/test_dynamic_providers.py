@@ -20,6 +20,8 @@ from components.linkerd.dashboard_user import DashboardUser
 from components.linkerd.mirror_cleanup import MirrorCleanup
 from components.namespace import NamespaceDeletion
 from components.services.export_cleanup import ExportCleanup
+from components.services.namespace_membership import ProxyCleanup
+from components.services.object_metadata import ObjectMetadata
 from components.services.service_export import ServiceExport
 from mesh.kube import client
 from mesh.kube.cluster_uid import KUBE_SYSTEM_PATH, WrongClusterError
@@ -32,6 +34,8 @@ FROZEN = {
     "MirrorCleanupProvider": "dynamic/multicluster-mesh:MirrorCleanup",
     "ExportCleanupProvider": "dynamic/multicluster-mesh:ExportCleanup",
     "ServiceExportProvider": "dynamic/multicluster-mesh:ServiceExport",
+    "ObjectMetadataProvider": "dynamic/multicluster-mesh:ObjectMetadata",
+    "ProxyCleanupProvider": "dynamic/multicluster-mesh:ProxyCleanup",
     "NamespaceDeletionProvider": "dynamic/multicluster-mesh:NamespaceDeletion",
     "ClusterIdentitiesProvider": "dynamic/multicluster-mesh:ClusterIdentities",
     "DashboardUserProvider": "dynamic/multicluster-mesh:DashboardUser",
@@ -42,6 +46,8 @@ RESOURCES: tuple[type[Resource], ...] = (
     MirrorCleanup,
     ExportCleanup,
     ServiceExport,
+    ObjectMetadata,
+    ProxyCleanup,
     NamespaceDeletion,
     ClusterIdentities,
     DashboardUser,
@@ -102,12 +108,17 @@ def test_mirrors_on_rebuilt_source_are_not_deleted(source: str, replaces: list[s
 
 @pytest.mark.usefixtures("wrong_context")
 @pytest.mark.parametrize(
-    "name", ["ReleaseDrift", "RetainedCrds", "MirrorCleanup", "NamespaceDeletion", "ExportCleanup", "ServiceExport"]
+    "name",
+    [
+        *("ReleaseDrift", "RetainedCrds", "MirrorCleanup", "NamespaceDeletion", "ExportCleanup", "ServiceExport"),
+        *("ObjectMetadata", "ProxyCleanup"),
+    ],
 )
 def test_deletion_on_another_cluster_changes_nothing(name: str) -> None:
     props = {
         **{"context": "east", "uid": "22222222-east", "cluster": "east", "source": "east", "target": "west"},
         **{"namespace": "test", "release": "viz", "service": "podinfo"},
+        **{"kind": "Namespace", "name": "test", "fieldManager": "stack"},
         **{f"{end}{key}": value for end in ("target", "source") for key, value in (("Context", "x"), ("Uid", "2"))},
     }
 

@@ -13,7 +13,7 @@ import pytest
 from components.dynamic_providers import ServiceExportProvider
 from components.services.service_export import apply_export, share_labels
 from mesh.kube import client as kube_client
-from mesh.kube.applied_metadata import MetadataConflictError, MissingObjectError
+from mesh.kube.applied_metadata import MetadataConflictError, ObjectNotFoundError
 from tests.helpers.fake_api_server import FakeApiServer, build_client, build_kube_client, serve
 
 SERVICE_PATH = "/api/v1/namespaces/test/services/podinfo"
@@ -96,7 +96,7 @@ def test_deletion_without_service_changes_nothing(east: ServiceCluster) -> None:
 def test_export_of_missing_service_is_reported(east: ServiceCluster) -> None:
     east.objects.clear()
 
-    with pytest.raises(MissingObjectError, match="east: Service test/podinfo: does not exist"):
+    with pytest.raises(ObjectNotFoundError, match="east: Service test/podinfo: does not exist"):
         apply(east, PROPS)
 
     assert east.bodies == []

@@ -1,0 +1,93 @@
+"""Labels and annotations that the stack sets on an object of another owner (`mesh.kube.applied_metadata`).
+
+Each resource has a field manager of its own, so two resources on one object do not remove each other's keys. Pulumi's
+own `NamespacePatch` and `ServicePatch` cannot be deleted when their object no longer exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import pulumi
+from pulumi.dynamic import Resource
+
+from components.dynamic_providers import ObjectMetadataProvider
+from components.sdk.hooks import HookStep, create_step_hook
+
+# Imported here because hooks run after Pulumi has removed the program's folder from the import path.
+from mesh.kube import client as kube_client
+from mesh.kube.applied_metadata import AppliedMetadata, apply_metadata
+
+if TYPE_CHECKING:
+    # The import takes seconds, and the provider's process does not need it.
+    from components.cluster import Cluster
+
+
+class ObjectMetadata(Resource, module="multicluster-mesh", name="ObjectMetadata"):
+    """Labels and annotations of a Namespace or a Service.
+
+    Args:
+        resource_name: name of the Pulumi resource.
+        cluster: cluster of the object.
+        kind: kind of the object.
+        object_name: name of the object.
+        namespace: namespace of a Service.
+        purpose: end of the name of the field manager; unique among the resources on the object.
+        labels: labels to set.
+        annotations: annotations to set.
+        opts: resource options.
+    """
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        cluster: Cluster,
+        kind: Literal["Namespace", "Service"],
+        object_name: str,
+        namespace: str = "",
+        purpose: str,
+        labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        props: dict[str, Any] = {
+            "cluster": cluster.name,
+            "kind": kind,
+            "namespace": namespace,
+            "name": object_name,
+            "labels": dict(labels or {}),
+            "annotations": dict(annotations or {}),
+            "fieldManager": f"{cluster.identity.field_manager}-{purpose}",
+        }
+        if cluster.settings.adopt:
+            props["adopt"] = True
+        access, metadata = cluster.access, parse_props(props)
+
+        def apply(_step: HookStep) -> None:
+            apply_metadata(kube_client.connect(access), metadata)
+
+        # In the provider's own process, the import of the Kubernetes client would take half a second of each `up`.
+        hook = pulumi.ResourceHook(f"{resource_name}-apply", create_step_hook(apply))
+        hooks = pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook])
+        options = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(hooks=hooks))
+        super().__init__(ObjectMetadataProvider(), resource_name, {**cluster.access_inputs, **props}, options)
+
+
+def parse_props(props: Mapping[str, Any]) -> AppliedMetadata:
+    """Return the labels and annotations of an `ObjectMetadata`.
+
+    Args:
+        props: its properties.
+    """
+    return AppliedMetadata(
+        cluster=props["cluster"],
+        kind=props["kind"],
+        namespace=props.get("namespace") or None,
+        name=props["name"],
+        labels=props.get("labels") or {},
+        annotations=props.get("annotations") or {},
+        field_manager=props["fieldManager"],
+        adopt=bool(props.get("adopt")),
+    )
