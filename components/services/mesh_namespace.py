@@ -11,7 +11,9 @@ from components.cluster import Cluster
 from components.linkerd.link import ClusterLink
 from components.mesh_cluster import MeshCluster
 from components.namespace import create_namespace
+from components.sdk.kubernetes_object import KubernetesObject
 from components.sdk.secrets import create_pull_secret
+from components.services.namespace_membership import create_namespace_membership, create_namespace_restart
 from mesh import config
 from mesh.config.models.links import SelectorsConfig
 from mesh.kube.constants import INJECT_ANNOTATION
@@ -73,7 +75,7 @@ class _NamespaceUse:
 
 
 class NamespaceComponent(pulumi.ComponentResource):
-    """A namespace for samples or declared services, with the stack's image pull secret for samples.
+    """A namespace for samples or declared services: its membership in the mesh, and the samples' image pull secret.
 
     Args:
         mesh_cluster: cluster of the namespace.
@@ -103,6 +105,7 @@ class NamespaceComponent(pulumi.ComponentResource):
         aliases = _former_names(name, use.samples)
         annotations = use.annotations(has_linkerd=has_linkerd)
         self.name = namespace
+        created: KubernetesObject | None = None
         if use.is_created and namespace != DEFAULT_NAMESPACE:
             created = create_namespace(
                 f"{name}-namespace",
@@ -120,8 +123,45 @@ class NamespaceComponent(pulumi.ComponentResource):
                 self.name,
                 pulumi.ResourceOptions.merge(child_options, aliases.get("pull-secret")),
             )
-        self.restarted = []
+        self.restarted = self._join_mesh(mesh_cluster, namespace, use, annotations, created)
         self.register_outputs({})
+
+    def _join_mesh(
+        self,
+        mesh_cluster: MeshCluster,
+        namespace: str,
+        use: _NamespaceUse,
+        annotations: Mapping[str, str],
+        created: pulumi.Resource | None,
+    ) -> list[pulumi.Resource]:
+        """Annotate the namespace if another owner has created it, and restart its workloads if requested."""
+        cluster, dependencies, declared = mesh_cluster.cluster, mesh_cluster.pod_dependencies, use.declared
+        name = f"{cluster.name}-{namespace}"
+        if declared is None:
+            return []
+        if created is None:
+            return create_namespace_membership(
+                name,
+                cluster,
+                namespace,
+                annotations=declared.annotations,
+                meshed=declared.config.meshed,
+                restart=declared.config.restart,
+                parent=self,
+                depends_on=dependencies,
+            )
+        if not declared.config.restart or declared.config.meshed is None:
+            return []
+        restart = create_namespace_restart(
+            f"{name}-restart",
+            cluster,
+            namespace,
+            annotations=annotations,
+            meshed=declared.config.meshed,
+            parent=self,
+            depends_on=[*dependencies, created],
+        )
+        return [restart]
 
 
 def _former_names(name: str, samples: Sequence[config.Sample]) -> dict[str, pulumi.ResourceOptions]:

@@ -27,7 +27,7 @@ from components.services.object_metadata import ObjectMetadata
 # Imported here because hooks run after Pulumi has removed the program's folder from the import path.
 from mesh.kube import client as kube_client
 from mesh.kube.client import METADATA_MEDIA_TYPE, KubeClient
-from mesh.kube.constants import INJECT_ANNOTATION
+from mesh.kube.constants import INJECT_ANNOTATION, NAMESPACE_MANAGER_SUFFIX
 from mesh.kube.json_access import as_mapping
 from mesh.proxied_workloads import ENABLED_VALUES, ProxyRule
 from mesh.readiness.limits import WaitLimits
@@ -102,7 +102,7 @@ def create_namespace_membership(
                 cluster=cluster,
                 kind="Namespace",
                 object_name=namespace,
-                purpose="namespace",
+                purpose=NAMESPACE_MANAGER_SUFFIX,
                 annotations=annotations,
                 # Hidden dependencies: the injector, and the cleanup, which is deleted later.
                 opts=pulumi.ResourceOptions(parent=parent, depends_on=[*depends_on, *resources]),

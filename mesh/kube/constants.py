@@ -6,6 +6,8 @@ from __future__ import annotations
 FIELD_MANAGER_ANNOTATION = "pulumi.com/patchFieldManager"
 # ID of the stack that owns an object (`mesh.stack_identity`).
 STACK_ID_ANNOTATION = "multicluster-mesh/stack-id"
+# End of the name of the field manager that annotates namespaces of other owners.
+NAMESPACE_MANAGER_SUFFIX = "namespace"
 # UID of the cluster that an object was created on (`mesh.kube.cluster_uid`).
 CLUSTER_UID_ANNOTATION = "multicluster-mesh/cluster-uid"
 CRDS_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"

@@ -6,15 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mesh.kube.applied_metadata import AppliedMetadata, find_foreign_keys
+from mesh.kube.constants import NAMESPACE_MANAGER_SUFFIX
 from mesh.kube.json_access import as_mapping
 from mesh.kube.terminating_namespaces import is_terminating
 from mesh.preflight.declared_target import NamespaceTarget
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.service_reader import DeclaredObjects
 from mesh.preflight.target import CheckTarget
-
-# Suffix of the field manager that annotates namespaces.
-MANAGER_SUFFIX = "namespace"
 
 
 def check(target: CheckTarget, live: DeclaredObjects) -> Iterator[Finding]:
@@ -54,7 +52,7 @@ def _check_existing(target: CheckTarget, namespace: NamespaceTarget, body: Mappi
         kind="Namespace",
         name=namespace.name,
         annotations=namespace.annotations,
-        field_manager=f"{target.identity.field_manager}-{MANAGER_SUFFIX}",
+        field_manager=f"{target.identity.field_manager}-{NAMESPACE_MANAGER_SUFFIX}",
     )
     for foreign in find_foreign_keys(as_mapping(dict(body), "metadata"), metadata):
         remedy = f"remove it there, remove the setting, or set {target.path}.adopt: true to take it over"

@@ -171,3 +171,47 @@ def test_profile_needs_one_source_of_routes(
         config.parse(shop_config(profile=profile), environment, folder=tmp_path)
 
     assert any(error in each for each in raised.value.errors), raised.value.errors
+
+
+def test_namespace_of_another_owner_joins_mesh(run_with_services: RunWithServices) -> None:
+    namespace = {"clusters": ["east"], "meshed": True, "restart": True, "opaquePorts": [5432]}
+    stack = {**shop_config(exported=["east"]), "namespaces": {"shop": namespace}}
+
+    recorder = run_with_services(stack, CARTS, [("east", "shop")])
+
+    annotations = {"linkerd.io/inject": "enabled", "config.linkerd.io/opaque-ports": "5432"}
+    [metadata] = recorder.inputs_of(":ObjectMetadata").values()
+    assert (metadata["kind"], metadata["name"], metadata["annotations"]) == ("Namespace", "shop", annotations)
+    control_plane = "ReleaseDrift east-linkerd-control-plane-drift"
+    cleanup, metadata_name = "ProxyCleanup east-shop-proxies", "ObjectMetadata east-shop-annotations"
+    assert control_plane in recorder.dependencies_of(":ProxyCleanup", "east-shop-proxies")
+    assert {control_plane, cleanup} <= recorder.dependencies_of(":ObjectMetadata", "east-shop-annotations")
+    assert {cleanup, metadata_name} <= recorder.dependencies_of("index:Stash", "east-shop-restart")
+    assert recorder.inputs_of("index:Stash")["east-shop-restart"]["input"] == {
+        "meshed": True,
+        "annotations": annotations,
+    }
+    assert "Stash east-shop-restart" in recorder.dependencies_of(":ServiceExport", "east-shop.cart.exported")
+    assert "east-shop-namespace" not in recorder.inputs_of("core/v1:Namespace")
+
+
+@pytest.mark.parametrize(
+    ("settings", "kinds"),
+    [
+        ({"meshed": True}, {"ObjectMetadata"}),
+        ({"meshed": False, "restart": True}, {"ObjectMetadata", "Stash"}),
+        ({"opaquePorts": [25]}, {"ObjectMetadata"}),
+        ({"meshed": True, "restart": True, "create": True}, {"Namespace", "Stash"}),
+        ({}, set()),
+    ],
+)
+def test_namespace_has_only_requested_resources(
+    run_with_services: RunWithServices, settings: dict[str, Any], kinds: set[str]
+) -> None:
+    stack = {**TWO_CLUSTERS, "namespaces": {"shop": {"clusters": ["east"], **settings}}}
+
+    recorder = run_with_services(stack, {}, [("east", "shop")])
+
+    names = {"shop-namespace", "shop-annotations", "shop-proxies", "shop-restart"}
+    created = {each.typ.rpartition(":")[2] for each in recorder.resources if each.name.removeprefix("east-") in names}
+    assert created == kinds
