@@ -6,6 +6,7 @@ STACK_TYPE = "pulumi:pulumi:Stack"
 KUBERNETES_PROVIDER_TYPE = "pulumi:providers:kubernetes"
 HELM_RELEASE_TYPE = "kubernetes:helm.sh/v3:Release"
 SERVICE_EXPORT_TYPE = "pulumi-python:dynamic/multicluster-mesh:ServiceExport"
+OBJECT_METADATA_TYPE = "pulumi-python:dynamic/multicluster-mesh:ObjectMetadata"
 
 # From https://github.com/pulumi/pulumi/blob/master/sdk/go/common/resource/sig/sig.go and plugin/rpc.go.
 SIGNATURE_KEY = "4dabf18193072939515e22adb298388d"  # key of a mapping that represents a special value

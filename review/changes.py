@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from mesh.pulumi_constants import HELM_RELEASE_TYPE, SERVICE_EXPORT_TYPE
+from mesh.pulumi_constants import HELM_RELEASE_TYPE, OBJECT_METADATA_TYPE, SERVICE_EXPORT_TYPE
 from mesh.redaction import SECRET
 from review.diff import FieldDiff, diff_fields
 from review.objects import ManifestObject, NamespacedLookup, ObjectIdentity, identify
-from review.preview import Preview, ResourceState, Step
+from review.preview import Preview, Step
 from review.redaction import Redacted, redact, redact_text
 from review.release_objects import ReviewedRelease
 
@@ -153,7 +153,10 @@ def _compare_versions(old: ManifestObject, new: ManifestObject, secrets: Collect
 
 def _compare_resource(step: Step, lookup: NamespacedLookup, secrets: Collection[str]) -> ResourceChange:
     if step.type == SERVICE_EXPORT_TYPE:
-        return _compare_export(step)
+        return _compare_metadata(step, "Service", str(step.state.inputs.get("service")), _read_exported_label)
+    if step.type == OBJECT_METADATA_TYPE:
+        inputs = step.state.inputs
+        return _compare_metadata(step, str(inputs.get("kind")), str(inputs.get("name")), _read_declared_metadata)
     before = step.before.inputs if step.before else {}
     after = step.after.inputs if step.after else {}
     fields: list[FieldDiff] = []
@@ -172,14 +175,13 @@ def _compare_resource(step: Step, lookup: NamespacedLookup, secrets: Collection[
     )
 
 
-def _compare_export(step: Step) -> ResourceChange:
-    """Return the change of an export as that of the Service's label."""
-    inputs = step.state.inputs
-    before, after = (_build_exported_service(state) for state in (step.before, step.after))
+def _compare_metadata(
+    step: Step, kind: str, name: str, read: Callable[[Mapping[str, Any]], dict[str, Any]]
+) -> ResourceChange:
+    """Return the change of labels and annotations as that of their object."""
+    before, after = ({"metadata": read(state.inputs) if state else {}} for state in (step.before, step.after))
     fields = tuple(diff_fields(before, after))
-    identity = ObjectIdentity(
-        kind="Service", namespace=str(inputs.get("namespace")), name=str(inputs.get("service")), group=""
-    )
+    identity = ObjectIdentity(kind=kind, namespace=str(step.state.inputs.get("namespace")), name=name, group="")
     return ResourceChange(
         cluster=step.cluster,
         operation=step.operation,
@@ -190,9 +192,12 @@ def _compare_export(step: Step) -> ResourceChange:
     )
 
 
-def _build_exported_service(state: ResourceState | None) -> dict[str, Any]:
-    labels = {str(state.inputs.get("label")): state.inputs.get("value")} if state is not None else {}
-    return {"metadata": {"labels": labels}}
+def _read_exported_label(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    return {"labels": {str(inputs.get("label")): inputs.get("value")}}
+
+
+def _read_declared_metadata(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: inputs[name] for name in ("labels", "annotations") if inputs.get(name)}
 
 
 def _build_object_change(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mesh.pulumi_cli import PulumiCommandError, run_pulumi
-from mesh.pulumi_constants import KUBERNETES_PROVIDER_TYPE, SERVICE_EXPORT_TYPE, STACK_TYPE
+from mesh.pulumi_constants import KUBERNETES_PROVIDER_TYPE, OBJECT_METADATA_TYPE, SERVICE_EXPORT_TYPE, STACK_TYPE
 from review.captured_inputs import CapturedInputs
 
 # Pulumi's operations, and the operation that the review reports for each. A replacement consists of three steps.
@@ -75,7 +75,7 @@ class Step:
         """Return the name of the provider's cluster, or None for a resource on no cluster."""
         if self.type == KUBERNETES_PROVIDER_TYPE:
             return self.name
-        if self.type == SERVICE_EXPORT_TYPE:
+        if self.type in (SERVICE_EXPORT_TYPE, OBJECT_METADATA_TYPE):
             return str(self.state.inputs.get("cluster"))
         urn = self.state.provider.rsplit("::", 1)[0]
         kind, _, name = urn.rpartition("::")

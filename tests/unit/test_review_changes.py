@@ -22,6 +22,7 @@ from mesh.kube.errors import NotReadableError
 from mesh.pulumi_constants import (
     HELM_RELEASE_TYPE,
     KUBERNETES_PROVIDER_TYPE,
+    OBJECT_METADATA_TYPE,
     SERVICE_EXPORT_TYPE,
     STACK_TYPE,
     UNKNOWN_VALUE,
@@ -370,6 +371,24 @@ def test_export_is_label_of_its_service(operation: str, lines: list[str]) -> Non
     assert (change.cluster, change.operation) == ("east", operation)
     assert str(change.object and change.object.identity) == "Service test/podinfo"
     assert [line for field in change.fields for line in field.lines] == lines
+
+
+def test_annotations_are_change_of_their_namespace() -> None:
+    before = {
+        **{"cluster": "east", "kind": "Namespace", "namespace": "", "name": "shop", "kubeconfig": "secret"},
+        **{"labels": {}, "annotations": {"linkerd.io/inject": "enabled"}},
+    }
+    after = {**before, "annotations": {"linkerd.io/inject": "disabled"}}
+    plan = previews.build_preview(
+        preview_step("update", OBJECT_METADATA_TYPE, "east-shop-annotations", before, after, cluster=None)
+    )
+
+    [change] = changes.compare_resources(plan, {}, ())
+
+    assert (change.cluster, str(change.object and change.object.identity)) == ("east", "Namespace shop")
+    [field] = change.fields
+    key = 'metadata.annotations["linkerd.io/inject"]'
+    assert field.lines == [f"- {key}: enabled", f"+ {key}: disabled"]
 
 
 def test_label_of_deleted_service_is_no_change_of_its_own() -> None:
