@@ -6,13 +6,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mesh.kube.applied_metadata import AppliedMetadata, find_foreign_keys
-from mesh.kube.constants import NAMESPACE_MANAGER_SUFFIX
+from mesh.kube.constants import INJECT_ANNOTATION, NAMESPACE_MANAGER_SUFFIX
 from mesh.kube.json_access import as_mapping
 from mesh.kube.terminating_namespaces import is_terminating
 from mesh.preflight.declared_target import NamespaceTarget
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.service_reader import DeclaredObjects
 from mesh.preflight.target import CheckTarget
+
+# The chart excludes namespaces with this label from the proxy injector.
+_WEBHOOKS_LABEL = "config.linkerd.io/admission-webhooks"
 
 
 def check(target: CheckTarget, live: DeclaredObjects) -> Iterator[Finding]:
@@ -45,6 +48,10 @@ def _check_existing(target: CheckTarget, namespace: NamespaceTarget, body: Mappi
         rule, remedy = "is being deleted", "wait until it is gone, create it again, or remove the entry"
         yield _finding(namespace.path, target.name, rule, remedy)
         return
+    is_ignored = as_mapping(dict(body), "metadata", "labels").get(_WEBHOOKS_LABEL) == "disabled"
+    if is_ignored and namespace.annotations.get(INJECT_ANNOTATION) == "enabled":
+        rule = f"has the label {_WEBHOOKS_LABEL}: disabled, so its pods get no proxy"
+        yield _finding(namespace.path, target.name, rule, "remove the label, or set meshed: false")
     if target.adopt or not namespace.annotations:
         return
     metadata = AppliedMetadata(
