@@ -19,7 +19,7 @@ from mesh.kube.errors import ApiStatusError, to_single_line
 from mesh.kube.json_access import as_mapping, as_mappings, as_text
 
 
-class MissingObjectError(Exception):
+class ObjectNotFoundError(Exception):
     """The object does not exist. Server-side apply would create an incomplete one."""
 
 
@@ -76,20 +76,27 @@ def apply_metadata(client: KubeClient, metadata: AppliedMetadata) -> None:
         metadata: the labels and annotations.
 
     Raises:
-        MissingObjectError: the object does not exist.
+        ObjectNotFoundError: the object does not exist, or is being deleted.
         MetadataConflictError: another field manager has set a key to another value.
         ApiStatusError, ApiUnreachableError, BadCredentialsError: the keys cannot be set.
     """
-    if client.request("GET", metadata.path, accept=METADATA_MEDIA_TYPE) is None:
-        raise MissingObjectError(
+    live = client.request("GET", metadata.path, accept=METADATA_MEDIA_TYPE)
+    if as_mapping(live, "metadata").get("deletionTimestamp"):
+        raise ObjectNotFoundError(
+            f"{metadata.subject}: is being deleted; wait until it is gone, create it again, and run `pulumi up` again"
+        )
+    if live is None:
+        raise ObjectNotFoundError(
             f"{metadata.subject}: does not exist; create it, or run `pulumi up --refresh` if this stack creates it"
         )
     try:
-        _apply(client, metadata)
+        _apply(client, metadata, live)
     except ApiStatusError as error:
         if error.status != HTTPStatus.CONFLICT:
             raise
-        live = client.request("GET", metadata.path, accept=METADATA_MEDIA_TYPE) or {}
+        live = client.request("GET", metadata.path, accept=METADATA_MEDIA_TYPE)
+        if live is None:
+            raise ObjectNotFoundError(f"{metadata.subject}: was deleted meanwhile; create it again") from None
         foreign = find_foreign_keys(as_mapping(live, "metadata"), metadata)
         causes = "; ".join(map(str, foreign)) or f"conflict with another program: {to_single_line(error.message)}"
         raise MetadataConflictError(
@@ -105,8 +112,9 @@ def remove_metadata(client: KubeClient, metadata: AppliedMetadata) -> None:
         client: the cluster's client.
         metadata: the labels and annotations.
     """
-    if client.request("GET", metadata.path, accept=METADATA_MEDIA_TYPE) is not None:
-        _apply(client, metadata, is_removal=True)
+    live = client.request("GET", metadata.path, accept=METADATA_MEDIA_TYPE)
+    if live is not None:
+        _apply(client, metadata, live, is_removal=True)
 
 
 def read_metadata(client: KubeClient, metadata: AppliedMetadata) -> dict[str, dict[str, str]] | None:
@@ -154,8 +162,11 @@ def list_managers(live: Mapping[str, Any], field_name: str, key: str) -> Sequenc
     return list(dict.fromkeys(list_all()))
 
 
-def _apply(client: KubeClient, metadata: AppliedMetadata, *, is_removal: bool = False) -> None:
+def _apply(client: KubeClient, metadata: AppliedMetadata, live: Mapping[str, Any], *, is_removal: bool = False) -> None:
     body: dict[str, Any] = {"name": metadata.name}
+    # If the object is deleted meanwhile, the API server refuses the UID, and does not create another object.
+    if uid := as_mapping(live.get("metadata")).get("uid"):
+        body["uid"] = uid
     if metadata.namespace is not None:
         body["namespace"] = metadata.namespace
     # An empty mapping would remain among the managed fields.
