@@ -47,8 +47,8 @@ def check(target: CheckTarget, live: DeclaredObjects, client: KubeClient) -> Ite
             yield Finding(
                 path=f"{service.path}.allow",
                 value=target.name,
-                rule=f"its pods have a gRPC probe on port {probed[0]}, which the policy would refuse, because the kubelet "
-                "has no identity",
+                rule=f"its pods have a gRPC probe on port {probed[0]}, and the policy would refuse it, because the "
+                "kubelet has no identity",
                 remedy="add `{ networks: [<networks of the nodes>] }` to allow, or use an httpGet or exec probe",
                 severity=Severity.ERROR,
             )
