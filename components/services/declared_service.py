@@ -10,8 +10,10 @@ from collections.abc import Mapping
 
 import pulumi
 
+from components.services.backends import failover_annotations
 from components.services.exports import ExportedService, Exports, create_export
 from components.services.mesh_namespace import MeshNamespace
+from components.services.object_metadata import ObjectMetadata
 from components.services.service_policy import create_policies, protected_ports
 from components.services.traffic_component import TrafficComponent
 from components.services.traffic_rules import create_traffic_rules
@@ -78,7 +80,7 @@ class DeclaredServiceComponent(TrafficComponent):
             namespaces: namespaces of the stack, by the names of their cluster and of the namespace.
         """
         cluster, service = self.cluster.name, self.service
-        usable_after = list(self.namespace.restarted)
+        usable_after = [*self.namespace.restarted, *self._annotate_failover()]
         exported = ExportedService(
             resource_prefix=self.resource_prefix,
             parent=self,
@@ -92,6 +94,25 @@ class DeclaredServiceComponent(TrafficComponent):
         )
         mirrored = create_export(exported, exports, namespaces)
         exports.add(cluster, service.namespace, service.name, local=usable_after, mirrored=mirrored)
+
+    def _annotate_failover(self) -> list[pulumi.Resource]:
+        """Let failures make the Service unavailable if its requests fail over; a ServiceProfile would disable that."""
+        service, profile = self.service, self.service.profile
+        annotations = failover_annotations(self.cluster.name, service.config.failover)
+        if annotations is None or (profile is not None and profile.form == "service-profile"):
+            return []
+        return [
+            ObjectMetadata(
+                self.resource_name("failure-accrual"),
+                cluster=self.cluster,
+                kind="Service",
+                object_name=service.name,
+                namespace=service.namespace,
+                purpose="failover",
+                annotations=annotations,
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+        ]
 
     def create_traffic_rules(self, exports: Exports) -> None:
         """Create the splits, failovers, routes and policies.

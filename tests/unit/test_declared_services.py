@@ -73,6 +73,20 @@ def test_port_has_route_of_its_protocol(
     assert ports_by_kind == kinds
 
 
+@pytest.mark.parametrize(("profile", "is_annotated"), [(None, True), ({"form": "gateway-api"}, True), ({}, False)])
+def test_failover_annotates_service_unless_it_has_service_profile(
+    run_with_services: RunWithServices, profile: dict[str, Any] | None, is_annotated: bool
+) -> None:
+    route = {"routes": [{"method": "GET", "pathRegex": "/"}]}
+    settings = {} if profile is None else {"profile": {**route, **profile}}
+    failover = [{"cluster": "west", "to": ["east"]}]
+
+    recorder = run_with_services(shop_config("2.20", exported=["east"], failover=failover, **settings), CARTS)
+
+    metadata = recorder.inputs_of(":ObjectMetadata")
+    assert list(metadata) == (["west-shop.cart.failure-accrual"] if is_annotated else [])
+
+
 def test_missing_optional_service_has_no_resources(run_with_services: RunWithServices) -> None:
     recorder = run_with_services(shop_config(exported=["east"], optional=True), {})
 
