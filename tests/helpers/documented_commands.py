@@ -22,6 +22,7 @@ PAGES = tuple(sorted(name for name in list_project_files() if name.endswith(".md
 LAB = "tests/integration/test_lab.py"
 LINK_CREDENTIALS = "tests/integration/test_stack_changes.py"
 NEW_PROJECT = "tests/integration/test_pulumi_new_project.py"
+OWN_SERVICES = "tests/integration/test_own_services.py"
 
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`([^`]+)`")
@@ -125,6 +126,7 @@ RUNS = (
     Run(page="docs/links.md", test=LINK_CREDENTIALS),
     Run(page="docs/openstack-nks.md", test="openstack-nks"),
     Run(page="docs/own-clusters.md", test=NEW_PROJECT),
+    Run(page="docs/own-services.md", test=OWN_SERVICES),
     Run(page="docs/policy.md", test="dev"),
     Run(page="docs/review.md", test="dev"),
     Run(page="docs/tools.md", test="dev"),

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from hack.lab.state_dir import StateDir
+from mesh.paths import PROJECT_ROOT
 from tests.helpers import other_teams
+from tests.helpers.documented_commands import OWN_SERVICES, commands_of_test
 from tests.helpers.other_teams import LONG_NAME, build_service, build_workload
+from tests.helpers.page_runner import copy_project, run_in_project
 from tests.helpers.stack_under_test import StackUnderTest, deploy, list_all_objects, wait_until
 
 pytestmark = pytest.mark.lab("west", "east", minutes=2)
 
+PAGE = PROJECT_ROOT / "docs/own-services.md"
 NAMESPACE = "own-shop"
 CLUSTERS = ("west", "east")
 EXPORTED_LABEL = "mirror.linkerd.io/exported"
@@ -98,6 +105,22 @@ def mirror_names(stack: StackUnderTest) -> set[str]:
 
 def exported_names(stack: StackUnderTest) -> set[str]:
     return {name for namespace, name in stack.list_exported_services("east") if namespace == NAMESPACE}
+
+
+def test_documented_commands_share_services_of_another_team(
+    lab: StateDir, stack: StackUnderTest, tmp_path: Path
+) -> None:
+    [block] = re.findall(r"In the stack file:\n\n```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    documented = {key.partition(":")[2]: value for key, value in yaml.safe_load(block)["config"].items()}
+    stack.configure({**CONFIG, **{key: {**CONFIG[key], **documented[key]} for key in ("namespaces", "services")}})
+    runner = run_in_project(copy_project(tmp_path), lab, stack, dev=stack.name)
+    commands = commands_of_test(OWN_SERVICES)
+    removals = [command for command in commands if " delete " in command.text]
+
+    runner.run_all(command for command in commands if command not in removals)
+    stack.configure(CONFIG)
+    stack.up()
+    runner.run_all(removals)
 
 
 def test_services_are_exported_and_mirrored(stack: StackUnderTest) -> None:

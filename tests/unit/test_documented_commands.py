@@ -12,6 +12,7 @@ from tests.helpers.documented_commands import (
     LAB,
     LINK_CREDENTIALS,
     NEW_PROJECT,
+    OWN_SERVICES,
     RUNS,
     Command,
     Exclusion,
@@ -53,7 +54,13 @@ def test_exclusion_has_reason_and_command(exclusion: Exclusion) -> None:
 def test_named_test_runs_commands_of_page(run: Run) -> None:
     assert any(run.applies_to(command) for command in commands_of_test(run.test))
     if run.test.endswith(".py"):
-        constant = {LAB: "LAB", LINK_CREDENTIALS: "LINK_CREDENTIALS", NEW_PROJECT: "NEW_PROJECT"}[run.test]
+        names = {
+            LAB: "LAB",
+            LINK_CREDENTIALS: "LINK_CREDENTIALS",
+            NEW_PROJECT: "NEW_PROJECT",
+            OWN_SERVICES: "OWN_SERVICES",
+        }
+        constant = names[run.test]
         assert f"commands_of_test({constant})" in (PROJECT_ROOT / run.test).read_text()
     else:
         assert run.test in {*SHIPPED_SETUPS, "dev", "clustermesh"}

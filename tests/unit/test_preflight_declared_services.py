@@ -1,0 +1,206 @@
+"""Checks of declared services and namespaces."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mesh import config
+from mesh.preflight import declared_namespaces, declared_services, foreign_traffic_rules, grpc_probes
+from mesh.preflight.declared_target import DeclaredTarget, find_declared_target
+from mesh.preflight.service_reader import DeclaredObjects, parse_service, read_declared_objects
+from mesh.preflight.target import CheckTarget
+from tests.helpers.fake_api_server import FakeApiServer, build_kube_client, check_target, serve
+from tests.helpers.stack_files import Environment
+
+EXPORTED = "mirror.linkerd.io/exported"
+SERVICES_PATH = "/api/v1/namespaces/shop/services"
+SPLIT = {"cluster": "east", "weights": {"east": 1}}
+
+
+def build_target(environment: Environment, service: dict[str, Any], cluster: str = "east", **stack: Any) -> CheckTarget:
+    content = {"clusters": {"west": {}, "east": {}}, "topology": "full-mesh", "services": {"shop/cart": service}}
+    settings = config.parse({**content, **stack}, environment)
+    [selected] = [each for each in settings.clusters if each.name == cluster]
+    return replace(check_target(cluster), declared=find_declared_target(settings, selected))
+
+
+def build_service(*ports: int, **spec: Any) -> dict[str, Any]:
+    entries = [{"name": f"p{port}", "port": port, "protocol": "TCP"} for port in ports]
+    return {
+        "metadata": {"name": "cart", "namespace": "shop", "labels": {}},
+        "spec": {"ports": entries, "selector": {"app": "cart"}, **spec},
+    }
+
+
+def find_faults(target: CheckTarget, *bodies: dict[str, Any]) -> list[str]:
+    services = {(each["metadata"]["namespace"], each["metadata"]["name"]): each for each in bodies}
+    live = DeclaredObjects(services=services, namespaces={"shop": {}})
+    findings = [*declared_services.check(target, live), *declared_namespaces.check(target, live)]
+    return [str(each) for each in findings]
+
+
+def with_label(value: str, *managers: str, label: str = EXPORTED) -> dict[str, Any]:
+    fields: dict[str, Any] = {"f:metadata": {"f:labels": {f"f:{label}": {}}}}
+    managed = [{"manager": manager, "operation": "Update", "fieldsV1": fields} for manager in managers]
+    body = build_service(80)
+    return {**body, "metadata": {**body["metadata"], "labels": {label: value}, "managedFields": managed}}
+
+
+def test_service_as_declared_has_no_findings(environment: Environment) -> None:
+    target = build_target(environment, {"exported": ["east"], "ports": [80]})
+
+    assert find_faults(target, build_service(80)) == []
+
+
+@pytest.mark.parametrize(
+    ("service", "body", "fault"),
+    [
+        ({"exported": ["east"]}, None, "east: does not exist; deploy it, correct services.shop/cart.clusters, or set"),
+        ({"exported": ["east"]}, build_service(), "east: has no TCP port"),
+        ({"exported": ["east"], "ports": [81]}, build_service(80, 90), "ports: 81: east has no such TCP port of this"),
+        ({"exported": ["east"]}, build_service(80, type="ExternalName"), "east: is an alias of another host"),
+        ({"clusters": ["east"], "allow": [{"from": "*"}]}, build_service(80, selector=None), "east: has no selector"),
+        ({"splits": [SPLIT]}, build_service(80, clusterIP="None"), "east: is headless"),
+        ({"exported": ["east"]}, with_label("x", "a", label="mirror.linkerd.io/mirrored-service"), "east: is a mirror"),
+        (
+            {"exported": ["east"]},
+            with_label("false", "billing"),
+            f"label {EXPORTED} is false, set by billing; run `kub",
+        ),
+    ],
+    ids=["missing", "no-port", "unknown-port", "alias", "no-selector", "headless", "mirror", "label"],
+)
+def test_service_that_cannot_be_used_is_reported(
+    environment: Environment, service: dict[str, Any], body: dict[str, Any] | None, fault: str
+) -> None:
+    [line] = find_faults(build_target(environment, service), *([body] if body is not None else []))
+
+    assert line.startswith("services.shop/cart")
+    assert fault in line
+
+
+@pytest.mark.parametrize("value", ["true", "false"])
+def test_own_label_is_no_contradiction(environment: Environment, value: str) -> None:
+    target = build_target(environment, {"exported": ["east"]})
+
+    assert find_faults(target, with_label(value, f"{target.identity.field_manager}-exported")) == []
+
+
+def test_equal_label_of_another_owner_is_accepted(environment: Environment) -> None:
+    assert find_faults(build_target(environment, {"exported": ["east"]}), with_label("true", "helm")) == []
+
+
+def test_export_by_hand_contradicts_membership(environment: Environment) -> None:
+    clusters = {name: {"networks": {"flat": "office"}} for name in ("west", "east")}
+    target = build_target(environment, {"federated": ["east"]}, clusters=clusters, linkerd={"version": "2.20"})
+
+    [fault] = find_faults(target, with_label("true", "kubectl-label"))
+
+    assert "set by kubectl-label, and contradicts the entry" in fault
+
+
+def test_missing_optional_service_is_accepted(environment: Environment) -> None:
+    assert find_faults(build_target(environment, {"exported": ["east"], "optional": True})) == []
+
+
+def test_source_without_namespace_is_reported(environment: Environment) -> None:
+    target = build_target(environment, {"exported": ["east"]}, cluster="west")
+
+    [fault] = [str(each) for each in declared_namespaces.check(target, DeclaredObjects())]
+
+    assert fault.startswith("services.shop/cart: west: has no namespace shop for the mirror of shop/cart from east; ")
+
+
+@pytest.mark.parametrize(
+    ("namespace", "count"), [({}, 1), ({"optional": True}, 0), ({"create": True}, 0)], ids=["plain", "optional", "own"]
+)
+def test_missing_namespace_is_reported(environment: Environment, namespace: dict[str, Any], count: int) -> None:
+    namespaces = {"billing": {"clusters": ["east"], **namespace}}
+    target = build_target(environment, {"exported": ["east"]}, namespaces=namespaces)
+
+    faults = list(declared_namespaces.check(target, DeclaredObjects(namespaces={"shop": {}})))
+
+    assert [each.path for each in faults] == ["namespaces.billing"] * count
+
+
+def test_services_with_the_same_pods_are_reported(environment: Environment) -> None:
+    target = build_target(environment, {"clusters": ["east"], "allow": [{"from": "*"}]})
+    [service] = target.declared.services
+    twin = replace(service, name="basket")
+    both = replace(target, declared=DeclaredTarget(services=(service, twin)))
+    other = build_service(80)
+
+    [fault] = find_faults(both, build_service(80), {**other, "metadata": {"name": "basket", "namespace": "shop"}})
+
+    assert "services.shop/basket: east: selects the same pods as shop/cart" in fault
+
+
+def read(target: CheckTarget, objects: dict[str, Any]) -> tuple[list[str], DeclaredObjects]:
+    server = FakeApiServer(objects=objects)
+    with serve(server):
+        client = build_kube_client(server.server)
+        live = read_declared_objects(client, target.declared)
+        findings = [*foreign_traffic_rules.check(target, live, client), *grpc_probes.check(target, live, client)]
+    return [str(each) for each in findings], live
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("split.smi-spec.io/v1alpha1/namespaces/shop/trafficsplits", {"spec": {"service": "cart"}}),
+        (
+            "gateway.networking.k8s.io/v1beta1/namespaces/shop/httproutes",
+            {"spec": {"parentRefs": [{"kind": "Service", "name": "cart"}]}},
+        ),
+        ("linkerd.io/v1alpha2/namespaces/shop/serviceprofiles", {"metadata": {"name": "cart.shop.svc.cluster.local"}}),
+    ],
+    ids=["split", "route", "profile"],
+)
+@pytest.mark.parametrize(("manager", "count"), [("argocd", 1), ("own", 0)])
+def test_rule_of_another_owner_is_reported(
+    environment: Environment, path: str, body: dict[str, Any], manager: str, count: int
+) -> None:
+    target = build_target(environment, {"clusters": ["east"], "splits": [SPLIT]})
+    name = target.identity.field_manager if manager == "own" else manager
+    metadata = {"name": "theirs", **body.get("metadata", {}), "managedFields": [{"manager": name}]}
+    objects = {f"{SERVICES_PATH}/cart": build_service(80), f"/apis/{path}": {"items": [{**body, "metadata": metadata}]}}
+
+    faults, _ = read(target, objects)
+
+    assert len(faults) == count
+    assert all("set by argocd, is for this service too; delete it" in each for each in faults)
+
+
+@pytest.mark.parametrize(("allow", "count"), [({"from": "*"}, 1), ({"networks": ["10.0.0.0/8"]}, 0)])
+def test_refused_grpc_probe_is_reported(environment: Environment, allow: dict[str, Any], count: int) -> None:
+    target = build_target(environment, {"clusters": ["east"], "allow": [allow]})
+    container = {"ports": [{"name": "grpc", "containerPort": 80}], "readinessProbe": {"grpc": {"port": 80}}}
+    pods = {"items": [{"metadata": {"name": "cart-1"}, "spec": {"containers": [container]}}]}
+    objects = {f"{SERVICES_PATH}/cart": build_service(80), "/api/v1/namespaces/shop/pods": pods}
+
+    faults, _ = read(target, objects)
+
+    assert len(faults) == count
+    assert all("services.shop/cart.allow: east: its pods have a gRPC probe on port 80" in each for each in faults)
+
+
+def test_many_services_are_read_with_one_list(environment: Environment) -> None:
+    target = build_target(environment, {"exported": ["east"]})
+    [service] = target.declared.services
+    many = tuple(replace(service, name=f"cart-{number}") for number in range(30))
+    body = build_service(80)
+    items = [{**body, "metadata": {"name": f"cart-{number}"}} for number in range(20)]
+
+    _, live = read(replace(target, declared=DeclaredTarget(services=many)), {SERVICES_PATH: {"items": items}})
+
+    assert len(live.services) == 20
+
+
+@pytest.mark.parametrize("body", [{}, {"spec": None}, {"spec": {"ports": "80", "selector": [1]}, "metadata": []}])
+def test_malformed_service_has_no_ports(body: dict[str, Any]) -> None:
+    live = parse_service(body)
+
+    assert (live.ports, live.selector, live.labels) == ((), {}, {})
