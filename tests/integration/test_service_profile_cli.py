@@ -10,29 +10,17 @@ from typing import Any
 import pytest
 import yaml
 
-from hack import toolchain
-from hack.lab import linkerd
-from hack.lab.programs import LINKERD_RELEASES
 from mesh.linkerd_releases import find_linkerd_release
 from mesh.service_profiles.openapi import read_openapi
 from mesh.service_profiles.protobuf import read_protobuf
 from mesh.service_profiles.routes import route_spec
+from tests.helpers.linkerd_clis import list_clis
 from tests.helpers.profile_documents import DOCUMENTS, large_document
 
 pytestmark = pytest.mark.lab(minutes=0.2)
 
 # The CLI never ends for a .proto file that ends within an rpc.
 TIMEOUT_S = 60
-
-
-def list_clis() -> dict[str, Path]:
-    """Return the CLIs of the toolchain and of the user's folders, by Linkerd release."""
-    own = {release: toolchain.installed(f"linkerd-{release}") / "bin" / "linkerd" for release in LINKERD_RELEASES}
-    folders = linkerd.read_named_folders()
-    return {
-        **{release: program for release, program in own.items() if program.is_file()},
-        **{linkerd.read_release(folder): folder / linkerd.CLI for folder in folders},
-    }
 
 
 def run_cli(program: Path, option: str, document: Path) -> list[Any]:
