@@ -80,6 +80,7 @@ def export_outputs(
     names = [cluster.name for cluster in stack.clusters]
     pulumi.export("topology", topology.render_mermaid(names, stack.links, pending=set(stack.links) - set(links)))
     _export_services(stack, facts, names)
+    _warn_of_missing_namespaces(stack, facts)
 
 
 def _export_services(stack: config.Settings, facts: ClusterFacts, clusters: Sequence[str]) -> None:
@@ -95,6 +96,16 @@ def _export_services(stack: config.Settings, facts: ClusterFacts, clusters: Sequ
         if each.is_pending:
             rule = "does not exist yet, so its settings are pending"
             pulumi.log.warn(f"services.{each.service}: {each.cluster}: {rule}; run `pulumi up` once it exists")
+
+
+def _warn_of_missing_namespaces(stack: config.Settings, facts: ClusterFacts) -> None:
+    """Log each optional namespace that does not exist yet."""
+    for namespace in stack.namespaces:
+        for cluster in namespace.clusters:
+            is_known = cluster not in stack.unreachable_clusters
+            if namespace.config.optional and is_known and (cluster, namespace.name) not in facts.namespaces:
+                rule = "does not exist yet, so its settings are pending"
+                pulumi.log.warn(f"namespaces.{namespace.name}: {cluster}: {rule}; run `pulumi up` once it exists")
 
 
 def _services_of(stack: config.Settings, clusters: Sequence[str]) -> set[ServiceKey]:

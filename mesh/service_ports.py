@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mesh.config.models.services import PortProtocol, ServiceConfig
+from mesh.config.models.services import PortConfig, PortProtocol
 from mesh.service_facts import LivePort, LiveService
 
 # Protocols that `appProtocol` of a Service names: https://kubernetes.io/docs/concepts/services-networking/service/.
@@ -26,14 +26,14 @@ class ServicePort:
     protocol: PortProtocol
 
 
-def select_ports(config: ServiceConfig, live: LiveService) -> list[ServicePort]:
+def select_ports(settings: Sequence[PortConfig], live: LiveService) -> list[ServicePort]:
     """Return the ports of a Service that its settings select: those in `ports`, or else all TCP ports.
 
     Args:
-        config: settings of the service.
+        settings: `ports` of the service.
         live: the Service.
     """
-    selected = {port.port: port.protocol for port in config.ports}
+    selected = {port.port: port.protocol for port in settings}
     return [
         ServicePort(number=port.port, target=port.target, protocol=_find_protocol(port, selected.get(port.port)))
         for port in live.ports

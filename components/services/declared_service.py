@@ -121,7 +121,7 @@ class DeclaredServiceComponent(TrafficComponent):
             exports: registry of the Services and their mirrors.
         """
         name, settings = self.service.name, self.service.config
-        ports = select_ports(settings, self.live)
+        ports = select_ports(settings.ports, self.live)
         routed = routed_ports(ports, self.cluster.settings.linkerd_release)
         create_traffic_rules(self, exports, name, routed, settings, self.service.profile)
         if settings.allow is not None:

@@ -20,6 +20,7 @@ from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.service_reader import DeclaredObjects, parse_service
 from mesh.preflight.target import CheckTarget
 from mesh.service_facts import LiveService
+from mesh.service_ports import select_ports
 
 
 def check(target: CheckTarget, live: DeclaredObjects) -> Iterator[Finding]:
@@ -79,10 +80,10 @@ def _check_ports(target: CheckTarget, service: ServiceTarget, facts: LiveService
     live_ports = [port.port for port in facts.ports]
     names = ", ".join(map(str, live_ports)) or "none"
     for port in service.ports:
-        if port not in live_ports:
+        if port.port not in live_ports:
             yield Finding(
                 path=f"{service.path}.ports",
-                value=str(port),
+                value=str(port.port),
                 rule=f"{target.name} has no such TCP port of this service",
                 remedy=f"choose from its ports: {names}",
                 severity=Severity.ERROR,
@@ -91,6 +92,11 @@ def _check_ports(target: CheckTarget, service: ServiceTarget, facts: LiveService
     if needs_ports and not live_ports:
         rule = "has no TCP port, and Linkerd handles only TCP"
         yield _finding(service, target.name, rule, "remove the entry, or the cluster from it")
+    selected = select_ports(service.ports, facts)
+    if service.needs_http and selected and all(port.protocol == "tcp" for port in selected):
+        rule = "has no port for HTTP or gRPC, and splits, failover and profiles apply to their requests only"
+        remedy = f"choose `form: smi` for a split, or correct the protocol in {service.path}.ports"
+        yield _finding(service, target.name, rule, remedy)
 
 
 def _check_labels(target: CheckTarget, service: ServiceTarget, metadata: Mapping[str, Any]) -> Iterator[Finding]:
@@ -127,8 +133,7 @@ def _check_shared_pods(target: CheckTarget, live: DeclaredObjects) -> Iterator[F
         if body is None or not service.has_policy:
             continue
         facts = parse_service(body)
-        ports = [port for port in facts.ports if not service.ports or port.port in service.ports]
-        for port in ports if facts.selector else []:
+        for port in select_ports(service.ports, facts) if facts.selector else []:
             key = (service.namespace, tuple(sorted(facts.selector.items())), str(port.target))
             other = owners.setdefault(key, service)
             if other is not service:

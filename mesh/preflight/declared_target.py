@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from mesh.config import ClusterSettings, Settings
+from mesh.config import ClusterSettings, DeclaredService, Settings
+from mesh.config.models.services import PortConfig
 from mesh.export_labels import export_labels
 
 
@@ -18,11 +19,12 @@ class ServiceTarget:
     is_optional: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)  # labels of its export
     needs_endpoints: bool = False  # whether requests are routed to it
-    ports: tuple[int, ...] = ()  # ports in the stack file
+    ports: tuple[PortConfig, ...] = ()  # ports in the stack file; empty: all
     has_policy: bool = False
     allows_networks: bool = False  # whether the policy allows clients without an identity
     has_routes: bool = False  # splits, failover or a profile on this cluster
     is_split: bool = False  # splits or failover on this cluster
+    needs_http: bool = False  # whether routes match its requests
 
     @property
     def key(self) -> str:
@@ -105,7 +107,7 @@ def _list_services(stack: Settings, cluster: str) -> Iterator[ServiceTarget]:
             is_optional=config.optional,
             labels=export_labels(mode, is_federated=is_federated),
             needs_endpoints=bool(mode or is_federated or has_routes),
-            ports=tuple(port.port for port in config.ports),
+            ports=tuple(config.ports),
             has_policy=config.allow is not None,
             allows_networks=any(
                 each.unauthenticated or (each.networks and each.client is None and not each.identities)
@@ -113,7 +115,17 @@ def _list_services(stack: Settings, cluster: str) -> Iterator[ServiceTarget]:
             ),
             has_routes=has_routes,
             is_split=is_split,
+            needs_http=_needs_http(service, stack, cluster),
         )
+
+
+def _needs_http(service: DeclaredService, stack: Settings, cluster: str) -> bool:
+    """Return whether routes of the Gateway API match requests to a service; a TrafficSplit includes all protocols."""
+    [settings] = [each for each in stack.clusters if each.name == cluster]
+    split = next((each for each in service.config.splits if each.cluster == cluster), None)
+    has_route_split = split is not None and (split.form or settings.split_form) == "gateway-api"
+    has_failover = any(each.cluster == cluster for each in service.config.failover)
+    return has_route_split or has_failover or service.profile is not None
 
 
 def _list_mirror_namespaces(stack: Settings, source: str) -> Iterator[MirrorNamespace]:

@@ -20,6 +20,7 @@ from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.service_reader import DeclaredObjects, parse_service
 from mesh.preflight.target import CheckTarget
 from mesh.service_facts import LiveService
+from mesh.service_ports import select_ports
 
 _Object = Mapping[str, Any]
 
@@ -51,7 +52,7 @@ def _is_profile(body: _Object, service: ServiceTarget, _live: LiveService) -> bo
 
 def _is_server(body: _Object, service: ServiceTarget, live: LiveService) -> bool:
     spec = as_mapping(dict(body), "spec")
-    ports = {str(port.target) for port in live.ports if not service.ports or port.port in service.ports}
+    ports = {str(port.target) for port in select_ports(service.ports, live)}
     labels = as_mapping(spec, "podSelector", "matchLabels")
     return bool(live.selector) and labels == dict(live.selector) and str(spec.get("port")) in ports
 

@@ -17,6 +17,7 @@ from mesh.kube.json_access import as_mapping, as_mappings, as_text
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.service_reader import DeclaredObjects, parse_service
 from mesh.preflight.target import CheckTarget
+from mesh.service_ports import select_ports
 
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 # A Service can select the pods of several workloads, but rarely of more.
@@ -38,7 +39,7 @@ def check(target: CheckTarget, live: DeclaredObjects, client: KubeClient) -> Ite
         facts = parse_service(body)
         if not facts.selector:
             continue
-        targets = {port.target for port in facts.ports if not service.ports or port.port in service.ports}
+        targets = {port.target for port in select_ports(service.ports, facts)}
         selector = quote(",".join(f"{key}={value}" for key, value in facts.selector.items()), safe="")
         path = f"/api/v1/namespaces/{quote(service.namespace, safe='')}/pods?labelSelector={selector}&limit={_MAX_PODS}"
         pods = as_mappings((client.get(path, f"the pods of Service {service.key}") or {}).get("items"))

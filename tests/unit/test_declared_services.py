@@ -166,6 +166,15 @@ def test_broken_document_is_reported_with_line(environment: Environment, tmp_pat
     assert error.startswith('services.shop/cart.profile.openapi: "cart.yaml": line 6: ')
 
 
+def test_document_of_many_routes_needs_service_profile(environment: Environment, tmp_path: Path) -> None:
+    paths = "".join(f"  /{number}: {{ get: {{ responses: {{}} }} }}\n" for number in range(1001))
+    (tmp_path / "cart.yaml").write_text(f'swagger: "2.0"\npaths:\n{paths}')
+    profile = {"openapi": "cart.yaml", "form": "gateway-api"}
+
+    with pytest.raises(config.SettingsError, match="1001 routes would be as many HTTPRoutes, more than 1000; choose"):
+        config.parse(shop_config("2.20", profile=profile), environment, folder=tmp_path)
+
+
 @pytest.mark.parametrize(
     ("profile", "error"),
     [

@@ -64,6 +64,11 @@ def test_service_as_declared_has_no_findings(environment: Environment) -> None:
         ({"exported": ["east"]}, build_service(80, type="ExternalName"), "east: is an alias of another host"),
         ({"clusters": ["east"], "allow": [{"from": "*"}]}, build_service(80, selector=None), "east: has no selector"),
         ({"splits": [SPLIT]}, build_service(80, clusterIP="None"), "east: is headless"),
+        (
+            {"splits": [SPLIT], "ports": [{"port": 80, "protocol": "tcp"}]},
+            build_service(80),
+            "east: has no port for HTTP or gRPC",
+        ),
         ({"exported": ["east"]}, with_label("x", "a", label="mirror.linkerd.io/mirrored-service"), "east: is a mirror"),
         (
             {"exported": ["east"]},
@@ -71,7 +76,7 @@ def test_service_as_declared_has_no_findings(environment: Environment) -> None:
             f"label {EXPORTED} is false, set by billing; run `kub",
         ),
     ],
-    ids=["missing", "no-port", "unknown-port", "alias", "no-selector", "headless", "mirror", "label"],
+    ids=["missing", "no-port", "unknown-port", "alias", "no-selector", "headless", "only-tcp", "mirror", "label"],
 )
 def test_service_that_cannot_be_used_is_reported(
     environment: Environment, service: dict[str, Any], body: dict[str, Any] | None, fault: str

@@ -17,6 +17,9 @@ from mesh.service_profiles.routes import ProfileRoute
 # The Gateway API's limit for the path of an HTTPRoute, in characters.
 _MAX_ROUTE_PATH_LENGTH = 1024
 
+# Each of them is an object in each cluster, and Linkerd's controllers send all of them to each client.
+_MAX_HTTP_ROUTES = 1000
+
 _SOURCES = ("routes", "openapi", "protobuf")
 
 
@@ -90,6 +93,9 @@ class ProfileResolver:
         self, path: tuple[str | int, ...], config: ProfileConfig, routes: tuple[ProfileRoute, ...]
     ) -> None:
         uses_routes = config.form == "gateway-api"
+        if uses_routes and len(routes) > _MAX_HTTP_ROUTES:
+            number_rule = f"{len(routes)} routes would be as many HTTPRoutes, more than {_MAX_HTTP_ROUTES}"
+            self._errors.add((*path, "form"), config.form, number_rule, "choose service-profile")
         rule = f"the path of an HTTPRoute has at most {_MAX_ROUTE_PATH_LENGTH} characters"
         long_paths = [route for route in routes if uses_routes and len(route.path_regex) > _MAX_ROUTE_PATH_LENGTH]
         if long_paths and not config.routes:
