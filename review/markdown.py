@@ -184,9 +184,10 @@ def _render_services(report: Report) -> Iterable[TextPart]:
 def _service_row(change: ServiceChange) -> str:
     cells = [_SIGNS[change.operation], *(code_span(text, in_table=True) for text in (change.service, change.cluster))]
     for key in COLUMNS:
+        # A service that is created or deleted has one side.
         sides = [format_cell(side.get(key)) for side in (change.before, change.after) if side is not None]
-        texts = [text for text in dict.fromkeys(sides) if text]
-        cells.append(" → ".join(code_span(text, in_table=True) for text in texts) or "–")
+        texts = [code_span(text, in_table=True) if text else "–" for text in dict.fromkeys(sides)]
+        cells.append(" → ".join(texts))
     return f"| {' | '.join(cells)} |"
 
 

@@ -37,7 +37,7 @@ def test_change_of_weights_and_clients_is_listed(environment: Environment) -> No
     table = render_review(Report(stack="prod", clusters={}, resources=(), releases=(), services=tuple(changes)))
     assert "### Services: 3" in table
     assert "| ~ | `shop/cart` | `west` | – | – | `west: 1` → `west: 50, east: 50` | – | – |" in table
-    assert "`ops/* in east, 10.0.0.0/8`" in table
+    assert "| – → `ops/* in east, 10.0.0.0/8` |" in table
 
 
 def test_unchanged_and_pending_services_are_not_listed(environment: Environment) -> None:
