@@ -188,7 +188,7 @@ class ServiceExportProvider(StateProvider):
     """Provider of `components.services.service_export.ServiceExport`, whose hook sets the label."""
 
     id_keys = ("cluster", "namespace", "service", "label")
-    keys = (*id_keys, "context", "kubeconfig", "uid", "value", "fieldManager", "adopt")
+    keys = (*id_keys, "context", "kubeconfig", "uid", "objectUid", "value", "fieldManager", "adopt")
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Read the label, so that `up` sets a label that was changed or removed."""
@@ -216,7 +216,7 @@ class ObjectMetadataProvider(StateProvider):
     """Provider of `components.services.object_metadata.ObjectMetadata`, whose hook sets the labels and annotations."""
 
     id_keys = ("cluster", "kind", "namespace", "name", "fieldManager")
-    keys = (*id_keys, "context", "kubeconfig", "uid", "labels", "annotations", "adopt")
+    keys = (*id_keys, "context", "kubeconfig", "uid", "objectUid", "labels", "annotations", "adopt")
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Read the labels and annotations, so that `up` sets those that were changed or removed."""

@@ -7,7 +7,7 @@ policies select pods.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 ServiceKey = tuple[str, str, str]  # cluster, namespace and name of a Service
 
@@ -29,6 +29,7 @@ class LiveService:
     ports: tuple[LivePort, ...]  # the TCP ports
     selector: Mapping[str, str]  # empty: another program manages the endpoints
     labels: Mapping[str, str]
+    uid: str = ""  # another one if its owner has created the Service again
     is_headless: bool = False
 
 
@@ -38,4 +39,5 @@ class ClusterFacts:
 
     uids: Mapping[str, str]  # by name of the cluster
     services: Mapping[ServiceKey, LiveService]  # the declared Services that exist
-    namespaces: frozenset[tuple[str, str]] = frozenset()  # cluster and name of the declared namespaces that exist
+    # UIDs of the declared namespaces that exist, by cluster and name.
+    namespaces: Mapping[tuple[str, str], str] = field(default_factory=dict)

@@ -91,6 +91,7 @@ class DeclaredServiceComponent(TrafficComponent):
             is_federated=cluster in service.config.federated,
             usable_after=usable_after,
             needs_endpoints=False,
+            uid=self.live.uid,
         )
         mirrored = create_export(exported, exports, namespaces)
         exports.add(cluster, service.namespace, service.name, local=usable_after, mirrored=mirrored)
@@ -108,6 +109,7 @@ class DeclaredServiceComponent(TrafficComponent):
                 kind="Service",
                 object_name=service.name,
                 namespace=service.namespace,
+                object_uid=self.live.uid,
                 purpose="failover",
                 annotations=annotations,
                 opts=pulumi.ResourceOptions(parent=self),

@@ -58,6 +58,7 @@ class ExportedService:
     usable_after: Sequence[pulumi.Resource]  # the Service, and the wait for its pods
     # Whether a mirror must have endpoints. The pods of other owners may be scaled to zero.
     needs_endpoints: bool = True
+    uid: str = ""  # UID of a Service of another owner
 
     @property
     def cluster(self) -> Cluster:
@@ -164,6 +165,7 @@ def create_export(
             service=service.name,
             label=label,
             value=value,
+            service_uid=service.uid,
             # Hidden dependencies: the pods that answer, the controllers, the cleanups, which are deleted later, and the
             # member before this one.
             opts=pulumi.ResourceOptions(parent=service.parent, depends_on=[*dependencies, *last_member]),

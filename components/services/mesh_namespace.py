@@ -60,6 +60,7 @@ class _NamespaceUse:
 
     samples: Sequence[config.Sample]
     declared: config.DeclaredNamespace | None
+    uid: str = ""  # UID of a namespace that exists already
 
     @property
     def is_created(self) -> bool:
@@ -144,6 +145,7 @@ class NamespaceComponent(pulumi.ComponentResource):
                 name,
                 cluster,
                 namespace,
+                namespace_uid=use.uid,
                 annotations=declared.annotations,
                 meshed=declared.config.meshed,
                 restart=declared.config.restart,
@@ -215,7 +217,7 @@ def _list_uses(stack: config.Settings, facts: ClusterFacts) -> dict[tuple[str, s
     }
     services = {(cluster, service.namespace): None for service in stack.services for cluster in service.clusters}
     return {
-        key: _NamespaceUse(samples=samples.get(key, ()), declared=declared.get(key))
+        key: _NamespaceUse(samples=samples.get(key, ()), declared=declared.get(key), uid=facts.namespaces.get(key, ""))
         for key in {**samples, **declared, **services}
     }
 

@@ -66,6 +66,7 @@ def create_namespace_membership(
     cluster: Cluster,
     namespace: str,
     *,
+    namespace_uid: str,
     annotations: Mapping[str, str],
     meshed: bool | None,
     restart: bool,
@@ -78,6 +79,7 @@ def create_namespace_membership(
         resource_name: beginning of the names of the Pulumi resources.
         cluster: cluster of the namespace.
         namespace: name of the namespace.
+        namespace_uid: UID of the namespace.
         annotations: annotations of the namespace.
         meshed: whether its pods must have a proxy; None: as it is.
         restart: whether the workloads whose pods do not match are restarted.
@@ -102,6 +104,7 @@ def create_namespace_membership(
                 cluster=cluster,
                 kind="Namespace",
                 object_name=namespace,
+                object_uid=namespace_uid,
                 purpose=NAMESPACE_MANAGER_SUFFIX,
                 annotations=annotations,
                 # Hidden dependencies: the injector, and the cleanup, which is deleted later.

@@ -33,6 +33,7 @@ class ObjectMetadata(Resource, module="multicluster-mesh", name="ObjectMetadata"
         kind: kind of the object.
         object_name: name of the object.
         namespace: namespace of a Service.
+        object_uid: UID of the object; if its owner creates the object again, the next update sets the keys again.
         purpose: end of the name of the field manager; unique among the resources on the object.
         labels: labels to set.
         annotations: annotations to set.
@@ -47,6 +48,7 @@ class ObjectMetadata(Resource, module="multicluster-mesh", name="ObjectMetadata"
         kind: Literal["Namespace", "Service"],
         object_name: str,
         namespace: str = "",
+        object_uid: str = "",
         purpose: str,
         labels: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
@@ -61,6 +63,8 @@ class ObjectMetadata(Resource, module="multicluster-mesh", name="ObjectMetadata"
             "annotations": dict(annotations or {}),
             "fieldManager": f"{cluster.identity.field_manager}-{purpose}",
         }
+        if object_uid:
+            props["objectUid"] = object_uid
         if cluster.settings.adopt:
             props["adopt"] = True
         access, metadata = cluster.access, parse_props(props)

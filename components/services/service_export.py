@@ -50,6 +50,7 @@ class ServiceExport(Resource, module="multicluster-mesh", name="ServiceExport"):
         service: name of the Service.
         label: key of the label.
         value: value of the label.
+        service_uid: UID of a Service of another owner; if the owner creates it again, the next update sets the label.
         opts: resource options.
     """
 
@@ -62,9 +63,12 @@ class ServiceExport(Resource, module="multicluster-mesh", name="ServiceExport"):
         service: str,
         label: str,
         value: str,
+        service_uid: str = "",
         opts: pulumi.ResourceOptions,
     ) -> None:
         export, access = export_props(cluster, namespace, service, label, value), cluster.access
+        if service_uid:
+            export["objectUid"] = service_uid
 
         def apply(_step: HookStep) -> None:
             apply_export(kube_client.connect(access), export)

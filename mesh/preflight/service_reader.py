@@ -85,5 +85,6 @@ def parse_service(live: Mapping[str, Any]) -> LiveService:
         ),
         selector={key: as_text(value) for key, value in as_mapping(spec.get("selector")).items()},
         labels={key: as_text(value) for key, value in as_mapping(dict(live), "metadata", "labels").items()},
+        uid=as_text(as_mapping(dict(live), "metadata").get("uid")),
         is_headless=spec.get("clusterIP") == "None",
     )

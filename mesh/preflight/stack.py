@@ -12,6 +12,7 @@ from mesh.kube.client import connect
 from mesh.kube.connection import Access, build_api_client
 from mesh.kube.constants import LINK_GROUP
 from mesh.kube.errors import KubeError
+from mesh.kube.json_access import as_mapping, as_text
 from mesh.kube.ownership import LINKERD_CRDS_RELEASE
 from mesh.linkerd_releases import NEWEST_TESTED_KUBERNETES, OLDEST_KUBERNETES
 from mesh.preflight import cluster_identity, traffic_change
@@ -122,7 +123,11 @@ def _build_facts(uids: Mapping[str, str], declared: Mapping[str, DeclaredObjects
             for cluster, objects in declared.items()
             for key, body in objects.services.items()
         },
-        namespaces=frozenset((cluster, name) for cluster, objects in declared.items() for name in objects.namespaces),
+        namespaces={
+            (cluster, name): as_text(as_mapping(dict(body), "metadata").get("uid"))
+            for cluster, objects in declared.items()
+            for name, body in objects.namespaces.items()
+        },
     )
 
 

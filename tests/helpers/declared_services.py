@@ -43,7 +43,7 @@ def run_with_services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunWit
         namespaces: Iterable[tuple[str, str]] = (),
         state: Recorder | None = None,
     ) -> Recorder:
-        facts = ClusterFacts(uids={}, services=dict(services), namespaces=frozenset(namespaces))
+        facts = ClusterFacts(uids={}, services=dict(services), namespaces=dict.fromkeys(namespaces, "uid"))
         resources = state.to_state_resources() if state is not None else []
         with monkeypatch.context() as patch:
             patch.setattr(preflight, "check_stack", lambda *_, **__: facts)

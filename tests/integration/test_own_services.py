@@ -166,6 +166,16 @@ def test_removed_label_is_repaired(stack: StackUnderTest) -> None:
     assert "ledger" in exported_names(stack)
 
 
+def test_service_created_again_is_exported_again(stack: StackUnderTest) -> None:
+    stack.kubectl("east", "-n", NAMESPACE, "delete", "service", "ledger")
+    other_teams.upgrade_release(stack, "east", NAMESPACE, revision="3")
+    assert "ledger" not in exported_names(stack)
+
+    stack.up()
+
+    assert "ledger" in exported_names(stack)
+
+
 def test_label_of_another_manager_is_refused(stack: StackUnderTest) -> None:
     other_teams.apply(stack, "east", NAMESPACE, build_service("orders", 80))
     stack.kubectl(
