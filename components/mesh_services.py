@@ -37,7 +37,9 @@ def deploy_services(
     namespaces = create_namespaces(stack, facts, clusters, mesh_clusters, links)
     components: list[TrafficComponent] = [*create_samples(stack.samples, namespaces)]
     components += [
-        DeclaredServiceComponent(namespaces[cluster, service.namespace], service, live, stack)
+        DeclaredServiceComponent(
+            namespaces[cluster, service.namespace], service, live, stack, pending=_find_pending(stack, facts, service)
+        )
         for service in stack.services
         for cluster in service.clusters
         # An optional service can be missing.
@@ -56,6 +58,12 @@ def deploy_services(
         component.export_services(exports, namespaces)
     for component in components:
         component.create_traffic_rules(exports)
+
+
+def _find_pending(stack: config.Settings, facts: ClusterFacts, service: config.DeclaredService) -> list[str]:
+    """Return the reachable clusters that do not have an optional service yet."""
+    reachable = [cluster for cluster in service.clusters if cluster not in stack.unreachable_clusters]
+    return [cluster for cluster in reachable if (cluster, service.namespace, service.name) not in facts.services]
 
 
 def _locks_viz_out(namespace: config.DeclaredNamespace, mesh_cluster: MeshCluster) -> bool:

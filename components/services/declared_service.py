@@ -6,7 +6,7 @@ objects that name the Service.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import pulumi
 
@@ -19,6 +19,7 @@ from components.services.traffic_component import TrafficComponent
 from components.services.traffic_rules import create_traffic_rules
 from components.services.traffic_split import RoutedPort
 from mesh import config
+from mesh.config.models.services import SplitsConfig
 from mesh.linkerd_releases import LinkerdRelease
 from mesh.service_facts import LiveService
 from mesh.service_policy import resolve_permissions
@@ -47,6 +48,27 @@ def routed_ports(ports: list[ServicePort], linkerd_release: LinkerdRelease) -> l
     ]
 
 
+def without_pending(settings: SplitsConfig, pending: Collection[str]) -> SplitsConfig:
+    """Return splits and failovers without those that wait for a service that does not exist yet.
+
+    Args:
+        settings: splits and failovers of the service.
+        pending: clusters that do not have the service yet.
+    """
+
+    def has_all(targets: Iterable[str]) -> bool:
+        return not set(targets) & set(pending)
+
+    return SplitsConfig(
+        splits=[
+            split
+            for split in settings.splits
+            if has_all(cluster for cluster, weight in split.weights.items() if weight)
+        ],
+        failover=[failover for failover in settings.failover if has_all(failover.targets)],
+    )
+
+
 class DeclaredServiceComponent(TrafficComponent):
     """A service of `services` on one cluster.
 
@@ -55,6 +77,7 @@ class DeclaredServiceComponent(TrafficComponent):
         service: settings of the service.
         live: the Service.
         stack: settings of the stack.
+        pending: clusters that do not have the service yet.
         opts: resource options.
     """
 
@@ -64,9 +87,12 @@ class DeclaredServiceComponent(TrafficComponent):
         service: config.DeclaredService,
         live: LiveService,
         stack: config.Settings,
+        *,
+        pending: Collection[str] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         self.service, self.live, self._stack = service, live, stack
+        self._splits = without_pending(service.config, pending)
         # Kubernetes allows no dots in the names of namespaces and Services, so no two resources have the same name.
         name = f"{namespace.cluster.name}-{namespace.name}.{service.name}"
         super().__init__("multicluster-mesh:index:DeclaredService", name, namespace, separator=".", opts=opts)
@@ -99,7 +125,7 @@ class DeclaredServiceComponent(TrafficComponent):
     def _annotate_failover(self) -> list[pulumi.Resource]:
         """Let failures make the Service unavailable if its requests fail over; a ServiceProfile would disable that."""
         service, profile = self.service, self.service.profile
-        annotations = failover_annotations(self.cluster.name, service.config.failover)
+        annotations = failover_annotations(self.cluster.name, self._splits.failover)
         if annotations is None or (profile is not None and profile.form == "service-profile"):
             return []
         return [
@@ -125,7 +151,7 @@ class DeclaredServiceComponent(TrafficComponent):
         name, settings = self.service.name, self.service.config
         ports = select_ports(settings.ports, self.live)
         routed = routed_ports(ports, self.cluster.settings.linkerd_release)
-        create_traffic_rules(self, exports, name, routed, settings, self.service.profile)
+        create_traffic_rules(self, exports, name, routed, self._splits, self.service.profile)
         if settings.allow is not None:
             permissions = resolve_permissions(self.service, self.cluster.settings, self._stack)
             create_policies(self, name, settings.policy, protected_ports(ports), self.live.selector, permissions)

@@ -93,6 +93,14 @@ def test_missing_optional_service_has_no_resources(run_with_services: RunWithSer
     assert recorder.export_labels() == {}
 
 
+def test_split_waits_for_pending_service(run_with_services: RunWithServices) -> None:
+    stack = shop_config(exported=["east"], splits=[SPLIT], optional=True)
+
+    recorder = run_with_services(stack, {("west", "shop", "cart"): live_service(80)})
+
+    assert not recorder.inputs_of(":HTTPRoute")
+
+
 def test_created_namespace_has_annotations(run_with_services: RunWithServices) -> None:
     namespace = {"clusters": ["east"], "create": True, "meshed": True, "opaquePorts": [5432, "6000-6010"]}
 
