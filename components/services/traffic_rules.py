@@ -55,7 +55,7 @@ def create_traffic_rules(
     if profile is not None and form == "gateway-api":
         # The routes of a profile are HTTPRoutes, and a ServiceProfile includes all ports.
         ports = [port for port in ports if profile.form == "gateway-api" and port.kind != "HTTPRoute"]
-    if distribution is not None and ports:
+    if distribution is not None and (ports or form == "smi"):
         # The name of a failover differs from a split's, because both exist while one replaces the other.
         name = service if split is not None else f"{service}{component.separator}failover"
         version = split.smi_version if split is not None else "v1alpha1"

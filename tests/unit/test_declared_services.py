@@ -93,6 +93,15 @@ def test_missing_optional_service_has_no_resources(run_with_services: RunWithSer
     assert recorder.export_labels() == {}
 
 
+def test_traffic_split_includes_tcp_ports(run_with_services: RunWithServices) -> None:
+    ports = [{"port": 80, "protocol": "tcp"}]
+    stack = shop_config(exported=["east"], splits=[SPLIT], ports=ports)
+
+    recorder = run_with_services({**stack, "extensions": {"smi": True}}, CARTS)
+
+    assert list(recorder.inputs_of(":TrafficSplit")) == ["west-shop.cart.split"]
+
+
 def test_split_waits_for_pending_service(run_with_services: RunWithServices) -> None:
     stack = shop_config(exported=["east"], splits=[SPLIT], optional=True)
 
