@@ -27,6 +27,11 @@ _PROTOCOLS: Mapping[PortProtocol, Protocol] = {
 }
 
 
+# Labels by which a ServerAuthorization selects its Server: it cannot refer to a name with a dot, as these Servers have.
+SERVICE_LABEL = "multicluster-mesh/service"
+PORT_LABEL = "multicluster-mesh/port"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ProtectedPort:
     """A port of pods with a policy."""
@@ -52,11 +57,11 @@ def protected_ports(ports: Sequence[ServicePort]) -> list[ProtectedPort]:
     return [ProtectedPort(target=target, protocol=protocol) for target, protocol in by_target.items()]
 
 
-def server_authorization_spec(server: str, permission: Permission) -> dict[str, Any]:
+def server_authorization_spec(server_labels: Mapping[str, str], permission: Permission) -> dict[str, Any]:
     """Return the spec of a ServerAuthorization.
 
     Args:
-        server: name of the Server.
+        server_labels: labels of the Server.
         permission: the clients.
     """
     client: dict[str, Any] = {}
@@ -68,7 +73,7 @@ def server_authorization_spec(server: str, permission: Permission) -> dict[str, 
         client["unauthenticated"] = True
     if permission.networks:
         client["networks"] = [{"cidr": network} for network in permission.networks]
-    return {"server": {"name": server}, "client": client}
+    return {"server": {"selector": {"matchLabels": dict(server_labels)}}, "client": client}
 
 
 def create_policies(
@@ -99,12 +104,13 @@ def create_policies(
         }
     for port in ports:
         server = f"{service}{component.separator}{port.name}"
+        labels = {SERVICE_LABEL: service, PORT_LABEL: port.name}
         created: list[pulumi.Resource] = []
         for permission in permissions:
             role = f"policy-{port.name}.{permission.name}"
             name = f"{server}{component.separator}{permission.name}"
             if form == "server-authorization":
-                spec, kind, version = server_authorization_spec(server, permission), "ServerAuthorization", "v1beta1"
+                spec, kind, version = server_authorization_spec(labels, permission), "ServerAuthorization", "v1beta1"
                 depends_on = [control_plane]
             else:
                 references = [reference for reference, _ in authentications[permission.name]]
@@ -122,6 +128,7 @@ def create_policies(
             server,
             server_spec(selector, port.target, port.protocol),
             [control_plane],
+            labels=labels,
             # Linkerd denies all requests to the port of a Server without authorizations.
             opts=restrict_after(component.resource_name(role), created),
         )

@@ -77,6 +77,7 @@ class TrafficComponent(pulumi.ComponentResource):
         name: str,
         spec: Mapping[str, Any],
         depends_on: Sequence[pulumi.Resource],
+        labels: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
         former_api_versions: Sequence[str] = (),
         opts: pulumi.ResourceOptions | None = None,
@@ -90,6 +91,7 @@ class TrafficComponent(pulumi.ComponentResource):
             name: name of the object.
             spec: spec of the object.
             depends_on: resources that install the CRD and its webhook.
+            labels: labels of the object.
             annotations: annotations of the object.
             former_api_versions: other API versions of the same object, which an earlier update may have used.
             opts: further resource options.
@@ -104,7 +106,7 @@ class TrafficComponent(pulumi.ComponentResource):
             self.resource_name(role),
             api_version=api_version,
             kind=kind,
-            metadata=self._metadata(name, annotations=annotations),
+            metadata=self._metadata(name, labels=labels, annotations=annotations),
             spec=dict(spec),
             # Hidden dependencies: the CRD and the webhook that validates the object.
             opts=pulumi.ResourceOptions.merge(options, opts),

@@ -163,6 +163,9 @@ def test_older_form_has_server_authorizations(run_with_services: RunWithServices
 
     recorder = run_with_services(build_stack(*allow, policy="server-authorization"), services)
 
-    authorizations = recorder.inputs_of(":ServerAuthorization").items()
-    clients = [each["spec"]["client"] for name, each in authorizations if "cart" in name]
+    resources = recorder.inputs_of(":ServerAuthorization").items()
+    authorizations = [each["spec"] for name, each in resources if "cart" in name]
+    [server] = recorder.inputs_of(":Server").values()
+    assert [each["server"]["selector"]["matchLabels"] for each in authorizations] == [server["metadata"]["labels"]] * 2
+    clients = [each["client"] for each in authorizations]
     assert clients == [{"meshTLS": {"identities": [f"web.ops.{SUFFIX}"]}}, {"meshTLS": {"unauthenticatedTLS": True}}]
