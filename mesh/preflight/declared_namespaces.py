@@ -33,13 +33,11 @@ def check(target: CheckTarget, live: DeclaredObjects) -> Iterator[Finding]:
             path = namespace.path
             remedy = f"create it, set {path}.create: true, or remove the cluster from {path}.clusters"
             yield _finding(path, target.name, "does not exist", remedy)
-    for mirror in target.declared.mirror_namespaces:
-        exists = mirror.name in {*live.namespaces, *target.declared.created_namespaces}
-        if not exists:
-            rule = f"has no namespace {mirror.name} for the mirror of {mirror.service} from {mirror.target}"
-            remedy = (
-                f"create it there, or set `namespaces.{mirror.name}: {{ clusters: [{target.name}], create: true }}`"
-            )
+    for mirror in target.declared.mirrors:
+        name = mirror.namespace
+        if name not in {*live.namespaces, *target.declared.created_namespaces}:
+            rule = f"has no namespace {name} for the mirror of {mirror.service} from {mirror.target}"
+            remedy = f"create it there, or set `namespaces.{name}: {{ clusters: [{target.name}], create: true }}`"
             yield _finding(f"services.{mirror.service}", target.name, rule, remedy)
 
 

@@ -38,6 +38,7 @@ def check(target: CheckTarget, live: DeclaredObjects) -> Iterator[Finding]:
         else:
             yield from _check_existing(target, service, body)
     yield from _check_shared_pods(target, live)
+    yield from _check_mirror_names(target, live)
 
 
 def _check_missing(target: CheckTarget, service: ServiceTarget, live: DeclaredObjects) -> Finding:
@@ -143,6 +144,21 @@ def _check_shared_pods(target: CheckTarget, live: DeclaredObjects) -> Iterator[F
                 )
                 yield _finding(service, target.name, rule, f"move its clients to {other.path}.allow")
                 break
+
+
+def _check_mirror_names(target: CheckTarget, live: DeclaredObjects) -> Iterator[Finding]:
+    """Yield a finding for each mirror whose name another owner's Service has: Linkerd would not create it."""
+    for mirror in target.declared.mirrors:
+        body = live.services.get((mirror.namespace, mirror.name))
+        if body is not None and not _is_mirror(as_mapping(dict(body), "metadata")):
+            yield Finding(
+                path=f"services.{mirror.service}",
+                value=target.name,
+                rule=f"has a Service {mirror.namespace}/{mirror.name} of another owner, so Linkerd cannot create this "
+                f"mirror for {mirror.target}",
+                remedy="rename or delete that Service, or export the service under another name",
+                severity=Severity.ERROR,
+            )
 
 
 def _is_mirror(metadata: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from mesh.config import ClusterSettings, DeclaredService, Settings
 from mesh.config.models.services import PortConfig
 from mesh.export_labels import export_labels
+from mesh.kube.federated_services import federated_service_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +53,10 @@ class NamespaceTarget:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MirrorNamespace:
-    """A namespace that a source needs for the mirrors of a service."""
+class Mirror:
+    """A Service that Linkerd creates in a source for a service of another cluster."""
 
+    namespace: str
     name: str
     service: str  # key of the service
     target: str  # cluster that exports it
@@ -67,7 +69,7 @@ class DeclaredTarget:
     services: tuple[ServiceTarget, ...] = ()
     namespaces: tuple[NamespaceTarget, ...] = ()
     created_namespaces: frozenset[str] = frozenset()  # namespaces that the stack creates
-    mirror_namespaces: tuple[MirrorNamespace, ...] = ()
+    mirrors: tuple[Mirror, ...] = ()
 
 
 def find_declared_target(stack: Settings, cluster: ClusterSettings) -> DeclaredTarget:
@@ -88,7 +90,7 @@ def find_declared_target(stack: Settings, cluster: ClusterSettings) -> DeclaredT
             if each.name not in created
         ),
         created_namespaces=frozenset(created),
-        mirror_namespaces=tuple(_list_mirror_namespaces(stack, cluster.name)),
+        mirrors=tuple(_list_mirrors(stack, cluster.name)),
     )
 
 
@@ -128,11 +130,13 @@ def _needs_http(service: DeclaredService, stack: Settings, cluster: str) -> bool
     return has_route_split or has_failover or service.profile is not None
 
 
-def _list_mirror_namespaces(stack: Settings, source: str) -> Iterator[MirrorNamespace]:
+def _list_mirrors(stack: Settings, source: str) -> Iterator[Mirror]:
     links = [link for link in stack.links if link.source == source]
     for service in stack.services:
         for link in links:
             mode = service.export_modes.get(link.target)
-            is_member = link.target in service.config.federated and link.has_remote_discovery
-            if is_member or (mode is not None and link.mirrors(mode)):
-                yield MirrorNamespace(name=service.namespace, service=service.key, target=link.target)
+            names = [f"{service.name}-{link.target}"] if mode is not None and link.mirrors(mode) else []
+            if link.target in service.config.federated and link.has_remote_discovery:
+                names.append(federated_service_name(service.name))
+            for name in names:
+                yield Mirror(namespace=service.namespace, name=name, service=service.key, target=link.target)

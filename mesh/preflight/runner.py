@@ -178,7 +178,7 @@ def _check_cluster(
 
 def _check_declared(target: CheckTarget, client: KubeClient) -> tuple[DeclaredObjects, list[Finding]]:
     """Return the declared Services and namespaces, and findings about them."""
-    if not target.declared.services and not target.declared.namespaces and not target.declared.mirror_namespaces:
+    if not target.declared.services and not target.declared.namespaces and not target.declared.mirrors:
         return DeclaredObjects(), []
     try:
         live = read_declared_objects(client, target.declared)

@@ -18,14 +18,14 @@ _MAX_SINGLE_REQUESTS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class DeclaredObjects:
-    """The declared Services and namespaces that exist on one cluster."""
+    """The declared Services and namespaces that exist on one cluster, and the Services with the names of mirrors."""
 
     services: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)  # by namespace and name
     namespaces: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # metadata by name
 
 
 def read_declared_objects(client: KubeClient, declared: DeclaredTarget) -> DeclaredObjects:
-    """Return the declared Services and namespaces that exist.
+    """Return the declared Services and namespaces that exist, and the Services with the names of mirrors.
 
     Args:
         client: the cluster's client.
@@ -36,8 +36,10 @@ def read_declared_objects(client: KubeClient, declared: DeclaredTarget) -> Decla
         ApiUnreachableError, BadCredentialsError: no object can be read.
     """
     services: dict[tuple[str, str], Mapping[str, Any]] = {}
-    for namespace in dict.fromkeys(each.namespace for each in declared.services):
-        names = [each.name for each in declared.services if each.namespace == namespace]
+    keys = [(each.namespace, each.name) for each in declared.services]
+    keys += [(each.namespace, each.name) for each in declared.mirrors]
+    for namespace in dict.fromkeys(namespace for namespace, _ in keys):
+        names = list(dict.fromkeys(name for each, name in keys if each == namespace))
         path = f"/api/v1/namespaces/{quote(namespace, safe='')}/services"
         if len(names) > _MAX_SINGLE_REQUESTS:
             response = client.get(path, f"the Services of namespace {namespace}") or {}
@@ -63,7 +65,7 @@ def _list_namespace_names(declared: DeclaredTarget) -> list[str]:
     names = [
         *(each.name for each in declared.namespaces),
         *(each.namespace for each in declared.services),
-        *(each.name for each in declared.mirror_namespaces),
+        *(each.namespace for each in declared.mirrors),
     ]
     return [name for name in dict.fromkeys(names) if name not in declared.created_namespaces]
 

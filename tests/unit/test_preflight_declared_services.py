@@ -120,6 +120,23 @@ def test_source_without_namespace_is_reported(environment: Environment) -> None:
 
 
 @pytest.mark.parametrize(
+    ("labels", "count"), [({}, 1), ({"mirror.linkerd.io/mirrored-service": "true"}, 0)], ids=["foreign", "mirror"]
+)
+def test_foreign_service_with_name_of_mirror_is_reported(
+    environment: Environment, labels: dict[str, str], count: int
+) -> None:
+    target = build_target(environment, {"exported": ["east"]}, cluster="west")
+    body = build_service(80)
+    objects = {f"{SERVICES_PATH}/cart-east": {**body, "metadata": {"name": "cart-east", "labels": labels}}}
+
+    _, live = read(target, objects)
+
+    faults = [str(each) for each in declared_services.check(target, live)]
+    assert len(faults) == count
+    assert all("services.shop/cart: west: has a Service shop/cart-east of another owner" in each for each in faults)
+
+
+@pytest.mark.parametrize(
     ("namespace", "count"), [({}, 1), ({"optional": True}, 0), ({"create": True}, 0)], ids=["plain", "optional", "own"]
 )
 def test_missing_namespace_is_reported(environment: Environment, namespace: dict[str, Any], count: int) -> None:
