@@ -78,7 +78,7 @@ def check_stack(
     if not stack.preflight.enabled:
         if findings := list(cluster_identity.check_names(stack.clusters, identity)):
             raise PreflightError(findings)
-        return _build_facts({}, _read_declared(stack))
+        return _build_facts({}, read_declared(stack))
     clusters = {cluster.name: cluster for cluster in stack.clusters if cluster.reachable}
 
     def api_client(name: str) -> ApiClient:
@@ -131,8 +131,11 @@ def _build_facts(uids: Mapping[str, str], declared: Mapping[str, DeclaredObjects
     )
 
 
-def _read_declared(stack: Settings) -> dict[str, DeclaredObjects]:
+def read_declared(stack: Settings) -> dict[str, DeclaredObjects]:
     """Return the declared objects of each reachable cluster, without any check.
+
+    Args:
+        stack: the settings.
 
     Raises:
         PreflightError: a cluster cannot be read.

@@ -28,6 +28,11 @@ HOSTILE_TEXTS = (
     "---\nkind: ClusterRole\n\ttab\u202e\u200b\x07<b>",
     '../../evil"]-->{{.Values.x}}$(id)`id`<script>|**b**[c](d)',
 )
+PROFILE_OWNERS: tuple[Path, ...] = (
+    ("services", ANY_KEY),
+    ("workloads", ANY_KEY, "podinfo"),
+    ("workloads", ANY_KEY, "booksapp"),
+)
 # Settings that the configurations lack: they name local files, exclude other settings or contain secrets.
 UNCOVERED_SETTINGS = {
     ("clusters", ANY_KEY, "kubeconfig"),
@@ -39,6 +44,7 @@ UNCOVERED_SETTINGS = {
     ("topology", "except", ANY_KEY, "source"),
     ("workloads", ANY_KEY, "podinfo", "failover", ANY_KEY, "cluster"),
     ("workloads", ANY_KEY, "helloworld", "splits", ANY_KEY, "cluster"),
+    *((*owner, "profile", key) for owner in PROFILE_OWNERS for key in ("openapi", "protobuf")),
 }
 
 
@@ -56,7 +62,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
 
 def find_setting_paths(config: dict[str, Any]) -> dict[Path, Path]:
     """Return one path per kind of setting in a configuration, by the generalized path."""
-    names = set(config["clusters"])
+    names = {*config["clusters"], *config.get("namespaces", ()), *config.get("services", ())}
     paths_by_kind: dict[Path, Path] = {}
     for path in text_paths(config):
         kind = tuple(ANY_KEY if isinstance(part, int) or part in names else part for part in path)

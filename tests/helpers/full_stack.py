@@ -88,6 +88,35 @@ LINKERD: dict[str, Any] = {
         "metallb": {"pools": {"east": ["192.0.2.16-192.0.2.31"]}, "version": "0.15.2", "values": {"a": "b"}},
         "ingressNginx": {"clusters": ["west"], "version": "4.13.3", "values": {"a": "b"}},
     },
+    "namespaces": {
+        "shop": {
+            "clusters": ["west", "east"],
+            "optional": True,
+            "meshed": True,
+            "restart": True,
+            "defaultInboundPolicy": "all-authenticated",
+            "opaquePorts": ["3000-3010"],
+            "skipInboundPorts": ["25"],
+            "skipOutboundPorts": ["26"],
+        }
+    },
+    "services": {
+        "shop/cart": {
+            "clusters": ["west", "east"],
+            "optional": True,
+            "exported": ["west", "east"],
+            "exportMode": "gateway",
+            "ports": [{"port": 80, "protocol": "grpc"}],
+            "splits": [{"cluster": "west", "weights": {"west": 1, "east": 1}, "form": "smi", "smiVersion": "v1alpha1"}],
+            "failover": [{"cluster": "east", "to": ["west"]}],
+            "profile": _PROFILE,
+            "allow": [
+                {"from": "shop/web", "clusters": ["west"]},
+                {"identities": ["*.shop.serviceaccount.identity.linkerd.cluster.local"], "networks": ["10.0.0.0/8"]},
+            ],
+            "policy": "authorization-policy",
+        }
+    },
     "workloads": [
         {
             "podinfo": {

@@ -23,7 +23,10 @@ from components import identity, identity_transformation
 from components.cilium import clustermesh
 from components.cluster import Cluster
 from mesh import stack_state
+from mesh.config import Settings
 from mesh.paths import PROJECT_ROOT
+from mesh.preflight import stack as stack_preflight
+from mesh.preflight.service_reader import DeclaredObjects
 from mesh.pulumi_constants import HELM_RELEASE_TYPE, SIGNATURE_KEY, STACK_TYPE
 from tests.helpers import kubeconfigs
 
@@ -246,7 +249,8 @@ def record_run(
     servers = {context: {"server": f"https://{context}.example.com"} for context in contexts}
     for name, value in kubeconfigs.write_kubeconfig(kubeconfig, **servers).items():
         patch.setenv(name, value)
-    # There are no clusters for the preflight checks.
+    # There are no clusters for the preflight checks, but each declared Service seems to exist.
+    patch.setattr(stack_preflight, "read_declared", fake_declared_objects)
     config = {"preflight": False, **config}
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
     encoded = {f"multicluster-mesh:{key}": value for key, value in texts.items()}
@@ -294,6 +298,22 @@ def fake_node_addresses(cluster: Cluster) -> list[str]:
     """Return fake addresses of a cluster's nodes."""
     assert cluster.settings.cilium is not None
     return [f"192.0.2.{cluster.settings.cilium.id}", f"2001:db8::{cluster.settings.cilium.id}"]
+
+
+def fake_declared_objects(stack: Settings) -> dict[str, DeclaredObjects]:
+    """Return Services and namespaces as a stack declares them, by cluster."""
+    spec = {"ports": [{"port": 80, "protocol": "TCP"}], "selector": {"app": "cart"}}
+    return {
+        cluster.name: DeclaredObjects(
+            services={
+                (each.namespace, each.name): {"metadata": {}, "spec": spec}
+                for each in stack.services
+                if cluster.name in each.clusters
+            },
+            namespaces={each.name: {} for each in stack.namespaces if cluster.name in each.clusters},
+        )
+        for cluster in stack.clusters
+    }
 
 
 class _Callbacks:
