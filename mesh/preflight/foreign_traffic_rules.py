@@ -31,9 +31,15 @@ class _RuleKind:
 
     kind: str
     paths: tuple[str, ...]  # API version and plural, of each group that can have the kind
-    setting: str  # setting of a service that creates such objects
     applies_to: Callable[[_Object, ServiceTarget, LiveService], bool]
-    is_declared: Callable[[ServiceTarget], bool]
+    belongs_to_policy: bool = False  # whether `allow` creates such objects; otherwise splits, failover or profile
+
+    @property
+    def setting(self) -> str:
+        return "allow" if self.belongs_to_policy else _ROUTE_SETTINGS
+
+    def is_declared(self, service: ServiceTarget) -> bool:
+        return service.has_policy if self.belongs_to_policy else service.has_routes
 
 
 def _is_split(body: _Object, service: ServiceTarget, _live: LiveService) -> bool:
@@ -57,41 +63,18 @@ def _is_server(body: _Object, service: ServiceTarget, live: LiveService) -> bool
     return bool(live.selector) and labels == dict(live.selector) and str(spec.get("port")) in ports
 
 
+_ROUTE_SETTINGS = "splits, failover or profile"
 _KINDS = (
-    _RuleKind(
-        kind="TrafficSplit",
-        paths=("split.smi-spec.io/v1alpha1/trafficsplits",),
-        setting="splits",
-        applies_to=_is_split,
-        is_declared=lambda service: service.has_routes,
-    ),
+    _RuleKind(kind="TrafficSplit", paths=("split.smi-spec.io/v1alpha1/trafficsplits",), applies_to=_is_split),
     _RuleKind(
         kind="HTTPRoute",
         paths=(f"{GATEWAY_API_GROUP}/v1beta1/httproutes", "policy.linkerd.io/v1beta2/httproutes"),
-        setting="splits, failover or profile",
         applies_to=_is_route,
-        is_declared=lambda service: service.has_routes,
     ),
+    _RuleKind(kind="GRPCRoute", paths=(f"{GATEWAY_API_GROUP}/v1/grpcroutes",), applies_to=_is_route),
+    _RuleKind(kind="ServiceProfile", paths=("linkerd.io/v1alpha2/serviceprofiles",), applies_to=_is_profile),
     _RuleKind(
-        kind="GRPCRoute",
-        paths=(f"{GATEWAY_API_GROUP}/v1/grpcroutes",),
-        setting="splits, failover or profile",
-        applies_to=_is_route,
-        is_declared=lambda service: service.has_routes,
-    ),
-    _RuleKind(
-        kind="ServiceProfile",
-        paths=("linkerd.io/v1alpha2/serviceprofiles",),
-        setting="splits, failover or profile",
-        applies_to=_is_profile,
-        is_declared=lambda service: service.has_routes,
-    ),
-    _RuleKind(
-        kind="Server",
-        paths=("policy.linkerd.io/v1beta1/servers",),
-        setting="allow",
-        applies_to=_is_server,
-        is_declared=lambda service: service.has_policy,
+        kind="Server", paths=("policy.linkerd.io/v1beta1/servers",), applies_to=_is_server, belongs_to_policy=True
     ),
 )
 
