@@ -110,7 +110,7 @@ def exported_names(stack: StackUnderTest) -> set[str]:
 def test_documented_commands_share_services_of_another_team(
     lab: StateDir, stack: StackUnderTest, tmp_path: Path
 ) -> None:
-    [block] = re.findall(r"In the stack file:\n\n```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    [block] = re.findall(r"In the stack file [^\n]*:\n\n```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
     documented = {key.partition(":")[2]: value for key, value in yaml.safe_load(block)["config"].items()}
     stack.configure({**CONFIG, **{key: {**CONFIG[key], **documented[key]} for key in ("namespaces", "services")}})
     runner = run_in_project(copy_project(tmp_path), lab, stack, dev=stack.name)
