@@ -135,6 +135,12 @@ def test_gateway_between_clusters_is_warned_of(
     assert warning is not None or not warnings
 
 
+def test_service_without_export_has_no_warning(environment: Environment) -> None:
+    stack = build_stack({"from": "ops/web"}, clusters=["east"], exported=[])
+
+    assert config.parse(stack, environment).warnings == ()
+
+
 def test_policy_has_one_server_per_port_of_pods(run_with_services: RunWithServices) -> None:
     services = {("east", "shop", "cart"): live_service(("http", 80), ("admin", 8081))}
     stack = build_stack({"from": "ops/web"}, {"networks": ["10.0.0.0/8"]}, ports=[{"port": 80, "protocol": "grpc"}])

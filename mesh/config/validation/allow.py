@@ -112,7 +112,7 @@ def _check_gateway(path: Path, service: DeclaredService, links: Sequence[Link], 
         link.source
         for link in links
         for target in service.clusters
-        if link.target == target and service.list_paths(link.source, target, links)
+        if link.target == target and any(service.list_paths(link.source, target, links))
     }
     missing = sorted(sources - allowed_sources)
     if missing and not allowed_sources and not has_unknown:
