@@ -15,7 +15,9 @@ from mesh.paths import PROJECT_ROOT
 from mesh.preflight import permissions
 from mesh.preflight.cilium_identity import CONFIG_MAP_PATH
 from mesh.preflight.cilium_upgrade_path import DAEMON_SET_PATH
+from mesh.preflight.declared_target import DeclaredTarget, NamespaceTarget, ServiceTarget
 from mesh.preflight.target import CiliumTarget, GatewayApiTarget
+from mesh.proxied_workloads import WORKLOAD_KINDS
 from tests.helpers.fake_api_server import ANCHOR, OWNER, run_checks_against, server_with_foreign_linkerd
 from tests.helpers.project_files import list_project_files
 
@@ -95,6 +97,12 @@ def test_documented_role_has_all_required_permissions() -> None:
     assert set(reading) <= {"get", "list"}
 
 
+@pytest.mark.parametrize("plural", WORKLOAD_KINDS.values())
+@pytest.mark.parametrize("verb", ["get", "list", "watch", "patch"])
+def test_documented_role_allows_restart(plural: str, verb: str) -> None:
+    assert is_allowed("multicluster-mesh", verb, "apps", plural)
+
+
 def required_permission(path: str) -> tuple[str, str, str] | None:
     """Return verb, group and resource of a GET request; None for API discovery, which every user may read."""
     group_path, _, rest = path.removeprefix("/apis/").removeprefix("/api/").partition("/")
@@ -116,6 +124,8 @@ def test_documented_role_allows_every_read_of_preflight(role: str) -> None:
             "spec": {"template": {"spec": {"containers": [{"name": "cilium-agent", "image": "cilium:v1.17.4"}]}}}
         },
     }
+    service = ServiceTarget(namespace="shop", name="cart", has_routes=True, has_policy=True)
+    api_server.objects["/api/v1/namespaces/shop/services/cart"] = {"spec": {"selector": {"app": "cart"}}}
     cilium = CiliumTarget(id=1, version="1.17.4", max_connected_clusters=255)
     gateway_api = GatewayApiTarget(installed_by="others", required_routes=(), oldest="1.2.1", newest="1.5.1")
 
@@ -126,6 +136,7 @@ def test_documented_role_allows_every_read_of_preflight(role: str) -> None:
         gateway_api=gateway_api,
         cilium=cilium,
         trust_domain="cluster.local",
+        declared=DeclaredTarget(services=(service,), namespaces=(NamespaceTarget(name="shop"),)),
     )
 
     reads = {request.removeprefix("GET ") for request in api_server.requests if request.startswith("GET /api")}
@@ -133,6 +144,7 @@ def test_documented_role_allows_every_read_of_preflight(role: str) -> None:
     assert {CONFIG_MAP_PATH, DAEMON_SET_PATH} <= reads
     assert ("list", "apiregistration.k8s.io", "apiservices") in required
     assert ("get", "", "namespaces") in required
+    assert {("list", "policy.linkerd.io", "servers"), ("list", "", "pods")} <= required
     assert {each for each in required if not is_allowed(role, *each)} == set()
 
 
