@@ -86,7 +86,7 @@ def export_outputs(
 def _export_services(stack: config.Settings, facts: ClusterFacts, clusters: Sequence[str]) -> None:
     """Export the services, and log each one that is pending; a stack without services has no such outputs."""
     # A cluster that cannot be reached keeps its services, and nothing is known about them.
-    existing = {*facts.services, *_services_of(stack, stack.unreachable_clusters)}
+    existing = {*facts.services, *_list_services(stack, stack.unreachable_clusters)}
     summaries = summarize_services(stack, existing)
     if not summaries:
         return
@@ -108,7 +108,7 @@ def _warn_of_missing_namespaces(stack: config.Settings, facts: ClusterFacts) -> 
                 pulumi.log.warn(f"namespaces.{namespace.name}: {cluster}: {rule}; run `pulumi up` once it exists")
 
 
-def _services_of(stack: config.Settings, clusters: Sequence[str]) -> set[ServiceKey]:
+def _list_services(stack: config.Settings, clusters: Sequence[str]) -> set[ServiceKey]:
     return {(cluster, service.namespace, service.name) for service in stack.services for cluster in clusters}
 
 

@@ -1,4 +1,4 @@
-"""Workloads of a namespace, and whether their pods have the proxies that the namespace asks for.
+"""Workloads of a namespace, and whether their pods have the proxies that the namespace requires.
 
 A pod gets its proxy from Linkerd's injector when it is created. The injector also copies the `config.linkerd.io`
 annotations of the namespace to the pod, except those that the pod's template has itself. So a change of the namespace
@@ -176,7 +176,7 @@ def find_obstacle(workload: Workload, rule: ProxyRule) -> str | None:
 
 
 def _find_rollout_obstacle(workload: Workload) -> str | None:
-    spec = as_mapping(dict(workload.live), "spec")
+    spec = as_mapping(workload.live, "spec")
     strategy = as_mapping(spec, "updateStrategy")
     if spec.get("paused") is True:
         return "its rollout is paused"

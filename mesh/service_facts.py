@@ -1,4 +1,4 @@
-"""Facts about the declared Services, read from the clusters: what a stack file does not say about them.
+"""Facts about the declared Services, read from the clusters: what a stack file does not contain.
 
 The checks before an update read them (`mesh.preflight`), and the components need them: routes and policies name ports,
 policies select pods.

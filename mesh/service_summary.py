@@ -111,10 +111,7 @@ def _summarize(
     incoming = [link for link in links if link.target == cluster]
     mirrors: dict[str, str] = {}
     if mode is not None:
-        has_mirror = [
-            link for link in incoming if (link.has_gateway if mode == "gateway" else link.has_remote_discovery)
-        ]
-        mirrors |= {link.source: f"{name}-{cluster}" for link in has_mirror}
+        mirrors |= {link.source: f"{name}-{cluster}" for link in incoming if link.mirrors(mode)}
     if is_federated:
         mirrors |= {link.source: federated_service_name(name) for link in incoming if link.has_remote_discovery}
     weights: Mapping[str, int] = {}

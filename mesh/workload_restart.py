@@ -1,4 +1,4 @@
-"""Restart of the workloads of a namespace whose pods do not have the proxies that the namespace asks for.
+"""Restart of the workloads of a namespace whose pods do not have the proxies that the namespace requires.
 
 The workloads restart one after the other, each as `kubectl rollout restart` does. So a fault stops at the first
 workload, and the next call continues there. A workload whose pods are right is never restarted.

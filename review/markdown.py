@@ -176,7 +176,7 @@ def _render_services(report: Report) -> Iterable[TextPart]:
     if not report.services:
         return
     yield TextPart(text=f"### Services: {len(report.services)}")
-    head = ["| | service | cluster | " + " | ".join(COLUMNS.values()) + " |", "| --- " * (len(COLUMNS) + 3) + "|"]
+    head = ["| | service | cluster | " + " | ".join(COLUMNS) + " |", "| --- " * (len(COLUMNS) + 3) + "|"]
     for chunk in _split([_service_row(change) for change in report.services]):
         yield TextPart(text="\n".join([*head, *chunk]), short=f"_{len(chunk)} more_", rank=3)
 

@@ -11,15 +11,8 @@ from mesh.kube.json_access import as_mapping
 from mesh.service_summary import build_services_output, summarize_services
 from review.preview import Preview
 
-# Keys of the output `services`, with the column of each.
-COLUMNS: Mapping[str, str] = {
-    "exported": "exported",
-    "mirrors": "mirrors",
-    "weights": "weights",
-    "failover": "failover",
-    "routes": "routes",
-    "clients": "clients",
-}
+# Keys of the output `services` that the stack file decides, also the headings of the columns.
+COLUMNS = ("exported", "mirrors", "weights", "failover", "routes", "clients")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +58,12 @@ def format_cell(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {_format_number(each)}" for key, each in value.items())
     if isinstance(value, list):
-        return ", ".join(map(str, value)) or "nothing"
+        return ", ".join(map(str, value))
     return "" if value is None else str(value)
 
 
 def _list_entries(output: Any) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
-    """Yield each entry of the output `services`, by service and cluster, without what no setting decides."""
+    """Yield each entry of the output `services`, by service and cluster, without `pending`."""
     for service, clusters in as_mapping(output).items():
         for cluster, entry in as_mapping(clusters).items():
             yield (service, cluster), {key: value for key, value in as_mapping(entry).items() if key in COLUMNS}

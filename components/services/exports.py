@@ -36,12 +36,11 @@ from mesh.kube import client as kube_client
 from mesh.kube.client import METADATA_MEDIA_TYPE
 from mesh.kube.federated_services import federated_service_name
 from mesh.readiness.usable_services import RequiredService, ServicesNotUsableError
+from mesh.service_facts import ServiceKey
 from mesh.topology import Link
 
 # A hub can have hundreds of sources.
 _MAX_CONCURRENT_WAITS = 8
-
-ServiceKey = tuple[str, str, str]  # cluster, namespace and name of a Service
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,7 @@ from mesh.linkerd_releases import LinkerdRelease
 from mesh.service_profiles.routes import ProfileRoute
 from mesh.topology import Link
 
-# How clients reach a service.
+# How clients reach a service: in their own cluster, through the gateway, or directly on a flat network.
 RequestPath = Literal["local", "gateway", "direct"]
 
 
@@ -228,10 +228,8 @@ class DeclaredService:
         """Return the service's key in the stack file."""
         return f"{self.namespace}/{self.name}"
 
-    def list_paths(
-        self, source: str, target: str, links: Iterable[Link]
-    ) -> Iterator[Literal["local", "gateway", "direct"]]:
-        """Yield how clients reach the service: in their own cluster, through the gateway, or directly.
+    def list_paths(self, source: str, target: str, links: Iterable[Link]) -> Iterator[RequestPath]:
+        """Yield each path of requests to the service.
 
         Args:
             source: cluster of the clients.

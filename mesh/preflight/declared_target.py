@@ -83,7 +83,7 @@ def find_declared_target(stack: Settings, cluster: ClusterSettings) -> DeclaredT
     declared = [each for each in stack.namespaces if cluster.name in each.clusters]
     created = samples | {each.name for each in declared if each.config.create}
     return DeclaredTarget(
-        services=tuple(_list_services(stack, cluster.name)),
+        services=tuple(_list_services(stack, cluster)),
         namespaces=tuple(
             NamespaceTarget(name=each.name, is_optional=each.config.optional, annotations=each.annotations)
             for each in declared
@@ -94,7 +94,8 @@ def find_declared_target(stack: Settings, cluster: ClusterSettings) -> DeclaredT
     )
 
 
-def _list_services(stack: Settings, cluster: str) -> Iterator[ServiceTarget]:
+def _list_services(stack: Settings, settings: ClusterSettings) -> Iterator[ServiceTarget]:
+    cluster = settings.name
     for service in stack.services:
         if cluster not in service.clusters:
             continue
@@ -117,16 +118,15 @@ def _list_services(stack: Settings, cluster: str) -> Iterator[ServiceTarget]:
             ),
             has_routes=has_routes,
             is_split=is_split,
-            needs_http=_needs_http(service, stack, cluster),
+            needs_http=_needs_http(service, settings),
         )
 
 
-def _needs_http(service: DeclaredService, stack: Settings, cluster: str) -> bool:
+def _needs_http(service: DeclaredService, cluster: ClusterSettings) -> bool:
     """Return whether routes of the Gateway API match requests to a service; a TrafficSplit includes all protocols."""
-    [settings] = [each for each in stack.clusters if each.name == cluster]
-    split = next((each for each in service.config.splits if each.cluster == cluster), None)
-    has_route_split = split is not None and (split.form or settings.split_form) == "gateway-api"
-    has_failover = any(each.cluster == cluster for each in service.config.failover)
+    split = next((each for each in service.config.splits if each.cluster == cluster.name), None)
+    has_route_split = split is not None and (split.form or cluster.split_form) == "gateway-api"
+    has_failover = any(each.cluster == cluster.name for each in service.config.failover)
     return has_route_split or has_failover or service.profile is not None
 
 

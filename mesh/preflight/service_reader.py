@@ -1,4 +1,4 @@
-"""Reads the declared Services and namespaces of a cluster."""
+"""Reader of the declared Services and namespaces of a cluster."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ def _check_target(
     namespaces: Sequence[str],
 ) -> CheckTarget:
     linkerd = cluster.linkerd
-    created_namespaces = sorted(find_declared_target(stack, cluster).created_namespaces)
+    declared = find_declared_target(stack, cluster)
     cni_namespaces = ["linkerd-cni"] if linkerd.cni else []
     control_plane_namespaces = [linkerd.namespace, *cni_namespaces] if stack.has_linkerd else []
     multicluster_namespaces = namespaces if cluster.has_multicluster else []
@@ -179,7 +179,7 @@ def _check_target(
         *control_plane_namespaces,
         *multicluster_namespaces,
         *cluster.extensions.namespaces,
-        *created_namespaces,
+        *sorted(declared.created_namespaces),
     ]
     return CheckTarget(
         name=cluster.name,
@@ -212,7 +212,7 @@ def _check_target(
         if cluster.has_multicluster
         else None,
         extra_resources=tuple(_extra_resources(stack, cluster)),
-        declared=find_declared_target(stack, cluster),
+        declared=declared,
         renamed_from=cluster.renamed_from,
         replaces=cluster.replaces,
         lost_gateways=tuple(each for each in changes.lost_gateways if each.source == cluster.name),

@@ -192,9 +192,9 @@ def _check_default_policy(
     if service.config.allow is not None:
         return
     for namespace in namespaces:
-        exporting = {*service.config.exported, *service.config.federated}
-        is_locked = namespace.config.default_inbound_policy == "deny" and exporting & set(namespace.clusters)
-        if namespace.name == service.namespace and is_locked:
+        if namespace.name != service.namespace or namespace.config.default_inbound_policy != "deny":
+            continue
+        if {*service.config.exported, *service.config.federated} & set(namespace.clusters):
             rule = f"namespaces.{namespace.name}.defaultInboundPolicy: deny refuses all requests to it"
             errors.warn(path, ELLIPSIS, rule, "set allow, with the clusters of its clients")
 
