@@ -86,7 +86,8 @@ def _add_descriptions(node: dict[str, Any], model: type[StrictModel]) -> None:
         node: schema of the model; is changed.
         model: the model.
     """
-    for base in model.__mro__:
+    # A field that a model declares again has the docstring of the model.
+    for base in reversed(model.__mro__):
         if issubclass(base, StrictModel):
             for name, docstring in _read_docstrings(base):
                 alias = model.model_fields[name].alias or name

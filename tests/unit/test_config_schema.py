@@ -142,6 +142,12 @@ def test_every_key_has_description() -> None:
     ] == []
 
 
+def test_description_of_own_class_replaces_inherited_one() -> None:
+    properties = SCHEMA["definitions"]["PodinfoConfig"]["properties"]
+
+    assert properties["clusters"]["description"] == "Clusters that run the sample; omitted: all clusters."
+
+
 def test_nested_schemas_have_no_title() -> None:
     assert [path for path, node in iterate_schemas(SCHEMA) if "title" in node and path] == []
 

@@ -174,7 +174,8 @@ class ServiceConfig(SplitsConfig):
     """A service that others deploy, and what the mesh does with it."""
 
     clusters: list[str] | None = None
-    """Clusters that have the service; omitted: those that its other settings name, or else those of its namespace."""
+    """Clusters that have the service; omitted: those that its other settings name, or else those of its namespace, or
+    else all clusters."""
     optional: bool = False
     """Whether the service may be missing. Its settings then wait for an `up` that finds it."""
     ports: list[Annotated[PortConfig, *accept_shorthand("port", int, int | PortConfig, "a port")]] = []
