@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mesh import config
+from mesh.config.validation.services import SAMPLE_SERVICES
 from tests.helpers.declared_services import RunWithServices, live_service, run_with_services
 from tests.helpers.mock_engine import mesh_config
 from tests.helpers.stack_files import Environment
@@ -108,6 +109,23 @@ def test_split_waits_for_pending_service(run_with_services: RunWithServices) -> 
     recorder = run_with_services(stack, {("west", "shop", "cart"): live_service(80)})
 
     assert not recorder.inputs_of(":HTTPRoute")
+
+
+def test_every_service_of_samples_is_reserved(run_with_services: RunWithServices) -> None:
+    samples = [
+        {"podinfo": {"frontend": ["west"]}},
+        {"helloworld": {"sleep": ["west"]}},
+        {"booksapp": {"faultInjection": {}}},
+        {"emojivoto": {}},
+    ]
+
+    recorder = run_with_services({**TWO_CLUSTERS, "workloads": samples}, {})
+
+    services = recorder.inputs_of("core/v1:Service").values()
+    # The gateway's Service is only read.
+    created = {each["metadata"]["name"] for each in services if "metadata" in each}
+    # The sample userlist needs a ClusterMesh.
+    assert created == {name for sample, names in SAMPLE_SERVICES.items() if sample != "userlist" for name in names}
 
 
 def test_created_namespace_has_annotations(run_with_services: RunWithServices) -> None:

@@ -20,7 +20,8 @@ Path = tuple[str | int, ...]
 
 # Longest name of a Service in Kubernetes.
 _MAX_SERVICE_NAME_LENGTH = 63
-_SAMPLE_SERVICES: Mapping[str, tuple[str, ...]] = {
+# Services that each sample creates.
+SAMPLE_SERVICES: Mapping[str, tuple[str, ...]] = {
     "podinfo": ("podinfo", "frontend"),
     "helloworld": ("helloworld", "sleep"),
     "booksapp": ("webapp", "authors", "books", "error-injector"),
@@ -180,7 +181,7 @@ def _check_lengths(path: Path, service: DeclaredService, links: Sequence[Link], 
 def _check_samples(path: Path, service: DeclaredService, samples: Sequence[Sample], errors: ValidationErrors) -> None:
     """Report a service that a sample creates."""
     for sample in samples:
-        if sample.config.namespace == service.namespace and service.name in _SAMPLE_SERVICES[sample.name]:
+        if sample.config.namespace == service.namespace and service.name in SAMPLE_SERVICES[sample.name]:
             rule = f"the sample {sample.name} creates this service"
             errors.add(path, ELLIPSIS, rule, f"move the settings to workloads, below {sample.name}")
 
