@@ -9,7 +9,7 @@ from typing import Any
 from mesh.config import DeclaredService, Sample, Settings
 from mesh.config.models.samples import BooksappConfig, EmojivotoConfig, UserlistConfig
 from mesh.config.models.services import AllowConfig, ExportConfig, ProfileConfig, ServiceConfig, SplitsConfig
-from mesh.kube.federated_services import federated_service_name
+from mesh.mirrors import list_mirror_names
 from mesh.service_facts import ServiceKey
 from mesh.topology import Link
 
@@ -108,12 +108,12 @@ def _summarize(
     is_pending: bool = False,
 ) -> ServiceSummary:
     is_federated = cluster in config.federated
-    incoming = [link for link in links if link.target == cluster]
-    mirrors: dict[str, str] = {}
-    if mode is not None:
-        mirrors |= {link.source: f"{name}-{cluster}" for link in incoming if link.mirrors(mode)}
-    if is_federated:
-        mirrors |= {link.source: federated_service_name(name) for link in incoming if link.has_remote_discovery}
+    mirrors = {
+        link.source: mirror
+        for link in links
+        if link.target == cluster
+        for mirror in list_mirror_names(name, link, mode, is_federated=is_federated)
+    }
     weights: Mapping[str, int] = {}
     failover: tuple[str, ...] = ()
     if isinstance(config, SplitsConfig):

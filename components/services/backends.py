@@ -16,6 +16,7 @@ from components.services.exports import Exports, mirror_origin
 from components.services.traffic_component import TrafficComponent
 from components.traffic_order import find_added_backends, refer_to
 from mesh.config.models.services import FailoverConfig, SplitConfig, SplitsConfig
+from mesh.mirrors import mirror_name
 
 # Imported here because hooks run after Pulumi has removed the program's folder from the import path.
 from mesh.readiness.usable_services import RequiredService
@@ -86,7 +87,7 @@ def request_backends(service: str, distribution: RequestDistribution) -> list[Ba
 
 
 def _mirrors(service: str, weights: Mapping[str, int]) -> list[Backend]:
-    return [Backend(service=f"{service}-{name}", weight=weight, target=name) for name, weight in weights.items()]
+    return [Backend(service=mirror_name(service, name), weight=weight, target=name) for name, weight in weights.items()]
 
 
 def failover_annotations(cluster: str, failovers: Sequence[FailoverConfig]) -> Mapping[str, str] | None:

@@ -28,6 +28,7 @@ from mesh.kube.connection import Access
 from mesh.kube.constants import CLUSTER_NAME_LABEL, EXPORTED_LABEL, FEDERATED_LABEL, MULTICLUSTER_NAMESPACE
 from mesh.kube.errors import ApiStatusError, ApiUnreachableError, BadCredentialsError, KubeconfigContextError
 from mesh.kube.json_access import as_mapping
+from mesh.mirrors import mirror_name
 
 if TYPE_CHECKING:
     # The import takes seconds, and the provider's process does not need it.
@@ -169,7 +170,7 @@ def delete_mirror(access: Access, namespace: str, service: str, target: str, dea
     def delete(client: KubeClient, mirror: dict[str, Any]) -> None:
         client.request("DELETE", _service_path(namespace, mirror["metadata"]["name"]))
 
-    _wait_until_absent(access, namespace, f"{service}-{target}", target, is_mirror, delete, deadline)
+    _wait_until_absent(access, namespace, mirror_name(service, target), target, is_mirror, delete, deadline)
 
 
 def leave_federated_service(access: Access, namespace: str, service: str, target: str, deadline: float) -> None:

@@ -35,6 +35,7 @@ from mesh.export_labels import export_labels
 from mesh.kube import client as kube_client
 from mesh.kube.client import METADATA_MEDIA_TYPE
 from mesh.kube.federated_services import federated_service_name
+from mesh.mirrors import mirror_name
 from mesh.readiness.usable_services import RequiredService, ServicesNotUsableError
 from mesh.service_facts import ServiceKey
 from mesh.topology import Link
@@ -263,7 +264,7 @@ def _required_services(
     if service.mode is not None and link.mirrors(service.mode):
         selector = selectors.gateway if service.mode == "gateway" else selectors.remote_discovery
         if selector.items() <= labels.items():
-            mirror = f"{service.name}-{target}"
+            mirror = mirror_name(service.name, target)
             required.append(
                 RequiredService(
                     namespace=service.namespace.name,

@@ -13,6 +13,7 @@ from components.workloads.manifests import container_spec, environment
 from components.workloads.nginx import create_nginx
 from components.workloads.sample_component import SampleComponent
 from mesh.images import NGINX_IMAGE, SLOW_COOKER_IMAGE
+from mesh.mirrors import mirror_name
 
 FRONTEND = "frontend"
 NGINX = "nginx"
@@ -87,7 +88,7 @@ def create_frontend(component: SampleComponent, service: str, port: int) -> None
         service: service that the frontend forwards requests to.
         port: port of the service.
     """
-    mirrors = {cluster: f"{service}-{cluster}" for cluster in component.mirrored_clusters()}
+    mirrors = {cluster: mirror_name(service, cluster) for cluster in component.mirrored_clusters()}
     suffix = f"{component.namespace.name}.svc.{component.cluster.settings.linkerd.cluster_domain}"
     targets = {INTERNAL: [service], EXTERNAL: list(mirrors.values())}
     create_nginx(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from mesh.config import ClusterSettings, DeclaredService, Settings
 from mesh.config.models.services import PortConfig
 from mesh.export_labels import export_labels
-from mesh.kube.federated_services import federated_service_name
+from mesh.mirrors import list_mirror_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,8 +135,6 @@ def _list_mirrors(stack: Settings, source: str) -> Iterator[Mirror]:
     for service in stack.services:
         for link in links:
             mode = service.export_modes.get(link.target)
-            names = [f"{service.name}-{link.target}"] if mode is not None and link.mirrors(mode) else []
-            if link.target in service.config.federated and link.has_remote_discovery:
-                names.append(federated_service_name(service.name))
-            for name in names:
+            is_federated = link.target in service.config.federated
+            for name in list_mirror_names(service.name, link, mode, is_federated=is_federated):
                 yield Mirror(namespace=service.namespace, name=name, service=service.key, target=link.target)

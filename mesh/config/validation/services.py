@@ -14,6 +14,7 @@ from mesh.config.validation.exports import choose_export_mode
 from mesh.config.validation.extensions import check_listed_clusters
 from mesh.config.validation.traffic import TrafficValidators
 from mesh.kube.federated_services import federated_service_name
+from mesh.mirrors import mirror_name
 from mesh.topology import Link
 
 Path = tuple[str | int, ...]
@@ -163,7 +164,7 @@ def _check_clusters(
 def _check_lengths(path: Path, service: DeclaredService, links: Sequence[Link], errors: ValidationErrors) -> None:
     """Report a service whose mirror would have a name that Kubernetes refuses."""
     for cluster in service.export_modes:
-        mirror = f"{service.name}-{cluster}"
+        mirror = mirror_name(service.name, cluster)
         if len(mirror) > _MAX_SERVICE_NAME_LENGTH and any(link.target == cluster for link in links):
             rule = (
                 f"its mirror {mirror} would have {len(mirror)} characters, and Kubernetes allows "
