@@ -71,7 +71,10 @@ def request_backends(service: str, distribution: RequestDistribution) -> list[Ba
     split, failover = distribution.split, distribution.failover
     if split is None:
         assert failover is not None, "a distribution has a split or a failover"
-        return [Backend(service=service, weight=MAX_WEIGHT), *_mirrors(service, dict.fromkeys(failover.targets, 1))]
+        return [
+            Backend(service=service, weight=MAX_WEIGHT),
+            *_list_mirrors(service, dict.fromkeys(failover.targets, 1)),
+        ]
     weights = dict(split.weights)
     if failover is not None:
         # Every weight keeps its share, up to rounding.
@@ -80,13 +83,13 @@ def request_backends(service: str, distribution: RequestDistribution) -> list[Ba
         weights |= {name: 1 for name in failover.targets if not weights.get(name)}
     own, others = weights.pop(split.cluster, None), weights
     order = [*split.weights, *(name for name in others if name not in split.weights)]
-    backends = {each.target or split.cluster: each for each in _mirrors(service, others)}
+    backends = {each.target or split.cluster: each for each in _list_mirrors(service, others)}
     if own is not None:
         backends[split.cluster] = Backend(service=service, weight=own)
     return [backends[name] for name in order]
 
 
-def _mirrors(service: str, weights: Mapping[str, int]) -> list[Backend]:
+def _list_mirrors(service: str, weights: Mapping[str, int]) -> list[Backend]:
     return [Backend(service=mirror_name(service, name), weight=weight, target=name) for name, weight in weights.items()]
 
 

@@ -48,8 +48,8 @@ def routed_ports(ports: list[ServicePort], linkerd_release: LinkerdRelease) -> l
     ]
 
 
-def without_pending(settings: SplitsConfig, pending: Collection[str]) -> SplitsConfig:
-    """Return splits and failovers without those that wait for a service that does not exist yet.
+def remove_pending(settings: SplitsConfig, pending: Collection[str]) -> SplitsConfig:
+    """Return splits and failovers, without those that wait for a service that does not exist yet.
 
     Args:
         settings: splits and failovers of the service.
@@ -92,7 +92,7 @@ class DeclaredServiceComponent(TrafficComponent):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         self.service, self.live, self._stack = service, live, stack
-        self._splits = without_pending(service.config, pending)
+        self._splits = remove_pending(service.config, pending)
         # Kubernetes allows no dots in the names of namespaces and Services, so no two resources have the same name.
         name = f"{namespace.cluster.name}-{namespace.name}.{service.name}"
         super().__init__("multicluster-mesh:index:DeclaredService", name, namespace, separator=".", opts=opts)
