@@ -116,6 +116,14 @@ def test_client_that_cannot_be_expressed_is_refused(
     assert any(error in each for each in raised.value.errors), raised.value.errors
 
 
+@pytest.mark.parametrize("namespace", ["linkerd", "linkerd-multicluster"])
+def test_policy_of_linkerd_itself_is_refused(environment: Environment, namespace: str) -> None:
+    services = {f"{namespace}/web": {"clusters": ["east"], "allow": [{"from": "*"}]}}
+
+    with pytest.raises(config.SettingsError, match=f"Linkerd's charts create the policies in namespace {namespace}"):
+        config.parse({**build_stack({"from": "*"}), "services": services}, environment)
+
+
 @pytest.mark.parametrize(
     ("entry", "warning"),
     [

@@ -127,6 +127,7 @@ def resolve_services(
         _check_samples(path, service, samples, errors)
         _check_ports(parsed, path, config, errors)
         check_allow(parsed, path, service, names, links, errors)
+        _check_linkerd_namespace(parsed, path, service, errors)
         _check_default_policy(path, service, namespaces, errors)
         if _is_empty(config):
             rule = "the entry changes nothing"
@@ -185,6 +186,16 @@ def _check_samples(path: Path, service: DeclaredService, samples: Sequence[Sampl
         if sample.config.namespace == service.namespace and service.name in SAMPLE_SERVICES[sample.name]:
             rule = f"the sample {sample.name} creates this service"
             errors.add(path, ELLIPSIS, rule, f"move the settings to workloads, below {sample.name}")
+
+
+def _check_linkerd_namespace(
+    parsed: ParsedStackFile, path: Path, service: DeclaredService, errors: ValidationErrors
+) -> None:
+    """Report a policy for pods of Linkerd, which would stop the mesh if it allowed too few clients."""
+    reserved = {*LINKERD_NAMESPACES, *(parsed.control_plane_namespace(cluster) for cluster in service.clusters)}
+    if service.config.allow is not None and service.namespace in reserved:
+        rule = f"Linkerd's charts create the policies in namespace {service.namespace}"
+        errors.add((*path, "allow"), ELLIPSIS, rule, "remove it")
 
 
 def _check_default_policy(
