@@ -47,6 +47,7 @@ class MeshNamespace:
     incoming_links: Sequence[IncomingLink]
     outgoing_links: Sequence[Link]
     links: Mapping[Link, ClusterLink]  # the links between reachable clusters
+    uid: str = ""  # UID of a namespace of another owner
 
     @property
     def cluster(self) -> Cluster:
@@ -255,4 +256,5 @@ def _create_mesh_namespace(
         incoming_links=incoming_links,
         outgoing_links=[link for link in stack.links if link.source == mesh_cluster.cluster.name],
         links=links,
+        uid=use.uid,
     )

@@ -102,6 +102,10 @@ class TrafficComponent(pulumi.ComponentResource):
             if version != api_version
         ]
         options = pulumi.ResourceOptions.merge(self._options(depends_on), pulumi.ResourceOptions(aliases=aliases))
+        if self.namespace.uid:
+            # With another UID, the owner has created the namespace again, and the object no longer exists. Its
+            # replacement has the same name, so Pulumi would delete the new object if it deleted last.
+            options.replacement_trigger, options.delete_before_replace = self.namespace.uid, True
         return KubernetesObject(
             self.resource_name(role),
             api_version=api_version,

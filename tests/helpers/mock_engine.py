@@ -54,6 +54,7 @@ class Registration:
     ignore_changes: tuple[str, ...]
     retain_on_delete: bool
     deleted_with: str  # URN
+    replacement: tuple[str, bool]  # trigger, and whether the former resource is deleted first
     hooks: tuple[tuple[str, ...], tuple[str, ...]]  # names of the hooks before a create, and before an update
 
 
@@ -81,6 +82,7 @@ class RecordingMonitor(MockMonitor):
                 ignore_changes=tuple(request.ignoreChanges),
                 retain_on_delete=request.retainOnDelete,
                 deleted_with=request.deletedWith,
+                replacement=(request.replacement_trigger.string_value, request.deleteBeforeReplace),
                 hooks=(tuple(request.hooks.before_create), tuple(request.hooks.before_update)),
             )
         )

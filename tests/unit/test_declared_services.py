@@ -128,6 +128,15 @@ def test_every_service_of_samples_is_reserved(run_with_services: RunWithServices
     assert created == {name for sample, names in SAMPLE_SERVICES.items() if sample != "userlist" for name in names}
 
 
+@pytest.mark.parametrize(("namespaces", "expected"), [([("west", "shop")], ("uid", True)), ([], ("", False))])
+def test_objects_are_replaced_with_namespace_of_another_owner(
+    run_with_services: RunWithServices, namespaces: list[tuple[str, str]], expected: tuple[str, bool]
+) -> None:
+    recorder = run_with_services(shop_config(exported=["east"], splits=[SPLIT]), CARTS, namespaces)
+
+    assert recorder.registration(":HTTPRoute", "west-shop.cart.split-80").replacement == expected
+
+
 def test_created_namespace_has_annotations(run_with_services: RunWithServices) -> None:
     namespace = {"clusters": ["east"], "create": True, "meshed": True, "opaquePorts": [5432, "6000-6010"]}
 
