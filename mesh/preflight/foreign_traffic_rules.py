@@ -48,7 +48,12 @@ def _is_split(body: _Object, service: ServiceTarget, _live: LiveService) -> bool
 
 def _is_route(body: _Object, service: ServiceTarget, _live: LiveService) -> bool:
     parents = as_mappings(as_mapping(dict(body), "spec").get("parentRefs"))
-    return any(each.get("kind") == "Service" and each.get("name") == service.name for each in parents)
+    return any(
+        each.get("kind") == "Service"
+        and each.get("name") == service.name
+        and each.get("namespace") in (None, service.namespace)
+        for each in parents
+    )
 
 
 def _is_profile(body: _Object, service: ServiceTarget, _live: LiveService) -> bool:

@@ -10,18 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import quote
 
 from mesh.kube.client import KubeClient
-from mesh.kube.json_access import as_mapping, as_mappings, as_text
+from mesh.kube.json_access import as_count, as_mapping, as_mappings, as_text
 from mesh.preflight.finding import Finding, Severity
-from mesh.preflight.service_reader import DeclaredObjects, parse_service
+from mesh.preflight.service_reader import DeclaredObjects, list_pods, parse_service
 from mesh.preflight.target import CheckTarget
 from mesh.service_ports import select_ports
 
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
-# A Service can select the pods of several workloads, but rarely of more.
-_MAX_PODS = 20
 
 
 def check(target: CheckTarget, live: DeclaredObjects, client: KubeClient) -> Iterator[Finding]:
@@ -37,12 +34,8 @@ def check(target: CheckTarget, live: DeclaredObjects, client: KubeClient) -> Ite
         if body is None or not service.has_policy or service.allows_networks:
             continue
         facts = parse_service(body)
-        if not facts.selector:
-            continue
         targets = {port.target for port in select_ports(service.ports, facts)}
-        selector = quote(",".join(f"{key}={value}" for key, value in facts.selector.items()), safe="")
-        path = f"/api/v1/namespaces/{quote(service.namespace, safe='')}/pods?labelSelector={selector}&limit={_MAX_PODS}"
-        pods = as_mappings((client.get(path, f"the pods of Service {service.key}") or {}).get("items"))
+        pods = list_pods(client, service.key, service.namespace, facts)
         probed = sorted({port for pod in pods for port in _list_probed_ports(pod, targets)})
         if probed:
             yield Finding(
@@ -58,7 +51,10 @@ def check(target: CheckTarget, live: DeclaredObjects, client: KubeClient) -> Ite
 def _list_probed_ports(pod: Mapping[str, Any], targets: set[int | str]) -> Iterator[int]:
     """Yield the ports among the targets that gRPC probes of a pod use."""
     for container in as_mappings(as_mapping(dict(pod), "spec").get("containers")):
-        names = {as_text(each.get("name")): each.get("containerPort") for each in as_mappings(container.get("ports"))}
+        names = {
+            as_text(each.get("name")): as_count(each.get("containerPort"))
+            for each in as_mappings(container.get("ports"))
+        }
         numbers = {names.get(each) if isinstance(each, str) else each for each in targets}
         for probe in _PROBES:
             port = as_mapping(container, probe, "grpc").get("port")

@@ -14,6 +14,8 @@ from mesh.service_facts import LivePort, LiveService
 
 # A list of all Services in a namespace is faster than many single requests.
 _MAX_SINGLE_REQUESTS = 4
+# A Service can select the pods of several workloads, but rarely of more.
+_MAX_PODS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +81,7 @@ def parse_service(live: Mapping[str, Any]) -> LiveService:
             LivePort(
                 name=as_text(port.get("name")),
                 port=port["port"],
-                target=port.get("targetPort") or port["port"],
+                target=_parse_target_port(port),
                 app_protocol=as_text(port.get("appProtocol")),
             )
             for port in ports
@@ -90,3 +92,28 @@ def parse_service(live: Mapping[str, Any]) -> LiveService:
         uid=as_text(as_mapping(dict(live), "metadata").get("uid")),
         is_headless=spec.get("clusterIP") == "None",
     )
+
+
+def _parse_target_port(port: Mapping[str, Any]) -> int | str:
+    target = port.get("targetPort")
+    return target if target and isinstance(target, (int, str)) else int(port["port"])
+
+
+def list_pods(client: KubeClient, service: str, namespace: str, live: LiveService) -> list[dict[str, Any]]:
+    """Return pods that a Service selects, the first ones if there are many; none without a selector.
+
+    Args:
+        client: the cluster's client.
+        service: key of the Service, for messages.
+        namespace: namespace of the Service.
+        live: the Service.
+
+    Raises:
+        NotReadableError: the pods cannot be read.
+        ApiUnreachableError, BadCredentialsError: no object can be read.
+    """
+    if not live.selector:
+        return []
+    selector = quote(",".join(f"{key}={value}" for key, value in live.selector.items()), safe="")
+    path = f"/api/v1/namespaces/{quote(namespace, safe='')}/pods?labelSelector={selector}&limit={_MAX_PODS}"
+    return as_mappings((client.get(path, f"the pods of Service {service}") or {}).get("items"))

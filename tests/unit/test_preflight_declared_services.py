@@ -196,6 +196,17 @@ def test_rule_of_another_owner_is_reported(
     assert all("set by argocd, is for this service too; delete it" in each for each in faults)
 
 
+def test_route_for_service_of_another_namespace_is_accepted(environment: Environment) -> None:
+    target = build_target(environment, {"clusters": ["east"], "splits": [SPLIT]})
+    parent = {"kind": "Service", "name": "cart", "namespace": "billing"}
+    route = {"metadata": {"name": "theirs"}, "spec": {"parentRefs": [parent]}}
+    path = "/apis/gateway.networking.k8s.io/v1beta1/namespaces/shop/httproutes"
+
+    faults, _ = read(target, {f"{SERVICES_PATH}/cart": build_service(80), path: {"items": [route]}})
+
+    assert faults == []
+
+
 @pytest.mark.parametrize(("allow", "count"), [({"from": "*"}, 1), ({"networks": ["10.0.0.0/8"]}, 0)])
 def test_refused_grpc_probe_is_reported(environment: Environment, allow: dict[str, Any], count: int) -> None:
     target = build_target(environment, {"clusters": ["east"], "allow": [allow]})
@@ -219,6 +230,29 @@ def test_many_services_are_read_with_one_list(environment: Environment) -> None:
     _, live = read(replace(target, declared=DeclaredTarget(services=many)), {SERVICES_PATH: {"items": items}})
 
     assert len(live.services) == 20
+
+
+@pytest.mark.parametrize("target_port", [[1], {"port": 1}, None, "", 0], ids=repr)
+def test_malformed_target_port_is_the_port(target_port: Any) -> None:
+    body = build_service(80)
+    [port] = body["spec"]["ports"]
+
+    [live_port] = parse_service({"spec": {"ports": [{**port, "targetPort": target_port}]}}).ports
+
+    assert live_port.target == 80
+
+
+@pytest.mark.parametrize("container_port", [[80], {"port": 80}], ids=repr)
+def test_malformed_container_port_has_no_probe(environment: Environment, container_port: Any) -> None:
+    target = build_target(environment, {"clusters": ["east"], "allow": [{"from": "*"}]})
+    service = build_service(80)
+    service["spec"]["ports"][0]["targetPort"] = "grpc"
+    container = {"ports": [{"name": "grpc", "containerPort": container_port}], "readinessProbe": {"grpc": {"port": 80}}}
+    pods = {"items": [{"spec": {"containers": [container]}}]}
+
+    faults, _ = read(target, {f"{SERVICES_PATH}/cart": service, "/api/v1/namespaces/shop/pods": pods})
+
+    assert faults == []
 
 
 @pytest.mark.parametrize("body", [{}, {"spec": None}, {"spec": {"ports": "80", "selector": [1]}, "metadata": []}])

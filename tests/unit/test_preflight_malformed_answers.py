@@ -11,6 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from mesh.preflight import FlatNetworkLink, Severity
+from mesh.preflight.declared_target import DeclaredTarget, Mirror, NamespaceTarget, ServiceTarget
 from mesh.preflight.target import CiliumTarget
 from tests.helpers.fake_api_server import (
     ANCHOR,
@@ -47,6 +48,8 @@ KEYS += ["type", "loadBalancer", "ingress", "ip", "providerID", "podCIDRs", "pod
 KEYS += ["ca-bundle.crt", "gitVersion", "major", "allowed", "resources", "continue", "pulumi.com/patchFieldManager"]
 KEYS += ["cluster-id", "cluster-name", "max-connected-clusters", "values", "template", "containers", "image"]
 KEYS += ["labels", "version", "release", "conditions", "message", "deletionTimestamp", "finalizers"]
+KEYS += ["ports", "selector", "port", "protocol", "targetPort", "containerPort", "readinessProbe", "grpc"]
+KEYS += ["parentRefs", "kind", "managedFields", "manager", "podSelector", "matchLabels", "serviceAccountName"]
 KNOWN_TEXTS = ["LoadBalancer", ANCHOR, "Available", "NamespaceContentRemaining", "True", "False"]
 KNOWN_TEXTS += ["cilium-agent", "cilium:v1.14.1", "clusterDomain: a.b\n"]
 VALUES = st.one_of(
@@ -56,6 +59,22 @@ ANY_ANSWER = st.recursive(
     VALUES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4)
 )
 CILIUM = CiliumTarget(id=1, version="1.17.4", max_connected_clusters=255)
+DECLARED = DeclaredTarget(
+    services=(
+        ServiceTarget(
+            namespace="shop",
+            name="cart",
+            labels={"mirror.linkerd.io/exported": "true"},
+            needs_endpoints=True,
+            has_policy=True,
+            has_routes=True,
+            is_split=True,
+            needs_http=True,
+        ),
+    ),
+    namespaces=(NamespaceTarget(name="shop", annotations={"linkerd.io/inject": "enabled"}),),
+    mirrors=(Mirror(namespace="shop", name="cart-east", service="shop/cart", target="east"),),
+)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +101,16 @@ def test_unexpected_answers_do_not_fail_preflight(
     running_cluster.objects = AnyPath({"/version": version})
 
     findings = check_clusters(
-        [check_target(adopt=adopt, needs_cert_manager=True, cilium=CILIUM, trust_domain="a.b", cluster_domain="c.d")],
+        [
+            check_target(
+                adopt=adopt,
+                needs_cert_manager=True,
+                cilium=CILIUM,
+                trust_domain="a.b",
+                cluster_domain="c.d",
+                declared=DECLARED,
+            )
+        ],
         lambda name: build_client(running_cluster.server),
         [FlatNetworkLink(source="west", target="west")],
         timeout_s=20,
