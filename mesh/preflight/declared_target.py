@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mesh.config import ClusterSettings, DeclaredService, Settings
-from mesh.config.models.services import PortConfig
+from mesh.config.models.services import AllowConfig, PortConfig
 from mesh.export_labels import export_labels
 from mesh.mirrors import list_mirror_names
+
+
+@dataclass(frozen=True, kw_only=True)
+class AllowedAccount:
+    """A service account of the service's own cluster that `allow` names."""
+
+    namespace: str
+    name: str
+    index: int  # index of the entry
+
+    @property
+    def key(self) -> str:
+        """Return the account as in the stack file."""
+        return f"{self.namespace}/{self.name}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +37,7 @@ class ServiceTarget:
     ports: tuple[PortConfig, ...] = ()  # ports in the stack file; empty: all
     has_policy: bool = False
     allows_networks: bool = False  # whether the policy allows clients without an identity
+    accounts: tuple[AllowedAccount, ...] = ()  # service accounts that the policy allows
     has_routes: bool = False  # splits, failover or a profile on this cluster
     is_split: bool = False  # splits or failover on this cluster
     needs_http: bool = False  # whether routes match its requests
@@ -116,10 +131,19 @@ def _list_services(stack: Settings, settings: ClusterSettings) -> Iterator[Servi
                 each.unauthenticated or (each.networks and each.client is None and not each.identities)
                 for each in config.allow or ()
             ),
+            accounts=tuple(_list_accounts(config.allow or (), cluster)),
             has_routes=has_routes,
             is_split=is_split,
             needs_http=_needs_http(service, settings),
         )
+
+
+def _list_accounts(allow: Sequence[AllowConfig], cluster: str) -> Iterator[AllowedAccount]:
+    for index, entry in enumerate(allow):
+        namespace, _, account = (entry.client or "").partition("/")
+        # The accounts of other clusters are not visible here.
+        if account not in ("", "*") and (entry.clusters is None or cluster in entry.clusters):
+            yield AllowedAccount(namespace=namespace, name=account, index=index)
 
 
 def _needs_http(service: DeclaredService, cluster: ClusterSettings) -> bool:

@@ -36,6 +36,7 @@ from mesh.preflight import (
     platform_software,
     rebuilt_cluster,
     running_linkerd,
+    service_accounts,
     traffic_change,
 )
 from mesh.preflight.finding import Finding, Severity
@@ -190,6 +191,7 @@ def _check_declared(target: CheckTarget, client: KubeClient) -> tuple[DeclaredOb
     try:
         findings += foreign_traffic_rules.check(target, live, client)
         findings += grpc_probes.check(target, live, client)
+        findings += service_accounts.check(target, live, client)
     except NotReadableError as error:
         rule, remedy = f"could not be read: {error}", f"let the user of {target.path}.context read it"
         findings.append(target.finding(rule, remedy, severity=Severity.WARNING))

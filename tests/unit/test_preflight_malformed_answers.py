@@ -11,7 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from mesh.preflight import FlatNetworkLink, Severity
-from mesh.preflight.declared_target import DeclaredTarget, Mirror, NamespaceTarget, ServiceTarget
+from mesh.preflight.declared_target import AllowedAccount, DeclaredTarget, Mirror, NamespaceTarget, ServiceTarget
 from mesh.preflight.target import CiliumTarget
 from tests.helpers.fake_api_server import (
     ANCHOR,
@@ -67,6 +67,7 @@ DECLARED = DeclaredTarget(
             labels={"mirror.linkerd.io/exported": "true"},
             needs_endpoints=True,
             has_policy=True,
+            accounts=(AllowedAccount(namespace="shop", name="web", index=0),),
             has_routes=True,
             is_split=True,
             needs_http=True,
