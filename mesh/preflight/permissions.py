@@ -38,6 +38,8 @@ _RESOURCES = (
 )
 _ESCALATE = ("escalate", _RBAC, "clusterroles")
 _VERBS = ("create", "patch", "delete")
+# The base list has the other workloads.
+_RESTART_PERMISSIONS = (("list", "apps", "statefulsets"), ("patch", "apps", "statefulsets"), ("list", "", "pods"))
 _REQUIRED_PERMISSIONS = (
     *((verb, group, resource) for group, resource in _RESOURCES for verb in _VERBS),
     # Helm lists its revisions and updates them.
@@ -52,7 +54,7 @@ def check(target: CheckTarget, client: KubeClient) -> Iterator[Finding]:
     if _is_allowed(client, [("*", "*", "*")]) == [True]:
         return
     extra = [(verb, group, resource) for group, resource in target.extra_resources for verb in _VERBS]
-    required = [*_REQUIRED_PERMISSIONS, *extra]
+    required = [*_REQUIRED_PERMISSIONS, *extra, *(_RESTART_PERMISSIONS if target.restarts_workloads else ())]
     missing = [
         permission for permission, allowed in zip(required, _is_allowed(client, required), strict=True) if not allowed
     ]

@@ -212,6 +212,7 @@ def _check_target(
         if cluster.has_multicluster
         else None,
         extra_resources=tuple(_extra_resources(stack, cluster)),
+        restarts_workloads=any(each.config.restart and cluster.name in each.clusters for each in stack.namespaces),
         declared=declared,
         renamed_from=cluster.renamed_from,
         replaces=cluster.replaces,
@@ -368,6 +369,10 @@ def _extra_resources(stack: Settings, cluster: ClusterSettings) -> Iterator[tupl
     if extensions.metallb is not None:
         yield "metallb.io", "ipaddresspools"
         yield "metallb.io", "l2advertisements"
+    policies = {each.config.policy for each in stack.services if each.config.allow and cluster.name in each.clusters}
+    if "authorization-policy" in policies:
+        for kind in ("authorizationpolicies", "meshtlsauthentications", "networkauthentications"):
+            yield "policy.linkerd.io", kind
     has_samples = any(cluster.name in sample.all_clusters for sample in stack.samples)
     if stack.has_linkerd and (has_samples or any(cluster.name in service.clusters for service in stack.services)):
         yield "linkerd.io", "serviceprofiles"

@@ -92,6 +92,7 @@ class CheckTarget:
     lost_gateways: tuple[LostGateway, ...] = ()  # gateways that no longer answer at the address in the cluster's links
     links: tuple[str, ...] | None = None  # targets of the cluster's links; None: no multicluster extension
     extra_resources: tuple[tuple[str, str], ...] = ()  # group and resource of objects besides Linkerd's own
+    restarts_workloads: bool = False  # whether the update restarts workloads of other owners
     declared: DeclaredTarget = field(default_factory=DeclaredTarget)
 
     @property

@@ -177,6 +177,16 @@ def test_individual_permissions_replace_cluster_admin() -> None:
     assert run_checks_against(healthy_server(is_allowed=lambda verb, group, resource: verb != "*")) == []
 
 
+@pytest.mark.parametrize("restarts_workloads", [False, True])
+def test_restarts_need_further_permissions(restarts_workloads: bool) -> None:
+    cluster = healthy_server(is_allowed=lambda verb, group, resource: verb != "*" and resource != "statefulsets")
+
+    findings = run_checks_against(cluster, restarts_workloads=restarts_workloads)
+
+    rule = "the kubeconfig's user may not list, patch statefulsets.apps"
+    assert [each.rule for each in findings] == [rule] * restarts_workloads
+
+
 def test_missing_escalate_permission_is_warning() -> None:
     finding = only_finding(healthy_server(is_allowed=lambda verb, group, resource: verb not in ("*", "escalate")))
 

@@ -99,6 +99,22 @@ def test_linkerd_with_cilium_checks_both(monkeypatch: pytest.MonkeyPatch, enviro
     assert ("linkerd.io", "serviceprofiles") in targets[0].extra_resources
 
 
+def test_declared_objects_need_permissions_on_their_clusters(
+    monkeypatch: pytest.MonkeyPatch, environment: Environment
+) -> None:
+    targets, _ = collect_targets(
+        monkeypatch,
+        environment,
+        clusters={"west": {}, "east": {}},
+        namespaces={"shop": {"clusters": ["east"], "meshed": True, "restart": True}},
+        services={"shop/cart": {"clusters": ["east"], "allow": [{"from": "*"}]}},
+    )
+
+    policies = {("policy.linkerd.io", f"{kind}authentications") for kind in ("meshtls", "network")}
+    assert {each.name: each.restarts_workloads for each in targets} == {"west": False, "east": True}
+    assert {each.name: policies <= set(each.extra_resources) for each in targets} == {"west": False, "east": True}
+
+
 def test_running_cilium_is_compared_with_settings_of_its_cluster(
     monkeypatch: pytest.MonkeyPatch, environment: Environment
 ) -> None:
