@@ -293,7 +293,7 @@ class Settings:
     def has_grpc_routes(self, cluster: ClusterSettings) -> bool:
         """Return whether a service needs a GRPCRoute in a cluster, if the Linkerd release supports it."""
         configs: list[SplitsConfig] = [each.config for each in self.samples if isinstance(each.config, PodinfoConfig)]
-        # The `appProtocol` of a Service is not known before the cluster is read.
+        # The preflight adds Services with the `appProtocol` grpc (`mesh.preflight.gateway_api`).
         configs += [each.config for each in self.services if any(port.protocol == "grpc" for port in each.config.ports)]
         splits = [split for config in configs for split in config.splits if split.cluster == cluster.name]
         has_route_split = any((split.form or cluster.split_form) == "gateway-api" for split in splits)

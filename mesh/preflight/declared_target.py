@@ -41,6 +41,7 @@ class ServiceTarget:
     has_routes: bool = False  # splits, failover or a profile on this cluster
     is_split: bool = False  # splits or failover on this cluster
     needs_http: bool = False  # whether routes match its requests
+    has_port_routes: bool = False  # whether each port has a route, of the kind of its protocol
 
     @property
     def key(self) -> str:
@@ -135,6 +136,7 @@ def _list_services(stack: Settings, settings: ClusterSettings) -> Iterator[Servi
             has_routes=has_routes,
             is_split=is_split,
             needs_http=_needs_http(service, settings),
+            has_port_routes=_has_port_routes(service, settings),
         )
 
 
@@ -148,10 +150,19 @@ def _list_accounts(allow: Sequence[AllowConfig], cluster: str) -> Iterator[Allow
 
 def _needs_http(service: DeclaredService, cluster: ClusterSettings) -> bool:
     """Return whether routes of the Gateway API match requests to a service; a TrafficSplit includes all protocols."""
+    return _has_weighted_routes(service, cluster) or service.profile is not None
+
+
+def _has_port_routes(service: DeclaredService, cluster: ClusterSettings) -> bool:
+    """Return whether the ports of a service have routes of their own; a ServiceProfile includes all ports."""
+    has_service_profile = service.profile is not None and service.profile.form == "service-profile"
+    return _has_weighted_routes(service, cluster) and not has_service_profile
+
+
+def _has_weighted_routes(service: DeclaredService, cluster: ClusterSettings) -> bool:
     split = next((each for each in service.config.splits if each.cluster == cluster.name), None)
     has_route_split = split is not None and (split.form or cluster.split_form) == "gateway-api"
-    has_failover = any(each.cluster == cluster.name for each in service.config.failover)
-    return has_route_split or has_failover or service.profile is not None
+    return has_route_split or any(each.cluster == cluster.name for each in service.config.failover)
 
 
 def _list_mirrors(stack: Settings, source: str) -> Iterator[Mirror]:

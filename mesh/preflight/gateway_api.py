@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from mesh.kube.client import METADATA_LIST_MEDIA_TYPE, KubeClient
@@ -12,7 +13,9 @@ from mesh.kube.errors import to_single_line
 from mesh.kube.json_access import as_mapping, as_mappings, as_text
 from mesh.kube.ownership import GATEWAY_API_GROUP, LINKERD_CRDS_RELEASE, belongs_to_release, server_side_appliers
 from mesh.preflight.finding import Finding, Severity
+from mesh.preflight.service_reader import DeclaredObjects, parse_service
 from mesh.preflight.target import CheckTarget, GatewayApiTarget
+from mesh.service_ports import select_ports
 
 _CREATOR_ANNOTATION = "linkerd.io/created-by"
 _BUNDLE_VERSION_ANNOTATION = "gateway.networking.k8s.io/bundle-version"
@@ -54,6 +57,26 @@ def check(target: CheckTarget, gateway_api: GatewayApiTarget, client: KubeClient
             "exists already and does not belong to this stack; `destroy` would delete it with all routes of all users"
         )
         yield target.finding(rule, _INSTALL_FALSE, value=", ".join(foreign))
+
+
+def require_grpc_routes(target: CheckTarget, gateway_api: GatewayApiTarget, live: DeclaredObjects) -> GatewayApiTarget:
+    """Return the required routes with the GRPCRoutes of ports whose protocol only the live Services have.
+
+    Args:
+        target: the cluster.
+        gateway_api: the routes that the stack file requires.
+        live: the declared Services and namespaces that exist.
+    """
+    protocols = {
+        port.protocol
+        for service in target.declared.services
+        if service.has_port_routes and (body := live.services.get((service.namespace, service.name))) is not None
+        for port in select_ports(service.ports, parse_service(body))
+    }
+    if gateway_api.grpc_route is None or "grpc" not in protocols:
+        return gateway_api
+    routes = dict.fromkeys([*gateway_api.required_routes, ("grpcroutes", gateway_api.grpc_route)])
+    return replace(gateway_api, required_routes=tuple(routes))
 
 
 def _is_owned(target: CheckTarget, gateway_api: GatewayApiTarget, metadata: Mapping[str, Any]) -> bool:
@@ -106,7 +129,7 @@ def _check_foreign_crds(
             }
         if resource not in served_resources[api_version]:
             rule = (
-                f"Linkerd {target.linkerd} and this program's samples need it in {api_version}, which the cluster does "
+                f"Linkerd {target.linkerd} and the stack's services need it in {api_version}, which the cluster does "
                 "not serve"
             )
             remedy = (

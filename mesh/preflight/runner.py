@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -152,6 +152,8 @@ def _check_cluster(
     try:
         client = _connect(target, api_client, timeout_s)
         declared, declared_findings = _check_declared(target, client)
+        if target.gateway_api is not None:
+            target = replace(target, gateway_api=gateway_api.require_grpc_routes(target, target.gateway_api, declared))
         findings = (*_run_cluster_checks(target, client), *declared_findings)
         uid, uid_findings = _read_uid(target, client)
         networks = network_overlap.read_networks(target, client) if is_linked else None

@@ -341,6 +341,7 @@ def _gateway_api(stack: Settings, cluster: ClusterSettings) -> GatewayApiTarget 
         required_routes=tuple(required_routes),
         oldest=oldest,
         newest=newest,
+        grpc_route=linkerd_release.grpc_route,
     )
 
 

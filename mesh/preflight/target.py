@@ -21,6 +21,7 @@ class GatewayApiTarget:
     required_routes: tuple[tuple[str, str], ...]  # resource and API version of the required routes
     oldest: str  # the range of versions that the chosen Linkerd supports
     newest: str
+    grpc_route: str | None = None  # API version of the GRPCRoute; None: Linkerd has none
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from mesh import config, preflight
 from mesh.preflight import CheckTarget, Severity
+from mesh.preflight.declared_target import find_declared_target
 from mesh.preflight.runner import PreflightReport
 from mesh.preflight.target import GatewayApiTarget
 from mesh.traffic_changes import TrafficChanges
@@ -17,6 +19,7 @@ from tests.helpers.stack_files import Environment
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 V1 = "gateway.networking.k8s.io/v1"
 HELM_ANNOTATIONS = {"meta.helm.sh/release-name": "linkerd-crds", "meta.helm.sh/release-namespace": "linkerd"}
+SPLITS = [{"cluster": "west", "weights": {"west": 1, "east": 1}}]
 PULUMI_MANAGED_FIELDS = [{"manager": "pulumi-kubernetes-1c8e9d96", "operation": "Apply"}]
 
 
@@ -231,3 +234,33 @@ def test_crds_of_stack_are_known_by_its_id(stack_id: str, count: int) -> None:
     api_server = server_with_crds("httproutes", annotations=annotations, managedFields=managers)
 
     assert len(run_checks_against(api_server, gateway_api=gateway_api_target("manifest"))) == count
+
+
+@pytest.mark.parametrize(
+    ("service", "app_protocol", "count"),
+    [
+        ({"splits": SPLITS}, "grpc", 1),
+        ({"failover": [{"cluster": "west", "to": ["east"]}]}, "grpc", 1),
+        ({"splits": SPLITS}, "http", 0),
+        ({"splits": SPLITS, "ports": [{"port": 80, "protocol": "http"}]}, "grpc", 0),
+        ({"splits": SPLITS, "profile": {"routes": [{"method": "GET", "pathRegex": "/"}]}}, "grpc", 0),
+        ({}, "grpc", 0),
+    ],
+    ids=["split", "failover", "http", "protocol-in-settings", "service-profile", "no-split"],
+)
+def test_grpc_port_requires_grpc_routes(
+    environment: Environment, service: dict[str, Any], app_protocol: str, count: int
+) -> None:
+    service = {"exported": ["east"], "clusters": ["west", "east"], **service}
+    content = {"clusters": {"west": {}, "east": {}}, "topology": "full-mesh"}
+    settings = config.parse({**content, "services": {"shop/cart": service}}, environment)
+    declared = replace(find_declared_target(settings, settings.clusters[0]), mirrors=())
+    api_server = server_with_crds("httproutes")
+    port = {"port": 80, "appProtocol": app_protocol}
+    live = {"metadata": {}, "spec": {"ports": [port], "selector": {"app": "cart"}}}
+    api_server.objects["/api/v1/namespaces/shop/services/cart"] = live
+    target = replace(gateway_api_target("others"), grpc_route=V1)
+
+    findings = run_checks_against(api_server, gateway_api=target, declared=declared)
+
+    assert [each.value for each in findings] == ["grpcroutes.gateway.networking.k8s.io"] * count
