@@ -132,6 +132,36 @@ def run_checks(
     return PreflightReport(findings=tuple(findings), uids=uids, declared=declared)
 
 
+def read_declared(
+    targets: Sequence[CheckTarget], api_client: Callable[[str], ApiClient], timeout_s: float = 5
+) -> PreflightReport:
+    """Return the declared objects of all clusters without any check; findings are about unreadable clusters.
+
+    Args:
+        targets: the clusters.
+        api_client: returns a cluster's client by its name, as for `run_checks`.
+        timeout_s: seconds for each response.
+    """
+    if not targets:
+        return PreflightReport(findings=(), uids={})
+    # Imported before the threads start, because a thread could otherwise use a partially imported package.
+    import kubernetes.client  # noqa: F401
+
+    def read(target: CheckTarget) -> tuple[DeclaredObjects, list[Finding]]:
+        try:
+            return _read_declared(target, _connect(target, api_client, timeout_s))
+        except (ApiUnreachableError, BadCredentialsError) as error:
+            return DeclaredObjects(), [_connection_finding(target, error)]
+
+    with ThreadPoolExecutor(max_workers=MAX_CONCURRENT_CLUSTERS) as pool:
+        results = list(pool.map(read, targets))
+    return PreflightReport(
+        findings=tuple(finding for _, findings in results for finding in findings),
+        uids={},
+        declared={target.name: declared for target, (declared, _) in zip(targets, results, strict=True)},
+    )
+
+
 def _read_uid_of_removed(recorded: RecordedCluster, *, timeout_s: float) -> str | None:
     """Return the UID of the cluster at a removed cluster's context; None if it cannot be read."""
     if recorded.kubeconfig is None:
@@ -167,28 +197,40 @@ def _check_cluster(
                 f"the kubeconfig's credentials allow nothing: all requests of {user} are forbidden (HTTP 403)"
             )
         return _ClusterReport(findings=(*findings, *uid_findings), uid=uid, networks=networks, declared=declared)
-    except ApiUnreachableError as error:
+    except (ApiUnreachableError, BadCredentialsError) as error:
+        networks = network_overlap.declared_networks(target)
+        return _ClusterReport(
+            findings=(_connection_finding(target, error),), networks=networks if networks.unknown is None else None
+        )
+
+
+def _connection_finding(target: CheckTarget, error: ApiUnreachableError | BadCredentialsError) -> Finding:
+    if isinstance(error, ApiUnreachableError):
         remedy = f"start it or repair the connection; to continue without it, set {target.path}.reachable: false"
-        finding = target.finding(str(error), remedy)
-    except BadCredentialsError as error:
+    else:
         remedy = error.remedy or (
             f"get new credentials (log in again), or fix the user of the context that {target.path}.context names"
         )
-        finding = target.finding(str(error), remedy)
-    networks = network_overlap.declared_networks(target)
-    return _ClusterReport(findings=(finding,), networks=networks if networks.unknown is None else None)
+    return target.finding(str(error), remedy)
+
+
+def _read_declared(target: CheckTarget, client: KubeClient) -> tuple[DeclaredObjects, list[Finding]]:
+    """Return the declared Services and namespaces, or an error if they cannot be read."""
+    try:
+        return read_declared_objects(client, target.declared), []
+    except NotReadableError as error:
+        # Nothing is known about the Services then, and the update would delete their routes.
+        remedy = f"let the user of {target.path}.context read Services and namespaces"
+        return DeclaredObjects(), [target.finding(f"could not be read: {error}", remedy)]
 
 
 def _check_declared(target: CheckTarget, client: KubeClient) -> tuple[DeclaredObjects, list[Finding]]:
     """Return the declared Services and namespaces, and findings about them."""
     if not target.declared.services and not target.declared.namespaces and not target.declared.mirrors:
         return DeclaredObjects(), []
-    try:
-        live = read_declared_objects(client, target.declared)
-    except NotReadableError as error:
-        # Nothing is known about the Services then, and the update would delete their routes.
-        remedy = f"let the user of {target.path}.context read Services and namespaces"
-        return DeclaredObjects(), [target.finding(f"could not be read: {error}", remedy)]
+    live, unreadable = _read_declared(target, client)
+    if unreadable:
+        return live, unreadable
     findings = [*declared_namespaces.check(target, live), *declared_services.check(target, live)]
     try:
         findings += foreign_traffic_rules.check(target, live, client)

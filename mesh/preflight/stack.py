@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from mesh.config import ClusterSettings, Settings
 from mesh.kube.api_services import API_SERVICES_PATH
-from mesh.kube.client import connect
 from mesh.kube.connection import Access, build_api_client
 from mesh.kube.constants import LINK_GROUP
-from mesh.kube.errors import KubeError
 from mesh.kube.json_access import as_mapping, as_text
 from mesh.kube.ownership import LINKERD_CRDS_RELEASE
 from mesh.linkerd_releases import NEWEST_TESTED_KUBERNETES, OLDEST_KUBERNETES
 from mesh.preflight import cluster_identity, traffic_change
 from mesh.preflight.declared_target import find_declared_target
 from mesh.preflight.finding import Finding, Severity
-from mesh.preflight.runner import run_checks
-from mesh.preflight.service_reader import DeclaredObjects, parse_service, read_declared_objects
+from mesh.preflight.runner import read_declared, run_checks
+from mesh.preflight.service_reader import DeclaredObjects, parse_service
 from mesh.preflight.target import (
     CheckTarget,
     CiliumTarget,
@@ -75,10 +73,8 @@ def check_stack(
     Raises:
         PreflightError: findings prevent the update.
     """
-    if not stack.preflight.enabled:
-        if findings := list(cluster_identity.check_names(stack.clusters, identity)):
-            raise PreflightError(findings)
-        return _build_facts({}, read_declared(stack))
+    if not stack.preflight.enabled and (name_findings := list(cluster_identity.check_names(stack.clusters, identity))):
+        raise PreflightError(name_findings)
     clusters = {cluster.name: cluster for cluster in stack.clusters if cluster.reachable}
 
     def api_client(name: str) -> ApiClient:
@@ -86,6 +82,13 @@ def check_stack(
         return build_api_client(Access(context=cluster.context.name, kubeconfig=cluster.kubeconfig))
 
     targets = [_check_target(stack, cluster, identity, changes, namespaces) for cluster in clusters.values()]
+    if not stack.preflight.enabled:
+        # The components need the declared Services and namespaces even so.
+        read_targets = [each for each in targets if each.declared.services or each.declared.namespaces]
+        report = read_declared(read_targets, api_client, stack.preflight.timeout)
+        if report.findings:
+            raise PreflightError(report.findings)
+        return _build_facts({}, report.declared)
     flat_links = [
         FlatNetworkLink(source=link.source, target=link.target)
         for link in stack.links
@@ -129,38 +132,6 @@ def _build_facts(uids: Mapping[str, str], declared: Mapping[str, DeclaredObjects
             for name, body in objects.namespaces.items()
         },
     )
-
-
-def read_declared(stack: Settings) -> dict[str, DeclaredObjects]:
-    """Return the declared objects of each reachable cluster, without any check.
-
-    Args:
-        stack: the settings.
-
-    Raises:
-        PreflightError: a cluster cannot be read.
-    """
-    objects: dict[str, DeclaredObjects] = {}
-    for cluster in stack.clusters:
-        declared = find_declared_target(stack, cluster)
-        if not cluster.reachable or not (declared.services or declared.namespaces):
-            continue
-        try:
-            client = connect(
-                Access(context=cluster.context.name, kubeconfig=cluster.kubeconfig), timeout_s=stack.preflight.timeout
-            )
-            objects[cluster.name] = read_declared_objects(client, declared)
-        except KubeError as error:
-            remedy = "let the user of its context read Services and namespaces"
-            finding = Finding(
-                path=f"clusters.{cluster.name}",
-                value=cluster.context.server,
-                rule=str(error),
-                remedy=remedy,
-                severity=Severity.ERROR,
-            )
-            raise PreflightError([finding]) from None
-    return objects
 
 
 def _check_target(

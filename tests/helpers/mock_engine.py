@@ -23,10 +23,11 @@ from components import identity, identity_transformation
 from components.cilium import clustermesh
 from components.cluster import Cluster
 from mesh import stack_state
-from mesh.config import Settings
 from mesh.paths import PROJECT_ROOT
 from mesh.preflight import stack as stack_preflight
+from mesh.preflight.runner import PreflightReport
 from mesh.preflight.service_reader import DeclaredObjects
+from mesh.preflight.target import CheckTarget
 from mesh.pulumi_constants import HELM_RELEASE_TYPE, SIGNATURE_KEY, STACK_TYPE
 from tests.helpers import kubeconfigs
 
@@ -302,20 +303,18 @@ def fake_node_addresses(cluster: Cluster) -> list[str]:
     return [f"192.0.2.{cluster.settings.cilium.id}", f"2001:db8::{cluster.settings.cilium.id}"]
 
 
-def fake_declared_objects(stack: Settings) -> dict[str, DeclaredObjects]:
-    """Return Services and namespaces as a stack declares them, by cluster."""
+def fake_declared_objects(targets: Sequence[CheckTarget], *_: Any) -> PreflightReport:
+    """Return a report with the declared Services and namespaces of each cluster."""
     spec = {"ports": [{"port": 80, "protocol": "TCP"}], "selector": {"app": "cart"}}
-    return {
-        cluster.name: DeclaredObjects(
-            services={
-                (each.namespace, each.name): {"metadata": {}, "spec": spec}
-                for each in stack.services
-                if cluster.name in each.clusters
-            },
-            namespaces={each.name: {} for each in stack.namespaces if cluster.name in each.clusters},
+    service = {"metadata": {}, "spec": spec}
+    declared = {
+        target.name: DeclaredObjects(
+            services={(each.namespace, each.name): service for each in target.declared.services},
+            namespaces={each.name: {} for each in target.declared.namespaces},
         )
-        for cluster in stack.clusters
+        for target in targets
     }
+    return PreflightReport(findings=(), uids={}, declared=declared)
 
 
 class _Callbacks:
