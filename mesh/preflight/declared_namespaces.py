@@ -33,12 +33,24 @@ def check(target: CheckTarget, live: DeclaredObjects) -> Iterator[Finding]:
             path = namespace.path
             remedy = f"create it, set {path}.create: true, or remove the cluster from {path}.clusters"
             yield _finding(path, target.name, "does not exist", remedy)
+    yield from _check_terminating(target, live)
     for mirror in target.declared.mirrors:
         name = mirror.namespace
         if name not in {*live.namespaces, *target.declared.created_namespaces}:
             rule = f"has no namespace {name} for the mirror of {mirror.service} from {mirror.target}"
             remedy = f"create it there, or set `namespaces.{name}: {{ clusters: [{target.name}], create: true }}`"
             yield _finding(f"services.{mirror.service}", target.name, rule, remedy)
+
+
+def _check_terminating(target: CheckTarget, live: DeclaredObjects) -> Iterator[Finding]:
+    """Yield a finding for each service in a terminating namespace, in which no rules can be created."""
+    names = {each.name for each in target.declared.namespaces}
+    for service in target.declared.services:
+        body = live.namespaces.get(service.namespace)
+        has_service = (service.namespace, service.name) in live.services
+        if has_service and service.namespace not in names and body is not None and is_terminating(body):
+            remedy = "wait until the namespace is gone, create it and the Service again, or remove the entry"
+            yield _finding(service.path, target.name, f"its namespace {service.namespace} is being deleted", remedy)
 
 
 def _check_existing(target: CheckTarget, namespace: NamespaceTarget, body: Mapping[str, Any]) -> Iterator[Finding]:

@@ -148,6 +148,16 @@ def test_missing_namespace_is_reported(environment: Environment, namespace: dict
     assert [each.path for each in faults] == ["namespaces.billing"] * count
 
 
+def test_service_in_terminating_namespace_is_reported(environment: Environment) -> None:
+    target = build_target(environment, {"clusters": ["east"], "splits": [SPLIT]})
+    body = {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}, "status": {"phase": "Terminating"}}
+    live = DeclaredObjects(services={("shop", "cart"): build_service(80)}, namespaces={"shop": body})
+
+    [fault] = [str(each) for each in declared_namespaces.check(target, live)]
+
+    assert fault.startswith("services.shop/cart: east: its namespace shop is being deleted; wait until")
+
+
 def test_services_with_the_same_pods_are_reported(environment: Environment) -> None:
     target = build_target(environment, {"clusters": ["east"], "allow": [{"from": "*"}]})
     [service] = target.declared.services
