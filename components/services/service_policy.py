@@ -71,8 +71,8 @@ def server_authorization_spec(server_labels: Mapping[str, str], permission: Perm
         client["meshTLS"] = {"unauthenticatedTLS": True}
     else:
         client["unauthenticated"] = True
-    if permission.networks:
-        client["networks"] = [{"cidr": network} for network in permission.networks]
+    # Without networks, Linkerd requires an address in its `clusterNetworks`.
+    client["networks"] = [{"cidr": network} for network in permission.networks or ANY_NETWORK]
     return {"server": {"selector": {"matchLabels": dict(server_labels)}}, "client": client}
 
 

@@ -93,6 +93,7 @@ def test_entries_of_one_kind_share_a_permission(environment: Environment) -> Non
             {},
             "unauthenticated: true: clients without an identity match",
         ),
+        ([{"from": "ops/web", "identities": ["*"]}], {}, "identities: …: a client has one identity"),
         ([{"unauthenticatedTLS": True}], {}, "an AuthorizationPolicy cannot express clients with TLS"),
         (
             [{"from": "ops/web", "clusters": ["west"], "networks": ["10.0.0.0/8"]}],
@@ -105,7 +106,17 @@ def test_entries_of_one_kind_share_a_permission(environment: Environment) -> Non
             'clusters[0]: "west": its clients cannot reach the service: no linked cluster exports shop/cart to west',
         ),
     ],
-    ids=["nobody", "empty", "only-clusters", "no-cluster", "contradiction", "tls", "gateway-network", "not-exported"],
+    ids=[
+        "nobody",
+        "empty",
+        "only-clusters",
+        "no-cluster",
+        "contradiction",
+        "two-identities",
+        "tls",
+        "gateway-network",
+        "not-exported",
+    ],
 )
 def test_client_that_cannot_be_expressed_is_refused(
     environment: Environment, allow: list[dict[str, Any]], settings: dict[str, Any], error: str
@@ -182,4 +193,8 @@ def test_older_form_has_server_authorizations(run_with_services: RunWithServices
     [server] = recorder.inputs_of(":Server").values()
     assert [each["server"]["selector"]["matchLabels"] for each in authorizations] == [server["metadata"]["labels"]] * 2
     clients = [each["client"] for each in authorizations]
-    assert clients == [{"meshTLS": {"identities": [f"web.ops.{SUFFIX}"]}}, {"meshTLS": {"unauthenticatedTLS": True}}]
+    networks = [{"cidr": "0.0.0.0/0"}, {"cidr": "::/0"}]
+    assert clients == [
+        {"meshTLS": {"identities": [f"web.ops.{SUFFIX}"]}, "networks": networks},
+        {"meshTLS": {"unauthenticatedTLS": True}, "networks": networks},
+    ]

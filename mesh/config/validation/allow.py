@@ -57,6 +57,9 @@ def _check_entry(path: Path, entry: AllowConfig, service: DeclaredService, error
         if is_set and has_identities:
             rule = "clients without an identity match no `from` and no identity"
             errors.add((*path, key), True, rule, "write an entry for each of the two")
+    if entry.client is not None and entry.identities:
+        rule = "a client has one identity, which would have to match `from` too"
+        errors.add((*path, "identities"), ELLIPSIS, rule, "write an entry for each of the two")
     if entry.unauthenticated and entry.unauthenticated_tls:
         rule = "clients without TLS are allowed, so this has no effect"
         errors.add((*path, "unauthenticatedTLS"), True, rule, "remove one of the two")
