@@ -67,8 +67,10 @@ def _find_pending(stack: config.Settings, facts: ClusterFacts, service: config.D
 
 
 def _locks_viz_out(namespace: config.DeclaredNamespace, mesh_cluster: MeshCluster) -> bool:
-    """Return whether the namespace's policy would refuse the Prometheus of viz."""
-    viz = mesh_cluster.cluster.settings.extensions.viz
+    """Return whether the policy of the namespace or its cluster would refuse the Prometheus of viz."""
+    settings = mesh_cluster.cluster.settings
+    viz = settings.extensions.viz
     has_own_prometheus = viz is not None and viz.prometheus_url is None
+    policy = namespace.config.default_inbound_policy or settings.linkerd.default_inbound_policy
     # The other policies allow clients with an identity, or all clients of the cluster.
-    return has_own_prometheus and namespace.config.default_inbound_policy == "deny"
+    return has_own_prometheus and policy == "deny"

@@ -69,6 +69,13 @@ class ParsedStackFile:
             return config.linkerd.namespace
         return self.file.linkerd.namespace
 
+    def default_inbound_policy(self, cluster: str) -> str:
+        """Return the policy of the meshed pods in a cluster whose namespaces set none."""
+        config = self.file.clusters.get(cluster)
+        if config is not None and "default_inbound_policy" in config.linkerd.model_fields_set:
+            return config.linkerd.default_inbound_policy
+        return self.file.linkerd.default_inbound_policy
+
     def path_as_written(self, *path: str | int) -> Path:
         """Return the path of a list in the stack file, which may be a shorthand for the mapping around the list."""
         return path[:-1] if isinstance(_value_at(self.content, path[:-1]), list) else path

@@ -198,3 +198,39 @@ def test_older_form_has_server_authorizations(run_with_services: RunWithServices
         {"meshTLS": {"identities": [f"web.ops.{SUFFIX}"]}, "networks": networks},
         {"meshTLS": {"unauthenticatedTLS": True}, "networks": networks},
     ]
+
+
+@pytest.mark.parametrize(
+    ("mesh", "namespace", "is_refused"),
+    [
+        ({}, {}, False),
+        ({}, {"defaultInboundPolicy": "deny"}, True),
+        ({"defaultInboundPolicy": "deny"}, {}, True),
+        ({"defaultInboundPolicy": "deny"}, {"defaultInboundPolicy": "all-authenticated"}, False),
+    ],
+    ids=["open", "namespace", "mesh", "exception"],
+)
+def test_default_policy_keeps_viz_and_reports_gateway(
+    environment: Environment,
+    run_with_services: RunWithServices,
+    mesh: dict[str, Any],
+    namespace: dict[str, Any],
+    is_refused: bool,
+) -> None:
+    stack = {
+        "clusters": {"west": {}, "east": {}},
+        "topology": "full-mesh",
+        "linkerd": mesh,
+        "extensions": {"viz": True},
+        "namespaces": {"shop": {"clusters": ["east"], "meshed": True, **namespace}},
+        "services": {"shop/cart": {"exported": ["east"]}},
+    }
+
+    warnings = [each for each in config.parse(stack, environment).warnings if "shop/cart" in each]
+    recorder = run_with_services(stack, {("east", "shop", "cart"): live_service(80)}, [("east", "shop")])
+
+    assert ["defaultInboundPolicy: deny refuses all requests to it in east" in each for each in warnings] == (
+        [True] if is_refused else []
+    )
+    servers = [each["metadata"]["name"] for each in recorder.inputs_of(":Server").values()]
+    assert servers == (["proxy-admin"] if is_refused else [])

@@ -128,7 +128,7 @@ def resolve_services(
         _check_ports(parsed, path, config, errors)
         check_allow(parsed, path, service, names, links, errors)
         _check_linkerd_namespace(parsed, path, service, errors)
-        _check_default_policy(path, service, namespaces, errors)
+        _check_default_policy(parsed, path, service, namespaces, errors)
         if _is_empty(config):
             rule = "the entry changes nothing"
             errors.add(
@@ -199,16 +199,26 @@ def _check_linkerd_namespace(
 
 
 def _check_default_policy(
-    path: Path, service: DeclaredService, namespaces: Sequence[DeclaredNamespace], errors: ValidationErrors
+    parsed: ParsedStackFile,
+    path: Path,
+    service: DeclaredService,
+    namespaces: Sequence[DeclaredNamespace],
+    errors: ValidationErrors,
 ) -> None:
-    """Warn of an exported service whose namespace refuses all requests, those of the gateway included."""
+    """Warn of an exported service whose namespace or cluster refuses all requests, those of the gateway included."""
     if service.config.allow is not None:
         return
-    for namespace in namespaces:
-        if namespace.name != service.namespace or namespace.config.default_inbound_policy != "deny":
-            continue
-        if {*service.config.exported, *service.config.federated} & set(namespace.clusters):
-            rule = f"namespaces.{namespace.name}.defaultInboundPolicy: deny refuses all requests to it"
+    policies = {
+        cluster: (f"namespaces.{namespace.name}", namespace.config.default_inbound_policy)
+        for namespace in namespaces
+        if namespace.name == service.namespace and namespace.config.default_inbound_policy is not None
+        for cluster in namespace.clusters
+    }
+    for cluster in dict.fromkeys([*service.config.exported, *service.config.federated]):
+        default = ("linkerd", parsed.default_inbound_policy(cluster))
+        setting, policy = policies.get(cluster, default)
+        if policy == "deny":
+            rule = f"{setting}.defaultInboundPolicy: deny refuses all requests to it in {cluster}"
             errors.warn(path, ELLIPSIS, rule, "set allow, with the clusters of its clients")
 
 
