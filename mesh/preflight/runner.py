@@ -28,13 +28,13 @@ from mesh.preflight import (
     foreign_traffic_rules,
     gateway,
     gateway_api,
-    grpc_probes,
     kubernetes_version,
     network_overlap,
     ownership,
     permissions,
     platform_software,
     rebuilt_cluster,
+    refused_probes,
     running_linkerd,
     service_accounts,
     traffic_change,
@@ -234,7 +234,7 @@ def _check_declared(target: CheckTarget, client: KubeClient) -> tuple[DeclaredOb
     findings = [*declared_namespaces.check(target, live), *declared_services.check(target, live)]
     try:
         findings += foreign_traffic_rules.check(target, live, client)
-        findings += grpc_probes.check(target, live, client)
+        findings += refused_probes.check(target, live, client)
         findings += service_accounts.check(target, live, client)
     except NotReadableError as error:
         rule, remedy = f"could not be read: {error}", f"let the user of {target.path}.context read it"
