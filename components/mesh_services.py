@@ -50,7 +50,7 @@ def deploy_services(
         ProxyMetricsAccess(namespaces[cluster, namespace.name])
         for namespace in stack.namespaces
         for cluster in namespace.clusters
-        if (cluster, namespace.name) in namespaces and _locks_viz_out(namespace, mesh_clusters[cluster])
+        if (cluster, namespace.name) in namespaces and namespace.locks_viz_out(mesh_clusters[cluster].cluster.settings)
     ]
     # A route can name a service of any other cluster, so all exports precede the routes.
     exports = Exports()
@@ -64,13 +64,3 @@ def _find_pending(stack: config.Settings, facts: ClusterFacts, service: config.D
     """Return the reachable clusters that do not have an optional service yet."""
     reachable = [cluster for cluster in service.clusters if cluster not in stack.unreachable_clusters]
     return [cluster for cluster in reachable if (cluster, service.namespace, service.name) not in facts.services]
-
-
-def _locks_viz_out(namespace: config.DeclaredNamespace, mesh_cluster: MeshCluster) -> bool:
-    """Return whether the policy of the namespace or its cluster would refuse the Prometheus of viz."""
-    settings = mesh_cluster.cluster.settings
-    viz = settings.extensions.viz
-    has_own_prometheus = viz is not None and viz.prometheus_url is None
-    policy = namespace.config.default_inbound_policy or settings.linkerd.default_inbound_policy
-    # The other policies allow clients with an identity, or all clients of the cluster.
-    return has_own_prometheus and policy == "deny"

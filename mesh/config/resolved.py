@@ -211,6 +211,14 @@ class DeclaredNamespace:
         }
         return annotations
 
+    def locks_viz_out(self, cluster: ClusterSettings) -> bool:
+        """Return whether the policy of the namespace or its cluster would refuse the Prometheus of viz."""
+        viz = cluster.extensions.viz
+        has_own_prometheus = viz is not None and viz.prometheus_url is None
+        policy = self.config.default_inbound_policy or cluster.linkerd.default_inbound_policy
+        # The other policies allow clients with an identity, or all clients of the cluster.
+        return has_own_prometheus and policy == "deny"
+
 
 @dataclass(frozen=True, kw_only=True)
 class DeclaredService:

@@ -61,6 +61,7 @@ class NamespaceTarget:
     name: str
     is_optional: bool = False
     annotations: Mapping[str, str] = field(default_factory=dict)
+    needs_metrics_access: bool = False  # whether the stack creates the objects of `linkerd viz allow-scrapes`
 
     @property
     def path(self) -> str:
@@ -101,7 +102,12 @@ def find_declared_target(stack: Settings, cluster: ClusterSettings) -> DeclaredT
     return DeclaredTarget(
         services=tuple(_list_services(stack, cluster)),
         namespaces=tuple(
-            NamespaceTarget(name=each.name, is_optional=each.config.optional, annotations=each.annotations)
+            NamespaceTarget(
+                name=each.name,
+                is_optional=each.config.optional,
+                annotations=each.annotations,
+                needs_metrics_access=each.locks_viz_out(cluster),
+            )
             for each in declared
             if each.name not in created
         ),

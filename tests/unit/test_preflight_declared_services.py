@@ -217,6 +217,38 @@ def test_route_for_service_of_another_namespace_is_accepted(environment: Environ
     assert faults == []
 
 
+@pytest.mark.parametrize(
+    ("manager", "namespace", "adopt", "count"),
+    [
+        ("kubectl-client-side-apply", {}, False, 1),
+        ("own", {}, False, 0),
+        ("kubectl-client-side-apply", {"defaultInboundPolicy": "all-authenticated"}, False, 0),
+        ("kubectl-client-side-apply", {}, True, 0),
+    ],
+    ids=["foreign", "own", "not-needed", "adopted"],
+)
+def test_access_of_viz_by_another_owner_is_reported(
+    environment: Environment, manager: str, namespace: dict[str, Any], adopt: bool, count: int
+) -> None:
+    namespaces = {"shop": {"clusters": ["east"], "defaultInboundPolicy": "deny", **namespace}}
+    service = {"exported": ["east"], "optional": True}
+    target = build_target(environment, service, namespaces=namespaces, extensions={"viz": True})
+    name = target.identity.field_manager if manager == "own" else manager
+    objects = {
+        "/api/v1/namespaces/shop": {"metadata": {}},
+        "/apis/policy.linkerd.io/v1beta1/namespaces/shop/servers/proxy-admin": {
+            "metadata": {"managedFields": [{"manager": name}]}
+        },
+    }
+
+    faults, _ = read(replace(target, adopt=adopt), objects)
+
+    assert len(faults) == count
+    assert all(
+        "namespaces.shop: east: has the Server proxy-admin, set by kubectl-client-side" in each for each in faults
+    )
+
+
 PROBES = {
     "grpc": {"grpc": {"port": 80}},
     "http": {"httpGet": {"port": "main", "path": "/ready"}},
