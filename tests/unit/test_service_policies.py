@@ -154,6 +154,16 @@ def test_gateway_between_clusters_is_warned_of(
     assert warning is not None or not warnings
 
 
+def test_cluster_without_allowed_clients_is_warned_of(environment: Environment) -> None:
+    stack = build_stack({"from": "ops/web", "clusters": ["west"]}, clusters=["east", "north"])
+    stack["clusters"]["north"] = {}
+
+    [warning] = [each for each in config.parse(stack, environment).warnings if "all requests there" in each]
+
+    assert warning.startswith("services.shop/cart.allow: …: allows no client that can reach the service in north, so")
+    assert resolve(environment, stack, "north") == []
+
+
 def test_service_without_export_has_no_warning(environment: Environment) -> None:
     stack = build_stack({"from": "ops/web"}, clusters=["east"], exported=[])
 

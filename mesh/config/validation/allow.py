@@ -47,6 +47,7 @@ def check_allow(
         _check_entry((*path, "allow", index), entry, service, errors)
         _check_clusters(parsed, (*path, "allow", index), entry, service, names, links, errors)
     _check_gateway(path, service, links, errors)
+    _check_closed_clusters(path, service, links, errors)
 
 
 def _check_entry(path: Path, entry: AllowConfig, service: DeclaredService, errors: ValidationErrors) -> None:
@@ -101,6 +102,23 @@ def _check_clusters(
             )
             remedy = "use a link without a gateway for the client's own identity, or accept it"
             errors.warn(source_path, source, rule, remedy)
+
+
+def _check_closed_clusters(
+    path: Path, service: DeclaredService, links: Sequence[Link], errors: ValidationErrors
+) -> None:
+    """Warn of clusters where the policy refuses all clients."""
+
+    def can_reach(entry: AllowConfig, target: str) -> bool:
+        sources = [target] if entry.clusters is None else entry.clusters
+        return entry.client is None or any(any(service.list_paths(source, target, links)) for source in sources)
+
+    entries = service.config.allow or []
+    closed = [target for target in service.clusters if not any(can_reach(entry, target) for entry in entries)]
+    if closed and len(closed) < len(service.clusters):
+        rule = f"allows no client that can reach the service in {', '.join(closed)}, so all requests there are refused"
+        remedy = "add an entry for them, or declare only the other clusters in `clusters`"
+        errors.warn((*path, "allow"), ELLIPSIS, rule, remedy)
 
 
 def _check_gateway(path: Path, service: DeclaredService, links: Sequence[Link], errors: ValidationErrors) -> None:
