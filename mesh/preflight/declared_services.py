@@ -11,6 +11,7 @@ from mesh.kube.constants import (
     FEDERATED_LABEL,
     LOCAL_DISCOVERY,
     MIRRORED_SERVICE_LABEL,
+    PROXY_CONFIG_PREFIX,
     REMOTE_DISCOVERY,
 )
 from mesh.kube.errors import to_single_line
@@ -21,6 +22,8 @@ from mesh.preflight.service_reader import DeclaredObjects, parse_service
 from mesh.preflight.target import CheckTarget
 from mesh.service_facts import LiveService
 from mesh.service_ports import select_ports
+
+_SKIP_ANNOTATION = f"{PROXY_CONFIG_PREFIX}skip-inbound-ports"
 
 
 def check(target: CheckTarget, live: DeclaredObjects) -> Iterator[Finding]:
@@ -70,6 +73,8 @@ def _check_existing(target: CheckTarget, service: ServiceTarget, body: Mapping[s
     if service.has_policy and not facts.selector:
         rule = "has no selector, and Linkerd's policies select pods"
         yield _finding(service, target.name, rule, f"remove {service.path}.allow, or give the Service a selector")
+    if service.has_policy:
+        yield from _check_skipped_ports(target, service, facts)
     if service.is_split and facts.is_headless:
         rule = "is headless, so clients connect to its pods, and Linkerd applies no split or failover to them"
         yield _finding(service, target.name, rule, "remove splits and failover, or use a Service with a cluster IP")
@@ -98,6 +103,23 @@ def _check_ports(target: CheckTarget, service: ServiceTarget, facts: LiveService
         rule = "has no port for HTTP or gRPC, and splits, failover and profiles apply to their requests only"
         remedy = f"choose `form: smi` for a split, or correct the protocol in {service.path}.ports"
         yield _finding(service, target.name, rule, remedy)
+
+
+def _check_skipped_ports(target: CheckTarget, service: ServiceTarget, facts: LiveService) -> Iterator[Finding]:
+    """Yield a finding for each port with a policy that the pods' proxies do not receive."""
+    ranges = [
+        each.partition("-")[::2]
+        for namespace in target.declared.namespaces
+        if namespace.name == service.namespace
+        for each in namespace.annotations.get(_SKIP_ANNOTATION, "").split(",")
+        if each
+    ]
+    for port in select_ports(service.ports, facts):
+        number = port.target
+        if isinstance(number, int) and any(int(first) <= number <= int(last or first) for first, last in ranges):
+            rule = f"requests to its port {number} bypass the proxy, so the policy has no effect there"
+            remedy = f"remove it from namespaces.{service.namespace}.skipInboundPorts, or from {service.path}.ports"
+            yield _finding(service, target.name, rule, remedy)
 
 
 def _check_labels(target: CheckTarget, service: ServiceTarget, metadata: Mapping[str, Any]) -> Iterator[Finding]:

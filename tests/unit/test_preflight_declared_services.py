@@ -158,6 +158,26 @@ def test_service_in_terminating_namespace_is_reported(environment: Environment) 
     assert fault.startswith("services.shop/cart: east: its namespace shop is being deleted; wait until")
 
 
+@pytest.mark.parametrize(
+    ("ports", "has_policy", "count"),
+    [([80], True, 1), (["70-90"], True, 1), (["81-90", 25], True, 0), ([80], False, 0)],
+    ids=["port", "range", "other-ports", "no-policy"],
+)
+def test_policy_of_port_without_proxy_is_reported(
+    environment: Environment, ports: list[int | str], has_policy: bool, count: int
+) -> None:
+    service: dict[str, Any] = {
+        "clusters": ["east"],
+        **({"allow": [{"from": "*"}]} if has_policy else {"splits": [SPLIT]}),
+    }
+    target = build_target(environment, service, namespaces={"shop": {"clusters": ["east"], "skipInboundPorts": ports}})
+
+    faults = [each for each in find_faults(target, build_service(80)) if "bypass" in each]
+
+    assert len(faults) == count
+    assert all("services.shop/cart: east: requests to its port 80 bypass the proxy" in each for each in faults)
+
+
 def test_services_with_the_same_pods_are_reported(environment: Environment) -> None:
     target = build_target(environment, {"clusters": ["east"], "allow": [{"from": "*"}]})
     [service] = target.declared.services
