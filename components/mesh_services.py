@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import pulumi
+
 from components.cluster import Cluster
 from components.linkerd.link import ClusterLink
 from components.mesh_cluster import MeshCluster
@@ -52,6 +54,12 @@ def deploy_services(
         for cluster in namespace.clusters
         if (cluster, namespace.name) in namespaces and namespace.locks_viz_out(mesh_clusters[cluster].cluster.settings)
     ]
+    # A namespace's default policy can refuse what these policies allow, so its proxies come later.
+    policies: dict[tuple[str, str], list[pulumi.Resource]] = {key: [] for key in namespaces}
+    for component in components:
+        policies[component.cluster.name, component.namespace.name] += component.create_policies()
+    for key, namespace in namespaces.items():
+        namespace.join_mesh(policies[key])
     # A route can name a service of any other cluster, so all exports precede the routes.
     exports = Exports()
     for component in components:

@@ -75,8 +75,8 @@ def allow_access(
     protocol: Protocol,
     accounts: Sequence[str] = (),
     clients: PolicyClientsConfig | None = None,
-) -> None:
-    """Authorize only some clients at a port.
+) -> pulumi.Resource:
+    """Authorize only some clients at a port, and return the Server, which is created last.
 
     Args:
         component: component of the service.
@@ -92,7 +92,7 @@ def allow_access(
     depends_on = [component.namespace.mesh_cluster.linkerd.control_plane]
     permissions = _create_permissions(component, form, name, accounts, clients, depends_on)
     # Linkerd denies all requests to the port of a Server without authorizations.
-    component.create_custom_object(
+    return component.create_custom_object(
         f"{name}-server",
         f"{POLICY_GROUP}/v1beta1",
         "Server",

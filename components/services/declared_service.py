@@ -98,6 +98,15 @@ class DeclaredServiceComponent(TrafficComponent):
         super().__init__("multicluster-mesh:index:DeclaredService", name, namespace, separator=".", opts=opts)
         self.register_outputs({})
 
+    def create_policies(self) -> list[pulumi.Resource]:
+        """Create the policies of the ports, and return the last objects."""
+        settings = self.service.config
+        if settings.allow is None:
+            return []
+        permissions = resolve_permissions(self.service, self.cluster.settings, self._stack)
+        ports = protected_ports(select_ports(settings.ports, self.live))
+        return create_policies(self, self.service.name, settings.policy, ports, self.live.selector, permissions)
+
     def export_services(self, exports: Exports, namespaces: Mapping[tuple[str, str], MeshNamespace]) -> None:
         """Export the Service, and add it to the registry.
 
@@ -106,7 +115,7 @@ class DeclaredServiceComponent(TrafficComponent):
             namespaces: namespaces of the stack, by the names of their cluster and of the namespace.
         """
         cluster, service = self.cluster.name, self.service
-        usable_after = [*self.namespace.restarted, *self._annotate_failover()]
+        usable_after = [*self.namespace.joined, *self._annotate_failover()]
         exported = ExportedService(
             resource_prefix=self.resource_prefix,
             parent=self,
@@ -143,15 +152,11 @@ class DeclaredServiceComponent(TrafficComponent):
         ]
 
     def create_traffic_rules(self, exports: Exports) -> None:
-        """Create the splits, failovers, routes and policies.
+        """Create the splits, failovers and routes.
 
         Args:
             exports: registry of the Services and their mirrors.
         """
-        name, settings = self.service.name, self.service.config
-        ports = select_ports(settings.ports, self.live)
+        ports = select_ports(self.service.config.ports, self.live)
         routed = routed_ports(ports, self.cluster.settings.linkerd_release)
-        create_traffic_rules(self, exports, name, routed, self._splits, self.service.profile)
-        if settings.allow is not None:
-            permissions = resolve_permissions(self.service, self.cluster.settings, self._stack)
-            create_policies(self, name, settings.policy, protected_ports(ports), self.live.selector, permissions)
+        create_traffic_rules(self, exports, self.service.name, routed, self._splits, self.service.profile)

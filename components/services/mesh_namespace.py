@@ -40,10 +40,7 @@ class MeshNamespace:
 
     mesh_cluster: MeshCluster
     name: str
-    resources: Sequence[pulumi.Resource]  # the namespace itself, if the program creates or annotates it
-    name_output: pulumi.Input[str]  # the name, known once the namespace exists
-    pod_dependencies: Sequence[pulumi.Resource]
-    restarted: Sequence[pulumi.Resource] = ()  # resources after which its workloads have joined the mesh
+    component: NamespaceComponent | None  # None if the program neither creates nor annotates the namespace
     incoming_links: Sequence[IncomingLink]
     outgoing_links: Sequence[Link]
     links: Mapping[Link, ClusterLink]  # the links between reachable clusters
@@ -53,6 +50,37 @@ class MeshNamespace:
     def cluster(self) -> Cluster:
         """Return the cluster of the namespace."""
         return self.mesh_cluster.cluster
+
+    @property
+    def name_output(self) -> pulumi.Input[str]:
+        """Return the name, known once the namespace exists."""
+        return self.component.name if self.component is not None else self.name
+
+    @property
+    def resources(self) -> Sequence[pulumi.Resource]:
+        """Return the resources after which the namespace exists."""
+        return [self.component] if self.component is not None else []
+
+    @property
+    def pod_dependencies(self) -> Sequence[pulumi.Resource]:
+        """Return the resources that must exist before a pod of the program."""
+        pull_secrets = self.component.pull_secrets if self.component is not None else []
+        return [*self.mesh_cluster.pod_dependencies, *pull_secrets]
+
+    @property
+    def joined(self) -> Sequence[pulumi.Resource]:
+        """Return the resources after which the workloads of other owners have joined the mesh."""
+        return self.component.joined if self.component is not None else []
+
+    def join_mesh(self, policies: Sequence[pulumi.Resource]) -> None:
+        """Annotate a namespace of another owner, and restart the workloads if requested.
+
+        Args:
+            policies: policies in the namespace, which exist before its proxies obey its default policy, and until its
+                proxies are gone.
+        """
+        if self.component is not None:
+            self.component.join_mesh(policies)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +107,8 @@ class _NamespaceUse:
 class NamespaceComponent(pulumi.ComponentResource):
     """A namespace for samples or declared services: its membership in the mesh, and the samples' image pull secret.
 
+    The constructor creates the namespace, and `join_mesh` makes it a member, after the policies in it.
+
     Args:
         mesh_cluster: cluster of the namespace.
         namespace: name of the namespace.
@@ -89,7 +119,7 @@ class NamespaceComponent(pulumi.ComponentResource):
 
     name: pulumi.Input[str]
     pull_secrets: list[pulumi.Resource]
-    restarted: list[pulumi.Resource]
+    joined: list[pulumi.Resource]
 
     def __init__(
         self,
@@ -103,20 +133,21 @@ class NamespaceComponent(pulumi.ComponentResource):
         cluster = mesh_cluster.cluster
         name = f"{cluster.name}-{namespace}"
         super().__init__("multicluster-mesh:index:Namespace", name, None, opts)
+        self._mesh_cluster, self._namespace, self._use = mesh_cluster, namespace, use
+        self._annotations = use.annotations(has_linkerd=has_linkerd)
+        self._created: KubernetesObject | None = None
         child_options = cluster.options(self)
         aliases = _former_names(name, use.samples)
-        annotations = use.annotations(has_linkerd=has_linkerd)
         self.name = namespace
-        created: KubernetesObject | None = None
         if use.is_created and namespace != DEFAULT_NAMESPACE:
-            created = create_namespace(
+            self._created = create_namespace(
                 f"{name}-namespace",
                 cluster,
                 namespace,
-                annotations=annotations,
+                annotations=self._annotations,
                 opts=pulumi.ResourceOptions.merge(child_options, aliases.get("namespace")),
             )
-            self.name = created.name
+            self.name = self._created.name
         self.pull_secrets = []
         if use.samples:
             self.pull_secrets = create_pull_secret(
@@ -125,46 +156,43 @@ class NamespaceComponent(pulumi.ComponentResource):
                 self.name,
                 pulumi.ResourceOptions.merge(child_options, aliases.get("pull-secret")),
             )
-        self.restarted = self._join_mesh(mesh_cluster, namespace, use, annotations, created)
+        self.joined = []
         self.register_outputs({})
 
-    def _join_mesh(
-        self,
-        mesh_cluster: MeshCluster,
-        namespace: str,
-        use: _NamespaceUse,
-        annotations: Mapping[str, str],
-        created: pulumi.Resource | None,
-    ) -> list[pulumi.Resource]:
-        """Annotate the namespace if another owner has created it, and restart its workloads if requested."""
-        cluster, dependencies, declared = mesh_cluster.cluster, mesh_cluster.pod_dependencies, use.declared
-        name = f"{cluster.name}-{namespace}"
+    def join_mesh(self, policies: Sequence[pulumi.Resource]) -> None:
+        """Annotate the namespace if another owner has created it, and restart its workloads if requested.
+
+        Args:
+            policies: policies in the namespace.
+        """
+        declared, cluster = self._use.declared, self._mesh_cluster.cluster
         if declared is None:
-            return []
-        if created is None:
-            return create_namespace_membership(
+            return
+        name = f"{cluster.name}-{self._namespace}"
+        depends_on = [*self._mesh_cluster.pod_dependencies, *policies]
+        if self._created is None:
+            self.joined = create_namespace_membership(
                 name,
                 cluster,
-                namespace,
-                namespace_uid=use.uid,
+                self._namespace,
+                namespace_uid=self._use.uid,
                 annotations=declared.annotations,
                 meshed=declared.config.meshed,
                 restart=declared.config.restart,
                 parent=self,
-                depends_on=dependencies,
+                depends_on=depends_on,
             )
-        if not declared.config.restart or declared.config.meshed is None:
-            return []
-        restart = create_namespace_restart(
-            f"{name}-restart",
-            cluster,
-            namespace,
-            annotations=annotations,
-            meshed=declared.config.meshed,
-            parent=self,
-            depends_on=[*dependencies, created],
-        )
-        return [restart]
+        elif declared.config.restart and declared.config.meshed is not None:
+            restart = create_namespace_restart(
+                f"{name}-restart",
+                cluster,
+                self._namespace,
+                annotations=self._annotations,
+                meshed=declared.config.meshed,
+                parent=self,
+                depends_on=[*depends_on, self._created],
+            )
+            self.joined = [restart]
 
 
 def _former_names(name: str, samples: Sequence[config.Sample]) -> dict[str, pulumi.ResourceOptions]:
@@ -185,7 +213,7 @@ def create_namespaces(
     mesh_clusters: Mapping[str, MeshCluster],
     links: Mapping[Link, ClusterLink],
 ) -> dict[tuple[str, str], MeshNamespace]:
-    """Create or annotate each namespace with samples or declared services on a reachable cluster.
+    """Return each namespace with samples or declared services on a reachable cluster; some of them are created.
 
     Args:
         stack: settings of the stack.
@@ -245,14 +273,10 @@ def _create_mesh_namespace(
         for link in stack.links
         if link.target == mesh_cluster.cluster.name
     ]
-    pull_secrets = component.pull_secrets if component is not None else []
     return MeshNamespace(
         mesh_cluster=mesh_cluster,
         name=namespace,
-        resources=[component] if component is not None else [],
-        name_output=component.name if component is not None else namespace,
-        pod_dependencies=[*mesh_cluster.pod_dependencies, *pull_secrets],
-        restarted=component.restarted if component is not None else [],
+        component=component,
         incoming_links=incoming_links,
         outgoing_links=[link for link in stack.links if link.source == mesh_cluster.cluster.name],
         links=links,

@@ -7,7 +7,7 @@ resources depends on the former:
 2. the annotations (`components.services.object_metadata`), unless the program creates the namespace;
 3. a record whose hook restarts the workloads that do not match the annotations (`mesh.workload_restart`).
 
-So `destroy` removes the annotations first, then the proxies, and the control plane last.
+So `destroy` removes the annotations first, then the proxies, and the policies and the control plane last.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def create_namespace_membership(
         meshed: whether its pods must have a proxy; None: as it is.
         restart: whether the workloads whose pods do not match are restarted.
         parent: component of the namespace.
-        depends_on: resources after which new pods get a proxy, such as the control plane.
+        depends_on: the resources that new proxies need, such as the control plane and the policies.
     """
     resources: list[pulumi.Resource] = []
     if restart and meshed:
@@ -93,7 +93,7 @@ def create_namespace_membership(
                 f"{resource_name}-proxies",
                 cluster=cluster,
                 namespace=namespace,
-                # Hidden dependency: the restarts happen before the control plane is deleted.
+                # Hidden dependencies: the restarts happen before the control plane and the policies are deleted.
                 opts=pulumi.ResourceOptions(parent=parent, depends_on=list(depends_on)),
             )
         )
@@ -107,7 +107,8 @@ def create_namespace_membership(
                 object_uid=namespace_uid,
                 purpose=NAMESPACE_MANAGER_SUFFIX,
                 annotations=annotations,
-                # Hidden dependencies: the injector, and the cleanup, which is deleted later.
+                # Hidden dependencies: the injector, the policies that a default policy needs, and the cleanup, which
+                # is deleted later.
                 opts=pulumi.ResourceOptions(parent=parent, depends_on=[*depends_on, *resources]),
             )
         )

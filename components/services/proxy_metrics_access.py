@@ -57,10 +57,15 @@ class ProxyMetricsAccess(TrafficComponent):
     def __init__(self, namespace: MeshNamespace, opts: pulumi.ResourceOptions | None = None) -> None:
         name = f"{namespace.cluster.name}-{namespace.name}-proxy-metrics"
         super().__init__("multicluster-mesh:index:ProxyMetricsAccess", name, namespace, opts=opts)
-        viz = namespace.mesh_cluster.viz
+        self.register_outputs({})
+
+    def create_policies(self) -> list[pulumi.Resource]:
+        """Create the Server of the admin port and its permissions, and return the Server."""
+        mesh_cluster = self.namespace.mesh_cluster
+        viz = mesh_cluster.viz
         assert viz is not None, "only viz reads the metrics"
         # Hidden dependencies: the CRDs and their webhook, and the authentications in viz's namespace.
-        depends_on = [namespace.mesh_cluster.linkerd.control_plane, viz.ready]
+        depends_on = [mesh_cluster.linkerd.control_plane, viz.ready]
         clients: Mapping[str, tuple[str, Mapping[str, str]]] = {
             "proxy-metrics": ("prometheus-scrape", {"kind": "ServiceAccount", "name": "prometheus"}),
             "proxy-probes": (
@@ -77,7 +82,7 @@ class ProxyMetricsAccess(TrafficComponent):
                     f"{route}-policy", version, "AuthorizationPolicy", policy, policy_spec(route, client), depends_on
                 ),
             ]
-        self.create_custom_object(
+        server = self.create_custom_object(
             "server",
             f"{POLICY_GROUP}/v1beta1",
             "Server",
@@ -86,4 +91,4 @@ class ProxyMetricsAccess(TrafficComponent):
             depends_on,
             opts=restrict_after(self.resource_name("server"), permissions),
         )
-        self.register_outputs({})
+        return [server]

@@ -83,8 +83,8 @@ def create_policies(
     ports: Sequence[ProtectedPort],
     selector: Mapping[str, str],
     permissions: Sequence[Permission],
-) -> None:
-    """Allow only some clients to call a service; the permissions exist before the Servers.
+) -> list[pulumi.Resource]:
+    """Allow only some clients to call a service, and return the Servers, which are created last.
 
     Args:
         component: component of the service.
@@ -102,6 +102,7 @@ def create_policies(
             permission.name: list(_create_authentications(component, service, permission, control_plane))
             for permission in permissions
         }
+    servers: list[pulumi.Resource] = []
     for port in ports:
         server = f"{service}{component.separator}{port.name}"
         labels = {SERVICE_LABEL: service, PORT_LABEL: port.name}
@@ -121,17 +122,20 @@ def create_policies(
                 component.create_custom_object(role, f"{POLICY_GROUP}/{version}", kind, name, spec, depends_on)
             )
         role = f"server-{port.name}"
-        component.create_custom_object(
-            role,
-            f"{POLICY_GROUP}/v1beta1",
-            "Server",
-            server,
-            server_spec(selector, port.target, port.protocol),
-            [control_plane],
-            labels=labels,
-            # Linkerd denies all requests to the port of a Server without authorizations.
-            opts=restrict_after(component.resource_name(role), created),
+        servers.append(
+            component.create_custom_object(
+                role,
+                f"{POLICY_GROUP}/v1beta1",
+                "Server",
+                server,
+                server_spec(selector, port.target, port.protocol),
+                [control_plane],
+                labels=labels,
+                # Linkerd denies all requests to the port of a Server without authorizations.
+                opts=restrict_after(component.resource_name(role), created),
+            )
         )
+    return servers
 
 
 def _create_authentications(

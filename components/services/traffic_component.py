@@ -17,8 +17,8 @@ class TrafficComponent(pulumi.ComponentResource):
     """A component with Services in one namespace of one cluster.
 
     Routes can name a Service of any cluster, and Pulumi needs the resources before those that depend on them. So the
-    program creates these components in three steps: the constructor of each one, `export_services` of each one, then
-    `create_traffic_rules` of each one.
+    program creates these components in four steps: the constructor of each one, `create_policies` of each one,
+    `export_services` of each one, then `create_traffic_rules` of each one.
 
     Args:
         type_token: Pulumi type of the component.
@@ -45,6 +45,10 @@ class TrafficComponent(pulumi.ComponentResource):
         super().__init__(type_token, resource_name, None, opts)
         self._child_options = self.cluster.options(self)
 
+    def create_policies(self) -> list[pulumi.Resource]:
+        """Create the objects that allow only some clients, and return those after which all of them exist."""
+        return []
+
     def export_services(self, exports: Exports, namespaces: Mapping[tuple[str, str], MeshNamespace]) -> None:
         """Export the Services, and add them to the registry.
 
@@ -54,7 +58,7 @@ class TrafficComponent(pulumi.ComponentResource):
         """
 
     def create_traffic_rules(self, exports: Exports) -> None:
-        """Create the objects that refer to Services or restrict requests to them.
+        """Create the objects that refer to Services.
 
         Args:
             exports: registry of the Services and their mirrors.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import pulumi
 
 from components.services.authorization_policy import allow_access
-from components.services.exports import Exports
 from components.services.mesh_namespace import MeshNamespace
 from components.workloads.manifests import container_spec, environment
 from components.workloads.sample_component import SampleComponent
@@ -44,22 +43,25 @@ class Emojivoto(SampleComponent):
         _create_vote_bot(self)
         self.register_outputs({})
 
-    def create_traffic_rules(self, exports: Exports) -> None:
+    def create_policies(self) -> list[pulumi.Resource]:
         """Create the policies of the two services behind `web`."""
         settings = self.sample.config
         assert isinstance(settings, EmojivotoConfig)
-        for backend in ("emoji", "voting"):
-            if settings.policy is not None:
-                allow_access(
-                    self,
-                    settings.policy,
-                    f"{backend}-grpc",
-                    selector={"app": f"{backend}-svc"},
-                    port="grpc",
-                    protocol="gRPC",
-                    accounts=["web"],
-                    clients=settings.policy_clients,
-                )
+        if settings.policy is None:
+            return []
+        return [
+            allow_access(
+                self,
+                settings.policy,
+                f"{backend}-grpc",
+                selector={"app": f"{backend}-svc"},
+                port="grpc",
+                protocol="gRPC",
+                accounts=["web"],
+                clients=settings.policy_clients,
+            )
+            for backend in ("emoji", "voting")
+        ]
 
 
 def _labels(name: str) -> dict[str, str]:

@@ -84,20 +84,28 @@ class Podinfo(SampleComponent):
             create_frontend(self, NAME, _HTTP_PORT)
         self.register_outputs({})
 
+    def create_policies(self) -> list[pulumi.Resource]:
+        """Create the policies of both ports."""
+        settings = self.sample.config
+        assert isinstance(settings, PodinfoConfig)
+        if settings.policy is None:
+            return []
+        ports: tuple[tuple[str, Protocol], ...] = (("http", "HTTP/1"), ("grpc", "gRPC"))
+        return [
+            allow_access(
+                self,
+                settings.policy,
+                f"podinfo-{port}",
+                selector=_LABELS,
+                port=port,
+                protocol=protocol,
+                clients=settings.policy_clients,
+            )
+            for port, protocol in ports
+        ]
+
     def create_traffic_rules(self, exports: Exports) -> None:
-        """Create the splits, failovers, routes and policies."""
+        """Create the splits, failovers and routes."""
         settings = self.sample.config
         assert isinstance(settings, PodinfoConfig)
         create_traffic_rules(self, exports, NAME, _ROUTED_PORTS, settings, self.sample.profile, ROUTES)
-        if settings.policy is not None:
-            ports: tuple[tuple[str, Protocol], ...] = (("http", "HTTP/1"), ("grpc", "gRPC"))
-            for port, protocol in ports:
-                allow_access(
-                    self,
-                    settings.policy,
-                    f"podinfo-{port}",
-                    selector=_LABELS,
-                    port=port,
-                    protocol=protocol,
-                    clients=settings.policy_clients,
-                )

@@ -244,3 +244,16 @@ def test_default_policy_keeps_viz_and_reports_gateway(
     )
     servers = [each["metadata"]["name"] for each in recorder.inputs_of(":Server").values()]
     assert servers == (["proxy-admin"] if is_refused else [])
+
+
+def test_policies_precede_proxies_that_obey_default_policy(run_with_services: RunWithServices) -> None:
+    stack = build_stack({"from": "ops/web"})
+    namespace = {"clusters": ["east"], "meshed": True, "restart": True, "defaultInboundPolicy": "deny"}
+    stack |= {"extensions": {"viz": True}, "namespaces": {"shop": namespace}}
+
+    recorder = run_with_services(stack, {("east", "shop", "cart"): live_service(80)}, [("east", "shop")])
+
+    policies = {f"Server {name}" for name in recorder.inputs_of(":Server")}
+    assert len(policies) == 2  # the port of cart, and the metrics of the proxies
+    for kind, role in ((":ProxyCleanup", "proxies"), (":ObjectMetadata", "annotations"), ("index:Stash", "restart")):
+        assert policies <= recorder.dependencies_of(kind, f"east-shop-{role}"), kind
