@@ -49,10 +49,11 @@ def deploy_services(
         and (live := facts.services.get((cluster, service.namespace, service.name))) is not None
     ]
     components += [
-        ProxyMetricsAccess(namespaces[cluster, namespace.name])
-        for namespace in stack.namespaces
-        for cluster in namespace.clusters
-        if (cluster, namespace.name) in namespaces and namespace.locks_viz_out(mesh_clusters[cluster].cluster.settings)
+        ProxyMetricsAccess(namespaces[cluster, namespace])
+        for cluster, mesh_cluster in mesh_clusters.items()
+        for namespace in stack.list_namespaces_without_metrics(mesh_cluster.cluster.settings)
+        # An optional namespace can be missing.
+        if (cluster, namespace) in namespaces
     ]
     # A namespace's default policy can refuse what these policies allow, so its proxies come later.
     policies: dict[tuple[str, str], list[pulumi.Resource]] = {key: [] for key in namespaces}

@@ -89,13 +89,18 @@ class _NamespaceUse:
 
     samples: Sequence[config.Sample]
     declared: config.DeclaredNamespace | None
-    uid: str = ""  # UID of a namespace that exists already
+    found_uid: str = ""  # UID of the namespace, if the checks have found it
 
     @property
     def is_created(self) -> bool:
         """Return whether the program creates the namespace."""
         is_requested = self.declared is not None and self.declared.config.create
         return bool(self.samples) or is_requested
+
+    @property
+    def uid(self) -> str:
+        """Return the UID of a namespace of another owner."""
+        return "" if self.is_created else self.found_uid
 
     def annotations(self, *, has_linkerd: bool) -> dict[str, str]:
         """Return the annotations of the namespace."""
@@ -246,7 +251,9 @@ def _list_uses(stack: config.Settings, facts: ClusterFacts) -> dict[tuple[str, s
     }
     services = {(cluster, service.namespace): None for service in stack.services for cluster in service.clusters}
     return {
-        key: _NamespaceUse(samples=samples.get(key, ()), declared=declared.get(key), uid=facts.namespaces.get(key, ""))
+        key: _NamespaceUse(
+            samples=samples.get(key, ()), declared=declared.get(key), found_uid=facts.namespaces.get(key, "")
+        )
         for key in {**samples, **declared, **services}
     }
 

@@ -211,14 +211,6 @@ class DeclaredNamespace:
         }
         return annotations
 
-    def locks_viz_out(self, cluster: ClusterSettings) -> bool:
-        """Return whether the policy of the namespace or its cluster would refuse the Prometheus of viz."""
-        viz = cluster.extensions.viz
-        has_own_prometheus = viz is not None and viz.prometheus_url is None
-        policy = self.config.default_inbound_policy or cluster.linkerd.default_inbound_policy
-        # The other policies allow clients with an identity, or all clients of the cluster.
-        return has_own_prometheus and policy == "deny"
-
 
 @dataclass(frozen=True, kw_only=True)
 class DeclaredService:
@@ -307,6 +299,31 @@ class Settings:
         has_route_split = any((split.form or cluster.split_form) == "gateway-api" for split in splits)
         has_failover = any(failover.cluster == cluster.name for config in configs for failover in config.failover)
         return has_route_split or has_failover
+
+    def list_namespaces_without_metrics(self, cluster: ClusterSettings) -> list[str]:
+        """Return the namespaces of samples, and the declared ones, whose pods would refuse the Prometheus of viz."""
+        viz = cluster.extensions.viz
+        if viz is None or viz.prometheus_url is not None:
+            return []
+        defaults = {
+            namespace.name: namespace.config.default_inbound_policy or cluster.linkerd.default_inbound_policy
+            for namespace in self.namespaces
+            if cluster.name in namespace.clusters
+        }
+        policies = [
+            *defaults.items(),
+            *(
+                (
+                    namespace := sample.config.namespace,
+                    sample.config.default_inbound_policy
+                    or defaults.get(namespace, cluster.linkerd.default_inbound_policy),
+                )
+                for sample in self.samples
+                if cluster.name in sample.all_clusters and sample.config.meshed
+            ),
+        ]
+        # The other policies allow clients with an identity, or all clients of the cluster.
+        return list(dict.fromkeys(namespace for namespace, policy in policies if policy == "deny"))
 
     @property
     def dashboard_user(self) -> str | None:

@@ -29,7 +29,7 @@ def check(target: CheckTarget, live: DeclaredObjects) -> Iterator[Finding]:
         body = live.namespaces.get(namespace.name)
         if body is not None:
             yield from _check_existing(target, namespace, body)
-        elif not namespace.is_optional:
+        elif not namespace.is_optional and not namespace.is_created:
             path = namespace.path
             remedy = f"create it, set {path}.create: true, or remove the cluster from {path}.clusters"
             yield _finding(path, target.name, "does not exist", remedy)
@@ -44,7 +44,8 @@ def check(target: CheckTarget, live: DeclaredObjects) -> Iterator[Finding]:
 
 def _check_terminating(target: CheckTarget, live: DeclaredObjects) -> Iterator[Finding]:
     """Yield a finding for each service in a terminating namespace, in which no rules can be created."""
-    names = {each.name for each in target.declared.namespaces}
+    # The namespaces of the stack have findings of their own.
+    names = {*(each.name for each in target.declared.namespaces), *target.declared.created_namespaces}
     for service in target.declared.services:
         body = live.namespaces.get(service.namespace)
         has_service = (service.namespace, service.name) in live.services
@@ -55,6 +56,8 @@ def _check_terminating(target: CheckTarget, live: DeclaredObjects) -> Iterator[F
 
 def _check_existing(target: CheckTarget, namespace: NamespaceTarget, body: Mapping[str, Any]) -> Iterator[Finding]:
     if is_terminating(body):
+        if namespace.is_created:
+            return
         rule, remedy = "is being deleted", "wait until it is gone, create it again, or remove the entry"
         yield _finding(namespace.path, target.name, rule, remedy)
         return
@@ -62,7 +65,7 @@ def _check_existing(target: CheckTarget, namespace: NamespaceTarget, body: Mappi
     if is_ignored and namespace.annotations.get(INJECT_ANNOTATION) == "enabled":
         rule = f"has the label {_WEBHOOKS_LABEL}: disabled, so its pods get no proxy"
         yield _finding(namespace.path, target.name, rule, "remove the label, or set meshed: false")
-    if target.adopt or not namespace.annotations:
+    if target.adopt or namespace.is_created or not namespace.annotations:
         return
     metadata = AppliedMetadata(
         cluster=target.name,

@@ -47,10 +47,12 @@ def check(target: CheckTarget, live: DeclaredObjects) -> Iterator[Finding]:
 def _check_missing(target: CheckTarget, service: ServiceTarget, live: DeclaredObjects) -> Finding:
     namespace = service.namespace
     rule = "does not exist"
-    if namespace in target.declared.created_namespaces and namespace not in live.namespaces:
-        rule = f"does not exist, and the stack creates its namespace {namespace}"
-    elif namespace not in live.namespaces:
-        rule = f"does not exist, and neither does its namespace {namespace}"
+    if namespace not in live.namespaces:
+        is_created = namespace in target.declared.created_namespaces
+        reason = (
+            f"the stack creates its namespace {namespace}" if is_created else f"neither does its namespace {namespace}"
+        )
+        rule = f"does not exist, and {reason}"
     remedy = f"deploy it, correct {service.path}.clusters, or set {service.path}.optional: true"
     return _finding(service, target.name, rule, remedy)
 

@@ -56,12 +56,12 @@ class ServiceTarget:
 
 @dataclass(frozen=True, kw_only=True)
 class NamespaceTarget:
-    """A declared namespace of another owner."""
+    """A declared namespace."""
 
     name: str
     is_optional: bool = False
+    is_created: bool = False  # whether the stack creates it
     annotations: Mapping[str, str] = field(default_factory=dict)
-    needs_metrics_access: bool = False  # whether the stack creates the objects of `linkerd viz allow-scrapes`
 
     @property
     def path(self) -> str:
@@ -85,7 +85,9 @@ class DeclaredTarget:
 
     services: tuple[ServiceTarget, ...] = ()
     namespaces: tuple[NamespaceTarget, ...] = ()
-    created_namespaces: frozenset[str] = frozenset()  # namespaces that the stack creates
+    created_namespaces: frozenset[str] = frozenset()  # namespaces that the stack creates, with those of samples
+    # Namespaces in which the stack creates the objects of `linkerd viz allow-scrapes`.
+    namespaces_with_metrics_access: tuple[str, ...] = ()
     mirrors: tuple[Mirror, ...] = ()
 
 
@@ -105,13 +107,13 @@ def find_declared_target(stack: Settings, cluster: ClusterSettings) -> DeclaredT
             NamespaceTarget(
                 name=each.name,
                 is_optional=each.config.optional,
+                is_created=each.name in created,
                 annotations=each.annotations,
-                needs_metrics_access=each.locks_viz_out(cluster),
             )
             for each in declared
-            if each.name not in created
         ),
         created_namespaces=frozenset(created),
+        namespaces_with_metrics_access=tuple(stack.list_namespaces_without_metrics(cluster)),
         mirrors=tuple(_list_mirrors(stack, cluster.name)),
     )
 

@@ -15,7 +15,7 @@ from mesh.kube.client import KubeClient
 from mesh.kube.errors import to_single_line
 from mesh.kube.json_access import as_mapping, as_mappings, as_text
 from mesh.kube.ownership import GATEWAY_API_GROUP
-from mesh.preflight.declared_target import NamespaceTarget, ServiceTarget
+from mesh.preflight.declared_target import ServiceTarget
 from mesh.preflight.finding import Finding, Severity
 from mesh.preflight.service_reader import DeclaredObjects, parse_service
 from mesh.preflight.target import CheckTarget
@@ -103,26 +103,23 @@ def check(target: CheckTarget, live: DeclaredObjects, client: KubeClient) -> Ite
             for rule in _list_rules(client, kind, service.namespace):
                 if kind.applies_to(rule, service, facts) and not _is_own(rule, target.identity.field_manager):
                     yield _finding(target, service, kind, as_mapping(dict(rule), "metadata"))
-    for namespace in target.declared.namespaces:
-        if namespace.needs_metrics_access and namespace.name in live.namespaces and not target.adopt:
+    for namespace in target.declared.namespaces_with_metrics_access:
+        if not target.adopt:
             yield from _check_metrics_access(target, namespace, client)
 
 
-def _check_metrics_access(target: CheckTarget, namespace: NamespaceTarget, client: KubeClient) -> Iterator[Finding]:
+def _check_metrics_access(target: CheckTarget, namespace: str, client: KubeClient) -> Iterator[Finding]:
     """Yield a finding if another owner has created the objects of `linkerd viz allow-scrapes`."""
-    name = namespace.name
-    path = f"/apis/policy.linkerd.io/v1beta1/namespaces/{quote(name, safe='')}/servers/{_METRICS_SERVER}"
-    body = client.get(path, f"Server {name}/{_METRICS_SERVER}")
+    path = f"/apis/policy.linkerd.io/v1beta1/namespaces/{quote(namespace, safe='')}/servers/{_METRICS_SERVER}"
+    body = client.get(path, f"Server {namespace}/{_METRICS_SERVER}")
     if body is not None and not _is_own(body, target.identity.field_manager):
         managers = " and ".join(_managers(as_mapping(dict(body), "metadata"))) or "another program"
-        yield Finding(
-            path=namespace.path,
-            value=target.name,
-            rule=f"has the Server {_METRICS_SERVER}, set by {managers}, which the stack creates for the access of viz",
-            remedy=f"run `linkerd --context … viz allow-scrapes -n {name} | kubectl --context … delete -f -`, or set "
-            f"{target.path}.adopt: true",
-            severity=Severity.ERROR,
+        rule = f"has the Server {namespace}/{_METRICS_SERVER}, set by {managers}, which the stack creates for viz"
+        remedy = (
+            f"run `linkerd --context … viz allow-scrapes -n {namespace} | kubectl --context … delete -f -`, or set "
+            f"{target.path}.adopt: true"
         )
+        yield target.finding(rule, remedy)
 
 
 def _list_rules(client: KubeClient, kind: _RuleKind, namespace: str) -> Iterator[_Object]:

@@ -20,17 +20,16 @@ from mesh.kube.errors import to_single_line
 from mesh.kube.json_access import as_mapping, as_mappings, as_text
 from mesh.preflight.declared_target import NamespaceTarget, ServiceTarget
 from mesh.preflight.finding import Finding, Severity
-from mesh.preflight.service_reader import DeclaredObjects, parse_service
+from mesh.preflight.service_reader import DeclaredObjects, list_pods, parse_service
 from mesh.preflight.target import CheckTarget
 from mesh.proxied_workloads import PROXY_CONTAINER, has_proxy
+from mesh.service_facts import LiveService
 from mesh.service_ports import ServicePort, select_ports
 
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _POLICY_ANNOTATION = f"{PROXY_CONFIG_PREFIX}default-inbound-policy"
 # Default policies that allow no client without an identity.
 _REFUSING_POLICIES = ("deny", "all-authenticated", "cluster-authenticated")
-# A Service can select the pods of several workloads, but rarely of more.
-_MAX_PODS = 20
 _MAX_PODS_OF_NAMESPACE = 500
 
 _Pod = dict[str, Any]
@@ -48,7 +47,7 @@ class _Probe:
 class _ProtectedPods:
     """The pods and ports that a service protects."""
 
-    selector: Mapping[str, str]
+    facts: LiveService
     ports: tuple[ServicePort, ...]
 
 
@@ -65,7 +64,7 @@ def check(target: CheckTarget, live: DeclaredObjects, client: KubeClient) -> Ite
         body = live.services.get((service.namespace, service.name))
         facts = parse_service(body) if body is not None else None
         if facts is not None and facts.selector and service.has_policy:
-            pods = _ProtectedPods(selector=facts.selector, ports=tuple(select_ports(service.ports, facts)))
+            pods = _ProtectedPods(facts=facts, ports=tuple(select_ports(service.ports, facts)))
             protected.setdefault(service.namespace, []).append(pods)
             yield from _check_service(target, service, pods, client)
     for namespace in target.declared.namespaces:
@@ -78,9 +77,7 @@ def check(target: CheckTarget, live: DeclaredObjects, client: KubeClient) -> Ite
 def _check_service(
     target: CheckTarget, service: ServiceTarget, pods: _ProtectedPods, client: KubeClient
 ) -> Iterator[Finding]:
-    selector = quote(",".join(f"{key}={value}" for key, value in pods.selector.items()), safe="")
-    query = f"labelSelector={selector}&limit={_MAX_PODS}"
-    for pod in _list_pods(client, service.namespace, query, f"the pods of Service {service.key}"):
+    for pod in list_pods(client, service.key, service.namespace, pods.facts):
         protocols = {number: port.protocol for port in pods.ports for number in _resolve_port(pod, port.target)}
         for probe in _list_probes(pod):
             if probe.port not in protocols:
@@ -123,8 +120,8 @@ def _check_namespace(
     """Yield a finding if the default policy of a namespace would refuse a probe on a port without a policy."""
     policy = namespace.annotations[_POLICY_ANNOTATION]
     live_policy = _annotations(body).get(_POLICY_ANNOTATION)
-    what = f"the pods of namespace {namespace.name}"
-    for pod in _list_pods(client, namespace.name, f"limit={_MAX_PODS_OF_NAMESPACE}", what):
+    path = f"/api/v1/namespaces/{quote(namespace.name, safe='')}/pods?limit={_MAX_PODS_OF_NAMESPACE}"
+    for pod in as_mappings((client.get(path, f"the pods of namespace {namespace.name}") or {}).get("items")):
         # Another value is the pod's own.
         has_policy = _annotations(pod).get(_POLICY_ANNOTATION) in (None, live_policy, policy)
         if not has_policy or not _is_meshed(pod, namespace):
@@ -147,11 +144,6 @@ def _check_namespace(
                 return
 
 
-def _list_pods(client: KubeClient, namespace: str, query: str, what: str) -> list[dict[str, Any]]:
-    path = f"/api/v1/namespaces/{quote(namespace, safe='')}/pods?{query}"
-    return as_mappings((client.get(path, what) or {}).get("items"))
-
-
 def _annotations(body: Mapping[str, Any]) -> dict[str, Any]:
     return as_mapping(dict(body), "metadata", "annotations")
 
@@ -166,7 +158,7 @@ def _is_meshed(pod: _Pod, namespace: NamespaceTarget) -> bool:
 
 def _list_protected_ports(pod: _Pod, protected: _ProtectedPods) -> Iterator[int]:
     """Yield the ports of a pod with the policy of a service, if the service selects the pod."""
-    if protected.selector.items() <= as_mapping(pod, "metadata", "labels").items():
+    if protected.facts.selector.items() <= as_mapping(pod, "metadata", "labels").items():
         for port in protected.ports:
             yield from _resolve_port(pod, port.target)
 

@@ -64,12 +64,10 @@ def read_declared_objects(client: KubeClient, declared: DeclaredTarget) -> Decla
 
 
 def _list_namespace_names(declared: DeclaredTarget) -> list[str]:
-    names = [
-        *(each.name for each in declared.namespaces),
-        *(each.namespace for each in declared.services),
-        *(each.namespace for each in declared.mirrors),
-    ]
-    return [name for name in dict.fromkeys(names) if name not in declared.created_namespaces]
+    declared_names = [each.name for each in declared.namespaces]
+    service_namespaces = [each.namespace for each in declared.services]
+    mirror_namespaces = [each.namespace for each in declared.mirrors]
+    return list(dict.fromkeys([*declared_names, *service_namespaces, *mirror_namespaces]))
 
 
 def parse_service(live: Mapping[str, Any]) -> LiveService:

@@ -7,32 +7,14 @@ from typing import Any
 
 import pytest
 
-from mesh import config
-from mesh.preflight import declared_namespaces, declared_services, foreign_traffic_rules, refused_probes
-from mesh.preflight.declared_target import DeclaredTarget, find_declared_target
-from mesh.preflight.service_reader import DeclaredObjects, parse_service, read_declared_objects
+from mesh.preflight import declared_namespaces, declared_services
+from mesh.preflight.declared_target import DeclaredTarget
+from mesh.preflight.service_reader import DeclaredObjects, parse_service
 from mesh.preflight.target import CheckTarget
-from tests.helpers.fake_api_server import FakeApiServer, build_kube_client, check_target, serve
+from tests.helpers.declared_checks import SERVICES_PATH, SPLIT, build_service, build_target, read
 from tests.helpers.stack_files import Environment
 
 EXPORTED = "mirror.linkerd.io/exported"
-SERVICES_PATH = "/api/v1/namespaces/shop/services"
-SPLIT = {"cluster": "east", "weights": {"east": 1}}
-
-
-def build_target(environment: Environment, service: dict[str, Any], cluster: str = "east", **stack: Any) -> CheckTarget:
-    content = {"clusters": {"west": {}, "east": {}}, "topology": "full-mesh", "services": {"shop/cart": service}}
-    settings = config.parse({**content, **stack}, environment)
-    [selected] = [each for each in settings.clusters if each.name == cluster]
-    return replace(check_target(cluster), declared=find_declared_target(settings, selected))
-
-
-def build_service(*ports: int, **spec: Any) -> dict[str, Any]:
-    entries = [{"name": f"p{port}", "port": port, "protocol": "TCP"} for port in ports]
-    return {
-        "metadata": {"name": "cart", "namespace": "shop", "labels": {}},
-        "spec": {"ports": entries, "selector": {"app": "cart"}, **spec},
-    }
 
 
 def find_faults(target: CheckTarget, *bodies: dict[str, Any]) -> list[str]:
@@ -148,6 +130,17 @@ def test_missing_namespace_is_reported(environment: Environment, namespace: dict
     assert [each.path for each in faults] == ["namespaces.billing"] * count
 
 
+@pytest.mark.parametrize("create", [False, True], ids=["foreign", "created"])
+def test_namespace_that_injector_ignores_is_reported(environment: Environment, create: bool) -> None:
+    namespaces = {"shop": {"clusters": ["east"], "create": create, "meshed": True}}
+    target = build_target(environment, {"exported": ["east"]}, namespaces=namespaces)
+    body = {"metadata": {"labels": {"config.linkerd.io/admission-webhooks": "disabled"}}}
+
+    [fault] = [str(each) for each in declared_namespaces.check(target, DeclaredObjects(namespaces={"shop": body}))]
+
+    assert fault.startswith("namespaces.shop: east: has the label config.linkerd.io/admission-webhooks: disabled")
+
+
 def test_service_in_terminating_namespace_is_reported(environment: Environment) -> None:
     target = build_target(environment, {"clusters": ["east"], "splits": [SPLIT]})
     body = {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}, "status": {"phase": "Terminating"}}
@@ -163,14 +156,16 @@ def test_service_in_terminating_namespace_is_reported(environment: Environment) 
     [([80], True, 1), (["70-90"], True, 1), (["81-90", 25], True, 0), ([80], False, 0)],
     ids=["port", "range", "other-ports", "no-policy"],
 )
+@pytest.mark.parametrize("create", [False, True], ids=["foreign", "created"])
 def test_policy_of_port_without_proxy_is_reported(
-    environment: Environment, ports: list[int | str], has_policy: bool, count: int
+    environment: Environment, ports: list[int | str], has_policy: bool, count: int, create: bool
 ) -> None:
     service: dict[str, Any] = {
         "clusters": ["east"],
         **({"allow": [{"from": "*"}]} if has_policy else {"splits": [SPLIT]}),
     }
-    target = build_target(environment, service, namespaces={"shop": {"clusters": ["east"], "skipInboundPorts": ports}})
+    namespace = {"clusters": ["east"], "create": create, "skipInboundPorts": ports}
+    target = build_target(environment, service, namespaces={"shop": namespace})
 
     faults = [each for each in find_faults(target, build_service(80)) if "bypass" in each]
 
@@ -188,15 +183,6 @@ def test_services_with_the_same_pods_are_reported(environment: Environment) -> N
     [fault] = find_faults(both, build_service(80), {**other, "metadata": {"name": "basket", "namespace": "shop"}})
 
     assert "services.shop/basket: east: selects the same pods as shop/cart" in fault
-
-
-def read(target: CheckTarget, objects: dict[str, Any]) -> tuple[list[str], DeclaredObjects]:
-    server = FakeApiServer(objects=objects)
-    with serve(server):
-        client = build_kube_client(server.server)
-        live = read_declared_objects(client, target.declared)
-        findings = [*foreign_traffic_rules.check(target, live, client), *refused_probes.check(target, live, client)]
-    return [str(each) for each in findings], live
 
 
 @pytest.mark.parametrize(
@@ -264,114 +250,8 @@ def test_access_of_viz_by_another_owner_is_reported(
     faults, _ = read(replace(target, adopt=adopt), objects)
 
     assert len(faults) == count
-    assert all(
-        "namespaces.shop: east: has the Server proxy-admin, set by kubectl-client-side" in each for each in faults
-    )
-
-
-PROBES = {
-    "grpc": {"grpc": {"port": 80}},
-    "http": {"httpGet": {"port": "main", "path": "/ready"}},
-    "https": {"httpGet": {"port": 80, "scheme": "HTTPS"}},
-    "exec": {"exec": {"command": ["true"]}},
-    "other-port": {"grpc": {"port": 81}},
-}
-OPEN, CLOSED = {"networks": ["10.0.0.0/8"]}, {"from": "*"}
-
-
-def build_pod(probe: str, key: str = "containers", **metadata: Any) -> dict[str, Any]:
-    container = {"ports": [{"name": "main", "containerPort": 80}], "readinessProbe": PROBES[probe]}
-    return {"metadata": {"name": "cart-1", "labels": {"app": "cart"}, **metadata}, "spec": {key: [container]}}
-
-
-@pytest.mark.parametrize(
-    ("probe", "protocol", "allow", "rule"),
-    [
-        ("grpc", "detect", CLOSED, "a gRPC probe on port 80, and the policy would refuse it, because the kubelet"),
-        ("grpc", "grpc", OPEN, None),
-        ("http", "http", CLOSED, None),
-        ("http", "detect", CLOSED, None),
-        (
-            "http",
-            "tcp",
-            CLOSED,
-            "an HTTP probe on port 80, and the policy would refuse it, because Linkerd cannot",
-        ),
-        ("http", "tcp", OPEN, None),
-        ("http", "grpc", OPEN, "an HTTP probe on port 80, and the policy would refuse it, because the port's protocol"),
-        ("http", "http2", CLOSED, "because the port's protocol is http2, and the kubelet sends HTTP/1"),
-        ("https", "detect", CLOSED, "an HTTPS probe on port 80"),
-        ("https", "detect", OPEN, None),
-        ("exec", "detect", CLOSED, None),
-        ("other-port", "detect", CLOSED, None),
-    ],
-)
-@pytest.mark.parametrize("key", ["containers", "initContainers"])
-def test_probe_that_policy_refuses_is_reported(
-    environment: Environment, probe: str, protocol: str, allow: dict[str, Any], rule: str | None, key: str
-) -> None:
-    service = {"clusters": ["east"], "ports": [{"port": 80, "protocol": protocol}], "allow": [allow]}
-    pods = {"items": [build_pod(probe, key)]}
-    objects = {f"{SERVICES_PATH}/cart": build_service(80), "/api/v1/namespaces/shop/pods": pods}
-
-    faults, _ = read(build_target(environment, service), objects)
-
-    assert len(faults) == (rule is not None)
-    assert all(each.startswith("services.shop/cart.allow: east: its pods have ") for each in faults)
-    assert all((rule or "") in each for each in faults)
-
-
-POLICY = "config.linkerd.io/default-inbound-policy"
-
-
-@pytest.mark.parametrize(
-    ("pod", "namespace", "live_policy", "severity"),
-    [
-        (build_pod("grpc"), {}, None, "error"),
-        (build_pod("https"), {"defaultInboundPolicy": "deny"}, None, "error"),
-        (build_pod("grpc"), {}, "all-authenticated", "warning"),
-        (build_pod("http"), {}, None, None),
-        (build_pod("grpc"), {"defaultInboundPolicy": "cluster-unauthenticated"}, None, None),
-        (build_pod("grpc"), {"meshed": False}, None, None),
-        (build_pod("grpc", annotations={"linkerd.io/inject": "disabled"}), {}, None, None),
-        (build_pod("grpc", annotations={POLICY: "all-unauthenticated"}), {}, None, None),
-    ],
-    ids=["grpc", "https", "present", "http", "open-policy", "unmeshed", "excluded-pod", "own-policy"],
-)
-def test_probe_that_default_policy_refuses_is_reported(
-    environment: Environment,
-    pod: dict[str, Any],
-    namespace: dict[str, Any],
-    live_policy: str | None,
-    severity: str | None,
-) -> None:
-    settings = {"clusters": ["east"], "meshed": True, "defaultInboundPolicy": "all-authenticated", **namespace}
-    target = build_target(environment, {"exported": ["east"]}, namespaces={"shop": settings})
-    objects = {
-        "/api/v1/namespaces/shop": {"metadata": {"annotations": {POLICY: live_policy} if live_policy else {}}},
-        "/api/v1/namespaces/shop/pods": {"items": [pod]},
-    }
-    with serve(FakeApiServer(objects=objects)) as server:
-        client = build_kube_client(server.server)
-        findings = list(refused_probes.check(target, read_declared_objects(client, target.declared), client))
-
-    assert [each.severity.value for each in findings] == ([severity] if severity is not None else [])
-    assert all(each.path == "namespaces.shop.defaultInboundPolicy" for each in findings)
-    assert all("in east, pod cart-1 has a" in each.rule for each in findings)
-
-
-def test_probe_that_service_allows_passes_default_policy(environment: Environment) -> None:
-    namespaces = {"shop": {"clusters": ["east"], "meshed": True, "defaultInboundPolicy": "deny"}}
-    target = build_target(environment, {"clusters": ["east"], "allow": [OPEN]}, namespaces=namespaces)
-    objects = {
-        f"{SERVICES_PATH}/cart": build_service(80),
-        "/api/v1/namespaces/shop": {"metadata": {}},
-        "/api/v1/namespaces/shop/pods": {"items": [build_pod("grpc")]},
-    }
-
-    faults, _ = read(target, objects)
-
-    assert faults == []
+    assert all("clusters.east: " in each for each in faults)
+    assert all("has the Server shop/proxy-admin, set by kubectl-client-side-apply" in each for each in faults)
 
 
 def test_many_services_are_read_with_one_list(environment: Environment) -> None:
@@ -394,19 +274,6 @@ def test_malformed_target_port_is_the_port(target_port: Any) -> None:
     [live_port] = parse_service({"spec": {"ports": [{**port, "targetPort": target_port}]}}).ports
 
     assert live_port.target == 80
-
-
-@pytest.mark.parametrize("container_port", [[80], {"port": 80}], ids=repr)
-def test_malformed_container_port_has_no_probe(environment: Environment, container_port: Any) -> None:
-    target = build_target(environment, {"clusters": ["east"], "allow": [{"from": "*"}]})
-    service = build_service(80)
-    service["spec"]["ports"][0]["targetPort"] = "grpc"
-    container = {"ports": [{"name": "grpc", "containerPort": container_port}], "readinessProbe": {"grpc": {"port": 80}}}
-    pods = {"items": [{"spec": {"containers": [container]}}]}
-
-    faults, _ = read(target, {f"{SERVICES_PATH}/cart": service, "/api/v1/namespaces/shop/pods": pods})
-
-    assert faults == []
 
 
 @pytest.mark.parametrize("body", [{}, {"spec": None}, {"spec": {"ports": "80", "selector": [1]}, "metadata": []}])

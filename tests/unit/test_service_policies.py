@@ -246,6 +246,29 @@ def test_default_policy_keeps_viz_and_reports_gateway(
     assert servers == (["proxy-admin"] if is_refused else [])
 
 
+@pytest.mark.parametrize(
+    ("sample", "mesh", "has_access"),
+    [
+        ({"defaultInboundPolicy": "deny"}, {}, True),
+        ({}, {"defaultInboundPolicy": "deny"}, True),
+        ({"defaultInboundPolicy": "all-authenticated"}, {"defaultInboundPolicy": "deny"}, False),
+        ({"defaultInboundPolicy": "deny", "meshed": False}, {}, False),
+        ({}, {}, False),
+    ],
+    ids=["sample", "mesh", "exception", "unmeshed", "open"],
+)
+def test_default_policy_of_sample_keeps_viz(
+    run_with_services: RunWithServices, sample: dict[str, Any], mesh: dict[str, Any], has_access: bool
+) -> None:
+    workloads = [{"podinfo": {"clusters": ["east"], **sample}}]
+    clusters = {"clusters": {"west": {}, "east": {}}, "topology": "full-mesh", "extensions": {"viz": True}}
+
+    recorder = run_with_services({**clusters, "linkerd": mesh, "workloads": workloads}, {})
+
+    servers = [each["metadata"]["name"] for each in recorder.inputs_of(":Server").values()]
+    assert servers == ["proxy-admin"] * has_access
+
+
 def test_policies_precede_proxies_that_obey_default_policy(run_with_services: RunWithServices) -> None:
     stack = build_stack({"from": "ops/web"})
     namespace = {"clusters": ["east"], "meshed": True, "restart": True, "defaultInboundPolicy": "deny"}
