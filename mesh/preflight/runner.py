@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -226,20 +226,39 @@ def _read_declared(target: CheckTarget, client: KubeClient) -> tuple[DeclaredObj
 
 def _check_declared(target: CheckTarget, client: KubeClient) -> tuple[DeclaredObjects, list[Finding]]:
     """Return the declared Services and namespaces, and findings about them."""
-    if not target.declared.services and not target.declared.namespaces and not target.declared.mirrors:
-        return DeclaredObjects(), []
     live, unreadable = _read_declared(target, client)
     if unreadable:
         return live, unreadable
-    findings = [*declared_namespaces.check(target, live), *declared_services.check(target, live)]
-    try:
-        findings += foreign_traffic_rules.check(target, live, client)
-        findings += refused_probes.check(target, live, client)
-        findings += service_accounts.check(target, live, client)
-    except NotReadableError as error:
-        rule, remedy = f"could not be read: {error}", f"let the user of {target.path}.context read it"
-        findings.append(target.finding(rule, remedy, severity=Severity.WARNING))
-    return live, findings
+    checks = [
+        declared_namespaces.check(target, live),
+        declared_services.check(target, live),
+        foreign_traffic_rules.check(target, live, client),
+        refused_probes.check(target, live, client),
+        service_accounts.check(target, live, client),
+    ]
+    return live, list(_list_findings(target, checks))
+
+
+def _list_findings(
+    target: CheckTarget, checks: Iterable[Iterator[Finding]], unreadable: Sequence[str] = ()
+) -> Iterator[Finding]:
+    """Yield the findings of all checks, and one about everything that could not be read.
+
+    Args:
+        target: the cluster.
+        checks: the checks. One that cannot read an object does not end the others.
+        unreadable: what else could not be read.
+    """
+    reasons = list(unreadable)
+    for check in checks:
+        try:
+            yield from check
+        except NotReadableError as error:
+            reasons.append(str(error))
+    if reasons:
+        rule = f"could not be read: {', '.join(dict.fromkeys(reasons))}"
+        remedy = f"let the user of {target.path}.context read it, or check it yourself"
+        yield target.finding(rule, remedy, severity=Severity.WARNING)
 
 
 def _read_uid(target: CheckTarget, client: KubeClient) -> tuple[str | None, list[Finding]]:
@@ -295,12 +314,4 @@ def _run_cluster_checks(target: CheckTarget, client: KubeClient) -> Iterator[Fin
     if target.gateway_api is not None:
         checks.append(gateway_api.check(target, target.gateway_api, client))
     unreadable = [] if response.status == 200 else ["its version (not allowed)"]
-    for check in checks:
-        try:
-            yield from check
-        except NotReadableError as error:
-            unreadable.append(str(error))
-    if unreadable:
-        rule = f"could not be read: {', '.join(dict.fromkeys(unreadable))}"
-        remedy = f"let the user of {target.path}.context read it, or check it yourself"
-        yield target.finding(rule, remedy, severity=Severity.WARNING)
+    yield from _list_findings(target, checks, unreadable)

@@ -19,7 +19,11 @@ NAMED = "create it, or name the service account of the clients' pods"
 
 
 def find_warnings(
-    environment: Environment, allow: list[dict[str, Any]], live: dict[str, Any], **stack: Any
+    environment: Environment,
+    allow: list[dict[str, Any]],
+    live: dict[str, Any],
+    statuses: dict[str, int] | None = None,
+    **stack: Any,
 ) -> list[str]:
     """Return the findings about the policy of Service shop/cart in cluster west."""
     services = {"shop/cart": {"clusters": ["west"], "allow": allow}}
@@ -29,6 +33,7 @@ def find_warnings(
     server = healthy_server()
     server.add_namespace("shop")
     server.objects |= {f"{SHOP}/services/cart": SERVICE, **live}
+    server.statuses |= statuses or {}
     findings = run_checks_against(server, declared=replace(declared, mirrors=()))
     assert {each.severity for each in findings} <= {Severity.WARNING}
     return [str(each) for each in findings]
@@ -81,3 +86,12 @@ def test_account_in_created_namespace_is_not_checked(environment: Environment) -
     namespaces = {"ops": {"create": True}}
 
     assert find_warnings(environment, [{"from": "ops/web"}], {}, namespaces=namespaces) == []
+
+
+def test_unreadable_objects_of_another_check_do_not_hide_missing_account(environment: Environment) -> None:
+    allow = [{"from": "shop/web"}]
+
+    warnings = find_warnings(environment, allow, {}, {f"{SHOP}/pods": 403})
+
+    assert [each for each in warnings if "west has no such service account" in each] == [warnings[-2]]
+    assert "could not be read: the pods of Service shop/cart (not allowed)" in warnings[-1]
