@@ -16,9 +16,9 @@ from pathlib import Path
 
 from hack.make.check_result import CheckResult
 from hack.make.stack import LabCluster, LabStack
-from mesh.config.field_types import expand_path
 from mesh.config.models.samples import HelloworldConfig, PodinfoConfig
 from mesh.config.resolved import Sample
+from mesh.config.value_checks import expand_path
 from mesh.kube import kubeconfig
 from mesh.kube.kubeconfig_syntax import KubeconfigError
 

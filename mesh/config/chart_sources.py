@@ -7,8 +7,8 @@ from typing import get_args
 
 from mesh.addon_chart_versions import CHART_REPOSITORY_URLS
 from mesh.config.errors import ValidationErrors
-from mesh.config.field_types import expand_path, is_chart_source
 from mesh.config.models.stack_file import ChartSourceName, StackFile
+from mesh.config.value_checks import expand_path, is_chart_source
 
 CHARTS_VARIABLE = "MULTICLUSTER_MESH_CHARTS"
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema
-from pydantic_core import PydanticCustomError
 
 from mesh import durations
 from mesh.config.memory import MEMORY
 from mesh.config.network_types import DOMAIN, NETWORK, is_address, is_network, is_range
+from mesh.config.value_checks import (
+    build_error,
+    expand_path,
+    is_api_server,
+    is_chart_source,
+    is_manifest,
+    is_port_range,
+    is_regex,
+    make_url_check,
+    match_pattern,
+    validate_with,
+)
 
 # Helm limits release names to 53 characters, and `link-` takes 5. Linkerd's limit is 49 (`probe-gateway-<target>`).
 MAX_TARGET_NAME_LENGTH = 48
@@ -38,102 +45,6 @@ InboundPolicy = Literal[
 ]
 
 
-def build_error(rule: str, remedy: str) -> PydanticCustomError:
-    """Return the Pydantic error for a value that breaks a rule."""
-    return PydanticCustomError("rule", "{rule}; {remedy}", {"rule": rule, "remedy": remedy})
-
-
-def _match_pattern(pattern: str, rule: str, remedy: str, max_length: int) -> tuple[Any, ...]:
-    compiled = re.compile(pattern)
-
-    def check(value: str) -> str:
-        if len(value) > max_length or not compiled.fullmatch(value):
-            raise build_error(rule, remedy)
-        return value
-
-    schema = {"type": "string", "pattern": pattern, "maxLength": max_length}
-    return (AfterValidator(check), WithJsonSchema(schema))
-
-
-def _validate_with(check: Callable[[Any], bool], rule: str, remedy: str) -> AfterValidator:
-    def validate(value: Any) -> Any:
-        if not check(value):
-            raise build_error(rule, remedy)
-        return value
-
-    return AfterValidator(validate)
-
-
-def _make_url_check(*schemes: str) -> Callable[[str], bool]:
-    def check(value: str) -> bool:
-        try:
-            parts = urlsplit(value)
-            is_plain = value.isascii() and value.isprintable() and " " not in value and "@" not in parts.netloc
-            is_base = not parts.query and not parts.fragment and "//" not in parts.path
-            return is_plain and is_base and parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            return False
-
-    return check
-
-
-is_api_server = _make_url_check("https")
-_is_chart_url = _make_url_check("https", "http", "oci")
-
-
-def is_chart_source(value: str) -> bool:
-    """Return whether a text is the URL of a chart source or an existing folder."""
-    try:
-        return _is_chart_url(value) or Path(expand_path(value)).is_dir()
-    except (OSError, ValueError):
-        return False
-
-
-def expand_path(path: str) -> str:
-    """Return a path with a leading `~` expanded to the home folder."""
-    try:
-        return str(Path(path).expanduser()) if path.startswith("~") else path
-    except RuntimeError:  # unknown user
-        return path
-
-
-def _is_regex(value: str) -> bool:
-    # The regular expressions of Linkerd's proxy have no look-around and no back references.
-    if re.search(r"\(\?(?!:|P<)|\\[1-9]", value):
-        return False
-    try:
-        re.compile(value)
-    except (re.error, OverflowError, RecursionError):  # huge numbers, deep nesting
-        return False
-    return True
-
-
-def is_port_range(value: int | str) -> bool:
-    """Return whether a value is a port, or a range such as 3000-3010."""
-    ends = (
-        [int(each) for each in str(value).split("-")] if re.fullmatch(r"[0-9]{1,5}(-[0-9]{1,5})?", str(value)) else []
-    )
-    return bool(ends) and 1 <= ends[0] <= ends[-1] <= 65535
-
-
-def _is_manifest_url(value: str) -> bool:
-    try:
-        parts = urlsplit(value)
-        is_plain = value.isascii() and value.isprintable() and " " not in value
-        return is_plain and parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
-def _is_manifest(value: str) -> bool:
-    if re.match(r"[a-z0-9+.-]+:", value, re.IGNORECASE):
-        return _is_manifest_url(value)
-    try:
-        return Path(expand_path(value)).is_file()
-    except (OSError, ValueError):
-        return False
-
-
 def _validate_not_reserved(value: str) -> str:
     if value in RESERVED_NAMESPACES:
         raise build_error("reserved by Kubernetes, and `destroy` would delete it", "choose another name")
@@ -151,10 +62,10 @@ def _validate_not_used(value: str) -> str:
     return value
 
 
-Text = Annotated[str, _validate_with(bool, "empty", "write a value, or remove the key"), Field(min_length=1)]
+Text = Annotated[str, validate_with(bool, "empty", "write a value, or remove the key"), Field(min_length=1)]
 Label = Annotated[
     str,
-    *_match_pattern(
+    *match_pattern(
         _LABEL,
         "not a valid Kubernetes name",
         "use lower-case letters, digits and dashes, at most 63 characters",
@@ -165,7 +76,7 @@ SampleNamespace = Annotated[Label, AfterValidator(_validate_sample_namespace)]
 ControlPlaneNamespace = Annotated[Label, AfterValidator(_validate_not_reserved), AfterValidator(_validate_not_used)]
 SecretName = Annotated[
     str,
-    *_match_pattern(
+    *match_pattern(
         DOMAIN,
         "not a valid name of a Secret",
         "use lower-case letters, digits, dashes and dots, at most 253 characters",
@@ -174,7 +85,7 @@ SecretName = Annotated[
 ]
 LabelKey = Annotated[
     str,
-    *_match_pattern(
+    *match_pattern(
         rf"^([a-z0-9][-.a-z0-9]*[a-z0-9]/)?{_LABEL_NAME}$",
         "not a valid key of a label or annotation",
         "write it as in `example.com/name` or `name`",
@@ -183,7 +94,7 @@ LabelKey = Annotated[
 ]
 LabelPattern = Annotated[
     str,
-    *_match_pattern(
+    *match_pattern(
         rf"^([a-z0-9][-.a-z0-9]*[a-z0-9]/\*|([a-z0-9][-.a-z0-9]*[a-z0-9]/)?{_LABEL_NAME})$",
         "not a valid key of a label or annotation",
         "write it as in `example.com/name`, or `example.com/*` for all keys with this prefix",
@@ -192,7 +103,7 @@ LabelPattern = Annotated[
 ]
 LabelValue = Annotated[
     str,
-    *_match_pattern(
+    *match_pattern(
         rf"^({_LABEL_NAME})?$",
         "not a valid value of a label",
         "use letters, digits, dashes, dots and underscores, at most 63 characters",
@@ -201,7 +112,7 @@ LabelValue = Annotated[
 ]
 ClusterName = Annotated[
     str,
-    *_match_pattern(
+    *match_pattern(
         _LABEL,
         "not a valid cluster name: lower-case letters, digits and dashes, at most 63 characters",
         "rename the cluster, and set `context` to the old name",
@@ -210,14 +121,14 @@ ClusterName = Annotated[
 ]
 Domain = Annotated[
     str,
-    *_match_pattern(
+    *match_pattern(
         DOMAIN, "not a DNS domain", "write it as in `cluster.local`, in lower case and without a dot at the end", 253
     ),
 ]
 # The patterns of Linkerd's CRDs, but a name without a dot would match no client.
 MeshIdentity = Annotated[
     str,
-    *_match_pattern(
+    *match_pattern(
         r"^(\*|(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+)$",
         "not an identity of a mesh",
         "write it as in `web.emojivoto.serviceaccount.identity.linkerd.cluster.local`, `*.example.com` or `*`",
@@ -227,8 +138,8 @@ MeshIdentity = Annotated[
 # A service account of a namespace, all of a namespace, or all of the mesh.
 Client = Annotated[
     str,
-    *_match_pattern(
-        r"^(\*|[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/(\*|[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?))$",
+    *match_pattern(
+        r"^(\*|[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*))$",
         "neither a service account nor a namespace",
         "write it as in `shop/cart`, `shop/*` for all of a namespace, or `*` for all meshed clients",
         317,
@@ -237,7 +148,7 @@ Client = Annotated[
 # A Service's name is a DNS label that begins with a letter.
 ServiceKey = Annotated[
     str,
-    *_match_pattern(
+    *match_pattern(
         r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z]([-a-z0-9]{0,61}[a-z0-9])?$",
         "not a namespace and a Service",
         "write both names with a slash between them, as in `shop/cart`",
@@ -246,7 +157,7 @@ ServiceKey = Annotated[
 ]
 DocumentPath = Annotated[
     Text,
-    _validate_with(
+    validate_with(
         lambda value: "\n" not in value and "\0" not in value,
         "must be a path, not the content of a file",
         "write the path of a file, relative to the stack file",
@@ -254,7 +165,7 @@ DocumentPath = Annotated[
 ]
 Registry = Annotated[
     str,
-    *_match_pattern(
+    *match_pattern(
         _REGISTRY,
         "not a registry with a path",
         "write it as in `registry.example.com/linkerd`, without https://",
@@ -263,7 +174,7 @@ Registry = Annotated[
 ]
 ClusterUid = Annotated[
     str,
-    *_match_pattern(
+    *match_pattern(
         r"^[0-9a-f]{8}(-[0-9a-f]{4}){0,3}(-[0-9a-f]{12})?$",
         "not the beginning of a cluster's UID",
         "write the first 8 characters, in quotes, as the output `clusters` and the message about the cluster show them",
@@ -272,7 +183,7 @@ ClusterUid = Annotated[
 ]
 KubeconfigPath = Annotated[
     Text,
-    _validate_with(
+    validate_with(
         lambda value: "\n" not in value,
         "must be a path, not the content of a kubeconfig",
         "store the content with `pulumi config set --secret --path kubeconfigs.<cluster>`, and replace its credentials",
@@ -280,14 +191,14 @@ KubeconfigPath = Annotated[
 ]
 ApiServer = Annotated[
     str,
-    _validate_with(is_api_server, "not the URL of an API server", "write https://host[:port][/path]"),
+    validate_with(is_api_server, "not the URL of an API server", "write https://host[:port][/path]"),
     WithJsonSchema({"type": "string", "pattern": "^[hH][tT][tT][pP][sS]://"}),
 ]
 # The value of `certificateAuthority` for an API server whose certificate a public CA has signed.
 SYSTEM_TRUST = "system"
 CertificateAuthority = Annotated[
     str,
-    _validate_with(
+    validate_with(
         lambda value: value == SYSTEM_TRUST or "-----BEGIN CERTIFICATE-----" in value,
         f"neither a certificate in PEM form nor `{SYSTEM_TRUST}`",
         f"write a block (`|`) that begins with -----BEGIN CERTIFICATE-----, or `{SYSTEM_TRUST}` for public CAs",
@@ -295,7 +206,7 @@ CertificateAuthority = Annotated[
 ]
 ServerName = Annotated[
     str,
-    *_match_pattern(
+    *match_pattern(
         DOMAIN,
         "not a host name",
         "write it as in `kubernetes.default.svc`, in lower case and without a dot at the end",
@@ -304,7 +215,7 @@ ServerName = Annotated[
 ]
 Source = Annotated[
     str,
-    _validate_with(
+    validate_with(
         is_chart_source,
         "neither the URL of a chart source nor an existing folder",
         "write https://host[:port][/path], oci://host/path, or the path of a folder with chart archives",
@@ -313,19 +224,19 @@ Source = Annotated[
 # A chart writes the URL into an argument of a container, without quotes.
 Url = Annotated[
     Text,
-    _validate_with(
-        _make_url_check("https", "http"), "not a plain HTTP URL", "write http://host[:port][/path], without a password"
+    validate_with(
+        make_url_check("https", "http"), "not a plain HTTP URL", "write http://host[:port][/path], without a password"
     ),
     WithJsonSchema({"type": "string", "pattern": "^[hH][tT][tT][pP][sS]?://"}),
 ]
 Network = Annotated[
     str,
-    _validate_with(is_network, "not a network in CIDR form", "write it as in 10.42.0.0/16, with no host bit set"),
+    validate_with(is_network, "not a network in CIDR form", "write it as in 10.42.0.0/16, with no host bit set"),
     WithJsonSchema({"type": "string", "pattern": NETWORK}),
 ]
 Address = Annotated[
     str,
-    _validate_with(
+    validate_with(
         is_address,
         "neither an IP address nor a host name that another cluster can reach",
         "write it as in 192.0.2.10 or gateway.example.com, without a port",
@@ -333,7 +244,7 @@ Address = Annotated[
 ]
 AddressRange = Annotated[
     str,
-    _validate_with(
+    validate_with(
         is_range,
         "not an address range",
         "write it as in 192.0.2.200-192.0.2.209 or 192.0.2.208/28",
@@ -341,7 +252,7 @@ AddressRange = Annotated[
 ]
 Image = Annotated[
     str,
-    *_match_pattern(
+    *match_pattern(
         _IMAGE,
         "not an image name",
         "write it as in registry.example.com/team/image:1.0, without https://",
@@ -350,7 +261,7 @@ Image = Annotated[
 ]
 UserName = Annotated[
     str,
-    *_match_pattern(
+    *match_pattern(
         r"^[^:\s]+$",
         "not a valid user name for basic auth",
         "use at most 64 characters, without colons and spaces",
@@ -359,7 +270,7 @@ UserName = Annotated[
 ]
 LinkerdVersion = Annotated[
     str,
-    *_match_pattern(
+    *match_pattern(
         r"^[0-9A-Za-z]([-+.0-9A-Za-z]{0,62}[0-9A-Za-z])?$",
         "not a valid name of a Linkerd release",
         'write it in quotes, as in "2.14.10" or "edge-25.4.4"',
@@ -368,7 +279,7 @@ LinkerdVersion = Annotated[
 ]
 Version = Annotated[
     str,
-    *_match_pattern(
+    *match_pattern(
         r"^v?(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)([-+][-+.0-9A-Za-z]+)?$",
         "not a chart version",
         'write all three numbers in quotes, as in "1.0.1"',
@@ -377,7 +288,7 @@ Version = Annotated[
 ]
 Duration = Annotated[
     str,
-    *_match_pattern(
+    *match_pattern(
         f"^{durations.PATTERN}$",
         "not a duration",
         durations.REMEDY,
@@ -386,17 +297,17 @@ Duration = Annotated[
 ]
 PathRegex = Annotated[
     str,
-    _validate_with(
-        _is_regex,
+    validate_with(
+        is_regex,
         "not a regular expression that Linkerd's proxy supports",
         "write it as in /authors/[^/]*, without look-around and back references",
     ),
-    _validate_with(lambda value: value.startswith("/"), "must begin with a slash", "write it as in /authors/[^/]*"),
+    validate_with(lambda value: value.startswith("/"), "must begin with a slash", "write it as in /authors/[^/]*"),
 ]
 Manifest = Annotated[
     str,
-    _validate_with(
-        _is_manifest,
+    validate_with(
+        is_manifest,
         "neither the URL of a manifest nor an existing file",
         "write https://host/path.yaml, or the path of a file",
     ),
@@ -404,7 +315,7 @@ Manifest = Annotated[
 ]
 Memory = Annotated[
     str,
-    *_match_pattern(
+    *match_pattern(
         MEMORY,
         "not an amount of memory",
         "write a whole number with the unit Mi or Gi, as in 512Mi",
@@ -415,7 +326,7 @@ Weight = Annotated[int, Field(ge=0, le=1_000_000)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 PortRange = Annotated[
     int | str,
-    _validate_with(
+    validate_with(
         is_port_range,
         "neither a port nor a range of ports",
         "write a port from 1 to 65535, or a range as in 3000-3010",
@@ -435,7 +346,7 @@ _SECRET_OR_TEXT = WithJsonSchema({"anyOf": [{"type": "string"}, _SECRET]})
 # A certificate is not secret, but it may be stored as a secret together with its key.
 Pem = Annotated[
     str,
-    _validate_with(
+    validate_with(
         lambda value: "-----BEGIN CERTIFICATE-----" in value,
         "not a certificate in PEM form",
         "write it as a block (`|`) that begins with -----BEGIN CERTIFICATE-----",

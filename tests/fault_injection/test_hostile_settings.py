@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mesh import certificate_validation
-from mesh.config.field_types import _is_regex
+from mesh.config.value_checks import is_regex
 from mesh.pulumi_constants import SIGNATURE_KEY, UNKNOWN_VALUE
 from tests.helpers.certificates import DAY, IssuedCertificate, pem_header
 from tests.helpers.resource_limits import limited_resources as limited_resources
@@ -107,7 +107,7 @@ def test_encodable_numbers_are_accepted(small_environment: Environment) -> None:
     "expression", ["/" + "(a{1000}){1000}", "/" + "(a*)*" * 3000, "/" + "a|" * 20_000, "/" + "(" * 50_000]
 )
 def test_hostile_regular_expression_is_validated_within_limits(expression: str) -> None:
-    assert _is_regex(expression) in (True, False)
+    assert is_regex(expression) in (True, False)
 
 
 HEADER, FOOTER = f"{pem_header('CERTIFICATE')}\n", "-----END CERTIFICATE-----\n"

@@ -87,6 +87,7 @@ def test_entries_of_one_kind_share_a_permission(environment: Environment) -> Non
         ([], {}, "allow: []: no client could call the service; allow at least one"),
         ([{}], {}, "allow[0]: …: selects no clients; set from, identities, networks or unauthenticated"),
         ([{"clusters": ["west"]}], {}, "allow[0].clusters: …: has no effect without from"),
+        ([{"from": "ops/a..b"}], {}, 'allow[0].from: "ops/a..b": neither a service account nor a namespace'),
         ([{"from": "ops/web", "clusters": []}], {}, "allow[0].clusters: []: names no cluster"),
         (
             [{"from": "ops/web", "unauthenticated": True}],
@@ -110,6 +111,7 @@ def test_entries_of_one_kind_share_a_permission(environment: Environment) -> Non
         "nobody",
         "empty",
         "only-clusters",
+        "two-dots",
         "no-cluster",
         "contradiction",
         "two-identities",

@@ -36,7 +36,6 @@ from mesh.config.field_types import (
     ServiceKey,
     Source,
     Text,
-    build_error,
 )
 from mesh.config.models.cilium import CiliumConfig, ClusterCiliumConfig
 from mesh.config.models.extensions import ExtensionsConfig
@@ -44,6 +43,7 @@ from mesh.config.models.links import LinkOptions
 from mesh.config.models.samples import WorkloadConfig
 from mesh.config.models.services import NamespaceConfig, ServiceConfig
 from mesh.config.models.trust import TrustConfig
+from mesh.config.value_checks import build_error
 from mesh.linkerd_releases import DEFAULT_LINKERD_VERSION, LINKERD_RELEASES
 
 # The charts of Linkerd and its extensions, whose values a stack file may override.

@@ -9,13 +9,14 @@ from urllib.parse import urlsplit
 
 from mesh.config.base_model import StrictModel
 from mesh.config.errors import ELLIPSIS, ValidationErrors, suggest
-from mesh.config.field_types import SYSTEM_TRUST, expand_path
+from mesh.config.field_types import SYSTEM_TRUST
 from mesh.config.models.stack_file import ApiServerConfig, ClusterConfig, ClusterLinkerdConfig, StackFile
 from mesh.config.network_types import is_loopback
 from mesh.config.parser import ParsedStackFile
 from mesh.config.reserved_values import check_linkerd_values
 from mesh.config.resolved import ClusterSettings, PeerAccess, merge_values
 from mesh.config.validation.contexts import ContextResolver
+from mesh.config.value_checks import expand_path
 from mesh.kube import kubeconfig
 from mesh.linkerd_releases import LinkerdRelease
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mesh.config.errors import ValidationErrors, join_names
-from mesh.config.field_types import expand_path
 from mesh.config.models.stack_file import ClusterConfig
+from mesh.config.value_checks import expand_path
 from mesh.kube import kubeconfig
 from mesh.kube.kubeconfig_checks import Problem
 from mesh.kube.kubeconfig_syntax import KubeconfigError

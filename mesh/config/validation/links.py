@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from mesh import topology
 from mesh.config.errors import ValidationErrors, join_names
-from mesh.config.field_types import MAX_TARGET_NAME_LENGTH, is_api_server
+from mesh.config.field_types import MAX_TARGET_NAME_LENGTH
 from mesh.config.models.links import LinkOptions
 from mesh.config.models.stack_file import TopologyException
 from mesh.config.parser import ParsedStackFile
 from mesh.config.resolved import ClusterSettings
 from mesh.config.validation.clusters import check_known_cluster, is_loopback_url
+from mesh.config.value_checks import is_api_server
 from mesh.linkerd_releases import LinkerdRelease
 from mesh.topology import Link
 
