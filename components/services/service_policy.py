@@ -46,7 +46,7 @@ class ProtectedPort:
 
 
 def protected_ports(ports: Sequence[ServicePort]) -> list[ProtectedPort]:
-    """Return the ports of the pods, each of them once: a second Server for the same port is refused.
+    """Return the ports of the pods, each of them once: Linkerd applies only one Server to a port.
 
     Args:
         ports: the ports of the service.

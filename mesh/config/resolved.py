@@ -145,6 +145,22 @@ class ClusterSettings:
         """Return the form of traffic splits that set no form."""
         return "smi" if self.extensions.smi is not None else "gateway-api"
 
+    def has_weighted_routes(self, config: SplitsConfig) -> bool:
+        """Return whether a service's split or failover on this cluster is a route of the Gateway API."""
+        split = next((each for each in config.splits if each.cluster == self.name), None)
+        has_route_split = split is not None and (split.form or self.split_form) == "gateway-api"
+        return has_route_split or any(each.cluster == self.name for each in config.failover)
+
+    def has_port_routes(self, config: SplitsConfig, profile: Profile | None) -> bool:
+        """Return whether each port of a service has a weighted route; a ServiceProfile includes all ports.
+
+        Args:
+            config: splits and failovers of the service.
+            profile: routes of the service; None: no routes.
+        """
+        has_service_profile = profile is not None and profile.form == "service-profile"
+        return self.has_weighted_routes(config) and not has_service_profile
+
     def values(self, chart: LinkerdChart) -> Values:
         """Return the values of a chart in the stack file."""
         return self.linkerd.values.get(chart, {})
@@ -292,13 +308,17 @@ class Settings:
 
     def has_grpc_routes(self, cluster: ClusterSettings) -> bool:
         """Return whether a service needs a GRPCRoute in a cluster, if the Linkerd release supports it."""
-        configs: list[SplitsConfig] = [each.config for each in self.samples if isinstance(each.config, PodinfoConfig)]
+        has_sample_routes = any(
+            isinstance(sample.config, PodinfoConfig) and cluster.has_port_routes(sample.config, sample.profile)
+            for sample in self.samples
+        )
         # The preflight adds Services with the `appProtocol` grpc (`mesh.preflight.gateway_api`).
-        configs += [each.config for each in self.services if any(port.protocol == "grpc" for port in each.config.ports)]
-        splits = [split for config in configs for split in config.splits if split.cluster == cluster.name]
-        has_route_split = any((split.form or cluster.split_form) == "gateway-api" for split in splits)
-        has_failover = any(failover.cluster == cluster.name for config in configs for failover in config.failover)
-        return has_route_split or has_failover
+        has_service_routes = any(
+            any(port.protocol == "grpc" for port in service.config.ports)
+            and cluster.has_port_routes(service.config, service.profile)
+            for service in self.services
+        )
+        return has_sample_routes or has_service_routes
 
     def list_namespaces_without_metrics(self, cluster: ClusterSettings) -> list[str]:
         """Return the namespaces of samples, and the declared ones, whose pods would refuse the Prometheus of viz."""

@@ -163,7 +163,7 @@ def _check_shared_pods(target: CheckTarget, live: DeclaredObjects) -> Iterator[F
             other = owners.setdefault(key, service)
             if other is not service:
                 rule = (
-                    f"selects the same pods as {other.key}, and Linkerd refuses a second Server for their port "
+                    f"selects the same pods as {other.key}, and Linkerd applies only one Server to their port "
                     f"{to_single_line(port.target, 63)}"
                 )
                 yield _finding(service, target.name, rule, f"move its clients to {other.path}.allow")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mesh.config import ClusterSettings, DeclaredService, Settings
+from mesh.config import ClusterSettings, Settings
 from mesh.config.models.services import AllowConfig, PortConfig
 from mesh.export_labels import export_labels
 from mesh.mirrors import list_mirror_names
@@ -143,8 +143,9 @@ def _list_services(stack: Settings, settings: ClusterSettings) -> Iterator[Servi
             accounts=tuple(_list_accounts(config.allow or (), cluster)),
             has_routes=has_routes,
             is_split=is_split,
-            needs_http=_needs_http(service, settings),
-            has_port_routes=_has_port_routes(service, settings),
+            # A TrafficSplit includes all protocols.
+            needs_http=settings.has_weighted_routes(config) or service.profile is not None,
+            has_port_routes=settings.has_port_routes(config, service.profile),
         )
 
 
@@ -154,23 +155,6 @@ def _list_accounts(allow: Sequence[AllowConfig], cluster: str) -> Iterator[Allow
         # The accounts of other clusters are not visible here.
         if account not in ("", "*") and (entry.clusters is None or cluster in entry.clusters):
             yield AllowedAccount(namespace=namespace, name=account, index=index)
-
-
-def _needs_http(service: DeclaredService, cluster: ClusterSettings) -> bool:
-    """Return whether routes of the Gateway API match requests to a service; a TrafficSplit includes all protocols."""
-    return _has_weighted_routes(service, cluster) or service.profile is not None
-
-
-def _has_port_routes(service: DeclaredService, cluster: ClusterSettings) -> bool:
-    """Return whether the ports of a service have routes of their own; a ServiceProfile includes all ports."""
-    has_service_profile = service.profile is not None and service.profile.form == "service-profile"
-    return _has_weighted_routes(service, cluster) and not has_service_profile
-
-
-def _has_weighted_routes(service: DeclaredService, cluster: ClusterSettings) -> bool:
-    split = next((each for each in service.config.splits if each.cluster == cluster.name), None)
-    has_route_split = split is not None and (split.form or cluster.split_form) == "gateway-api"
-    return has_route_split or any(each.cluster == cluster.name for each in service.config.failover)
 
 
 def _list_mirrors(stack: Settings, source: str) -> Iterator[Mirror]:

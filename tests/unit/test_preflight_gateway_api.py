@@ -216,6 +216,27 @@ def test_grpc_sample_requires_grpc_routes(monkeypatch: pytest.MonkeyPatch, envir
 
 
 @pytest.mark.parametrize(
+    ("profile", "count"), [({}, 1), ({"profile": {"form": "gateway-api"}}, 1), ({"profile": True}, 0)], ids=repr
+)
+@pytest.mark.parametrize("kind", ["sample", "service"])
+def test_service_profile_replaces_grpc_routes(
+    monkeypatch: pytest.MonkeyPatch, environment: Environment, profile: dict[str, Any], count: int, kind: str
+) -> None:
+    splits: dict[str, Any] = {"splits": [{"cluster": "west", "weights": {"west": 1}}]}
+    stack: dict[str, Any] = {"workloads": [{"podinfo": {**splits, **profile}}]}
+    if kind == "service":
+        routes = [{"method": "GET", "pathRegex": "/"}]
+        profile = {key: {"routes": routes, **(value if value is not True else {})} for key, value in profile.items()}
+        ports = [{"port": 80, "protocol": "grpc"}]
+        stack = {"services": {"shop/cart": {"clusters": ["west"], "ports": ports, **splits, **profile}}}
+
+    target = resolve_target(monkeypatch, environment, linkerd={"version": "2.17"}, **stack)
+
+    assert target is not None
+    assert [resource for resource, _ in target.required_routes].count("grpcroutes") == count
+
+
+@pytest.mark.parametrize(
     "linkerd",
     [{"version": "2.13.5"}, {"values": {"linkerd-crds": {"enableHttpRoutes": False}}}],
     ids=["2.13.5", "http-routes-disabled"],
