@@ -14,7 +14,7 @@ import json
 import secrets
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -213,13 +213,13 @@ class ServiceExportProvider(StateProvider):
 
 
 class ObjectMetadataProvider(StateProvider):
-    """Provider of `components.services.object_metadata.ObjectMetadata`, whose hook sets the labels and annotations."""
+    """Provider of `components.services.object_metadata.ObjectMetadata`, whose hook sets the annotations."""
 
     id_keys = ("cluster", "kind", "namespace", "name", "fieldManager")
-    keys = (*id_keys, "context", "kubeconfig", "uid", "objectUid", "labels", "annotations", "adopt")
+    keys = (*id_keys, "context", "kubeconfig", "uid", "objectUid", "annotations", "adopt")
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Read the labels and annotations, so that `up` sets those that were changed or removed."""
+        """Read the annotations, so that `up` sets those that were changed or removed."""
         from components.services import object_metadata
         from mesh.kube.applied_metadata import read_metadata
         from mesh.kube.cluster_uid import WrongClusterError
@@ -229,11 +229,13 @@ class ObjectMetadataProvider(StateProvider):
         with suppress(WrongClusterError, KubeError):
             live = read_metadata(_connect(props), object_metadata.parse_props(props))
             # Without an ID, Pulumi drops the resource: its object does not exist either.
-            return ReadResult("", {}) if live is None else ReadResult(id_, {**self.persisted(props), **live})
+            if live is None:
+                return ReadResult("", {})
+            return ReadResult(id_, {**self.persisted(props), "annotations": live["annotations"]})
         return ReadResult(id_, props)
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
-        """Remove the labels and annotations."""
+        """Remove the annotations."""
         from components.services import object_metadata
         from mesh.kube.applied_metadata import remove_metadata
 
@@ -296,24 +298,28 @@ class ClusterIdentitiesProvider(StateProvider):
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Warn if a context leads to another cluster: its resources are then removed from the stack state."""
-        from mesh.kube.cluster_uid import WrongClusterError
+        from mesh.kube import cluster_uid
 
         try:
-            _require_clusters(props, keep=())
-        except WrongClusterError as error:
+            cluster_uid.require_clusters(json.loads(props["clusters"]))
+        except cluster_uid.WrongClusterError as error:
             pulumi.log.warn(str(error))
         return ReadResult(id_, props)
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
         """Check the clusters that were removed from the stack file, before Pulumi deletes their resources."""
+        from mesh.kube import cluster_uid
+
         with _hidden_tracebacks():
-            _require_clusters(_olds, keep=_news["keep"])
+            cluster_uid.require_clusters(json.loads(_olds["clusters"]), keep=_news["keep"])
         return super().update(_id, _olds, _news)
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         """Check all clusters, before Pulumi deletes anything."""
+        from mesh.kube import cluster_uid
+
         with _hidden_tracebacks():
-            _require_clusters(_props, keep=())
+            cluster_uid.require_clusters(json.loads(_props["clusters"]))
 
 
 class DashboardUserProvider(StateProvider):
@@ -375,33 +381,3 @@ def _hidden_tracebacks() -> Iterator[None]:
     except Exception:
         sys.tracebacklimit = 0
         raise
-
-
-def _require_clusters(props: dict[str, Any], *, keep: Collection[str]) -> None:
-    """Require that the contexts still lead to the clusters in the stack state.
-
-    Args:
-        props: properties of a `ClusterIdentities`.
-        keep: names of clusters that need no check.
-
-    Raises:
-        WrongClusterError: with a line for each context that leads to another cluster.
-    """
-    from mesh.kube import client as kube_client
-    from mesh.kube import cluster_uid
-    from mesh.kube.connection import access_from_props
-    from mesh.kube.errors import KubeError
-
-    faults: list[str] = []
-    for name, cluster in json.loads(props["clusters"]).items():
-        if name in keep:
-            continue
-        try:
-            client = kube_client.connect(access_from_props(cluster), timeout_s=_NAMESPACE_TIMEOUT_S)
-            cluster_uid.require_cluster(client, name, cluster["uid"])
-        except cluster_uid.WrongClusterError as error:
-            faults.append(str(error))
-        except (KubeError, TimeoutError):  # the deletion of its resources reports why the cluster cannot be reached
-            continue
-    if faults:
-        raise cluster_uid.WrongClusterError("\n".join(faults))

@@ -29,7 +29,7 @@ from typing import Any
 import pulumi
 
 from components.cluster import Cluster
-from components.sdk.hooks import HookStep, create_step_hook
+from components.sdk.hooks import HookStep, bind_step_hook, create_step_hook
 
 # Imported here because hooks run after Pulumi has removed the program's folder from the import path.
 from mesh.kube import client as kube_client
@@ -93,8 +93,7 @@ def wait_binding(name: str, wait: Callable[[HookStep], None]) -> pulumi.Resource
         name: name of the Pulumi resource.
         wait: the wait.
     """
-    hook = pulumi.ResourceHook(f"{name}-wait", create_step_hook(wait))
-    return pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook])
+    return bind_step_hook(f"{name}-wait", wait)
 
 
 def wait_on_cluster(

@@ -197,7 +197,7 @@ def _read_exported_label(inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_declared_metadata(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: inputs[name] for name in ("labels", "annotations") if inputs.get(name)}
+    return {"annotations": inputs["annotations"]} if inputs.get("annotations") else {}
 
 
 def _build_object_change(

@@ -60,6 +60,17 @@ def create_step_hook(call: Callable[[HookStep], None]) -> Hook:
     return hook
 
 
+def bind_step_hook(name: str, call: Callable[[HookStep], None]) -> pulumi.ResourceHookBinding:
+    """Return a binding of a blocking function that runs before its resource is created or updated.
+
+    Args:
+        name: name of the hook, unique in the program.
+        call: the function.
+    """
+    hook = pulumi.ResourceHook(name, create_step_hook(call))
+    return pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook])
+
+
 def create_namespace_hook(call: Callable[[str], None]) -> Hook:
     """Return a hook that runs a blocking function with the namespace of its resource."""
 

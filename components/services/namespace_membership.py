@@ -21,7 +21,7 @@ import pulumi
 from pulumi.dynamic import Resource
 
 from components.dynamic_providers import ProxyCleanupProvider
-from components.sdk.hooks import HookStep, create_step_hook
+from components.sdk.hooks import HookStep, bind_step_hook
 from components.services.object_metadata import ObjectMetadata
 
 # Imported here because hooks run after Pulumi has removed the program's folder from the import path.
@@ -164,7 +164,6 @@ def create_namespace_restart(
             warn=step.warn,
         ).run()
 
-    hook = pulumi.ResourceHook(resource_name, create_step_hook(restart))
     return pulumi.Stash(
         resource_name,
         input={"meshed": meshed, "annotations": dict(annotations)},
@@ -172,7 +171,7 @@ def create_namespace_restart(
             parent=parent,
             # Hidden dependencies: the annotations, by which new pods get a proxy.
             depends_on=list(depends_on),
-            hooks=pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook]),
+            hooks=bind_step_hook(resource_name, restart),
         ),
     )
 

@@ -1,4 +1,4 @@
-"""Labels and annotations that the stack sets on an object of another owner (`mesh.kube.applied_metadata`).
+"""Annotations that the stack sets on an object of another owner (`mesh.kube.applied_metadata`).
 
 Each resource has a field manager of its own, so two resources on one object do not remove each other's keys. Pulumi's
 own `NamespacePatch` and `ServicePatch` cannot be deleted when their object no longer exists.
@@ -13,7 +13,7 @@ import pulumi
 from pulumi.dynamic import Resource
 
 from components.dynamic_providers import ObjectMetadataProvider
-from components.sdk.hooks import HookStep, create_step_hook
+from components.sdk.hooks import bind_step_hook
 
 # Imported here because hooks run after Pulumi has removed the program's folder from the import path.
 from mesh.kube import client as kube_client
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class ObjectMetadata(Resource, module="multicluster-mesh", name="ObjectMetadata"):
-    """Labels and annotations of a Namespace or a Service.
+    """Annotations of a Namespace or a Service.
 
     Args:
         resource_name: name of the Pulumi resource.
@@ -33,9 +33,8 @@ class ObjectMetadata(Resource, module="multicluster-mesh", name="ObjectMetadata"
         kind: kind of the object.
         object_name: name of the object.
         namespace: namespace of a Service.
-        object_uid: UID of the object; if its owner creates the object again, the next update sets the keys again.
+        object_uid: UID of the object; if its owner creates it again, the next update sets the annotations again.
         purpose: end of the name of the field manager; unique among the resources on the object.
-        labels: labels to set.
         annotations: annotations to set.
         opts: resource options.
     """
@@ -50,8 +49,7 @@ class ObjectMetadata(Resource, module="multicluster-mesh", name="ObjectMetadata"
         namespace: str = "",
         object_uid: str = "",
         purpose: str,
-        labels: Mapping[str, str] | None = None,
-        annotations: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str],
         opts: pulumi.ResourceOptions,
     ) -> None:
         props: dict[str, Any] = {
@@ -59,28 +57,36 @@ class ObjectMetadata(Resource, module="multicluster-mesh", name="ObjectMetadata"
             "kind": kind,
             "namespace": namespace,
             "name": object_name,
-            "labels": dict(labels or {}),
-            "annotations": dict(annotations or {}),
+            "annotations": dict(annotations),
             "fieldManager": f"{cluster.identity.field_manager}-{purpose}",
         }
         if object_uid:
             props["objectUid"] = object_uid
         if cluster.settings.adopt:
             props["adopt"] = True
-        access, metadata = cluster.access, parse_props(props)
-
-        def apply(_step: HookStep) -> None:
-            apply_metadata(kube_client.connect(access), metadata)
-
-        # In the provider's own process, the import of the Kubernetes client would take half a second of each `up`.
-        hook = pulumi.ResourceHook(f"{resource_name}-apply", create_step_hook(apply))
-        hooks = pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook])
-        options = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(hooks=hooks))
+        options = pulumi.ResourceOptions.merge(opts, apply_in_hook(resource_name, cluster, parse_props(props)))
         super().__init__(ObjectMetadataProvider(), resource_name, {**cluster.access_inputs, **props}, options)
 
 
+def apply_in_hook(resource_name: str, cluster: Cluster, metadata: AppliedMetadata) -> pulumi.ResourceOptions:
+    """Return options that set labels and annotations before their resource is created or updated.
+
+    In the provider's own process, the import of the Kubernetes client would take half a second of each `up`.
+
+    Args:
+        resource_name: name of the Pulumi resource.
+        cluster: cluster of the object.
+        metadata: the labels and annotations.
+    """
+    access = cluster.access
+    hooks = bind_step_hook(
+        f"{resource_name}-apply", lambda _step: apply_metadata(kube_client.connect(access), metadata)
+    )
+    return pulumi.ResourceOptions(hooks=hooks)
+
+
 def parse_props(props: Mapping[str, Any]) -> AppliedMetadata:
-    """Return the labels and annotations of an `ObjectMetadata`.
+    """Return the annotations of an `ObjectMetadata`.
 
     Args:
         props: its properties.
@@ -90,7 +96,6 @@ def parse_props(props: Mapping[str, Any]) -> AppliedMetadata:
         kind=props["kind"],
         namespace=props.get("namespace") or None,
         name=props["name"],
-        labels=props.get("labels") or {},
         annotations=props.get("annotations") or {},
         field_manager=props["fieldManager"],
         adopt=bool(props.get("adopt")),

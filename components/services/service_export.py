@@ -22,6 +22,7 @@ from pulumi.dynamic import Resource
 
 from components.dynamic_providers import ServiceExportProvider
 from components.sdk.hooks import HookStep, create_step_hook
+from components.services.object_metadata import apply_in_hook
 
 # Imported here because hooks run after Pulumi has removed the program's folder from the import path.
 from mesh.kube import client as kube_client
@@ -66,17 +67,10 @@ class ServiceExport(Resource, module="multicluster-mesh", name="ServiceExport"):
         service_uid: str = "",
         opts: pulumi.ResourceOptions,
     ) -> None:
-        export, access = export_props(cluster, namespace, service, label, value), cluster.access
+        export = export_props(cluster, namespace, service, label, value)
         if service_uid:
             export["objectUid"] = service_uid
-
-        def apply(_step: HookStep) -> None:
-            apply_export(kube_client.connect(access), export)
-
-        # In the provider's own process, the import of the Kubernetes client would take half a second of each `up`.
-        hook = pulumi.ResourceHook(f"{name}-apply", create_step_hook(apply))
-        hooks = pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook])
-        options = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(hooks=hooks))
+        options = pulumi.ResourceOptions.merge(opts, apply_in_hook(name, cluster, _applied_label(export)))
         super().__init__(ServiceExportProvider(), name, {**cluster.access_inputs, **export}, options)
 
 

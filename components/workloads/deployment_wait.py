@@ -14,7 +14,7 @@ from typing import Any
 import pulumi
 
 from components.cluster import Cluster
-from components.sdk.hooks import HookStep, create_step_hook
+from components.sdk.hooks import HookStep, bind_step_hook
 from components.sdk.kubernetes_object import KubernetesObject
 from components.services.mesh_namespace import MeshNamespace
 
@@ -55,13 +55,10 @@ def create_deployment_wait(
             client, objects, namespace=namespace.name, settings=settings, limits=limits, report=step.report_status
         ).run()
 
-    hook = pulumi.ResourceHook(name, create_step_hook(wait))
     return pulumi.Stash(
         name,
         input=dict(deployments),
-        opts=pulumi.ResourceOptions(
-            parent=parent, hooks=pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook])
-        ),
+        opts=pulumi.ResourceOptions(parent=parent, hooks=bind_step_hook(name, wait)),
     )
 
 

@@ -6,12 +6,19 @@ Kubernetes has no cluster ID. The namespace exists as long as its cluster, so it
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from mesh.kube import client as kube_client
 from mesh.kube.client import METADATA_MEDIA_TYPE, KubeClient
+from mesh.kube.connection import access_from_props
 from mesh.kube.errors import ApiStatusError, KubeError
 from mesh.kube.json_access import as_mapping, as_text
 
 KUBE_SYSTEM_PATH = "/api/v1/namespaces/kube-system"
 SHORT_UID_LENGTH = 8
+# A command must not wait long for one cluster of many.
+_TIMEOUT_S = 10
 
 
 class WrongClusterError(KubeError):
@@ -56,3 +63,28 @@ def require_cluster(client: KubeClient, name: str, uid: str) -> None:
             f"{short_uid(uid)}; correct the context in the kubeconfig, or, if {short_uid(uid)} no longer exists, set "
             f"clusters.{name}.reachable: never, run `pulumi up`, and run the command again"
         )
+
+
+def require_clusters(clusters: Mapping[str, Mapping[str, Any]], *, keep: Collection[str] = ()) -> None:
+    """Require that the contexts still lead to the clusters in the stack state.
+
+    Args:
+        clusters: access and UID of each cluster, by name.
+        keep: names of clusters that need no check.
+
+    Raises:
+        WrongClusterError: with a line for each context that leads to another cluster.
+    """
+    faults: list[str] = []
+    for name, cluster in clusters.items():
+        if name in keep:
+            continue
+        try:
+            client = kube_client.connect(access_from_props(cluster), timeout_s=_TIMEOUT_S)
+            require_cluster(client, name, cluster["uid"])
+        except WrongClusterError as error:
+            faults.append(str(error))
+        except (KubeError, TimeoutError):  # the deletion of its resources reports why the cluster cannot be reached
+            continue
+    if faults:
+        raise WrongClusterError("\n".join(faults))

@@ -376,7 +376,7 @@ def test_export_is_label_of_its_service(operation: str, lines: list[str]) -> Non
 def test_annotations_are_change_of_their_namespace() -> None:
     before = {
         **{"cluster": "east", "kind": "Namespace", "namespace": "", "name": "shop", "kubeconfig": "secret"},
-        **{"labels": {}, "annotations": {"linkerd.io/inject": "enabled"}},
+        "annotations": {"linkerd.io/inject": "enabled"},
     }
     after = {**before, "annotations": {"linkerd.io/inject": "disabled"}}
     plan = previews.build_preview(

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -14,7 +11,8 @@ from components.dynamic_providers import ServiceExportProvider
 from components.services.service_export import apply_export, share_labels
 from mesh.kube import client as kube_client
 from mesh.kube.applied_metadata import MetadataConflictError, ObjectNotFoundError
-from tests.helpers.fake_api_server import FakeApiServer, build_client, build_kube_client, serve
+from tests.helpers.fake_api_server import build_client, build_kube_client
+from tests.helpers.recorded_patches import PatchedCluster, serve_patched_cluster
 
 SERVICE_PATH = "/api/v1/namespaces/test/services/podinfo"
 LABEL = "mirror.linkerd.io/exported"
@@ -24,32 +22,12 @@ PROPS = {
 }
 APPLY_PATH = f"{SERVICE_PATH}?fieldManager=stack-exported"
 SERVICE = {"metadata": {"name": "podinfo", "labels": {}}}
-# The fake API server keeps the query of these paths.
-OBJECTS = {SERVICE_PATH: SERVICE, APPLY_PATH: {}, f"{APPLY_PATH}&force=true": {}}
-
-
-@dataclass
-class ServiceCluster(FakeApiServer):
-    """A cluster that records the bodies of its requests, and answers each patch with one status."""
-
-    patch_status: int = 200
-    bodies: list[Any] = field(default_factory=list)
-
-    def answer(self, path: str, body: Any) -> tuple[int, bytes]:
-        if not self.requests[-1].startswith("PATCH"):
-            return super().answer(path, body)
-        self.bodies.append(body)
-        message = 'Apply failed with 1 conflict: conflict with "kubectl-label"'
-        return self.patch_status, json.dumps({"kind": "Status", "message": message}).encode()
 
 
 @pytest.fixture
-def east(monkeypatch: pytest.MonkeyPatch) -> Iterator[ServiceCluster]:
-    """Serve a cluster with the Service, and restore the limit of tracebacks, which a provider changes."""
-    monkeypatch.setattr(sys, "tracebacklimit", 1000, raising=False)
-    cluster = ServiceCluster(objects=dict(OBJECTS))
-    with serve(cluster):
-        monkeypatch.setattr(kube_client, "build_api_client", lambda access: build_client(cluster.server))
+def east(monkeypatch: pytest.MonkeyPatch) -> Iterator[PatchedCluster]:
+    """Serve a cluster with the Service."""
+    with serve_patched_cluster(monkeypatch, SERVICE_PATH, SERVICE, "stack-exported") as cluster:
         yield cluster
 
 
@@ -60,18 +38,18 @@ def applied(labels: dict[str, str]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata}
 
 
-def apply(east: ServiceCluster, props: dict[str, Any]) -> None:
+def apply(east: PatchedCluster, props: dict[str, Any]) -> None:
     apply_export(build_kube_client(east.server), props)
 
 
-def test_export_applies_only_its_label(east: ServiceCluster) -> None:
+def test_export_applies_only_its_label(east: PatchedCluster) -> None:
     apply(east, PROPS)
 
     assert east.requests == [f"GET {SERVICE_PATH}", f"PATCH {APPLY_PATH}"]
     assert east.bodies == [applied({LABEL: "true"})]
 
 
-def test_provider_keeps_the_export_in_the_state_only(east: ServiceCluster) -> None:
+def test_provider_keeps_the_export_in_the_state_only(east: PatchedCluster) -> None:
     created = ServiceExportProvider().create(PROPS)
 
     assert created.id == f"east/test/podinfo/{LABEL}"
@@ -79,13 +57,13 @@ def test_provider_keeps_the_export_in_the_state_only(east: ServiceCluster) -> No
     assert east.requests == [], "a hook of the resource sets the label"
 
 
-def test_deletion_removes_only_the_label(east: ServiceCluster) -> None:
+def test_deletion_removes_only_the_label(east: PatchedCluster) -> None:
     ServiceExportProvider().delete("id", PROPS)
 
     assert east.bodies == [applied({})]
 
 
-def test_deletion_without_service_changes_nothing(east: ServiceCluster) -> None:
+def test_deletion_without_service_changes_nothing(east: PatchedCluster) -> None:
     east.objects.clear()
 
     ServiceExportProvider().delete("id", PROPS)
@@ -93,7 +71,7 @@ def test_deletion_without_service_changes_nothing(east: ServiceCluster) -> None:
     assert east.requests == [f"GET {SERVICE_PATH}"], "server-side apply would create the Service"
 
 
-def test_export_of_missing_service_is_reported(east: ServiceCluster) -> None:
+def test_export_of_missing_service_is_reported(east: PatchedCluster) -> None:
     east.objects.clear()
 
     with pytest.raises(ObjectNotFoundError, match="east: Service test/podinfo: does not exist"):
@@ -102,7 +80,7 @@ def test_export_of_missing_service_is_reported(east: ServiceCluster) -> None:
     assert east.bodies == []
 
 
-def test_label_of_another_owner_is_reported(east: ServiceCluster) -> None:
+def test_label_of_another_owner_is_reported(east: PatchedCluster) -> None:
     east.patch_status = 409
     fields: dict[str, Any] = {"f:metadata": {"f:labels": {f"f:{LABEL}": {}}}}
     managed = [{"manager": "kubectl-label", "operation": "Update", "fieldsV1": fields}]
@@ -113,14 +91,14 @@ def test_label_of_another_owner_is_reported(east: ServiceCluster) -> None:
         apply(east, PROPS)
 
 
-def test_adopted_cluster_takes_the_label_over(east: ServiceCluster) -> None:
+def test_adopted_cluster_takes_the_label_over(east: PatchedCluster) -> None:
     apply(east, {**PROPS, "adopt": True})
 
     assert east.requests[-1] == f"PATCH {APPLY_PATH}&force=true"
 
 
 @pytest.mark.parametrize(("labels", "changes"), [({LABEL: "true"}, False), ({LABEL: "false"}, True), ({}, True)])
-def test_refresh_finds_changed_label(east: ServiceCluster, labels: dict[str, str], changes: bool) -> None:
+def test_refresh_finds_changed_label(east: PatchedCluster, labels: dict[str, str], changes: bool) -> None:
     east.objects[SERVICE_PATH] = {"metadata": {"name": "podinfo", "labels": labels}}
     provider = ServiceExportProvider()
 
@@ -130,7 +108,7 @@ def test_refresh_finds_changed_label(east: ServiceCluster, labels: dict[str, str
     assert provider.diff("id", live.outs, PROPS).changes is changes
 
 
-def test_refresh_without_service_drops_the_export(east: ServiceCluster) -> None:
+def test_refresh_without_service_drops_the_export(east: PatchedCluster) -> None:
     east.objects.clear()
 
     live = ServiceExportProvider().read("id", PROPS)
@@ -139,13 +117,13 @@ def test_refresh_without_service_drops_the_export(east: ServiceCluster) -> None:
     assert live.outs == {}, "Pulumi's dynamic provider fails without outputs"
 
 
-def test_refresh_of_unreachable_cluster_changes_nothing(east: ServiceCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refresh_of_unreachable_cluster_changes_nothing(east: PatchedCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kube_client, "build_api_client", lambda access: build_client("http://127.0.0.1:9"))
 
     assert ServiceExportProvider().read("id", PROPS).outs == PROPS
 
 
-def test_former_label_of_service_gets_second_manager(east: ServiceCluster) -> None:
+def test_former_label_of_service_gets_second_manager(east: PatchedCluster) -> None:
     federated = {**PROPS, "label": "mirror.linkerd.io/federated", "value": "member"}
 
     share_labels(build_kube_client(east.server), [PROPS, federated], {LABEL: "remote-discovery", "app": "podinfo"})
@@ -153,7 +131,7 @@ def test_former_label_of_service_gets_second_manager(east: ServiceCluster) -> No
     assert east.bodies == [applied({LABEL: "remote-discovery"})], "the former value causes no conflict"
 
 
-def test_label_of_missing_service_is_left_out(east: ServiceCluster) -> None:
+def test_label_of_missing_service_is_left_out(east: PatchedCluster) -> None:
     east.objects.clear()
 
     share_labels(build_kube_client(east.server), [PROPS], {LABEL: "true"})
