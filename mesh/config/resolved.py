@@ -330,18 +330,12 @@ class Settings:
             for namespace in self.namespaces
             if cluster.name in namespace.clusters
         }
-        policies = [
-            *defaults.items(),
-            *(
-                (
-                    namespace := sample.config.namespace,
-                    sample.config.default_inbound_policy
-                    or defaults.get(namespace, cluster.linkerd.default_inbound_policy),
-                )
-                for sample in self.samples
-                if cluster.name in sample.all_clusters and sample.config.meshed
-            ),
-        ]
+        policies = list(defaults.items())
+        for sample in self.samples:
+            if cluster.name in sample.all_clusters and sample.config.meshed:
+                namespace = sample.config.namespace
+                default = defaults.get(namespace, cluster.linkerd.default_inbound_policy)
+                policies.append((namespace, sample.config.default_inbound_policy or default))
         # The other policies allow clients with an identity, or all clients of the cluster.
         return list(dict.fromkeys(namespace for namespace, policy in policies if policy == "deny"))
 

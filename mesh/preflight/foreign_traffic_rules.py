@@ -71,6 +71,9 @@ def _is_server(body: _Object, service: ServiceTarget, live: LiveService) -> bool
 # Server of `linkerd viz allow-scrapes`.
 _METRICS_SERVER = "proxy-admin"
 _ROUTE_SETTINGS = "splits, failover or profile"
+_SERVERS = _RuleKind(
+    kind="Server", paths=("policy.linkerd.io/v1beta1/servers",), applies_to=_is_server, belongs_to_policy=True
+)
 _KINDS = (
     _RuleKind(kind="TrafficSplit", paths=("split.smi-spec.io/v1alpha1/trafficsplits",), applies_to=_is_split),
     _RuleKind(
@@ -80,9 +83,7 @@ _KINDS = (
     ),
     _RuleKind(kind="GRPCRoute", paths=(f"{GATEWAY_API_GROUP}/v1/grpcroutes",), applies_to=_is_route),
     _RuleKind(kind="ServiceProfile", paths=("linkerd.io/v1alpha2/serviceprofiles",), applies_to=_is_profile),
-    _RuleKind(
-        kind="Server", paths=("policy.linkerd.io/v1beta1/servers",), applies_to=_is_server, belongs_to_policy=True
-    ),
+    _SERVERS,
 )
 
 
@@ -110,10 +111,11 @@ def check(target: CheckTarget, live: DeclaredObjects, client: KubeClient) -> Ite
 
 def _check_metrics_access(target: CheckTarget, namespace: str, client: KubeClient) -> Iterator[Finding]:
     """Yield a finding if another owner has created the objects of `linkerd viz allow-scrapes`."""
-    path = f"/apis/policy.linkerd.io/v1beta1/namespaces/{quote(namespace, safe='')}/servers/{_METRICS_SERVER}"
-    body = client.get(path, f"Server {namespace}/{_METRICS_SERVER}")
-    if body is not None and not _is_own(body, target.identity.field_manager):
-        managers = " and ".join(_managers(as_mapping(dict(body), "metadata"))) or "another program"
+    for server in _list_rules(client, _SERVERS, namespace):
+        metadata = as_mapping(dict(server), "metadata")
+        if metadata.get("name") != _METRICS_SERVER or _is_own(server, target.identity.field_manager):
+            continue
+        managers = " and ".join(_managers(metadata)) or "another program"
         rule = f"has the Server {namespace}/{_METRICS_SERVER}, set by {managers}, which the stack creates for viz"
         remedy = (
             f"run `linkerd --context … viz allow-scrapes -n {namespace} | kubectl --context … delete -f -`, or set "

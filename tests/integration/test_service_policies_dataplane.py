@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -116,6 +118,41 @@ def test_only_declared_clients_can_call(stack: StackUnderTest, form: str, case: 
 
     assert wait_until(lambda: list_allowed_clients(stack) == expected), list_allowed_clients(stack)
     assert is_ready(stack)
+
+
+@contextmanager
+def requests_from_web(stack: StackUnderTest) -> Iterator[list[str]]:
+    """Send requests from `web` in east until exit, and fill the list with their HTTP statuses then."""
+    curl = f"curl --silent --output /dev/null --max-time 3 --write-out '%{{http_code}} ' http://cart.{NAMESPACE}"
+    loop = f"rm -f /tmp/stop; until [ -e /tmp/stop ]; do {curl}; sleep 0.1; done"
+    in_pod = ("kubectl", "--context", EAST, "-n", NAMESPACE, "exec", "web", "-c", "client", "--")
+    statuses: list[str] = []
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        output = pool.submit(stack.run, *in_pod, "sh", "-c", loop)
+        try:
+            yield statuses
+        finally:
+            stack.run(*in_pod, "touch", "/tmp/stop")  # in the pod
+            statuses += output.result().stdout.split()
+
+
+def test_new_default_policy_refuses_no_allowed_client(stack: StackUnderTest) -> None:
+    config: dict[str, Any] = {**CONFIG, "linkerd": {"version": newest_edge_release()}}
+    restricted = copy.deepcopy(config)
+    restricted["namespaces"][NAMESPACE]["defaultInboundPolicy"] = "deny"
+    restricted["services"][f"{NAMESPACE}/cart"]["allow"] = [{"from": WEB}]
+    stack.configure(config)
+    stack.up()
+    assert wait_until(lambda: "web in east" in list_allowed_clients(stack))
+
+    for change in (restricted, config):
+        stack.configure(change)
+        with requests_from_web(stack) as statuses:
+            stack.up()
+            allowed = list_allowed_clients(stack)
+        assert "200" in statuses
+        assert "403" not in statuses
+        assert ("other in east" in allowed) == (change is config)
 
 
 @pytest.mark.parametrize("access", ["deny", "all-unauthenticated"])

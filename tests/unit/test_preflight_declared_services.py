@@ -242,8 +242,8 @@ def test_access_of_viz_by_another_owner_is_reported(
     name = target.identity.field_manager if manager == "own" else manager
     objects = {
         "/api/v1/namespaces/shop": {"metadata": {}},
-        "/apis/policy.linkerd.io/v1beta1/namespaces/shop/servers/proxy-admin": {
-            "metadata": {"managedFields": [{"manager": name}]}
+        "/apis/policy.linkerd.io/v1beta1/namespaces/shop/servers": {
+            "items": [{"metadata": {"name": "proxy-admin", "managedFields": [{"manager": name}]}}]
         },
     }
 
